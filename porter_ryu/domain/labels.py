@@ -1,0 +1,87 @@
+"""Label selectors: metav1.LabelSelector, and the textual form that `kubectl -l` takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_./-]*[A-Za-z0-9])?"
+_VALUE = r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?)?"
+_TERM = re.compile(
+    rf"\s*(?:(?P<not>!)\s*(?P<absent>{_NAME})"
+    rf"|(?P<key>{_NAME})\s*(?:(?P<op>==|=|!=)\s*(?P<value>{_VALUE})"
+    rf"|\s(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?)\s*(?:,|$)"
+)
+
+
+class SelectorError(ValueError):
+    """A selector that cannot be understood; the message says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One entry of matchExpressions; raises SelectorError for an operator that does not exist."""
+
+    key: str
+    operator: str
+    values: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.operator not in _OPERATORS:
+            raise SelectorError(f"unknown operator {self.operator!r} for label {self.key!r}")
+        if (self.operator in ("In", "NotIn")) != bool(self.values):
+            raise SelectorError(f"operator {self.operator} of label {self.key!r}: wrong values")
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """As apimachinery's labels.Requirement: NotIn also matches where the key is absent."""
+        if self.operator == "In":
+            return labels.get(self.key) in self.values
+        if self.operator == "NotIn":
+            return self.key not in labels or labels[self.key] not in self.values
+        return (self.key in labels) == (self.operator == "Exists")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelector:
+    """All requirements must match; one without any matches everything."""
+
+    requirements: tuple[Requirement, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether an object with these labels is selected."""
+        return all(requirement.matches(labels) for requirement in self.requirements)
+
+
+EVERYTHING = LabelSelector()
+
+
+def match_labels(labels: Mapping[str, str]) -> tuple[Requirement, ...]:
+    """The requirements that a matchLabels map stands for."""
+    return tuple(Requirement(k, "In", frozenset([v])) for k, v in sorted(labels.items()))
+
+
+def parse_selector(text: str) -> LabelSelector:
+    """Reads `a=b,c!=d,e in (f,g),h notin (i),j,!k`; raises SelectorError."""
+    requirements: list[Requirement] = []
+    position = 0
+    while position < len(text.rstrip()):
+        term = _TERM.match(text, position)
+        if term is None or term.end() == position:
+            raise SelectorError(f"not a label selector from {text[position:].strip()!r} on")
+        requirements.append(_requirement(term))
+        position = term.end()
+    return LabelSelector(tuple(requirements))
+
+
+def _requirement(term: re.Match[str]) -> Requirement:
+    if term["absent"]:
+        return Requirement(term["absent"], "DoesNotExist")
+    if term["set"]:
+        values = frozenset(value.strip() for value in term["values"].split(","))
+        return Requirement(term["key"], "In" if term["set"] == "in" else "NotIn", values)
+    if term["op"]:
+        operator = "NotIn" if term["op"] == "!=" else "In"
+        return Requirement(term["key"], operator, frozenset([term["value"]]))
+    return Requirement(term["key"], "Exists")

@@ -1,0 +1,298 @@
+"""The values that flow between the rooms.
+
+What Kubernetes says comes in as Service, EndpointSlice, Node, Namespace and Eip; what the
+program wants goes out as Route, ServiceStatus and EipStatus.  All of them are frozen, compare by
+value and hold address objects, never text, so that "did anything change?" is `==` everywhere.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import NamedTuple
+
+from porter_ryu.domain.labels import EVERYTHING, LabelSelector
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+class Family(enum.IntEnum):
+    """An address family, numbered as `ipaddress` numbers versions."""
+
+    IPV4 = 4
+    IPV6 = 6
+
+
+class Kind(enum.Enum):
+    """The kinds of objects that are read, by their API plural."""
+
+    SERVICE = "services"
+    ENDPOINT_SLICE = "endpointslices"
+    NODE = "nodes"
+    NAMESPACE = "namespaces"
+    EIP = "eips"
+
+
+class ObjectKey(NamedTuple):
+    """What names an object of one kind; `namespace` is empty for cluster-scoped kinds."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class Reason(enum.Enum):
+    """Why a Service has, or has not, an address and routes; the texts are public API."""
+
+    ALLOCATED = "Allocated"
+    NO_POOL = "NoPool"
+    POOL_EXHAUSTED = "PoolExhausted"
+    POOL_DISABLED = "PoolDisabled"
+    NOT_ALLOWED = "NotAllowed"
+    ADDRESS_NOT_IN_POOL = "AddressNotInPool"
+    ADDRESS_IN_USE = "AddressInUse"
+    INVALID_REQUEST = "InvalidRequest"
+    FAMILY_UNAVAILABLE = "FamilyUnavailable"
+    ANNOUNCED = "Announced"
+    NO_READY_ENDPOINTS = "NoReadyEndpoints"
+    NO_USABLE_NODE = "NoUsableNode"
+    NO_ADDRESS = "NoAddress"
+
+
+class PoolReason(enum.Enum):
+    """Why an Eip serves, or does not; the texts are public API."""
+
+    VALID = "Valid"
+    INVALID_ADDRESS = "InvalidAddress"
+    OVERLAPS = "Overlaps"
+    UNSUPPORTED_PROTOCOL = "UnsupportedProtocol"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A wish that is not granted: the reason, and a sentence for people that says what to do."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One entry of status.conditions, without its times (those are the writer's)."""
+
+    type: str
+    status: bool
+    reason: str
+    message: str
+
+
+class FamilyPolicy(enum.Enum):
+    """spec.ipFamilyPolicy of a Service."""
+
+    SINGLE_STACK = "SingleStack"
+    PREFER_DUAL_STACK = "PreferDualStack"
+    REQUIRE_DUAL_STACK = "RequireDualStack"
+
+
+class Port(NamedTuple):
+    """A port of a Service: protocol as Kubernetes spells it (TCP, UDP, SCTP), and number."""
+
+    protocol: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRequest:
+    """The addresses that a Service asks for: at most one a family.
+
+    `source` names where the wish stands ("annotation eip.porter…", "spec.loadBalancerIP", …).
+    `error` is set, and `addresses` empty, when the text does not parse.
+    """
+
+    source: str
+    text: str
+    addresses: tuple[Address, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A core/v1 Service, as far as the decision needs it.
+
+    `ours` says whether it opted in (type, class, annotation); `not_ours` says in words why not.
+    `created` is the creationTimestamp, None where it has none (sorts last).
+    `families` is spec.ipFamilies, empty where unset.  `ingress` is the record: the addresses in
+    status.loadBalancer.ingress.  `conditions` holds all conditions of ours that it carries.
+    `local_traffic` is externalTrafficPolicy Local.
+    """
+
+    key: ObjectKey
+    ours: bool
+    not_ours: str = ""
+    uid: str = ""
+    created: str | None = None
+    resource_version: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ports: frozenset[Port] = frozenset()
+    families: tuple[Family, ...] = ()
+    family_policy: FamilyPolicy = FamilyPolicy.SINGLE_STACK
+    local_traffic: bool = False
+    request: AddressRequest | None = None
+    pool: str | None = None
+    share_key: str | None = None
+    ingress: tuple[Address, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def age(self) -> tuple[bool, str, ObjectKey]:
+        """Sorts the older first, those without a creationTimestamp last, then by name."""
+        return (self.created is None, self.created or "", self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint of a slice, with discovery/v1's defaults already applied.
+
+    `ready` unset counts as true, `serving` unset as `ready`, `terminating` unset as false.
+    """
+
+    node: str | None
+    ready: bool = True
+    serving: bool = True
+    terminating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSlice:
+    """A discovery.k8s.io/v1 EndpointSlice; `service` is None where no label names one."""
+
+    key: ObjectKey
+    service: ObjectKey | None
+    family: Family | None
+    endpoints: tuple[Endpoint, ...]
+
+
+class NodeAddress(NamedTuple):
+    """An entry of status.addresses that is an IP address; `type` as the API spells it."""
+
+    type: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A core/v1 Node, without heartbeats: equal as long as nothing that matters changed."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    addresses: tuple[NodeAddress, ...] = ()
+    ready: bool = True
+    network_unavailable: bool = False
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A core/v1 Namespace: what a pool's namespaceSelector sees of it."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EipStatus:
+    """status of an Eip, as contract and CRD define it."""
+
+    ready: bool
+    reason: PoolReason
+    message: str
+    occupied: bool = False
+    usage: int = 0
+    pool_size: int = 0
+    first_ip: str = ""
+    last_ip: str = ""
+    v4: bool = False
+    used: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Eip:
+    """A network.kubesphere.io Eip: a pool of addresses and who may draw from it.
+
+    `address` is the text of spec.address; `domain.address_pool` knows what it means.
+    `invalid` is set where another field of the spec cannot be understood.
+    `namespace_selector` is flat (all of it must match), as OpenELB's.
+    """
+
+    name: str
+    address: str
+    uid: str = ""
+    created: str | None = None
+    resource_version: str = ""
+    disable: bool = False
+    auto_assign: bool = True
+    avoid_buggy_ips: bool = False
+    priority: int = 0
+    namespaces: tuple[str, ...] = ()
+    namespace_selector: Mapping[str, str] = field(default_factory=dict)
+    service_selector: LabelSelector = EVERYTHING
+    protocol: str = ""
+    deleting: bool = False
+    invalid: str | None = None
+    status: EipStatus | None = None
+
+    @property
+    def age(self) -> tuple[bool, str, str]:
+        """Sorts the older first, those without a creationTimestamp last, then by name."""
+        return (self.created is None, self.created or "", self.name)
+
+
+Object = Service | EndpointSlice | Node | Namespace | Eip
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """A node that a route may lead to.
+
+    `address` is None only with `is_self`: then the session's local address is the next hop, and
+    `address`, where set, is for a route whose family the session's own address has not.
+    `labels` are the node's, for a peer's node_selector.
+    """
+
+    node: str
+    address: Address | None
+    labels: frozenset[tuple[str, str]] = frozenset()
+    is_self: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeVerdict:
+    """What was decided about one node for one address: its next hop, or why it has none."""
+
+    node: str
+    next_hop: NextHop | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What is wanted of one address: whether it is bound here, and by which next hops it is
+    announced (none: withdrawn)."""
+
+    address: Address
+    bound: bool
+    next_hops: frozenset[NextHop]
+    holders: tuple[ObjectKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """What status of a Service should say: addresses, and our conditions (none: not ours)."""
+
+    ingress: tuple[Address, ...]
+    conditions: tuple[Condition, ...]

@@ -1,0 +1,74 @@
+"""The shapes by which the rooms meet: who reports what Kubernetes says, and who is told what is
+wanted.  Nobody here knows who stands on the other side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from porter_ryu.domain.model import Eip, EipStatus, Kind, NextHop, Network, Object, ObjectKey
+from porter_ryu.domain.model import Service, ServiceStatus
+
+
+class Observer(Protocol):
+    """Is told what the cluster looks like.  `read_at` is time.monotonic() at which the bytes
+    were read, in seconds."""
+
+    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Object], read_at: float) -> None:
+        """A complete list of one kind: whatever is not in it is gone."""
+
+    def put(self, kind: Kind, key: ObjectKey, obj: Object, read_at: float) -> None:
+        """One object is there, or is there in another form."""
+
+    def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:
+        """One object is gone."""
+
+
+class Source(Protocol):
+    """Reads the five kinds for as long as it runs and tells an Observer."""
+
+    def start(self, observer: Observer) -> None:
+        """Spawns its greenthreads and returns."""
+
+    def stop(self) -> None:
+        """Ends them."""
+
+
+class StatusTarget(Protocol):
+    """Brings status of Services and Eips to what is wanted, on its own greenthreads."""
+
+    def want_service(self, service: Service, status: ServiceStatus) -> None:
+        """`service` is the newest form known; nothing is written where nothing differs."""
+
+    def want_eip(self, eip: Eip, status: EipStatus) -> None:
+        """As for Services."""
+
+    def forget(self, kind: Kind, key: ObjectKey) -> None:
+        """The object is gone: a write that waits for it is dropped."""
+
+
+class RouteTarget(Protocol):
+    """Announces."""
+
+    def set_routes(
+        self, routes: Mapping[Network, frozenset[NextHop]], read_at: float | None
+    ) -> None:
+        """Sets the wanted next hops of these prefixes (none: withdraw); others stay as they
+        are.  `read_at`: when the oldest cause of this was read, for the latency histogram."""
+
+    def complete(self) -> None:
+        """Everything known is set: End-of-RIB may be sent, and what the journal says beyond
+        it is stale."""
+
+
+class BindingTarget(Protocol):
+    """Binds addresses on this host."""
+
+    def bind(self, addresses: frozenset[Network]) -> None:
+        """Adds to what must be bound.  Returns once tried; a failure is retried inside."""
+
+    def unbind(self, addresses: frozenset[Network]) -> None:
+        """Takes from what must be bound."""
+
+    def complete(self) -> None:
+        """All that must be bound is known: what is ours beyond it is scrubbed."""

@@ -1,0 +1,1 @@
+"""Talks to Kubernetes, or to a directory that stands for it."""
