@@ -1,0 +1,166 @@
+"""Which nodes a route may lead to, and for every other node why not.
+
+Two questions are asked apart: which nodes *have* the Service (its endpoints, or by policy every
+node), and which nodes are *usable* at all.  A next hop is a node for which both hold.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from porter_ryu.domain.model import (
+    Address,
+    EndpointSlice,
+    Family,
+    Network,
+    NextHop,
+    Node,
+    NodeVerdict,
+    Reason,
+    Refusal,
+)
+
+EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
+
+
+class NextHopMode(enum.Enum):
+    """[bgp] next_hops."""
+
+    ENDPOINTS = "endpoints"
+    NODES = "nodes"
+    SELF = "self"
+
+
+@dataclass(frozen=True, slots=True)
+class NextHopPolicy:
+    """How nodes become next hops; `node_name` is this host's, needed by SELF.
+
+    `networks` empty: a node's InternalIPs are its next hops; else its addresses inside them.
+    """
+
+    mode: NextHopMode = NextHopMode.ENDPOINTS
+    node_name: str = ""
+    networks: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """Where the usable endpoints of a Service are, for one family.
+
+    `anywhere` also counts endpoints that no node hosts.  `draining` says that all of them are
+    terminating, which serves only while nothing is ready.
+    """
+
+    nodes: frozenset[str]
+    anywhere: bool
+    draining: bool = False
+
+
+def backends(slices: Iterable[EndpointSlice], family: Family) -> Backends:
+    """The usable endpoints of all slices of a Service.
+
+    Ready ones; as long as no node has a ready one, those that still serve while terminating
+    (KEP-1669, as kube-proxy does).
+    """
+    ready: set[str] = set()
+    draining: set[str] = set()
+    homeless = False
+    for piece in slices:
+        if piece.family is not family:
+            continue
+        for endpoint in piece.endpoints:
+            if endpoint.ready:
+                homeless = homeless or not endpoint.node
+                if endpoint.node:
+                    ready.add(endpoint.node)
+            elif endpoint.serving and endpoint.terminating and endpoint.node:
+                draining.add(endpoint.node)
+    if ready or not draining:
+        return Backends(frozenset(ready), bool(ready) or homeless)
+    return Backends(frozenset(draining), True, draining=True)
+
+
+def unusable(node: Node) -> str:
+    """Why no route may lead to this node; empty where one may.  A cordoned node is usable."""
+    if node.deleting:
+        return "it is being deleted"
+    if EXCLUDE_LABEL in node.labels:
+        return f"its label {EXCLUDE_LABEL} excludes it"
+    if not node.ready:
+        return "it is not Ready"
+    if node.network_unavailable:
+        return "its condition NetworkUnavailable is true"
+    return ""
+
+
+def next_hop_address(node: Node, family: Family, networks: tuple[Network, ...]) -> Address | None:
+    """The first address of the family that may be a next hop, in the node's own order."""
+    for kind, address in node.addresses:
+        if address.version != family:
+            continue
+        if any(address in network for network in networks) or (
+            not networks and kind == "InternalIP"
+        ):
+            return address
+    return None
+
+
+def judge(node: Node, family: Family, policy: NextHopPolicy) -> NodeVerdict:
+    """The next hop that a node offers to routes of a family, or why none."""
+    why = unusable(node)
+    if why:
+        return NodeVerdict(node.name, None, why)
+    address = next_hop_address(node, family, policy.networks)
+    is_self = policy.mode is NextHopMode.SELF
+    if address is None and not is_self:
+        where = "next_hop_networks" if policy.networks else "its InternalIPs"
+        return NodeVerdict(node.name, None, f"it has no IPv{family.value} address in {where}")
+    hop = NextHop(node.name, address, frozenset(node.labels.items()), is_self)
+    return NodeVerdict(node.name, hop, "")
+
+
+def candidates(
+    found: Backends, local: bool, nodes: Mapping[str, Node], policy: NextHopPolicy
+) -> Iterable[str]:
+    """Names of the nodes that have the Service, usable or not."""
+    if policy.mode is NextHopMode.ENDPOINTS or local:
+        names: Iterable[str] = found.nodes
+    else:
+        names = nodes.keys() if found.anywhere else ()
+    if policy.mode is NextHopMode.SELF:
+        return (policy.node_name,) if policy.node_name in names else ()
+    return names
+
+
+def no_hops(found: Backends, names: Iterable[str], policy: NextHopPolicy) -> Refusal:
+    """Why a Service has no next hop at all."""
+    if not found.anywhere:
+        return Refusal(
+            Reason.NO_READY_ENDPOINTS,
+            "no endpoint is ready: look at the Pods and EndpointSlices of the Service",
+        )
+    listed = sorted(names)
+    if policy.mode is NextHopMode.SELF and not listed:
+        return Refusal(Reason.NO_USABLE_NODE, f"node {policy.node_name} hosts no endpoint of it")
+    if not listed:
+        return Refusal(Reason.NO_USABLE_NODE, "no endpoint names the node that hosts it")
+    shown = ", ".join(listed[:5]) + (", …" if len(listed) > 5 else "")
+    return Refusal(
+        Reason.NO_USABLE_NODE, f"no node that hosts an endpoint may be a next hop: {shown}"
+    )
+
+
+def combine(hops_of_holders: Iterable[tuple[bool, frozenset[NextHop]]]) -> frozenset[NextHop]:
+    """Next hops of an address that several Services hold, from (is Local, next hops) of each.
+
+    The union while all are Cluster; as soon as one is Local, the nodes that every Local one has.
+    """
+    union: frozenset[NextHop] = frozenset()
+    common: frozenset[NextHop] | None = None
+    for local, hops in hops_of_holders:
+        union |= hops
+        if local:
+            common = hops if common is None else common & hops
+    return union if common is None else common

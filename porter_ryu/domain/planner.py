@@ -1,0 +1,398 @@
+"""Decides: what the cluster looks like goes in, what is wanted comes out.
+
+One `turn` looks again at every key that something touched since the last one and returns only
+what those keys want.  It is the same function for one changed endpoint, a burst, the first list
+and the periodic resync.  It is pure: `explain` and `plan` run it exactly as the process does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from porter_ryu.domain.allocator import Allocator, Held, Outcome
+from porter_ryu.domain.cluster import Cluster
+from porter_ryu.domain.model import (
+    Address,
+    Condition,
+    Eip,
+    EipStatus,
+    Family,
+    Kind,
+    NextHop,
+    Node,
+    NodeVerdict,
+    Object,
+    ObjectKey,
+    Reason,
+    Refusal,
+    Route,
+    Service,
+    ServiceStatus,
+)
+from porter_ryu.domain.next_hops import (
+    Backends,
+    NextHopMode,
+    NextHopPolicy,
+    backends,
+    candidates,
+    combine,
+    judge,
+    no_hops,
+)
+
+ALLOCATED_CONDITION = "porter.kubesphere.io/Allocated"
+ANNOUNCED_CONDITION = "porter.kubesphere.io/Announced"
+_KEYS_BETWEEN_PAUSES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules that stand in the configuration; `announce` is [bgp] enabled."""
+
+    next_hops: NextHopPolicy = NextHopPolicy()
+    announce: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided for one Service.
+
+    `announced` is None without an address or without BGP, else the reason and its sentence.
+    """
+
+    service: Service
+    outcome: Outcome
+    announced: Refusal | None
+
+    @property
+    def state(self) -> str:
+        """The reason that tells most about it: what stands in its way, else that it works."""
+        if self.outcome.refusal is not None:
+            return self.outcome.refusal.reason.value
+        if self.announced is not None:
+            return self.announced.reason.value
+        return Reason.ALLOCATED.value
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What is wanted of the keys that this turn looked at; nothing is said of any other."""
+
+    services: Mapping[ObjectKey, tuple[Service, ServiceStatus]] = field(default_factory=dict)
+    routes: Mapping[Address, Route] = field(default_factory=dict)
+    eips: Mapping[str, tuple[Eip, EipStatus]] = field(default_factory=dict)
+
+
+class Planner:
+    """Holds the cluster, the allocation and what is still to be looked at.
+
+    `leading` says whether this instance assigns addresses and writes status.
+    """
+
+    def __init__(self, policy: Policy, leading: bool) -> None:
+        self.cluster = Cluster()
+        self.allocator = Allocator()
+        self.decisions: dict[ObjectKey, Decision] = {}
+        self._policy = policy
+        self._leading = leading
+        self._dirty: set[ObjectKey] = set()
+        self._reserved: frozenset[Address] = frozenset()
+        self._pools_changed = self._namespaces_changed = self._reserved_changed = True
+        self._settled = False
+        self._routed: dict[ObjectKey, frozenset[Address]] = {}
+        self._hops: dict[tuple[str, Family], NodeVerdict] = {}
+        self._eip_status: dict[str, EipStatus] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether every list has been read: before that nothing is decided."""
+        return len(self.cluster.listed) == len(Kind)
+
+    @property
+    def idle(self) -> bool:
+        """Whether a turn would find nothing to look at."""
+        return not (
+            self._dirty
+            or self._pools_changed
+            or self._namespaces_changed
+            or self._reserved_changed
+        )
+
+    @property
+    def leading(self) -> bool:
+        """Whether this instance assigns addresses and writes status."""
+        return self._leading
+
+    def lead(self, leading: bool) -> None:
+        """Takes or gives up the assigning; taking it looks at everything again."""
+        if leading and not self._leading:
+            self.resync()
+        self._leading = leading
+
+    def reserve(self, addresses: Iterable[Address]) -> None:
+        """Sets addresses that are never handed out, beside those of nodes."""
+        reserved = frozenset(addresses)
+        if reserved != self._reserved:
+            self._reserved = reserved
+            self._reserved_changed = True
+
+    def resync(self) -> None:
+        """Marks everything to be looked at again."""
+        self._dirty.update(self.cluster.services)
+        self._dirty.update(self.decisions)
+        self._eip_status.clear()
+        self._pools_changed = True
+
+    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Object]) -> None:
+        """Takes in a complete list of a kind."""
+        for key in self.cluster.keys(kind):
+            if key not in objects:
+                self.remove(kind, key)
+        for key, obj in objects.items():
+            self.put(kind, key, obj)
+        self.cluster.listed.add(kind)
+
+    def put(self, kind: Kind, key: ObjectKey, obj: Object) -> None:
+        """Takes in one object, and marks what it touches."""
+        before = self.cluster.nodes.get(key.name) if kind is Kind.NODE else None
+        touched = self.cluster.put(kind, key, obj)
+        self._mark(kind, key, touched)
+        if touched is not None and isinstance(obj, Node):
+            self._reserved_changed |= before is None or before.addresses != obj.addresses
+
+    def remove(self, kind: Kind, key: ObjectKey) -> None:
+        """Takes out one object, and marks what it touches."""
+        self._mark(kind, key, self.cluster.remove(kind, key))
+        self._reserved_changed |= kind is Kind.NODE
+
+    def _mark(self, kind: Kind, key: ObjectKey, touched: Iterable[ObjectKey] | None) -> None:
+        if touched is None:
+            return
+        self._dirty.update(touched)
+        if kind is Kind.NODE:
+            for family in Family:
+                self._hops.pop((key.name, family), None)
+            mode, own = self._policy.next_hops.mode, self._policy.next_hops.node_name
+            if mode is NextHopMode.NODES or (mode is NextHopMode.SELF and key.name == own):
+                self._dirty.update(self.decisions)
+        elif kind is Kind.NAMESPACE:
+            self._namespaces_changed = True
+        elif kind is Kind.EIP:
+            self._pools_changed = True
+
+    def turn(self, pause: Callable[[], None]) -> Turn:
+        """Looks at everything marked.  `pause` is called every so often, to let others run;
+        what they report meanwhile is for the next turn."""
+        if not self.ready:
+            return Turn()
+        batch = self._take_batch()
+        pausing = _Pausing(pause)
+        batch |= self._settle(batch, pausing)
+        batch |= self._sharers(batch)
+        touched: set[Address] = set()
+        for service in self._ours_by_age(batch):
+            pausing.tick()
+            touched |= self._decide(service)
+        for key in batch:
+            if key not in self.decisions:
+                touched |= self._routed.pop(key, frozenset())
+        routes = {}
+        for address in touched:
+            pausing.tick()
+            routes[address] = self._route(address)
+        return Turn(self._statuses(batch) if self._leading else {}, routes, self._eips())
+
+    def _take_batch(self) -> set[ObjectKey]:
+        batch, self._dirty = self._dirty, set()
+        if self._reserved_changed:
+            self._reserved_changed = False
+            of_nodes = (entry.address for n in self.cluster.nodes.values() for entry in n.addresses)
+            batch |= self.allocator.set_reserved(self._reserved.union(of_nodes))
+        if self._namespaces_changed:
+            self._namespaces_changed = False
+            batch |= self.allocator.set_namespaces(self.cluster.namespaces)
+        if self._pools_changed:
+            self._pools_changed = False
+            batch |= self.allocator.set_pools(self.cluster.eips)
+        return batch
+
+    def _settle(self, batch: set[ObjectKey], pausing: _Pausing) -> set[ObjectKey]:
+        """Adopts, keeps or releases for each key; returns the Services that can gain by it."""
+        again: set[ObjectKey] = set()
+        ours: list[Service] = []
+        for key in batch:
+            service = self.cluster.services.get(key)
+            if service is not None and service.ours:
+                ours.append(service)
+            elif self.decisions.pop(key, None) is not None or self.allocator.held(key):
+                again |= self.allocator.release(key)
+        if not self._settled:
+            ours = self.allocator.settle_order(ours)
+            self._settled = True
+        else:
+            ours.sort(key=lambda service: service.age)
+        for service in ours:
+            pausing.tick()
+            again |= self.allocator.settle(service)
+        return again
+
+    def _sharers(self, batch: Iterable[ObjectKey]) -> set[ObjectKey]:
+        """Those that share an address which a key of the batch holds, or held before."""
+        allocator = self.allocator
+        addresses = {held.address for key in batch for held in allocator.held(key)}
+        addresses.update(a for key in batch for a in self._routed.get(key, ()))
+        return {key for address in addresses for key in allocator.holders(address)}
+
+    def _ours_by_age(self, batch: Iterable[ObjectKey]) -> list[Service]:
+        known = (self.cluster.services.get(key) for key in batch)
+        return sorted((s for s in known if s is not None and s.ours), key=lambda s: s.age)
+
+    def _decide(self, service: Service) -> frozenset[Address]:
+        """Decides for one Service; returns the addresses whose routes this can change."""
+        allocator = self.allocator
+        outcome = allocator.assign(service) if self._leading else allocator.look(service)
+        held = frozenset(entry.address for entry in outcome.held)
+        touched = held | self._routed.get(service.key, frozenset())
+        self._routed[service.key] = held
+        self.decisions[service.key] = Decision(service, outcome, self._announced(service, outcome))
+        return touched
+
+    def _route(self, address: Address) -> Route:
+        """What is wanted of one address: only holders whose record says so count."""
+        recorded = [s for s in self._holders(address) if address in s.ingress]
+        hops = self._hops_of(address, recorded) if self._policy.announce else frozenset()
+        return Route(address, bool(recorded), hops, tuple(s.key for s in recorded))
+
+    def _holders(self, address: Address) -> list[Service]:
+        services = (self.cluster.services.get(k) for k in self.allocator.holders(address))
+        return [service for service in services if service is not None]
+
+    def _hops_of(self, address: Address, holders: Iterable[Service]) -> frozenset[NextHop]:
+        family = Family(address.version)
+        return combine(
+            (s.local_traffic, self._service_hops(s, family)[1]) for s in holders
+        )
+
+    def _service_hops(
+        self, service: Service, family: Family
+    ) -> tuple[Backends, frozenset[NextHop]]:
+        found = backends(self.cluster.slices_of(service.key), family)
+        names = candidates(
+            found, service.local_traffic, self.cluster.nodes, self._policy.next_hops
+        )
+        verdicts = (self.verdict(name, family) for name in names)
+        return found, frozenset(v.next_hop for v in verdicts if v.next_hop is not None)
+
+    def verdict(self, name: str, family: Family) -> NodeVerdict:
+        """The next hop that a node offers, kept until the node changes."""
+        known = self._hops.get((name, family))
+        if known is None:
+            node = self.cluster.nodes.get(name)
+            known = (
+                judge(node, family, self._policy.next_hops)
+                if node is not None
+                else NodeVerdict(name, None, "there is no such Node")
+            )
+            self._hops[name, family] = known
+        return known
+
+    def verdicts(self, service: Service, family: Family) -> tuple[NodeVerdict, ...]:
+        """What is thought of every node as a next hop of this Service, for `explain`."""
+        found = backends(self.cluster.slices_of(service.key), family)
+        policy = self._policy.next_hops
+        having = set(candidates(found, service.local_traffic, self.cluster.nodes, policy))
+        verdicts = []
+        for name in sorted(having | self.cluster.nodes.keys()):
+            verdict = self.verdict(name, family)
+            if name not in having:
+                other = policy.mode is NextHopMode.SELF and name != policy.node_name
+                why = "this instance announces itself alone" if other else "it hosts no endpoint"
+                verdict = NodeVerdict(name, None, f"{why} that could be used")
+            verdicts.append(verdict)
+        return tuple(verdicts)
+
+    def _announced(self, service: Service, outcome: Outcome) -> Refusal | None:
+        if not self._policy.announce:
+            return None
+        if not outcome.held:
+            return Refusal(Reason.NO_ADDRESS, "it has no address to announce")
+        refusals = []
+        for held in outcome.held:
+            refusal = self._not_announced(service, held)
+            if refusal is None:
+                return Refusal(Reason.ANNOUNCED, "announced to the routers")
+            refusals.append(refusal)
+        return refusals[0]
+
+    def _not_announced(self, service: Service, held: Held) -> Refusal | None:
+        """Why an address would have no route even once it is recorded."""
+        family = Family(held.address.version)
+        holders = self._holders(held.address)
+        if self._hops_of(held.address, holders):
+            return None
+        found, own = self._service_hops(service, family)
+        if own:
+            return Refusal(
+                Reason.NO_USABLE_NODE,
+                f"no node has endpoints of every Local Service that shares {held.address}",
+            )
+        policy = self._policy.next_hops
+        names = candidates(found, service.local_traffic, self.cluster.nodes, policy)
+        return no_hops(found, names, policy)
+
+    def _statuses(self, batch: set[ObjectKey]) -> dict[ObjectKey, tuple[Service, ServiceStatus]]:
+        statuses = {}
+        for key in batch:
+            service = self.cluster.services.get(key)
+            if service is None:
+                continue
+            decision = self.decisions.get(key)
+            if decision is not None:
+                statuses[key] = (service, service_status(decision))
+            elif not service.ours and service.conditions:
+                kept = tuple(a for a in service.ingress if self.allocator.pool_of(a) is None)
+                statuses[key] = (service, ServiceStatus(kept, ()))
+        return statuses
+
+    def _eips(self) -> dict[str, tuple[Eip, EipStatus]]:
+        """The Eips whose status is not what it was at the last turn."""
+        changed = {}
+        for name, eip in self.cluster.eips.items():
+            status = self.allocator.pool_status(name)
+            if self._eip_status.get(name) != status:
+                self._eip_status[name] = status
+                changed[name] = (eip, status)
+        for name in self._eip_status.keys() - self.cluster.eips.keys():
+            del self._eip_status[name]
+        return changed
+
+
+def service_status(decision: Decision) -> ServiceStatus:
+    """What status should say for a decision."""
+    outcome, announced = decision.outcome, decision.announced
+    if outcome.refusal is None:
+        text = ", ".join(f"{held.address} from Eip {held.eip}" for held in outcome.held)
+        conditions = [Condition(ALLOCATED_CONDITION, True, Reason.ALLOCATED.value, text)]
+    else:
+        refusal = outcome.refusal
+        conditions = [Condition(ALLOCATED_CONDITION, False, refusal.reason.value, refusal.message)]
+    if announced is not None:
+        up = announced.reason is Reason.ANNOUNCED
+        conditions.append(
+            Condition(ANNOUNCED_CONDITION, up, announced.reason.value, announced.message)
+        )
+    return ServiceStatus(tuple(held.address for held in outcome.held), tuple(conditions))
+
+
+class _Pausing:
+    """Calls `pause` at every hundredth tick."""
+
+    def __init__(self, pause: Callable[[], None]) -> None:
+        self._pause = pause
+        self._ticks = 0
+
+    def tick(self) -> None:
+        self._ticks += 1
+        if self._ticks % _KEYS_BETWEEN_PAUSES == 0:
+            self._pause()
