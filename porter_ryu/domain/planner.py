@@ -125,8 +125,8 @@ class Planner:
         return self._leading
 
     def lead(self, leading: bool) -> None:
-        """Takes or gives up the assigning; taking it looks at everything again."""
-        if leading and not self._leading:
+        """Takes or gives up the assigning; either way everything is looked at again."""
+        if leading != self._leading:
             self.resync()
         self._leading = leading
 

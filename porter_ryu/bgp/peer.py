@@ -1,0 +1,381 @@
+"""A neighbour: Ryu's Peer with our sessions, our connecting and our Adj-RIB-Out.
+
+Ryu's PeerState and signals stay what they are, so whatever watches a BGPSpeaker sees ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ryu.lib import hub
+from ryu.services.protocols.bgp.constants import (
+    BGP_FSM_ACTIVE,
+    BGP_FSM_CONNECT,
+    BGP_FSM_ESTABLISHED,
+    BGP_FSM_IDLE,
+    BGP_FSM_OPEN_CONFIRM,
+    BGP_FSM_OPEN_SENT,
+)
+from ryu.services.protocols.bgp.peer import Peer as RyuPeer
+
+from porter_ryu import metrics
+from porter_ryu.bgp import transport, update, wire
+from porter_ryu.bgp.config import ConnectMode, PeerConfig, SpeakerConfig
+from porter_ryu.bgp.rib_out import AdjRibOut, PathIds, View
+from porter_ryu.bgp.session import Session
+from porter_ryu.bgp.wire import BgpError, MessageType, Notification, Open
+from porter_ryu.domain.model import Address, Family, Network, NextHop
+
+LOG = logging.getLogger(__name__)
+
+_CONNECT_TIMEOUT = 10.0
+_BACKOFF_MOST = 60.0
+_RECONNECT = (0.1, 0.5)
+_REFUSED_BACKOFF = 30.0
+_REFUSALS_AT_ONCE = 3
+_PENDING_MOST = 4
+_ORDER = (BGP_FSM_IDLE, BGP_FSM_CONNECT, BGP_FSM_ACTIVE, BGP_FSM_OPEN_SENT, BGP_FSM_OPEN_CONFIRM)
+_ADD_PATH_SEND = 2  # RFC 7911, 4
+
+
+@dataclass
+class LocRib:
+    """What is wanted by all peers alike; `complete` once nothing known is missing from it."""
+
+    routes: dict[Network, frozenset[NextHop]]
+    path_ids: PathIds
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PeerReport:
+    """A peer as it is told about; times in seconds."""
+
+    name: str
+    address: str
+    remote_as: int
+    state: str
+    established_seconds: float
+    hold_time: float
+    families: tuple[str, ...]
+    add_path: tuple[str, ...]
+    paths: dict[str, int]
+    last_error: str
+
+
+class Peer(RyuPeer):  # type: ignore[misc]
+    """Owns the connections of one neighbour, at most one of them Established."""
+
+    def __init__(
+        self, common_conf: Any, neigh_conf: Any, core: Any, signal_bus: Any, manager: Any
+    ) -> None:
+        super().__init__(common_conf, neigh_conf, core, signal_bus, manager)
+        self.config: PeerConfig = manager.configs[neigh_conf.ip_address]
+        self._speaker: SpeakerConfig = manager.speaker
+        self._loc_rib: LocRib = manager.loc_rib
+        self._rib_out: AdjRibOut | None = None
+        self._sessions: list[Session] = []
+        self._dirty: set[Network] = set()
+        self._end_of_rib_due: frozenset[Family] = frozenset()
+        self._wake = hub.Event()
+        self._failures = self._refusals = 0
+        self._established_at = self._connect_at = 0.0
+        self._last_error = ""
+        self._silent = True
+        metrics.bgp_session_up.labels(peer=self.config.name).set(0)
+
+    @property
+    def internal(self) -> bool:
+        """Whether the peer is of our own AS."""
+        return self.config.remote_as == self._speaker.local_as
+
+    @property
+    def report(self) -> PeerReport:
+        """What there is to tell about this peer now."""
+        session = self._protocol
+        up = session is not None and self._rib_out is not None
+        families = session.families if up else ()
+        seconds = time.monotonic() - self._established_at if up else 0.0
+        metrics.bgp_session_established_seconds.labels(peer=self.config.name).set(seconds)
+        return PeerReport(
+            self.config.name,
+            str(self.config.address),
+            self.config.remote_as,
+            self.state.bgp_state,
+            round(seconds, 3),
+            session.hold_time if up else 0,
+            tuple(_family_name(family) for family in sorted(families)),
+            tuple(_family_name(family) for family in sorted(session.add_path if up else ())),
+            {
+                _family_name(family): self._rib_out.count(family) if self._rib_out else 0
+                for family in sorted(self.config.families)
+            },
+            self._last_error,
+        )
+
+    def sent(self, prefix: Network) -> tuple[Address, ...]:
+        """The next hops that this peer was sent for a prefix."""
+        return tuple(self._rib_out.sent.get(prefix, {}).values()) if self._rib_out else ()
+
+    # -- connecting ---------------------------------------------------------------------------
+
+    def _run(self, start_protocol: Callable[[socket.socket], None]) -> None:
+        """Connects for as long as the peer is configured (Ryu's Activity)."""
+        del start_protocol  # our connections are told apart by who opened them, not by port
+        active = self.config.mode is not ConnectMode.PASSIVE
+        while self.started:
+            wait = self._connect_at - time.monotonic()
+            if active and not self._sessions and wait <= 0:
+                self._connect()
+                continue
+            self._wake.wait(timeout=wait if active and not self._sessions else None)
+            self._wake.clear()
+
+    def _connect(self) -> None:
+        self.state.bgp_state = BGP_FSM_CONNECT
+        try:
+            sock = transport.connect(self.config, self.internal, _CONNECT_TIMEOUT)
+        except OSError as error:
+            self._failures += 1
+            self._connect_at = time.monotonic() + self._retry_delay()
+            self._note(f"cannot connect: {error.strerror or error}")
+            self._show_state()
+            return
+        if not self.started:
+            sock.close()
+            return
+        self._speak(sock, is_reactive=False)
+
+    def _retry_delay(self) -> float:
+        """Exponential backoff with jitter from connect_retry on (RFC 4271, 8.1.1 and 10); not
+        below 30 s once a peer has refused our OPEN a few times."""
+        delay = self.config.connect_retry * 2.0 ** min(max(self._failures - 1, 0), 4)
+        delay = min(delay, max(_BACKOFF_MOST, self.config.connect_retry))
+        jittered = delay * random.uniform(0.75, 1.0)  # noqa: S311 - not a secret
+        return max(jittered, _REFUSED_BACKOFF) if self._refusals > _REFUSALS_AT_ONCE else jittered
+
+    def accept(self, sock: socket.socket) -> None:
+        """Takes an inbound connection; silent earlier ones give way to it."""
+        if self.config.mode is ConnectMode.ACTIVE:
+            refuse(sock)
+            return
+        try:
+            transport.prepare(sock, self.config, self.internal)
+        except OSError:
+            sock.close()
+            return
+        waiting = [s for s in self._sessions if s.is_reactive and s.state == BGP_FSM_OPEN_SENT]
+        for session in waiting[: max(0, len(waiting) - _PENDING_MOST + 1)]:
+            session.close(wire.CONNECTION_REJECTED, "a newer connection takes its place")
+        self._speak(sock, is_reactive=True)
+
+    def _speak(self, sock: socket.socket, is_reactive: bool) -> None:
+        session = Session(sock, self, self._open(), is_reactive)
+        self._sessions.append(session)
+        self._show_state()
+        hub.spawn(session.run)
+
+    def _open(self) -> Open:
+        families = self.config.families
+        return Open(
+            self._speaker.local_as,
+            self.config.hold_time,
+            self._speaker.router_id,
+            families,
+            four_octet_as=True,
+            route_refresh=True,
+            add_path=tuple((f, _ADD_PATH_SEND) for f in sorted(families))
+            if self.config.add_path
+            else (),
+        )
+
+    def stop(self) -> None:
+        """Ends all connections, as de-configured (Ryu's Activity)."""
+        self.shut(wire.PEER_DECONFIGURED)
+        super().stop()
+        self._wake.set()
+
+    def shut(self, notification: Notification | None) -> None:
+        """Ends all connections with this NOTIFICATION, or without any."""
+        for session in list(self._sessions):
+            session.close(notification, "ended by us")
+
+    # -- what sessions tell (session.Owner) ----------------------------------------------------
+
+    def check_open(self, session: Session, received: Open) -> None:
+        """RFC 4271, 6.2 and 6.8; RFC 6286."""
+        if received.asn != self.config.remote_as:
+            raise BgpError(2, 2, why=f"AS {received.asn} where {self.config.remote_as} is due")
+        if self.internal and received.identifier == self._speaker.router_id:
+            raise BgpError(2, 3, why="an internal peer with our own BGP identifier")
+        for other in list(self._sessions):
+            if other is session or other.theirs is None:
+                continue
+            if other.state == BGP_FSM_ESTABLISHED or not self._wins(session, received):
+                raise BgpError(6, 7, why="another connection with this peer stays")
+            other.close(wire.COLLISION, "another connection with this peer stays")
+
+    def _wins(self, session: Session, received: Open) -> bool:
+        """Of two connections the one that the higher identifier opened stays (by AS where the
+        identifiers are equal, RFC 6286, 2.3)."""
+        ours = (int(self._speaker.router_id), self._speaker.local_as)
+        theirs = (int(received.identifier), received.asn)
+        return session.is_reactive == (theirs > ours)
+
+    def established(self, session: Session) -> None:
+        """Sends the whole table, then End-of-RIB where everything is known."""
+        for other in list(self._sessions):
+            if other is not session:
+                other.close(wire.COLLISION, "another connection with this peer is Established")
+        self._protocol = session
+        self._failures = self._refusals = 0
+        self._last_error = ""
+        self._established_at = time.monotonic()
+        self._rib_out = AdjRibOut(self._view(session), self._loc_rib.path_ids)
+        self._end_of_rib_due = session.families
+        self._silent = False
+        LOG.info("peer %s is Established: %s", self.config.name, self._negotiated(session))
+        metrics.bgp_session_up.labels(peer=self.config.name).set(1)
+        self.state.bgp_state = BGP_FSM_ESTABLISHED
+        self.send(self._loc_rib.routes)
+
+    def _view(self, session: Session) -> View:
+        config = self.config
+        path = () if self.internal else (self._speaker.local_as,) * (1 + config.as_path_prepend)
+        attributes = update.Attributes(
+            path,
+            session.four_octet_as,
+            config.med,
+            config.local_pref,
+            config.communities,
+            config.large_communities,
+        )
+        local = transport.canonical(session.local_name[0])
+        return View(
+            session.families,
+            session.add_path,
+            attributes,
+            config.node_selector,
+            self._speaker.max_next_hops,
+            local,
+        )
+
+    def _negotiated(self, session: Session) -> str:
+        plain = [_family_name(f) for f in sorted(session.families - session.add_path)]
+        several = [_family_name(f) for f in sorted(session.add_path)]
+        parts = [f"hold time {session.hold_time} s"]
+        if several:
+            parts.append(f"ADD-PATH for {', '.join(several)}")
+        if plain:
+            parts.append(
+                f"no ADD-PATH for {', '.join(plain)}: one next hop per address, spread over the "
+                "nodes by rendezvous hash"
+            )
+        if not session.families:
+            parts.append("no address family in common")
+        return ", ".join(parts)
+
+    def refresh(self, session: Session, family: Family) -> None:
+        """Sends a family again (RFC 2918)."""
+        if self._rib_out is not None and session is self._protocol:
+            self.send(self._rib_out.forget(family))
+
+    def drained(self, session: Session) -> None:
+        """Sends what changed while the peer was not reading."""
+        if session is self._protocol:
+            self.send(())
+
+    def closed(self, session: Session, reason: str, notification: Notification | None) -> None:
+        """Empties the Adj-RIB-Out with its session, and connects again."""
+        if session not in self._sessions:
+            return
+        self._sessions.remove(session)
+        if session is self._protocol:
+            self._protocol = None
+            self._rib_out = None
+            self._dirty.clear()
+            LOG.warning("peer %s is down: %s", self.config.name, reason)
+            metrics.bgp_session_up.labels(peer=self.config.name).set(0)
+            metrics.bgp_session_drops.labels(peer=self.config.name, reason=reason).inc()
+            self._connect_at = time.monotonic() + random.uniform(*_RECONNECT)  # noqa: S311
+        elif self._rib_out is None:
+            self._failures += 1
+            self._refusals += 1
+            self._connect_at = time.monotonic() + self._retry_delay()
+            self._note(reason)
+        self._last_error = str(notification) if notification is not None else reason
+        self._show_state()
+        self._wake.set()
+
+    def count_received(self, kind: MessageType) -> None:
+        """Counts a message that came in."""
+        metrics.bgp_messages_received.labels(peer=self.config.name, type=kind.name.lower()).inc()
+
+    def count_sent(self, octets: int) -> None:
+        """Counts octets that went out."""
+        metrics.bgp_bytes_sent.labels(peer=self.config.name).inc(octets)
+
+    # -- routes ---------------------------------------------------------------------------------
+
+    def send(self, prefixes: Iterable[Network]) -> None:
+        """Brings these prefixes, and those that wait, to what the Loc-RIB says of them."""
+        session, rib_out = self._protocol, self._rib_out
+        if session is None or rib_out is None:
+            return
+        self._dirty.update(prefixes)
+        if session.congested:
+            return
+        dirty, self._dirty = self._dirty, set()
+        messages = rib_out.sync(self._loc_rib.routes, dirty)
+        metrics.bgp_updates_sent.labels(peer=self.config.name).inc(len(messages))
+        if self._loc_rib.complete and self._end_of_rib_due:
+            messages += [update.end_of_rib(family) for family in sorted(self._end_of_rib_due)]
+            self._end_of_rib_due = frozenset()
+        if messages:
+            session.send(b"".join(messages))
+
+    def publish(self) -> None:
+        """Sets the gauges that count paths."""
+        for family in self.config.families:
+            count = self._rib_out.count(family) if self._rib_out is not None else 0
+            labels = {"peer": self.config.name, "family": _family_name(family)}
+            metrics.bgp_paths_announced.labels(**labels).set(count)
+
+    # -- what is told ----------------------------------------------------------------------------
+
+    def _show_state(self) -> None:
+        states = [session.state for session in self._sessions]
+        if BGP_FSM_ESTABLISHED in states:
+            self.state.bgp_state = BGP_FSM_ESTABLISHED
+        else:
+            waiting = BGP_FSM_ACTIVE if self.started else BGP_FSM_IDLE
+            self.state.bgp_state = max(states, key=_ORDER.index, default=waiting)
+
+    def _note(self, reason: str) -> None:
+        """Logs why a peer does not come up when the reason is a new one."""
+        if reason != self._last_error or self._silent:
+            LOG.info("peer %s is not up: %s", self.config.name, reason)
+        self._last_error = reason
+        self._silent = False
+
+
+def refuse(sock: socket.socket) -> None:
+    """Closes a connection that nobody configured, with Cease 6/5 where it fits."""
+    try:
+        sock.setblocking(False)
+        sock.send(wire.encode_notification(wire.CONNECTION_REJECTED))
+    except OSError:
+        LOG.debug("a refused connection was gone before it was refused")
+    sock.close()
+
+
+def _family_name(family: Family) -> str:
+    return f"ipv{family.value}"
+
+

@@ -1,0 +1,192 @@
+"""BGPSpeaker with ADD-PATH: configures the neighbours on Ryu's core and feeds their tables.
+
+Ryu's own tables keep one path a prefix, so they stay empty; the Loc-RIB here holds all of them.
+Ryu is not patched: its core runs as it is, and on the seams of that one instance hang our
+PeerManager, which builds our Peers, and our Listener.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Mapping
+from ipaddress import ip_network
+from typing import Any
+
+from ryu.services.protocols.bgp import core_managers
+from ryu.services.protocols.bgp.bgpspeaker import BGPSpeaker
+from ryu.services.protocols.bgp.core_manager import CORE_MANAGER
+
+from porter_ryu import metrics
+from porter_ryu.bgp import transport, wire
+from porter_ryu.bgp.config import ConnectMode, PeerConfig, SpeakerConfig
+from porter_ryu.bgp.listener import Listener
+from porter_ryu.bgp.peer import LocRib, Peer, PeerReport, refuse
+from porter_ryu.bgp.rib_out import PathIds
+from porter_ryu.domain.model import Address, Family, Network, NextHop
+
+LOG = logging.getLogger(__name__)
+
+_NO_RYU_LISTENER = 0
+
+
+class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
+    """Ryu's PeerManager, building our Peers; `configs` by address, as text."""
+
+    def __init__(self, core: Any, neighbors_conf: Any, speaker: SpeakerConfig, rib: LocRib) -> None:
+        super().__init__(core, neighbors_conf)
+        self.speaker = speaker
+        self.loc_rib = rib
+        self.configs: dict[str, PeerConfig] = {}
+
+    def add_peer(self, neigh_conf: Any, common_conf: Any) -> None:
+        """Called by Ryu's ConfigurationManager for every neighbour that is added."""
+        peer = Peer(common_conf, neigh_conf, self._core_service, self._signal_bus, self)
+        self._peers[neigh_conf.ip_address] = peer
+        self._core_service.on_peer_added(peer)
+
+    def by_address(self, address: Address) -> Peer | None:
+        """The peer of an address."""
+        peer: Peer | None = self._peers.get(str(address))
+        return peer
+
+
+class Speaker(BGPSpeaker):  # type: ignore[misc]
+    """The BGP side of this instance: a RouteTarget over any number of peers."""
+
+    def __init__(self, config: SpeakerConfig) -> None:
+        self._config = config
+        self._rib = LocRib({}, PathIds())
+        self._peers: dict[str, PeerConfig] = {}
+        self._manager: PeerManager | None = None
+        super().__init__(
+            as_number=config.local_as,
+            router_id=str(config.router_id),
+            bgp_server_port=_NO_RYU_LISTENER,
+        )
+        self._listener = Listener(config.listen_port, self._accept)
+
+    def _core_start(self, settings: dict[str, Any]) -> None:
+        """Starts Ryu's core and hangs our PeerManager on it."""
+        super()._core_start(settings)
+        core = CORE_MANAGER.get_core_service()
+        manager = PeerManager(core, CORE_MANAGER.neighbors_conf, self._config, self._rib)
+        core._peer_manager = manager
+        core._conf_manager._peer_manager = manager
+        self._manager = manager
+
+    @property
+    def manager(self) -> PeerManager:
+        """Our PeerManager in Ryu's running core."""
+        if self._manager is None:
+            raise RuntimeError("Ryu's core has not started")
+        return self._manager
+
+    # -- peers ----------------------------------------------------------------------------------
+
+    def add_peer(self, peer: PeerConfig) -> None:
+        """Adds a neighbour and listens where it may call; its session comes up by itself."""
+        address = str(peer.address)
+        self.manager.configs[address] = peer
+        self._peers[peer.name] = peer
+        for _, sock in self._listener.sockets:
+            self._set_key(sock, peer)
+        self.neighbor_add(
+            address,
+            peer.remote_as,
+            remote_port=peer.port,
+            enable_ipv4=Family.IPV4 in peer.families,
+            enable_ipv6=Family.IPV6 in peer.families,
+            connect_mode=peer.mode.value,
+        )
+        if peer.mode is not ConnectMode.ACTIVE:
+            self._listen_for(peer)
+
+    def remove_peer(self, name: str) -> None:
+        """Ends a neighbour's session (Cease, Peer De-configured) and forgets it."""
+        peer = self._peers.pop(name)
+        self.neighbor_del(str(peer.address))
+        del self.manager.configs[str(peer.address)]
+        if peer.password is not None:
+            for _, sock in self._listener.sockets:
+                if sock.family == transport.family_of(peer.address):
+                    transport.set_md5(sock, peer.address, None)
+
+    def stop(self) -> None:
+        """Ends all sessions with Cease, Administrative Shutdown."""
+        self._listener.stop()
+        for peer in self.manager.iterpeers:
+            peer.shut(wire.ADMINISTRATIVE_SHUTDOWN)
+
+    def reports(self) -> tuple[PeerReport, ...]:
+        """What there is to tell about each peer, by name."""
+        peers = sorted(self.manager.iterpeers, key=lambda peer: peer.config.name)
+        for peer in peers:
+            peer.publish()
+        return tuple(peer.report for peer in peers)
+
+    def sent(self, prefix: Network) -> Mapping[str, tuple[Address, ...]]:
+        """The next hops that each peer was sent for a prefix, by its name."""
+        return {peer.config.name: peer.sent(prefix) for peer in self.manager.iterpeers}
+
+    # -- routes (RouteTarget) -----------------------------------------------------------------------
+
+    def set_routes(
+        self, routes: Mapping[Network, frozenset[NextHop]], read_at: float | None
+    ) -> None:
+        """Sets the wanted next hops of these prefixes, none withdraws, and tells every peer."""
+        for prefix, hops in routes.items():
+            if hops:
+                self._rib.routes[prefix] = hops
+            else:
+                self._rib.routes.pop(prefix, None)
+        for peer in self.manager.iterpeers:
+            peer.send(routes)
+        if read_at is not None:
+            metrics.event_to_wire.observe(time.monotonic() - read_at)
+
+    def complete(self) -> None:
+        """Everything known is set: End-of-RIB may go out (RFC 4724, 2)."""
+        self._rib.complete = True
+        for peer in self.manager.iterpeers:
+            peer.send(())
+
+    # -- listening --------------------------------------------------------------------------------
+
+    def _listen_for(self, peer: PeerConfig) -> None:
+        if self._config.listen_addresses is None:
+            return
+        if self._config.listen_addresses:
+            wanted = list(self._config.listen_addresses)
+        else:
+            towards = peer.local_address or transport.address_towards(peer.address)
+            if towards is None:
+                LOG.error("peer %s: no route to %s, so nothing listens", peer.name, peer.address)
+                return
+            wanted = [towards]
+        for address in wanted:
+            self._listener.want(address, self._set_keys)
+
+    def _set_keys(self, sock: socket.socket) -> None:
+        for peer in self._peers.values():
+            self._set_key(sock, peer)
+
+    def _set_key(self, sock: socket.socket, peer: PeerConfig) -> None:
+        if peer.password is None or sock.family != transport.family_of(peer.address):
+            return
+        try:
+            transport.set_md5(sock, peer.address, peer.password)
+        except OSError as error:
+            LOG.error("peer %s: cannot set its TCP MD5 key: %s", peer.name, error.strerror)
+
+    def _accept(self, sock: socket.socket, remote: Address, local: Address) -> None:
+        peer = self.manager.by_address(remote)
+        if peer is None or self._is_announced(local):
+            refuse(sock)
+        else:
+            peer.accept(sock)
+
+    def _is_announced(self, local: Address) -> bool:
+        """Whether a connection came to an EIP: nothing of ours answers there."""
+        return ip_network(local) in self._rib.routes

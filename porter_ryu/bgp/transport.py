@@ -1,0 +1,119 @@
+"""TCP sockets for BGP: source address, TTL, GTSM (RFC 5082) and TCP MD5 (RFC 2385)."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from porter_ryu.bgp.config import PeerConfig, Secret
+from porter_ryu.domain.model import Address
+
+_TCP_MD5SIG = 14
+_IP_MINTTL = 21
+_IPV6_MINHOPCOUNT = 73
+_MAX_TTL = 255
+_BACKLOG = 128
+_PROBE_PORT = 179
+
+
+def family_of(address: Address) -> socket.AddressFamily:
+    """The socket family of an address."""
+    return socket.AF_INET if address.version == IPv4Address(0).version else socket.AF_INET6
+
+
+def canonical(text: str) -> Address:
+    """An address as a socket names it: without zone, IPv4-mapped ones as IPv4."""
+    address = ip_address(text.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def listen(address: Address, port: int) -> socket.socket:
+    """A listening socket; raises OSError."""
+    sock = socket.socket(family_of(address), socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((str(address), port))
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def connect(peer: PeerConfig, internal: bool, timeout: float) -> socket.socket:
+    """An open connection to a peer, in `timeout` seconds; raises OSError."""
+    sock = socket.socket(family_of(peer.address), socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout)
+        if peer.local_address is not None:
+            sock.bind((str(peer.local_address), 0))
+        if peer.password is not None:
+            set_md5(sock, peer.address, peer.password)
+        prepare(sock, peer, internal)
+        sock.connect((str(peer.address), peer.port))
+        sock.settimeout(None)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def prepare(sock: socket.socket, peer: PeerConfig, internal: bool) -> None:
+    """Sets TTL and TCP options of a peer's connection.
+
+    With GTSM we send 255 and accept nothing that came over more hops than allowed; without it
+    an external peer is as near as multihop_ttl says, an internal one anywhere.
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    ttl = 0
+    if peer.ttl_security:
+        ttl = _MAX_TTL
+    elif not internal:
+        ttl = peer.multihop_ttl
+    over_ipv4 = sock.family == socket.AF_INET
+    if ttl and over_ipv4:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+    elif ttl:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+    if peer.ttl_security:
+        least = _MAX_TTL + 1 - peer.multihop_ttl
+        if over_ipv4:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, least)
+        else:
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, least)
+
+
+def set_md5(sock: socket.socket, address: Address, password: Secret | None) -> None:
+    """Sets, or with None removes, the key for segments from and to a peer (RFC 2385).
+
+    Takes struct tcp_md5sig of linux/tcp.h; raises OSError.
+    """
+    key = password.value if password is not None else b""
+    if address.version == IPv4Address(0).version:
+        where = struct.pack("=HH4s120x", socket.AF_INET, 0, address.packed)
+    else:
+        where = struct.pack("=HHI16sI100x", socket.AF_INET6, 0, 0, address.packed, 0)
+    option = where + struct.pack("=BBHI80s", 0, 0, len(key), 0, key)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_MD5SIG, option)
+    except OSError as error:
+        if password is None and error.errno == errno.ENOENT:
+            return
+        raise
+
+
+def address_towards(peer: Address) -> Address | None:
+    """The local address from which this host would speak to a peer, None without a route.
+    Nothing is sent for it."""
+    with socket.socket(family_of(peer), socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((str(peer), _PROBE_PORT))
+        except OSError:
+            return None
+        return canonical(probe.getsockname()[0])

@@ -1,0 +1,182 @@
+"""Paths to packed UPDATE messages (RFC 4271 4.3, RFC 4760, RFC 7911, RFC 8092).
+
+All paths with one next hop share their attributes, so they share messages: ten thousand
+prefixes by four next hops are some ninety messages.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from porter_ryu.bgp.wire import (
+    AFI,
+    AS_TRANS,
+    HEADER_LENGTH,
+    MAX_LENGTH,
+    SAFI_UNICAST,
+    MessageType,
+    message,
+)
+from porter_ryu.domain.model import Address, Family, Network
+
+_WELL_KNOWN, _OPTIONAL, _OPTIONAL_TRANSITIVE = 0x40, 0x80, 0xC0
+_EXTENDED_LENGTH = 0x10
+_ONE_OCTET = 0xFF
+_TWO_OCTETS = 0xFFFF
+_AS_SEQUENCE = 2
+_IGP = b"\0"
+ORIGIN, AS_PATH, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES = 1, 2, 3, 4, 5, 8
+MP_REACH, MP_UNREACH, AS4_PATH, LARGE_COMMUNITY = 14, 15, 17, 32
+_DEFAULT_LOCAL_PREF = 100
+_LENGTHS = 4  # the two length fields of an UPDATE
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What every path to one peer carries.
+
+    `as_path` is empty to an internal peer; `local_pref` None to an external one.
+    """
+
+    as_path: tuple[int, ...]
+    four_octet_as: bool
+    med: int | None = None
+    local_pref: int | None = None
+    communities: tuple[int, ...] = ()
+    large_communities: tuple[tuple[int, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A prefix with its path identifier, None where ADD-PATH was not negotiated (RFC 7911)."""
+
+    prefix: Network
+    path_id: int | None
+
+
+def end_of_rib(family: Family) -> bytes:
+    """RFC 4724, section 2."""
+    if family is Family.IPV4:
+        return message(MessageType.UPDATE, b"\0\0\0\0")
+    body = struct.pack(">HB", AFI[family], SAFI_UNICAST)
+    return _update(b"", _attribute(_OPTIONAL, MP_UNREACH, body), b"")
+
+
+def announce(
+    paths_by_next_hop: Mapping[Address, Iterable[Path]], attributes: Attributes
+) -> Iterator[bytes]:
+    """Messages that announce these paths; families may be mixed."""
+    shared = b"".join(_shared(attributes))
+    origin_and_path = b"".join(_origin_and_path(attributes))
+    for next_hop, paths in paths_by_next_hop.items():
+        by_family = _by_family(paths)
+        for family, nlri in by_family.items():
+            if family is Family.IPV4 and next_hop.version == Family.IPV4:
+                hop = _attribute(_WELL_KNOWN, NEXT_HOP, next_hop.packed)
+                yield from _classic(origin_and_path + hop + shared, nlri)
+            else:
+                yield from _multiprotocol(family, next_hop, origin_and_path, shared, nlri)
+
+
+def withdraw(paths: Iterable[Path]) -> Iterator[bytes]:
+    """Messages that withdraw these paths; families may be mixed."""
+    for family, nlri in _by_family(paths).items():
+        if family is Family.IPV4:
+            for chunk in _chunks(nlri, MAX_LENGTH - HEADER_LENGTH - _LENGTHS):
+                yield _update(chunk, b"", b"")
+        else:
+            head = struct.pack(">HB", AFI[family], SAFI_UNICAST)
+            room = MAX_LENGTH - HEADER_LENGTH - _LENGTHS - 4 - len(head)
+            for chunk in _chunks(nlri, room):
+                yield _update(b"", _attribute(_OPTIONAL, MP_UNREACH, head + chunk), b"")
+
+
+def _classic(attributes: bytes, nlri: Sequence[bytes]) -> Iterator[bytes]:
+    for chunk in _chunks(nlri, MAX_LENGTH - HEADER_LENGTH - _LENGTHS - len(attributes)):
+        yield _update(b"", attributes, chunk)
+
+
+def _multiprotocol(
+    family: Family, next_hop: Address, first: bytes, last: bytes, nlri: Sequence[bytes]
+) -> Iterator[bytes]:
+    hop = next_hop.packed
+    head = struct.pack(">HBB", AFI[family], SAFI_UNICAST, len(hop)) + hop + b"\0"
+    room = MAX_LENGTH - HEADER_LENGTH - _LENGTHS - 4 - len(head) - len(first) - len(last)
+    for chunk in _chunks(nlri, room):
+        # RFC 7606, 5.1: MP_REACH_NLRI comes first
+        yield _update(b"", _attribute(_OPTIONAL, MP_REACH, head + chunk) + first + last, b"")
+
+
+def _update(withdrawn: bytes, attributes: bytes, nlri: bytes) -> bytes:
+    body = b"".join(
+        (struct.pack(">H", len(withdrawn)), withdrawn, struct.pack(">H", len(attributes)))
+    )
+    return message(MessageType.UPDATE, body + attributes + nlri)
+
+
+def _by_family(paths: Iterable[Path]) -> dict[Family, list[bytes]]:
+    found: dict[Family, list[bytes]] = {}
+    for path in paths:
+        prefix = path.prefix
+        # RFC 7911, 3: the identifier stands before the prefix
+        identifier = b"" if path.path_id is None else path.path_id.to_bytes(4, "big")
+        length = prefix.prefixlen
+        octets = prefix.network_address.packed[: (length + 7) // 8]
+        nlri = identifier + bytes((length,)) + octets
+        found.setdefault(Family(prefix.version), []).append(nlri)
+    return found
+
+
+def _chunks(nlri: Sequence[bytes], room: int) -> Iterator[bytes]:
+    chunk: list[bytes] = []
+    used = 0
+    for entry in nlri:
+        if used + len(entry) > room:
+            yield b"".join(chunk)
+            chunk, used = [], 0
+        chunk.append(entry)
+        used += len(entry)
+    if chunk:
+        yield b"".join(chunk)
+
+
+def _attribute(flags: int, kind: int, value: bytes) -> bytes:
+    if len(value) > _ONE_OCTET:
+        return struct.pack(">BBH", flags | _EXTENDED_LENGTH, kind, len(value)) + value
+    return struct.pack(">BBB", flags, kind, len(value)) + value
+
+
+def _origin_and_path(a: Attributes) -> Iterator[bytes]:
+    yield _attribute(_WELL_KNOWN, ORIGIN, _IGP)
+    size = "I" if a.four_octet_as else "H"
+    numbers = a.as_path if a.four_octet_as else [_two_octet(n) for n in a.as_path]
+    yield _attribute(_WELL_KNOWN, AS_PATH, _sequence(numbers, size))
+
+
+def _shared(a: Attributes) -> Iterator[bytes]:
+    if a.med is not None:
+        yield _attribute(_OPTIONAL, MED, struct.pack(">I", a.med))
+    if not a.as_path:
+        preference = _DEFAULT_LOCAL_PREF if a.local_pref is None else a.local_pref
+        yield _attribute(_WELL_KNOWN, LOCAL_PREF, struct.pack(">I", preference))
+    if a.communities:
+        packed = struct.pack(f">{len(a.communities)}I", *a.communities)
+        yield _attribute(_OPTIONAL_TRANSITIVE, COMMUNITIES, packed)
+    if not a.four_octet_as and any(n > _TWO_OCTETS for n in a.as_path):
+        # RFC 6793, 4.2.2: for a peer that cannot read the real numbers in AS_PATH
+        yield _attribute(_OPTIONAL_TRANSITIVE, AS4_PATH, _sequence(a.as_path, "I"))
+    if a.large_communities:
+        triples = b"".join(struct.pack(">III", *triple) for triple in a.large_communities)
+        yield _attribute(_OPTIONAL_TRANSITIVE, LARGE_COMMUNITY, triples)
+
+
+def _two_octet(asn: int) -> int:
+    return asn if asn <= _TWO_OCTETS else AS_TRANS
+
+
+def _sequence(numbers: Sequence[int], size: str) -> bytes:
+    if not numbers:
+        return b""
+    return struct.pack(f">BB{len(numbers)}{size}", _AS_SEQUENCE, len(numbers), *numbers)

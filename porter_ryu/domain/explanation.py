@@ -1,0 +1,53 @@
+"""The whole chain for one Service, as a value: what `explain`, `plan` and the HTTP API tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from porter_ryu.domain.allocator import PoolVerdict
+from porter_ryu.domain.model import Address, Family, NodeVerdict, ObjectKey, Refusal, Service
+from porter_ryu.domain.planner import Decision, Planner
+
+
+@dataclass(frozen=True, slots=True)
+class AddressExplanation:
+    """One address: where from, whether recorded in status, and every node's verdict."""
+
+    address: Address
+    eip: str
+    recorded: bool
+    sharers: tuple[ObjectKey, ...]
+    nodes: tuple[NodeVerdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`service` is None where there is none of that name; `decision` is None where it is not
+    ours."""
+
+    key: ObjectKey
+    service: Service | None
+    decision: Decision | None
+    refusal: Refusal | None
+    addresses: tuple[AddressExplanation, ...]
+    pools: tuple[PoolVerdict, ...]
+
+
+def explain(planner: Planner, key: ObjectKey) -> Explanation:
+    """Explains one Service from the state of the planner, without changing it."""
+    service = planner.cluster.services.get(key)
+    decision = planner.decisions.get(key)
+    if service is None or decision is None:
+        return Explanation(key, service, None, None, (), ())
+    addresses = tuple(
+        AddressExplanation(
+            held.address,
+            held.eip,
+            held.address in service.ingress,
+            tuple(k for k in planner.allocator.holders(held.address) if k != key),
+            planner.verdicts(service, Family(held.address.version)),
+        )
+        for held in decision.outcome.held
+    )
+    pools = planner.allocator.candidates(service)
+    return Explanation(key, service, decision, decision.outcome.refusal, addresses, pools)

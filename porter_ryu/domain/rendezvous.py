@@ -1,0 +1,26 @@
+"""A stable choice of some next hops out of many: rendezvous (highest random weight) hashing.
+
+Every prefix ranks the nodes in an order of its own.  Prefixes spread over the nodes, and when a
+node goes only those that had chosen it choose again.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection
+from hashlib import blake2b
+
+from porter_ryu.domain.model import Network, NextHop
+
+
+def choose(prefix: Network, hops: Collection[NextHop], count: int) -> list[NextHop]:
+    """The `count` next hops that this prefix ranks first; the same on every instance."""
+    if len(hops) <= count:
+        return list(hops)
+    seed = prefix.network_address.packed
+
+    def rank(hop: NextHop) -> bytes:
+        name = f"{hop.node} {hop.address}".encode()
+        return blake2b(name, key=seed, digest_size=8).digest()
+
+    return heapq.nlargest(count, hops, key=rank)

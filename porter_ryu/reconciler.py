@@ -1,0 +1,178 @@
+"""The loop: what was touched is decided again, and the targets are told what is wanted.
+
+There is one path for everything.  What adds runs record, binding, announcement; what takes away
+runs the other way round; an endpoint change only touches an announcement and waits for nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from ipaddress import ip_network
+
+from ryu.lib import hub
+
+from porter_ryu import metrics
+from porter_ryu.domain.model import (
+    Kind,
+    Network,
+    NextHop,
+    Object,
+    ObjectKey,
+)
+from porter_ryu.domain.planner import Planner, Turn
+from porter_ryu.domain.ports import BindingTarget, RouteTarget, StatusTarget
+
+LOG = logging.getLogger(__name__)
+
+_HEARTBEAT = 1.0
+_ALIVE_WITHIN = 10.0
+_RETRY_FIRST, _RETRY_MOST = 0.1, 10.0
+
+
+class Reconciler:
+    """An Observer of the cluster that drives the targets; a target that is None is not there.
+
+    `bind_only_leading`: bindings are for the instance that holds the Lease.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        routes: RouteTarget | None,
+        bindings: BindingTarget | None,
+        status: StatusTarget | None,
+        resync_seconds: float,
+        bind_only_leading: bool,
+    ) -> None:
+        self.planner = planner
+        self.synced = False
+        self._routes = routes
+        self._bindings = bindings
+        self._status = status
+        self._resync_seconds = resync_seconds
+        self._bind_only_leading = bind_only_leading
+        self._wake = hub.Event()
+        self._announced: set[Network] = set()
+        self._bound: set[Network] = set()
+        self._oldest_read: float | None = None
+        self._turned_at = time.monotonic()
+
+    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Object], read_at: float) -> None:
+        """A complete list of one kind (Observer)."""
+        self.planner.replace(kind, objects)
+        self._touch(read_at)
+
+    def put(self, kind: Kind, key: ObjectKey, obj: Object, read_at: float) -> None:
+        """One object is there or changed (Observer)."""
+        self.planner.put(kind, key, obj)
+        self._touch(read_at)
+
+    def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:
+        """One object is gone (Observer)."""
+        self.planner.remove(kind, key)
+        if self._status is not None:
+            self._status.forget(kind, key)
+        self._touch(read_at)
+
+    def lead(self, leading: bool) -> None:
+        """Whether this instance is the one that assigns, writes and, by mode, binds."""
+        if leading != self.planner.leading:
+            LOG.info("this instance %s", "leads now" if leading else "does not lead any more")
+            self.planner.lead(leading)
+            self._wake.set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop turns."""
+        return time.monotonic() - self._turned_at < _ALIVE_WITHIN
+
+    def run(self) -> None:
+        """Turns for ever.  The one catch-all of the program stands here: whatever breaks a turn
+        is logged whole, and everything is looked at again with backoff."""
+        resync_at = time.monotonic() + self._resync_seconds
+        retry_in = _RETRY_FIRST
+        while True:
+            self._wake.wait(timeout=_HEARTBEAT)
+            self._wake.clear()
+            self._turned_at = time.monotonic()
+            if self._turned_at >= resync_at:
+                resync_at = self._turned_at + self._resync_seconds
+                self.planner.resync()
+            try:
+                self.turn()
+                retry_in = _RETRY_FIRST
+            except Exception:
+                LOG.exception("a turn failed, everything is looked at again in %.1f s", retry_in)
+                hub.sleep(retry_in)
+                retry_in = min(2 * retry_in, _RETRY_MOST)
+                self.planner.resync()
+                self._wake.set()
+
+    def turn(self) -> None:
+        """Decides what was touched and applies it."""
+        if not self.planner.ready or (self.planner.idle and self.synced):
+            return
+        started = time.monotonic()
+        read_at, self._oldest_read = self._oldest_read, None
+        self._apply(self.planner.turn(pause=_give_way), read_at)
+        if not self.synced:
+            self._complete()
+        metrics.reconcile_seconds.observe(time.monotonic() - started)
+
+    def _touch(self, read_at: float) -> None:
+        if self._oldest_read is None:
+            self._oldest_read = read_at
+        self._wake.set()
+
+    def _apply(self, turn: Turn, read_at: float | None) -> None:
+        routes = {ip_network(address): route for address, route in turn.routes.items()}
+        known = {n: r.next_hops for n, r in routes.items() if n in self._announced}
+        new = {n: r.next_hops for n, r in routes.items() if r.next_hops and n not in known}
+        self._announce(known, read_at)
+        may_bind = self.planner.leading or not self._bind_only_leading
+        bound = {n for n, r in routes.items() if r.bound and may_bind}
+        self._unbind((routes.keys() - bound) & self._bound)
+        self._write(turn)
+        self._bind(bound - self._bound)
+        self._announce(new, read_at)
+
+    def _announce(self, routes: Mapping[Network, frozenset[NextHop]], read_at: float | None) -> None:
+        if self._routes is None or not routes:
+            return
+        self._routes.set_routes(routes, read_at)
+        for network, hops in routes.items():
+            (self._announced.add if hops else self._announced.discard)(network)
+
+    def _bind(self, networks: set[Network]) -> None:
+        if self._bindings is not None and networks:
+            self._bindings.bind(frozenset(networks))
+            self._bound |= networks
+
+    def _unbind(self, networks: set[Network]) -> None:
+        if self._bindings is not None and networks:
+            self._bindings.unbind(frozenset(networks))
+            self._bound -= networks
+
+    def _write(self, turn: Turn) -> None:
+        if self._status is None:
+            return
+        for service, service_status in turn.services.values():
+            self._status.want_service(service, service_status)
+        if self.planner.leading:
+            for eip, eip_status in turn.eips.values():
+                self._status.want_eip(eip, eip_status)
+
+    def _complete(self) -> None:
+        """Everything that was recorded before this start is wanted again."""
+        self.synced = True
+        if self._routes is not None:
+            self._routes.complete()
+        if self._bindings is not None:
+            self._bindings.complete()
+
+
+def _give_way() -> None:
+    hub.sleep(0)
+
