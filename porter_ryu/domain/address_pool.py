@@ -1,0 +1,175 @@
+"""What the address text of an Eip means.
+
+A pool is a few intervals of numbers, whatever its size: a /8 costs no more than a /32.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+import netaddr
+
+from porter_ryu.domain.model import Address, Family
+
+_FORBIDDEN = tuple(
+    (netaddr.IPNetwork(text), what)
+    for text, what in (
+        ("0.0.0.0/8", "this-network"),
+        ("127.0.0.0/8", "loopback"),
+        ("169.254.0.0/16", "link-local"),
+        ("224.0.0.0/4", "multicast"),
+        ("255.255.255.255/32", "broadcast"),
+        ("::/128", "unspecified"),
+        ("::1/128", "loopback"),
+        ("::ffff:0:0/96", "IPv4-mapped"),
+        ("fe80::/10", "link-local"),
+        ("ff00::/8", "multicast"),
+    )
+)
+_OCTET = 256
+
+
+class PoolError(ValueError):
+    """The text is not a list of addresses, CIDRs and ranges that can be handed out."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Interval:
+    """Addresses of one family from `first` to `last`, both of them in it, as numbers."""
+
+    version: int
+    first: int
+    last: int
+
+    def address(self, number: int) -> Address:
+        """The address of a number."""
+        return IPv4Address(number) if self.version == Family.IPV4 else IPv6Address(number)
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPool:
+    """Sorted intervals that do not touch; `avoid_buggy` leaves out .0 and .255 (IPv4)."""
+
+    intervals: tuple[Interval, ...]
+    avoid_buggy: bool = False
+
+    @staticmethod
+    def parse(text: str, avoid_buggy: bool = False) -> AddressPool:
+        """Reads `1.1.1.1, 1.1.2.0/28, 1.1.3.1-1.1.3.9`, IPv6 likewise; raises PoolError."""
+        entries = [entry.strip() for entry in text.split(",")]
+        if not any(entries):
+            raise PoolError("spec.address is empty")
+        pool = AddressPool(_merge([_interval(entry) for entry in entries]), avoid_buggy)
+        if not pool.size:
+            raise PoolError(f"{text!r} has no address but those that avoidBuggyIPs leaves out")
+        return pool
+
+    @property
+    def size(self) -> int:
+        """How many addresses can be handed out of it."""
+        return sum(i.last - i.first + 1 - self._buggy(i) for i in self.intervals)
+
+    @property
+    def families(self) -> frozenset[Family]:
+        """The families of which it has addresses."""
+        return frozenset(Family(interval.version) for interval in self.intervals)
+
+    @property
+    def first(self) -> Address:
+        """Its lowest address."""
+        return self.intervals[0].address(self.intervals[0].first)
+
+    @property
+    def last(self) -> Address:
+        """Its highest address."""
+        return self.intervals[-1].address(self.intervals[-1].last)
+
+    def contains(self, address: Address) -> bool:
+        """Whether an address can be handed out of it."""
+        key = Interval(address.version, int(address), _ABOVE_ALL)
+        index = bisect_right(self.intervals, key) - 1
+        if index < 0 or self._is_buggy(address.version, int(address)):
+            return False
+        interval = self.intervals[index]
+        return interval.version == address.version and int(address) <= interval.last
+
+    def from_number(self, family: Family, number: int) -> Iterator[Address]:
+        """Its addresses of a family from a number on, lowest first."""
+        for interval in self.intervals:
+            if interval.version != family or interval.last < number:
+                continue
+            for value in _count(max(interval.first, number), interval.last):
+                if not self._is_buggy(family, value):
+                    yield interval.address(value)
+
+    def _is_buggy(self, version: int, number: int) -> bool:
+        return (
+            self.avoid_buggy
+            and version == Family.IPV4
+            and number % _OCTET in (0, _OCTET - 1)
+        )
+
+    def _buggy(self, interval: Interval) -> int:
+        if not self.avoid_buggy or interval.version != Family.IPV4:
+            return 0
+        return sum(
+            (interval.last - rest) // _OCTET - (interval.first - 1 - rest) // _OCTET
+            for rest in (0, _OCTET - 1)
+        )
+
+
+_ABOVE_ALL = 1 << 128
+
+
+def _count(first: int, last: int) -> Iterator[int]:
+    while first <= last:
+        yield first
+        first += 1
+
+
+def _interval(text: str) -> Interval:
+    try:
+        if "-" in text:
+            low, high = (part.strip() for part in text.split("-", 1))
+            found = netaddr.IPRange(_address(low), _address(high))
+        elif "/" in text:
+            address, length = text.split("/", 1)
+            if not length.isdigit():
+                raise PoolError(f"{text!r} is not a CIDR")
+            found = netaddr.IPNetwork(f"{_address(address)}/{length}").cidr
+        else:
+            found = netaddr.IPRange(_address(text), _address(text))
+    except PoolError:
+        raise
+    except (netaddr.AddrFormatError, ValueError) as error:
+        raise PoolError(f"{text!r} is neither an address, a CIDR nor a range") from error
+    interval = Interval(found.version, int(found.first), int(found.last))
+    for network, what in _FORBIDDEN:
+        if (
+            network.version == interval.version
+            and interval.first <= network.last
+            and network.first <= interval.last
+        ):
+            raise PoolError(f"{text!r} has {what} addresses ({network})")
+    return interval
+
+
+def _address(text: str) -> netaddr.IPAddress:
+    try:
+        return netaddr.IPAddress(text.strip(), flags=netaddr.INET_PTON)
+    except (netaddr.AddrFormatError, ValueError) as error:
+        raise PoolError(f"{text.strip()!r} is not an IP address") from error
+
+
+def _merge(intervals: list[Interval]) -> tuple[Interval, ...]:
+    merged: list[Interval] = []
+    for interval in sorted(intervals):
+        before = merged[-1] if merged else None
+        if before and before.version == interval.version and interval.first <= before.last + 1:
+            merged[-1] = Interval(before.version, before.first, max(before.last, interval.last))
+        else:
+            merged.append(interval)
+    return tuple(merged)

@@ -1,0 +1,156 @@
+"""The Eips as pools: which of them serve, who may draw from which, and which one has an address.
+
+Of two that overlap the older serves; one that is edited to be broken goes on in its last good
+form.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from porter_ryu.domain.address_pool import AddressPool, Interval, PoolError
+from porter_ryu.domain.model import Address, Eip, Namespace, PoolReason, Service
+
+_ABOVE_ALL = 1 << 128
+_PROTOCOLS = ("", "bgp")
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """An Eip and whether it serves: `space` is None where it never had a usable form.
+
+    `eip` is the form that serves, which is the last good one while `reason` is
+    INVALID_ADDRESS.
+    """
+
+    eip: Eip
+    space: AddressPool | None
+    reason: PoolReason
+    message: str
+
+    @property
+    def serves(self) -> bool:
+        """Whether addresses of it may be held."""
+        return self.space is not None and self.reason in (
+            PoolReason.VALID,
+            PoolReason.INVALID_ADDRESS,
+        )
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """Pools are drawn from by priority, then by name."""
+        return (self.eip.priority, self.eip.name)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing new is given from it."""
+        return self.eip.disable or self.eip.deleting
+
+
+class Pools:
+    """All Eips; `namespaces` is what their selectors see."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Pool] = {}
+        self.in_order: list[Pool] = []
+        self.namespaces: dict[str, Namespace] = {}
+        self._seen: dict[str, Eip] = {}
+        self._intervals: list[tuple[Interval, Pool]] = []
+        self._starts: list[Interval] = []
+
+    def set(self, eips: Mapping[str, Eip]) -> set[str]:
+        """Takes the complete set of Eips; returns the names of those that serve otherwise now."""
+        specs = {n: dataclasses.replace(e, status=None, resource_version="") for n, e in
+                 eips.items()}
+        if specs == self._seen:
+            return set()
+        pools = {name: self._read(eip) for name, eip in specs.items()}
+        self._seen = specs
+        before, self.by_name = self.by_name, self._without_overlaps(pools)
+        serving = [pool for pool in self.by_name.values() if pool.serves]
+        self.in_order = sorted(serving, key=lambda pool: pool.order)
+        self._intervals = sorted(
+            ((i, pool) for pool in serving if pool.space for i in pool.space.intervals),
+            key=lambda entry: entry[0],
+        )
+        self._starts = [interval for interval, _ in self._intervals]
+        names = before.keys() | self.by_name.keys()
+        return {name for name in names if before.get(name) != self.by_name.get(name)}
+
+    def holding(self, address: Address) -> Pool | None:
+        """The pool that serves an address."""
+        key = Interval(address.version, int(address), _ABOVE_ALL)
+        index = bisect_right(self._starts, key) - 1
+        if index < 0:
+            return None
+        pool = self._intervals[index][1]
+        return pool if pool.space is not None and pool.space.contains(address) else None
+
+    def admits(self, pool: Pool, service: Service) -> bool:
+        """Whether a Service may draw from a pool, however it asks.
+
+        With `namespaces` and `namespaceSelector` either is enough, as in OpenELB; the
+        `serviceSelector` must match besides.
+        """
+        eip, namespace = pool.eip, service.key.namespace
+        if eip.namespaces or eip.namespace_selector:
+            labels = self.namespaces[namespace].labels if namespace in self.namespaces else {}
+            selected = bool(eip.namespace_selector) and all(
+                labels.get(key) == value for key, value in eip.namespace_selector.items()
+            )
+            if namespace not in eip.namespaces and not selected:
+                return False
+        return eip.service_selector.matches(service.labels)
+
+    def _read(self, eip: Eip) -> Pool:
+        problem = eip.invalid
+        if problem is None:
+            try:
+                space = AddressPool.parse(eip.address, eip.avoid_buggy_ips)
+            except PoolError as error:
+                problem = str(error)
+            else:
+                if eip.protocol not in _PROTOCOLS:
+                    message = f"protocol {eip.protocol!r} is not supported, only bgp"
+                    return Pool(eip, space, PoolReason.UNSUPPORTED_PROTOCOL, message)
+                return Pool(eip, space, PoolReason.VALID, f"{space.size} addresses")
+        good = self.by_name.get(eip.name)
+        if good is not None and good.serves and good.eip.uid == eip.uid:
+            last = dataclasses.replace(good.eip, deleting=eip.deleting)
+            message = f"{problem}; its last good form, {last.address}, stays in force"
+            return Pool(last, good.space, PoolReason.INVALID_ADDRESS, message)
+        return Pool(eip, None, PoolReason.INVALID_ADDRESS, problem)
+
+    @staticmethod
+    def _without_overlaps(pools: Mapping[str, Pool]) -> dict[str, Pool]:
+        """Marks each pool that shares an address with an older one that serves."""
+        marked: dict[str, Pool] = {}
+        taken: list[tuple[Interval, str]] = []
+        for name, pool in sorted(pools.items(), key=lambda entry: entry[1].eip.age):
+            marked[name] = pool
+            if not pool.serves or pool.space is None:
+                continue
+            other = next(filter(None, (_overlap(taken, i) for i in pool.space.intervals)), None)
+            if other is not None:
+                text = f"overlaps with the older Eip {other}, which serves"
+                marked[name] = dataclasses.replace(
+                    pool, reason=PoolReason.OVERLAPS, message=text
+                )
+            else:
+                taken.extend((interval, name) for interval in pool.space.intervals)
+                taken.sort()
+        return marked
+
+
+def _overlap(taken: list[tuple[Interval, str]], interval: Interval) -> str | None:
+    """The owner of a taken interval that shares a number with this one."""
+    index = bisect_right(taken, (Interval(interval.version, interval.last, _ABOVE_ALL), "")) - 1
+    if index < 0:
+        return None
+    nearest, owner = taken[index]
+    shares = nearest.version == interval.version and nearest.last >= interval.first
+    return owner if shares else None
+
