@@ -386,9 +386,10 @@ class Allocator:
     def _read_status(self, pool: Pool) -> EipStatus:
         if pool.space is None:
             return EipStatus(False, pool.reason, pool.message)
-        held = sorted(self._book.in_pool(pool.eip.name), key=lambda a: (a.version, int(a)))
+        held = self._book.in_pool(pool.eip.name)
         size = pool.space.size
-        used = tuple((str(a), ";".join(map(str, self.holders(a)))) for a in held)
+        shown = sorted(held, key=lambda a: (a.version, int(a))) if size <= _USED_SHOWN else ()
+        used = tuple((str(a), ";".join(map(str, self.holders(a)))) for a in shown)
         return EipStatus(
             ready=pool.reason is PoolReason.VALID,
             reason=pool.reason,
@@ -399,7 +400,7 @@ class Allocator:
             first_ip=str(pool.space.first),
             last_ip=str(pool.space.last),
             v4=Family.IPV4 in pool.space.families,
-            used=used if size <= _USED_SHOWN else (),
+            used=used,
         )
 
 

@@ -1,0 +1,322 @@
+"""API JSON to the domain's values; nowhere else is a field of the API named for reading.
+
+core/v1 Service, Node, Namespace; discovery.k8s.io/v1 EndpointSlice; network.kubesphere.io Eip.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+
+from porter_ryu.domain.labels import LabelSelector, Requirement, SelectorError, match_labels
+from porter_ryu.domain.model import (
+    Address,
+    AddressRequest,
+    Condition,
+    Eip,
+    EipStatus,
+    Endpoint,
+    EndpointSlice,
+    Family,
+    FamilyPolicy,
+    Kind,
+    Namespace,
+    Node,
+    NodeAddress,
+    Object,
+    ObjectKey,
+    PoolReason,
+    Port,
+    Service,
+)
+from porter_ryu.kube.fields import CodecError, Json, field, objects, string_map, strings
+
+OUR_CONDITIONS = "porter.kubesphere.io/"
+_SEED_ANNOTATION = "lb.kubesphere.io/v1apha1"  # as the README of Porter spelt it
+_REQUEST = ("eip.porter.kubesphere.io/v1alpha1", "eip.openelb.kubesphere.io/v1alpha1")
+_POOL = ("eip.porter.kubesphere.io/pool", "eip.openelb.kubesphere.io/v1alpha2")
+_SHARE = "eip.porter.kubesphere.io/share"
+_FAMILIES = {"IPv4": Family.IPV4, "IPv6": Family.IPV6}
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_GROUPS = {
+    ("v1", "Service"): Kind.SERVICE,
+    ("discovery.k8s.io/v1", "EndpointSlice"): Kind.ENDPOINT_SLICE,
+    ("v1", "Node"): Kind.NODE,
+    ("v1", "Namespace"): Kind.NAMESPACE,
+    ("network.kubesphere.io/v1alpha1", "Eip"): Kind.EIP,
+    ("network.kubesphere.io/v1alpha2", "Eip"): Kind.EIP,
+}
+
+
+def kind_of(obj: Json) -> Kind | None:
+    """The kind of an object by its apiVersion and kind, None for one that is not read here."""
+    version, kind = field(obj, "apiVersion", str, ""), field(obj, "kind", str, "")
+    return _GROUPS.get((version, kind))
+
+
+def key_of(kind: Kind, obj: Json) -> ObjectKey:
+    """Namespace and name, `default` where a namespaced object has none; raises CodecError."""
+    name = field(obj, "metadata.name", str, "")
+    cluster_scoped = kind in (Kind.NODE, Kind.NAMESPACE, Kind.EIP)
+    namespace = "" if cluster_scoped else field(obj, "metadata.namespace", str, "default")
+    for text in (name, namespace or "default"):
+        if not _NAME.fullmatch(text):
+            raise CodecError(f"{text!r} is not a name")
+    return ObjectKey(namespace, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Reads objects; knows which Services are ours.
+
+    `annotation` with one of `values` opts a Service in; so does `load_balancer_class`, and a
+    Service of another class is never ours.
+    """
+
+    annotation: str
+    values: frozenset[str]
+    load_balancer_class: str = ""
+
+    def decode(self, kind: Kind, obj: Json) -> Object:
+        """The value of an object; raises CodecError that names the field."""
+        return _DECODERS[kind](self, obj)
+
+    def service(self, obj: Json) -> Service:
+        """A Service."""
+        annotations = string_map(obj, "metadata.annotations")
+        not_ours = self._not_ours(obj, annotations)
+        return Service(
+            key=key_of(Kind.SERVICE, obj),
+            ours=not not_ours,
+            not_ours=not_ours,
+            uid=field(obj, "metadata.uid", str, ""),
+            created=field(obj, "metadata.creationTimestamp", str, "") or None,
+            resource_version=field(obj, "metadata.resourceVersion", str, ""),
+            labels=string_map(obj, "metadata.labels"),
+            ports=frozenset(_ports(obj)),
+            families=tuple(_families(obj)),
+            family_policy=_family_policy(obj),
+            local_traffic=field(obj, "spec.externalTrafficPolicy", str, "Cluster") == "Local",
+            request=_request(obj, annotations),
+            pool=_first(annotations, _POOL),
+            share_key=annotations.get(_SHARE, "").strip() or None,
+            ingress=tuple(dict.fromkeys(_ingress(obj))),
+            conditions=tuple(_conditions(obj)),
+        )
+
+    def _not_ours(self, obj: Json, annotations: dict[str, str]) -> str:
+        kind = field(obj, "spec.type", str, "ClusterIP")
+        if kind != "LoadBalancer":
+            return f"its type is {kind}, not LoadBalancer"
+        own_class = field(obj, "spec.loadBalancerClass", str, "")
+        if own_class:
+            if own_class == self.load_balancer_class:
+                return ""
+            return f"its loadBalancerClass is {own_class}, which is another's"
+        values = {annotations.get(name, "").strip() for name in (self.annotation, _SEED_ANNOTATION)}
+        if values & self.values:
+            return ""
+        wanted = " or ".join(sorted(self.values))
+        return f"it has no annotation {self.annotation}: {wanted}"
+
+    def endpoint_slice(self, obj: Json) -> EndpointSlice:
+        """An EndpointSlice."""
+        key = key_of(Kind.ENDPOINT_SLICE, obj)
+        owner = string_map(obj, "metadata.labels").get("kubernetes.io/service-name")
+        return EndpointSlice(
+            key=key,
+            service=ObjectKey(key.namespace, owner) if owner else None,
+            family=_FAMILIES.get(field(obj, "addressType", str, "")),
+            endpoints=tuple(_endpoint(entry) for entry in objects(obj, "endpoints")),
+        )
+
+    def node(self, obj: Json) -> Node:
+        """A Node."""
+        conditions = {
+            field(entry, "type", str, ""): field(entry, "status", str, "")
+            for entry in objects(obj, "status.conditions")
+        }
+        return Node(
+            name=key_of(Kind.NODE, obj).name,
+            labels=string_map(obj, "metadata.labels"),
+            addresses=tuple(_node_addresses(obj)),
+            ready=conditions.get("Ready") == "True",
+            network_unavailable=conditions.get("NetworkUnavailable") == "True",
+            deleting=bool(field(obj, "metadata.deletionTimestamp", str, "")),
+        )
+
+    def namespace(self, obj: Json) -> Namespace:
+        """A Namespace."""
+        name = key_of(Kind.NAMESPACE, obj).name
+        return Namespace(name, string_map(obj, "metadata.labels"))
+
+    def eip(self, obj: Json) -> Eip:
+        """An Eip of either version; a spec that cannot be understood is `invalid`, not lost."""
+        common = {
+            "name": key_of(Kind.EIP, obj).name,
+            "uid": field(obj, "metadata.uid", str, ""),
+            "created": field(obj, "metadata.creationTimestamp", str, "") or None,
+            "resource_version": field(obj, "metadata.resourceVersion", str, ""),
+            "deleting": bool(field(obj, "metadata.deletionTimestamp", str, "")),
+        }
+        status = _eip_status(obj)
+        try:
+            return Eip(
+                **common,  # type: ignore[arg-type]
+                address=field(obj, "spec.address", str, ""),
+                disable=field(obj, "spec.disable", bool, False),
+                auto_assign=field(obj, "spec.autoAssign", bool, True),
+                avoid_buggy_ips=field(obj, "spec.avoidBuggyIPs", bool, False),
+                priority=field(obj, "spec.priority", int, 0),
+                namespaces=strings(obj, "spec.namespaces"),
+                namespace_selector=string_map(obj, "spec.namespaceSelector"),
+                service_selector=_selector(obj),
+                protocol=field(obj, "spec.protocol", str, ""),
+                status=status,
+            )
+        except (CodecError, SelectorError) as error:
+            return Eip(**common, address="", invalid=str(error), status=status)  # type: ignore[arg-type]
+
+
+_DECODERS: dict[Kind, Callable[[Codec, Json], Object]] = {
+    Kind.SERVICE: Codec.service,
+    Kind.ENDPOINT_SLICE: Codec.endpoint_slice,
+    Kind.NODE: Codec.node,
+    Kind.NAMESPACE: Codec.namespace,
+    Kind.EIP: Codec.eip,
+}
+
+
+def _first(annotations: dict[str, str], names: tuple[str, ...]) -> str | None:
+    found = (annotations.get(name, "").strip() for name in names)
+    return next(filter(None, found), None)
+
+
+def _ports(obj: Json) -> Iterator[Port]:
+    for entry in objects(obj, "spec.ports"):
+        yield Port(field(entry, "protocol", str, "TCP"), field(entry, "port", int, 0))
+
+
+def _families(obj: Json) -> Iterator[Family]:
+    listed = strings(obj, "spec.ipFamilies")
+    for text in listed:
+        if text not in _FAMILIES:
+            raise CodecError(f"spec.ipFamilies: {text!r} is neither IPv4 nor IPv6")
+        yield _FAMILIES[text]
+    if not listed:
+        for text in strings(obj, "spec.clusterIPs"):
+            address = _address(text)
+            if address is not None:
+                yield Family(address.version)
+
+
+def _family_policy(obj: Json) -> FamilyPolicy:
+    text = field(obj, "spec.ipFamilyPolicy", str, FamilyPolicy.SINGLE_STACK.value)
+    try:
+        return FamilyPolicy(text)
+    except ValueError as error:
+        raise CodecError(f"spec.ipFamilyPolicy: {text!r} is not known") from error
+
+
+def _request(obj: Json, annotations: dict[str, str]) -> AddressRequest | None:
+    """What the Service asks for: by annotation, else loadBalancerIP, else externalIPs."""
+    for name in _REQUEST:
+        if annotations.get(name, "").strip():
+            return _parsed(f"annotation {name}", annotations[name].split(","))
+    wish = field(obj, "spec.loadBalancerIP", str, "").strip()
+    if wish:
+        return _parsed("spec.loadBalancerIP", [wish])
+    external = strings(obj, "spec.externalIPs")
+    return _parsed("spec.externalIPs", list(external)) if external else None
+
+
+def _parsed(source: str, texts: list[str]) -> AddressRequest:
+    whole = ",".join(text.strip() for text in texts)
+    addresses: dict[int, Address] = {}
+    for text in texts:
+        address = _address(text.strip())
+        if address is None:
+            return AddressRequest(source, whole, error=f"{text.strip()!r} is not an IP address")
+        if addresses.setdefault(address.version, address) != address:
+            error = f"{whole!r} has more than one IPv{address.version} address"
+            return AddressRequest(source, whole, error=error)
+    return AddressRequest(source, whole, tuple(addresses.values()))
+
+
+def _address(text: str) -> Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    odd = isinstance(address, IPv6Address) and (address.ipv4_mapped or address.scope_id)
+    return None if odd else address
+
+
+def _ingress(obj: Json) -> Iterator[Address]:
+    for entry in objects(obj, "status.loadBalancer.ingress"):
+        address = _address(field(entry, "ip", str, ""))
+        if address is not None:
+            yield address
+
+
+def _conditions(obj: Json) -> Iterator[Condition]:
+    for entry in objects(obj, "status.conditions"):
+        kind = field(entry, "type", str, "")
+        if kind.startswith(OUR_CONDITIONS):
+            yield Condition(
+                kind,
+                field(entry, "status", str, "") == "True",
+                field(entry, "reason", str, ""),
+                field(entry, "message", str, ""),
+            )
+
+
+def _endpoint(entry: Json) -> Endpoint:
+    ready = field(entry, "conditions.ready", bool, True)
+    return Endpoint(
+        node=field(entry, "nodeName", str, "") or None,
+        ready=ready,
+        serving=field(entry, "conditions.serving", bool, ready),
+        terminating=field(entry, "conditions.terminating", bool, False),
+    )
+
+
+def _node_addresses(obj: Json) -> Iterator[NodeAddress]:
+    for entry in objects(obj, "status.addresses"):
+        address = _address(field(entry, "address", str, ""))
+        if address is not None:
+            yield NodeAddress(field(entry, "type", str, ""), address)
+
+
+def _selector(obj: Json) -> LabelSelector:
+    requirements = list(match_labels(string_map(obj, "spec.serviceSelector.matchLabels")))
+    for entry in objects(obj, "spec.serviceSelector.matchExpressions"):
+        values = frozenset(strings(entry, "values"))
+        operator = field(entry, "operator", str, "")
+        requirements.append(Requirement(field(entry, "key", str, ""), operator, values))
+    return LabelSelector(tuple(requirements))
+
+
+def _eip_status(obj: Json) -> EipStatus | None:
+    """The status that is there; None where it is not one that we could have written."""
+    try:
+        conditions = {field(c, "type", str, ""): c for c in objects(obj, "status.conditions")}
+        ready = conditions.get("Ready")
+        if ready is None:
+            return None
+        return EipStatus(
+            ready=field(obj, "status.ready", bool, False),
+            reason=PoolReason(field(ready, "reason", str, "")),
+            message=field(ready, "message", str, ""),
+            occupied=field(obj, "status.occupied", bool, False),
+            usage=field(obj, "status.usage", int, 0),
+            pool_size=field(obj, "status.poolSize", int, 0),
+            first_ip=field(obj, "status.firstIP", str, ""),
+            last_ip=field(obj, "status.lastIP", str, ""),
+            v4=field(obj, "status.v4", bool, False),
+            used=tuple(string_map(obj, "status.used").items()),
+        )
+    except ValueError:
+        return None

@@ -1,0 +1,81 @@
+"""The domain's wishes to API JSON: what is written to status, and nothing else.
+
+Services take strategic merge patches (conditions are merged by type), custom resources only
+JSON merge patches (RFC 7396).
+"""
+
+from __future__ import annotations
+
+from porter_ryu.domain.model import Condition, Eip, EipStatus, Service, ServiceStatus
+from porter_ryu.kube.fields import Json
+
+
+def service_patch(service: Service, status: ServiceStatus, now: str) -> Json:
+    """A strategic merge patch of services/status; `now` is an RFC 3339 time.
+
+    It carries the resourceVersion that the decision was made from, so that a decision made from
+    an older form than the server's is refused.
+    """
+    before = {condition.type: condition for condition in service.conditions}
+    conditions: list[Json] = [
+        _condition(condition, before.get(condition.type), now) for condition in status.conditions
+    ]
+    wanted = {condition.type for condition in status.conditions}
+    conditions += [{"$patch": "delete", "type": kind} for kind in before if kind not in wanted]
+    patch: Json = {"metadata": {}, "status": {}}
+    if service.resource_version:
+        patch["metadata"]["resourceVersion"] = service.resource_version
+    if status.ingress != service.ingress:
+        patch["status"]["loadBalancer"] = {"ingress": ingress(status)}
+    if conditions:
+        patch["status"]["conditions"] = conditions
+    return patch
+
+
+def ingress(status: ServiceStatus) -> list[Json] | None:
+    """status.loadBalancer.ingress; None takes it away."""
+    return [{"ip": str(address), "ipMode": "VIP"} for address in status.ingress] or None
+
+
+def _condition(condition: Condition, before: Condition | None, now: str) -> Json:
+    entry: Json = {
+        "type": condition.type,
+        "status": "True" if condition.status else "False",
+        "reason": condition.reason,
+        "message": condition.message,
+    }
+    if before is None or before.status != condition.status:
+        entry["lastTransitionTime"] = now
+    return entry
+
+
+def service_document(status: ServiceStatus, now: str) -> Json:
+    """A whole status, for a directory."""
+    conditions = [_condition(condition, None, now) for condition in status.conditions]
+    return {
+        "status": {"loadBalancer": {"ingress": ingress(status) or []}, "conditions": conditions}
+    }
+
+
+def eip_document(eip: Eip, status: EipStatus, now: str) -> Json:
+    """A whole status of an Eip: a JSON merge patch, and what a directory keeps.
+
+    Addresses that are used no longer are null, which a merge patch takes for "remove".
+    """
+    ready = Condition("Ready", status.ready, status.reason.value, status.message)
+    used: dict[str, str | None] = dict.fromkeys(dict(eip.status.used) if eip.status else ())
+    used.update(dict(status.used))
+    entry = _condition(ready, None, now)
+    return {
+        "status": {
+            "ready": status.ready,
+            "occupied": status.occupied,
+            "usage": status.usage,
+            "poolSize": status.pool_size,
+            "firstIP": status.first_ip,
+            "lastIP": status.last_ip,
+            "v4": status.v4,
+            "used": used,
+            "conditions": [entry],
+        }
+    }

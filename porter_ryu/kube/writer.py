@@ -1,0 +1,219 @@
+"""Writes status and Events, on change only, from its own greenthreads.
+
+The newest wish for an object is the one that counts; a wish that fails is tried again with
+backoff until a newer one takes its place.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import random
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from ryu.lib import hub
+
+from porter_ryu import metrics
+from porter_ryu.domain.model import Eip, EipStatus, Kind, ObjectKey, Service, ServiceStatus
+from porter_ryu.domain.ports import Observer
+from porter_ryu.kube.errors import ApiError
+
+LOG = logging.getLogger(__name__)
+
+_WORKERS = 8
+_RETRY_FIRST, _RETRY_MOST = 0.2, 30.0
+_NOT_FOUND = 404
+_EVENTS_PER_SECOND, _EVENTS_BURST = 10.0, 100.0
+
+
+class Backend(Protocol):
+    """Where status and Events go."""
+
+    def patch_service(self, service: Service, status: ServiceStatus) -> Service | None:
+        """Writes; returns the new form; raises ApiError."""
+
+    def patch_eip(self, eip: Eip, status: EipStatus) -> Eip | None:
+        """Writes; returns the new form; raises ApiError."""
+
+    def event(self, subject: Service | Eip, warning: bool, reason: str, message: str) -> None:
+        """Tells of a change; raises ApiError."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    subject: Service | Eip
+    status: ServiceStatus | EipStatus
+    attempt: int = 0
+
+
+_Id = tuple[Kind, ObjectKey]
+
+
+class Writer:
+    """A StatusTarget over a Backend; what was written is reported to the observer at once."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._observer: Observer | None = None
+        self._wishes: dict[_Id, _Wish] = {}
+        self._queue: collections.deque[_Id] = collections.deque()
+        self._queued: set[_Id] = set()
+        self._writing: set[_Id] = set()
+        self._wake = hub.Semaphore(0)
+        self._complained: dict[_Id, str] = {}
+        self._events = _Bucket(_EVENTS_PER_SECOND, _EVENTS_BURST)
+
+    def start(self, observer: Observer) -> None:
+        """Spawns the greenthreads that write."""
+        self._observer = observer
+        for _ in range(_WORKERS):
+            hub.spawn(self._work)
+
+    def want_service(self, service: Service, status: ServiceStatus) -> None:
+        """Sets what status of a Service should say (StatusTarget)."""
+        same = service.ingress == status.ingress and set(service.conditions) == set(
+            status.conditions
+        )
+        self._want((Kind.SERVICE, service.key), None if same else _Wish(service, status))
+
+    def want_eip(self, eip: Eip, status: EipStatus) -> None:
+        """Sets what status of an Eip should say (StatusTarget)."""
+        same = eip.status is not None and _comparable(eip.status) == _comparable(status)
+        self._want((Kind.EIP, ObjectKey("", eip.name)), None if same else _Wish(eip, status))
+
+    def forget(self, kind: Kind, key: ObjectKey) -> None:
+        """Drops a wish for an object that is gone (StatusTarget)."""
+        self._want((kind, key), None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was wished is written."""
+        return not self._wishes
+
+    def _want(self, entry: _Id, wish: _Wish | None) -> None:
+        if wish is None:
+            self._wishes.pop(entry, None)
+            self._complained.pop(entry, None)
+            return
+        self._wishes[entry] = wish
+        self._enqueue(entry)
+
+    def _enqueue(self, entry: _Id) -> None:
+        if entry not in self._queued:
+            self._queued.add(entry)
+            self._queue.append(entry)
+            self._wake.release()
+
+    def _work(self) -> None:
+        while True:
+            self._wake.acquire()
+            entry = self._queue.popleft()
+            self._queued.discard(entry)
+            if entry in self._writing:
+                hub.spawn_after(_RETRY_FIRST, self._enqueue, entry)
+                continue
+            wish = self._wishes.get(entry)
+            if wish is not None:
+                self._writing.add(entry)
+                try:
+                    self._write(entry, wish)
+                finally:
+                    self._writing.discard(entry)
+
+    def _write(self, entry: _Id, wish: _Wish) -> None:
+        try:
+            written = self._patch(wish)
+        except ApiError as error:
+            metrics.kubernetes_writes.labels(kind=entry[0].value, code=str(error.status)).inc()
+            self._failed(entry, wish, error)
+            return
+        metrics.kubernetes_writes.labels(kind=entry[0].value, code="200").inc()
+        self._complained.pop(entry, None)
+        if self._wishes.get(entry) is wish:
+            del self._wishes[entry]
+        if written is not None and self._observer is not None:
+            self._observer.put(entry[0], entry[1], written, time.monotonic())
+        self._tell(wish)
+
+    def _patch(self, wish: _Wish) -> Service | Eip | None:
+        if isinstance(wish.subject, Service) and isinstance(wish.status, ServiceStatus):
+            return self._backend.patch_service(wish.subject, wish.status)
+        if isinstance(wish.subject, Eip) and isinstance(wish.status, EipStatus):
+            return self._backend.patch_eip(wish.subject, wish.status)
+        raise TypeError(f"a {type(wish.status).__name__} is no status of that")
+
+    def _failed(self, entry: _Id, wish: _Wish, error: ApiError) -> None:
+        if self._wishes.get(entry) is not wish:
+            return
+        if error.status == _NOT_FOUND:
+            del self._wishes[entry]
+            return
+        if self._complained.get(entry) != error.reason:
+            self._complained[entry] = error.reason
+            LOG.warning("status of %s %s is not written: %s", entry[0].value, entry[1], error)
+        delay = min(_RETRY_FIRST * 2.0**wish.attempt, _RETRY_MOST)
+        delay = max(delay * random.uniform(0.5, 1.0), error.retry_after or 0.0)  # noqa: S311
+        self._wishes[entry] = _Wish(wish.subject, wish.status, wish.attempt + 1)
+        hub.spawn_after(delay, self._enqueue, entry)
+
+    def _tell(self, wish: _Wish) -> None:
+        """An Event for each condition whose reason is another now."""
+        for warning, reason, message in _news(wish):
+            if not self._events.take():
+                continue
+            try:
+                self._backend.event(wish.subject, warning, reason, message)
+            except ApiError as error:
+                metrics.kubernetes_writes.labels(kind="events", code=str(error.status)).inc()
+                LOG.debug("an Event was not written: %s", error)
+            else:
+                metrics.kubernetes_writes.labels(kind="events", code="201").inc()
+
+
+def _news(wish: _Wish) -> list[tuple[bool, str, str]]:
+    if isinstance(wish.subject, Service) and isinstance(wish.status, ServiceStatus):
+        before = {condition.type: condition.reason for condition in wish.subject.conditions}
+        return [
+            (not condition.status, condition.reason, condition.message)
+            for condition in wish.status.conditions
+            if before.get(condition.type) != condition.reason
+        ]
+    if isinstance(wish.subject, Eip) and isinstance(wish.status, EipStatus):
+        old, new = wish.subject.status, wish.status
+        if old is None or old.reason is not new.reason:
+            return [(not new.ready, new.reason.value, new.message)]
+    return []
+
+
+def _comparable(status: EipStatus) -> tuple[object, ...]:
+    return (
+        status.ready,
+        status.reason,
+        status.message,
+        status.occupied,
+        status.usage,
+        status.pool_size,
+        status.first_ip,
+        status.last_ip,
+        status.v4,
+        frozenset(status.used),
+    )
+
+
+class _Bucket:
+    """A token bucket: `rate` a second, `burst` at once."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate, self._burst = rate, burst
+        self._tokens, self._at = burst, time.monotonic()
+
+    def take(self) -> bool:
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
