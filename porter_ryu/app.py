@@ -1,0 +1,91 @@
+"""The Ryu application: reads the settings, builds the parts, connects them.  Wiring, nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+from typing import Any
+
+import greenlet
+from eventlet import hubs
+from ryu import cfg
+from ryu.app.wsgi import WSGIApplication
+from ryu.base import app_manager
+from ryu.lib import hub
+
+from porter_ryu import http
+from porter_ryu.assembly import Parts, assemble
+from porter_ryu.settings import BadConfiguration, Settings, load
+from porter_ryu.signals import Signals
+
+LOG = logging.getLogger(__name__)
+
+BAD_CONFIGURATION = 2
+cfg.CONF.set_default("wsapi_host", "127.0.0.1")
+
+
+class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
+    """What `ryu-manager porter_ryu.app` runs."""
+
+    _CONTEXTS = {"wsgi": WSGIApplication}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._main = greenlet.getcurrent()
+        settings = read_settings()
+        self.parts: Parts = assemble(settings)
+        self._settings = settings
+        http.serve(
+            kwargs["wsgi"],
+            http.Running(self.parts.reconciler, self._peers, self._sent, self._end),
+        )
+
+    def start(self) -> Any:
+        """Starts the greenthreads; ryu-manager waits for the one that is returned."""
+        super().start()
+        Signals(on_terminate=lambda: self._end(False), on_reload=self._reload)
+        self.parts.start()
+        return hub.spawn(self.parts.reconciler.run)
+
+    def _peers(self) -> list[dict[str, Any]]:
+        speaker = self.parts.speaker
+        return [dataclasses.asdict(r) for r in speaker.reports()] if speaker is not None else []
+
+    def _sent(self, prefix: Any) -> Any:
+        return self.parts.speaker.sent(prefix) if self.parts.speaker is not None else {}
+
+    def _end(self, withdraw: bool) -> None:
+        """Ends the process in order: ryu-manager's main greenthread is told to close up."""
+        hub.spawn(self._end_in_order, withdraw)
+
+    def _end_in_order(self, withdraw: bool) -> None:
+        LOG.info("stopping%s", ", for good" if withdraw else "")
+        self.parts.stop(withdraw)
+        hubs.get_hub().schedule_call_global(0, self._main.throw, KeyboardInterrupt)
+
+    def _reload(self) -> None:
+        """Reads the files again; a bad one changes nothing."""
+        conf = cfg.ConfigOpts()
+        files = [f"--config-file={path}" for path in cfg.CONF.config_file or []]
+        try:
+            conf(files, project="ryu")
+            settings = load(conf)
+        except BadConfiguration as error:
+            for fault in error.faults:
+                LOG.error("not reloaded: %s", fault)
+            return
+        except cfg.Error as error:
+            LOG.error("not reloaded: %s", " ".join(str(error).split()))
+            return
+        self.parts.change(self._settings, settings)
+        self._settings = settings
+
+
+def read_settings() -> Settings:
+    """The settings from Ryu's CONF; a bad file ends the process with status 2."""
+    try:
+        return load(cfg.CONF)
+    except BadConfiguration as error:
+        print(error, file=sys.stderr, flush=True)
+        sys.exit(BAD_CONFIGURATION)

@@ -1,0 +1,187 @@
+"""Builds the parts that the settings ask for, and starts and ends them in order."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+
+from porter_ryu.bgp import transport
+from porter_ryu.bgp.config import SpeakerConfig
+from porter_ryu.bgp.speaker import Speaker
+from porter_ryu.domain.model import Address
+from porter_ryu.domain.planner import Planner, Policy
+from porter_ryu.domain.ports import Observer
+from porter_ryu.kube.api import Api
+from porter_ryu.kube.codec import Codec
+from porter_ryu.kube.client import Client
+from porter_ryu.kube.lease import Lease
+from porter_ryu.kube.manifests import Manifests
+from porter_ryu.kube.writer import Writer
+from porter_ryu.node.bound_ips import BoundIps
+from porter_ryu.node.iproute import IpError, IpRoute
+from porter_ryu.node.journal import Journal, JournalError
+from porter_ryu.options import RESTART_NEEDED
+from porter_ryu.reconciler import Reconciler
+from porter_ryu.settings import BgpSettings, Settings
+
+LOG = logging.getLogger(__name__)
+
+BAD_CONFIGURATION = 2
+_ANYWHERE = IPv4Address("192.0.2.1")  # RFC 5737: only asks which address would be the source
+
+
+@dataclass(slots=True)
+class Parts:
+    """The running parts; one that the settings do not ask for is None."""
+
+    reconciler: Reconciler
+    source: Manifests | Api
+    writer: Writer | None
+    speaker: Speaker | None
+    bound_ips: BoundIps | None
+    lease: Lease | None
+    peers: BgpSettings
+
+    def start(self) -> None:
+        """Starts them; the source last, when everybody listens."""
+        if self.writer is not None:
+            self.writer.start(self.reconciler)
+        if self.bound_ips is not None:
+            self.bound_ips.start()
+        if self.speaker is not None:
+            for peer in self.peers.peers:
+                self.speaker.add_peer(peer)
+        if self.lease is not None:
+            self.lease.start()
+        self.source.start(self.reconciler)
+
+    def stop(self, withdraw: bool) -> None:
+        """Ends them: no session is left open, and bindings stay unless `withdraw`."""
+        self.source.stop()
+        if self.speaker is not None:
+            self.speaker.stop()
+        if self.bound_ips is not None:
+            self.bound_ips.stop(withdraw)
+        if self.lease is not None:
+            self.lease.stop()
+
+    def change(self, old: Settings, new: Settings) -> None:
+        """Applies changed peers; other sessions are not touched.  Says what needs a restart."""
+        for group, key in RESTART_NEEDED:
+            if getattr(old, key) != getattr(new, key):
+                LOG.warning("[%s] %s was changed: that needs a restart", group, key)
+        if replace(old.bgp, peers=()) != replace(new.bgp, peers=()):
+            LOG.warning("[bgp] was changed: that needs a restart, but for its peers")
+        if self.speaker is None:
+            return
+        before = {peer.name: peer for peer in self.peers.peers}
+        after = {peer.name: peer for peer in new.bgp.peers}
+        for name in [name for name, peer in before.items() if after.get(name) != peer]:
+            self.speaker.remove_peer(name)
+        for name, peer in after.items():
+            if before.get(name) != peer:
+                self.speaker.add_peer(peer)
+        self.peers = new.bgp
+
+
+def assemble(settings: Settings) -> Parts:
+    """Builds everything and opens nothing yet but what cannot wait; ends the process with
+    status 2 where this host cannot do what it is told."""
+    ip = IpRoute()
+    planner = make_planner(settings, ip)
+    bindings = _bound_ips(settings, ip)
+    speaker = _speaker(settings.bgp, settings.state_dir) if settings.bgp.enabled else None
+    source = make_source(settings)
+    writer = Writer(source) if settings.allocate else None
+    reconciler = Reconciler(
+        planner,
+        speaker,
+        bindings,
+        writer,
+        settings.resync_seconds,
+        bind_only_leading=settings.bind_mode == "address" and settings.allocate,
+    )
+    lease = _lease(settings, source, reconciler)
+    if lease is not None:
+        planner.lead(False)
+    return Parts(reconciler, source, writer, speaker, bindings, lease, settings.bgp)
+
+
+def make_source(settings: Settings) -> Manifests | Api:
+    """Where the objects are read from."""
+    codec = Codec(settings.annotation, settings.annotation_values, settings.load_balancer_class)
+    if settings.manifests:
+        return Manifests(settings.manifests, codec)
+    return Api(Client.connect(settings.kubeconfig), codec)
+
+
+def make_planner(settings: Settings, ip: IpRoute) -> Planner:
+    """The planner of these settings, with the addresses of peers and this host set aside."""
+    planner = Planner(
+        Policy(settings.bgp.next_hops, settings.bgp.enabled), leading=settings.allocate
+    )
+    planner.reserve({peer.address for peer in settings.bgp.peers} | _host(settings, ip))
+    return planner
+
+
+def _host(settings: Settings, ip: IpRoute) -> frozenset[Address]:
+    """The addresses of this host but those that we bound ourselves."""
+    journal = Journal(settings.state_dir)
+    try:
+        journal.load()
+        ours = {network.network_address for _, network in journal.entries}
+        return ip.host_addresses() - ours
+    except (IpError, JournalError) as error:
+        LOG.warning("the addresses of this host are not known: %s", error)
+        return frozenset()
+
+
+def _bound_ips(settings: Settings, ip: IpRoute) -> BoundIps:
+    journal = Journal(settings.state_dir)
+    try:
+        journal.load()
+    except JournalError as error:
+        LOG.error("%s; what an earlier run bound is left alone", error)
+    return BoundIps(settings.bind_mode, settings.interface, settings.table, journal, ip)
+
+
+def _speaker(bgp: BgpSettings, state_dir: str) -> Speaker:
+    router_id = bgp.router_id or _own_ipv4(bgp)
+    if router_id is None:
+        text = "[bgp] router_id: this host has no IPv4 address to take, so it has to be set"
+        print(text, file=sys.stderr, flush=True)
+        sys.exit(BAD_CONFIGURATION)
+    return Speaker(
+        SpeakerConfig(
+            local_as=bgp.local_as,
+            router_id=router_id,
+            listen_addresses=bgp.listen_addresses,
+            listen_port=bgp.listen_port,
+            max_next_hops=bgp.max_next_hops,
+            restart_time=bgp.restart_time,
+            state_dir=state_dir,
+        )
+    )
+
+
+def _own_ipv4(bgp: BgpSettings) -> IPv4Address | None:
+    """The address that this host speaks to its peers from, or to anywhere."""
+    towards = [peer.address for peer in bgp.peers if isinstance(peer.address, IPv4Address)]
+    for address in (*towards, _ANYWHERE):
+        own = transport.address_towards(address)
+        if isinstance(own, IPv4Address):
+            return own
+    return None
+
+
+def _lease(settings: Settings, source: Manifests | Api, reconciler: Reconciler) -> Lease | None:
+    if not settings.allocate or not isinstance(source, Api):
+        return None
+    return Lease(source.client, settings.namespace, reconciler.lead)
+
+
+def read_once(settings: Settings, observer: Observer) -> None:
+    """Tells an observer what the cluster is now, once."""
+    make_source(settings).read_once(observer)

@@ -1,0 +1,114 @@
+"""Which instance may allocate and write: the one that holds the Lease (coordination.k8s.io/v1).
+
+Time is this host's own: a Lease has expired when it did not change for its duration as seen from
+here, so that a wrong clock somewhere else changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ryu.lib import hub
+
+from porter_ryu.kube.client import Client
+from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.fields import CodecError, Json, field
+
+LOG = logging.getLogger(__name__)
+
+NAME = "porter-ryu"
+DURATION = 12
+_RENEW_WITHIN = 8.0
+_EVERY = 2.0
+
+
+class Lease:
+    """Tries for the Lease as long as it runs and tells `on_change` whether it is held."""
+
+    def __init__(
+        self, client: Client, namespace: str, on_change: Callable[[bool], None]
+    ) -> None:
+        self._client = client
+        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{NAME}"
+        self._on_change = on_change
+        self._identity = f"{socket.gethostname()}_{os.getpid()}_{os.urandom(4).hex()}"
+        self._seen: Any = None
+        self._seen_at = 0.0
+        self._renewed_at: float | None = None
+        self._trouble = ""
+        self._stopped = False
+
+    def start(self) -> None:
+        """Spawns its greenthreads."""
+        hub.spawn(self._run)
+        hub.spawn(self._guard)
+
+    def stop(self) -> None:
+        """Gives the Lease up."""
+        self._stopped = True
+        if self._renewed_at is not None:
+            self._change(held=False)
+            try:
+                self._try(release=True)
+            except (ApiError, CodecError) as error:
+                LOG.warning("the Lease was not given up: %s", error)
+
+    def _run(self) -> None:
+        while not self._stopped:
+            try:
+                self._try(release=False)
+                self._trouble = ""
+            except (ApiError, CodecError) as error:
+                if self._trouble != str(error):
+                    self._trouble = str(error)
+                    LOG.warning("the Lease cannot be kept: %s", error)
+            hub.sleep(_EVERY)
+
+    def _guard(self) -> None:
+        """Steps down before anybody else could take the Lease for expired."""
+        while not self._stopped:
+            if self._renewed_at is not None and self._age() > _RENEW_WITHIN:
+                self._change(held=False)
+            hub.sleep(_EVERY / 4)
+
+    def _age(self) -> float:
+        return time.monotonic() - (self._renewed_at or 0.0)
+
+    def _try(self, release: bool) -> None:
+        started = time.monotonic()
+        lease = self._client.request("GET", self._path)
+        holder = field(lease, "spec.holderIdentity", str, "")
+        seen = (holder, lease.get("spec", {}).get("renewTime"))
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, started
+        duration = field(lease, "spec.leaseDurationSeconds", int, DURATION)
+        others = holder not in ("", self._identity)
+        if (others and started < self._seen_at + duration) or self._stopped is not release:
+            self._change(held=False)
+            return
+        self._client.request("PUT", self._path, None, self._renewed(lease, holder, release))
+        if not release:
+            self._renewed_at = started
+            self._change(held=True)
+
+    def _renewed(self, lease: Json, holder: str, release: bool) -> Json:
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06}Z"
+        spec = dict(lease.get("spec") or {})
+        spec["holderIdentity"] = "" if release else self._identity
+        spec["leaseDurationSeconds"] = 1 if release else DURATION
+        spec["renewTime"] = stamp
+        if holder != self._identity and not release:
+            spec["acquireTime"] = stamp
+            spec["leaseTransitions"] = field(lease, "spec.leaseTransitions", int, 0) + 1
+        return {**lease, "spec": spec}
+
+    def _change(self, held: bool) -> None:
+        if not held:
+            self._renewed_at = None
+        self._on_change(held)

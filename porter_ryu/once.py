@@ -1,0 +1,30 @@
+"""An Observer for a single look: whatever is read goes straight to the planner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from porter_ryu.domain.model import Kind, Object, ObjectKey
+from porter_ryu.domain.planner import Planner
+
+
+class Once:
+    """Takes lists, and single objects, as a Reconciler would, and drives nothing."""
+
+    def __init__(self, planner: Planner) -> None:
+        self._planner = planner
+
+    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Object], read_at: float) -> None:
+        """A complete list."""
+        del read_at
+        self._planner.replace(kind, objects)
+
+    def put(self, kind: Kind, key: ObjectKey, obj: Object, read_at: float) -> None:
+        """One object."""
+        del read_at
+        self._planner.put(kind, key, obj)
+
+    def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:
+        """One object less."""
+        del read_at
+        self._planner.remove(kind, key)

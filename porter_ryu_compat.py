@@ -1,0 +1,59 @@
+"""Makes Ryu 4.34 run on a current eventlet; imported at interpreter start by a .pth file.
+
+ryu.app.wsgi imports `ALREADY_HANDLED` from eventlet.wsgi, which dropped it in 0.30.3; the name
+is set when eventlet.wsgi is loaded.  And importing eventlet prints a notice that the project
+looks for a way off it, which says nothing to somebody who runs this program: docs/architecture.md
+does.  Nothing is imported here but what the interpreter has loaded anyway.
+"""
+
+import sys
+import warnings
+
+_WSGI = "eventlet.wsgi"
+
+
+class _Finder:
+    """Finds eventlet.wsgi by the ordinary finders and adds one name once it is loaded."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        """importlib's MetaPathFinder protocol."""
+        if name == "eventlet":
+            _silence()
+            return None
+        if name != _WSGI:
+            return None
+        for finder in sys.meta_path:
+            if finder is _Finder or not hasattr(finder, "find_spec"):
+                continue
+            spec = finder.find_spec(name, path, target)
+            if spec is not None and spec.loader is not None:
+                spec.loader = _Loader(spec.loader)
+                return spec
+        return None
+
+
+class _Loader:
+    def __init__(self, loader):
+        self._loader = loader
+
+    def __getattr__(self, name):
+        return getattr(self._loader, name)
+
+    def create_module(self, spec):
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module):
+        self._loader.exec_module(module)
+        if not hasattr(module, "ALREADY_HANDLED"):
+            module.ALREADY_HANDLED = b""
+
+
+def _silence():
+    warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated", category=Warning)
+
+
+def install():
+    """Puts the finder in place, once."""
+    if _Finder not in sys.meta_path:
+        sys.meta_path.insert(0, _Finder)
