@@ -10,6 +10,7 @@ import sys
 import warnings
 
 _WSGI = "eventlet.wsgi"
+_MANAGER = "ryu.cmd.manager"
 
 
 class _Finder:
@@ -21,6 +22,8 @@ class _Finder:
         if name == "eventlet":
             _silence()
             return None
+        if name == _MANAGER:
+            _green_first()
         if name != _WSGI:
             return None
         for finder in sys.meta_path:
@@ -51,6 +54,14 @@ class _Loader:
 
 def _silence():
     warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated", category=Warning)
+
+
+def _green_first():
+    """ryu-manager patches threads after it has imported half the world, and every lock made
+    before that is reported as not greened: patched before it, there is none."""
+    import eventlet
+
+    eventlet.monkey_patch()
 
 
 def install():
