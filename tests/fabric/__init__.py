@@ -1,0 +1,186 @@
+"""A network of hosts in network namespaces, with real routers as leaves.
+
+The tests, the demo and the benchmarks stand on it.  Whatever happens, leaving the `with` ends
+every process that was started, by its id, and removes every namespace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class FabricError(Exception):
+    """Something of the fabric does not do what it is told."""
+
+
+def wait_for(look: Callable[[], T], good: Callable[[T], bool], seconds: float, what: str) -> T:
+    """Looks until it is good; raises FabricError with the last thing seen after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if good(seen):
+            return seen
+        if time.monotonic() > deadline:
+            raise FabricError(f"{what}: still {seen!r} after {seconds} s")
+        time.sleep(0.02)
+
+
+class Host:
+    """A network namespace with its own processes."""
+
+    def __init__(self, fabric: Fabric, name: str) -> None:
+        self.name = name
+        self.namespace = f"{fabric.prefix}-{name}"
+        self.folder = fabric.folder / name
+        self.folder.mkdir()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        _run(["ip", "netns", "add", self.namespace])
+        self.run("ip link set lo up")
+        self.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0")
+        self.run("sysctl -qw net.ipv4.conf.default.rp_filter=0 net.ipv6.conf.all.forwarding=1")
+        self.run("sysctl -qw net.ipv4.fib_multipath_hash_policy=1")
+        self.run("sysctl -qw net.ipv6.fib_multipath_hash_policy=1")
+
+    def inside(self, command: str | Sequence[str]) -> list[str]:
+        """A command as it runs in this namespace."""
+        words = command.split() if isinstance(command, str) else list(command)
+        return ["ip", "netns", "exec", self.namespace, *words]
+
+    def run(self, command: str | Sequence[str], check: bool = True, text: str = "") -> str:
+        """Runs a command and returns its output; raises FabricError if it fails."""
+        return _run(self.inside(command), check=check, text=text)
+
+    def json(self, command: str) -> Any:
+        """The JSON that a command prints."""
+        return json.loads(self.run(command) or "[]")
+
+    def spawn(
+        self, command: str | Sequence[str], log: str, environment: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Starts a process that ends with the fabric; its output goes to `log`."""
+        with open(self.folder / log, "ab") as output:
+            process = subprocess.Popen(
+                self.inside(command),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **(environment or {})},
+            )
+        self._processes.append(process)
+        return process
+
+    def log(self, name: str) -> str:
+        """What a process has printed."""
+        path = self.folder / name
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def multipath(self, version: int = 4) -> dict[str, frozenset[str]]:
+        """The kernel's BGP routes here: next hops by prefix."""
+        routes: dict[str, frozenset[str]] = {}
+        for route in self.json(f"ip -j -{version} route show"):
+            if route.get("protocol") not in ("bird", "bgp"):
+                continue
+            hops = [hop.get("gateway") for hop in route.get("nexthops", ())]
+            hops = hops or [route.get("gateway")]
+            known = routes.get(route["dst"], frozenset())
+            routes[route["dst"]] = known | {hop for hop in hops if hop}
+        return routes
+
+    def close(self) -> None:
+        """Ends the processes and the namespace."""
+        for process in self._processes:
+            end(process)
+        _run(["ip", "netns", "del", self.namespace], check=False)
+
+
+class Fabric:
+    """Hosts and the links between them."""
+
+    def __init__(self, keep: bool = False) -> None:
+        self.prefix = f"pr{os.getpid()}"
+        self.folder = Path(tempfile.mkdtemp(prefix="porter-ryu-"))
+        self.folder.chmod(0o755)
+        self.hosts: dict[str, Host] = {}
+        self.keep = keep
+        self._links = 0
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Fabric:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.keep:
+            return
+        self.close()
+
+    def close(self) -> None:
+        """Takes everything down."""
+        self._stack.close()
+        for host in self.hosts.values():
+            host.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def on_close(self, action: Callable[[], object]) -> None:
+        """Does something when the fabric goes."""
+        self._stack.callback(action)
+
+    def host(self, name: str) -> Host:
+        """A new host."""
+        self.hosts[name] = Host(self, name)
+        return self.hosts[name]
+
+    def switch(self, name: str) -> Host:
+        """A host with a bridge `br0` to plug others into."""
+        switch = self.host(name)
+        switch.run("ip link add br0 type bridge")
+        switch.run("ip link set br0 up")
+        return switch
+
+    def link(self, a: Host, b: Host, a_addresses: Sequence[str], b_addresses: Sequence[str]) -> str:
+        """A cable between two hosts; the end at `b` is enslaved where it is a switch.  Returns
+        the name of the interface at `a`."""
+        self._links += 1
+        here, there = f"e{self._links}a", f"e{self._links}b"
+        _run(["ip", "link", "add", here, "netns", a.namespace, "type", "veth",
+              "peer", "name", there, "netns", b.namespace])
+        for host, device, addresses in ((a, here, a_addresses), (b, there, b_addresses)):
+            for address in addresses:
+                flag = "nodad" if ":" in address else ""
+                host.run(f"ip address add {address} dev {device} {flag}")
+            host.run(f"ip link set {device} up")
+        if b.run("ip -j link show br0", check=False).strip():
+            b.run(f"ip link set {there} master br0")
+        return here
+
+
+def end(process: subprocess.Popen[bytes], seconds: float = 5.0) -> int:
+    """Ends a process in order, by force after `seconds`; returns its status."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    return process.returncode
+
+
+def _run(command: Sequence[str], check: bool = True, text: str = "") -> str:
+    done = subprocess.run(
+        command, input=text, capture_output=True, text=True, timeout=60, check=False
+    )
+    if check and done.returncode:
+        raise FabricError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout

@@ -1,0 +1,100 @@
+"""The program as a user runs it: stock ryu-manager on a host, over a directory of manifests."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.fabric import FabricError, Host, end, wait_for
+
+Json = dict[str, Any]
+
+
+def command(name: str) -> str:
+    """A command of the installation that runs the tests."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise FabricError(f"{name} is not installed")
+    return found
+
+
+class Program:
+    """One instance; `sections` are the groups of its configuration file."""
+
+    def __init__(self, host: Host, sections: dict[str, dict[str, object]], name: str = "porter",
+                 manifests: Path | None = None) -> None:
+        self.host = host
+        self.manifests = manifests or host.folder / f"{name}.manifests"
+        self.manifests.mkdir(exist_ok=True)
+        self.config = host.folder / f"{name}.conf"
+        self.log = f"{name}.log"
+        self._files: dict[str, list[Json]] = {}
+        defaults = {
+            "porter": {"state_dir": host.folder / f"{name}.state"},
+            "kubernetes": {"manifests": self.manifests},
+        }
+        merged = {group: {**defaults.get(group, {}), **sections.get(group, {})}
+                  for group in {**defaults, **sections}}
+        self.config.write_text(
+            "\n".join(
+                f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
+                for group, keys in merged.items()
+            )
+        )
+        self.process = None
+
+    def start(self, ready: bool = True) -> Program:
+        """Starts it, and waits until it is ready."""
+        argv = [command("ryu-manager"), "porter_ryu.app", "--config-file", str(self.config)]
+        self.process = self.host.spawn(argv, self.log, {"PYTHONUNBUFFERED": "1"})
+        if ready:
+            wait_for(self.is_ready, bool, 20, f"the program to be ready: {self.tail()}")
+        return self
+
+    def stop(self) -> int:
+        """Ends it in order."""
+        return end(self.process) if self.process is not None else 0
+
+    def kill(self) -> None:
+        """Ends it with SIGKILL."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def is_ready(self) -> bool:
+        """Whether /readyz says so."""
+        if self.process is not None and self.process.poll() is not None:
+            raise FabricError(f"the program ended: {self.tail()}")
+        return self.host.run(
+            "curl -s -o /dev/null -w %{http_code} http://127.0.0.1:8080/readyz", check=False
+        ) == "200"
+
+    def get(self, path: str) -> Any:
+        """JSON from its HTTP interface."""
+        return json.loads(self.host.run(f"curl -s http://127.0.0.1:8080{path}"))
+
+    def tail(self) -> str:
+        """The last it has printed."""
+        return self.host.log(self.log)[-2000:]
+
+    def put(self, file: str, *objects: Json) -> None:
+        """Puts objects into a file of the directory, at once."""
+        staged = self.manifests / f".{file}.new"
+        staged.write_text(yaml.safe_dump_all(objects))
+        os.replace(staged, self.manifests / f"{file}.yaml")
+
+    def remove(self, file: str) -> None:
+        """Removes a file."""
+        (self.manifests / f"{file}.yaml").unlink()
+
+    def status(self, kind: str, name: str) -> Json:
+        """The status that was written, by `services`, `NS/NAME` or `eips`, `NAME`."""
+        path = self.manifests / ".status" / kind / f"{name}.json"
+        return json.loads(path.read_text())["status"] if path.exists() else {}

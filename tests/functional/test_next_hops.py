@@ -1,0 +1,155 @@
+"""Every leaf holds exactly the next hops that the cluster's state implies, after every change."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fabric import wait_for
+from tests.fabric.objects import eip, node, service, slice_of
+from tests.fabric.program import Program
+
+NODES = {"n1": "192.168.7.11", "n2": "192.168.7.12", "n3": "192.168.7.13", "n4": "192.168.7.14"}
+WITHIN = 3.0
+
+
+def expect(leaves, prefix: str, *nodes: str, version: int = 4, hops=NODES) -> None:
+    """Each leaf has a route to the prefix by exactly these nodes (none: no route)."""
+    wanted = frozenset(hops[n] for n in nodes)
+    for name, leaf in leaves.items():
+        wait_for(
+            lambda leaf=leaf: leaf.routes(version).get(prefix, frozenset()),
+            lambda seen: seen == wanted,
+            WITHIN,
+            f"{name}'s next hops of {prefix} to be {sorted(wanted)}",
+        )
+
+
+@pytest.fixture(autouse=True)
+def cluster(program: Program, leaves):
+    """Four nodes, a pool, and a Service with endpoints on two of them."""
+    for name, address in NODES.items():
+        program.put(name, node(name, address))
+    program.put("pool", eip("pool", "203.0.113.8/29"))
+    program.put("web", service("web"))
+    program.put("slice", slice_of("web", "n1", "n2"))
+    expect(leaves, "203.0.113.8", "n1", "n2")
+    yield
+    for file in list(program.manifests.glob("*.yaml")):
+        file.unlink()
+    expect(leaves, "203.0.113.8")
+
+
+def test_an_endpoint_comes_and_goes(program, leaves):
+    program.put("slice", slice_of("web", "n1", "n2", "n3"))
+    expect(leaves, "203.0.113.8", "n1", "n2", "n3")
+    program.put("slice", slice_of("web", "n3"))
+    expect(leaves, "203.0.113.8", "n3")
+    program.put("slice", slice_of("web"))
+    expect(leaves, "203.0.113.8")
+    conditions = program.status("services", "default/web")["conditions"]
+    assert {c["type"].split("/")[1]: c["reason"] for c in conditions} == {
+        "Allocated": "Allocated",
+        "Announced": "NoReadyEndpoints",
+    }
+
+
+def test_a_second_slice_adds_and_an_empty_one_takes_nothing(program, leaves):
+    program.put("second", slice_of("web", "n4", name="web-2"))
+    expect(leaves, "203.0.113.8", "n1", "n2", "n4")
+    program.put("slice", slice_of("web"))
+    expect(leaves, "203.0.113.8", "n4")
+
+
+def test_terminating_endpoints_serve_only_while_nothing_is_ready(program, leaves):
+    draining = slice_of("web", "n3", name="web-2", ready=False, serving=True, terminating=True)
+    program.put("second", draining)
+    program.put("slice", slice_of("web", "n1"))
+    expect(leaves, "203.0.113.8", "n1")
+    program.put("slice", slice_of("web"))
+    expect(leaves, "203.0.113.8", "n3")
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        node("n2", NODES["n2"], ready=False),
+        node("n2", NODES["n2"], unavailable=True),
+        node(
+            "n2",
+            NODES["n2"],
+            labels={"node.kubernetes.io/exclude-from-external-load-balancers": ""},
+        ),
+        node("n2", NODES["n2"], deletionTimestamp="2026-01-01T00:00:00Z"),
+        node("n2"),
+    ],
+    ids=["not-ready", "network-unavailable", "excluded", "being-deleted", "no-address"],
+)
+def test_an_unusable_node_is_no_next_hop_until_it_is_usable_again(program, leaves, unusable):
+    program.put("n2", unusable)
+    expect(leaves, "203.0.113.8", "n1")
+    program.put("n2", node("n2", NODES["n2"]))
+    expect(leaves, "203.0.113.8", "n1", "n2")
+
+
+def test_a_cordoned_node_stays(program, leaves):
+    cordoned = node("n2", NODES["n2"])
+    cordoned["spec"] = {"unschedulable": True}
+    program.put("n2", cordoned)
+    program.put("slice", slice_of("web", "n2"))
+    expect(leaves, "203.0.113.8", "n2")
+
+
+def test_a_node_that_changes_its_address_or_is_deleted(program, leaves):
+    program.put("n2", node("n2", "192.168.7.22"))
+    expect(leaves, "203.0.113.8", "n1", "new", hops={**NODES, "new": "192.168.7.22"})
+    program.remove("n2")
+    expect(leaves, "203.0.113.8", "n1")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [service("web", ours=False), service("web", type="ClusterIP")],
+    ids=["annotation-removed", "retyped"],
+)
+def test_a_service_that_stops_being_ours(program, leaves, other):
+    program.put("web", other)
+    expect(leaves, "203.0.113.8")
+    wait_for(lambda: program.status("services", "default/web"), lambda s: not s, 2, "its status")
+    program.put("web", service("web"))
+    expect(leaves, "203.0.113.8", "n1", "n2")
+
+
+def test_a_pool_that_changes_moves_only_what_it_no_longer_allows(program, leaves):
+    program.put("other", service("other"), slice_of("other", "n3"))
+    expect(leaves, "203.0.113.9", "n3")
+    program.put("pool", eip("pool", "203.0.113.9-203.0.113.12"))
+    expect(leaves, "203.0.113.10", "n1", "n2")
+    expect(leaves, "203.0.113.8")
+    expect(leaves, "203.0.113.9", "n3")
+
+
+def test_a_service_deleted_frees_its_address(program, leaves):
+    program.remove("web")
+    expect(leaves, "203.0.113.8")
+    wait_for(lambda: program.status("services", "default/web"), lambda s: not s, 2, "its status")
+
+
+def test_broken_things_change_nothing_else_and_are_reported_once(program, leaves):
+    (program.manifests / "broken.yaml").write_text("kind: [\n")
+    program.put("odd", {**slice_of("nowhere", "n1"), "endpoints": "none"})
+    program.put("bad-eip", eip("bad", "not-an-address"))
+    program.put("bad-service", service("bad", annotations={
+        "eip.porter.kubesphere.io/v1alpha1": "nonsense"}))
+    program.put("slice", slice_of("web", "n4"))
+    expect(leaves, "203.0.113.8", "n4")
+    wait_for(
+        lambda: program.status("services", "default/bad").get("conditions", [{}])[0].get("reason"),
+        lambda reason: reason == "InvalidRequest", 2, "the reason of the bad request",
+    )
+    wait_for(
+        lambda: program.status("eips", "bad").get("conditions", [{}])[0].get("reason"),
+        lambda reason: reason == "InvalidAddress", 2, "the reason of the bad Eip",
+    )
+    log = program.host.log(program.log)
+    assert log.count("broken.yaml:2:") == 1
+    assert log.count("odd.yaml:1: endpointslices default/nowhere-ipv4") == 1
