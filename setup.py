@@ -14,7 +14,9 @@ class BuildWithPth(build_py):
 
     def run(self):
         super().run()
-        self.copy_file("porter_ryu_compat.pth", os.path.join(self.build_lib, "porter_ryu_compat.pth"))
+        self.copy_file(
+            "porter_ryu_compat.pth", os.path.join(self.build_lib, "porter_ryu_compat.pth")
+        )
 
 
 setup(

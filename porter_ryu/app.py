@@ -1,11 +1,11 @@
-"""The Ryu application: reads the settings, builds the parts, connects them.  Wiring, nothing else."""
+"""The Ryu application: reads the settings, builds the parts, connects them.  Wiring only."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import greenlet
 from eventlet import hubs
@@ -16,7 +16,7 @@ from ryu.lib import hub
 
 from porter_ryu import http
 from porter_ryu.assembly import Parts, assemble
-from porter_ryu.settings import BadConfiguration, Settings, load
+from porter_ryu.settings import BadConfigurationError, Settings, load
 from porter_ryu.signals import Signals
 
 LOG = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ cfg.CONF.set_default("wsapi_host", "127.0.0.1")
 class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
     """What `ryu-manager porter_ryu.app` runs."""
 
-    _CONTEXTS = {"wsgi": WSGIApplication}
+    _CONTEXTS: ClassVar = {"wsgi": WSGIApplication}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -71,7 +71,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         try:
             conf(files, project="ryu")
             settings = load(conf)
-        except BadConfiguration as error:
+        except BadConfigurationError as error:
             for fault in error.faults:
                 LOG.error("not reloaded: %s", fault)
             return
@@ -86,6 +86,6 @@ def read_settings() -> Settings:
     """The settings from Ryu's CONF; a bad file ends the process with status 2."""
     try:
         return load(cfg.CONF)
-    except BadConfiguration as error:
+    except BadConfigurationError as error:
         print(error, file=sys.stderr, flush=True)
         sys.exit(BAD_CONFIGURATION)

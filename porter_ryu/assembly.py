@@ -14,8 +14,8 @@ from porter_ryu.domain.model import Address
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.domain.ports import Observer
 from porter_ryu.kube.api import Api
-from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.client import Client
+from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.lease import Lease
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.kube.writer import Writer

@@ -68,13 +68,13 @@ def _load(files: Sequence[str]) -> Any:
     """Settings from these files; exits with 2 and a line for each fault."""
     from oslo_config import cfg
 
-    from porter_ryu.settings import BadConfiguration, load
+    from porter_ryu.settings import BadConfigurationError, load
 
     conf = cfg.ConfigOpts()
     try:
         conf([f"--config-file={path}" for path in files], project="porter-ryu")
         return load(conf)
-    except BadConfiguration as error:
+    except BadConfigurationError as error:
         print(error, file=sys.stderr)
     except cfg.Error as error:
         print(f"{files[0]}: {' '.join(str(error).split())}", file=sys.stderr)

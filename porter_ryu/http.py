@@ -6,7 +6,6 @@ Thin: every answer is read off the running parts when it is asked for.
 from __future__ import annotations
 
 import collections
-import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -136,11 +135,5 @@ def _verdict(good: bool, yes: str, no: str) -> Response:
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    body = json.dumps(value, indent=2, default=_plain) + "\n"
-    return Response(
-        status=status, content_type="application/json", charset="utf-8", text=body
-    )
-
-
-def _plain(value: Any) -> Any:
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else str(value)
+    body = json.dumps(value, indent=2, default=str) + "\n"
+    return Response(status=status, content_type="application/json", charset="utf-8", text=body)

@@ -33,9 +33,7 @@ bgp_paths_announced = _gauge(
 )
 bgp_updates_sent = _counter("bgp_updates_sent", "UPDATE messages sent.", "peer")
 bgp_bytes_sent = _counter("bgp_bytes_sent", "Bytes of BGP messages sent.", "peer")
-bgp_messages_received = _counter(
-    "bgp_messages_received", "BGP messages received.", "peer", "type"
-)
+bgp_messages_received = _counter("bgp_messages_received", "BGP messages received.", "peer", "type")
 bgp_session_drops = _counter(
     "bgp_session_drops", "Established sessions that ended.", "peer", "reason"
 )

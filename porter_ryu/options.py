@@ -57,9 +57,7 @@ PORTER = [
 ]
 
 KUBERNETES = [
-    cfg.StrOpt(
-        "kubeconfig", default="", help="Empty: in-cluster, then the default kubeconfig."
-    ),
+    cfg.StrOpt("kubeconfig", default="", help="Empty: in-cluster, then the default kubeconfig."),
     cfg.StrOpt(
         "manifests",
         default="",
@@ -143,8 +141,7 @@ PEER = [
         default=5,
         min=1,
         max=3600,
-        help="Seconds before the first retry; backs off from there. Limits our own connects "
-        "only.",
+        help="Seconds before the first retry; backs off from there. Limits our own connects only.",
     ),
     cfg.BoolOpt("add_path", default=True, help="Offer ADD-PATH send (RFC 7911)."),
     cfg.ListOpt("families", default=["ipv4", "ipv6"], help="Address families to announce."),
@@ -154,9 +151,7 @@ PEER = [
         help="Label selector: a central instance offers this peer only those nodes as next "
         "hops; a node instance peers only if its node matches.",
     ),
-    cfg.ListOpt(
-        "communities", default=[], help="As 65000:1, no-export, 65000:1:2 (large)."
-    ),
+    cfg.ListOpt("communities", default=[], help="As 65000:1, no-export, 65000:1:2 (large)."),
     cfg.IntOpt("local_pref", min=0, max=4294967295, help="LOCAL_PREF, to an internal peer."),
     cfg.IntOpt("med", min=0, max=4294967295, help="MULTI_EXIT_DISC."),
     cfg.IntOpt(

@@ -138,7 +138,9 @@ class Reconciler:
         self._bind(bound - self._bound)
         self._announce(new, read_at)
 
-    def _announce(self, routes: Mapping[Network, frozenset[NextHop]], read_at: float | None) -> None:
+    def _announce(
+        self, routes: Mapping[Network, frozenset[NextHop]], read_at: float | None
+    ) -> None:
         if self._routes is None or not routes:
             return
         self._routes.set_routes(routes, read_at)
@@ -175,4 +177,3 @@ class Reconciler:
 
 def _give_way() -> None:
     hub.sleep(0)
-

@@ -93,9 +93,7 @@ def _address(entry: AddressExplanation, sent: Sent) -> Json:
         "eip": entry.eip,
         "recorded": entry.recorded,
         "sharedWith": [str(key) for key in entry.sharers],
-        "nodes": [
-            {"node": v.node, "nextHop": _hop(v.next_hop), "why": v.why} for v in entry.nodes
-        ],
+        "nodes": [{"node": v.node, "nextHop": _hop(v.next_hop), "why": v.why} for v in entry.nodes],
         "peers": {
             name: [str(hop) for hop in hops]
             for name, hops in sorted(sent(ip_network(entry.address)).items())

@@ -41,7 +41,7 @@ class Fault:
         return f"{self.file}: [{self.group}] {self.key}: {self.message}"
 
 
-class BadConfiguration(Exception):
+class BadConfigurationError(Exception):
     """The configuration cannot be used; `faults` has at least one entry."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
@@ -86,14 +86,14 @@ class Settings:
 
 
 def load(conf: cfg.ConfigOpts) -> Settings:
-    """Registers our options on a parsed `conf` and reads them; raises BadConfiguration."""
+    """Registers our options on a parsed `conf` and reads them; raises BadConfigurationError."""
     for group, options in GROUPS.items():
         conf.register_opts(options, group=group)
     reader = _Reader(conf)
     reader.check_keys()
     settings = _settings(reader)
     if reader.faults:
-        raise BadConfiguration(tuple(reader.faults))
+        raise BadConfigurationError(tuple(reader.faults))
     return settings
 
 

@@ -84,4 +84,3 @@ class Listener:
             except OSError:
                 connection.close()
                 LOG.debug("a connection was gone before it was looked at")
-

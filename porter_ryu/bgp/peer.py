@@ -79,6 +79,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self.config: PeerConfig = manager.configs[neigh_conf.ip_address]
         self._speaker: SpeakerConfig = manager.speaker
         self._loc_rib: LocRib = manager.loc_rib
+        self._protocol: Session | None = None
         self._rib_out: AdjRibOut | None = None
         self._sessions: list[Session] = []
         self._dirty: set[Network] = set()
@@ -99,9 +100,9 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def report(self) -> PeerReport:
         """What there is to tell about this peer now."""
         session = self._protocol
-        up = session is not None and self._rib_out is not None
-        families = session.families if up else ()
-        seconds = time.monotonic() - self._established_at if up else 0.0
+        families = session.families if session is not None else frozenset()
+        several = session.add_path if session is not None else frozenset()
+        seconds = time.monotonic() - self._established_at if session is not None else 0.0
         metrics.bgp_session_established_seconds.labels(peer=self.config.name).set(seconds)
         return PeerReport(
             self.config.name,
@@ -109,9 +110,9 @@ class Peer(RyuPeer):  # type: ignore[misc]
             self.config.remote_as,
             self.state.bgp_state,
             round(seconds, 3),
-            session.hold_time if up else 0,
+            session.hold_time if session is not None else 0,
             tuple(_family_name(family) for family in sorted(families)),
-            tuple(_family_name(family) for family in sorted(session.add_path if up else ())),
+            tuple(_family_name(family) for family in sorted(several)),
             {
                 _family_name(family): self._rib_out.count(family) if self._rib_out else 0
                 for family in sorted(self.config.families)
@@ -377,5 +378,3 @@ def refuse(sock: socket.socket) -> None:
 
 def _family_name(family: Family) -> str:
     return f"ipv{family.value}"
-
-

@@ -66,8 +66,9 @@ class AdjRibOut:
     path_ids: PathIds
     sent: dict[Network, dict[int | None, Address]] = field(default_factory=dict)
 
-    def sync(self, wanted: Mapping[Network, frozenset[NextHop]], prefixes: Iterable[Network]
-             ) -> list[bytes]:
+    def sync(
+        self, wanted: Mapping[Network, frozenset[NextHop]], prefixes: Iterable[Network]
+    ) -> list[bytes]:
         """UPDATEs that bring these prefixes to what is wanted of them, and notes them as sent.
 
         What is new comes before what goes, so that a prefix never has no path in between.
@@ -115,7 +116,8 @@ class AdjRibOut:
             limit = 1
         addresses = (self._address(hop, family) for hop in choose(prefix, seen, limit))
         if family not in self.view.add_path:
-            return {None: address for address in addresses if address is not None}
+            only = next(addresses, None)
+            return {None: only} if only is not None else {}
         return {self.path_ids.of(a): a for a in addresses if a is not None}
 
     def _address(self, hop: NextHop, family: Family) -> Address | None:

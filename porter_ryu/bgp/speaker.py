@@ -130,7 +130,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         """The next hops that each peer was sent for a prefix, by its name."""
         return {peer.config.name: peer.sent(prefix) for peer in self.manager.iterpeers}
 
-    # -- routes (RouteTarget) -----------------------------------------------------------------------
+    # -- routes (RouteTarget) ----------------------------------------------------------------
 
     def set_routes(
         self, routes: Mapping[Network, frozenset[NextHop]], read_at: float | None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from porter_ryu.bgp.wire import (
     AFI,
@@ -73,7 +74,7 @@ def announce(
     for next_hop, paths in paths_by_next_hop.items():
         by_family = _by_family(paths)
         for family, nlri in by_family.items():
-            if family is Family.IPV4 and next_hop.version == Family.IPV4:
+            if family is Family.IPV4 and isinstance(next_hop, IPv4Address):
                 hop = _attribute(_WELL_KNOWN, NEXT_HOP, next_hop.packed)
                 yield from _classic(origin_and_path + hop + shared, nlri)
             else:

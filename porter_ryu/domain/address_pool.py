@@ -106,11 +106,7 @@ class AddressPool:
                     yield interval.address(value)
 
     def _is_buggy(self, version: int, number: int) -> bool:
-        return (
-            self.avoid_buggy
-            and version == Family.IPV4
-            and number % _OCTET in (0, _OCTET - 1)
-        )
+        return self.avoid_buggy and version == Family.IPV4 and number % _OCTET in (0, _OCTET - 1)
 
     def _buggy(self, interval: Interval) -> int:
         if not self.avoid_buggy or interval.version != Family.IPV4:

@@ -22,6 +22,7 @@ from porter_ryu.domain.model import (
     Refusal,
 )
 
+_SHOWN = 5
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
@@ -146,7 +147,7 @@ def no_hops(found: Backends, names: Iterable[str], policy: NextHopPolicy) -> Ref
         return Refusal(Reason.NO_USABLE_NODE, f"node {policy.node_name} hosts no endpoint of it")
     if not listed:
         return Refusal(Reason.NO_USABLE_NODE, "no endpoint names the node that hosts it")
-    shown = ", ".join(listed[:5]) + (", …" if len(listed) > 5 else "")
+    shown = ", ".join(listed[:_SHOWN]) + (", …" if len(listed) > _SHOWN else "")
     return Refusal(
         Reason.NO_USABLE_NODE, f"no node that hosts an endpoint may be a next hop: {shown}"
     )

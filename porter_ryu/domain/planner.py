@@ -50,7 +50,7 @@ _KEYS_BETWEEN_PAUSES = 100
 class Policy:
     """The rules that stand in the configuration; `announce` is [bgp] enabled."""
 
-    next_hops: NextHopPolicy = NextHopPolicy()
+    next_hops: NextHopPolicy = field(default_factory=NextHopPolicy)
     announce: bool = True
 
 
@@ -113,10 +113,7 @@ class Planner:
     def idle(self) -> bool:
         """Whether a turn would find nothing to look at."""
         return not (
-            self._dirty
-            or self._pools_changed
-            or self._namespaces_changed
-            or self._reserved_changed
+            self._dirty or self._pools_changed or self._namespaces_changed or self._reserved_changed
         )
 
     @property
@@ -270,17 +267,13 @@ class Planner:
 
     def _hops_of(self, address: Address, holders: Iterable[Service]) -> frozenset[NextHop]:
         family = Family(address.version)
-        return combine(
-            (s.local_traffic, self._service_hops(s, family)[1]) for s in holders
-        )
+        return combine((s.local_traffic, self._service_hops(s, family)[1]) for s in holders)
 
     def _service_hops(
         self, service: Service, family: Family
     ) -> tuple[Backends, frozenset[NextHop]]:
         found = backends(self.cluster.slices_of(service.key), family)
-        names = candidates(
-            found, service.local_traffic, self.cluster.nodes, self._policy.next_hops
-        )
+        names = candidates(found, service.local_traffic, self.cluster.nodes, self._policy.next_hops)
         verdicts = (self.verdict(name, family) for name in names)
         return found, frozenset(v.next_hop for v in verdicts if v.next_hop is not None)
 

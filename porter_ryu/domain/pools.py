@@ -63,8 +63,9 @@ class Pools:
 
     def set(self, eips: Mapping[str, Eip]) -> set[str]:
         """Takes the complete set of Eips; returns the names of those that serve otherwise now."""
-        specs = {n: dataclasses.replace(e, status=None, resource_version="") for n, e in
-                 eips.items()}
+        specs = {
+            n: dataclasses.replace(e, status=None, resource_version="") for n, e in eips.items()
+        }
         if specs == self._seen:
             return set()
         pools = {name: self._read(eip) for name, eip in specs.items()}
@@ -136,9 +137,7 @@ class Pools:
             other = next(filter(None, (_overlap(taken, i) for i in pool.space.intervals)), None)
             if other is not None:
                 text = f"overlaps with the older Eip {other}, which serves"
-                marked[name] = dataclasses.replace(
-                    pool, reason=PoolReason.OVERLAPS, message=text
-                )
+                marked[name] = dataclasses.replace(pool, reason=PoolReason.OVERLAPS, message=text)
             else:
                 taken.extend((interval, name) for interval in pool.space.intervals)
                 taken.sort()
@@ -153,4 +152,3 @@ def _overlap(taken: list[tuple[Interval, str]], interval: Interval) -> str | Non
     nearest, owner = taken[index]
     shares = nearest.version == interval.version and nearest.last >= interval.first
     return owner if shares else None
-

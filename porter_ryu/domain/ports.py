@@ -6,8 +6,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from porter_ryu.domain.model import Eip, EipStatus, Kind, NextHop, Network, Object, ObjectKey
-from porter_ryu.domain.model import Service, ServiceStatus
+from porter_ryu.domain.model import (
+    Eip,
+    EipStatus,
+    Kind,
+    Network,
+    NextHop,
+    Object,
+    ObjectKey,
+    Service,
+    ServiceStatus,
+)
 
 
 class Observer(Protocol):

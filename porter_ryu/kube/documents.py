@@ -23,7 +23,7 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-class BrokenFile(ValueError):
+class BrokenFileError(ValueError):
     """A file that cannot be parsed; `line` counts from 1."""
 
     def __init__(self, line: int, message: str) -> None:
@@ -32,12 +32,12 @@ class BrokenFile(ValueError):
 
 
 def read(name: str, text: str) -> Iterator[tuple[int, Json]]:
-    """The objects in the text of a file with the lines they start at; raises BrokenFile."""
+    """The objects in the text of a file with the lines they start at; raises BrokenFileError."""
     for line, document in _json(text) if name.endswith(".json") else _yaml(text):
         if document is None:
             continue
         if not isinstance(document, dict):
-            raise BrokenFile(line, "is not an object")
+            raise BrokenFileError(line, "is not an object")
         yield from _unpacked(line, document)
 
 
@@ -48,7 +48,7 @@ def _unpacked(line: int, document: Json) -> Iterator[tuple[int, Json]]:
         return
     for item in items:
         if not isinstance(item, dict):
-            raise BrokenFile(line, "has an item that is not an object")
+            raise BrokenFileError(line, "has an item that is not an object")
         yield from _unpacked(line, item)
 
 
@@ -56,7 +56,7 @@ def _json(text: str) -> Iterator[tuple[int, Any]]:
     try:
         yield 1, json.loads(text)
     except json.JSONDecodeError as error:
-        raise BrokenFile(error.lineno, error.msg) from error
+        raise BrokenFileError(error.lineno, error.msg) from error
 
 
 def _yaml(text: str) -> Iterator[tuple[int, Any]]:
@@ -68,6 +68,6 @@ def _yaml(text: str) -> Iterator[tuple[int, Any]]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
-        raise BrokenFile(mark.line + 1 if mark else 1, problem) from error
+        raise BrokenFileError(mark.line + 1 if mark else 1, problem) from error
     finally:
         loader.dispose()

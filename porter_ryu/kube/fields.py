@@ -31,8 +31,13 @@ def field(obj: Mapping[str, Any], path: str, kind: type[T], default: T) -> T:
     return value
 
 
-_NAMES: dict[type, str] = {str: "a string", int: "a number", bool: "true or false",
-                           list: "a list", dict: "an object"}
+_NAMES: dict[type, str] = {
+    str: "a string",
+    int: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
 
 
 def objects(obj: Mapping[str, Any], path: str) -> list[Json]:

@@ -30,9 +30,7 @@ _EVERY = 2.0
 class Lease:
     """Tries for the Lease as long as it runs and tells `on_change` whether it is held."""
 
-    def __init__(
-        self, client: Client, namespace: str, on_change: Callable[[bool], None]
-    ) -> None:
+    def __init__(self, client: Client, namespace: str, on_change: Callable[[bool], None]) -> None:
         self._client = client
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{NAME}"
         self._on_change = on_change

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,7 +124,7 @@ class Manifests:
                 text = file.read()
             for line, obj in documents.read(name, text):
                 self._place(name, line, obj, places)
-        except documents.BrokenFile as error:
+        except documents.BrokenFileError as error:
             self._report(f"{name}:{error.line}: {error}; what was last good in it stays in force")
             return set()
         except (OSError, UnicodeDecodeError) as error:
@@ -208,10 +207,7 @@ class Manifests:
 
     def patch_service(self, service: Service, status: ServiceStatus) -> Service | None:
         """Keeps the status of a Service, none for one that is not ours; raises ApiError."""
-        if status.conditions:
-            document = patches.service_document(status, _now())
-        else:
-            document = None
+        document = patches.service_document(status, _now()) if status.conditions else None
         decoded = self._keep(Kind.SERVICE, service.key, document)
         return decoded if isinstance(decoded, Service) else None
 
@@ -244,5 +240,3 @@ class Manifests:
 
 def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-

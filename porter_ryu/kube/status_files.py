@@ -82,9 +82,7 @@ class StatusFiles:
                 names = sorted(entry.name for entry in entries if entry.is_dir())
                 yield from ((kind, name, os.path.join(top, name)) for name in names)
 
-    def _read_folder(
-        self, kind: Kind, namespace: str, folder: str
-    ) -> set[tuple[Kind, ObjectKey]]:
+    def _read_folder(self, kind: Kind, namespace: str, folder: str) -> set[tuple[Kind, ObjectKey]]:
         changed, seen = set(), set()
         with os.scandir(folder) as entries:
             for entry in entries:

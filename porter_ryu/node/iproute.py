@@ -162,7 +162,5 @@ class IpRoute:
         return [entry for entry in parsed if isinstance(entry, dict) and entry]
 
 
-
-
 def _bits(version: int) -> int:
     return 32 if version == _IPV4 else 128

@@ -153,8 +153,23 @@ class Fabric:
         the name of the interface at `a`."""
         self._links += 1
         here, there = f"e{self._links}a", f"e{self._links}b"
-        _run(["ip", "link", "add", here, "netns", a.namespace, "type", "veth",
-              "peer", "name", there, "netns", b.namespace])
+        _run(
+            [
+                "ip",
+                "link",
+                "add",
+                here,
+                "netns",
+                a.namespace,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                there,
+                "netns",
+                b.namespace,
+            ]
+        )
         for host, device, addresses in ((a, here, a_addresses), (b, there, b_addresses)):
             for address in addresses:
                 flag = "nodad" if ":" in address else ""

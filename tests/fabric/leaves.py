@@ -67,8 +67,7 @@ class Bird:
         for number, n in enumerate(neighbours):
             add_path = "add paths rx; " if n.add_path else ""
             channels = "".join(
-                f"ipv{v} {{ {add_path}import all; export none; next hop keep; }};\n"
-                for v in (4, 6)
+                f"ipv{v} {{ {add_path}import all; export none; next hop keep; }};\n" for v in (4, 6)
             )
             passive = "passive on;" if n.passive else ""
             password = f'password "{n.password}";' if n.password else ""
@@ -84,8 +83,15 @@ class Bird:
 class Frr:
     """FRR's zebra and bgpd."""
 
-    def __init__(self, fabric: Fabric, host: Host, asn: int, router_id: str,
-                 neighbours: list[Neighbour], more: str = "") -> None:
+    def __init__(
+        self,
+        fabric: Fabric,
+        host: Host,
+        asn: int,
+        router_id: str,
+        neighbours: list[Neighbour],
+        more: str = "",
+    ) -> None:
         self.host = host
         self._name = f"{fabric.prefix}{host.name}"
         self._state = Path("/var/run/frr") / self._name
@@ -126,13 +132,20 @@ class Frr:
 
     @staticmethod
     def _text(asn: int, router_id: str, neighbours: list[Neighbour], more: str) -> str:
-        lines = [f"router bgp {asn}", f" bgp router-id {router_id}",
-                 " no bgp ebgp-requires-policy", " no bgp default ipv4-unicast",
-                 " no bgp network import-check", " bgp bestpath as-path multipath-relax"]
+        lines = [
+            f"router bgp {asn}",
+            f" bgp router-id {router_id}",
+            " no bgp ebgp-requires-policy",
+            " no bgp default ipv4-unicast",
+            " no bgp network import-check",
+            " bgp bestpath as-path multipath-relax",
+        ]
         for n in neighbours:
-            lines += [f" neighbor {n.address} remote-as {n.asn}",
-                      f" neighbor {n.address} timers connect 1",
-                      f" neighbor {n.address} graceful-restart-helper"]
+            lines += [
+                f" neighbor {n.address} remote-as {n.asn}",
+                f" neighbor {n.address} timers connect 1",
+                f" neighbor {n.address} graceful-restart-helper",
+            ]
             if n.passive:
                 lines.append(f" neighbor {n.address} passive")
             if n.password:

@@ -18,8 +18,14 @@ def eip(name: str, address: str, **spec: object) -> Json:
     }
 
 
-def node(name: str, *addresses: str, ready: bool = True, labels: Json | None = None,
-         unavailable: bool = False, **metadata: object) -> Json:
+def node(
+    name: str,
+    *addresses: str,
+    ready: bool = True,
+    labels: Json | None = None,
+    unavailable: bool = False,
+    **metadata: object,
+) -> Json:
     """A Node with InternalIPs."""
     conditions = [
         {"type": "Ready", "status": "True" if ready else "False"},
@@ -36,8 +42,14 @@ def node(name: str, *addresses: str, ready: bool = True, labels: Json | None = N
     }
 
 
-def service(name: str, *, annotations: Json | None = None, families: Sequence[str] = ("IPv4",),
-            ours: bool = True, **spec: object) -> Json:
+def service(
+    name: str,
+    *,
+    annotations: Json | None = None,
+    families: Sequence[str] = ("IPv4",),
+    ours: bool = True,
+    **spec: object,
+) -> Json:
     """A Service of type LoadBalancer, ours unless told otherwise."""
     opted_in = {"lb.kubesphere.io/v1alpha1": "porter"} if ours else {}
     return {
@@ -57,8 +69,9 @@ def service(name: str, *, annotations: Json | None = None, families: Sequence[st
     }
 
 
-def slice_of(service_name: str, *nodes: str, name: str = "", family: str = "IPv4",
-             **conditions: object) -> Json:
+def slice_of(
+    service_name: str, *nodes: str, name: str = "", family: str = "IPv4", **conditions: object
+) -> Json:
     """An EndpointSlice with one endpoint on each of these nodes."""
     return {
         "apiVersion": "discovery.k8s.io/v1",

@@ -28,8 +28,13 @@ def command(name: str) -> str:
 class Program:
     """One instance; `sections` are the groups of its configuration file."""
 
-    def __init__(self, host: Host, sections: dict[str, dict[str, object]], name: str = "porter",
-                 manifests: Path | None = None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        sections: dict[str, dict[str, object]],
+        name: str = "porter",
+        manifests: Path | None = None,
+    ) -> None:
         self.host = host
         self.manifests = manifests or host.folder / f"{name}.manifests"
         self.manifests.mkdir(exist_ok=True)
@@ -40,8 +45,10 @@ class Program:
             "porter": {"state_dir": host.folder / f"{name}.state"},
             "kubernetes": {"manifests": self.manifests},
         }
-        merged = {group: {**defaults.get(group, {}), **sections.get(group, {})}
-                  for group in {**defaults, **sections}}
+        merged = {
+            group: {**defaults.get(group, {}), **sections.get(group, {})}
+            for group in {**defaults, **sections}
+        }
         self.config.write_text(
             "\n".join(
                 f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
@@ -72,9 +79,12 @@ class Program:
         """Whether /readyz says so."""
         if self.process is not None and self.process.poll() is not None:
             raise FabricError(f"the program ended: {self.tail()}")
-        return self.host.run(
-            "curl -s -o /dev/null -w %{http_code} http://127.0.0.1:8080/readyz", check=False
-        ) == "200"
+        return (
+            self.host.run(
+                "curl -s -o /dev/null -w %{http_code} http://127.0.0.1:8080/readyz", check=False
+            )
+            == "200"
+        )
 
     def get(self, path: str) -> Any:
         """JSON from its HTTP interface."""

@@ -52,11 +52,11 @@ def peers(**more: object) -> dict[str, dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def leaves(fabric: Fabric) -> Iterator[dict[str, Bird | Frr | Gobgpd]]:
+def leaves(fabric: Fabric) -> dict[str, Bird | Frr | Gobgpd]:
     """BIRD, FRR and gobgpd, waiting to be called."""
     us = [Neighbour(OURS, 65000)]
     hosts: dict[str, Host] = fabric.hosts
-    yield {
+    return {
         "bird": Bird(hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start(),
         "frr": Frr(fabric, hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us).start(),
         "gobgpd": Gobgpd(hosts["gobgpd"], LEAF_AS["gobgpd"], LEAVES["gobgpd"], us).start(),

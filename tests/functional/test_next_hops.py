@@ -36,7 +36,10 @@ def cluster(program: Program, leaves):
     yield
     for file in list(program.manifests.glob("*.yaml")):
         file.unlink()
-    expect(leaves, "203.0.113.8")
+    wait_for(lambda: program.get("/v1/eips"), lambda left: not left, WITHIN, "the Eips to go")
+    wait_for(lambda: program.get("/v1/services"), lambda left: not left, WITHIN, "all to go")
+    for address in ("203.0.113.8", "203.0.113.9", "203.0.113.10"):
+        expect(leaves, address)
 
 
 def test_an_endpoint_comes_and_goes(program, leaves):
@@ -138,17 +141,22 @@ def test_broken_things_change_nothing_else_and_are_reported_once(program, leaves
     (program.manifests / "broken.yaml").write_text("kind: [\n")
     program.put("odd", {**slice_of("nowhere", "n1"), "endpoints": "none"})
     program.put("bad-eip", eip("bad", "not-an-address"))
-    program.put("bad-service", service("bad", annotations={
-        "eip.porter.kubesphere.io/v1alpha1": "nonsense"}))
+    program.put(
+        "bad-service", service("bad", annotations={"eip.porter.kubesphere.io/v1alpha1": "nonsense"})
+    )
     program.put("slice", slice_of("web", "n4"))
     expect(leaves, "203.0.113.8", "n4")
     wait_for(
         lambda: program.status("services", "default/bad").get("conditions", [{}])[0].get("reason"),
-        lambda reason: reason == "InvalidRequest", 2, "the reason of the bad request",
+        lambda reason: reason == "InvalidRequest",
+        2,
+        "the reason of the bad request",
     )
     wait_for(
         lambda: program.status("eips", "bad").get("conditions", [{}])[0].get("reason"),
-        lambda reason: reason == "InvalidAddress", 2, "the reason of the bad Eip",
+        lambda reason: reason == "InvalidAddress",
+        2,
+        "the reason of the bad Eip",
     )
     log = program.host.log(program.log)
     assert log.count("broken.yaml:2:") == 1

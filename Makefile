@@ -1,0 +1,54 @@
+# The two commands of the README are `make demo` and `make test`.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+export PIP_CONSTRAINT := $(CURDIR)/constraints-build.txt
+export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints-build.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+SOURCES := $(shell find porter_ryu -name '*.py') setup.py requirements.txt porter_ryu_compat.py porter_ryu_compat.pth
+
+.PHONY: demo test tools lint sample release bench clean
+
+tools:
+	@scripts/install-tools
+
+$(VENV)/bin/tox: | tools
+	@echo "Making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install -q "tox>=4"
+
+$(VENV)/installed: $(VENV)/bin/tox $(SOURCES) | tools
+	@echo "Installing Porter-Ryu into $(VENV)"
+	@$(VENV)/bin/pip install -q .
+	@$(VENV)/bin/pip install -q --no-deps --force-reinstall .
+	@touch $@
+
+demo: tools $(VENV)/installed
+	@$(VENV)/bin/python -m demo
+
+test: tools $(VENV)/bin/tox
+	@if [ "$$(id -u)" -ne 0 ]; then \
+	    echo "*** NOT ROOT: the functional tests (namespaces, real routers, ip) cannot run ***"; \
+	    [ -z "$$CI" ] || exit 1; \
+	    $(VENV)/bin/tox run -e style,unit; \
+	else \
+	    $(VENV)/bin/tox run; \
+	fi
+
+lint: $(VENV)/bin/tox
+	@$(VENV)/bin/tox run -e style
+
+sample: $(VENV)/installed
+	@$(VENV)/bin/oslo-config-generator --namespace porter_ryu \
+	    --output-file etc/porter_ryu/porter_ryu.conf.sample
+
+release:
+	@test -n "$(IMG)" || { echo "say which image: make release IMG=registry/porter-ryu:TAG" >&2; exit 2; }
+	@sed 's|image: .*porter-ryu.*|image: $(IMG)|' deploy/porter-ryu.yaml > deploy/release.yaml
+	@echo "deploy/release.yaml is ready for: kubectl apply -f deploy/release.yaml"
+
+bench: tools $(VENV)/installed
+	@$(VENV)/bin/python -m benchmarks
+
+clean:
+	@rm -rf $(VENV) .tox build deploy/release.yaml
