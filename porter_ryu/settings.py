@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 FAMILIES = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}
 MD5_KEY_MAX = 80  # TCP_MD5SIG_MAXKEYLEN of Linux
+REFUSED_HOLD_TIMES = (1, 2)
+HOLD_TIME_RULE = "1 and 2 are not allowed (RFC 4271, 4.2): 0, or at least 3"
 KERNEL_TABLES = (253, 254, 255)
 
 
@@ -138,6 +140,8 @@ def _bgp(r: _Reader) -> BgpSettings:
     router_id = r.parse("bgp", "router_id", IPv4Address, "an IPv4 address")
     if router_id is not None and not int(router_id):
         r.fault("bgp", "router_id", "0.0.0.0 is not a BGP identifier")
+    if r.get("bgp", "hold_time") in REFUSED_HOLD_TIMES:
+        r.fault("bgp", "hold_time", HOLD_TIME_RULE)
     networks = tuple(_networks(r))
     listen = _listen_addresses(r)
     peers = tuple(_peers(r, never_listens=listen is None))
@@ -212,10 +216,10 @@ def _peer(r: _Reader, name: str, group: str, address: Address | None) -> PeerCon
     if local is not None and address is not None and local.version != address.version:
         r.fault(group, "local_address", f"is not of the family of address {address}")
     hold_time = r.get(group, "hold_time")
-    hold_where = (group, "hold_time") if hold_time is not None else ("bgp", "hold_time")
-    hold_time = r.get(*hold_where)
-    if hold_time in (1, 2):
-        r.fault(*hold_where, "1 and 2 are not allowed (RFC 4271, 4.2); 0 or at least 3")
+    if hold_time in REFUSED_HOLD_TIMES:
+        r.fault(group, "hold_time", HOLD_TIME_RULE)
+    if hold_time is None:
+        hold_time = r.get("bgp", "hold_time")
     if r.get(group, "bfd"):
         r.fault(group, "bfd", "BFD is not in this version")
     families = r.get(group, "families") or ()

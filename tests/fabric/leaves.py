@@ -121,6 +121,7 @@ class Frr:
         for process in self._processes:
             end(process)  # type: ignore[arg-type]
         self._processes.clear()
+        shutil.rmtree(self._state, ignore_errors=True)
 
     def routes(self, version: int = 4) -> dict[str, frozenset[str]]:
         """Next hops by prefix, from the kernel."""

@@ -97,9 +97,7 @@ def test_rules_lead_to_the_table_and_go_without_a_trace(host, mode, kind):
     host.run("ip rule del to 203.0.113.1 lookup 101")
     host.run("ip route flush table 101")
     wait_for(lambda: rules(host), lambda seen: seen == want, 10, "the repair of the rule")
-    wait_for(
-        lambda: host.json("ip -j route show table 101"), bool, 10, "the repair of the route"
-    )
+    wait_for(lambda: host.json("ip -j route show table 101"), bool, 10, "the repair of the route")
     program.remove("four")
     program.remove("six")
     wait_for(lambda: rules(host), lambda seen: seen == {"198.51.100.7"}, 5, "only the foreign one")

@@ -1,0 +1,227 @@
+"""Who gets which address, who does not, and why: the rules of docs/addresses.md."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from porter_ryu.domain.labels import LabelSelector, match_labels
+from porter_ryu.domain.model import (
+    AddressRequest,
+    Eip,
+    Family,
+    FamilyPolicy,
+    Kind,
+    Namespace,
+    PoolReason,
+    Port,
+)
+from tests.unit.world import World, node, service
+
+
+def test_lowest_free_address_by_age_and_lowest_again_when_freed():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.3"))
+    world.put(service("c"), service("a"), service("b"))
+    assert [world.address(name) for name in "abc"] == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+    world.remove(Kind.SERVICE, "b").put(service("d"))
+    assert world.address("d") == "10.0.0.2"
+
+
+def test_the_oldest_that_waits_is_served_first():
+    world = World(Eip("pool", "10.0.0.1"))
+    world.put(service("a")).put(service("z")).put(service("m"))
+    assert (world.state("z"), world.address("z")) == ("PoolExhausted", "")
+    world.remove(Kind.SERVICE, "a")
+    assert (world.address("m"), world.address("z")) == ("10.0.0.1", "")
+    world.put(Eip("pool", "10.0.0.1-10.0.0.2"))
+    assert (world.address("m"), world.address("z")) == ("10.0.0.1", "10.0.0.2")
+
+
+def test_records_are_adopted_before_anything_is_given():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2"))
+    world.put(service("a"), service("b", ingress=(ip_address("10.0.0.1"),)))
+    assert (world.address("a"), world.address("b")) == ("10.0.0.2", "10.0.0.1")
+
+
+def test_priority_then_name_and_autoassign():
+    world = World(
+        Eip("a", "10.0.1.1", priority=1),
+        Eip("b", "10.0.2.1"),
+        Eip("c", "10.0.3.1", auto_assign=False),
+    )
+    world.put(service("1")).put(service("2")).put(service("3"))
+    assert [world.address(n) for n in "123"] == ["10.0.2.1", "10.0.1.1", ""]
+    assert world.state("3") == "PoolExhausted"
+    assert world.put(service("3", pool="c")).address("3") == "10.0.3.1"
+    assert world.put(service("3")).address("3") == "10.0.3.1", "an assignment stays"
+
+
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [
+        ({"wish": "10.9.9.9"}, "AddressNotInPool"),
+        ({"wish": "10.0.0.1"}, "AddressInUse"),
+        ({"wish": "10.0.0.7"}, "AddressInUse"),
+        ({"wish": "10.0.5.1"}, "NotAllowed"),
+        ({"wish": "10.0.6.1"}, "PoolDisabled"),
+        ({"wish": "2001:db8::1"}, "FamilyUnavailable"),
+        (
+            {"request": AddressRequest("annotation", "x", error="'x' is no address")},
+            "InvalidRequest",
+        ),
+        ({"pool": "absent"}, "NoPool"),
+        ({"pool": "others"}, "NotAllowed"),
+        ({"pool": "closed"}, "PoolDisabled"),
+        ({"pool": "broken"}, "NoPool"),
+        ({"pool": "six"}, "FamilyUnavailable"),
+        ({"pool": "closed", "wish": "10.0.0.2"}, "AddressNotInPool"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_refused_and_never_answered_otherwise(wish, reason):
+    world = World(
+        Eip("pool", "10.0.0.1-10.0.0.9"),
+        Eip("others", "10.0.5.1", namespaces=("other",)),
+        Eip("closed", "10.0.6.1", disable=True),
+        Eip("broken", "10.0.7.1-"),
+        Eip("six", "2001:db8::/120"),
+    )
+    world.put(node("n1", "10.0.0.7"), service("holder", wish="10.0.0.1"), service("w", **wish))
+    assert (world.state("w"), world.address("w")) == (reason, "")
+
+
+def test_a_request_takes_the_address_and_a_changed_one_moves_it():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
+    assert world.put(service("a", wish="10.0.0.5")).address("a") == "10.0.0.5"
+    assert world.put(service("a", wish="10.0.0.6")).address("a") == "10.0.0.6"
+    assert world.put(service("a")).address("a") == "10.0.0.6"
+    assert world.put(service("a", wish="10.1.0.1")).address("a") == ""
+
+
+def test_who_may_draw_is_asked_however_it_is_asked_for():
+    pool = Eip("team", "10.0.0.1-10.0.0.9", namespaces=("red",), namespace_selector={"team": "red"})
+    world = World(pool).put(Namespace("blue", {"team": "blue"}), Namespace("pink", {"team": "red"}))
+    world.put(service("red/a"), service("pink/a"), service("blue/a"))
+    world.put(service("blue/b", wish="10.0.0.8"), service("blue/c", pool="team"))
+    assert world.address("red/a") and world.address("pink/a")
+    assert [world.state(f"blue/{n}") for n in "abc"] == ["NoPool", "NotAllowed", "NotAllowed"]
+    world.put(Namespace("pink", {"team": "blue"}))
+    assert world.address("pink/a") == "", "it lost what made it one of them"
+    assert world.address("red/a")
+
+
+def test_a_service_selector():
+    selector = LabelSelector(match_labels({"tier": "front"}))
+    world = World(Eip("front", "10.0.0.1", service_selector=selector))
+    world.put(service("a"), service("b", labels={"tier": "front"}))
+    assert (world.state("a"), world.address("b")) == ("NoPool", "10.0.0.1")
+
+
+def test_a_forged_record_is_put_right():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
+    world.put(service("victim"))
+    world.put(service("thief", ingress=(ip_address("10.0.0.1"),)))
+    world.put(service("liar", ingress=(ip_address("8.8.8.8"),)))
+    assert [world.address(n) for n in ("victim", "thief", "liar")] == [
+        "10.0.0.1",
+        "10.0.0.2",
+        "10.0.0.3",
+    ]
+    assert "8.8.8.8" not in world.routes
+
+
+def test_overlapping_broken_and_unsupported_pools():
+    world = World(
+        Eip("old", "10.0.0.0/24", created="1"),
+        Eip("new", "10.0.0.9,10.0.1.1", created="2"),
+        Eip("layer2", "10.0.2.1", protocol="layer2"),
+        Eip("loop", "127.0.0.1"),
+    ).put(service("a"))
+    reasons = {n: world.planner.allocator.pool_status(n).reason for n in world.planner.cluster.eips}
+    assert reasons == {
+        "old": PoolReason.VALID,
+        "new": PoolReason.OVERLAPS,
+        "layer2": PoolReason.UNSUPPORTED_PROTOCOL,
+        "loop": PoolReason.INVALID_ADDRESS,
+    }
+    world.put(Eip("old", "10.0.0.0/33", created="1"))
+    assert world.address("a") == "10.0.0.0", "its last good form stays in force"
+    assert world.planner.allocator.pool_status("old").reason is PoolReason.INVALID_ADDRESS
+    world.remove(Kind.EIP, "old")
+    assert world.address("a") == "10.0.0.9"
+
+
+def test_a_disabled_pool_keeps_what_is_held_and_a_deleted_one_does_not():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"))
+    world.put(Eip("pool", "10.0.0.1-10.0.0.2", disable=True), service("b"))
+    assert (world.address("a"), world.state("b")) == ("10.0.0.1", "PoolDisabled")
+    world.remove(Kind.EIP, "pool")
+    assert (world.address("a"), world.state("a")) == ("", "NoPool")
+
+
+def test_families():
+    both = (Family.IPV4, Family.IPV6)
+    world = World(Eip("four", "10.0.0.1-10.0.0.9"))
+    require = {"families": both, "family_policy": FamilyPolicy.REQUIRE_DUAL_STACK}
+    prefer = {"families": both, "family_policy": FamilyPolicy.PREFER_DUAL_STACK}
+    world.put(service("r", **require), service("p", **prefer), service("6", families=both[1:]))
+    assert [world.address(n) for n in "rp6"] == ["", "10.0.0.1", ""]
+    assert world.state("r") == "FamilyUnavailable"
+    world.put(Eip("six", "2001:db8::1-2001:db8::9"))
+    assert world.address("p") == "10.0.0.1,2001:db8::2"
+    assert world.address("r") == "10.0.0.2,2001:db8::3"
+    assert world.address("6") == "2001:db8::1"
+    world.put(service("p", families=both[:1]))
+    assert world.address("p") == "10.0.0.1"
+
+
+def test_a_service_that_names_no_family_takes_what_there_is():
+    assert World(Eip("six", "2001:db8::1")).put(service("a", families=())).address("a")
+
+
+def test_sharing_needs_key_namespace_and_disjoint_ports():
+    udp = frozenset([Port("UDP", 80)])
+    world = World(Eip("pool", "10.0.0.1-10.0.0.9")).put(service("a", share_key="k"))
+    world.put(service("b", share_key="k", ports=udp), service("c", share_key="k"))
+    world.put(service("other/d", share_key="k", ports=udp), service("e", ports=udp))
+    assert [world.address(n) for n in ("a", "b", "c", "other/d", "e")] == [
+        "10.0.0.1",
+        "10.0.0.1",
+        "10.0.0.2",
+        "10.0.0.3",
+        "10.0.0.4",
+    ]
+    world.put(service("x", share_key="k", wish="10.0.0.1"))
+    assert world.state("x") == "AddressInUse"
+    world.put(service("b", share_key="k"))
+    assert (world.address("a"), world.address("b")) == ("10.0.0.1", "10.0.0.5"), "b changed, b goes"
+
+
+def test_conflicting_records_after_a_restart_stay_with_who_asks_then_the_older():
+    one = (ip_address("10.0.0.1"),)
+    two = (ip_address("10.0.0.2"),)
+    world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
+    world.put(
+        service("a", ingress=one),
+        service("b", ingress=one, wish="10.0.0.1"),
+        service("c", ingress=two),
+        service("d", ingress=two, created=None),
+    )
+    assert [world.address(n) for n in "abcd"] == ["10.0.0.3", "10.0.0.1", "10.0.0.2", "10.0.0.4"]
+
+
+def test_pool_status():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"), service("b"))
+    status = world.planner.allocator.pool_status("pool")
+    assert (status.usage, status.pool_size, status.occupied) == (2, 2, True)
+    assert status.used == (("10.0.0.1", "default/a"), ("10.0.0.2", "default/b"))
+    huge = World(Eip("six", "2001:db8::/32")).planner
+    huge.turn(lambda: None)
+    assert huge.allocator.pool_status("six").pool_size == 2**63 - 1
+
+
+def test_an_instance_that_does_not_lead_assigns_nothing_and_knows_what_is_recorded():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2"), leading=False)
+    world.put(service("a"), service("b", ingress=(ip_address("10.0.0.2"),)))
+    assert (world.address("a"), world.address("b")) == ("", "10.0.0.2")
+    assert "10.0.0.2" in world.routes

@@ -1,0 +1,115 @@
+"""Which nodes a route leads to."""
+
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import ip_network
+
+from porter_ryu.domain.model import Eip, Family, Kind, Port
+from porter_ryu.domain.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.planner import Policy
+from porter_ryu.domain.rendezvous import choose
+from tests.unit.world import World, endpoints, node, service
+
+NODES = tuple(node(f"n{i}", f"192.168.0.{i}") for i in range(1, 5))
+
+
+def world(policy: NextHopPolicy | None = None, announce: bool = True) -> World:
+    """Four nodes and a pool."""
+    chosen = Policy(policy or NextHopPolicy(), announce)
+    return World(Eip("pool", "10.0.0.1-10.0.0.9"), policy=chosen).put(*NODES)
+
+
+def hops(w: World, address: str = "10.0.0.1") -> str:
+    """The last octets of the next hops."""
+    return "".join(sorted(hop.rsplit(".", 1)[1] for hop in w.routes.get(address, ())))
+
+
+def test_nodes_mode_is_every_usable_node_for_cluster_and_endpoint_nodes_for_local():
+    w = world(NextHopPolicy(NextHopMode.NODES)).put(service("a"), endpoints("a", "n1"))
+    assert hops(w) == "1234"
+    w.put(service("a", local_traffic=True))
+    assert hops(w) == "1"
+    w.put(service("a"), node("n2", "192.168.0.2", ready=False))
+    assert hops(w) == "134"
+    w.put(endpoints("a"))
+    assert (hops(w), w.state("a")) == ("", "NoReadyEndpoints")
+
+
+def test_self_is_this_node_alone():
+    w = world(NextHopPolicy(NextHopMode.SELF, "n2")).put(
+        service("a", local_traffic=True), endpoints("a", "n1", "n2")
+    )
+    assert hops(w) == "2"
+    w.put(endpoints("a", "n1"))
+    assert (hops(w), w.state("a")) == ("", "NoUsableNode")
+
+
+def test_terminating_counts_only_while_no_node_has_a_ready_one_usable_or_not():
+    w = world().put(service("a"), endpoints("a", "n1"))
+    other = endpoints("a", "n2", ready=False, serving=True, terminating=True)
+    w.put(dataclasses.replace(other, key=other.key._replace(name="draining")))
+    assert hops(w) == "1"
+    w.put(node("n1", "192.168.0.1", ready=False))
+    assert (hops(w), w.state("a")) == ("", "NoUsableNode")
+    w.put(endpoints("a"))
+    assert hops(w) == "2"
+
+
+def test_next_hop_networks_choose_the_address():
+    policy = NextHopPolicy(networks=(ip_network("192.168.0.0/31"),))
+    w = world(policy).put(service("a"), endpoints("a", "n1", "n2"))
+    assert hops(w) == "1"
+
+
+def test_an_ipv6_address_leads_to_ipv6_next_hops_of_ipv6_endpoints():
+    w = World(Eip("six", "2001:db8::1")).put(
+        node("n1", "fd00::1"),
+        node("n2", "192.168.0.2"),
+        service("a", families=(Family.IPV6,)),
+        endpoints("a", "n1", "n2", family=Family.IPV6),
+    )
+    assert w.routes["2001:db8::1"] == {"fd00::1"}
+    w.put(endpoints("a", family=Family.IPV6), endpoints("a", "n1"))
+    assert w.routes["2001:db8::1"] == frozenset()
+
+
+def test_a_shared_address_is_the_union_until_one_is_local():
+    def shared(name: str, port: int, **more: object):
+        return service(name, share_key="k", ports=frozenset([Port("TCP", port)]), **more)
+
+    w = world().put(shared("a", 1), shared("b", 2), endpoints("a", "n1", "n2"))
+    w.put(endpoints("b", "n2", "n3"))
+    assert hops(w) == "123"
+    w.put(shared("b", 2, local_traffic=True))
+    assert hops(w) == "23"
+    w.put(shared("a", 1, local_traffic=True))
+    assert hops(w) == "2"
+    w.remove(Kind.SERVICE, "b")
+    assert hops(w) == "12"
+
+
+def test_nothing_is_announced_before_it_is_recorded():
+    w = world()
+    w.planner.put(Kind.SERVICE, service("a").key, service("a"))
+    w.planner.put(Kind.ENDPOINT_SLICE, endpoints("a", "n1").key, endpoints("a", "n1"))
+    turn = w.planner.turn(lambda: None)
+    assert all(not route.next_hops and not route.bound for route in turn.routes.values())
+    assert len(turn.services) == 1
+
+
+def test_without_bgp_there_is_no_announced_condition():
+    w = world(announce=False).put(service("a"), endpoints("a", "n1"))
+    conditions = w.planner.cluster.services[service("a").key].conditions
+    assert [c.type for c in conditions] == ["porter.kubesphere.io/Allocated"]
+
+
+def test_rendezvous_moves_only_what_it_must():
+    w = world().put(service("a"), endpoints("a", "n1", "n2", "n3", "n4"))
+    every = [v.next_hop for v in w.planner.verdicts(service("a"), Family.IPV4)]
+    prefixes = [ip_network(f"10.0.{i // 256}.{i % 256}/32") for i in range(400)]
+    before = {p: choose(p, every, 1)[0] for p in prefixes}
+    counts = [sum(hop == chosen for chosen in before.values()) for hop in every]
+    assert min(counts) > 60
+    after = {p: choose(p, every[1:], 1)[0] for p in prefixes}
+    assert all(after[p] == before[p] for p in prefixes if before[p] != every[0])

@@ -1,0 +1,225 @@
+"""Golden bytes of every message, and what a peer may not send."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from porter_ryu.bgp import wire
+from porter_ryu.bgp.communities import CommunityError, parse_communities
+from porter_ryu.bgp.rib_out import AdjRibOut, PathIds, View
+from porter_ryu.bgp.update import Attributes, Path, announce, end_of_rib, withdraw
+from porter_ryu.bgp.wire import BgpError, Open
+from porter_ryu.domain.labels import EVERYTHING, parse_selector
+from porter_ryu.domain.model import Family, NextHop
+
+MARKER = "ff" * 16
+EBGP = Attributes((65000,), four_octet_as=True)
+
+
+def hexes(messages) -> list[str]:
+    """Messages without their markers."""
+    return [message.hex().removeprefix(MARKER) for message in messages]
+
+
+def test_open():
+    ours = Open(
+        70000,
+        90,
+        ip_address("10.0.0.1"),
+        frozenset(Family),
+        True,
+        True,
+        ((Family.IPV4, 2), (Family.IPV6, 2)),
+    )
+    data = wire.encode_open(ours)
+    assert hexes([data]) == [
+        "003d01045ba0005a0a00000120021e010400010001010400020001020041040001117045080001010200020102"
+    ]
+    assert wire.decode_open(data[19:]) == ours
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("03 fde8 005a 0a000001 00", (2, 1)),
+        ("04 fde8 0001 0a000001 00", (2, 6)),
+        ("04 fde8 0002 0a000001 00", (2, 6)),
+        ("04 fde8 005a 00000000 00", (2, 3)),
+        ("04 0000 005a 0a000001 00", (2, 2)),
+        ("04 fde8 005a 0a000001 05", (2, 0)),
+        ("04 fde8 005a 0a000001 04 02 02 41 ff", (2, 0)),
+        ("04 fde8 005a 0a000001 03 01 01 00", (2, 4)),
+    ],
+)
+def test_an_open_that_is_not_accepted(body, code):
+    with pytest.raises(BgpError) as caught:
+        wire.decode_open(bytes.fromhex(body.replace(" ", "")))
+    assert (caught.value.notification.code, caught.value.notification.subcode) == code
+
+
+def test_unknown_capabilities_and_extended_parameters_are_read():
+    known = wire.decode_open(bytes.fromhex("04fde8005a0a000001ffff0009020006c802beef0200"))
+    assert known.route_refresh
+    assert known.families is None
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("00" * 16 + "001304", (1, 1)),
+        (MARKER + "001204", (1, 2)),
+        (MARKER + "100104", (1, 2)),
+        (MARKER + "001404" + "00", (1, 2)),
+        (MARKER + "001306", (1, 3)),
+        (MARKER + "001401" + "00", (1, 2)),
+    ],
+)
+def test_headers_that_are_not_accepted(message, code):
+    with pytest.raises(BgpError) as caught:
+        list(wire.split(bytearray.fromhex(message)))
+    assert (caught.value.notification.code, caught.value.notification.subcode) == code
+
+
+def test_messages_come_out_whole_however_the_bytes_come_in():
+    stream = wire.KEEPALIVE + end_of_rib(Family.IPV4) + wire.KEEPALIVE
+    buffer, seen = bytearray(), []
+    for octet in stream:
+        buffer.append(octet)
+        seen += [kind.name for kind, _ in wire.split(buffer)]
+    assert seen == ["KEEPALIVE", "UPDATE", "KEEPALIVE"]
+
+
+def test_announcements():
+    four = Path(ip_network("203.0.113.1/32"), 0xC0A80001)
+    plain = Path(ip_network("203.0.113.1/32"), None)
+    six = Path(ip_network("2001:db8::1/128"), 7)
+    hop, hop6 = ip_address("192.168.0.1"), ip_address("fd00::1")
+    path = "4001010040020602010000fde8"
+    assert hexes(announce({hop: [four]}, EBGP)) == [
+        "00340200000014" + path + "400304c0a80001c0a8000120cb007101"
+    ]
+    assert hexes(announce({hop: [plain]}, EBGP)) == [
+        "00300200000014" + path + "400304c0a8000120cb007101"
+    ]
+    assert hexes(announce({hop6: [six]}, EBGP)) == [
+        "0051"
+        "02"
+        "0000"
+        "003a"
+        "800e2a"
+        "0002"
+        "01"
+        "10"
+        "fd000000000000000000000000000001"
+        "00"
+        "00000007"
+        "80"
+        "20010db8000000000000000000000001" + path
+    ]
+
+
+def test_attributes():
+    full = Attributes((70000, 70000), False, 5, None, (0xFDE80001,), ((65000, 1, 2),))
+    paths = {ip_address("192.168.0.1"): [Path(ip_network("10.0.0.0/8"), None)]}
+    assert hexes(announce(paths, full)) == [
+        "0057"
+        "02"
+        "0000"
+        "003e"
+        "40010100"
+        "40020602025ba05ba0"
+        "400304c0a80001"
+        "80040400000005"
+        "c00804fde80001"
+        "c0110a02020001117000011170"
+        "c0200c0000fde80000000100000002"
+        "080a"
+    ]
+    internal = Attributes((), True, local_pref=200)
+    assert "400504000000c8" in hexes(announce(paths, internal))[0]
+    assert "40050400000064" in hexes(announce(paths, Attributes((), True)))[0]
+
+
+def test_withdrawals_and_end_of_rib():
+    paths = [Path(ip_network("10.0.0.1/32"), 1), Path(ip_network("2001:db8::/32"), None)]
+    assert hexes(withdraw(paths)) == [
+        "002002000900000001200a0000010000",
+        "0022020000000b800f080002012020010db8",
+    ]
+    assert hexes([end_of_rib(Family.IPV4)]) == ["00170200000000"]
+    assert hexes([end_of_rib(Family.IPV6)]) == ["001d0200000006800f03000201"]
+
+
+def test_messages_are_packed_and_never_too_long():
+    paths = [Path(ip_network(0x0A000000 + i), 9) for i in range(10_000)]
+    hops = {ip_address(f"192.168.0.{n}"): paths for n in range(1, 5)}
+    messages = list(announce(hops, EBGP))
+    assert len(messages) <= 92
+    assert max(map(len, messages)) <= 4096
+    assert max(map(len, withdraw(paths))) <= 4096
+
+
+def hop(number: int, **labels: str) -> NextHop:
+    """A next hop on the node of that number."""
+    return NextHop(f"n{number}", ip_address(f"192.168.0.{number}"), frozenset(labels.items()))
+
+
+def rib_out(add_path: bool = True, selector=EVERYTHING, limit: int = 0) -> AdjRibOut:
+    """An empty table."""
+    several = frozenset(Family) if add_path else frozenset()
+    view = View(frozenset(Family), several, EBGP, selector, limit, ip_address("192.168.0.9"))
+    return AdjRibOut(view, PathIds())
+
+
+def test_adj_rib_out_sends_only_the_difference_and_announces_before_it_withdraws():
+    prefix = ip_network("10.0.0.1/32")
+    table = rib_out()
+    table.sync({prefix: frozenset([hop(1), hop(2)])}, [prefix])
+    assert table.sync({prefix: frozenset([hop(1), hop(2)])}, [prefix]) == []
+    first, second = hexes(table.sync({prefix: frozenset([hop(1), hop(3)])}, [prefix]))
+    assert first.endswith("c0a80003200a000001")
+    assert second == "0020020009c0a80002200a0000010000"
+    assert table.count(Family.IPV4) == 2
+    table.sync({}, [prefix])
+    assert table.sent == {}
+
+
+def test_adj_rib_out_without_add_path_replaces_its_one_path():
+    prefix = ip_network("10.0.0.1/32")
+    table = rib_out(add_path=False)
+    table.sync({prefix: frozenset([hop(1)])}, [prefix])
+    messages = hexes(table.sync({prefix: frozenset([hop(2)])}, [prefix]))
+    assert len(messages) == 1
+    assert messages[0].endswith("400304c0a80002200a000001")
+
+
+def test_adj_rib_out_selects_limits_and_speaks_of_itself():
+    prefix = ip_network("10.0.0.1/32")
+    table = rib_out(selector=parse_selector("rack in (a, b),!old"))
+    hops = {hop(1, rack="a"), hop(2, rack="c"), hop(3, rack="b", old="")}
+    table.sync({prefix: frozenset(hops)}, [prefix])
+    assert list(table.sent[prefix].values()) == [ip_address("192.168.0.1")]
+    limited = rib_out(limit=2)
+    limited.sync({prefix: frozenset(hop(n) for n in range(1, 9))}, [prefix])
+    assert len(limited.sent[prefix]) == 2
+    own = rib_out()
+    own.sync({prefix: frozenset([NextHop("n1", None, is_self=True)])}, [prefix])
+    assert list(own.sent[prefix].values()) == [ip_address("192.168.0.9")]
+
+
+def test_path_identifiers_depend_on_the_next_hop_alone():
+    one, other = PathIds(), PathIds()
+    hops = [ip_address(f"fd00::{n:x}") for n in range(1, 200)]
+    assert [one.of(h) for h in hops] == [other.of(h) for h in reversed(hops)][::-1]
+    assert one.of(ip_address("192.168.0.1")) == 0xC0A80001
+
+
+def test_communities():
+    standard, large = parse_communities(["no-export", "65000:1", "1:2:3", "65000:1"])
+    assert standard == (65000 << 16 | 1, 0xFFFFFF01)
+    assert large == ((1, 2, 3),)
+    for text in ("65536:1", "x", "1:2:3:4", "1:-1", ""):
+        with pytest.raises(CommunityError):
+            parse_communities([text])

@@ -1,0 +1,115 @@
+"""A planner with a little cluster around it, driven as the process drives it."""
+
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import ip_address
+
+from porter_ryu.domain.model import (
+    AddressRequest,
+    Eip,
+    Endpoint,
+    EndpointSlice,
+    Family,
+    Kind,
+    Namespace,
+    Node,
+    NodeAddress,
+    ObjectKey,
+    Port,
+    Service,
+)
+from porter_ryu.domain.planner import Planner, Policy
+
+
+def key(name: str) -> ObjectKey:
+    """`namespace/name`, or a name in `default`."""
+    namespace, slash, rest = name.partition("/")
+    return ObjectKey(namespace, rest) if slash else ObjectKey("default", name)
+
+
+def service(name: str, **fields) -> Service:
+    """A Service of ours with IPv4, older the earlier its name sorts."""
+    wish = fields.pop("wish", None)
+    if wish is not None:
+        addresses = tuple(ip_address(text) for text in wish.split(","))
+        fields["request"] = AddressRequest("annotation", wish, addresses)
+    fields.setdefault("families", (Family.IPV4,))
+    fields.setdefault("created", key(name).name)
+    fields.setdefault("ports", frozenset([Port("TCP", 80)]))
+    return Service(key(name), True, **fields)
+
+
+class World:
+    """Applies what is wanted at once: what a turn wants of status is recorded."""
+
+    def __init__(self, *eips: Eip, policy: Policy | None = None, leading: bool = True) -> None:
+        self.planner = Planner(policy or Policy(), leading)
+        self.planner.replace(Kind.EIP, {ObjectKey("", eip.name): eip for eip in eips})
+        for kind in (Kind.NODE, Kind.NAMESPACE, Kind.SERVICE, Kind.ENDPOINT_SLICE):
+            self.planner.replace(kind, {})
+        self.routes: dict[str, frozenset[str]] = {}
+        self.statuses: dict[ObjectKey, tuple[str, ...]] = {}
+
+    def put(self, *objects) -> World:
+        """Puts objects of any kind, and takes turns until nothing is left to do."""
+        for obj in objects:
+            if isinstance(obj, Service):
+                self.planner.put(Kind.SERVICE, obj.key, self._with_record(obj))
+            elif isinstance(obj, EndpointSlice):
+                self.planner.put(Kind.ENDPOINT_SLICE, obj.key, obj)
+            elif isinstance(obj, Node):
+                self.planner.put(Kind.NODE, ObjectKey("", obj.name), obj)
+            elif isinstance(obj, Namespace):
+                self.planner.put(Kind.NAMESPACE, ObjectKey("", obj.name), obj)
+            else:
+                self.planner.put(Kind.EIP, ObjectKey("", obj.name), obj)
+        return self.turn()
+
+    def _with_record(self, obj: Service) -> Service:
+        """A new form keeps the status that was written, as an API server would."""
+        before = self.planner.cluster.services.get(obj.key)
+        if before is None or obj.ingress:
+            return obj
+        return dataclasses.replace(obj, ingress=before.ingress, conditions=before.conditions)
+
+    def remove(self, kind: Kind, name: str) -> World:
+        """Removes an object."""
+        namespaced = kind in (Kind.SERVICE, Kind.ENDPOINT_SLICE)
+        self.planner.remove(kind, key(name) if namespaced else ObjectKey("", name))
+        return self.turn()
+
+    def turn(self) -> World:
+        """Takes turns, recording what is wanted, until nothing is left."""
+        while not self.planner.idle:
+            turn = self.planner.turn(lambda: None)
+            for address, route in turn.routes.items():
+                self.routes[str(address)] = frozenset(str(h.address) for h in route.next_hops)
+            for service_key, (obj, status) in turn.services.items():
+                if (obj.ingress, obj.conditions) != (status.ingress, status.conditions):
+                    written = dataclasses.replace(
+                        obj, ingress=status.ingress, conditions=status.conditions
+                    )
+                    self.planner.put(Kind.SERVICE, service_key, written)
+        return self
+
+    def address(self, name: str) -> str:
+        """The recorded addresses of a Service."""
+        return ",".join(str(a) for a in self.planner.cluster.services[key(name)].ingress)
+
+    def state(self, name: str) -> str:
+        """The reason that tells most about a Service."""
+        return self.planner.decisions[key(name)].state
+
+
+def node(name: str, address: str = "", **fields) -> Node:
+    """A Node that is Ready, with one InternalIP."""
+    addresses = (NodeAddress("InternalIP", ip_address(address)),) if address else ()
+    return Node(name, addresses=addresses, **fields)
+
+
+def endpoints(service_name: str, *nodes: str, family: Family = Family.IPV4, **conditions):
+    """An EndpointSlice with one endpoint a node."""
+    name = ObjectKey(key(service_name).namespace, f"{key(service_name).name}-{family}")
+    pieces = tuple(Endpoint(n, **conditions) for n in nodes)
+    return EndpointSlice(name, key(service_name), family, pieces)
