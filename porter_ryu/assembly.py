@@ -113,7 +113,7 @@ def make_source(settings: Settings) -> Manifests | Api:
     """Where the objects are read from."""
     codec = Codec(settings.annotation, settings.annotation_values, settings.load_balancer_class)
     if settings.manifests:
-        return Manifests(settings.manifests, codec)
+        return Manifests(settings.manifests, codec, keeps_status=settings.allocate)
     return Api(Client.connect(settings.kubeconfig), codec)
 
 

@@ -40,9 +40,13 @@ class _Place:
 
 
 class Manifests:
-    """Reads a directory every 50 ms; a file counts once it stood still for one look."""
+    """Reads a directory every 50 ms; a file counts once it stood still for one look.
 
-    def __init__(self, directory: str, codec: Codec) -> None:
+    `keeps_status`: this instance is the one that writes and removes status; others only read.
+    """
+
+    def __init__(self, directory: str, codec: Codec, keeps_status: bool) -> None:
+        self._keeps_status = keeps_status
         self._directory = directory
         self._codec = codec
         self._status = StatusFiles(directory)
@@ -159,7 +163,7 @@ class Manifests:
             self._decode((kind, key))
             after = self._objects.get((kind, key))
             if after is None and before is not None:
-                self._status.remove(kind, key)
+                self._drop_status(kind, key)
                 observer.remove(kind, key, now)
             elif after is not None and after != before:
                 observer.put(kind, key, after, now)
@@ -195,7 +199,15 @@ class Manifests:
         for kind in (Kind.SERVICE, Kind.EIP):
             for key in self._status.keys(kind):
                 if (kind, key) not in self._raw:
-                    self._status.remove(kind, key)
+                    self._drop_status(kind, key)
+
+    def _drop_status(self, kind: Kind, key: ObjectKey) -> None:
+        if not self._keeps_status:
+            return
+        try:
+            self._status.remove(kind, key)
+        except OSError as error:
+            self._report(f"status of {kind.value} {key} is not removed: {error.strerror}")
 
     def _report(self, message: str) -> None:
         """Logs a message the first time that it is true."""

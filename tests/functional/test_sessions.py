@@ -23,9 +23,9 @@ def program(fabric: Fabric) -> Iterator[Program]:
     for path in program.manifests.rglob("*"):
         if path.is_file():
             path.unlink()
-    for name in NODES:
+    for name, address in NODES.items():
         labels = {"rack": "a" if name in ("n1", "n2") else "b"}
-        program.put(name, node(name, NODES[name], NODES6[name], labels=labels))
+        program.put(name, node(name, address, NODES6[name], labels=labels))
     program.put("pools", eip("pool", "203.0.113.0/28"), eip("six", "2001:db8:7::/124"))
     for i in range(10):
         families = ["IPv4", "IPv6"]
@@ -64,7 +64,7 @@ def test_both_families_and_a_restart_of_either_side(fabric, program):
     after = {name: program.status("services", f"default/s{i}") for i, name in enumerate("abc")}
     assert after == before
     assert program.stop() == 0
-    has_none = wait_for(lambda: bird.routes(), lambda routes: not routes, 5, "no routes")
+    has_none = wait_for(bird.routes, lambda routes: not routes, 5, "no routes")
     assert has_none == {}
     bird.stop()
 
@@ -73,7 +73,7 @@ def test_a_peer_without_add_path_gets_one_path_and_eips_spread(fabric, program):
     us = [Neighbour(OURS, 65000, add_path=False)]
     frr = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us).start()
     program.start()
-    routes = wait_for(lambda: frr.routes(), lambda r: len(r) == 10, 8, "ten routes")
+    routes = wait_for(frr.routes, lambda r: len(r) == 10, 8, "ten routes")
     assert all(len(hops) == 1 for hops in routes.values())
     assert len(frozenset().union(*routes.values())) > 1
     assert "rendezvous hash" in program.host.log(program.log)

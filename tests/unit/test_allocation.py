@@ -103,7 +103,8 @@ def test_who_may_draw_is_asked_however_it_is_asked_for():
     world = World(pool).put(Namespace("blue", {"team": "blue"}), Namespace("pink", {"team": "red"}))
     world.put(service("red/a"), service("pink/a"), service("blue/a"))
     world.put(service("blue/b", wish="10.0.0.8"), service("blue/c", pool="team"))
-    assert world.address("red/a") and world.address("pink/a")
+    assert world.address("red/a")
+    assert world.address("pink/a")
     assert [world.state(f"blue/{n}") for n in "abc"] == ["NoPool", "NotAllowed", "NotAllowed"]
     world.put(Namespace("pink", {"team": "blue"}))
     assert world.address("pink/a") == "", "it lost what made it one of them"
