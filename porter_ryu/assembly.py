@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
 from porter_ryu.bgp import transport
-from porter_ryu.bgp.config import SpeakerConfig
+from porter_ryu.bgp.config import PeerConfig, SpeakerConfig
 from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.model import Address
+from porter_ryu.domain.next_hops import NextHopMode
 from porter_ryu.domain.planner import Planner, Policy
-from porter_ryu.domain.ports import Observer
 from porter_ryu.kube.api import Api
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.codec import Codec
@@ -42,7 +42,8 @@ class Parts:
     speaker: Speaker | None
     bound_ips: BoundIps | None
     lease: Lease | None
-    peers: BgpSettings
+    bgp: BgpSettings
+    peering: dict[str, PeerConfig] = field(default_factory=dict)
 
     def start(self) -> None:
         """Starts them; the source last, when everybody listens."""
@@ -51,8 +52,7 @@ class Parts:
         if self.bound_ips is not None:
             self.bound_ips.start()
         if self.speaker is not None:
-            for peer in self.peers.peers:
-                self.speaker.add_peer(peer)
+            self.match_peers()
         if self.lease is not None:
             self.lease.start()
         self.source.start(self.reconciler)
@@ -74,16 +74,29 @@ class Parts:
                 LOG.warning("[%s] %s was changed: that needs a restart", group, key)
         if replace(old.bgp, peers=()) != replace(new.bgp, peers=()):
             LOG.warning("[bgp] was changed: that needs a restart, but for its peers")
+        self.bgp = replace(self.bgp, peers=new.bgp.peers)
+        self.match_peers()
+
+    def match_peers(self) -> None:
+        """Peers with those that are configured; a node instance only with those that select its
+        node."""
         if self.speaker is None:
             return
-        before = {peer.name: peer for peer in self.peers.peers}
-        after = {peer.name: peer for peer in new.bgp.peers}
-        for name in [name for name, peer in before.items() if after.get(name) != peer]:
+        wanted = {peer.name: peer for peer in self.bgp.peers if self._selects_us(peer)}
+        for name in [name for name, peer in self.peering.items() if wanted.get(name) != peer]:
             self.speaker.remove_peer(name)
-        for name, peer in after.items():
-            if before.get(name) != peer:
+            del self.peering[name]
+        for name, peer in wanted.items():
+            if name not in self.peering:
                 self.speaker.add_peer(peer)
-        self.peers = new.bgp
+                self.peering[name] = peer
+
+    def _selects_us(self, peer: PeerConfig) -> bool:
+        own = self.bgp.next_hops
+        if own.mode is not NextHopMode.SELF or not peer.node_selector.requirements:
+            return True
+        node = self.reconciler.planner.cluster.nodes.get(own.node_name)
+        return node is not None and peer.node_selector.matches(node.labels)
 
 
 def assemble(settings: Settings) -> Parts:
@@ -92,7 +105,7 @@ def assemble(settings: Settings) -> Parts:
     ip = IpRoute()
     planner = make_planner(settings, ip)
     bindings = _bound_ips(settings, ip)
-    speaker = _speaker(settings.bgp, settings.state_dir) if settings.bgp.enabled else None
+    speaker = _speaker(settings) if settings.bgp.enabled else None
     source = make_source(settings)
     writer = Writer(source) if settings.allocate else None
     reconciler = Reconciler(
@@ -106,7 +119,9 @@ def assemble(settings: Settings) -> Parts:
     lease = _lease(settings, source, reconciler)
     if lease is not None:
         planner.lead(False)
-    return Parts(reconciler, source, writer, speaker, bindings, lease, settings.bgp)
+    parts = Parts(reconciler, source, writer, speaker, bindings, lease, settings.bgp)
+    reconciler.after_turn = parts.match_peers
+    return parts
 
 
 def make_source(settings: Settings) -> Manifests | Api:
@@ -147,11 +162,12 @@ def _bound_ips(settings: Settings, ip: IpRoute) -> BoundIps:
     return BoundIps(settings.bind_mode, settings.interface, settings.table, journal, ip)
 
 
-def _speaker(bgp: BgpSettings, state_dir: str) -> Speaker:
+def _speaker(settings: Settings) -> Speaker:
+    bgp = settings.bgp
     router_id = bgp.router_id or _own_ipv4(bgp)
     if router_id is None:
-        text = "[bgp] router_id: this host has no IPv4 address to take, so it has to be set"
-        print(text, file=sys.stderr, flush=True)
+        text = "this host has no IPv4 address to take, so it has to be set"
+        print(f"{settings.file}: [bgp] router_id: {text}", file=sys.stderr, flush=True)
         sys.exit(BAD_CONFIGURATION)
     return Speaker(
         SpeakerConfig(
@@ -161,7 +177,7 @@ def _speaker(bgp: BgpSettings, state_dir: str) -> Speaker:
             listen_port=bgp.listen_port,
             max_next_hops=bgp.max_next_hops,
             restart_time=bgp.restart_time,
-            state_dir=state_dir,
+            state_dir=settings.state_dir,
         )
     )
 
@@ -180,8 +196,3 @@ def _lease(settings: Settings, source: Manifests | Api, reconciler: Reconciler) 
     if not settings.allocate or not isinstance(source, Api):
         return None
     return Lease(source.client, settings.namespace, reconciler.lead)
-
-
-def read_once(settings: Settings, observer: Observer) -> None:
-    """Tells an observer what the cluster is now, once."""
-    make_source(settings).read_once(observer)

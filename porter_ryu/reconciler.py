@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_network
 
 from ryu.lib import hub
@@ -34,7 +34,8 @@ _RETRY_FIRST, _RETRY_MOST = 0.1, 10.0
 class Reconciler:
     """An Observer of the cluster that drives the targets; a target that is None is not there.
 
-    `bind_only_leading`: bindings are for the instance that holds the Lease.
+    `bind_only_leading`: bindings are for the instance that holds the Lease.  `after_turn` is
+    called after every turn, for who follows the cluster besides.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Reconciler:
     ) -> None:
         self.planner = planner
         self.synced = False
+        self.after_turn: Callable[[], None] = _nothing
         self._routes = routes
         self._bindings = bindings
         self._status = status
@@ -117,6 +119,7 @@ class Reconciler:
         started = time.monotonic()
         read_at, self._oldest_read = self._oldest_read, None
         self._apply(self.planner.turn(pause=_give_way), read_at)
+        self.after_turn()
         if not self.synced:
             self._complete()
         metrics.reconcile_seconds.observe(time.monotonic() - started)
@@ -173,6 +176,10 @@ class Reconciler:
             self._routes.complete()
         if self._bindings is not None:
             self._bindings.complete()
+
+
+def _nothing() -> None:
+    """Follows a turn where nobody else wants to."""
 
 
 def _give_way() -> None:

@@ -85,6 +85,7 @@ class Settings:
     bind_mode: str
     interface: str
     table: int
+    file: str = ""
 
 
 def load(conf: cfg.ConfigOpts) -> Settings:
@@ -129,6 +130,7 @@ def _settings(r: _Reader) -> Settings:
         bind_mode=r.get("bound_ip", "mode"),
         interface=r.get("bound_ip", "interface"),
         table=table,
+        file=next(iter(_files(r.conf)), "(no file)"),
     )
 
 

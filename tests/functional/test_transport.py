@@ -1,0 +1,170 @@
+"""How sessions come up: both sides calling, IPv6, MD5, GTSM, short hold times, node instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fabric import Fabric, wait_for
+from tests.fabric.leaves import Bird, Frr, Neighbour
+from tests.fabric.objects import eip, node, service, slice_of
+from tests.fabric.program import Program
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS
+
+SELF = {"porter": {"node_name": "n1", "allocate": "true"}}
+
+
+@pytest.fixture
+def started(fabric: Fabric) -> Iterator[list[object]]:
+    """What a test starts, ended after it."""
+    parts: list[object] = []
+    yield parts
+    for part in parts:
+        part.stop()
+
+
+def program_with(fabric: Fabric, started: list, sections: dict | None = None, **peer) -> Program:
+    """One Service, one node, one peer."""
+    address = peer.pop("address", LEAVES["bird"])
+    remote_as = peer.pop("remote_as", LEAF_AS["bird"])
+    program = Program(
+        fabric.hosts["porter"],
+        {
+            **(sections or {}),
+            "bgp": {
+                "local_as": 65000,
+                "router_id": OURS,
+                "peers": "leaf",
+                **(sections or {}).get("bgp", {}),
+            },
+            "peer:leaf": {
+                "address": address,
+                "remote_as": remote_as,
+                "connect_retry": 1,
+                **peer,
+            },
+            "bound_ip": {"mode": "none"},
+        },
+        name=f"t{len(list(fabric.folder.rglob('*.conf')))}",
+    )
+    program.put("pool", eip("pool", "203.0.113.1"))
+    program.put("node", node("n1", "192.168.7.11", labels={"rack": "a"}))
+    program.put("web", service("web"), slice_of("web", "n1"))
+    started.append(program)
+    return program
+
+
+def routed(leaf, hop: str = "192.168.7.11") -> None:
+    """The leaf has the one route."""
+    want = {"203.0.113.1": frozenset([hop])}
+    wait_for(leaf.routes, lambda routes: routes == want, 12, f"the route by {hop}")
+
+
+def bird(fabric: Fabric, started: list, **neighbour) -> Bird:
+    """BIRD as the leaf."""
+    address = neighbour.pop("address", OURS)
+    n = Neighbour(address, 65000, **neighbour)
+    leaf = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], [n])
+    started.append(leaf)
+    return leaf.start()
+
+
+@pytest.mark.parametrize("mode", ["both", "active", "passive"])
+def test_both_sides_call_and_one_session_stays(fabric, started, mode):
+    leaf = bird(fabric, started, passive=False)
+    program = program_with(fabric, started, mode=mode).start()
+    routed(leaf)
+    for _ in range(3):
+        leaf.command("restart p0")
+        wait_for(leaf.routes, lambda routes: not routes, 2, "the route to go")
+        routed(leaf)
+    assert program.get("/v1/peers")[0]["state"] == "Established"
+
+
+def test_ipv4_routes_over_an_ipv6_session(fabric, started):
+    leaf = bird(fabric, started, address="fd00:7::5", local="fd00:7::1")
+    program_with(fabric, started, address="fd00:7::1").start()
+    routed(leaf)
+
+
+def test_tcp_md5_both_ways_and_its_key_in_no_log(fabric, started):
+    leaf = bird(fabric, started, password="s3cret", passive=False)
+    (fabric.folder / "key").write_text("s3cret\n")
+    program = program_with(fabric, started, password_file=fabric.folder / "key").start()
+    routed(leaf)
+    assert "s3cret" not in program.host.log(program.log)
+    (fabric.folder / "other").write_text("wrong\n")
+    wrong = program_with(fabric, started, password_file=fabric.folder / "other")
+    program.stop()
+    wait_for(leaf.routes, lambda routes: not routes, 5, "the route to go")
+    wrong.start()
+    wait_for(
+        lambda: wrong.get("/v1/peers")[0]["last_error"], bool, 15, "no session with a wrong key"
+    )
+    assert wrong.get("/v1/peers")[0]["state"] != "Established"
+
+
+def test_gtsm_and_a_hold_time_of_three_seconds(fabric, started):
+    us = Neighbour(OURS, 65000)
+    more = f"router bgp {LEAF_AS['frr']}\n neighbor {OURS} ttl-security hops 1\n"
+    leaf = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], [us], more)
+    started.append(leaf.start())
+    program = program_with(
+        fabric,
+        started,
+        address=LEAVES["frr"],
+        remote_as=LEAF_AS["frr"],
+        ttl_security="true",
+        hold_time=3,
+    ).start()
+    routed(leaf)
+    wait_for(
+        lambda: program.get("/v1/peers")[0]["established_seconds"], lambda s: s > 8, 20, "its age"
+    )
+    assert program.get("/v1/peers")[0]["hold_time"] == 3
+
+
+def test_a_wrong_as_is_refused_and_said_so(fabric, started):
+    bird(fabric, started, passive=False)
+    program = program_with(fabric, started, remote_as=64999).start()
+    error = wait_for(
+        lambda: program.get("/v1/peers")[0]["last_error"], bool, 10, "the reason it is down"
+    )
+    assert "64999" in error or "Bad Peer AS" in error
+
+
+def test_a_node_instance_announces_itself_to_peers_that_select_its_node(fabric, started):
+    leaf = bird(fabric, started, add_path=False)
+    sections = {**SELF, "bgp": {"next_hops": "self"}}
+    program = program_with(fabric, started, sections, node_selector="rack=a").start()
+    routed(leaf, OURS)
+    program.put("node", node("n1", "192.168.7.11", labels={"rack": "b"}))
+    wait_for(leaf.routes, lambda routes: not routes, 5, "the route to go with the session")
+    wait_for(lambda: program.get("/v1/peers"), lambda p: not p, 5, "no session with that peer")
+    program.put("node", node("n1", "192.168.7.11", labels={"rack": "a"}))
+    routed(leaf, OURS)
+
+
+def test_reload_changes_one_peer_and_leaves_the_other(fabric, started):
+    leaf = bird(fabric, started)
+    us = [Neighbour(OURS, 65000)]
+    frr = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us)
+    started.append(frr.start())
+    program = program_with(fabric, started).start()
+    routed(leaf)
+    text = program.config.read_text()
+    second = f"[peer:frr]\naddress = {LEAVES['frr']}\nremote_as = {LEAF_AS['frr']}\n"
+    program.config.write_text(text.replace("peers = leaf\n", "peers = leaf, frr\n") + second)
+    program.process.send_signal(1)
+    routed(frr)
+    program.config.write_text(text.replace("peers = leaf\n", "peers = leaf, gone\n"))
+    program.process.send_signal(1)
+    wait_for(
+        lambda: program.host.log(program.log), lambda log: "not reloaded: " in log, 5, "a refusal"
+    )
+    program.config.write_text(text)
+    program.process.send_signal(1)
+    wait_for(frr.routes, lambda routes: not routes, 5, "the second peer to go")
+    metrics = program.host.run("curl -s http://127.0.0.1:8080/metrics")
+    assert 'porter_bgp_session_drops_total{peer="leaf"' not in metrics
