@@ -129,8 +129,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def _run(self, start_protocol: Callable[[socket.socket], None]) -> None:
         """Connects for as long as the peer is configured (Ryu's Activity)."""
         del start_protocol  # our connections are told apart by who opened them, not by port
-        active = self.config.mode is not ConnectMode.PASSIVE
         while self.started:
+            active = self.config.mode is not ConnectMode.PASSIVE and self.enabled
             wait = self._connect_at - time.monotonic()
             if active and not self._sessions and wait <= 0:
                 self._connect()
@@ -163,7 +163,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     def accept(self, sock: socket.socket) -> None:
         """Takes an inbound connection; silent earlier ones give way to it."""
-        if self.config.mode is ConnectMode.ACTIVE:
+        if self.config.mode is ConnectMode.ACTIVE or not self.enabled:
             refuse(sock)
             return
         try:
@@ -195,6 +195,12 @@ class Peer(RyuPeer):  # type: ignore[misc]
             if self.config.add_path
             else (),
         )
+
+    def on_update_enabled(self, conf_evt: Any) -> None:
+        """Follows Ryu's neighbour configuration: one that is disabled has no session."""
+        if not conf_evt.value:
+            self.shut(wire.PEER_DECONFIGURED)
+        self._wake.set()
 
     def stop(self) -> None:
         """Ends all connections, as de-configured (Ryu's Activity)."""
