@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints-build.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find porter_ryu -name '*.py') setup.py requirements.txt porter_ryu_compat.py porter_ryu_compat.pth
 
-.PHONY: demo test tools lint sample release bench clean
+.PHONY: demo test test-cluster tools lint sample release bench clean
 
 tools:
 	@scripts/install-tools
@@ -32,7 +32,15 @@ test: tools $(VENV)/bin/tox
 	    [ -z "$$CI" ] || exit 1; \
 	    $(VENV)/bin/tox run -e style,unit; \
 	else \
-	    $(VENV)/bin/tox run; \
+	    $(VENV)/bin/tox run -e style,unit,functional && $(MAKE) --no-print-directory test-cluster; \
+	fi
+
+# The API server is built from its Go module, once, into the user's cache.
+test-cluster: tools $(VENV)/bin/tox
+	@if go version 2>/dev/null | grep -qE 'go1\.(2[6-9]|[3-9][0-9])'; then \
+	    PORTER_RYU_KUBERNETES="$$(tests/cluster/kubernetes/build)" $(VENV)/bin/tox run -e cluster; \
+	else \
+	    echo "*** NO Go 1.26: the tests against a real kube-apiserver are NOT run ***"; \
 	fi
 
 lint: $(VENV)/bin/tox

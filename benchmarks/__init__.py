@@ -1,0 +1,1 @@
+"""`make bench`: figures as ratios to a floor that is measured in the same run."""

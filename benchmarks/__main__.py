@@ -1,0 +1,180 @@
+"""10,000 Services by four next hops into an FRR leaf's kernel, and one change into BIRD's.
+
+The floors: for the whole table the time that the same UPDATEs take from a bare socket to the same
+FRR's kernel; for one change the time from a bare socket to BIRD's kernel.  Both are printed beside
+the program's figure.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import statistics
+import sys
+import time
+from ipaddress import ip_address, ip_network
+
+import yaml
+
+from porter_ryu.bgp import wire
+from porter_ryu.bgp.rib_out import PathIds
+from porter_ryu.bgp.update import Attributes, Path, announce
+from porter_ryu.domain.model import Family
+from tests.fabric import Fabric, Host, wait_for
+from tests.fabric.leaves import Bird, Frr, Neighbour
+from tests.fabric.objects import eip, node, service, slice_of
+from tests.fabric.program import Program
+
+SERVICES = int(os.environ.get("SERVICES", "10000"))
+CHANGES = 20
+NODES = {f"n{i}": f"192.168.7.1{i}" for i in range(1, 5)}
+OURS, LEAF = "192.168.7.5", "192.168.7.2"
+FIRST = int(ip_address("10.64.0.0"))
+
+
+def main() -> int:
+    """Prints the figures."""
+    if len(sys.argv) > 1:
+        return bare_speaker(float(sys.argv[1]))
+    with Fabric() as fabric:
+        switch = fabric.switch("switch")
+        for name, address in {"porter": OURS, "leaf": LEAF}.items():
+            fabric.link(fabric.host(name), switch, [f"{address}/24"], [])
+        whole_table(fabric)
+        one_change(fabric)
+    return 0
+
+
+def routes(host: Host) -> int:
+    """How many BGP routes the kernel has."""
+    return host.run("ip -4 route show proto bgp").count("10.")
+
+
+def whole_table(fabric: Fabric) -> None:
+    """Process start to all routes in FRR's kernel, beside the floor."""
+    us = [Neighbour(OURS, 65000)]
+    floor = []
+    for _ in range(2):
+        leaf = Frr(fabric, fabric.hosts["leaf"], 65001, LEAF, us).start()
+        began = time.monotonic()
+        process = fabric.hosts["porter"].spawn(
+            [sys.executable, "-m", "benchmarks", str(time.time())], "bare.log"
+        )
+        wait_for(lambda: routes(leaf.host), lambda n: n == SERVICES, 120, "the floor's routes")
+        floor.append(time.monotonic() - began)
+        process.kill()
+        leaf.stop()
+        wait_for(lambda host=leaf.host: routes(host), lambda n: n == 0, 60, "an empty kernel")
+    leaf = Frr(fabric, fabric.hosts["leaf"], 65001, LEAF, us).start()
+    program = program_with_services(fabric)
+    began = time.monotonic()
+    program.start(ready=False)
+    wait_for(lambda: routes(leaf.host), lambda n: n == SERVICES, 300, "all routes (first start)")
+    first = time.monotonic() - began
+    program.kill()
+    wait_for(lambda: routes(leaf.host), lambda n: n == 0, 60, "an empty kernel")
+    began = time.monotonic()
+    program.start(ready=False)
+    wait_for(lambda: routes(leaf.host), lambda n: n == SERVICES, 300, "all routes (restart)")
+    again = time.monotonic() - began
+    print(f"{SERVICES} Services x 4 next hops, process start -> FRR's kernel:")
+    print(f"  floor (a bare socket, the same UPDATEs)    {min(floor):7.2f} s")
+    print(
+        f"  first start (addresses given, files read)  {first:7.2f} s = {first / min(floor):.1f} x"
+    )
+    print(
+        f"  restart (addresses adopted, files read)    {again:7.2f} s = {again / min(floor):.1f} x"
+    )
+    program.stop()
+    leaf.stop()
+
+
+def program_with_services(fabric: Fabric) -> Program:
+    """The program over a directory with all Services in one file each kind."""
+    program = Program(
+        fabric.hosts["porter"],
+        {
+            "bgp": {"local_as": 65000, "router_id": OURS, "peers": "leaf"},
+            "peer:leaf": {"address": LEAF, "remote_as": 65001, "connect_retry": 1},
+            "bound_ip": {"mode": "none"},
+        },
+    )
+    for name, address in NODES.items():
+        program.put(name, node(name, address))
+    program.put("pool", eip("pool", "10.64.0.0/14"))
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    for file, objects in (
+        ("services", [service(f"s{i:05}") for i in range(SERVICES)]),
+        ("slices", [slice_of(f"s{i:05}", *NODES) for i in range(SERVICES)]),
+    ):
+        text = yaml.dump({"kind": "List", "items": objects}, Dumper=dumper)
+        (program.manifests / f"{file}.yaml").write_text(text)
+    return program
+
+
+def one_change(fabric: Fabric) -> None:
+    """One endpoint change to BIRD's kernel, by the program's own histogram and from outside."""
+    bird = Bird(fabric.hosts["leaf"], 65001, LEAF, [Neighbour(OURS, 65000)]).start()
+    program = Program(
+        fabric.hosts["porter"],
+        {
+            "bgp": {"local_as": 65000, "router_id": OURS, "peers": "leaf"},
+            "peer:leaf": {"address": LEAF, "remote_as": 65001, "connect_retry": 1},
+            "bound_ip": {"mode": "none"},
+        },
+        name="one",
+    )
+    for name, address in NODES.items():
+        program.put(name, node(name, address))
+    program.put("pool", eip("pool", "203.0.113.0/28"))
+    program.put("web", service("web"), slice_of("web", *NODES))
+    program.start()
+    taken = []
+    for number in range(CHANGES):
+        names = list(NODES)[: 1 + number % 2]
+        want = frozenset(NODES[name] for name in names)
+        began = time.monotonic()
+        program.put("web", service("web"), slice_of("web", *names))
+        wait_for(
+            lambda: bird.routes().get("203.0.113.0"), lambda seen, w=want: seen == w, 10, "a change"
+        )
+        taken.append(time.monotonic() - began)
+    metrics = fabric.hosts["porter"].run("curl -s http://127.0.0.1:8080/metrics")
+    read = {
+        line.split()[0]: float(line.split()[1])
+        for line in metrics.splitlines()
+        if line.startswith("porter_event_to_wire_seconds_")
+    }
+    total, count = (read[f"porter_event_to_wire_seconds_{part}"] for part in ("sum", "count"))
+    print("one endpoint change (directory of manifests, polled every 50 ms):")
+    print(f"  file written -> BIRD's kernel   median {statistics.median(taken) * 1000:7.1f} ms")
+    print(f"  object read -> UPDATE in kernel mean   {total / count * 1000:7.2f} ms")
+    program.stop()
+    bird.stop()
+
+
+def bare_speaker(_began: float) -> int:
+    """The floor: a socket that sends the same table and stays."""
+    attributes = Attributes((65000,), True)
+    ids = PathIds()
+    hops = {}
+    for text in NODES.values():
+        hop = ip_address(text)
+        hops[hop] = [Path(ip_network(FIRST + i), ids.of(hop)) for i in range(SERVICES)]
+    sock = socket.create_connection((LEAF, 179))
+    ours = wire.Open(
+        65000, 90, ip_address(OURS), frozenset(Family), True, True, ((Family.IPV4, 2),)
+    )
+    sock.sendall(wire.encode_open(ours) + wire.KEEPALIVE)
+    buffer = bytearray()
+    established = False
+    while True:
+        buffer += sock.recv(65536)
+        for kind, _ in wire.split(buffer):
+            if kind is wire.MessageType.KEEPALIVE and not established:
+                established = True
+                sock.sendall(b"".join(announce(hops, attributes)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
