@@ -47,7 +47,7 @@ def main() -> int:
 
 def routes(host: Host) -> int:
     """How many BGP routes the kernel has."""
-    return host.run("ip -4 route show proto bgp").count("10.")
+    return ("\n" + host.run("ip -4 route show proto bgp")).count("\n10.")
 
 
 def whole_table(fabric: Fabric) -> None:
@@ -60,7 +60,7 @@ def whole_table(fabric: Fabric) -> None:
         process = fabric.hosts["porter"].spawn(
             [sys.executable, "-m", "benchmarks", str(time.time())], "bare.log"
         )
-        wait_for(lambda: routes(leaf.host), lambda n: n == SERVICES, 120, "the floor's routes")
+        wait_for(lambda host=leaf.host: routes(host), lambda n: n == SERVICES, 120, "the floor")
         floor.append(time.monotonic() - began)
         process.kill()
         leaf.stop()
