@@ -7,14 +7,13 @@ the program's figure.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import statistics
 import sys
 import time
 from ipaddress import ip_address, ip_network
-
-import yaml
 
 from porter_ryu.bgp import wire
 from porter_ryu.bgp.rib_out import PathIds
@@ -102,13 +101,12 @@ def program_with_services(fabric: Fabric) -> Program:
     for name, address in NODES.items():
         program.put(name, node(name, address))
     program.put("pool", eip("pool", "10.64.0.0/14"))
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     for file, objects in (
         ("services", [service(f"s{i:05}") for i in range(SERVICES)]),
         ("slices", [slice_of(f"s{i:05}", *NODES) for i in range(SERVICES)]),
     ):
-        text = yaml.dump({"kind": "List", "items": objects}, Dumper=dumper)
-        (program.manifests / f"{file}.yaml").write_text(text)
+        text = json.dumps({"kind": "List", "items": objects})
+        (program.manifests / f"{file}.json").write_text(text)
     return program
 
 

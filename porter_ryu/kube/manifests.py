@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from eventlet import tpool
 from ryu.lib import hub
 
 from porter_ryu.domain.model import Eip, EipStatus, Kind, Object, ObjectKey, Service, ServiceStatus
@@ -25,6 +27,7 @@ from porter_ryu.kube.status_files import StatusFiles
 LOG = logging.getLogger(__name__)
 
 _POLL = 0.05
+_LARGE = 1 << 17
 _ENDINGS = (".yaml", ".yml", ".json")
 _Id = tuple[Kind, ObjectKey]
 _Signature = tuple[int, int, int]
@@ -126,7 +129,7 @@ class Manifests:
         try:
             with open(os.path.join(self._directory, name), encoding="utf-8") as file:
                 text = file.read()
-            for line, obj in documents.read(name, text):
+            for line, obj in _parse(name, text):
                 self._place(name, line, obj, places)
         except documents.BrokenFileError as error:
             self._report(f"{name}:{error.line}: {error}; what was last good in it stays in force")
@@ -248,6 +251,14 @@ class Manifests:
             raise ApiError(0, "Unwritable", f"status of {key}: {error.strerror}") from error
         self._decode((kind, key))
         return self._objects.get((kind, key))
+
+
+def _parse(name: str, text: str) -> Iterable[tuple[int, Json]]:
+    """The objects of a file; a large one is parsed in a thread, so that nobody waits for it."""
+    if len(text) < _LARGE:
+        return documents.read(name, text)
+    parsed: list[tuple[int, Json]] = tpool.execute(lambda: list(documents.read(name, text)))
+    return parsed
 
 
 def _now() -> str:
