@@ -1,0 +1,118 @@
+"""Random clusters, crashes and restarts against the planner: what must hold holds after each.
+
+No address is held twice beyond sharing, none outside its pool, none moves without a cause, none
+waits while one is free for it, and a restart changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from porter_ryu.domain.model import Eip, Kind, ObjectKey, Port
+from tests.unit.world import World, key, service
+
+NAMES = [f"{namespace}/s{i}" for namespace in ("red", "blue") for i in range(6)]
+POOLS = ["10.0.0.1-10.0.0.3", "10.0.1.0/31", "10.0.0.2-10.0.0.5", "10.0.0.0/33"]
+
+
+class Addresses(RuleBasedStateMachine):
+    """One world, changed by a rule at a time."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = World(Eip("a", POOLS[0], created="1"), Eip("b", POOLS[1], created="2"))
+        self.pools_changed = False
+
+    def held(self) -> dict[ObjectKey, tuple[str, ...]]:
+        services = self.world.planner.cluster.services
+        return {k: tuple(map(str, s.ingress)) for k, s in services.items() if s.ingress}
+
+    @rule(
+        name=st.sampled_from(NAMES),
+        share=st.sampled_from([None, None, "k"]),
+        port=st.sampled_from([80, 81]),
+        wish=st.sampled_from([None, None, "10.0.0.2", "10.0.1.1", "10.9.9.9"]),
+        pool=st.sampled_from([None, None, None, "a", "b"]),
+    )
+    def put(self, name, share, port, wish, pool) -> None:
+        before = self.held()
+        ports = frozenset([Port("TCP", port)])
+        self.world.put(service(name, share_key=share, ports=ports, wish=wish, pool=pool))
+        self.others_stay(before, {key(name)})
+
+    @rule(name=st.sampled_from(NAMES))
+    def remove(self, name) -> None:
+        before = self.held()
+        self.world.remove(Kind.SERVICE, name)
+        self.others_stay(before, {key(name)})
+
+    @rule(name=st.sampled_from(["a", "b"]), text=st.sampled_from(POOLS), red=st.booleans())
+    def pool(self, name, text, red) -> None:
+        namespaces = ("red",) if red else ()
+        self.world.put(Eip(name, text, created=name, namespaces=namespaces))
+
+    @rule()
+    def restart(self) -> None:
+        allocator = self.world.planner.allocator
+        if any(
+            allocator.pool_status(name).reason.value == "InvalidAddress"
+            for name in self.world.planner.cluster.eips
+        ):
+            return  # what was last good is known to the process alone
+        before = self.held()
+        old = self.world.planner.cluster
+        self.world = World(*old.eips.values())
+        self.world.put(*old.services.values())
+        assert self.held() == before
+
+    def others_stay(self, before, changed) -> None:
+        after = self.held()
+        for holder, addresses in before.items():
+            if holder not in changed:
+                assert after.get(holder) == addresses, f"{holder} moved for another's change"
+
+    @invariant()
+    def nothing_is_held_twice_or_outside_its_pool(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        planner = self.world.planner
+        by_address: dict[str, list] = {}
+        for holder, service_ in planner.cluster.services.items():
+            for address in service_.ingress:
+                assert planner.allocator.pool_of(address) is not None
+                by_address.setdefault(str(address), []).append(service_)
+                assert holder in planner.allocator.holders(address)
+        for sharers in by_address.values():
+            ports = [port for sharer in sharers for port in sharer.ports]
+            keys = {(sharer.key.namespace, sharer.share_key) for sharer in sharers}
+            assert len(sharers) == 1 or (len(keys) == 1 and len(set(ports)) == len(ports))
+
+    @invariant()
+    def nobody_waits_while_one_is_free_for_it(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        allocator = self.world.planner.allocator
+        for service_ in self.world.planner.cluster.services.values():
+            if service_.ingress or service_.request is not None:
+                continue
+            drawn = [v.eip for v in allocator.candidates(service_) if v.usable]
+            assert not drawn, f"{service_.key} waits though {drawn} could serve it"
+
+    @invariant()
+    def a_second_look_changes_nothing(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        before = self.held()
+        self.world.planner.resync()
+        self.world.turn()
+        assert self.held() == before
+
+
+Addresses.TestCase.settings = settings(
+    max_examples=int(os.environ.get("EXAMPLES", "150")), stateful_step_count=25, deadline=None
+)
+TestAddresses = Addresses.TestCase

@@ -1,0 +1,179 @@
+"""API JSON to values: defaults as Kubernetes applies them, and nonsense as a clear error."""
+
+from __future__ import annotations
+
+import copy
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from porter_ryu.domain.model import Condition, Endpoint, Family, Kind, Service, ServiceStatus
+from porter_ryu.kube import patches
+from porter_ryu.kube.codec import Codec, key_of, kind_of
+from porter_ryu.kube.fields import CodecError
+from tests.fabric import objects
+
+CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]), "porter.example/ours")
+
+
+def service(**more) -> Service:
+    """A decoded Service."""
+    return CODEC.service(objects.service("web", **more))
+
+
+@pytest.mark.parametrize(
+    ("obj", "ours"),
+    [
+        (objects.service("a"), True),
+        (objects.service("a", ours=False), False),
+        (
+            objects.service("a", ours=False, annotations={"lb.kubesphere.io/v1apha1": "porter"}),
+            True,
+        ),
+        (objects.service("a", annotations={"lb.kubesphere.io/v1alpha1": "openelb"}), False),
+        (objects.service("a", type="NodePort"), False),
+        (objects.service("a", loadBalancerClass="another"), False),
+        (objects.service("a", ours=False, loadBalancerClass="porter.example/ours"), True),
+    ],
+)
+def test_which_services_are_ours(obj, ours):
+    decoded = CODEC.service(obj)
+    assert decoded.ours is ours
+    assert bool(decoded.not_ours) is not ours
+
+
+@pytest.mark.parametrize(
+    ("more", "addresses", "error"),
+    [
+        ({}, None, None),
+        ({"annotations": {"eip.porter.kubesphere.io/v1alpha1": ""}}, None, None),
+        ({"annotations": {"eip.porter.kubesphere.io/v1alpha1": "10.0.0.1"}}, ["10.0.0.1"], None),
+        (
+            {"annotations": {"eip.openelb.kubesphere.io/v1alpha1": "10.0.0.1, 2001:db8::1"}},
+            ["10.0.0.1", "2001:db8::1"],
+            None,
+        ),
+        (
+            {
+                "annotations": {"eip.porter.kubesphere.io/v1alpha1": "10.0.0.1"},
+                "loadBalancerIP": "10.0.0.2",
+                "externalIPs": ["10.0.0.3"],
+            },
+            ["10.0.0.1"],
+            None,
+        ),
+        ({"loadBalancerIP": "10.0.0.2", "externalIPs": ["10.0.0.3"]}, ["10.0.0.2"], None),
+        ({"externalIPs": ["10.0.0.3"]}, ["10.0.0.3"], None),
+        ({"loadBalancerIP": "10.0.0"}, [], "not an IP address"),
+        ({"loadBalancerIP": "::ffff:10.0.0.1"}, [], "not an IP address"),
+        ({"loadBalancerIP": "fe80::1%eth0"}, [], "not an IP address"),
+        ({"externalIPs": ["10.0.0.3", "10.0.0.4"]}, [], "more than one"),
+    ],
+)
+def test_what_a_service_asks_for(more, addresses, error):
+    request = service(**more).request
+    if addresses is None:
+        assert request is None
+        return
+    assert [str(a) for a in request.addresses] == addresses
+    assert (error is None) == (request.error is None)
+    assert (error or "") in (request.error or "")
+
+
+def test_endpoint_defaults():
+    piece = objects.slice_of("web", "n1")
+    piece["endpoints"] = [
+        {"nodeName": "n1"},
+        {"conditions": {"ready": False}},
+        {"conditions": None},
+    ]
+    assert CODEC.endpoint_slice(piece).endpoints == (
+        Endpoint("n1", True, True, False),
+        Endpoint(None, False, False, False),
+        Endpoint(None, True, True, False),
+    )
+    assert CODEC.endpoint_slice({**piece, "addressType": "FQDN"}).family is None
+
+
+def test_a_node_without_a_ready_condition_is_not_ready():
+    bare = {"metadata": {"name": "n1"}}
+    assert CODEC.node(bare).ready is False
+
+
+def test_an_eip_that_is_odd_is_invalid_and_not_lost():
+    odd = objects.eip("odd", "10.0.0.1", priority="high")
+    assert "spec.priority is not a number" in (CODEC.eip(odd).invalid or "")
+    selector = {"matchExpressions": [{"key": "a", "operator": "Near", "values": ["b"]}]}
+    assert CODEC.eip(objects.eip("odd", "10.0.0.1", serviceSelector=selector)).invalid
+
+
+@pytest.mark.parametrize("name", ["../../etc", "A", "", "a/b", "-a", "a" * 300])
+def test_names_that_are_none(name):
+    with pytest.raises(CodecError):
+        key_of(Kind.SERVICE, {"metadata": {"name": name}})
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+WHOLE = [
+    objects.service("web", externalIPs=["10.0.0.1"], ipFamilyPolicy="SingleStack"),
+    objects.slice_of("web", "n1"),
+    objects.node("n1", "10.0.0.1"),
+    objects.eip("pool", "10.0.0.1", serviceSelector={"matchLabels": {"a": "b"}}),
+]
+
+
+@given(st.sampled_from(WHOLE), st.data())
+def test_whatever_stands_in_a_field_it_is_a_value_or_a_codec_error(obj, data):
+    mangled = copy.deepcopy(obj)
+    place = mangled
+    while True:
+        key = data.draw(st.sampled_from(sorted(place)))
+        if isinstance(place[key], dict) and place[key] and data.draw(st.booleans()):
+            place = place[key]
+            continue
+        place[key] = data.draw(ANY)
+        break
+    try:
+        kind = kind_of(mangled)
+        if kind is not None:
+            CODEC.decode(kind, mangled)
+    except CodecError:
+        pass
+
+
+def test_a_patch_says_what_changed_and_carries_the_version():
+    old = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x")
+    gone = Condition("porter.kubesphere.io/Announced", True, "Announced", "y")
+    before = Service(
+        key_of(Kind.SERVICE, objects.service("web")),
+        True,
+        resource_version="7",
+        ingress=(ip_address("10.0.0.1"),),
+        conditions=(old, gone),
+    )
+    patch = patches.service_patch(before, ServiceStatus((ip_address("10.0.0.2"),), (old,)), "now")
+    assert patch == {
+        "metadata": {"resourceVersion": "7"},
+        "status": {
+            "loadBalancer": {"ingress": [{"ip": "10.0.0.2", "ipMode": "VIP"}]},
+            "conditions": [
+                {"type": old.type, "status": "True", "reason": "Allocated", "message": "x"},
+                {"$patch": "delete", "type": gone.type},
+            ],
+        },
+    }
+    nothing = patches.service_patch(before, ServiceStatus((), ()), "now")
+    assert nothing["status"]["loadBalancer"] == {"ingress": None}
+
+
+def test_families_come_from_cluster_ips_where_they_are_not_listed():
+    obj = objects.service("web", families=[], clusterIPs=["10.96.0.1", "fd00::1"])
+    assert CODEC.service(obj).families == (Family.IPV4, Family.IPV6)
