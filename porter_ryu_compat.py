@@ -59,6 +59,8 @@ def _silence():
 def _green_first():
     """ryu-manager patches threads after it has imported half the world, and every lock made
     before that is reported as not greened: patched before it, there is none."""
+    # what current Pythons think of Ryu's syntax is for its authors, not for who runs it
+    warnings.filterwarnings("ignore", category=SyntaxWarning)
     import eventlet
 
     eventlet.monkey_patch()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
 
 from ryu.lib import hub
@@ -29,6 +29,7 @@ LOG = logging.getLogger(__name__)
 _HEARTBEAT = 1.0
 _ALIVE_WITHIN = 10.0
 _RETRY_FIRST, _RETRY_MOST = 0.1, 10.0
+_REPORTED_MOST = 10_000
 
 
 class Reconciler:
@@ -59,6 +60,7 @@ class Reconciler:
         self._announced: set[Network] = set()
         self._bound: set[Network] = set()
         self._oldest_read: float | None = None
+        self._reported: set[str] = set()
         self._turned_at = time.monotonic()
 
     def replace(self, kind: Kind, objects: Mapping[ObjectKey, Object], read_at: float) -> None:
@@ -118,11 +120,19 @@ class Reconciler:
             return
         started = time.monotonic()
         read_at, self._oldest_read = self._oldest_read, None
-        self._apply(self.planner.turn(pause=_give_way), read_at)
+        turn = self.planner.turn(pause=_give_way)
+        self._apply(turn, read_at)
+        self._report(turn.oddities)
         self.after_turn()
         if not self.synced:
             self._complete()
         metrics.reconcile_seconds.observe(time.monotonic() - started)
+
+    def _report(self, oddities: Iterable[str]) -> None:
+        for text in oddities:
+            if text not in self._reported and len(self._reported) < _REPORTED_MOST:
+                self._reported.add(text)
+                LOG.warning("%s", text)
 
     def _touch(self, read_at: float) -> None:
         if self._oldest_read is None:

@@ -77,11 +77,15 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What is wanted of the keys that this turn looked at; nothing is said of any other."""
+    """What is wanted of the keys that this turn looked at; nothing is said of any other.
+
+    `oddities` are sentences about objects that cannot be used as they are.
+    """
 
     services: Mapping[ObjectKey, tuple[Service, ServiceStatus]] = field(default_factory=dict)
     routes: Mapping[Address, Route] = field(default_factory=dict)
     eips: Mapping[str, tuple[Eip, EipStatus]] = field(default_factory=dict)
+    oddities: tuple[str, ...] = ()
 
 
 class Planner:
@@ -101,6 +105,7 @@ class Planner:
         self._pools_changed = self._namespaces_changed = self._reserved_changed = True
         self._settled = False
         self._routed: dict[ObjectKey, frozenset[Address]] = {}
+        self._nodes_to_check: set[str] = set()
         self._hops: dict[tuple[str, Family], NodeVerdict] = {}
         self._eip_status: dict[str, EipStatus] = {}
 
@@ -168,6 +173,7 @@ class Planner:
             return
         self._dirty.update(touched)
         if kind is Kind.NODE:
+            self._nodes_to_check.add(key.name)
             for family in Family:
                 self._hops.pop((key.name, family), None)
             mode, own = self._policy.next_hops.mode, self._policy.next_hops.node_name
@@ -198,7 +204,19 @@ class Planner:
         for address in touched:
             pausing.tick()
             routes[address] = self._route(address)
-        return Turn(self._statuses(batch) if self._leading else {}, routes, self._eips())
+        statuses = self._statuses(batch) if self._leading else {}
+        return Turn(statuses, routes, self._eips(), tuple(self._oddities(batch)))
+
+    def _oddities(self, batch: Iterable[ObjectKey]) -> Iterable[str]:
+        """What is odd about the objects that changed."""
+        names, self._nodes_to_check = self._nodes_to_check, set()
+        for name in sorted(names & self.cluster.nodes.keys()):
+            if not self.cluster.nodes[name].addresses:
+                yield f"node {name} has no address, so it is no next hop"
+        for key in sorted(batch):
+            if key not in self.cluster.services:
+                for piece in self.cluster.slices_of(key):
+                    yield f"endpointslice {piece.key} is of Service {key}, which is not there"
 
     def _take_batch(self) -> set[ObjectKey]:
         batch, self._dirty = self._dirty, set()

@@ -140,6 +140,8 @@ def test_a_service_deleted_frees_its_address(program, leaves):
 def test_broken_things_change_nothing_else_and_are_reported_once(program, leaves):
     (program.manifests / "broken.yaml").write_text("kind: [\n")
     program.put("odd", {**slice_of("nowhere", "n1"), "endpoints": "none"})
+    program.put("orphan", slice_of("orphan", "n1"))
+    program.put("bare", node("bare"))
     program.put("bad-eip", eip("bad", "not-an-address"))
     program.put(
         "bad-service", service("bad", annotations={"eip.porter.kubesphere.io/v1alpha1": "nonsense"})
@@ -160,4 +162,6 @@ def test_broken_things_change_nothing_else_and_are_reported_once(program, leaves
     )
     log = program.host.log(program.log)
     assert log.count("broken.yaml:2:") == 1
+    assert log.count("endpointslice default/orphan-ipv4 is of Service default/orphan") == 1
+    assert log.count("node bare has no address") == 1
     assert log.count("odd.yaml:1: endpointslices default/nowhere-ipv4") == 1

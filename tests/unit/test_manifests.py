@@ -1,0 +1,144 @@
+"""A directory as a source: what is in it, what is broken in it, and the status kept beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import yaml
+
+from porter_ryu.domain.model import Condition, Kind, ObjectKey, ServiceStatus
+from porter_ryu.kube.codec import Codec
+from porter_ryu.kube.documents import BrokenFileError, read
+from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.manifests import Manifests
+from tests.fabric import objects
+
+CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
+WEB = ObjectKey("default", "web")
+
+
+class Told(dict):
+    """An Observer that keeps the newest of everything."""
+
+    def replace(self, kind, found, read_at):
+        for key in [known for known in self if known[0] is kind]:
+            del self[key]
+        self.update({(kind, key): obj for key, obj in found.items()})
+
+    def put(self, kind, key, obj, read_at):
+        self[kind, key] = obj
+
+    def remove(self, kind, key, read_at):
+        del self[kind, key]
+
+
+@pytest.fixture
+def told() -> Told:
+    """What was observed."""
+    return Told()
+
+
+def write(folder, name, *documents) -> None:
+    """A YAML file."""
+    (folder / name).write_text(yaml.safe_dump_all(documents))
+
+
+def look(folder, told) -> Manifests:
+    """One look at a directory."""
+    manifests = Manifests(str(folder), CODEC, keeps_status=True)
+    manifests.read_once(told)
+    return manifests
+
+
+def test_documents_lists_and_json_are_all_read(tmp_path, told):
+    write(tmp_path, "a.yaml", objects.service("web"), {"kind": "Pod"}, None)
+    listed = {"kind": "List", "items": [objects.node("n1"), objects.eip("p", "10.0.0.1")]}
+    (tmp_path / "b.json").write_text(json.dumps(listed))
+    (tmp_path / "c.yml").write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: red}\n")
+    (tmp_path / "notes.txt").write_text("kind: [")
+    look(tmp_path, told)
+    assert sorted(f"{kind.value} {key}" for kind, key in told) == [
+        "eips p",
+        "namespaces red",
+        "nodes n1",
+        "services default/web",
+    ]
+
+
+def test_a_time_without_quotes_is_a_string(tmp_path, told):
+    text = yaml.safe_dump(objects.service("web")).replace(
+        "name: web", "name: web\n  creationTimestamp: 2026-01-01T00:00:00Z"
+    )
+    (tmp_path / "a.yaml").write_text(text)
+    look(tmp_path, told)
+    assert told[Kind.SERVICE, WEB].created == "2026-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("a.yaml", "a: b\n---\nc: [\n", 4),
+        ("a.yaml", "- a\n", 1),
+        ("a.json", '{"a":\n}', 2),
+        ("a.yaml", "kind: List\nitems: [1]\n", 1),
+    ],
+)
+def test_broken_files_are_named_by_line(name, text, line):
+    with pytest.raises(BrokenFileError) as caught:
+        list(read(name, text))
+    assert caught.value.line == line
+
+
+def test_the_first_file_counts_and_the_second_is_reported(tmp_path, told, caplog):
+    write(tmp_path, "a.yaml", objects.eip("p", "10.0.0.1"))
+    write(tmp_path, "b.yaml", objects.eip("p", "10.0.0.2"))
+    look(tmp_path, told)
+    assert told[Kind.EIP, ObjectKey("", "p")].address == "10.0.0.1"
+    assert "b.yaml:1: eips p is also in a.yaml" in caplog.text
+
+
+def test_status_is_kept_read_back_and_outlives_the_process(tmp_path, told):
+    write(tmp_path, "a.yaml", objects.service("web"))
+    manifests = look(tmp_path, told)
+    condition = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x")
+    address = CODEC.service(objects.service("x", loadBalancerIP="10.0.0.1")).request.addresses
+    written = manifests.patch_service(told[Kind.SERVICE, WEB], ServiceStatus(address, (condition,)))
+    assert written.ingress == address
+    again = Told()
+    second = look(tmp_path, again)
+    assert again[Kind.SERVICE, WEB].ingress == address
+    assert again[Kind.SERVICE, WEB].conditions == (condition,)
+    second.patch_service(again[Kind.SERVICE, WEB], ServiceStatus((), ()))
+    assert not list((tmp_path / ".status" / "services").rglob("*.json"))
+
+
+def test_a_dump_of_a_cluster_carries_its_record(tmp_path, told):
+    status = {"loadBalancer": {"ingress": [{"ip": "10.0.0.7"}, {"hostname": "x"}]}}
+    write(
+        tmp_path,
+        "all.yaml",
+        {"kind": "List", "items": [{**objects.service("web"), "status": status}]},
+    )
+    look(tmp_path, told)
+    assert [str(a) for a in told[Kind.SERVICE, WEB].ingress] == ["10.0.0.7"]
+
+
+def test_names_cannot_leave_the_status_folder(tmp_path, told, caplog):
+    evil = objects.service("web")
+    evil["metadata"]["namespace"] = "../../.."
+    write(tmp_path, "a.yaml", evil, objects.service("good"))
+    look(tmp_path, told)
+    assert [str(key) for _, key in told] == ["default/good"]
+    assert "a.yaml:1: '../../..' is not a name" in caplog.text
+
+
+def test_a_status_that_cannot_be_written_is_an_error_with_its_reason(tmp_path, told):
+    write(tmp_path, "a.yaml", objects.service("web"))
+    manifests = look(tmp_path, told)
+    (tmp_path / ".status").write_text("in the way")
+    condition = Condition("porter.kubesphere.io/Allocated", False, "NoPool", "x")
+    with pytest.raises(ApiError, match="status of default/web"):
+        manifests.patch_service(told[Kind.SERVICE, WEB], ServiceStatus((), (condition,)))
+    assert not os.path.isdir(tmp_path / ".status")
