@@ -112,10 +112,16 @@ class Allocator:
         adopts what is recorded and admissible.  Gives nothing new.  Returns the Services that
         can gain by what was released."""
         book = self._book
+        before = book.services.get(service.key)
         book.note(service)
         for family, held in list(book.held(service.key).items()):
             if self._objection(service, held.address) is not None:
                 book.take(service.key, family)
+                continue
+            pool = self._pools.holding(held.address)
+            if pool is not None and pool.eip.name != held.eip:
+                book.move(service.key, family, pool.eip.name)
+                self._status.clear()
         for address in service.ingress:
             family = Family(address.version)
             if family in book.held(service.key) or self._objection(service, address):
@@ -126,7 +132,13 @@ class Allocator:
         if any(self._request_refusals(service)):
             for family in list(book.held(service.key)):
                 book.take(service.key, family)
-        return self._gained(service.key)
+        return self._gained(service.key) | self._may_share(before, service)
+
+    def _may_share(self, before: Service | None, service: Service) -> frozenset[ObjectKey]:
+        """Who waits beside a holder that shares otherwise than before."""
+        if before is None or (before.share_key, before.ports) == (service.share_key, service.ports):
+            return frozenset()
+        return frozenset(k for k in self._waiting if k.namespace == service.key.namespace)
 
     def release(self, key: ObjectKey) -> frozenset[ObjectKey]:
         """Forgets a Service that is gone or not ours; returns who can gain by it."""

@@ -79,6 +79,13 @@ class Holdings:
                 where = (service.key.namespace, service.share_key)
                 self._shared.setdefault(where, set()).add(held.address)
 
+    def move(self, key: ObjectKey, family: Family, eip: str) -> None:
+        """Notes that an address that is held is another Eip's now."""
+        held = self._held[key][family]
+        self._held[key][family] = Held(held.address, eip)
+        self._in_pool[held.eip].discard(held.address)
+        self._in_pool.setdefault(eip, set()).add(held.address)
+
     def take(self, key: ObjectKey, family: Family) -> None:
         """Notes that a Service holds its address of a family no more."""
         held = self._held[key].pop(family)

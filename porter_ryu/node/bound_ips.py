@@ -20,6 +20,7 @@ LOG = logging.getLogger(__name__)
 _CHECK_EVERY = 5.0
 _RETRY_EVERY = 1.0
 _WAIT_MOST = 1.0
+_WITHDRAW_MOST = 30.0  # nobody scrubs after the last run
 _DEFAULT_OF = {"rule": "local", "blackhole": "blackhole"}
 
 
@@ -41,6 +42,7 @@ class BoundIps:
         self._wake = hub.Event()
         self._done = hub.Event()
         self._complained: set[str] = set()
+        self._foreign: frozenset[Network] = frozenset()
 
     def start(self) -> None:
         """Spawns the greenthread."""
@@ -50,7 +52,8 @@ class BoundIps:
         """Ends it; everything stays bound unless `withdraw`."""
         if withdraw:
             self._wanted = frozenset()
-            self.complete()
+            self._complete = True
+            self._ask(_WITHDRAW_MOST)
         self._stopped = True
         self._wake.set()
 
@@ -69,16 +72,21 @@ class BoundIps:
         self._complete = True
         self._ask()
 
-    def _ask(self) -> None:
+    def foreign(self) -> frozenset[Network]:
+        """What is wanted and was bound by somebody else before; it is used and left alone."""
+        return self._foreign
+
+    def _ask(self, seconds: float = _WAIT_MOST) -> None:
         self._done.clear()
         self._wake.set()
-        self._done.wait(timeout=_WAIT_MOST)
+        self._done.wait(timeout=seconds)
 
     def _run(self) -> None:
         while not self._stopped:
             self._wake.clear()
             settled = self._attempt()
-            self._done.set()
+            if not self._wake.is_set():  # else what was asked for meanwhile is yet to be tried
+                self._done.set()
             self._wake.wait(timeout=_CHECK_EVERY if settled else _RETRY_EVERY)
 
     def _attempt(self) -> bool:
@@ -130,10 +138,9 @@ class BoundIps:
         actual = self._ip.bound(place)
         missing = wanted - actual
         foreign = (wanted & actual) - self._ours(place)
-        for network in foreign:
-            if str(network) not in self._complained:
-                self._complained.add(str(network))
-                LOG.warning("%s was bound before by somebody else and is left alone", network)
+        for network in foreign - self._foreign:
+            LOG.warning("%s was bound before by somebody else and is left alone", network)
+        self._foreign = foreign
         if not missing:
             return
         metrics.bound_ip_repairs.inc(len(missing & self._seen))
@@ -151,15 +158,23 @@ class BoundIps:
         if not stale:
             return
         present = {where: self._bound_there(where) for where, _ in stale}
-        self._batch([entry for entry in stale if entry[1] in present[entry[0]]], adding=False)
+        complaint: IpError | None = None
+        try:
+            self._batch([entry for entry in stale if entry[1] in present[entry[0]]], adding=False)
+        except IpError as error:
+            complaint = error  # what did go is noted all the same
         remaining = {where: self._bound_there(where) for where in present}
-        gone = {entry for entry in stale if entry[1] not in remaining[entry[0]]}
-        self._journal.save(self._journal.entries - gone)
-        self._drop_defaults(present.keys() - {where for where, _ in self._journal.entries})
+        kept = self._journal.entries - {
+            entry for entry in stale if entry[1] not in remaining[entry[0]]
+        }
+        self._drop_defaults(present.keys() - {where for where, _ in kept})
+        self._journal.save(kept)
+        if complaint is not None:
+            raise complaint
 
     def _bound_there(self, place: Place) -> frozenset[Network]:
         try:
-            return self._ip.bound(place)
+            return self._ip.bound(place, marked=True)
         except IpError:
             if place.mode == "address":
                 return frozenset()  # the interface is gone, and its addresses with it
@@ -185,10 +200,13 @@ class BoundIps:
         kind = _DEFAULT_OF[self._mode]
         for version in {network.version for network in self._wanted}:
             there = self._ip.defaults(self._table, version)
-            if kind in there:
+            if kind in (kind_there for kind_there, _ in there):
                 continue
-            if there:
+            if not all(marked for _, marked in there):
                 raise IpError(f"table {self._table} has a foreign default route, left alone")
+            for mode, kind_of_mode in _DEFAULT_OF.items():  # of an earlier run in another mode
+                if (kind_of_mode, True) in there:
+                    self._ip.remove_default(mode, self._table, version)
             self._ip.add_default(self._mode, self._table, version)
 
     def _drop_defaults(self, places: set[Place]) -> None:
@@ -196,7 +214,7 @@ class BoundIps:
             if place.mode == "address":
                 continue
             for version in (4, 6):
-                if _DEFAULT_OF[place.mode] in self._ip.defaults(place.where, version):
+                if (_DEFAULT_OF[place.mode], True) in self._ip.defaults(place.where, version):
                     self._ip.remove_default(place.mode, place.where, version)
 
 

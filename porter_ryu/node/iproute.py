@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address, ip_network
@@ -13,6 +14,8 @@ from eventlet.green import subprocess
 from porter_ryu.domain.model import Address, Network
 
 _TIMEOUT = 5.0
+_BATCH = 1000  # lines that one process surely ends within the timeout
+_FAILED = re.compile(r"Command failed -:(\d+)")
 _IPV4 = IPv4Address(0).version
 RULE_PRIORITY = 10100  # before the main table (32766), after the local one (0)
 ROUTE_PROTOCOL = 201  # marks what is ours for whoever looks at it
@@ -49,7 +52,7 @@ def run(argv: Sequence[str], text: str = "") -> str:
         raise IpError(f"{' '.join(argv)} did not end within {_TIMEOUT:.0f} s") from error
     if process.returncode:
         lines = [line for line in err.splitlines() if line.strip()]
-        raise IpError(lines[0] if lines else f"{' '.join(argv)} failed: {process.returncode}")
+        raise IpError("; ".join(lines[:2]) or f"{' '.join(argv)} failed: {process.returncode}")
     return str(out)
 
 
@@ -86,27 +89,43 @@ class IpRoute:
         self._execute = execute
         self._program = tuple(program)
 
-    def bound(self, place: Place) -> frozenset[Network]:
-        """The host addresses that are bound at a place, whoever bound them; raises IpError."""
+    def bound(self, place: Place, marked: bool = False) -> frozenset[Network]:
+        """The host addresses that are bound at a place, whoever bound them; raises IpError.
+
+        `marked`: of rules only those that carry our protocol and priority; the kernel marks no
+        addresses, of which the journal alone knows whose they are.
+        """
         if place.mode == "address":
             return frozenset(self._device_addresses(place.where))
-        return frozenset(self._rules(place.where))
+        return frozenset(self._rules(place.where, marked))
 
     def batch(self, lines: Iterable[str], version: int) -> None:
-        """Runs lines of one IP version in one process, going on after one that fails; raises
-        IpError with the first complaint."""
-        text = "\n".join(lines)
-        if text:
-            self._execute((*self._program, f"-{version}", "-force", "-batch", "-"), text)
+        """Runs lines of one IP version, going on after one that fails; raises IpError with the
+        first complaint and the line that it is about."""
+        every = list(lines)
+        complaint: IpError | None = None
+        for start in range(0, len(every), _BATCH):
+            piece = every[start : start + _BATCH]
+            argv = (*self._program, f"-{version}", "-force", "-batch", "-")
+            try:
+                self._execute(argv, "\n".join(piece) + "\n")
+            except IpError as error:
+                complaint = complaint or IpError(_with_line(str(error), piece))
+                complaint.__cause__ = complaint.__cause__ or error
+        if complaint is not None:
+            raise complaint
 
-    def defaults(self, table: str, version: int) -> list[str]:
-        """Types of the default routes in a table (`local`, `blackhole`, `unicast`, …)."""
+    def defaults(self, table: str, version: int) -> list[tuple[str, bool]]:
+        """Of the default routes in a table the type (`local`, `blackhole`, `unicast`, …) and
+        whether it carries our mark."""
         try:
             routes = self._json(f"-{version}", "route", "show", "table", table)
         except IpError:
             return []  # a table that has never had a route does not exist for `ip`
         return [
-            str(route.get("type", "unicast")) for route in routes if route.get("dst") == "default"
+            (str(route.get("type", "unicast")), route.get("protocol") == str(ROUTE_PROTOCOL))
+            for route in routes
+            if route.get("dst") == "default"
         ]
 
     def add_default(self, mode: str, table: str, version: int) -> None:
@@ -147,10 +166,15 @@ class IpRoute:
                 if network.num_addresses == 1:
                     yield network
 
-    def _rules(self, table: str) -> Iterable[Network]:
+    def _rules(self, table: str, marked: bool) -> Iterable[Network]:
+        mark = (str(ROUTE_PROTOCOL), RULE_PRIORITY)
         for version in (4, 6):
-            for rule in self._json(f"-{version}", "rule", "show"):
-                if rule.get("table") == table and rule.get("dst") and rule.get("src") == "all":
+            for rule in self._json("-N", f"-{version}", "rule", "show"):
+                if rule.get("table") != table or rule.get("src") != "all":
+                    continue
+                if marked and (rule.get("protocol"), rule.get("priority")) != mark:
+                    continue
+                if rule.get("dst", "all") != "all":
                     yield ip_network((rule["dst"], rule.get("dstlen", _bits(version))))
 
     def _json(self, *words: str) -> list[dict[str, Any]]:
@@ -164,3 +188,10 @@ class IpRoute:
 
 def _bits(version: int) -> int:
     return 32 if version == _IPV4 else 128
+
+
+def _with_line(complaint: str, lines: Sequence[str]) -> str:
+    failed = _FAILED.search(complaint)
+    if failed is None or not 0 < int(failed[1]) <= len(lines):
+        return complaint
+    return f"ip {lines[int(failed[1]) - 1]}: {complaint.partition(';')[0]}"

@@ -12,6 +12,7 @@ from porter_ryu.domain.model import Network
 from porter_ryu.node.iproute import Place
 
 Entry = tuple[Place, Network]
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 class JournalError(Exception):
@@ -19,23 +20,28 @@ class JournalError(Exception):
 
 
 class Journal:
-    """A set of (place, address) in one file, replaced as a whole."""
+    """A set of (place, address) in one file, replaced as a whole.
 
-    def __init__(self, state_dir: str) -> None:
+    It is void after a reboot: nothing of ours is bound then, and an equal address is not ours.
+    """
+
+    def __init__(self, state_dir: str, boot_id: str | None = None) -> None:
         self._path = os.path.join(state_dir, "bound.json")
+        self._boot_id = _this_boot() if boot_id is None else boot_id
         self.entries: frozenset[Entry] = frozenset()
 
     def load(self) -> None:
         """Reads what an earlier run left; raises JournalError."""
         try:
             with open(self._path, encoding="utf-8") as file:
-                rows = json.load(file)["bound"]
+                document = json.load(file)
+            rows = document["bound"] if document.get("boot", "") == self._boot_id else []
             self.entries = frozenset(
                 (Place(mode, where), ip_network(address)) for mode, where, address in rows
             )
         except FileNotFoundError:
             self.entries = frozenset()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise JournalError(f"{self._path} cannot be read: {error}") from error
 
     def save(self, entries: frozenset[Entry]) -> None:
@@ -47,7 +53,7 @@ class Journal:
         try:
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
             with open(staged, "w", encoding="utf-8") as file:
-                json.dump({"bound": rows}, file)
+                json.dump({"boot": self._boot_id, "bound": rows}, file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(staged, self._path)
@@ -56,3 +62,11 @@ class Journal:
                 os.unlink(staged)
             raise JournalError(f"{self._path} cannot be written: {error.strerror}") from error
         self.entries = entries
+
+
+def _this_boot() -> str:
+    try:
+        with open(_BOOT_ID, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""  # not Linux, or hidden: then the journal counts for ever

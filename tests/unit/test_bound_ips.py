@@ -1,0 +1,186 @@
+"""Bound addresses against a kernel that is a set, and `ip` output as it was seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from porter_ryu import metrics
+from porter_ryu.node.bound_ips import BoundIps
+from porter_ryu.node.iproute import IpError, IpRoute, Place, run
+from porter_ryu.node.journal import Journal, JournalError
+
+A, B, SIX = (ip_network(text) for text in ("203.0.113.1", "203.0.113.2", "2001:db8::1"))
+ETH = Place("address", "eth0")
+
+
+class Kernel:
+    """The addresses of eth0; `broken` is what every command complains of."""
+
+    def __init__(self) -> None:
+        self.addresses: set[str] = {"192.168.0.5/24"}
+        self.broken = ""
+        self.commands: list[tuple[str, ...]] = []
+
+    def __call__(self, argv: Sequence[str], text: str = "") -> str:
+        self.commands.append(tuple(argv))
+        if self.broken:
+            raise IpError(self.broken)
+        if "-batch" in argv:
+            for line in text.splitlines():
+                self._line(line.split())
+            return ""
+        if "route" in argv:
+            return '[{"dst": "default", "gateway": "192.168.0.1", "dev": "eth0"}]'
+        pairs = [address.split("/") for address in sorted(self.addresses)]
+        return json.dumps([{"addr_info": [{"local": a, "prefixlen": int(n)} for a, n in pairs]}])
+
+    def _line(self, words: list[str]) -> None:
+        assert words[0] == "address"
+        assert words[3:5] == ["dev", "eth0"]
+        (self.addresses.add if words[1] == "add" else self.addresses.remove)(words[2])
+
+
+@pytest.fixture
+def kernel() -> Kernel:
+    return Kernel()
+
+
+@pytest.fixture
+def instance(kernel: Kernel, tmp_path: Path) -> Iterator[BoundIps]:
+    bound = BoundIps("address", "", 101, Journal(str(tmp_path), "boot"), IpRoute(kernel))
+    bound.start()
+    yield bound
+    bound.stop()
+
+
+def again(kernel: Kernel, tmp_path: Path, boot: str = "boot") -> BoundIps:
+    """What starts after the first was killed."""
+    journal = Journal(str(tmp_path), boot)
+    journal.load()
+    bound = BoundIps("address", "eth0", 101, journal, IpRoute(kernel))
+    bound.start()
+    return bound
+
+
+def test_binding_twice_is_binding_once(kernel, instance):
+    instance.bind(frozenset({A, SIX}))
+    assert kernel.addresses == {"192.168.0.5/24", str(A), str(SIX)}
+    batches = sum("-batch" in argv for argv in kernel.commands)
+    instance.bind(frozenset({A, SIX}))
+    assert sum("-batch" in argv for argv in kernel.commands) == batches
+    assert metrics.bound_ips._value.get() == 2
+
+
+def test_nothing_goes_before_all_that_is_wanted_is_known(kernel, instance):
+    instance.bind(frozenset({A, B}))
+    instance.unbind(frozenset({B}))
+    assert str(B) in kernel.addresses
+    instance.complete()
+    assert kernel.addresses == {"192.168.0.5/24", str(A)}
+
+
+def test_the_journal_is_written_before_the_kernel_is_told(kernel, instance, tmp_path):
+    instance.bind(frozenset({A}))
+    kernel.addresses.discard(str(A))  # as if killed between the two
+    journal = Journal(str(tmp_path), "boot")
+    journal.load()
+    assert journal.entries == {(ETH, A)}
+
+
+def test_after_a_kill_what_is_ours_is_adopted_or_scrubbed(kernel, instance, tmp_path):
+    instance.bind(frozenset({A, B}))
+    after = again(kernel, tmp_path)
+    after.bind(frozenset({A}))
+    after.complete()
+    assert kernel.addresses == {"192.168.0.5/24", str(A)}
+    assert after.foreign() == frozenset()
+    after.stop()
+
+
+def test_what_was_there_before_is_foreign_and_stays(kernel, instance):
+    kernel.addresses.add(str(A))
+    instance.complete()
+    instance.bind(frozenset({A, B}))
+    assert instance.foreign() == {A}
+    instance.unbind(frozenset({A, B}))
+    assert kernel.addresses == {"192.168.0.5/24", str(A)}
+
+
+def test_a_journal_of_before_a_reboot_claims_nothing(kernel, instance, tmp_path):
+    instance.bind(frozenset({A}))
+    after = again(kernel, tmp_path, boot="another")
+    after.complete()
+    assert str(A) in kernel.addresses
+    after.stop()
+
+
+def test_a_failure_is_logged_once_and_tried_again(kernel, instance, caplog):
+    kernel.broken = "RTNETLINK answers: Operation not permitted"
+    instance.bind(frozenset({A}))
+    instance.bind(frozenset({B}))
+    assert caplog.text.count("Operation not permitted") == 1
+    kernel.broken = ""
+    instance.complete()
+    assert {str(A), str(B)} <= kernel.addresses
+
+
+def test_withdrawing_leaves_only_what_was_there_before(kernel, instance):
+    instance.bind(frozenset({A, SIX}))
+    instance.stop(withdraw=True)
+    assert kernel.addresses == {"192.168.0.5/24"}
+
+
+def test_what_is_removed_behind_our_back_is_put_back_and_counted(kernel, instance):
+    instance.bind(frozenset({A}))
+    before = metrics.bound_ip_repairs._value.get()
+    kernel.addresses.remove(str(A))
+    instance.bind(frozenset())
+    assert str(A) in kernel.addresses
+    assert metrics.bound_ip_repairs._value.get() == before + 1
+
+
+def test_rules_are_read_by_mark():
+    seen = (
+        '[{"priority":0,"src":"all","table":"255"},'
+        '{"priority":50,"src":"all","dst":"203.0.113.1","table":"101","protocol":"3"},'
+        '{"priority":10100,"src":"all","dst":"203.0.113.2","table":"101","protocol":"201"},'
+        '{"priority":10100,"src":"all","dst":"203.0.113.9","table":"102","protocol":"201"}]'
+    )
+    ip = IpRoute(lambda argv, text="": seen if "-4" in argv else "[]")
+    place = Place("rule", "101")
+    assert ip.bound(place) == {A, B}
+    assert ip.bound(place, marked=True) == {B}
+
+
+def test_a_batch_names_the_line_that_failed_and_goes_on():
+    texts: list[str] = []
+
+    def execute(argv: Sequence[str], text: str = "") -> str:
+        texts.append(text)
+        raise IpError("RTNETLINK answers: File exists; Command failed -:2")
+
+    lines = [f"address add 10.0.{i // 256}.{i % 256}/32 dev eth0" for i in range(1500)]
+    with pytest.raises(IpError, match=r"ip address add 10\.0\.0\.1/32 dev eth0: .*File exists"):
+        IpRoute(execute).batch(lines, 4)
+    assert [text.count("\n") for text in texts] == [1000, 500]
+
+
+def test_a_command_that_is_not_there_and_output_that_is_no_json():
+    with pytest.raises(IpError, match="cannot run /nonexistent/ip"):
+        run(["/nonexistent/ip"])
+    with pytest.raises(IpError, match="not JSON"):
+        IpRoute(lambda argv, text="": "{").host_addresses()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"bound": [["address"]], "boot": "boot"}', "null"])
+def test_a_broken_journal_is_said_and_claims_nothing(tmp_path, text):
+    (tmp_path / "bound.json").write_text(text)
+    journal = Journal(str(tmp_path), "boot")
+    with pytest.raises(JournalError, match=r"bound\.json cannot be read"):
+        journal.load()
+    assert journal.entries == frozenset()
