@@ -157,7 +157,7 @@ class BoundIps:
         ]
         if not stale:
             return
-        present = {where: self._bound_there(where) for where, _ in stale}
+        present = {where: self._bound_there(where) for where in {place for place, _ in stale}}
         complaint: IpError | None = None
         try:
             self._batch([entry for entry in stale if entry[1] in present[entry[0]]], adding=False)
