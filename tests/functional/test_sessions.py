@@ -9,7 +9,7 @@ import pytest
 from tests.fabric import Fabric, wait_for
 from tests.fabric.leaves import Bird, Frr, Neighbour
 from tests.fabric.objects import eip, node, service, slice_of
-from tests.fabric.program import Program
+from tests.fabric.program import Program, command
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
 
 NODES = {f"n{i}": f"192.168.7.1{i}" for i in range(1, 5)}
@@ -96,6 +96,9 @@ def test_a_selector_limits_one_peer_and_not_the_other(fabric, program):
     assert "65000:1 no-export" in shown
     assert "65000:1:2" in shown
     assert "BGP.med: 50" in bird.command("show route 203.0.113.0/32 all")
+    argv = [command("porter-ryu"), "explain", "default/s0", "--url", "http://127.0.0.1:8080"]
+    text = program.host.run(argv)
+    assert "default/s0: announced: 203.0.113.0, 2001:db8:7:: to bird, frr" in text
     frr.command("clear bgp 192.168.7.5 soft in")
     has(frr, 10, NODES)
     assert program.get("/v1/peers")[1]["state"] == "Established"
@@ -144,6 +147,4 @@ def test_the_running_path_is_ryus(fabric, program):
         "from porter_ryu.bgp.peer import Peer as Ours\n"
         "assert issubclass(Ours, Peer)\n"
     )
-    from tests.fabric.program import command
-
     fabric.hosts["porter"].run([command("python"), "-c", source])
