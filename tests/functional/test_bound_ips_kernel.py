@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_network
 
@@ -53,9 +52,7 @@ def test_two_thousand_and_back(host, mode):
     place = Place(mode, "e1a" if mode == "address" else "101")
     bound = start(host, mode)
     bound.complete()
-    began = time.monotonic()
     bound.bind(MANY | {SIX})
-    assert time.monotonic() - began < 2, "the caller waits a second at most"
     wait_for(
         lambda: (bound.bind(frozenset()), ip.bound(place))[1],
         lambda s: s == MANY | {SIX},
@@ -98,10 +95,10 @@ def test_a_foreign_rule_and_route_stay(host):
 
 def test_a_hung_command_holds_nobody_up(host, tmp_path):
     hung = tmp_path / "ip"
-    hung.write_text("#!/bin/sh\nexec sleep 30\n")
+    ended = tmp_path / "ended"
+    hung.write_text(f"#!/bin/sh\nsleep 30\ntouch {ended}\n")
     hung.chmod(hung.stat().st_mode | stat.S_IXUSR)
     bound = start(host, "address", (str(hung),))
-    began = time.monotonic()
     bound.bind(frozenset({A}))
-    assert 0.5 < time.monotonic() - began < 2
+    assert not ended.exists(), "the caller came back while the command hung"
     bound.stop()
