@@ -61,7 +61,7 @@ class Parts:
         """Ends them: no session is left open, and bindings stay unless `withdraw`."""
         self.source.stop()
         if self.speaker is not None:
-            self.speaker.stop()
+            self.speaker.stop(withdraw)
         if self.bound_ips is not None:
             self.bound_ips.stop(withdraw)
         if self.lease is not None:
@@ -84,7 +84,7 @@ class Parts:
             return
         wanted = {peer.name: peer for peer in self.bgp.peers if self._selects_us(peer)}
         for name in [name for name, peer in self.peering.items() if wanted.get(name) != peer]:
-            self.speaker.remove_peer(name)
+            self.speaker.remove_peer(name, comes_back=name in wanted)
             del self.peering[name]
         for name, peer in wanted.items():
             if name not in self.peering:

@@ -153,7 +153,9 @@ def _bgp(r: _Reader) -> BgpSettings:
         router_id=router_id,
         listen_addresses=listen,
         listen_port=r.get("bgp", "listen_port"),
-        next_hops=NextHopPolicy(mode, node_name, networks),
+        next_hops=NextHopPolicy(
+            mode, node_name, networks, any(peer.ipv4_over_ipv6 for peer in peers)
+        ),
         max_next_hops=r.get("bgp", "max_next_hops"),
         restart_time=_restart_time(r, mode),
         peers=peers,

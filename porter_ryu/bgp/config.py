@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector
 from porter_ryu.domain.model import Address, Family
@@ -65,6 +65,11 @@ class PeerConfig:
     bfd: bool = False
     bfd_interval_ms: int = 300
     bfd_multiplier: int = 3
+
+    @property
+    def ipv4_over_ipv6(self) -> bool:
+        """Whether IPv4 routes may go over an IPv6 session (RFC 8950)."""
+        return isinstance(self.address, IPv6Address) and Family.IPV4 in self.families
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import logging
 import random
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +27,13 @@ from ryu.services.protocols.bgp.peer import Peer as RyuPeer
 from porter_ryu import metrics
 from porter_ryu.bgp import transport, update, wire
 from porter_ryu.bgp.config import ConnectMode, PeerConfig, SpeakerConfig
-from porter_ryu.bgp.rib_out import AdjRibOut, PathIds, View
+from porter_ryu.bgp.journal import RouteJournal
+from porter_ryu.bgp.open_message import GracefulRestart, Open
+from porter_ryu.bgp.outbound import LocRib, Outbound
+from porter_ryu.bgp.rib_out import View
 from porter_ryu.bgp.session import Session
-from porter_ryu.bgp.wire import BgpError, MessageType, Notification, Open
-from porter_ryu.domain.model import Address, Family, Network, NextHop
+from porter_ryu.bgp.wire import BgpError, MessageType, Notification
+from porter_ryu.domain.model import Family
 
 LOG = logging.getLogger(__name__)
 
@@ -39,18 +42,9 @@ _BACKOFF_MOST = 60.0
 _RECONNECT = (0.1, 0.5)
 _REFUSED_BACKOFF = 30.0
 _REFUSALS_AT_ONCE = 3
-_PENDING_MOST = 4
+_PENDING_MOST = 128
 _ORDER = (BGP_FSM_IDLE, BGP_FSM_CONNECT, BGP_FSM_ACTIVE, BGP_FSM_OPEN_SENT, BGP_FSM_OPEN_CONFIRM)
 _ADD_PATH_SEND = 2  # RFC 7911, 4
-
-
-@dataclass
-class LocRib:
-    """What is wanted by all peers alike; `complete` once nothing known is missing from it."""
-
-    routes: dict[Network, frozenset[NextHop]]
-    path_ids: PathIds
-    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +59,7 @@ class PeerReport:
     hold_time: float
     families: tuple[str, ...]
     add_path: tuple[str, ...]
+    graceful_restart: bool
     paths: dict[str, int]
     last_error: str
 
@@ -78,12 +73,11 @@ class Peer(RyuPeer):  # type: ignore[misc]
         super().__init__(common_conf, neigh_conf, core, signal_bus, manager)
         self.config: PeerConfig = manager.configs[neigh_conf.ip_address]
         self._speaker: SpeakerConfig = manager.speaker
-        self._loc_rib: LocRib = manager.loc_rib
+        rib: LocRib = manager.loc_rib
+        journal = RouteJournal(self._speaker.state_dir, self.config.name)
+        self.outbound = Outbound(self.config.name, rib, journal)
         self._protocol: Session | None = None
-        self._rib_out: AdjRibOut | None = None
         self._sessions: list[Session] = []
-        self._dirty: set[Network] = set()
-        self._end_of_rib_due: frozenset[Family] = frozenset()
         self._wake = hub.Event()
         self._failures = self._refusals = 0
         self._established_at = self._connect_at = 0.0
@@ -113,16 +107,13 @@ class Peer(RyuPeer):  # type: ignore[misc]
             session.hold_time if session is not None else 0,
             tuple(_family_name(family) for family in sorted(families)),
             tuple(_family_name(family) for family in sorted(several)),
+            session is not None and session.graceful,
             {
-                _family_name(family): self._rib_out.count(family) if self._rib_out else 0
+                _family_name(family): self.outbound.count(family)
                 for family in sorted(self.config.families)
             },
             self._last_error,
         )
-
-    def sent(self, prefix: Network) -> tuple[Address, ...]:
-        """The next hops that this peer was sent for a prefix."""
-        return tuple(self._rib_out.sent.get(prefix, {}).values()) if self._rib_out else ()
 
     # -- connecting ---------------------------------------------------------------------------
 
@@ -132,11 +123,17 @@ class Peer(RyuPeer):  # type: ignore[misc]
         while self.started:
             active = self.config.mode is not ConnectMode.PASSIVE and self.enabled
             wait = self._connect_at - time.monotonic()
-            if active and not self._sessions and wait <= 0:
+            idle = active and not self._busy
+            if idle and wait <= 0:
                 self._connect()
                 continue
-            self._wake.wait(timeout=wait if active and not self._sessions else None)
+            self._wake.wait(timeout=wait if idle else None)
             self._wake.clear()
+
+    @property
+    def _busy(self) -> bool:
+        """Whether a connection may still come up; a silent inbound one keeps us from nothing."""
+        return any(not s.is_reactive or s.state != BGP_FSM_OPEN_SENT for s in self._sessions)
 
     def _connect(self) -> None:
         self.state.bgp_state = BGP_FSM_CONNECT
@@ -194,6 +191,20 @@ class Peer(RyuPeer):  # type: ignore[misc]
             add_path=tuple((f, _ADD_PATH_SEND) for f in sorted(families))
             if self.config.add_path
             else (),
+            enhanced_refresh=True,
+            extended_message=True,
+            ipv4_over_ipv6=self.config.ipv4_over_ipv6,
+            graceful=self._graceful_restart(),
+        )
+
+    def _graceful_restart(self) -> GracefulRestart | None:
+        if not self._speaker.restart_time:
+            return None
+        return GracefulRestart(
+            self._speaker.restart_time,
+            self.outbound.restarting,
+            notification=True,
+            families=self.config.families,
         )
 
     def on_update_enabled(self, conf_evt: Any) -> None:
@@ -207,6 +218,14 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self.shut(wire.PEER_DECONFIGURED)
         super().stop()
         self._wake.set()
+
+    def pause(self) -> None:
+        """Ends all connections so that the peer keeps our routes where it would: without a
+        NOTIFICATION (RFC 4724, 4).  A peer without graceful restart is told."""
+        for session in list(self._sessions):
+            coming = session.state != BGP_FSM_ESTABLISHED and self._speaker.restart_time
+            quiet = session.graceful or coming
+            session.close(None if quiet else wire.ADMINISTRATIVE_SHUTDOWN, "ended by us")
 
     def shut(self, notification: Notification | None) -> None:
         """Ends all connections with this NOTIFICATION, or without any."""
@@ -224,9 +243,19 @@ class Peer(RyuPeer):  # type: ignore[misc]
         for other in list(self._sessions):
             if other is session or other.theirs is None:
                 continue
+            if self._restarted(other, session):
+                other.close(None, "the peer has restarted")
+                continue
             if other.state == BGP_FSM_ESTABLISHED or not self._wins(session, received):
                 raise BgpError(6, 7, why="another connection with this peer stays")
             other.close(wire.COLLISION, "another connection with this peer stays")
+
+    @staticmethod
+    def _restarted(old: Session, new: Session) -> bool:
+        """Whether a peer that can restart gracefully calls again, so that the Established
+        session is one it has lost (RFC 4724, 5)."""
+        established = old.state == BGP_FSM_ESTABLISHED and old.graceful
+        return established and new.is_reactive and new.opened_at > old.established_at
 
     def _wins(self, session: Session, received: Open) -> bool:
         """Of two connections the one that the higher identifier opened stays (by AS where the
@@ -244,13 +273,11 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._failures = self._refusals = 0
         self._last_error = ""
         self._established_at = time.monotonic()
-        self._rib_out = AdjRibOut(self._view(session), self._loc_rib.path_ids)
-        self._end_of_rib_due = session.families
         self._silent = False
         LOG.info("peer %s is Established: %s", self.config.name, self._negotiated(session))
         metrics.bgp_session_up.labels(peer=self.config.name).set(1)
         self.state.bgp_state = BGP_FSM_ESTABLISHED
-        self.send(self._loc_rib.routes)
+        self.outbound.open(session, self._view(session))
 
     def _view(self, session: Session) -> View:
         config = self.config
@@ -271,6 +298,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
             config.node_selector,
             self._speaker.max_next_hops,
             local,
+            session.ipv4_over_ipv6,
+            session.longest,
         )
 
     def _negotiated(self, session: Session) -> str:
@@ -284,19 +313,21 @@ class Peer(RyuPeer):  # type: ignore[misc]
                 f"no ADD-PATH for {', '.join(plain)}: one next hop per address, spread over the "
                 "nodes by rendezvous hash"
             )
+        if session.graceful:
+            parts.append("graceful restart")
         if not session.families:
             parts.append("no address family in common")
         return ", ".join(parts)
 
     def refresh(self, session: Session, family: Family) -> None:
         """Sends a family again (RFC 2918)."""
-        if self._rib_out is not None and session is self._protocol:
-            self.send(self._rib_out.forget(family))
+        if session is self._protocol:
+            self.outbound.refresh(family)
 
     def drained(self, session: Session) -> None:
         """Sends what changed while the peer was not reading."""
         if session is self._protocol:
-            self.send(())
+            self.outbound.send(())
 
     def closed(self, session: Session, reason: str, notification: Notification | None) -> None:
         """Empties the Adj-RIB-Out with its session, and connects again."""
@@ -305,13 +336,12 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._sessions.remove(session)
         if session is self._protocol:
             self._protocol = None
-            self._rib_out = None
-            self._dirty.clear()
+            self.outbound.close()
             LOG.warning("peer %s is down: %s", self.config.name, reason)
             metrics.bgp_session_up.labels(peer=self.config.name).set(0)
             metrics.bgp_session_drops.labels(peer=self.config.name, reason=reason).inc()
             self._connect_at = time.monotonic() + random.uniform(*_RECONNECT)  # noqa: S311
-        elif self._rib_out is None:
+        elif self._protocol is None and not session.is_reactive:
             self._failures += 1
             self._refusals += 1
             self._connect_at = time.monotonic() + self._retry_delay()
@@ -328,31 +358,11 @@ class Peer(RyuPeer):  # type: ignore[misc]
         """Counts octets that went out."""
         metrics.bgp_bytes_sent.labels(peer=self.config.name).inc(octets)
 
-    # -- routes ---------------------------------------------------------------------------------
-
-    def send(self, prefixes: Iterable[Network]) -> None:
-        """Brings these prefixes, and those that wait, to what the Loc-RIB says of them."""
-        session, rib_out = self._protocol, self._rib_out
-        if session is None or rib_out is None:
-            return
-        self._dirty.update(prefixes)
-        if session.congested:
-            return
-        dirty, self._dirty = self._dirty, set()
-        messages = rib_out.sync(self._loc_rib.routes, dirty)
-        metrics.bgp_updates_sent.labels(peer=self.config.name).inc(len(messages))
-        if self._loc_rib.complete and self._end_of_rib_due:
-            messages += [update.end_of_rib(family) for family in sorted(self._end_of_rib_due)]
-            self._end_of_rib_due = frozenset()
-        if messages:
-            session.send(b"".join(messages))
-
     def publish(self) -> None:
         """Sets the gauges that count paths."""
         for family in self.config.families:
-            count = self._rib_out.count(family) if self._rib_out is not None else 0
             labels = {"peer": self.config.name, "family": _family_name(family)}
-            metrics.bgp_paths_announced.labels(**labels).set(count)
+            metrics.bgp_paths_announced.labels(**labels).set(self.outbound.count(family))
 
     # -- what is told ----------------------------------------------------------------------------
 

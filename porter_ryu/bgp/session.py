@@ -23,7 +23,9 @@ from ryu.services.protocols.bgp.constants import (
 )
 
 from porter_ryu.bgp import wire
-from porter_ryu.bgp.wire import BgpError, MessageType, Notification, Open
+from porter_ryu.bgp.inbound import check_update
+from porter_ryu.bgp.open_message import Open, decode_open, encode_open
+from porter_ryu.bgp.wire import BgpError, MessageType, Notification
 from porter_ryu.domain.model import Family
 
 LOG = logging.getLogger(__name__)
@@ -78,6 +80,8 @@ class Session:
         self.recv_open_msg: OpenMessage | None = None
         self.hold_time = 0.0
         self.opened_at = time.monotonic()
+        self.established_at = 0.0
+        self.malformed = 0
         self._sock = sock
         self._owner = owner
         self._out: collections.deque[bytes] = collections.deque()
@@ -119,11 +123,32 @@ class Session:
         """Whether both sides write AS numbers in four octets (RFC 6793)."""
         return self.ours.four_octet_as and self.theirs is not None and self.theirs.four_octet_as
 
+    @property
+    def graceful(self) -> bool:
+        """Whether the peer keeps our routes over a restart (RFC 4724): both sides offered it."""
+        return self.theirs is not None and bool(self.ours.graceful and self.theirs.graceful)
+
+    @property
+    def enhanced_refresh(self) -> bool:
+        """Whether both sides mark the ends of a route refresh (RFC 7313)."""
+        return self.ours.enhanced_refresh and bool(self.theirs and self.theirs.enhanced_refresh)
+
+    @property
+    def ipv4_over_ipv6(self) -> bool:
+        """Whether IPv4 routes may have IPv6 next hops (RFC 8950)."""
+        return self.ours.ipv4_over_ipv6 and bool(self.theirs and self.theirs.ipv4_over_ipv6)
+
+    @property
+    def longest(self) -> int:
+        """Octets that a message may have (RFC 8654)."""
+        both = self.ours.extended_message and bool(self.theirs and self.theirs.extended_message)
+        return wire.EXTENDED_MAX_LENGTH if both else wire.MAX_LENGTH
+
     def run(self) -> None:
         """Speaks until the connection ends; to be run in a greenthread of its own."""
         hub.spawn(self._send_loop)
         hub.spawn(self._time_loop)
-        self.send(wire.encode_open(self.ours))
+        self.send(encode_open(self.ours))
         buffer = bytearray()
         try:
             while self.state != BGP_FSM_IDLE:
@@ -132,7 +157,7 @@ class Session:
                     self._end("the peer closed the connection")
                     return
                 buffer += octets
-                for kind, body in wire.split(buffer):
+                for kind, body in wire.split(buffer, self.longest):
                     self._take(kind, body)
                     if self.state == BGP_FSM_IDLE:
                         return
@@ -156,9 +181,17 @@ class Session:
         """Ends the connection, with a NOTIFICATION where one is due and fits."""
         if self.state == BGP_FSM_IDLE:
             return
+        if notification is not None and self._keeps_over_notification:
+            notification = wire.hard_reset(notification)
         if notification is not None and not self._out:
             self._push(wire.encode_notification(notification))
         self._end(reason)
+
+    @property
+    def _keeps_over_notification(self) -> bool:
+        """Whether both sides keep routes over a NOTIFICATION too (RFC 8538, 2)."""
+        ours, theirs = self.ours.graceful, self.theirs.graceful if self.theirs else None
+        return bool(ours and theirs and ours.notification and theirs.notification)
 
     def _push(self, data: bytes) -> int:
         """What the kernel takes now, without waiting; an error is found by the reader."""
@@ -239,6 +272,7 @@ class Session:
         elif self.state == BGP_FSM_OPEN_CONFIRM and kind is MessageType.KEEPALIVE:
             self._heard_at = time.monotonic()
             self.state = BGP_FSM_ESTABLISHED
+            self.established_at = self._heard_at
             self._owner.established(self)
         elif self.state == BGP_FSM_ESTABLISHED and kind is not MessageType.OPEN:
             self._take_established(kind, body)
@@ -246,7 +280,7 @@ class Session:
             raise BgpError(5, _FSM_ERROR[self.state], why=f"{kind.name} in {self.state}")
 
     def _take_open(self, body: bytes) -> None:
-        received = wire.decode_open(body)
+        received = decode_open(body)
         self.theirs = received
         self.recv_open_msg = OpenMessage(received)
         self._owner.check_open(self, received)
@@ -260,13 +294,19 @@ class Session:
 
     def _take_established(self, kind: MessageType, body: bytes) -> None:
         if kind is MessageType.UPDATE:
-            wire.check_update_framing(body)
+            self._look_at_update(body)
         if kind is not MessageType.ROUTE_REFRESH:
             self._heard_at = time.monotonic()
             return
-        family = wire.decode_route_refresh(body)
+        family = wire.decode_refresh_request(body)
         if family in self.families and family is not None:
             self._owner.refresh(self, family)
+
+    def _look_at_update(self, body: bytes) -> None:
+        malformed = check_update(body)
+        if malformed and not self.malformed:
+            LOG.warning("an UPDATE was treated as withdraw (RFC 7606): %s", malformed)
+        self.malformed += bool(malformed)
 
 
 def _name(name: tuple[object, ...]) -> tuple[str, int]:

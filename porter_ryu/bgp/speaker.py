@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any
 
+from ryu.lib import hub
 from ryu.services.protocols.bgp import core_managers
 from ryu.services.protocols.bgp.bgpspeaker import BGPSpeaker
 from ryu.services.protocols.bgp.core_manager import CORE_MANAGER
@@ -22,7 +23,8 @@ from porter_ryu import metrics
 from porter_ryu.bgp import transport, wire
 from porter_ryu.bgp.config import ConnectMode, PeerConfig, SpeakerConfig
 from porter_ryu.bgp.listener import Listener
-from porter_ryu.bgp.peer import LocRib, Peer, PeerReport, refuse
+from porter_ryu.bgp.outbound import LocRib
+from porter_ryu.bgp.peer import Peer, PeerReport, refuse
 from porter_ryu.bgp.rib_out import PathIds
 from porter_ryu.domain.model import Address, Family, Network, NextHop
 
@@ -66,6 +68,9 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             bgp_server_port=_NO_RYU_LISTENER,
         )
         self._listener = Listener(config.listen_port, self._accept)
+        if config.restart_time:
+            # half of it is left for the sessions to come up again
+            hub.spawn_after(config.restart_time / 2, self._replay)
 
     def _core_start(self, settings: dict[str, Any]) -> None:
         """Starts Ryu's core and hangs our PeerManager on it."""
@@ -103,9 +108,15 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         if peer.mode is not ConnectMode.ACTIVE:
             self._listen_for(peer)
 
-    def remove_peer(self, name: str) -> None:
-        """Ends a neighbour's session (Cease, Peer De-configured) and forgets it."""
+    def remove_peer(self, name: str, comes_back: bool) -> None:
+        """Ends a neighbour's session and forgets it; Cease, Peer De-configured unless
+        `comes_back` with other settings: then the peer keeps our routes where it can."""
         peer = self._peers.pop(name)
+        running = self.manager.by_address(peer.address)
+        if running is not None and comes_back:
+            running.pause()
+        elif running is not None:
+            running.outbound.forget()
         self.neighbor_del(str(peer.address))
         del self.manager.configs[str(peer.address)]
         if peer.password is not None:
@@ -113,11 +124,16 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
                 if sock.family == transport.family_of(peer.address):
                     transport.set_md5(sock, peer.address, None)
 
-    def stop(self) -> None:
-        """Ends all sessions with Cease, Administrative Shutdown."""
+    def stop(self, withdraw: bool) -> None:
+        """Ends all sessions so that peers keep our routes where they can; with `withdraw` takes
+        everything back, and Cease, Administrative Shutdown."""
         self._listener.stop()
         for peer in self.manager.iterpeers:
-            peer.shut(wire.ADMINISTRATIVE_SHUTDOWN)
+            if withdraw:
+                peer.outbound.withdraw_all()
+                peer.shut(wire.ADMINISTRATIVE_SHUTDOWN)
+            else:
+                peer.pause()
 
     def reports(self) -> tuple[PeerReport, ...]:
         """What there is to tell about each peer, by name."""
@@ -128,7 +144,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
 
     def sent(self, prefix: Network) -> Mapping[str, tuple[Address, ...]]:
         """The next hops that each peer was sent for a prefix, by its name."""
-        return {peer.config.name: peer.sent(prefix) for peer in self.manager.iterpeers}
+        return {peer.config.name: peer.outbound.sent(prefix) for peer in self.manager.iterpeers}
 
     # -- routes (RouteTarget) ----------------------------------------------------------------
 
@@ -142,7 +158,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             else:
                 self._rib.routes.pop(prefix, None)
         for peer in self.manager.iterpeers:
-            peer.send(routes)
+            peer.outbound.send(routes)
         if read_at is not None:
             metrics.event_to_wire.observe(time.monotonic() - read_at)
 
@@ -150,7 +166,16 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         """Everything known is set: End-of-RIB may go out (RFC 4724, 2)."""
         self._rib.complete = True
         for peer in self.manager.iterpeers:
-            peer.send(())
+            peer.outbound.complete()
+
+    def _replay(self) -> None:
+        """The cluster cannot be read and peers are about to forget: what was announced by an
+        earlier run is announced as it was."""
+        if not self._rib.complete:
+            LOG.warning("the cluster cannot be read: what was announced before is announced again")
+            self._rib.replaying = True
+            for peer in self.manager.iterpeers:
+                peer.outbound.replay()
 
     # -- listening --------------------------------------------------------------------------------
 

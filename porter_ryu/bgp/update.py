@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from porter_ryu.bgp.open_message import AS_TRANS
 from porter_ryu.bgp.wire import (
     AFI,
-    AS_TRANS,
     HEADER_LENGTH,
     MAX_LENGTH,
     SAFI_UNICAST,
@@ -66,9 +66,11 @@ def end_of_rib(family: Family) -> bytes:
 
 
 def announce(
-    paths_by_next_hop: Mapping[Address, Iterable[Path]], attributes: Attributes
+    paths_by_next_hop: Mapping[Address, Iterable[Path]],
+    attributes: Attributes,
+    limit: int = MAX_LENGTH,
 ) -> Iterator[bytes]:
-    """Messages that announce these paths; families may be mixed."""
+    """Messages of at most `limit` octets that announce these paths; families may be mixed."""
     shared = b"".join(_shared(attributes))
     origin_and_path = b"".join(_origin_and_path(attributes))
     for next_hop, paths in paths_by_next_hop.items():
@@ -76,35 +78,37 @@ def announce(
         for family, nlri in by_family.items():
             if family is Family.IPV4 and isinstance(next_hop, IPv4Address):
                 hop = _attribute(_WELL_KNOWN, NEXT_HOP, next_hop.packed)
-                yield from _classic(origin_and_path + hop + shared, nlri)
+                yield from _classic(origin_and_path + hop + shared, nlri, limit)
             else:
-                yield from _multiprotocol(family, next_hop, origin_and_path, shared, nlri)
+                parts = (next_hop, origin_and_path, shared)
+                yield from _multiprotocol(family, parts, nlri, limit)
 
 
-def withdraw(paths: Iterable[Path]) -> Iterator[bytes]:
-    """Messages that withdraw these paths; families may be mixed."""
+def withdraw(paths: Iterable[Path], limit: int = MAX_LENGTH) -> Iterator[bytes]:
+    """Messages of at most `limit` octets that withdraw these paths; families may be mixed."""
     for family, nlri in _by_family(paths).items():
         if family is Family.IPV4:
-            for chunk in _chunks(nlri, MAX_LENGTH - HEADER_LENGTH - _LENGTHS):
+            for chunk in _chunks(nlri, limit - HEADER_LENGTH - _LENGTHS):
                 yield _update(chunk, b"", b"")
         else:
             head = struct.pack(">HB", AFI[family], SAFI_UNICAST)
-            room = MAX_LENGTH - HEADER_LENGTH - _LENGTHS - 4 - len(head)
+            room = limit - HEADER_LENGTH - _LENGTHS - 4 - len(head)
             for chunk in _chunks(nlri, room):
                 yield _update(b"", _attribute(_OPTIONAL, MP_UNREACH, head + chunk), b"")
 
 
-def _classic(attributes: bytes, nlri: Sequence[bytes]) -> Iterator[bytes]:
-    for chunk in _chunks(nlri, MAX_LENGTH - HEADER_LENGTH - _LENGTHS - len(attributes)):
+def _classic(attributes: bytes, nlri: Sequence[bytes], limit: int) -> Iterator[bytes]:
+    for chunk in _chunks(nlri, limit - HEADER_LENGTH - _LENGTHS - len(attributes)):
         yield _update(b"", attributes, chunk)
 
 
 def _multiprotocol(
-    family: Family, next_hop: Address, first: bytes, last: bytes, nlri: Sequence[bytes]
+    family: Family, parts: tuple[Address, bytes, bytes], nlri: Sequence[bytes], limit: int
 ) -> Iterator[bytes]:
+    next_hop, first, last = parts
     hop = next_hop.packed
     head = struct.pack(">HBB", AFI[family], SAFI_UNICAST, len(hop)) + hop + b"\0"
-    room = MAX_LENGTH - HEADER_LENGTH - _LENGTHS - 4 - len(head) - len(first) - len(last)
+    room = limit - HEADER_LENGTH - _LENGTHS - 4 - len(head) - len(first) - len(last)
     for chunk in _chunks(nlri, room):
         # RFC 7606, 5.1: MP_REACH_NLRI comes first
         yield _update(b"", _attribute(_OPTIONAL, MP_REACH, head + chunk) + first + last, b"")

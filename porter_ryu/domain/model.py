@@ -261,13 +261,15 @@ class NextHop:
 
     `address` is None only with `is_self`: then the session's local address is the next hop, and
     `address`, where set, is for a route whose family the session's own address has not.
-    `labels` are the node's, for a peer's node_selector.
+    `labels` are the node's, for a peer's node_selector.  `ipv6` is for IPv4 routes to a node
+    without an IPv4 address, where the peer takes such next hops (RFC 8950).
     """
 
     node: str
     address: Address | None
     labels: frozenset[tuple[str, str]] = frozenset()
     is_self: bool = False
+    ipv6: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

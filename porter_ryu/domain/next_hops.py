@@ -39,11 +39,14 @@ class NextHopPolicy:
     """How nodes become next hops; `node_name` is this host's, needed by SELF.
 
     `networks` empty: a node's InternalIPs are its next hops; else its addresses inside them.
+    `ipv4_over_ipv6`: a node without an IPv4 address may be the next hop of IPv4 routes by its
+    IPv6 one (RFC 8950).
     """
 
     mode: NextHopMode = NextHopMode.ENDPOINTS
     node_name: str = ""
     networks: tuple[Network, ...] = ()
+    ipv4_over_ipv6: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +118,13 @@ def judge(node: Node, family: Family, policy: NextHopPolicy) -> NodeVerdict:
         return NodeVerdict(node.name, None, why)
     address = next_hop_address(node, family, policy.networks)
     is_self = policy.mode is NextHopMode.SELF
-    if address is None and not is_self:
+    ipv6 = None
+    if address is None and family is Family.IPV4 and policy.ipv4_over_ipv6:
+        ipv6 = next_hop_address(node, Family.IPV6, policy.networks)
+    if address is None and ipv6 is None and not is_self:
         where = "next_hop_networks" if policy.networks else "its InternalIPs"
         return NodeVerdict(node.name, None, f"it has no IPv{family.value} address in {where}")
-    hop = NextHop(node.name, address, frozenset(node.labels.items()), is_self)
+    hop = NextHop(node.name, address, frozenset(node.labels.items()), is_self, ipv6)
     return NodeVerdict(node.name, hop, "")
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from ipaddress import ip_address, ip_network
 
 import pytest
 
 from porter_ryu.bgp import wire
 from porter_ryu.bgp.communities import CommunityError, parse_communities
+from porter_ryu.bgp.inbound import check_update
+from porter_ryu.bgp.journal import RouteJournal
+from porter_ryu.bgp.open_message import GracefulRestart, Open, decode_open, encode_open
 from porter_ryu.bgp.rib_out import AdjRibOut, PathIds, View
 from porter_ryu.bgp.update import Attributes, Path, announce, end_of_rib, withdraw
-from porter_ryu.bgp.wire import BgpError, Open
+from porter_ryu.bgp.wire import BgpError
 from porter_ryu.domain.labels import EVERYTHING, parse_selector
 from porter_ryu.domain.model import Family, NextHop
 
@@ -33,11 +37,11 @@ def test_open():
         True,
         ((Family.IPV4, 2), (Family.IPV6, 2)),
     )
-    data = wire.encode_open(ours)
+    data = encode_open(ours)
     assert hexes([data]) == [
         "003d01045ba0005a0a00000120021e010400010001010400020001020041040001117045080001010200020102"
     ]
-    assert wire.decode_open(data[19:]) == ours
+    assert decode_open(data[19:]) == ours
 
 
 @pytest.mark.parametrize(
@@ -55,12 +59,12 @@ def test_open():
 )
 def test_an_open_that_is_not_accepted(body, code):
     with pytest.raises(BgpError) as caught:
-        wire.decode_open(bytes.fromhex(body.replace(" ", "")))
+        decode_open(bytes.fromhex(body.replace(" ", "")))
     assert (caught.value.notification.code, caught.value.notification.subcode) == code
 
 
 def test_unknown_capabilities_and_extended_parameters_are_read():
-    known = wire.decode_open(bytes.fromhex("04fde8005a0a000001ffff0009020006c802beef0200"))
+    known = decode_open(bytes.fromhex("04fde8005a0a000001ffff0009020006c802beef0200"))
     assert known.route_refresh
     assert known.families is None
 
@@ -169,16 +173,23 @@ def hop(number: int, **labels: str) -> NextHop:
 def rib_out(add_path: bool = True, selector=EVERYTHING, limit: int = 0) -> AdjRibOut:
     """An empty table."""
     several = frozenset(Family) if add_path else frozenset()
-    view = View(frozenset(Family), several, EBGP, selector, limit, ip_address("192.168.0.9"))
+    view = View(
+        frozenset(Family), several, EBGP, selector, limit, ip_address("192.168.0.9"), False, 4096
+    )
     return AdjRibOut(view, PathIds())
+
+
+def sync(table: AdjRibOut, wanted, prefix) -> list[bytes]:
+    """What a peer with this table is told."""
+    return list(table.sync(wanted, [prefix]).messages(table.view))
 
 
 def test_adj_rib_out_sends_only_the_difference_and_announces_before_it_withdraws():
     prefix = ip_network("10.0.0.1/32")
     table = rib_out()
     table.sync({prefix: frozenset([hop(1), hop(2)])}, [prefix])
-    assert table.sync({prefix: frozenset([hop(1), hop(2)])}, [prefix]) == []
-    first, second = hexes(table.sync({prefix: frozenset([hop(1), hop(3)])}, [prefix]))
+    assert sync(table, {prefix: frozenset([hop(1), hop(2)])}, prefix) == []
+    first, second = hexes(sync(table, {prefix: frozenset([hop(1), hop(3)])}, prefix))
     assert first.endswith("c0a80003200a000001")
     assert second == "0020020009c0a80002200a0000010000"
     assert table.count(Family.IPV4) == 2
@@ -190,7 +201,7 @@ def test_adj_rib_out_without_add_path_replaces_its_one_path():
     prefix = ip_network("10.0.0.1/32")
     table = rib_out(add_path=False)
     table.sync({prefix: frozenset([hop(1)])}, [prefix])
-    messages = hexes(table.sync({prefix: frozenset([hop(2)])}, [prefix]))
+    messages = hexes(sync(table, {prefix: frozenset([hop(2)])}, prefix))
     assert len(messages) == 1
     assert messages[0].endswith("400304c0a80002200a000001")
 
@@ -223,3 +234,122 @@ def test_communities():
     for text in ("65536:1", "x", "1:2:3:4", "1:-1", ""):
         with pytest.raises(CommunityError):
             parse_communities([text])
+
+
+def test_a_refresh_sends_again_and_still_withdraws_what_is_gone():
+    prefix = ip_network("203.0.113.1/32")
+    table = rib_out()
+    sync(table, {prefix: frozenset([hop(1), hop(2)])}, prefix)
+    assert table.again(Family.IPV4) == [prefix]
+    announced, withdrawn = hexes(sync(table, {prefix: frozenset([hop(1)])}, prefix))
+    assert "c0a8000120cb007101" in announced
+    assert "c0a8000220cb007101" in withdrawn
+    assert sync(table, {prefix: frozenset([hop(1)])}, prefix) == []
+
+
+def test_what_an_earlier_session_left_is_known_by_its_path():
+    one, two = ip_network("203.0.113.1/32"), ip_network("203.0.113.2/32")
+    left = {
+        Path(one, 0xC0A80001): ip_address("192.168.0.1"),
+        Path(one, 0xC0A80002): ip_address("192.168.0.2"),
+        Path(two, 0xC0A80001): ip_address("192.168.0.1"),
+    }
+    table = rib_out()
+    sync(table, {one: frozenset([hop(1)])}, one)
+    assert [path for path, _ in table.stale(left)] == list(left)[1:]
+    plain = rib_out(add_path=False)
+    sync(plain, {one: frozenset([hop(1)])}, one)
+    assert [path for path, _ in plain.stale(left)] == [Path(two, None)]
+
+
+def test_ipv4_with_an_ipv6_next_hop():
+    prefix = ip_network("203.0.113.1/32")
+    six = NextHop("n1", None, ipv6=ip_address("fd00::1"))
+    assert sync(rib_out(add_path=False), {prefix: frozenset([six])}, prefix) == []
+    table = rib_out(add_path=False)
+    view = dataclasses.replace(table.view, ipv4_over_ipv6=True)
+    (message,) = hexes(sync(AdjRibOut(view, PathIds()), {prefix: frozenset([six])}, prefix))
+    assert "800e1a00010110fd0000000000000000000000000000010020cb007101" in message
+
+
+def test_open_with_every_capability():
+    ours = Open(
+        65000,
+        90,
+        ip_address("10.0.0.1"),
+        frozenset(Family),
+        True,
+        True,
+        enhanced_refresh=True,
+        extended_message=True,
+        ipv4_over_ipv6=True,
+        graceful=GracefulRestart(120, True, True, frozenset(Family)),
+    )
+    data = encode_open(ours)
+    assert data.hex().endswith("460006000506000100010002400ac0780001018000020180")
+    assert decode_open(data[19:]) == ours
+
+
+def test_an_open_whose_capabilities_are_malformed_or_unknown_counts_without_them():
+    body = bytes.fromhex("04fde8005a0a000001120210400300000005050001000001c802abcd")
+    assert decode_open(body) == Open(65000, 90, ip_address("10.0.0.1"))
+
+
+UPDATE_ERRORS = {
+    "0005 0000": (3, 1),
+    "0000 0005 40010100": (3, 1),
+    "0000 000c 800f03000101 800f03000101": (3, 1),
+    "0000 0006 800e03000101": (3, 9),
+    "0000 000a 800e070001010cc0a801": (3, 9),
+    "0000 0005 800f020001": (3, 9),
+}
+
+
+@pytest.mark.parametrize(("body", "code"), UPDATE_ERRORS.items())
+def test_an_update_that_resets_the_session(body, code):
+    with pytest.raises(BgpError) as caught:
+        check_update(bytes.fromhex(body.replace(" ", "")))
+    assert (caught.value.notification.code, caught.value.notification.subcode) == code
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("0000 0000", ""),
+        ("0000 0004 40010109", ""),
+        ("0000 0003 400105", "overruns"),
+        ("0000 0002 4001", "cut short"),
+        ("0000 0008 40010100 40010100", "twice"),
+    ],
+)
+def test_an_update_that_is_treated_as_withdraw(body, what):
+    assert what in check_update(bytes.fromhex(body.replace(" ", "")))
+
+
+def test_the_end_is_a_hard_reset_where_routes_outlast_a_notification():
+    shutdown = wire.hard_reset(wire.ADMINISTRATIVE_SHUTDOWN)
+    assert (shutdown.code, shutdown.subcode, shutdown.data) == (6, 9, b"\x06\x02")
+    assert wire.hard_reset(wire.HOLD_TIMER_EXPIRED) == wire.HOLD_TIMER_EXPIRED
+
+
+def test_the_journal_outlives_the_process_and_a_torn_line(tmp_path):
+    first, second = Path(ip_network("203.0.113.1/32"), 7), Path(ip_network("2001:db8::/64"), None)
+    hops = {first: ip_address("192.168.0.7"), second: ip_address("fd00::1")}
+    journal = RouteJournal(str(tmp_path), "rack/leaf 1")
+    journal.add(hops.items())
+    (file,) = (tmp_path / "announced").iterdir()
+    file.write_text(file.read_text() + "+ 203.0.113.9/32 1")
+    again = RouteJournal(str(tmp_path), "rack/leaf 1")
+    assert again.paths == hops
+    again.remove([first])
+    assert RouteJournal(str(tmp_path), "rack/leaf 1").paths == {second: hops[second]}
+
+
+def test_the_journal_does_not_grow_with_history(tmp_path):
+    journal = RouteJournal(str(tmp_path), "leaf")
+    path, hop_address = Path(ip_network("203.0.113.1/32"), 7), ip_address("192.168.0.7")
+    for _ in range(2000):
+        journal.add([(path, hop_address)])
+        journal.remove([path])
+    (file,) = (tmp_path / "announced").iterdir()
+    assert len(file.read_text().splitlines()) <= 1001

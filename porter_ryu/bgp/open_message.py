@@ -1,0 +1,214 @@
+"""OPEN and its capabilities as bytes.
+
++---------------+---------------+---------------+---------------+
+|    Version    |     My Autonomous System      |   Hold Time   |
++---------------+---------------+---------------+---------------+
+|               |                BGP Identifier                 |
++---------------+---------------+-------------------------------+
+|               | Opt Parm Len  |  Optional Parameters, RFC 5492 |      RFC 4271, 4.2
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from porter_ryu.bgp.wire import AFI, FAMILY_OF_AFI, SAFI_UNICAST, BgpError, MessageType, message
+from porter_ryu.domain.model import Family
+
+AS_TRANS = 23456
+_TWO_OCTETS = 0xFFFF
+_VERSION = 4
+_OPEN = struct.Struct(">BHHIB")
+_PARAMETER_CAPABILITIES = 2
+_EXTENDED_PARAMETERS = 255  # RFC 9072
+_FORWARDING = 0x80  # RFC 4724, 3: the F bit
+_RESTART_TIME_MAX = 0x0FFF
+_IPV4_OVER_IPV6 = struct.pack(">HHH", 1, SAFI_UNICAST, 2)  # RFC 8950, 4
+
+
+class Capability(enum.IntEnum):
+    """Capability codes (RFC 5492) that we send or understand."""
+
+    MULTIPROTOCOL = 1
+    ROUTE_REFRESH = 2
+    EXTENDED_NEXT_HOP = 5  # RFC 8950
+    EXTENDED_MESSAGE = 6  # RFC 8654
+    GRACEFUL_RESTART = 64  # RFC 4724
+    FOUR_OCTET_AS = 65
+    ADD_PATH = 69
+    ENHANCED_REFRESH = 70  # RFC 7313
+
+
+@dataclass(frozen=True, slots=True)
+class GracefulRestart:
+    """The capability of RFC 4724, 3: `restarting` is the R bit, `notification` the N bit of
+    RFC 8538; `restart_time` in seconds.  The F bit is true of every family: what we announce is
+    forwarded by the nodes, whoever restarts."""
+
+    restart_time: int
+    restarting: bool = False
+    notification: bool = False
+    families: frozenset[Family] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An OPEN message (RFC 4271, 4.2) with the capabilities that matter here.
+
+    `families` None: no multiprotocol capability, which means IPv4 unicast alone.
+    `add_path`: for each family, what its sender can do (RFC 7911: 1 receive, 2 send, 3 both).
+    """
+
+    asn: int
+    hold_time: int
+    identifier: IPv4Address
+    families: frozenset[Family] | None = None
+    four_octet_as: bool = False
+    route_refresh: bool = False
+    add_path: tuple[tuple[Family, int], ...] = ()
+    enhanced_refresh: bool = False
+    extended_message: bool = False
+    ipv4_over_ipv6: bool = False
+    graceful: GracefulRestart | None = None
+
+
+def encode_open(o: Open) -> bytes:
+    """RFC 4271, 4.2, one optional parameter with all capabilities (RFC 5492)."""
+    capabilities = b"".join(_capabilities(o))
+    parameter = struct.pack(">BB", _PARAMETER_CAPABILITIES, len(capabilities)) + capabilities
+    asn = o.asn if o.asn <= _TWO_OCTETS else AS_TRANS
+    head = _OPEN.pack(_VERSION, asn, o.hold_time, int(o.identifier), len(parameter))
+    return message(MessageType.OPEN, head + parameter)
+
+
+def _capabilities(o: Open) -> Iterator[bytes]:
+    for family in sorted(o.families or ()):
+        yield _capability(Capability.MULTIPROTOCOL, struct.pack(">HBB", AFI[family], 0, 1))
+    if o.route_refresh:
+        yield _capability(Capability.ROUTE_REFRESH, b"")
+    if o.four_octet_as:
+        yield _capability(Capability.FOUR_OCTET_AS, struct.pack(">I", o.asn))
+    if o.add_path:
+        tuples = (struct.pack(">HBB", AFI[f], SAFI_UNICAST, mode) for f, mode in o.add_path)
+        yield _capability(Capability.ADD_PATH, b"".join(tuples))
+    if o.enhanced_refresh:
+        yield _capability(Capability.ENHANCED_REFRESH, b"")
+    if o.extended_message:
+        yield _capability(Capability.EXTENDED_MESSAGE, b"")
+    if o.ipv4_over_ipv6:
+        yield _capability(Capability.EXTENDED_NEXT_HOP, _IPV4_OVER_IPV6)
+    if o.graceful is not None:
+        yield _capability(Capability.GRACEFUL_RESTART, b"".join(_graceful(o.graceful)))
+
+
+def _graceful(g: GracefulRestart) -> Iterator[bytes]:
+    yield struct.pack(">H", g.restarting << 15 | g.notification << 14 | g.restart_time)
+    for family in sorted(g.families):
+        yield struct.pack(">HBB", AFI[family], SAFI_UNICAST, _FORWARDING)
+
+
+def _capability(code: Capability, value: bytes) -> bytes:
+    return struct.pack(">BB", code, len(value)) + value
+
+
+def decode_open(body: bytes) -> Open:
+    """Reads the body of an OPEN; raises BgpError for what is malformed (RFC 4271, 6.2)."""
+    version, asn, hold_time, identifier, length = _OPEN.unpack_from(body)
+    if version != _VERSION:
+        raise BgpError(2, 1, struct.pack(">H", _VERSION), f"version {version}")
+    if hold_time in (1, 2):
+        raise BgpError(2, 6, why=f"hold time {hold_time}")
+    if identifier == 0:
+        raise BgpError(2, 3, why="identifier 0.0.0.0")
+    found = _Found(asn)
+    for code, value in _read_capabilities(body[_OPEN.size :], length):
+        found.take(code, value)
+    if found.asn == 0:
+        raise BgpError(2, 2, why="AS 0")
+    return Open(
+        found.asn,
+        hold_time,
+        IPv4Address(identifier),
+        found.families,
+        Capability.FOUR_OCTET_AS in found.codes,
+        Capability.ROUTE_REFRESH in found.codes,
+        tuple(found.add_path),
+        Capability.ENHANCED_REFRESH in found.codes,
+        Capability.EXTENDED_MESSAGE in found.codes,
+        found.ipv4_over_ipv6,
+        found.graceful,
+    )
+
+
+def _read_capabilities(rest: bytes, length: int) -> Iterator[tuple[int, bytes]]:
+    wide = length == _EXTENDED_PARAMETERS and rest[:1] == b"\xff"
+    if wide:
+        if len(rest) < 3:  # noqa: PLR2004 - RFC 9072: the type and a length of two octets
+            raise BgpError(2, 0, why="optional parameters are cut short")
+        length = int.from_bytes(rest[1:3], "big")
+        rest = rest[3:]
+    if length != len(rest):
+        raise BgpError(2, 0, why="the length of the optional parameters is wrong")
+    for kind, value in _tlvs(rest, 2 if wide else 1):
+        if kind != _PARAMETER_CAPABILITIES:
+            raise BgpError(2, 4, why=f"optional parameter {kind}")
+        yield from _tlvs(value, 1)
+
+
+def _tlvs(data: bytes, length_octets: int) -> Iterator[tuple[int, bytes]]:
+    position = 0
+    while position < len(data):
+        start = position + 1 + length_octets
+        length = int.from_bytes(data[position + 1 : start], "big")
+        if start > len(data) or start + length > len(data):
+            raise BgpError(2, 0, why="an optional parameter is cut short")
+        yield data[position], data[start : start + length]
+        position = start + length
+
+
+class _Found:
+    """What the capabilities of an OPEN add up to; a malformed or unknown one counts as absent
+    (RFC 5492, 5)."""
+
+    def __init__(self, asn: int) -> None:
+        self.asn = asn
+        self.codes: set[int] = set()
+        self.families: frozenset[Family] | None = None
+        self.add_path: list[tuple[Family, int]] = []
+        self.ipv4_over_ipv6 = False
+        self.graceful: GracefulRestart | None = None
+
+    def take(self, code: int, value: bytes) -> None:
+        """Takes in one capability."""
+        if code == Capability.FOUR_OCTET_AS:
+            if len(value) != 4:  # noqa: PLR2004 - RFC 6793, 3
+                return
+            self.asn = int.from_bytes(value, "big")
+        self.codes.add(code)
+        if code == Capability.MULTIPROTOCOL and len(value) == 4:  # noqa: PLR2004 - RFC 4760, 8
+            afi, _, safi = struct.unpack(">HBB", value)
+            known = {FAMILY_OF_AFI[afi]} if safi == SAFI_UNICAST and afi in FAMILY_OF_AFI else set()
+            self.families = (self.families or frozenset()) | known
+        elif code == Capability.ADD_PATH and len(value) % 4 == 0:
+            for afi, safi, mode in struct.iter_unpack(">HBB", value):
+                if afi in FAMILY_OF_AFI and safi == SAFI_UNICAST and 1 <= mode <= 3:  # noqa: PLR2004
+                    self.add_path.append((FAMILY_OF_AFI[afi], mode))
+        elif code == Capability.EXTENDED_NEXT_HOP and len(value) % 6 == 0:
+            entries = (value[at : at + 6] for at in range(0, len(value), 6))
+            self.ipv4_over_ipv6 |= _IPV4_OVER_IPV6 in entries
+        elif code == Capability.GRACEFUL_RESTART and len(value) % 4 == 2:  # noqa: PLR2004
+            head = int.from_bytes(value[:2], "big")
+            self.graceful = GracefulRestart(
+                head & _RESTART_TIME_MAX,
+                bool(head >> 15),
+                bool(head >> 14 & 1),
+                frozenset(
+                    FAMILY_OF_AFI[afi]
+                    for afi, safi, _ in struct.iter_unpack(">HBB", value[2:])
+                    if safi == SAFI_UNICAST and afi in FAMILY_OF_AFI
+                ),
+            )

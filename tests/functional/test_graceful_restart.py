@@ -1,0 +1,197 @@
+"""Restarts that no router notices: planned, by `kill -9`, at any moment, and into nothing.
+
+`ip monitor` on the leaf tells of every route that goes, for however short a moment.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fabric import Fabric, wait_for
+from tests.fabric.leaves import Bird, Frr, Neighbour
+from tests.fabric.objects import eip, node, service, slice_of
+from tests.fabric.program import Program, command
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS
+
+NODES = {f"n{n}": f"192.168.7.{10 + n}" for n in range(1, 5)}
+SOFT = f" address-family ipv4 unicast\n  neighbor {OURS} soft-reconfiguration inbound\n"
+ROUNDS = 5
+
+
+@pytest.fixture(params=["bird", "frr", "frr with soft-reconfiguration"])
+def leaf(fabric: Fabric, request) -> Iterator[Bird | Frr]:
+    """A router that helps with graceful restart."""
+    us = [Neighbour(OURS, 65000)]
+    if request.param == "bird":
+        router = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us)
+    else:
+        soft = "soft" in request.param
+        more = f"router bgp {LEAF_AS['frr']}\n{SOFT}" if soft else ""
+        router = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us, more)
+    yield router.start()
+    router.stop()
+
+
+class Scene:
+    """An instance and what it should be announcing; `gone` tells which routes ever went."""
+
+    def __init__(self, fabric: Fabric, leaf: Bird | Frr, restart_time: int = 120) -> None:
+        name = "bird" if isinstance(leaf, Bird) else "frr"
+        self.leaf = leaf
+        self.number = len(list(fabric.folder.rglob("*.conf")))
+        self.sections: dict[str, dict[str, object]] = {
+            "porter": {"state_dir": fabric.folder / f"gr{self.number}.state"},
+            "bgp": {
+                "local_as": 65000,
+                "router_id": OURS,
+                "peers": "leaf",
+                "restart_time": restart_time,
+            },
+            "peer:leaf": {
+                "address": LEAVES[name],
+                "remote_as": LEAF_AS[name],
+                "connect_retry": 1,
+            },
+            "bound_ip": {"mode": "none"},
+        }
+        self.fabric = fabric
+        self.program = self.another()
+        self.program.put("pool", eip("pool", "203.0.113.1-203.0.113.3"))
+        self.program.put("nodes", *(node(name, address) for name, address in NODES.items()))
+        self.put("web", "n1", "n2", "n3", "n4")
+        self.want: dict[str, frozenset[str]] = {}
+
+    def another(self, **kubernetes: object) -> Program:
+        """An instance of the same state."""
+        self.number += 1
+        sections = {**self.sections, "kubernetes": kubernetes} if kubernetes else self.sections
+        return Program(self.fabric.hosts["porter"], sections, name=f"gr{self.number}")
+
+    def put(self, name: str, *nodes: str) -> None:
+        """A Service with endpoints on these nodes."""
+        self.program.put(name, service(name), slice_of(name, *nodes))
+
+    def routed(self, seconds: float = 12, **hops: str) -> None:
+        """The leaf has just these routes: the last octet of the address to names of nodes."""
+        want = {
+            f"203.0.113.{last[1:]}": frozenset(NODES[n] for n in names.split())
+            for last, names in hops.items()
+        }
+        wait_for(self.leaf.routes, lambda routes: routes == want, seconds, f"the routes {want}")
+
+    def watch(self) -> None:
+        """Notes from now on every route that goes."""
+        self.leaf.host.spawn(["stdbuf", "-oL", "ip", "-4", "monitor", "route"], "monitor.log")
+        self.leaf.host.run("ip route add 198.51.100.0/24 dev lo")
+        seen = "198.51.100.0"
+        wait_for(lambda: self.leaf.host.log("monitor.log"), lambda log: seen in log, 5, "monitor")
+        self.leaf.host.run("ip route del 198.51.100.0/24 dev lo")
+
+    def went(self) -> set[str]:
+        """The addresses whose route went, however short."""
+        lines = self.leaf.host.log("monitor.log").splitlines()
+        return {line.split()[1] for line in lines if line.startswith("Deleted 203.")}
+
+
+@pytest.fixture
+def scene(fabric: Fabric, leaf) -> Iterator[Scene]:
+    """One instance, one leaf, one Service on four nodes."""
+    (leaf.host.folder / "monitor.log").unlink(missing_ok=True)
+    scene = Scene(fabric, leaf)
+    yield scene
+    scene.program.stop()
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_what_changed_meanwhile_is_right_and_nothing_else_ever_went(scene, how):
+    scene.put("api", "n1", "n2")
+    scene.program.start()
+    scene.routed(_1="n1 n2", _2="n1 n2 n3 n4")
+    scene.watch()
+    getattr(scene.program, how)()
+    # several hops of one prefix vanish, one comes back later, a Service goes, another comes
+    scene.put("web", "n3")
+    scene.program.remove("api")
+    scene.put("new", "n4")
+    scene.program.start()
+    scene.routed(_2="n3", _1="n4")
+    assert "203.0.113.2" not in scene.went()
+    scene.put("web", "n1", "n3")
+    scene.routed(_2="n1 n3", _1="n4")
+
+
+def test_killed_again_and_again_at_any_moment(scene):
+    scene.program.start()
+    scene.routed(_1="n1 n2 n3 n4")
+    scene.watch()
+    moments = random.Random(7)
+    for number in range(ROUNDS):
+        scene.program.kill()
+        names = [f"n{1 + (number + k) % 4}" for k in range(1 + number % 3)]
+        scene.put("web", *names)
+        scene.program.start(ready=False)
+        if number % 2:
+            # in the middle of its own start
+            with pytest.raises(subprocess.TimeoutExpired):
+                scene.program.process.wait(moments.uniform(0.3, 2.0))
+            scene.program.kill()
+            scene.program.start(ready=False)
+        scene.routed(_1=" ".join(names))
+    assert scene.went() == set()
+
+
+def test_a_restart_while_the_cluster_cannot_be_read_keeps_every_route(fabric, leaf):
+    (leaf.host.folder / "monitor.log").unlink(missing_ok=True)
+    scene = Scene(fabric, leaf, restart_time=8)
+    scene.program.start()
+    scene.routed(_1="n1 n2 n3 n4")
+    scene.watch()
+    scene.program.kill()
+    kubeconfig = fabric.folder / "dead.kubeconfig"
+    kubeconfig.write_text(
+        "{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: "
+        "{server: 'http://127.0.0.1:9'}}], users: [{name: u, user: {}}], contexts: [{name: c, "
+        "context: {cluster: c, user: u}}]}"
+    )
+    blind = scene.another(manifests="", kubeconfig=kubeconfig).start(ready=False)
+    told = "announced before is announced again"
+    wait_for(lambda: blind.host.log(blind.log), lambda log: told in log, 15, "the replay")
+    wait_for(
+        lambda: blind.get("/v1/peers")[0]["paths"]["ipv4"], lambda n: n == 4, 10, "paths again"
+    )
+    scene.routed(_1="n1 n2 n3 n4")
+    blind.kill()
+    scene.put("web", "n2")
+    scene.program.start()
+    scene.routed(_1="n2")
+    assert scene.went() == set()
+    scene.program.stop()
+
+
+def test_stop_with_withdraw_leaves_nothing_behind(scene):
+    scene.program.start()
+    scene.routed(_1="n1 n2 n3 n4")
+    argv = [command("porter-ryu"), "stop", "--withdraw", "--url", "http://127.0.0.1:8080"]
+    scene.program.host.run(argv)
+    scene.routed(seconds=3)
+    wait_for(scene.program.process.poll, lambda s: s is not None, 10, "its end")
+    assert scene.program.process.returncode == 0
+
+
+def test_changed_settings_of_a_peer_cost_no_route(scene):
+    scene.program.start()
+    scene.routed(_1="n1 n2 n3 n4")
+    scene.watch()
+    text = scene.program.config.read_text()
+    scene.program.config.write_text(text.replace("connect_retry", "med = 7\nconnect_retry"))
+    scene.program.process.send_signal(1)
+    answer = "birdc" if isinstance(scene.leaf, Bird) else "vtysh"
+    show = "show route all" if answer == "birdc" else "show ip bgp 203.0.113.1/32"
+    mark = "med: 7" if answer == "birdc" else "metric 7"
+    wait_for(lambda: scene.leaf.command(show), lambda s: s.count(mark) == 4, 12, "the new MED")
+    scene.routed(_1="n1 n2 n3 n4")
+    assert scene.went() == set()
