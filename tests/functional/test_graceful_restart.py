@@ -86,10 +86,12 @@ class Scene:
     def watch(self) -> None:
         """Notes from now on every route that goes."""
         self.leaf.host.spawn(["stdbuf", "-oL", "ip", "-4", "monitor", "route"], "monitor.log")
-        self.leaf.host.run("ip route add 198.51.100.0/24 dev lo")
-        seen = "198.51.100.0"
-        wait_for(lambda: self.leaf.host.log("monitor.log"), lambda log: seen in log, 5, "monitor")
-        self.leaf.host.run("ip route del 198.51.100.0/24 dev lo")
+        wait_for(self._monitored, bool, 5, "the monitor to see a route")
+
+    def _monitored(self) -> bool:
+        for verb in ("add", "del"):
+            self.leaf.host.run(f"ip route {verb} 198.51.100.0/24 dev lo")
+        return "198.51.100.0" in self.leaf.host.log("monitor.log")
 
     def went(self) -> set[str]:
         """The addresses whose route went, however short."""
