@@ -18,10 +18,12 @@ from porter_ryu import http
 from porter_ryu.assembly import Parts, assemble
 from porter_ryu.settings import BadConfigurationError, Settings, load
 from porter_ryu.signals import Signals
+from porter_ryu.watched_files import WatchedFiles
 
 LOG = logging.getLogger(__name__)
 
 BAD_CONFIGURATION = 2
+_LOOK_AT_FILES = 1.0
 cfg.CONF.set_default("wsapi_host", "127.0.0.1")
 
 
@@ -46,6 +48,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         super().start()
         Signals(on_terminate=lambda: self._end(False), on_reload=self._reload)
         self.parts.start()
+        hub.spawn(self._watch_files)
         return hub.spawn(self.parts.reconciler.run)
 
     def _peers(self) -> list[dict[str, Any]]:
@@ -64,8 +67,16 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         self.parts.stop(withdraw)
         hubs.get_hub().schedule_call_global(0, self._main.throw, KeyboardInterrupt)
 
+    def _watch_files(self) -> None:
+        files = WatchedFiles(cfg.CONF.config_file or [])
+        while True:
+            hub.sleep(_LOOK_AT_FILES)
+            if files.changed():
+                self._reload()
+
     def _reload(self) -> None:
         """Reads the files again; a bad one changes nothing."""
+        LOG.info("reading the configuration again")
         conf = cfg.ConfigOpts()
         files = [f"--config-file={path}" for path in cfg.CONF.config_file or []]
         try:

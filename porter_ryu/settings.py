@@ -224,8 +224,8 @@ def _peer(r: _Reader, name: str, group: str, address: Address | None) -> PeerCon
         r.fault(group, "hold_time", HOLD_TIME_RULE)
     if hold_time is None:
         hold_time = r.get("bgp", "hold_time")
-    if r.get(group, "bfd"):
-        r.fault(group, "bfd", "BFD is not in this version")
+    if r.get(group, "bfd") and (r.get(group, "multihop_ttl") or 1) > 1:
+        r.fault(group, "bfd", "is for a single hop (RFC 5881): multihop_ttl is above 1")
     families = r.get(group, "families") or ()
     for text in families:
         if text not in FAMILIES:
@@ -257,6 +257,9 @@ def _peer(r: _Reader, name: str, group: str, address: Address | None) -> PeerCon
         local_pref=r.get(group, "local_pref"),
         med=r.get(group, "med"),
         as_path_prepend=r.get(group, "as_path_prepend"),
+        bfd=r.get(group, "bfd"),
+        bfd_interval_ms=r.get(group, "bfd_interval_ms"),
+        bfd_multiplier=r.get(group, "bfd_multiplier"),
     )
 
 

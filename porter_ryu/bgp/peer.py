@@ -83,6 +83,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._established_at = self._connect_at = 0.0
         self._last_error = ""
         self._silent = True
+        self._path_is_down = False
         metrics.bgp_session_up.labels(peer=self.config.name).set(0)
 
     @property
@@ -121,7 +122,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         """Connects for as long as the peer is configured (Ryu's Activity)."""
         del start_protocol  # our connections are told apart by who opened them, not by port
         while self.started:
-            active = self.config.mode is not ConnectMode.PASSIVE and self.enabled
+            active = self.config.mode is not ConnectMode.PASSIVE and self._may_speak
             wait = self._connect_at - time.monotonic()
             idle = active and not self._busy
             if idle and wait <= 0:
@@ -129,6 +130,18 @@ class Peer(RyuPeer):  # type: ignore[misc]
                 continue
             self._wake.wait(timeout=wait if idle else None)
             self._wake.clear()
+
+    @property
+    def _may_speak(self) -> bool:
+        return self.enabled and not self._path_is_down
+
+    def path_is_up(self, up: bool) -> None:
+        """What BFD says of the path: the session goes with it, and comes back with it."""
+        self._path_is_down = not up
+        if not up:
+            for session in list(self._sessions):
+                session.close(wire.BFD_DOWN, "BFD says that the path is down")
+        self._wake.set()
 
     @property
     def _busy(self) -> bool:
@@ -160,7 +173,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     def accept(self, sock: socket.socket) -> None:
         """Takes an inbound connection; silent earlier ones give way to it."""
-        if self.config.mode is ConnectMode.ACTIVE or not self.enabled:
+        if self.config.mode is ConnectMode.ACTIVE or not self._may_speak:
             refuse(sock)
             return
         try:
@@ -266,10 +279,10 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     def established(self, session: Session) -> None:
         """Sends the whole table, then End-of-RIB where everything is known."""
+        self._protocol = session
         for other in list(self._sessions):
             if other is not session:
                 other.close(wire.COLLISION, "another connection with this peer is Established")
-        self._protocol = session
         self._failures = self._refusals = 0
         self._last_error = ""
         self._established_at = time.monotonic()
@@ -341,12 +354,14 @@ class Peer(RyuPeer):  # type: ignore[misc]
             metrics.bgp_session_up.labels(peer=self.config.name).set(0)
             metrics.bgp_session_drops.labels(peer=self.config.name, reason=reason).inc()
             self._connect_at = time.monotonic() + random.uniform(*_RECONNECT)  # noqa: S311
-        elif self._protocol is None and not session.is_reactive:
-            self._failures += 1
-            self._refusals += 1
-            self._connect_at = time.monotonic() + self._retry_delay()
+        elif self._protocol is None:
             self._note(reason)
-        self._last_error = str(notification) if notification is not None else reason
+            if not session.is_reactive:
+                self._failures += 1
+                self._refusals += 1
+                self._connect_at = time.monotonic() + self._retry_delay()
+        if self._protocol is None:
+            self._last_error = str(notification) if notification is not None else reason
         self._show_state()
         self._wake.set()
 

@@ -21,6 +21,7 @@ from ryu.services.protocols.bgp.core_manager import CORE_MANAGER
 
 from porter_ryu import metrics
 from porter_ryu.bgp import transport, wire
+from porter_ryu.bgp.bfd import Bfd
 from porter_ryu.bgp.config import ConnectMode, PeerConfig, SpeakerConfig
 from porter_ryu.bgp.listener import Listener
 from porter_ryu.bgp.outbound import LocRib
@@ -68,6 +69,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             bgp_server_port=_NO_RYU_LISTENER,
         )
         self._listener = Listener(config.listen_port, self._accept)
+        self._bfd = Bfd(self._path_is_up)
         if config.restart_time:
             # half of it is left for the sessions to come up again
             hub.spawn_after(config.restart_time / 2, self._replay)
@@ -107,6 +109,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         )
         if peer.mode is not ConnectMode.ACTIVE:
             self._listen_for(peer)
+        self._bfd.watch(self._peers.values())
 
     def remove_peer(self, name: str, comes_back: bool) -> None:
         """Ends a neighbour's session and forgets it; Cease, Peer De-configured unless
@@ -119,6 +122,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             running.outbound.forget()
         self.neighbor_del(str(peer.address))
         del self.manager.configs[str(peer.address)]
+        self._bfd.watch(self._peers.values())
         if peer.password is not None:
             for _, sock in self._listener.sockets:
                 if sock.family == transport.family_of(peer.address):
@@ -134,6 +138,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
                 peer.shut(wire.ADMINISTRATIVE_SHUTDOWN)
             else:
                 peer.pause()
+        self._bfd.stop()
 
     def reports(self) -> tuple[PeerReport, ...]:
         """What there is to tell about each peer, by name."""
@@ -167,6 +172,12 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         self._rib.complete = True
         for peer in self.manager.iterpeers:
             peer.outbound.complete()
+
+    def _path_is_up(self, name: str, up: bool) -> None:
+        config = self._peers.get(name)
+        peer = self.manager.by_address(config.address) if config is not None else None
+        if peer is not None:
+            peer.path_is_up(up)
 
     def _replay(self) -> None:
         """The cluster cannot be read and peers are about to forget: what was announced by an

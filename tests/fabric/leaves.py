@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -98,30 +101,35 @@ class Frr:
         self._config = host.folder / "frr.conf"
         self._config.write_text(self._text(asn, router_id, neighbours, more))
         self._config.chmod(0o644)
-        self._processes: list[object] = []
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         fabric.on_close(lambda: shutil.rmtree(self._state, ignore_errors=True))
 
-    def start(self) -> Frr:
-        """Starts both daemons."""
+    def start(self, daemons: Sequence[str] = ("zebra", "bgpd")) -> Frr:
+        """Starts its daemons."""
         self._state.mkdir(parents=True, exist_ok=True)
         shutil.chown(self._state, "frr", "frr")
-        for daemon in ("zebra", "bgpd"):
+        for daemon in daemons:
             command = (
                 f"{FRR_DAEMONS}/{daemon} -N {self._name} -i {self._state}/{daemon}.pid "
                 f"-f {self._config} -A 127.0.0.1 -u frr -g frr"
             )
-            self._processes.append(self.host.spawn(command, f"{daemon}.log"))
+            self._processes[daemon] = self.host.spawn(command, f"{daemon}.log")
             wait_for(
                 lambda d=daemon: (self._state / f"{d}.vty").exists(), bool, 10, f"FRR's {daemon}"
             )
         return self
 
     def stop(self) -> None:
-        """Ends both."""
-        for process in self._processes:
-            end(process)  # type: ignore[arg-type]
+        """Ends them."""
+        for process in self._processes.values():
+            process.send_signal(signal.SIGCONT)
+            end(process)
         self._processes.clear()
         shutil.rmtree(self._state, ignore_errors=True)
+
+    def process(self, daemon: str) -> subprocess.Popen[bytes]:
+        """One of its daemons."""
+        return self._processes[daemon]
 
     def routes(self, version: int = 4) -> dict[str, frozenset[str]]:
         """Next hops by prefix, from the kernel."""

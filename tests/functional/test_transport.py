@@ -97,7 +97,6 @@ def test_tcp_md5_both_ways_and_its_key_in_no_log(fabric, started):
     (fabric.folder / "other").write_text("wrong\n")
     wrong = program_with(fabric, started, password_file=fabric.folder / "other")
     program.stop()
-    wait_for(leaf.routes, lambda routes: not routes, 5, "the route to go")
     wrong.start()
     wait_for(
         lambda: wrong.get("/v1/peers")[0]["last_error"], bool, 15, "no session with a wrong key"
@@ -168,3 +167,22 @@ def test_reload_changes_one_peer_and_leaves_the_other(fabric, started):
     wait_for(frr.routes, lambda routes: not routes, 5, "the second peer to go")
     metrics = program.host.run("curl -s http://127.0.0.1:8080/metrics")
     assert 'porter_bgp_session_drops_total{peer="leaf"' not in metrics
+
+
+def test_a_swapped_symlink_reloads_as_a_mounted_config_map_does(fabric, started):
+    leaf = bird(fabric, started)
+    program = program_with(fabric, started)
+    first, second = fabric.folder / "first", fabric.folder / "second"
+    text = program.config.read_text()
+    first.write_text(text)
+    second.write_text(text.replace("peers = leaf\n", "peers =\n"))
+    program.config.unlink()
+    program.config.symlink_to(first)
+    program.start()
+    routed(leaf)
+    swap = fabric.folder / "swap"
+    swap.symlink_to(second)
+    swap.replace(program.config)
+    wait_for(leaf.routes, lambda routes: not routes, 5, "the peer to go")
+    program.host.run(["ln", "-sfn", str(first), str(program.config)])
+    routed(leaf)

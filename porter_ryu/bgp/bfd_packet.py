@@ -1,0 +1,89 @@
+"""BFD control packets as bytes.
+
++-----+---------+---+-+-+-+-+-+-+---------------+---------------+
+|Vers |  Diag   |Sta|P|F|C|A|D|M|  Detect Mult  |    Length     |
++-----+---------+---+-+-+-+-+-+-+---------------+---------------+
+|                       My Discriminator                        |
+|                      Your Discriminator                       |
+|                    Desired Min TX Interval                    |
+|                   Required Min RX Interval                    |
+|                 Required Min Echo RX Interval                 |
++---------------------------------------------------------------+   RFC 5880, 4.1
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from dataclasses import dataclass
+
+_PACKET = struct.Struct(">BBBBIIIII")
+_VERSION = 1
+_POLL, _FINAL, _INDEPENDENT, _AUTHENTICATED, _MULTIPOINT = 0x20, 0x10, 0x08, 0x04, 0x01
+
+
+class State(enum.IntEnum):
+    """RFC 5880, 4.1."""
+
+    ADMIN_DOWN = 0
+    DOWN = 1
+    INIT = 2
+    UP = 3
+
+
+class Diagnostic(enum.IntEnum):
+    """RFC 5880, 4.1; those that we give."""
+
+    NONE = 0
+    DETECTION_TIME_EXPIRED = 1
+    NEIGHBOR_SIGNALED_DOWN = 3
+    ADMINISTRATIVELY_DOWN = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A control packet without authentication; intervals in microseconds.  C is always set:
+    the process that sends it is not the one that speaks BGP."""
+
+    state: State
+    multiplier: int
+    mine: int
+    yours: int
+    desired_min_tx: int
+    required_min_rx: int
+    diagnostic: int = Diagnostic.NONE
+    poll: bool = False
+    final: bool = False
+
+
+def encode(packet: Packet) -> bytes:
+    """RFC 5880, 4.1."""
+    flags = packet.state << 6 | _INDEPENDENT
+    flags |= (_POLL if packet.poll else 0) | (_FINAL if packet.final else 0)
+    return _PACKET.pack(
+        _VERSION << 5 | packet.diagnostic,
+        flags,
+        packet.multiplier,
+        _PACKET.size,
+        packet.mine,
+        packet.yours,
+        packet.desired_min_tx,
+        packet.required_min_rx,
+        0,
+    )
+
+
+def decode(data: bytes) -> Packet | None:
+    """A packet, None for one that has to be discarded (RFC 5880, 6.8.6)."""
+    if len(data) < _PACKET.size:
+        return None
+    first, flags, multiplier, length, mine, yours, tx, rx, _ = _PACKET.unpack_from(data)
+    state = State(flags >> 6)
+    if first >> 5 != _VERSION or not _PACKET.size <= length <= len(data):
+        return None
+    if not multiplier or not mine or flags & (_AUTHENTICATED | _MULTIPOINT):
+        return None
+    if not yours and state not in (State.DOWN, State.ADMIN_DOWN):
+        return None
+    poll, final = bool(flags & _POLL), bool(flags & _FINAL)
+    return Packet(state, multiplier, mine, yours, tx, rx, first & 0x1F, poll, final)

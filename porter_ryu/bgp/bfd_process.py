@@ -1,0 +1,172 @@
+"""The process that speaks BFD: `python -m porter_ryu.bgp.bfd_process`.
+
+It is a process of its own so that nothing that the rest does, ten thousand routes at once or a
+full turn, can delay a packet.  A line of JSON on standard input is the whole set of peers, each
+with name, local, remote, interval_ms and multiplier; a line on standard output is a peer's new
+state.  It ends with its input, and says so to its peers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Any
+
+from porter_ryu.bgp.bfd_packet import Packet, State, decode, encode
+from porter_ryu.bgp.bfd_session import BfdSession
+
+_PORT = 3784  # RFC 5881, 4
+_SOURCE_PORTS = range(49152, 65536)
+_TTL = 255
+_IP_RECVTTL = 12
+_ANCILLARY = 64
+_READ = 65536
+_LONGEST_WAIT = 1.0
+_FAREWELLS = 3
+
+
+class Neighbour:
+    """A peer: its session and the socket that sends to it."""
+
+    def __init__(self, peer: dict[str, Any], now: float) -> None:
+        self.peer = peer
+        self.told = State.DOWN
+        micros = peer["interval_ms"] * 1000
+        mine = random.randrange(1, 1 << 32)  # noqa: S311 - not a secret
+        self.session = BfdSession(mine, micros, peer["multiplier"], random.uniform, now)
+        self._sock = _sender(peer["local"])
+
+    def send(self, packet: Packet | None) -> None:
+        """Sends; what the kernel refuses is found by the detection time."""
+        if packet is None:
+            return
+        try:
+            self._sock.sendto(encode(packet), (self.peer["remote"], _PORT))
+        except OSError as error:
+            print(f"BFD to {self.peer['remote']}: {error.strerror}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Says farewell."""
+        for _ in range(_FAREWELLS):
+            self.send(self.session.end())
+        self._sock.close()
+
+
+class Process:
+    """All sessions over one select loop."""
+
+    def __init__(self) -> None:
+        self._neighbours: dict[str, Neighbour] = {}
+        self._listeners: dict[str, socket.socket] = {}
+        self._input = b""
+
+    def run(self) -> None:
+        """Runs until standard input ends."""
+        while True:
+            sources: list[int | socket.socket] = [0, *self._listeners.values()]
+            for ready in select.select(sources, [], [], self._wait())[0]:
+                if isinstance(ready, socket.socket):
+                    self._receive(ready)
+                elif not self._read_input():
+                    self._want([])
+                    return
+            now = time.monotonic()
+            for neighbour in self._neighbours.values():
+                neighbour.send(neighbour.session.tick(now))
+                self._tell(neighbour)
+
+    def _wait(self) -> float:
+        deadlines = [time.monotonic() + _LONGEST_WAIT]
+        for neighbour in self._neighbours.values():
+            deadlines.append(neighbour.session.next_send)
+            if neighbour.session.expires is not None:
+                deadlines.append(neighbour.session.expires)
+        return max(0.0, min(deadlines) - time.monotonic())
+
+    def _read_input(self) -> bool:
+        octets = os.read(0, _READ)
+        self._input += octets
+        *lines, self._input = self._input.split(b"\n")
+        if lines:
+            self._want(json.loads(lines[-1]))
+        return bool(octets)
+
+    def _want(self, peers: Iterable[dict[str, Any]]) -> None:
+        wanted = {peer["remote"]: peer for peer in peers}
+        for remote, neighbour in list(self._neighbours.items()):
+            if wanted.get(remote) != neighbour.peer:
+                neighbour.close()
+                del self._neighbours[remote]
+        for remote, peer in wanted.items():
+            if remote not in self._neighbours:
+                self._listen(peer["local"])
+                self._neighbours[remote] = Neighbour(peer, time.monotonic())
+        for local in self._listeners.keys() - {peer["local"] for peer in wanted.values()}:
+            self._listeners.pop(local).close()
+
+    def _listen(self, local: str) -> None:
+        if local in self._listeners:
+            return
+        sock = socket.socket(_family(local), socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sock.family == socket.AF_INET:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+        sock.bind((local, _PORT))
+        self._listeners[local] = sock
+
+    def _receive(self, sock: socket.socket) -> None:
+        data, ancillary, _, source = sock.recvmsg(_READ, _ANCILLARY)
+        hops = {int.from_bytes(value[:4], sys.byteorder) for _, _, value in ancillary}
+        neighbour = self._neighbours.get(source[0].partition("%")[0])
+        packet = decode(data)
+        # RFC 5881, 5: what came over a router is not from this neighbour
+        if neighbour is None or packet is None or hops != {_TTL}:
+            return
+        if packet.yours not in (0, neighbour.session.mine):
+            return
+        neighbour.send(neighbour.session.receive(packet, time.monotonic()))
+        self._tell(neighbour, packet.state)
+
+    @staticmethod
+    def _tell(neighbour: Neighbour, remote: State = State.DOWN) -> None:
+        state = neighbour.session.state
+        if (state is State.UP) == (neighbour.told is State.UP):
+            return
+        neighbour.told = state
+        on_purpose = state is not State.UP and remote is State.ADMIN_DOWN
+        told = {"name": neighbour.peer["name"], "up": state is State.UP, "on_purpose": on_purpose}
+        print(json.dumps(told), flush=True)
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET if ip_address(address).version == 4 else socket.AF_INET6  # noqa: PLR2004
+
+
+def _sender(local: str) -> socket.socket:
+    """A socket on a source port of RFC 5881, 4, with TTL 255."""
+    family = _family(local)
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    if family == socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, _TTL)
+    else:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, _TTL)
+    for port in random.sample(_SOURCE_PORTS, 100):
+        try:
+            sock.bind((local, port))
+        except OSError:
+            continue
+        return sock
+    raise OSError(f"no source port for BFD is free on {local}")
+
+
+if __name__ == "__main__":
+    Process().run()

@@ -1,0 +1,112 @@
+"""A BGP speaker made of bytes, for what no real router would do.  It shares no code with ours."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.fabric import Host
+
+MARKER = b"\xff" * 16
+OPEN, UPDATE, NOTIFICATION, KEEPALIVE, ROUTE_REFRESH = range(1, 6)
+_CLONE_NEWNET = 0x40000000
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@contextmanager
+def inside(host: Host) -> Iterator[None]:
+    """What is opened here belongs to the host's namespace."""
+    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    away = os.open(f"/run/netns/{host.namespace}", os.O_RDONLY)
+    try:
+        if _LIBC.setns(away, _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+        yield
+    finally:
+        _LIBC.setns(home, _CLONE_NEWNET)
+        os.close(home)
+        os.close(away)
+
+
+def message(kind: int, body: bytes = b"") -> bytes:
+    """RFC 4271, 4.1."""
+    return MARKER + struct.pack(">HB", 19 + len(body), kind) + body
+
+
+def open_message(
+    asn: int = 65003, hold_time: int = 3, identifier: str = "192.168.7.3", more: bytes = b""
+) -> bytes:
+    """RFC 4271, 4.2, with IPv4 unicast, 4-octet AS, ADD-PATH receive and `more` capabilities."""
+    capabilities = bytes.fromhex("01040001000102004104") + struct.pack(">I", asn)
+    capabilities += bytes.fromhex("450400010101") + more
+    parameter = bytes((2, len(capabilities))) + capabilities
+    head = struct.pack(">BHH4sB", 4, asn, hold_time, socket.inet_aton(identifier), len(parameter))
+    return message(OPEN, head + parameter)
+
+
+class RawPeer:
+    """One TCP connection."""
+
+    def __init__(
+        self, host: Host, to: str, source: str = "", port: int = 179, receive_buffer: int = 0
+    ) -> None:
+        with inside(host):
+            self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.sock.settimeout(10)
+        if receive_buffer:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            self.sock.bind((source, 0))
+        self.sock.connect((to, port))
+        self._buffer = b""
+
+    def send(self, data: bytes) -> None:
+        """Sends octets."""
+        self.sock.sendall(data)
+
+    def read(self) -> tuple[int, bytes] | None:
+        """The next message, None at the end of the connection."""
+        while len(self._buffer) < 19 or len(self._buffer) < self._length():
+            try:
+                octets = self.sock.recv(65536)
+            except ConnectionResetError:
+                return None
+            if not octets:
+                return None
+            self._buffer += octets
+        length = self._length()
+        kind, body = self._buffer[18], self._buffer[19:length]
+        self._buffer = self._buffer[length:]
+        return kind, body
+
+    def read_until(self, kind: int) -> bytes:
+        """The body of the next message of a kind."""
+        while True:
+            found = self.read()
+            assert found is not None, f"the connection ended before a message of type {kind}"
+            if found[0] == kind:
+                return found[1]
+
+    def establish(self, **kwargs: object) -> RawPeer:
+        """OPEN and KEEPALIVE, both ways."""
+        self.send(open_message(**kwargs))  # type: ignore[arg-type]
+        self.read_until(OPEN)
+        self.send(message(KEEPALIVE))
+        self.read_until(KEEPALIVE)
+        return self
+
+    def reset(self) -> None:
+        """Ends it with RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def close(self) -> None:
+        """Ends it with FIN."""
+        self.sock.close()
+
+    def _length(self) -> int:
+        return int.from_bytes(self._buffer[16:18], "big")

@@ -1,0 +1,92 @@
+"""BFD with FRR's bfdd: the session goes at once when the path does, and comes back with it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fabric import Fabric, wait_for
+from tests.fabric.leaves import Frr, Neighbour
+from tests.fabric.objects import eip, node, service, slice_of
+from tests.fabric.program import Program
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS
+
+BFD = (
+    f"router bgp {LEAF_AS['frr']}\n neighbor {OURS} bfd\n"
+    f"bfd\n peer {OURS}\n  receive-interval 300\n  transmit-interval 300\n"
+)
+
+
+@pytest.fixture
+def leaf(fabric: Fabric) -> Iterator[Frr]:
+    """FRR with bfdd."""
+    us = [Neighbour(OURS, 65000)]
+    leaf = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us, BFD)
+    yield leaf.start(("zebra", "bfdd", "bgpd"))
+    leaf.stop()
+
+
+@pytest.fixture
+def program(fabric: Fabric, leaf: Frr) -> Iterator[Program]:
+    """One peer, with BFD."""
+    sections = {
+        "bgp": {"local_as": 65000, "router_id": OURS, "peers": "frr"},
+        "peer:frr": {
+            "address": LEAVES["frr"],
+            "remote_as": LEAF_AS["frr"],
+            "connect_retry": 1,
+            "bfd": "true",
+        },
+        "bound_ip": {"mode": "none"},
+    }
+    program = Program(fabric.hosts["porter"], sections, name="bfd")
+    program.put("pool", eip("pool", "203.0.113.0/24,198.18.0.0/16"))
+    program.put("nodes", *(node(f"n{n}", f"192.168.7.{10 + n}") for n in range(1, 5)))
+    program.put("web", service("web"), slice_of("web", "n1"))
+    yield program.start()
+    program.stop()
+
+
+def seen_by(leaf: Frr) -> str:
+    """The state that FRR sees."""
+    peers = json.loads(leaf.command("show bfd peers json") or "[]")
+    return next((peer["status"] for peer in peers if peer["peer"] == OURS), "none")
+
+
+def session(program: Program) -> str:
+    """The state of the BGP session."""
+    return program.get("/v1/peers")[0]["state"]
+
+
+def test_the_session_goes_and_comes_with_the_path(leaf, program):
+    wait_for(lambda: seen_by(leaf), lambda s: s == "up", 15, "BFD to be up at FRR")
+    wait_for(lambda: session(program), lambda s: s == "Established", 15, "the session")
+    bfdd = leaf.process("bfdd")
+    bfdd.send_signal(signal.SIGSTOP)
+    error = wait_for(
+        lambda: program.get("/v1/peers")[0], lambda p: p["state"] != "Established", 5, "its end"
+    )["last_error"]
+    assert "BFD" in error
+    bfdd.send_signal(signal.SIGCONT)
+    wait_for(lambda: session(program), lambda s: s == "Established", 20, "the session again")
+    wait_for(lambda: seen_by(leaf), lambda s: s == "up", 15, "BFD to be up again")
+
+
+def test_no_false_alarm_while_ten_thousand_routes_are_sent(leaf, program):
+    wait_for(lambda: seen_by(leaf), lambda s: s == "up", 15, "BFD to be up at FRR")
+    names = [f"s{number}" for number in range(2500)]
+    objects = [o for n in names for o in (service(n), slice_of(n, "n1", "n2", "n3", "n4"))]
+    staged = program.manifests / ".many.new"
+    staged.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    staged.rename(program.manifests / "many.json")
+    wait_for(
+        lambda: program.get("/v1/peers")[0]["paths"]["ipv4"],
+        lambda count: count == 10_001,
+        60,
+        "ten thousand paths",
+    )
+    assert "BFD is down" not in program.host.log(program.log)
+    assert seen_by(leaf) == "up"

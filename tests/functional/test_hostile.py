@@ -1,0 +1,261 @@
+"""What no peer should do, done by a configured peer and by a stranger.
+
+BIRD and FRR stand beside with a hold time of three seconds: after every test their sessions must
+be those that they were before, so no keepalive was ever late.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fabric import Fabric, wait_for
+from tests.fabric.objects import eip, node, service, slice_of
+from tests.fabric.program import Program
+from tests.fabric.raw_peer import (
+    KEEPALIVE,
+    MARKER,
+    NOTIFICATION,
+    OPEN,
+    ROUTE_REFRESH,
+    UPDATE,
+    RawPeer,
+    message,
+    open_message,
+)
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS, Bird, Frr, Neighbour, peers
+
+STRANGER = "192.168.7.77"
+HEALTHY = ("bird", "frr")
+
+
+@pytest.fixture(scope="module")
+def program(fabric: Fabric) -> Iterator[Program]:
+    """Two healthy peers, and one whose part the tests play."""
+    hosts, us = fabric.hosts, [Neighbour(OURS, 65000)]
+    Bird(hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()
+    frr = Frr(fabric, hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us).start()
+    hosts["gobgpd"].run(f"ip address add {STRANGER}/24 dev e4a")
+    sections = peers()
+    sections["bgp"]["hold_time"] = 3
+    sections["peer:gobgpd"]["mode"] = "passive"
+    program = Program(hosts["porter"], sections)
+    program.put("pool", eip("pool", "203.0.113.0/24"))
+    program.put("nodes", node("n1", "192.168.7.11"), node("n2", "192.168.7.12"))
+    for number in range(40):
+        program.put(f"s{number}", service(f"s{number}"), slice_of(f"s{number}", "n1", "n2"))
+    yield program.start()
+    print(program.tail())
+    program.stop()
+    frr.stop()
+
+
+@pytest.fixture(autouse=True)
+def healthy(program: Program) -> Iterator[None]:
+    """The others never notice."""
+
+    def states() -> list[str]:
+        return [peer["state"] for peer in program.get("/v1/peers") if peer["name"] in HEALTHY]
+
+    wait_for(states, lambda s: s == ["Established"] * 2, 12, "the healthy sessions")
+    before = {peer["name"]: peer["established_seconds"] for peer in program.get("/v1/peers")}
+    yield
+    for peer in program.get("/v1/peers"):
+        if peer["name"] in HEALTHY:
+            assert peer["state"] == "Established"
+            assert peer["established_seconds"] > before[peer["name"]]
+
+
+@pytest.fixture
+def call(fabric: Fabric, program: Program) -> Iterator:
+    """Opens connections, closed after the test."""
+    opened: list[RawPeer] = []
+
+    def connect(source: str = LEAVES["gobgpd"], receive_buffer: int = 0) -> RawPeer:
+        peer = RawPeer(fabric.hosts["gobgpd"], OURS, source, receive_buffer=receive_buffer)
+        opened.append(peer)
+        return peer
+
+    yield connect
+    for peer in opened:
+        peer.close()
+
+
+def report(program: Program) -> dict:
+    """What is told of the peer that the tests play."""
+    return next(peer for peer in program.get("/v1/peers") if peer["name"] == "gobgpd")
+
+
+def process(program: Program) -> tuple[int, int]:
+    """Resident memory in kB and descriptors of the program."""
+    pid = program.process.pid
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        (line,) = (line for line in file if line.startswith("VmRSS"))
+    return int(line.split()[1]), len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def code(body: bytes) -> tuple[int, int]:
+    """Of a NOTIFICATION."""
+    return body[0], body[1]
+
+
+def test_a_stranger_gets_a_cease(call):
+    peer = call(STRANGER)
+    assert code(peer.read_until(NOTIFICATION)) == (6, 5)
+    assert peer.read() is None
+
+
+def test_resets_at_any_moment_by_stranger_and_peer(call, program):
+    whole = open_message()
+    for number in range(600):
+        peer = call(STRANGER if number % 2 else LEAVES["gobgpd"])
+        if number % 2 == 0:
+            peer.send(whole[: number % (len(whole) + 1)])
+        peer.reset()
+    call().establish().read_until(UPDATE)
+
+
+def test_hundreds_of_silent_connections_and_a_real_one(call, program):
+    silent = [call(source) for _ in range(150) for source in (STRANGER, LEAVES["gobgpd"])]
+    peer = call().establish()
+    assert peer.read_until(UPDATE)
+    assert code(silent[-1].read_until(NOTIFICATION))[0] == 6
+
+
+def test_an_open_octet_by_octet(call):
+    peer = call()
+    for octet in open_message() + message(KEEPALIVE):
+        peer.send(bytes([octet]))
+    assert peer.read_until(OPEN)
+    assert peer.read_until(UPDATE)
+
+
+OPENS = {
+    "an AS that is not configured": (open_message(asn=65009), (2, 2)),
+    "hold time 1": (open_message(hold_time=1), (2, 6)),
+    "hold time 2": (open_message(hold_time=2), (2, 6)),
+    "identifier 0": (open_message(identifier="0.0.0.0"), (2, 3)),
+    "version 3": (message(OPEN, b"\x03" + open_message()[20:]), (2, 1)),
+    "a marker that is not all ones": (b"\x00" * 16 + open_message()[16:], (1, 1)),
+    "a length of 18": (MARKER + struct.pack(">HB", 18, 1), (1, 2)),
+    "a length of 5000": (MARKER + struct.pack(">HB", 5000, 1), (1, 2)),
+    "an OPEN that is too short": (message(OPEN, b"\x04"), (1, 2)),
+    "a type that is not known": (message(9), (1, 3)),
+    "an UPDATE before the OPEN": (message(UPDATE, b"\0\0\0\0"), (5, 1)),
+    "an UPDATE before the KEEPALIVE": (open_message() + message(UPDATE, b"\0\0\0\0"), (5, 2)),
+    "a second OPEN": (open_message() + message(KEEPALIVE) + open_message(), (5, 3)),
+    "a ROUTE-REFRESH cut short": (
+        open_message() + message(KEEPALIVE) + message(ROUTE_REFRESH, b"\0\1\0\1\0"),
+        (7, 1),
+    ),
+    "an UPDATE that overruns": (
+        open_message() + message(KEEPALIVE) + message(UPDATE, b"\0\0\0\xff"),
+        (3, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OPENS)
+def test_every_error_has_its_code(call, case):
+    data, expected = OPENS[case]
+    peer = call()
+    peer.send(data)
+    assert code(peer.read_until(NOTIFICATION)) == expected
+    assert peer.read() is None
+
+
+def test_a_malformed_update_is_treated_as_withdraw(call, program):
+    peer = call().establish()
+    for attributes in ("40010109", "400105", "4001", "4001010040010100", "c0ff0101"):
+        raw = bytes.fromhex(attributes)
+        peer.send(message(UPDATE, struct.pack(">HH", 0, len(raw)) + raw + b"\x18\x0a\x00\x00"))
+    peer.send(message(ROUTE_REFRESH, b"\0\1\0\1"))
+    peer.read_until(UPDATE)
+    assert report(program)["state"] == "Established"
+
+
+def test_hold_time_zero_means_no_keepalives(call, program):
+    peer = call().establish(hold_time=0)
+    peer.read_until(UPDATE)
+    wait_for(lambda: report(program)["established_seconds"], lambda s: s > 4, 10, "its age")
+    assert report(program)["hold_time"] == 0
+    peer.sock.setblocking(False)
+    rest = b""
+    while len(data := _available(peer)):
+        rest += data
+    assert message(KEEPALIVE) not in rest
+
+
+def _available(peer: RawPeer) -> bytes:
+    try:
+        return peer.sock.recv(65536)
+    except BlockingIOError:
+        return b""
+
+
+def test_a_peer_that_reads_nothing_but_keeps_talking_is_let_go(call, program):
+    peer = call(receive_buffer=2048).establish()
+
+    def talk() -> str:
+        try:
+            for _ in range(50):
+                peer.send(message(ROUTE_REFRESH, b"\0\1\0\1"))
+            peer.send(message(KEEPALIVE))
+        except OSError:
+            pass
+        return report(program)["last_error"]
+
+    wait_for(talk, lambda error: "reads nothing" in error, 60, "the send hold timer")
+
+
+def test_two_hundred_thousand_routes_are_neither_kept_nor_noticed(call, program):
+    peer = call().establish()
+    memory, _ = process(program)
+    attributes = bytes.fromhex("4001010040020602010000fdeb400304c0a80703")
+    for block in range(200):
+        nlri = b"".join(
+            struct.pack(">IBI", 1, 32, (10 << 24) + block * 1000 + n) for n in range(400)
+        )
+        body = struct.pack(">HH", 0, len(attributes)) + attributes + nlri
+        second = struct.pack(">HH", 0, len(attributes)) + attributes + nlri
+        peer.send(message(UPDATE, body) + message(UPDATE, second) + message(KEEPALIVE))
+        peer.send(message(UPDATE, body[: len(body) // 2 * 2]))
+    peer.send(message(ROUTE_REFRESH, b"\0\1\0\1"))
+    peer.read_until(UPDATE)
+    after, _ = process(program)
+    assert after - memory < 8000
+    assert report(program)["state"] == "Established"
+
+
+def test_flaps_cost_neither_memory_nor_descriptors(call, program):
+    for _ in range(50):
+        call().establish().reset()
+    memory, descriptors = process(program)
+    for _ in range(400):
+        call().establish().reset()
+    wait_for(lambda: process(program)[1], lambda now: now <= descriptors + 5, 10, "descriptors")
+    assert process(program)[0] - memory < 4000
+
+
+def test_a_collision_is_settled_by_identifier(call, program):
+    # ours is 192.168.7.5: of two that the peer opened the newer is refused
+    first = call()
+    first.send(open_message())
+    first.read_until(KEEPALIVE)
+    second = call()
+    second.send(open_message())
+    assert code(second.read_until(NOTIFICATION)) == (6, 7)
+    first.send(message(KEEPALIVE))
+    first.read_until(UPDATE)
+
+
+def test_an_enhanced_refresh_is_marked(call):
+    peer = call().establish(more=bytes.fromhex("4600"))
+    peer.read_until(UPDATE)
+    peer.send(message(ROUTE_REFRESH, b"\0\1\0\1"))
+    assert peer.read_until(ROUTE_REFRESH) == b"\0\1\1\1"
+    peer.read_until(UPDATE)
+    assert peer.read_until(ROUTE_REFRESH) == b"\0\1\2\1"

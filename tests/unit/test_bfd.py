@@ -1,0 +1,84 @@
+"""BFD by hand: two sessions and a clock, golden bytes, what has to be discarded."""
+
+from __future__ import annotations
+
+import pytest
+
+from porter_ryu.bgp.bfd_packet import Diagnostic, Packet, State, decode, encode
+from porter_ryu.bgp.bfd_session import BfdSession
+
+
+def session(number: int) -> BfdSession:
+    """300 ms x 3, without jitter."""
+    return BfdSession(number, 300_000, 3, lambda low, high: high, now=0.0)
+
+
+def talk(a: BfdSession, b: BfdSession, start: float, seconds: float) -> float:
+    """Lets both speak; returns the time afterwards."""
+    now = start
+    while now < start + seconds:
+        now += 0.05
+        for one, other in ((a, b), (b, a)):
+            packet = one.tick(now)
+            answer = other.receive(packet, now) if packet else None
+            if answer:
+                one.receive(answer, now)
+    return now
+
+
+def test_two_sessions_come_up_and_one_that_falls_silent_is_noticed():
+    a, b = session(1), session(2)
+    now = talk(a, b, 0.0, 4.0)
+    assert (a.state, b.state) == (State.UP, State.UP)
+    for _ in range(60):
+        now += 0.05
+        b.tick(now)
+        if b.state is State.DOWN:
+            break
+    assert b.state is State.DOWN
+    assert b.tick(now + 2).diagnostic == Diagnostic.DETECTION_TIME_EXPIRED
+    now = talk(a, b, now, 4.0)
+    assert (a.state, b.state) == (State.UP, State.UP)
+
+
+def test_up_it_sends_at_its_interval_and_down_once_a_second():
+    a, b = session(1), session(2)
+    assert a.tick(0.0).desired_min_tx == 1_000_000
+    assert a.tick(0.9) is None
+    talk(a, b, 0.0, 4.0)
+    packet = next(p for p in (a.tick(4.1 + n / 10) for n in range(5)) if p)
+    assert packet.desired_min_tx == 300_000
+    assert not packet.poll, "the poll was answered"
+
+
+def test_an_end_on_purpose_is_told():
+    a, b = session(1), session(2)
+    talk(a, b, 0.0, 4.0)
+    b.receive(a.end(), 4.0)
+    assert b.state is State.DOWN
+
+
+def test_golden_bytes():
+    packet = Packet(State.UP, 3, 1, 2, 300_000, 300_000, poll=True)
+    data = encode(packet)
+    assert data.hex() == "20e803180000000100000002000493e0000493e000000000"
+    assert decode(data) == packet
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "",
+        "20e803180000000100000002000493e0000493e0",
+        "40e80318" + "00000001" * 5,
+        "20e80017" + "00000001" * 5,
+        "20e80018" + "00000001" * 5,
+        "20e80319" + "00000001" * 5,
+        "20e80318" + "00000000" * 5,
+        "20ec0318" + "00000001" * 5,
+        "20e90318" + "00000001" * 5,
+        "20c80318" + "00000001" + "00000000" + "00000001" * 3,
+    ],
+)
+def test_what_is_discarded(data):
+    assert decode(bytes.fromhex(data)) is None
