@@ -48,9 +48,10 @@ class Bfd:
 
     def _keep(self) -> None:
         while self._running:
-            argv = [sys.executable, "-m", "porter_ryu.bgp.bfd_process"]
+            argv = [sys.executable, "-m", "porter_ryu.bgp.bfd_process"]  # from /: no module of a
+            # working directory may stand in for it
             pipe = subprocess.PIPE
-            self._process = subprocess.Popen(argv, stdin=pipe, stdout=pipe)
+            self._process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, cwd="/")
             self._tell()
             for line in self._process.stdout:
                 self._take(json.loads(line))
@@ -70,7 +71,7 @@ class Bfd:
 
     def _take(self, told: dict[str, object]) -> None:
         name, up = str(told["name"]), bool(told["up"])
-        LOG.info("peer %s: BFD is %s", name, "up" if up else "down")
+        LOG.info("peer %s: BFD is %s", name, "up" if up else f"down: {told['why']}")
         # RFC 5882, 4.2: a peer that ends BFD on purpose says nothing about the path
         self._changed(name, up or bool(told["on_purpose"]))
 

@@ -143,7 +143,12 @@ class Process:
             return
         neighbour.told = state
         on_purpose = state is not State.UP and remote is State.ADMIN_DOWN
-        told = {"name": neighbour.peer["name"], "up": state is State.UP, "on_purpose": on_purpose}
+        told = {
+            "name": neighbour.peer["name"],
+            "up": state is State.UP,
+            "on_purpose": on_purpose,
+            "why": neighbour.session.why,
+        }
         print(json.dumps(told), flush=True)
 
 

@@ -37,6 +37,7 @@ class BfdSession:
         self._remote_min_rx = 1
         self._remote_min_tx = 0
         self._remote_multiplier = 0
+        self._remote_diagnostic = 0
         self._heard_at: float | None = None
 
     @property
@@ -47,12 +48,22 @@ class BfdSession:
         interval = max(self._interval, self._remote_min_tx)
         return self._heard_at + self._remote_multiplier * interval / _MICROSECONDS
 
+    @property
+    def why(self) -> str:
+        """Why it is not Up."""
+        if self._diagnostic is Diagnostic.NEIGHBOR_SIGNALED_DOWN:
+            return f"the peer says so, with diagnostic {self._remote_diagnostic}"
+        if self._diagnostic is Diagnostic.DETECTION_TIME_EXPIRED:
+            return "nothing was heard for the detection time"
+        return "not up yet"
+
     def receive(self, packet: Packet, now: float) -> Packet | None:
         """Takes in a packet; returns what must be sent at once (6.8.6)."""
         self._yours = packet.mine
         self._remote_min_rx = packet.required_min_rx
         self._remote_min_tx = packet.desired_min_tx
         self._remote_multiplier = packet.multiplier
+        self._remote_diagnostic = packet.diagnostic
         self._heard_at = now
         if packet.final:
             self._polling = False
@@ -62,6 +73,8 @@ class BfdSession:
             self._polling = True
         if self.state is not before:
             self.next_send = now
+        # an interval that shrank counts at once, or the peer's shorter detection time runs out
+        self.next_send = min(self.next_send, now + self._until_next())
         return self._packet(final=True) if packet.poll else None
 
     def _follow(self, remote: State) -> None:
@@ -95,9 +108,7 @@ class BfdSession:
                 self.next_send = now
         if now < self.next_send:
             return None
-        low, high = _JITTER_OF_ONE if self._multiplier == 1 else _JITTER
-        interval = max(self._desired_min_tx, self._remote_min_rx)
-        self.next_send = now + interval / _MICROSECONDS * self._spread(low, high)
+        self.next_send = now + self._until_next()
         return self._packet() if self._remote_min_rx else None
 
     def end(self) -> Packet:
@@ -105,6 +116,12 @@ class BfdSession:
         self.state = State.ADMIN_DOWN
         self._diagnostic = Diagnostic.ADMINISTRATIVELY_DOWN
         return self._packet()
+
+    def _until_next(self) -> float:
+        """Seconds between two packets (6.8.7)."""
+        low, high = _JITTER_OF_ONE if self._multiplier == 1 else _JITTER
+        interval = max(self._desired_min_tx, self._remote_min_rx)
+        return interval / _MICROSECONDS * self._spread(low, high)
 
     @property
     def _desired_min_tx(self) -> int:

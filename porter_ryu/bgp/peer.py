@@ -256,8 +256,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
         for other in list(self._sessions):
             if other is session or other.theirs is None:
                 continue
-            if self._restarted(other, session):
-                other.close(None, "the peer has restarted")
+            if other.is_dead or self._restarted(other, session):
+                other.close(None, "the peer has ended it and calls again")
                 continue
             if other.state == BGP_FSM_ESTABLISHED or not self._wins(session, received):
                 raise BgpError(6, 7, why="another connection with this peer stays")
@@ -281,7 +281,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         """Sends the whole table, then End-of-RIB where everything is known."""
         self._protocol = session
         for other in list(self._sessions):
-            if other is not session:
+            if other is not session and other.opened_at <= session.opened_at:
                 other.close(wire.COLLISION, "another connection with this peer is Established")
         self._failures = self._refusals = 0
         self._last_error = ""

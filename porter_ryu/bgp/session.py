@@ -165,6 +165,8 @@ class Session:
             self.close(error.notification, f"{error}")
         except OSError as error:
             self._end(f"the connection broke: {error.strerror or error}")
+        except EOFError:
+            self._end("closed while it was read")  # eventlet's word for a close by ourselves
 
     def send(self, data: bytes) -> None:
         """Hands octets to the kernel at once where it takes them, else when it does."""
@@ -176,6 +178,17 @@ class Session:
                 self._progress_at = self._sent_at
             self._out.append(data)
             self._writable.set()
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the peer has ended the connection and we have not read that yet."""
+        try:
+            waiting = self._sock.fd.recv(1, socket.MSG_PEEK)  # type: ignore[attr-defined]
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return not waiting
 
     def close(self, notification: Notification | None, reason: str) -> None:
         """Ends the connection, with a NOTIFICATION where one is due and fits."""

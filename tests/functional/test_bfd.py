@@ -30,7 +30,7 @@ def leaf(fabric: Fabric) -> Iterator[Frr]:
 
 
 @pytest.fixture
-def program(fabric: Fabric, leaf: Frr) -> Iterator[Program]:
+def program(fabric: Fabric, leaf: Frr, request) -> Iterator[Program]:
     """One peer, with BFD."""
     sections = {
         "bgp": {"local_as": 65000, "router_id": OURS, "peers": "frr"},
@@ -42,7 +42,7 @@ def program(fabric: Fabric, leaf: Frr) -> Iterator[Program]:
         },
         "bound_ip": {"mode": "none"},
     }
-    program = Program(fabric.hosts["porter"], sections, name="bfd")
+    program = Program(fabric.hosts["porter"], sections, name=request.node.name)
     program.put("pool", eip("pool", "203.0.113.0/24,198.18.0.0/16"))
     program.put("nodes", *(node(f"n{n}", f"192.168.7.{10 + n}") for n in range(1, 5)))
     program.put("web", service("web"), slice_of("web", "n1"))
@@ -88,5 +88,6 @@ def test_no_false_alarm_while_ten_thousand_routes_are_sent(leaf, program):
         60,
         "ten thousand paths",
     )
-    assert "BFD is down" not in program.host.log(program.log)
+    log = program.host.log(program.log)
+    assert "BFD is down" not in log, [x for x in log.splitlines() if "BFD" in x or "peer frr" in x]
     assert seen_by(leaf) == "up"

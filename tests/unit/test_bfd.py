@@ -10,7 +10,7 @@ from porter_ryu.bgp.bfd_session import BfdSession
 
 def session(number: int) -> BfdSession:
     """300 ms x 3, without jitter."""
-    return BfdSession(number, 300_000, 3, lambda low, high: high, now=0.0)
+    return BfdSession(number, 300_000, 3, lambda _, high: high, now=0.0)
 
 
 def talk(a: BfdSession, b: BfdSession, start: float, seconds: float) -> float:
@@ -49,6 +49,16 @@ def test_up_it_sends_at_its_interval_and_down_once_a_second():
     packet = next(p for p in (a.tick(4.1 + n / 10) for n in range(5)) if p)
     assert packet.desired_min_tx == 300_000
     assert not packet.poll, "the poll was answered"
+
+
+def test_an_interval_that_shrinks_counts_at_once():
+    a = session(1)
+    a.tick(0.0)
+    a.receive(Packet(State.INIT, 3, 2, 1, 1_000_000, 1_000_000), 0.1)
+    assert a.tick(0.1).state is State.UP
+    assert a.next_send == pytest.approx(1.1), "the peer takes no more than one a second"
+    a.receive(Packet(State.UP, 3, 2, 1, 300_000, 300_000), 0.2)
+    assert a.next_send == pytest.approx(0.5)
 
 
 def test_an_end_on_purpose_is_told():
