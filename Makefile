@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints-build.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find porter_ryu -name '*.py') setup.py requirements.txt porter_ryu_compat.py porter_ryu_compat.pth
 
-.PHONY: demo test test-cluster tools lint sample release bench clean
+.PHONY: demo test test-cluster soak tools lint sample release bench clean
 
 tools:
 	@scripts/install-tools
@@ -42,6 +42,13 @@ test-cluster: tools $(VENV)/bin/tox
 	else \
 	    echo "*** NO Go 1.26: the tests against a real kube-apiserver are NOT run ***"; \
 	fi
+
+# The long counts of what `make test` does a few times; its last result is in docs/bgp.md.
+soak: tools $(VENV)/bin/tox
+	@ROUNDS=100 FLAPS=10000 $(VENV)/bin/tox run -e functional -- \
+	    tests/functional/test_graceful_restart.py tests/functional/test_hostile.py
+	@EXAMPLES=2000 $(VENV)/bin/tox run -e unit -- \
+	    tests/unit/test_allocator_states.py tests/unit/test_inbound_fuzz.py
 
 lint: $(VENV)/bin/tox
 	@$(VENV)/bin/tox run -e style

@@ -38,11 +38,16 @@ def message(kind: int, body: bytes = b"") -> bytes:
 
 
 def open_message(
-    asn: int = 65003, hold_time: int = 3, identifier: str = "192.168.7.3", more: bytes = b""
+    asn: int = 65003,
+    hold_time: int = 3,
+    identifier: str = "192.168.7.3",
+    more: bytes = b"",
+    four_octet_as: bool = True,
 ) -> bytes:
-    """RFC 4271, 4.2, with IPv4 unicast, 4-octet AS, ADD-PATH receive and `more` capabilities."""
-    capabilities = bytes.fromhex("01040001000102004104") + struct.pack(">I", asn)
-    capabilities += bytes.fromhex("450400010101") + more
+    """RFC 4271, 4.2, with IPv4 unicast, ADD-PATH receive, 4-octet AS and `more` capabilities."""
+    capabilities = bytes.fromhex("0104000100010200450400010101") + more
+    if four_octet_as:
+        capabilities += bytes.fromhex("4104") + struct.pack(">I", asn)
     parameter = bytes((2, len(capabilities))) + capabilities
     head = struct.pack(">BHH4sB", 4, asn, hold_time, socket.inet_aton(identifier), len(parameter))
     return message(OPEN, head + parameter)

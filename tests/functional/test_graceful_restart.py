@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 NODES = {f"n{n}": f"192.168.7.{10 + n}" for n in range(1, 5)}
 SOFT = f" address-family ipv4 unicast\n  neighbor {OURS} soft-reconfiguration inbound\n"
-ROUNDS = 5
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
 
 
 @pytest.fixture(params=["bird", "frr", "frr with soft-reconfiguration"])

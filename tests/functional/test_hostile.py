@@ -30,6 +30,7 @@ from tests.functional.conftest import LEAF_AS, LEAVES, OURS, Bird, Frr, Neighbou
 
 STRANGER = "192.168.7.77"
 HEALTHY = ("bird", "frr")
+FLAPS = int(os.environ.get("FLAPS", "400"))
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +235,7 @@ def test_flaps_cost_neither_memory_nor_descriptors(call, program):
     for _ in range(50):
         call().establish().reset()
     memory, descriptors = process(program)
-    for _ in range(400):
+    for _ in range(FLAPS):
         call().establish().reset()
     wait_for(lambda: process(program)[1], lambda now: now <= descriptors + 5, 10, "descriptors")
     assert process(program)[0] - memory < 4000
@@ -250,6 +251,30 @@ def test_a_collision_is_settled_by_identifier(call, program):
     assert code(second.read_until(NOTIFICATION)) == (6, 7)
     first.send(message(KEEPALIVE))
     first.read_until(UPDATE)
+
+
+def test_a_peer_with_two_octet_as_numbers(call):
+    peer = call().establish(four_octet_as=False)
+    update = peer.read_until(UPDATE)
+    assert bytes.fromhex("4002040201") + struct.pack(">H", 65000) in update
+
+
+def test_a_peer_that_can_restart_takes_its_place_again(call, program):
+    graceful = bytes.fromhex("40020078")
+    lost = call().establish(more=graceful)
+    lost.read_until(UPDATE)
+    again = call().establish(more=graceful)
+    assert again.read_until(UPDATE)
+    assert lost.read_until(UPDATE), "what was sent before"
+
+
+def test_without_it_a_second_connection_is_refused(call, program):
+    first = call().establish()
+    first.read_until(UPDATE)
+    second = call()
+    second.send(open_message())
+    assert code(second.read_until(NOTIFICATION)) == (6, 7)
+    assert report(program)["state"] == "Established"
 
 
 def test_an_enhanced_refresh_is_marked(call):

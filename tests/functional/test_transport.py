@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fabric import Fabric, wait_for
+from tests.fabric import Fabric, end, wait_for
 from tests.fabric.leaves import Bird, Frr, Neighbour
 from tests.fabric.objects import eip, node, service, slice_of
 from tests.fabric.program import Program
@@ -186,3 +186,97 @@ def test_a_swapped_symlink_reloads_as_a_mounted_config_map_does(fabric, started)
     wait_for(leaf.routes, lambda routes: not routes, 5, "the peer to go")
     program.host.run(["ln", "-sfn", str(first), str(program.config)])
     routed(leaf)
+
+
+def test_ipv4_routes_to_a_node_that_has_ipv6_only(fabric, started):
+    more = f"router bgp {LEAF_AS['frr']}\n neighbor fd00:7::5 capability extended-nexthop\n"
+    us = [Neighbour("fd00:7::5", 65000)]
+    leaf = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us, more)
+    started.append(leaf.start())
+    program = program_with(fabric, started, address="fd00:7::2", remote_as=LEAF_AS["frr"])
+    program.put("node", node("n1", "fd00:7::11"))
+    program.start()
+    wait_for(
+        lambda: leaf.host.run("ip route show 203.0.113.1"),
+        lambda text: "via inet6 fd00:7::11" in text,
+        12,
+        "an IPv4 route by an IPv6 next hop",
+    )
+
+
+def test_the_local_address_is_honoured_and_a_changed_key_touches_one_peer(fabric, started):
+    fabric.hosts["porter"].run("ip address replace 192.168.7.55/24 dev e1a")
+    leaf = bird(fabric, started, address="192.168.7.55", password="one", passive=False)
+    us = [Neighbour(OURS, 65000)]
+    frr = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us)
+    started.append(frr.start())
+    key = fabric.folder / "changing"
+    key.write_text("one")
+    sections = {
+        "bgp": {"peers": "leaf, frr"},
+        "peer:frr": {"address": LEAVES["frr"], "remote_as": LEAF_AS["frr"], "connect_retry": 1},
+    }
+    program = program_with(
+        fabric, started, sections, local_address="192.168.7.55", password_file=key
+    ).start()
+    routed(leaf)
+    routed(frr)
+    age = {peer["name"]: peer["established_seconds"] for peer in program.get("/v1/peers")}
+    key.write_text("two")
+    program.process.send_signal(1)
+    wait_for(
+        lambda: {p["name"]: p["state"] for p in program.get("/v1/peers")},
+        lambda states: states["leaf"] != "Established" and states["frr"] == "Established",
+        10,
+        "the one session to end",
+    )
+    key.write_text("one")
+    program.process.send_signal(1)
+    wait_for(
+        lambda: {p["name"]: p["state"] for p in program.get("/v1/peers")}["leaf"],
+        lambda state: state == "Established",
+        20,
+        "the one session again",
+    )
+    (other,) = (p for p in program.get("/v1/peers") if p["name"] == "frr")
+    assert other["established_seconds"] > age["frr"]
+
+
+def test_exabgp_hears_every_path(fabric, started):
+    host = fabric.hosts["gobgpd"]
+    heard = host.folder / "heard.json"
+    config = host.folder / "exabgp.conf"
+    config.write_text(
+        f"""process log {{ run /bin/sh -c "cat >> {heard}"; encoder json; }}
+neighbor {OURS} {{
+  router-id {LEAVES["gobgpd"]}; local-address {LEAVES["gobgpd"]};
+  local-as {LEAF_AS["gobgpd"]}; peer-as 65000;
+  capability {{ add-path receive; route-refresh; graceful-restart 120; }}
+  family {{ ipv4 unicast; ipv6 unicast; }}
+  api {{ processes [ log ]; receive {{ parsed; update; }} }}
+}}
+"""
+    )
+    environment = {
+        "exabgp.daemon.user": "root",
+        "exabgp.cli.pipe": "",
+        "exabgp.api.cli": "false",
+        "exabgp.log.destination": "stdout",
+    }
+    process = host.spawn(["exabgp", str(config)], "exabgp.log", environment)
+    program = program_with(
+        fabric, started, address=LEAVES["gobgpd"], remote_as=LEAF_AS["gobgpd"], mode="passive"
+    )
+    program.put("nodes", node("n2", "192.168.7.12"))
+    program.put("web", service("web"), slice_of("web", "n1", "n2"))
+    program.start()
+
+    def told() -> str:
+        return heard.read_text() if heard.exists() else host.log("exabgp.log")[-500:]
+
+    for hop in ("192.168.7.11", "192.168.7.12"):
+        wait_for(told, lambda text, hop=hop: hop in text and "203.0.113.1" in text, 15, hop)
+    wait_for(told, lambda text: '"eor"' in text, 10, "End-of-RIB")
+    program.put("web", service("web"), slice_of("web", "n1"))
+    wait_for(told, lambda text: '"withdraw"' in text, 10, "the withdrawal")
+    end(process)

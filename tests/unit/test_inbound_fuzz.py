@@ -1,0 +1,113 @@
+"""Whatever a peer sends, it is taken, or refused with a NOTIFICATION; nothing else comes of it.
+
+`EXAMPLES=100000` makes it a long run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from porter_ryu.bgp import bfd_packet
+from porter_ryu.bgp.inbound import check_update
+from porter_ryu.bgp.open_message import GracefulRestart, Open, decode_open, encode_open
+from porter_ryu.bgp.wire import (
+    BgpError,
+    MessageType,
+    Notification,
+    decode_refresh_request,
+    message,
+    split,
+)
+from porter_ryu.domain.model import Family
+
+MANY = settings(max_examples=int(os.environ.get("EXAMPLES", "500")), deadline=None)
+OURS = encode_open(
+    Open(
+        65000,
+        90,
+        ip_address("10.0.0.1"),
+        frozenset(Family),
+        True,
+        True,
+        ((Family.IPV4, 1),),
+        True,
+        True,
+        True,
+        GracefulRestart(120, True, True, frozenset(Family)),
+    )
+)
+
+
+def refused(code: int, look: Callable[[], object]) -> Notification | None:
+    """The NOTIFICATION, of this code, by which something was refused; None if it was taken."""
+    try:
+        look()
+    except BgpError as error:
+        notification = error.notification
+    else:
+        return None
+    assert notification.code == code
+    return notification
+
+
+@MANY
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=8))
+def test_any_octets_in_any_pieces(data, cuts):
+    pieces = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    buffer, taken = bytearray(), 0
+    for start, end in itertools.pairwise(pieces):
+        buffer += data[start:end]
+        sizes: list[int] = []
+        if refused(1, lambda: sizes.extend(19 + len(body) for _, body in split(buffer))):  # noqa: B023
+            return
+        taken += sum(sizes)
+    assert taken + len(buffer) == len(data)
+
+
+@MANY
+@given(st.integers(0, len(OURS) - 20), st.integers(0, 255), st.binary(max_size=20))
+def test_an_open_with_damage(place, octet, tail):
+    body = bytearray(OURS[19:])
+    body[place] = octet
+    refused(2, lambda: decode_open(bytes(body) + tail))
+
+
+@MANY
+@given(st.binary(min_size=4, max_size=200))
+def test_any_update(body):
+    refused(3, lambda: check_update(body))
+
+
+@MANY
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 255), st.integers(0, 255), st.binary(max_size=40)), max_size=6
+    ),
+    st.integers(-3, 3),
+)
+def test_an_update_of_whole_attributes_with_a_wrong_length(attributes, off):
+    raw = b"".join(
+        bytes((flags & 0xEF, kind, len(value))) + value for flags, kind, value in attributes
+    )
+    body = b"\0\0" + max(0, len(raw) + off).to_bytes(2, "big") + raw
+    refused(3, lambda: check_update(body))
+
+
+@MANY
+@given(st.binary(max_size=12))
+def test_any_route_refresh(body):
+    notification = refused(7, lambda: decode_refresh_request(body))
+    assert notification is None or notification.data == message(MessageType.ROUTE_REFRESH, body)
+
+
+@MANY
+@given(st.binary(max_size=64))
+def test_any_bfd_packet(data):
+    packet = bfd_packet.decode(data)
+    assert packet is None or (packet.mine and packet.multiplier)
