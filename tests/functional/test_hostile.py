@@ -216,7 +216,7 @@ def test_two_hundred_thousand_routes_are_neither_kept_nor_noticed(call, program)
     peer = call().establish()
     memory, _ = process(program)
     attributes = bytes.fromhex("4001010040020602010000fdeb400304c0a80703")
-    for block in range(200):
+    for block in range(250):
         nlri = b"".join(
             struct.pack(">IBI", 1, 32, (10 << 24) + block * 1000 + n) for n in range(400)
         )

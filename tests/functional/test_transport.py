@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from tests.fabric import Fabric, end, wait_for
 from tests.fabric.leaves import Bird, Frr, Neighbour
 from tests.fabric.objects import eip, node, service, slice_of
 from tests.fabric.program import Program
+from tests.fabric.raw_peer import UPDATE, RawPeer, inside
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 SELF = {"porter": {"node_name": "n1", "allocate": "true"}}
@@ -240,6 +242,21 @@ def test_the_local_address_is_honoured_and_a_changed_key_touches_one_peer(fabric
     )
     (other,) = (p for p in program.get("/v1/peers") if p["name"] == "frr")
     assert other["established_seconds"] > age["frr"]
+
+
+def test_a_peer_that_takes_our_call_and_says_nothing_is_served_when_it_calls(fabric, started):
+    host = fabric.hosts["gobgpd"]
+    with inside(host):
+        silent = socket.create_server((LEAVES["gobgpd"], 179))
+    program = program_with(
+        fabric, started, address=LEAVES["gobgpd"], remote_as=LEAF_AS["gobgpd"]
+    ).start()
+    taken, _ = silent.accept()
+    peer = RawPeer(host, OURS, LEAVES["gobgpd"]).establish()
+    assert peer.read_until(UPDATE)
+    assert program.get("/v1/peers")[0]["state"] == "Established"
+    for sock in (peer, taken, silent):
+        sock.close()
 
 
 def test_exabgp_hears_every_path(fabric, started):
