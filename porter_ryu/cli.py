@@ -42,6 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     needs_file(command("check", _check, "Validate the configuration."), True)
     plan = command("plan", _plan, "Show what would be, and change nothing.")
     needs_file(plan, True)
+    plan.add_argument("--diff", action="store_true", help="only what a running instance has not")
+    plan.add_argument("--url", help="that instance, as http://127.0.0.1:8080")
     plan.add_argument("-o", dest="output", choices=["text", "json"], default="text")
     explain = command("explain", _explain, "Explain one Service.")
     explain.add_argument("service", metavar="NAMESPACE/NAME")
@@ -50,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("-o", dest="output", choices=["text", "json"], default="text")
     status = command("status", _status, "Show a running instance.")
     status.add_argument("--url", required=True)
+    importing = command("import", _import, "Turn the manifests of another load balancer into ours.")
+    importing.add_argument("origin", choices=["openelb", "metallb"])
+    importing.add_argument("directory", metavar="DIR")
+    importing.add_argument("--output", metavar="OUT", default="porter-ryu-import")
     stop = command("stop", _stop, "End a running instance for good.")
     stop.add_argument("--url", required=True)
     stop.add_argument("--withdraw", action="store_true", required=True)
@@ -110,7 +116,15 @@ def _planner(files: Sequence[str]) -> Any:
 def _plan(arguments: argparse.Namespace) -> int:
     from porter_ryu import report
 
-    entry = report.plan(_planner(arguments.config_file))
+    if arguments.diff and not arguments.url:
+        print("plan --diff needs --url", file=sys.stderr)
+        return BAD
+    entry = report.plan(_planner(arguments.config_file), pause=lambda: None)
+    if arguments.diff:
+        changes = report.difference(_fetch(arguments.url, "/v1/plan"), entry)
+        text = report.difference_text(changes)
+        print(json.dumps(changes, indent=2) if arguments.output == "json" else text)
+        return 0
     print(json.dumps(entry, indent=2) if arguments.output == "json" else report.plan_text(entry))
     return 0
 
@@ -149,6 +163,23 @@ def _status(arguments: argparse.Namespace) -> int:
         states[service["state"]] = states.get(service["state"], 0) + 1
     for state, count in sorted(states.items()):
         print(f"services {state}: {count}")
+    return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from porter_ryu.importers import metallb, openelb, reading, writing
+
+    convert = {"metallb": metallb.convert, "openelb": openelb.convert}[arguments.origin]
+    try:
+        found = convert(reading.read(arguments.directory))
+        paths = writing.write(found, arguments.output)
+    except (reading.ImportingError, OSError) as error:
+        print(error, file=sys.stderr)
+        return BAD
+    for path in paths:
+        print(f"written: {path}")
+    for line in found.lost:
+        print(line)
     return 0
 
 

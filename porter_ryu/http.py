@@ -14,6 +14,7 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from ryu.app.wsgi import ControllerBase, WSGIApplication, route
+from ryu.lib import hub
 from webob import Request, Response
 
 from porter_ryu import metrics, report
@@ -116,6 +117,11 @@ class Api(ControllerBase):  # type: ignore[misc]
     def eips(self, _req: Request, **_: Any) -> Response:
         """Every Eip."""
         return _json(report.eips(self._running.planner))
+
+    @route(NAME, "/v1/plan", methods=["GET"])  # type: ignore[untyped-decorator]
+    def plan(self, _req: Request, **_: Any) -> Response:
+        """Everything, in the form of `porter-ryu plan`, for `plan --diff`."""
+        return _json(report.plan(self._running.planner, pause=lambda: hub.sleep(0)))
 
     @route(NAME, "/v1/stop", methods=["POST"])  # type: ignore[untyped-decorator]
     def stop(self, req: Request, **_: Any) -> Response:

@@ -105,7 +105,7 @@ def _address(entry: AddressExplanation, sent: Sent) -> Json:
 def _hop(hop: NextHop | None) -> str | None:
     if hop is None:
         return None
-    return "self" if hop.is_self else str(hop.address)
+    return "self" if hop.is_self else str(hop.address or hop.ipv6)
 
 
 def explanation_text(entry: Json) -> str:
@@ -151,9 +151,14 @@ def _route_lines(route: Json) -> list[str]:
     return lines
 
 
-def plan(planner: Planner) -> Json:
-    """What would be, for the whole cluster."""
-    chains = [explanation(planner, key, nothing_sent) for key in sorted(planner.decisions)]
+def plan(planner: Planner, pause: Callable[[], None]) -> Json:
+    """What would be, for the whole cluster; `pause` is called after each Service."""
+    chains = []
+    for key in sorted(planner.decisions):
+        chain = explanation(planner, key, nothing_sent)
+        if chain["ours"]:
+            chains.append(chain)
+        pause()
     for entry in chains:
         entry["nextHops"] = {
             route["address"]: sorted(n["nextHop"] for n in route["nodes"] if n["nextHop"])
@@ -177,3 +182,43 @@ def plan_text(entry: Json) -> str:
         used = f"{eip['usage']} of {eip['poolSize']} used"
         lines.append(f"eip {eip['name']}: {eip['reason']}, {used} ({eip['address']})")
     return "\n".join(lines)
+
+
+def difference(running: Json, planned: Json) -> list[Json]:
+    """What would change for each Service between two plans: `was` and `becomes` have state,
+    addresses and next hops, None where it is not ours."""
+    before, after = _essence(running), _essence(planned)
+    return [
+        {"service": name, "was": before.get(name), "becomes": after.get(name)}
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _essence(entry: Json) -> dict[str, Json]:
+    return {
+        f"{chain['namespace']}/{chain['name']}": {
+            "state": chain["state"],
+            "nextHops": chain["nextHops"],
+        }
+        for chain in entry["services"]
+    }
+
+
+def difference_text(changes: list[Json]) -> str:
+    """A difference in plain words, one line for each Service that changes."""
+    lines = [
+        f"{change['service']}: {_short(change['was'])} -> {_short(change['becomes'])}"
+        for change in changes
+    ]
+    return "\n".join(lines) or "nothing would change"
+
+
+def _short(essence: Json | None) -> str:
+    if essence is None:
+        return "not ours"
+    routes = (
+        f"{address} via {', '.join(hops) or 'nothing'}"
+        for address, hops in essence["nextHops"].items()
+    )
+    return "; ".join([essence["state"], *routes])
