@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--config-file", required=required, metavar="FILE", action="append")
 
     needs_file(command("run", _run, "Run the program."), True)
-    needs_file(command("check", _check, "Validate the configuration."), True)
+    needs_file(command("check", _check, "Validate the configuration and this host."), True)
     plan = command("plan", _plan, "Show what would be, and change nothing.")
     needs_file(plan, True)
     plan.add_argument("--diff", action="store_true", help="only what a running instance has not")
@@ -88,9 +88,14 @@ def _load(files: Sequence[str]) -> Any:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    _load(arguments.config_file)
-    print("the configuration is fine")
-    return 0
+    from porter_ryu.host_check import findings
+
+    found = list(findings(_load(arguments.config_file)))
+    for line in found:
+        print(line)
+    if not found:
+        print("the configuration and this host are fine")
+    return 1 if found else 0
 
 
 def _planner(files: Sequence[str]) -> Any:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.fabric import Fabric, Host, wait_for
 from tests.fabric.objects import eip, node, service, slice_of
@@ -74,6 +79,41 @@ def test_plan_and_explain_without_an_instance(host):
     assert not (program.manifests / ".status").exists(), "plan changes nothing"
 
 
+def pretended(program: Program, name: str, *objects: dict) -> Path:
+    """The file of an instance over the same cluster with something more in it."""
+    other = program.host.folder / f"{name}.manifests"
+    shutil.copytree(program.manifests, other)
+    (other / f"{name}.yaml").write_text(yaml.safe_dump_all(objects))
+    config = program.host.folder / f"{name}.conf"
+    config.write_text(program.config.read_text().replace(str(program.manifests), str(other)))
+    return config
+
+
+def test_check_finds_what_stands_in_the_way(host):
+    def check(**sections: dict[str, object]) -> tuple[int, str]:
+        program = Program(host, sections, name=f"check{len(list(host.folder.iterdir()))}")
+        argv = [command("porter-ryu"), "check", "--config-file", str(program.config)]
+        done = subprocess.run(host.inside(argv), capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    leaf = {"address": "192.168.9.2", "remote_as": 65001}
+    bgp = {"local_as": 65000, "router_id": "192.168.9.1", "peers": "leaf"}
+    quiet = {"bound_ip": {"mode": "none"}, "bgp": bgp, "peer:leaf": leaf}
+    assert check(**quiet) == (0, "the configuration and this host are fine\n")
+    status, text = check(**{**quiet, "peer:leaf": {**leaf, "local_address": "10.9.9.9"}})
+    assert (status, text) == (1, "[peer:leaf] local_address: 10.9.9.9 is not of this host\n")
+    status, text = check(**{**quiet, "bound_ip": {"interface": "eth77"}})
+    assert (status, text) == (1, "[bound_ip] interface: there is no interface eth77\n")
+    status, text = check(**{**quiet, "bgp": {**bgp, "listen_addresses": "192.168.9.1, 10.9.9.9"}})
+    assert (status, text) == (1, "[bgp] listen_addresses: 10.9.9.9 is not of this host\n")
+    listener = "import socket,time; s=socket.create_server(('192.168.9.1',179)); time.sleep(60)"
+    host.spawn([sys.executable, "-c", listener], "listener.log")
+    wait_for(lambda: check(**quiet)[1], lambda t: "another process listens" in t, 10, "the port")
+    status, text = check(**{**quiet, "porter": {"state_dir": "/etc/hostname/state"}})
+    assert status == 1
+    assert "state_dir: /etc/hostname/state cannot be written" in text
+
+
 def test_http_status_explain_and_stop(host):
     program = program_on(host, "http", router_id="192.168.9.1")
     program.put("pool", eip("pool", "203.0.113.0/30"))
@@ -96,6 +136,11 @@ def test_http_status_explain_and_stop(host):
     assert "eip pool: Valid, 1 of 4 used" in text
     text = host.run([command("porter-ryu"), "explain", "default/web", *url], check=False)
     assert text.startswith("default/web: NoReadyEndpoints: no endpoint is ready")
+    diff = [command("porter-ryu"), "plan", "--diff", *url, "--config-file", str(program.config)]
+    assert host.run(diff).strip() == "nothing would change"
+    argv = [*diff[:-1], str(pretended(program, "two", service("two")))]
+    assert "default/two: not ours -> NoReadyEndpoints" in host.run(argv)
+    assert "default/web" not in host.run(argv)
     text = host.run([command("porter-ryu"), "explain", "default/gone", *url], check=False)
     assert "there is no such Service" in text
     assert "Warning" not in host.log(program.log), "no library's warning on the screen"

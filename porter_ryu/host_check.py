@@ -1,0 +1,155 @@
+"""What `porter-ryu check` says of this host and the API server: whatever would go wrong later.
+
+Nothing is changed, and nothing is sent but questions to the API server.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+
+from porter_ryu.bgp import transport
+from porter_ryu.domain.model import Address
+from porter_ryu.kube.client import Client
+from porter_ryu.kube.errors import ApiError
+from porter_ryu.node.iproute import IpError, IpRoute
+from porter_ryu.settings import Settings
+
+_REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_EIPS = "network.kubesphere.io"
+_READS = (
+    ("", "services"),
+    ("discovery.k8s.io", "endpointslices"),
+    ("", "nodes"),
+    ("", "namespaces"),
+    (_EIPS, "eips"),
+)
+_STRICT = "1"
+_ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
+
+
+def findings(settings: Settings) -> Iterator[str]:
+    """One sentence for each thing that stands in the way of these settings."""
+    yield from _addresses(settings)
+    yield from _interface(settings)
+    yield from _state_dir(settings.state_dir)
+    yield from _api_server(settings)
+
+
+def _addresses(settings: Settings) -> Iterator[str]:
+    bgp = settings.bgp
+    if not bgp.enabled:
+        return
+    try:
+        own = IpRoute().host_addresses()
+    except IpError as error:
+        yield f"the addresses of this host cannot be read: {error}"
+        return
+    listens: set[Address] = set(bgp.listen_addresses or ())
+    for peer in bgp.peers:
+        if peer.local_address is not None and peer.local_address not in own:
+            yield f"[peer:{peer.name}] local_address: {peer.local_address} is not of this host"
+        towards = peer.local_address or transport.address_towards(peer.address)
+        if towards is None:
+            yield f"[peer:{peer.name}] address: there is no route to {peer.address}"
+        elif bgp.listen_addresses == ():
+            listens.add(towards)
+    for address in sorted(listens, key=str):
+        if str(address) not in _ANYWHERE and address not in own:
+            if address in (bgp.listen_addresses or ()):
+                yield f"[bgp] listen_addresses: {address} is not of this host"
+            continue
+        yield from _port(address, bgp.listen_port)
+
+
+def _port(address: Address, port: int) -> Iterator[str]:
+    try:
+        transport.listen(address, port).close()
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        why = "another process listens there" if taken else str(error.strerror)
+        yield f"[bgp] listen_port: cannot listen on {address} port {port}: {why}"
+
+
+def _interface(settings: Settings) -> Iterator[str]:
+    if settings.bind_mode == "none":
+        return
+    name = settings.interface
+    try:
+        name = name or IpRoute().main_interface() or ""
+    except IpError as error:
+        yield f"[bound_ip] interface: {error}"
+        return
+    if not name:
+        if settings.bind_mode == "address":
+            yield "[bound_ip] interface: is empty, and this host has no default route"
+        return
+    if not os.path.isdir(f"/sys/class/net/{name}"):
+        yield f"[bound_ip] interface: there is no interface {name}"
+        return
+    for where in ("all", name):
+        if _rp_filter(where) == _STRICT:
+            yield (
+                f"net.ipv4.conf.{where}.rp_filter is 1 (strict): a packet to an EIP whose answer "
+                "would leave by another interface is dropped; 2 (loose) is safe"
+            )
+    if os.geteuid() != 0:
+        yield f"[bound_ip] mode: {settings.bind_mode} needs NET_ADMIN, and this is not root"
+
+
+def _rp_filter(where: str) -> str:
+    try:
+        with open(f"/proc/sys/net/ipv4/conf/{where}/rp_filter", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _state_dir(path: str) -> Iterator[str]:
+    place = os.path.abspath(path)
+    while not os.path.exists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place) or not os.access(place, os.W_OK | os.X_OK):
+        yield f"[porter] state_dir: {path} cannot be written"
+
+
+def _api_server(settings: Settings) -> Iterator[str]:
+    if settings.manifests:
+        return
+    try:
+        client = Client.connect(settings.kubeconfig)
+        for attributes in _rights(settings):
+            if not _allowed(client, attributes):
+                what = "/".join(p for p in (attributes["resource"], attributes["subresource"]) if p)
+                where = f" in {attributes['namespace']}" if attributes["namespace"] else ""
+                yield f"the API server does not allow: {attributes['verb']} {what}{where}"
+    except ApiError as error:
+        yield f"the API server cannot be asked: {error}"
+
+
+def _rights(settings: Settings) -> Iterator[dict[str, str]]:
+    def right(verb: str, group: str, resource: str, **more: str) -> dict[str, str]:
+        blank = {"subresource": "", "namespace": "", "name": ""}
+        return {**blank, "verb": verb, "group": group, "resource": resource, **more}
+
+    for group, resource in _READS:
+        yield right("list", group, resource)
+        yield right("watch", group, resource)
+    if settings.allocate:
+        yield right("patch", "", "services", subresource="status")
+        yield right("patch", _EIPS, "eips", subresource="status")
+        yield right("create", "", "events")
+        for verb in ("get", "update"):
+            lease = {"namespace": settings.namespace, "name": "porter-ryu"}
+            yield right(verb, "coordination.k8s.io", "leases", **lease)
+
+
+def _allowed(client: Client, attributes: dict[str, str]) -> bool:
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {key: text for key, text in attributes.items() if text}},
+    }
+    status = client.request("POST", _REVIEW, body=review).get("status")
+    return isinstance(status, dict) and status.get("allowed") is True
