@@ -259,6 +259,14 @@ def test_a_peer_with_two_octet_as_numbers(call):
     assert bytes.fromhex("4002040201") + struct.pack(">H", 65000) in update
 
 
+def test_a_message_of_five_thousand_octets_where_both_can(call, program):
+    peer = call().establish(more=bytes.fromhex("0600"))
+    body = struct.pack(">HH", 0, 0) + b"\x20\x0a\x00\x00\x01" * 1000
+    peer.send(message(UPDATE, body) + message(ROUTE_REFRESH, b"\0\1\0\1"))
+    peer.read_until(UPDATE)
+    assert report(program)["state"] == "Established"
+
+
 def test_a_peer_that_can_restart_takes_its_place_again(call, program):
     graceful = bytes.fromhex("40020078")
     lost = call().establish(more=graceful)

@@ -11,7 +11,7 @@ from tests.fabric import Fabric, end, wait_for
 from tests.fabric.leaves import Bird, Frr, Neighbour
 from tests.fabric.objects import eip, node, service, slice_of
 from tests.fabric.program import Program
-from tests.fabric.raw_peer import UPDATE, RawPeer, inside
+from tests.fabric.raw_peer import NOTIFICATION, UPDATE, RawPeer, inside, open_message
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 SELF = {"porter": {"node_name": "n1", "allocate": "true"}}
@@ -257,6 +257,37 @@ def test_a_peer_that_takes_our_call_and_says_nothing_is_served_when_it_calls(fab
     assert program.get("/v1/peers")[0]["state"] == "Established"
     for sock in (peer, taken, silent):
         sock.close()
+
+
+def test_our_own_identifier_from_an_internal_peer_is_refused(fabric, started):
+    gobgpd = LEAVES["gobgpd"]
+    program_with(fabric, started, address=gobgpd, remote_as=65000, mode="passive").start()
+    peer = RawPeer(fabric.hosts["gobgpd"], OURS, gobgpd)
+    peer.send(open_message(asn=65000, identifier=OURS))
+    assert peer.read_until(NOTIFICATION)[:2] == b"\x02\x03"
+    peer.close()
+
+
+def answer_with_another_as(server: socket.socket, calls: list[object]) -> None:
+    """Takes every call until none comes for the time that the socket waits."""
+    while True:
+        connection, remote = server.accept()
+        calls.append(remote)
+        with connection:
+            connection.sendall(open_message())
+
+
+def test_a_peer_with_a_wrong_as_is_not_called_again_and_again(fabric, started):
+    gobgpd = LEAVES["gobgpd"]
+    with inside(fabric.hosts["gobgpd"]):
+        server = socket.create_server((gobgpd, 179))
+    server.settimeout(15)
+    program_with(fabric, started, address=gobgpd, remote_as=64999).start()
+    calls: list[object] = []
+    with pytest.raises(TimeoutError):
+        answer_with_another_as(server, calls)
+    assert 2 <= len(calls) <= 6
+    server.close()
 
 
 def test_exabgp_hears_every_path(fabric, started):

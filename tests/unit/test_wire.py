@@ -163,6 +163,9 @@ def test_messages_are_packed_and_never_too_long():
     assert len(messages) <= 92
     assert max(map(len, messages)) <= 4096
     assert max(map(len, withdraw(paths))) <= 4096
+    long = list(announce(hops, EBGP, 65535))
+    assert len(long) < len(messages) / 8
+    assert 4096 < max(map(len, long)) <= 65535
 
 
 def hop(number: int, **labels: str) -> NextHop:
