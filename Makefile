@@ -64,6 +64,7 @@ release:
 
 bench: tools $(VENV)/installed
 	@$(VENV)/bin/python -m benchmarks
+	@$(VENV)/bin/python -m benchmarks.allocation
 
 clean:
 	@rm -rf $(VENV) .tox build deploy/release.yaml

@@ -25,15 +25,8 @@ def check_update(body: bytes) -> str:
     (RFC 4271, 6.3), MP_REACH_NLRI or MP_UNREACH_NLRI is there twice or cannot be read
     (RFC 7606, 3 g and 7.11).
     """
-    withdrawn = int.from_bytes(body[:2], "big")
-    start = 2 + withdrawn
-    if start + 2 > len(body):
-        raise BgpError(3, _MALFORMED_ATTRIBUTE_LIST, why="the withdrawn routes overrun the UPDATE")
-    end = start + 2 + int.from_bytes(body[start : start + 2], "big")
-    if end > len(body):
-        raise BgpError(3, _MALFORMED_ATTRIBUTE_LIST, why="the path attributes overrun the UPDATE")
+    position, end = _attributes_within(body)
     seen: set[int] = set()
-    position = start + 2
     malformed = ""
     while position < end:
         extended = body[position] & _EXTENDED_LENGTH
@@ -53,6 +46,16 @@ def check_update(body: bytes) -> str:
         _check_multiprotocol(kind, body[value : value + length])
         position = value + length
     return malformed
+
+
+def _attributes_within(body: bytes) -> tuple[int, int]:
+    start = 2 + int.from_bytes(body[:2], "big")
+    if start + 2 > len(body):
+        raise BgpError(3, _MALFORMED_ATTRIBUTE_LIST, why="the withdrawn routes overrun the UPDATE")
+    end = start + 2 + int.from_bytes(body[start : start + 2], "big")
+    if end > len(body):
+        raise BgpError(3, _MALFORMED_ATTRIBUTE_LIST, why="the path attributes overrun the UPDATE")
+    return start + 2, end
 
 
 def _check_multiprotocol(kind: int, value: bytes) -> None:

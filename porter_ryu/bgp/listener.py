@@ -27,7 +27,9 @@ class Listener:
     `accept` is given every connection with the addresses of its two ends (remote, local).
     """
 
-    def __init__(self, port: int, accept: Callable[[socket.socket, Address, Address], None]):
+    def __init__(
+        self, port: int, accept: Callable[[socket.socket, Address, Address], None]
+    ) -> None:
         self._port = port
         self._accept = accept
         self._sockets: dict[Address, socket.socket] = {}
