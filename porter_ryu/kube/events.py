@@ -1,0 +1,97 @@
+"""core/v1 Events: the same news of the same object once more counts up the Event that is there."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from hashlib import sha256
+
+from porter_ryu.domain.model import Eip, Service
+from porter_ryu.kube.client import STRATEGIC_MERGE, Client
+from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.fields import Json
+
+_COMPONENT = "porter-ryu"
+_REMEMBERED = 4096
+_NAME_MOST, _MESSAGE_MOST = 200, 1000
+_NOT_FOUND = 404
+_Subject = Service | Eip
+
+
+class Events:
+    """Writes Events, and remembers the last few thousand to count them up."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._known: OrderedDict[tuple[str, str, str, str], tuple[str, int]] = OrderedDict()
+
+    def tell(self, subject: _Subject, warning: bool, reason: str, message: str) -> None:
+        """Tells of a change of an object; raises ApiError."""
+        event = _event(subject, warning, reason, message)
+        involved = event["involvedObject"]
+        key = (involved["kind"], involved["name"], involved["uid"], event["type"] + reason)
+        if not self._count_up(key, event):
+            self._client.request("POST", _path(event), None, event)
+            self._remember(key, event["metadata"]["name"], 1)
+
+    def _count_up(self, key: tuple[str, str, str, str], event: Json) -> bool:
+        """Whether there was one to count up; the API server forgets Events after an hour."""
+        if key not in self._known:
+            return False
+        name, count = self._known[key]
+        patch = {
+            "count": count + 1,
+            "lastTimestamp": event["lastTimestamp"],
+            "message": event["message"],
+        }
+        try:
+            self._client.request("PATCH", f"{_path(event)}/{name}", None, patch, STRATEGIC_MERGE)
+        except ApiError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            del self._known[key]
+            return False
+        self._remember(key, name, count + 1)
+        return True
+
+    def _remember(self, key: tuple[str, str, str, str], name: str, count: int) -> None:
+        self._known[key] = (name, count)
+        self._known.move_to_end(key)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+
+def now() -> str:
+    """The time as the API writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _path(event: Json) -> str:
+    return f"/api/v1/namespaces/{event['metadata']['namespace']}/events"
+
+
+def _event(subject: _Subject, warning: bool, reason: str, message: str) -> Json:
+    """Those about cluster-scoped Eips go to `default`, where alone they are accepted."""
+    if isinstance(subject, Service):
+        version, kind = "v1", "Service"
+        namespace, name = subject.key
+    else:
+        version, kind = "network.kubesphere.io/v1alpha2", "Eip"
+        namespace, name = "default", subject.name
+    unique = sha256(f"{kind}{subject.uid}{reason}{time.time()}".encode()).hexdigest()[:16]
+    involved = {"apiVersion": version, "kind": kind, "name": name, "uid": subject.uid}
+    if isinstance(subject, Service):
+        involved["namespace"] = namespace
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"namespace": namespace, "name": f"{name[:_NAME_MOST]}.{unique}"},
+        "involvedObject": involved,
+        "type": "Warning" if warning else "Normal",
+        "reason": reason,
+        "message": message[:_MESSAGE_MOST],
+        "source": {"component": _COMPONENT},
+        "firstTimestamp": now(),
+        "lastTimestamp": now(),
+        "count": 1,
+    }
