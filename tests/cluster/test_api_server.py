@@ -62,6 +62,8 @@ def instance(fabric: Fabric, cluster: ControlPlane, host: str, address: str) -> 
     return Program(
         fabric.hosts[host],
         {
+            # two of them announce the same: a dead one must not pin its next hops
+            "porter": {"single_instance": "false"},
             "kubernetes": {"kubeconfig": kubeconfig, **NO_MANIFESTS},
             "bgp": {"local_as": 65000, "router_id": address, "peers": "leaf"},
             "peer:leaf": {"address": LEAF, "remote_as": 65001, "connect_retry": 1},
