@@ -82,7 +82,7 @@ class Outbound:
         messages = self._marked(messages)
         gone = list(difference.withdrawn)
         if self._end_of_rib_due:
-            stale = self._stale(session, rib_out)
+            stale = self._stale(rib_out)
             gone += [path for path in self._journal.paths if not rib_out.has(path)]
             messages += stale.messages(rib_out.view)
             messages += [update.end_of_rib(family) for family in sorted(self._end_of_rib_due)]
@@ -142,12 +142,10 @@ class Outbound:
         end = [wire.encode_route_refresh(f, wire.Refresh.END) for f in families]
         return [*begin, *messages, *end]
 
-    def _stale(self, session: Session, rib_out: AdjRibOut) -> Difference:
+    def _stale(self, rib_out: AdjRibOut) -> Difference:
         """What the peer kept and must not keep: announced and withdrawn in one breath, because
         FRR with soft-reconfiguration ignores the withdrawal of a path that it has not heard in
         this session, and at End-of-RIB purges but one stale path of a prefix."""
-        if not session.graceful:
-            return Difference()
         stale = rib_out.stale(self._journal.paths)
         return Difference(tuple(stale), tuple(path for path, _ in stale))
 

@@ -80,7 +80,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._sessions: list[Session] = []
         self._wake = hub.Event()
         self._failures = self._refusals = 0
-        self._established_at = self._connect_at = 0.0
+        self._connect_at = 0.0
         self._last_error = ""
         self._silent = True
         self._path_is_down = False
@@ -97,7 +97,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         session = self._protocol
         families = session.families if session is not None else frozenset()
         several = session.add_path if session is not None else frozenset()
-        seconds = time.monotonic() - self._established_at if session is not None else 0.0
+        seconds = time.monotonic() - session.established_at if session is not None else 0.0
         metrics.bgp_session_established_seconds.labels(peer=self.config.name).set(seconds)
         return PeerReport(
             self.config.name,
@@ -139,8 +139,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         """What BFD says of the path: the session goes with it, and comes back with it."""
         self._path_is_down = not up
         if not up:
-            for session in list(self._sessions):
-                session.close(wire.BFD_DOWN, "BFD says that the path is down")
+            self.shut(wire.BFD_DOWN, "BFD says that the path is down")
         self._wake.set()
 
     @property
@@ -240,10 +239,10 @@ class Peer(RyuPeer):  # type: ignore[misc]
             quiet = session.graceful or coming
             session.close(None if quiet else wire.ADMINISTRATIVE_SHUTDOWN, "ended by us")
 
-    def shut(self, notification: Notification | None) -> None:
+    def shut(self, notification: Notification | None, reason: str = "ended by us") -> None:
         """Ends all connections with this NOTIFICATION, or without any."""
         for session in list(self._sessions):
-            session.close(notification, "ended by us")
+            session.close(notification, reason)
 
     # -- what sessions tell (session.Owner) ----------------------------------------------------
 
@@ -285,7 +284,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
                 other.close(wire.COLLISION, "another connection with this peer is Established")
         self._failures = self._refusals = 0
         self._last_error = ""
-        self._established_at = time.monotonic()
         self._silent = False
         LOG.info("peer %s is Established: %s", self.config.name, self._negotiated(session))
         metrics.bgp_session_up.labels(peer=self.config.name).set(1)
