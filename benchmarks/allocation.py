@@ -38,21 +38,21 @@ def first_turn(services: int, recorded: bool) -> float:
     """Seconds of the turn that decides all of them."""
     planner = planner_with(services, recorded)
     began = time.perf_counter()
-    planner.turn(lambda: None)
+    planner.turn(lambda: None, now=0.0)
     return time.perf_counter() - began
 
 
 def one_decision(services: int) -> float:
     """Seconds that one Service more, and its end, cost among so many."""
     planner = planner_with(services, recorded=True)
-    planner.turn(lambda: None)
+    planner.turn(lambda: None, now=0.0)
     key = ObjectKey("default", "new")
     began = time.perf_counter()
     for _ in range(ROUNDS):
         planner.put(Kind.SERVICE, key, Service(key, ours=True))
-        planner.turn(lambda: None)
+        planner.turn(lambda: None, now=0.0)
         planner.remove(Kind.SERVICE, key)
-        planner.turn(lambda: None)
+        planner.turn(lambda: None, now=0.0)
     return (time.perf_counter() - began) / ROUNDS
 
 
@@ -61,7 +61,7 @@ def memory(address: str) -> int:
     tracemalloc.start()
     planner = planner_with(1, recorded=False)
     planner.replace(Kind.EIP, {ObjectKey("", "pool"): Eip("pool", address)})
-    planner.turn(lambda: None)
+    planner.turn(lambda: None, now=0.0)
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return used

@@ -29,6 +29,7 @@ from porter_ryu.settings import BgpSettings, Settings
 LOG = logging.getLogger(__name__)
 
 BAD_CONFIGURATION = 2
+_IPVS_DEVICE = "kube-ipvs0"
 _ANYWHERE = IPv4Address("192.0.2.1")  # RFC 5737: only asks which address would be the source
 
 
@@ -129,28 +130,44 @@ def make_source(settings: Settings) -> Manifests | Api:
     codec = Codec(settings.annotation, settings.annotation_values, settings.load_balancer_class)
     if settings.manifests:
         return Manifests(settings.manifests, codec, keeps_status=settings.allocate)
-    return Api(Client.connect(settings.kubeconfig), codec)
+    return Api(Client(settings.kubeconfig), codec)
 
 
 def make_planner(settings: Settings, ip: IpRoute) -> Planner:
     """The planner of these settings, with the addresses of peers and this host set aside."""
     planner = Planner(
-        Policy(settings.bgp.next_hops, settings.bgp.enabled), leading=settings.allocate
+        Policy(settings.bgp.next_hops, settings.bgp.enabled, settings.panic_percent),
+        leading=settings.allocate,
     )
-    planner.reserve({peer.address for peer in settings.bgp.peers} | _host(settings, ip))
+    own, found = _host(settings, ip)
+    planner.reserve({peer.address for peer in settings.bgp.peers} | own)
+    planner.allocator.set_found(found)
     return planner
 
 
-def _host(settings: Settings, ip: IpRoute) -> frozenset[Address]:
-    """The addresses of this host but those that we bound ourselves."""
+def _host(settings: Settings, ip: IpRoute) -> tuple[frozenset[Address], frozenset[Address]]:
+    """The addresses of this host, and those that are found here but may be some Service's.
+
+    The latter are what kube-proxy in its IPVS mode keeps on its own device, and lone addresses
+    beside a subnet's on the interface that we bind to: an earlier run whose journal is lost, or
+    Porter before us, left them.  What the journal has is in neither.
+    """
     journal = Journal(settings.state_dir)
     try:
         journal.load()
-        ours = {network.network_address for _, network in journal.entries}
-        return ip.host_addresses() - ours
+        bound = {network.network_address for _, network in journal.entries}
+        device = settings.interface or ip.main_interface()
+        every = ip.interface_addresses()
     except (IpError, JournalError) as error:
         LOG.warning("the addresses of this host are not known: %s", error)
-        return frozenset()
+        return frozenset(), frozenset()
+    found = {
+        entry.address
+        for entry in every
+        if entry.device == _IPVS_DEVICE or (entry.extra and entry.device == device)
+    }
+    own = {entry.address for entry in every}
+    return frozenset(own - found - bound), frozenset(found - bound)
 
 
 def _bound_ips(settings: Settings, ip: IpRoute) -> BoundIps:
@@ -195,4 +212,4 @@ def _own_ipv4(bgp: BgpSettings) -> IPv4Address | None:
 def _lease(settings: Settings, source: Manifests | Api, reconciler: Reconciler) -> Lease | None:
     if not settings.allocate or not isinstance(source, Api):
         return None
-    return Lease(source.client, settings.namespace, reconciler.lead)
+    return Lease(source.client, settings.namespace, source.relist, reconciler.lead)

@@ -114,7 +114,7 @@ def _planner(files: Sequence[str]) -> Any:
         print(f"the cluster cannot be read: {error}", file=sys.stderr)
         sys.exit(BAD)
     planner.lead(True)
-    planner.turn(lambda: None)
+    planner.turn(lambda: None, now=0.0)
     return planner
 
 

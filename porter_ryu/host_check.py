@@ -118,7 +118,7 @@ def _api_server(settings: Settings) -> Iterator[str]:
     if settings.manifests:
         return
     try:
-        client = Client.connect(settings.kubeconfig)
+        client = Client(settings.kubeconfig)
         for attributes in _rights(settings):
             if not _allowed(client, attributes):
                 what = "/".join(p for p in (attributes["resource"], attributes["subresource"]) if p)
@@ -140,6 +140,7 @@ def _rights(settings: Settings) -> Iterator[dict[str, str]]:
         yield right("patch", "", "services", subresource="status")
         yield right("patch", _EIPS, "eips", subresource="status")
         yield right("create", "", "events")
+        yield right("patch", "", "events")
         for verb in ("get", "update"):
             lease = {"namespace": settings.namespace, "name": "porter-ryu"}
             yield right(verb, "coordination.k8s.io", "leases", **lease)

@@ -39,6 +39,9 @@ bgp_session_drops = _counter(
 )
 eip_pool_size = _gauge("eip_pool_size", "Addresses that the Eip has.", "eip")
 eip_pool_used = _gauge("eip_pool_used", "Addresses of the Eip that are held.", "eip")
+nodes_doubted = _gauge(
+    "nodes_doubted", "1 while so many nodes were lost at once that it is not believed."
+)
 services = _gauge("services", "Services of ours, by the reason in their conditions.", "state")
 reconcile_seconds = _histogram("reconcile_seconds", "Duration of one turn of the loop.")
 event_to_wire = _histogram(

@@ -61,6 +61,7 @@ class Reconciler:
         self._bound: set[Network] = set()
         self._oldest_read: float | None = None
         self._reported: set[str] = set()
+        self._doubted = False
         self._turned_at = time.monotonic()
 
     def replace(self, kind: Kind, objects: Mapping[ObjectKey, Object], read_at: float) -> None:
@@ -85,6 +86,8 @@ class Reconciler:
         if leading != self.planner.leading:
             LOG.info("this instance %s", "leads now" if leading else "does not lead any more")
             self.planner.lead(leading)
+            if self._status is not None and not leading:
+                self._status.drop()
             self._wake.set()
 
     @property
@@ -98,7 +101,7 @@ class Reconciler:
         resync_at = time.monotonic() + self._resync_seconds
         retry_in = _RETRY_FIRST
         while True:
-            self._wake.wait(timeout=_HEARTBEAT)
+            self._wake.wait(timeout=self._patience())
             self._wake.clear()
             self._turned_at = time.monotonic()
             if self._turned_at >= resync_at:
@@ -114,19 +117,40 @@ class Reconciler:
                 self.planner.resync()
                 self._wake.set()
 
+    def _patience(self) -> float:
+        """How long to wait for something to happen, in seconds."""
+        due = self.planner.due
+        return _HEARTBEAT if due is None else min(_HEARTBEAT, max(0.0, due - time.monotonic()))
+
     def turn(self) -> None:
         """Decides what was touched and applies it."""
-        if not self.planner.ready or (self.planner.idle and self.synced):
-            return
         started = time.monotonic()
+        due = self.planner.due
+        waiting = self.planner.idle and (due is None or started < due)
+        if not self.planner.ready or (waiting and self.synced):
+            return
         read_at, self._oldest_read = self._oldest_read, None
-        turn = self.planner.turn(pause=_give_way)
+        turn = self.planner.turn(pause=_give_way, now=started)
+        self._alarm()
         self._apply(turn, read_at)
         self._report(turn.oddities)
         self.after_turn()
         if not self.synced:
             self._complete()
         metrics.reconcile_seconds.observe(time.monotonic() - started)
+
+    def _alarm(self) -> None:
+        """Says when the loss of nodes begins, and ceases, to be doubted."""
+        doubted = self.planner.doubted
+        metrics.nodes_doubted.set(doubted)
+        if doubted and not self._doubted:
+            LOG.error(
+                "ALARM: almost all nodes are lost at once: that is not believed, and they count "
+                "as Ready as they were ([kubernetes] panic_percent)"
+            )
+        elif self._doubted and not doubted:
+            LOG.warning("ALARM over: nodes are back, and their readiness is believed again")
+        self._doubted = doubted
 
     def _report(self, oddities: Iterable[str]) -> None:
         for text in oddities:

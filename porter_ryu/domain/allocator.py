@@ -7,7 +7,7 @@ new one is served, is why nobody's address is ever given away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from porter_ryu.domain.holdings import Held, Holdings
@@ -25,6 +25,7 @@ from porter_ryu.domain.model import (
     Service,
 )
 from porter_ryu.domain.pools import Pool, Pools
+from porter_ryu.domain.rules import Rules, closed
 
 __all__ = ["Allocator", "Held", "Outcome", "PoolVerdict"]
 
@@ -34,10 +35,12 @@ _SIZE_MOST = (1 << 63) - 1
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a Service holds, and why not all that it should."""
+    """What a Service holds, why not all that it should, and why it lost what it held before this
+    decision."""
 
     held: tuple[Held, ...]
     refusal: Refusal | None
+    lost: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class Allocator:
     def __init__(self) -> None:
         self._pools = Pools()
         self._book = Holdings()
+        self._rules = Rules(self._pools, self._book)
+        self._lost: dict[ObjectKey, Refusal] = {}
         self._waiting: set[ObjectKey] = set()
         self._status: dict[str, EipStatus] = {}
 
@@ -84,6 +89,11 @@ class Allocator:
             return frozenset()
         return frozenset(key for key in self._book.services if key.namespace in changed)
 
+    def set_found(self, addresses: frozenset[Address]) -> None:
+        """Takes, before anything else, the addresses that are bound on this host by who knows
+        whom: they stay with who has them on record, and are not given to anybody."""
+        self._book.found = addresses
+
     def set_reserved(self, addresses: frozenset[Address]) -> frozenset[ObjectKey]:
         """Takes the addresses of nodes, peers and this host; returns Services to look at again."""
         if addresses == self._book.reserved:
@@ -96,64 +106,75 @@ class Allocator:
 
     # -- deciding ---------------------------------------------------------------------------------
 
-    @staticmethod
-    def settle_order(services: Iterable[Service]) -> list[Service]:
-        """The order of the first settling, by which conflicting records are resolved: who asks
-        for the address before who does not, then the older, then by name."""
+    def settle(
+        self, services: Iterable[Service], follow: bool, tick: Callable[[], None]
+    ) -> frozenset[ObjectKey]:
+        """Takes in the newest forms of Services of ours: releases what they may hold no longer,
+        then adopts what is recorded and admissible.  Gives nothing new.
 
-        def rank(service: Service) -> tuple[bool, tuple[bool, str, ObjectKey]]:
-            asked = service.request.addresses if service.request else ()
-            return (not set(asked) & set(service.ingress), service.age)
+        Of records that exclude each other the one that changed leaves; where that does not tell,
+        who asks for the address stays, then the older, then the first by name.  With `follow`,
+        on an instance that does not assign, what is not recorded is not held either.  `tick` is
+        called for each.  Returns the Services that can gain by what was released.
+        """
+        ranked = sorted(services, key=_rank)
+        before = {service.key: self._book.services.get(service.key) for service in ranked}
+        for service in ranked:
+            self._book.note(service)
+        for service in sorted(reversed(ranked), key=lambda s: _shares_alike(before[s.key], s)):
+            tick()
+            self._keep(service, follow)
+        for service in ranked:
+            self._adopt(service)
+            if any(self._rules.request_refusals(service)):
+                self._release_all(service.key)
+        changed = {s.key.namespace for s in ranked if not _shares_alike(before[s.key], s)}
+        return self._gained() | {key for key in self._waiting if key.namespace in changed}
 
-        return sorted(services, key=rank)
-
-    def settle(self, service: Service) -> frozenset[ObjectKey]:
-        """Takes in the newest form of a Service of ours: releases what it may hold no longer,
-        adopts what is recorded and admissible.  Gives nothing new.  Returns the Services that
-        can gain by what was released."""
-        book = self._book
-        before = book.services.get(service.key)
-        book.note(service)
-        for family, held in list(book.held(service.key).items()):
-            if self._objection(service, held.address) is not None:
-                book.take(service.key, family)
+    def _keep(self, service: Service, follow: bool) -> None:
+        """Releases what a Service holds and may hold no longer."""
+        for family, held in list(self._book.held(service.key).items()):
+            if follow and held.address not in service.ingress:
+                self._book.take(service.key, family)
+                continue
+            objection = self._rules.objection(service, held.address)
+            if objection is not None:
+                self._book.take(service.key, family)
+                self._lost[service.key] = objection
                 continue
             pool = self._pools.holding(held.address)
             if pool is not None and pool.eip.name != held.eip:
-                book.move(service.key, family, pool.eip.name)
+                self._book.move(service.key, family, pool.eip.name)
                 self._status.clear()
+
+    def _adopt(self, service: Service) -> None:
+        """Takes over what is recorded for a Service, where the rules allow it."""
         for address in service.ingress:
-            family = Family(address.version)
-            if family in book.held(service.key) or self._objection(service, address):
+            if Family(address.version) in self._book.held(service.key):
                 continue
             pool = self._pools.holding(address)
-            if pool is not None:
+            if pool is not None and self._rules.objection(service, address) is None:
                 self._give(service, Held(address, pool.eip.name))
-        if any(self._request_refusals(service)):
-            for family in list(book.held(service.key)):
-                book.take(service.key, family)
-        return self._gained(service.key) | self._may_share(before, service)
 
-    def _may_share(self, before: Service | None, service: Service) -> frozenset[ObjectKey]:
-        """Who waits beside a holder that shares otherwise than before."""
-        if before is None or (before.share_key, before.ports) == (service.share_key, service.ports):
-            return frozenset()
-        return frozenset(k for k in self._waiting if k.namespace == service.key.namespace)
+    def _release_all(self, key: ObjectKey) -> None:
+        for family in list(self._book.held(key)):
+            self._book.take(key, family)
 
     def release(self, key: ObjectKey) -> frozenset[ObjectKey]:
         """Forgets a Service that is gone or not ours; returns who can gain by it."""
         self._waiting.discard(key)
+        self._lost.pop(key, None)
         self._book.drop(key)
-        return self._gained(key)
+        return self._gained()
 
     def assign(self, service: Service) -> Outcome:
         """Gives a settled Service what it still lacks, or says why not."""
         picks, refusal = self._pick(service)
         for held in picks:
             self._give(service, held)
-        lacking = set(self._families(service)) - self._book.held(service.key).keys()
+        lacking = set(self._rules.families(service)) - self._book.held(service.key).keys()
         (self._waiting.add if lacking else self._waiting.discard)(service.key)
-        return Outcome(self.held(service.key), refusal)
+        return Outcome(self.held(service.key), refusal, self._lost.pop(service.key, None))
 
     def look(self, service: Service) -> Outcome:
         """What `assign` would leave a Service with, on an instance that does not assign."""
@@ -197,114 +218,6 @@ class Allocator:
             verdicts.append(PoolVerdict(name, why is None, why or "it may be drawn from"))
         return tuple(verdicts)
 
-    # -- rules ------------------------------------------------------------------------------------
-
-    def _objection(self, service: Service, address: Address) -> Refusal | None:
-        """Why a Service may not (go on to) hold an address; disable and autoAssign are about
-        new ones only."""
-        family = Family(address.version)
-        pool = self._pools.holding(address)
-        if pool is None:
-            return Refusal(Reason.ADDRESS_NOT_IN_POOL, f"{address} is in no Eip")
-        if service.pool is not None and service.pool != pool.eip.name:
-            text = f"{address} is not in the Eip {service.pool} that the Service names"
-            return Refusal(Reason.ADDRESS_NOT_IN_POOL, text)
-        if not self._pools.admits(pool, service):
-            text = f"Eip {pool.eip.name}, which has {address}, does not admit this Service"
-            return Refusal(Reason.NOT_ALLOWED, text)
-        if address in self._book.reserved:
-            text = f"{address} belongs to a node, a peer or this host"
-            return Refusal(Reason.ADDRESS_IN_USE, text)
-        if family not in self._families(service):
-            text = f"{address}: the Service has no IPv{family.value} among its ipFamilies"
-            return Refusal(Reason.FAMILY_UNAVAILABLE, text)
-        asked = self._asked(service)
-        if family in asked and asked[family] != address:
-            return Refusal(Reason.ADDRESS_NOT_IN_POOL, f"it asks for {asked[family]}")
-        return self._sharing_objection(service, address)
-
-    def _sharing_objection(self, service: Service, address: Address) -> Refusal | None:
-        for key in sorted(self._book.holders(address)):
-            if key == service.key:
-                continue
-            other = self._book.services[key]
-            near = key.namespace == service.key.namespace
-            name = str(key) if near else "another Service"
-            if not near or not service.share_key or service.share_key != other.share_key:
-                return Refusal(Reason.ADDRESS_IN_USE, f"{address} is held by {name}")
-            common = service.ports & other.ports
-            if common:
-                ports = ", ".join(f"{p.protocol} {p.port}" for p in sorted(common))
-                text = f"{address} is shared by {name}, which has {ports} as well"
-                return Refusal(Reason.ADDRESS_IN_USE, text)
-        return None
-
-    def _request_refusals(self, service: Service) -> Iterable[Refusal]:
-        """What stands against what a Service asks for by address."""
-        request = service.request
-        if request is None:
-            return
-        if request.error is not None:
-            yield Refusal(Reason.INVALID_REQUEST, f"{request.source}: {request.error}")
-            return
-        named = self._named_refusal(service)
-        if named is not None:
-            yield named
-            return
-        mine = {held.address for held in self._book.held(service.key).values()}
-        for address in request.addresses:
-            if address in mine:
-                continue
-            objection = self._objection(service, address)
-            if objection is not None:
-                yield objection
-                continue
-            pool = self._pools.holding(address)
-            if pool is not None and pool.closed:
-                yield _closed(pool)
-
-    def _named_refusal(self, service: Service) -> Refusal | None:
-        """What stands against the pool that a Service names."""
-        if service.pool is None:
-            return None
-        pool = self._pools.by_name.get(service.pool)
-        if pool is None:
-            text = f"there is no Eip {service.pool}, which the Service names"
-            return Refusal(Reason.NO_POOL, text)
-        if not pool.serves:
-            text = f"Eip {service.pool}, which the Service names, does not serve: {pool.message}"
-            return Refusal(Reason.NO_POOL, text)
-        if not self._pools.admits(pool, service):
-            text = f"Eip {service.pool} does not admit this Service"
-            return Refusal(Reason.NOT_ALLOWED, text)
-        return None
-
-    def _asked(self, service: Service) -> dict[Family, Address]:
-        request = service.request
-        if request is None:
-            return {}
-        return {Family(address.version): address for address in request.addresses}
-
-    def _families(self, service: Service) -> tuple[Family, ...]:
-        """The families that a Service should have addresses of, in order."""
-        listed = service.families
-        if service.family_policy is FamilyPolicy.SINGLE_STACK:
-            return listed[:1] or (self._open_family(service),)
-        if service.family_policy is FamilyPolicy.PREFER_DUAL_STACK and listed:
-            return listed
-        return tuple(dict.fromkeys((*listed, *Family)))
-
-    def _open_family(self, service: Service) -> Family:
-        """The one family of a Service that says nothing of it: that of what it holds, has
-        recorded or asks for, else IPv4 unless only IPv6 is to be had."""
-        request = service.request.addresses if service.request is not None else ()
-        held = (entry.address for entry in self._book.held(service.key).values())
-        for address in (*request, *held, *service.ingress):
-            return Family(address.version)
-        admitted = [p for p in self._pools.in_order if self._why_closed(p, service) is None]
-        families = {family for p in admitted if p.space for family in p.space.families}
-        return Family.IPV6 if families == {Family.IPV6} else Family.IPV4
-
     # -- giving -----------------------------------------------------------------------------------
 
     def _give(self, service: Service, held: Held) -> None:
@@ -313,13 +226,15 @@ class Allocator:
 
     def _pick(self, service: Service) -> tuple[list[Held], Refusal | None]:
         """What would be given to a settled Service: all that it must have, or nothing."""
-        refusal = next(iter(self._request_refusals(service)), None) or self._named_refusal(service)
+        refusal = next(
+            iter(self._rules.request_refusals(service)), None
+        ) or self._rules.named_refusal(service)
         if refusal is not None:
             return [], refusal
-        asked, mine = self._asked(service), self._book.held(service.key)
+        asked, mine = self._rules.asked(service), self._book.held(service.key)
         picks: list[Held] = []
         refusals: list[Refusal] = []
-        families = self._families(service)
+        families = self._rules.families(service)
         for family in families:
             if family in mine:
                 continue
@@ -338,7 +253,7 @@ class Allocator:
             if pool is None:
                 return Refusal(Reason.ADDRESS_NOT_IN_POOL, f"{asked} is in no Eip")
             return Held(asked, pool.eip.name)
-        usable = [p for p in self._pools.in_order if self._why_closed(p, service) is None]
+        usable = [p for p in self._pools.in_order if self._rules.why_closed(p, service) is None]
         of_family = [p for p in usable if p.space and family in p.space.families]
         opened = [p for p in of_family if not p.closed]
         for pool in opened:
@@ -363,41 +278,30 @@ class Allocator:
         for address in self._book.shared(service.key.namespace, service.share_key):
             if address.version != family or self.pool_of(address) != pool.eip.name:
                 continue
-            if self._sharing_objection(service, address) is None:
+            if self._rules.sharing_objection(service, address) is None:
                 return address
         return None
 
-    def _why_closed(self, pool: Pool, service: Service) -> str | None:
-        """Why a Service may not draw from a pool, whether or not something is free in it."""
-        if not pool.serves:
-            return f"it does not serve: {pool.message}"
-        if service.pool is not None and service.pool != pool.eip.name:
-            return f"the Service names Eip {service.pool}"
-        if not self._pools.admits(pool, service):
-            return "its namespaces, namespaceSelector or serviceSelector exclude the Service"
-        if not pool.eip.auto_assign and service.pool is None:
-            return "autoAssign is false: it has to be asked for by name or address"
-        return None
-
     def _why_not(self, pool: Pool, service: Service) -> str | None:
-        why = self._why_closed(pool, service)
+        why = self._rules.why_closed(pool, service)
         if why is None and pool.closed:
-            return _closed(pool).message
+            return closed(pool).message
         families = pool.space.families if pool.space is not None else ()
         if why is None and all(self._lowest(pool, family) is None for family in families):
             return "it is full"
         return why
 
-    def _gained(self, by: ObjectKey) -> frozenset[ObjectKey]:
+    def _gained(self) -> frozenset[ObjectKey]:
         """Those who wait, where something was freed."""
         freed, self._book.freed = self._book.freed, set()
         for name, _, _ in freed:
             self._status.pop(name, None)
-        return frozenset(self._waiting - {by}) if freed else frozenset()
+        return frozenset(self._waiting) if freed else frozenset()
 
     def _read_status(self, pool: Pool) -> EipStatus:
         if pool.space is None:
             return EipStatus(False, pool.reason, pool.message)
+        serving = pool.eip.bare() if pool.serves else None
         held = self._book.in_pool(pool.eip.name)
         size = pool.space.size
         shown = sorted(held, key=lambda a: (a.version, int(a))) if size <= _USED_SHOWN else ()
@@ -413,12 +317,22 @@ class Allocator:
             last_ip=str(pool.space.last),
             v4=Family.IPV4 in pool.space.families,
             used=used,
+            serving=serving,
         )
 
 
-def _closed(pool: Pool) -> Refusal:
-    what = "is being deleted" if pool.eip.deleting else "is disabled"
-    return Refusal(Reason.POOL_DISABLED, f"Eip {pool.eip.name} {what}")
+def _rank(service: Service) -> tuple[bool, tuple[bool, str, ObjectKey]]:
+    """Sorts who asks for the address that it has before who does not, then by age."""
+    asked = service.request.addresses if service.request else ()
+    return (not set(asked) & set(service.ingress), service.age)
+
+
+def _shares_alike(before: Service | None, service: Service) -> bool:
+    """Whether what decides about sharing is as it was."""
+    return before is not None and (before.share_key, before.ports) == (
+        service.share_key,
+        service.ports,
+    )
 
 
 def _nothing(
@@ -433,7 +347,7 @@ def _nothing(
         text = f"{where} is without IPv{family.value} addresses"
         return Refusal(Reason.FAMILY_UNAVAILABLE, text)
     if not opened:
-        return _closed(of_family[0])
+        return closed(of_family[0])
     names = ", ".join(pool.eip.name for pool in opened)
     text = f"every Eip that it may use is full ({names}): enlarge one, or free an address"
     return Refusal(Reason.POOL_EXHAUSTED, text)

@@ -31,11 +31,16 @@ class _Free:
 
 
 class Holdings:
-    """Addresses by Service and Services by address."""
+    """Addresses by Service and Services by address.
+
+    `reserved` are nobody's; `found` are bound on this host by who knows whom: only who has one on
+    record may hold it.
+    """
 
     def __init__(self) -> None:
         self.services: dict[ObjectKey, Service] = {}
         self.reserved: frozenset[Address] = frozenset()
+        self.found: frozenset[Address] = frozenset()
         self.freed: set[tuple[str, Family, Address]] = set()
         self._held: dict[ObjectKey, dict[Family, Held]] = {}
         self._holders: dict[Address, set[ObjectKey]] = {}
@@ -133,7 +138,8 @@ class Holdings:
         return None
 
     def _is_free(self, address: Address) -> bool:
-        return address not in self._holders and address not in self.reserved
+        taken = self._holders.keys(), self.reserved, self.found
+        return not any(address in addresses for addresses in taken)
 
     def _unshare(self, service: Service, address: Address) -> None:
         where = (service.key.namespace, service.share_key or "")

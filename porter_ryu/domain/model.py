@@ -7,6 +7,7 @@ value and hold address objects, never text, so that "did anything change?" is `=
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -127,7 +128,8 @@ class Service:
     `ours` says whether it opted in (type, class, annotation); `not_ours` says in words why not.
     `created` is the creationTimestamp, None where it has none (sorts last).
     `families` is spec.ipFamilies, empty where unset.  `ingress` is the record: the addresses in
-    status.loadBalancer.ingress.  `conditions` holds all conditions of ours that it carries.
+    status.loadBalancer.ingress, and `plain_ingress` whether nothing else is said there (a host
+    name, a mode that is not VIP).  `conditions` holds all conditions of ours that it carries.
     `local_traffic` is externalTrafficPolicy Local.
     """
 
@@ -146,6 +148,7 @@ class Service:
     pool: str | None = None
     share_key: str | None = None
     ingress: tuple[Address, ...] = ()
+    plain_ingress: bool = True
     conditions: tuple[Condition, ...] = ()
 
     @property
@@ -206,7 +209,11 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True)
 class EipStatus:
-    """status of an Eip, as contract and CRD define it."""
+    """status of an Eip, as contract and CRD define it.
+
+    `serving` is the bare form of the Eip that serves, None where none does: the record by which
+    an Eip that was edited to be broken goes on serving after a restart.
+    """
 
     ready: bool
     reason: PoolReason
@@ -218,6 +225,7 @@ class EipStatus:
     last_ip: str = ""
     v4: bool = False
     used: tuple[tuple[str, str], ...] = ()
+    serving: Eip | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +258,12 @@ class Eip:
     def age(self) -> tuple[bool, str, str]:
         """Sorts the older first, those without a creationTimestamp last, then by name."""
         return (self.created is None, self.created or "", self.name)
+
+    def bare(self) -> Eip:
+        """Its spec alone."""
+        return dataclasses.replace(
+            self, uid="", created=None, resource_version="", deleting=False, status=None
+        )
 
 
 Object = Service | EndpointSlice | Node | Namespace | Eip
@@ -294,7 +308,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """What status of a Service should say: addresses, and our conditions (none: not ours)."""
+    """What status of a Service should say: addresses, and our conditions (none: not ours).
+
+    `moved` is for the Event alone: why it has not the addresses any more that it had.
+    """
 
     ingress: tuple[Address, ...]
     conditions: tuple[Condition, ...]
+    moved: str = field(default="", compare=False)

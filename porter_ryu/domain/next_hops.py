@@ -7,7 +7,7 @@ node), and which nodes are *usable* at all.  A next hop is a node for which both
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from porter_ryu.domain.model import (
@@ -62,11 +62,13 @@ class Backends:
     draining: bool = False
 
 
-def backends(slices: Iterable[EndpointSlice], family: Family) -> Backends:
+def backends(
+    slices: Iterable[EndpointSlice], family: Family, trusted: frozenset[str] = frozenset()
+) -> Backends:
     """The usable endpoints of all slices of a Service.
 
-    Ready ones; as long as no node has a ready one, those that still serve while terminating
-    (KEP-1669, as kube-proxy does).
+    Ready ones, and those that are not on nodes of `trusted`; as long as no node has a ready one,
+    those that still serve while terminating (KEP-1669, as kube-proxy does).
     """
     ready: set[str] = set()
     draining: set[str] = set()
@@ -75,7 +77,7 @@ def backends(slices: Iterable[EndpointSlice], family: Family) -> Backends:
         if piece.family is not family:
             continue
         for endpoint in piece.endpoints:
-            if endpoint.ready:
+            if endpoint.ready or (endpoint.node in trusted and not endpoint.terminating):
                 homeless = homeless or not endpoint.node
                 if endpoint.node:
                     ready.add(endpoint.node)
@@ -84,6 +86,17 @@ def backends(slices: Iterable[EndpointSlice], family: Family) -> Backends:
     if ready or not draining:
         return Backends(frozenset(ready), bool(ready) or homeless)
     return Backends(frozenset(draining), True, draining=True)
+
+
+def unready(slices: Iterable[EndpointSlice], family: Family) -> frozenset[str]:
+    """The nodes that have endpoints of a Service which are neither ready nor terminating."""
+    return frozenset(
+        endpoint.node
+        for piece in slices
+        if piece.family is family
+        for endpoint in piece.endpoints
+        if endpoint.node and not endpoint.ready and not endpoint.terminating
+    )
 
 
 def unusable(node: Node) -> str:
@@ -141,22 +154,20 @@ def candidates(
     return names
 
 
-def no_hops(found: Backends, names: Iterable[str], policy: NextHopPolicy) -> Refusal:
-    """Why a Service has no next hop at all."""
+def no_hops(found: Backends, nodes: Sequence[NodeVerdict], policy: NextHopPolicy) -> Refusal:
+    """Why a Service has no next hop at all; `nodes` are those that have it."""
     if not found.anywhere:
         return Refusal(
             Reason.NO_READY_ENDPOINTS,
             "no endpoint is ready: look at the Pods and EndpointSlices of the Service",
         )
-    listed = sorted(names)
-    if policy.mode is NextHopMode.SELF and not listed:
+    if policy.mode is NextHopMode.SELF and not nodes:
         return Refusal(Reason.NO_USABLE_NODE, f"node {policy.node_name} hosts no endpoint of it")
-    if not listed:
+    if not nodes:
         return Refusal(Reason.NO_USABLE_NODE, "no endpoint names the node that hosts it")
-    shown = ", ".join(listed[:_SHOWN]) + (", …" if len(listed) > _SHOWN else "")
-    return Refusal(
-        Reason.NO_USABLE_NODE, f"no node that hosts an endpoint may be a next hop: {shown}"
-    )
+    shown = "; ".join(f"{verdict.node}: {verdict.why}" for verdict in nodes[:_SHOWN])
+    more = "; …" if len(nodes) > _SHOWN else ""
+    return Refusal(Reason.NO_USABLE_NODE, f"no node that has it may be a next hop: {shown}{more}")
 
 
 def combine(hops_of_holders: Iterable[tuple[bool, frozenset[NextHop]]]) -> frozenset[NextHop]:

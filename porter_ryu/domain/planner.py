@@ -8,7 +8,7 @@ and the periodic resync.  It is pure: `explain` and `plan` run it exactly as the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from porter_ryu.domain.allocator import Allocator, Held, Outcome
 from porter_ryu.domain.cluster import Cluster
@@ -39,7 +39,9 @@ from porter_ryu.domain.next_hops import (
     combine,
     judge,
     no_hops,
+    unready,
 )
+from porter_ryu.domain.node_health import NodeHealth
 
 ALLOCATED_CONDITION = "porter.kubesphere.io/Allocated"
 ANNOUNCED_CONDITION = "porter.kubesphere.io/Announced"
@@ -48,10 +50,12 @@ _KEYS_BETWEEN_PAUSES = 100
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules that stand in the configuration; `announce` is [bgp] enabled."""
+    """The rules that stand in the configuration; `announce` is [bgp] enabled, `panic_percent`
+    what `NodeHealth` takes (100: never)."""
 
     next_hops: NextHopPolicy = field(default_factory=NextHopPolicy)
     announce: bool = True
+    panic_percent: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,15 @@ class Turn:
     oddities: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Hosts:
+    """The nodes with ready endpoints of a Service in one family, and those that had some when
+    they were lost."""
+
+    ready: frozenset[str] = frozenset()
+    missed: frozenset[str] = frozenset()
+
+
 class Planner:
     """Holds the cluster, the allocation and what is still to be looked at.
 
@@ -103,11 +116,13 @@ class Planner:
         self._dirty: set[ObjectKey] = set()
         self._reserved: frozenset[Address] = frozenset()
         self._pools_changed = self._namespaces_changed = self._reserved_changed = True
-        self._settled = False
         self._routed: dict[ObjectKey, frozenset[Address]] = {}
         self._nodes_to_check: set[str] = set()
+        self._health = NodeHealth(policy.panic_percent)
+        self._nodes_changed = True
+        self._hosts: dict[tuple[ObjectKey, Family], _Hosts] = {}
         self._hops: dict[tuple[str, Family], NodeVerdict] = {}
-        self._eip_status: dict[str, EipStatus] = {}
+        self._eip_status: dict[str, tuple[Eip, EipStatus]] = {}
 
     @property
     def ready(self) -> bool:
@@ -120,6 +135,16 @@ class Planner:
         return not (
             self._dirty or self._pools_changed or self._namespaces_changed or self._reserved_changed
         )
+
+    @property
+    def due(self) -> float | None:
+        """When a turn has to be taken though nothing happened; None: not at all."""
+        return self._health.due
+
+    @property
+    def doubted(self) -> bool:
+        """Whether so many nodes were lost at once that their loss is not believed."""
+        return self._health.doubted
 
     @property
     def leading(self) -> bool:
@@ -174,21 +199,28 @@ class Planner:
         self._dirty.update(touched)
         if kind is Kind.NODE:
             self._nodes_to_check.add(key.name)
-            for family in Family:
-                self._hops.pop((key.name, family), None)
-            mode, own = self._policy.next_hops.mode, self._policy.next_hops.node_name
-            if mode is NextHopMode.NODES or (mode is NextHopMode.SELF and key.name == own):
-                self._dirty.update(self.decisions)
+            self._nodes_changed = True
+            self._mark_node(key.name)
         elif kind is Kind.NAMESPACE:
             self._namespaces_changed = True
         elif kind is Kind.EIP:
             self._pools_changed = True
 
-    def turn(self, pause: Callable[[], None]) -> Turn:
+    def _mark_node(self, name: str) -> None:
+        """Marks what depends on whether a node may be a next hop."""
+        for family in Family:
+            self._hops.pop((name, family), None)
+        mode, own = self._policy.next_hops.mode, self._policy.next_hops.node_name
+        if mode is NextHopMode.NODES or (mode is NextHopMode.SELF and name == own):
+            self._dirty.update(self.decisions)
+
+    def turn(self, pause: Callable[[], None], now: float) -> Turn:
         """Looks at everything marked.  `pause` is called every so often, to let others run;
-        what they report meanwhile is for the next turn."""
+        what they report meanwhile is for the next turn.  `now` is of a monotonic clock, in
+        seconds."""
         if not self.ready:
             return Turn()
+        self._weigh_nodes(now)
         batch = self._take_batch()
         pausing = _Pausing(pause)
         batch |= self._settle(batch, pausing)
@@ -200,12 +232,25 @@ class Planner:
         for key in batch:
             if key not in self.decisions:
                 touched |= self._routed.pop(key, frozenset())
+                for family in Family:
+                    self._hosts.pop((key, family), None)
         routes = {}
         for address in touched:
             pausing.tick()
             routes[address] = self._route(address)
         statuses = self._statuses(batch) if self._leading else {}
         return Turn(statuses, routes, self._eips(), tuple(self._oddities(batch)))
+
+    def _weigh_nodes(self, now: float) -> None:
+        """Asks whether the loss of nodes is believed."""
+        due = self._health.due
+        if not self._nodes_changed and (due is None or now < due):
+            return
+        self._nodes_changed = False
+        ready = {name: node.ready for name, node in self.cluster.nodes.items()}
+        for name in self._health.observe(ready, now):
+            self._mark_node(name)
+            self._dirty.update(self.cluster.services_on(name))
 
     def _oddities(self, batch: Iterable[ObjectKey]) -> Iterable[str]:
         """What is odd about the objects that changed."""
@@ -242,15 +287,7 @@ class Planner:
                 ours.append(service)
             elif self.decisions.pop(key, None) is not None or self.allocator.held(key):
                 again |= self.allocator.release(key)
-        if not self._settled:
-            ours = self.allocator.settle_order(ours)
-            self._settled = True
-        else:
-            ours.sort(key=lambda service: service.age)
-        for service in ours:
-            pausing.tick()
-            again |= self.allocator.settle(service)
-        return again
+        return again | self.allocator.settle(ours, not self._leading, pausing.tick)
 
     def _sharers(self, batch: Iterable[ObjectKey]) -> set[ObjectKey]:
         """Those that share an address which a key of the batch holds, or held before."""
@@ -266,12 +303,36 @@ class Planner:
     def _decide(self, service: Service) -> frozenset[Address]:
         """Decides for one Service; returns the addresses whose routes this can change."""
         allocator = self.allocator
+        for family in Family:
+            self._note_hosts(service.key, family)
         outcome = allocator.assign(service) if self._leading else allocator.look(service)
         held = frozenset(entry.address for entry in outcome.held)
         touched = held | self._routed.get(service.key, frozenset())
         self._routed[service.key] = held
         self.decisions[service.key] = Decision(service, outcome, self._announced(service, outcome))
         return touched
+
+    def _note_hosts(self, key: ObjectKey, family: Family) -> None:
+        """Keeps which nodes had ready endpoints, for as long as their loss may be doubted."""
+        slices = self.cluster.slices_of(key)
+        missing = unready(slices, family)
+        before = self._hosts.get((key, family), _Hosts())
+        missed = frozenset(
+            name
+            for name in missing
+            if (name in before.ready and self._health.lost(name))
+            or (name in before.missed and self._watched(name))
+        )
+        self._hosts[key, family] = _Hosts(backends(slices, family).nodes, missed)
+
+    def _watched(self, name: str) -> bool:
+        return self._health.lost(name) or self._health.trusts_endpoints(name)
+
+    def _backends(self, service: Service, family: Family) -> Backends:
+        """Where a Service runs, by a view that may be doubted."""
+        missed = self._hosts.get((service.key, family), _Hosts()).missed
+        trusted = frozenset(name for name in missed if self._health.trusts_endpoints(name))
+        return backends(self.cluster.slices_of(service.key), family, trusted)
 
     def _route(self, address: Address) -> Route:
         """What is wanted of one address: only holders whose record says so count."""
@@ -290,7 +351,7 @@ class Planner:
     def _service_hops(
         self, service: Service, family: Family
     ) -> tuple[Backends, frozenset[NextHop]]:
-        found = backends(self.cluster.slices_of(service.key), family)
+        found = self._backends(service, family)
         names = candidates(found, service.local_traffic, self.cluster.nodes, self._policy.next_hops)
         verdicts = (self.verdict(name, family) for name in names)
         return found, frozenset(v.next_hop for v in verdicts if v.next_hop is not None)
@@ -300,6 +361,8 @@ class Planner:
         known = self._hops.get((name, family))
         if known is None:
             node = self.cluster.nodes.get(name)
+            if node is not None and self._health.trusts(name):
+                node = replace(node, ready=True)
             known = (
                 judge(node, family, self._policy.next_hops)
                 if node is not None
@@ -310,7 +373,7 @@ class Planner:
 
     def verdicts(self, service: Service, family: Family) -> tuple[NodeVerdict, ...]:
         """What is thought of every node as a next hop of this Service, for `explain`."""
-        found = backends(self.cluster.slices_of(service.key), family)
+        found = self._backends(service, family)
         policy = self._policy.next_hops
         having = set(candidates(found, service.local_traffic, self.cluster.nodes, policy))
         verdicts = []
@@ -350,7 +413,7 @@ class Planner:
             )
         policy = self._policy.next_hops
         names = candidates(found, service.local_traffic, self.cluster.nodes, policy)
-        return no_hops(found, names, policy)
+        return no_hops(found, [self.verdict(name, family) for name in sorted(names)], policy)
 
     def _statuses(self, batch: set[ObjectKey]) -> dict[ObjectKey, tuple[Service, ServiceStatus]]:
         statuses = {}
@@ -367,13 +430,12 @@ class Planner:
         return statuses
 
     def _eips(self) -> dict[str, tuple[Eip, EipStatus]]:
-        """The Eips whose status is not what it was at the last turn."""
+        """The Eips that are not, or whose status is not, what it was at the last turn."""
         changed = {}
         for name, eip in self.cluster.eips.items():
-            status = self.allocator.pool_status(name)
-            if self._eip_status.get(name) != status:
-                self._eip_status[name] = status
-                changed[name] = (eip, status)
+            entry = (eip, self.allocator.pool_status(name))
+            if self._eip_status.get(name) != entry:
+                self._eip_status[name] = changed[name] = entry
         for name in self._eip_status.keys() - self.cluster.eips.keys():
             del self._eip_status[name]
         return changed
@@ -393,7 +455,8 @@ def service_status(decision: Decision) -> ServiceStatus:
         conditions.append(
             Condition(ANNOUNCED_CONDITION, up, announced.reason.value, announced.message)
         )
-    return ServiceStatus(tuple(held.address for held in outcome.held), tuple(conditions))
+    moved = outcome.lost.message if outcome.lost is not None else ""
+    return ServiceStatus(tuple(held.address for held in outcome.held), tuple(conditions), moved)
 
 
 class _Pausing:

@@ -1,7 +1,7 @@
 """The Eips as pools: which of them serve, who may draw from which, and which one has an address.
 
 Of two that overlap the older serves; one that is edited to be broken goes on in its last good
-form.
+form, which its status keeps over a restart.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from porter_ryu.domain.address_pool import AddressPool, Interval, PoolError
-from porter_ryu.domain.model import Address, Eip, Namespace, PoolReason, Service
+from porter_ryu.domain.model import Address, Eip, EipStatus, Namespace, PoolReason, Service
 
 _ABOVE_ALL = 1 << 128
 _PROTOCOLS = ("", "bgp")
@@ -68,7 +68,7 @@ class Pools:
         }
         if specs == self._seen:
             return set()
-        pools = {name: self._read(eip) for name, eip in specs.items()}
+        pools = {name: self._read(eip, eips[name].status) for name, eip in specs.items()}
         self._seen = specs
         before, self.by_name = self.by_name, self._without_overlaps(pools)
         serving = [pool for pool in self.by_name.values() if pool.serves]
@@ -106,7 +106,7 @@ class Pools:
                 return False
         return eip.service_selector.matches(service.labels)
 
-    def _read(self, eip: Eip) -> Pool:
+    def _read(self, eip: Eip, status: EipStatus | None) -> Pool:
         problem = eip.invalid
         if problem is None:
             try:
@@ -118,12 +118,25 @@ class Pools:
                     message = f"protocol {eip.protocol!r} is not supported, only bgp"
                     return Pool(eip, space, PoolReason.UNSUPPORTED_PROTOCOL, message)
                 return Pool(eip, space, PoolReason.VALID, f"{space.size} addresses")
-        good = self.by_name.get(eip.name)
-        if good is not None and good.serves and good.eip.uid == eip.uid:
-            last = dataclasses.replace(good.eip, deleting=eip.deleting)
-            message = f"{problem}; its last good form, {last.address}, stays in force"
-            return Pool(last, good.space, PoolReason.INVALID_ADDRESS, message)
-        return Pool(eip, None, PoolReason.INVALID_ADDRESS, problem)
+        good = self._last_good(eip, status)
+        if good is None:
+            return Pool(eip, None, PoolReason.INVALID_ADDRESS, problem)
+        message = f"{problem}; its last good form, {good.address}, stays in force"
+        space = AddressPool.parse(good.address, good.avoid_buggy_ips)
+        return Pool(good, space, PoolReason.INVALID_ADDRESS, message)
+
+    def _last_good(self, eip: Eip, status: EipStatus | None) -> Eip | None:
+        """The last form of an Eip that served: as this process saw it, else as is recorded."""
+        known = self.by_name.get(eip.name)
+        if known is not None and known.eip.uid == eip.uid:
+            good = known.eip if known.serves else None
+        else:
+            good = status.serving if status is not None else None
+        if good is None:
+            return None
+        return dataclasses.replace(
+            good, uid=eip.uid, created=eip.created, deleting=eip.deleting, status=None
+        )
 
     @staticmethod
     def _without_overlaps(pools: Mapping[str, Pool]) -> dict[str, Pool]:

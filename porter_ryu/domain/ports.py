@@ -55,6 +55,9 @@ class StatusTarget(Protocol):
     def forget(self, kind: Kind, key: ObjectKey) -> None:
         """The object is gone: a write that waits for it is dropped."""
 
+    def drop(self) -> None:
+        """This instance may write no more: every write that waits is dropped."""
+
 
 class RouteTarget(Protocol):
     """Announces."""

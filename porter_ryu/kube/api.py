@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ryu.lib import hub
 
 from porter_ryu.domain.model import Eip, EipStatus, Kind, Service, ServiceStatus
@@ -9,8 +11,11 @@ from porter_ryu.domain.ports import Observer
 from porter_ryu.kube import patches
 from porter_ryu.kube.client import JSON_MERGE, PATHS, STRATEGIC_MERGE, Client
 from porter_ryu.kube.codec import Codec
+from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.events import Events, now
 from porter_ryu.kube.informer import Informer
+
+_LIST_MOST = 20.0
 
 
 class Api:
@@ -20,11 +25,26 @@ class Api:
         self.client = client
         self._events = Events(client)
         self._informers = {kind: Informer(kind, client, codec) for kind in Kind}
+        self._readers: dict[Kind, Any] = {}
+        self._observer: Observer | None = None
 
     def start(self, observer: Observer) -> None:
         """Spawns one greenthread a kind (Source)."""
-        for informer in self._informers.values():
-            hub.spawn(informer.run, observer)
+        self._observer = observer
+        for kind, informer in self._informers.items():
+            self._readers[kind] = hub.spawn(informer.run, observer)
+
+    def relist(self) -> None:
+        """Has everything listed anew and returns when it is told; raises ApiError."""
+        if self._observer is None:
+            return
+        for kind, informer in self._informers.items():
+            hub.kill(self._readers[kind])
+            informer.listed.clear()
+            self._readers[kind] = hub.spawn(informer.run, self._observer)
+        for kind, informer in self._informers.items():
+            if not informer.listed.wait(timeout=_LIST_MOST):
+                raise ApiError(0, "Timeout", f"{kind.value} are not listed in {_LIST_MOST:.0f} s")
 
     def stop(self) -> None:
         """Ends them (Source)."""

@@ -6,6 +6,7 @@ Answers are parsed as plain JSON: the generated models would cost more time than
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ import urllib3
 from kubernetes import client as official
 from kubernetes import config
 from kubernetes.client.exceptions import ApiException
+from urllib3.connection import HTTPConnection
 
 from porter_ryu.domain.model import Kind
 from porter_ryu.kube.errors import ApiError
@@ -31,7 +33,15 @@ JSON_MERGE = "application/merge-patch+json"
 _CONNECT, _READ = 5.0, 30.0
 _WATCH_SECONDS, _WATCH_READ = 40, 50.0
 _PAGE = 500
-_OK, _MULTIPLE = 200, 300
+_OK, _MULTIPLE, _UNAUTHORIZED = 200, 300, 401
+# a peer that is silent for this long is gone, though the watch has nothing to say for longer
+_KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 12_000),
+)
 _CHUNK = 1 << 16
 _PARALLEL = 20
 
@@ -39,27 +49,11 @@ _PARALLEL = 20
 class Client:
     """Requests as this program makes them; every failure is an ApiError."""
 
-    def __init__(self, api: official.ApiClient) -> None:
-        self._api = api
-
-    @staticmethod
-    def connect(kubeconfig: str) -> Client:
+    def __init__(self, kubeconfig: str) -> None:
         """From a kubeconfig file, or (empty) from inside the cluster, else from the default
         kubeconfig.  Raises ApiError where none of them can be read."""
-        configuration = official.Configuration()
-        try:
-            if kubeconfig:
-                config.load_kube_config(kubeconfig, client_configuration=configuration)
-            else:
-                try:
-                    config.load_incluster_config(client_configuration=configuration)
-                except config.ConfigException:
-                    config.load_kube_config(client_configuration=configuration)
-        except (config.ConfigException, OSError, ValueError, TypeError) as error:
-            raise ApiError(0, "NoConfiguration", f"no way to an API server: {error}") from error
-        configuration.retries = False
-        configuration.connection_pool_maxsize = _PARALLEL
-        return Client(official.ApiClient(configuration))
+        self._kubeconfig = kubeconfig
+        self._api = _connect(kubeconfig)
 
     def list(self, kind: Kind) -> tuple[list[Json], str]:
         """All objects of a kind and the resourceVersion of the list; raises ApiError."""
@@ -137,9 +131,31 @@ class Client:
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
             raise ApiError(0, type(error).__name__, f"{method} {path}: no answer") from error
         response: urllib3.HTTPResponse = answer.response
+        if response.status == _UNAUTHORIZED:
+            # a token that was replaced on disk: what is tried again, is tried with the new one
+            self._api = _connect(self._kubeconfig)
         if not _OK <= response.status < _MULTIPLE:
             raise _refused(method, path, response)
         return response
+
+
+def _connect(kubeconfig: str) -> official.ApiClient:
+    """The official client by a kubeconfig; raises ApiError."""
+    configuration = official.Configuration()
+    try:
+        if kubeconfig:
+            config.load_kube_config(kubeconfig, client_configuration=configuration)
+        else:
+            try:
+                config.load_incluster_config(client_configuration=configuration)
+            except config.ConfigException:
+                config.load_kube_config(client_configuration=configuration)
+    except (config.ConfigException, OSError, ValueError, TypeError) as error:
+        raise ApiError(0, "NoConfiguration", f"no way to an API server: {error}") from error
+    configuration.retries = False
+    configuration.connection_pool_maxsize = _PARALLEL
+    configuration.socket_options = [*HTTPConnection.default_socket_options, *_KEEPALIVE]
+    return official.ApiClient(configuration)
 
 
 def _refused(method: str, path: str, response: urllib3.HTTPResponse) -> ApiError:

@@ -5,10 +5,12 @@ core/v1 Service, Node, Namespace; discovery.k8s.io/v1 EndpointSlice; network.kub
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 
 from porter_ryu.domain.labels import LabelSelector, Requirement, SelectorError, match_labels
 from porter_ryu.domain.model import (
@@ -103,6 +105,7 @@ class Codec:
             pool=_first(annotations, _POOL),
             share_key=annotations.get(_SHARE, "").strip() or None,
             ingress=tuple(dict.fromkeys(_ingress(obj))),
+            plain_ingress=_plain_ingress(obj),
             conditions=tuple(_conditions(obj)),
         )
 
@@ -154,30 +157,14 @@ class Codec:
 
     def eip(self, obj: Json) -> Eip:
         """An Eip of either version; a spec that cannot be understood is `invalid`, not lost."""
-        common = {
+        common: dict[str, Any] = {
             "name": key_of(Kind.EIP, obj).name,
             "uid": field(obj, "metadata.uid", str, ""),
             "created": field(obj, "metadata.creationTimestamp", str, "") or None,
             "resource_version": field(obj, "metadata.resourceVersion", str, ""),
             "deleting": bool(field(obj, "metadata.deletionTimestamp", str, "")),
         }
-        status = _eip_status(obj)
-        try:
-            return Eip(
-                **common,  # type: ignore[arg-type]
-                address=field(obj, "spec.address", str, ""),
-                disable=field(obj, "spec.disable", bool, False),
-                auto_assign=field(obj, "spec.autoAssign", bool, True),
-                avoid_buggy_ips=field(obj, "spec.avoidBuggyIPs", bool, False),
-                priority=field(obj, "spec.priority", int, 0),
-                namespaces=strings(obj, "spec.namespaces"),
-                namespace_selector=string_map(obj, "spec.namespaceSelector"),
-                service_selector=_selector(obj),
-                protocol=field(obj, "spec.protocol", str, ""),
-                status=status,
-            )
-        except (CodecError, SelectorError) as error:
-            return Eip(**common, address="", invalid=str(error), status=status)  # type: ignore[arg-type]
+        return Eip(**common, **_eip_spec(obj), status=_eip_status(obj))
 
 
 _DECODERS: dict[Kind, Callable[[Codec, Json], Object]] = {
@@ -187,6 +174,24 @@ _DECODERS: dict[Kind, Callable[[Codec, Json], Object]] = {
     Kind.NAMESPACE: Codec.namespace,
     Kind.EIP: Codec.eip,
 }
+
+
+def _eip_spec(obj: Json) -> dict[str, Any]:
+    """The fields of an Eip that its spec gives; `invalid` where it cannot be understood."""
+    try:
+        return {
+            "address": field(obj, "spec.address", str, ""),
+            "disable": field(obj, "spec.disable", bool, False),
+            "auto_assign": field(obj, "spec.autoAssign", bool, True),
+            "avoid_buggy_ips": field(obj, "spec.avoidBuggyIPs", bool, False),
+            "priority": field(obj, "spec.priority", int, 0),
+            "namespaces": strings(obj, "spec.namespaces"),
+            "namespace_selector": string_map(obj, "spec.namespaceSelector"),
+            "service_selector": _selector(obj),
+            "protocol": field(obj, "spec.protocol", str, ""),
+        }
+    except (CodecError, SelectorError) as error:
+        return {"address": "", "invalid": str(error)}
 
 
 def _first(annotations: dict[str, str], names: tuple[str, ...]) -> str | None:
@@ -261,6 +266,14 @@ def _ingress(obj: Json) -> Iterator[Address]:
             yield address
 
 
+def _plain_ingress(obj: Json) -> bool:
+    """Whether the record has addresses alone, each once; servers before 1.29 know no ipMode."""
+    entries = objects(obj, "status.loadBalancer.ingress")
+    return len(set(_ingress(obj))) == len(entries) and all(
+        not entry.get("hostname") and entry.get("ipMode", "VIP") == "VIP" for entry in entries
+    )
+
+
 def _conditions(obj: Json) -> Iterator[Condition]:
     for entry in objects(obj, "status.conditions"):
         kind = field(entry, "type", str, "")
@@ -317,6 +330,16 @@ def _eip_status(obj: Json) -> EipStatus | None:
             last_ip=field(obj, "status.lastIP", str, ""),
             v4=field(obj, "status.v4", bool, False),
             used=tuple(string_map(obj, "status.used").items()),
+            serving=_serving(obj),
         )
     except ValueError:
         return None
+
+
+def _serving(obj: Json) -> Eip | None:
+    """The form of an Eip that served, which status keeps as the JSON text of a spec."""
+    text = field(obj, "status.serving", str, "")
+    if not text:
+        return None
+    form = Eip(key_of(Kind.EIP, obj).name, **_eip_spec({"spec": json.loads(text)}))
+    return None if form.invalid else form

@@ -50,6 +50,7 @@ class Informer:
         self._reported: dict[str, str] = {}
         self._stopped = False
         self._trouble = ""
+        self.listed = hub.Event()
 
     def stop(self) -> None:
         """Nothing is told any more."""
@@ -87,8 +88,13 @@ class Informer:
                 key, obj = decoded
                 found[key] = obj
                 versions[key] = _version(item)
+        for key, newer in self._versions.items():
+            # what a write was answered after this list was made; the watch will tell it again
+            if newer > versions.get(key, newer):
+                found[key], versions[key] = self._good[key], newer
         self._versions, self._good = versions, found
         observer.replace(self._kind, found, read_at)
+        self.listed.set()
         if self._trouble:
             LOG.info("%s are read again", self._kind.value)
             self._trouble = ""

@@ -28,11 +28,22 @@ _EVERY = 2.0
 
 
 class Lease:
-    """Tries for the Lease as long as it runs and tells `on_change` whether it is held."""
+    """Tries for the Lease as long as it runs and tells `on_change` whether it is held.
 
-    def __init__(self, client: Client, namespace: str, on_change: Callable[[bool], None]) -> None:
+    `prepare` is called before it is taken: who takes it has to know all that the last holder
+    wrote.  It may raise ApiError.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        namespace: str,
+        prepare: Callable[[], None],
+        on_change: Callable[[bool], None],
+    ) -> None:
         self._client = client
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{NAME}"
+        self._prepare = prepare
         self._on_change = on_change
         self._identity = f"{socket.gethostname()}_{os.getpid()}_{os.urandom(4).hex()}"
         self._seen: Any = None
@@ -89,6 +100,9 @@ class Lease:
         if (others and started < self._seen_at + duration) or self._stopped is not release:
             self._change(held=False)
             return
+        if self._renewed_at is None and not release:
+            self._prepare()
+            started = time.monotonic()
         self._client.request("PUT", self._path, None, self._renewed(lease, holder, release))
         if not release:
             self._renewed_at = started

@@ -6,6 +6,8 @@ JSON merge patches (RFC 7396).
 
 from __future__ import annotations
 
+import json
+
 from porter_ryu.domain.model import Condition, Eip, EipStatus, Service, ServiceStatus
 from porter_ryu.kube.fields import Json
 
@@ -25,7 +27,7 @@ def service_patch(service: Service, status: ServiceStatus, now: str) -> Json:
     patch: Json = {"metadata": {}, "status": {}}
     if service.resource_version:
         patch["metadata"]["resourceVersion"] = service.resource_version
-    if status.ingress != service.ingress:
+    if status.ingress != service.ingress or (service.ours and not service.plain_ingress):
         patch["status"]["loadBalancer"] = {"ingress": ingress(status)}
     if conditions:
         patch["status"]["conditions"] = conditions
@@ -76,6 +78,29 @@ def eip_document(eip: Eip, status: EipStatus, now: str) -> Json:
             "lastIP": status.last_ip,
             "v4": status.v4,
             "used": used,
+            "serving": serving(status.serving),
             "conditions": [entry],
         }
     }
+
+
+def serving(form: Eip | None) -> str | None:
+    """The spec of the form of an Eip that serves, as text: a merge patch replaces text whole."""
+    if form is None:
+        return None
+    requirements = [
+        {"key": r.key, "operator": r.operator, "values": sorted(r.values)}
+        for r in form.service_selector.requirements
+    ]
+    spec = {
+        "address": form.address,
+        "disable": form.disable,
+        "autoAssign": form.auto_assign,
+        "avoidBuggyIPs": form.avoid_buggy_ips,
+        "priority": form.priority,
+        "namespaces": list(form.namespaces),
+        "namespaceSelector": dict(form.namespace_selector),
+        "serviceSelector": {"matchExpressions": requirements},
+        "protocol": form.protocol,
+    }
+    return json.dumps(spec, sort_keys=True)

@@ -73,8 +73,10 @@ class Writer:
 
     def want_service(self, service: Service, status: ServiceStatus) -> None:
         """Sets what status of a Service should say (StatusTarget)."""
-        same = service.ingress == status.ingress and set(service.conditions) == set(
-            status.conditions
+        same = (
+            service.ingress == status.ingress
+            and (service.plain_ingress or not service.ours)
+            and set(service.conditions) == set(status.conditions)
         )
         self._want((Kind.SERVICE, service.key), None if same else _Wish(service, status))
 
@@ -86,6 +88,11 @@ class Writer:
     def forget(self, kind: Kind, key: ObjectKey) -> None:
         """Drops a wish for an object that is gone (StatusTarget)."""
         self._want((kind, key), None)
+
+    def drop(self) -> None:
+        """Drops every wish (StatusTarget)."""
+        self._wishes.clear()
+        self._complained.clear()
 
     @property
     def idle(self) -> bool:
@@ -175,16 +182,27 @@ class Writer:
 def _news(wish: _Wish) -> list[tuple[bool, str, str]]:
     if isinstance(wish.subject, Service) and isinstance(wish.status, ServiceStatus):
         before = {condition.type: condition.reason for condition in wish.subject.conditions}
-        return [
+        news = [
             (not condition.status, condition.reason, condition.message)
             for condition in wish.status.conditions
             if before.get(condition.type) != condition.reason
         ]
+        return [*_moved(wish.subject, wish.status), *news]
     if isinstance(wish.subject, Eip) and isinstance(wish.status, EipStatus):
         old, new = wish.subject.status, wish.status
         if old is None or old.reason is not new.reason:
             return [(not new.ready, new.reason.value, new.message)]
     return []
+
+
+def _moved(service: Service, status: ServiceStatus) -> list[tuple[bool, str, str]]:
+    """The Event of a Service that has other addresses than it had on record."""
+    gone = [str(address) for address in service.ingress if address not in status.ingress]
+    if not gone or not status.conditions:
+        return []
+    now = ", ".join(map(str, status.ingress)) or "no address"
+    why = f": {status.moved}" if status.moved else ""
+    return [(True, "AddressChanged", f"from {', '.join(gone)} to {now}{why}")]
 
 
 def _comparable(status: EipStatus) -> tuple[object, ...]:
@@ -199,6 +217,7 @@ def _comparable(status: EipStatus) -> tuple[object, ...]:
         status.last_ip,
         status.v4,
         frozenset(status.used),
+        status.serving,
     )
 
 

@@ -82,6 +82,16 @@ class Place:
         return f"to {network} lookup {self.where} pref {RULE_PRIORITY}"
 
 
+@dataclass(frozen=True, slots=True)
+class InterfaceAddress:
+    """An address of this host; `extra`: a lone one (/32, /128) on an interface that has a subnet of
+    that family as well."""
+
+    device: str
+    address: Address
+    extra: bool
+
+
 class IpRoute:
     """The commands; `program` goes before every one (as `ip -n NAMESPACE` does)."""
 
@@ -152,12 +162,24 @@ class IpRoute:
 
     def host_addresses(self) -> frozenset[Address]:
         """Every address on every interface of this host; raises IpError."""
-        return frozenset(
-            ip_address(info["local"])
-            for link in self._json("address", "show")
-            for info in link.get("addr_info", ())
-            if "local" in info
-        )
+        return frozenset(entry.address for entry in self.interface_addresses())
+
+    def interface_addresses(self) -> list[InterfaceAddress]:
+        """Every address on every interface, with where it is; raises IpError."""
+        found = []
+        for link in self._json("address", "show"):
+            networks = [
+                ip_network((info["local"], info["prefixlen"]), strict=False)
+                for info in link.get("addr_info", ())
+                if "local" in info
+            ]
+            subnets = {network.version for network in networks if network.num_addresses > 1}
+            infos = (info for info in link.get("addr_info", ()) if "local" in info)
+            for info, network in zip(infos, networks, strict=True):
+                extra = network.num_addresses == 1 and network.version in subnets
+                address = ip_address(info["local"])
+                found.append(InterfaceAddress(str(link.get("ifname", "")), address, extra))
+        return found
 
     def _device_addresses(self, device: str) -> Iterable[Network]:
         for link in self._json("address", "show", "dev", device):

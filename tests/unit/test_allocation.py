@@ -217,7 +217,7 @@ def test_pool_status():
     assert (status.usage, status.pool_size, status.occupied) == (2, 2, True)
     assert status.used == (("10.0.0.1", "default/a"), ("10.0.0.2", "default/b"))
     huge = World(Eip("six", "2001:db8::/32")).planner
-    huge.turn(lambda: None)
+    huge.turn(lambda: None, now=0.0)
     assert huge.allocator.pool_status("six").pool_size == 2**63 - 1
 
 
@@ -226,3 +226,51 @@ def test_an_instance_that_does_not_lead_assigns_nothing_and_knows_what_is_record
     world.put(service("a"), service("b", ingress=(ip_address("10.0.0.2"),)))
     assert (world.address("a"), world.address("b")) == ("", "10.0.0.2")
     assert "10.0.0.2" in world.routes
+
+
+def test_a_broken_pool_serves_its_last_good_form_over_a_restart_as_well():
+    labels = LabelSelector(match_labels({"tier": "front"}))
+    pool = Eip("pool", "10.0.0.1-10.0.0.9", uid="1", namespaces=("red",), service_selector=labels)
+    world = World(pool).put(service("red/a", labels={"tier": "front"}))
+    world.put(Eip("pool", "10.0.0.1-oops", uid="1"))
+    for after in (world, world.restarted(), world.restarted().restarted()):
+        assert after.address("red/a") == "10.0.0.1"
+        status = after.planner.allocator.pool_status("pool")
+        assert (status.ready, status.reason) == (False, PoolReason.INVALID_ADDRESS)
+        assert "10.0.0.1-10.0.0.9, stays in force" in status.message
+        after.put(service("blue/b", labels={"tier": "front"}), service("red/c"))
+        assert after.address("blue/b") == after.address("red/c") == "", "who may draw holds on"
+    world.remove(Kind.EIP, "pool").put(Eip("pool", "10.0.0.1-oops", uid="2"))
+    assert world.address("red/a") == "", "another Eip of that name has no last good form"
+
+
+def test_those_that_swap_their_ports_go_on_sharing():
+    def ports(number: int) -> dict:
+        return {"share_key": "k", "ports": frozenset([Port("TCP", number)])}
+
+    world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
+    world.put(service("a", **ports(80)), service("b", **ports(81)))
+    world.put(service("a", **ports(81)), service("b", **ports(80)))
+    assert world.address("a") == world.address("b") == "10.0.0.1"
+    world.planner.resync()
+    world.put(service("a", **ports(80)))
+    assert (world.address("a"), world.address("b")) == ("10.0.0.2", "10.0.0.1"), "a changed"
+
+
+def test_an_instance_that_follows_lets_go_of_what_is_recorded_no_more():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.9"), leading=False)
+    world.put(service("a", ingress=(ip_address("10.0.0.1"),)))
+    world.planner.put(Kind.SERVICE, service("a").key, service("a"))
+    world.put(service("b", ingress=(ip_address("10.0.0.1"),)))
+    assert world.planner.allocator.holders(ip_address("10.0.0.1")) == (service("b").key,)
+
+
+def test_who_loses_an_address_is_told_why():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
+    world.put(service("a"))
+    world.put(Eip("pool", "10.0.0.5-10.0.0.9"))
+    assert world.address("a") == "10.0.0.5"
+    assert world.moved["default/a"].startswith("10.0.0.1 is in no Eip")
+    world.put(node("n1", "10.0.0.5"))
+    assert "belongs to a node" in world.moved["default/a"]
+    assert world.address("a") == "10.0.0.6"

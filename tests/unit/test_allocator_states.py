@@ -7,6 +7,7 @@ random.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 from hypothesis import settings
@@ -58,17 +59,31 @@ class Addresses(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        allocator = self.world.planner.allocator
-        if any(
-            allocator.pool_status(name).reason.value == "InvalidAddress"
-            for name in self.world.planner.cluster.eips
-        ):
-            return  # what was last good is known to the process alone
         before = self.held()
-        old = self.world.planner.cluster
-        self.world = World(*old.eips.values())
-        self.world.put(*old.services.values())
+        self.world = self.world.restarted()
         assert self.held() == before
+
+    @rule()
+    def another_takes_over(self) -> None:
+        """An instance that only followed has the same book as the one that led."""
+        before = self.held()
+        self.world.planner.lead(False)
+        self.world.turn()
+        self.world.planner.lead(True)
+        self.world.turn()
+        assert self.held() == before
+
+    @rule(names=st.lists(st.sampled_from(NAMES), min_size=2, max_size=4, unique=True))
+    def swap(self, names) -> None:
+        """Several change what they share by in one turn; nobody else is touched."""
+        services = self.world.planner.cluster.services
+        changing = [services[key(name)] for name in names if key(name) in services]
+        ports = [service_.ports for service_ in changing]
+        before = self.held()
+        for service_, others in zip(changing, ports[1:] + ports[:1], strict=True):
+            self.world.stage(dataclasses.replace(service_, ports=others))
+        self.world.turn()
+        self.others_stay(before, {service_.key for service_ in changing})
 
     def others_stay(self, before, changed) -> None:
         after = self.held()

@@ -177,3 +177,49 @@ def test_a_patch_says_what_changed_and_carries_the_version():
 def test_families_come_from_cluster_ips_where_they_are_not_listed():
     obj = objects.service("web", families=[], clusterIPs=["10.96.0.1", "fd00::1"])
     assert CODEC.service(obj).families == (Family.IPV4, Family.IPV6)
+
+
+@pytest.mark.parametrize(
+    ("ingress", "plain"),
+    [
+        ([], True),
+        ([{"ip": "10.0.0.1", "ipMode": "VIP"}], True),
+        ([{"ip": "10.0.0.1"}], True),
+        ([{"ip": "10.0.0.1", "ipMode": "Proxy"}], False),
+        ([{"ip": "10.0.0.1"}, {"hostname": "elsewhere.example"}], False),
+        ([{"ip": "10.0.0.1", "hostname": "elsewhere.example"}], False),
+        ([{"ip": "10.0.0.1"}, {"ip": "10.0.0.1"}], False),
+        ([{"ip": "nonsense"}], False),
+    ],
+)
+def test_a_record_that_says_more_than_addresses_is_put_right(ingress, plain):
+    obj = {**objects.service("web"), "status": {"loadBalancer": {"ingress": ingress}}}
+    service = CODEC.service(obj)
+    assert service.plain_ingress is plain
+    patch = patches.service_patch(service, ServiceStatus(service.ingress, ()), "now")
+    assert ("loadBalancer" in patch["status"]) is not plain
+
+
+def test_the_form_that_serves_comes_back_from_status_as_it_was():
+    spec = {
+        "disable": True,
+        "autoAssign": False,
+        "avoidBuggyIPs": True,
+        "priority": -3,
+        "namespaces": ["a", "b"],
+        "namespaceSelector": {"k": "v"},
+        "serviceSelector": {
+            "matchLabels": {"x": "y"},
+            "matchExpressions": [{"key": "z", "operator": "NotIn", "values": ["2", "1"]}],
+        },
+        "protocol": "bgp",
+    }
+    form = CODEC.eip(objects.eip("pool", "10.0.0.1-10.0.0.9", **spec)).bare()
+    broken = objects.eip("pool", "oops")
+    broken["status"] = {
+        "serving": patches.serving(form),
+        "conditions": [{"type": "Ready", "status": "False", "reason": "InvalidAddress"}],
+    }
+    assert CODEC.eip(broken).status.serving == form
+    broken["status"]["serving"] = "{not JSON"
+    assert CODEC.eip(broken).status is None

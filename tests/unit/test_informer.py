@@ -125,6 +125,14 @@ def test_an_older_event_does_not_undo_what_a_write_was_answered():
     assert "put a=False" not in told.said
 
 
+def test_an_older_list_does_not_undo_what_a_write_was_answered():
+    script, told = Script(([node("a", 1)], "5"), ([node("a", 1), node("b", 2)], "5")), Told()
+    script.informer.list_once(told)
+    assert script.informer.accept(node("a", 7, "False")) is not None
+    script.informer.list_once(told)
+    assert told.said == ["listed a=True", "listed a=False b=True"]
+
+
 def test_a_broken_object_is_reported_once_and_counts_as_it_was(caplog):
     broken = {"metadata": {"name": "a", "resourceVersion": "6"}, "status": {"conditions": "odd"}}
     told, _ = play(

@@ -15,6 +15,7 @@ from porter_ryu.domain.model import (
     Namespace,
     Node,
     NodeAddress,
+    Object,
     ObjectKey,
     Port,
     Service,
@@ -44,27 +45,48 @@ class World:
     """Applies what is wanted at once: what a turn wants of status is recorded."""
 
     def __init__(self, *eips: Eip, policy: Policy | None = None, leading: bool = True) -> None:
-        self.planner = Planner(policy or Policy(), leading)
+        self.policy = policy or Policy()
+        self.planner = Planner(self.policy, leading)
+        self.now = 0.0
         self.planner.replace(Kind.EIP, {ObjectKey("", eip.name): eip for eip in eips})
         for kind in (Kind.NODE, Kind.NAMESPACE, Kind.SERVICE, Kind.ENDPOINT_SLICE):
             self.planner.replace(kind, {})
         self.routes: dict[str, frozenset[str]] = {}
-        self.statuses: dict[ObjectKey, tuple[str, ...]] = {}
+        self.moved: dict[str, str] = {}
 
     def put(self, *objects) -> World:
         """Puts objects of any kind, and takes turns until nothing is left to do."""
         for obj in objects:
-            if isinstance(obj, Service):
-                self.planner.put(Kind.SERVICE, obj.key, self._with_record(obj))
-            elif isinstance(obj, EndpointSlice):
-                self.planner.put(Kind.ENDPOINT_SLICE, obj.key, obj)
-            elif isinstance(obj, Node):
-                self.planner.put(Kind.NODE, ObjectKey("", obj.name), obj)
-            elif isinstance(obj, Namespace):
-                self.planner.put(Kind.NAMESPACE, ObjectKey("", obj.name), obj)
-            else:
-                self.planner.put(Kind.EIP, ObjectKey("", obj.name), obj)
+            self.stage(obj)
         return self.turn()
+
+    def stage(self, obj: Object) -> None:
+        """Puts an object, and waits with the turn."""
+        if isinstance(obj, Service):
+            self.planner.put(Kind.SERVICE, obj.key, self._with_record(obj))
+        elif isinstance(obj, EndpointSlice):
+            self.planner.put(Kind.ENDPOINT_SLICE, obj.key, obj)
+        elif isinstance(obj, Node):
+            self.planner.put(Kind.NODE, ObjectKey("", obj.name), obj)
+        elif isinstance(obj, Namespace):
+            self.planner.put(Kind.NAMESPACE, ObjectKey("", obj.name), obj)
+        else:
+            self.planner.put(Kind.EIP, ObjectKey("", obj.name), self._with_status(obj))
+
+    def _with_status(self, obj: Eip) -> Eip:
+        before = self.planner.cluster.eips.get(obj.name)
+        if before is None or obj.status is not None or before.uid != obj.uid:
+            return obj
+        return dataclasses.replace(obj, status=before.status)
+
+    def restarted(self) -> World:
+        """A new process over what is recorded."""
+        cluster = self.planner.cluster
+        world = World(policy=self.policy, leading=self.planner.leading)
+        for table in (cluster.eips, cluster.namespaces, cluster.nodes, cluster.services):
+            for obj in table.values():
+                world.stage(obj)
+        return world.turn()
 
     def _with_record(self, obj: Service) -> Service:
         """A new form keeps the status that was written, as an API server would."""
@@ -81,10 +103,17 @@ class World:
 
     def turn(self) -> World:
         """Takes turns, recording what is wanted, until nothing is left."""
-        while not self.planner.idle:
-            turn = self.planner.turn(lambda: None)
+        while not self.planner.idle or (
+            self.planner.due is not None and self.planner.due <= self.now
+        ):
+            turn = self.planner.turn(lambda: None, now=self.now)
+            self.moved |= {str(k): s.moved for k, (_, s) in turn.services.items() if s.moved}
             for address, route in turn.routes.items():
                 self.routes[str(address)] = frozenset(str(h.address) for h in route.next_hops)
+            for name, (eip, eip_status) in turn.eips.items():
+                if eip.status != eip_status:
+                    recorded = dataclasses.replace(eip, status=eip_status)
+                    self.planner.put(Kind.EIP, ObjectKey("", name), recorded)
             for service_key, (obj, status) in turn.services.items():
                 if (obj.ingress, obj.conditions) != (status.ingress, status.conditions):
                     written = dataclasses.replace(

@@ -1,0 +1,112 @@
+"""Whether the loss of nodes is believed: a view in which almost all of them die at once is more
+likely wrong than true, and acting on it would take every route away.
+
+Only readiness is doubted.  A Node that is deleted, excluded or unreachable by its network is so at
+once, and the first view after a start is taken as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_WINDOW = 60.0
+_QUIET = 0.3  # losses that follow each other this closely count as one
+_QUIET_MOST = 10.0
+_RECOVERY = 30.0  # a kubelet that is back takes up to 10 s to report its Pods ready again
+_NEVER = 100
+
+
+class NodeHealth:
+    """Follows which nodes are Ready; times are of any monotonic clock, in seconds.
+
+    `percent`: when more than this share of the present nodes that were Ready is lost within 60 s,
+    the view is doubted, until the share is back below.
+    """
+
+    def __init__(self, percent: int) -> None:
+        self._percent = percent
+        self._ready: set[str] | None = None
+        self._lost: dict[str, float] = {}
+        self._weighed: set[str] = set()
+        self._weighed_since = self._stirred_at = 0.0
+        self._recovering: dict[str, float] = {}
+        self.doubted = False
+
+    @property
+    def due(self) -> float | None:
+        """When `observe` has to be asked again though nothing happened; None: not at all."""
+        moments = list(self._recovering.values())
+        if self._weighed and not self.doubted:
+            moments.append(self._weighed_until)
+        return min(moments, default=None)
+
+    @property
+    def _weighed_until(self) -> float:
+        return min(self._stirred_at + _QUIET, self._weighed_since + _QUIET_MOST)
+
+    def lost(self, name: str) -> bool:
+        """Whether a node lost its readiness a while ago at most, believed or not."""
+        return name in self._lost
+
+    def trusts(self, name: str) -> bool:
+        """Whether a node that is not Ready counts as if it were."""
+        return name in (self._lost if self.doubted else self._weighed)
+
+    def trusts_endpoints(self, name: str) -> bool:
+        """Whether the endpoints of a node count as they were before it was lost."""
+        return name in self._recovering or self.trusts(name)
+
+    def observe(self, ready: Mapping[str, bool], now: float) -> set[str]:
+        """Takes in all present nodes, by name whether they are Ready; returns those that are
+        trusted otherwise than before."""
+        if self._percent >= _NEVER:
+            return set()
+        before = self._trusted()
+        self._count(ready, now)
+        self._judge(now)
+        self._recovering = {
+            name: until for name, until in self._recovering.items() if until > now and name in ready
+        }
+        after = self._trusted()
+        return {
+            name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+        }
+
+    def _trusted(self) -> dict[str, bool]:
+        nodes = self._lost if self.doubted else self._weighed
+        return {**dict.fromkeys(self._recovering, False), **dict.fromkeys(nodes, True)}
+
+    def _count(self, ready: Mapping[str, bool], now: float) -> None:
+        """Notes who was lost and who is back."""
+        up = {name for name, is_ready in ready.items() if is_ready}
+        was_up = up if self._ready is None else self._ready
+        losses = {name for name in was_up - up if name in ready}
+        for name in [name for name in self._lost if name in up or name not in ready]:
+            if name in up and self.trusts(name):
+                self._recovering[name] = now + _RECOVERY
+                self._stirred_at = now
+            del self._lost[name]
+            self._weighed.discard(name)
+        if losses:
+            self._weigh(losses, now)
+        self._lost.update(dict.fromkeys(losses, now))
+        self._ready = up
+
+    def _weigh(self, names: set[str], now: float) -> None:
+        if not self._weighed:
+            self._weighed_since = now
+        self._stirred_at = now
+        self._weighed |= names
+
+    def _judge(self, now: float) -> None:
+        """Begins or ends the doubt, and ends the weighing."""
+        if not self.doubted:
+            self._lost = {name: at for name, at in self._lost.items() if now < at + _WINDOW}
+        present = len(self._ready or ()) + len(self._lost)
+        share = 100 * len(self._lost) / present if present else 0.0
+        was_doubted, self.doubted = self.doubted, share > self._percent
+        if was_doubted and not self.doubted:
+            self._weighed.clear()
+            self._weigh(set(self._lost), now)
+        if not self.doubted and now >= self._weighed_until:
+            self._weighed.clear()
