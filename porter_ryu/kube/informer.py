@@ -23,7 +23,7 @@ from porter_ryu.kube.fields import CodecError, Json, field
 
 LOG = logging.getLogger(__name__)
 
-_BACKOFF_FIRST, _BACKOFF_MOST = 0.2, 10.0
+_BACKOFF_FIRST, _BACKOFF_MOST = 0.2, 5.0
 _GONE = 410
 _MOST_REPORTED = 10_000
 

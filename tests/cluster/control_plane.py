@@ -1,10 +1,12 @@
-"""A real control plane on one host of the fabric: etcd and kube-apiserver, with RBAC."""
+"""A real control plane on one host of the fabric: etcd, kube-apiserver with RBAC and an audit log
+of our ServiceAccounts, and kube-controller-manager."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +15,40 @@ import yaml
 from tests.fabric import Host, end, wait_for
 
 Json = dict[str, Any]
+NAMESPACE = "porter-system"
 _PORT = 6443
-_ADMIN = "an-admin-of-the-tests"
+ADMIN = "an-admin-of-the-tests"
+_OURS = tuple(f"system:serviceaccount:{NAMESPACE}:{n}" for n in ("porter-ryu", "porter-ryu-node"))
+_AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "users": list(_OURS)}, {"level": "None"}],
+}
+_CONTROLLERS = (
+    "endpointslice-controller,namespace-controller,node-lifecycle-controller,"
+    "garbage-collector-controller"
+)
 
 
 class ControlPlane:
-    """etcd and kube-apiserver at an address of a host; `binaries` is where they were built."""
+    """The parts at an address of a host; `binaries` is where they were built."""
 
     def __init__(self, host: Host, address: str, binaries: Path) -> None:
         self.host = host
+        self.binaries = binaries
         self.url = f"https://{address}:{_PORT}"
         self._address = address
-        self._binaries = binaries
         self._folder = host.folder
         self._etcd: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
+        self._manager: subprocess.Popen[bytes] | None = None
 
     def start(self) -> ControlPlane:
-        """Starts both and waits until the server is ready."""
-        key = self._folder / "sa.key"
-        self.host.run(f"openssl genrsa -out {key} 2048")
-        (self._folder / "tokens").write_text(f"{_ADMIN},admin,1,system:masters\n")
+        """Starts all of it and waits until the server is ready."""
+        (self._folder / "tokens").write_text(f"{ADMIN},admin,1,system:masters\n")
+        (self._folder / "audit.yaml").write_text(yaml.safe_dump(_AUDIT))
+        self.host.run(f"openssl genrsa -out {self._folder}/sa.key 2048")
         self._etcd = self.host.spawn(
             f"etcd --data-dir {self._folder}/etcd --unsafe-no-fsync "
             "--listen-client-urls http://127.0.0.1:2379 "
@@ -41,20 +56,29 @@ class ControlPlane:
             "--listen-peer-urls http://127.0.0.1:2380",
             "etcd.log",
         )
+        self.kubeconfig("admin", ADMIN)
         self.start_server()
-        self.kubeconfig("admin", _ADMIN)
+        self._manager = self.host.spawn(
+            f"{self.binaries}/kube-controller-manager --kubeconfig {self.admin} "
+            f"--leader-elect=false --controllers {_CONTROLLERS} --kube-api-qps 200 "
+            "--kube-api-burst 400 --node-monitor-period 500ms --node-monitor-grace-period 4s "
+            "--bind-address 127.0.0.1",
+            "controller-manager.log",
+        )
         return self
 
     def start_server(self) -> None:
         """Starts the API server, again after `kill_server`."""
         key = self._folder / "sa.key"
         self._server = self.host.spawn(
-            f"{self._binaries}/kube-apiserver --etcd-servers http://127.0.0.1:2379 "
+            f"{self.binaries}/kube-apiserver --etcd-servers http://127.0.0.1:2379 "
             f"--authorization-mode=RBAC --token-auth-file {self._folder}/tokens "
             f"--service-account-issuer https://tests --service-account-key-file {key} "
             f"--service-account-signing-key-file {key} --bind-address {self._address} "
             f"--advertise-address {self._address} --secure-port {_PORT} "
             f"--cert-dir {self._folder}/certs --service-cluster-ip-range 10.96.0.0/16 "
+            f"--audit-policy-file {self._folder}/audit.yaml "
+            f"--audit-log-path {self._folder}/audit.log "
             "--disable-admission-plugins ServiceAccount",
             "apiserver.log",
         )
@@ -67,10 +91,31 @@ class ControlPlane:
             self._server.wait()
 
     def stop(self) -> None:
-        """Ends both."""
-        for process in (self._server, self._etcd):
+        """Ends all of it."""
+        for process in (self._manager, self._server, self._etcd):
             if process is not None:
                 end(process)
+
+    def compact(self) -> None:
+        """Has etcd forget every revision but the newest."""
+        etcd = "http://127.0.0.1:2379/v3/kv"
+        answer = self.host.json(f'curl -s {etcd}/range -d {{"key":"AA=="}}')
+        revision = answer["header"]["revision"]
+        self.host.run(f'curl -s {etcd}/compaction -d {{"revision":"{revision}","physical":true}}')
+
+    def audited(self) -> Iterator[Json]:
+        """What our ServiceAccounts asked for, in order."""
+        with open(self._folder / "audit.log", encoding="utf-8") as file:
+            for line in file:
+                if line.endswith("\n"):
+                    yield json.loads(line)
+
+    def writes(self) -> int:
+        """How many times our ServiceAccounts asked for status to be changed."""
+        return sum(
+            entry["verb"] == "patch" and entry["objectRef"].get("subresource") == "status"
+            for entry in self.audited()
+        )
 
     def _ready(self) -> bool:
         answer = self.host.run(
@@ -78,10 +123,17 @@ class ControlPlane:
         )
         return answer == "200"
 
-    def kubeconfig(self, name: str, token: str) -> Path:
-        """A kubeconfig with a token."""
+    @property
+    def admin(self) -> Path:
+        """The kubeconfig of an administrator."""
+        return self._folder / "admin.kubeconfig"
+
+    def kubeconfig(self, name: str, token: str, url: str = "", token_file: str = "") -> Path:
+        """A kubeconfig with a token, or a file that has it."""
         path = self._folder / f"{name}.kubeconfig"
-        cluster = {"server": self.url, "insecure-skip-tls-verify": True}
+        authority = {"certificate-authority": f"{self._folder}/certs/apiserver.crt"}
+        cluster = {"server": url} if url else {"server": self.url, **authority}
+        user = {"tokenFile": token_file} if token_file else {"token": token}
         path.write_text(
             yaml.safe_dump(
                 {
@@ -89,7 +141,7 @@ class ControlPlane:
                     "kind": "Config",
                     "current-context": "c",
                     "clusters": [{"name": "c", "cluster": cluster}],
-                    "users": [{"name": "u", "user": {"token": token}}],
+                    "users": [{"name": "u", "user": user}],
                     "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
                 }
             )
@@ -97,33 +149,33 @@ class ControlPlane:
         os.chmod(path, 0o600)
         return path
 
-    def service_account(self, name: str) -> Path:
-        """A kubeconfig of a ServiceAccount of porter-system."""
-        token = self.kubectl("create", "token", name, "-n", "porter-system").strip()
-        return self.kubeconfig(name, token)
+    def token(self, account: str, *more: str) -> str:
+        """A token of a ServiceAccount of ours."""
+        return self.kubectl("create", "token", account, "-n", NAMESPACE, *more).strip()
+
+    def service_account(self, name: str, url: str = "") -> Path:
+        """A kubeconfig of a ServiceAccount of ours."""
+        return self.kubeconfig(f"{name}{'-by-proxy' if url else ''}", self.token(name), url)
 
     def kubectl(self, *words: str, text: str = "", check: bool = True) -> str:
         """What kubectl prints, as an administrator."""
-        config = self._folder / "admin.kubeconfig"
-        argv = [f"{self._binaries}/kubectl", "--kubeconfig", str(config), *words]
+        argv = [f"{self.binaries}/kubectl", "--kubeconfig", str(self.admin), *words]
         return self.host.run(argv, text=text, check=check)
 
     def apply(self, *objects: Json) -> None:
-        """Applies objects, their status as well."""
+        """Applies objects, and status where they have one."""
         text = yaml.safe_dump_all(objects)
-        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=text)
+        apply = ("apply", "--server-side", "--force-conflicts", "-f", "-")
+        self.kubectl(*apply, text=text)
         for obj in objects:
-            if obj["kind"] == "Node":
+            if "status" in obj:
+                words = ("patch", obj["kind"].lower(), obj["metadata"]["name"])
                 patch = json.dumps({"status": obj["status"]})
-                self.kubectl(
-                    "patch",
-                    "node",
-                    obj["metadata"]["name"],
-                    "--subresource=status",
-                    "--type=merge",
-                    "-p",
-                    patch,
-                )
+                self.kubectl(*words, "--subresource=status", "--type=merge", "-p", patch)
+
+    def delete(self, *words: str) -> None:
+        """Deletes objects, and does not wait for what else has to end."""
+        self.kubectl("delete", *words, "--wait=false", "--ignore-not-found")
 
     def get(self, *words: str) -> Json:
         """An object."""

@@ -58,9 +58,15 @@ class Host:
         words = command.split() if isinstance(command, str) else list(command)
         return ["ip", "netns", "exec", self.namespace, *words]
 
-    def run(self, command: str | Sequence[str], check: bool = True, text: str = "") -> str:
+    def run(
+        self,
+        command: str | Sequence[str],
+        check: bool = True,
+        text: str = "",
+        seconds: float = 60,
+    ) -> str:
         """Runs a command and returns its output; raises FabricError if it fails."""
-        return _run(self.inside(command), check=check, text=text)
+        return _run(self.inside(command), check, text, seconds)
 
     def json(self, command: str) -> Any:
         """The JSON that a command prints."""
@@ -192,9 +198,9 @@ def end(process: subprocess.Popen[bytes], seconds: float = 5.0) -> int:
     return process.returncode
 
 
-def _run(command: Sequence[str], check: bool = True, text: str = "") -> str:
+def _run(command: Sequence[str], check: bool = True, text: str = "", seconds: float = 60) -> str:
     done = subprocess.run(
-        command, input=text, capture_output=True, text=True, timeout=60, check=False
+        command, input=text, capture_output=True, text=True, timeout=seconds, check=False
     )
     if check and done.returncode:
         raise FabricError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")

@@ -1,0 +1,37 @@
+"""One cluster for all tests of this tier; each test names the faults that it makes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.harness import Cluster, standing
+from tests.fabric.objects import eip
+
+POOL = "203.0.113.8/29"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The cluster."""
+    with standing(Path(os.environ["PORTER_RYU_KUBERNETES"])) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def clean(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster with a pool, and without Services and Pods of other tests, before and after."""
+    _sweep(cluster)
+    cluster.api.apply(eip("pool", POOL))
+    yield cluster
+    _sweep(cluster)
+
+
+def _sweep(cluster: Cluster) -> None:
+    for worker in cluster.workers.values():
+        worker.speak()
+    cluster.api.kubectl("delete", "service", "--field-selector=metadata.name!=kubernetes")
+    cluster.api.kubectl("delete", "pod", "--all", "--force", "--grace-period=0")

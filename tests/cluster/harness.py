@@ -1,0 +1,255 @@
+"""A whole cluster in network namespaces: control plane, four nodes with kube-proxy, a leaf that
+runs FRR, and a client behind it.
+
+    client ── leaf ──┬── control   etcd, kube-apiserver, kube-controller-manager
+    10.99.0.2        ├── porter, second   instances of the program
+                     └── n1 … n4   kube-proxy (nftables), a kubelet of the tests, Pods
+
+Everything is real but the kubelets.  It stands in some seconds, and leaving the `with` ends all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from tests.cluster.control_plane import ADMIN, ControlPlane, Json
+from tests.fabric import Fabric, Host, end, wait_for
+from tests.fabric.leaves import Frr, Neighbour
+from tests.fabric.objects import service
+from tests.fabric.program import Program
+
+LEAF, CONTROL, OURS, SECOND = (f"192.168.7.{n}" for n in (1, 10, 5, 6))
+NODES = {f"n{i}": f"192.168.7.2{i}" for i in range(1, 5)}
+CLIENT = "10.99.0.2"
+PROXY_PORT = 7443
+_HERE = Path(__file__).parent
+
+
+class Worker:
+    """A node: kube-proxy and a kubelet."""
+
+    def __init__(self, fabric: Fabric, name: str, control: ControlPlane) -> None:
+        self.name, self.address = name, NODES[name]
+        self.host = fabric.hosts[name]
+        self._control = control
+        self._kubelet: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts both."""
+        number = self.name[1:]
+        config = {
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+            "kind": "KubeProxyConfiguration",
+            "mode": "nftables",
+            "hostnameOverride": self.name,
+            "clusterCIDR": "10.244.0.0/16",
+            "bindAddress": self.address,
+            "clientConnection": {"kubeconfig": str(self._control.admin)},
+            "conntrack": {
+                "maxPerCore": 0,
+                "tcpEstablishedTimeout": "0s",
+                "tcpCloseWaitTimeout": "0s",
+            },
+            "nftables": {"minSyncPeriod": "50ms"},
+        }
+        path = self.host.folder / "kube-proxy.yaml"
+        path.write_text(yaml.safe_dump(config))
+        self.host.spawn(f"{self._control.binaries}/kube-proxy --config {path}", "kube-proxy.log")
+        self._kubelet = self.host.spawn(
+            f"{sys.executable} {_HERE}/kubelet.py --url {self._control.url} --token {ADMIN} "
+            f"--node {self.name} --address {self.address} --pods 10.244.{number}",
+            "kubelet.log",
+        )
+
+    def fall_silent(self) -> None:
+        """The kubelet reports nothing any more; its Pods go on serving."""
+        self._kubelet.send_signal(signal.SIGUSR1)
+
+    def speak(self) -> None:
+        """The kubelet reports again."""
+        self._kubelet.send_signal(signal.SIGUSR2)
+
+
+class Cluster:
+    """All of it; `api` is the control plane."""
+
+    def __init__(self, fabric: Fabric, binaries: Path) -> None:
+        self.fabric = fabric
+        self._build_network()
+        self.api = ControlPlane(fabric.hosts["control"], CONTROL, binaries)
+        self.client = fabric.hosts["client"]
+        neighbours = [Neighbour(address, 65000) for address in (OURS, SECOND)]
+        self.leaf = Frr(fabric, fabric.hosts["leaf"], 65001, LEAF, neighbours)
+        self.workers = {name: Worker(fabric, name, self.api) for name in NODES}
+
+    def _build_network(self) -> None:
+        switch = self.fabric.switch("switch")
+        hosts = {"leaf": LEAF, "control": CONTROL, "porter": OURS, "second": SECOND, **NODES}
+        for name, address in hosts.items():
+            host = self.fabric.host(name)
+            self.fabric.link(host, switch, [f"{address}/24"], [])
+            if name != "leaf":
+                host.run(f"ip route add default via {LEAF}")
+            for other, gateway in NODES.items():
+                if other != name:
+                    host.run(f"ip route add 10.244.{other[1:]}.0/24 via {gateway}")
+        client = self.fabric.host("client")
+        self.fabric.link(client, self.fabric.hosts["leaf"], [f"{CLIENT}/24"], ["10.99.0.1/24"])
+        client.run("ip route add default via 10.99.0.1")
+
+    def start(self) -> Cluster:
+        """Starts it, with the shipped manifests applied and the nodes Ready."""
+        self.leaf.start()
+        self.api.start()
+        self.api.kubectl(
+            "apply", "-f", "deploy/porter-ryu.yaml", "-f", "deploy/porter-ryu-node.yaml"
+        )
+        nodes = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": n}} for n in NODES]
+        self.api.apply(*nodes)
+        for worker in self.workers.values():
+            worker.start()
+        self.api.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=20s")
+        self.api.kubectl(
+            "wait", "--for=condition=Established", "crd/eips.network.kubesphere.io", "--timeout=20s"
+        )
+        return self
+
+    # -- what runs on it ---------------------------------------------------------------------------
+
+    def instance(
+        self, host: str = "porter", kubeconfig: Path | None = None, **more: Json
+    ) -> Program:
+        """The program on a host, with the token of its ServiceAccount."""
+        address = {"porter": OURS, "second": SECOND}[host]
+        sections: dict[str, dict[str, object]] = {
+            "porter": {},
+            "kubernetes": {
+                "kubeconfig": kubeconfig or self.api.service_account("porter-ryu"),
+                "manifests": "",
+            },
+            "bgp": {"local_as": 65000, "router_id": address, "peers": "leaf"},
+            "peer:leaf": {"address": LEAF, "remote_as": 65001, "connect_retry": 1},
+            "bound_ip": {"mode": "address"},
+        }
+        for group, keys in more.items():
+            sections[group] = {**sections.get(group, {}), **keys}
+        return Program(self.fabric.hosts[host], sections)
+
+    @contextlib.contextmanager
+    def running(self, *arguments: object, **more: Json) -> Iterator[Program]:
+        """An instance for as long as the `with` lasts; its routes are gone after it."""
+        program = self.instance(*arguments, **more).start()  # type: ignore[arg-type]
+        try:
+            yield program
+        finally:
+            with contextlib.suppress(Exception):
+                program.host.run("curl -s -X POST http://127.0.0.1:8080/v1/stop?withdraw=true")
+            if program.process is not None:
+                program.process.send_signal(signal.SIGCONT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    program.process.wait(10)
+                end(program.process)
+
+    def pod(
+        self, name: str, node: str, app: str = "web", grace: int = 2, **annotations: str
+    ) -> Json:
+        """A Pod on a node."""
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "labels": {"app": app}},
+            "spec": {
+                "nodeName": node,
+                "terminationGracePeriodSeconds": grace,
+                "containers": [{"name": "c", "image": "none"}],
+                "tolerations": [{"operator": "Exists"}],
+            },
+        }
+
+    # -- what is seen of it ------------------------------------------------------------------------
+
+    def routed(self, address: str, *nodes: str, within: float = 10) -> None:
+        """The leaf's kernel comes to have exactly these nodes as next hops of an address."""
+        want = frozenset(NODES[name] for name in nodes)
+        wait_for(
+            lambda: self.leaf.routes().get(address, frozenset()),
+            lambda seen: seen == want,
+            within,
+            f"{address} by {nodes}",
+        )
+
+    def curl(self, address: str) -> list[str]:
+        """Who answered and whom it saw, as the client asks once; empty where nobody does."""
+        return self.client.run(f"curl -s -m 2 http://{address}/", check=False).split()
+
+    def record(self, service: str, namespace: str = "default") -> list[str]:
+        """The addresses in a Service's status."""
+        status = self.api.get("service", service, "-n", namespace)["status"]
+        return [entry["ip"] for entry in status["loadBalancer"].get("ingress", ())]
+
+    @contextlib.contextmanager
+    def load(self, address: str, rate: int = 100) -> Iterator[Json]:
+        """Requests at a steady rate for as long as the `with` lasts; then the value is what the
+        client counted."""
+        name = f"load-{address}.json"
+        (self.client.folder / name).unlink(missing_ok=True)
+        argv = [sys.executable, f"{_HERE}/load.py", f"http://{address}/", str(rate)]
+        process = self.client.spawn(argv, name)
+        seen: Json = {}
+        try:
+            yield seen
+        finally:
+            end(process, 10)
+            seen.update(json.loads(self.client.log(name)))
+
+    @contextlib.contextmanager
+    def no_route_lost(self) -> Iterator[None]:
+        """Fails where the leaf's kernel lost a route, or a next hop, meanwhile."""
+        before = self.leaf.routes()
+        log = f"monitor-{os.urandom(4).hex()}.log"
+        monitor = self.leaf.host.spawn("ip -4 monitor route", log)
+        try:
+            yield
+        finally:
+            end(monitor)
+        assert self.leaf.routes() == before
+        lost = [line for line in self.leaf.host.log(log).splitlines() if "Deleted" in line]
+        assert not [line for line in lost if "bgp" in line], lost
+
+
+@contextlib.contextmanager
+def standing(binaries: Path) -> Iterator[Cluster]:
+    """A cluster for as long as the `with` lasts."""
+    with Fabric() as fabric:
+        cluster = Cluster(fabric, binaries)
+        try:
+            yield cluster.start()
+        finally:
+            cluster.api.stop()
+
+
+def web(name: str = "web", policy: str = "Cluster", app: str = "web", **more: object) -> Json:
+    """A Service of ours over the Pods of an app."""
+    ports = [{"port": 80, "targetPort": 8080, "protocol": "TCP"}]
+    return service(name, selector={"app": app}, ports=ports, externalTrafficPolicy=policy, **more)
+
+
+def silence(host: Host, address: str) -> None:
+    """Every packet between a host and an address is lost from now on."""
+    host.run(f"iptables -I INPUT -s {address} -j DROP")
+    host.run(f"iptables -I OUTPUT -d {address} -j DROP")
+
+
+def end_silence(host: Host, address: str) -> None:
+    """Packets pass again."""
+    host.run(f"iptables -D INPUT -s {address} -j DROP")
+    host.run(f"iptables -D OUTPUT -d {address} -j DROP")

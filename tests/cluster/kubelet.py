@@ -1,0 +1,226 @@
+"""As much of a kubelet as the tests need: it reports its node and runs its Pods, each a small HTTP
+server on an address of its own that says its name and who asked.
+
+Run inside a node's network namespace, by its path.  SIGUSR1: it falls silent, while its Pods go on
+serving; SIGUSR2: it speaks again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import ssl
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Json = dict[str, Any]
+READY = "tests/ready"  # an annotation: "false" is a Pod whose probe fails
+_PORT = 8080
+_HEARTBEAT = 1.0
+
+
+class Api:
+    """The API server, by a token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url
+        self._token = token
+        self._context = ssl.create_default_context()
+        self._context.check_hostname = False
+        self._context.verify_mode = ssl.CERT_NONE
+
+    def open(self, method: str, path: str, body: Json | None = None, timeout: float = 5.0) -> Any:
+        """Sends one request; returns the answer to read."""
+        request = urllib.request.Request(self._url + path, method=method)
+        request.add_header("Authorization", f"Bearer {self._token}")
+        request.add_header("Content-Type", "application/strategic-merge-patch+json")
+        data = json.dumps(body).encode() if body is not None else None
+        return urllib.request.urlopen(request, data, timeout, context=self._context)
+
+    def send(self, method: str, path: str, body: Json | None = None) -> None:
+        """Sends one request; an object that is gone is none to worry about."""
+        try:
+            self.open(method, path, body).close()
+        except urllib.error.HTTPError as error:
+            if error.code not in (404, 409):
+                raise
+
+
+class Pod:
+    """A running Pod."""
+
+    def __init__(self, name: str, address: str) -> None:
+        self.name = name
+        self.address = address
+        self.ending = False
+        subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
+        pod = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = f"{pod.name} {self.client_address[0]}\n".encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 128
+            daemon_threads = True
+
+        self._server = Server((address, _PORT), Answer)
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Serves no longer."""
+        self._server.shutdown()
+        self._server.server_close()
+        subprocess.run(["ip", "address", "del", f"{self.address}/32", "dev", "lo"], check=False)
+
+
+class Kubelet:
+    """Of one node."""
+
+    def __init__(self, api: Api, node: str, address: str, pods: str) -> None:
+        self._api, self._node, self._address, self._pods = api, node, address, pods
+        self._running: dict[tuple[str, str], Pod] = {}
+        self._seen: dict[tuple[str, str], Json] = {}
+        self._given = 0
+        self._lock = threading.RLock()
+        self.silent = False
+
+    def heartbeat(self) -> None:
+        """Says that the node is well."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
+        addresses = [{"type": "InternalIP", "address": self._address}]
+        status = {"conditions": [{**ready, "lastHeartbeatTime": now}], "addresses": addresses}
+        self._api.send("PATCH", f"/api/v1/nodes/{self._node}/status", {"status": status})
+
+    def watch(self) -> None:
+        """Follows its Pods until the server ends the watch."""
+        query = f"fieldSelector=spec.nodeName%3D{self._node}"
+        with self._api.open("GET", f"/api/v1/pods?{query}") as answer:
+            listed = json.load(answer)
+        for pod in listed["items"]:
+            self._sync(pod)
+        version = listed["metadata"]["resourceVersion"]
+        path = f"/api/v1/pods?{query}&watch=true&resourceVersion={version}"
+        with self._api.open("GET", path, timeout=3600) as answer:
+            for line in answer:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    return
+                if event["type"] == "DELETED":
+                    self._stop(_key(event["object"]))
+                else:
+                    self._sync(event["object"])
+
+    def speak(self, aloud: bool) -> None:
+        """Falls silent, or catches up with what it has not said."""
+        self.silent = not aloud
+        if aloud:
+            threading.Thread(target=self._catch_up, daemon=True).start()
+
+    def _catch_up(self) -> None:
+        time.sleep(_HEARTBEAT)  # a real one takes some seconds longer
+        for pod in list(self._seen.values()):
+            self._sync(pod)
+
+    def _sync(self, pod: Json) -> None:
+        key = _key(pod)
+        with self._lock:
+            self._seen[key] = pod
+            if self.silent:
+                return
+            running = self._running.get(key)
+            if pod["metadata"].get("deletionTimestamp"):
+                self._end(key, pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+                return
+            if running is None:
+                self._given += 1
+                running = self._running[key] = Pod(key[1], f"{self._pods}.{self._given}")
+            self._report(key, pod, running)
+
+    def _report(self, key: tuple[str, str], pod: Json, running: Pod) -> None:
+        annotations = pod["metadata"].get("annotations", {})
+        ready = "False" if annotations.get(READY) == "false" else "True"
+        known = {c["type"]: c["status"] for c in pod.get("status", {}).get("conditions", ())}
+        if known.get("Ready") == ready and pod["status"].get("podIP") == running.address:
+            return
+        status = {
+            "phase": "Running",
+            "podIP": running.address,
+            "podIPs": [{"ip": running.address}],
+            "conditions": [
+                {"type": kind, "status": ready} for kind in ("Ready", "ContainersReady")
+            ],
+        }
+        self._api.send("PATCH", f"{_path(key)}/status", {"status": status})
+
+    def _end(self, key: tuple[str, str], grace: float) -> None:
+        running = self._running.get(key)
+        if running is None:
+            self._api.send("DELETE", f"{_path(key)}?gracePeriodSeconds=0")
+        elif not running.ending:
+            running.ending = True
+            threading.Timer(grace, self._ended, (key,)).start()
+
+    def _ended(self, key: tuple[str, str]) -> None:
+        self._stop(key)
+        self._api.send("DELETE", f"{_path(key)}?gracePeriodSeconds=0")
+
+    def _stop(self, key: tuple[str, str]) -> None:
+        with self._lock:
+            self._seen.pop(key, None)
+            running = self._running.pop(key, None)
+        if running is not None:
+            running.stop()
+
+
+def _key(pod: Json) -> tuple[str, str]:
+    return pod["metadata"]["namespace"], pod["metadata"]["name"]
+
+
+def _path(key: tuple[str, str]) -> str:
+    return f"/api/v1/namespaces/{key[0]}/pods/{key[1]}"
+
+
+def main() -> None:
+    """Runs until it is ended; an API server that is away is tried again."""
+    parser = argparse.ArgumentParser()
+    for name in ("url", "token", "node", "address", "pods"):
+        parser.add_argument(f"--{name}", required=True)
+    given = parser.parse_args()
+    kubelet = Kubelet(Api(given.url, given.token), given.node, given.address, given.pods)
+    signal.signal(signal.SIGUSR1, lambda *_: kubelet.speak(False))
+    signal.signal(signal.SIGUSR2, lambda *_: kubelet.speak(True))
+
+    def follow() -> None:
+        while True:
+            try:
+                kubelet.watch()
+            except OSError:
+                time.sleep(0.2)
+
+    threading.Thread(target=follow, daemon=True).start()
+    while True:
+        if not kubelet.silent:
+            try:
+                kubelet.heartbeat()
+            except OSError as error:
+                print(error, flush=True)
+        time.sleep(_HEARTBEAT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""A client that asks so many times a second, each time by a new connection, and counts.
+
+Run inside the client's network namespace, by its path; ends at SIGTERM and prints what it saw:
+{"asked": N, "lost": N, "errors": […], "answers": {POD: N}, "clients": {ADDRESS: N}}.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import signal
+import sys
+import threading
+import time
+import urllib.request
+
+_TIMEOUT = 3.0
+
+
+def main() -> None:
+    """Asks `argv[1]`, `argv[2]` times a second."""
+    url, rate = sys.argv[1], float(sys.argv[2])
+    answers: collections.Counter[str] = collections.Counter()
+    clients: collections.Counter[str] = collections.Counter()
+    errors: list[str] = []
+    lock, done = threading.Lock(), threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: done.set())
+
+    def ask() -> None:
+        began = time.time()
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
+                pod, client = answer.read().decode().split()
+        except (OSError, ValueError) as error:
+            with lock:
+                errors.append(f"{began:.3f} {error}")
+            return
+        with lock:
+            answers[pod] += 1
+            clients[client] += 1
+
+    due, asked, threads = time.monotonic(), 0, []
+    while not done.is_set():
+        thread = threading.Thread(target=ask)
+        thread.start()
+        threads.append(thread)
+        asked += 1
+        due += 1 / rate
+        done.wait(max(0.0, due - time.monotonic()))
+    for thread in threads:
+        thread.join()
+    seen = {"asked": asked, "lost": len(errors), "errors": errors[:5]}
+    print(json.dumps({**seen, "answers": answers, "clients": clients}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

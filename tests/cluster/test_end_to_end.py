@@ -1,0 +1,196 @@
+"""From a client through the leaf, a node's kube-proxy and a Pod, while the cluster changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.harness import CLIENT, Cluster, web
+from tests.cluster.kubelet import READY
+from tests.fabric import wait_for
+from tests.fabric.objects import Json, eip
+from tests.fabric.program import Program
+
+EIP = "203.0.113.8"
+POLICIES = pytest.mark.parametrize("policy", ["Cluster", "Local"])
+
+
+@pytest.fixture(scope="module")
+def program(cluster: Cluster) -> Iterator[Program]:
+    """The one central instance."""
+    with cluster.running() as program:
+        yield program
+
+
+def answering(cluster: Cluster, *pods: str, policy: str = "Cluster") -> None:
+    """The client comes to be answered by exactly these Pods; `Local` keeps its address."""
+    seen: set[str] = set()
+    for _ in range(40):
+        answer = cluster.curl(EIP)
+        seen.add(answer[0] if answer else "nobody")
+        assert policy == "Cluster" or answer[1] == CLIENT
+    assert seen == set(pods)
+
+
+@POLICIES
+def test_pods_ready_not_ready_deleted(program, clean, policy):
+    clean.api.apply(web(policy=policy), clean.pod("p1", "n1"), clean.pod("p2", "n2"))
+    clean.routed(EIP, "n1", "n2")
+    answering(clean, "p1", "p2", policy=policy)
+    clean.api.kubectl("annotate", "pod", "p1", f"{READY}=false")
+    clean.routed(EIP, "n2")
+    answering(clean, "p2", policy=policy)
+    clean.api.kubectl("annotate", "pod", "p1", f"{READY}-")
+    clean.routed(EIP, "n1", "n2")
+    clean.api.delete("pod", "p2")
+    clean.routed(EIP, "n1")
+    answering(clean, "p1", policy=policy)
+    clean.api.delete("pod", "p1")
+    clean.routed(EIP)
+    assert clean.record("web") == [EIP], "the address stays"
+
+
+@POLICIES
+def test_every_pod_is_replaced_and_no_request_is_lost(program, clean, policy):
+    nodes = [f"n{1 + i % 4}" for i in range(8)]
+    old = [clean.pod(f"old{i}", node) for i, node in enumerate(nodes)]
+    clean.api.apply(web(policy=policy), *old)
+    clean.routed(EIP, *set(nodes))
+    clean.api.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=20s")
+    with clean.load(EIP, rate=100) as seen:
+        for i, node in enumerate(nodes):
+            clean.api.apply(clean.pod(f"new{i}", node))
+            clean.api.kubectl("wait", "--for=condition=Ready", f"pod/new{i}", "--timeout=20s")
+            clean.api.delete("pod", f"old{i}")
+        clean.api.kubectl("wait", "--for=delete", "pod/old7", "--timeout=20s")
+    assert seen["lost"] == 0, seen
+    assert {f"new{i}" for i in range(8)} <= seen["answers"].keys()
+    if policy == "Local":
+        assert set(seen["clients"]) == {CLIENT}
+
+
+@POLICIES
+def test_a_node_falls_silent_and_comes_back(program, clean, policy):
+    clean.api.apply(web(policy=policy), *(clean.pod(f"p{i}", f"n{i}") for i in range(1, 5)))
+    clean.routed(EIP, "n1", "n2", "n3", "n4")
+    clean.workers["n2"].fall_silent()
+    clean.routed(EIP, "n1", "n3", "n4", within=20)
+    answering(clean, "p1", "p3", "p4", policy=policy)
+    clean.workers["n2"].speak()
+    clean.routed(EIP, "n1", "n2", "n3", "n4", within=20)
+
+
+def test_a_node_is_deleted_and_joins_again(program, clean):
+    clean.api.apply(web(), *(clean.pod(f"p{i}", f"n{i}") for i in (1, 2)))
+    clean.routed(EIP, "n1", "n2")
+    clean.api.delete("node", "n2")
+    clean.routed(EIP, "n1")
+    clean.api.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n2"}})
+    clean.routed(EIP, "n1", "n2", within=20)
+
+
+def test_a_cordoned_node_stays_and_an_excluded_one_goes(program, clean):
+    clean.api.apply(web(), *(clean.pod(f"p{i}", f"n{i}") for i in (1, 2)))
+    clean.routed(EIP, "n1", "n2")
+    label = "node.kubernetes.io/exclude-from-external-load-balancers"
+    clean.api.kubectl("cordon", "n1")
+    clean.api.kubectl("label", "node", "n2", f"{label}=")
+    clean.routed(EIP, "n1")
+    answering(clean, "p1", "p2")
+    clean.api.kubectl("uncordon", "n1")
+    clean.api.kubectl("label", "node", "n2", f"{label}-")
+    clean.routed(EIP, "n1", "n2")
+
+
+def test_what_happens_while_the_program_is_down_is_done_when_it_is_back(program, clean):
+    names = ("kept", "retyped", "gone")
+    clean.api.apply(*(web(name) for name in names), clean.pod("p1", "n1"))
+    clean.routed(EIP, "n1")
+    addresses = {
+        name: wait_for(lambda n=name: clean.record(n), bool, 5, f"an address of {name}")[0]
+        for name in names
+    }
+    for address in addresses.values():
+        clean.routed(address, "n1")
+    assert program.stop() == 0
+    clean.api.kubectl("patch", "service", "retyped", "-p", '{"spec": {"type": "ClusterIP"}}')
+    clean.api.delete("service", "gone")
+    clean.api.apply(web("created"), clean.pod("p2", "n2"))
+    assert clean.leaf.routes().keys() == set(addresses.values()), "the leaf keeps all routes"
+    program.start()
+    clean.routed(addresses["kept"], "n1", "n2")
+    clean.routed(addresses["retyped"])
+    wait_for(lambda: clean.record("created"), bool, 10, "an address of the new one")
+    assert clean.record("kept") == [addresses["kept"]]
+    conditions = clean.api.get("service", "retyped")["status"].get("conditions", [])
+    assert not [c for c in conditions if c["type"].startswith("porter.")]
+    created = clean.record("created")[0]
+    clean.routed(created, "n1", "n2")
+    wait_for(clean.leaf.routes, lambda routes: len(routes) == 2, 5, "nothing but these two")
+
+
+def test_a_namespace_is_deleted(program, clean):
+    def of_tenant(obj: Json) -> Json:
+        return {**obj, "metadata": {**obj["metadata"], "namespace": "tenant"}}
+
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "tenant"}}
+    clean.api.apply(namespace, of_tenant(web()), of_tenant(clean.pod("p1", "n1")))
+    clean.routed(EIP, "n1")
+    clean.api.delete("namespace", "tenant")
+    clean.routed(EIP)
+    wait_for(lambda: clean.api.get("eip", "pool")["status"]["usage"], lambda n: n == 0, 10, "usage")
+    clean.api.apply(web("next"), clean.pod("p2", "n2"))
+    clean.routed(EIP, "n2")
+
+
+def test_conditions_events_and_the_pool_say_what_is(program, clean):
+    clean.api.apply(
+        web(), web("wish", annotations={"eip.porter.kubesphere.io/v1alpha1": "9.9.9.9"})
+    )
+
+    def reasons(name: str) -> set[tuple[str, str]]:
+        found = clean.api.get("service", name)["status"].get("conditions", [])
+        return {(c["reason"], c["status"]) for c in found if c["type"].startswith("porter.")}
+
+    want = {("Allocated", "True"), ("NoReadyEndpoints", "False")}
+    wait_for(lambda: reasons("web"), lambda seen: seen == want, 5, "the conditions")
+    clean.api.apply(clean.pod("p1", "n1"))
+    want = {("Allocated", "True"), ("Announced", "True")}
+    wait_for(lambda: reasons("web"), lambda seen: seen == want, 5, "the conditions")
+    want = {("AddressNotInPool", "False"), ("NoAddress", "False")}
+    wait_for(lambda: reasons("wish"), lambda seen: seen == want, 5, "the reason")
+    pool = wait_for(
+        lambda: clean.api.get("eip", "pool")["status"], lambda s: s["usage"] == 1, 5, "the usage"
+    )
+    assert pool["used"] == {EIP: "default/web"}
+    events = {
+        (event["involvedObject"]["name"], event["reason"])
+        for event in clean.api.get("events")["items"]
+    }
+    assert {("web", "Allocated"), ("web", "Announced"), ("wish", "AddressNotInPool")} <= events
+    bound = program.host.run("ip -br address show")
+    assert f"{EIP}/32" in bound, "the instance that leads binds the address"
+    # a pool that changes moves who is outside it, and says so
+    clean.api.apply(eip("pool", "203.0.113.12-203.0.113.15"))
+    clean.routed("203.0.113.12", "n1")
+    clean.routed(EIP)
+    wait_for(
+        lambda: [e.get("message", "") for e in clean.api.get("events")["items"]],
+        lambda texts: any(text.startswith(f"from {EIP} to 203.0.113.12: ") for text in texts),
+        5,
+        "the Event of the move",
+    )
+
+
+def test_what_stops_being_ours_is_cleaned(program, clean):
+    clean.api.apply(web(), clean.pod("p1", "n1"))
+    clean.routed(EIP, "n1")
+    clean.api.kubectl("annotate", "service", "web", "lb.kubesphere.io/v1alpha1-")
+    clean.routed(EIP)
+    wait_for(
+        lambda: clean.api.get("service", "web")["status"],
+        lambda s: not s["loadBalancer"] and not s.get("conditions"),
+        10,
+        "its status to be cleaned",
+    )

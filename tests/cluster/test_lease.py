@@ -1,0 +1,168 @@
+"""Two central instances: both announce, one assigns and binds, and nothing that happens to one of
+them costs a route or gives one address to two."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.harness import CONTROL, Cluster, end_silence, silence, web
+from tests.fabric import wait_for
+from tests.fabric.program import Program
+from tests.fabric.rounds import STOPPED_FOR, rounds
+
+EIP = "203.0.113.8"
+TWO = {"porter": {"single_instance": "false"}}
+TAKEOVER = 15
+
+
+@pytest.fixture
+def both(clean: Cluster) -> Iterator[tuple[Program, Program]]:
+    """The first leads, the second follows, and a Service with two Pods is announced."""
+    with clean.running("porter", **TWO) as first:
+        leads(first)
+        with clean.running("second", **TWO) as second:
+            clean.api.apply(web(), clean.pod("p1", "n1"), clean.pod("p2", "n2"))
+            clean.routed(EIP, "n1", "n2")
+            announces(first, 2)
+            announces(second, 2)
+            yield first, second
+
+
+def announces(program: Program, paths: int, within: float = 10) -> None:
+    """An instance comes to announce so many paths."""
+    wait_for(
+        lambda: program.get("/v1/peers")[0]["paths"]["ipv4"],
+        lambda seen: seen == paths,
+        within,
+        f"{paths} paths",
+    )
+
+
+def leads(program: Program, within: float = TAKEOVER) -> None:
+    """An instance comes to lead."""
+    wait_for(
+        lambda: program.host.log(program.log).count("leads now"),
+        lambda n: n > program.host.log(program.log).count("does not lead any more"),
+        within,
+        "it to lead",
+    )
+
+
+def bound(program: Program) -> bool:
+    """Whether the EIP is bound on the host of an instance."""
+    return f"{EIP}/32" in program.host.run("ip -br address show")
+
+
+def assigns(cluster: Cluster, name: str) -> str:
+    """A new Service gets an address; which."""
+    cluster.api.apply(web(name))
+    return wait_for(lambda: cluster.record(name), bool_of, TAKEOVER, f"an address of {name}")[0]
+
+
+def bool_of(seen: list[str]) -> bool:
+    """Whether there is one."""
+    return bool(seen)
+
+
+def all_different(cluster: Cluster) -> None:
+    """No address is on record twice."""
+    items = cluster.api.get("services", "-A")["items"]
+    held = [
+        entry["ip"]
+        for item in items
+        for entry in item.get("status", {}).get("loadBalancer", {}).get("ingress", ())
+    ]
+    assert len(held) == len(set(held)), held
+
+
+@pytest.mark.parametrize("round_", rounds())
+def test_the_leader_is_killed(clean, both, round_):
+    first, second = both
+    assert (bound(first), bound(second)) == (True, False)
+    with clean.no_route_lost():
+        first.kill()
+        leads(second)
+        wait_for(lambda: bound(second), bool, 5, "the address to be bound there")
+    assert assigns(clean, "late") == "203.0.113.9"
+    first.start()
+    clean.routed("203.0.113.9", "n1", "n2")
+    wait_for(lambda: bound(first), lambda b: not b, 5, "the address to be bound no more here")
+    all_different(clean)
+
+
+@pytest.mark.parametrize("round_", rounds())
+def test_the_leader_is_stopped_and_wakes_up_late(clean, both, round_):
+    first, second = both
+    with clean.no_route_lost():
+        first.process.send_signal(signal.SIGSTOP)
+        clean.api.apply(web("while"))
+        leads(second)
+    wait_for(lambda: clean.record("while"), bool_of, TAKEOVER, "an address from the other")
+    # the other gives away what the sleeper would give next
+    taken = [assigns(clean, f"more{i}") for i in range(3)]
+    second.host.run(["sleep", str(STOPPED_FOR)])
+    before = clean.api.writes()
+    first.process.send_signal(signal.SIGCONT)
+    wait_for(
+        lambda: first.host.log(first.log),
+        lambda log: "does not lead any more" in log,
+        TAKEOVER,
+        "it to step down",
+    )
+    assert [clean.record(f"more{i}")[0] for i in range(3)] == taken
+    wait_for(lambda: bound(first), lambda b: not b, 5, "it to let go of the address")
+    all_different(clean)
+    assert clean.api.writes() - before <= 2, "what it still meant to write"
+    clean.routed(EIP, "n1", "n2")
+
+
+def test_the_leader_is_cut_off_from_the_api_server(clean, both):
+    first, second = both
+    with clean.no_route_lost():
+        silence(first.host, CONTROL)
+        leads(second)
+    late = assigns(clean, "late")
+    assert late == "203.0.113.9"
+    clean.routed(late, "n1", "n2")
+    announces(first, 2)
+    end_silence(first.host, CONTROL)
+    announces(first, 4, within=30)
+    all_different(clean)
+
+
+def test_a_record_that_is_there_twice_is_repaired_and_the_earlier_one_stays(clean, both):
+    other = assigns(clean, "other")
+    clean.routed(other, "n1", "n2")
+    ingress = {"ingress": [{"ip": EIP, "ipMode": "VIP"}]}
+    patch = json.dumps({"status": {"loadBalancer": ingress}})
+    with clean.no_route_lost():
+        words = ("patch", "service", "other", "--subresource=status", "--type=merge", "-p", patch)
+        clean.api.kubectl(*words)
+        wait_for(lambda: clean.record("other"), lambda seen: seen == [other], 5, "the repair")
+    assert clean.record("web") == [EIP]
+
+
+def test_a_clock_that_is_an_hour_off_changes_nothing(clean):
+    """The instance's own clock, so that the API server's is an hour off for it."""
+    with clean.running("porter", **TWO) as first:
+        leads(first)
+        second = clean.instance("second", **TWO)
+        try:
+            second.start(before=["faketime", "-f", "+3600s"])
+            clean.api.apply(web(), clean.pod("p1", "n1"))
+            clean.routed(EIP, "n1")
+            assert "leads now" not in second.host.log(second.log)
+            with clean.no_route_lost():
+                first.kill()
+                leads(second)
+            assert assigns(clean, "late") == "203.0.113.9"
+            first.start()
+            clean.routed("203.0.113.9", "n1")
+            second.host.run(["sleep", "5"])
+            assert "does not lead" not in second.host.log(second.log)
+        finally:
+            second.stop()
