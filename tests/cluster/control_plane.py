@@ -58,6 +58,12 @@ class ControlPlane:
         )
         self.kubeconfig("admin", ADMIN)
         self.start_server()
+        return self
+
+    def _start_manager(self) -> None:
+        """Anew with each API server: one that was cut off waits half a minute before it asks."""
+        if self._manager is not None:
+            end(self._manager)
         self._manager = self.host.spawn(
             f"{self.binaries}/kube-controller-manager --kubeconfig {self.admin} "
             f"--leader-elect=false --controllers {_CONTROLLERS} --kube-api-qps 200 "
@@ -65,7 +71,6 @@ class ControlPlane:
             "--bind-address 127.0.0.1",
             "controller-manager.log",
         )
-        return self
 
     def start_server(self) -> None:
         """Starts the API server, again after `kill_server`."""
@@ -83,6 +88,7 @@ class ControlPlane:
             "apiserver.log",
         )
         wait_for(self._ready, bool, 60, "the API server to be ready")
+        self._start_manager()
 
     def kill_server(self) -> None:
         """Ends the API server at once."""

@@ -84,6 +84,7 @@ class Cluster:
 
     def __init__(self, fabric: Fabric, binaries: Path) -> None:
         self.fabric = fabric
+        self._instances = 0
         self._build_network()
         self.api = ControlPlane(fabric.hosts["control"], CONTROL, binaries)
         self.client = fabric.hosts["client"]
@@ -142,7 +143,8 @@ class Cluster:
         }
         for group, keys in more.items():
             sections[group] = {**sections.get(group, {}), **keys}
-        return Program(self.fabric.hosts[host], sections)
+        self._instances += 1
+        return Program(self.fabric.hosts[host], sections, name=f"porter{self._instances}")
 
     @contextlib.contextmanager
     def running(self, *arguments: object, **more: Json) -> Iterator[Program]:
@@ -221,7 +223,8 @@ class Cluster:
             yield
         finally:
             end(monitor)
-        assert self.leaf.routes() == before
+        after = self.leaf.routes()
+        assert {prefix: after.get(prefix) for prefix in before} == before
         lost = [line for line in self.leaf.host.log(log).splitlines() if "Deleted" in line]
         assert not [line for line in lost if "bgp" in line], lost
 

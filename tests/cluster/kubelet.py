@@ -8,6 +8,7 @@ serving; SIGUSR2: it speaks again.
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import signal
 import ssl
@@ -209,7 +210,8 @@ def main() -> None:
         while True:
             try:
                 kubelet.watch()
-            except OSError:
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                print(f"watch: {error!r}", flush=True)  # cut off, perhaps in the middle of a line
                 time.sleep(0.2)
 
     threading.Thread(target=follow, daemon=True).start()
@@ -217,8 +219,8 @@ def main() -> None:
         if not kubelet.silent:
             try:
                 kubelet.heartbeat()
-            except OSError as error:
-                print(error, flush=True)
+            except (OSError, http.client.HTTPException) as error:
+                print(f"heartbeat: {error!r}", flush=True)
         time.sleep(_HEARTBEAT)
 
 

@@ -59,7 +59,7 @@ def test_the_api_server_is_away_for_a_minute(clean, program):
         clean.api.apply(web("late"))
         wait_for(lambda: clean.record("late"), bool, 10, "the resync within 10 s of its return")
     clean.api.apply(clean.pod("p3", "n3"))
-    clean.routed(EIP, "n1", "n2", "n3")
+    clean.routed(EIP, "n1", "n2", "n3", within=60)  # Kubernetes' own controllers take their time
     assert clean.api.writes() - writes <= 12, "a few for the new Service, none for the old"
 
 
@@ -74,7 +74,7 @@ def test_a_restart_while_the_api_server_is_away_keeps_every_route(clean):
             clean.api.start_server()
             wait_for(program.is_ready, bool, 30, "it to be ready")
         clean.api.apply(clean.pod("p3", "n3"))
-        clean.routed(EIP, "n1", "n2", "n3")
+        clean.routed(EIP, "n1", "n2", "n3", within=60)
 
 
 def test_the_watches_hang_and_nobody_says_so(clean, program):
@@ -96,16 +96,20 @@ def test_the_watches_hang_and_nobody_says_so(clean, program):
 @pytest.mark.parametrize("round_", rounds())
 def test_etcd_is_compacted_under_a_watch_that_is_behind(clean, program, round_):
     """410: what is listed anew differs, and the difference alone is acted upon."""
+    clean.api.apply(web("gone"))
+    gone = wait_for(lambda: clean.record("gone"), bool, 10, "an address of the second")[0]
+    clean.routed(gone, "n1", "n2")
     silence(program.host, CONTROL)
-    with clean.no_route_lost():
-        clean.api.apply(web("late"), clean.pod("p3", "n3", app="other"))
-        clean.api.delete("pod", "p-n2")
-        clean.api.apply(clean.pod("again", "n2"))
-        clean.api.compact()
-        clean.api.kill_server()
-        clean.api.start_server()
-        end_silence(program.host, CONTROL)
-        wait_for(lambda: clean.record("late"), bool, 30, "an address of the new one")
+    clean.api.delete("service", "gone")
+    clean.api.apply(web("late"))
+    clean.api.compact()
+    clean.api.kill_server()
+    clean.api.start_server()
+    assert clean.leaf.routes().keys() == {EIP, gone}
+    end_silence(program.host, CONTROL)
+    clean.routed(gone, within=30)
+    wait_for(lambda: clean.record("late"), bool, 30, "an address of the new one")
+    clean.routed(EIP, "n1", "n2")
     metrics = program.host.run("curl -s http://127.0.0.1:8080/metrics")
     assert 'reason="Expired"' in metrics or 'reason="Gone"' in metrics
 
@@ -203,7 +207,6 @@ def test_all_nodes_fall_silent_at_once(clean, round_):
                 30,
                 "the Pods to be called not ready",
             )
-            assert clean.curl(EIP), "and they answer all the same"
             for worker in clean.workers.values():
                 worker.speak()
             wait_for(lambda: doubts(program), lambda d: not d, 30, "the end of the alarm")
