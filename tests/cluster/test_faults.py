@@ -28,7 +28,7 @@ EVERY = tuple(NODES)
 def placed(cluster: Cluster, *nodes: str) -> None:
     """A Service with a Pod on each of these nodes, and its route."""
     cluster.api.apply(web(), *(cluster.pod(f"p-{node}", node) for node in nodes))
-    cluster.routed(EIP, *nodes)
+    cluster.routed(EIP, *nodes, within=25)  # the holder before may have left without a word
     wait_for(
         lambda: {c["reason"] for c in cluster.api.get("service", "web")["status"]["conditions"]},
         lambda seen: seen == {"Allocated", "Announced"},
