@@ -35,20 +35,23 @@ test: tools $(VENV)/bin/tox
 	    $(VENV)/bin/tox run -e style,unit,functional && $(MAKE) --no-print-directory test-cluster; \
 	fi
 
-# The API server is built from its Go module, once, into the user's cache.
+# Kubernetes' parts are built from their Go module, once, into the user's cache.
 test-cluster: tools $(VENV)/bin/tox
 	@if go version 2>/dev/null | grep -qE 'go1\.(2[6-9]|[3-9][0-9])'; then \
 	    PORTER_RYU_KUBERNETES="$$(tests/cluster/kubernetes/build)" $(VENV)/bin/tox run -e cluster; \
 	else \
-	    echo "*** NO Go 1.26: the tests against a real kube-apiserver are NOT run ***"; \
+	    echo "*** NO Go 1.26, which builds Kubernetes: the tests on a real cluster are NOT run ***"; \
 	fi
 
-# The long counts of what `make test` does a few times; its last result is in docs/bgp.md.
+# The long counts of what `make test` does a few times; its last result is in docs/bgp.md and
+# docs/cluster.md.
 soak: tools $(VENV)/bin/tox
 	@ROUNDS=100 FLAPS=10000 $(VENV)/bin/tox run -e functional -- \
 	    tests/functional/test_graceful_restart.py tests/functional/test_hostile.py
 	@EXAMPLES=2000 $(VENV)/bin/tox run -e unit -- \
 	    tests/unit/test_allocator_states.py tests/unit/test_inbound_fuzz.py
+	@ROUNDS=10 PORTER_RYU_KUBERNETES="$$(tests/cluster/kubernetes/build)" \
+	    $(VENV)/bin/tox run -e cluster
 
 lint: $(VENV)/bin/tox
 	@$(VENV)/bin/tox run -e style

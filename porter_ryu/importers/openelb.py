@@ -51,6 +51,17 @@ def _eip(manifest: Manifest, found: Imported) -> None:
             f"Eip {manifest.name}: protocol {spec['protocol']!r} has no counterpart; the Eip does "
             "not serve until it is bgp"
         )
+    if "namespace" in manifest.metadata:  # Porter v0.0.1, whose pools served every namespace
+        found.lost.append(
+            f"Eip {manifest.name}: metadata.namespace {manifest.namespace!r} has no counterpart: "
+            "an Eip is cluster-scoped and serves every namespace unless spec.namespaces names some"
+        )
+    if any(known["metadata"]["name"] == manifest.name for known in found.eips):
+        found.lost.append(
+            f"Eip {manifest.name}: an Eip of this name is written already: rename this one, "
+            f"with address {spec['address']}, and import again"
+        )
+        return
     found.eips.append(eip(manifest.name, spec))
 
 

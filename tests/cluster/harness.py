@@ -22,7 +22,7 @@ from pathlib import Path
 import yaml
 
 from tests.cluster.control_plane import ADMIN, ControlPlane, Json
-from tests.fabric import Fabric, Host, end, wait_for
+from tests.fabric import Fabric, FabricError, Host, end, wait_for
 from tests.fabric.leaves import Frr, Neighbour
 from tests.fabric.objects import service
 from tests.fabric.program import Program
@@ -84,7 +84,7 @@ class Cluster:
 
     def __init__(self, fabric: Fabric, binaries: Path) -> None:
         self.fabric = fabric
-        self._instances = 0
+        self._programs: list[Program] = []
         self._build_network()
         self.api = ControlPlane(fabric.hosts["control"], CONTROL, binaries)
         self.client = fabric.hosts["client"]
@@ -143,8 +143,9 @@ class Cluster:
         }
         for group, keys in more.items():
             sections[group] = {**sections.get(group, {}), **keys}
-        self._instances += 1
-        return Program(self.fabric.hosts[host], sections, name=f"porter{self._instances}")
+        name = f"porter{len(self._programs)}"
+        self._programs.append(Program(self.fabric.hosts[host], sections, name=name))
+        return self._programs[-1]
 
     @contextlib.contextmanager
     def running(self, *arguments: object, **more: Json) -> Iterator[Program]:
@@ -182,12 +183,22 @@ class Cluster:
     def routed(self, address: str, *nodes: str, within: float = 10) -> None:
         """The leaf's kernel comes to have exactly these nodes as next hops of an address."""
         want = frozenset(NODES[name] for name in nodes)
-        wait_for(
-            lambda: self.leaf.routes().get(address, frozenset()),
-            lambda seen: seen == want,
-            within,
-            f"{address} by {nodes}",
-        )
+        try:
+            wait_for(
+                lambda: self.leaf.routes().get(address, frozenset()),
+                lambda seen: seen == want,
+                within,
+                f"{address} by {nodes}",
+            )
+        except FabricError as error:
+            raise FabricError(f"{error}\n{self.description()}") from error
+
+    def description(self) -> str:
+        """What there is, for whoever reads a failure."""
+        kinds = "pods,endpointslices,services,eips,nodes"
+        text = self.api.kubectl("get", kinds, "-A", "-o", "wide", check=False)
+        tails = (f"{program.log}: {program.tail()}" for program in self._programs[-2:])
+        return "\n".join([text, *tails])
 
     def curl(self, address: str) -> list[str]:
         """Who answered and whom it saw, as the client asks once; empty where nobody does."""

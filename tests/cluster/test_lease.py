@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -152,7 +154,11 @@ def test_a_clock_that_is_an_hour_off_changes_nothing(clean):
         leads(first)
         second = clean.instance("second", **TWO)
         try:
-            second.start(before=["faketime", "-f", "+3600s"])
+            library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+            second.start(LD_PRELOAD=str(library), FAKETIME="+3600s")
+            dates = second.host.log(second.log)
+            hour_on = time.strftime("%d/%b/%Y %H:", time.localtime(time.time() + 3600))
+            assert hour_on in dates, "its clock is off"
             clean.api.apply(web(), clean.pod("p1", "n1"))
             clean.routed(EIP, "n1")
             assert "leads now" not in second.host.log(second.log)

@@ -27,6 +27,7 @@ class Neighbour:
     passive: bool = True
     password: str = ""
     local: str = ""
+    port: int = 179
 
 
 class Bird:
@@ -76,7 +77,8 @@ class Bird:
             password = f'password "{n.password}";' if n.password else ""
             local = f"local {n.local} as {asn};" if n.local else f"local as {asn};"
             text += (
-                f"protocol bgp p{number} {{ {local} neighbor {n.address} as {n.asn}; {passive} "
+                f"protocol bgp p{number} {{ {local} "
+                f"neighbor {n.address} port {n.port} as {n.asn}; {passive} "
                 f"{password} connect delay time 1; connect retry time 1; error wait time 1,2;\n"
                 f"graceful restart on;\n{channels} }}\n"
             )

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +57,11 @@ class Program:
         )
         self.process = None
 
-    def start(self, ready: bool = True, before: Sequence[str] = ()) -> Program:
-        """Starts it, behind the words of `before`, and waits until it is ready."""
+    def start(self, ready: bool = True, **environment: str) -> Program:
+        """Starts it, and waits until it is ready."""
         argv = [command("ryu-manager"), "porter_ryu.app", "--config-file", str(self.config)]
-        self.process = self.host.spawn([*before, *argv], self.log, {"PYTHONUNBUFFERED": "1"})
+        environment["PYTHONUNBUFFERED"] = "1"
+        self.process = self.host.spawn(argv, self.log, environment)
         if ready:
             wait_for(self.is_ready, bool, 20, f"the program to be ready: {self.tail()}")
         return self

@@ -128,6 +128,26 @@ def test_strangers_and_resets_leave_the_sessions_alone(fabric, program):
     bird.stop()
 
 
+@pytest.mark.parametrize("way", ["we call and listen to nobody", "the leaf calls another port"])
+def test_beside_another_speaker_on_port_179_of_this_host(fabric, program, way):
+    """As beside a CNI that speaks BGP."""
+    host = fabric.hosts["porter"]
+    other = Frr(fabric, host, 64999, OURS, [])
+    other.start()
+    calls = way.startswith("we")
+    leaf = Neighbour(OURS, 65000) if calls else Neighbour(OURS, 65000, passive=False, port=1179)
+    bird = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], [leaf]).start()
+    groups = peers(mode="active" if calls else "passive")
+    groups["bgp"] |= {"listen_addresses": "none"} if calls else {"listen_port": 1179}
+    groups["bgp"]["peers"] = "bird"
+    del groups["peer:frr"], groups["peer:gobgpd"]
+    beside = Program(host, groups, name="beside", manifests=program.manifests).start()
+    has(bird, 10, NODES)
+    assert beside.stop() == 0
+    bird.stop()
+    other.stop()
+
+
 def test_the_running_path_is_ryus(fabric, program):
     source = (
         "import eventlet; eventlet.monkey_patch()\n"

@@ -186,6 +186,27 @@ def test_openelb(tmp_path):
         assert what in told
 
 
+def test_porter_v0_0_1(tmp_path):
+    """Its Eips are namespaced: of two of one name the second is told of, not written over."""
+    one, two = (
+        {
+            "apiVersion": "network.kubesphere.io/v1alpha1",
+            "kind": "Eip",
+            "metadata": {"name": "pool", "namespace": namespace},
+            "spec": {"address": address, "disable": False},
+        }
+        for namespace, address in (("a", "10.0.0.0/28"), ("b", "10.0.1.0/28"))
+    )
+    text = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [one, two]})
+    told, out = run(tmp_path, "openelb", text)
+    eips = list(yaml.safe_load_all((out / "eips.yaml").read_text()))
+    assert [(e["metadata"], e["spec"]["address"]) for e in eips] == [
+        ({"name": "pool"}, "10.0.0.0/28")
+    ]
+    assert "metadata.namespace 'a'" in told
+    assert "10.0.1.0/28" in told
+
+
 @pytest.mark.parametrize("text", ["a: [}", "[1]"])
 def test_a_broken_file_is_named(tmp_path, text):
     (tmp_path / "bad.yaml").write_text(text)
