@@ -141,7 +141,7 @@ def test_a_record_that_is_there_twice_is_repaired_and_the_earlier_one_stays(clea
     clean.routed(other, "n1", "n2")
     ingress = {"ingress": [{"ip": EIP, "ipMode": "VIP"}]}
     patch = json.dumps({"status": {"loadBalancer": ingress}})
-    with clean.no_route_lost():
+    with clean.no_route_lost(EIP):
         words = ("patch", "service", "other", "--subresource=status", "--type=merge", "-p", patch)
         clean.api.kubectl(*words)
         wait_for(lambda: clean.record("other"), lambda seen: seen == [other], 5, "the repair")
