@@ -100,11 +100,13 @@ def test_etcd_is_compacted_under_a_watch_that_is_behind(clean, program, round_):
     gone = wait_for(lambda: clean.record("gone"), bool, 10, "an address of the second")[0]
     clean.routed(gone, "n1", "n2")
     silence(program.host, CONTROL)
-    clean.api.delete("service", "gone")
-    clean.api.apply(web("late"))
-    clean.api.compact()
-    clean.api.kill_server()
-    clean.api.start_server()
+    for _ in range(2):
+        # twice: the first one's kernel still delivers what it had to say before it ended
+        clean.api.kill_server()
+        clean.api.start_server()
+        clean.api.delete("service", "gone")
+        clean.api.apply(web("late"))
+        clean.api.compact()
     assert clean.leaf.routes().keys() == {EIP, gone}
     end_silence(program.host, CONTROL)
     clean.routed(gone, within=30)
