@@ -195,13 +195,12 @@ class Reconciler:
             self._bound -= networks
 
     def _write(self, turn: Turn) -> None:
-        if self._status is None:
+        if self._status is None or not self.planner.leading:
             return
         for service, service_status in turn.services.values():
             self._status.want_service(service, service_status)
-        if self.planner.leading:
-            for eip, eip_status in turn.eips.values():
-                self._status.want_eip(eip, eip_status)
+        for eip, eip_status in turn.eips.values():
+            self._status.want_eip(eip, eip_status)
 
     def _complete(self) -> None:
         """Everything that was recorded before this start is wanted again."""

@@ -113,6 +113,7 @@ class Planner:
         self.decisions: dict[ObjectKey, Decision] = {}
         self._policy = policy
         self._leading = leading
+        self._assigning = leading
         self._dirty: set[ObjectKey] = set()
         self._reserved: frozenset[Address] = frozenset()
         self._pools_changed = self._namespaces_changed = self._reserved_changed = True
@@ -220,6 +221,7 @@ class Planner:
         seconds."""
         if not self.ready:
             return Turn()
+        self._assigning = self._leading
         self._weigh_nodes(now)
         batch = self._take_batch()
         pausing = _Pausing(pause)
@@ -238,7 +240,7 @@ class Planner:
         for address in touched:
             pausing.tick()
             routes[address] = self._route(address)
-        statuses = self._statuses(batch) if self._leading else {}
+        statuses = self._statuses(batch) if self._assigning else {}
         return Turn(statuses, routes, self._eips(), tuple(self._oddities(batch)))
 
     def _weigh_nodes(self, now: float) -> None:
@@ -287,7 +289,7 @@ class Planner:
                 ours.append(service)
             elif self.decisions.pop(key, None) is not None or self.allocator.held(key):
                 again |= self.allocator.release(key)
-        return again | self.allocator.settle(ours, not self._leading, pausing.tick)
+        return again | self.allocator.settle(ours, not self._assigning, pausing.tick)
 
     def _sharers(self, batch: Iterable[ObjectKey]) -> set[ObjectKey]:
         """Those that share an address which a key of the batch holds, or held before."""
@@ -305,7 +307,7 @@ class Planner:
         allocator = self.allocator
         for family in Family:
             self._note_hosts(service.key, family)
-        outcome = allocator.assign(service) if self._leading else allocator.look(service)
+        outcome = allocator.assign(service) if self._assigning else allocator.look(service)
         held = frozenset(entry.address for entry in outcome.held)
         touched = held | self._routed.get(service.key, frozenset())
         self._routed[service.key] = held
