@@ -125,6 +125,7 @@ class Allocator:
             tick()
             self._keep(service, follow)
         for service in ranked:
+            tick()
             self._adopt(service)
             if any(self._rules.request_refusals(service)):
                 self._release_all(service.key)
