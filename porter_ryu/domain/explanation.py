@@ -45,7 +45,7 @@ def explain(planner: Planner, key: ObjectKey) -> Explanation:
             held.eip,
             held.address in service.ingress,
             tuple(k for k in planner.allocator.holders(held.address) if k != key),
-            planner.verdicts(service, Family(held.address.version)),
+            planner.view.verdicts(service, Family(held.address.version)),
         )
         for held in decision.outcome.held
     )

@@ -8,7 +8,7 @@ and the periodic resync.  It is pure: `explain` and `plan` run it exactly as the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from porter_ryu.domain.allocator import Allocator, Held, Outcome
 from porter_ryu.domain.cluster import Cluster
@@ -21,7 +21,6 @@ from porter_ryu.domain.model import (
     Kind,
     NextHop,
     Node,
-    NodeVerdict,
     Object,
     ObjectKey,
     Reason,
@@ -30,18 +29,8 @@ from porter_ryu.domain.model import (
     Service,
     ServiceStatus,
 )
-from porter_ryu.domain.next_hops import (
-    Backends,
-    NextHopMode,
-    NextHopPolicy,
-    backends,
-    candidates,
-    combine,
-    judge,
-    no_hops,
-    unready,
-)
-from porter_ryu.domain.node_health import NodeHealth
+from porter_ryu.domain.next_hops import NextHopMode, NextHopPolicy, combine
+from porter_ryu.domain.node_view import NodeView
 
 ALLOCATED_CONDITION = "porter.kubesphere.io/Allocated"
 ANNOUNCED_CONDITION = "porter.kubesphere.io/Announced"
@@ -92,15 +81,6 @@ class Turn:
     oddities: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Hosts:
-    """The nodes with ready endpoints of a Service in one family, and those that had some when
-    they were lost."""
-
-    ready: frozenset[str] = frozenset()
-    missed: frozenset[str] = frozenset()
-
-
 class Planner:
     """Holds the cluster, the allocation and what is still to be looked at.
 
@@ -119,10 +99,7 @@ class Planner:
         self._pools_changed = self._namespaces_changed = self._reserved_changed = True
         self._routed: dict[ObjectKey, frozenset[Address]] = {}
         self._nodes_to_check: set[str] = set()
-        self._health = NodeHealth(policy.panic_percent)
-        self._nodes_changed = True
-        self._hosts: dict[tuple[ObjectKey, Family], _Hosts] = {}
-        self._hops: dict[tuple[str, Family], NodeVerdict] = {}
+        self.view = NodeView(self.cluster, policy.next_hops, policy.panic_percent)
         self._eip_status: dict[str, tuple[Eip, EipStatus]] = {}
 
     @property
@@ -140,12 +117,12 @@ class Planner:
     @property
     def due(self) -> float | None:
         """When a turn has to be taken though nothing happened; None: not at all."""
-        return self._health.due
+        return self.view.due
 
     @property
     def doubted(self) -> bool:
         """Whether so many nodes were lost at once that their loss is not believed."""
-        return self._health.doubted
+        return self.view.doubted
 
     @property
     def leading(self) -> bool:
@@ -200,17 +177,15 @@ class Planner:
         self._dirty.update(touched)
         if kind is Kind.NODE:
             self._nodes_to_check.add(key.name)
-            self._nodes_changed = True
-            self._mark_node(key.name)
+            self.view.changed(key.name)
+            self._mark_by_policy(key.name)
         elif kind is Kind.NAMESPACE:
             self._namespaces_changed = True
         elif kind is Kind.EIP:
             self._pools_changed = True
 
-    def _mark_node(self, name: str) -> None:
-        """Marks what depends on whether a node may be a next hop."""
-        for family in Family:
-            self._hops.pop((name, family), None)
+    def _mark_by_policy(self, name: str) -> None:
+        """Marks what depends on a node without an endpoint on it."""
         mode, own = self._policy.next_hops.mode, self._policy.next_hops.node_name
         if mode is NextHopMode.NODES or (mode is NextHopMode.SELF and name == own):
             self._dirty.update(self.decisions)
@@ -222,7 +197,9 @@ class Planner:
         if not self.ready:
             return Turn()
         self._assigning = self._leading
-        self._weigh_nodes(now)
+        for name in self.view.weigh(now):
+            self._mark_by_policy(name)
+            self._dirty.update(self.cluster.services_on(name))
         batch = self._take_batch()
         pausing = _Pausing(pause)
         batch |= self._settle(batch, pausing)
@@ -234,25 +211,13 @@ class Planner:
         for key in batch:
             if key not in self.decisions:
                 touched |= self._routed.pop(key, frozenset())
-                for family in Family:
-                    self._hosts.pop((key, family), None)
+                self.view.forget(key)
         routes = {}
         for address in touched:
             pausing.tick()
             routes[address] = self._route(address)
         statuses = self._statuses(batch) if self._assigning else {}
         return Turn(statuses, routes, self._eips(), tuple(self._oddities(batch)))
-
-    def _weigh_nodes(self, now: float) -> None:
-        """Asks whether the loss of nodes is believed."""
-        due = self._health.due
-        if not self._nodes_changed and (due is None or now < due):
-            return
-        self._nodes_changed = False
-        ready = {name: node.ready for name, node in self.cluster.nodes.items()}
-        for name in self._health.observe(ready, now):
-            self._mark_node(name)
-            self._dirty.update(self.cluster.services_on(name))
 
     def _oddities(self, batch: Iterable[ObjectKey]) -> Iterable[str]:
         """What is odd about the objects that changed."""
@@ -305,36 +270,13 @@ class Planner:
     def _decide(self, service: Service) -> frozenset[Address]:
         """Decides for one Service; returns the addresses whose routes this can change."""
         allocator = self.allocator
-        for family in Family:
-            self._note_hosts(service.key, family)
+        self.view.note(service.key)
         outcome = allocator.assign(service) if self._assigning else allocator.look(service)
         held = frozenset(entry.address for entry in outcome.held)
         touched = held | self._routed.get(service.key, frozenset())
         self._routed[service.key] = held
         self.decisions[service.key] = Decision(service, outcome, self._announced(service, outcome))
         return touched
-
-    def _note_hosts(self, key: ObjectKey, family: Family) -> None:
-        """Keeps which nodes had ready endpoints, for as long as their loss may be doubted."""
-        slices = self.cluster.slices_of(key)
-        missing = unready(slices, family)
-        before = self._hosts.get((key, family), _Hosts())
-        missed = frozenset(
-            name
-            for name in missing
-            if (name in before.ready and self._health.lost(name))
-            or (name in before.missed and self._watched(name))
-        )
-        self._hosts[key, family] = _Hosts(backends(slices, family).nodes, missed)
-
-    def _watched(self, name: str) -> bool:
-        return self._health.lost(name) or self._health.trusts_endpoints(name)
-
-    def _backends(self, service: Service, family: Family) -> Backends:
-        """Where a Service runs, by a view that may be doubted."""
-        missed = self._hosts.get((service.key, family), _Hosts()).missed
-        trusted = frozenset(name for name in missed if self._health.trusts_endpoints(name))
-        return backends(self.cluster.slices_of(service.key), family, trusted)
 
     def _route(self, address: Address) -> Route:
         """What is wanted of one address: only holders whose record says so count."""
@@ -348,45 +290,7 @@ class Planner:
 
     def _hops_of(self, address: Address, holders: Iterable[Service]) -> frozenset[NextHop]:
         family = Family(address.version)
-        return combine((s.local_traffic, self._service_hops(s, family)[1]) for s in holders)
-
-    def _service_hops(
-        self, service: Service, family: Family
-    ) -> tuple[Backends, frozenset[NextHop]]:
-        found = self._backends(service, family)
-        names = candidates(found, service.local_traffic, self.cluster.nodes, self._policy.next_hops)
-        verdicts = (self.verdict(name, family) for name in names)
-        return found, frozenset(v.next_hop for v in verdicts if v.next_hop is not None)
-
-    def verdict(self, name: str, family: Family) -> NodeVerdict:
-        """The next hop that a node offers, kept until the node changes."""
-        known = self._hops.get((name, family))
-        if known is None:
-            node = self.cluster.nodes.get(name)
-            if node is not None and self._health.trusts(name):
-                node = replace(node, ready=True)
-            known = (
-                judge(node, family, self._policy.next_hops)
-                if node is not None
-                else NodeVerdict(name, None, "there is no such Node")
-            )
-            self._hops[name, family] = known
-        return known
-
-    def verdicts(self, service: Service, family: Family) -> tuple[NodeVerdict, ...]:
-        """What is thought of every node as a next hop of this Service, for `explain`."""
-        found = self._backends(service, family)
-        policy = self._policy.next_hops
-        having = set(candidates(found, service.local_traffic, self.cluster.nodes, policy))
-        verdicts = []
-        for name in sorted(having | self.cluster.nodes.keys()):
-            verdict = self.verdict(name, family)
-            if name not in having:
-                other = policy.mode is NextHopMode.SELF and name != policy.node_name
-                why = "this instance announces itself alone" if other else "it hosts no endpoint"
-                verdict = NodeVerdict(name, None, f"{why} that could be used")
-            verdicts.append(verdict)
-        return tuple(verdicts)
+        return combine((s.local_traffic, self.view.next_hops(s, family)) for s in holders)
 
     def _announced(self, service: Service, outcome: Outcome) -> Refusal | None:
         if not self._policy.announce:
@@ -407,15 +311,12 @@ class Planner:
         holders = self._holders(held.address)
         if self._hops_of(held.address, holders):
             return None
-        found, own = self._service_hops(service, family)
-        if own:
+        if self.view.next_hops(service, family):
             return Refusal(
                 Reason.NO_USABLE_NODE,
                 f"no node has endpoints of every Local Service that shares {held.address}",
             )
-        policy = self._policy.next_hops
-        names = candidates(found, service.local_traffic, self.cluster.nodes, policy)
-        return no_hops(found, [self.verdict(name, family) for name in sorted(names)], policy)
+        return self.view.why_none(service, family)
 
     def _statuses(self, batch: set[ObjectKey]) -> dict[ObjectKey, tuple[Service, ServiceStatus]]:
         statuses = {}
