@@ -7,11 +7,14 @@ once, and the first view after a start is taken as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 _WINDOW = 60.0
-_QUIET = 0.3  # losses that follow each other this closely count as one
-_QUIET_MOST = 10.0
+_QUIET = 0.4  # losses that follow each other this closely count as one
+# Kubernetes looks at its nodes every 5 s, and after a doubt they come back one after the other
+_QUIET_OF_MANY = 6.0
+_QUIET_MOST = 15.0
+_MANY = 50
 _RECOVERY = 30.0  # a kubelet that is back takes up to 10 s to report its Pods ready again
 _NEVER = 100
 
@@ -28,6 +31,7 @@ class NodeHealth:
         self._ready: set[str] | None = None
         self._lost: dict[str, float] = {}
         self._weighed: set[str] = set()
+        self._patient = False
         self._weighed_since = self._stirred_at = 0.0
         self._recovering: dict[str, float] = {}
         self.doubted = False
@@ -42,7 +46,13 @@ class NodeHealth:
 
     @property
     def _weighed_until(self) -> float:
-        return min(self._stirred_at + _QUIET, self._weighed_since + _QUIET_MOST)
+        quiet = _QUIET_OF_MANY if self._patient else _QUIET
+        return min(self._stirred_at + quiet, self._weighed_since + _QUIET_MOST)
+
+    def _share(self, lost: Collection[str]) -> float:
+        """These nodes in per cent of the present ones that were Ready within a minute."""
+        present = len(self._ready or ()) + len(self._lost)
+        return 100 * len(lost) / present if present else 0.0
 
     def lost(self, name: str) -> bool:
         """Whether a node lost its readiness a while ago at most, believed or not."""
@@ -87,26 +97,27 @@ class NodeHealth:
                 self._stirred_at = now
             del self._lost[name]
             self._weighed.discard(name)
-        if losses:
-            self._weigh(losses, now)
         self._lost.update(dict.fromkeys(losses, now))
         self._ready = up
+        if losses:
+            self._weigh(losses, now)
 
     def _weigh(self, names: set[str], now: float) -> None:
         if not self._weighed:
             self._weighed_since = now
         self._stirred_at = now
         self._weighed |= names
+        self._patient |= self._share(self._weighed) > _MANY
 
     def _judge(self, now: float) -> None:
         """Begins or ends the doubt, and ends the weighing."""
         if not self.doubted:
             self._lost = {name: at for name, at in self._lost.items() if now < at + _WINDOW}
-        present = len(self._ready or ()) + len(self._lost)
-        share = 100 * len(self._lost) / present if present else 0.0
-        was_doubted, self.doubted = self.doubted, share > self._percent
+        was_doubted, self.doubted = self.doubted, self._share(self._lost) > self._percent
         if was_doubted and not self.doubted:
             self._weighed.clear()
             self._weigh(set(self._lost), now)
+            self._patient = True  # those that are back come one after the other
         if not self.doubted and now >= self._weighed_until:
             self._weighed.clear()
+            self._patient = False

@@ -40,7 +40,9 @@ class Api:
         """Sends one request; returns the answer to read."""
         request = urllib.request.Request(self._url + path, method=method)
         request.add_header("Authorization", f"Bearer {self._token}")
-        request.add_header("Content-Type", "application/strategic-merge-patch+json")
+        patches = method == "PATCH"
+        kind = "application/strategic-merge-patch+json" if patches else "application/json"
+        request.add_header("Content-Type", kind)
         data = json.dumps(body).encode() if body is not None else None
         return urllib.request.urlopen(request, data, timeout, context=self._context)
 
@@ -56,8 +58,9 @@ class Api:
 class Pod:
     """A running Pod."""
 
-    def __init__(self, name: str, address: str) -> None:
+    def __init__(self, name: str, uid: str, address: str) -> None:
         self.name = name
+        self.uid = uid
         self.address = address
         self.ending = False
         subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
@@ -144,12 +147,16 @@ class Kubelet:
             if self.silent:
                 return
             running = self._running.get(key)
+            if running is not None and running.uid != pod["metadata"]["uid"]:
+                self._stop(key)
+                self._seen[key], running = pod, None
             if pod["metadata"].get("deletionTimestamp"):
                 self._end(key, pod["metadata"].get("deletionGracePeriodSeconds") or 0)
                 return
             if running is None:
                 self._given += 1
-                running = self._running[key] = Pod(key[1], f"{self._pods}.{self._given}")
+                address = f"{self._pods}.{self._given}"
+                running = self._running[key] = Pod(key[1], pod["metadata"]["uid"], address)
             self._report(key, pod, running)
 
     def _report(self, key: tuple[str, str], pod: Json, running: Pod) -> None:
@@ -174,11 +181,14 @@ class Kubelet:
             self._api.send("DELETE", f"{_path(key)}?gracePeriodSeconds=0")
         elif not running.ending:
             running.ending = True
-            threading.Timer(grace, self._ended, (key,)).start()
+            threading.Timer(grace, self._ended, (key, running)).start()
 
-    def _ended(self, key: tuple[str, str]) -> None:
-        self._stop(key)
-        self._api.send("DELETE", f"{_path(key)}?gracePeriodSeconds=0")
+    def _ended(self, key: tuple[str, str], ended: Pod) -> None:
+        """Unless another Pod of this name has taken its place by now."""
+        if self._running.get(key) is ended:
+            self._stop(key)
+        only = {"gracePeriodSeconds": 0, "preconditions": {"uid": ended.uid}}
+        self._api.send("DELETE", _path(key), only)
 
     def _stop(self, key: tuple[str, str]) -> None:
         with self._lock:

@@ -106,7 +106,7 @@ def test_the_leader_is_stopped_and_wakes_up_late(clean, both, round_):
     wait_for(lambda: clean.record("while"), bool_of, TAKEOVER, "an address from the other")
     # the other gives away what the sleeper would give next
     taken = [assigns(clean, f"more{i}") for i in range(3)]
-    second.host.run(["sleep", str(STOPPED_FOR)])
+    second.host.run(["sleep", str(STOPPED_FOR)], seconds=STOPPED_FOR + 10)
     before = clean.api.writes()
     first.process.send_signal(signal.SIGCONT)
     wait_for(

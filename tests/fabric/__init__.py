@@ -7,6 +7,7 @@ every process that was started, by its id, and removes every namespace.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class FabricError(Exception):
@@ -83,6 +85,7 @@ class Host:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **(environment or {})},
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - there are no threads
             )
         self._processes.append(process)
         return process
@@ -184,6 +187,11 @@ class Fabric:
         if b.run("ip -j link show br0", check=False).strip():
             b.run(f"ip link set {there} master br0")
         return here
+
+
+def _die_with_parent() -> None:
+    """Has the kernel kill this process when the one that started it is gone, however that ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def end(process: subprocess.Popen[bytes], seconds: float = 5.0) -> int:

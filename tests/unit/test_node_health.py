@@ -74,6 +74,18 @@ def test_one_node_that_is_lost_is_taken_out():
     assert hops(w.put(up("n2"))) == "1234"
 
 
+def test_most_of_the_nodes_wait_for_the_rest():
+    """Kubernetes looks at its nodes every five seconds: what dies at once is seen in two looks."""
+    w = world().put(*(down(name) for name in NAMES[:3]))
+    assert hops(later(w, 5)) == "1234"
+    assert hops(w.put(down("n4"))) == "1234"
+    assert w.planner.doubted
+    w = world().put(*(down(name) for name in NAMES[:3]))
+    assert hops(later(w, 6.5)) == "4", "the last one lives on, so the others are gone"
+    w = world().put(*(down(name) for name in NAMES[:2]))
+    assert hops(later(w, 0.5)) == "34", "half of them is not most"
+
+
 def test_what_was_taken_out_before_the_doubt_began_comes_back():
     w = world()
     for name in NAMES:
@@ -96,11 +108,13 @@ def test_a_slow_death_is_believed():
 def test_the_doubt_ends_when_the_share_is_back_below():
     w = world().put(*(down(name) for name in NAMES), slices())
     assert w.planner.doubted
-    w.put(up("n1"))
+    w.put(up("n1"), up("n2"))
     assert not w.planner.doubted
-    assert hops(w) == "1234", "the others may be about to return"
-    w.put(slices("n1"))
-    assert hops(later(w, 1)) == "1", "they did not"
+    w.put(slices("n1", "n2"))
+    assert hops(later(w, 3)) == "1234", "the others may be about to return"
+    w.put(up("n3"))
+    assert hops(later(w, 5)) == "1234"
+    assert hops(later(w, 2)) == "123", "the last one did not, in 6 s"
 
 
 def test_an_endpoint_that_goes_while_the_view_is_doubted_is_gone():
