@@ -104,7 +104,7 @@ class NodeHealth:
 
     def _weigh(self, names: set[str], now: float) -> None:
         if not self._weighed:
-            self._weighed_since = now
+            self._weighed_since, self._patient = now, False
         self._stirred_at = now
         self._weighed |= names
         self._patient |= self._share(self._weighed) > _MANY

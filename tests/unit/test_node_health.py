@@ -117,6 +117,13 @@ def test_the_doubt_ends_when_the_share_is_back_below():
     assert hops(later(w, 2)) == "123", "the last one did not, in 6 s"
 
 
+def test_after_a_doubt_a_single_loss_is_acted_upon_as_ever():
+    w = world().put(*(down(name) for name in NAMES))
+    w.put(*(up(name) for name in NAMES))
+    later(w, 120).put(down("n3"))
+    assert hops(later(w, 0.5)) == "124"
+
+
 def test_an_endpoint_that_goes_while_the_view_is_doubted_is_gone():
     w = world().put(*(down(name) for name in NAMES))
     w.put(endpoints("a", "n1", "n2", ready=False))
