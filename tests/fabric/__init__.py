@@ -7,7 +7,6 @@ every process that was started, by its id, and removes every namespace.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import shutil
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# the kernel kills what we started when we are gone, however we ended
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 
 
 class FabricError(Exception):
@@ -78,14 +78,14 @@ class Host:
         self, command: str | Sequence[str], log: str, environment: dict[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         """Starts a process that ends with the fabric; its output goes to `log`."""
+        words = command.split() if isinstance(command, str) else list(command)
         with open(self.folder / log, "ab") as output:
             process = subprocess.Popen(
-                self.inside(command),
+                self.inside([*_DIES_WITH_US, *words]),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **(environment or {})},
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - there are no threads
             )
         self._processes.append(process)
         return process
@@ -187,11 +187,6 @@ class Fabric:
         if b.run("ip -j link show br0", check=False).strip():
             b.run(f"ip link set {there} master br0")
         return here
-
-
-def _die_with_parent() -> None:
-    """Has the kernel kill this process when the one that started it is gone, however that ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def end(process: subprocess.Popen[bytes], seconds: float = 5.0) -> int:
