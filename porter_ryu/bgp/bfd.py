@@ -48,9 +48,9 @@ class Bfd:
 
     def _keep(self) -> None:
         while self._running:
-            argv = [sys.executable, "-m", "porter_ryu.bgp.bfd_process"]  # from /: no module of a
-            # working directory may stand in for it
+            argv = [sys.executable, "-m", "porter_ryu.bgp.bfd_process"]
             pipe = subprocess.PIPE
+            # from /: no module of a working directory may stand in for it
             self._process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, cwd="/")
             self._tell()
             for line in self._process.stdout:

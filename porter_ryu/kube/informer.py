@@ -46,6 +46,7 @@ class Informer:
         self._lister = lister
         self._codec = codec
         self._versions: dict[ObjectKey, int] = {}
+        self._told = 0
         self._good: dict[ObjectKey, Object] = {}
         self._reported: dict[str, str] = {}
         self._stopped = False
@@ -93,6 +94,7 @@ class Informer:
             if newer > versions.get(key, newer):
                 found[key], versions[key] = self._good[key], newer
         self._versions, self._good = versions, found
+        self._told = _number(version)
         observer.replace(self._kind, found, read_at)
         self.listed.set()
         if self._trouble:
@@ -127,16 +129,19 @@ class Informer:
             self._gone(obj, observer, read_at)
         elif kind in ("ADDED", "MODIFIED"):
             self._there(obj, observer, read_at)
-        return version if isinstance(version, str) else ""
+        if not isinstance(version, str):
+            return ""
+        self._told = _number(version)
+        return version
 
     def accept(self, obj: Json) -> Object | None:
         """Takes in what the server answered to a write; None where it is older than what is
-        known or cannot be understood."""
+        known, as that the object is gone, or cannot be understood."""
         decoded = self._decode(obj)
         if decoded is None:
             return None
         key, value = decoded
-        if _version(obj) < self._versions.get(key, 0):
+        if _version(obj) < self._versions.get(key, self._told):
             return None
         self._versions[key] = _version(obj)
         self._good[key] = value
@@ -180,5 +185,8 @@ class Informer:
 def _version(obj: Json) -> int:
     """The resourceVersion as a number: comparable as of Kubernetes 1.35 (KEP-5504), and in
     practice before."""
-    text = field(obj, "metadata.resourceVersion", str, "")
-    return int(text) if text.isdigit() else 0
+    return _number(field(obj, "metadata.resourceVersion", str, ""))
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isdigit() else 0

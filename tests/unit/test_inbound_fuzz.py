@@ -8,14 +8,13 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
-from ipaddress import ip_address
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from porter_ryu.bgp import bfd_packet
 from porter_ryu.bgp.inbound import check_update
-from porter_ryu.bgp.open_message import GracefulRestart, Open, decode_open, encode_open
+from porter_ryu.bgp.open_message import decode_open, encode_open
 from porter_ryu.bgp.wire import (
     BgpError,
     MessageType,
@@ -24,24 +23,10 @@ from porter_ryu.bgp.wire import (
     message,
     split,
 )
-from porter_ryu.domain.model import Family
+from tests.unit.messages import OF_EVERYTHING
 
 MANY = settings(max_examples=int(os.environ.get("EXAMPLES", "500")), deadline=None)
-OURS = encode_open(
-    Open(
-        65000,
-        90,
-        ip_address("10.0.0.1"),
-        frozenset(Family),
-        True,
-        True,
-        ((Family.IPV4, 1),),
-        True,
-        True,
-        True,
-        GracefulRestart(120, True, True, frozenset(Family)),
-    )
-)
+OURS = encode_open(OF_EVERYTHING)
 
 
 def refused(code: int, look: Callable[[], object]) -> Notification | None:

@@ -133,6 +133,13 @@ def test_an_older_list_does_not_undo_what_a_write_was_answered():
     assert told.said == ["listed a=True", "listed a=False b=True"]
 
 
+def test_an_answer_that_comes_after_the_end_of_its_object_does_not_revive_it():
+    script, told = Script(([node("a", 1)], "5"), [event("DELETED", node("a", 8))]), Told()
+    script.informer.run(told)
+    assert script.informer.accept(node("a", 7)) is None
+    assert script.informer.accept(node("a", 9)) is not None, "it was made again"
+
+
 def test_a_broken_object_is_reported_once_and_counts_as_it_was(caplog):
     broken = {"metadata": {"name": "a", "resourceVersion": "6"}, "status": {"conditions": "odd"}}
     told, _ = play(

@@ -11,12 +11,13 @@ from porter_ryu.bgp import wire
 from porter_ryu.bgp.communities import CommunityError, parse_communities
 from porter_ryu.bgp.inbound import check_update
 from porter_ryu.bgp.journal import RouteJournal
-from porter_ryu.bgp.open_message import GracefulRestart, Open, decode_open, encode_open
+from porter_ryu.bgp.open_message import Open, decode_open, encode_open
 from porter_ryu.bgp.rib_out import AdjRibOut, PathIds, View
 from porter_ryu.bgp.update import Attributes, Path, announce, end_of_rib, withdraw
 from porter_ryu.bgp.wire import BgpError
 from porter_ryu.domain.labels import EVERYTHING, parse_selector
 from porter_ryu.domain.model import Family, NextHop
+from tests.unit.messages import OF_EVERYTHING
 
 MARKER = "ff" * 16
 EBGP = Attributes((65000,), four_octet_as=True)
@@ -276,21 +277,9 @@ def test_ipv4_with_an_ipv6_next_hop():
 
 
 def test_open_with_every_capability():
-    ours = Open(
-        65000,
-        90,
-        ip_address("10.0.0.1"),
-        frozenset(Family),
-        True,
-        True,
-        enhanced_refresh=True,
-        extended_message=True,
-        ipv4_over_ipv6=True,
-        graceful=GracefulRestart(120, True, True, frozenset(Family)),
-    )
-    data = encode_open(ours)
+    data = encode_open(OF_EVERYTHING)
     assert data.hex().endswith("460006000506000100010002400ac0780001018000020180")
-    assert decode_open(data[19:]) == ours
+    assert decode_open(data[19:]) == OF_EVERYTHING
 
 
 def test_an_open_whose_capabilities_are_malformed_or_unknown_counts_without_them():

@@ -1,0 +1,22 @@
+"""Messages that more than one test sends."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from porter_ryu.bgp.open_message import GracefulRestart, Open
+from porter_ryu.domain.model import Family
+
+OF_EVERYTHING = Open(
+    65000,
+    90,
+    ip_address("10.0.0.1"),
+    frozenset(Family),
+    True,
+    True,
+    ((Family.IPV4, 1),),
+    enhanced_refresh=True,
+    extended_message=True,
+    ipv4_over_ipv6=True,
+    graceful=GracefulRestart(120, True, True, frozenset(Family)),
+)
