@@ -81,7 +81,8 @@ class ControlPlane:
             f"--service-account-issuer https://tests --service-account-key-file {key} "
             f"--service-account-signing-key-file {key} --bind-address {self._address} "
             f"--advertise-address {self._address} --secure-port {_PORT} "
-            f"--cert-dir {self._folder}/certs --service-cluster-ip-range 10.96.0.0/16 "
+            f"--cert-dir {self._folder}/certs "
+            "--service-cluster-ip-range 10.96.0.0/16,fd00:96::/112 "
             f"--audit-policy-file {self._folder}/audit.yaml "
             f"--audit-log-path {self._folder}/audit.log "
             "--disable-admission-plugins ServiceAccount",

@@ -3,9 +3,10 @@ runs FRR, and a client behind it.
 
     client ── leaf ──┬── control   etcd, kube-apiserver, kube-controller-manager
     10.99.0.2        ├── porter, second   instances of the program
-                     └── n1 … n4   kube-proxy (nftables), a kubelet of the tests, Pods
+    fd99::2          └── n1 … n4   kube-proxy (nftables), a kubelet of the tests, Pods
 
-Everything is real but the kubelets.  It stands in some seconds, and leaving the `with` ends all.
+Nodes, Pods and Services have IPv4 and IPv6.  Everything is real but the kubelets.  It stands in
+some seconds, and leaving the `with` ends all.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import yaml
@@ -28,8 +30,10 @@ from tests.fabric.objects import service
 from tests.fabric.program import Program
 
 LEAF, CONTROL, OURS, SECOND = (f"192.168.7.{n}" for n in (1, 10, 5, 6))
+LEAF6 = "fd07::1"
 NODES = {f"n{i}": f"192.168.7.2{i}" for i in range(1, 5)}
-CLIENT = "10.99.0.2"
+NODES6 = {f"n{i}": f"fd07::2{i}" for i in range(1, 5)}
+CLIENT, CLIENT6 = "10.99.0.2", "fd99::2"
 PROXY_PORT = 7443
 _HERE = Path(__file__).parent
 
@@ -51,7 +55,7 @@ class Worker:
             "kind": "KubeProxyConfiguration",
             "mode": "nftables",
             "hostnameOverride": self.name,
-            "clusterCIDR": "10.244.0.0/16",
+            "clusterCIDR": "10.244.0.0/16,fd44::/16",
             "bindAddress": self.address,
             "clientConnection": {"kubeconfig": str(self._control.admin)},
             "conntrack": {
@@ -66,7 +70,8 @@ class Worker:
         self.host.spawn(f"{self._control.binaries}/kube-proxy --config {path}", "kube-proxy.log")
         self._kubelet = self.host.spawn(
             f"{sys.executable} {_HERE}/kubelet.py --url {self._control.url} --token {ADMIN} "
-            f"--node {self.name} --address {self.address} --pods 10.244.{number}",
+            f"--node {self.name} --addresses {self.address} {NODES6[self.name]} "
+            f"--pods 10.244.{number}. fd44:{number}::",
             "kubelet.log",
         )
 
@@ -97,15 +102,20 @@ class Cluster:
         hosts = {"leaf": LEAF, "control": CONTROL, "porter": OURS, "second": SECOND, **NODES}
         for name, address in hosts.items():
             host = self.fabric.host(name)
-            self.fabric.link(host, switch, [f"{address}/24"], [])
+            six = f"fd07::{address.rpartition('.')[2]}"
+            self.fabric.link(host, switch, [f"{address}/24", f"{six}/64"], [])
             if name != "leaf":
                 host.run(f"ip route add default via {LEAF}")
-            for other, gateway in NODES.items():
-                if other != name:
-                    host.run(f"ip route add 10.244.{other[1:]}.0/24 via {gateway}")
-        client = self.fabric.host("client")
-        self.fabric.link(client, self.fabric.hosts["leaf"], [f"{CLIENT}/24"], ["10.99.0.1/24"])
+                host.run(f"ip route add default via {LEAF6}")
+            for other in NODES.keys() - {name}:
+                number = other[1:]
+                host.run(f"ip route add 10.244.{number}.0/24 via {NODES[other]}")
+                host.run(f"ip route add fd44:{number}::/64 via {NODES6[other]}")
+        client, leaf = self.fabric.host("client"), self.fabric.hosts["leaf"]
+        ours, theirs = [f"{CLIENT}/24", f"{CLIENT6}/64"], ["10.99.0.1/24", "fd99::1/64"]
+        self.fabric.link(client, leaf, ours, theirs)
         client.run("ip route add default via 10.99.0.1")
+        client.run("ip route add default via fd99::1")
 
     def start(self) -> Cluster:
         """Starts it, with the shipped manifests applied and the nodes Ready."""
@@ -182,10 +192,11 @@ class Cluster:
 
     def routed(self, address: str, *nodes: str, within: float = 10) -> None:
         """The leaf's kernel comes to have exactly these nodes as next hops of an address."""
-        want = frozenset(NODES[name] for name in nodes)
+        version = ip_address(address).version
+        want = frozenset((NODES if version == 4 else NODES6)[name] for name in nodes)
         try:
             wait_for(
-                lambda: self.leaf.routes().get(address, frozenset()),
+                lambda: self.leaf.routes(version).get(address, frozenset()),
                 lambda seen: seen == want,
                 within,
                 f"{address} by {nodes}",
@@ -202,7 +213,8 @@ class Cluster:
 
     def curl(self, address: str) -> list[str]:
         """Who answered and whom it saw, as the client asks once; empty where nobody does."""
-        return self.client.run(f"curl -s -m 2 http://{address}/", check=False).split()
+        host = f"[{address}]" if ":" in address else address
+        return self.client.run(f"curl -sg -m 2 http://{host}/", check=False).split()
 
     def record(self, service: str, namespace: str = "default") -> list[str]:
         """The addresses in a Service's status."""
@@ -231,16 +243,17 @@ class Cluster:
         before = self.leaf.routes()
         before = {address: before[address] for address in addresses or before}
         log = f"monitor-{os.urandom(4).hex()}.log"
-        monitor = self.leaf.host.spawn("ip -4 monitor route", log)
+        monitor = self.leaf.host.spawn("ip -ts -4 monitor route", log)
         try:
             yield
         finally:
             end(monitor)
         after = self.leaf.routes()
-        assert {prefix: after.get(prefix) for prefix in before} == before
-        told = self.leaf.host.log(log).splitlines()
-        lost = [line for line in told if "Deleted" in line and "bgp" in line]
-        assert not [line for line in lost if line.split()[1] in before], lost
+        told = self.leaf.host.log(log)
+        what = f"{before} became {after}\n{told}\n{self.description()}"
+        assert {prefix: after.get(prefix) for prefix in before} == before, what
+        lost = [line.partition("Deleted")[2].split() for line in told.splitlines()]
+        assert not [words for words in lost if "bgp" in words and words[0] in before], what
 
 
 @contextlib.contextmanager

@@ -1,5 +1,5 @@
 """As much of a kubelet as the tests need: it reports its node and runs its Pods, each a small HTTP
-server on an address of its own that says its name and who asked.
+server on addresses of its own, IPv4 and IPv6, that says its name and who asked.
 
 Run inside a node's network namespace, by its path.  SIGUSR1: it falls silent, while its Pods go on
 serving; SIGUSR2: it speaks again.
@@ -11,6 +11,7 @@ import argparse
 import http.client
 import json
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -18,6 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 
 Json = dict[str, Any]
@@ -58,12 +60,15 @@ class Api:
 class Pod:
     """A running Pod."""
 
-    def __init__(self, name: str, uid: str, address: str) -> None:
+    def __init__(self, name: str, uid: str, addresses: list[str]) -> None:
         self.name = name
         self.uid = uid
-        self.address = address
+        self.addresses = addresses
         self.ending = False
-        subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
+        self._servers = [self._serve(address) for address in addresses]
+
+    def _serve(self, address: str) -> ThreadingHTTPServer:
+        subprocess.run(["ip", "address", "add", address, "dev", "lo"], check=True)
         pod = self
 
         class Answer(BaseHTTPRequestHandler):
@@ -78,24 +83,30 @@ class Pod:
                 pass
 
         class Server(ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
             request_queue_size = 128
             daemon_threads = True
 
-        self._server = Server((address, _PORT), Answer)
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+            def server_bind(self) -> None:
+                TCPServer.server_bind(self)  # HTTPServer's asks the DNS for a name besides
+
+        server = Server((address, _PORT), Answer)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return server
 
     def stop(self) -> None:
         """Serves no longer."""
-        self._server.shutdown()
-        self._server.server_close()
-        subprocess.run(["ip", "address", "del", f"{self.address}/32", "dev", "lo"], check=False)
+        for address, server in zip(self.addresses, self._servers, strict=True):
+            server.shutdown()
+            server.server_close()
+            subprocess.run(["ip", "address", "del", address, "dev", "lo"], check=False)
 
 
 class Kubelet:
-    """Of one node."""
+    """Of one node; `pods` are what the addresses of its Pods begin with."""
 
-    def __init__(self, api: Api, node: str, address: str, pods: str) -> None:
-        self._api, self._node, self._address, self._pods = api, node, address, pods
+    def __init__(self, api: Api, node: str, addresses: list[str], pods: list[str]) -> None:
+        self._api, self._node, self._addresses, self._pods = api, node, addresses, pods
         self._running: dict[tuple[str, str], Pod] = {}
         self._seen: dict[tuple[str, str], Json] = {}
         self._given = 0
@@ -106,8 +117,12 @@ class Kubelet:
         """Says that the node is well."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
-        addresses = [{"type": "InternalIP", "address": self._address}]
-        status = {"conditions": [{**ready, "lastHeartbeatTime": now}], "addresses": addresses}
+        addresses = [{"type": "InternalIP", "address": address} for address in self._addresses]
+        status = {
+            "conditions": [{**ready, "lastHeartbeatTime": now}],
+            # merged by type, one would take the other's place
+            "addresses": [{"$patch": "replace"}, *addresses],
+        }
         self._api.send("PATCH", f"/api/v1/nodes/{self._node}/status", {"status": status})
 
     def watch(self) -> None:
@@ -155,20 +170,20 @@ class Kubelet:
                 return
             if running is None:
                 self._given += 1
-                address = f"{self._pods}.{self._given}"
-                running = self._running[key] = Pod(key[1], pod["metadata"]["uid"], address)
+                addresses = [f"{start}{self._given}" for start in self._pods]
+                running = self._running[key] = Pod(key[1], pod["metadata"]["uid"], addresses)
             self._report(key, pod, running)
 
     def _report(self, key: tuple[str, str], pod: Json, running: Pod) -> None:
         annotations = pod["metadata"].get("annotations", {})
         ready = "False" if annotations.get(READY) == "false" else "True"
         known = {c["type"]: c["status"] for c in pod.get("status", {}).get("conditions", ())}
-        if known.get("Ready") == ready and pod["status"].get("podIP") == running.address:
+        if known.get("Ready") == ready and pod["status"].get("podIP") == running.addresses[0]:
             return
         status = {
             "phase": "Running",
-            "podIP": running.address,
-            "podIPs": [{"ip": running.address}],
+            "podIP": running.addresses[0],
+            "podIPs": [{"ip": address} for address in running.addresses],
             "conditions": [
                 {"type": kind, "status": ready} for kind in ("Ready", "ContainersReady")
             ],
@@ -209,10 +224,12 @@ def _path(key: tuple[str, str]) -> str:
 def main() -> None:
     """Runs until it is ended; an API server that is away is tried again."""
     parser = argparse.ArgumentParser()
-    for name in ("url", "token", "node", "address", "pods"):
+    for name in ("url", "token", "node"):
         parser.add_argument(f"--{name}", required=True)
+    for name in ("addresses", "pods"):
+        parser.add_argument(f"--{name}", required=True, nargs=2, help="IPv4, IPv6")
     given = parser.parse_args()
-    kubelet = Kubelet(Api(given.url, given.token), given.node, given.address, given.pods)
+    kubelet = Kubelet(Api(given.url, given.token), given.node, given.addresses, given.pods)
     signal.signal(signal.SIGUSR1, lambda *_: kubelet.speak(False))
     signal.signal(signal.SIGUSR2, lambda *_: kubelet.speak(True))
 

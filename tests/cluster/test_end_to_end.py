@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.harness import CLIENT, Cluster, web
+from tests.cluster.harness import CLIENT, CLIENT6, Cluster, web
 from tests.cluster.kubelet import READY
 from tests.fabric import wait_for
 from tests.fabric.objects import Json, eip
 from tests.fabric.program import Program
 
-EIP = "203.0.113.8"
+EIP, EIP6 = "203.0.113.8", "2001:db8:8::"
 POLICIES = pytest.mark.parametrize("policy", ["Cluster", "Local"])
 
 
@@ -23,13 +23,13 @@ def program(cluster: Cluster) -> Iterator[Program]:
         yield program
 
 
-def answering(cluster: Cluster, *pods: str, policy: str = "Cluster") -> None:
-    """The client comes to be answered by exactly these Pods; `Local` keeps its address."""
+def answering(cluster: Cluster, *pods: str, policy: str = "Cluster", address: str = EIP) -> None:
+    """The client is answered by exactly these Pods; `Local` keeps its address."""
     seen: set[str] = set()
     for _ in range(40):
-        answer = cluster.curl(EIP)
+        answer = cluster.curl(address)
         seen.add(answer[0] if answer else "nobody")
-        assert policy == "Cluster" or answer[1] == CLIENT
+        assert policy == "Cluster" or answer[1] == (CLIENT6 if ":" in address else CLIENT)
     assert seen == set(pods)
 
 
@@ -49,6 +49,32 @@ def test_pods_ready_not_ready_deleted(program, clean, policy):
     clean.api.delete("pod", "p1")
     clean.routed(EIP)
     assert clean.record("web") == [EIP], "the address stays"
+
+
+@POLICIES
+@pytest.mark.parametrize("families", [("IPv4", "IPv6"), ("IPv6",)], ids=["both", "IPv6 only"])
+def test_ipv6(program, clean, families, policy):
+    clean.api.apply(eip("six", "2001:db8:8::/125"))
+    stack = "RequireDualStack" if len(families) > 1 else "SingleStack"
+    clean.api.apply(
+        web(policy=policy, families=families, ipFamilyPolicy=stack),
+        clean.pod("p1", "n1"),
+        clean.pod("p2", "n2"),
+    )
+    addresses = (EIP, EIP6)[-len(families) :]
+    for address in addresses:
+        clean.routed(address, "n1", "n2")
+        answering(clean, "p1", "p2", policy=policy, address=address)
+    assert clean.record("web") == list(addresses)
+    clean.api.kubectl("annotate", "pod", "p1", f"{READY}=false")
+    for address in addresses:
+        clean.routed(address, "n2")
+        answering(clean, "p2", policy=policy, address=address)
+    clean.api.delete("service", "web")
+    for address in addresses:
+        clean.routed(address)
+    wait_for(lambda: clean.api.get("eip", "six")["status"]["usage"], lambda n: n == 0, 5, "usage")
+    clean.api.delete("eip", "six")
 
 
 @POLICIES
