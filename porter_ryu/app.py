@@ -38,6 +38,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         settings = read_settings()
         self.parts: Parts = assemble(settings)
         self._settings = settings
+        self._ending = hub.Semaphore(1)
         http.serve(
             kwargs["wsgi"],
             http.Running(self.parts.reconciler, self._peers, self._sent, self._end),
@@ -46,7 +47,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
     def start(self) -> Any:
         """Starts the greenthreads; ryu-manager waits for the one that is returned."""
         super().start()
-        Signals(on_terminate=lambda: self._end(False), on_reload=self._reload)
+        Signals(on_terminate=lambda: self._end(withdraw=False, stay=False), on_reload=self._reload)
         self.parts.start()
         hub.spawn(self._watch_files)
         return hub.spawn(self.parts.reconciler.run)
@@ -58,13 +59,19 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
     def _sent(self, prefix: Any) -> Any:
         return self.parts.speaker.sent(prefix) if self.parts.speaker is not None else {}
 
-    def _end(self, withdraw: bool) -> None:
-        """Ends the process in order: ryu-manager's main greenthread is told to close up."""
-        hub.spawn(self._end_in_order, withdraw)
+    def _end(self, withdraw: bool, stay: bool) -> None:
+        """Ends everything in order, and then the process: ryu-manager's main greenthread is told
+        to close up.  With `stay` the process idles until SIGTERM, so that nobody starts it anew."""
+        hub.spawn(self._end_in_order, withdraw, stay)
 
-    def _end_in_order(self, withdraw: bool) -> None:
-        LOG.info("stopping%s", ", for good" if withdraw else "")
-        self.parts.stop(withdraw)
+    def _end_in_order(self, withdraw: bool, stay: bool) -> None:
+        with self._ending:  # a SIGTERM waits for what is being taken back
+            if not self.parts.ended:
+                LOG.info("stopping%s", ", for good" if withdraw else "")
+                self.parts.stop(withdraw)
+        if stay:
+            LOG.info("stopped; idle until SIGTERM")
+            return
         hubs.get_hub().schedule_call_global(0, self._main.throw, KeyboardInterrupt)
 
     def _watch_files(self) -> None:

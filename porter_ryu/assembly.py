@@ -12,6 +12,7 @@ from porter_ryu.bgp.config import PeerConfig, SpeakerConfig
 from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.model import Address
 from porter_ryu.domain.next_hops import NextHopMode
+from porter_ryu.domain.node_health import PATIENCE, QUIET
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.kube.api import Api
 from porter_ryu.kube.client import Client
@@ -45,6 +46,7 @@ class Parts:
     lease: Lease | None
     bgp: BgpSettings
     peering: dict[str, PeerConfig] = field(default_factory=dict)
+    ended: bool = False
 
     def start(self) -> None:
         """Starts them; the source last, when everybody listens."""
@@ -60,6 +62,8 @@ class Parts:
 
     def stop(self, withdraw: bool) -> None:
         """Ends them: no session is left open, and bindings stay unless `withdraw`."""
+        self.ended = True
+        self.reconciler.retire()
         self.source.stop()
         if self.speaker is not None:
             self.speaker.stop(withdraw)
@@ -81,7 +85,7 @@ class Parts:
     def match_peers(self) -> None:
         """Peers with those that are configured; a node instance only with those that select its
         node."""
-        if self.speaker is None:
+        if self.speaker is None or self.ended:
             return
         wanted = {peer.name: peer for peer in self.bgp.peers if self._selects_us(peer)}
         for name in [name for name, peer in self.peering.items() if wanted.get(name) != peer]:
@@ -115,11 +119,9 @@ def assemble(settings: Settings) -> Parts:
         bindings,
         writer,
         settings.resync_seconds,
-        bind_only_leading=settings.bind_mode == "address" and settings.allocate,
+        bind_only_leading=settings.bind_mode == "address" and _by_lease(settings),
     )
     lease = _lease(settings, source, reconciler)
-    if lease is not None:
-        planner.lead(False)
     parts = Parts(reconciler, source, writer, speaker, bindings, lease, settings.bgp)
     reconciler.after_turn = parts.match_peers
     return parts
@@ -135,12 +137,15 @@ def make_source(settings: Settings) -> Manifests | Api:
 
 def make_planner(settings: Settings, ip: IpRoute) -> Planner:
     """The planner of these settings, with the addresses of peers and this host set aside."""
+    bgp = settings.bgp
+    # nobody looks at the nodes every few seconds where a directory says how they are
+    patience = QUIET if settings.manifests else PATIENCE
     planner = Planner(
-        Policy(settings.bgp.next_hops, settings.bgp.enabled, settings.panic_percent),
-        leading=settings.allocate,
+        Policy(bgp.next_hops, bgp.enabled, settings.panic_percent, patience),
+        leading=settings.allocate and not _by_lease(settings),
     )
     own, found = _host(settings, ip)
-    planner.reserve({peer.address for peer in settings.bgp.peers} | own)
+    planner.reserve({peer.address for peer in bgp.peers} | own)
     planner.allocator.set_found(found)
     return planner
 
@@ -209,7 +214,13 @@ def _own_ipv4(bgp: BgpSettings) -> IPv4Address | None:
     return None
 
 
+def _by_lease(settings: Settings) -> bool:
+    """Whether several instances settle by the Lease who leads: without an API server there is
+    none, and an instance always does."""
+    return settings.allocate and not settings.manifests
+
+
 def _lease(settings: Settings, source: Manifests | Api, reconciler: Reconciler) -> Lease | None:
-    if not settings.allocate or not isinstance(source, Api):
+    if not _by_lease(settings) or not isinstance(source, Api):
         return None
     return Lease(source.client, settings.namespace, source.relist, reconciler.lead)

@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     stop = command("stop", _stop, "End a running instance for good.")
     stop.add_argument("--url", required=True)
     stop.add_argument("--withdraw", action="store_true", required=True)
+    text = "the process stays, idle, until SIGTERM: where a supervisor would start it anew"
+    stop.add_argument("--stay", action="store_true", help=text)
     return parser
 
 
@@ -189,7 +191,8 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _stop(arguments: argparse.Namespace) -> int:
-    _fetch(arguments.url, "/v1/stop?withdraw=true", method="POST")
+    stay = "&stay=true" if arguments.stay else ""
+    _fetch(arguments.url, f"/v1/stop?withdraw=true{stay}", method="POST")
     print("stopping, routes and addresses are taken back")
     return 0
 

@@ -27,12 +27,13 @@ NAME = "porter_ryu"
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The parts that the interface reads; `stop` ends the process, withdrawing if told so."""
+    """The parts that the interface reads; `stop` ends the instance, withdrawing if told so, and
+    with it the process, unless that is to stay."""
 
     reconciler: Reconciler
     peers: Callable[[], list[dict[str, Any]]]
     sent: report.Sent
-    stop: Callable[[bool], None]
+    stop: Callable[[bool, bool], None]
 
     @property
     def planner(self) -> Planner:
@@ -132,7 +133,8 @@ class Api(ControllerBase):  # type: ignore[misc]
             loopback = False
         if not loopback:
             return Response(status=403, text="only from loopback\n")
-        self._running.stop(req.params.get("withdraw") == "true")
+        withdraw, stay = (req.params.get(name) == "true" for name in ("withdraw", "stay"))
+        self._running.stop(withdraw, stay)
         return Response(status=202, text="stopping\n")
 
 

@@ -22,7 +22,7 @@ from porter_ryu.domain.model import (
     ObjectKey,
 )
 from porter_ryu.domain.planner import Planner, Turn
-from porter_ryu.domain.ports import BindingTarget, RouteTarget, StatusTarget
+from porter_ryu.domain.ports import BindingTarget, RouteTarget, Standing, StatusTarget
 
 LOG = logging.getLogger(__name__)
 
@@ -35,8 +35,9 @@ _REPORTED_MOST = 10_000
 class Reconciler:
     """An Observer of the cluster that drives the targets; a target that is None is not there.
 
-    `bind_only_leading`: bindings are for the instance that holds the Lease.  `after_turn` is
-    called after every turn, for who follows the cluster besides.
+    `bind_only_leading`: bindings are for the instance that leads; while it is not known who does,
+    they stay as they are.  `after_turn` is called after every turn, for who follows the cluster
+    besides.
     """
 
     def __init__(
@@ -56,13 +57,16 @@ class Reconciler:
         self._status = status
         self._resync_seconds = resync_seconds
         self._bind_only_leading = bind_only_leading
+        self._binds: bool | None = None if bind_only_leading else True
         self._wake = hub.Event()
         self._announced: set[Network] = set()
         self._bound: set[Network] = set()
+        self._bindings_complete = False
         self._oldest_read: float | None = None
         self._reported: set[str] = set()
         self._doubted = False
         self._turned_at = time.monotonic()
+        self._retired = False
 
     def replace(self, kind: Kind, objects: Mapping[ObjectKey, Object], read_at: float) -> None:
         """A complete list of one kind (Observer)."""
@@ -81,14 +85,26 @@ class Reconciler:
             self._status.forget(kind, key)
         self._touch(read_at)
 
-    def lead(self, leading: bool) -> None:
-        """Whether this instance is the one that assigns, writes and, by mode, binds."""
+    def lead(self, standing: Standing) -> None:
+        """What is known of whether this instance assigns, writes and, by mode, binds."""
+        if self._bind_only_leading and standing is not Standing.UNKNOWN:
+            binds = standing is Standing.LEADS
+            if binds != self._binds:
+                self._binds = binds
+                self.planner.resync()
+                self._wake.set()
+        leading = standing is Standing.LEADS
         if leading != self.planner.leading:
             LOG.info("this instance %s", "leads now" if leading else "does not lead any more")
             self.planner.lead(leading)
             if self._status is not None and not leading:
                 self._status.drop()
             self._wake.set()
+
+    def retire(self) -> None:
+        """Decides nothing any more: alive, but not ready."""
+        self._retired = True
+        self.synced = False
 
     @property
     def alive(self) -> bool:
@@ -127,7 +143,7 @@ class Reconciler:
         started = time.monotonic()
         due = self.planner.due
         waiting = self.planner.idle and (due is None or started < due)
-        if not self.planner.ready or (waiting and self.synced):
+        if self._retired or not self.planner.ready or (waiting and self.synced):
             return
         read_at, self._oldest_read = self._oldest_read, None
         turn = self.planner.turn(pause=_give_way, now=started)
@@ -135,8 +151,7 @@ class Reconciler:
         self._apply(turn, read_at)
         self._report(turn.oddities)
         self.after_turn()
-        if not self.synced:
-            self._complete()
+        self._complete()
         metrics.reconcile_seconds.observe(time.monotonic() - started)
 
     def _alarm(self) -> None:
@@ -168,8 +183,7 @@ class Reconciler:
         known = {n: r.next_hops for n, r in routes.items() if n in self._announced}
         new = {n: r.next_hops for n, r in routes.items() if r.next_hops and n not in known}
         self._announce(known, read_at)
-        may_bind = self.planner.leading or not self._bind_only_leading
-        bound = {n for n, r in routes.items() if r.bound and may_bind}
+        bound = {n for n, r in routes.items() if r.bound and self._binds}
         self._unbind((routes.keys() - bound) & self._bound)
         self._write(turn)
         self._bind(bound - self._bound)
@@ -204,11 +218,13 @@ class Reconciler:
 
     def _complete(self) -> None:
         """Everything that was recorded before this start is wanted again."""
-        self.synced = True
-        if self._routes is not None:
+        if not self.synced and self._routes is not None:
             self._routes.complete()
-        if self._bindings is not None:
-            self._bindings.complete()
+        self.synced = True
+        if not self._bindings_complete and self._binds is not None:
+            self._bindings_complete = True
+            if self._bindings is not None:
+                self._bindings.complete()
 
 
 def _nothing() -> None:

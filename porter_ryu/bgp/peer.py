@@ -84,6 +84,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._last_error = ""
         self._silent = True
         self._path_is_down = False
+        self._ended = False
         metrics.bgp_session_up.labels(peer=self.config.name).set(0)
 
     @property
@@ -133,7 +134,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     @property
     def _may_speak(self) -> bool:
-        return self.enabled and not self._path_is_down
+        return self.enabled and not self._path_is_down and not self._ended
 
     def path_is_up(self, up: bool) -> None:
         """What BFD says of the path: the session goes with it, and comes back with it."""
@@ -238,6 +239,16 @@ class Peer(RyuPeer):  # type: ignore[misc]
             coming = session.state != BGP_FSM_ESTABLISHED and self._speaker.restart_time
             quiet = session.graceful or coming
             session.close(None if quiet else wire.ADMINISTRATIVE_SHUTDOWN, "ended by us")
+
+    def end(self, withdraw: bool) -> None:
+        """Speaks no more.  With `withdraw` everything is taken back, and Cease, Administrative
+        Shutdown says so; else as `pause`."""
+        self._ended = True
+        if withdraw:
+            self.outbound.withdraw_all()
+            self.shut(wire.ADMINISTRATIVE_SHUTDOWN)
+        else:
+            self.pause()
 
     def shut(self, notification: Notification | None, reason: str = "ended by us") -> None:
         """Ends all connections with this NOTIFICATION, or without any."""

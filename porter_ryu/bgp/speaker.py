@@ -20,7 +20,7 @@ from ryu.services.protocols.bgp.bgpspeaker import BGPSpeaker
 from ryu.services.protocols.bgp.core_manager import CORE_MANAGER
 
 from porter_ryu import metrics
-from porter_ryu.bgp import transport, wire
+from porter_ryu.bgp import transport
 from porter_ryu.bgp.bfd import Bfd
 from porter_ryu.bgp.config import ConnectMode, PeerConfig, SpeakerConfig
 from porter_ryu.bgp.listener import Listener
@@ -133,11 +133,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         everything back, and Cease, Administrative Shutdown."""
         self._listener.stop()
         for peer in self.manager.iterpeers:
-            if withdraw:
-                peer.outbound.withdraw_all()
-                peer.shut(wire.ADMINISTRATIVE_SHUTDOWN)
-            else:
-                peer.pause()
+            peer.end(withdraw)
         self._bfd.stop()
 
     def reports(self) -> tuple[PeerReport, ...]:

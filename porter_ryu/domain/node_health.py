@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 _WINDOW = 60.0
-_QUIET = 0.4  # losses that follow each other this closely count as one
+QUIET = 0.4  # losses that follow each other this closely count as one
 # Kubernetes looks at its nodes every 5 s, and after a doubt they come back one after the other
-_QUIET_OF_MANY = 6.0
+PATIENCE = 6.0
 _QUIET_MOST = 15.0
 _MANY = 50
 _RECOVERY = 30.0  # a kubelet that is back takes up to 10 s to report its Pods ready again
@@ -23,11 +23,13 @@ class NodeHealth:
     """Follows which nodes are Ready; times are of any monotonic clock, in seconds.
 
     `percent`: when more than this share of the present nodes that were Ready is lost within 60 s,
-    the view is doubted, until the share is back below.
+    the view is doubted, until the share is back below.  `patience`: how long the loss of most of
+    the nodes waits for more of them, in seconds.
     """
 
-    def __init__(self, percent: int) -> None:
+    def __init__(self, percent: int, patience: float) -> None:
         self._percent = percent
+        self._patience = patience
         self._ready: set[str] | None = None
         self._lost: dict[str, float] = {}
         self._weighed: set[str] = set()
@@ -46,7 +48,7 @@ class NodeHealth:
 
     @property
     def _weighed_until(self) -> float:
-        quiet = _QUIET_OF_MANY if self._patient else _QUIET
+        quiet = self._patience if self._patient else QUIET
         return min(self._stirred_at + quiet, self._weighed_since + _QUIET_MOST)
 
     def _share(self, lost: Collection[str]) -> float:

@@ -35,10 +35,10 @@ class _Hosts:
 class NodeView:
     """The nodes of a Cluster as next hops."""
 
-    def __init__(self, cluster: Cluster, policy: NextHopPolicy, panic_percent: int) -> None:
+    def __init__(self, cluster: Cluster, policy: NextHopPolicy, health: NodeHealth) -> None:
         self._cluster = cluster
         self._policy = policy
-        self._health = NodeHealth(panic_percent)
+        self._health = health
         self._changed = True
         self._hosts: dict[tuple[ObjectKey, Family], _Hosts] = {}
         self._verdicts: dict[tuple[str, Family], NodeVerdict] = {}

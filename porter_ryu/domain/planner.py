@@ -30,6 +30,7 @@ from porter_ryu.domain.model import (
     ServiceStatus,
 )
 from porter_ryu.domain.next_hops import NextHopMode, NextHopPolicy, combine
+from porter_ryu.domain.node_health import PATIENCE, NodeHealth
 from porter_ryu.domain.node_view import NodeView
 
 ALLOCATED_CONDITION = "porter.kubesphere.io/Allocated"
@@ -40,11 +41,12 @@ _KEYS_BETWEEN_PAUSES = 100
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The rules that stand in the configuration; `announce` is [bgp] enabled, `panic_percent`
-    what `NodeHealth` takes (100: never)."""
+    (100: never) and `patience` are what `NodeHealth` takes."""
 
     next_hops: NextHopPolicy = field(default_factory=NextHopPolicy)
     announce: bool = True
     panic_percent: int = 100
+    patience: float = PATIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ class Planner:
         self._pools_changed = self._namespaces_changed = self._reserved_changed = True
         self._routed: dict[ObjectKey, frozenset[Address]] = {}
         self._nodes_to_check: set[str] = set()
-        self.view = NodeView(self.cluster, policy.next_hops, policy.panic_percent)
+        health = NodeHealth(policy.panic_percent, policy.patience)
+        self.view = NodeView(self.cluster, policy.next_hops, health)
         self._eip_status: dict[str, tuple[Eip, EipStatus]] = {}
 
     @property

@@ -3,6 +3,7 @@ wanted.  Nobody here knows who stands on the other side."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -17,6 +18,18 @@ from porter_ryu.domain.model import (
     Service,
     ServiceStatus,
 )
+
+
+class Standing(enum.Enum):
+    """What an instance knows of who leads among those that could assign addresses.
+
+    UNKNOWN at first, and when the API server cannot be asked: then it assigns and writes nothing,
+    and what it has bound stays.
+    """
+
+    LEADS = enum.auto()
+    FOLLOWS = enum.auto()
+    UNKNOWN = enum.auto()
 
 
 class Observer(Protocol):

@@ -15,6 +15,7 @@ from typing import Any
 
 from ryu.lib import hub
 
+from porter_ryu.domain.ports import Standing
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.fields import CodecError, Json, field
@@ -28,7 +29,7 @@ _EVERY = 2.0
 
 
 class Lease:
-    """Tries for the Lease as long as it runs and tells `on_change` whether it is held.
+    """Tries for the Lease as long as it runs and tells `on_change` what is known of who leads.
 
     `prepare` is called before it is taken: who takes it has to know all that the last holder
     wrote.  It may raise ApiError.
@@ -39,7 +40,7 @@ class Lease:
         client: Client,
         namespace: str,
         prepare: Callable[[], None],
-        on_change: Callable[[bool], None],
+        on_change: Callable[[Standing], None],
     ) -> None:
         self._client = client
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{NAME}"
@@ -61,7 +62,7 @@ class Lease:
         """Gives the Lease up."""
         self._stopped = True
         if self._renewed_at is not None:
-            self._change(held=False)
+            self._change(Standing.UNKNOWN)
             try:
                 self._try(release=True)
             except (ApiError, CodecError) as error:
@@ -82,7 +83,7 @@ class Lease:
         """Steps down before anybody else could take the Lease for expired."""
         while not self._stopped:
             if self._renewed_at is not None and self._age() > _RENEW_WITHIN:
-                self._change(held=False)
+                self._change(Standing.UNKNOWN)
             hub.sleep(_EVERY / 4)
 
     def _age(self) -> float:
@@ -92,13 +93,17 @@ class Lease:
         started = time.monotonic()
         lease = self._client.request("GET", self._path)
         holder = field(lease, "spec.holderIdentity", str, "")
-        seen = (holder, lease.get("spec", {}).get("renewTime"))
+        others = holder not in ("", self._identity)
+        seen = (holder, field(lease, "spec.renewTime", str, ""))
+        alive = others and self._seen not in (None, seen)
         if seen != self._seen:
             self._seen, self._seen_at = seen, started
         duration = field(lease, "spec.leaseDurationSeconds", int, DURATION)
-        others = holder not in ("", self._identity)
-        if (others and started < self._seen_at + duration) or self._stopped is not release:
-            self._change(held=False)
+        if others and started < self._seen_at + duration:
+            if alive or self._renewed_at is not None:
+                self._change(Standing.FOLLOWS)
+            return
+        if self._stopped is not release:
             return
         if self._renewed_at is None and not release:
             self._prepare()
@@ -106,7 +111,7 @@ class Lease:
         self._client.request("PUT", self._path, None, self._renewed(lease, holder, release))
         if not release:
             self._renewed_at = started
-            self._change(held=True)
+            self._change(Standing.LEADS)
 
     def _renewed(self, lease: Json, holder: str, release: bool) -> Json:
         now = time.time()
@@ -120,7 +125,7 @@ class Lease:
             spec["leaseTransitions"] = field(lease, "spec.leaseTransitions", int, 0) + 1
         return {**lease, "spec": spec}
 
-    def _change(self, held: bool) -> None:
-        if not held:
+    def _change(self, standing: Standing) -> None:
+        if standing is not Standing.LEADS:
             self._renewed_at = None
-        self._on_change(held)
+        self._on_change(standing)

@@ -257,6 +257,21 @@ class Cluster:
 
 
 @contextlib.contextmanager
+def stays_bound(host: Host, address: str) -> Iterator[None]:
+    """Fails where an address is not bound on a host, or was not for a moment meanwhile."""
+    log = f"monitor-{os.urandom(4).hex()}.log"
+    monitor = host.spawn("ip -o monitor address", log)
+    try:
+        yield
+    finally:
+        end(monitor)
+    told = host.log(log)
+    assert f"{address}/32" in host.run("ip -br address show"), told
+    lost = [line for line in told.splitlines() if "Deleted" in line and f" {address}/32" in line]
+    assert not lost, told
+
+
+@contextlib.contextmanager
 def standing(binaries: Path) -> Iterator[Cluster]:
     """A cluster for as long as the `with` lasts."""
     with Fabric() as fabric:

@@ -15,7 +15,16 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.control_plane import NAMESPACE
-from tests.cluster.harness import CONTROL, NODES, PROXY_PORT, Cluster, end_silence, silence, web
+from tests.cluster.harness import (
+    CONTROL,
+    NODES,
+    PROXY_PORT,
+    Cluster,
+    end_silence,
+    silence,
+    stays_bound,
+    web,
+)
 from tests.fabric import wait_for
 from tests.fabric.objects import eip
 from tests.fabric.program import Program
@@ -50,9 +59,36 @@ def doubts(program: Program) -> bool:
     return "porter_nodes_doubted 1.0" in program.host.run("curl -s http://127.0.0.1:8080/metrics")
 
 
+def bound(program: Program) -> None:
+    """The EIP comes to be bound where the program runs."""
+    look = "ip -br address show"
+    wait_for(lambda: program.host.run(look), lambda seen: f"{EIP}/32" in seen, 20, "the binding")
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "in order"])
+def test_a_restart_takes_no_route_and_unbinds_nothing(clean, program, killed):
+    """Though whoever held the Lease is to be taken for alive for a while."""
+    bound(program)
+    with clean.no_route_lost(), stays_bound(program.host, EIP):
+        if killed:
+            program.kill()
+        else:
+            assert program.stop() == 0
+        program.start()
+        clean.api.apply(web("late"))
+        wait_for(lambda: clean.record("late"), bool, 20, "it to assign again")
+        wait_for(
+            lambda: program.host.run("ip -br address show"),
+            lambda seen: f"{clean.record('late')[0]}/32" in seen,
+            5,
+            "it to bind again",
+        )
+
+
 def test_the_api_server_is_away_for_a_minute(clean, program):
     writes = clean.api.writes()
-    with clean.no_route_lost():
+    bound(program)
+    with clean.no_route_lost(), stays_bound(program.host, EIP):
         clean.api.kill_server()
         clean.leaf.host.run("sleep 60", seconds=70)
         clean.api.start_server()
@@ -66,7 +102,8 @@ def test_the_api_server_is_away_for_a_minute(clean, program):
 def test_a_restart_while_the_api_server_is_away_keeps_every_route(clean):
     with clean.running(bgp={"restart_time": "10"}) as program:
         placed(clean, "n1", "n2")
-        with clean.no_route_lost():
+        bound(program)
+        with clean.no_route_lost(), stays_bound(program.host, EIP):
             clean.api.kill_server()
             program.kill()
             program.start(ready=False)

@@ -54,7 +54,7 @@ def leads(program: Program, within: float = TAKEOVER) -> None:
     )
 
 
-def bound(program: Program) -> bool:
+def is_bound(program: Program) -> bool:
     """Whether the EIP is bound on the host of an instance."""
     return f"{EIP}/32" in program.host.run("ip -br address show")
 
@@ -84,15 +84,15 @@ def all_different(cluster: Cluster) -> None:
 @pytest.mark.parametrize("round_", rounds())
 def test_the_leader_is_killed(clean, both, round_):
     first, second = both
-    assert (bound(first), bound(second)) == (True, False)
+    assert (is_bound(first), is_bound(second)) == (True, False)
     with clean.no_route_lost():
         first.kill()
         leads(second)
-        wait_for(lambda: bound(second), bool, 5, "the address to be bound there")
+        wait_for(lambda: is_bound(second), bool, 5, "the address to be bound there")
     assert assigns(clean, "late") == "203.0.113.9"
     first.start()
     clean.routed("203.0.113.9", "n1", "n2")
-    wait_for(lambda: bound(first), lambda b: not b, 5, "the address to be bound no more here")
+    wait_for(lambda: is_bound(first), lambda b: not b, 5, "the address to be bound no more here")
     all_different(clean)
 
 
@@ -116,7 +116,7 @@ def test_the_leader_is_stopped_and_wakes_up_late(clean, both, round_):
         "it to step down",
     )
     assert [clean.record(f"more{i}")[0] for i in range(3)] == taken
-    wait_for(lambda: bound(first), lambda b: not b, 5, "it to let go of the address")
+    wait_for(lambda: is_bound(first), lambda b: not b, 5, "it to let go of the address")
     all_different(clean)
     assert clean.api.writes() - before <= 2, "what it still meant to write"
     clean.routed(EIP, "n1", "n2")

@@ -1,7 +1,8 @@
 """A network of hosts in network namespaces, with real routers as leaves.
 
 The tests, the demo and the benchmarks stand on it.  Whatever happens, leaving the `with` ends
-every process that was started, by its id, and removes every namespace.
+every process that was started, by its id, and removes every namespace; what a run left that was
+killed itself, the next one removes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +23,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 # the kernel kills what we started when we are gone, however we ended
 _DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+_NAMESPACE = re.compile(r"^(pr(\d+)-\S+)", re.MULTILINE)
 
 
 class FabricError(Exception):
@@ -47,6 +50,7 @@ class Host:
         self.namespace = f"{fabric.prefix}-{name}"
         self.folder = fabric.folder / name
         self.folder.mkdir()
+        self._before = () if fabric.keep else _DIES_WITH_US
         self._processes: list[subprocess.Popen[bytes]] = []
         _run(["ip", "netns", "add", self.namespace])
         self.run("ip link set lo up")
@@ -81,7 +85,7 @@ class Host:
         words = command.split() if isinstance(command, str) else list(command)
         with open(self.folder / log, "ab") as output:
             process = subprocess.Popen(
-                self.inside([*_DIES_WITH_US, *words]),
+                self.inside([*self._before, *words]),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -118,8 +122,9 @@ class Fabric:
     """Hosts and the links between them."""
 
     def __init__(self, keep: bool = False) -> None:
+        _remove_remains()
         self.prefix = f"pr{os.getpid()}"
-        self.folder = Path(tempfile.mkdtemp(prefix="porter-ryu-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"porter-ryu-{os.getpid()}-"))
         self.folder.chmod(0o755)
         self.hosts: dict[str, Host] = {}
         self.keep = keep
@@ -187,6 +192,23 @@ class Fabric:
         if b.run("ip -j link show br0", check=False).strip():
             b.run(f"ip link set {there} master br0")
         return here
+
+
+def _remove_remains() -> None:
+    """Removes the namespaces and folders of runs that were killed.  One that was told to keep its
+    network has processes in it."""
+    dead = {
+        (namespace, pid)
+        for namespace, pid in _NAMESPACE.findall(_run(["ip", "netns", "list"]))
+        if not Path("/proc", pid).exists()
+    }
+    kept = {pid for name, pid in dead if _run(["ip", "netns", "pids", name], check=False).strip()}
+    for namespace, pid in dead:
+        if pid in kept:
+            continue
+        _run(["ip", "netns", "del", namespace], check=False)
+        for folder in Path(tempfile.gettempdir()).glob(f"porter-ryu-{pid}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def end(process: subprocess.Popen[bytes], seconds: float = 5.0) -> int:

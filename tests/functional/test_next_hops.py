@@ -56,6 +56,17 @@ def test_an_endpoint_comes_and_goes(program, leaves):
     }
 
 
+def test_most_of_the_nodes_are_lost_and_come_back(program, leaves):
+    program.put("slice", slice_of("web", *NODES))
+    expect(leaves, "203.0.113.8", *NODES)
+    for name in ("n1", "n2", "n3"):
+        program.put(name, node(name, NODES[name], ready=False))
+    expect(leaves, "203.0.113.8", "n4")
+    for name in ("n1", "n2", "n3"):
+        program.put(name, node(name, NODES[name]))
+    expect(leaves, "203.0.113.8", *NODES)
+
+
 def test_a_second_slice_adds_and_an_empty_one_takes_nothing(program, leaves):
     program.put("second", slice_of("web", "n4", name="web-2"))
     expect(leaves, "203.0.113.8", "n1", "n2", "n4")

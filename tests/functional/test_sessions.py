@@ -47,6 +47,30 @@ def has(leaf, count: int, nodes: dict[str, str], version: int = 4):
     )
 
 
+def test_an_instance_is_ended_for_good_and_its_process_stays(fabric, program):
+    """So that no supervisor starts it anew before it is deleted."""
+    host = fabric.hosts["porter"]
+    bird = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], [Neighbour(OURS, 65000)])
+    bird.start()
+    program.start()
+    has(bird, 10, NODES)
+    argv = [command("porter-ryu"), "stop", "--withdraw", "--stay"]
+    host.run([*argv, "--url", "http://127.0.0.1:8080"])
+    wait_for(bird.routes, lambda routes: not routes, 5, "the routes to go")
+    program.put("late", service("late"), slice_of("late", "n1"))
+    with open(program.config, "a", encoding="utf-8") as file:
+        file.write("med = 7\n")
+    again = "reading the configuration again"
+    wait_for(lambda: host.log(program.log), lambda log: again in log, 5, "it to see its new file")
+    host.run("sleep 2")
+    assert bird.routes() == {}
+    assert not program.is_ready()
+    health = host.run("curl -s -o /dev/null -w %{http_code} http://127.0.0.1:8080/healthz")
+    assert health == "200", "no liveness probe ends it"
+    assert program.stop() == 0
+    bird.stop()
+
+
 def test_both_families_and_a_restart_of_either_side(fabric, program):
     bird = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], [Neighbour(OURS, 65000)])
     bird.start()

@@ -6,6 +6,7 @@ import pytest
 
 from porter_ryu.domain.model import Eip, EndpointSlice, Kind
 from porter_ryu.domain.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.node_health import QUIET
 from porter_ryu.domain.planner import Policy
 from tests.unit.world import World, endpoints, node, service
 
@@ -84,6 +85,15 @@ def test_most_of_the_nodes_wait_for_the_rest():
     assert hops(later(w, 6.5)) == "4", "the last one lives on, so the others are gone"
     w = world().put(*(down(name) for name in NAMES[:2]))
     assert hops(later(w, 0.5)) == "34", "half of them is not most"
+
+
+def test_where_nobody_looks_every_few_seconds_most_of_the_nodes_go_at_once():
+    policy = Policy(panic_percent=90, patience=QUIET)
+    w = World(Eip("pool", "10.0.0.1"), policy=policy)
+    w.put(*(up(n) for n in NAMES), service("a"), endpoints("a", *NAMES))
+    w.put(*(down(name) for name in NAMES[:3]))
+    assert hops(later(w, 0.5)) == "4"
+    assert hops(w.put(down("n4"))) == "1234", "all of them are still too many to believe"
 
 
 def test_what_was_taken_out_before_the_doubt_began_comes_back():

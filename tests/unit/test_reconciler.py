@@ -1,0 +1,103 @@
+"""What is bound follows who leads, and stays while nobody knows who does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from porter_ryu.domain.model import Eip, Kind, Network, ObjectKey
+from porter_ryu.domain.planner import Planner, Policy
+from porter_ryu.domain.ports import Standing
+from porter_ryu.reconciler import Reconciler
+from tests.unit.world import endpoints, node, service
+
+EIP = ip_network("10.0.0.1/32")
+
+
+class Bindings:
+    """A BindingTarget that remembers; what an earlier run bound is there until it is scrubbed."""
+
+    def __init__(self, *left: Network) -> None:
+        self.bound = set(left)
+        self._wanted: set[Network] = set()
+
+    def bind(self, addresses: frozenset[Network]) -> None:
+        """Binds at once."""
+        self._wanted |= addresses
+        self.bound |= addresses
+
+    def unbind(self, addresses: frozenset[Network]) -> None:
+        """Unbinds at once."""
+        self._wanted -= addresses
+        self.bound -= addresses
+
+    def complete(self) -> None:
+        """Scrubs."""
+        self.bound &= self._wanted
+
+
+def instance(bindings: Bindings) -> Reconciler:
+    """One that binds where it leads, over a Service with an address on record."""
+    planner = Planner(Policy(), leading=False)
+    made = Reconciler(planner, None, bindings, None, 300, bind_only_leading=True)
+    pool, web, n1 = Eip("pool", "10.0.0.1"), service("web", ingress=(ip_address("10.0.0.1"),)), "n1"
+    slices = endpoints("web", n1)
+    lists: Mapping[Kind, dict] = {
+        Kind.EIP: {ObjectKey("", "pool"): pool},
+        Kind.SERVICE: {web.key: web},
+        Kind.NODE: {ObjectKey("", n1): node(n1, "192.168.0.1")},
+        Kind.NAMESPACE: {},
+        Kind.ENDPOINT_SLICE: {slices.key: slices},
+    }
+    for kind, objects in lists.items():
+        made.replace(kind, objects, 0.0)
+    made.turn()
+    return made
+
+
+def told(made: Reconciler, standing: Standing) -> None:
+    """It learns who leads."""
+    made.lead(standing)
+    made.turn()
+
+
+def test_what_an_earlier_run_bound_stays_until_it_is_known_who_leads():
+    stale = ip_network("10.0.0.9/32")
+    bindings = Bindings(EIP, stale)
+    made = instance(bindings)
+    assert made.synced
+    assert bindings.bound == {EIP, stale}
+    told(made, Standing.LEADS)
+    assert bindings.bound == {EIP}, "what is wanted never went, and the rest is scrubbed"
+
+
+def test_another_one_leads_and_what_was_bound_goes():
+    bindings = Bindings(EIP)
+    told(instance(bindings), Standing.FOLLOWS)
+    assert bindings.bound == set()
+
+
+def test_an_api_server_that_is_away_unbinds_nothing():
+    bindings = Bindings()
+    made = instance(bindings)
+    for standing in (Standing.LEADS, Standing.UNKNOWN, Standing.LEADS, Standing.UNKNOWN):
+        told(made, standing)
+        assert bindings.bound == {EIP}
+        assert made.planner.leading is (standing is Standing.LEADS), "but it assigns no more"
+    told(made, Standing.FOLLOWS)
+    assert bindings.bound == set()
+    told(made, Standing.UNKNOWN)
+    assert bindings.bound == set()
+
+
+@pytest.mark.parametrize("standing", Standing)
+def test_one_that_has_ended_is_alive_and_does_nothing(standing):
+    bindings = Bindings(EIP)
+    made = instance(bindings)
+    made.retire()
+    told(made, standing)
+    assert bindings.bound == {EIP}
+    assert made.alive
+    assert not made.synced
