@@ -16,7 +16,8 @@ from ryu.lib import hub
 
 from porter_ryu import http
 from porter_ryu.assembly import Parts, assemble
-from porter_ryu.settings import BadConfigurationError, Settings, load
+from porter_ryu.settings import Settings, load
+from porter_ryu.settings_reader import BadConfigurationError
 from porter_ryu.signals import Signals
 from porter_ryu.watched_files import WatchedFiles
 

@@ -76,7 +76,8 @@ def _load(files: Sequence[str]) -> Any:
     """Settings from these files; exits with 2 and a line for each fault."""
     from oslo_config import cfg
 
-    from porter_ryu.settings import BadConfigurationError, load
+    from porter_ryu.settings import load
+    from porter_ryu.settings_reader import BadConfigurationError
 
     conf = cfg.ConfigOpts()
     try:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_network
 from typing import Any
 
+from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
 from porter_ryu.domain.model import Address, Network, NextHop, ObjectKey
-from porter_ryu.domain.planner import Decision, Planner
+from porter_ryu.domain.planner import Planner
 
 Json = dict[str, Any]
 Sent = Callable[[Network], Mapping[str, tuple[Address, ...]]]

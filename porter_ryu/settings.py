@@ -7,10 +7,10 @@ comparison of two of them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address, ip_network
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from oslo_config import cfg
 
@@ -20,6 +20,7 @@ from porter_ryu.domain.labels import LabelSelector, SelectorError, parse_selecto
 from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.domain.next_hops import NextHopMode, NextHopPolicy
 from porter_ryu.options import GROUPS, PEER
+from porter_ryu.settings_reader import BadConfigurationError, Reader, files_of
 
 T = TypeVar("T")
 
@@ -28,27 +29,6 @@ MD5_KEY_MAX = 80  # TCP_MD5SIG_MAXKEYLEN of Linux
 REFUSED_HOLD_TIMES = (1, 2)
 HOLD_TIME_RULE = "1 and 2 are not allowed (RFC 4271, 4.2): 0, or at least 3"
 KERNEL_TABLES = (253, 254, 255)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong, and where."""
-
-    file: str
-    group: str
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: [{self.group}] {self.key}: {self.message}"
-
-
-class BadConfigurationError(Exception):
-    """The configuration cannot be used; `faults` has at least one entry."""
-
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
-        super().__init__("\n".join(str(fault) for fault in faults))
-        self.faults = faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +72,7 @@ def load(conf: cfg.ConfigOpts) -> Settings:
     """Registers our options on a parsed `conf` and reads them; raises BadConfigurationError."""
     for group, options in GROUPS.items():
         conf.register_opts(options, group=group)
-    reader = _Reader(conf)
+    reader = Reader(conf)
     reader.check_keys()
     settings = _settings(reader)
     if reader.faults:
@@ -100,7 +80,7 @@ def load(conf: cfg.ConfigOpts) -> Settings:
     return settings
 
 
-def _settings(r: _Reader) -> Settings:
+def _settings(r: Reader) -> Settings:
     values = frozenset(r.get("porter", "annotation_values") or ())
     if not values or "" in values:
         r.fault("porter", "annotation_values", "must name at least one value")
@@ -130,11 +110,11 @@ def _settings(r: _Reader) -> Settings:
         bind_mode=r.get("bound_ip", "mode"),
         interface=r.get("bound_ip", "interface"),
         table=table,
-        file=next(iter(_files(r.conf)), "(no file)"),
+        file=next(iter(files_of(r.conf)), "(no file)"),
     )
 
 
-def _bgp(r: _Reader) -> BgpSettings:
+def _bgp(r: Reader) -> BgpSettings:
     node_name = r.get("porter", "node_name")
     mode = NextHopMode(r.get("bgp", "next_hops") or "endpoints")
     if mode is NextHopMode.SELF and not node_name:
@@ -162,14 +142,14 @@ def _bgp(r: _Reader) -> BgpSettings:
     )
 
 
-def _restart_time(r: _Reader, mode: NextHopMode) -> int:
+def _restart_time(r: Reader, mode: NextHopMode) -> int:
     wanted = r.get("bgp", "graceful_restart")
     alone = r.get("porter", "single_instance") and mode is not NextHopMode.SELF
     on = wanted == "true" or (wanted == "auto" and alone)
     return r.get("bgp", "restart_time") if on else 0
 
 
-def _networks(r: _Reader) -> Iterator[Network]:
+def _networks(r: Reader) -> Iterator[Network]:
     for text in r.get("bgp", "next_hop_networks") or ():
         try:
             yield ip_network(text)
@@ -177,7 +157,7 @@ def _networks(r: _Reader) -> Iterator[Network]:
             r.fault("bgp", "next_hop_networks", f"{text!r} is not a network like 10.0.0.0/8")
 
 
-def _listen_addresses(r: _Reader) -> tuple[Address, ...] | None:
+def _listen_addresses(r: Reader) -> tuple[Address, ...] | None:
     texts = [text for text in r.get("bgp", "listen_addresses") or () if text]
     if texts == ["none"]:
         return None
@@ -190,7 +170,7 @@ def _listen_addresses(r: _Reader) -> tuple[Address, ...] | None:
     return tuple(addresses)
 
 
-def _peers(r: _Reader, never_listens: bool) -> Iterator[PeerConfig]:
+def _peers(r: Reader, never_listens: bool) -> Iterator[PeerConfig]:
     seen: dict[Address, str] = {}
     names = [name for name in r.get("bgp", "peers") or () if name]
     for name in dict.fromkeys(names):
@@ -215,7 +195,7 @@ def _peers(r: _Reader, never_listens: bool) -> Iterator[PeerConfig]:
             yield peer
 
 
-def _peer(r: _Reader, name: str, group: str, address: Address | None) -> PeerConfig | None:
+def _peer(r: Reader, name: str, group: str, address: Address | None) -> PeerConfig | None:
     local = r.parse(group, "local_address", ip_address, "an IP address")
     if local is not None and address is not None and local.version != address.version:
         r.fault(group, "local_address", f"is not of the family of address {address}")
@@ -263,9 +243,7 @@ def _peer(r: _Reader, name: str, group: str, address: Address | None) -> PeerCon
     )
 
 
-def _communities(
-    r: _Reader, group: str
-) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
+def _communities(r: Reader, group: str) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
     try:
         return parse_communities(r.get(group, "communities") or ())
     except CommunityError as error:
@@ -273,7 +251,7 @@ def _communities(
         return (), ()
 
 
-def _selector(r: _Reader, group: str) -> LabelSelector:
+def _selector(r: Reader, group: str) -> LabelSelector:
     try:
         return parse_selector(r.get(group, "node_selector") or "")
     except SelectorError as error:
@@ -281,7 +259,7 @@ def _selector(r: _Reader, group: str) -> LabelSelector:
         return LabelSelector()
 
 
-def _password(r: _Reader, group: str) -> Secret | None:
+def _password(r: Reader, group: str) -> Secret | None:
     path = r.get(group, "password_file")
     if not path:
         return None
@@ -295,74 +273,3 @@ def _password(r: _Reader, group: str) -> Secret | None:
         r.fault(group, "password_file", f"{path} must hold 1 to {MD5_KEY_MAX} bytes")
         return None
     return Secret(key)
-
-
-@dataclass
-class _Reader:
-    """Reads values off a ConfigOpts and remembers what was wrong with them."""
-
-    conf: cfg.ConfigOpts
-    faults: list[Fault] = field(default_factory=list)
-    groups: dict[str, dict[str, str]] = field(default_factory=dict)  # group -> key -> file
-
-    def __post_init__(self) -> None:
-        for path in _files(self.conf):
-            sections: dict[str, dict[str, list[str]]] = {}
-            try:
-                cfg.ConfigParser(path, sections).parse()
-            except (cfg.ParseError, OSError, UnicodeDecodeError) as error:
-                self.faults.append(Fault(path, "-", "-", " ".join(str(error).split())))
-                continue
-            for group, keys in sections.items():
-                self.groups.setdefault(group, {}).update(dict.fromkeys(keys, path))
-
-    def check_keys(self) -> None:
-        """Finds keys that no option of the group has."""
-        for group, keys in self.groups.items():
-            options = PEER if group.startswith("peer:") else GROUPS.get(group)
-            if options is None:
-                continue
-            known = {option.name for option in options}
-            for key in keys:
-                if key not in known:
-                    self.fault(group, key, "there is no such key in this group")
-
-    def get(self, group: str, key: str) -> Any:
-        """The value of a key; None, and a fault, where it is not of the option's type."""
-        try:
-            return self.conf[group][key]
-        except (cfg.ConfigFileValueError, ValueError) as error:
-            self.fault(group, key, " ".join(str(error).split()))
-            return None
-
-    def parse(self, group: str, key: str, parse: Callable[[str], T], what: str) -> T | None:
-        """The value of a key through `parse`; None where it is empty."""
-        text = self.get(group, key)
-        if not text:
-            return None
-        try:
-            return parse(text)
-        except ValueError:
-            self.fault(group, key, f"{text!r} is not {what}")
-            return None
-
-    def fault(self, group: str, key: str, message: str) -> None:
-        """Remembers what is wrong, once."""
-        file = self.groups.get(group, {}).get(key) or next(iter(_files(self.conf)), "(no file)")
-        entry = Fault(file, group, key, message)
-        if entry not in self.faults:
-            self.faults.append(entry)
-
-
-def _files(conf: cfg.ConfigOpts) -> list[str]:
-    directories = conf.config_dir or []
-    if isinstance(directories, str):
-        directories = [directories]
-    found = [
-        os.path.join(directory, name)
-        for directory in directories
-        if os.path.isdir(directory)
-        for name in sorted(os.listdir(directory))
-        if name.endswith(".conf")
-    ]
-    return [*(conf.config_file or []), *found]

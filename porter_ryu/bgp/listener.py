@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from ryu.lib import hub
 
-from porter_ryu.bgp import transport
+from porter_ryu.bgp import transport, wire
 from porter_ryu.domain.model import Address
 
 LOG = logging.getLogger(__name__)
@@ -86,3 +86,13 @@ class Listener:
             except OSError:
                 connection.close()
                 LOG.debug("a connection was gone before it was looked at")
+
+
+def refuse(sock: socket.socket) -> None:
+    """Closes a connection that nobody configured, with Cease 6/5 where it fits."""
+    try:
+        sock.setblocking(False)
+        sock.send(wire.encode_notification(wire.CONNECTION_REJECTED))
+    except OSError:
+        LOG.debug("a refused connection was gone before it was refused")
+    sock.close()

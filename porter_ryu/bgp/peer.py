@@ -10,7 +10,6 @@ import random
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ryu.lib import hub
@@ -26,10 +25,13 @@ from ryu.services.protocols.bgp.peer import Peer as RyuPeer
 
 from porter_ryu import metrics
 from porter_ryu.bgp import transport, update, wire
+from porter_ryu.bgp.backoff import Backoff
 from porter_ryu.bgp.config import ConnectMode, PeerConfig, SpeakerConfig
 from porter_ryu.bgp.journal import RouteJournal
+from porter_ryu.bgp.listener import refuse
 from porter_ryu.bgp.open_message import GracefulRestart, Open
 from porter_ryu.bgp.outbound import LocRib, Outbound
+from porter_ryu.bgp.peer_report import PeerReport, family_name, negotiated
 from porter_ryu.bgp.rib_out import View
 from porter_ryu.bgp.session import Session
 from porter_ryu.bgp.wire import BgpError, MessageType, Notification
@@ -38,30 +40,10 @@ from porter_ryu.domain.model import Family
 LOG = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT = 10.0
-_BACKOFF_MOST = 60.0
 _RECONNECT = (0.1, 0.5)
-_REFUSED_BACKOFF = 30.0
-_REFUSALS_AT_ONCE = 3
 _PENDING_MOST = 128
 _ORDER = (BGP_FSM_IDLE, BGP_FSM_CONNECT, BGP_FSM_ACTIVE, BGP_FSM_OPEN_SENT, BGP_FSM_OPEN_CONFIRM)
 _ADD_PATH_SEND = 2  # RFC 7911, 4
-
-
-@dataclass(frozen=True, slots=True)
-class PeerReport:
-    """A peer as it is told about; times in seconds."""
-
-    name: str
-    address: str
-    remote_as: int
-    state: str
-    established_seconds: float
-    hold_time: float
-    families: tuple[str, ...]
-    add_path: tuple[str, ...]
-    graceful_restart: bool
-    paths: dict[str, int]
-    last_error: str
 
 
 class Peer(RyuPeer):  # type: ignore[misc]
@@ -79,7 +61,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._protocol: Session | None = None
         self._sessions: list[Session] = []
         self._wake = hub.Event()
-        self._failures = self._refusals = 0
+        self._backoff = Backoff(self.config.connect_retry)
         self._connect_at = 0.0
         self._last_error = ""
         self._silent = True
@@ -107,11 +89,11 @@ class Peer(RyuPeer):  # type: ignore[misc]
             self.state.bgp_state,
             round(seconds, 3),
             session.hold_time if session is not None else 0,
-            tuple(_family_name(family) for family in sorted(families)),
-            tuple(_family_name(family) for family in sorted(several)),
+            tuple(family_name(family) for family in sorted(families)),
+            tuple(family_name(family) for family in sorted(several)),
             session is not None and session.graceful,
             {
-                _family_name(family): self.outbound.count(family)
+                family_name(family): self.outbound.count(family)
                 for family in sorted(self.config.families)
             },
             self._last_error,
@@ -153,8 +135,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         try:
             sock = transport.connect(self.config, self.internal, _CONNECT_TIMEOUT)
         except OSError as error:
-            self._failures += 1
-            self._connect_at = time.monotonic() + self._retry_delay()
+            self._connect_at = time.monotonic() + self._backoff.failed(refused=False)
             self._note(f"cannot connect: {error.strerror or error}")
             self._show_state()
             return
@@ -162,14 +143,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
             sock.close()
             return
         self._speak(sock, is_reactive=False)
-
-    def _retry_delay(self) -> float:
-        """Exponential backoff with jitter from connect_retry on (RFC 4271, 8.1.1 and 10); not
-        below 30 s once a peer has refused our OPEN a few times."""
-        delay = self.config.connect_retry * 2.0 ** min(max(self._failures - 1, 0), 4)
-        delay = min(delay, max(_BACKOFF_MOST, self.config.connect_retry))
-        jittered = delay * random.uniform(0.75, 1.0)  # noqa: S311 - not a secret
-        return max(jittered, _REFUSED_BACKOFF) if self._refusals > _REFUSALS_AT_ONCE else jittered
 
     def accept(self, sock: socket.socket) -> None:
         """Takes an inbound connection; silent earlier ones give way to it."""
@@ -293,10 +266,10 @@ class Peer(RyuPeer):  # type: ignore[misc]
         for other in list(self._sessions):
             if other is not session and other.opened_at <= session.opened_at:
                 other.close(wire.COLLISION, "another connection with this peer is Established")
-        self._failures = self._refusals = 0
+        self._backoff.succeeded()
         self._last_error = ""
         self._silent = False
-        LOG.info("peer %s is Established: %s", self.config.name, self._negotiated(session))
+        LOG.info("peer %s is Established: %s", self.config.name, negotiated(session))
         metrics.bgp_session_up.labels(peer=self.config.name).set(1)
         self.state.bgp_state = BGP_FSM_ESTABLISHED
         self.outbound.open(session, self._view(session))
@@ -324,23 +297,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
             session.longest,
         )
 
-    def _negotiated(self, session: Session) -> str:
-        plain = [_family_name(f) for f in sorted(session.families - session.add_path)]
-        several = [_family_name(f) for f in sorted(session.add_path)]
-        parts = [f"hold time {session.hold_time} s"]
-        if several:
-            parts.append(f"ADD-PATH for {', '.join(several)}")
-        if plain:
-            parts.append(
-                f"no ADD-PATH for {', '.join(plain)}: one next hop per address, spread over the "
-                "nodes by rendezvous hash"
-            )
-        if session.graceful:
-            parts.append("graceful restart")
-        if not session.families:
-            parts.append("no address family in common")
-        return ", ".join(parts)
-
     def refresh(self, session: Session, family: Family) -> None:
         """Sends a family again (RFC 2918)."""
         if session is self._protocol:
@@ -366,9 +322,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         elif self._protocol is None:
             self._note(reason)
             if not session.is_reactive:
-                self._failures += 1
-                self._refusals += 1
-                self._connect_at = time.monotonic() + self._retry_delay()
+                self._connect_at = time.monotonic() + self._backoff.failed(refused=True)
         if self._protocol is None:
             self._last_error = str(notification) if notification is not None else reason
         self._show_state()
@@ -385,7 +339,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def publish(self) -> None:
         """Sets the gauges that count paths."""
         for family in self.config.families:
-            labels = {"peer": self.config.name, "family": _family_name(family)}
+            labels = {"peer": self.config.name, "family": family_name(family)}
             metrics.bgp_paths_announced.labels(**labels).set(self.outbound.count(family))
 
     # -- what is told ----------------------------------------------------------------------------
@@ -404,17 +358,3 @@ class Peer(RyuPeer):  # type: ignore[misc]
             LOG.info("peer %s is not up: %s", self.config.name, reason)
         self._last_error = reason
         self._silent = False
-
-
-def refuse(sock: socket.socket) -> None:
-    """Closes a connection that nobody configured, with Cease 6/5 where it fits."""
-    try:
-        sock.setblocking(False)
-        sock.send(wire.encode_notification(wire.CONNECTION_REJECTED))
-    except OSError:
-        LOG.debug("a refused connection was gone before it was refused")
-    sock.close()
-
-
-def _family_name(family: Family) -> str:
-    return f"ipv{family.value}"

@@ -23,9 +23,10 @@ from porter_ryu import metrics
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.bfd import Bfd
 from porter_ryu.bgp.config import ConnectMode, PeerConfig, SpeakerConfig
-from porter_ryu.bgp.listener import Listener
+from porter_ryu.bgp.listener import Listener, refuse
 from porter_ryu.bgp.outbound import LocRib
-from porter_ryu.bgp.peer import Peer, PeerReport, refuse
+from porter_ryu.bgp.peer import Peer
+from porter_ryu.bgp.peer_report import PeerReport
 from porter_ryu.bgp.rib_out import PathIds
 from porter_ryu.domain.model import Address, Family, Network, NextHop
 

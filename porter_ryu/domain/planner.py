@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from porter_ryu.domain.allocator import Allocator, Held, Outcome
 from porter_ryu.domain.cluster import Cluster
+from porter_ryu.domain.decision import Decision, service_status
 from porter_ryu.domain.model import (
     Address,
-    Condition,
     Eip,
     EipStatus,
     Family,
@@ -33,8 +33,6 @@ from porter_ryu.domain.next_hops import NextHopMode, NextHopPolicy, combine
 from porter_ryu.domain.node_health import PATIENCE, NodeHealth
 from porter_ryu.domain.node_view import NodeView
 
-ALLOCATED_CONDITION = "porter.kubesphere.io/Allocated"
-ANNOUNCED_CONDITION = "porter.kubesphere.io/Announced"
 _KEYS_BETWEEN_PAUSES = 100
 
 
@@ -47,27 +45,6 @@ class Policy:
     announce: bool = True
     panic_percent: int = 100
     patience: float = PATIENCE
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What was decided for one Service.
-
-    `announced` is None without an address or without BGP, else the reason and its sentence.
-    """
-
-    service: Service
-    outcome: Outcome
-    announced: Refusal | None
-
-    @property
-    def state(self) -> str:
-        """The reason that tells most about it: what stands in its way, else that it works."""
-        if self.outcome.refusal is not None:
-            return self.outcome.refusal.reason.value
-        if self.announced is not None:
-            return self.announced.reason.value
-        return Reason.ALLOCATED.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,24 +322,6 @@ class Planner:
         for name in self._eip_status.keys() - self.cluster.eips.keys():
             del self._eip_status[name]
         return changed
-
-
-def service_status(decision: Decision) -> ServiceStatus:
-    """What status should say for a decision."""
-    outcome, announced = decision.outcome, decision.announced
-    if outcome.refusal is None:
-        text = ", ".join(f"{held.address} from Eip {held.eip}" for held in outcome.held)
-        conditions = [Condition(ALLOCATED_CONDITION, True, Reason.ALLOCATED.value, text)]
-    else:
-        refusal = outcome.refusal
-        conditions = [Condition(ALLOCATED_CONDITION, False, refusal.reason.value, refusal.message)]
-    if announced is not None:
-        up = announced.reason is Reason.ANNOUNCED
-        conditions.append(
-            Condition(ANNOUNCED_CONDITION, up, announced.reason.value, announced.message)
-        )
-    moved = outcome.lost.message if outcome.lost is not None else ""
-    return ServiceStatus(tuple(held.address for held in outcome.held), tuple(conditions), moved)
 
 
 class _Pausing:

@@ -5,20 +5,17 @@ core/v1 Service, Node, Namespace; discovery.k8s.io/v1 EndpointSlice; network.kub
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from porter_ryu.domain.labels import LabelSelector, Requirement, SelectorError, match_labels
 from porter_ryu.domain.model import (
     Address,
     AddressRequest,
     Condition,
     Eip,
-    EipStatus,
     Endpoint,
     EndpointSlice,
     Family,
@@ -29,10 +26,10 @@ from porter_ryu.domain.model import (
     NodeAddress,
     Object,
     ObjectKey,
-    PoolReason,
     Port,
     Service,
 )
+from porter_ryu.kube.eip_codec import eip_spec, eip_status
 from porter_ryu.kube.fields import CodecError, Json, field, objects, string_map, strings
 
 OUR_CONDITIONS = "porter.kubesphere.io/"
@@ -157,14 +154,15 @@ class Codec:
 
     def eip(self, obj: Json) -> Eip:
         """An Eip of either version; a spec that cannot be understood is `invalid`, not lost."""
+        name = key_of(Kind.EIP, obj).name
         common: dict[str, Any] = {
-            "name": key_of(Kind.EIP, obj).name,
+            "name": name,
             "uid": field(obj, "metadata.uid", str, ""),
             "created": field(obj, "metadata.creationTimestamp", str, "") or None,
             "resource_version": field(obj, "metadata.resourceVersion", str, ""),
             "deleting": bool(field(obj, "metadata.deletionTimestamp", str, "")),
         }
-        return Eip(**common, **_eip_spec(obj), status=_eip_status(obj))
+        return Eip(**common, **eip_spec(obj), status=eip_status(name, obj))
 
 
 _DECODERS: dict[Kind, Callable[[Codec, Json], Object]] = {
@@ -174,24 +172,6 @@ _DECODERS: dict[Kind, Callable[[Codec, Json], Object]] = {
     Kind.NAMESPACE: Codec.namespace,
     Kind.EIP: Codec.eip,
 }
-
-
-def _eip_spec(obj: Json) -> dict[str, Any]:
-    """The fields of an Eip that its spec gives; `invalid` where it cannot be understood."""
-    try:
-        return {
-            "address": field(obj, "spec.address", str, ""),
-            "disable": field(obj, "spec.disable", bool, False),
-            "auto_assign": field(obj, "spec.autoAssign", bool, True),
-            "avoid_buggy_ips": field(obj, "spec.avoidBuggyIPs", bool, False),
-            "priority": field(obj, "spec.priority", int, 0),
-            "namespaces": strings(obj, "spec.namespaces"),
-            "namespace_selector": string_map(obj, "spec.namespaceSelector"),
-            "service_selector": _selector(obj),
-            "protocol": field(obj, "spec.protocol", str, ""),
-        }
-    except (CodecError, SelectorError) as error:
-        return {"address": "", "invalid": str(error)}
 
 
 def _first(annotations: dict[str, str], names: tuple[str, ...]) -> str | None:
@@ -301,45 +281,3 @@ def _node_addresses(obj: Json) -> Iterator[NodeAddress]:
         address = _address(field(entry, "address", str, ""))
         if address is not None:
             yield NodeAddress(field(entry, "type", str, ""), address)
-
-
-def _selector(obj: Json) -> LabelSelector:
-    requirements = list(match_labels(string_map(obj, "spec.serviceSelector.matchLabels")))
-    for entry in objects(obj, "spec.serviceSelector.matchExpressions"):
-        values = frozenset(strings(entry, "values"))
-        operator = field(entry, "operator", str, "")
-        requirements.append(Requirement(field(entry, "key", str, ""), operator, values))
-    return LabelSelector(tuple(requirements))
-
-
-def _eip_status(obj: Json) -> EipStatus | None:
-    """The status that is there; None where it is not one that we could have written."""
-    try:
-        conditions = {field(c, "type", str, ""): c for c in objects(obj, "status.conditions")}
-        ready = conditions.get("Ready")
-        if ready is None:
-            return None
-        return EipStatus(
-            ready=field(obj, "status.ready", bool, False),
-            reason=PoolReason(field(ready, "reason", str, "")),
-            message=field(ready, "message", str, ""),
-            occupied=field(obj, "status.occupied", bool, False),
-            usage=field(obj, "status.usage", int, 0),
-            pool_size=field(obj, "status.poolSize", int, 0),
-            first_ip=field(obj, "status.firstIP", str, ""),
-            last_ip=field(obj, "status.lastIP", str, ""),
-            v4=field(obj, "status.v4", bool, False),
-            used=tuple(string_map(obj, "status.used").items()),
-            serving=_serving(obj),
-        )
-    except ValueError:
-        return None
-
-
-def _serving(obj: Json) -> Eip | None:
-    """The form of an Eip that served, which status keeps as the JSON text of a spec."""
-    text = field(obj, "status.serving", str, "")
-    if not text:
-        return None
-    form = Eip(key_of(Kind.EIP, obj).name, **_eip_spec({"spec": json.loads(text)}))
-    return None if form.invalid else form

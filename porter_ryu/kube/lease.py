@@ -23,9 +23,10 @@ from porter_ryu.kube.fields import CodecError, Json, field
 LOG = logging.getLogger(__name__)
 
 NAME = "porter-ryu"
-DURATION = 12
-_RENEW_WITHIN = 8.0
+DURATION = 10
+_RENEW_WITHIN = 7.0
 _EVERY = 2.0
+_LEAST = 0.05
 
 
 class Lease:
@@ -48,7 +49,7 @@ class Lease:
         self._on_change = on_change
         self._identity = f"{socket.gethostname()}_{os.getpid()}_{os.urandom(4).hex()}"
         self._seen: Any = None
-        self._seen_at = 0.0
+        self._expires_at = 0.0
         self._renewed_at: float | None = None
         self._trouble = ""
         self._stopped = False
@@ -77,7 +78,12 @@ class Lease:
                 if self._trouble != str(error):
                     self._trouble = str(error)
                     LOG.warning("the Lease cannot be kept: %s", error)
-            hub.sleep(_EVERY)
+            hub.sleep(self._patience())
+
+    def _patience(self) -> float:
+        """How long to wait before it is looked at again, in seconds: not beyond its expiry."""
+        left = self._expires_at - time.monotonic()
+        return min(_EVERY, left + _LEAST) if left > 0 else _EVERY
 
     def _guard(self) -> None:
         """Steps down before anybody else could take the Lease for expired."""
@@ -97,9 +103,9 @@ class Lease:
         seen = (holder, field(lease, "spec.renewTime", str, ""))
         alive = others and self._seen not in (None, seen)
         if seen != self._seen:
-            self._seen, self._seen_at = seen, started
-        duration = field(lease, "spec.leaseDurationSeconds", int, DURATION)
-        if others and started < self._seen_at + duration:
+            duration = field(lease, "spec.leaseDurationSeconds", int, DURATION)
+            self._seen, self._expires_at = seen, started + duration
+        if others and started < self._expires_at:
             if alive or self._renewed_at is not None:
                 self._change(Standing.FOLLOWS)
             return

@@ -35,6 +35,7 @@ NODES = {f"n{i}": f"192.168.7.2{i}" for i in range(1, 5)}
 NODES6 = {f"n{i}": f"fd07::2{i}" for i in range(1, 5)}
 CLIENT, CLIENT6 = "10.99.0.2", "fd99::2"
 PROXY_PORT = 7443
+SHIPPED = ("-f", "deploy/porter-ryu.yaml", "-f", "deploy/porter-ryu-node.yaml")
 _HERE = Path(__file__).parent
 
 
@@ -121,18 +122,20 @@ class Cluster:
         """Starts it, with the shipped manifests applied and the nodes Ready."""
         self.leaf.start()
         self.api.start()
-        self.api.kubectl(
-            "apply", "-f", "deploy/porter-ryu.yaml", "-f", "deploy/porter-ryu-node.yaml"
-        )
+        self.install()
         nodes = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": n}} for n in NODES]
         self.api.apply(*nodes)
         for worker in self.workers.values():
             worker.start()
         self.api.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=20s")
+        return self
+
+    def install(self) -> None:
+        """Applies the shipped manifests."""
+        self.api.kubectl("apply", *SHIPPED)
         self.api.kubectl(
             "wait", "--for=condition=Established", "crd/eips.network.kubesphere.io", "--timeout=20s"
         )
-        return self
 
     # -- what runs on it ---------------------------------------------------------------------------
 
