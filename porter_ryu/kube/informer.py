@@ -47,6 +47,7 @@ class Informer:
         self._codec = codec
         self._versions: dict[ObjectKey, int] = {}
         self._told = 0
+        self._answered: set[ObjectKey] = set()
         self._good: dict[ObjectKey, Object] = {}
         self._reported: dict[str, str] = {}
         self._stopped = False
@@ -79,6 +80,7 @@ class Informer:
 
     def list_once(self, observer: Observer) -> str:
         """Lists, tells all of it, and returns the resourceVersion; raises ApiError."""
+        self._answered.clear()
         items, version = self._lister.list(self._kind)
         read_at = time.monotonic()
         found: dict[ObjectKey, Object] = {}
@@ -89,10 +91,11 @@ class Informer:
                 key, obj = decoded
                 found[key] = obj
                 versions[key] = _version(item)
-        for key, newer in self._versions.items():
-            # what a write was answered after this list was made; the watch will tell it again
-            if newer > versions.get(key, newer):
-                found[key], versions[key] = self._good[key], newer
+        for key in self._answered & versions.keys() & self._versions.keys():
+            # a write was answered while this list was made.  Before that, a list is the truth even
+            # where its versions are older: the server's store may come from a backup
+            if self._versions[key] > versions[key]:
+                found[key], versions[key] = self._good[key], self._versions[key]
         self._versions, self._good = versions, found
         self._told = _number(version)
         observer.replace(self._kind, found, read_at)
@@ -137,6 +140,13 @@ class Informer:
     def accept(self, obj: Json) -> Object | None:
         """Takes in what the server answered to a write; None where it is older than what is
         known, as that the object is gone, or cannot be understood."""
+        value = self._newer(obj)
+        if value is not None:
+            self._answered.add(key_of(self._kind, obj))
+        return value
+
+    def _newer(self, obj: Json) -> Object | None:
+        """The value of an object, noted; None where what is known is newer, or it is broken."""
         decoded = self._decode(obj)
         if decoded is None:
             return None
@@ -148,7 +158,7 @@ class Informer:
         return value
 
     def _there(self, obj: Json, observer: Observer, read_at: float) -> None:
-        value = self.accept(obj)
+        value = self._newer(obj)
         if value is not None:
             observer.put(self._kind, key_of(self._kind, obj), value, read_at)
 
