@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +51,12 @@ class ControlPlane:
         (self._folder / "tokens").write_text(f"{ADMIN},admin,1,system:masters\n")
         (self._folder / "audit.yaml").write_text(yaml.safe_dump(_AUDIT))
         self.host.run(f"openssl genrsa -out {self._folder}/sa.key 2048")
+        self._start_etcd()
+        self.kubeconfig("admin", ADMIN)
+        self.start_server()
+        return self
+
+    def _start_etcd(self) -> None:
         self._etcd = self.host.spawn(
             f"etcd --data-dir {self._folder}/etcd --unsafe-no-fsync "
             "--listen-client-urls http://127.0.0.1:2379 "
@@ -56,9 +64,6 @@ class ControlPlane:
             "--listen-peer-urls http://127.0.0.1:2380",
             "etcd.log",
         )
-        self.kubeconfig("admin", ADMIN)
-        self.start_server()
-        return self
 
     def _start_manager(self) -> None:
         """Anew with each API server: one that was cut off waits half a minute before it asks."""
@@ -102,6 +107,21 @@ class ControlPlane:
         for process in (self._manager, self._server, self._etcd):
             if process is not None:
                 end(process)
+
+    def back_up(self) -> None:
+        """Copies what etcd has, as it is at this moment."""
+        self._etcd.send_signal(signal.SIGSTOP)
+        shutil.copytree(self._folder / "etcd", self._folder / "backup")
+        self._etcd.send_signal(signal.SIGCONT)
+
+    def restore(self) -> None:
+        """Brings everything back to how it was when it was copied."""
+        self.kill_server()
+        end(self._etcd)
+        shutil.rmtree(self._folder / "etcd")
+        (self._folder / "backup").rename(self._folder / "etcd")
+        self._start_etcd()
+        self.start_server()
 
     def compact(self) -> None:
         """Has etcd forget every revision but the newest."""

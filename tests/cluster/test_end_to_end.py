@@ -24,13 +24,18 @@ def program(cluster: Cluster) -> Iterator[Program]:
 
 
 def answering(cluster: Cluster, *pods: str, policy: str = "Cluster", address: str = EIP) -> None:
-    """The client is answered by exactly these Pods; `Local` keeps its address."""
-    seen: set[str] = set()
-    for _ in range(40):
-        answer = cluster.curl(address)
-        seen.add(answer[0] if answer else "nobody")
-        assert policy == "Cluster" or answer[1] == (CLIENT6 if ":" in address else CLIENT)
-    assert seen == set(pods)
+    """The client comes to be answered by exactly these Pods; `Local` keeps its address.
+
+    A node's kube-proxy may be a moment behind the leaf's route to it.
+    """
+    own = CLIENT6 if ":" in address else CLIENT
+
+    def asked() -> set[str]:
+        answers = [cluster.curl(address) or ["nobody", own] for _ in range(40)]
+        assert policy == "Cluster" or {client for _, client in answers} == {own}
+        return {pod for pod, _ in answers}
+
+    wait_for(asked, lambda seen: seen == set(pods), 5, f"{address} to be answered by {pods}")
 
 
 @POLICIES

@@ -170,6 +170,23 @@ def test_etcd_is_compacted_under_a_watch_that_is_behind(clean, round_):
         assert gone_lines, restarts
 
 
+def test_etcd_comes_back_from_a_backup(clean, program):
+    """Versions begin again below those that were known; what was made since is gone."""
+    clean.api.back_up()
+    clean.api.apply(web("since"))
+    wait_for(lambda: clean.record("since"), bool, 5, "an address")
+    since = clean.record("since")[0]
+    clean.routed(since, "n1", "n2")
+    clean.api.kubectl("annotate", "service", "web", "lb.kubesphere.io/v1alpha1-")
+    clean.routed(EIP)
+    clean.api.restore()
+    clean.routed(EIP, "n1", "n2", within=60)
+    clean.routed(since, within=30)
+    assert clean.record("web") == [EIP]
+    clean.api.apply(web("late"))
+    wait_for(lambda: clean.record("late"), bool, 20, "it writes again")
+
+
 @pytest.fixture
 def faults(cluster: Cluster) -> Iterator[Path]:
     """A proxy before the API server, and the file that tells it what to do."""

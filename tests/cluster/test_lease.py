@@ -4,15 +4,17 @@ them costs a route or gives one address to two."""
 from __future__ import annotations
 
 import json
+import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.harness import CONTROL, Cluster, end_silence, silence, web
 from tests.fabric import wait_for
+from tests.fabric.objects import eip
 from tests.fabric.program import Program
 from tests.fabric.rounds import STOPPED_FOR, rounds
 
@@ -54,9 +56,15 @@ def leads(program: Program, within: float = TAKEOVER) -> None:
     )
 
 
+def bound_of(program: Program, addresses: Iterable[str]) -> set[str]:
+    """Which of these addresses are bound on the host of an instance."""
+    seen = program.host.run("ip -br address show").split()
+    return {address for address in addresses if f"{address}/32" in seen}
+
+
 def is_bound(program: Program) -> bool:
     """Whether the EIP is bound on the host of an instance."""
-    return f"{EIP}/32" in program.host.run("ip -br address show")
+    return bool(bound_of(program, [EIP]))
 
 
 def assigns(cluster: Cluster, name: str) -> str:
@@ -133,6 +141,7 @@ def test_the_leader_is_cut_off_from_the_api_server(clean, both):
     announces(first, 2)
     end_silence(first.host, CONTROL)
     announces(first, 4, within=30)
+    wait_for(lambda: is_bound(first), lambda b: not b, 10, "it to let go of the address")
     all_different(clean)
 
 
@@ -146,6 +155,45 @@ def test_a_record_that_is_there_twice_is_repaired_and_the_earlier_one_stays(clea
         clean.api.kubectl(*words)
         wait_for(lambda: clean.record("other"), lambda seen: seen == [other], 5, "the repair")
     assert clean.record("web") == [EIP]
+
+
+@pytest.mark.parametrize("round_", rounds())
+def test_services_come_and_go_while_instances_die_and_sleep(clean, round_):
+    """Whoever it is and whenever: every Service is served, no address is given twice, the leaf has
+    what is on record, and one instance alone has bound it."""
+    chance = random.Random(round_)
+    names = [f"s{i}" for i in range(20)]
+    clean.api.apply(eip("big", "203.0.113.64/27"), clean.pod("p1", "n1"))
+    with clean.running("porter", **TWO) as first, clean.running("second", **TWO) as second:
+        clean.api.apply(*(web(name) for name in names))
+        for killed in (True, False):
+            victim = chance.choice((first, second))
+            if killed:
+                victim.kill()
+            else:
+                victim.process.send_signal(signal.SIGSTOP)
+            clean.api.delete("service", *chance.sample(names, 6))
+            clean.leaf.host.run(f"sleep {chance.randrange(16)}")
+            clean.api.apply(*(web(name) for name in names))
+            if killed:
+                victim.start(ready=False)
+            else:
+                victim.process.send_signal(signal.SIGCONT)
+            wait_for(lambda: all(map(clean.record, names)), bool, 40, "all to be served")
+            all_different(clean)
+        held = {clean.record(name)[0] for name in names}
+        wait_for(lambda: clean.leaf.routes().keys(), lambda seen: seen == held, 20, "the routes")
+        for address in held:
+            clean.routed(address, "n1")
+        wait_for(
+            lambda: sorted(len(bound_of(program, held)) for program in (first, second)),
+            lambda seen: seen == [0, len(held)],
+            10,
+            "one of them to have bound them all",
+        )
+        clean.api.kubectl("delete", "service", *names)
+        wait_for(clean.leaf.routes, lambda routes: not routes, 20, "no route to be left")
+    clean.api.delete("eip", "big")
 
 
 def test_a_clock_that_is_an_hour_off_changes_nothing(clean):
