@@ -23,7 +23,6 @@ from porter_ryu.kube.writer import Writer
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.iproute import IpError, IpRoute
 from porter_ryu.node.journal import Journal, JournalError
-from porter_ryu.options import RESTART_NEEDED
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import BgpSettings, Settings
 
@@ -74,11 +73,11 @@ class Parts:
 
     def change(self, old: Settings, new: Settings) -> None:
         """Applies changed peers; other sessions are not touched.  Says what needs a restart."""
-        for group, key in RESTART_NEEDED:
-            if getattr(old, key) != getattr(new, key):
+        for (group, key), value in new.fixed.items():
+            if old.fixed.get((group, key)) != value:
                 LOG.warning("[%s] %s was changed: that needs a restart", group, key)
-        if replace(old.bgp, peers=()) != replace(new.bgp, peers=()):
-            LOG.warning("[bgp] was changed: that needs a restart, but for its peers")
+        if old.bgp.next_hops.ipv4_over_ipv6 != new.bgp.next_hops.ipv4_over_ipv6:
+            LOG.warning("[bgp] peers: the first over IPv6: IPv4 by it (RFC 8950) needs a restart")
         self.bgp = replace(self.bgp, peers=new.bgp.peers)
         self.match_peers()
 

@@ -181,12 +181,8 @@ BOUND_IP = [
 ]
 
 GROUPS = {"porter": PORTER, "kubernetes": KUBERNETES, "bgp": BGP, "bound_ip": BOUND_IP}
-RESTART_NEEDED = (
-    ("porter", "allocate"),
-    ("porter", "state_dir"),
-    ("kubernetes", "kubeconfig"),
-    ("kubernetes", "manifests"),
-)
+# beside the groups of the peers; every other key needs a restart
+RELOADED = frozenset({("bgp", "peers"), ("bgp", "hold_time")})
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

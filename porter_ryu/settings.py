@@ -7,10 +7,10 @@ comparison of two of them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address, ip_network
-from typing import TypeVar
+from typing import Any
 
 from oslo_config import cfg
 
@@ -19,10 +19,8 @@ from porter_ryu.bgp.config import ConnectMode, PeerConfig, Secret
 from porter_ryu.domain.labels import LabelSelector, SelectorError, parse_selector
 from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.domain.next_hops import NextHopMode, NextHopPolicy
-from porter_ryu.options import GROUPS, PEER
+from porter_ryu.options import GROUPS, PEER, RELOADED
 from porter_ryu.settings_reader import BadConfigurationError, Reader, files_of
-
-T = TypeVar("T")
 
 FAMILIES = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}
 MD5_KEY_MAX = 80  # TCP_MD5SIG_MAXKEYLEN of Linux
@@ -48,7 +46,10 @@ class BgpSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that the program is told; names as in the configuration file."""
+    """All that the program is told; names as in the configuration file.
+
+    `fixed`: every key that needs a restart, by group and name, with its value as it was read.
+    """
 
     annotation: str
     annotation_values: frozenset[str]
@@ -66,6 +67,7 @@ class Settings:
     interface: str
     table: int
     file: str = ""
+    fixed: Mapping[tuple[str, str], Any] = field(default_factory=dict)
 
 
 def load(conf: cfg.ConfigOpts) -> Settings:
@@ -111,6 +113,12 @@ def _settings(r: Reader) -> Settings:
         interface=r.get("bound_ip", "interface"),
         table=table,
         file=next(iter(files_of(r.conf)), "(no file)"),
+        fixed={
+            (group, option.name): r.get(group, option.name)
+            for group, options in GROUPS.items()
+            for option in options
+            if (group, option.name) not in RELOADED
+        },
     )
 
 

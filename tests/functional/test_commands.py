@@ -154,3 +154,24 @@ def test_run_is_the_same_program(host):
     program.process = host.spawn(argv, program.log)
     wait_for(program.is_ready, bool, 15, "it to be ready")
     assert program.stop() == 0
+
+
+def test_a_reload_says_of_every_key_that_it_needs_a_restart(host):
+    program = program_on(host, "reload", router_id="192.168.9.1").start()
+    more = {
+        "kubernetes": "panic_percent = 50",
+        "bound_ip": "table = 77",
+        "porter": "annotation = a",
+    }
+    with open(program.config, "a", encoding="utf-8") as file:
+        file.writelines(f"[{group}]\n{line}\n" for group, line in more.items())
+    program.process.send_signal(1)
+    for key in ("[kubernetes] panic_percent", "[bound_ip] table", "[porter] annotation"):
+        wait_for(
+            lambda: host.log(program.log),
+            lambda log, key=key: f"{key} was changed: that needs a restart" in log,
+            5,
+            f"a word about {key}",
+        )
+    assert host.log(program.log).count("needs a restart") == len(more)
+    assert program.stop() == 0
