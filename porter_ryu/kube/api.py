@@ -15,7 +15,7 @@ from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.events import Events, now
 from porter_ryu.kube.informer import Informer
 
-_LIST_MOST = 20.0
+_LIST_MOST = 120.0
 
 
 class Api:
