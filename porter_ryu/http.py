@@ -86,6 +86,7 @@ class Api(ControllerBase):  # type: ignore[misc]
 
     def _refresh_gauges(self) -> None:
         planner = self._running.planner
+        metrics.leader.set(planner.leading)
         metrics.services.clear()
         states = collections.Counter(d.state for d in planner.decisions.values())
         for state, count in states.items():

@@ -39,6 +39,7 @@ bgp_session_drops = _counter(
 )
 eip_pool_size = _gauge("eip_pool_size", "Addresses that the Eip has.", "eip")
 eip_pool_used = _gauge("eip_pool_used", "Addresses of the Eip that are held.", "eip")
+leader = _gauge("leader", "1 while this instance assigns addresses and writes status.")
 nodes_doubted = _gauge(
     "nodes_doubted", "1 while so many nodes were lost at once that it is not believed."
 )

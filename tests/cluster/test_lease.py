@@ -49,8 +49,8 @@ def announces(program: Program, paths: int, within: float = 10) -> None:
 def leads(program: Program, within: float = TAKEOVER) -> None:
     """An instance comes to lead."""
     wait_for(
-        lambda: program.host.log(program.log).count("leads now"),
-        lambda n: n > program.host.log(program.log).count("does not lead any more"),
+        lambda: program.host.run("curl -s http://127.0.0.1:8080/metrics"),
+        lambda metrics: "porter_leader 1.0" in metrics,
         within,
         "it to lead",
     )
@@ -118,8 +118,8 @@ def test_the_leader_is_stopped_and_wakes_up_late(clean, both, round_):
     before = clean.api.writes()
     first.process.send_signal(signal.SIGCONT)
     wait_for(
-        lambda: first.host.log(first.log),
-        lambda log: "does not lead any more" in log,
+        lambda: first.host.run("curl -s http://127.0.0.1:8080/metrics"),
+        lambda metrics: "porter_leader 0.0" in metrics,
         TAKEOVER,
         "it to step down",
     )
