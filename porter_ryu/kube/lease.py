@@ -11,12 +11,11 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from ryu.lib import hub
 
 from porter_ryu.domain.ports import Standing
-from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.fields import CodecError, Json, field
 
@@ -29,6 +28,15 @@ _EVERY = 2.0
 _LEAST = 0.05
 
 
+class Requests(Protocol):
+    """What the Lease is read and written by (`client.Client`)."""
+
+    def request(
+        self, method: str, path: str, query: dict[str, Any] | None = None, body: Json | None = None
+    ) -> Json:
+        """One request and its answer; raises ApiError."""
+
+
 class Lease:
     """Tries for the Lease as long as it runs and tells `on_change` what is known of who leads.
 
@@ -38,7 +46,7 @@ class Lease:
 
     def __init__(
         self,
-        client: Client,
+        client: Requests,
         namespace: str,
         prepare: Callable[[], None],
         on_change: Callable[[Standing], None],
@@ -65,14 +73,14 @@ class Lease:
         if self._renewed_at is not None:
             self._change(Standing.UNKNOWN)
             try:
-                self._try(release=True)
+                self.attempt(release=True)
             except (ApiError, CodecError) as error:
                 LOG.warning("the Lease was not given up: %s", error)
 
     def _run(self) -> None:
         while not self._stopped:
             try:
-                self._try(release=False)
+                self.attempt()
                 self._trouble = ""
             except (ApiError, CodecError) as error:
                 if self._trouble != str(error):
@@ -95,7 +103,9 @@ class Lease:
     def _age(self) -> float:
         return time.monotonic() - (self._renewed_at or 0.0)
 
-    def _try(self, release: bool) -> None:
+    def attempt(self, release: bool = False) -> None:
+        """Looks at the Lease once, and takes or renews it where that may be, or gives it up;
+        raises ApiError, CodecError."""
         started = time.monotonic()
         lease = self._client.request("GET", self._path)
         holder = field(lease, "spec.holderIdentity", str, "")

@@ -1,0 +1,138 @@
+"""Who leads, as one instance sees it: a Lease that others write too, and a server that fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from porter_ryu.domain.ports import Standing
+from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.lease import Lease
+
+LONG, OVER = 10_000, 0  # seconds that a Lease lasts: for ever, or not even until it is looked at
+LEADS, FOLLOWS, UNKNOWN = Standing.LEADS, Standing.FOLLOWS, Standing.UNKNOWN
+
+
+class Server:
+    """An API server with the one Lease, and optimistic locking."""
+
+    def __init__(self) -> None:
+        self.version = 1
+        self.spec: dict = {}
+        self.away = False
+
+    def written_by(self, holder: str, seconds: int, renewed: str = "t1") -> None:
+        """Somebody else writes it."""
+        self.version += 1
+        self.spec = {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": seconds,
+            "renewTime": renewed,
+        }
+
+    def request(self, method, path, query=None, body=None):
+        """GET and PUT."""
+        assert path.endswith("/namespaces/porter-system/leases/porter-ryu")
+        if self.away:
+            raise ApiError(0, "ConnectError", "no answer")
+        if method == "PUT":
+            if body["metadata"]["resourceVersion"] != str(self.version):
+                raise ApiError(409, "Conflict", "the object has been modified")
+            self.version += 1
+            self.spec = body["spec"]
+        return {"metadata": {"resourceVersion": str(self.version)}, "spec": dict(self.spec)}
+
+
+class Instance:
+    """One that tries; `told` is what it came to know of who leads."""
+
+    def __init__(self, server: Server, prepare=lambda: None) -> None:
+        self.told: list[Standing] = []
+        self.prepared = 0
+
+        def count() -> None:
+            self.prepared += 1
+            prepare()
+
+        self.lease = Lease(server, "porter-system", count, self.told.append)
+
+
+def test_a_lease_that_nobody_holds_is_taken_and_kept():
+    server = Server()
+    one = Instance(server)
+    one.lease.attempt()
+    first = server.spec
+    one.lease.attempt()
+    assert one.told == [LEADS, LEADS]
+    assert one.prepared == 1, "who takes it lists everything first, who keeps it need not"
+    assert server.spec["holderIdentity"] == first["holderIdentity"]
+    assert server.spec["acquireTime"] == first["acquireTime"]
+    assert server.spec["leaseTransitions"] == 1
+
+
+def test_a_holder_counts_as_alive_only_once_it_is_seen_to_renew():
+    server = Server()
+    server.written_by("other", LONG)
+    one = Instance(server)
+    one.lease.attempt()
+    one.lease.attempt()
+    assert one.told == [], "it may have died before this one started"
+    server.written_by("other", LONG, renewed="t2")
+    one.lease.attempt()
+    assert one.told == [FOLLOWS]
+
+
+def test_one_that_has_expired_is_taken():
+    server = Server()
+    server.written_by("other", OVER)
+    one = Instance(server)
+    one.lease.attempt()
+    assert one.told == [LEADS]
+    assert server.spec["holderIdentity"] != "other"
+
+
+def test_who_led_follows_when_another_has_taken_it_meanwhile():
+    server = Server()
+    one = Instance(server)
+    one.lease.attempt()
+    server.written_by("other", LONG)
+    one.lease.attempt()
+    assert one.told == [LEADS, FOLLOWS]
+
+
+def test_of_two_that_take_it_at_once_one_does():
+    server = Server()
+    two = Instance(server)
+    one = Instance(server, prepare=two.lease.attempt)
+    with pytest.raises(ApiError, match="modified"):
+        one.lease.attempt()
+    assert (one.told, two.told) == ([], [LEADS])
+
+
+def test_it_is_not_taken_by_one_that_could_not_list():
+    def fails() -> None:
+        raise ApiError(0, "Timeout", "nothing is listed")
+
+    server = Server()
+    one = Instance(server, fails)
+    with pytest.raises(ApiError):
+        one.lease.attempt()
+    assert (one.told, server.spec) == ([], {})
+
+
+def test_it_is_given_up_at_the_end_and_the_next_one_takes_it_at_once():
+    server = Server()
+    one, two = Instance(server), Instance(server)
+    one.lease.attempt()
+    one.lease.stop()
+    assert one.told == [LEADS, UNKNOWN]
+    two.lease.attempt()
+    assert two.told == [LEADS]
+
+
+def test_a_server_that_is_away_at_the_end_holds_nothing_up():
+    server = Server()
+    one = Instance(server)
+    one.lease.attempt()
+    server.away = True
+    one.lease.stop()
+    assert one.told == [LEADS, UNKNOWN]
