@@ -12,7 +12,7 @@ from porter_ryu.bgp.config import PeerConfig, SpeakerConfig
 from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.model import Address
 from porter_ryu.domain.next_hops import NextHopMode
-from porter_ryu.domain.node_health import PATIENCE, QUIET
+from porter_ryu.domain.node_health import OF_A_CLUSTER, OF_A_DIRECTORY
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.kube.api import Api
 from porter_ryu.kube.client import Client
@@ -137,8 +137,7 @@ def make_source(settings: Settings) -> Manifests | Api:
 def make_planner(settings: Settings, ip: IpRoute) -> Planner:
     """The planner of these settings, with the addresses of peers and this host set aside."""
     bgp = settings.bgp
-    # nobody looks at the nodes every few seconds where a directory says how they are
-    patience = QUIET if settings.manifests else PATIENCE
+    patience = OF_A_DIRECTORY if settings.manifests else OF_A_CLUSTER
     planner = Planner(
         Policy(bgp.next_hops, bgp.enabled, settings.panic_percent, patience),
         leading=settings.allocate and not _by_lease(settings),

@@ -189,12 +189,16 @@ class NodeAddress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A core/v1 Node, without heartbeats: equal as long as nothing that matters changed."""
+    """A core/v1 Node, without heartbeats: equal as long as nothing that matters changed.
+
+    `silent`: it is not Ready because nobody hears from it (condition Ready is Unknown).
+    """
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     addresses: tuple[NodeAddress, ...] = ()
     ready: bool = True
+    silent: bool = False
     network_unavailable: bool = False
     deleting: bool = False
 

@@ -8,26 +8,37 @@ once, and the first view after a start is taken as it is.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 _WINDOW = 60.0
-QUIET = 0.4  # losses that follow each other this closely count as one
-# Kubernetes looks at its nodes every 5 s, and after a doubt they come back one after the other
-PATIENCE = 6.0
 _QUIET_MOST = 15.0
 _MANY = 50
 _RECOVERY = 30.0  # a kubelet that is back takes up to 10 s to report its Pods ready again
 _NEVER = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a loss waits for more of them before it is believed, in seconds: `any` loss, and
+    that of a silent node, or of most of the nodes, or after a doubt (`silence`)."""
+
+    any: float
+    silence: float
+
+
+# Kubernetes looks for silent nodes every 5 s; after a doubt they come back one after the other
+OF_A_CLUSTER = Patience(any=1.0, silence=6.0)
+OF_A_DIRECTORY = Patience(any=0.4, silence=0.4)
+
+
 class NodeHealth:
     """Follows which nodes are Ready; times are of any monotonic clock, in seconds.
 
     `percent`: when more than this share of the present nodes that were Ready is lost within 60 s,
-    the view is doubted, until the share is back below.  `patience`: how long the loss of most of
-    the nodes waits for more of them, in seconds.
+    the view is doubted, until the share is back below.
     """
 
-    def __init__(self, percent: int, patience: float) -> None:
+    def __init__(self, percent: int, patience: Patience) -> None:
         self._percent = percent
         self._patience = patience
         self._ready: set[str] | None = None
@@ -48,7 +59,7 @@ class NodeHealth:
 
     @property
     def _weighed_until(self) -> float:
-        quiet = self._patience if self._patient else QUIET
+        quiet = self._patience.silence if self._patient else self._patience.any
         return min(self._stirred_at + quiet, self._weighed_since + _QUIET_MOST)
 
     def _share(self, lost: Collection[str]) -> float:
@@ -68,13 +79,13 @@ class NodeHealth:
         """Whether the endpoints of a node count as they were before it was lost."""
         return name in self._recovering or self.trusts(name)
 
-    def observe(self, ready: Mapping[str, bool], now: float) -> set[str]:
-        """Takes in all present nodes, by name whether they are Ready; returns those that are
-        trusted otherwise than before."""
+    def observe(self, ready: Mapping[str, bool], silent: Collection[str], now: float) -> set[str]:
+        """Takes in all present nodes, by name whether they are Ready, and those of which nobody
+        hears; returns those that are trusted otherwise than before."""
         if self._percent >= _NEVER:
             return set()
         before = self._trusted()
-        self._count(ready, now)
+        self._count(ready, silent, now)
         self._judge(now)
         self._recovering = {
             name: until for name, until in self._recovering.items() if until > now and name in ready
@@ -88,7 +99,7 @@ class NodeHealth:
         nodes = self._lost if self.doubted else self._weighed
         return {**dict.fromkeys(self._recovering, False), **dict.fromkeys(nodes, True)}
 
-    def _count(self, ready: Mapping[str, bool], now: float) -> None:
+    def _count(self, ready: Mapping[str, bool], silent: Collection[str], now: float) -> None:
         """Notes who was lost and who is back."""
         up = {name for name, is_ready in ready.items() if is_ready}
         was_up = up if self._ready is None else self._ready
@@ -102,14 +113,14 @@ class NodeHealth:
         self._lost.update(dict.fromkeys(losses, now))
         self._ready = up
         if losses:
-            self._weigh(losses, now)
+            self._weigh(losses, now, patient=not losses.isdisjoint(silent))
 
-    def _weigh(self, names: set[str], now: float) -> None:
+    def _weigh(self, names: set[str], now: float, patient: bool) -> None:
         if not self._weighed:
             self._weighed_since, self._patient = now, False
         self._stirred_at = now
         self._weighed |= names
-        self._patient |= self._share(self._weighed) > _MANY
+        self._patient |= patient or self._share(self._weighed) > _MANY
 
     def _judge(self, now: float) -> None:
         """Begins or ends the doubt, and ends the weighing."""
@@ -118,8 +129,7 @@ class NodeHealth:
         was_doubted, self.doubted = self.doubted, self._share(self._lost) > self._percent
         if was_doubted and not self.doubted:
             self._weighed.clear()
-            self._weigh(set(self._lost), now)
-            self._patient = True  # those that are back come one after the other
+            self._weigh(set(self._lost), now, patient=True)
         if not self.doubted and now >= self._weighed_until:
             self._weighed.clear()
             self._patient = False

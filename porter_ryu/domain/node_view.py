@@ -64,8 +64,9 @@ class NodeView:
         if not self._changed and (due is None or now < due):
             return set()
         self._changed = False
-        ready = {name: node.ready for name, node in self._cluster.nodes.items()}
-        names = self._health.observe(ready, now)
+        nodes = self._cluster.nodes
+        silent = {name for name, node in nodes.items() if node.silent}
+        names = self._health.observe({n: node.ready for n, node in nodes.items()}, silent, now)
         for name in names:
             self._forget_verdict(name)
         return names

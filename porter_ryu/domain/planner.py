@@ -30,7 +30,7 @@ from porter_ryu.domain.model import (
     ServiceStatus,
 )
 from porter_ryu.domain.next_hops import NextHopMode, NextHopPolicy, combine
-from porter_ryu.domain.node_health import PATIENCE, NodeHealth
+from porter_ryu.domain.node_health import OF_A_CLUSTER, NodeHealth, Patience
 from porter_ryu.domain.node_view import NodeView
 
 _KEYS_BETWEEN_PAUSES = 100
@@ -44,7 +44,7 @@ class Policy:
     next_hops: NextHopPolicy = field(default_factory=NextHopPolicy)
     announce: bool = True
     panic_percent: int = 100
-    patience: float = PATIENCE
+    patience: Patience = OF_A_CLUSTER
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,7 @@ class Codec:
             labels=string_map(obj, "metadata.labels"),
             addresses=tuple(_node_addresses(obj)),
             ready=conditions.get("Ready") == "True",
+            silent=conditions.get("Ready") == "Unknown",
             network_unavailable=conditions.get("NetworkUnavailable") == "True",
             deleting=bool(field(obj, "metadata.deletionTimestamp", str, "")),
         )

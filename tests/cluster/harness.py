@@ -12,6 +12,7 @@ some seconds, and leaving the `with` ends all.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -246,7 +247,7 @@ class Cluster:
         before = self.leaf.routes()
         before = {address: before[address] for address in addresses or before}
         log = f"monitor-{os.urandom(4).hex()}.log"
-        monitor = self.leaf.host.spawn("ip -ts -4 monitor route", log)
+        monitor = self.leaf.host.spawn("ip -o -ts -4 monitor route", log)
         try:
             yield
         finally:
@@ -255,8 +256,12 @@ class Cluster:
         told = self.leaf.host.log(log)
         what = f"{before} became {after}\n{told}\n{self.description()}"
         assert {prefix: after.get(prefix) for prefix in before} == before, what
-        lost = [line.partition("Deleted")[2].split() for line in told.splitlines()]
-        assert not [words for words in lost if "bgp" in words and words[0] in before], what
+        for line in told.splitlines():
+            words = line.split()
+            for address in before.keys() & words:
+                hops = {hop for via, hop in itertools.pairwise(words) if via == "via"}
+                assert "Deleted" not in words, what
+                assert "bgp" not in words or hops >= before[address], what
 
 
 @contextlib.contextmanager
