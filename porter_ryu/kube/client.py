@@ -69,6 +69,11 @@ class Client:
                 return items, str(meta.get("resourceVersion", ""))
             query["continue"] = meta["continue"]
 
+    def version(self, kind: Kind) -> str:
+        """The resourceVersion that a list of a kind would have now; raises ApiError."""
+        meta = self.request("GET", PATHS[kind], {"limit": 1}).get("metadata")
+        return str(meta.get("resourceVersion", "")) if isinstance(meta, dict) else ""
+
     def watch(self, kind: Kind, resource_version: str) -> Iterator[Json]:
         """Events from a resourceVersion on, until the server ends the watch; raises ApiError,
         for a connection that is silent for 50 s as well."""

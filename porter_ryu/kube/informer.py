@@ -1,7 +1,9 @@
 """List and watch of one kind, for ever: what is there goes to the Observer, decoded.
 
 A watch that ends goes on from where it was; 410 Gone, or anything that cannot be gone on from,
-is a new list whose difference is what is told.
+is a new list whose difference is what is told.  A server whose store came back from a backup lets
+a watch from its former future begin, and tells nothing by it: so one that broke is gone on with
+only where the server has not fallen behind.
 """
 
 from __future__ import annotations
@@ -34,6 +36,9 @@ class Lister(Protocol):
     def list(self, kind: Kind) -> tuple[list[Json], str]:
         """All objects and the resourceVersion; raises ApiError."""
 
+    def version(self, kind: Kind) -> str:
+        """The resourceVersion that a list would have now; raises ApiError."""
+
     def watch(self, kind: Kind, resource_version: str) -> Iterator[Json]:
         """Events from there on; raises ApiError."""
 
@@ -52,6 +57,7 @@ class Informer:
         self._reported: dict[str, str] = {}
         self._stopped = False
         self._trouble = ""
+        self._broken = False
         self.listed = hub.Event()
 
     def stop(self) -> None:
@@ -64,8 +70,11 @@ class Informer:
         version = ""
         while not self._stopped:
             try:
+                if self._broken and version and self._is_behind(version):
+                    version = ""
                 if not version:
                     version = self.list_once(observer)
+                self._broken = False
                 for event in self._lister.watch(self._kind, version):
                     if self._stopped:
                         return
@@ -73,6 +82,7 @@ class Informer:
                     backoff = _BACKOFF_FIRST
                 self._trouble = ""
             except ApiError as error:
+                self._broken = True
                 version = self._recover(error, version)
                 if error.status != _GONE:
                     hub.sleep(random.uniform(backoff / 2, backoff))  # noqa: S311
@@ -104,6 +114,13 @@ class Informer:
             LOG.info("%s are read again", self._kind.value)
             self._trouble = ""
         return version
+
+    def _is_behind(self, version: str) -> bool:
+        """Whether the server does not know yet what it told before; raises ApiError."""
+        behind = _number(self._lister.version(self._kind)) < _number(version)
+        if behind:
+            LOG.warning("%s: the server has fallen behind, they are listed again", self._kind.value)
+        return behind
 
     def _recover(self, error: ApiError, version: str) -> str:
         """What to go on from after an error; logs each kind of trouble once."""

@@ -171,8 +171,10 @@ def test_etcd_is_compacted_under_a_watch_that_is_behind(clean, round_):
 
 
 def test_etcd_comes_back_from_a_backup(clean, program):
-    """Versions begin again below those that were known; what was made since is gone."""
+    """Versions begin again, far below those that were known; what was made since is gone."""
     clean.api.back_up()
+    blank = {"apiVersion": "v1", "kind": "ConfigMap"}
+    clean.api.apply(*({**blank, "metadata": {"name": f"c{i}"}} for i in range(200)))
     clean.api.apply(web("since"))
     wait_for(lambda: clean.record("since"), bool, 5, "an address")
     since = clean.record("since")[0]

@@ -26,11 +26,16 @@ class Script:
     def __init__(self, *steps) -> None:
         self.steps = list(steps)
         self.asked: list[str] = []
+        self.now = "1000"
         self.informer = Informer(Kind.NODE, self, CODEC)
 
     def list(self, kind):
         self.asked.append("list")
         return self._next()
+
+    def version(self, kind):
+        self.asked.append("version")
+        return self.now
 
     def watch(self, kind, resource_version):
         self.asked.append(f"watch {resource_version}")
@@ -107,7 +112,7 @@ def test_a_dead_server_changes_nothing_and_the_watch_goes_on_where_it_was():
     dead = ApiError(0, "ReadTimeoutError", "silence")
     told, asked = play(([node("a", 1)], "5"), dead, [event("ADDED", node("b", 6))])
     assert told == ["listed a=True", "put b=True"]
-    assert asked[:3] == ["list", "watch 5", "watch 5"]
+    assert asked[:4] == ["list", "watch 5", "version", "watch 5"]
 
 
 def test_a_list_that_fails_is_tried_again_and_tells_nothing():
@@ -137,16 +142,21 @@ def test_an_older_list_does_not_undo_what_a_write_was_answered():
 
 
 def test_a_store_that_comes_from_a_backup_is_believed():
-    """Its versions begin again below what was known."""
-    told, asked = play(
-        ([node("a", 901)], "905"),
-        [event("MODIFIED", node("a", 910, "False"))],
-        ApiError(504, "Timeout", "Too large resource version: 910, current: 505"),
-        ([node("a", 501), node("b", 502)], "505"),
-        [event("MODIFIED", node("a", 506, "False"))],
+    """Its versions begin again below what was known, and it takes a watch from beyond them."""
+    script, told = (
+        Script(
+            ([node("a", 901)], "905"),
+            [event("MODIFIED", node("a", 910, "False"))],
+            ApiError(0, "ProtocolError", "the server ended"),
+            ([node("a", 501), node("b", 502)], "505"),
+            [event("MODIFIED", node("a", 506, "False"))],
+        ),
+        Told(),
     )
-    assert told == ["listed a=True", "put a=False", "listed a=True b=True", "put a=False"]
-    assert asked[2:5] == ["watch 910", "list", "watch 505"]
+    script.now = "505"
+    script.informer.run(told)
+    assert told.said == ["listed a=True", "put a=False", "listed a=True b=True", "put a=False"]
+    assert script.asked[2:6] == ["watch 910", "version", "list", "watch 505"]
 
 
 def test_an_answer_that_comes_after_the_end_of_its_object_does_not_revive_it():
