@@ -220,7 +220,8 @@ def test_the_node_form_runs_by_its_own_configuration_and_rights(clean, tmp_path)
         process = worker.host.spawn(argv, "node.log", environment)
         rules = f"ip rule show to {EIP}"
         wait_for(lambda: worker.host.run(rules), lambda text: "lookup 101" in text, 20, "a rule")
-        assert clean.curl(EIP)[0] == "p3", "what kube-proxy takes is not caught by the rule"
+        what = "kube-proxy to take what the rule would catch"
+        wait_for(lambda: clean.curl(EIP)[:1], lambda answer: answer == ["p3"], 5, what)
         assert "blackhole default" in worker.host.run("ip route show table 101")
         clean.api.delete("service", "web")
         wait_for(lambda: worker.host.run(rules), lambda text: not text, 10, "no rule")
