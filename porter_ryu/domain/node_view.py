@@ -76,12 +76,8 @@ class NodeView:
         for family in Family:
             slices = self._cluster.slices_of(key)
             before = self._hosts.get((key, family), _Hosts())
-            missed = frozenset(
-                name
-                for name in unready(slices, family)
-                if (name in before.ready and self._health.lost(name))
-                or (name in before.missed and self._watched(name))
-            )
+            had = before.ready | before.missed
+            missed = frozenset(n for n in unready(slices, family) & had if self._watched(n))
             self._hosts[key, family] = _Hosts(backends(slices, family).nodes, missed)
 
     def forget(self, key: ObjectKey) -> None:
@@ -123,6 +119,8 @@ class NodeView:
         return backends(self._cluster.slices_of(service.key), family, trusted)
 
     def _watched(self, name: str) -> bool:
+        """Whether a node was lost, or is back from a loss that was not believed: what is told of
+        its endpoints comes late."""
         return self._health.lost(name) or self._health.trusts_endpoints(name)
 
     def _verdict(self, name: str, family: Family) -> NodeVerdict:

@@ -68,7 +68,8 @@ class Pod:
         self._servers = [self._serve(address) for address in addresses]
 
     def _serve(self, address: str) -> ThreadingHTTPServer:
-        subprocess.run(["ip", "address", "add", address, "dev", "lo"], check=True)
+        at_once = ["nodad"] if ":" in address else []
+        subprocess.run(["ip", "address", "add", *_on_lo(address), *at_once], check=True)
         pod = self
 
         class Answer(BaseHTTPRequestHandler):
@@ -99,7 +100,7 @@ class Pod:
         for address, server in zip(self.addresses, self._servers, strict=True):
             server.shutdown()
             server.server_close()
-            subprocess.run(["ip", "address", "del", address, "dev", "lo"], check=False)
+            subprocess.run(["ip", "address", "del", *_on_lo(address)], check=False)
 
 
 class Kubelet:
@@ -211,6 +212,10 @@ class Kubelet:
             running = self._running.pop(key, None)
         if running is not None:
             running.stop()
+
+
+def _on_lo(address: str) -> list[str]:
+    return [f"{address}/{128 if ':' in address else 32}", "dev", "lo"]
 
 
 def _key(pod: Json) -> tuple[str, str]:

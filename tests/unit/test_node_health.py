@@ -137,6 +137,15 @@ def test_the_doubt_ends_when_the_share_is_back_below():
     assert hops(later(w, 2)) == "123", "the last one did not, in 6 s"
 
 
+def test_endpoints_that_are_called_not_ready_when_their_nodes_are_back_already():
+    w = world().put(*(down(name) for name in NAMES))
+    w.put(slices("n1", "n2"))
+    w.put(*(up(name) for name in NAMES))
+    assert hops(w.put(slices())) == "1234", "the news is older than the nodes' return"
+    assert hops(w.put(slices(*NAMES))) == "1234"
+    assert hops(later(w, 31).put(slices("n1"))) == "1"
+
+
 def test_after_a_doubt_a_single_loss_is_acted_upon_as_ever():
     w = world().put(*(down(name) for name in NAMES))
     w.put(*(up(name) for name in NAMES))
