@@ -131,6 +131,8 @@ class Kubelet:
         query = f"fieldSelector=spec.nodeName%3D{self._node}"
         with self._api.open("GET", f"/api/v1/pods?{query}") as answer:
             listed = json.load(answer)
+        for key in self._seen.keys() - {_key(pod) for pod in listed["items"]}:
+            self._stop(key)
         for pod in listed["items"]:
             self._sync(pod)
         version = listed["metadata"]["resourceVersion"]
@@ -147,8 +149,8 @@ class Kubelet:
 
     def speak(self, aloud: bool) -> None:
         """Falls silent, or catches up with what it has not said."""
-        self.silent = not aloud
-        if aloud:
+        was_silent, self.silent = self.silent, not aloud
+        if aloud and was_silent:
             threading.Thread(target=self._catch_up, daemon=True).start()
 
     def _catch_up(self) -> None:
