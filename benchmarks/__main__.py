@@ -17,14 +17,14 @@ from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from pathlib import Path as File
 
-from porter_ryu.bgp import wire
-from porter_ryu.bgp.rib_out import PathIds
-from porter_ryu.bgp.update import Attributes, Path, announce, withdraw
+from fabric import Fabric, Host, wait_for
+from fabric.leaves import Bird, Frr, Neighbour
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program
+from porter_ryu.bgp.protocol import wire
+from porter_ryu.bgp.protocol.rib_out import PathIds
+from porter_ryu.bgp.protocol.update import Attributes, Path, announce, withdraw
 from porter_ryu.domain.model import Family
-from tests.fabric import Fabric, Host, wait_for
-from tests.fabric.leaves import Bird, Frr, Neighbour
-from tests.fabric.objects import eip, node, service, slice_of
-from tests.fabric.program import Program
 
 SERVICES = int(os.environ.get("SERVICES", "10000"))
 CHANGES = 20

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 
 from demo.network import NODES, Network, build, start
-from tests.fabric import Fabric, FabricError, wait_for
-from tests.fabric.objects import node, service, slice_of
-from tests.fabric.program import command
+from fabric import Fabric, FabricError, wait_for
+from fabric.objects import node, service, slice_of
+from fabric.program import command
 
 EIP = "203.0.113.8"
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.fabric import Fabric, Host
-from tests.fabric.leaves import Bird, Neighbour
-from tests.fabric.objects import eip, node, service, slice_of
-from tests.fabric.program import Program
+from fabric import Fabric, Host
+from fabric.leaves import Bird, Neighbour
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program
 
 NODES = {"n1": "192.168.0.11", "n2": "192.168.0.12", "n3": "192.168.0.13"}
 LEAF, PORTER, CLIENT = "192.168.0.1", "192.168.0.5", "198.51.100.2"

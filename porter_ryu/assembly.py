@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
 from porter_ryu.bgp import transport
-from porter_ryu.bgp.config import PeerConfig, SpeakerConfig
 from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.model import Address
-from porter_ryu.domain.next_hops import NextHopMode
-from porter_ryu.domain.node_health import OF_A_CLUSTER, OF_A_DIRECTORY
+from porter_ryu.domain.nodes.health import OF_A_CLUSTER, OF_A_DIRECTORY
+from porter_ryu.domain.nodes.next_hops import NextHopMode
+from porter_ryu.domain.peering import PeerConfig, SpeakerConfig
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.kube.api import Api
 from porter_ryu.kube.client import Client

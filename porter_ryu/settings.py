@@ -14,11 +14,11 @@ from typing import Any
 
 from oslo_config import cfg
 
-from porter_ryu.bgp.communities import CommunityError, parse_communities
-from porter_ryu.bgp.config import ConnectMode, PeerConfig, Secret
+from porter_ryu.domain.communities import CommunityError, parse_communities
 from porter_ryu.domain.labels import LabelSelector, SelectorError, parse_selector
 from porter_ryu.domain.model import Address, Family, Network
-from porter_ryu.domain.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret
 from porter_ryu.options import GROUPS, PEER, RELOADED
 from porter_ryu.settings_reader import BadConfigurationError, Reader, files_of
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from urllib.parse import quote
 
-from porter_ryu.bgp.update import Path
+from porter_ryu.bgp.protocol.update import Path
 from porter_ryu.domain.model import Address
 
 LOG = logging.getLogger(__name__)

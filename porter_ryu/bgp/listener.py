@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from ryu.lib import hub
 
-from porter_ryu.bgp import transport, wire
+from porter_ryu.bgp import transport
+from porter_ryu.bgp.protocol import wire
 from porter_ryu.domain.model import Address
 
 LOG = logging.getLogger(__name__)

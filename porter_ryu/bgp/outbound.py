@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from ryu.lib import hub
 
 from porter_ryu import metrics
-from porter_ryu.bgp import update, wire
 from porter_ryu.bgp.journal import RouteJournal
-from porter_ryu.bgp.rib_out import AdjRibOut, Difference, PathIds, View
+from porter_ryu.bgp.protocol import update, wire
+from porter_ryu.bgp.protocol.rib_out import AdjRibOut, Difference, PathIds, View
+from porter_ryu.bgp.protocol.update import Path
 from porter_ryu.bgp.session import Session
-from porter_ryu.bgp.update import Path
 from porter_ryu.domain.model import Address, Family, Network, NextHop
 
 _SETTLED = 5.0

@@ -24,18 +24,19 @@ from ryu.services.protocols.bgp.constants import (
 from ryu.services.protocols.bgp.peer import Peer as RyuPeer
 
 from porter_ryu import metrics
-from porter_ryu.bgp import transport, update, wire
+from porter_ryu.bgp import transport
 from porter_ryu.bgp.backoff import Backoff
-from porter_ryu.bgp.config import ConnectMode, PeerConfig, SpeakerConfig
 from porter_ryu.bgp.journal import RouteJournal
 from porter_ryu.bgp.listener import refuse
-from porter_ryu.bgp.open_message import GracefulRestart, Open
 from porter_ryu.bgp.outbound import LocRib, Outbound
 from porter_ryu.bgp.peer_report import PeerReport, family_name, negotiated
-from porter_ryu.bgp.rib_out import View
+from porter_ryu.bgp.protocol import update, wire
+from porter_ryu.bgp.protocol.open_message import GracefulRestart, Open
+from porter_ryu.bgp.protocol.rib_out import View
+from porter_ryu.bgp.protocol.wire import BgpError, MessageType, Notification
 from porter_ryu.bgp.session import Session
-from porter_ryu.bgp.wire import BgpError, MessageType, Notification
 from porter_ryu.domain.model import Family
+from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
 
 LOG = logging.getLogger(__name__)
 

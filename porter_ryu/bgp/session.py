@@ -22,10 +22,10 @@ from ryu.services.protocols.bgp.constants import (
     BGP_FSM_OPEN_SENT,
 )
 
-from porter_ryu.bgp import wire
-from porter_ryu.bgp.inbound import check_update
-from porter_ryu.bgp.open_message import Open, decode_open, encode_open
-from porter_ryu.bgp.wire import BgpError, MessageType, Notification
+from porter_ryu.bgp.protocol import wire
+from porter_ryu.bgp.protocol.inbound import check_update
+from porter_ryu.bgp.protocol.open_message import Open, decode_open, encode_open
+from porter_ryu.bgp.protocol.wire import BgpError, MessageType, Notification
 from porter_ryu.domain.model import Family
 
 LOG = logging.getLogger(__name__)

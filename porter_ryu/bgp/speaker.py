@@ -21,14 +21,14 @@ from ryu.services.protocols.bgp.core_manager import CORE_MANAGER
 
 from porter_ryu import metrics
 from porter_ryu.bgp import transport
-from porter_ryu.bgp.bfd import Bfd
-from porter_ryu.bgp.config import ConnectMode, PeerConfig, SpeakerConfig
+from porter_ryu.bgp.bfd.keeper import Bfd
 from porter_ryu.bgp.listener import Listener, refuse
 from porter_ryu.bgp.outbound import LocRib
 from porter_ryu.bgp.peer import Peer
 from porter_ryu.bgp.peer_report import PeerReport
-from porter_ryu.bgp.rib_out import PathIds
+from porter_ryu.bgp.protocol.rib_out import PathIds
 from porter_ryu.domain.model import Address, Family, Network, NextHop
+from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
 
 LOG = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import socket
 import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from porter_ryu.bgp.config import PeerConfig, Secret
 from porter_ryu.domain.model import Address
+from porter_ryu.domain.peering import PeerConfig, Secret
 
 _TCP_MD5SIG = 14
 _IP_MINTTL = 21

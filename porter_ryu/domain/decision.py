@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from porter_ryu.domain.allocator import Outcome
+from porter_ryu.domain.addresses.allocator import Outcome
 from porter_ryu.domain.model import Condition, Reason, Refusal, Service, ServiceStatus
 
 _ALLOCATED = "porter.kubesphere.io/Allocated"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from porter_ryu.domain.allocator import PoolVerdict
+from porter_ryu.domain.addresses.allocator import PoolVerdict
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Address, Family, NodeVerdict, ObjectKey, Refusal, Service
 from porter_ryu.domain.planner import Planner

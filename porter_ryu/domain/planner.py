@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from porter_ryu.domain.allocator import Allocator, Held, Outcome
+from porter_ryu.domain.addresses.allocator import Allocator, Held, Outcome
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.decision import Decision, service_status
 from porter_ryu.domain.model import (
@@ -29,9 +29,9 @@ from porter_ryu.domain.model import (
     Service,
     ServiceStatus,
 )
-from porter_ryu.domain.next_hops import NextHopMode, NextHopPolicy, combine
-from porter_ryu.domain.node_health import OF_A_CLUSTER, NodeHealth, Patience
-from porter_ryu.domain.node_view import NodeView
+from porter_ryu.domain.nodes.health import OF_A_CLUSTER, NodeHealth, Patience
+from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy, combine
+from porter_ryu.domain.nodes.view import NodeView
 
 _KEYS_BETWEEN_PAUSES = 100
 

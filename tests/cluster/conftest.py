@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fabric.objects import eip
 from tests.cluster.harness import Cluster, standing
-from tests.fabric.objects import eip
 
 POOL = "203.0.113.8/29"
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tests.fabric import Host, end, wait_for
+from fabric import Host, end, wait_for
 
 Json = dict[str, Any]
 NAMESPACE = "porter-system"

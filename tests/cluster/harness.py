@@ -24,11 +24,11 @@ from pathlib import Path
 
 import yaml
 
+from fabric import Fabric, FabricError, Host, end, wait_for
+from fabric.leaves import Frr, Neighbour
+from fabric.objects import service
+from fabric.program import Program
 from tests.cluster.control_plane import ADMIN, ControlPlane, Json
-from tests.fabric import Fabric, FabricError, Host, end, wait_for
-from tests.fabric.leaves import Frr, Neighbour
-from tests.fabric.objects import service
-from tests.fabric.program import Program
 
 LEAF, CONTROL, OURS, SECOND = (f"192.168.7.{n}" for n in (1, 10, 5, 6))
 LEAF6 = "fd07::1"

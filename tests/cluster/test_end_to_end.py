@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from fabric import wait_for
+from fabric.objects import Json, eip
+from fabric.program import Program
 from tests.cluster.harness import CLIENT, CLIENT6, Cluster, web
 from tests.cluster.kubelet import READY
-from tests.fabric import wait_for
-from tests.fabric.objects import Json, eip
-from tests.fabric.program import Program
 
 EIP, EIP6 = "203.0.113.8", "2001:db8:8::"
 POLICIES = pytest.mark.parametrize("policy", ["Cluster", "Local"])

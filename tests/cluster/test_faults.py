@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from fabric import wait_for
+from fabric.objects import eip
+from fabric.program import Program
 from tests.cluster.control_plane import NAMESPACE
 from tests.cluster.harness import (
     CONTROL,
@@ -25,10 +28,7 @@ from tests.cluster.harness import (
     stays_bound,
     web,
 )
-from tests.fabric import wait_for
-from tests.fabric.objects import eip
-from tests.fabric.program import Program
-from tests.fabric.rounds import rounds
+from tests.rounds import rounds
 
 EIP = "203.0.113.8"
 EVERY = tuple(NODES)

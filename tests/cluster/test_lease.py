@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from fabric import wait_for
+from fabric.objects import eip
+from fabric.program import Program
 from tests.cluster.harness import CONTROL, Cluster, end_silence, silence, web
-from tests.fabric import wait_for
-from tests.fabric.objects import eip
-from tests.fabric.program import Program
-from tests.fabric.rounds import STOPPED_FOR, rounds
+from tests.rounds import STOPPED_FOR, rounds
 
 EIP = "203.0.113.8"
 TWO = {"porter": {"single_instance": "false"}}

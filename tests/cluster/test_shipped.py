@@ -8,12 +8,12 @@ import subprocess
 
 import pytest
 
+from fabric import FabricError, wait_for
+from fabric.leaves import Bird, Neighbour
+from fabric.objects import eip
+from fabric.program import Program, command
 from tests.cluster.control_plane import NAMESPACE
 from tests.cluster.harness import NODES, SHIPPED, Cluster, web
-from tests.fabric import FabricError, wait_for
-from tests.fabric.leaves import Bird, Neighbour
-from tests.fabric.objects import eip
-from tests.fabric.program import Program, command
 
 EIP = "203.0.113.8"
 OPENELB = """

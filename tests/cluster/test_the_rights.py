@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fabric import wait_for
 from tests.cluster.control_plane import NAMESPACE
 from tests.cluster.harness import Cluster, web
 from tests.cluster.kubelet import READY
-from tests.fabric import wait_for
 
 ACCOUNTS = {
     "porter-ryu": "deploy/porter-ryu.yaml",

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fabric import Fabric, Host
-from tests.fabric.leaves import Bird, Frr, Gobgpd, Neighbour
-from tests.fabric.program import Program
+from fabric import Fabric, Host
+from fabric.leaves import Bird, Frr, Gobgpd, Neighbour
+from fabric.program import Program
 
 OURS = "192.168.7.5"
 LEAVES = {"bird": "192.168.7.1", "frr": "192.168.7.2", "gobgpd": "192.168.7.3"}

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.fabric import Fabric, Host, wait_for
-from tests.fabric.objects import Json, eip, node, service, slice_of
-from tests.fabric.program import Program, command
+from fabric import Fabric, Host, wait_for
+from fabric.objects import Json, eip, node, service, slice_of
+from fabric.program import Program, command
 
 ON_HOST, LONE = "203.0.113.2", "203.0.113.9"
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fabric import Fabric, wait_for
-from tests.fabric.leaves import Frr, Neighbour
-from tests.fabric.objects import eip, node, service, slice_of
-from tests.fabric.program import Program
+from fabric import Fabric, wait_for
+from fabric.leaves import Frr, Neighbour
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 BFD = (

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fabric import Fabric, Host, wait_for
-from tests.fabric.objects import eip, node, service, slice_of
-from tests.fabric.program import Program
+from fabric import Fabric, Host, wait_for
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from ipaddress import IPv4Address, ip_network
 
 import pytest
 
+from fabric import Fabric, Host, wait_for
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.iproute import IpRoute, Place
 from porter_ryu.node.journal import Journal
-from tests.fabric import Fabric, Host, wait_for
 
 A, SIX = ip_network("203.0.113.1"), ip_network("2001:db8:9::1")
 MANY = frozenset(ip_network(IPv4Address("10.20.0.0") + i) for i in range(2000))

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.fabric import Fabric, Host, wait_for
-from tests.fabric.objects import eip, node, service, slice_of
-from tests.fabric.program import Program, command
+from fabric import Fabric, Host, wait_for
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program, command
 
 
 @pytest.fixture(scope="module")

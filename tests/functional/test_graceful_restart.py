@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fabric import Fabric, wait_for
-from tests.fabric.leaves import Bird, Frr, Neighbour
-from tests.fabric.objects import eip, node, service, slice_of
-from tests.fabric.program import Program, command
+from fabric import Fabric, wait_for
+from fabric.leaves import Bird, Frr, Neighbour
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program, command
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 NODES = {f"n{n}": f"192.168.7.{10 + n}" for n in range(1, 5)}

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fabric import Fabric, wait_for
-from tests.fabric.objects import eip, node, service, slice_of
-from tests.fabric.program import Program
-from tests.fabric.raw_peer import (
+from fabric import Fabric, wait_for
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program
+from fabric.raw_peer import (
     KEEPALIVE,
     MARKER,
     NOTIFICATION,

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.fabric import Fabric, Host, end, wait_for
-from tests.fabric.image import ImageBuilder, Stage, run_image
-from tests.fabric.leaves import Bird, Neighbour
-from tests.fabric.objects import eip, node, service, slice_of
-from tests.fabric.program import Program
+from fabric import Fabric, Host, end, wait_for
+from fabric.image import ImageBuilder, Stage, run_image
+from fabric.leaves import Bird, Neighbour
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program
 
 OURS, LEAF = "192.168.9.1", "192.168.9.2"
 MOST_MEGABYTES = 200

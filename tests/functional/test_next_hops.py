@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fabric import wait_for
-from tests.fabric.objects import eip, node, service, slice_of
-from tests.fabric.program import Program
+from fabric import wait_for
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program
 
 NODES = {"n1": "192.168.7.11", "n2": "192.168.7.12", "n3": "192.168.7.13", "n4": "192.168.7.14"}
 WITHIN = 3.0

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fabric import Fabric, wait_for
-from tests.fabric.leaves import Bird, Frr, Neighbour
-from tests.fabric.objects import eip, node, service, slice_of
-from tests.fabric.program import Program, command
+from fabric import Fabric, wait_for
+from fabric.leaves import Bird, Frr, Neighbour
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program, command
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
 
 NODES = {f"n{i}": f"192.168.7.1{i}" for i in range(1, 5)}
@@ -180,7 +180,7 @@ def test_the_running_path_is_ryus(fabric, program):
         "from ryu.services.protocols.bgp.core import CoreService\n"
         "from ryu.services.protocols.bgp.core_manager import CORE_MANAGER\n"
         "from ryu.services.protocols.bgp.peer import Peer\n"
-        "from porter_ryu.bgp.config import SpeakerConfig\n"
+        "from porter_ryu.domain.peering import SpeakerConfig\n"
         "from porter_ryu.bgp.speaker import Speaker\n"
         "s = Speaker(SpeakerConfig(65000, ip_address('10.0.0.1'), None, 179, 0, 0, '/tmp'))\n"
         "s.neighbor_add\n"

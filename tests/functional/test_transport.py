@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fabric import Fabric, end, wait_for
-from tests.fabric.leaves import Bird, Frr, Neighbour
-from tests.fabric.objects import eip, node, service, slice_of
-from tests.fabric.program import Program
-from tests.fabric.raw_peer import NOTIFICATION, UPDATE, RawPeer, inside, open_message
+from fabric import Fabric, end, wait_for
+from fabric.leaves import Bird, Frr, Neighbour
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program
+from fabric.raw_peer import NOTIFICATION, UPDATE, RawPeer, inside, open_message
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 SELF = {"porter": {"node_name": "n1", "allocate": "true"}}

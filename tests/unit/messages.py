@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from porter_ryu.bgp.open_message import GracefulRestart, Open
+from porter_ryu.bgp.protocol.open_message import GracefulRestart, Open
 from porter_ryu.domain.model import Family
 
 OF_EVERYTHING = Open(

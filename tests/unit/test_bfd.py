@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from porter_ryu.bgp.bfd_packet import Diagnostic, Packet, State, decode, encode
-from porter_ryu.bgp.bfd_session import BfdSession
+from porter_ryu.bgp.bfd.packet import Diagnostic, Packet, State, decode, encode
+from porter_ryu.bgp.bfd.session import BfdSession
 
 
 def session(number: int) -> BfdSession:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fabric import objects
 from porter_ryu.domain.model import Condition, Endpoint, Family, Kind, Service, ServiceStatus
 from porter_ryu.kube import patches
 from porter_ryu.kube.codec import Codec, key_of, kind_of
 from porter_ryu.kube.fields import CodecError
-from tests.fabric import objects
 
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]), "porter.example/ours")
 

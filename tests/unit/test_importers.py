@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.fabric.program import command
+from fabric.program import command
 
 METALLB = """
 apiVersion: metallb.io/v1beta1

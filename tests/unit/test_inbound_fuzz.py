@@ -12,10 +12,10 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from porter_ryu.bgp import bfd_packet
-from porter_ryu.bgp.inbound import check_update
-from porter_ryu.bgp.open_message import decode_open, encode_open
-from porter_ryu.bgp.wire import (
+from porter_ryu.bgp.bfd import packet as bfd_packet
+from porter_ryu.bgp.protocol.inbound import check_update
+from porter_ryu.bgp.protocol.open_message import decode_open, encode_open
+from porter_ryu.bgp.protocol.wire import (
     BgpError,
     MessageType,
     Notification,

@@ -8,12 +8,12 @@ import os
 import pytest
 import yaml
 
+from fabric import objects
 from porter_ryu.domain.model import Condition, Kind, ObjectKey, ServiceStatus
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.documents import BrokenFileError, read
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.manifests import Manifests
-from tests.fabric import objects
 
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
 WEB = ObjectKey("default", "web")

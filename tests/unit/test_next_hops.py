@@ -6,9 +6,9 @@ import dataclasses
 from ipaddress import ip_network
 
 from porter_ryu.domain.model import Eip, Family, Kind, Port
-from porter_ryu.domain.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.nodes.rendezvous import choose
 from porter_ryu.domain.planner import Policy
-from porter_ryu.domain.rendezvous import choose
 from tests.unit.world import World, endpoints, node, service
 
 NODES = tuple(node(f"n{i}", f"192.168.0.{i}") for i in range(1, 5))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from porter_ryu.domain.model import Eip, EndpointSlice, Kind
-from porter_ryu.domain.next_hops import NextHopMode, NextHopPolicy
-from porter_ryu.domain.node_health import OF_A_DIRECTORY
+from porter_ryu.domain.nodes.health import OF_A_DIRECTORY
+from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
 from porter_ryu.domain.planner import Policy
 from tests.unit.world import World, endpoints, node, service
 

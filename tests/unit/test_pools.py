@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from porter_ryu.domain.address_pool import AddressPool, PoolError
+from porter_ryu.domain.addresses.address_pool import AddressPool, PoolError
 from porter_ryu.domain.model import Family
 
 

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from tests.fabric.program import command
+from fabric.program import command
 
 SAMPLE = Path("etc/porter_ryu/porter_ryu.conf.sample")
 

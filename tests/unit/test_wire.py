@@ -7,14 +7,14 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from porter_ryu.bgp import wire
-from porter_ryu.bgp.communities import CommunityError, parse_communities
-from porter_ryu.bgp.inbound import check_update
 from porter_ryu.bgp.journal import RouteJournal
-from porter_ryu.bgp.open_message import Open, decode_open, encode_open
-from porter_ryu.bgp.rib_out import AdjRibOut, PathIds, View
-from porter_ryu.bgp.update import Attributes, Path, announce, end_of_rib, withdraw
-from porter_ryu.bgp.wire import BgpError
+from porter_ryu.bgp.protocol import wire
+from porter_ryu.bgp.protocol.inbound import check_update
+from porter_ryu.bgp.protocol.open_message import Open, decode_open, encode_open
+from porter_ryu.bgp.protocol.rib_out import AdjRibOut, PathIds, View
+from porter_ryu.bgp.protocol.update import Attributes, Path, announce, end_of_rib, withdraw
+from porter_ryu.bgp.protocol.wire import BgpError
+from porter_ryu.domain.communities import CommunityError, parse_communities
 from porter_ryu.domain.labels import EVERYTHING, parse_selector
 from porter_ryu.domain.model import Family, NextHop
 from tests.unit.messages import OF_EVERYTHING

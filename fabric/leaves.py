@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from tests.fabric import Fabric, FabricError, Host, end, wait_for
+from fabric import Fabric, FabricError, Host, end, wait_for
 
 FRR_DAEMONS = "/usr/lib/frr"
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from ipaddress import IPv4Address
 
-from porter_ryu.bgp.update import Attributes, Path, announce, withdraw
+from porter_ryu.bgp.protocol.update import Attributes, Path, announce, withdraw
 from porter_ryu.domain.labels import LabelSelector
 from porter_ryu.domain.model import Address, Family, Network, NextHop
-from porter_ryu.domain.rendezvous import choose
+from porter_ryu.domain.nodes.rendezvous import choose
 
 _EMPTY: frozenset[NextHop] = frozenset()
 

@@ -1,4 +1,4 @@
-"""The process that speaks BFD: `python -m porter_ryu.bgp.bfd_process`.
+"""The process that speaks BFD: `python -m porter_ryu.bgp.bfd.process`.
 
 It is a process of its own so that nothing that the rest does, ten thousand routes at once or a
 full turn, can delay a packet.  A line of JSON on standard input is the whole set of peers, each
@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
-from porter_ryu.bgp.bfd_packet import Packet, State, decode, encode
-from porter_ryu.bgp.bfd_session import BfdSession
+from porter_ryu.bgp.bfd.packet import Packet, State, decode, encode
+from porter_ryu.bgp.bfd.session import BfdSession
 
 _PORT = 3784  # RFC 5881, 4
 _SOURCE_PORTS = range(49152, 65536)

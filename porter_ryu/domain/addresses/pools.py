@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from porter_ryu.domain.address_pool import AddressPool, Interval, PoolError
+from porter_ryu.domain.addresses.address_pool import AddressPool, Interval, PoolError
 from porter_ryu.domain.model import Address, Eip, EipStatus, Namespace, PoolReason, Service
 
 _ABOVE_ALL = 1 << 128

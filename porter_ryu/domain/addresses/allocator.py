@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from porter_ryu.domain.holdings import Held, Holdings
+from porter_ryu.domain.addresses.holdings import Held, Holdings
+from porter_ryu.domain.addresses.pools import Pool, Pools
+from porter_ryu.domain.addresses.rules import Rules, closed
 from porter_ryu.domain.model import (
     Address,
     Eip,
@@ -24,8 +26,6 @@ from porter_ryu.domain.model import (
     Refusal,
     Service,
 )
-from porter_ryu.domain.pools import Pool, Pools
-from porter_ryu.domain.rules import Rules, closed
 
 __all__ = ["Allocator", "Held", "Outcome", "PoolVerdict"]
 

@@ -1,6 +1,6 @@
 """Where the Services run and which nodes lead there, by a view of the nodes that may be doubted.
 
-`next_hops` has the rules and `node_health` the doubt; here they meet what the cluster says, and
+`next_hops` has the rules and `health` the doubt; here they meet what the cluster says, and
 what is kept from one turn to the next.
 """
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.model import Family, NextHop, NodeVerdict, ObjectKey, Refusal, Service
-from porter_ryu.domain.next_hops import (
+from porter_ryu.domain.nodes.health import NodeHealth
+from porter_ryu.domain.nodes.next_hops import (
     Backends,
     NextHopMode,
     NextHopPolicy,
@@ -20,7 +21,6 @@ from porter_ryu.domain.next_hops import (
     no_hops,
     unready,
 )
-from porter_ryu.domain.node_health import NodeHealth
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from porter_ryu.bgp.wire import AFI, FAMILY_OF_AFI, SAFI_UNICAST, BgpError, MessageType, message
+from porter_ryu.bgp.protocol.wire import (
+    AFI,
+    FAMILY_OF_AFI,
+    SAFI_UNICAST,
+    BgpError,
+    MessageType,
+    message,
+)
 from porter_ryu.domain.model import Family
 
 AS_TRANS = 23456

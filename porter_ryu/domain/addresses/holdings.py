@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from porter_ryu.domain.address_pool import AddressPool
+from porter_ryu.domain.addresses.address_pool import AddressPool
 from porter_ryu.domain.model import Address, Family, ObjectKey, Service
 
 

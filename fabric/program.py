@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tests.fabric import FabricError, Host, end, wait_for
+from fabric import FabricError, Host, end, wait_for
 
 Json = dict[str, Any]
 

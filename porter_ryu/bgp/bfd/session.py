@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from porter_ryu.bgp.bfd_packet import Diagnostic, Packet, State
+from porter_ryu.bgp.bfd.packet import Diagnostic, Packet, State
 
 _SLOW = 1_000_000  # RFC 5880, 6.8.3: not Up, no faster than one second
 _MICROSECONDS = 1e6

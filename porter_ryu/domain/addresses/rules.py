@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from porter_ryu.domain.holdings import Holdings
+from porter_ryu.domain.addresses.holdings import Holdings
+from porter_ryu.domain.addresses.pools import Pool, Pools
 from porter_ryu.domain.model import Address, Family, FamilyPolicy, Reason, Refusal, Service
-from porter_ryu.domain.pools import Pool, Pools
 
 _EXCLUDED = ": its namespaces, namespaceSelector or serviceSelector exclude the Service"
 _INSTEAD = ": ask for another, or enlarge an Eip"

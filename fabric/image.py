@@ -15,7 +15,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.fabric import FabricError, Host
+from fabric import FabricError, Host
 
 _BASES = {"debian:12-slim": "bookworm"}
 _BUILD_MOST = 600

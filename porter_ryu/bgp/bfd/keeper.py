@@ -11,7 +11,7 @@ from eventlet.green import subprocess
 from ryu.lib import hub
 
 from porter_ryu.bgp import transport
-from porter_ryu.bgp.config import PeerConfig
+from porter_ryu.domain.peering import PeerConfig
 
 LOG = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Bfd:
 
     def _keep(self) -> None:
         while self._running:
-            argv = [sys.executable, "-m", "porter_ryu.bgp.bfd_process"]
+            argv = [sys.executable, "-m", "porter_ryu.bgp.bfd.process"]
             pipe = subprocess.PIPE
             # from /: no module of a working directory may stand in for it
             self._process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, cwd="/")

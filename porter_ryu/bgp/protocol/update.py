@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from porter_ryu.bgp.open_message import AS_TRANS
-from porter_ryu.bgp.wire import (
+from porter_ryu.bgp.protocol.open_message import AS_TRANS
+from porter_ryu.bgp.protocol.wire import (
     AFI,
     HEADER_LENGTH,
     MAX_LENGTH,

@@ -1,0 +1,1 @@
+"""BFD: packets and sessions as values, and the process that speaks it."""

@@ -1,0 +1,1 @@
+"""BGP as values: messages, tables and states, without sockets or clocks."""

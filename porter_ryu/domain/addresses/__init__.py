@@ -1,0 +1,1 @@
+"""Who holds which address: pools, rules, the book of what is held."""
