@@ -14,17 +14,20 @@ from ryu.app.wsgi import WSGIApplication
 from ryu.base import app_manager
 from ryu.lib import hub
 
-from porter_ryu import http
+from porter_ryu import http, log
 from porter_ryu.assembly import Parts, assemble
 from porter_ryu.settings import Settings, load
 from porter_ryu.settings_reader import BadConfigurationError
 from porter_ryu.signals import Signals
+from porter_ryu.supervisor import Beat, Supervisor
 from porter_ryu.watched_files import WatchedFiles
 
 LOG = logging.getLogger(__name__)
 
 BAD_CONFIGURATION = 2
 _LOOK_AT_FILES = 1.0
+_LOOK_AT_COUNTS = 5.0
+_TURNS_STALL_AFTER = 10.0
 cfg.CONF.set_default("wsapi_host", "127.0.0.1")
 
 
@@ -36,8 +39,10 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._main = greenlet.getcurrent()
+        self._tell = log.install()
         settings = read_settings()
-        self.parts: Parts = assemble(settings)
+        self.supervisor = Supervisor()
+        self.parts: Parts = assemble(settings, self.supervisor)
         self._settings = settings
         self._ending = hub.Semaphore(1)
         http.serve(
@@ -48,10 +53,23 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
     def start(self) -> Any:
         """Starts the greenthreads; ryu-manager waits for the one that is returned."""
         super().start()
-        Signals(on_terminate=lambda: self._end(withdraw=False, stay=False), on_reload=self._reload)
+        Signals(
+            on_terminate=lambda: self._end(withdraw=False, stay=False),
+            on_reload=self._reload,
+            supervisor=self.supervisor,
+        )
         self.parts.start()
-        hub.spawn(self._watch_files)
-        return hub.spawn(self.parts.reconciler.run)
+        self.supervisor.watch()
+        self.supervisor.keep("log counts", self._tell_counts)
+        self.supervisor.keep("configuration files", self._watch_files)
+        turns = self.supervisor.keep("turns", self.parts.reconciler.run, _TURNS_STALL_AFTER)
+        return turns.thread
+
+    def _tell_counts(self, beat: Beat) -> None:
+        while True:
+            beat()
+            hub.sleep(_LOOK_AT_COUNTS)
+            self._tell()
 
     def _peers(self) -> list[dict[str, Any]]:
         speaker = self.parts.speaker
@@ -63,7 +81,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
     def _end(self, withdraw: bool, stay: bool) -> None:
         """Ends everything in order, and then the process: ryu-manager's main greenthread is told
         to close up.  With `stay` the process idles until SIGTERM, so that nobody starts it anew."""
-        hub.spawn(self._end_in_order, withdraw, stay)
+        self.supervisor.spawn("end", self._end_in_order, withdraw, stay)
 
     def _end_in_order(self, withdraw: bool, stay: bool) -> None:
         with self._ending:  # a SIGTERM waits for what is being taken back
@@ -75,9 +93,10 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             return
         hubs.get_hub().schedule_call_global(0, self._main.throw, KeyboardInterrupt)
 
-    def _watch_files(self) -> None:
+    def _watch_files(self, beat: Beat) -> None:
         files = WatchedFiles(cfg.CONF.config_file or [])
         while True:
+            beat()
             hub.sleep(_LOOK_AT_FILES)
             if files.changed():
                 self._reload()

@@ -25,6 +25,7 @@ from porter_ryu.node.iproute import IpError, IpRoute
 from porter_ryu.node.journal import Journal, JournalError
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import BgpSettings, Settings
+from porter_ryu.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ _ANYWHERE = IPv4Address("192.0.2.1")  # RFC 5737: only asks which address would 
 class Parts:
     """The running parts; one that the settings do not ask for is None."""
 
+    supervisor: Supervisor
     reconciler: Reconciler
     source: Manifests | Api
     writer: Writer | None
@@ -103,15 +105,15 @@ class Parts:
         return node is not None and peer.node_selector.matches(node.labels)
 
 
-def assemble(settings: Settings) -> Parts:
+def assemble(settings: Settings, supervisor: Supervisor) -> Parts:
     """Builds everything and opens nothing yet but what cannot wait; ends the process with
     status 2 where this host cannot do what it is told."""
     ip = IpRoute()
     planner = make_planner(settings, ip)
-    bindings = _bound_ips(settings, ip)
-    speaker = _speaker(settings) if settings.bgp.enabled else None
-    source = make_source(settings)
-    writer = Writer(source) if settings.allocate else None
+    bindings = _bound_ips(settings, ip, supervisor)
+    speaker = _speaker(settings, supervisor) if settings.bgp.enabled else None
+    source = make_source(settings, supervisor)
+    writer = Writer(source, supervisor) if settings.allocate else None
     reconciler = Reconciler(
         planner,
         speaker,
@@ -120,18 +122,20 @@ def assemble(settings: Settings) -> Parts:
         settings.resync_seconds,
         bind_only_leading=settings.bind_mode == "address" and _by_lease(settings),
     )
-    lease = _lease(settings, source, reconciler)
-    parts = Parts(reconciler, source, writer, speaker, bindings, lease, settings.bgp)
+    lease = _lease(settings, source, reconciler, supervisor)
+    parts = Parts(supervisor, reconciler, source, writer, speaker, bindings, lease, settings.bgp)
     reconciler.after_turn = parts.match_peers
     return parts
 
 
-def make_source(settings: Settings) -> Manifests | Api:
+def make_source(settings: Settings, supervisor: Supervisor) -> Manifests | Api:
     """Where the objects are read from."""
     codec = Codec(settings.annotation, settings.annotation_values, settings.load_balancer_class)
     if settings.manifests:
-        return Manifests(settings.manifests, codec, keeps_status=settings.allocate)
-    return Api(Client(settings.kubeconfig), codec)
+        return Manifests(
+            settings.manifests, codec, keeps_status=settings.allocate, supervisor=supervisor
+        )
+    return Api(Client(settings.kubeconfig), codec, supervisor)
 
 
 def make_planner(settings: Settings, ip: IpRoute) -> Planner:
@@ -173,16 +177,16 @@ def _host(settings: Settings, ip: IpRoute) -> tuple[frozenset[Address], frozense
     return frozenset(own - found - bound), frozenset(found - bound)
 
 
-def _bound_ips(settings: Settings, ip: IpRoute) -> BoundIps:
+def _bound_ips(settings: Settings, ip: IpRoute, supervisor: Supervisor) -> BoundIps:
     journal = Journal(settings.state_dir)
     try:
         journal.load()
     except JournalError as error:
         LOG.error("%s; what an earlier run bound is left alone", error)
-    return BoundIps(settings.bind_mode, settings.interface, settings.table, journal, ip)
+    return BoundIps(settings.bind_mode, settings.interface, settings.table, journal, ip, supervisor)
 
 
-def _speaker(settings: Settings) -> Speaker:
+def _speaker(settings: Settings, supervisor: Supervisor) -> Speaker:
     bgp = settings.bgp
     router_id = bgp.router_id or _own_ipv4(bgp)
     if router_id is None:
@@ -198,7 +202,8 @@ def _speaker(settings: Settings) -> Speaker:
             max_next_hops=bgp.max_next_hops,
             restart_time=bgp.restart_time,
             state_dir=settings.state_dir,
-        )
+        ),
+        supervisor,
     )
 
 
@@ -218,7 +223,12 @@ def _by_lease(settings: Settings) -> bool:
     return settings.allocate and not settings.manifests
 
 
-def _lease(settings: Settings, source: Manifests | Api, reconciler: Reconciler) -> Lease | None:
+def _lease(
+    settings: Settings,
+    source: Manifests | Api,
+    reconciler: Reconciler,
+    supervisor: Supervisor,
+) -> Lease | None:
     if not _by_lease(settings) or not isinstance(source, Api):
         return None
-    return Lease(source.client, settings.namespace, source.relist, reconciler.lead)
+    return Lease(source.client, settings.namespace, source.relist, reconciler.lead, supervisor)

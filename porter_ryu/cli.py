@@ -108,11 +108,12 @@ def _planner(files: Sequence[str]) -> Any:
     from porter_ryu.kube.errors import ApiError
     from porter_ryu.node.iproute import IpRoute
     from porter_ryu.once import Once
+    from porter_ryu.supervisor import Supervisor
 
     settings = _load(files)
     planner = make_planner(settings, IpRoute())
     try:
-        make_source(settings).read_once(Once(planner))
+        make_source(settings, Supervisor()).read_once(Once(planner))
     except ApiError as error:
         print(f"the cluster cannot be read: {error}", file=sys.stderr)
         sys.exit(BAD)

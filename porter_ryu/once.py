@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from porter_ryu.domain.model import Kind, Object, ObjectKey
+from porter_ryu.domain.model import Kind, ObjectKey, Reading
 from porter_ryu.domain.planner import Planner
 
 
@@ -14,12 +14,12 @@ class Once:
     def __init__(self, planner: Planner) -> None:
         self._planner = planner
 
-    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Object], read_at: float) -> None:
+    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Reading], read_at: float) -> None:
         """A complete list."""
         del read_at
         self._planner.replace(kind, objects)
 
-    def put(self, kind: Kind, key: ObjectKey, obj: Object, read_at: float) -> None:
+    def put(self, kind: Kind, key: ObjectKey, obj: Reading, read_at: float) -> None:
         """One object."""
         del read_at
         self._planner.put(kind, key, obj)

@@ -18,11 +18,12 @@ from porter_ryu.domain.model import (
     Kind,
     Network,
     NextHop,
-    Object,
     ObjectKey,
+    Reading,
 )
 from porter_ryu.domain.planner import Planner, Turn
 from porter_ryu.domain.ports import BindingTarget, RouteTarget, Standing, StatusTarget
+from porter_ryu.supervisor import Beat
 
 LOG = logging.getLogger(__name__)
 
@@ -68,12 +69,12 @@ class Reconciler:
         self._turned_at = time.monotonic()
         self._retired = False
 
-    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Object], read_at: float) -> None:
+    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Reading], read_at: float) -> None:
         """A complete list of one kind (Observer)."""
         self.planner.replace(kind, objects)
         self._touch(read_at)
 
-    def put(self, kind: Kind, key: ObjectKey, obj: Object, read_at: float) -> None:
+    def put(self, kind: Kind, key: ObjectKey, obj: Reading, read_at: float) -> None:
         """One object is there or changed (Observer)."""
         self.planner.put(kind, key, obj)
         self._touch(read_at)
@@ -111,12 +112,13 @@ class Reconciler:
         """Whether the loop turns."""
         return time.monotonic() - self._turned_at < _ALIVE_WITHIN
 
-    def run(self) -> None:
-        """Turns for ever.  The one catch-all of the program stands here: whatever breaks a turn
-        is logged whole, and everything is looked at again with backoff."""
+    def run(self, beat: Beat) -> None:
+        """Turns for ever: whatever breaks a turn is logged whole, and everything is looked at
+        again with backoff."""
         resync_at = time.monotonic() + self._resync_seconds
         retry_in = _RETRY_FIRST
         while True:
+            beat()
             self._wake.wait(timeout=self._patience())
             self._wake.clear()
             self._turned_at = time.monotonic()

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from types import FrameType
 
 from eventlet.hubs import trampoline
-from ryu.lib import hub
+
+from porter_ryu.supervisor import Beat, Supervisor
 
 _ONE_READ = 64
 
@@ -20,7 +21,12 @@ _ONE_READ = 64
 class Signals:
     """Calls back from a greenthread; to be made in the main thread."""
 
-    def __init__(self, on_terminate: Callable[[], None], on_reload: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        on_terminate: Callable[[], None],
+        on_reload: Callable[[], None],
+        supervisor: Supervisor,
+    ) -> None:
         self._actions = {
             signal.SIGTERM: on_terminate,
             signal.SIGINT: on_terminate,
@@ -32,9 +38,9 @@ class Signals:
         signal.set_wakeup_fd(self._write)
         for number in self._actions:
             signal.signal(number, _nothing)
-        hub.spawn(self._serve)
+        supervisor.keep("signals", self._serve)
 
-    def _serve(self) -> None:
+    def _serve(self, _beat: Beat) -> None:
         while True:
             trampoline(self._read, read=True)
             for number in os.read(self._read, _ONE_READ):

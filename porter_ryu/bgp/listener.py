@@ -14,6 +14,7 @@ from ryu.lib import hub
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.protocol import wire
 from porter_ryu.domain.model import Address
+from porter_ryu.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
 
@@ -29,8 +30,12 @@ class Listener:
     """
 
     def __init__(
-        self, port: int, accept: Callable[[socket.socket, Address, Address], None]
+        self,
+        port: int,
+        accept: Callable[[socket.socket, Address, Address], None],
+        supervisor: Supervisor,
     ) -> None:
+        self._supervisor = supervisor
         self._port = port
         self._accept = accept
         self._sockets: dict[Address, socket.socket] = {}
@@ -46,7 +51,7 @@ class Listener:
         """Listens on an address from now on; `prepare` is called on its socket (MD5 keys)."""
         if address not in self._wanted:
             self._wanted.add(address)
-            hub.spawn(self._listen, address, prepare)
+            self._supervisor.keep(f"listen {address}", lambda _beat: self._listen(address, prepare))
 
     def stop(self) -> None:
         """Closes all sockets."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ryu.lib import hub
-
 from porter_ryu import metrics
 from porter_ryu.bgp.journal import RouteJournal
 from porter_ryu.bgp.protocol import update, wire
@@ -18,6 +16,7 @@ from porter_ryu.bgp.protocol.rib_out import AdjRibOut, Difference, PathIds, View
 from porter_ryu.bgp.protocol.update import Path
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.model import Address, Family, Network, NextHop
+from porter_ryu.supervisor import Supervisor
 
 _SETTLED = 5.0
 
@@ -36,7 +35,10 @@ class LocRib:
 class Outbound:
     """The Adj-RIB-Out of a peer's present session, and the journal that outlasts it."""
 
-    def __init__(self, name: str, loc_rib: LocRib, journal: RouteJournal) -> None:
+    def __init__(
+        self, name: str, loc_rib: LocRib, journal: RouteJournal, supervisor: Supervisor
+    ) -> None:
+        self._supervisor = supervisor
         self.restarting = bool(journal.paths)
         self._name = name
         self._loc_rib = loc_rib
@@ -90,7 +92,7 @@ class Outbound:
             self.restarting = False
         self._hand_over(session, messages)
         if session.graceful and gone:
-            hub.spawn_after(_SETTLED, self._settle, session, gone)
+            self._supervisor.after(_SETTLED, "settle", self._settle, session, gone)
 
     def complete(self) -> None:
         """Everything is known: what was replayed and is not wanted goes, End-of-RIB follows."""
@@ -159,7 +161,7 @@ class Outbound:
         if session is not self._session or self._rib_out is None:
             return
         if session.congested:
-            hub.spawn_after(_SETTLED, self._settle, session, gone)
+            self._supervisor.after(_SETTLED, "settle", self._settle, session, gone)
             return
         rib_out = self._rib_out
         self._journal.remove(path for path in gone if not rib_out.has(path))

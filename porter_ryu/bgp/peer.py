@@ -37,6 +37,7 @@ from porter_ryu.bgp.protocol.wire import BgpError, MessageType, Notification
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
+from porter_ryu.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
 
@@ -56,9 +57,10 @@ class Peer(RyuPeer):  # type: ignore[misc]
         super().__init__(common_conf, neigh_conf, core, signal_bus, manager)
         self.config: PeerConfig = manager.configs[neigh_conf.ip_address]
         self._speaker: SpeakerConfig = manager.speaker
+        self._supervisor: Supervisor = manager.supervisor
         rib: LocRib = manager.loc_rib
         journal = RouteJournal(self._speaker.state_dir, self.config.name)
-        self.outbound = Outbound(self.config.name, rib, journal)
+        self.outbound = Outbound(self.config.name, rib, journal, self._supervisor)
         self._protocol: Session | None = None
         self._sessions: list[Session] = []
         self._wake = hub.Event()
@@ -161,10 +163,10 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._speak(sock, is_reactive=True)
 
     def _speak(self, sock: socket.socket, is_reactive: bool) -> None:
-        session = Session(sock, self, self._open(), is_reactive)
+        session = Session(sock, self, self._open(), is_reactive, self._supervisor)
         self._sessions.append(session)
         self._show_state()
-        hub.spawn(session.run)
+        self._supervisor.spawn("session", session.run)
 
     def _open(self) -> Open:
         families = self.config.families

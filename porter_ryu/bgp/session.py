@@ -27,6 +27,7 @@ from porter_ryu.bgp.protocol.inbound import check_update
 from porter_ryu.bgp.protocol.open_message import Open, decode_open, encode_open
 from porter_ryu.bgp.protocol.wire import BgpError, MessageType, Notification
 from porter_ryu.domain.model import Family
+from porter_ryu.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
 
@@ -72,7 +73,15 @@ class OpenMessage:
 class Session:
     """A connection to a configured peer, from its first octet to its last."""
 
-    def __init__(self, sock: socket.socket, owner: Owner, ours: Open, is_reactive: bool) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        owner: Owner,
+        ours: Open,
+        is_reactive: bool,
+        supervisor: Supervisor,
+    ) -> None:
+        self._supervisor = supervisor
         self.is_reactive = is_reactive
         self.state = BGP_FSM_OPEN_SENT
         self.ours = ours
@@ -146,8 +155,8 @@ class Session:
 
     def run(self) -> None:
         """Speaks until the connection ends; to be run in a greenthread of its own."""
-        hub.spawn(self._send_loop)
-        hub.spawn(self._time_loop)
+        self._supervisor.spawn("session sender", self._send_loop)
+        self._supervisor.spawn("session timer", self._time_loop)
         self.send(encode_open(self.ours))
         buffer = bytearray()
         try:

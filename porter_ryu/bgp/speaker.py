@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any
 
-from ryu.lib import hub
 from ryu.services.protocols.bgp import core_managers
 from ryu.services.protocols.bgp.bgpspeaker import BGPSpeaker
 from ryu.services.protocols.bgp.core_manager import CORE_MANAGER
@@ -29,6 +28,7 @@ from porter_ryu.bgp.peer_report import PeerReport
 from porter_ryu.bgp.protocol.rib_out import PathIds
 from porter_ryu.domain.model import Address, Family, Network, NextHop
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
+from porter_ryu.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
 
@@ -38,8 +38,16 @@ _NO_RYU_LISTENER = 0
 class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
     """Ryu's PeerManager, building our Peers; `configs` by address, as text."""
 
-    def __init__(self, core: Any, neighbors_conf: Any, speaker: SpeakerConfig, rib: LocRib) -> None:
+    def __init__(
+        self,
+        core: Any,
+        neighbors_conf: Any,
+        speaker: SpeakerConfig,
+        rib: LocRib,
+        supervisor: Supervisor,
+    ) -> None:
         super().__init__(core, neighbors_conf)
+        self.supervisor = supervisor
         self.speaker = speaker
         self.loc_rib = rib
         self.configs: dict[str, PeerConfig] = {}
@@ -59,7 +67,8 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
 class Speaker(BGPSpeaker):  # type: ignore[misc]
     """The BGP side of this instance: a RouteTarget over any number of peers."""
 
-    def __init__(self, config: SpeakerConfig) -> None:
+    def __init__(self, config: SpeakerConfig, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         self._config = config
         self._rib = LocRib({}, PathIds())
         self._peers: dict[str, PeerConfig] = {}
@@ -69,17 +78,19 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             router_id=str(config.router_id),
             bgp_server_port=_NO_RYU_LISTENER,
         )
-        self._listener = Listener(config.listen_port, self._accept)
-        self._bfd = Bfd(self._path_is_up)
+        self._listener = Listener(config.listen_port, self._accept, supervisor)
+        self._bfd = Bfd(self._path_is_up, supervisor)
         if config.restart_time:
             # half of it is left for the sessions to come up again
-            hub.spawn_after(config.restart_time / 2, self._replay)
+            supervisor.after(config.restart_time / 2, "replay", self._replay)
 
     def _core_start(self, settings: dict[str, Any]) -> None:
         """Starts Ryu's core and hangs our PeerManager on it."""
         super()._core_start(settings)
         core = CORE_MANAGER.get_core_service()
-        manager = PeerManager(core, CORE_MANAGER.neighbors_conf, self._config, self._rib)
+        manager = PeerManager(
+            core, CORE_MANAGER.neighbors_conf, self._config, self._rib, self._supervisor
+        )
         core._peer_manager = manager
         core._conf_manager._peer_manager = manager
         self._manager = manager

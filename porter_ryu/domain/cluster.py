@@ -15,7 +15,9 @@ from porter_ryu.domain.model import (
     Node,
     Object,
     ObjectKey,
+    Reading,
     Service,
+    Unreadable,
 )
 
 NOTHING: frozenset[ObjectKey] = frozenset()
@@ -50,7 +52,7 @@ class Cluster:
             return list(self._slices)
         return [ObjectKey("", name) for name in self._named(kind)]
 
-    def put(self, kind: Kind, key: ObjectKey, obj: Object) -> Iterable[ObjectKey] | None:
+    def put(self, kind: Kind, key: ObjectKey, obj: Reading) -> Iterable[ObjectKey] | None:
         """Takes in one object.
 
         Returns the Services that it touches directly (for a Node: those with endpoints on it),
@@ -66,7 +68,7 @@ class Cluster:
                 return None
             return {*self._drop_slice(key), *self._add_slice(obj)}
         known = self._named(kind)
-        if known.get(key.name) == obj:
+        if isinstance(obj, Unreadable) or known.get(key.name) == obj:
             return None
         known[key.name] = obj
         return list(self.services_on(key.name)) if kind is Kind.NODE else NOTHING

@@ -274,6 +274,21 @@ Object = Service | EndpointSlice | Node | Namespace | Eip
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An object that is there and cannot be understood: neither good nor gone.
+
+    Its last good form stays in force.  `record` has the addresses that its status records, which
+    stay its own although nobody can say what it wants.
+    """
+
+    reason: str
+    record: tuple[Address, ...] = ()
+
+
+Reading = Object | Unreadable
+
+
+@dataclass(frozen=True, slots=True)
 class NextHop:
     """A node that a route may lead to.
 

@@ -21,8 +21,8 @@ from porter_ryu.domain.model import (
     Kind,
     NextHop,
     Node,
-    Object,
     ObjectKey,
+    Reading,
     Reason,
     Refusal,
     Route,
@@ -129,7 +129,7 @@ class Planner:
         self._eip_status.clear()
         self._pools_changed = True
 
-    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Object]) -> None:
+    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Reading]) -> None:
         """Takes in a complete list of a kind."""
         for key in self.cluster.keys(kind):
             if key not in objects:
@@ -138,7 +138,7 @@ class Planner:
             self.put(kind, key, obj)
         self.cluster.listed.add(kind)
 
-    def put(self, kind: Kind, key: ObjectKey, obj: Object) -> None:
+    def put(self, kind: Kind, key: ObjectKey, obj: Reading) -> None:
         """Takes in one object, and marks what it touches."""
         before = self.cluster.nodes.get(key.name) if kind is Kind.NODE else None
         touched = self.cluster.put(kind, key, obj)

@@ -13,8 +13,8 @@ from porter_ryu.domain.model import (
     Kind,
     Network,
     NextHop,
-    Object,
     ObjectKey,
+    Reading,
     Service,
     ServiceStatus,
 )
@@ -34,12 +34,15 @@ class Standing(enum.Enum):
 
 class Observer(Protocol):
     """Is told what the cluster looks like.  `read_at` is time.monotonic() at which the bytes
-    were read, in seconds."""
+    were read, in seconds.
 
-    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Object], read_at: float) -> None:
+    An object is good, Unreadable (its last good form and its record stay), or gone.
+    """
+
+    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Reading], read_at: float) -> None:
         """A complete list of one kind: whatever is not in it is gone."""
 
-    def put(self, kind: Kind, key: ObjectKey, obj: Object, read_at: float) -> None:
+    def put(self, kind: Kind, key: ObjectKey, obj: Reading, read_at: float) -> None:
         """One object is there, or is there in another form."""
 
     def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:
@@ -48,6 +51,10 @@ class Observer(Protocol):
 
 class Source(Protocol):
     """Reads the five kinds for as long as it runs and tells an Observer."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the source cannot be read at present; empty while it can."""
 
     def start(self, observer: Observer) -> None:
         """Spawns its greenthreads and returns."""

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ryu.lib import hub
-
 from porter_ryu.domain.model import Eip, EipStatus, Kind, Service, ServiceStatus
 from porter_ryu.domain.ports import Observer
 from porter_ryu.kube import patches
@@ -14,6 +10,7 @@ from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.events import Events, now
 from porter_ryu.kube.informer import Informer
+from porter_ryu.supervisor import Supervisor, Task
 
 _LIST_MOST = 120.0
 
@@ -21,27 +18,37 @@ _LIST_MOST = 120.0
 class Api:
     """Source and writer.Backend on one Client."""
 
-    def __init__(self, client: Client, codec: Codec) -> None:
+    def __init__(self, client: Client, codec: Codec, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         self.client = client
         self._events = Events(client)
         self._informers = {kind: Informer(kind, client, codec) for kind in Kind}
-        self._readers: dict[Kind, Any] = {}
+        self._readers: dict[Kind, Task] = {}
         self._observer: Observer | None = None
 
     def start(self, observer: Observer) -> None:
         """Spawns one greenthread a kind (Source)."""
         self._observer = observer
         for kind, informer in self._informers.items():
-            self._readers[kind] = hub.spawn(informer.run, observer)
+            self._read(kind, informer, observer)
+
+    @property
+    def trouble(self) -> str:
+        """Why the API server cannot be read (Source)."""
+        return ""
+
+    def _read(self, kind: Kind, informer: Informer, observer: Observer) -> None:
+        name = f"watch {kind.value}"
+        self._readers[kind] = self._supervisor.keep(name, lambda _beat: informer.run(observer))
 
     def relist(self) -> None:
         """Has everything listed anew and returns when it is told; raises ApiError."""
         if self._observer is None:
             return
         for kind, informer in self._informers.items():
-            hub.kill(self._readers[kind])
+            self._readers[kind].end()
             informer.listed.clear()
-            self._readers[kind] = hub.spawn(informer.run, self._observer)
+            self._read(kind, informer, self._observer)
         for kind, informer in self._informers.items():
             if not informer.listed.wait(timeout=_LIST_MOST):
                 raise ApiError(0, "Timeout", f"{kind.value} are not listed in {_LIST_MOST:.0f} s")

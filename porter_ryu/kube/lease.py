@@ -18,6 +18,7 @@ from ryu.lib import hub
 from porter_ryu.domain.ports import Standing
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.fields import CodecError, Json, field
+from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ DURATION = 10
 _RENEW_WITHIN = 7.0
 _EVERY = 2.0
 _LEAST = 0.05
+_STALLS_AFTER = 30.0
 
 
 class Requests(Protocol):
@@ -50,7 +52,9 @@ class Lease:
         namespace: str,
         prepare: Callable[[], None],
         on_change: Callable[[Standing], None],
+        supervisor: Supervisor,
     ) -> None:
+        self._supervisor = supervisor
         self._client = client
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{NAME}"
         self._prepare = prepare
@@ -64,8 +68,8 @@ class Lease:
 
     def start(self) -> None:
         """Spawns its greenthreads."""
-        hub.spawn(self._run)
-        hub.spawn(self._guard)
+        self._supervisor.keep("lease", self._run)
+        self._supervisor.keep("lease guard", self._guard, _STALLS_AFTER)
 
     def stop(self) -> None:
         """Gives the Lease up."""
@@ -77,8 +81,9 @@ class Lease:
             except (ApiError, CodecError) as error:
                 LOG.warning("the Lease was not given up: %s", error)
 
-    def _run(self) -> None:
+    def _run(self, beat: Beat) -> None:
         while not self._stopped:
+            beat()
             try:
                 self.attempt()
                 self._trouble = ""
@@ -93,9 +98,10 @@ class Lease:
         left = self._expires_at - time.monotonic()
         return min(_EVERY, left + _LEAST) if left > 0 else _EVERY
 
-    def _guard(self) -> None:
+    def _guard(self, beat: Beat) -> None:
         """Steps down before anybody else could take the Lease for expired."""
         while not self._stopped:
+            beat()
             if self._renewed_at is not None and self._age() > _RENEW_WITHIN:
                 self._change(Standing.UNKNOWN)
             hub.sleep(_EVERY / 4)

@@ -23,10 +23,12 @@ from porter_ryu.kube.codec import Codec, key_of, kind_of
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.fields import CodecError, Json
 from porter_ryu.kube.status_files import StatusFiles
+from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
 
 _POLL = 0.05
+_STALLS_AFTER = 60.0
 _LARGE = 1 << 17
 _ENDINGS = (".yaml", ".yml", ".json")
 _Id = tuple[Kind, ObjectKey]
@@ -48,7 +50,10 @@ class Manifests:
     `keeps_status`: this instance is the one that writes and removes status; others only read.
     """
 
-    def __init__(self, directory: str, codec: Codec, keeps_status: bool) -> None:
+    def __init__(
+        self, directory: str, codec: Codec, keeps_status: bool, supervisor: Supervisor
+    ) -> None:
+        self._supervisor = supervisor
         self._keeps_status = keeps_status
         self._directory = directory
         self._codec = codec
@@ -63,7 +68,7 @@ class Manifests:
 
     def start(self, observer: Observer) -> None:
         """Spawns the greenthread that reads (Source)."""
-        hub.spawn(self._run, observer)
+        self._supervisor.keep("manifests", lambda beat: self._run(observer, beat), _STALLS_AFTER)
 
     def stop(self) -> None:
         """Ends it (Source)."""
@@ -79,10 +84,16 @@ class Manifests:
             found = {key: obj for (of, key), obj in self._objects.items() if of is kind}
             observer.replace(kind, found, now)
 
-    def _run(self, observer: Observer) -> None:
+    @property
+    def trouble(self) -> str:
+        """Why the directory cannot be read (Source)."""
+        return ""
+
+    def _run(self, observer: Observer, beat: Beat) -> None:
         self.read_once(observer)
         self._forget_orphans()
         while not self._stopped:
+            beat()
             hub.sleep(_POLL)
             touched = self._scan(first=False)
             touched |= {entry for entry in self._status.refresh() if entry in self._raw}

@@ -19,6 +19,7 @@ from porter_ryu import metrics
 from porter_ryu.domain.model import Eip, EipStatus, Kind, ObjectKey, Service, ServiceStatus
 from porter_ryu.domain.ports import Observer
 from porter_ryu.kube.errors import ApiError
+from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ _Id = tuple[Kind, ObjectKey]
 class Writer:
     """A StatusTarget over a Backend; what was written is reported to the observer at once."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         self._backend = backend
         self._observer: Observer | None = None
         self._wishes: dict[_Id, _Wish] = {}
@@ -68,8 +70,8 @@ class Writer:
     def start(self, observer: Observer) -> None:
         """Spawns the greenthreads that write."""
         self._observer = observer
-        for _ in range(_WORKERS):
-            hub.spawn(self._work)
+        for number in range(_WORKERS):
+            self._supervisor.keep(f"writer {number}", self._work)
 
     def want_service(self, service: Service, status: ServiceStatus) -> None:
         """Sets what status of a Service should say (StatusTarget)."""
@@ -113,13 +115,13 @@ class Writer:
             self._queue.append(entry)
             self._wake.release()
 
-    def _work(self) -> None:
+    def _work(self, _beat: Beat) -> None:
         while True:
             self._wake.acquire()
             entry = self._queue.popleft()
             self._queued.discard(entry)
             if entry in self._writing:
-                hub.spawn_after(_RETRY_FIRST, self._enqueue, entry)
+                self._supervisor.after(_RETRY_FIRST, "write again", self._enqueue, entry)
                 continue
             wish = self._wishes.get(entry)
             if wish is not None:
@@ -163,7 +165,7 @@ class Writer:
         delay = min(_RETRY_FIRST * 2.0**wish.attempt, _RETRY_MOST)
         delay = max(delay * random.uniform(0.5, 1.0), error.retry_after or 0.0)  # noqa: S311
         self._wishes[entry] = _Wish(wish.subject, wish.status, wish.attempt + 1)
-        hub.spawn_after(delay, self._enqueue, entry)
+        self._supervisor.after(delay, "write again", self._enqueue, entry)
 
     def _tell(self, wish: _Wish) -> None:
         """An Event for each condition whose reason is another now."""

@@ -14,11 +14,13 @@ from porter_ryu import metrics
 from porter_ryu.domain.model import Network
 from porter_ryu.node.iproute import IpError, IpRoute, Place
 from porter_ryu.node.journal import Entry, Journal, JournalError
+from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
 
 _CHECK_EVERY = 5.0
 _RETRY_EVERY = 1.0
+_STALLS_AFTER = 120.0
 _WAIT_MOST = 1.0
 _WITHDRAW_MOST = 30.0  # nobody scrubs after the last run
 _DEFAULT_OF = {"rule": "local", "blackhole": "blackhole"}
@@ -28,8 +30,15 @@ class BoundIps:
     """A BindingTarget in one mode; `interface` empty means that of the default route."""
 
     def __init__(
-        self, mode: str, interface: str, table: int, journal: Journal, ip: IpRoute
+        self,
+        mode: str,
+        interface: str,
+        table: int,
+        journal: Journal,
+        ip: IpRoute,
+        supervisor: Supervisor,
     ) -> None:
+        self._supervisor = supervisor
         self._mode = mode
         self._interface = interface
         self._table = str(table)
@@ -46,7 +55,7 @@ class BoundIps:
 
     def start(self) -> None:
         """Spawns the greenthread."""
-        hub.spawn(self._run)
+        self._supervisor.keep("bound addresses", self._run, _STALLS_AFTER)
 
     def stop(self, withdraw: bool = False) -> None:
         """Ends it; everything stays bound unless `withdraw`."""
@@ -81,8 +90,9 @@ class BoundIps:
         self._wake.set()
         self._done.wait(timeout=seconds)
 
-    def _run(self) -> None:
+    def _run(self, beat: Beat) -> None:
         while not self._stopped:
+            beat()
             self._wake.clear()
             settled = self._attempt()
             if not self._wake.is_set():  # else what was asked for meanwhile is yet to be tried

@@ -12,6 +12,7 @@ from fabric import Fabric, Host, wait_for
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.iproute import IpRoute, Place
 from porter_ryu.node.journal import Journal
+from porter_ryu.supervisor import Supervisor
 
 A, SIX = ip_network("203.0.113.1"), ip_network("2001:db8:9::1")
 MANY = frozenset(ip_network(IPv4Address("10.20.0.0") + i) for i in range(2000))
@@ -30,7 +31,7 @@ def start(host: Host, mode: str, program: tuple[str, ...] = ()) -> BoundIps:
     journal = Journal(str(host.folder / "state"))
     journal.load()
     ip = IpRoute(program=program or ("ip", "-n", host.namespace))
-    bound = BoundIps(mode, "e1a", 101, journal, ip)
+    bound = BoundIps(mode, "e1a", 101, journal, ip, Supervisor())
     bound.start()
     return bound
 

@@ -13,6 +13,7 @@ from porter_ryu import metrics
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.iproute import IpError, IpRoute, Place, run
 from porter_ryu.node.journal import Journal, JournalError
+from porter_ryu.supervisor import Supervisor
 
 A, B, SIX = (ip_network(text) for text in ("203.0.113.1", "203.0.113.2", "2001:db8::1"))
 ETH = Place("address", "eth0")
@@ -52,7 +53,9 @@ def kernel() -> Kernel:
 
 @pytest.fixture
 def instance(kernel: Kernel, tmp_path: Path) -> Iterator[BoundIps]:
-    bound = BoundIps("address", "", 101, Journal(str(tmp_path), "boot"), IpRoute(kernel))
+    bound = BoundIps(
+        "address", "", 101, Journal(str(tmp_path), "boot"), IpRoute(kernel), Supervisor()
+    )
     bound.start()
     yield bound
     bound.stop()
@@ -62,7 +65,7 @@ def again(kernel: Kernel, tmp_path: Path, boot: str = "boot") -> BoundIps:
     """What starts after the first was killed."""
     journal = Journal(str(tmp_path), boot)
     journal.load()
-    bound = BoundIps("address", "eth0", 101, journal, IpRoute(kernel))
+    bound = BoundIps("address", "eth0", 101, journal, IpRoute(kernel), Supervisor())
     bound.start()
     return bound
 

@@ -7,6 +7,7 @@ import pytest
 from porter_ryu.domain.ports import Standing
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.lease import Lease
+from porter_ryu.supervisor import Supervisor
 
 LONG, OVER = 10_000, 0  # seconds that a Lease lasts: for ever, or not even until it is looked at
 LEADS, FOLLOWS, UNKNOWN = Standing.LEADS, Standing.FOLLOWS, Standing.UNKNOWN
@@ -53,7 +54,7 @@ class Instance:
             self.prepared += 1
             prepare()
 
-        self.lease = Lease(server, "porter-system", count, self.told.append)
+        self.lease = Lease(server, "porter-system", count, self.told.append, Supervisor())
 
 
 def test_a_lease_that_nobody_holds_is_taken_and_kept():

@@ -14,6 +14,7 @@ from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.documents import BrokenFileError, read
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.manifests import Manifests
+from porter_ryu.supervisor import Supervisor
 
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
 WEB = ObjectKey("default", "web")
@@ -47,7 +48,7 @@ def write(folder, name, *documents) -> None:
 
 def look(folder, told) -> Manifests:
     """One look at a directory."""
-    manifests = Manifests(str(folder), CODEC, keeps_status=True)
+    manifests = Manifests(str(folder), CODEC, keeps_status=True, supervisor=Supervisor())
     manifests.read_once(told)
     return manifests
 

@@ -12,6 +12,7 @@ from ryu.lib import hub
 
 from porter_ryu.bgp import transport
 from porter_ryu.domain.peering import PeerConfig
+from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ class Bfd:
     process that dies says nothing about a path; it is started again.
     """
 
-    def __init__(self, changed: Callable[[str, bool], None]) -> None:
+    def __init__(self, changed: Callable[[str, bool], None], supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         self._changed = changed
         self._wanted: list[dict[str, object]] = []
         self._process: subprocess.Popen[bytes] | None = None
@@ -36,7 +38,7 @@ class Bfd:
         self._wanted = [described for peer in peers if peer.bfd and (described := _described(peer))]
         if self._wanted and not self._running:
             self._running = True
-            hub.spawn(self._keep)
+            self._supervisor.keep("bfd", self._keep)
         else:
             self._tell()
 
@@ -46,7 +48,7 @@ class Bfd:
         if self._process is not None:
             self._process.stdin.close()
 
-    def _keep(self) -> None:
+    def _keep(self, _beat: Beat) -> None:
         while self._running:
             argv = [sys.executable, "-m", "porter_ryu.bgp.bfd.process"]
             pipe = subprocess.PIPE

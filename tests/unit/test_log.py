@@ -1,0 +1,70 @@
+"""A line is logged once and its repeats are counted; nothing from outside breaks a line."""
+
+from __future__ import annotations
+
+import logging
+
+from porter_ryu.log import LogFilter, printable
+
+
+class Clock:
+    """Moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def record(text: str, *args: object, name: str = "porter_ryu.kube") -> logging.LogRecord:
+    """What a logger hands to a handler."""
+    return logging.LogRecord(name, logging.WARNING, "", 0, text, args, None)
+
+
+def test_a_line_that_repeats_is_logged_once_and_the_repeats_are_told():
+    clock = Clock()
+    told = LogFilter(clock)
+    assert told.filter(record("peer %s is down", "leaf1"))
+    assert not told.filter(record("peer %s is down", "leaf1"))
+    assert not told.filter(record("peer %s is down", "leaf1"))
+    assert told.filter(record("peer %s is down", "leaf2"))
+    assert told.pending() == []
+    clock.now = 61
+    assert told.pending() == [
+        ("porter_ryu.kube", logging.WARNING, "peer leaf1 is down (2 more times)")
+    ]
+    assert told.pending() == []
+
+
+def test_the_count_comes_with_the_line_when_it_is_logged_again():
+    clock = Clock()
+    told = LogFilter(clock)
+    told.filter(record("down"))
+    told.filter(record("down"))
+    clock.now = 61
+    again = record("down")
+    assert told.filter(again)
+    assert again.getMessage() == "down (1 more times)"
+
+
+def test_a_storm_of_one_kind_is_told_as_a_count():
+    clock = Clock()
+    told = LogFilter(clock)
+    printed = sum(told.filter(record("Service %s has no address", n)) for n in range(250))
+    assert printed == 100
+    clock.now = 61
+    texts = [text for _, _, text in told.pending()]
+    assert texts == ["150 more lines of this kind: Service %s has no address"]
+
+
+def test_records_of_others_pass():
+    told = LogFilter(Clock())
+    assert told.filter(record("x", name="ryu.base"))
+    assert told.filter(record("x", name="ryu.base"))
+
+
+def test_text_from_outside_stays_on_its_line():
+    assert printable("a\x1b[31m\nb") == "a\\x1b[31m\\nb"
+    assert printable("ä 中") == "ä 中"
+    assert printable("x" * 200_000) == "x" * 2000 + "… (200000 characters)"

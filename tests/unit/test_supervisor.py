@@ -1,0 +1,120 @@
+"""A greenthread that dies is logged, counted and started again; one that is stuck is a fault."""
+
+from __future__ import annotations
+
+from ryu.lib import hub
+
+from porter_ryu import metrics
+from porter_ryu.supervisor import Supervisor
+
+
+class Clock:
+    """Moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def deaths(name: str) -> float:
+    """What the metric says."""
+    return metrics.REGISTRY.get_sample_value("porter_task_restarts_total", {"task": name}) or 0.0
+
+
+def test_a_task_that_dies_is_logged_counted_and_started_again(caplog):
+    runs: list[int] = []
+    done = hub.Event()
+
+    def run(_beat: object) -> None:
+        runs.append(1)
+        if len(runs) < 3:
+            raise RuntimeError("once more")
+        done.set()
+
+    supervisor = Supervisor()
+    supervisor.keep("restarted", run)
+    assert done.wait(timeout=5)
+    assert deaths("restarted") == 2
+    assert "task restarted died" in caplog.text
+    assert "RuntimeError: once more" in caplog.text
+    assert supervisor.faults == ()
+
+
+def test_a_task_that_dies_again_and_again_is_a_fault_until_it_lives():
+    clock, runs = Clock(), []
+    died = hub.Event()
+
+    def run(_beat: object) -> None:
+        runs.append(1)
+        if len(runs) > 5:
+            died.set()
+        if len(runs) > 6:
+            hub.sleep(60)
+        raise RuntimeError("always")
+
+    supervisor = Supervisor(clock)
+    task = supervisor.keep("dying", run)
+    assert died.wait(timeout=10)
+    hub.sleep(0.01)
+    assert supervisor.faults == ("task dying died 6 times within 60 s",)
+    clock.now += 61
+    assert supervisor.faults == ()
+    task.end()
+
+
+def test_a_task_that_does_not_beat_is_a_fault():
+    clock = Clock()
+    supervisor = Supervisor(clock)
+    task = supervisor.keep("stuck", lambda _beat: hub.sleep(60), stalls_after=10)
+    clock.now += 9
+    assert supervisor.faults == ()
+    clock.now += 2
+    assert supervisor.faults == ("task stuck has not turned for 11 s",)
+    task.end()
+
+
+def test_a_task_that_returns_has_ended_on_purpose():
+    clock = Clock()
+    supervisor = Supervisor(clock)
+    supervisor.keep("ended", lambda _beat: None, stalls_after=10)
+    hub.sleep(0)
+    clock.now += 60
+    assert supervisor.faults == ()
+
+
+def test_work_that_is_done_once_is_counted_when_it_fails():
+    done = hub.Event()
+
+    def run(text: str) -> None:
+        done.set()
+        raise RuntimeError(text)
+
+    Supervisor().spawn("once", run, "no")
+    assert done.wait(timeout=5)
+    hub.sleep(0)
+    assert deaths("once") == 1
+
+
+def test_the_watchdog_measures_how_late_the_loop_is():
+    supervisor = Supervisor()
+    task = supervisor.watch()
+    hub.sleep(0.06)
+    deadline = hub.Event()
+    hub.spawn_after(0.01, _hold_the_loop, 0.2, deadline)
+    assert deadline.wait(timeout=5)
+    hub.sleep(0.06)
+    lag = metrics.REGISTRY.get_sample_value("porter_loop_lag_seconds")
+    assert lag is not None
+    assert lag > 0.1
+    task.end()
+
+
+def _hold_the_loop(seconds: float, done: hub.Event) -> None:
+    import time
+
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+    done.set()
