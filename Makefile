@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints-build.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find porter_ryu -name '*.py') setup.py requirements.txt porter_ryu_compat.py porter_ryu_compat.pth
 
-.PHONY: demo test test-cluster soak tools lint sample release bench clean
+.PHONY: demo test test-cluster soak tools lint sample release lock bench clean
 
 tools:
 	@scripts/install-tools
@@ -62,12 +62,23 @@ sample: $(VENV)/installed
 
 release:
 	@test -n "$(IMG)" || { echo "say which image: make release IMG=registry/porter-ryu:TAG" >&2; exit 2; }
+	@name="$(IMG)"; case "$${name##*/}" in \
+	    *:latest) echo "$(IMG): :latest is another image every day; name one" >&2; exit 2;; \
+	    *:*|*@*) ;; \
+	    *) echo "$(IMG): has no tag" >&2; exit 2;; \
+	esac
 	@sed 's|image: .*porter-ryu.*|image: $(IMG)|' deploy/porter-ryu.yaml > deploy/release.yaml
+	@sed 's|image: .*porter-ryu.*|image: $(IMG)|' deploy/porter-ryu-node.yaml > deploy/release-node.yaml
 	@echo "deploy/release.yaml is ready for: kubectl apply -f deploy/release.yaml"
+	@echo "deploy/release-node.yaml has the node instances, for those who want them"
+
+# The packages of the image by hash, resolved anew.
+lock: $(VENV)/bin/tox
+	@scripts/lock-requirements $(VENV)/bin/python
 
 bench: tools $(VENV)/installed
 	@$(VENV)/bin/python -m benchmarks
 	@$(VENV)/bin/python -m benchmarks.allocation
 
 clean:
-	@rm -rf $(VENV) .tox build deploy/release.yaml
+	@rm -rf $(VENV) .tox build deploy/release.yaml deploy/release-node.yaml

@@ -22,6 +22,7 @@ from fabric.leaves import Bird, Frr, Neighbour
 from fabric.objects import eip, node, service, slice_of
 from fabric.program import Program
 from porter_ryu.bgp.protocol import wire
+from porter_ryu.bgp.protocol.open_message import Open, encode_open
 from porter_ryu.bgp.protocol.rib_out import PathIds
 from porter_ryu.bgp.protocol.update import Attributes, Path, announce, withdraw
 from porter_ryu.domain.model import Family
@@ -176,10 +177,8 @@ def bare_speaker(what: str) -> int:
         hop = ip_address(text)
         hops[hop] = [Path(ip_network(FIRST + i), ids.of(hop)) for i in range(SERVICES)]
     sock = socket.create_connection((LEAF, 179))
-    ours = wire.Open(
-        65000, 90, ip_address(OURS), frozenset(Family), True, True, ((Family.IPV4, 2),)
-    )
-    sock.sendall(wire.encode_open(ours) + wire.KEEPALIVE)
+    ours = Open(65000, 90, ip_address(OURS), frozenset(Family), True, True, ((Family.IPV4, 2),))
+    sock.sendall(encode_open(ours) + wire.KEEPALIVE)
     buffer = bytearray()
     established = False
     while True:

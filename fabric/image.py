@@ -59,7 +59,8 @@ class ImageBuilder:
         return self._now
 
     def _from(self, rest: str) -> None:
-        base, _, name = rest.partition(" AS ")
+        reference, _, name = rest.partition(" AS ")
+        base = reference.partition("@")[0]
         root = self._folder / f"stage{len(self._stages)}"
         subprocess.run(["cp", "-a", str(self._base(base)), str(root)], check=True)
         self._now = self._stages[name or root.name] = Stage(root)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import porter_ryu_compat
+from porter_ryu.log import printable
 
 porter_ryu_compat.install()
 
@@ -176,11 +177,12 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from porter_ryu.importers import metallb, openelb, reading, writing
+    from porter_ryu.importers import acceptance, metallb, openelb, reading, writing
 
     convert = {"metallb": metallb.convert, "openelb": openelb.convert}[arguments.origin]
     try:
         found = convert(reading.read(arguments.directory))
+        acceptance.leave_out_what_is_refused(found)
         paths = writing.write(found, arguments.output)
     except (reading.ImportingError, OSError) as error:
         print(error, file=sys.stderr)
@@ -188,8 +190,8 @@ def _import(arguments: argparse.Namespace) -> int:
     for path in paths:
         print(f"written: {path}")
     for line in found.lost:
-        print(line)
-    return 0
+        print(printable(line))
+    return 1 if found.lost else 0
 
 
 def _stop(arguments: argparse.Namespace) -> int:

@@ -6,182 +6,126 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-from porter_ryu.importers.eips import eip
-from porter_ryu.importers.reading import Imported, Manifest, seconds, selector_text
-from porter_ryu.kube.fields import Json
+from porter_ryu.importers.acceptance import peer_lines, set_peers
+from porter_ryu.importers.metallb_peers import convert_peer, read_profiles
+from porter_ryu.importers.metallb_pools import Reach, convert_pools
+from porter_ryu.importers.reading import Imported, Manifest
 
 _OPT_IN = "lb.kubesphere.io/v1alpha1=porter"
+_SHARE = "allow-shared-ip"
 _ANNOTATIONS = {
     "address-pool": "eip.porter.kubesphere.io/pool",
     "loadBalancerIPs": "eip.porter.kubesphere.io/v1alpha1",
-    "allow-shared-ip": "eip.porter.kubesphere.io/share",
+    _SHARE: "eip.porter.kubesphere.io/share",
 }
 _PREFIXES = ("metallb.io/", "metallb.universe.tf/")
 _STATE_OF_METALLB = ("ip-allocated-from-pool",)
-_MULTIHOP_TTL = "255"
 
 
 def convert(manifests: Iterable[Manifest]) -> Imported:
-    """Whatever restricts a pool and has no counterpart disables it: what is held stays, and
-    nobody draws from it who could not before."""
-    by_kind: dict[str, list[Manifest]] = {}
+    """All objects of a MetalLB cluster, as ours."""
+    kinds: dict[str, list[Manifest]] = {}
     for manifest in manifests:
-        by_kind.setdefault(manifest.kind, []).append(manifest)
+        kinds.setdefault(manifest.kind, []).append(manifest)
     found = Imported()
     found.groups = {"bgp": {}}
-    _pools(by_kind.pop("IPAddressPool", []), found)
-    profiles = {m.name: m for m in by_kind.pop("BFDProfile", [])}
-    for manifest in by_kind.pop("BGPPeer", []):
-        _peer(manifest, profiles, found)
-    aliases = _aliases(by_kind.pop("Community", []))
-    for manifest in by_kind.pop("BGPAdvertisement", []):
-        _advertisement(manifest, aliases, found)
-    for profile in profiles.values():
-        found.lost += profile.lost()
-    for manifest in by_kind.pop("Service", []):
-        _service(manifest, found)
-    for kind, others in by_kind.items():
+    pools, advertisements = kinds.pop("IPAddressPool", []), kinds.pop("BGPAdvertisement", [])
+    by_bgp = [Reach.of(manifest, found) for manifest in advertisements]
+    by_l2 = [Reach.of(manifest, found) for manifest in kinds.get("L2Advertisement", [])]
+    convert_pools(pools, by_bgp, by_l2, found)
+    profiles = read_profiles(kinds.pop("BFDProfile", []), found)
+    # a Secret is used and never printed
+    secrets = {f"{m.namespace}/{m.name}": m for m in kinds.pop("Secret", [])}
+    for manifest in kinds.pop("BGPPeer", []):
+        convert_peer(manifest, profiles, secrets, found)
+    aliases = _aliases(kinds.pop("Community", []))
+    for manifest, reach in zip(advertisements, by_bgp, strict=True):
+        _advertisement(manifest, all(map(reach.has, pools)), aliases, found)
+    _services(kinds.pop("Service", []), found)
+    for kind, others in kinds.items():
         found.lost += [f"{kind} {m.name}: this kind has no counterpart" for m in others]
-    names = [group.removeprefix("peer:") for group in found.groups if group.startswith("peer:")]
-    found.groups["bgp"]["peers"] = ", ".join(names)
+    set_peers(found.groups)
     return found
 
 
-def _pools(manifests: list[Manifest], found: Imported) -> None:
-    priorities = {m.name: m.take("spec.serviceAllocation.priority", 0) for m in manifests}
-    last = max(priorities.values(), default=0) + 1
-    for manifest in manifests:
-        spec: Json = {
-            "address": ", ".join(manifest.take("spec.addresses", [])),
-            "avoidBuggyIPs": manifest.take("spec.avoidBuggyIPs"),
-            "autoAssign": manifest.take("spec.autoAssign"),
-            "namespaces": manifest.take("spec.serviceAllocation.namespaces"),
-        }
-        if last > 1:
-            # there, a pool without a priority comes after those with one
-            spec["priority"] = priorities[manifest.name] or last
-        _selectors(manifest, spec, found)
-        found.eips.append(eip(manifest.name, spec))
-        found.lost += manifest.lost()
-
-
-def _selectors(manifest: Manifest, spec: Json, found: Imported) -> None:
-    namespaces = manifest.take("spec.serviceAllocation.namespaceSelectors", [])
-    services = manifest.take("spec.serviceAllocation.serviceSelectors", [])
-    if len(namespaces) == 1 and not namespaces[0].get("matchExpressions"):
-        spec["namespaceSelector"] = namespaces[0].get("matchLabels")
-        namespaces = []
-    if len(services) == 1:
-        spec["serviceSelector"] = services[0]
-        services = []
-    for what, rest in (("namespaceSelectors", namespaces), ("serviceSelectors", services)):
-        if rest:
-            spec["disable"] = True
-            found.lost.append(
-                f"IPAddressPool {manifest.name}: {what} {rest!r} has no counterpart; the Eip is "
-                "disabled"
-            )
-
-
-def _peer(manifest: Manifest, profiles: dict[str, Manifest], found: Imported) -> None:
-    group = {
-        "address": manifest.take("spec.peerAddress"),
-        "remote_as": manifest.take("spec.peerASN"),
-        "port": manifest.take("spec.peerPort"),
-        "local_address": manifest.take("spec.sourceAddress"),
-    }
-    bgp = found.groups["bgp"]
-    for theirs, ours in (("myASN", "local_as"), ("routerID", "router_id")):
-        value = manifest.take(f"spec.{theirs}")
-        if value is None:
-            continue
-        if bgp.setdefault(ours, str(value)) != str(value):
-            found.lost.append(f"BGPPeer {manifest.name}: {theirs} {value} differs from {bgp[ours]}")
-    for theirs, ours in (("holdTime", "hold_time"), ("connectTime", "connect_retry")):
-        value = manifest.take(f"spec.{theirs}")
-        if value:
-            group[ours] = seconds(value)
-    if manifest.take("spec.ebgpMultiHop"):
-        group["multihop_ttl"] = _MULTIHOP_TTL
-    _bfd(manifest, profiles, group, found)
-    selectors = manifest.take("spec.nodeSelectors", [])
-    if len(selectors) == 1:
-        group["node_selector"] = selector_text(selectors[0])
-    elif selectors:
-        found.lost.append(
-            f"BGPPeer {manifest.name}: nodeSelectors {selectors!r}: only one is known"
-        )
-    password = manifest.take("spec.password")
-    if password:
-        found.keys[manifest.name] = str(password)
-    found.groups[f"peer:{manifest.name}"] = {
-        key: str(value) for key, value in group.items() if value not in (None, "")
-    }
-    found.lost += manifest.lost()
-
-
-def _bfd(manifest: Manifest, profiles: dict[str, Manifest], group: Json, found: Imported) -> None:
-    name = manifest.take("spec.bfdProfile")
-    if not name:
-        return
-    if name not in profiles:
-        found.lost.append(f"BGPPeer {manifest.name}: there is no BFDProfile {name}")
-        return
-    profile = profiles[name]
-    group["bfd"] = "true"
-    group["bfd_interval_ms"] = profile.take("spec.transmitInterval")
-    group["bfd_multiplier"] = profile.take("spec.detectMultiplier")
-
-
 def _aliases(manifests: list[Manifest]) -> dict[str, str]:
-    entries = [entry for m in manifests for entry in m.take("spec.communities", [])]
+    entries = [entry for m in manifests for entry in m.objects("spec.communities")]
     return {str(entry.get("name")): str(entry.get("value")) for entry in entries}
 
 
-def _advertisement(manifest: Manifest, aliases: dict[str, str], found: Imported) -> None:
-    pools = manifest.take("spec.ipAddressPools", [])
-    if pools and set(pools) != {entry["metadata"]["name"] for entry in found.eips}:
+def _advertisement(
+    manifest: Manifest, of_all_pools: bool, aliases: dict[str, str], found: Imported
+) -> None:
+    """Communities and local preference of all pools become those of the peers."""
+    peers = manifest.strings("spec.peers")
+    texts = [aliases.get(text, text) for text in manifest.strings("spec.communities")]
+    communities = [text.removeprefix("large:") for text in texts]
+    preference = manifest.text("spec.localPref")
+    if peers:
         found.lost.append(
-            f"BGPAdvertisement {manifest.name}: is for the pools {pools!r} alone; what is "
-            "announced here is the same for all pools"
+            f"{manifest}: is for the peers {peers!r} alone; here every peer hears of every pool"
         )
-    peers = manifest.take("spec.peers", [])
-    communities = [aliases.get(text, text) for text in manifest.take("spec.communities", [])]
-    preference = manifest.take("spec.localPref")
-    for group, settings in found.groups.items():
-        name = group.removeprefix("peer:")
-        if name == group or (peers and name not in peers):
+    if not of_all_pools:
+        carried = communities or preference
+        what = "its communities and localPref are left out: " if carried else ""
+        found.lost.append(
+            f"{manifest}: is for some pools alone; {what}what is announced here is the same for "
+            "all pools"
+        )
+    for name, settings in peer_lines(found.groups):
+        if (peers and name not in peers) or not of_all_pools:
             continue
         before = [text for text in settings.get("communities", "").split(", ") if text]
-        both = [*before, *(_community(text) for text in communities)]
-        if both:
-            settings["communities"] = ", ".join(dict.fromkeys(both))
-        if preference is not None:
-            settings["local_pref"] = str(preference)
-    if manifest.take("spec.aggregationLength", 32) != 32:  # noqa: PLR2004 - a host route
-        found.lost.append(f"BGPAdvertisement {manifest.name}: aggregationLength: only /32")
-    if manifest.take("spec.aggregationLengthV6", 128) != 128:  # noqa: PLR2004 - a host route
-        found.lost.append(f"BGPAdvertisement {manifest.name}: aggregationLengthV6: only /128")
+        if before or communities:
+            settings["communities"] = ", ".join(dict.fromkeys([*before, *communities]))
+        if preference:
+            settings["local_pref"] = preference
+    for key, whole in (("aggregationLength", 32), ("aggregationLengthV6", 128)):
+        if manifest.take(f"spec.{key}", int, whole) != whole:
+            found.lost.append(f"{manifest}: {key}: only /{whole}")
     found.lost += manifest.lost()
 
 
-def _community(text: str) -> str:
-    return text.removeprefix("large:")
+def _services(manifests: list[Manifest], found: Imported) -> None:
+    sharing: dict[str, set[str]] = {}
+    for manifest in manifests:
+        if manifest.text("spec.type") != "LoadBalancer":
+            continue
+        name, own_class = f"{manifest.namespace}/{manifest.name}", _class_of(manifest)
+        if own_class:
+            found.lost.append(
+                f"Service {name}: loadBalancerClass {own_class!r} is not taken by an annotation: "
+                "it is left alone; [porter] load_balancer_class takes one class"
+            )
+            continue
+        wanted = _annotations(manifest, name, sharing, found)
+        words = ["kubectl", "annotate", "service", "-n", manifest.namespace, manifest.name]
+        found.commands.append(shlex.join([*words, "--overwrite", *wanted]))
+    for key, names in sorted(sharing.items()):
+        if len({name.partition("/")[0] for name in names}) > 1:
+            found.lost.append(
+                f"Services {', '.join(sorted(names))} share an address by key {key!r}: here only "
+                "Services of one namespace may"
+            )
 
 
-def _service(manifest: Manifest, found: Imported) -> None:
-    if manifest.take("spec.type") != "LoadBalancer":
-        return
+def _class_of(manifest: Manifest) -> str:
+    return manifest.text("spec.loadBalancerClass")
+
+
+def _annotations(
+    manifest: Manifest, name: str, sharing: dict[str, set[str]], found: Imported
+) -> list[str]:
     wanted = [_OPT_IN]
-    name = f"{manifest.namespace}/{manifest.name}"
-    for key, value in (manifest.metadata.get("annotations") or {}).items():
+    for key, value in manifest.annotations.items():
         prefix = next((p for p in _PREFIXES if key.startswith(p)), None)
         if prefix is None:
             continue
-        ours = _ANNOTATIONS.get(key.removeprefix(prefix))
-        if ours is not None:
-            wanted.append(f"{ours}={value}")
-        elif key.removeprefix(prefix) not in _STATE_OF_METALLB:
+        what = key.removeprefix(prefix)
+        if what == _SHARE:
+            sharing.setdefault(value, set()).add(name)
+        if what in _ANNOTATIONS:
+            wanted.append(f"{_ANNOTATIONS[what]}={value}")
+        elif what not in _STATE_OF_METALLB:
             found.lost.append(f"Service {name}: annotation {key} has no counterpart")
-    words = ["kubectl", "annotate", "service", "-n", manifest.namespace, manifest.name, *wanted]
-    found.commands.append(shlex.join(words))
+    return wanted

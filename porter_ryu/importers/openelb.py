@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
+from porter_ryu.importers.acceptance import set_peers
 from porter_ryu.importers.eips import eip
-from porter_ryu.importers.reading import Imported, Manifest, seconds, selector_text
+from porter_ryu.importers.reading import Imported, Manifest, selector_text
+from porter_ryu.kube.fields import Json
 
 _KEPT = (
     "address",
@@ -19,50 +23,95 @@ _KEPT = (
     "interface",
     "usingKnownIPs",
 )
+_DEFAULT = "eip.openelb.kubesphere.io/is-default-eip"
+_PROTOCOL = "protocol.openelb.kubesphere.io/v1alpha1"
+_SHARE = "eip.porter.kubesphere.io/share"
+_MULTIHOP_TTL = "255"
+
+
+@dataclass
+class _Holders:
+    """The Services that hold one address, with the ports of each."""
+
+    names: list[tuple[str, str]] = field(default_factory=list)
+    ports: list[tuple[str, str]] = field(default_factory=list)
 
 
 def convert(manifests: Iterable[Manifest]) -> Imported:
     """Services keep their annotations: `annotation_values` takes OpenELB's too."""
     found = Imported()
     found.groups = {"porter": {"annotation_values": "porter, openelb"}, "bgp": {}}
-    for manifest in manifests:
+    every = list(manifests)
+    last = 1 + max((_priority(m) for m in every if m.kind == "Eip"), default=0)
+    holders: dict[str, _Holders] = {}
+    for manifest in every:
         if manifest.kind == "Eip":
-            _eip(manifest, found)
+            _eip(manifest, last, found)
         elif manifest.kind == "BgpConf":
             _conf(manifest, found.groups["bgp"])
         elif manifest.kind == "BgpPeer":
             _peer(manifest, found)
         elif manifest.kind == "Service":
-            _service(manifest, found)
+            _service(manifest, holders, found)
             continue
         else:
-            found.lost.append(f"{manifest.kind} {manifest.name}: this kind has no counterpart")
+            found.lost.append(f"{manifest}: this kind has no counterpart")
             continue
         found.lost += manifest.lost()
-    names = [group.removeprefix("peer:") for group in found.groups if group.startswith("peer:")]
-    found.groups["bgp"]["peers"] = ", ".join(names)
+    for address, sharers in sorted(holders.items()):
+        _share(address, sharers, found)
+    set_peers(found.groups)
     return found
 
 
-def _eip(manifest: Manifest, found: Imported) -> None:
-    spec = {key: manifest.take(f"spec.{key}") for key in _KEPT}
+def _priority(manifest: Manifest) -> int:
+    spec = manifest.peek("spec.priority")
+    return spec if isinstance(spec, int) and not isinstance(spec, bool) else 0
+
+
+def _eip(manifest: Manifest, last: int, found: Imported) -> None:
+    spec = {key: manifest.take(f"spec.{key}", object, None) for key in _KEPT}
     if spec["protocol"] not in (None, "", "bgp"):
         found.lost.append(
-            f"Eip {manifest.name}: protocol {spec['protocol']!r} has no counterpart; the Eip does "
-            "not serve until it is bgp"
+            f"{manifest}: protocol {spec['protocol']!r} has no counterpart; the Eip does not "
+            "serve until it is bgp"
         )
+    _who_draws(manifest, spec, last, found)
     if "namespace" in manifest.metadata:  # Porter v0.0.1, whose pools served every namespace
         found.lost.append(
-            f"Eip {manifest.name}: metadata.namespace {manifest.namespace!r} has no counterpart: "
+            f"{manifest}: metadata.namespace {manifest.namespace!r} has no counterpart: "
             "an Eip is cluster-scoped and serves every namespace unless spec.namespaces names some"
         )
     if any(known["metadata"]["name"] == manifest.name for known in found.eips):
         found.lost.append(
-            f"Eip {manifest.name}: an Eip of this name is written already: rename this one, "
+            f"{manifest}: an Eip of this name is written already: rename this one, "
             f"with address {spec['address']}, and import again"
         )
         return
     found.eips.append(eip(manifest.name, spec))
+
+
+def _who_draws(manifest: Manifest, spec: Json, last: int, found: Imported) -> None:
+    """There, a Service that names no Eip draws from those that its namespace is bound to, by
+    priority, then from the default one, and from no other."""
+    if "namespace" in manifest.metadata:
+        return
+    bound = bool(spec["namespaces"] or spec["namespaceSelector"])
+    if bound:
+        return
+    if manifest.annotations.get(_DEFAULT) == "true":
+        if last > 1 and not spec["priority"]:
+            spec["priority"] = last
+            found.lost.append(
+                f"{manifest}: is the default Eip, drawn from last: it gets priority {last}"
+            )
+        return
+    if spec["autoAssign"] is not False:
+        spec["autoAssign"] = False
+        found.lost.append(
+            f"{manifest}: is neither the default Eip nor bound to a namespace, so it is drawn "
+            "from on request alone: it gets autoAssign: false"
+        )
 
 
 def _conf(manifest: Manifest, bgp: dict[str, str]) -> None:
@@ -71,45 +120,91 @@ def _conf(manifest: Manifest, bgp: dict[str, str]) -> None:
         ("routerId", "router_id"),
         ("listenPort", "listen_port"),
     ):
-        value = manifest.take(f"spec.{theirs}")
-        if value is not None:
-            bgp[ours] = str(value)
-    addresses = manifest.take("spec.listenAddresses")
+        value = manifest.text(f"spec.{theirs}")
+        if value:
+            bgp[ours] = value
+    addresses = manifest.strings("spec.listenAddresses")
     if addresses:
         bgp["listen_addresses"] = ", ".join(addresses)
 
 
 def _peer(manifest: Manifest, found: Imported) -> None:
     group = {
-        "address": manifest.take("spec.conf.neighborAddress"),
-        "remote_as": manifest.take("spec.conf.peerAs"),
-        "port": manifest.take("spec.transport.remotePort"),
-        "local_address": manifest.take("spec.transport.localAddress"),
+        "address": manifest.text("spec.conf.neighborAddress"),
+        "remote_as": manifest.text("spec.conf.peerAs"),
+        "port": manifest.text("spec.transport.remotePort"),
+        "local_address": manifest.text("spec.transport.localAddress"),
     }
-    if manifest.take("spec.transport.passiveMode"):
+    if manifest.take("spec.transport.passiveMode", bool, False):
         group["mode"] = "passive"
     for theirs, ours in (("holdTime", "hold_time"), ("connectRetry", "connect_retry")):
-        value = manifest.take(f"spec.timers.config.{theirs}")
-        if value:
-            group[ours] = seconds(value)
-    if manifest.take("spec.ebgpMultihop.enabled"):
-        group["multihop_ttl"] = manifest.take("spec.ebgpMultihop.multihopTtl")
-    if manifest.take("spec.addPaths.sendMax"):
+        seconds = manifest.seconds(f"spec.timers.config.{theirs}")
+        if seconds:
+            group[ours] = str(seconds)
+    ttl = manifest.text("spec.ebgpMultihop.multihopTtl")
+    if manifest.take("spec.ebgpMultihop.enabled", bool, False):
+        group["multihop_ttl"] = ttl if ttl not in ("", "0") else _MULTIHOP_TTL
+    if manifest.take("spec.addPaths.sendMax", int, 0):
         group["add_path"] = "true"
-    selector = manifest.take("spec.nodeSelector")
+    selector = manifest.take("spec.nodeSelector", dict, {})
     if selector:
-        group["node_selector"] = selector_text(selector)
-    password = manifest.take("spec.conf.authPassword")
+        text = selector_text(selector)
+        if text is None:
+            found.lost.append(f"{manifest}: nodeSelector {selector!r} cannot be read")
+        else:
+            group["node_selector"] = text
+    password = manifest.text("spec.conf.authPassword")
+    if not group["address"]:
+        found.lost.append(f"{manifest}: is without neighborAddress; it is left out")
+        return
     if password:
-        found.keys[manifest.name] = str(password)
-    found.groups[f"peer:{manifest.name}"] = {
-        key: str(value) for key, value in group.items() if value not in (None, "")
-    }
+        found.keys[manifest.name] = password
+    found.groups[f"peer:{manifest.name}"] = {key: text for key, text in group.items() if text}
 
 
-def _service(manifest: Manifest, found: Imported) -> None:
-    annotations = manifest.metadata.get("annotations") or {}
-    protocol = annotations.get("protocol.openelb.kubesphere.io/v1alpha1", "bgp")
+def _service(manifest: Manifest, holders: dict[str, _Holders], found: Imported) -> None:
+    name = f"{manifest.namespace}/{manifest.name}"
+    protocol = manifest.annotations.get(_PROTOCOL, "bgp")
     if protocol != "bgp":
-        name = f"{manifest.namespace}/{manifest.name}"
         found.lost.append(f"Service {name}: protocol {protocol!r} has no counterpart")
+    own_class = manifest.text("spec.loadBalancerClass")
+    if own_class:
+        found.lost.append(
+            f"Service {name}: loadBalancerClass {own_class!r} is another's, whatever its "
+            "annotations say; [porter] load_balancer_class takes one class"
+        )
+    if manifest.text("spec.type") != "LoadBalancer" or own_class or _SHARE in manifest.annotations:
+        return
+    ports = [
+        (str(port.get("protocol", "TCP")), str(port.get("port")))
+        for port in manifest.objects("spec.ports")
+    ]
+    for address in _addresses(manifest.status):
+        entry = holders.setdefault(address, _Holders())
+        entry.names.append((manifest.namespace, manifest.name))
+        entry.ports += ports
+
+
+def _addresses(status: object) -> list[str]:
+    balancer = status.get("loadBalancer") if isinstance(status, dict) else None
+    ingress = balancer.get("ingress") if isinstance(balancer, dict) else None
+    entries = ingress if isinstance(ingress, list) else []
+    return [str(entry["ip"]) for entry in entries if isinstance(entry, dict) and entry.get("ip")]
+
+
+def _share(address: str, sharers: _Holders, found: Imported) -> None:
+    """There, any Services could hold one address; here they have to say so."""
+    names = [f"{namespace}/{name}" for namespace, name in sharers.names]
+    if len(names) == 1:
+        return
+    if len({namespace for namespace, _ in sharers.names}) > 1:
+        why = "here only Services of one namespace may share one"
+    elif len(set(sharers.ports)) < len(sharers.ports):
+        why = "they have a port in common"
+    else:
+        key = f"{_SHARE}=shared-{address.replace(':', '-')}"
+        for namespace, name in sharers.names:
+            words = ["kubectl", "annotate", "service", "-n", namespace, name, "--overwrite", key]
+            found.commands.append(shlex.join(words))
+        return
+    found.lost.append(f"Services {', '.join(names)} hold {address}: {why}")

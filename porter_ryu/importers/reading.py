@@ -1,27 +1,35 @@
 """Reads manifests so that nothing in them is dropped in silence: a field that nobody asked for is
-a field without counterpart."""
+a field without counterpart, and one of a wrong type is named."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from porter_ryu.kube import documents
 from porter_ryu.kube.fields import Json
+from porter_ryu.log import printable
+
+T = TypeVar("T")
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _NOT_SETTINGS = ("apiVersion", "kind", "metadata", "status")
+_SECRET = re.compile(r"password|secret|token|key", re.IGNORECASE)
+_SHOWN = 200
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|us|µs|ns|m|s)")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
 class ImportingError(Exception):
-    """A directory or a file of it that cannot be read."""
+    """Something that cannot be read, or a file that must not be written over."""
 
 
 @dataclass
 class Imported:
-    """What comes out: Eips, the groups of an oslo file, keys by file name, commands that change
+    """What comes out: Eips, the groups of an oslo file, TCP MD5 keys by peer, commands that change
     Services, and a line for everything that has no counterpart."""
 
     eips: list[Json] = field(default_factory=list)
@@ -32,7 +40,10 @@ class Imported:
 
 
 class Manifest:
-    """One object; `take` hands out a field and remembers that it did."""
+    """One object; whatever takes a field remembers that it did.
+
+    A field of a wrong type counts as absent, and `lost` names it.
+    """
 
     def __init__(self, document: Json) -> None:
         metadata = document.get("metadata")
@@ -40,24 +51,83 @@ class Manifest:
         self.kind = str(document.get("kind", ""))
         self.name = str(self.metadata.get("name", ""))
         self.namespace = str(self.metadata.get("namespace", "default"))
+        self.labels = _string_map(self.metadata.get("labels"))
+        self.annotations = _string_map(self.metadata.get("annotations"))
         self.status = document.get("status")
         self._rest = _copy({k: v for k, v in document.items() if k not in _NOT_SETTINGS})
+        self._odd: list[str] = []
 
-    def take(self, path: str, default: Any = None) -> Any:
-        """The field at a dotted path, with all below it."""
-        *parents, last = path.split(".")
-        place = self._rest
-        for parent in parents:
-            place = place.get(parent, {}) if isinstance(place, dict) else {}
-        if not isinstance(place, dict):
+    def __str__(self) -> str:
+        return printable(f"{self.kind} {self.name}", _SHOWN)
+
+    def take(self, path: str, kind: type[T], default: T) -> T:
+        """The field at a dotted path with all below it, if it is of that type."""
+        value = self._pop(path)
+        if value is None:
             return default
-        value = place.pop(last, default)
-        return default if value is None else value
+        wrong = isinstance(value, bool) and kind is not bool
+        if not isinstance(value, kind) or wrong:
+            self._odd.append(f"{path} = {_shown(path, value)} is of a wrong type")
+            return default
+        return value
+
+    def _pop(self, path: str) -> Any:
+        *parents, last = path.split(".")
+        place: Any = self._rest
+        for parent in parents:
+            place = place.get(parent) if isinstance(place, dict) else None
+        return place.pop(last, None) if isinstance(place, dict) else None
+
+    def peek(self, path: str) -> Any:
+        """What is at a path, None where nothing is; it does not count as taken."""
+        place: Any = self._rest
+        for part in path.split("."):
+            place = place.get(part) if isinstance(place, dict) else None
+        return place
+
+    def text(self, path: str) -> str:
+        """A string, or a number as one; empty where there is none."""
+        value = self._pop(path)
+        if value is None:
+            return ""
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            self._odd.append(f"{path} = {_shown(path, value)} is of a wrong type")
+            return ""
+        return str(value)
+
+    def strings(self, path: str) -> list[str]:
+        """A list of strings."""
+        return self._entries(path, str)
+
+    def objects(self, path: str) -> list[Json]:
+        """A list of objects."""
+        return self._entries(path, dict)
+
+    def seconds(self, path: str) -> int | None:
+        """A duration of Go's (`1m30s`, `3000ms`) or a number of seconds, in whole seconds."""
+        text = self.text(path)
+        if not text:
+            return None
+        parts = _DURATION.findall(text)
+        if "".join(number + unit for number, unit in parts) == text:
+            return int(sum(float(number) * _UNITS[unit] for number, unit in parts))
+        if text.isascii() and text.isdigit():
+            return int(text)
+        self._odd.append(f"{path} = {_shown(path, text)} is not a duration")
+        return None
 
     def lost(self) -> Iterator[str]:
-        """A line for each field that was not taken."""
+        """A line for each field that was not taken, or is of a wrong type."""
+        yield from (f"{self}: {text}" for text in self._odd)
         for path, value in _leaves("", self._rest):
-            yield f"{self.kind} {self.name}: {path} = {value!r} has no counterpart"
+            yield f"{self}: {path} = {_shown(path, value)} has no counterpart"
+
+    def _entries(self, path: str, kind: type[T]) -> list[T]:
+        entries: list[Any] = self.take(path, list, [])
+        if all(isinstance(entry, kind) for entry in entries):
+            return entries
+        self._odd.append(f"{path} = {_shown(path, entries)} has entries of a wrong type")
+        return []
 
 
 def read(directory: str) -> list[Manifest]:
@@ -67,48 +137,56 @@ def read(directory: str) -> list[Manifest]:
     found = []
     for folder, _, names in sorted(os.walk(directory)):
         for name in sorted(names):
-            if not name.endswith(_SUFFIXES):
-                continue
-            path = os.path.join(folder, name)
-            try:
-                with open(path, encoding="utf-8") as file:
-                    text = file.read()
-                found += [Manifest(document) for _, document in documents.read(name, text)]
-            except documents.BrokenFileError as error:
-                raise ImportingError(f"{path}:{error.line}: {error}") from error
-            except (OSError, UnicodeDecodeError) as error:
-                raise ImportingError(f"{path}: {error}") from error
+            if name.endswith(_SUFFIXES):
+                found += _read_file(os.path.join(folder, name), name)
     return found
 
 
+def _read_file(path: str, name: str) -> list[Manifest]:
+    if not os.path.isfile(path):
+        raise ImportingError(f"{path}: is not a file")
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        return [Manifest(document) for _, document in documents.read(name, text)]
+    except documents.BrokenFileError as error:
+        raise ImportingError(f"{path}:{error.line}: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImportingError(f"{path}: {error}") from error
+
+
 def selector_text(selector: Json) -> str | None:
-    """A LabelSelector as text, None for one that cannot be read."""
-    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    for expression in selector.get("matchExpressions") or ():
-        key, values = expression.get("key"), ", ".join(expression.get("values") or ())
+    """A LabelSelector as `kubectl -l` takes it, None for one that cannot be read."""
+    labels, expressions = selector.get("matchLabels"), selector.get("matchExpressions")
+    if not isinstance(labels or {}, dict) or not isinstance(expressions or [], list):
+        return None
+    parts = [f"{key}={value}" for key, value in (labels or {}).items()]
+    for expression in expressions or ():
+        if not isinstance(expression, dict) or not isinstance(expression.get("values") or [], list):
+            return None
+        key, values = expression.get("key"), ", ".join(map(str, expression.get("values") or ()))
         forms = {
             "In": f"{key} in ({values})",
             "NotIn": f"{key} notin ({values})",
             "Exists": f"{key}",
             "DoesNotExist": f"!{key}",
         }
-        if expression.get("operator") not in forms:
+        operator = expression.get("operator")
+        if not isinstance(operator, str) or operator not in forms:
             return None
-        parts.append(forms[expression["operator"]])
+        parts.append(forms[operator])
     return ", ".join(parts)
 
 
-def seconds(value: object) -> int:
-    """A duration of Go's (`90s`, `1m30s`) or a number, in whole seconds; raises ValueError."""
-    text, total, number = str(value), 0.0, ""
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0}
-    for character in text:
-        if character in units:
-            total += float(number) * units[character]
-            number = ""
-        else:
-            number += character
-    return int(total + (float(number) if number else 0))
+def _string_map(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        return {}
+    return {str(key): str(entry) for key, entry in value.items()}
+
+
+def _shown(path: str, value: object) -> str:
+    """A value as a line may show it: no secret, and not without end."""
+    return "(not shown)" if _SECRET.search(path) else printable(repr(value), _SHOWN)
 
 
 def _copy(value: Any) -> Any:

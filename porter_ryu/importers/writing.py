@@ -1,42 +1,56 @@
-"""Writes what an importer found: eips.yaml, porter_ryu.conf, annotate.sh and key files."""
+"""Writes what an importer found: eips.yaml, porter_ryu.conf, annotate.sh and key files.
+
+Nothing outside the folder is written, whatever the names of the objects are, and no file that
+somebody edited is written over.
+"""
 
 from __future__ import annotations
 
 import os
+from urllib.parse import quote
 
 import yaml
 
-from porter_ryu.importers.reading import Imported
+from porter_ryu import state_file
+from porter_ryu.importers.acceptance import text_of
+from porter_ryu.importers.reading import Imported, ImportingError
 
-_KEY_MODE = 0o600
+_KEY = ".key"
 
 
 def write(found: Imported, directory: str) -> list[str]:
-    """Writes into a directory, created if missing; returns the paths.  Raises OSError."""
-    os.makedirs(directory, exist_ok=True)
-    paths = []
+    """Writes into a directory, created if missing; returns the paths.
+
+    Raises ImportingError where a file is there with other contents: then nothing is written.
+    Raises OSError.
+    """
+    texts: dict[str, str] = {}
     for name, key in found.keys.items():
-        path = os.path.abspath(os.path.join(directory, f"{name}.key"))
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _KEY_MODE), "w") as file:
-            file.write(key)
-        found.groups[f"peer:{name}"]["password_file"] = path
-        paths.append(path)
-    texts = {
-        "eips.yaml": yaml.safe_dump_all(found.eips, sort_keys=False),
-        "porter_ryu.conf": _oslo(found.groups),
-    }
+        file = f"{quote(name, safe='')}{_KEY}"
+        texts[file] = key
+        path = os.path.abspath(os.path.join(directory, file))
+        if f"peer:{name}" in found.groups:
+            found.groups[f"peer:{name}"]["password_file"] = path
+    texts["eips.yaml"] = yaml.safe_dump_all(found.eips, sort_keys=False)
+    texts["porter_ryu.conf"] = text_of(found.groups)
     if found.commands:
         texts["annotate.sh"] = "\n".join(["#!/bin/sh", "set -e", *found.commands, ""])
-    for name, text in texts.items():
-        path = os.path.join(directory, name)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        paths.append(path)
-    return paths
+    paths = {os.path.join(directory, name): text.encode() for name, text in texts.items()}
+    edited = [path for path, data in paths.items() if _differs(path, data)]
+    if edited:
+        raise ImportingError(
+            f"{', '.join(edited)}: is there and differs: move it away, or name another --output"
+        )
+    for path, data in paths.items():
+        state_file.write(path, data, private=path.endswith(_KEY))
+    return list(paths)
 
 
-def _oslo(groups: dict[str, dict[str, str]]) -> str:
-    return "\n".join(
-        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
-        for group, keys in groups.items()
-    )
+def _differs(path: str, data: bytes) -> bool:
+    if not os.path.lexists(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(data) + 1) != data
+    except OSError:
+        return True

@@ -2,14 +2,73 @@
 
 from __future__ import annotations
 
+import configparser
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fabric.program import command
+from porter_ryu.importers import acceptance
+from porter_ryu.importers import metallb as from_metallb
+from porter_ryu.importers import openelb as from_openelb
+from porter_ryu.importers.reading import Manifest
 
+KINDS = st.sampled_from(
+    [
+        "Eip",
+        "BgpConf",
+        "BgpPeer",
+        "Service",
+        "IPAddressPool",
+        "BGPPeer",
+        "BGPAdvertisement",
+        "L2Advertisement",
+        "BFDProfile",
+        "Community",
+        "Secret",
+        "Other",
+    ]
+)
+FIELDS = st.sampled_from(
+    [
+        "address",
+        "addresses",
+        "namespaces",
+        "namespaceSelector",
+        "serviceAllocation",
+        "priority",
+        "conf",
+        "neighborAddress",
+        "peerAs",
+        "transport",
+        "timers",
+        "config",
+        "holdTime",
+        "ports",
+        "peerAddress",
+        "peerASN",
+        "bfdProfile",
+        "nodeSelectors",
+        "matchExpressions",
+        "values",
+        "communities",
+        "peers",
+        "ipAddressPools",
+        "ipAddressPoolSelectors",
+        "loadBalancer",
+        "type",
+        "ingress",
+        "passwordSecret",
+        "name",
+        "serviceSelectors",
+        "matchLabels",
+        "listenAddresses",
+    ]
+)
 METALLB = """
 apiVersion: metallb.io/v1beta1
 kind: IPAddressPool
@@ -102,13 +161,15 @@ spec:
 """
 
 
-def run(tmp_path: Path, origin: str, text: str) -> tuple[str, Path]:
-    """What it prints, and where it writes."""
-    (tmp_path / "in").mkdir()
+def run(tmp_path: Path, origin: str, text: str, status: int | None = 1) -> tuple[str, Path]:
+    """What it prints, and where it writes; it ends with 1 where something is lost."""
+    (tmp_path / "in").mkdir(exist_ok=True)
     (tmp_path / "in" / "all.yaml").write_text(text)
     argv = [command("porter-ryu"), "import", origin, str(tmp_path / "in")]
     out = tmp_path / "out"
-    done = subprocess.run([*argv, "--output", str(out)], capture_output=True, text=True, check=True)
+    whole = [*argv, "--output", str(out)]
+    done = subprocess.run(whole, capture_output=True, text=True, check=False)
+    assert done.returncode in ((0, 1) if status is None else (status,)), done.stderr
     return done.stdout, out
 
 
@@ -159,7 +220,7 @@ def test_metallb(tmp_path):
     assert "new-thing" in told
     assert "ip-allocated" not in told
     assert (out / "annotate.sh").read_text().splitlines()[2] == (
-        "kubectl annotate service -n shop web lb.kubesphere.io/v1alpha1=porter "
+        "kubectl annotate service -n shop web --overwrite lb.kubesphere.io/v1alpha1=porter "
         "eip.porter.kubesphere.io/v1alpha1=203.0.113.3 "
         """'eip.porter.kubesphere.io/share=it'"'"'s mine'"""
     )
@@ -170,6 +231,7 @@ def test_openelb(tmp_path):
     pool, layer2 = yaml.safe_load_all((out / "eips.yaml").read_text())
     assert pool["spec"]["priority"] == 3
     assert layer2["spec"]["protocol"] == "layer2"
+    assert layer2["spec"]["autoAssign"] is False
     conf = (out / "porter_ryu.conf").read_text().splitlines()
     for line in (
         "annotation_values = porter, openelb",
@@ -205,6 +267,314 @@ def test_porter_v0_0_1(tmp_path):
     ]
     assert "metadata.namespace 'a'" in told
     assert "10.0.1.0/28" in told
+
+
+def metallb(kind: str, name: str, spec: dict, **metadata: object) -> dict:
+    """An object of MetalLB."""
+    return {
+        "apiVersion": "metallb.io/v1beta1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "metallb-system", **metadata},
+        "spec": spec,
+    }
+
+
+def openelb(kind: str, name: str, spec: dict, **metadata: object) -> dict:
+    """An object of OpenELB."""
+    return {
+        "apiVersion": "network.kubesphere.io/v1alpha2",
+        "kind": kind,
+        "metadata": {"name": name, **metadata},
+        "spec": spec,
+    }
+
+
+def peer(name: str = "rack1", address: str = "10.0.0.1", **spec: object) -> dict:
+    """A BGPPeer of MetalLB."""
+    fields = {"myASN": 64500, "peerASN": 64501, "peerAddress": address, **spec}
+    return metallb("BGPPeer", name, fields)
+
+
+def groups(out: Path) -> dict[str, dict[str, str]]:
+    """The configuration that was written."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(out / "porter_ryu.conf")
+    return {name: dict(parser[name]) for name in parser.sections()}
+
+
+def eips(out: Path) -> dict[str, dict]:
+    """The specs of the Eips that were written."""
+    loaded = yaml.safe_load_all((out / "eips.yaml").read_text())
+    return {entry["metadata"]["name"]: entry["spec"] for entry in loaded}
+
+
+EVERYTHING = metallb("BGPAdvertisement", "all", {})
+
+# what is not as ours: the fields of the peer, what is said of it, and what its group has
+ODD_PEERS = {
+    "a hold time in milliseconds": ({"holdTime": "3000ms"}, "", {"hold_time": "3"}),
+    "a fractional hold time": ({"holdTime": "1.5m"}, "", {"hold_time": "90"}),
+    "a hold time without sense": ({"holdTime": "soon"}, "is not a duration", {}),
+    "a hold time that no router takes": ({"holdTime": "1s"}, "hold_time is left out", {}),
+    "port 0": ({"peerPort": 0}, "", {}),
+    "port 70000": ({"peerPort": 70000}, "port is left out", {}),
+    "a port that is a list": ({"peerPort": [179]}, "is of a wrong type", {}),
+    "several selectors": (
+        {"nodeSelectors": [{"matchLabels": {"a": "b"}}, {"matchLabels": {"a": "c"}}]},
+        "only one is known",
+        {},
+    ),
+    "multihop": ({"ebgpMultiHop": True}, "", {"multihop_ttl": "255"}),
+    "multihop with BFD": (
+        {"ebgpMultiHop": True, "bfdProfile": "fast"},
+        "BFD over several hops has no counterpart",
+        {"multihop_ttl": "255"},
+    ),
+    "a fast BFD": (
+        {"bfdProfile": "fast"},
+        "50 ms is the least",
+        {"bfd": "true", "bfd_interval_ms": "50", "bfd_multiplier": "3"},
+    ),
+    "a source of another family": (
+        {"sourceAddress": "2001:db8::1"},
+        "local_address is left out",
+        {},
+    ),
+    "a line break": ({"sourceAddress": "10.0.0.5\n[bgp]"}, "cannot keep", {}),
+}
+
+
+@pytest.mark.parametrize("name", ODD_PEERS)
+def test_whatever_a_peer_of_metallb_says_our_own_check_takes_the_file(tmp_path, name):
+    fields, told, has = ODD_PEERS[name]
+    fast = metallb("BFDProfile", "fast", {"transmitInterval": 10, "detectMultiplier": 3})
+    objects = [EVERYTHING, peer(**fields), fast]
+    lost, out = run(tmp_path, "metallb", yaml.safe_dump_all(objects))
+    assert told in lost
+    known = {"address": "10.0.0.1", "remote_as": "64501"}
+    assert groups(out)["peer:rack1"] == {**known, **has}
+    accepted(out)
+
+
+def test_peers_that_cannot_be_are_left_out_and_named(tmp_path):
+    objects = [
+        EVERYTHING,
+        peer("good"),
+        peer("same", "10.0.0.1"),
+        peer("unnumbered", "", interface="eth0"),
+        peer("nowhere", "no address"),
+    ]
+    lost, out = run(tmp_path, "metallb", yaml.safe_dump_all(objects))
+    assert groups(out)["bgp"]["peers"] == "good"
+    assert [name for name in groups(out) if name.startswith("peer:")] == ["peer:good"]
+    assert "unnumbered, on eth0" in lost
+    assert "[peer:same] is left out" in lost
+    assert "[peer:nowhere] is left out" in lost
+    accepted(out)
+
+
+def test_two_peers_of_one_bfd_profile_have_its_timers(tmp_path):
+    profile = metallb("BFDProfile", "slow", {"transmitInterval": 400, "detectMultiplier": 7})
+    peers = [peer(f"p{n}", f"10.0.0.{n}", bfdProfile="slow") for n in (1, 2)]
+    _, out = run(tmp_path, "metallb", yaml.safe_dump_all([EVERYTHING, profile, *peers]), 0)
+    for number in (1, 2):
+        group = groups(out)[f"peer:p{number}"]
+        assert (group["bfd_interval_ms"], group["bfd_multiplier"]) == ("400", "7")
+
+
+def test_a_pool_that_bgp_does_not_announce_is_disabled(tmp_path):
+    objects = [
+        metallb("IPAddressPool", "both", {"addresses": ["10.1.0.0/24"]}),
+        metallb("IPAddressPool", "l2", {"addresses": ["10.2.0.0/24"]}),
+        metallb("IPAddressPool", "labelled", {"addresses": ["10.3.0.0/24"]}, labels={"a": "b"}),
+        metallb("IPAddressPool", "nobody", {"addresses": ["10.4.0.0/24"]}),
+        metallb("L2Advertisement", "l2", {"ipAddressPools": ["l2", "both"]}),
+        metallb(
+            "BGPAdvertisement",
+            "bgp",
+            {
+                "ipAddressPools": ["both"],
+                "ipAddressPoolSelectors": [{"matchLabels": {"a": "b"}}],
+                "communities": ["65535:65281"],
+            },
+        ),
+        peer(),
+    ]
+    lost, out = run(tmp_path, "metallb", yaml.safe_dump_all(objects))
+    disabled = {name for name, spec in eips(out).items() if spec.get("disable")}
+    assert disabled == {"l2", "nobody"}
+    assert "IPAddressPool l2: is announced by layer 2 alone" in lost
+    assert "IPAddressPool nobody: is announced by nothing" in lost
+    assert "communities and localPref are left out" in lost
+    assert "communities" not in groups(out)["peer:rack1"]
+
+
+def test_pools_with_a_service_allocation_come_first(tmp_path):
+    def pool(name: str, **allocation: object) -> dict:
+        spec: dict = {"addresses": [f"10.{len(name)}.0.0/24"]}
+        if allocation:
+            spec["serviceAllocation"] = allocation
+        return metallb("IPAddressPool", name, spec)
+
+    objects = [
+        EVERYTHING,
+        pool("a"),
+        pool("bb", priority=5, namespaces=["x"]),
+        pool("ccc", namespaces=["x"]),
+    ]
+    _, out = run(tmp_path, "metallb", yaml.safe_dump_all(objects), 0)
+    priorities = {name: spec["priority"] for name, spec in eips(out).items()}
+    assert sorted(priorities, key=priorities.__getitem__) == ["bb", "ccc", "a"]
+
+
+def test_an_advertisement_to_some_peers_alone_is_named(tmp_path):
+    advertisement = metallb("BGPAdvertisement", "one", {"peers": ["p1"], "communities": ["1:2"]})
+    pool = metallb("IPAddressPool", "pool", {"addresses": ["10.1.0.0/24"]})
+    objects = [pool, advertisement, peer("p1"), peer("p2", "10.0.0.2")]
+    lost, out = run(tmp_path, "metallb", yaml.safe_dump_all(objects))
+    assert "is for the peers ['p1'] alone" in lost
+    assert groups(out)["peer:p1"]["communities"] == "1:2"
+    assert "communities" not in groups(out)["peer:p2"]
+
+
+def test_services_of_another_class_and_sharing_across_namespaces(tmp_path):
+    def service(name: str, namespace: str, **spec: object) -> dict:
+        return {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "annotations": {"metallb.io/allow-shared-ip": "key"},
+            },
+            "spec": {"type": "LoadBalancer", **spec},
+        }
+
+    objects = [
+        service("a", "one"),
+        service("b", "two"),
+        service("c", "two", loadBalancerClass="other.io/lb"),
+    ]
+    lost, out = run(tmp_path, "metallb", yaml.safe_dump_all(objects))
+    assert "Service two/c: loadBalancerClass 'other.io/lb'" in lost
+    assert "Services one/a, two/b share an address by key 'key'" in lost
+    assert " c " not in (out / "annotate.sh").read_text()
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_a_key_in_a_secret_is_used_and_never_shown(tmp_path, where):
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/basic-auth",
+        "metadata": {"name": "bgp", "namespace": "metallb-system"},
+        "data": {"password": "aHVzaCBodXNo"},
+    }
+    asked = peer(passwordSecret={"name": "bgp"}, password="", keepaliveTime="1s")
+    objects = [EVERYTHING, asked, *([secret] if where == "here" else [])]
+    lost, out = run(tmp_path, "metallb", yaml.safe_dump_all(objects))
+    assert "aHVzaCBodXNo" not in lost
+    if where == "here":
+        assert (out / "rack1.key").read_text() == "hush hush"
+    else:
+        assert "passwordSecret metallb-system/bgp is not among the files" in lost
+
+
+def test_nothing_is_written_outside_the_folder(tmp_path):
+    objects = [EVERYTHING, peer("../../evil", password="x"), peer("/etc/evil", "10.0.0.2")]
+    _, out = run(tmp_path, "metallb", yaml.safe_dump_all(objects), None)
+    assert not (tmp_path.parent / "evil.key").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "out"}
+    assert all(path.parent == out for path in out.iterdir())
+    accepted(out)
+
+
+def test_a_link_in_the_folder_is_not_written_through(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "eips.yaml").symlink_to(victim)
+    run(tmp_path, "metallb", yaml.safe_dump_all([EVERYTHING]), 2)
+    assert victim.read_text() == "mine"
+
+
+def test_a_file_that_was_edited_is_not_written_over(tmp_path):
+    text = yaml.safe_dump_all([EVERYTHING, peer()])
+    _, out = run(tmp_path, "metallb", text, 0)
+    run(tmp_path, "metallb", text, 0)
+    conf = out / "porter_ryu.conf"
+    conf.write_text(conf.read_text() + "# mine\n")
+    argv = [command("porter-ryu"), "import", "metallb", str(tmp_path / "in"), "--output", str(out)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "porter_ryu.conf: is there and differs" in done.stderr
+    assert conf.read_text().endswith("# mine\n")
+
+
+def test_eips_of_openelb_are_drawn_from_by_whom_they_were(tmp_path):
+    default = {"eip.openelb.kubesphere.io/is-default-eip": "true"}
+    objects = [
+        openelb("Eip", "plain", {"address": "10.1.0.0/24"}),
+        openelb("Eip", "bound", {"address": "10.2.0.0/24", "namespaces": ["a"], "priority": 7}),
+        openelb("Eip", "default", {"address": "10.3.0.0/24"}, annotations=default),
+    ]
+    lost, out = run(tmp_path, "openelb", yaml.safe_dump_all(objects))
+    specs = eips(out)
+    assert specs["plain"]["autoAssign"] is False
+    assert "autoAssign" not in specs["bound"]
+    assert "autoAssign" not in specs["default"]
+    assert specs["default"]["priority"] > specs["bound"]["priority"]
+    assert "Eip plain: is neither the default Eip nor bound" in lost
+    assert "Eip default: is the default Eip, drawn from last" in lost
+
+
+def test_services_of_openelb_on_one_address_say_that_they_share_it(tmp_path):
+    def service(name: str, namespace: str, address: str, port: int) -> dict:
+        return {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"type": "LoadBalancer", "ports": [{"port": port}]},
+            "status": {"loadBalancer": {"ingress": [{"ip": address}]}},
+        }
+
+    objects = [
+        service("a", "x", "10.0.0.1", 80),
+        service("b", "x", "10.0.0.1", 81),
+        service("c", "x", "10.0.0.2", 80),
+        service("d", "y", "10.0.0.2", 81),
+        service("e", "x", "10.0.0.3", 80),
+        service("f", "x", "10.0.0.3", 80),
+    ]
+    lost, out = run(tmp_path, "openelb", yaml.safe_dump_all(objects))
+    commands = (out / "annotate.sh").read_text().splitlines()[2:]
+    key = "eip.porter.kubesphere.io/share=shared-10.0.0.1"
+    assert [line.split()[-1] for line in commands] == [key, key]
+    assert "Services x/c, y/d hold 10.0.0.2: here only Services of one namespace" in lost
+    assert "Services x/e, x/f hold 10.0.0.3: they have a port in common" in lost
+
+
+def test_multihop_of_openelb_without_a_ttl_is_any_number_of_hops(tmp_path):
+    conf = {"neighborAddress": "10.0.0.1", "peerAs": 50001}
+    leaf = openelb("BgpPeer", "leaf", {"conf": conf, "ebgpMultihop": {"enabled": True}})
+    _, out = run(tmp_path, "openelb", yaml.safe_dump_all([leaf]), 0)
+    assert groups(out)["peer:leaf"]["multihop_ttl"] == "255"
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(FIELDS, below, max_size=5),
+    max_leaves=20,
+)
+
+
+@pytest.mark.parametrize("origin", [from_metallb, from_openelb], ids=["metallb", "openelb"])
+@settings(max_examples=100, deadline=None)
+@given(spec=st.dictionaries(FIELDS, ANY, max_size=6), kind=KINDS)
+def test_any_spec_is_converted_or_named(origin, spec, kind):
+    document = {"kind": kind, "metadata": {"name": "x"}, "spec": spec, "status": spec}
+    found = origin.convert([Manifest(document), Manifest(document)])
+    acceptance.leave_out_what_is_refused(found)
 
 
 @pytest.mark.parametrize("text", ["a: [}", "[1]"])

@@ -1,0 +1,85 @@
+"""Our own reader has the last word on a configuration that an importer made: what it refuses is
+left out and named, so that `porter-ryu check` has nothing against the file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+from oslo_config import cfg
+
+from porter_ryu.importers.reading import Imported
+from porter_ryu.settings import load
+from porter_ryu.settings_reader import BadConfigurationError, Fault
+
+_REQUIRED = ("address", "remote_as")
+_KEY_LENGTH_MOST = 80  # octets of a TCP MD5 key that Linux takes
+
+
+def leave_out_what_is_refused(found: Imported) -> None:
+    """Removes from the groups what cannot be used, and notes a line for each in `lost`."""
+    for group, settings in found.groups.items():
+        for key, value in list(settings.items()):
+            if not value.isprintable():
+                del settings[key]
+                found.lost.append(f"[{group}] {key}: has characters that a file cannot keep")
+    for name, key in list(found.keys.items()):
+        if not 0 < len(key.encode()) <= _KEY_LENGTH_MOST:
+            del found.keys[name]
+            text = f"its password is not of 1 to {_KEY_LENGTH_MOST} octets"
+            found.lost.append(f"[peer:{name}] password_file: {text}")
+    while faults := _faults(found.groups):
+        removed = [_remove(found.groups, fault) for fault in faults]
+        found.lost += dict.fromkeys(text for text in removed if text)
+        if not any(removed):
+            found.lost += [f"[{fault.group}] {fault.key}: {fault.message}" for fault in faults]
+            return
+
+
+def text_of(groups: dict[str, dict[str, str]]) -> str:
+    """The groups as an oslo file; `$` is doubled, as oslo.config wants it."""
+    return "\n".join(
+        f"[{group}]\n"
+        + "".join(f"{key} = {value.replace('$', '$$')}\n" for key, value in keys.items())
+        for group, keys in groups.items()
+    )
+
+
+def _faults(groups: dict[str, dict[str, str]]) -> tuple[Fault, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "porter_ryu.conf")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text_of(groups))
+        conf = cfg.ConfigOpts()
+        try:
+            conf([f"--config-file={path}"], project="porter-ryu")
+            load(conf)
+        except BadConfigurationError as error:
+            return error.faults
+    return ()
+
+
+def _remove(groups: dict[str, dict[str, str]], fault: Fault) -> str:
+    """Removes what a fault is about; returns what to say of it, empty where it is not there."""
+    name = fault.group.removeprefix("peer:")
+    if name != fault.group and fault.key in _REQUIRED and fault.group in groups:
+        del groups[fault.group]
+        set_peers(groups)
+        return f"[{fault.group}] is left out: {fault.key}: {fault.message}"
+    if groups.get(fault.group, {}).pop(fault.key, None) is None:
+        return ""
+    return f"[{fault.group}] {fault.key} is left out: {fault.message}"
+
+
+def set_peers(groups: dict[str, dict[str, str]]) -> None:
+    """Has [bgp] peers name the groups that are there."""
+    names = [group.removeprefix("peer:") for group in groups if group.startswith("peer:")]
+    groups.setdefault("bgp", {})["peers"] = ", ".join(names)
+
+
+def peer_lines(groups: dict[str, dict[str, str]]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The peers by name, with their settings."""
+    for group, settings in groups.items():
+        if group.startswith("peer:"):
+            yield group.removeprefix("peer:"), settings

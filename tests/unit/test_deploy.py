@@ -1,0 +1,75 @@
+"""The files in deploy/ fit each other and what the package asks for."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+LOCKED = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)", re.MULTILINE)
+MANIFESTS = ("deploy/porter-ryu.yaml", "deploy/porter-ryu-node.yaml")
+
+
+def locked() -> dict[str, str]:
+    """The versions that the image is built with."""
+    text = Path("deploy/requirements.txt").read_text()
+    return {canonicalize_name(name): version for name, version in LOCKED.findall(text)}
+
+
+def test_the_image_has_every_requirement_in_a_version_that_is_allowed():
+    versions = locked()
+    for line in Path("requirements.txt").read_text().split():
+        requirement = Requirement(line)
+        version = versions[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"`make lock` is due: {line}, {version}"
+
+
+def test_every_package_and_the_base_are_named_by_hash():
+    for name in ("deploy/requirements.txt", "deploy/requirements-build.txt"):
+        entries = re.split(r"\n(?=[A-Za-z])", Path(name).read_text().partition("\n")[2])
+        assert entries
+        assert all("--hash=sha256:" in entry for entry in entries)
+    bases = re.findall(r"^FROM (\S+)", Path("deploy/Dockerfile").read_text(), re.MULTILINE)
+    assert len(bases) == 2
+    assert all(re.search(r"@sha256:[0-9a-f]{64}$", base) for base in bases)
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_no_manifest_asks_for_latest(name):
+    images = re.findall(r"image: (\S+)", Path(name).read_text())
+    assert images
+    assert all(":" in image and not image.endswith(":latest") for image in images)
+
+
+def test_the_namespace_lets_the_deployment_through():
+    objects = yaml.safe_load_all(Path(MANIFESTS[0]).read_text())
+    (namespace,) = [obj for obj in objects if obj["kind"] == "Namespace"]
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "privileged"
+
+
+@pytest.mark.parametrize(
+    ("image", "status"),
+    [
+        ("reg:5000/porter-ryu:1.0", 0),
+        ("reg/porter-ryu@sha256:0a", 0),
+        ("reg/porter-ryu:latest", 2),
+        ("reg:5000/porter-ryu", 2),
+        ("", 2),
+    ],
+)
+def test_a_release_has_both_manifests_with_one_image(tmp_path, image, status):
+    for name in ("Makefile", *MANIFESTS):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(Path(name).read_text())
+    argv = ["make", "-s", "-C", str(tmp_path), "release", f"IMG={image}"]
+    assert subprocess.run(argv, capture_output=True, check=False).returncode == status
+    for name in ("release.yaml", "release-node.yaml"):
+        path = tmp_path / "deploy" / name
+        assert path.exists() == (status == 0)
+        if status == 0:
+            assert re.findall(r"image: (\S+)", path.read_text()) == [image]
