@@ -14,7 +14,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
+from functools import partial
+from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path as File
 
 from fabric import Fabric, Host, wait_for
@@ -62,11 +63,11 @@ def whole_table(fabric: Fabric) -> None:
         process = fabric.hosts["porter"].spawn(
             [sys.executable, "-m", "benchmarks", "all"], "bare.log"
         )
-        wait_for(lambda host=leaf.host: routes(host), lambda n: n == SERVICES, 120, "the floor")
+        wait_for(partial(routes, leaf.host), lambda n: n == SERVICES, 120, "the floor")
         floor.append(time.monotonic() - began)
         process.kill()
         leaf.stop()
-        wait_for(lambda host=leaf.host: routes(host), lambda n: n == 0, 60, "an empty kernel")
+        wait_for(partial(routes, leaf.host), lambda n: n == 0, 60, "an empty kernel")
     leaf = Frr(fabric, fabric.hosts["leaf"], 65001, LEAF, us).start()
     program = program_with_services(fabric)
     began = time.monotonic()
@@ -74,7 +75,9 @@ def whole_table(fabric: Fabric) -> None:
     wait_for(lambda: routes(leaf.host), lambda n: n == SERVICES, 300, "all routes (first start)")
     first = time.monotonic() - began
     program.kill()
+    leaf.stop()  # it would keep the routes for a restart
     wait_for(lambda: routes(leaf.host), lambda n: n == 0, 60, "an empty kernel")
+    leaf = Frr(fabric, fabric.hosts["leaf"], 65001, LEAF, us).start()
     began = time.monotonic()
     program.start(ready=False)
     wait_for(lambda: routes(leaf.host), lambda n: n == SERVICES, 300, "all routes (restart)")
@@ -160,9 +163,7 @@ def timed(bird: Bird, change: Callable[[list[str]], object]) -> float:
         want = frozenset(NODES[name] for name in names)
         began = time.monotonic()
         change(names)
-        wait_for(
-            lambda: bird.routes().get("203.0.113.0"), lambda seen, w=want: seen == w, 10, "a change"
-        )
+        wait_for(lambda: bird.routes().get("203.0.113.0"), want.__eq__, 10, "a change")
         taken.append(time.monotonic() - began)
     return statistics.median(taken)
 
@@ -177,7 +178,7 @@ def bare_speaker(what: str) -> int:
         hop = ip_address(text)
         hops[hop] = [Path(ip_network(FIRST + i), ids.of(hop)) for i in range(SERVICES)]
     sock = socket.create_connection((LEAF, 179))
-    ours = Open(65000, 90, ip_address(OURS), frozenset(Family), True, True, ((Family.IPV4, 2),))
+    ours = Open(65000, 90, IPv4Address(OURS), frozenset(Family), True, True, ((Family.IPV4, 2),))
     sock.sendall(encode_open(ours) + wire.KEEPALIVE)
     buffer = bytearray()
     established = False

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from demo.network import NODES, Network, build, start
 from fabric import Fabric, FabricError, wait_for
@@ -67,7 +68,7 @@ def spread(network: Network) -> None:
     """The traffic."""
     for host in network.nodes.values():
         wait_for(
-            lambda host=host: host.run("ip rule show"),
+            partial(host.run, "ip rule show"),
             lambda rules: EIP in rules,
             10,
             "the node instance's rule",

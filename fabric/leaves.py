@@ -38,7 +38,7 @@ class Bird:
         self._config = host.folder / "bird.conf"
         self._control = str(host.folder / "bird.ctl")
         self._config.write_text(self._text(asn, router_id, neighbours))
-        self.process = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Bird:
         """Starts it."""
@@ -116,9 +116,7 @@ class Frr:
                 f"-f {self._config} -A 127.0.0.1 -u frr -g frr"
             )
             self._processes[daemon] = self.host.spawn(command, f"{daemon}.log")
-            wait_for(
-                lambda d=daemon: (self._state / f"{d}.vty").exists(), bool, 10, f"FRR's {daemon}"
-            )
+            wait_for((self._state / f"{daemon}.vty").exists, bool, 10, f"FRR's {daemon}")
         return self
 
     def stop(self) -> None:
@@ -178,7 +176,7 @@ class Gobgpd:
         self.host = host
         self._config = host.folder / "gobgpd.json"
         self._config.write_text(json.dumps(self._document(asn, router_id, neighbours)))
-        self.process = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Gobgpd:
         """Starts it."""

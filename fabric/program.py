@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class Program:
                 for group, keys in merged.items()
             )
         )
-        self.process = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, ready: bool = True, **environment: str) -> Program:
         """Starts it, and waits until it is ready."""
