@@ -1,4 +1,4 @@
-"""A random mixture of faults on a whole cluster: the API server's, a bad peer's, odd nodes, reloads.
+"""A random mixture of faults on a whole cluster: of the API server, a bad peer, odd nodes, reloads.
 
 No healthy Service loses a route or a next hop for a moment, the leaf never loses its session, no
 holder its address, and what is bound stays.  30 seconds of it in `make test`, ten minutes in `make
@@ -7,21 +7,21 @@ soak`; the seed is printed, and `SEED` and `SECONDS` set it.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import json
 import os
 import random
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from fabric import rogue, wait_for
+from fabric.mixture import Fault, deed, play
 from fabric.objects import eip, node, slice_of
 from fabric.program import Program
 from fabric.watchers import no_route_lost, stay_bound
@@ -60,7 +60,7 @@ def faults(clean: Cluster) -> Iterator[Path]:
 
 @pytest.fixture
 def program(clean: Cluster, faults: Path) -> Iterator[Program]:
-    """The central instance behind the proxy, with a healthy leaf and a peer whose part is played."""
+    """The central instance behind the proxy, with a healthy leaf and a peer gone bad."""
     clean.api.apply(eip("big", "203.0.113.64/26"), *(clean.pod(f"p-{n}", n) for n in NODES))
     account = clean.api.service_account("porter-ryu", f"http://{CONTROL}:{PROXY_PORT}")
     rogue_peer = {"address": SECOND, "remote_as": 65003, "mode": "passive"}
@@ -87,32 +87,14 @@ class Mixture:
         self.chance = random.Random(SEED)
         self.config = program.config.read_text()
         second = cluster.fabric.hosts["second"]
-        self.faults: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
+        self.faults: dict[str, Fault] = {
             "api": self.api,
             "odd node": self.odd_node,
             "bad reload": self.bad_reload,
             "services": self.services,
         }
         for act in (rogue.refresh_storm, rogue.keepalive_flood, rogue.flaps, rogue.odd_messages):
-            self.faults[act.__name__] = self.rogue_does(lambda act=act: act(second, OURS, SECOND))
-
-    def lasts(self, low: float, high: float) -> None:
-        """Lets a random time pass: a fault lasts."""
-        threading.Event().wait(self.chance.uniform(low, high))
-
-    @staticmethod
-    def rogue_does(
-        act: Callable[[], object],
-    ) -> Callable[[], contextlib.AbstractContextManager[None]]:
-        """What a bad peer does, for as long as it takes."""
-
-        @contextlib.contextmanager
-        def fault() -> Iterator[None]:
-            with contextlib.suppress(OSError):
-                act()
-            yield
-
-        return fault
+            self.faults[act.__name__] = deed(partial(act, second, OURS, SECOND))
 
     @contextlib.contextmanager
     def api(self) -> Iterator[None]:
@@ -157,30 +139,9 @@ class Mixture:
         self.cluster.api.kubectl("delete", "service", "greedy", "other", "another")
 
 
-def play(mixture: Mixture, log: list[str]) -> None:
-    """Makes faults, up to three at a time, until the time is up; raises what a fault raised."""
-    began = time.monotonic()
-    active: dict[str, concurrent.futures.Future[None]] = {}
-
-    def one(name: str) -> None:
-        with mixture.faults[name]():
-            mixture.lasts(1, 6)
-
-    with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        while time.monotonic() < began + SECONDS:
-            for name in [name for name, future in active.items() if future.done()]:
-                active.pop(name).result()
-            if len(active) < 3:
-                name = mixture.chance.choice(sorted(mixture.faults.keys() - active.keys()))
-                log.append(f"{time.monotonic() - began:6.1f} {name}")
-                active[name] = pool.submit(one, name)
-            mixture.lasts(0.2, 1)
-        for future in active.values():
-            future.result()
-
-
 def test_a_mixture_of_faults_costs_nothing_that_is_healthy(clean, program, faults):
-    mixture, log = Mixture(clean, program, faults), [f"SEED={SEED}"]
+    mixture = Mixture(clean, program, faults)
+    print(f"SEED={SEED}")
     held = {name: clean.record(name) for name in NAMES}
     addresses = frozenset(addresses[0] for addresses in held.values())
     want = {address: frozenset(NODES.values()) for address in addresses}
@@ -202,24 +163,19 @@ def test_a_mixture_of_faults_costs_nothing_that_is_healthy(clean, program, fault
     began = time.monotonic()
     try:
         with no_route_lost(leaf, want), stay_bound(program.host, addresses):
-            play(mixture, log)
-            wait_for(lambda: alive(program), bool, 90, "it to be healthy again")
+            play(mixture.faults, mixture.chance, SECONDS, at_once=3)
+            wait_for(
+                lambda: program.answers("/healthz") and program.answers("/readyz"),
+                bool,
+                90,
+                "it to be healthy again",
+            )
     finally:
-        print("\n".join(log), program.tail())
+        print(program.tail())
     assert session(program) >= before + time.monotonic() - began - 2, "the leaf lost its session"
     assert {name: clean.record(name) for name in NAMES} == held
     clean.api.apply(web("late"))
     wait_for(lambda: clean.record("late"), bool, 40, "it to assign again")
-
-
-def alive(program: Program) -> bool:
-    """Whether /healthz and /readyz say so."""
-    url = "http://127.0.0.1:8080"
-    codes = program.host.run(
-        f"curl -s -m 5 -o /dev/null -o /dev/null -w %{{http_code}} {url}/healthz {url}/readyz",
-        check=False,
-    )
-    return codes == "200200"
 
 
 def session(program: Program) -> float:
