@@ -81,12 +81,13 @@ class Program:
         """Whether /readyz says so."""
         if self.process is not None and self.process.poll() is not None:
             raise FabricError(f"the program ended: {self.tail()}")
-        return (
-            self.host.run(
-                "curl -s -o /dev/null -w %{http_code} http://127.0.0.1:8080/readyz", check=False
-            )
-            == "200"
-        )
+        return self.answers("/readyz")
+
+    def answers(self, path: str) -> bool:
+        """Whether a path of its HTTP interface answers with 200."""
+        url = f"http://127.0.0.1:8080{path}"
+        argv = ["curl", "-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", url]
+        return self.host.run(argv, check=False) == "200"
 
     def get(self, path: str) -> Any:
         """JSON from its HTTP interface."""

@@ -1,7 +1,9 @@
 """Stands before the API server and answers a share of all requests with an error of its own.
 
 Run by its path: `fault_proxy.py ADDRESS PORT UPSTREAM_PORT FILE`.  FILE says what to do, now:
-{"share": 0.2, "codes": [409, 429, 500]}.  Plain HTTP in, TLS out; one request a connection.
+{"share": 0.2, "codes": [409, 429, 500]}; with "watch": "gone" every watch is told at once that its
+resourceVersion is too old, with "empty" it ends at once.  Plain HTTP in, TLS out; one request a
+connection.
 """
 
 from __future__ import annotations
@@ -13,8 +15,26 @@ import ssl
 import sys
 from pathlib import Path
 
-_REASONS = {409: "Conflict", 429: "TooManyRequests", 500: "InternalError"}
+_REASONS = {
+    409: "Conflict",
+    410: "Expired",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+}
 _CHUNK = 1 << 16
+_WATCH_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+_GONE = {
+    "type": "ERROR",
+    "object": {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "message": "too old resource version",
+        "reason": "Expired",
+        "code": 410,
+    },
+}
 
 
 def faulty(code: int) -> bytes:
@@ -53,7 +73,11 @@ class Proxy:
             ]
             body = await reader.readexactly(int(sizes[0])) if sizes else b""
             faults = json.loads(self._faults.read_text())
-            if random.random() < faults["share"]:
+            watch = faults.get("watch") if "watch=true" in lines[0] else None
+            if watch is not None:
+                writer.write(_WATCH_HEAD)
+                writer.write(json.dumps(_GONE).encode() + b"\n" if watch == "gone" else b"")
+            elif random.random() < faults["share"]:
                 writer.write(faulty(random.choice(faults["codes"])))
             else:
                 text = "\r\n".join([lines[0], *headers, "Connection: close", "", ""])
