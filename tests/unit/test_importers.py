@@ -569,7 +569,7 @@ ANY = st.recursive(
 
 
 @pytest.mark.parametrize("origin", [from_metallb, from_openelb], ids=["metallb", "openelb"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(spec=st.dictionaries(FIELDS, ANY, max_size=6), kind=KINDS)
 def test_any_spec_is_converted_or_named(origin, spec, kind):
     document = {"kind": kind, "metadata": {"name": "x"}, "spec": spec, "status": spec}
