@@ -251,7 +251,7 @@ class Planner:
                 ours.append(service)
             elif service is None and unreadable is not None:
                 unread[key] = unreadable.record
-            elif self.decisions.pop(key, None) is not None or self.allocator.held(key):
+            elif self.decisions.pop(key, None) is not None or self.allocator.form(key):
                 self.allocator.release(key)
         return self.allocator.settle(ours, unread, not self._assigning, pause)
 
@@ -306,8 +306,9 @@ class Planner:
         unreadable = self.cluster.unreadable.get((Kind.SERVICE, key))
         form = self.allocator.form(key)
         if failed:
-            if key not in self.decisions and form is not None:
-                self.decisions[key] = of_unread(form, self.allocator.held(key), failed)
+            with self._guard(Kind.SERVICE, key):
+                if key not in self.decisions and form is not None:
+                    self.decisions[key] = of_unread(form, self.allocator.held(key), failed)
             return frozenset()
         if unreadable is not None and form is not None and not form.ours:
             held = self.allocator.held(key)
@@ -330,7 +331,8 @@ class Planner:
         names, self._nodes_to_check = self._nodes_to_check, set()
         for name in sorted(names):
             pause()
-            yield from self.view.oddities(name)
+            with self._guard(Kind.NODE, ObjectKey("", name)):
+                yield from self.view.oddities(name)
         for key in sorted(batch):
             pause()
             if key not in self.cluster.services:

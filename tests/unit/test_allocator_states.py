@@ -1,8 +1,8 @@
 """Random clusters, crashes and restarts against the planner: what must hold holds after each.
 
 No address is held twice beyond sharing, none outside its pool, none moves without a cause, none
-waits while one is free for it, and a restart changes nothing.  `EXAMPLES=20000` runs it longer, at
-random.
+waits while one is free for it, and a restart changes nothing, whatever of it cannot be read, is
+forged, is being deleted, or is a node's as well.  `EXAMPLES=20000` runs it longer, at random.
 """
 
 from __future__ import annotations
@@ -33,6 +33,56 @@ class Addresses(RuleBasedStateMachine):
         services = self.world.planner.cluster.services
         return {k: tuple(map(str, s.ingress)) for k, s in services.items() if s.ingress}
 
+    def form(self, name: str) -> Service | None:
+        """A Service as it is, where it can be read."""
+        cluster = self.world.planner.cluster
+        unreadable = cluster.why_unreadable(Kind.SERVICE, key(name))
+        return None if unreadable else cluster.services.get(key(name))
+
+    @rule(name=st.sampled_from(NAMES))
+    def cannot_be_read(self, name) -> None:
+        before = self.held()
+        recorded = ",".join(before.get(key(name), self.reserved.get(key(name), ())))
+        self.world.unreadable(Kind.SERVICE, name, recorded)
+        if key(name) not in self.world.planner.cluster.services:
+            self.reserved.setdefault(key(name), ())
+        assert self.held() == before
+
+    @rule(name=st.sampled_from(NAMES), record=st.sampled_from(["10.0.0.2", "10.0.1.1", "10.0.0.4"]))
+    def forge(self, name, record) -> None:
+        """A record that takes nothing from anybody."""
+        if self.form(name) is None:
+            return
+        before = self.held()
+        self.world.forge(name, record).turn()
+        self.others_stay(before, {key(name)})
+
+    @rule(name=st.sampled_from(NAMES), record=st.sampled_from(["10.0.0.2", "10.0.1.1"]))
+    def forge_over_a_restart(self, name, record) -> None:
+        """The Eips name who holds what: all others stay."""
+        if self.form(name) is None:
+            return
+        before = self.held()
+        self.world = self.world.forge(name, record).restarted()
+        self.others_stay(before, {key(name)})
+
+    @rule(name=st.sampled_from(NAMES))
+    def delete(self, name) -> None:
+        """It terminates, and keeps what it has until it is gone."""
+        service_ = self.form(name)
+        if service_ is not None:
+            before = self.held()
+            self.world.put(dataclasses.replace(service_, deleting=True))
+            assert self.held() == before
+
+    @rule(name=st.sampled_from(["n1", "n2"]), address=st.sampled_from(NODE_ADDRESSES))
+    def node(self, name, address) -> None:
+        """A node reports an address, an EIP or not: nobody loses one."""
+        before = self.held()
+        self.world.put(node(name, address))
+        after = self.held()
+        assert all(after.get(holder) == addresses for holder, addresses in before.items())
+
     @rule(
         name=st.sampled_from(NAMES),
         share=st.sampled_from([None, None, "k"]),
@@ -42,6 +92,7 @@ class Addresses(RuleBasedStateMachine):
     )
     def put(self, name, share, port, wish, pool) -> None:
         before = self.held()
+        self.reserved.pop(key(name), None)
         ports = frozenset([Port("TCP", port)])
         self.world.put(service(name, share_key=share, ports=ports, wish=wish, pool=pool))
         self.others_stay(before, {key(name)})
@@ -52,10 +103,27 @@ class Addresses(RuleBasedStateMachine):
         self.world.remove(Kind.SERVICE, name)
         self.others_stay(before, {key(name)})
 
-    @rule(name=st.sampled_from(["a", "b"]), text=st.sampled_from(POOLS), red=st.booleans())
-    def pool(self, name, text, red) -> None:
+    @rule(
+        name=st.sampled_from(["a", "b"]),
+        text=st.sampled_from(POOLS),
+        red=st.booleans(),
+        disable=st.sampled_from([False, False, True]),
+    )
+    def pool(self, name, text, red, disable) -> None:
         namespaces = ("red",) if red else ()
-        self.world.put(Eip(name, text, created=name, namespaces=namespaces))
+        self.world.put(Eip(name, text, created=name, namespaces=namespaces, disable=disable))
+
+    @rule(name=st.sampled_from(["a", "b"]), running=st.booleans())
+    def eip_cannot_be_read(self, name, running) -> None:
+        """Nobody loses an address for it, running or over a restart."""
+        before = self.held()
+        eip = self.world.planner.cluster.eips[name]
+        self.world.unreadable(Kind.EIP, name)
+        if not running:
+            self.world = self.world.restarted()
+        assert self.held() == before
+        self.world.put(eip)
+        assert self.held() == before
 
     @rule()
     def restart(self) -> None:

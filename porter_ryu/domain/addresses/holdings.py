@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from porter_ryu.domain.addresses.address_pool import AddressPool
-from porter_ryu.domain.addresses.sharers import Group, Sharers, group_of
+from porter_ryu.domain.addresses.sharers import Group, Sharers, check, group_of
 from porter_ryu.domain.model import Address, Family, ObjectKey, Service
 
 
@@ -29,6 +29,9 @@ class _Free:
         self.cursor = 0
         self._heap: list[int] = []
         self._noted: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._heap)
 
     def note(self, number: int) -> None:
         """An address below the cursor was freed."""
@@ -74,7 +77,8 @@ class Holdings:
         """How many entries are kept."""
         tables = (self.services, self.unread, self._held, self._sharers, self._in_pool)
         more = (self._free, self._shared, self.turned, self.changed_pools)
-        return sum(len(table) for table in (*tables, *more))  # type: ignore[arg-type]
+        freed = sum(map(len, self._free.values()))
+        return freed + sum(len(table) for table in (*tables, *more))  # type: ignore[arg-type]
 
     def held(self, key: ObjectKey) -> dict[Family, Held]:
         """What a Service holds, by family."""
@@ -118,6 +122,7 @@ class Holdings:
         it."""
         if self.services.get(service.key) is service and unread == (service.key in self.unread):
             return
+        check(service)
         addresses = [held.address for held in self.held(service.key).values()]
         for address in addresses:
             self._leave(self.services[service.key], address)

@@ -12,6 +12,11 @@ def group_of(service: Service) -> Group | None:
     return (service.key.namespace, service.share_key) if service.share_key else None
 
 
+def check(service: Service) -> None:
+    """Raises what counting a Service would raise, before anything is counted."""
+    hash((group_of(service), frozenset(service.ports)))
+
+
 class Sharers:
     """The holders of one address, in the form in which each was noted.
 

@@ -205,16 +205,19 @@ class NodeView:
 
     def _take_over(self, name: str) -> None:
         """Makes a node what the cluster says now."""
-        before, after = self._nodes.pop(name, None), self._cluster.nodes.get(name)
+        before, after = self._nodes.get(name), self._cluster.nodes.get(name)
+        reported = [entry.address for entry in after.addresses] if after is not None else []
         for entry in before.addresses if before is not None else ():
             names = self._with_address.get(entry.address, set())
             names.discard(name)
             if not names:
                 self._with_address.pop(entry.address, None)
+        for address in reported:
+            self._with_address.setdefault(address, set()).add(name)
         if after is not None:
             self._nodes[name] = after
-            for entry in after.addresses:
-                self._with_address.setdefault(entry.address, set()).add(name)
+        else:
+            self._nodes.pop(name, None)
         self._forget_verdict(name)
 
     def _having(self, service: Service, family: Family) -> set[str]:
