@@ -126,9 +126,13 @@ class World:
 
     def _with_record(self, obj: Service) -> Service:
         """A new form keeps the status that was written, as an API server would."""
-        before = self.planner.cluster.services.get(obj.key)
-        if before is None or obj.ingress:
+        cluster = self.planner.cluster
+        before = cluster.services.get(obj.key)
+        unread = cluster.unreadable.get((Kind.SERVICE, obj.key))
+        if obj.ingress or (before is None and unread is None):
             return obj
+        if before is None:
+            return dataclasses.replace(obj, ingress=unread.record)
         return dataclasses.replace(obj, ingress=before.ingress, conditions=before.conditions)
 
     def remove(self, kind: Kind, name: str) -> World:

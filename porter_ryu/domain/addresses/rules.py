@@ -42,16 +42,28 @@ class Rules:
         reason to take it, and one that is being deleted keeps it whatever it asks for.
         """
         pool = self._pools.holding(address)
-        if pool is None and not (has and self._may_be_in_an_unread_one(service, eip)):
+        doubt = has and self._may_be_in_an_unread_one(service, eip)
+        if pool is None and not doubt:
             return Refusal(Reason.ADDRESS_NOT_IN_POOL, f"{address} is in no Eip{_INSTEAD}")
-        if pool is not None and not self._pools.admits(pool, service, doubt=has):
+        if pool is not None and not doubt and not self._pools.admits(pool, service, doubt=has):
             text = f"{address} is in no Eip that the Service may use{_INSTEAD}"
             return Refusal(Reason.NOT_ALLOWED, text)
         if not (has and service.deleting):
-            wish = self._wish_objection(service, address, pool)
+            wish = self._wish_objection(service, address, None if doubt else pool)
             if wish is not None:
                 return wish
         return self.sharing_objection(service, address, has)
+
+    def eip_of(self, service: Service, address: Address) -> str:
+        """The Eip from which a Service holds an address; empty where that may be one that cannot
+        be read."""
+        pool = self._pools.holding(address)
+        if pool is None or (self._pools.unread and not self._draws_from(pool, service)):
+            return ""
+        return pool.eip.name
+
+    def _draws_from(self, pool: Pool, service: Service) -> bool:
+        return service.pool in (None, pool.eip.name) and self._pools.admits(pool, service)
 
     def _may_be_in_an_unread_one(self, service: Service, eip: str) -> bool:
         unread = self._pools.unread

@@ -98,9 +98,9 @@ class Settlement:
                 self._book.take(service.key, family)
                 self.lost[service.key] = objection
                 continue
-            pool = self._pools.holding(held.address)
-            if pool is not None and pool.eip.name != held.eip:
-                self._book.move(service.key, family, pool.eip.name)
+            eip = self._rules.eip_of(service, held.address)
+            if eip and eip != held.eip:
+                self._book.move(service.key, family, eip)
 
     def _adopt(self, services: Iterable[Service], unread: Unread, tick: Callable[[], None]) -> None:
         """Takes over what is recorded: first what an Eip names, then what is recorded of those
@@ -132,7 +132,7 @@ class Settlement:
             if self._rules.objection(service, address, has=has) is not None:
                 continue
             if self._follow or self._claim_objection(service, address) is None:
-                self._book.give(service, Held(address, pool.eip.name if pool is not None else ""))
+                self._book.give(service, Held(address, self._rules.eip_of(service, address)))
 
     def _claim_objection(self, service: Service, address: Address) -> Refusal | None:
         """What stands against holding an address because a record says so."""
