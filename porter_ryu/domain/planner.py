@@ -68,7 +68,7 @@ class Planner:
     @property
     def due(self) -> float | None:
         """When a turn has to be taken though nothing happened; None: not at all."""
-        moments = (self.view.due, self._guard.due)
+        moments = (self.view.due, self._guard.due) if self.ready else ()
         return min((moment for moment in moments if moment is not None), default=None)
 
     @property

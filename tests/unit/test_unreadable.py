@@ -178,3 +178,15 @@ def test_a_node_that_was_never_read_is_said_to_be_so():
     world.put(service("a"), endpoints("a", "n1"))
     verdicts = explain(world.planner, key("a")).addresses[0].nodes
     assert [v.why for v in verdicts] == ["its Node cannot be read: status is a list"]
+
+
+def test_an_eip_that_overlaps_with_one_that_was_never_read_takes_nothing_from_its_holders():
+    for rules in ({"disable": True}, {"namespaces": ("red",)}):
+        old = Eip("old", "10.0.0.1-10.0.0.3", created="1")
+        world = World(old, Eip("young", "10.0.0.1-10.0.0.3", created="2", **rules))
+        world.put(service("a"))
+        after = world.unreadable(Kind.EIP, "old").restarted()
+        assert after.address("a") == "10.0.0.1"
+        after.put(old, service("b"))
+        assert (after.address("a"), after.address("b")) == ("10.0.0.1", "10.0.0.2")
+        assert dict(after.planner.allocator.pool_status("old").used)["10.0.0.1"] == "default/a"

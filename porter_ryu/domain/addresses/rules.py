@@ -42,7 +42,7 @@ class Rules:
         reason to take it, and one that is being deleted keeps it whatever it asks for.
         """
         pool = self._pools.holding(address)
-        doubt = has and self._may_be_in_an_unread_one(service, eip)
+        doubt = has and self.in_doubt(service, eip)
         if pool is None and not doubt:
             return Refusal(Reason.ADDRESS_NOT_IN_POOL, f"{address} is in no Eip{_INSTEAD}")
         if pool is not None and not doubt and not self._pools.admits(pool, service, doubt=has):
@@ -65,7 +65,9 @@ class Rules:
     def _draws_from(self, pool: Pool, service: Service) -> bool:
         return service.pool in (None, pool.eip.name) and self._pools.admits(pool, service)
 
-    def _may_be_in_an_unread_one(self, service: Service, eip: str) -> bool:
+    def in_doubt(self, service: Service, eip: str) -> bool:
+        """Whether what a Service holds, from that Eip if it is not empty, may be of an Eip that
+        cannot be read."""
         unread = self._pools.unread
         if not unread or (service.pool is not None and service.pool not in unread):
             return False

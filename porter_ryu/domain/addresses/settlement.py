@@ -47,7 +47,7 @@ class Settlement:
         """
         self._follow = follow
         every = list(services)
-        ranked = self._ranked(every)
+        ranked = self._ranked(every, tick)
         alike = self._note(ranked, tick)
         for service in sorted(reversed(ranked), key=lambda s: s.key in alike):
             tick()
@@ -65,10 +65,11 @@ class Settlement:
         self.lost.pop(key, None)
         self._followed.discard(key)
 
-    def _ranked(self, services: Iterable[Service]) -> list[Service]:
+    def _ranked(self, services: Iterable[Service], tick: Callable[[], None]) -> list[Service]:
         """In the order in which records are adopted."""
         ranks: list[tuple[_Rank, Service]] = []
         for service in services:
+            tick()
             with self._guard(Kind.SERVICE, service.key):
                 ranks.append((_rank(service), service))
         return [service for _, service in sorted(ranks, key=lambda entry: entry[0])]
@@ -93,7 +94,7 @@ class Settlement:
                 continue
             objection = self._rules.objection(service, held.address, held.eip, has=True)
             if objection is None and service.key in self._followed and not self._follow:
-                objection = self._claim_objection(service, held.address)
+                objection = self._claim_objection(service, held.address, held.eip)
             if objection is not None:
                 self._book.take(service.key, family)
                 self.lost[service.key] = objection
@@ -134,11 +135,12 @@ class Settlement:
             if self._follow or self._claim_objection(service, address) is None:
                 self._book.give(service, Held(address, self._rules.eip_of(service, address)))
 
-    def _claim_objection(self, service: Service, address: Address) -> Refusal | None:
+    def _claim_objection(self, service: Service, address: Address, eip: str = "") -> Refusal | None:
         """What stands against holding an address because a record says so."""
         pool = self._pools.holding(address)
         named = self._records.names(pool, address, service.key)
-        if named or (named is None and self._at_start):
+        unknown = named is None or self._rules.in_doubt(service, eip)
+        if named or (unknown and self._at_start):
             return None
         return self._rules.gift_objection(service, address)
 

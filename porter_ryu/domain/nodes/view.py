@@ -36,6 +36,7 @@ from porter_ryu.domain.nodes.next_hops import (
     unready,
 )
 from porter_ryu.domain.special_purpose import never_a_next_hop
+from porter_ryu.domain.text import listed
 
 _NEVER = -1
 
@@ -198,10 +199,13 @@ class NodeView:
             return
         if not node.addresses:
             yield f"node {name} has no address, so it is no next hop"
+        passed = []
         for entry in node.addresses:
             what = never_a_next_hop(entry.address) or self._taken(entry.address)
             if what and entry.type == "InternalIP":
-                yield f"node {name} reports {entry.address}, which is {what}: it is no next hop"
+                passed.append(f"{entry.address}, which is {what}")
+        if passed:
+            yield f"node {name} reports {listed(passed)}: it is no next hop"
 
     def _take_over(self, name: str) -> None:
         """Makes a node what the cluster says now."""
