@@ -19,6 +19,7 @@ from porter_ryu.domain.nodes.next_hops import NextHopMode
 from porter_ryu.domain.nodes.view import NodeView
 from porter_ryu.domain.routing import Routing
 from porter_ryu.domain.statuses import Statuses
+from porter_ryu.domain.text import printable
 from porter_ryu.domain.turn import Policy, Turn
 
 __all__ = ["Planner", "Policy", "Turn"]
@@ -337,4 +338,5 @@ class Planner:
             pause()
             if key not in self.cluster.services:
                 for piece in list(self.cluster.slices_of(key)):
-                    yield f"endpointslice {piece.key} is of Service {key}, which is not there"
+                    owner = printable(str(key))
+                    yield f"endpointslice {piece.key} is of Service {owner}, which is not there"

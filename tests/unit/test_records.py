@@ -101,6 +101,14 @@ def test_a_disabled_eip_that_does_not_say_who_holds_what_keeps_every_record():
         assert (world.address("a"), world.address("b")) == ("10.0.0.3", "10.0.0.4")
 
 
+def test_an_eip_without_a_status_gave_nobody_a_nodes_address():
+    world = World(Eip("pool", SMALL))
+    world.stage(node("n1", "10.0.0.5"))
+    made = service("a", ingress=(ip_address("10.0.0.5"),))
+    world.planner.put(Kind.SERVICE, made.key, made)
+    assert world.turn().address("a") == "10.0.0.1"
+
+
 @pytest.mark.parametrize("used", [(("junk", "default/a"),), (("10.0.0.3", "default/b"),)])
 def test_a_list_of_holders_that_cannot_be_all_is_none(used):
     status = EipStatus(True, PoolReason.VALID, "", usage=2, used=used)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from porter_ryu import report
 from porter_ryu.domain.explanation import explain
 from porter_ryu.domain.model import Eip, Kind, Namespace, Port
 from tests.unit.world import World, endpoints, key, node, service
@@ -38,6 +39,25 @@ def test_over_a_restart_its_record_stays_reserved_until_it_can_be_read():
     assert used["10.0.0.1"] == "default/a"
     after.put(service("a", ingress=(ip_address("10.0.0.1"),)))
     assert (after.address("a"), after.state("a")) == ("10.0.0.1", "Announced")
+
+
+def test_what_a_user_is_told_of_it():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a")).broken("a")
+    world.unreadable(Kind.EIP, "other", why="spec is a list")
+    told = report.explanation(world.planner, key("a"), report.nothing_sent)
+    assert (told["state"], told["unreadable"]) == ("NoReadyEndpoints", "oops")
+    assert {"eip": "other", "usable": False, "why": "it cannot be read: spec is a list"} in told[
+        "pools"
+    ]
+    after = world.restarted()
+    told = report.explanation(after.planner, key("a"), report.nothing_sent)
+    assert (told["state"], told["addresses"], told["recorded"]) == (
+        "Unreadable",
+        ["10.0.0.1"],
+        ["10.0.0.1"],
+    )
+    text = report.explanation_text(told)
+    assert text.startswith("default/a: Unreadable: it cannot be read (oops): what is on record")
 
 
 def test_nothing_is_written_to_what_cannot_be_read():

@@ -29,7 +29,7 @@ from porter_ryu.domain.model import (
     Refusal,
     Service,
 )
-from porter_ryu.domain.text import listed, quoted
+from porter_ryu.domain.text import listed, printable, quoted
 
 __all__ = ["Allocator", "Held", "Outcome", "PoolVerdict"]
 
@@ -215,6 +215,8 @@ class Allocator:
         for name, pool in sorted(self._pools.by_name.items()):
             why = self._why_not(pool, service)
             verdicts.append(PoolVerdict(name, why is None, why or "it may be drawn from"))
+        for name, reason in sorted(self._pools.unread.items()):
+            verdicts.append(PoolVerdict(name, False, f"it cannot be read: {printable(reason)}"))
         return tuple(verdicts)
 
     # -- giving -----------------------------------------------------------------------------------

@@ -27,6 +27,10 @@ class Records:
         used = self._used(pool) if pool is not None else None
         return None if used is None else key in used.get(address, ())
 
+    def fresh(self, pool: Pool) -> bool:
+        """Whether an Eip has no status of ours."""
+        return self._pools.status.get(pool.eip.name) is None
+
     def _used(self, pool: Pool) -> _Used | None:
         name = pool.eip.name
         status = self._pools.status.get(name)

@@ -96,6 +96,10 @@ class Rules:
             return terminating()
         if pool is not None and pool.closed:
             return closed(pool)
+        return self.reserved_objection(service, address)
+
+    def reserved_objection(self, service: Service, address: Address) -> Refusal | None:
+        """Why nobody is given an address, whatever the Eips say."""
         found = address in self._book.found and address not in service.ingress
         if found or address in self._book.reserved:
             text = f"{address} belongs to a node, a peer or this host: take it out of the Eip"

@@ -2,7 +2,7 @@
 
 A record alone is no gift: an address that could not be given (its Eip is disabled, a node has it)
 is adopted where the Eip itself names the Service, or where, at a start, nothing but the record can
-tell.
+tell.  Of an Eip that nobody wrote a status to yet, nobody of ours gave a node's address.
 """
 
 from __future__ import annotations
@@ -139,9 +139,13 @@ class Settlement:
         """What stands against holding an address because a record says so."""
         pool = self._pools.holding(address)
         named = self._records.names(pool, address, service.key)
-        unknown = named is None or self._rules.in_doubt(service, eip)
-        if named or (unknown and self._at_start):
+        if named:
             return None
+        if self._at_start and self._rules.in_doubt(service, eip):
+            return None
+        if self._at_start and named is None:
+            fresh = pool is not None and self._records.fresh(pool)
+            return self._rules.reserved_objection(service, address) if fresh else None
         return self._rules.gift_objection(service, address)
 
     def _reserve(self, key: ObjectKey, record: Iterable[Address]) -> None:
