@@ -210,3 +210,15 @@ def test_an_eip_that_overlaps_with_one_that_was_never_read_takes_nothing_from_it
         after.put(old, service("b"))
         assert (after.address("a"), after.address("b")) == ("10.0.0.1", "10.0.0.2")
         assert dict(after.planner.allocator.pool_status("old").used)["10.0.0.1"] == "default/a"
+
+
+def test_one_that_cannot_be_read_reserves_nothing_that_it_could_not_be_given():
+    world = World(
+        Eip("red", "10.0.0.1", namespaces=("red",)),
+        Eip("closed", "10.1.0.1", disable=True),
+        Eip("open", "10.2.0.1"),
+    ).put(node("n1", "10.2.0.1"))
+    for name, record in (("x", "10.0.0.1"), ("y", "10.1.0.1"), ("z", "10.2.0.1")):
+        world.unreadable(Kind.SERVICE, f"blue/{name}", record)
+        assert not world.planner.allocator.held(key(f"blue/{name}"))
+    assert world.put(service("red/a")).address("red/a") == "10.0.0.1"

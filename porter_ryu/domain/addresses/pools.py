@@ -123,16 +123,21 @@ class Pools:
         `serviceSelector` must match besides.  `doubt` stands for the answer of a Namespace that
         cannot be read.
         """
-        eip, namespace = pool.eip, service.key.namespace
-        if (eip.namespaces or eip.namespace_selector) and namespace not in eip.namespaces:
-            if not eip.namespace_selector:
-                return False
-            if namespace in self.unread_namespaces:
-                return doubt and eip.service_selector.matches(service.labels)
-            labels = self.namespaces[namespace].labels if namespace in self.namespaces else {}
-            if any(labels.get(key) != value for key, value in eip.namespace_selector.items()):
-                return False
-        return eip.service_selector.matches(service.labels)
+        return self.admits_namespace(
+            pool, service.key.namespace, doubt
+        ) and pool.eip.service_selector.matches(service.labels)
+
+    def admits_namespace(self, pool: Pool, namespace: str, doubt: bool) -> bool:
+        """Whether Services of a namespace may draw from a pool, their labels aside."""
+        eip = pool.eip
+        if namespace in eip.namespaces or not (eip.namespaces or eip.namespace_selector):
+            return True
+        if not eip.namespace_selector:
+            return False
+        if namespace in self.unread_namespaces:
+            return doubt
+        labels = self.namespaces[namespace].labels if namespace in self.namespaces else {}
+        return all(labels.get(key) == value for key, value in eip.namespace_selector.items())
 
     def _judge(self, eip: Eip, status: EipStatus | None) -> Pool:
         """Reads an Eip; one that no rule foresaw stays what it was."""

@@ -160,7 +160,8 @@ class Settlement:
             pool = self._pools.holding(address)
             if pool is None or family in self._book.held(key):
                 continue
-            if self._claim_objection(form, address) is not None:
+            admitted = self._pools.admits_namespace(pool, key.namespace, doubt=True)
+            if not admitted or self._claim_objection(form, address) is not None:
                 continue
             named = self._records.names(pool, address, key)
             others = self._book.holders(address)
