@@ -268,7 +268,7 @@ class Planner:
             pause()
             touched |= self._without_outcome(key)
         self._routing.begin()
-        for address in self._routing.turned(touched):
+        for address in self._routing.turned(touched, pause):
             for key in self.allocator.holders(address):
                 sharer = self.allocator.form(key)
                 if key not in outcomes and sharer is not None and sharer.ours:

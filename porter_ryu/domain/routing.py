@@ -5,7 +5,7 @@ The next hops of an address are worked out once a turn, however many Services sh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from porter_ryu.domain.addresses.allocator import Allocator, Held, Outcome
 from porter_ryu.domain.cluster import Cluster
@@ -52,11 +52,12 @@ class Routing:
         """What holders and next hops were may have changed."""
         self._hops.clear()
 
-    def turned(self, addresses: Iterable[Address]) -> set[Address]:
+    def turned(self, addresses: Iterable[Address], pause: Callable[[], None]) -> set[Address]:
         """Those of the addresses that lead somewhere now and did not before, or the other way
         round: all that one holder of an address has to know of the others."""
         turned: set[Address] = set()
         for address in addresses if self._announce else ():
+            pause()
             leads = bool(self._hops_of(address))
             if self._led_somewhere.get(address, False) != leads:
                 turned.add(address)
