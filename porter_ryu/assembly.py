@@ -147,7 +147,7 @@ def make_planner(settings: Settings, ip: IpRoute) -> Planner:
         leading=settings.allocate and not _by_lease(settings),
     )
     own, found = _host(settings, ip)
-    planner.reserve({peer.address for peer in bgp.peers} | own)
+    planner.reserve(own, [peer.address for peer in bgp.peers])
     planner.allocator.set_found(found)
     return planner
 

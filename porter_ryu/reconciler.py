@@ -24,6 +24,7 @@ from porter_ryu.domain.model import (
 from porter_ryu.domain.planner import Planner, Turn
 from porter_ryu.domain.ports import BindingTarget, RouteTarget, Standing, StatusTarget
 from porter_ryu.supervisor import Beat
+from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Reconciler:
 
     def replace(self, kind: Kind, objects: Mapping[ObjectKey, Reading], read_at: float) -> None:
         """A complete list of one kind (Observer)."""
-        self.planner.replace(kind, objects)
+        self.planner.replace(kind, objects, TimeSlice())
         self._touch(read_at)
 
     def put(self, kind: Kind, key: ObjectKey, obj: Reading, read_at: float) -> None:
@@ -148,7 +149,7 @@ class Reconciler:
         if self._retired or not self.planner.ready or (waiting and self.synced):
             return
         read_at, self._oldest_read = self._oldest_read, None
-        turn = self.planner.turn(pause=_give_way, now=started)
+        turn = self.planner.turn(pause=TimeSlice(), now=started)
         self._alarm()
         self._apply(turn, read_at)
         self._report(turn.oddities)
@@ -231,7 +232,3 @@ class Reconciler:
 
 def _nothing() -> None:
     """Follows a turn where nobody else wants to."""
-
-
-def _give_way() -> None:
-    hub.sleep(0)

@@ -73,6 +73,8 @@ def explanation(planner: Planner, key: ObjectKey, sent: Sent) -> Json:
     if chain.decision is None:
         return {**entry, "state": "NotOurs", "message": chain.service.not_ours}
     entry |= service_line(chain.decision)
+    if chain.unreadable:
+        entry["unreadable"] = chain.unreadable
     entry["request"] = _request(chain)
     entry["pools"] = [{"eip": p.eip, "usable": p.usable, "why": p.why} for p in chain.pools]
     entry["routes"] = [_address(address, sent) for address in chain.addresses]
@@ -146,6 +148,8 @@ def _route_lines(route: Json) -> list[str]:
         lines.append(f"    shared with {', '.join(route['sharedWith'])}")
     for node in route["nodes"]:
         verdict = f"next hop {node['nextHop']}" if node["nextHop"] else f"no: {node['why']}"
+        if node["nextHop"] and node["why"]:
+            verdict += f" ({node['why']})"
         lines.append(f"    node {node['node']}: {verdict}")
     for peer, hops in route["peers"].items():
         lines.append(f"    sent to {peer}: {', '.join(hops)}")

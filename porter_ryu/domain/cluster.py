@@ -1,11 +1,13 @@
 """What the cluster looks like now, and which Services a change of it can touch.
 
-The indexes here are why one change costs the same with ten Services and with ten thousand.
+The indexes here are why one change costs the same with ten Services and with ten thousand.  An
+object that cannot be read is neither another nor gone: its last good form stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from porter_ryu.domain.model import (
     Eip,
@@ -24,7 +26,8 @@ NOTHING: frozenset[ObjectKey] = frozenset()
 
 
 class Cluster:
-    """The five kinds by key; `listed` holds the kinds of which a whole list has been read."""
+    """The five kinds by key; `listed` holds the kinds of which a whole list has been read, and
+    `unreadable` the objects that are there and cannot be understood."""
 
     def __init__(self) -> None:
         self.services: dict[ObjectKey, Service] = {}
@@ -32,6 +35,7 @@ class Cluster:
         self.namespaces: dict[str, Namespace] = {}
         self.eips: dict[str, Eip] = {}
         self.listed: set[Kind] = set()
+        self.unreadable: dict[tuple[Kind, ObjectKey], Unreadable] = {}
         self._slices: dict[ObjectKey, EndpointSlice] = {}
         self._slices_of: dict[ObjectKey, dict[ObjectKey, EndpointSlice]] = {}
         self._services_on: dict[str, dict[ObjectKey, int]] = {}
@@ -44,13 +48,28 @@ class Cluster:
         """The Services of which some slice names this node."""
         return self._services_on.get(node, {}).keys()
 
-    def keys(self, kind: Kind) -> list[ObjectKey]:
-        """Keys of all objects of a kind."""
+    def keys(self, kind: Kind) -> set[ObjectKey]:
+        """Keys of all objects of a kind, readable or not."""
+        return self._known(kind) | {key for other, key in self.unreadable if other is kind}
+
+    def knows(self, kind: Kind, key: ObjectKey) -> bool:
+        """Whether there is a good form of an object, be it the last one."""
         if kind is Kind.SERVICE:
-            return list(self.services)
-        if kind is Kind.ENDPOINT_SLICE:
-            return list(self._slices)
-        return [ObjectKey("", name) for name in self._named(kind)]
+            return key in self.services
+        return key in self._slices if kind is Kind.ENDPOINT_SLICE else key.name in self._named(kind)
+
+    def why_unreadable(self, kind: Kind, key: ObjectKey) -> str:
+        """Why an object cannot be read; empty where it can, or is not there."""
+        unreadable = self.unreadable.get((kind, key))
+        return unreadable.reason if unreadable is not None else ""
+
+    def never_read(self, kind: Kind) -> dict[ObjectKey, Unreadable]:
+        """The objects of a kind that are there, and of which no good form is known."""
+        return {
+            key: unreadable
+            for (other, key), unreadable in self.unreadable.items()
+            if other is kind and not self.knows(kind, key)
+        }
 
     def put(self, kind: Kind, key: ObjectKey, obj: Reading) -> Iterable[ObjectKey] | None:
         """Takes in one object.
@@ -58,30 +77,47 @@ class Cluster:
         Returns the Services that it touches directly (for a Node: those with endpoints on it),
         or None where the object is as it was.
         """
-        if kind is Kind.SERVICE and isinstance(obj, Service):
-            if self.services.get(key) == obj:
+        if isinstance(obj, Unreadable):
+            if self.unreadable.get((kind, key)) == obj:
                 return None
-            self.services[key] = obj
-            return (key,)
+            self.unreadable[kind, key] = obj
+            return self._touched_by(kind, key)
+        again = self.unreadable.pop((kind, key), None) is not None
         if kind is Kind.ENDPOINT_SLICE and isinstance(obj, EndpointSlice):
             if self._slices.get(key) == obj:
-                return None
+                return NOTHING if again else None
             return {*self._drop_slice(key), *self._add_slice(obj)}
-        known = self._named(kind)
-        if isinstance(obj, Unreadable) or known.get(key.name) == obj:
+        known = self._table(kind)
+        name = key if kind is Kind.SERVICE else key.name
+        if known.get(name) == obj and not again:
             return None
-        known[key.name] = obj
-        return list(self.services_on(key.name)) if kind is Kind.NODE else NOTHING
+        known[name] = obj
+        return self._touched_by(kind, key)
 
     def remove(self, kind: Kind, key: ObjectKey) -> Iterable[ObjectKey] | None:
         """Takes out one object; returns as `put` does, None where it was not there."""
-        if kind is Kind.SERVICE:
-            return (key,) if self.services.pop(key, None) is not None else None
-        if kind is Kind.ENDPOINT_SLICE:
-            return self._drop_slice(key) if key in self._slices else None
-        if self._named(kind).pop(key.name, None) is None:
+        there = self.unreadable.pop((kind, key), None) is not None or self.knows(kind, key)
+        if not there:
             return None
+        if kind is Kind.ENDPOINT_SLICE:
+            return self._drop_slice(key)
+        self._table(kind).pop(key if kind is Kind.SERVICE else key.name, None)
+        return self._touched_by(kind, key)
+
+    def _touched_by(self, kind: Kind, key: ObjectKey) -> Iterable[ObjectKey]:
+        if kind is Kind.SERVICE:
+            return (key,)
         return list(self.services_on(key.name)) if kind is Kind.NODE else NOTHING
+
+    def _known(self, kind: Kind) -> set[ObjectKey]:
+        if kind is Kind.SERVICE:
+            return set(self.services)
+        if kind is Kind.ENDPOINT_SLICE:
+            return set(self._slices)
+        return {ObjectKey("", name) for name in self._named(kind)}
+
+    def _table(self, kind: Kind) -> dict[Any, Any]:
+        return self.services if kind is Kind.SERVICE else self._named(kind)
 
     def _named(self, kind: Kind) -> dict[str, Object]:
         tables: Mapping[Kind, dict[str, Object]] = {

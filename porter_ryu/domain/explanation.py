@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.allocator import PoolVerdict
 from porter_ryu.domain.decision import Decision
-from porter_ryu.domain.model import Address, Family, NodeVerdict, ObjectKey, Refusal, Service
+from porter_ryu.domain.model import (
+    Address,
+    Family,
+    Kind,
+    NodeVerdict,
+    ObjectKey,
+    Refusal,
+    Service,
+)
 from porter_ryu.domain.planner import Planner
 
 
@@ -24,7 +32,8 @@ class AddressExplanation:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """`service` is None where there is none of that name; `decision` is None where it is not
-    ours."""
+    ours.  `unreadable` says why the object cannot be read now: then this is of its last good form,
+    or, where there is none, of what is on record for it."""
 
     key: ObjectKey
     service: Service | None
@@ -32,14 +41,19 @@ class Explanation:
     refusal: Refusal | None
     addresses: tuple[AddressExplanation, ...]
     pools: tuple[PoolVerdict, ...]
+    unreadable: str = ""
 
 
 def explain(planner: Planner, key: ObjectKey) -> Explanation:
     """Explains one Service from the state of the planner, without changing it."""
     service = planner.cluster.services.get(key)
     decision = planner.decisions.get(key)
-    if service is None or decision is None:
-        return Explanation(key, service, None, None, (), ())
+    unreadable = planner.cluster.why_unreadable(Kind.SERVICE, key)
+    if decision is None:
+        return Explanation(key, service, None, None, (), (), unreadable)
+    if service is None:
+        refusal = decision.outcome.refusal
+        return Explanation(key, decision.service, decision, refusal, (), (), unreadable)
     addresses = tuple(
         AddressExplanation(
             held.address,
@@ -51,4 +65,5 @@ def explain(planner: Planner, key: ObjectKey) -> Explanation:
         for held in decision.outcome.held
     )
     pools = planner.allocator.candidates(service)
-    return Explanation(key, service, decision, decision.outcome.refusal, addresses, pools)
+    refusal = decision.outcome.refusal
+    return Explanation(key, service, decision, refusal, addresses, pools, unreadable)

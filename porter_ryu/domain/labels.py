@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from porter_ryu.domain.text import quoted
+
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_./-]*[A-Za-z0-9])?"
 _VALUE = r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?)?"
@@ -30,9 +32,13 @@ class Requirement:
 
     def __post_init__(self) -> None:
         if self.operator not in _OPERATORS:
-            raise SelectorError(f"unknown operator {self.operator!r} for label {self.key!r}")
+            raise SelectorError(
+                f"unknown operator {quoted(self.operator)} for label {quoted(self.key)}"
+            )
         if (self.operator in ("In", "NotIn")) != bool(self.values):
-            raise SelectorError(f"operator {self.operator} of label {self.key!r}: wrong values")
+            raise SelectorError(
+                f"operator {self.operator} of label {quoted(self.key)}: wrong values"
+            )
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """As apimachinery's labels.Requirement: NotIn also matches where the key is absent."""
@@ -69,7 +75,7 @@ def parse_selector(text: str) -> LabelSelector:
     while position < len(text.rstrip()):
         term = _TERM.match(text, position)
         if term is None or term.end() == position:
-            raise SelectorError(f"not a label selector from {text[position:].strip()!r} on")
+            raise SelectorError(f"not a label selector from {quoted(text[position:].strip())} on")
         requirements.append(_requirement(term))
         position = term.end()
     return LabelSelector(tuple(requirements))

@@ -48,7 +48,10 @@ class ObjectKey(NamedTuple):
 
 
 class Reason(enum.Enum):
-    """Why a Service has, or has not, an address and routes; the texts are public API."""
+    """Why a Service has, or has not, an address and routes; the texts are public API.
+
+    UNREADABLE is a state that is told, never a condition: nothing is written to such a Service.
+    """
 
     ALLOCATED = "Allocated"
     NO_POOL = "NoPool"
@@ -63,6 +66,7 @@ class Reason(enum.Enum):
     NO_READY_ENDPOINTS = "NoReadyEndpoints"
     NO_USABLE_NODE = "NoUsableNode"
     NO_ADDRESS = "NoAddress"
+    UNREADABLE = "Unreadable"
 
 
 class PoolReason(enum.Enum):
@@ -130,7 +134,8 @@ class Service:
     `families` is spec.ipFamilies, empty where unset.  `ingress` is the record: the addresses in
     status.loadBalancer.ingress, and `plain_ingress` whether nothing else is said there (a host
     name, a mode that is not VIP).  `conditions` holds all conditions of ours that it carries.
-    `local_traffic` is externalTrafficPolicy Local.
+    `local_traffic` is externalTrafficPolicy Local.  `deleting`: it is terminating, and waits for
+    its finalizers.
     """
 
     key: ObjectKey
@@ -150,11 +155,12 @@ class Service:
     ingress: tuple[Address, ...] = ()
     plain_ingress: bool = True
     conditions: tuple[Condition, ...] = ()
+    deleting: bool = False
 
     @property
     def age(self) -> tuple[bool, str, ObjectKey]:
         """Sorts the older first, those without a creationTimestamp last, then by name."""
-        return (self.created is None, self.created or "", self.key)
+        return (self.created is None, str(self.created or ""), self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +267,7 @@ class Eip:
     @property
     def age(self) -> tuple[bool, str, str]:
         """Sorts the older first, those without a creationTimestamp last, then by name."""
-        return (self.created is None, self.created or "", self.name)
+        return (self.created is None, str(self.created or ""), self.name)
 
     def bare(self) -> Eip:
         """Its spec alone."""
@@ -307,7 +313,10 @@ class NextHop:
 
 @dataclass(frozen=True, slots=True)
 class NodeVerdict:
-    """What was decided about one node for one address: its next hop, or why it has none."""
+    """What was decided about one node for one address: its next hop, or why it has none.
+
+    With a next hop, `why` says which of its addresses were passed over for it.
+    """
 
     node: str
     next_hop: NextHop | None

@@ -7,57 +7,22 @@ and the periodic resync.  It is pure: `explain` and `plan` run it exactly as the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from porter_ryu.domain.addresses.allocator import Allocator, Held, Outcome
+from porter_ryu.domain.addresses.allocator import Allocator, Outcome
 from porter_ryu.domain.cluster import Cluster
-from porter_ryu.domain.decision import Decision, service_status
-from porter_ryu.domain.model import (
-    Address,
-    Eip,
-    EipStatus,
-    Family,
-    Kind,
-    NextHop,
-    Node,
-    ObjectKey,
-    Reading,
-    Reason,
-    Refusal,
-    Route,
-    Service,
-    ServiceStatus,
-)
-from porter_ryu.domain.nodes.health import OF_A_CLUSTER, NodeHealth, Patience
-from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy, combine
+from porter_ryu.domain.decision import Decision, of_unread
+from porter_ryu.domain.guard import Guard, Subject
+from porter_ryu.domain.model import Address, Kind, Node, ObjectKey, Reading, Service
+from porter_ryu.domain.nodes.health import NodeHealth
+from porter_ryu.domain.nodes.next_hops import NextHopMode
 from porter_ryu.domain.nodes.view import NodeView
+from porter_ryu.domain.routing import Routing
+from porter_ryu.domain.statuses import Statuses
+from porter_ryu.domain.text import printable
+from porter_ryu.domain.turn import Policy, Turn
 
-_KEYS_BETWEEN_PAUSES = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The rules that stand in the configuration; `announce` is [bgp] enabled, `panic_percent`
-    (100: never) and `patience` are what `NodeHealth` takes."""
-
-    next_hops: NextHopPolicy = field(default_factory=NextHopPolicy)
-    announce: bool = True
-    panic_percent: int = 100
-    patience: Patience = OF_A_CLUSTER
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What is wanted of the keys that this turn looked at; nothing is said of any other.
-
-    `oddities` are sentences about objects that cannot be used as they are.
-    """
-
-    services: Mapping[ObjectKey, tuple[Service, ServiceStatus]] = field(default_factory=dict)
-    routes: Mapping[Address, Route] = field(default_factory=dict)
-    eips: Mapping[str, tuple[Eip, EipStatus]] = field(default_factory=dict)
-    oddities: tuple[str, ...] = ()
+__all__ = ["Planner", "Policy", "Turn"]
 
 
 class Planner:
@@ -68,24 +33,31 @@ class Planner:
 
     def __init__(self, policy: Policy, leading: bool) -> None:
         self.cluster = Cluster()
-        self.allocator = Allocator()
+        self._guard = Guard()
+        self.allocator = Allocator(self._guard)
         self.decisions: dict[ObjectKey, Decision] = {}
         self._policy = policy
         self._leading = leading
         self._assigning = leading
         self._dirty: set[ObjectKey] = set()
-        self._reserved: frozenset[Address] = frozenset()
+        self._taking_in = 0
+        self._host: frozenset[Address] = frozenset()
+        self._peers: frozenset[Address] = frozenset()
+        self._peers_changed: frozenset[Address] = frozenset()
         self._pools_changed = self._namespaces_changed = self._reserved_changed = True
         self._routed: dict[ObjectKey, frozenset[Address]] = {}
         self._nodes_to_check: set[str] = set()
         health = NodeHealth(policy.panic_percent, policy.patience)
-        self.view = NodeView(self.cluster, policy.next_hops, health)
-        self._eip_status: dict[str, tuple[Eip, EipStatus]] = {}
+        self.view = NodeView(self.cluster, policy.next_hops, health, self._taken, self._guard)
+        self._routing = Routing(
+            self.cluster, self.allocator, self.view, self._guard, policy.announce
+        )
+        self._statuses = Statuses(self.cluster, self.allocator, self._guard)
 
     @property
     def ready(self) -> bool:
-        """Whether every list has been read: before that nothing is decided."""
-        return len(self.cluster.listed) == len(Kind)
+        """Whether every list has been read, and none is being taken in: else nothing is decided."""
+        return len(self.cluster.listed) == len(Kind) and not self._taking_in
 
     @property
     def idle(self) -> bool:
@@ -97,7 +69,8 @@ class Planner:
     @property
     def due(self) -> float | None:
         """When a turn has to be taken though nothing happened; None: not at all."""
-        return self.view.due
+        moments = (self.view.due, self._guard.due) if self.ready else ()
+        return min((moment for moment in moments if moment is not None), default=None)
 
     @property
     def doubted(self) -> bool:
@@ -109,33 +82,53 @@ class Planner:
         """Whether this instance assigns addresses and writes status."""
         return self._leading
 
+    @property
+    def kept(self) -> int:
+        """How many entries are kept from turn to turn; what is gone leaves none behind."""
+        parts = (self.view, self.allocator, self._routing, self._statuses)
+        tables = (self.decisions, self._dirty, self._routed, self._nodes_to_check)
+        return sum(part.kept for part in parts) + sum(len(table) for table in tables)
+
     def lead(self, leading: bool) -> None:
         """Takes or gives up the assigning; either way everything is looked at again."""
         if leading != self._leading:
             self.resync()
         self._leading = leading
 
-    def reserve(self, addresses: Iterable[Address]) -> None:
-        """Sets addresses that are never handed out, beside those of nodes."""
-        reserved = frozenset(addresses)
-        if reserved != self._reserved:
-            self._reserved = reserved
+    def reserve(self, host: Iterable[Address], peers: Iterable[Address]) -> None:
+        """Sets the addresses of this host and of the peers, which are given to nobody; those of
+        peers are no next hops either."""
+        of_host, of_peers = frozenset(host), frozenset(peers)
+        if (of_host, of_peers) != (self._host, self._peers):
+            self._peers_changed |= self._peers ^ of_peers
+            self._host, self._peers = of_host, of_peers
             self._reserved_changed = True
 
     def resync(self) -> None:
         """Marks everything to be looked at again."""
         self._dirty.update(self.cluster.services)
         self._dirty.update(self.decisions)
-        self._eip_status.clear()
+        self._statuses.say_again()
         self._pools_changed = True
 
-    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Reading]) -> None:
-        """Takes in a complete list of a kind."""
-        for key in self.cluster.keys(kind):
-            if key not in objects:
+    def replace(
+        self,
+        kind: Kind,
+        objects: Mapping[ObjectKey, Reading],
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Takes in a complete list of a kind.  `pause` is called for each object; no turn is taken
+        between two of them."""
+        self._taking_in += 1
+        try:
+            for key in self.cluster.keys(kind) - objects.keys():
+                pause()
                 self.remove(kind, key)
-        for key, obj in objects.items():
-            self.put(kind, key, obj)
+            for key, obj in objects.items():
+                pause()
+                self.put(kind, key, obj)
+        finally:
+            self._taking_in -= 1
         self.cluster.listed.add(kind)
 
     def put(self, kind: Kind, key: ObjectKey, obj: Reading) -> None:
@@ -155,183 +148,195 @@ class Planner:
         if touched is None:
             return
         self._dirty.update(touched)
-        if kind is Kind.NODE:
+        if kind in (Kind.SERVICE, Kind.ENDPOINT_SLICE):
+            for service in touched:
+                self.view.touched(service)
+        elif kind is Kind.NODE:
             self._nodes_to_check.add(key.name)
             self.view.changed(key.name)
-            self._mark_by_policy(key.name)
+            if self._depends_on(key.name):
+                self._dirty.update(self.decisions)
         elif kind is Kind.NAMESPACE:
             self._namespaces_changed = True
         elif kind is Kind.EIP:
             self._pools_changed = True
 
-    def _mark_by_policy(self, name: str) -> None:
-        """Marks what depends on a node without an endpoint on it."""
+    def _touched_by(self, nodes: Iterable[str]) -> set[ObjectKey]:
+        """The Services that depend on nodes which count otherwise now."""
+        touched: set[ObjectKey] = set()
+        for name in nodes:
+            touched.update(self.cluster.services_on(name))
+            if self._depends_on(name):
+                touched.update(self.decisions)
+        return touched
+
+    def _depends_on(self, name: str) -> bool:
+        """Whether Services depend on a node without an endpoint on it."""
         mode, own = self._policy.next_hops.mode, self._policy.next_hops.node_name
-        if mode is NextHopMode.NODES or (mode is NextHopMode.SELF and name == own):
-            self._dirty.update(self.decisions)
+        return mode is NextHopMode.NODES or (mode is NextHopMode.SELF and name == own)
+
+    def _taken(self, address: Address) -> str:
+        """Whose an address is that a node reports, where it is no next hop for that."""
+        if address in self._peers:
+            return "a peer's"
+        return "an EIP that is held" if self.allocator.is_held(address) else ""
 
     def turn(self, pause: Callable[[], None], now: float) -> Turn:
-        """Looks at everything marked.  `pause` is called every so often, to let others run;
-        what they report meanwhile is for the next turn.  `now` is of a monotonic clock, in
-        seconds."""
+        """Looks at everything marked.  `pause` is called for every piece of work, to let others
+        run when that is due; what they report meanwhile is for the next turn.  `now` is of a
+        monotonic clock, in seconds."""
         if not self.ready:
             return Turn()
         self._assigning = self._leading
-        for name in self.view.weigh(now):
-            self._mark_by_policy(name)
-            self._dirty.update(self.cluster.services_on(name))
+        self._try_again(self._guard.begin(now))
+        self._dirty |= self._touched_by(self.view.weigh(now))
         batch = self._take_batch()
-        pausing = _Pausing(pause)
-        batch |= self._settle(batch, pausing)
-        batch |= self._sharers(batch)
-        touched: set[Address] = set()
-        for service in self._ours_by_age(batch):
-            pausing.tick()
-            touched |= self._decide(service)
-        for key in batch:
-            if key not in self.decisions:
-                touched |= self._routed.pop(key, frozenset())
-                self.view.forget(key)
+        batch |= self._settle(batch, pause)
+        batch |= self._touched_by(self.view.address_changed(self.allocator.turned()))
+        touched = self._decide(batch, pause)
         routes = {}
         for address in touched:
-            pausing.tick()
-            routes[address] = self._route(address)
-        statuses = self._statuses(batch) if self._assigning else {}
-        return Turn(statuses, routes, self._eips(), tuple(self._oddities(batch)))
+            pause()
+            route = self._routing.route(address)
+            if route is not None:
+                routes[address] = route
+        statuses = (
+            self._statuses.of_services(batch, self.decisions, pause) if self._assigning else {}
+        )
+        eips = self._statuses.of_eips(pause)
+        oddities = (*self._oddities(batch, pause), *self._guard.end())
+        return Turn(statuses, routes, eips, oddities)
 
-    def _oddities(self, batch: Iterable[ObjectKey]) -> Iterable[str]:
-        """What is odd about the objects that changed."""
-        names, self._nodes_to_check = self._nodes_to_check, set()
-        for name in sorted(names & self.cluster.nodes.keys()):
-            if not self.cluster.nodes[name].addresses:
-                yield f"node {name} has no address, so it is no next hop"
-        for key in sorted(batch):
-            if key not in self.cluster.services:
-                for piece in self.cluster.slices_of(key):
-                    yield f"endpointslice {piece.key} is of Service {key}, which is not there"
+    def _try_again(self, failed: Iterable[Subject]) -> None:
+        """Marks what failed a while ago."""
+        for kind, key in failed:
+            if kind is Kind.SERVICE:
+                self._dirty.add(key)
+            elif kind is Kind.NODE:
+                self.view.changed(key.name)
+                self._dirty |= self._touched_by([key.name])
+            elif kind is Kind.EIP:
+                self.allocator.read_pools_again()
+                self._pools_changed = True
 
     def _take_batch(self) -> set[ObjectKey]:
         batch, self._dirty = self._dirty, set()
+        if self._peers_changed:
+            batch |= self._touched_by(self.view.address_changed(self._peers_changed))
+            self._peers_changed = frozenset()
         if self._reserved_changed:
             self._reserved_changed = False
-            of_nodes = (entry.address for n in self.cluster.nodes.values() for entry in n.addresses)
-            batch |= self.allocator.set_reserved(self._reserved.union(of_nodes))
+            reserved = self._host | self._peers | frozenset(self.view.addresses())
+            batch |= self.allocator.set_reserved(reserved)
         if self._namespaces_changed:
             self._namespaces_changed = False
-            batch |= self.allocator.set_namespaces(self.cluster.namespaces)
+            unread = (key.name for key in self.cluster.never_read(Kind.NAMESPACE))
+            batch |= self.allocator.set_namespaces(self.cluster.namespaces, unread)
         if self._pools_changed:
             self._pools_changed = False
-            batch |= self.allocator.set_pools(self.cluster.eips)
+            eips = self.cluster.never_read(Kind.EIP)
+            why = {key.name: unreadable.reason for key, unreadable in eips.items()}
+            batch |= self.allocator.set_pools(self.cluster.eips, why)
+            batch |= self.cluster.never_read(Kind.SERVICE).keys()
         return batch
 
-    def _settle(self, batch: set[ObjectKey], pausing: _Pausing) -> set[ObjectKey]:
+    def _settle(self, batch: set[ObjectKey], pause: Callable[[], None]) -> frozenset[ObjectKey]:
         """Adopts, keeps or releases for each key; returns the Services that can gain by it."""
-        again: set[ObjectKey] = set()
         ours: list[Service] = []
+        unread: dict[ObjectKey, tuple[Address, ...]] = {}
         for key in batch:
+            pause()
             service = self.cluster.services.get(key)
+            unreadable = self.cluster.unreadable.get((Kind.SERVICE, key))
             if service is not None and service.ours:
                 ours.append(service)
-            elif self.decisions.pop(key, None) is not None or self.allocator.held(key):
-                again |= self.allocator.release(key)
-        return again | self.allocator.settle(ours, not self._assigning, pausing.tick)
+            elif service is None and unreadable is not None:
+                unread[key] = unreadable.record
+            elif self.decisions.pop(key, None) is not None or self.allocator.form(key):
+                self.allocator.release(key)
+        return self.allocator.settle(ours, unread, not self._assigning, pause)
 
-    def _sharers(self, batch: Iterable[ObjectKey]) -> set[ObjectKey]:
-        """Those that share an address which a key of the batch holds, or held before."""
-        allocator = self.allocator
-        addresses = {held.address for key in batch for held in allocator.held(key)}
-        addresses.update(a for key in batch for a in self._routed.get(key, ()))
-        return {key for address in addresses for key in allocator.holders(address)}
-
-    def _ours_by_age(self, batch: Iterable[ObjectKey]) -> list[Service]:
-        known = (self.cluster.services.get(key) for key in batch)
-        return sorted((s for s in known if s is not None and s.ours), key=lambda s: s.age)
-
-    def _decide(self, service: Service) -> frozenset[Address]:
-        """Decides for one Service; returns the addresses whose routes this can change."""
-        allocator = self.allocator
-        self.view.note(service.key)
-        outcome = allocator.assign(service) if self._assigning else allocator.look(service)
-        held = frozenset(entry.address for entry in outcome.held)
-        touched = held | self._routed.get(service.key, frozenset())
-        self._routed[service.key] = held
-        self.decisions[service.key] = Decision(service, outcome, self._announced(service, outcome))
+    def _decide(self, batch: set[ObjectKey], pause: Callable[[], None]) -> set[Address]:
+        """Decides for each key, and for those of the others who have to know of it, which are
+        added to the batch; returns the addresses whose routes this can change."""
+        outcomes: dict[ObjectKey, Outcome] = {}
+        touched: set[Address] = set()
+        for service in self._ours_by_age(batch):
+            pause()
+            touched |= self._assign(service, outcomes)
+        for key in batch - outcomes.keys():
+            pause()
+            touched |= self._without_outcome(key)
+        self._routing.begin()
+        for address in self._routing.turned(touched, pause):
+            for key in self.allocator.holders(address):
+                sharer = self.allocator.form(key)
+                if key not in outcomes and sharer is not None and sharer.ours:
+                    pause()
+                    batch.add(key)
+                    self._assign(sharer, outcomes)
+        for key, outcome in outcomes.items():
+            pause()
+            self._conclude(key, outcome)
         return touched
 
-    def _route(self, address: Address) -> Route:
-        """What is wanted of one address: only holders whose record says so count."""
-        recorded = [s for s in self._holders(address) if address in s.ingress]
-        hops = self._hops_of(address, recorded) if self._policy.announce else frozenset()
-        return Route(address, bool(recorded), hops, tuple(s.key for s in recorded))
+    def _ours_by_age(self, batch: Iterable[ObjectKey]) -> list[Service]:
+        """The Services of a batch as they were settled, whatever was told of them since."""
+        known = (self.allocator.form(key) for key in batch)
+        return sorted((s for s in known if s is not None and s.ours), key=lambda s: s.age)
 
-    def _holders(self, address: Address) -> list[Service]:
-        services = (self.cluster.services.get(k) for k in self.allocator.holders(address))
-        return [service for service in services if service is not None]
+    def _assign(self, service: Service, outcomes: dict[ObjectKey, Outcome]) -> frozenset[Address]:
+        """Gives a Service what it lacks; returns the addresses that it holds, or held before."""
+        key = service.key
+        if self._guard.failed(Kind.SERVICE, key):
+            return frozenset()
+        with self._guard(Kind.SERVICE, key):
+            self.view.note(key)
+            allocator = self.allocator
+            outcome = allocator.assign(service) if self._assigning else allocator.look(service)
+            before = self._routed.get(key, frozenset())
+            held = self._routed[key] = frozenset(entry.address for entry in outcome.held)
+            outcomes[key] = outcome
+            return held | before
+        return frozenset()
 
-    def _hops_of(self, address: Address, holders: Iterable[Service]) -> frozenset[NextHop]:
-        family = Family(address.version)
-        return combine((s.local_traffic, self.view.next_hops(s, family)) for s in holders)
+    def _without_outcome(self, key: ObjectKey) -> frozenset[Address]:
+        """Takes note of a Service that is gone, not ours, cannot be read or failed; returns the
+        addresses that it has no more."""
+        failed = self._guard.failed(Kind.SERVICE, key)
+        unreadable = self.cluster.unreadable.get((Kind.SERVICE, key))
+        form = self.allocator.form(key)
+        if failed:
+            with self._guard(Kind.SERVICE, key):
+                if key not in self.decisions and form is not None:
+                    self.decisions[key] = of_unread(form, self.allocator.held(key), failed)
+            return frozenset()
+        if unreadable is not None and form is not None and not form.ours:
+            held = self.allocator.held(key)
+            self.decisions[key] = of_unread(form, held, unreadable.reason)
+        elif form is None:
+            self.view.forget(key)
+        return self._routed.pop(key, frozenset())
 
-    def _announced(self, service: Service, outcome: Outcome) -> Refusal | None:
-        if not self._policy.announce:
-            return None
-        if not outcome.held:
-            return Refusal(Reason.NO_ADDRESS, "it has no address to announce")
-        refusals = []
-        for held in outcome.held:
-            refusal = self._not_announced(service, held)
-            if refusal is None:
-                return Refusal(Reason.ANNOUNCED, "announced to the routers")
-            refusals.append(refusal)
-        return refusals[0]
+    def _conclude(self, key: ObjectKey, outcome: Outcome) -> None:
+        service = self.allocator.form(key)
+        if service is None:
+            return
+        with self._guard(Kind.SERVICE, key):
+            announced = self._routing.announced(service, outcome)
+            unreadable = self.cluster.why_unreadable(Kind.SERVICE, key)
+            self.decisions[key] = Decision(service, outcome, announced, unreadable)
 
-    def _not_announced(self, service: Service, held: Held) -> Refusal | None:
-        """Why an address would have no route even once it is recorded."""
-        family = Family(held.address.version)
-        holders = self._holders(held.address)
-        if self._hops_of(held.address, holders):
-            return None
-        if self.view.next_hops(service, family):
-            return Refusal(
-                Reason.NO_USABLE_NODE,
-                f"no node has endpoints of every Local Service that shares {held.address}",
-            )
-        return self.view.why_none(service, family)
-
-    def _statuses(self, batch: set[ObjectKey]) -> dict[ObjectKey, tuple[Service, ServiceStatus]]:
-        statuses = {}
-        for key in batch:
-            service = self.cluster.services.get(key)
-            if service is None:
-                continue
-            decision = self.decisions.get(key)
-            if decision is not None:
-                statuses[key] = (service, service_status(decision))
-            elif not service.ours and service.conditions:
-                kept = tuple(a for a in service.ingress if self.allocator.pool_of(a) is None)
-                statuses[key] = (service, ServiceStatus(kept, ()))
-        return statuses
-
-    def _eips(self) -> dict[str, tuple[Eip, EipStatus]]:
-        """The Eips that are not, or whose status is not, what it was at the last turn."""
-        changed = {}
-        for name, eip in self.cluster.eips.items():
-            entry = (eip, self.allocator.pool_status(name))
-            if self._eip_status.get(name) != entry:
-                self._eip_status[name] = changed[name] = entry
-        for name in self._eip_status.keys() - self.cluster.eips.keys():
-            del self._eip_status[name]
-        return changed
-
-
-class _Pausing:
-    """Calls `pause` at every hundredth tick."""
-
-    def __init__(self, pause: Callable[[], None]) -> None:
-        self._pause = pause
-        self._ticks = 0
-
-    def tick(self) -> None:
-        self._ticks += 1
-        if self._ticks % _KEYS_BETWEEN_PAUSES == 0:
-            self._pause()
+    def _oddities(self, batch: Iterable[ObjectKey], pause: Callable[[], None]) -> Iterator[str]:
+        """What is odd about the objects that changed."""
+        names, self._nodes_to_check = self._nodes_to_check, set()
+        for name in sorted(names):
+            pause()
+            with self._guard(Kind.NODE, ObjectKey("", name)):
+                yield from self.view.oddities(name)
+        for key in sorted(batch):
+            pause()
+            if key not in self.cluster.services:
+                for piece in list(self.cluster.slices_of(key)):
+                    owner = printable(str(key))
+                    yield f"endpointslice {piece.key} is of Service {owner}, which is not there"

@@ -271,6 +271,3 @@ def test_who_loses_an_address_is_told_why():
     world.put(Eip("pool", "10.0.0.5-10.0.0.9"))
     assert world.address("a") == "10.0.0.5"
     assert world.moved["default/a"].startswith("10.0.0.1 is in no Eip")
-    world.put(node("n1", "10.0.0.5"))
-    assert "belongs to a node" in world.moved["default/a"]
-    assert world.address("a") == "10.0.0.6"

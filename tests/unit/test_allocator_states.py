@@ -1,8 +1,8 @@
 """Random clusters, crashes and restarts against the planner: what must hold holds after each.
 
 No address is held twice beyond sharing, none outside its pool, none moves without a cause, none
-waits while one is free for it, and a restart changes nothing.  `EXAMPLES=20000` runs it longer, at
-random.
+waits while one is free for it, and a restart changes nothing, whatever of it cannot be read, is
+forged, is being deleted, or is a node's as well.  `EXAMPLES=20000` runs it longer, at random.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from porter_ryu.domain.model import Eip, Kind, ObjectKey, Port
-from tests.unit.world import World, key, service
+from porter_ryu.domain.model import Eip, Kind, ObjectKey, Port, Service
+from tests.unit.world import World, key, node, service
 
 NAMES = [f"{namespace}/s{i}" for namespace in ("red", "blue") for i in range(6)]
 POOLS = ["10.0.0.1-10.0.0.3", "10.0.1.0/31", "10.0.0.2-10.0.0.5", "10.0.0.0/33"]
+NODE_ADDRESSES = ["192.168.0.1", "10.0.0.2", "10.0.1.1", "10.9.9.9"]
 
 
 class Addresses(RuleBasedStateMachine):
@@ -30,8 +31,60 @@ class Addresses(RuleBasedStateMachine):
         self.pools_changed = False
 
     def held(self) -> dict[ObjectKey, tuple[str, ...]]:
-        services = self.world.planner.cluster.services
-        return {k: tuple(map(str, s.ingress)) for k, s in services.items() if s.ingress}
+        """What is on record, of those that cannot be read as well."""
+        cluster = self.world.planner.cluster
+        records = {k: u.record for k, u in cluster.never_read(Kind.SERVICE).items()}
+        records |= {k: service_.ingress for k, service_ in cluster.services.items()}
+        return {k: tuple(map(str, record)) for k, record in records.items() if record}
+
+    def form(self, name: str) -> Service | None:
+        """A Service as it is, where it can be read."""
+        cluster = self.world.planner.cluster
+        unreadable = cluster.why_unreadable(Kind.SERVICE, key(name))
+        return None if unreadable else cluster.services.get(key(name))
+
+    @rule(name=st.sampled_from(NAMES))
+    def cannot_be_read(self, name) -> None:
+        before = self.held()
+        if key(name) in self.world.planner.cluster.services:
+            self.world.broken(name)
+        elif key(name) not in before:
+            self.world.unreadable(Kind.SERVICE, name)
+        assert self.held() == before
+
+    @rule(name=st.sampled_from(NAMES), record=st.sampled_from(["10.0.0.2", "10.0.1.1", "10.0.0.4"]))
+    def forge(self, name, record) -> None:
+        """A record that takes nothing from anybody."""
+        if self.form(name) is None:
+            return
+        before = self.held()
+        self.world.forge(name, record).turn()
+        self.others_stay(before, {key(name)})
+
+    @rule(name=st.sampled_from(NAMES), record=st.sampled_from(["10.0.0.2", "10.0.1.1"]))
+    def forge_over_a_restart(self, name, record) -> None:
+        """The Eips name who holds what: all others stay."""
+        if self.form(name) is None:
+            return
+        before = self.held()
+        self.world = self.world.forge(name, record).restarted()
+        self.others_stay(before, {key(name)})
+
+    @rule(name=st.sampled_from(NAMES))
+    def delete(self, name) -> None:
+        """It terminates, and keeps what it has until it is gone."""
+        service_ = self.form(name)
+        if service_ is not None:
+            before = self.held()
+            self.world.put(dataclasses.replace(service_, deleting=True))
+            assert self.held() == before
+
+    @rule(name=st.sampled_from(["n1", "n2"]), address=st.sampled_from(NODE_ADDRESSES))
+    def node(self, name, address) -> None:
+        """A node reports an address, an EIP or not: nobody loses one."""
+        before = self.held()
+        self.world.put(node(name, address))
+        self.others_stay(before, set())
 
     @rule(
         name=st.sampled_from(NAMES),
@@ -52,10 +105,27 @@ class Addresses(RuleBasedStateMachine):
         self.world.remove(Kind.SERVICE, name)
         self.others_stay(before, {key(name)})
 
-    @rule(name=st.sampled_from(["a", "b"]), text=st.sampled_from(POOLS), red=st.booleans())
-    def pool(self, name, text, red) -> None:
+    @rule(
+        name=st.sampled_from(["a", "b"]),
+        text=st.sampled_from(POOLS),
+        red=st.booleans(),
+        disable=st.sampled_from([False, False, True]),
+    )
+    def pool(self, name, text, red, disable) -> None:
         namespaces = ("red",) if red else ()
-        self.world.put(Eip(name, text, created=name, namespaces=namespaces))
+        self.world.put(Eip(name, text, created=name, namespaces=namespaces, disable=disable))
+
+    @rule(name=st.sampled_from(["a", "b"]), running=st.booleans())
+    def eip_cannot_be_read(self, name, running) -> None:
+        """Nobody loses an address for it, running or over a restart."""
+        before = self.held()
+        eip = self.world.planner.cluster.eips[name]
+        self.world.unreadable(Kind.EIP, name)
+        if not running:
+            self.world = self.world.restarted()
+        self.others_stay(before, set())
+        self.world.put(eip)
+        self.others_stay(before, set())
 
     @rule()
     def restart(self) -> None:
@@ -76,8 +146,8 @@ class Addresses(RuleBasedStateMachine):
     @rule(names=st.lists(st.sampled_from(NAMES), min_size=2, max_size=4, unique=True))
     def swap(self, names) -> None:
         """Several change what they share by in one turn; nobody else is touched."""
-        services = self.world.planner.cluster.services
-        changing = [services[key(name)] for name in names if key(name) in services]
+        forms = [self.form(name) for name in names]
+        changing = [form for form in forms if form is not None]
         ports = [service_.ports for service_ in changing]
         before = self.held()
         for service_, others in zip(changing, ports[1:] + ports[:1], strict=True):
@@ -98,6 +168,8 @@ class Addresses(RuleBasedStateMachine):
         planner = self.world.planner
         by_address: dict[str, list] = {}
         for holder, service_ in planner.cluster.services.items():
+            if planner.cluster.why_unreadable(Kind.SERVICE, holder):
+                continue
             for address in service_.ingress:
                 assert planner.allocator.pool_of(address) is not None
                 by_address.setdefault(str(address), []).append(service_)
@@ -111,9 +183,10 @@ class Addresses(RuleBasedStateMachine):
     def nobody_waits_while_one_is_free_for_it(self) -> None:
         if not hasattr(self, "world"):
             return
-        allocator = self.world.planner.allocator
+        allocator, cluster = self.world.planner.allocator, self.world.planner.cluster
         for service_ in self.world.planner.cluster.services.values():
-            if service_.ingress or service_.request is not None:
+            unreadable = cluster.why_unreadable(Kind.SERVICE, service_.key)
+            if unreadable or service_.ingress or service_.request is not None:
                 continue
             drawn = [v.eip for v in allocator.candidates(service_) if v.usable]
             assert not drawn, f"{service_.key} waits though {drawn} could serve it"

@@ -56,6 +56,25 @@ def test_terminating_counts_only_while_no_node_has_a_ready_one_usable_or_not():
     assert hops(w) == "2"
 
 
+def test_a_terminating_endpoint_that_names_no_node_counts_for_every_node():
+    """Contract section 2: it is serving, and nothing is ready."""
+    w = world(NextHopPolicy(NextHopMode.NODES)).put(service("a"))
+    leaving = endpoints("a", None, ready=False, serving=True, terminating=True)
+    assert hops(w.put(leaving)) == "1234"
+    other = endpoints("a", "n1")
+    w.put(dataclasses.replace(other, key=other.key._replace(name="ready")))
+    assert hops(w) == "1234"
+    w.put(service("a", local_traffic=True))
+    assert hops(w) == "1"
+    w.put(service("a")).remove(Kind.ENDPOINT_SLICE, "ready")
+    assert hops(w.put(endpoints("a", None, ready=False, serving=False, terminating=True))) == ""
+    assert w.state("a") == "NoReadyEndpoints"
+    assert (hops(w.put(service("a", local_traffic=True), leaving)), w.state("a")) == (
+        "",
+        "NoUsableNode",
+    )
+
+
 def test_next_hop_networks_choose_the_address():
     policy = NextHopPolicy(networks=(ip_network("192.168.0.0/31"),))
     w = world(policy).put(service("a"), endpoints("a", "n1", "n2"))

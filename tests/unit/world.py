@@ -19,6 +19,7 @@ from porter_ryu.domain.model import (
     ObjectKey,
     Port,
     Service,
+    Unreadable,
 )
 from porter_ryu.domain.planner import Planner, Policy
 
@@ -52,6 +53,7 @@ class World:
         for kind in (Kind.NODE, Kind.NAMESPACE, Kind.SERVICE, Kind.ENDPOINT_SLICE):
             self.planner.replace(kind, {})
         self.routes: dict[str, frozenset[str]] = {}
+        self.oddities: list[str] = []
         self.moved: dict[str, str] = {}
 
     def put(self, *objects) -> World:
@@ -86,13 +88,51 @@ class World:
         for table in (cluster.eips, cluster.namespaces, cluster.nodes, cluster.services):
             for obj in table.values():
                 world.stage(obj)
+        for name in cluster.services:
+            for piece in cluster.slices_of(name):
+                world.stage(piece)
+        for (kind, name), unreadable in cluster.unreadable.items():
+            record = unreadable.record
+            if kind is Kind.SERVICE:
+                record = cluster.services[name].ingress if name in cluster.services else record
+            world.planner.remove(kind, name)
+            world.planner.put(kind, name, dataclasses.replace(unreadable, record=record))
         return world.turn()
+
+    def unreadable(self, kind: Kind, name: str, record: str = "", why: str = "oops") -> World:
+        """An object is there and cannot be understood."""
+        namespaced = kind in (Kind.SERVICE, Kind.ENDPOINT_SLICE)
+        addresses = tuple(ip_address(text) for text in record.split(",") if text)
+        of = key(name) if namespaced else ObjectKey("", name)
+        self.planner.put(kind, of, Unreadable(why, addresses))
+        return self.turn()
+
+    def broken(self, name: str) -> World:
+        """A Service cannot be understood any more; its status can."""
+        return self.unreadable(Kind.SERVICE, name, self.address(name))
+
+    def forge(self, name: str, record: str) -> World:
+        """Somebody who may patch services/status writes a record."""
+        service_ = self.planner.cluster.services[key(name)]
+        addresses = tuple(ip_address(text) for text in record.split(",") if text)
+        forged = dataclasses.replace(service_, ingress=addresses)
+        self.planner.put(Kind.SERVICE, service_.key, forged)
+        return self
+
+    def message(self, name: str) -> str:
+        """What is said of a Service that has not what it wants."""
+        refusal = self.planner.decisions[key(name)].outcome.refusal
+        return refusal.message if refusal is not None else ""
 
     def _with_record(self, obj: Service) -> Service:
         """A new form keeps the status that was written, as an API server would."""
-        before = self.planner.cluster.services.get(obj.key)
-        if before is None or obj.ingress:
+        cluster = self.planner.cluster
+        before = cluster.services.get(obj.key)
+        unread = cluster.unreadable.get((Kind.SERVICE, obj.key))
+        if obj.ingress or (before is None and unread is None):
             return obj
+        if before is None:
+            return dataclasses.replace(obj, ingress=unread.record)
         return dataclasses.replace(obj, ingress=before.ingress, conditions=before.conditions)
 
     def remove(self, kind: Kind, name: str) -> World:
@@ -107,6 +147,7 @@ class World:
             self.planner.due is not None and self.planner.due <= self.now
         ):
             turn = self.planner.turn(lambda: None, now=self.now)
+            self.oddities += turn.oddities
             self.moved |= {str(k): s.moved for k, (_, s) in turn.services.items() if s.moved}
             for address, route in turn.routes.items():
                 self.routes[str(address)] = frozenset(str(h.address) for h in route.next_hops)

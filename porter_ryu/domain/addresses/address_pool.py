@@ -13,22 +13,9 @@ from ipaddress import IPv4Address, IPv6Address
 import netaddr
 
 from porter_ryu.domain.model import Address, Family
+from porter_ryu.domain.special_purpose import FORBIDDEN_IN_POOLS
+from porter_ryu.domain.text import quoted
 
-_FORBIDDEN = tuple(
-    (netaddr.IPNetwork(text), what)
-    for text, what in (
-        ("0.0.0.0/8", "this-network"),
-        ("127.0.0.0/8", "loopback"),
-        ("169.254.0.0/16", "link-local"),
-        ("224.0.0.0/4", "multicast"),
-        ("255.255.255.255/32", "broadcast"),
-        ("::/128", "unspecified"),
-        ("::1/128", "loopback"),
-        ("::ffff:0:0/96", "IPv4-mapped"),
-        ("fe80::/10", "link-local"),
-        ("ff00::/8", "multicast"),
-    )
-)
 _OCTET = 256
 
 
@@ -64,7 +51,9 @@ class AddressPool:
             raise PoolError("spec.address is empty")
         pool = AddressPool(_merge([_interval(entry) for entry in entries]), avoid_buggy)
         if not pool.size:
-            raise PoolError(f"{text!r} has no address but those that avoidBuggyIPs leaves out")
+            raise PoolError(
+                f"{quoted(text)} has no address but those that avoidBuggyIPs leaves out"
+            )
         return pool
 
     @property
@@ -134,22 +123,22 @@ def _interval(text: str) -> Interval:
         elif "/" in text:
             address, length = text.split("/", 1)
             if not length.isdigit():
-                raise PoolError(f"{text!r} is not a CIDR")
+                raise PoolError(f"{quoted(text)} is not a CIDR")
             found = netaddr.IPNetwork(f"{_address(address)}/{length}").cidr
         else:
             found = netaddr.IPRange(_address(text), _address(text))
     except PoolError:
         raise
     except (netaddr.AddrFormatError, ValueError) as error:
-        raise PoolError(f"{text!r} is neither an address, a CIDR nor a range") from error
+        raise PoolError(f"{quoted(text)} is neither an address, a CIDR nor a range") from error
     interval = Interval(found.version, int(found.first), int(found.last))
-    for network, what in _FORBIDDEN:
+    for network, what in FORBIDDEN_IN_POOLS:
         if (
             network.version == interval.version
-            and interval.first <= network.last
-            and network.first <= interval.last
+            and interval.first <= int(network.broadcast_address)
+            and int(network.network_address) <= interval.last
         ):
-            raise PoolError(f"{text!r} has {what} addresses ({network})")
+            raise PoolError(f"{quoted(text)} has {what} addresses ({network})")
     return interval
 
 
@@ -157,7 +146,7 @@ def _address(text: str) -> netaddr.IPAddress:
     try:
         return netaddr.IPAddress(text.strip(), flags=netaddr.INET_PTON)
     except (netaddr.AddrFormatError, ValueError) as error:
-        raise PoolError(f"{text.strip()!r} is not an IP address") from error
+        raise PoolError(f"{quoted(text.strip())} is not an IP address") from error
 
 
 def _merge(intervals: list[Interval]) -> tuple[Interval, ...]:

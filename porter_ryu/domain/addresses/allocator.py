@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.holdings import Held, Holdings
+from porter_ryu.domain.addresses.pool_status import read_status
 from porter_ryu.domain.addresses.pools import Pool, Pools
-from porter_ryu.domain.addresses.rules import Rules, closed
+from porter_ryu.domain.addresses.rules import Rules, closed, terminating
+from porter_ryu.domain.addresses.settlement import Settlement, Unread
+from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import (
     Address,
     Eip,
@@ -26,11 +29,9 @@ from porter_ryu.domain.model import (
     Refusal,
     Service,
 )
+from porter_ryu.domain.text import listed, printable, quoted
 
 __all__ = ["Allocator", "Held", "Outcome", "PoolVerdict"]
-
-_USED_SHOWN = 256
-_SIZE_MOST = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,36 +56,49 @@ class PoolVerdict:
 class Allocator:
     """Holds the pools and the book; every answer is a function of what it was told, in order."""
 
-    def __init__(self) -> None:
-        self._pools = Pools()
+    def __init__(self, guard: Guard) -> None:
+        self._pools = Pools(guard)
         self._book = Holdings()
         self._rules = Rules(self._pools, self._book)
-        self._lost: dict[ObjectKey, Refusal] = {}
+        self._settlement = Settlement(self._pools, self._book, self._rules, guard)
         self._waiting: set[ObjectKey] = set()
         self._status: dict[str, EipStatus] = {}
 
     # -- what it is told --------------------------------------------------------------------------
 
-    def set_pools(self, eips: Mapping[str, Eip]) -> frozenset[ObjectKey]:
-        """Takes the complete set of Eips; returns the Services to look at again."""
-        changed = self._pools.set(eips)
+    def set_pools(self, eips: Mapping[str, Eip], unread: Mapping[str, str]) -> frozenset[ObjectKey]:
+        """Takes the complete set of Eips, and why others cannot be read and never could; returns
+        the Services to look at again."""
+        changed = self._pools.set(eips, unread)
         if not changed:
             return frozenset()
         self._book.forget_free(changed)
         self._status.clear()
         holders = {
             key
-            for name in changed
+            for name in (*changed, "")
             for address in self._book.in_pool(name)
             for key in self._book.holders(address)
         }
         return frozenset(holders | self._waiting)
 
-    def set_namespaces(self, namespaces: Mapping[str, Namespace]) -> frozenset[ObjectKey]:
-        """Takes all Namespaces; returns the Services of those that changed, to look at again."""
+    def read_pools_again(self) -> None:
+        """Makes `set_pools` judge every Eip, changed or not."""
+        self._pools.look_again()
+
+    def set_namespaces(
+        self, namespaces: Mapping[str, Namespace], unread: Iterable[str]
+    ) -> frozenset[ObjectKey]:
+        """Takes all Namespaces, and those that cannot be read and never could; returns the
+        Services of those that changed, to look at again."""
         before, after = self._pools.namespaces, dict(namespaces)
+        of_unread, self._pools.unread_namespaces = (
+            self._pools.unread_namespaces,
+            frozenset(unread),
+        )
         self._pools.namespaces = after
         changed = {n for n in before.keys() | after.keys() if before.get(n) != after.get(n)}
+        changed |= of_unread ^ self._pools.unread_namespaces
         if not changed or not any(p.eip.namespace_selector for p in self._pools.in_order):
             return frozenset()
         return frozenset(key for key in self._book.services if key.namespace in changed)
@@ -95,87 +109,47 @@ class Allocator:
         self._book.found = addresses
 
     def set_reserved(self, addresses: frozenset[Address]) -> frozenset[ObjectKey]:
-        """Takes the addresses of nodes, peers and this host; returns Services to look at again."""
-        if addresses == self._book.reserved:
+        """Takes the addresses of nodes, peers and this host, which are given to nobody and taken
+        from nobody; returns the Services that can gain by the change."""
+        before, self._book.reserved = self._book.reserved, addresses
+        if before <= addresses:
             return frozenset()
-        lost = {key for address in addresses for key in self._book.holders(address)}
-        waiting = self._waiting if self._book.reserved - addresses else set()
-        self._book.reserved = addresses
         self._book.forget_free()
-        return frozenset(lost | waiting)
+        return frozenset(self._waiting)
 
     # -- deciding ---------------------------------------------------------------------------------
 
     def settle(
-        self, services: Iterable[Service], follow: bool, tick: Callable[[], None]
+        self, services: Iterable[Service], unread: Unread, follow: bool, tick: Callable[[], None]
     ) -> frozenset[ObjectKey]:
-        """Takes in the newest forms of Services of ours: releases what they may hold no longer,
-        then adopts what is recorded and admissible.  Gives nothing new.
-
-        Of records that exclude each other the one that changed leaves; where that does not tell,
-        who asks for the address stays, then the older, then the first by name.  With `follow`,
-        on an instance that does not assign, what is not recorded is not held either.  `tick` is
-        called for each.  Returns the Services that can gain by what was released.
-        """
-        ranked = sorted(services, key=_rank)
-        before = {service.key: self._book.services.get(service.key) for service in ranked}
-        for service in ranked:
-            self._book.note(service)
-        for service in sorted(reversed(ranked), key=lambda s: _shares_alike(before[s.key], s)):
-            tick()
-            self._keep(service, follow)
-        for service in ranked:
-            tick()
-            self._adopt(service)
-            if any(self._rules.request_refusals(service)):
-                self._release_all(service.key)
-        changed = {s.key.namespace for s in ranked if not _shares_alike(before[s.key], s)}
+        """Takes in the newest forms of Services of ours, and the records of those that cannot be
+        read: releases what may not be held any more, adopts what is recorded and admissible, and
+        gives nothing new (`Settlement.settle`).  `tick` is called for each.  Returns the Services
+        that can gain by what was released."""
+        changed = self._settlement.settle(services, unread, follow, tick)
         return self._gained() | {key for key in self._waiting if key.namespace in changed}
 
-    def _keep(self, service: Service, follow: bool) -> None:
-        """Releases what a Service holds and may hold no longer."""
-        for family, held in list(self._book.held(service.key).items()):
-            if follow and held.address not in service.ingress:
-                self._book.take(service.key, family)
-                continue
-            objection = self._rules.objection(service, held.address)
-            if objection is not None:
-                self._book.take(service.key, family)
-                self._lost[service.key] = objection
-                continue
-            pool = self._pools.holding(held.address)
-            if pool is not None and pool.eip.name != held.eip:
-                self._book.move(service.key, family, pool.eip.name)
-                self._status.clear()
-
-    def _adopt(self, service: Service) -> None:
-        """Takes over what is recorded for a Service, where the rules allow it."""
-        for address in service.ingress:
-            if Family(address.version) in self._book.held(service.key):
-                continue
-            pool = self._pools.holding(address)
-            if pool is not None and self._rules.objection(service, address) is None:
-                self._give(service, Held(address, pool.eip.name))
-
-    def _release_all(self, key: ObjectKey) -> None:
-        for family in list(self._book.held(key)):
-            self._book.take(key, family)
-
-    def release(self, key: ObjectKey) -> frozenset[ObjectKey]:
-        """Forgets a Service that is gone or not ours; returns who can gain by it."""
+    def release(self, key: ObjectKey) -> None:
+        """Forgets a Service that is gone or not ours; who can gain by it the next `settle` says."""
         self._waiting.discard(key)
-        self._lost.pop(key, None)
+        self._settlement.forget(key)
         self._book.drop(key)
-        return self._gained()
+
+    def turned(self) -> set[Address]:
+        """The addresses that became held or free since this was asked last."""
+        turned, self._book.turned = self._book.turned, set()
+        return turned
 
     def assign(self, service: Service) -> Outcome:
         """Gives a settled Service what it still lacks, or says why not."""
         picks, refusal = self._pick(service)
         for held in picks:
-            self._give(service, held)
+            self._book.give(service, held)
         lacking = set(self._rules.families(service)) - self._book.held(service.key).keys()
-        (self._waiting.add if lacking else self._waiting.discard)(service.key)
-        return Outcome(self.held(service.key), refusal, self._lost.pop(service.key, None))
+        waits = bool(lacking) and not service.deleting
+        (self._waiting.add if waits else self._waiting.discard)(service.key)
+        lost = self._settlement.lost.pop(service.key, None)
+        return Outcome(self.held(service.key), refusal, lost)
 
     def look(self, service: Service) -> Outcome:
         """What `assign` would leave a Service with, on an instance that does not assign."""
@@ -183,6 +157,7 @@ class Allocator:
         if picks and refusal is None:
             message = "no address is recorded yet: the instance that allocates has to give one"
             refusal = Refusal(Reason.NO_POOL, message)
+        self._settlement.lost.pop(service.key, None)
         return Outcome(self.held(service.key), refusal)
 
     # -- what it knows -----------------------------------------------------------------------------
@@ -199,17 +174,40 @@ class Allocator:
         """Who holds an address, in order of name."""
         return tuple(sorted(self._book.holders(address)))
 
+    def is_held(self, address: Address) -> bool:
+        """Whether anybody holds an address."""
+        return bool(self._book.holders(address))
+
+    def knows_pool(self, name: str) -> bool:
+        """Whether an Eip was taken in."""
+        return name in self._pools.by_name
+
     def pool_of(self, address: Address) -> str | None:
         """The Eip that has an address."""
         pool = self._pools.holding(address)
         return pool.eip.name if pool is not None else None
 
+    def form(self, key: ObjectKey) -> Service | None:
+        """A Service in the form in which it was settled."""
+        return self._book.services.get(key)
+
     def pool_status(self, name: str) -> EipStatus:
-        """The status of an Eip that exists."""
+        """The status of an Eip."""
+        changed, self._book.changed_pools = self._book.changed_pools, set()
+        for other in changed:
+            self._status.pop(other, None)
         known = self._status.get(name)
         if known is None:
-            known = self._status[name] = self._read_status(self._pools.by_name[name])
+            pool = self._pools.by_name.get(name)
+            if pool is None:
+                return EipStatus(False, PoolReason.VALID, "it was not looked at yet")
+            known = self._status[name] = read_status(pool, self._book)
         return known
+
+    @property
+    def kept(self) -> int:
+        """How many entries are kept of Services and addresses."""
+        return self._book.kept + len(self._waiting) + len(self._settlement.lost)
 
     def candidates(self, service: Service) -> tuple[PoolVerdict, ...]:
         """What there is to say of each Eip to a Service that draws one."""
@@ -217,28 +215,27 @@ class Allocator:
         for name, pool in sorted(self._pools.by_name.items()):
             why = self._why_not(pool, service)
             verdicts.append(PoolVerdict(name, why is None, why or "it may be drawn from"))
+        for name, reason in sorted(self._pools.unread.items()):
+            verdicts.append(PoolVerdict(name, False, f"it cannot be read: {printable(reason)}"))
         return tuple(verdicts)
 
     # -- giving -----------------------------------------------------------------------------------
 
-    def _give(self, service: Service, held: Held) -> None:
-        self._book.give(service, held)
-        self._status.pop(held.eip, None)
-
     def _pick(self, service: Service) -> tuple[list[Held], Refusal | None]:
         """What would be given to a settled Service: all that it must have, or nothing."""
-        refusal = next(
-            iter(self._rules.request_refusals(service)), None
-        ) or self._rules.named_refusal(service)
+        asked, mine = self._rules.asked(service), self._book.held(service.key)
+        if service.deleting:
+            return [], None if mine else terminating()
+        refusal = next(iter(self._rules.request_refusals(service)), None)
+        families = self._rules.families(service)
+        lacking = [family for family in families if family not in mine]
+        if refusal is None and lacking:
+            refusal = self._rules.named_refusal(service)
         if refusal is not None:
             return [], refusal
-        asked, mine = self._rules.asked(service), self._book.held(service.key)
         picks: list[Held] = []
         refusals: list[Refusal] = []
-        families = self._rules.families(service)
-        for family in families:
-            if family in mine:
-                continue
+        for family in lacking:
             found = self._find(service, family, asked.get(family))
             (picks if isinstance(found, Held) else refusals).append(found)  # type: ignore[arg-type]
         if not refusals:
@@ -279,11 +276,14 @@ class Allocator:
         for address in self._book.shared(service.key.namespace, service.share_key):
             if address.version != family or self.pool_of(address) != pool.eip.name:
                 continue
-            if self._rules.sharing_objection(service, address) is None:
+            admitted = self._book.admits(service, address)
+            if admitted and self._rules.gift_objection(service, address) is None:
                 return address
         return None
 
     def _why_not(self, pool: Pool, service: Service) -> str | None:
+        if service.deleting:
+            return terminating().message
         why = self._rules.why_closed(pool, service)
         if why is None and pool.closed:
             return closed(pool).message
@@ -294,46 +294,8 @@ class Allocator:
 
     def _gained(self) -> frozenset[ObjectKey]:
         """Those who wait, where something was freed."""
-        freed, self._book.freed = self._book.freed, set()
-        for name, _, _ in freed:
-            self._status.pop(name, None)
+        freed, self._book.freed = self._book.freed, False
         return frozenset(self._waiting) if freed else frozenset()
-
-    def _read_status(self, pool: Pool) -> EipStatus:
-        if pool.space is None:
-            return EipStatus(False, pool.reason, pool.message)
-        serving = pool.eip.bare() if pool.serves else None
-        held = self._book.in_pool(pool.eip.name)
-        size = pool.space.size
-        shown = sorted(held, key=lambda a: (a.version, int(a))) if size <= _USED_SHOWN else ()
-        used = tuple((str(a), ";".join(map(str, self.holders(a)))) for a in shown)
-        return EipStatus(
-            ready=pool.reason is PoolReason.VALID,
-            reason=pool.reason,
-            message=pool.message,
-            occupied=len(held) >= size,
-            usage=len(held),
-            pool_size=min(size, _SIZE_MOST),
-            first_ip=str(pool.space.first),
-            last_ip=str(pool.space.last),
-            v4=Family.IPV4 in pool.space.families,
-            used=used,
-            serving=serving,
-        )
-
-
-def _rank(service: Service) -> tuple[bool, tuple[bool, str, ObjectKey]]:
-    """Sorts who asks for the address that it has before who does not, then by age."""
-    asked = service.request.addresses if service.request else ()
-    return (not set(asked) & set(service.ingress), service.age)
-
-
-def _shares_alike(before: Service | None, service: Service) -> bool:
-    """Whether what decides about sharing is as it was."""
-    return before is not None and (before.share_key, before.ports) == (
-        service.share_key,
-        service.ports,
-    )
 
 
 def _nothing(
@@ -344,11 +306,11 @@ def _nothing(
         text = "no Eip may be drawn from: create one, or ask for one by name or address"
         return Refusal(Reason.NO_POOL, text)
     if not of_family:
-        where = f"Eip {service.pool}" if service.pool else "every Eip that it may use"
+        where = f"Eip {quoted(service.pool)}" if service.pool else "every Eip that it may use"
         text = f"{where} is without IPv{family.value} addresses"
         return Refusal(Reason.FAMILY_UNAVAILABLE, text)
     if not opened:
         return closed(of_family[0])
-    names = ", ".join(pool.eip.name for pool in opened)
+    names = listed([pool.eip.name for pool in opened])
     text = f"every Eip that it may use is full ({names}): enlarge one, or free an address"
     return Refusal(Reason.POOL_EXHAUSTED, text)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from porter_ryu.domain.addresses.address_pool import AddressPool
+from porter_ryu.domain.addresses.sharers import Group, Sharers, check, group_of
 from porter_ryu.domain.model import Address, Family, ObjectKey, Service
 
 
@@ -21,32 +21,64 @@ class Held(NamedTuple):
     eip: str
 
 
-@dataclass
 class _Free:
     """Where to look for the lowest free address of a pool and family: nothing below `cursor` is
-    free but what is in `freed`."""
+    free but what was freed."""
 
-    cursor: int = 0
-    freed: list[int] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.cursor = 0
+        self._heap: list[int] = []
+        self._noted: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def note(self, number: int) -> None:
+        """An address below the cursor was freed."""
+        if number not in self._noted:
+            self._noted.add(number)
+            heapq.heappush(self._heap, number)
+
+    @property
+    def lowest(self) -> int | None:
+        """The lowest that was freed."""
+        return self._heap[0] if self._heap else None
+
+    def drop_lowest(self) -> None:
+        """It is not free any more."""
+        self._noted.discard(heapq.heappop(self._heap))
 
 
 class Holdings:
     """Addresses by Service and Services by address.
 
-    `reserved` are nobody's; `found` are bound on this host by who knows whom: only who has one on
-    record may hold it.
+    `reserved` are the addresses of nodes, peers and this host: given to nobody.  `found` are bound
+    on this host by who knows whom: only who has one on record may hold it.  `freed` and
+    `changed_pools` collect what was let go, and of which Eips, `turned` the addresses that became
+    held or free, until somebody takes note of it.
     """
 
     def __init__(self) -> None:
         self.services: dict[ObjectKey, Service] = {}
+        self.unread: set[ObjectKey] = set()
         self.reserved: frozenset[Address] = frozenset()
         self.found: frozenset[Address] = frozenset()
-        self.freed: set[tuple[str, Family, Address]] = set()
+        self.freed = False
+        self.changed_pools: set[str] = set()
+        self.turned: set[Address] = set()
         self._held: dict[ObjectKey, dict[Family, Held]] = {}
-        self._holders: dict[Address, set[ObjectKey]] = {}
+        self._sharers: dict[Address, Sharers] = {}
         self._in_pool: dict[str, set[Address]] = {}
         self._free: dict[tuple[str, Family], _Free] = {}
-        self._shared: dict[tuple[str, str], set[Address]] = {}
+        self._shared: dict[Group, set[Address]] = {}
+
+    @property
+    def kept(self) -> int:
+        """How many entries are kept."""
+        tables = (self.services, self.unread, self._held, self._sharers, self._in_pool)
+        more = (self._free, self._shared, self.turned, self.changed_pools)
+        freed = sum(map(len, self._free.values()))
+        return freed + sum(len(table) for table in (*tables, *more))  # type: ignore[arg-type]
 
     def held(self, key: ObjectKey) -> dict[Family, Held]:
         """What a Service holds, by family."""
@@ -54,7 +86,16 @@ class Holdings:
 
     def holders(self, address: Address) -> set[ObjectKey]:
         """Who holds an address."""
-        return self._holders.get(address, set())
+        sharers = self._sharers.get(address)
+        return sharers.keys if sharers is not None else set()
+
+    def admits(self, service: Service, address: Address, recorded: bool = False) -> bool:
+        """Whether a Service may hold an address beside those that do; see `Sharers.admit`."""
+        sharers = self._sharers.get(address)
+        if sharers is None:
+            return True
+        known = self.services[service.key] if service.key in sharers.keys else None
+        return sharers.admit(service, known, recorded)
 
     def in_pool(self, name: str) -> set[Address]:
         """The addresses of an Eip that are held."""
@@ -67,53 +108,60 @@ class Holdings:
 
     def give(self, service: Service, held: Held) -> None:
         """Notes that a Service holds an address."""
-        family = Family(held.address.version)
-        self._held.setdefault(service.key, {})[family] = held
-        self._holders.setdefault(held.address, set()).add(service.key)
+        self.note(service, unread=service.key in self.unread)
+        self._held.setdefault(service.key, {})[Family(held.address.version)] = held
+        if held.address not in self._sharers:
+            self._sharers[held.address] = Sharers()
+            self.turned.add(held.address)
+        self._join(service, held.address)
         self._in_pool.setdefault(held.eip, set()).add(held.address)
-        self.note(service)
+        self.changed_pools.add(held.eip)
 
-    def note(self, service: Service) -> None:
-        """Keeps the newest form of a Service; a changed sharing key moves what it holds."""
-        before = self.services.get(service.key)
+    def note(self, service: Service, unread: bool = False) -> None:
+        """Keeps the newest form of a Service; `unread`: it cannot be read, and this stands for
+        it."""
+        if self.services.get(service.key) is service and unread == (service.key in self.unread):
+            return
+        check(service)
+        addresses = [held.address for held in self.held(service.key).values()]
+        for address in addresses:
+            self._leave(self.services[service.key], address)
         self.services[service.key] = service
-        for held in self.held(service.key).values():
-            if before is not None and before.share_key != service.share_key:
-                self._unshare(before, held.address)
-            if service.share_key:
-                where = (service.key.namespace, service.share_key)
-                self._shared.setdefault(where, set()).add(held.address)
+        (self.unread.add if unread else self.unread.discard)(service.key)
+        for address in addresses:
+            self._join(service, address)
 
     def move(self, key: ObjectKey, family: Family, eip: str) -> None:
         """Notes that an address that is held is another Eip's now."""
         held = self._held[key][family]
         self._held[key][family] = Held(held.address, eip)
-        self._in_pool[held.eip].discard(held.address)
+        self._out_of_pool(held)
         self._in_pool.setdefault(eip, set()).add(held.address)
+        self.changed_pools |= {held.eip, eip}
 
     def take(self, key: ObjectKey, family: Family) -> None:
         """Notes that a Service holds its address of a family no more."""
         held = self._held[key].pop(family)
         if not self._held[key]:
             del self._held[key]
-        holders = self._holders[held.address]
-        holders.discard(key)
-        service = self.services[key]
-        if service.share_key:
-            self._unshare(service, held.address)
-        self.freed.add((held.eip, family, held.address))
-        if not holders:
-            del self._holders[held.address]
-            self._in_pool[held.eip].discard(held.address)
-            free = self._free.get((held.eip, family))
-            if free is not None and int(held.address) < free.cursor:
-                heapq.heappush(free.freed, int(held.address))
+        self._leave(self.services[key], held.address)
+        self.freed = True
+        self.changed_pools.add(held.eip)
+        if self._sharers[held.address].keys:
+            return
+        del self._sharers[held.address]
+        self.turned.add(held.address)
+        self._out_of_pool(held)
+        free = self._free.get((held.eip, family))
+        if free is not None and int(held.address) < free.cursor:
+            free.note(int(held.address))
 
     def drop(self, key: ObjectKey) -> None:
         """Forgets a Service and all that it holds."""
         for family in list(self.held(key)):
             self.take(key, family)
         self.services.pop(key, None)
+        self.unread.discard(key)
 
     def forget_free(self, names: Iterable[str] | None = None) -> None:
         """Looks for free addresses from the start again, where a pool or reservation changed."""
@@ -125,11 +173,11 @@ class Holdings:
     def lowest_free(self, name: str, space: AddressPool, family: Family) -> Address | None:
         """The lowest address of a family that nobody holds and nothing reserves."""
         free = self._free.setdefault((name, family), _Free())
-        while free.freed:
-            address = next(space.from_number(family, free.freed[0]), None)
-            if address is not None and int(address) == free.freed[0] and self._is_free(address):
+        while free.lowest is not None:
+            address = next(space.from_number(family, free.lowest), None)
+            if address is not None and int(address) == free.lowest and self._is_free(address):
                 return address
-            heapq.heappop(free.freed)
+            free.drop_lowest()
         for address in space.from_number(family, free.cursor):
             if self._is_free(address):
                 free.cursor = int(address)
@@ -138,14 +186,26 @@ class Holdings:
         return None
 
     def _is_free(self, address: Address) -> bool:
-        taken = self._holders.keys(), self.reserved, self.found
-        return not any(address in addresses for addresses in taken)
+        return not (address in self._sharers or address in self.reserved or address in self.found)
 
-    def _unshare(self, service: Service, address: Address) -> None:
-        where = (service.key.namespace, service.share_key or "")
-        others = (self.services[key] for key in self.holders(address) if key != service.key)
-        if all(other.share_key != service.share_key for other in others):
-            addresses = self._shared.get(where, set())
-            addresses.discard(address)
-            if not addresses:
-                self._shared.pop(where, None)
+    def _out_of_pool(self, held: Held) -> None:
+        addresses = self._in_pool.get(held.eip, set())
+        addresses.discard(held.address)
+        if not addresses:
+            self._in_pool.pop(held.eip, None)
+
+    def _join(self, service: Service, address: Address) -> None:
+        self._sharers[address].add(service, service.key in self.unread)
+        group = group_of(service)
+        if group is not None and service.key not in self.unread:
+            self._shared.setdefault(group, set()).add(address)
+
+    def _leave(self, service: Service, address: Address) -> None:
+        sharers, group = self._sharers[address], group_of(service)
+        sharers.remove(service)
+        if group is None or sharers.has(group):
+            return
+        addresses = self._shared.get(group, set())
+        addresses.discard(address)
+        if not addresses:
+            self._shared.pop(group, None)

@@ -12,7 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.address_pool import AddressPool, Interval, PoolError
-from porter_ryu.domain.model import Address, Eip, EipStatus, Namespace, PoolReason, Service
+from porter_ryu.domain.guard import Guard
+from porter_ryu.domain.model import (
+    Address,
+    Eip,
+    EipStatus,
+    Kind,
+    Namespace,
+    ObjectKey,
+    PoolReason,
+    Service,
+)
+from porter_ryu.domain.text import printable, quoted
 
 _ABOVE_ALL = 1 << 128
 _PROTOCOLS = ("", "bgp")
@@ -51,24 +62,35 @@ class Pool:
 
 
 class Pools:
-    """All Eips; `namespaces` is what their selectors see."""
+    """All Eips.
 
-    def __init__(self) -> None:
+    `namespaces` is what their selectors see.  `unread` and `unread_namespaces` are those that are
+    there and were never understood: what they would say of an address is not known.
+    """
+
+    def __init__(self, guard: Guard) -> None:
         self.by_name: dict[str, Pool] = {}
         self.in_order: list[Pool] = []
         self.namespaces: dict[str, Namespace] = {}
+        self.unread: dict[str, str] = {}
+        self.unread_namespaces: frozenset[str] = frozenset()
+        self.status: dict[str, EipStatus | None] = {}
+        self._guard = guard
         self._seen: dict[str, Eip] = {}
         self._intervals: list[tuple[Interval, Pool]] = []
         self._starts: list[Interval] = []
 
-    def set(self, eips: Mapping[str, Eip]) -> set[str]:
+    def set(self, eips: Mapping[str, Eip], unread: Mapping[str, str]) -> set[str]:
         """Takes the complete set of Eips; returns the names of those that serve otherwise now."""
         specs = {
             n: dataclasses.replace(e, status=None, resource_version="") for n, e in eips.items()
         }
+        self.status = {name: eip.status for name, eip in eips.items()}
+        of_unread = unread.keys() ^ self.unread.keys()
+        self.unread = dict(unread)
         if specs == self._seen:
-            return set()
-        pools = {name: self._read(eip, eips[name].status) for name, eip in specs.items()}
+            return of_unread
+        pools = {name: self._judge(eip, self.status[name]) for name, eip in specs.items()}
         self._seen = specs
         before, self.by_name = self.by_name, self._without_overlaps(pools)
         serving = [pool for pool in self.by_name.values() if pool.serves]
@@ -79,7 +101,11 @@ class Pools:
         )
         self._starts = [interval for interval, _ in self._intervals]
         names = before.keys() | self.by_name.keys()
-        return {name for name in names if before.get(name) != self.by_name.get(name)}
+        return of_unread | {name for name in names if before.get(name) != self.by_name.get(name)}
+
+    def look_again(self) -> None:
+        """Makes the next `set` read every Eip, changed or not."""
+        self._seen = {}
 
     def holding(self, address: Address) -> Pool | None:
         """The pool that serves an address."""
@@ -90,21 +116,37 @@ class Pools:
         pool = self._intervals[index][1]
         return pool if pool.space is not None and pool.space.contains(address) else None
 
-    def admits(self, pool: Pool, service: Service) -> bool:
+    def admits(self, pool: Pool, service: Service, doubt: bool = False) -> bool:
         """Whether a Service may draw from a pool, however it asks.
 
         With `namespaces` and `namespaceSelector` either is enough, as in OpenELB; the
-        `serviceSelector` must match besides.
+        `serviceSelector` must match besides.  `doubt` stands for the answer of a Namespace that
+        cannot be read.
         """
-        eip, namespace = pool.eip, service.key.namespace
-        if eip.namespaces or eip.namespace_selector:
-            labels = self.namespaces[namespace].labels if namespace in self.namespaces else {}
-            selected = bool(eip.namespace_selector) and all(
-                labels.get(key) == value for key, value in eip.namespace_selector.items()
-            )
-            if namespace not in eip.namespaces and not selected:
-                return False
-        return eip.service_selector.matches(service.labels)
+        return self.admits_namespace(
+            pool, service.key.namespace, doubt
+        ) and pool.eip.service_selector.matches(service.labels)
+
+    def admits_namespace(self, pool: Pool, namespace: str, doubt: bool) -> bool:
+        """Whether Services of a namespace may draw from a pool, their labels aside."""
+        eip = pool.eip
+        if namespace in eip.namespaces or not (eip.namespaces or eip.namespace_selector):
+            return True
+        if not eip.namespace_selector:
+            return False
+        if namespace in self.unread_namespaces:
+            return doubt
+        labels = self.namespaces[namespace].labels if namespace in self.namespaces else {}
+        return all(labels.get(key) == value for key, value in eip.namespace_selector.items())
+
+    def _judge(self, eip: Eip, status: EipStatus | None) -> Pool:
+        """Reads an Eip; one that no rule foresaw stays what it was."""
+        key = ObjectKey("", eip.name)
+        with self._guard(Kind.EIP, key):
+            return self._read(eip, status)
+        message = f"it cannot be judged: {self._guard.why(Kind.EIP, key)}"
+        known = self.by_name.get(eip.name)
+        return known or Pool(eip, None, PoolReason.INVALID_ADDRESS, message)
 
     def _read(self, eip: Eip, status: EipStatus | None) -> Pool:
         problem = eip.invalid
@@ -115,24 +157,29 @@ class Pools:
                 problem = str(error)
             else:
                 if eip.protocol not in _PROTOCOLS:
-                    message = f"protocol {eip.protocol!r} is not supported, only bgp"
+                    message = f"protocol {quoted(eip.protocol)} is not supported, only bgp"
                     return Pool(eip, space, PoolReason.UNSUPPORTED_PROTOCOL, message)
                 return Pool(eip, space, PoolReason.VALID, f"{space.size} addresses")
         good = self._last_good(eip, status)
         if good is None:
             return Pool(eip, None, PoolReason.INVALID_ADDRESS, problem)
-        message = f"{problem}; its last good form, {good.address}, stays in force"
+        message = f"{problem}; its last good form, {printable(good.address)}, stays in force"
         space = AddressPool.parse(good.address, good.avoid_buggy_ips)
         return Pool(good, space, PoolReason.INVALID_ADDRESS, message)
 
     def _last_good(self, eip: Eip, status: EipStatus | None) -> Eip | None:
-        """The last form of an Eip that served: as this process saw it, else as is recorded."""
+        """The last form of an Eip that served: as this process saw it, else as is recorded, where
+        that can be understood."""
         known = self.by_name.get(eip.name)
         if known is not None and known.eip.uid == eip.uid:
             good = known.eip if known.serves else None
         else:
             good = status.serving if status is not None else None
-        if good is None:
+        if good is None or good.invalid or good.protocol not in _PROTOCOLS:
+            return None
+        try:
+            AddressPool.parse(good.address, good.avoid_buggy_ips)
+        except PoolError:
             return None
         return dataclasses.replace(
             good, uid=eip.uid, created=eip.created, deleting=eip.deleting, status=None

@@ -1,6 +1,7 @@
 """Who may hold which address: every rule that forbids, as a question with a reason for its answer.
 
-Nothing is given or taken here; that is the allocator's.
+Nothing is given or taken here; that is the allocator's.  The answers are read by whoever may read
+the Service, so they name no other tenant's Service and no Eip that the Service may not use.
 """
 
 from __future__ import annotations
@@ -9,9 +10,19 @@ from collections.abc import Iterable
 
 from porter_ryu.domain.addresses.holdings import Holdings
 from porter_ryu.domain.addresses.pools import Pool, Pools
-from porter_ryu.domain.model import Address, Family, FamilyPolicy, Reason, Refusal, Service
+from porter_ryu.domain.addresses.sharers import group_of
+from porter_ryu.domain.model import (
+    Address,
+    Family,
+    FamilyPolicy,
+    Port,
+    Reason,
+    Refusal,
+    Service,
+)
+from porter_ryu.domain.text import listed, printable, quoted
 
-_EXCLUDED = ": its namespaces, namespaceSelector or serviceSelector exclude the Service"
+_EXCLUDED = "its namespaces, namespaceSelector or serviceSelector exclude the Service"
 _INSTEAD = ": ask for another, or enlarge an Eip"
 
 
@@ -22,47 +33,100 @@ class Rules:
         self._pools = pools
         self._book = book
 
-    def objection(self, service: Service, address: Address) -> Refusal | None:
-        """Why a Service may not (go on to) hold an address; disable and autoAssign are about
-        new ones only."""
-        family = Family(address.version)
+    def objection(
+        self, service: Service, address: Address, eip: str = "", has: bool = False
+    ) -> Refusal | None:
+        """Why a Service may not hold an address.
+
+        `has`: it holds it, from that `eip`, or has it on record.  Then what cannot be read is no
+        reason to take it, and one that is being deleted keeps it whatever it asks for.
+        """
         pool = self._pools.holding(address)
-        if pool is None:
+        doubt = has and self.in_doubt(service, eip)
+        if pool is None and not doubt:
             return Refusal(Reason.ADDRESS_NOT_IN_POOL, f"{address} is in no Eip{_INSTEAD}")
-        if service.pool is not None and service.pool != pool.eip.name:
-            text = f"{address} is not in Eip {service.pool}, which the Service names{_INSTEAD}"
-            return Refusal(Reason.ADDRESS_NOT_IN_POOL, text)
-        if not self._pools.admits(pool, service):
-            text = f"Eip {pool.eip.name}, which has {address}, does not admit it{_EXCLUDED}"
+        if pool is not None and not doubt and not self._pools.admits(pool, service, doubt=has):
+            text = f"{address} is in no Eip that the Service may use{_INSTEAD}"
             return Refusal(Reason.NOT_ALLOWED, text)
-        found = address in self._book.found and address not in service.ingress
-        if found or address in self._book.reserved:
-            text = f"{address} belongs to a node, a peer or this host: take it out of the Eip"
-            return Refusal(Reason.ADDRESS_IN_USE, text)
+        if not (has and service.deleting):
+            wish = self._wish_objection(service, address, None if doubt else pool)
+            if wish is not None:
+                return wish
+        return self.sharing_objection(service, address, has)
+
+    def eip_of(self, service: Service, address: Address) -> str:
+        """The Eip from which a Service holds an address; empty where that may be one that cannot
+        be read."""
+        pool = self._pools.holding(address)
+        if pool is None or (self._pools.unread and not self._draws_from(pool, service)):
+            return ""
+        return pool.eip.name
+
+    def _draws_from(self, pool: Pool, service: Service) -> bool:
+        return service.pool in (None, pool.eip.name) and self._pools.admits(pool, service)
+
+    def in_doubt(self, service: Service, eip: str) -> bool:
+        """Whether what a Service holds, from that Eip if it is not empty, may be of an Eip that
+        cannot be read."""
+        unread = self._pools.unread
+        if not unread or (service.pool is not None and service.pool not in unread):
+            return False
+        return not eip or eip in unread
+
+    def _wish_objection(
+        self, service: Service, address: Address, pool: Pool | None
+    ) -> Refusal | None:
+        """What a Service says itself against an address."""
+        family = Family(address.version)
+        if service.pool is not None and pool is not None and service.pool != pool.eip.name:
+            what = f"Eip {quoted(service.pool)}, which the Service names"
+            return Refusal(Reason.ADDRESS_NOT_IN_POOL, f"{address} is not in {what}{_INSTEAD}")
         if family not in self.families(service):
             text = f"{address}: spec.ipFamilies of the Service has no IPv{family.value}"
             return Refusal(Reason.FAMILY_UNAVAILABLE, text)
         asked = self.asked(service)
         if family in asked and asked[family] != address:
             return Refusal(Reason.ADDRESS_NOT_IN_POOL, f"it asks for {asked[family]}")
-        return self.sharing_objection(service, address)
+        return None
 
-    def sharing_objection(self, service: Service, address: Address) -> Refusal | None:
+    def gift_objection(self, service: Service, address: Address) -> Refusal | None:
+        """Why an address that a Service may hold is not given to it, where it is new to it."""
+        pool = self._pools.holding(address)
+        if service.deleting:
+            return terminating()
+        if pool is not None and pool.closed:
+            return closed(pool)
+        return self.reserved_objection(service, address)
+
+    def reserved_objection(self, service: Service, address: Address) -> Refusal | None:
+        """Why nobody is given an address, whatever the Eips say."""
+        found = address in self._book.found and address not in service.ingress
+        if found or address in self._book.reserved:
+            text = f"{address} belongs to a node, a peer or this host: take it out of the Eip"
+            return Refusal(Reason.ADDRESS_IN_USE, text)
+        return None
+
+    def sharing_objection(
+        self, service: Service, address: Address, recorded: bool = False
+    ) -> Refusal | None:
         """Why a Service may not hold an address beside those that do."""
-        for key in sorted(self._book.holders(address)):
-            if key == service.key:
-                continue
+        if self._book.admits(service, address, recorded):
+            return None
+        alike = group_of(service)
+        near = []
+        for key in sorted(self._book.holders(address) - {service.key}):
             other = self._book.services[key]
-            near = key.namespace == service.key.namespace
-            name = str(key) if near else "another Service"
-            if not near or not service.share_key or service.share_key != other.share_key:
-                return Refusal(Reason.ADDRESS_IN_USE, f"{address} is held by {name}")
+            if key.namespace == service.key.namespace:
+                near.append(other)
+            if alike is None or group_of(other) != alike:
+                who = str(key) if key.namespace == service.key.namespace else "another Service"
+                return Refusal(Reason.ADDRESS_IN_USE, f"{address} is held by {who}")
+        for other in near:
             common = service.ports & other.ports
             if common:
-                ports = ", ".join(f"{p.protocol} {p.port}" for p in sorted(common))
-                text = f"{address} is shared by {name}, which has {ports} as well"
+                text = f"{address} is shared by {other.key}, which has {_ports(common)} as well"
                 return Refusal(Reason.ADDRESS_IN_USE, text)
-        return None
+        return Refusal(Reason.ADDRESS_IN_USE, f"{address} is held by others")
 
     def request_refusals(self, service: Service) -> Iterable[Refusal]:
         """What stands against what a Service asks for by address."""
@@ -70,38 +134,34 @@ class Rules:
         if request is None:
             return
         if request.error is not None:
-            yield Refusal(Reason.INVALID_REQUEST, f"{request.source}: {request.error}")
+            yield Refusal(Reason.INVALID_REQUEST, f"{request.source}: {printable(request.error)}")
             return
-        named = self.named_refusal(service)
+        mine = {held.address for held in self._book.held(service.key).values()}
+        wanted = [address for address in request.addresses if address not in mine]
+        named = self.named_refusal(service) if wanted or not mine else None
         if named is not None:
             yield named
             return
-        mine = {held.address for held in self._book.held(service.key).values()}
-        for address in request.addresses:
-            if address in mine:
-                continue
-            objection = self.objection(service, address)
+        for address in wanted:
+            objection = self.objection(service, address) or self.gift_objection(service, address)
             if objection is not None:
                 yield objection
-                continue
-            pool = self._pools.holding(address)
-            if pool is not None and pool.closed:
-                yield closed(pool)
 
     def named_refusal(self, service: Service) -> Refusal | None:
         """What stands against the pool that a Service names."""
         if service.pool is None:
             return None
+        name = f"Eip {quoted(service.pool)}, which the Service names,"
+        if service.pool in self._pools.unread:
+            return Refusal(Reason.NO_POOL, f"{name} cannot be read: mend it")
         pool = self._pools.by_name.get(service.pool)
         if pool is None:
-            text = f"there is no Eip {service.pool}, which the Service names: create it"
-            return Refusal(Reason.NO_POOL, text)
+            return Refusal(Reason.NO_POOL, f"{name} does not exist: create it")
         if not pool.serves:
-            text = f"Eip {service.pool}, which the Service names, does not serve: {pool.message}"
+            text = f"{name} does not serve ({pool.reason.value}): its status says why"
             return Refusal(Reason.NO_POOL, text)
         if not self._pools.admits(pool, service):
-            text = f"Eip {service.pool} does not admit it{_EXCLUDED}"
-            return Refusal(Reason.NOT_ALLOWED, text)
+            return Refusal(Reason.NOT_ALLOWED, f"{name} does not admit it: {_EXCLUDED}")
         return None
 
     def asked(self, service: Service) -> dict[Family, Address]:
@@ -113,12 +173,12 @@ class Rules:
 
     def families(self, service: Service) -> tuple[Family, ...]:
         """The families that a Service should have addresses of, in order."""
-        listed = service.families
+        listed_families = service.families
         if service.family_policy is FamilyPolicy.SINGLE_STACK:
-            return listed[:1] or (self._open_family(service),)
-        if service.family_policy is FamilyPolicy.PREFER_DUAL_STACK and listed:
-            return listed
-        return tuple(dict.fromkeys((*listed, *Family)))
+            return listed_families[:1] or (self._open_family(service),)
+        if service.family_policy is FamilyPolicy.PREFER_DUAL_STACK and listed_families:
+            return listed_families
+        return tuple(dict.fromkeys((*listed_families, *Family)))
 
     def _open_family(self, service: Service) -> Family:
         """The one family of a Service that says nothing of it: that of what it holds, has
@@ -132,13 +192,14 @@ class Rules:
         return Family.IPV6 if families == {Family.IPV6} else Family.IPV4
 
     def why_closed(self, pool: Pool, service: Service) -> str | None:
-        """Why a Service may not draw from a pool, whether or not something is free in it."""
+        """Why a Service may not draw from a pool, whether or not something is free in it; this
+        one is for who runs the pools."""
         if not pool.serves:
             return f"it does not serve: {pool.message}"
         if service.pool is not None and service.pool != pool.eip.name:
-            return f"the Service names Eip {service.pool}"
+            return f"the Service names Eip {quoted(service.pool)}"
         if not self._pools.admits(pool, service):
-            return f"it does not admit it{_EXCLUDED}"
+            return f"it does not admit it: {_EXCLUDED}"
         if not pool.eip.auto_assign and service.pool is None:
             return "autoAssign is false: it has to be asked for by name or address"
         return None
@@ -150,3 +211,12 @@ def closed(pool: Pool) -> Refusal:
     return Refusal(
         Reason.POOL_DISABLED, f"Eip {pool.eip.name} {what}: nothing new is given from it"
     )
+
+
+def terminating() -> Refusal:
+    """Why a Service that is being deleted gets nothing."""
+    return Refusal(Reason.NOT_ALLOWED, "the Service is being deleted: it gets no new address")
+
+
+def _ports(ports: frozenset[Port]) -> str:
+    return listed([f"{port.protocol} {port.port}" for port in sorted(ports)])

@@ -7,7 +7,7 @@ node), and which nodes are *usable* at all.  A next hop is a node for which both
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from porter_ryu.domain.model import (
@@ -21,6 +21,10 @@ from porter_ryu.domain.model import (
     Reason,
     Refusal,
 )
+from porter_ryu.domain.special_purpose import never_a_next_hop
+from porter_ryu.domain.text import listed, printable
+
+Taken = Callable[[Address], str]
 
 _SHOWN = 5
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
@@ -53,13 +57,11 @@ class NextHopPolicy:
 class Backends:
     """Where the usable endpoints of a Service are, for one family.
 
-    `anywhere` also counts endpoints that no node hosts.  `draining` says that all of them are
-    terminating, which serves only while nothing is ready.
+    `anywhere` also counts endpoints that name no node.
     """
 
     nodes: frozenset[str]
     anywhere: bool
-    draining: bool = False
 
 
 def backends(
@@ -78,14 +80,16 @@ def backends(
             continue
         for endpoint in piece.endpoints:
             if endpoint.ready or (endpoint.node in trusted and not endpoint.terminating):
-                homeless = homeless or not endpoint.node
-                if endpoint.node:
-                    ready.add(endpoint.node)
-            elif endpoint.serving and endpoint.terminating and endpoint.node:
-                draining.add(endpoint.node)
-    if ready or not draining:
-        return Backends(frozenset(ready), bool(ready) or homeless)
-    return Backends(frozenset(draining), True, draining=True)
+                found = ready
+            elif endpoint.serving and endpoint.terminating:
+                found = draining
+            else:
+                continue
+            homeless = homeless or not endpoint.node
+            if endpoint.node:
+                found.add(endpoint.node)
+    nodes = ready or draining
+    return Backends(frozenset(nodes), bool(nodes) or homeless)
 
 
 def unready(slices: Iterable[EndpointSlice], family: Family) -> frozenset[str]:
@@ -112,33 +116,46 @@ def unusable(node: Node) -> str:
     return ""
 
 
-def next_hop_address(node: Node, family: Family, networks: tuple[Network, ...]) -> Address | None:
-    """The first address of the family that may be a next hop, in the node's own order."""
+def next_hop_address(
+    node: Node, family: Family, networks: tuple[Network, ...], taken: Taken
+) -> tuple[Address | None, tuple[str, ...]]:
+    """The first address of the family that may be a next hop, in the node's own order, and why
+    those before it may not.
+
+    `taken` says whose an address is, where it is not the node's own for all that it reports.
+    """
+    passed: list[str] = []
     for kind, address in node.addresses:
         if address.version != family:
             continue
         if any(address in network for network in networks) or (
             not networks and kind == "InternalIP"
         ):
-            return address
-    return None
+            what = never_a_next_hop(address) or taken(address)
+            if not what:
+                return address, tuple(passed)
+            passed.append(f"{address} is {what}")
+    return None, tuple(passed)
 
 
-def judge(node: Node, family: Family, policy: NextHopPolicy) -> NodeVerdict:
+def judge(node: Node, family: Family, policy: NextHopPolicy, taken: Taken) -> NodeVerdict:
     """The next hop that a node offers to routes of a family, or why none."""
     why = unusable(node)
     if why:
         return NodeVerdict(node.name, None, why)
-    address = next_hop_address(node, family, policy.networks)
+    address, passed = next_hop_address(node, family, policy.networks, taken)
     is_self = policy.mode is NextHopMode.SELF
     ipv6 = None
     if address is None and family is Family.IPV4 and policy.ipv4_over_ipv6:
-        ipv6 = next_hop_address(node, Family.IPV6, policy.networks)
+        ipv6, more = next_hop_address(node, Family.IPV6, policy.networks, taken)
+        passed += more
     if address is None and ipv6 is None and not is_self:
         where = "next_hop_networks" if policy.networks else "its InternalIPs"
-        return NodeVerdict(node.name, None, f"it has no IPv{family.value} address in {where}")
+        what = "it has no other" if passed else "it has no"
+        text = f"{what} IPv{family.value} address in {where}"
+        return NodeVerdict(node.name, None, "; ".join(filter(None, (listed(passed), text))))
     hop = NextHop(node.name, address, frozenset(node.labels.items()), is_self, ipv6)
-    return NodeVerdict(node.name, hop, "")
+    return NodeVerdict(node.name, hop, listed(passed))
 
 
 def candidates(
@@ -165,7 +182,7 @@ def no_hops(found: Backends, nodes: Sequence[NodeVerdict], policy: NextHopPolicy
         return Refusal(Reason.NO_USABLE_NODE, f"node {policy.node_name} hosts no endpoint of it")
     if not nodes:
         return Refusal(Reason.NO_USABLE_NODE, "no endpoint names the node that hosts it")
-    shown = "; ".join(f"{verdict.node}: {verdict.why}" for verdict in nodes[:_SHOWN])
+    shown = "; ".join(f"{printable(verdict.node)}: {verdict.why}" for verdict in nodes[:_SHOWN])
     more = "; …" if len(nodes) > _SHOWN else ""
     return Refusal(Reason.NO_USABLE_NODE, f"no node that has it may be a next hop: {shown}{more}")
 
@@ -175,10 +192,10 @@ def combine(hops_of_holders: Iterable[tuple[bool, frozenset[NextHop]]]) -> froze
 
     The union while all are Cluster; as soon as one is Local, the nodes that every Local one has.
     """
-    union: frozenset[NextHop] = frozenset()
+    union: set[NextHop] = set()
     common: frozenset[NextHop] | None = None
     for local, hops in hops_of_holders:
         union |= hops
         if local:
             common = hops if common is None else common & hops
-    return union if common is None else common
+    return frozenset(union) if common is None else common

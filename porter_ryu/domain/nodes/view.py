@@ -1,26 +1,44 @@
 """Where the Services run and which nodes lead there, by a view of the nodes that may be doubted.
 
 `next_hops` has the rules and `health` the doubt; here they meet what the cluster says, and
-what is kept from one turn to the next.
+what is kept from one turn to the next.  Nodes are taken over from the cluster at the start of a
+turn, never within one: what is lost then is weighed before a route follows it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from porter_ryu.domain.cluster import Cluster
-from porter_ryu.domain.model import Family, NextHop, NodeVerdict, ObjectKey, Refusal, Service
+from porter_ryu.domain.guard import Guard
+from porter_ryu.domain.model import (
+    Address,
+    Family,
+    Kind,
+    NextHop,
+    Node,
+    NodeVerdict,
+    ObjectKey,
+    Refusal,
+    Service,
+)
 from porter_ryu.domain.nodes.health import NodeHealth
 from porter_ryu.domain.nodes.next_hops import (
     Backends,
     NextHopMode,
     NextHopPolicy,
+    Taken,
     backends,
     candidates,
     judge,
     no_hops,
     unready,
 )
+from porter_ryu.domain.special_purpose import never_a_next_hop
+from porter_ryu.domain.text import listed
+
+_NEVER = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +50,42 @@ class _Hosts:
     missed: frozenset[str] = frozenset()
 
 
-class NodeView:
-    """The nodes of a Cluster as next hops."""
+@dataclass(frozen=True, slots=True)
+class _Hops:
+    """Next hops of a Service, true as long as no node changed since that `age` of the view."""
 
-    def __init__(self, cluster: Cluster, policy: NextHopPolicy, health: NodeHealth) -> None:
+    age: int
+    hops: frozenset[NextHop]
+
+
+class NodeView:
+    """The nodes of a Cluster as next hops.
+
+    `taken` says whose an address is, where it is an EIP's or a peer's; `address_changed` has to be
+    called where its answer changes.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        policy: NextHopPolicy,
+        health: NodeHealth,
+        taken: Taken,
+        guard: Guard,
+    ) -> None:
         self._cluster = cluster
         self._policy = policy
         self._health = health
-        self._changed = True
+        self._taken = taken
+        self._guard = guard
+        self._changed: set[str] = set()
+        self._nodes: dict[str, Node] = {}
+        self._with_address: dict[Address, set[str]] = {}
         self._hosts: dict[tuple[ObjectKey, Family], _Hosts] = {}
         self._verdicts: dict[tuple[str, Family], NodeVerdict] = {}
+        self._last_verdicts: dict[tuple[str, Family], NodeVerdict] = {}
+        self._hops: dict[ObjectKey, dict[tuple[Family, bool], _Hops]] = {}
+        self._age = 0
 
     @property
     def due(self) -> float | None:
@@ -53,23 +97,52 @@ class NodeView:
         """Whether so many nodes were lost at once that their loss is not believed."""
         return self._health.doubted
 
+    @property
+    def kept(self) -> int:
+        """How many entries are kept between turns, beside the nodes that exist."""
+        return len(self._hosts) + len(self._verdicts) + len(self._last_verdicts) + len(self._hops)
+
     def changed(self, name: str) -> None:
         """Takes note that a node is another, or gone."""
-        self._changed = True
-        self._forget_verdict(name)
+        self._changed.add(name)
+
+    def touched(self, key: ObjectKey) -> None:
+        """Takes note that a Service, or where it runs, is another."""
+        kept = self._hops.get(key, {})
+        for which, known in kept.items():
+            kept[which] = replace(known, age=_NEVER)
 
     def weigh(self, now: float) -> set[str]:
-        """Asks whether the loss of nodes is believed; returns those that count otherwise now."""
+        """Takes over what changed of the nodes, and asks whether their loss is believed; returns
+        those that count otherwise now though they did not change."""
         due = self._health.due
         if not self._changed and (due is None or now < due):
             return set()
-        self._changed = False
-        nodes = self._cluster.nodes
-        silent = {name for name, node in nodes.items() if node.silent}
-        names = self._health.observe({n: node.ready for n, node in nodes.items()}, silent, now)
+        changed, self._changed = self._changed, set()
+        for name in changed:
+            with self._guard(Kind.NODE, ObjectKey("", name)):
+                self._take_over(name)
+        silent = {name for name, node in self._nodes.items() if node.silent}
+        ready = {name: node.ready for name, node in self._nodes.items()}
+        names = self._health.observe(ready, silent, now)
         for name in names:
             self._forget_verdict(name)
+        self._age += 1
         return names
+
+    def address_changed(self, addresses: Iterable[Address]) -> set[str]:
+        """Judges the nodes anew that report these addresses; returns them."""
+        names: set[str] = set()
+        for address in addresses:
+            names |= self._with_address.get(address, set())
+        for name in names:
+            self._forget_verdict(name)
+            self._age += 1
+        return names
+
+    def addresses(self) -> Iterable[Address]:
+        """What the nodes report as theirs."""
+        return self._with_address.keys()
 
     def note(self, key: ObjectKey) -> None:
         """Keeps where a Service runs, for as long as the loss of those nodes may be doubted."""
@@ -78,17 +151,28 @@ class NodeView:
             before = self._hosts.get((key, family), _Hosts())
             had = before.ready | before.missed
             missed = frozenset(n for n in unready(slices, family) & had if self._watched(n))
-            self._hosts[key, family] = _Hosts(backends(slices, family).nodes, missed)
+            self._hosts[key, family] = after = _Hosts(backends(slices, family).nodes, missed)
+            if before.missed != after.missed:
+                self.touched(key)
 
     def forget(self, key: ObjectKey) -> None:
         """Lets go of what was kept of a Service."""
+        self._hops.pop(key, None)
         for family in Family:
             self._hosts.pop((key, family), None)
 
     def next_hops(self, service: Service, family: Family) -> frozenset[NextHop]:
         """The nodes that lead to a Service."""
-        verdicts = (self._verdict(name, family) for name in self._having(service, family))
-        return frozenset(v.next_hop for v in verdicts if v.next_hop is not None)
+        kept = self._hops.setdefault(service.key, {})
+        known = kept.get((family, service.local_traffic))
+        if known is not None and known.age == self._age:
+            return known.hops
+        with self._guard(Kind.SERVICE, service.key):
+            verdicts = [self._verdict(name, family) for name in self._having(service, family)]
+            hops = frozenset(v.next_hop for v in verdicts if v.next_hop is not None)
+            kept[family, service.local_traffic] = _Hops(self._age, hops)
+            return hops
+        return known.hops if known is not None else frozenset()
 
     def why_none(self, service: Service, family: Family) -> Refusal:
         """Why no node leads to a Service."""
@@ -99,7 +183,7 @@ class NodeView:
         """What is thought of every node as a next hop of a Service."""
         having = self._having(service, family)
         verdicts = []
-        for name in sorted(having | self._cluster.nodes.keys()):
+        for name in sorted(having | self._nodes.keys()):
             verdict = self._verdict(name, family)
             if name not in having:
                 other = self._policy.mode is NextHopMode.SELF and name != self._policy.node_name
@@ -108,10 +192,42 @@ class NodeView:
             verdicts.append(verdict)
         return tuple(verdicts)
 
+    def oddities(self, name: str) -> Iterable[str]:
+        """What is odd about a node's addresses."""
+        node = self._nodes.get(name)
+        if node is None:
+            return
+        if not node.addresses:
+            yield f"node {name} has no address, so it is no next hop"
+        passed = []
+        for entry in node.addresses:
+            what = never_a_next_hop(entry.address) or self._taken(entry.address)
+            if what and entry.type == "InternalIP":
+                passed.append(f"{entry.address}, which is {what}")
+        if passed:
+            yield f"node {name} reports {listed(passed)}: it is no next hop"
+
+    def _take_over(self, name: str) -> None:
+        """Makes a node what the cluster says now."""
+        before, after = self._nodes.get(name), self._cluster.nodes.get(name)
+        reported = [entry.address for entry in after.addresses] if after is not None else []
+        for entry in before.addresses if before is not None else ():
+            names = self._with_address.get(entry.address, set())
+            names.discard(name)
+            if not names:
+                self._with_address.pop(entry.address, None)
+        for address in reported:
+            self._with_address.setdefault(address, set()).add(name)
+        if after is not None:
+            self._nodes[name] = after
+        else:
+            self._nodes.pop(name, None)
+        self._forget_verdict(name)
+
     def _having(self, service: Service, family: Family) -> set[str]:
         """The nodes that have a Service, whether they may be next hops or not."""
-        found, nodes = self._backends(service, family), self._cluster.nodes
-        return set(candidates(found, service.local_traffic, nodes, self._policy))
+        found = self._backends(service, family)
+        return set(candidates(found, service.local_traffic, self._nodes, self._policy))
 
     def _backends(self, service: Service, family: Family) -> Backends:
         missed = self._hosts.get((service.key, family), _Hosts()).missed
@@ -124,20 +240,28 @@ class NodeView:
         return self._health.lost(name) or self._health.trusts_endpoints(name)
 
     def _verdict(self, name: str, family: Family) -> NodeVerdict:
-        """What a node offers, kept until it changes."""
+        """What a node offers, kept until it changes; nothing is kept of one that does not exist."""
         known = self._verdicts.get((name, family))
-        if known is None:
-            known = self._verdicts[name, family] = self._judge(name, family)
-        return known
-
-    def _judge(self, name: str, family: Family) -> NodeVerdict:
-        node = self._cluster.nodes.get(name)
+        if known is not None:
+            return known
+        node = self._nodes.get(name)
         if node is None:
-            return NodeVerdict(name, None, "there is no such Node")
-        if self._health.trusts(name):
-            node = replace(node, ready=True)
-        return judge(node, family, self._policy)
+            return NodeVerdict(name, None, self._absent(name))
+        with self._guard(Kind.NODE, ObjectKey("", name)):
+            if self._health.trusts(name):
+                node = replace(node, ready=True)
+            verdict = judge(node, family, self._policy, self._taken)
+            self._verdicts[name, family] = self._last_verdicts[name, family] = verdict
+            return verdict
+        nothing = NodeVerdict(name, None, "it cannot be judged")
+        return self._last_verdicts.get((name, family), nothing)
+
+    def _absent(self, name: str) -> str:
+        why = self._cluster.why_unreadable(Kind.NODE, ObjectKey("", name))
+        return f"its Node cannot be read: {why}" if why else "there is no such Node"
 
     def _forget_verdict(self, name: str) -> None:
         for family in Family:
             self._verdicts.pop((name, family), None)
+            if name not in self._nodes:
+                self._last_verdicts.pop((name, family), None)

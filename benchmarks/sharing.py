@@ -1,0 +1,80 @@
+"""What sharing costs: `python -m benchmarks.sharing`.
+
+Many Services of one namespace on one sharing key; the endpoints of one of them change.  The cost is
+printed for a few sharers and for many, beside the same change without sharing.
+"""
+
+from __future__ import annotations
+
+import time
+from ipaddress import ip_address
+
+from porter_ryu.domain.model import (
+    Eip,
+    Endpoint,
+    EndpointSlice,
+    Family,
+    Kind,
+    Node,
+    NodeAddress,
+    ObjectKey,
+    Port,
+    Service,
+)
+from porter_ryu.domain.planner import Planner, Policy
+
+ROUNDS = 5
+
+
+def planner_with(services: int, shared: bool) -> Planner:
+    """A planner that has decided Services with an endpoint each, whose addresses are on record."""
+    planner = Planner(Policy(), leading=True)
+    planner.replace(Kind.EIP, {ObjectKey("", "pool"): Eip("pool", "10.0.0.0/16")})
+    planner.replace(Kind.NAMESPACE, {})
+    nodes = [f"n{number}" for number in range(10)]
+    addresses = {n: NodeAddress("InternalIP", ip_address(f"192.168.0.{n[1:]}")) for n in nodes}
+    planner.replace(
+        Kind.NODE, {ObjectKey("", n): Node(n, addresses=(addresses[n],)) for n in nodes}
+    )
+    first = int(ip_address("10.0.0.0"))
+    found, slices = {}, {}
+    for number in range(services):
+        key = ObjectKey("default", f"s{number}")
+        ingress = (ip_address(first + (0 if shared else number)),)
+        ports = frozenset([Port("TCP", 1000 + number)])
+        found[key] = Service(
+            key,
+            ours=True,
+            ports=ports,
+            families=(Family.IPV4,),
+            share_key="k" if shared else None,
+            ingress=ingress,
+        )
+        slices[key] = EndpointSlice(key, key, Family.IPV4, (Endpoint(nodes[number % 10]),))
+    planner.replace(Kind.SERVICE, found)
+    planner.replace(Kind.ENDPOINT_SLICE, slices)
+    planner.turn(lambda: None, now=0.0)
+    return planner
+
+
+def one_change(services: int, shared: bool) -> float:
+    """Seconds that one changed endpoint costs."""
+    planner = planner_with(services, shared)
+    key = ObjectKey("default", "s1")
+    began = time.perf_counter()
+    for number in range(ROUNDS):
+        piece = EndpointSlice(key, key, Family.IPV4, (Endpoint(f"n{number}"),))
+        planner.put(Kind.ENDPOINT_SLICE, key, piece)
+        planner.turn(lambda: None, now=0.0)
+    return (time.perf_counter() - began) / ROUNDS
+
+
+def main() -> None:
+    """Prints it all."""
+    for services in (100, 800):
+        alone, together = one_change(services, False), one_change(services, True)
+        print(f"{services} Services: {alone * 1e3:.2f} ms alone, {together * 1e3:.2f} ms shared")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""An error that nobody foresaw costs the object that it is about, and nobody else.
+
+What is decided about one object runs under the guard.  Whatever is raised there is noted by the
+object's name; the object keeps what it had, the others go on, and it is looked at again later, and
+later each time it fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+
+from porter_ryu.domain.model import Kind, ObjectKey
+from porter_ryu.domain.text import printable
+
+Subject = tuple[Kind, ObjectKey]
+
+_FIRST, _MOST = 1.0, 60.0
+_SINGULAR = {
+    Kind.SERVICE: "Service",
+    Kind.ENDPOINT_SLICE: "EndpointSlice",
+    Kind.NODE: "Node",
+    Kind.NAMESPACE: "Namespace",
+    Kind.EIP: "Eip",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """When an object is tried again, after which delay (seconds), and why it failed."""
+
+    due: float
+    delay: float
+    why: str
+
+
+class Guard:
+    """`with guard(kind, key):` swallows every exception and notes it; times are of the clock that
+    `begin` is given, in seconds."""
+
+    def __init__(self) -> None:
+        self._failures: dict[Subject, _Failure] = {}
+        self._trying: set[Subject] = set()
+        self._failed: dict[Subject, str] = {}
+        self._now = 0.0
+
+    def __call__(self, kind: Kind, key: ObjectKey) -> _Guarded:
+        """What runs inside is about this object."""
+        return _Guarded(self, (kind, key))
+
+    @property
+    def due(self) -> float | None:
+        """When something is to be tried again; None: nothing is."""
+        return min((failure.due for failure in self._failures.values()), default=None)
+
+    def begin(self, now: float) -> frozenset[Subject]:
+        """A turn begins: returns what failed before and is to be tried again in it."""
+        self._now = now
+        self._failed = {}
+        if not self._failures:
+            return frozenset()
+        self._trying = {subject for subject, f in self._failures.items() if f.due <= now}
+        return frozenset(self._trying)
+
+    def end(self) -> tuple[str, ...]:
+        """A turn ended: returns a sentence about each object that failed in it."""
+        for subject in self._trying - self._failed.keys():
+            del self._failures[subject]
+        self._trying = set()
+        return tuple(
+            f"{_SINGULAR[kind]} {key} cannot be decided, and keeps what it had: {why}"
+            for (kind, key), why in sorted(self._failed.items(), key=_by_name)
+        )
+
+    def failed(self, kind: Kind, key: ObjectKey) -> str:
+        """Why an object failed in this turn; empty where it did not."""
+        return self._failed.get((kind, key), "")
+
+    def why(self, kind: Kind, key: ObjectKey) -> str:
+        """Why an object failed when it was last looked at; empty where it did not."""
+        failure = self._failures.get((kind, key))
+        return failure.why if failure is not None else ""
+
+    def note(self, subject: Subject, error: Exception) -> None:
+        """Notes what an object failed with."""
+        why = _told(error)
+        if subject not in self._failed:
+            before = self._failures.get(subject)
+            delay = _FIRST if before is None else min(2 * before.delay, _MOST)
+            self._failures[subject] = _Failure(self._now + delay, delay, why)
+        self._failed[subject] = why
+
+
+class _Guarded:
+    """One object under the guard."""
+
+    __slots__ = ("_guard", "_subject")
+
+    def __init__(self, guard: Guard, subject: Subject) -> None:
+        self._guard = guard
+        self._subject = subject
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Swallows what is an Exception; what ends a greenthread is none."""
+        if not isinstance(error, Exception):
+            return False
+        self._guard.note(self._subject, error)
+        return True
+
+
+def _told(error: Exception) -> str:
+    """An error with the place where it was raised, in one line."""
+    where, trace = "", error.__traceback__
+    while trace is not None:
+        where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"{type(error).__name__}: {printable(str(error), 200)}{where}"
+
+
+def _by_name(entry: tuple[Subject, str]) -> tuple[str, ObjectKey]:
+    (kind, key), _ = entry
+    return kind.value, key

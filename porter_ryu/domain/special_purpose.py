@@ -1,0 +1,41 @@
+"""Addresses with a purpose of their own (RFC 6890): no pool may hand them out, no route may lead to
+them.
+
+A router that is told such a next hop does not leave it out: FRR answers with a NOTIFICATION 3/8,
+and every route of the session is gone.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, ip_network
+
+from porter_ryu.domain.model import Address, Network
+
+FORBIDDEN_IN_POOLS: tuple[tuple[Network, str], ...] = tuple(
+    (ip_network(text), what)
+    for text, what in (
+        ("0.0.0.0/8", "this-network"),
+        ("127.0.0.0/8", "loopback"),
+        ("169.254.0.0/16", "link-local"),
+        ("224.0.0.0/4", "multicast"),
+        ("255.255.255.255/32", "broadcast"),
+        ("::/128", "unspecified"),
+        ("::1/128", "loopback"),
+        ("::ffff:0:0/96", "IPv4-mapped"),
+        ("fe80::/10", "link-local"),
+        ("ff00::/8", "multicast"),
+    )
+)
+_NO_NEXT_HOPS = (
+    (IPv4Network("0.0.0.0/32"), "unspecified"),
+    *FORBIDDEN_IN_POOLS,
+    (IPv4Network("240.0.0.0/4"), "reserved"),
+)
+
+
+def never_a_next_hop(address: Address) -> str:
+    """What kind of address it is, where no route may lead to it; empty where one may."""
+    for network, what in _NO_NEXT_HOPS:
+        if network.version == address.version and address in network:
+            return what
+    return ""

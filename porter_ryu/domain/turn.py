@@ -1,0 +1,42 @@
+"""What a Planner is told once, and what it answers each time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from porter_ryu.domain.model import (
+    Address,
+    Eip,
+    EipStatus,
+    ObjectKey,
+    Route,
+    Service,
+    ServiceStatus,
+)
+from porter_ryu.domain.nodes.health import OF_A_CLUSTER, Patience
+from porter_ryu.domain.nodes.next_hops import NextHopPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules that stand in the configuration; `announce` is [bgp] enabled, `panic_percent`
+    (100: never) and `patience` are what `NodeHealth` takes."""
+
+    next_hops: NextHopPolicy = field(default_factory=NextHopPolicy)
+    announce: bool = True
+    panic_percent: int = 100
+    patience: Patience = OF_A_CLUSTER
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What is wanted of the keys that this turn looked at; nothing is said of any other.
+
+    `oddities` are sentences about objects that cannot be used as they are.
+    """
+
+    services: Mapping[ObjectKey, tuple[Service, ServiceStatus]] = field(default_factory=dict)
+    routes: Mapping[Address, Route] = field(default_factory=dict)
+    eips: Mapping[str, tuple[Eip, EipStatus]] = field(default_factory=dict)
+    oddities: tuple[str, ...] = ()

@@ -1,0 +1,203 @@
+"""What a tenant can make the deciding cost: counted in calls and kept entries, not in seconds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from ipaddress import ip_address
+
+import pytest
+
+from benchmarks.sharing import planner_with
+from porter_ryu.domain.model import (
+    Eip,
+    Endpoint,
+    EndpointSlice,
+    Family,
+    Kind,
+    Node,
+    ObjectKey,
+    Port,
+    Service,
+)
+from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.planner import Planner, Policy
+from tests.unit.world import World, endpoints, key, node, service
+
+
+def calls(run: Callable[[], object]) -> int:
+    """How many Python calls something takes."""
+    count = 0
+
+    def noted(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(noted)
+    try:
+        run()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def endpoint_change(planner: Planner) -> int:
+    """The cost of one changed endpoint."""
+    which = ObjectKey("default", "s1")
+    piece = EndpointSlice(which, which, Family.IPV4, (Endpoint("n7"),))
+    planner.put(Kind.ENDPOINT_SLICE, which, piece)
+    return calls(lambda: planner.turn(lambda: None, now=0.0))
+
+
+def service_change(planner: Planner) -> int:
+    """The cost of one changed port, and of one Service gone."""
+    which = ObjectKey("default", "s1")
+    before = planner.cluster.services[which]
+    ports = frozenset([Port("UDP", 9)])
+    changed = Service(
+        which,
+        True,
+        ports=ports,
+        families=before.families,
+        share_key=before.share_key,
+        ingress=before.ingress,
+    )
+    planner.put(Kind.SERVICE, which, changed)
+    cost = calls(lambda: planner.turn(lambda: None, now=0.0))
+    planner.remove(Kind.SERVICE, which)
+    return cost + calls(lambda: planner.turn(lambda: None, now=0.0))
+
+
+@pytest.mark.parametrize("change", [endpoint_change, service_change])
+def test_one_change_among_many_sharers_is_linear_at_worst(change):
+    few, many = (change(planner_with(count, shared=True)) for count in (100, 800))
+    assert many < 10 * few
+    assert many < 800 * 30, "a few calls for each sharer, not for each pair"
+
+
+def test_everything_about_many_sharers_is_linear():
+    """The resync, a node's loss and the first turn look at all of them, once."""
+
+    def everything(count: int) -> int:
+        planner = planner_with(count, shared=True)
+        planner.resync()
+        cost = calls(lambda: planner.turn(lambda: None, now=0.0))
+        planner.put(Kind.NODE, ObjectKey("", "n3"), Node("n3", ready=False))
+        return cost + calls(lambda: planner.turn(lambda: None, now=0.0))
+
+    assert everything(800) < 12 * everything(100)
+
+
+def test_many_that_ask_to_share_at_once_cost_as_much_each_as_a_few():
+    def joining(count: int) -> int:
+        world = World(Eip("pool", "10.0.0.0/24"))
+        for number in range(count):
+            ports = frozenset([Port("TCP", number)])
+            world.stage(service(f"s{number:04}", share_key="k", ports=ports))
+        cost = calls(world.turn)
+        assert world.address(f"s{count - 1:04}") == "10.0.0.0"
+        return cost
+
+    assert joining(400) < 6 * joining(100)
+
+
+@pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])
+def test_names_of_nodes_that_do_not_exist_leave_nothing_behind(mode):
+    """999 new nodeNames in a slice update, again and again."""
+    world = World(Eip("pool", "10.0.0.1"), policy=Policy(NextHopPolicy(mode=mode)))
+    world.put(node("n1", "192.168.0.1"), service("a"), endpoints("a", "n1"))
+    before = world.planner.kept
+    for number in range(50):
+        world.put(endpoints("a", *(f"x{number}-{i}" for i in range(999))))
+    world.put(endpoints("a", "n1"))
+    assert world.planner.kept == before
+    assert len(world.planner.cluster.services_on("x0-0")) == 0
+
+
+def test_objects_that_come_and_go_leave_nothing_behind():
+    world = World(Eip("pool", "10.0.0.1-10.0.3.9"), policy=Policy(panic_percent=90))
+    world.put(node("n1", "192.168.0.1"), service("a"), endpoints("a", "n1"))
+
+    def round_of(number: int) -> None:
+        ports = frozenset([Port("TCP", number)])
+        world.put(Eip(f"e{number}", f"10.1.{number}.0/24"), node(f"n1{number}", "192.168.0.9"))
+        world.put(service(f"s{number}", share_key=f"k{number}", ports=ports))
+        world.put(service(f"t{number}", pool=f"e{number}"), endpoints(f"s{number}", f"n1{number}"))
+        world.put(service(f"u{number}", pool="none"))
+        world.unreadable(Kind.SERVICE, f"v{number}", "10.0.0.200")
+        world.put(Eip(f"e{number}", "broken", created="1"))
+        for name in (f"s{number}", f"t{number}", f"u{number}", f"v{number}"):
+            world.remove(Kind.SERVICE, name)
+        world.remove(Kind.ENDPOINT_SLICE, f"s{number}-4")
+        world.remove(Kind.EIP, f"e{number}").remove(Kind.NODE, f"n1{number}")
+        world.now += 120
+        world.turn()
+
+    round_of(0)
+    before = world.planner.kept
+    for number in range(1, 51):
+        round_of(number)
+    assert world.planner.kept == before
+
+
+def test_an_address_that_is_given_and_freed_again_and_again_is_noted_once():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.9")).put(service("a"), service("b"))
+    kept = []
+    for _ in range(50):
+        world.remove(Kind.SERVICE, "a")
+        assert world.put(service("a")).address("a") == "10.0.0.1"
+        kept.append(world.planner.kept)
+    assert len(set(kept)) == 1
+
+
+def test_a_list_and_a_turn_give_way_for_every_piece_of_work():
+    planner = Planner(Policy(), leading=True)
+    for kind in (Kind.NODE, Kind.NAMESPACE, Kind.ENDPOINT_SLICE):
+        planner.replace(kind, {})
+    planner.replace(Kind.EIP, {ObjectKey("", "pool"): Eip("pool", "10.0.0.0/20")})
+    pauses = 0
+
+    def pause() -> None:
+        nonlocal pauses
+        pauses += 1
+        if pauses < 1000:
+            assert not planner.ready, "nothing is decided between two pieces of a list"
+            assert not planner.turn(pause, now=0.0).services
+
+    first = int(ip_address("10.0.0.0"))
+    found = {}
+    for number in range(1000):
+        one = service(f"s{number:04}", ingress=(ip_address(first + number),))
+        found[one.key] = one
+    planner.replace(Kind.SERVICE, found, pause)
+    assert pauses == 1000
+    planner.turn(pause, now=0.0)
+    assert pauses > 5000, "settling, adopting, deciding, telling and reporting are each a piece"
+
+
+def test_what_is_told_during_a_turn_is_for_the_next_one():
+    """Whatever is put, or taken away, between two pieces of a turn."""
+    world = World(Eip("pool", "10.0.0.1-10.0.0.9")).put(node("n1", "192.168.0.1"))
+    for number in range(5):
+        world.put(service(f"s{number}"), endpoints(f"s{number}", "n1"))
+    world.planner.resync()
+    pending = [
+        lambda: world.planner.remove(Kind.SERVICE, key("s1")),
+        lambda: world.stage(Eip("second", "10.1.0.0/24")),
+        lambda: world.stage(service("s9")),
+        lambda: world.planner.remove(Kind.EIP, ObjectKey("", "pool")),
+        lambda: world.planner.remove(Kind.NODE, ObjectKey("", "n1")),
+        lambda: world.stage(service("s2", wish="10.1.0.7")),
+    ]
+
+    def meanwhile() -> None:
+        if pending:
+            pending.pop(0)()
+
+    world.planner.turn(meanwhile, now=0.0)
+    world.turn()
+    assert not pending
+    assert key("s1") not in world.planner.decisions
+    assert (world.address("s2"), world.address("s0")) == ("10.1.0.7", "10.1.0.0")
+    assert not [text for text in world.oddities if "cannot be decided" in text]

@@ -1,0 +1,176 @@
+"""One broken object costs itself alone: whatever is raised about it, the turn goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import ip_address
+
+import pytest
+
+from porter_ryu.domain.guard import Guard
+from porter_ryu.domain.model import (
+    Eip,
+    EipStatus,
+    EndpointSlice,
+    Family,
+    Kind,
+    ObjectKey,
+    PoolReason,
+)
+from tests.unit.world import World, endpoints, key, node, service
+
+POOL = Eip("pool", "10.0.0.1-10.0.0.9")
+
+
+def healthy() -> World:
+    """A Service with a route, beside which everything else breaks."""
+    return World(POOL).put(node("n1", "192.168.0.1"), service("web"), endpoints("web", "n1"))
+
+
+def still_well(world: World) -> None:
+    """The healthy one keeps what it has and follows its endpoints; another one is served."""
+    assert (world.address("web"), world.state("web")) == ("10.0.0.1", "Announced")
+    world.put(node("n2", "192.168.0.2"), endpoints("web", "n2"), service("more"))
+    assert world.routes["10.0.0.1"] == {"192.168.0.2"}
+    assert world.address("more")
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        {"ports": None},
+        {"labels": None},
+        {"ingress": 5},
+        {"ingress": ("10.0.0.2",)},
+        {"request": "10.0.0.2"},
+        {"families": 4},
+        {"created": 5},
+        {"pool": 7},
+        {"share_key": ["k"]},
+        {"conditions": None},
+    ],
+)
+def test_a_service_that_no_rule_foresaw(junk):
+    world = healthy()
+    world.planner.put(Kind.SERVICE, key("bad"), dataclasses.replace(service("bad"), **junk))
+    world.turn()
+    still_well(world)
+    assert not [text for text in world.oddities if "Service default/web" in text]
+    world.planner.put(Kind.SERVICE, key("bad"), service("bad"))
+    assert world.turn().address("bad")
+
+
+@pytest.mark.parametrize("junk", [{"ports": None}, {"ingress": 5}, {"families": 4}])
+def test_it_keeps_what_it_had_and_is_tried_again_later_each_time(junk):
+    world = healthy().put(service("bad"), endpoints("bad", "n1"))
+    assert world.routes["10.0.0.2"] == {"192.168.0.1"}
+    bad = dataclasses.replace(world.planner.cluster.services[key("bad")], **junk)
+    world.planner.put(Kind.SERVICE, bad.key, bad)
+    world.turn()
+    assert world.routes["10.0.0.2"] == {"192.168.0.1"}
+    assert world.put(service("next")).address("next") == "10.0.0.3"
+    assert "Service default/bad cannot be decided, and keeps what it had" in world.oddities[-1]
+    times = []
+    for _ in range(4):
+        times.append(world.planner.due - world.now)
+        world.now = world.planner.due
+        world.turn()
+    assert times == [1.0, 2.0, 4.0, 8.0]
+    world.put(service("bad", ingress=(ip_address("10.0.0.2"),)))
+    world.now = world.planner.due
+    assert world.turn().planner.due is None
+    assert (world.address("bad"), world.state("bad")) == ("10.0.0.2", "Announced")
+
+
+def test_over_a_restart_its_record_is_kept():
+    world = World(POOL)
+    bad = dataclasses.replace(service("bad"), ports=None, ingress=(ip_address("10.0.0.1"),))
+    world.planner.put(Kind.SERVICE, bad.key, bad)
+    world.put(service("web"))
+    assert world.address("web") == "10.0.0.2"
+    assert world.state("bad") == "Unreadable"
+
+
+@pytest.mark.parametrize(
+    "serving",
+    [
+        Eip("bad", "x"),
+        Eip("bad", ""),
+        Eip("bad", "10.1.0.1", protocol="layer2"),
+        Eip("bad", "127.0.0.1"),
+        Eip("bad", "10.1.0.1", invalid="no"),
+        Eip("bad", 5),
+        Eip("bad", None),
+        "10.1.0.1",
+        5,
+        {"address": "x"},
+    ],
+)
+def test_a_status_that_keeps_no_good_form_is_none(serving):
+    """An Eip that is broken and whose `status.serving` is `{"address":"x"}` failed every turn."""
+    status = EipStatus(False, PoolReason.INVALID_ADDRESS, "", serving=serving)
+    world = healthy()
+    world.put(Eip("bad", "10.1.0.1-oops", uid="7", status=status))
+    assert world.planner.allocator.pool_status("bad").reason is PoolReason.INVALID_ADDRESS
+    still_well(world)
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        {"address": None},
+        {"address": 5},
+        {"protocol": 5},
+        {"created": 5},
+        {"namespaces": None},
+        {"namespaces": 5},
+        {"namespace_selector": 5},
+        {"service_selector": None},
+        {"status": 5},
+    ],
+)
+def test_an_eip_that_no_rule_foresaw(junk):
+    world = healthy()
+    world.put(dataclasses.replace(Eip("bad", "10.1.0.1"), **junk))
+    assert (world.address("web"), world.state("web")) == ("10.0.0.1", "Announced")
+    world.put(node("n2", "192.168.0.2"), endpoints("web", "n2"), service("more", pool="pool"))
+    assert world.routes["10.0.0.1"] == {"192.168.0.2"}
+    assert world.address("more") == "10.0.0.2"
+
+
+@pytest.mark.parametrize("junk", [{"addresses": None}, {"addresses": (5,)}, {"labels": None}])
+def test_a_node_that_no_rule_foresaw_keeps_what_it_had(junk):
+    world = healthy()
+    world.put(dataclasses.replace(node("n9", "192.168.0.9"), **junk))
+    still_well(world)
+    before = node("n2", "192.168.0.2")
+    world.put(dataclasses.replace(before, **junk))
+    assert world.routes["10.0.0.1"] == {"192.168.0.2"}
+    world.put(before)
+    assert world.routes["10.0.0.1"] == {"192.168.0.2"}
+
+
+def test_a_slice_that_no_rule_foresaw_keeps_the_route():
+    world = healthy().put(service("bad"), endpoints("bad", "n1"))
+    piece = endpoints("bad", "n1")
+    world.planner.put(
+        Kind.ENDPOINT_SLICE,
+        piece.key,
+        EndpointSlice(piece.key, piece.service, Family.IPV4, piece.endpoints * 2),
+    )
+    still_well(world.turn())
+
+
+def test_a_guard_tells_the_place_and_swallows_only_errors():
+    guard = Guard()
+    guard.begin(0.0)
+    with guard(Kind.NODE, ObjectKey("", "n1")):
+        raise ValueError("\x1b[31mred" * 100)
+    (told,) = guard.end()
+    assert told.startswith("Node n1 cannot be decided")
+    assert "ValueError" in told
+    assert "test_guard.py" in told
+    assert "\x1b" not in told
+    assert len(told) < 500
+    with pytest.raises(KeyboardInterrupt), guard(Kind.NODE, ObjectKey("", "n1")):
+        raise KeyboardInterrupt

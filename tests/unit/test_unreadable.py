@@ -1,0 +1,224 @@
+"""An object that cannot be read is neither good nor gone: what it had stays its own."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from porter_ryu import report
+from porter_ryu.domain.explanation import explain
+from porter_ryu.domain.model import Eip, Kind, Namespace, Port
+from tests.unit.world import World, endpoints, key, node, service
+
+N1, N2 = node("n1", "192.168.0.1"), node("n2", "192.168.0.2")
+
+
+def ports(number: int, share: str = "k") -> dict:
+    """A sharing key with a port of one's own."""
+    return {"share_key": share, "ports": frozenset([Port("TCP", number)])}
+
+
+def test_a_service_keeps_its_last_good_form_with_address_and_routes():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(N1, N2, service("a"), endpoints("a", "n1"))
+    world.broken("a").put(endpoints("a", "n2"), service("b"), service("c"))
+    assert (world.address("a"), world.routes["10.0.0.1"]) == ("10.0.0.1", {"192.168.0.2"})
+    assert world.state("a") == "Announced"
+    assert explain(world.planner, key("a")).unreadable == "oops"
+    assert world.state("c") == "PoolExhausted"
+    world.put(service("a"))
+    assert explain(world.planner, key("a")).unreadable == ""
+    assert world.address("a") == "10.0.0.1"
+
+
+def test_over_a_restart_its_record_stays_reserved_until_it_can_be_read():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(N1, service("a"), endpoints("a", "n1"))
+    after = world.broken("a").restarted().put(service("b"), service("c"))
+    assert after.address("b") == "10.0.0.2"
+    assert (after.state("a"), after.state("c")) == ("Unreadable", "PoolExhausted")
+    assert "oops" in explain(after.planner, key("a")).refusal.message
+    used = dict(after.planner.allocator.pool_status("pool").used)
+    assert used["10.0.0.1"] == "default/a"
+    after.put(service("a", ingress=(ip_address("10.0.0.1"),)))
+    assert (after.address("a"), after.state("a")) == ("10.0.0.1", "Announced")
+
+
+def test_what_a_user_is_told_of_it():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a")).broken("a")
+    world.unreadable(Kind.EIP, "other", why="spec is a list")
+    told = report.explanation(world.planner, key("a"), report.nothing_sent)
+    assert (told["state"], told["unreadable"]) == ("NoReadyEndpoints", "oops")
+    assert {"eip": "other", "usable": False, "why": "it cannot be read: spec is a list"} in told[
+        "pools"
+    ]
+    after = world.restarted()
+    told = report.explanation(after.planner, key("a"), report.nothing_sent)
+    assert (told["state"], told["addresses"], told["recorded"]) == (
+        "Unreadable",
+        ["10.0.0.1"],
+        ["10.0.0.1"],
+    )
+    text = report.explanation_text(told)
+    assert text.startswith("default/a: Unreadable: it cannot be read (oops): what is on record")
+
+
+def test_nothing_is_written_to_what_cannot_be_read():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2")).unreadable(Kind.SERVICE, "a", "10.0.0.1")
+    world.planner.resync()
+    assert key("a") not in world.planner.turn(lambda: None, now=0.0).services
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a")).broken("a")
+    world.planner.resync()
+    assert key("a") not in world.planner.turn(lambda: None, now=0.0).services
+
+
+def test_the_reservation_goes_with_the_object_and_with_the_wish():
+    for gone in (True, False):
+        world = World(Eip("pool", "10.0.0.1")).unreadable(Kind.SERVICE, "a", "10.0.0.1")
+        world.put(service("b"))
+        assert world.state("b") == "PoolExhausted"
+        if gone:
+            world.remove(Kind.SERVICE, "a")
+        else:
+            world.unreadable(Kind.SERVICE, "a", "")
+        assert world.address("b") == "10.0.0.1"
+        assert (key("a") in world.planner.decisions) is not gone
+
+
+def test_a_list_without_it_ends_it_and_a_list_with_it_does_not():
+    world = World(Eip("pool", "10.0.0.1")).unreadable(Kind.SERVICE, "a", "10.0.0.1")
+    unread = world.planner.cluster.unreadable[Kind.SERVICE, key("a")]
+    waiting = service("b")
+    world.planner.replace(Kind.SERVICE, {key("a"): unread, waiting.key: waiting})
+    assert world.turn().state("b") == "PoolExhausted"
+    world.planner.replace(Kind.SERVICE, {waiting.key: waiting})
+    assert world.turn().address("b") == "10.0.0.1"
+
+
+def test_no_other_record_is_adopted_over_it_but_that_of_one_that_shares_with_it():
+    """Of a big pool, whose status does not name the holders."""
+    world = World(Eip("big", "10.0.0.0/20"))
+    world.planner.put(Kind.SERVICE, key("thief"), service("thief", ingress=(EIP,)))
+    sharer = service("sharer", ingress=(EIP,), **ports(81))
+    world.planner.put(Kind.SERVICE, sharer.key, sharer)
+    other = service("other/sharer", ingress=(EIP,), **ports(82))
+    world.planner.put(Kind.SERVICE, other.key, other)
+    world.unreadable(Kind.SERVICE, "a", str(EIP))
+    assert world.address("sharer") == str(EIP)
+    assert world.address("thief") not in ("", str(EIP))
+    assert world.address("other/sharer") not in ("", str(EIP))
+
+
+EIP = ip_address("10.0.0.7")
+
+
+def test_who_shares_with_it_keeps_the_address_and_nobody_new_joins():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
+    world.put(N1, service("a", **ports(80)), service("b", **ports(81)), endpoints("b", "n1"))
+    after = world.broken("a").restarted()
+    assert after.address("b") == "10.0.0.1"
+    assert after.routes["10.0.0.1"] == {"192.168.0.1"}
+    after.put(service("b", **ports(82)), service("c", **ports(83)))
+    assert (after.address("b"), after.address("c")) == ("10.0.0.1", "10.0.0.2")
+    after.put(service("a", ingress=(ip_address("10.0.0.1"),), **ports(80)))
+    assert after.address("a") == after.address("b") == "10.0.0.1"
+    assert after.put(service("d", **ports(84))).address("d") == "10.0.0.1"
+
+
+def test_one_that_cannot_be_read_takes_no_address_from_who_is_named_by_the_eip():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.9")).put(service("a"))
+    world.unreadable(Kind.SERVICE, "evil/x", "10.0.0.1")
+    for after in (world, world.restarted()):
+        assert after.address("a") == "10.0.0.1"
+        assert not after.planner.allocator.held(key("evil/x"))
+
+
+def test_holders_of_a_known_eip_stay_as_they_are_when_it_breaks():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"))
+    world.unreadable(Kind.EIP, "pool").put(service("b"))
+    assert (world.address("a"), world.address("b")) == ("10.0.0.1", "10.0.0.2")
+
+
+def test_while_an_eip_was_never_read_nobody_loses_an_address_that_may_be_of_it():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2"), Eip("spare", "10.1.0.1"))
+    world.put(N1, service("a"), service("n", pool="pool"), endpoints("a", "n1"))
+    world.put(endpoints("n", "n1"))
+    after = world.unreadable(Kind.EIP, "pool").restarted()
+    assert (after.address("a"), after.address("n")) == ("10.0.0.1", "10.0.0.2")
+    assert after.routes["10.0.0.1"] == after.routes["10.0.0.2"] == {"192.168.0.1"}
+    texts = [c.message for c in after.planner.cluster.services[key("a")].conditions]
+    assert "an Eip cannot be read" in texts[0]
+    after.put(service("b"), service("c"), service("d", pool="pool"))
+    assert (after.address("b"), after.state("c")) == ("10.1.0.1", "PoolExhausted")
+    assert (after.state("d"), "cannot be read" in after.message("d")) == ("NoPool", True)
+    after.forge("c", "8.8.8.8").turn()
+    assert (after.address("c"), "8.8.8.8" in after.routes) == ("", False)
+    after.put(Eip("pool", "10.0.0.1-10.0.0.4"))
+    assert [after.address(n) for n in "ancd"] == [f"10.0.0.{i}" for i in range(1, 5)]
+    after.remove(Kind.EIP, "pool")
+    assert [after.address(n) for n in "an"] == ["", ""]
+
+
+def test_an_eip_that_was_never_read_and_goes_takes_its_addresses_along():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"))
+    after = world.unreadable(Kind.EIP, "pool").restarted()
+    assert after.address("a") == "10.0.0.1"
+    assert after.remove(Kind.EIP, "pool").address("a") == ""
+
+
+def test_a_deleted_eip_is_gone_though_another_cannot_be_read():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"))
+    world.unreadable(Kind.EIP, "other").remove(Kind.EIP, "pool")
+    assert world.address("a") == ""
+
+
+def test_a_namespace_that_cannot_be_read_admits_who_is_there_and_nobody_new():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.9", namespace_selector={"team": "red"}))
+    world.put(Namespace("pink", {"team": "red"}), service("pink/a"))
+    world.unreadable(Kind.NAMESPACE, "pink").put(service("pink/b"))
+    assert (world.address("pink/a"), world.address("pink/b")) == ("10.0.0.1", "10.0.0.2")
+    after = world.restarted().put(service("pink/c"))
+    assert (after.address("pink/a"), after.address("pink/b")) == ("10.0.0.1", "10.0.0.2")
+    assert after.state("pink/c") == "NoPool"
+    after.forge("pink/c", "10.0.0.5").turn()
+    assert after.address("pink/c") == ""
+    after.put(Namespace("pink", {"team": "red"}))
+    assert after.address("pink/c") == "10.0.0.3"
+    after.put(Namespace("pink", {"team": "blue"}))
+    assert after.address("pink/a") == ""
+
+
+def test_a_node_and_a_slice_keep_their_last_good_form():
+    world = World(Eip("pool", "10.0.0.1")).put(N1, service("a"), endpoints("a", "n1"))
+    world.unreadable(Kind.NODE, "n1").unreadable(Kind.ENDPOINT_SLICE, "a-4")
+    assert world.routes["10.0.0.1"] == {"192.168.0.1"}
+    world.remove(Kind.ENDPOINT_SLICE, "a-4")
+    assert world.routes["10.0.0.1"] == frozenset()
+
+
+def test_a_node_that_was_never_read_is_said_to_be_so():
+    world = World(Eip("pool", "10.0.0.1")).unreadable(Kind.NODE, "n1", why="status is a list")
+    world.put(service("a"), endpoints("a", "n1"))
+    verdicts = explain(world.planner, key("a")).addresses[0].nodes
+    assert [v.why for v in verdicts] == ["its Node cannot be read: status is a list"]
+
+
+def test_an_eip_that_overlaps_with_one_that_was_never_read_takes_nothing_from_its_holders():
+    for rules in ({"disable": True}, {"namespaces": ("red",)}):
+        old = Eip("old", "10.0.0.1-10.0.0.3", created="1")
+        world = World(old, Eip("young", "10.0.0.1-10.0.0.3", created="2", **rules))
+        world.put(service("a"))
+        after = world.unreadable(Kind.EIP, "old").restarted()
+        assert after.address("a") == "10.0.0.1"
+        after.put(old, service("b"))
+        assert (after.address("a"), after.address("b")) == ("10.0.0.1", "10.0.0.2")
+        assert dict(after.planner.allocator.pool_status("old").used)["10.0.0.1"] == "default/a"
+
+
+def test_one_that_cannot_be_read_reserves_nothing_that_it_could_not_be_given():
+    world = World(
+        Eip("red", "10.0.0.1", namespaces=("red",)),
+        Eip("closed", "10.1.0.1", disable=True),
+        Eip("open", "10.2.0.1"),
+    ).put(node("n1", "10.2.0.1"))
+    for name, record in (("x", "10.0.0.1"), ("y", "10.1.0.1"), ("z", "10.2.0.1")):
+        world.unreadable(Kind.SERVICE, f"blue/{name}", record)
+        assert not world.planner.allocator.held(key(f"blue/{name}"))
+    assert world.put(service("red/a")).address("red/a") == "10.0.0.1"
