@@ -11,39 +11,59 @@ import pytest
 
 from porter_ryu import metrics
 from porter_ryu.node.bound_ips import BoundIps
-from porter_ryu.node.iproute import IpError, IpRoute, Place, run
-from porter_ryu.node.journal import Journal, JournalError
+from porter_ryu.node.iproute import IpRoute, Place
+from porter_ryu.node.journal import Journal
+from porter_ryu.node.process import IpError, RefusedError
 from porter_ryu.supervisor import Supervisor
 
 A, B, SIX = (ip_network(text) for text in ("203.0.113.1", "203.0.113.2", "2001:db8::1"))
-ETH = Place("address", "eth0")
+ETH = Place("address", "eth0", 2)
 
 
 class Kernel:
-    """The addresses of eth0; `broken` is what every command complains of."""
+    """Interfaces by index with their addresses, and the default route; `broken` is what every
+    command complains of."""
 
     def __init__(self) -> None:
-        self.addresses: set[str] = {"192.168.0.5/24"}
+        self.names = {2: "eth0"}
+        self.at = {2: {"192.168.0.5/24"}}
+        self.default: str | None = "eth0"
         self.broken = ""
         self.commands: list[tuple[str, ...]] = []
+
+    @property
+    def addresses(self) -> set[str]:
+        return self.at[2]
 
     def __call__(self, argv: Sequence[str], text: str = "") -> str:
         self.commands.append(tuple(argv))
         if self.broken:
             raise IpError(self.broken)
         if "-batch" in argv:
-            for line in text.splitlines():
-                self._line(line.split())
+            complaints = [c for line in text.splitlines() if (c := self._line(line.split()))]
+            if complaints:
+                raise RefusedError(complaints[0])
             return ""
         if "route" in argv:
-            return '[{"dst": "default", "gateway": "192.168.0.1", "dev": "eth0"}]'
-        pairs = [address.split("/") for address in sorted(self.addresses)]
-        return json.dumps([{"addr_info": [{"local": a, "prefixlen": int(n)} for a, n in pairs]}])
+            route = {"dst": "default", "gateway": "192.168.0.1", "dev": self.default}
+            return json.dumps([route] if self.default and "-4" in argv else [])
+        return json.dumps([self._link(index) for index in self.names])
 
-    def _line(self, words: list[str]) -> None:
+    def _link(self, index: int) -> dict[str, object]:
+        pairs = [address.split("/") for address in sorted(self.at[index])]
+        infos = [{"local": a, "prefixlen": int(n)} for a, n in pairs]
+        return {"ifindex": index, "ifname": self.names[index], "addr_info": infos}
+
+    def _line(self, words: list[str]) -> str:
         assert words[0] == "address"
-        assert words[3:5] == ["dev", "eth0"]
-        (self.addresses.add if words[1] == "add" else self.addresses.remove)(words[2])
+        assert words[3] == "dev"
+        index = {name: index for index, name in self.names.items()}.get(words[4])
+        if index is None:
+            return f"Cannot find device {words[4]}"
+        if (words[2] in self.at[index]) == (words[1] == "add"):
+            return "RTNETLINK answers: no"
+        (self.at[index].add if words[1] == "add" else self.at[index].remove)(words[2])
+        return ""
 
 
 @pytest.fixture
@@ -145,45 +165,3 @@ def test_what_is_removed_behind_our_back_is_put_back_and_counted(kernel, instanc
     instance.bind(frozenset())
     assert str(A) in kernel.addresses
     assert metrics.bound_ip_repairs._value.get() == before + 1
-
-
-def test_rules_are_read_by_mark():
-    seen = (
-        '[{"priority":0,"src":"all","table":"255"},'
-        '{"priority":50,"src":"all","dst":"203.0.113.1","table":"101","protocol":"3"},'
-        '{"priority":10100,"src":"all","dst":"203.0.113.2","table":"101","protocol":"201"},'
-        '{"priority":10100,"src":"all","dst":"203.0.113.9","table":"102","protocol":"201"}]'
-    )
-    ip = IpRoute(lambda argv, text="": seen if "-4" in argv else "[]")
-    place = Place("rule", "101")
-    assert ip.bound(place) == {A, B}
-    assert ip.bound(place, marked=True) == {B}
-
-
-def test_a_batch_names_the_line_that_failed_and_goes_on():
-    texts: list[str] = []
-
-    def execute(argv: Sequence[str], text: str = "") -> str:
-        texts.append(text)
-        raise IpError("RTNETLINK answers: File exists; Command failed -:2")
-
-    lines = [f"address add 10.0.{i // 256}.{i % 256}/32 dev eth0" for i in range(1500)]
-    with pytest.raises(IpError, match=r"ip address add 10\.0\.0\.1/32 dev eth0: .*File exists"):
-        IpRoute(execute).batch(lines, 4)
-    assert [text.count("\n") for text in texts] == [1000, 500]
-
-
-def test_a_command_that_is_not_there_and_output_that_is_no_json():
-    with pytest.raises(IpError, match="cannot run /nonexistent/ip"):
-        run(["/nonexistent/ip"])
-    with pytest.raises(IpError, match="not JSON"):
-        IpRoute(lambda argv, text="": "{").host_addresses()
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"bound": [["address"]], "boot": "boot"}', "null"])
-def test_a_broken_journal_is_said_and_claims_nothing(tmp_path, text):
-    (tmp_path / "bound.json").write_text(text)
-    journal = Journal(str(tmp_path), "boot")
-    with pytest.raises(JournalError, match=r"bound\.json cannot be read"):
-        journal.load()
-    assert journal.entries == frozenset()
