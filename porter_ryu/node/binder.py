@@ -104,8 +104,11 @@ class Binder:
         for network in missing & self._seen:
             give_way()
             LOG.warning("%s had been removed and is bound again", network)
-        self._journal.add((place, network) for network in missing)
-        self._batch([(place, network) for network in missing], True, this.alive)
+        entries = [(place, network) for network in missing]
+        try:
+            self._journal.add(entries)
+        finally:  # what was on disk before
+            self._batch([e for e in entries if e in self._journal.entries], True, this.alive)
 
     def _unbind(self, this: _Round) -> None:
         if not this.complete:

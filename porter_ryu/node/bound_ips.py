@@ -56,13 +56,13 @@ class BoundIps:
         """Spawns the greenthread."""
         self._supervisor.keep("bound addresses", self._run, _STALLS_AFTER)
 
-    def stop(self, withdraw: bool = False) -> str:
+    def stop(self, withdraw: bool = False, seconds: float = _WITHDRAW_MOST) -> str:
         """Ends it; everything stays bound unless `withdraw`.
 
-        Returns, within 30 s, what is known to be left of what should be taken back, in one
-        sentence; empty where nothing is.
+        Returns, within these seconds, what is known to be left of what should be taken back, in
+        one sentence; empty where nothing is.
         """
-        complaint = self._withdraw() if withdraw else ""
+        complaint = self._withdraw(seconds) if withdraw else ""
         self._stopped = True
         self._wake.set()
         return complaint
@@ -100,11 +100,11 @@ class BoundIps:
         if not self._trouble:
             self._done.wait(timeout=_WAIT_MOST)
 
-    def _withdraw(self) -> str:
+    def _withdraw(self, seconds: float) -> str:
         self._withdrawing = self._complete = True
         self._wanted = frozenset()
         self._backoff.reset()
-        deadline = time.monotonic() + _WITHDRAW_MOST
+        deadline = time.monotonic() + seconds
         while True:
             self._done.clear()
             self._wake.set()

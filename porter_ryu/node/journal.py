@@ -90,11 +90,16 @@ class Journal:
             raise JournalError(self.unread)
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Takes entries as ours, on disk when this returns; raises JournalError, and has then not
-        taken them."""
-        every = self.entries.union(entries)
-        self._write(every)
-        self.entries = every
+        """Takes entries as ours, on disk when this returns; raises JournalError, and has then
+        taken only those that were on disk already."""
+        new = frozenset(entries)
+        if not self._written >= new or self._set_aside:
+            try:
+                self._write(self.entries | new)
+            except JournalError:
+                self.entries |= new & self._written
+                raise
+        self.entries |= new
 
     def remove(self, entries: Iterable[Entry]) -> None:
         """Takes entries as gone.  They are, even where the disk does not take it: `write` tries
@@ -229,12 +234,12 @@ def _keep_aside(path: str) -> None:
     """Keeps a file under another name, and where it is until another takes its place; raises
     OSError."""
     aside = path + ".damaged"
+    if not os.path.lexists(path):  # an earlier try got as far as that
+        return
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(aside)
         os.link(path, aside, follow_symlinks=False)
-    except FileNotFoundError:
-        return
     except OSError:  # a folder, or a file system without links
         os.replace(path, aside)
 
