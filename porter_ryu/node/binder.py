@@ -53,6 +53,7 @@ class Binder:
         self._used: Place | None = None
         self._seen = _NOTHING
         self._adopted = False
+        self._give_way = TimeSlice()
 
     def converge(
         self, wanted: frozenset[Network], complete: bool, alive: Callable[[], None]
@@ -91,18 +92,18 @@ class Binder:
         if place.mode != "address":
             versions = {network.version for network in this.wanted}
             tables.keep_defaults(self._ip, place, versions)
-        actual, own = self._bound(place), self._own()
-        self.foreign = this.wanted & ((actual - self._ours(place)) | own)
-        give_way = TimeSlice()
+        actual, own, ours = self._bound(place), self._own(), self._ours(place)
+        self.foreign = this.wanted & ((actual - ours) | own)
         for network in self.foreign - known:
-            give_way()
+            self._give_way()
             LOG.warning("%s was bound before by somebody else and is left alone", network)
+        self._give_way()
         missing = this.wanted - actual - own
         if not missing:
             return
         metrics.bound_ip_repairs.inc(len(missing & self._seen))
         for network in missing & self._seen:
-            give_way()
+            self._give_way()
             LOG.warning("%s had been removed and is bound again", network)
         entries = [(place, network) for network in missing]
         try:
@@ -114,12 +115,12 @@ class Binder:
         if not this.complete:
             return
         here = self._bound(this.place) if this.place is not None else _NOTHING
-        stale = frozenset(
-            (place, network)
-            for place, network in self._journal.entries
-            if network not in this.wanted
-            or (not place.same(this.place) and (network in here or network in self.foreign))
-        )
+        stale = set()
+        for place, network in self._journal.entries:
+            self._give_way()
+            moved = not place.same(this.place) and (network in here or network in self.foreign)
+            if moved or network not in this.wanted:
+                stale.add((place, network))
         if not stale:
             return
         before = {place: self._bound(place, marked=True) for place in {p for p, _ in stale}}
@@ -128,6 +129,7 @@ class Binder:
         finally:  # what did go is noted all the same
             after = {place: self._bound(place, marked=True) for place in before}
             gone = frozenset(entry for entry in stale if entry[1] not in after[entry[0]])
+            self._give_way()
             in_use = {place for place, _ in self._journal.entries - gone} | {this.place}
             tables.drop_defaults(self._ip, before.keys() - in_use)
             self._journal.remove(gone)
@@ -142,7 +144,9 @@ class Binder:
             metrics.bound_ips.set(len(self._journal.entries))
             return
         self._seen = self._bound(this.place) & this.wanted
+        self._give_way()
         metrics.bound_ips.set(len(self._seen & self._ours(this.place)))
+        self._give_way()
         missing = this.wanted - self._seen - self.foreign
         if missing:
             first = min(str(network) for network in missing)
@@ -210,23 +214,29 @@ class Binder:
 
     def _bound(self, place: Place, marked: bool = False) -> frozenset[Network]:
         if place.mode == "address":
-            return self._interfaces().lone(place.index)
+            lone = self._interfaces().lone(place.index)
+            self._give_way()
+            return lone
         return self._ip.bound(place, marked)
 
     def _own(self) -> frozenset[Network]:
         return self._interfaces().own() if self._mode == "address" else _NOTHING
 
     def _ours(self, place: Place) -> frozenset[Network]:
-        return frozenset(network for where, network in self._journal.entries if where.same(place))
+        ours = set()
+        for where, network in self._journal.entries:
+            self._give_way()
+            if where.same(place):
+                ours.add(network)
+        return frozenset(ours)
 
     def _batch(self, entries: Iterable[Entry], adding: bool, alive: Callable[[], None]) -> None:
         """Runs all of it, whatever is refused; raises IpError with the first complaint."""
         self._view, complaint = None, None
         ordered = sorted(entries, key=lambda entry: int(entry[1].network_address))
         lines: dict[int, list[str]] = {4: [], 6: []}
-        give_way = TimeSlice()
         for place, network in ordered:
-            give_way()
+            self._give_way()
             line = place.add(network) if adding else place.remove(network)
             lines[network.version].append(line)
         for version, batch in lines.items():

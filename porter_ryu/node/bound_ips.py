@@ -16,7 +16,7 @@ from porter_ryu.domain.model import Network
 from porter_ryu.node.binder import Binder
 from porter_ryu.node.iproute import IpError, IpRoute
 from porter_ryu.node.journal import Journal, JournalError
-from porter_ryu.supervisor import Beat, Supervisor
+from porter_ryu.supervisor import Beat, Supervisor, Task
 
 LOG = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ class BoundIps:
         self._wake = hub.Event()
         self._done = hub.Event()
 
-    def start(self) -> None:
-        """Spawns the greenthread."""
-        self._supervisor.keep("bound addresses", self._run, _STALLS_AFTER)
+    def start(self) -> Task:
+        """Spawns the greenthread, and returns it for who wants to wait for its end."""
+        return self._supervisor.keep("bound addresses", self._run, _STALLS_AFTER)
 
     def stop(self, withdraw: bool = False, seconds: float = _WITHDRAW_MOST) -> str:
         """Ends it; everything stays bound unless `withdraw`.

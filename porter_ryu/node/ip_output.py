@@ -65,6 +65,8 @@ def interfaces(text: str) -> Interfaces:
         addresses.extend(found)
 
     _each(text, take)
+    if not links:
+        raise IpError("ip printed what cannot be read: no interface at all, not even lo")
     return Interfaces(tuple(links), tuple(addresses), lone_at)
 
 

@@ -138,8 +138,7 @@ def test_an_interface_that_was_made_anew_gets_its_addresses_again(kernel, run):
 
 
 def test_without_any_interface_it_fails_until_there_is_one(kernel, run):
-    del kernel.names[2]
-    kernel.default = None
+    kernel.names, kernel.at, kernel.default = {1: "lo"}, {1: {"127.0.0.1/8"}}, None
     with pytest.raises(IpError, match="there is no default route"):
         run.converge(A)
     kernel.names[3], kernel.at[3], kernel.default = "eth0", set(), "eth0"

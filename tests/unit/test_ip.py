@@ -142,6 +142,8 @@ def test_one_command_runs_at_a_time(tmp_path):
         "5",
         '"text"',
         '{"ifname": "eth0"}',
+        "[]",
+        "[{}]",
         "[5]",
         "[[]]",
         '[{"ifname": "eth0"}]',
