@@ -127,11 +127,13 @@ class Journal:
             for place, network in self.entries
             if place.mode == "address"
         }
-        return frozenset(
-            entry.address
-            for entry in addresses
-            if entry.lone and not ours.isdisjoint((e, entry.address) for e in _names(entry))
-        )
+        found, give_way = set(), TimeSlice()
+        for entry in addresses:
+            give_way()
+            keys = ((entry.index, entry.address), (entry.device, entry.address))
+            if entry.lone and not ours.isdisjoint(keys):
+                found.add(entry.address)
+        return frozenset(found)
 
     def _damaged(self, what: str) -> None:
         self.damage = f"{self._path} {what}"
@@ -224,10 +226,6 @@ def _where_now(place: Place, interfaces: Interfaces) -> Place | None:
         return place
     link = interfaces.at(place.index) if place.index else interfaces.named(place.where)
     return Place(place.mode, link.name, link.index) if link is not None else None
-
-
-def _names(entry: InterfaceAddress) -> tuple[int | str, int | str]:
-    return entry.index, entry.device
 
 
 def _keep_aside(path: str) -> None:
