@@ -71,6 +71,11 @@ class Program:
         """Ends it in order."""
         return end(self.process) if self.process is not None else 0
 
+    def end_for_good(self, *more: str, port: int = 8080) -> str:
+        """Has it take back everything (`porter-ryu stop --withdraw`)."""
+        url = ["--url", f"http://127.0.0.1:{port}"]
+        return self.host.run([command("porter-ryu"), "stop", "--withdraw", *url, *more])
+
     def kill(self) -> None:
         """Ends it with SIGKILL."""
         if self.process is not None:

@@ -22,7 +22,7 @@ from porter_ryu.kube.manifests import Manifests
 from porter_ryu.kube.writer import Writer
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.iproute import IpError, IpRoute
-from porter_ryu.node.journal import Journal, JournalError
+from porter_ryu.node.journal import Journal
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import BgpSettings, Settings
 from porter_ryu.supervisor import Supervisor
@@ -160,12 +160,11 @@ def _host(settings: Settings, ip: IpRoute) -> tuple[frozenset[Address], frozense
     Porter before us, left them.  What the journal has is in neither.
     """
     journal = Journal(settings.state_dir)
+    journal.load()
     try:
-        journal.load()
-        bound = {network.network_address for _, network in journal.entries}
         device = settings.interface or ip.main_interface()
         every = ip.interface_addresses()
-    except (IpError, JournalError) as error:
+    except IpError as error:
         LOG.warning("the addresses of this host are not known: %s", error)
         return frozenset(), frozenset()
     found = {
@@ -174,15 +173,13 @@ def _host(settings: Settings, ip: IpRoute) -> tuple[frozenset[Address], frozense
         if entry.device == _IPVS_DEVICE or (entry.extra and entry.device == device)
     }
     own = {entry.address for entry in every}
+    bound = journal.bound(every)
     return frozenset(own - found - bound), frozenset(found - bound)
 
 
 def _bound_ips(settings: Settings, ip: IpRoute, supervisor: Supervisor) -> BoundIps:
     journal = Journal(settings.state_dir)
-    try:
-        journal.load()
-    except JournalError as error:
-        LOG.error("%s; what an earlier run bound is left alone", error)
+    journal.load()
     return BoundIps(settings.bind_mode, settings.interface, settings.table, journal, ip, supervisor)
 
 

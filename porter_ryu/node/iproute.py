@@ -2,67 +2,45 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address, ip_network
-from typing import Any, Protocol
-
-from eventlet.green import subprocess
+from ipaddress import IPv4Address
 
 from porter_ryu.domain.model import Address, Network
+from porter_ryu.node import ip_output
+from porter_ryu.node.interfaces import InterfaceAddress, Interfaces
+from porter_ryu.node.ip_output import DefaultRoute
+from porter_ryu.node.process import Commands, IpError, RefusedError, Run
 
-_TIMEOUT = 5.0
+__all__ = ["InterfaceAddress", "Interfaces", "IpError", "IpRoute", "Place"]
+
 _BATCH = 1000  # lines that one process surely ends within the timeout
 _FAILED = re.compile(r"Command failed -:(\d+)")
+_NO_TABLE = "FIB table does not exist"  # the kernel's words for one that never had a route
 _IPV4 = IPv4Address(0).version
 RULE_PRIORITY = 10100  # before the main table (32766), after the local one (0)
 ROUTE_PROTOCOL = 201  # marks what is ours for whoever looks at it
 
 
-class IpError(Exception):
-    """`ip` could not be run, did not end, or said no; the message is its own."""
-
-
-class Run(Protocol):
-    """Runs a command with this input; returns its output; raises IpError."""
-
-    def __call__(self, argv: Sequence[str], text: str = "") -> str:
-        """Takes the whole argument vector."""
-
-
-def run(argv: Sequence[str], text: str = "") -> str:
-    """Runs a command for at most five seconds; returns stdout; raises IpError."""
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    except OSError as error:
-        raise IpError(f"cannot run {argv[0]}: {error.strerror}") from error
-    try:
-        out, err = process.communicate(text, timeout=_TIMEOUT)
-    except subprocess.TimeoutExpired as error:
-        process.kill()
-        process.wait()
-        raise IpError(f"{' '.join(argv)} did not end within {_TIMEOUT:.0f} s") from error
-    if process.returncode:
-        lines = [line for line in err.splitlines() if line.strip()]
-        raise IpError("; ".join(lines[:2]) or f"{' '.join(argv)} failed: {process.returncode}")
-    return str(out)
-
-
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """How and where addresses are bound: mode `address` on a device, `rule` or `blackhole` by
-    way of a table."""
+    """How and where addresses are bound: mode `address` on an interface, `rule` or `blackhole` by
+    way of a table.
+
+    `index` is the interface's, which stays when it is renamed; 0 where it is not known, and for a
+    table.
+    """
 
     mode: str
     where: str
+    index: int = 0
+
+    def same(self, other: Place | None) -> bool:
+        """Whether both are one place, whatever its interface was called when."""
+        if other is None or self.mode != other.mode:
+            return False
+        return self.index == other.index and (self.index != 0 or self.where == other.where)
 
     def add(self, network: Network) -> str:
         """The line for `ip -batch` that binds an address."""
@@ -82,22 +60,24 @@ class Place:
         return f"to {network} lookup {self.where} pref {RULE_PRIORITY}"
 
 
-@dataclass(frozen=True, slots=True)
-class InterfaceAddress:
-    """An address of this host; `extra`: a lone one (/32, /128) on an interface that has a subnet of
-    that family as well."""
-
-    device: str
-    address: Address
-    extra: bool
-
-
 class IpRoute:
     """The commands; `program` goes before every one (as `ip -n NAMESPACE` does)."""
 
-    def __init__(self, execute: Run = run, program: Sequence[str] = ("ip",)) -> None:
-        self._execute = execute
+    def __init__(self, execute: Run | None = None, program: Sequence[str] = ("ip",)) -> None:
+        self._execute: Run = execute if execute is not None else Commands()
         self._program = tuple(program)
+
+    def interfaces(self) -> Interfaces:
+        """Every interface with its addresses; raises IpError."""
+        return ip_output.interfaces(self._print("address", "show"))
+
+    def interface_addresses(self) -> list[InterfaceAddress]:
+        """Every address on every interface, with where it is; raises IpError."""
+        return list(self.interfaces().addresses)
+
+    def host_addresses(self) -> frozenset[Address]:
+        """Every address on every interface of this host; raises IpError."""
+        return frozenset(entry.address for entry in self.interfaces().addresses)
 
     def bound(self, place: Place, marked: bool = False) -> frozenset[Network]:
         """The host addresses that are bound at a place, whoever bound them; raises IpError.
@@ -106,114 +86,104 @@ class IpRoute:
         addresses, of which the journal alone knows whose they are.
         """
         if place.mode == "address":
-            return frozenset(self._device_addresses(place.where))
-        return frozenset(self._rules(place.where, marked))
+            interfaces = self.interfaces()
+            link = interfaces.named(place.where)
+            if link is None:
+                raise IpError(f"there is no interface {place.where}")
+            return interfaces.lone(link.index)
+        found: set[Network] = set()
+        for version in (4, 6):
+            for rule in ip_output.rules(self._print("-N", f"-{version}", "rule", "show"), version):
+                ours = (rule.protocol, rule.priority) == (ROUTE_PROTOCOL, RULE_PRIORITY)
+                if rule.table == place.where and (ours or not marked):
+                    found.add(rule.destination)
+        return frozenset(found)
 
-    def batch(self, lines: Iterable[str], version: int) -> None:
-        """Runs lines of one IP version, going on after one that fails; raises IpError with the
-        first complaint and the line that it is about."""
+    def batch(
+        self, lines: Iterable[str], version: int, alive: Callable[[], None] = lambda: None
+    ) -> None:
+        """Runs lines of one IP version, going on after one that is refused; raises IpError with
+        the first complaint and the line that it is about.  Where `ip` itself does not run there
+        is no going on.  `alive` is called between the processes."""
         every = list(lines)
         complaint: IpError | None = None
         for start in range(0, len(every), _BATCH):
             piece = every[start : start + _BATCH]
             argv = (*self._program, f"-{version}", "-force", "-batch", "-")
+            alive()
             try:
                 self._execute(argv, "\n".join(piece) + "\n")
-            except IpError as error:
-                complaint = complaint or IpError(_with_line(str(error), piece))
-                complaint.__cause__ = complaint.__cause__ or error
+            except RefusedError as error:
+                complaint = complaint or _about(error, piece)
         if complaint is not None:
             raise complaint
 
     def defaults(self, table: str, version: int) -> list[tuple[str, bool]]:
         """Of the default routes in a table the type (`local`, `blackhole`, `unicast`, …) and
-        whether it carries our mark."""
+        whether it carries our mark; raises IpError."""
         try:
-            routes = self._json(f"-{version}", "route", "show", "table", table)
-        except IpError:
-            return []  # a table that has never had a route does not exist for `ip`
-        return [
-            (str(route.get("type", "unicast")), route.get("protocol") == str(ROUTE_PROTOCOL))
-            for route in routes
-            if route.get("dst") == "default"
-        ]
+            out = self._print(f"-{version}", "route", "show", "table", table)
+        except RefusedError as error:
+            if _NO_TABLE in str(error):
+                return []
+            raise
+        mark = str(ROUTE_PROTOCOL)
+        return [(route.kind, route.protocol == mark) for route in ip_output.default_routes(out)]
 
     def add_default(self, mode: str, table: str, version: int) -> None:
         """Adds the route that the rules lead to; raises IpError."""
-        target = "blackhole default" if mode == "blackhole" else "local default dev lo"
-        line = f"route add {target} table {table} proto {ROUTE_PROTOCOL}"
+        line = f"route add {_target(mode)} table {table} proto {ROUTE_PROTOCOL}"
         self.batch([line], version)
 
     def remove_default(self, mode: str, table: str, version: int) -> None:
         """Removes that route; raises IpError."""
-        target = "blackhole default" if mode == "blackhole" else "local default dev lo"
-        line = f"route del {target} table {table} proto {ROUTE_PROTOCOL}"
+        line = f"route del {_target(mode)} table {table} proto {ROUTE_PROTOCOL}"
         self.batch([line], version)
 
+    def main_interfaces(self) -> tuple[str, ...]:
+        """The interfaces of the best default route, more than one where it is multipath: of IPv4,
+        else of IPv6; empty where there is none.  Raises IpError."""
+        for version in (4, 6):
+            for route in self._main_defaults(version):
+                names = [hop.device for hop in route.hops if hop.device]
+                if names:
+                    return tuple(dict.fromkeys(names))
+        return ()
+
     def main_interface(self) -> str | None:
-        """The interface of the default route, of IPv4 before IPv6; None without one."""
-        for version in (4, 6):
-            for route in self._json(f"-{version}", "route", "show", "default"):
-                if "dev" in route:
-                    return str(route["dev"])
-                for hop in route.get("nexthops", ()):
-                    return str(hop["dev"])
-        return None
+        """The first of them; None where there is no default route.  Raises IpError."""
+        return next(iter(self.main_interfaces()), None)
 
-    def host_addresses(self) -> frozenset[Address]:
-        """Every address on every interface of this host; raises IpError."""
-        return frozenset(entry.address for entry in self.interface_addresses())
+    def default_gateways(self) -> frozenset[Address]:
+        """The gateways of every default route, IPv4 and IPv6, of all paths of a multipath one,
+        and those of IPv4 `via inet6` (RFC 5549); raises IpError."""
+        return frozenset(
+            hop.gateway
+            for version in (4, 6)
+            for route in self._main_defaults(version)
+            for hop in route.hops
+            if hop.gateway is not None
+        )
 
-    def interface_addresses(self) -> list[InterfaceAddress]:
-        """Every address on every interface, with where it is; raises IpError."""
-        found = []
-        for link in self._json("address", "show"):
-            networks = [
-                ip_network((info["local"], info["prefixlen"]), strict=False)
-                for info in link.get("addr_info", ())
-                if "local" in info
-            ]
-            subnets = {network.version for network in networks if network.num_addresses > 1}
-            infos = (info for info in link.get("addr_info", ()) if "local" in info)
-            for info, network in zip(infos, networks, strict=True):
-                extra = network.num_addresses == 1 and network.version in subnets
-                address = ip_address(info["local"])
-                found.append(InterfaceAddress(str(link.get("ifname", "")), address, extra))
-        return found
+    def _main_defaults(self, version: int) -> list[DefaultRoute]:
+        """Of the main table, the best first (the kernel sorts by metric); none that drops."""
+        routes = ip_output.default_routes(self._print(f"-{version}", "route", "show", "default"))
+        return [route for route in routes if route.kind == "unicast"]
 
-    def _device_addresses(self, device: str) -> Iterable[Network]:
-        for link in self._json("address", "show", "dev", device):
-            for info in link.get("addr_info", ()):
-                network = ip_network((info["local"], info["prefixlen"]), strict=False)
-                if network.num_addresses == 1:
-                    yield network
-
-    def _rules(self, table: str, marked: bool) -> Iterable[Network]:
-        mark = (str(ROUTE_PROTOCOL), RULE_PRIORITY)
-        for version in (4, 6):
-            for rule in self._json("-N", f"-{version}", "rule", "show"):
-                if rule.get("table") != table or rule.get("src") != "all":
-                    continue
-                if marked and (rule.get("protocol"), rule.get("priority")) != mark:
-                    continue
-                if rule.get("dst", "all") != "all":
-                    yield ip_network((rule["dst"], rule.get("dstlen", _bits(version))))
-
-    def _json(self, *words: str) -> list[dict[str, Any]]:
-        out = self._execute((*self._program, "-j", *words))
-        try:
-            parsed = json.loads(out or "[]")
-        except json.JSONDecodeError as error:
-            raise IpError(f"ip -j {' '.join(words)}: not JSON") from error
-        return [entry for entry in parsed if isinstance(entry, dict) and entry]
+    def _print(self, *words: str) -> str:
+        return self._execute((*self._program, "-j", *words))
 
 
-def _bits(version: int) -> int:
-    return 32 if version == _IPV4 else 128
+def _target(mode: str) -> str:
+    return "blackhole default" if mode == "blackhole" else "local default dev lo"
 
 
-def _with_line(complaint: str, lines: Sequence[str]) -> str:
-    failed = _FAILED.search(complaint)
+def _about(complaint: RefusedError, lines: Sequence[str]) -> IpError:
+    """A complaint with the line that it is about, where it names one."""
+    failed = _FAILED.search(str(complaint))
     if failed is None or not 0 < int(failed[1]) <= len(lines):
         return complaint
-    return f"ip {lines[int(failed[1]) - 1]}: {complaint.partition(';')[0]}"
+    text = f"ip {lines[int(failed[1]) - 1]}: {str(complaint).partition(';')[0]}"
+    about = RefusedError(text)
+    about.__cause__ = complaint
+    return about

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -31,9 +35,9 @@ def program_on(host: Host, **bound: object) -> Program:
     return program
 
 
-def addresses(host: Host) -> set[str]:
-    """The host addresses on the main interface."""
-    links = host.json("ip -j address show dev e1a")
+def addresses(host: Host, interface: str = "e1a") -> set[str]:
+    """The addresses on an interface."""
+    links = host.json(f"ip -j address show dev {interface}")
     return {f"{a['local']}/{a['prefixlen']}" for a in links[0]["addr_info"] if a["scope"] != "link"}
 
 
@@ -102,3 +106,130 @@ def test_rules_lead_to_the_table_and_go_without_a_trace(host, mode, kind):
     program.remove("six")
     wait_for(lambda: rules(host), lambda seen: seen == {"198.51.100.7"}, 5, "only the foreign one")
     program.stop()
+
+
+def own_and_pool(program: Program) -> None:
+    """A pool with the host's own address in it, the lowest there is."""
+    program.put("node", node("n1", "192.168.9.7"))
+    addresses = "192.168.9.1,203.0.113.1-203.0.113.3"
+    program.put("pools", eip("four", addresses), eip("six", "2001:db8:9::1"))
+
+
+def assigned(program: Program, name: str) -> list[str]:
+    """The addresses that are on record for a Service."""
+    balancer = program.status("services", f"default/{name}").get("loadBalancer", {})
+    return [entry["ip"] for entry in balancer.get("ingress", ())]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        '{"boot": "b',
+        "\0" * 512,
+        '{"bound": [["address", "e1a", "203.0.113.1/32"]]}',
+        '{"boot": BOOT, "bound": [["address", "e1a", "192.168.9.1/32"], ["address"]]}',
+    ],
+)
+def test_a_damaged_journal_gives_no_address_of_the_host_and_takes_none(host, damage):
+    program = program_on(host, mode="address")
+    own_and_pool(program)
+    program.start()
+    wait_for(lambda: addresses(host), lambda seen: seen == OWN | EIPS, 5, "both bound")
+    program.kill()
+    journal = host.folder / "porter.state" / "bound.json"
+    boot = json.loads(journal.read_text())["boot"]
+    written = damage.replace("BOOT", json.dumps(boot))
+    journal.write_text(written)
+    program.put("late", service("late"), slice_of("late", "n1"))
+    program.start()
+    wait_for(lambda: assigned(program, "late"), bool, 5, "an address for the late one")
+    assert assigned(program, "late") == ["203.0.113.2"]
+    assert assigned(program, "four") == ["203.0.113.1"]
+    wait_for(
+        lambda: addresses(host),
+        lambda seen: seen == OWN | EIPS | {"203.0.113.2/32"},
+        5,
+        "all three to be bound",
+    )
+    assert host.log(program.log).count("damaged") == 1, "said once"
+    assert journal.with_name("bound.json.damaged").read_text() == written
+    program.remove("late")
+    wait_for(lambda: addresses(host), lambda seen: seen == OWN | EIPS, 5, "what is ours to go")
+    assert program.stop() == 0
+
+
+def test_a_renamed_interface_costs_no_service_its_address(host):
+    program = program_on(host, mode="address").start()
+    wait_for(lambda: addresses(host), lambda seen: seen == OWN | EIPS, 5, "both bound")
+    host.run("ip link set e1a down")
+    host.run("ip link set e1a name lan0")
+    host.run("ip link set lan0 up")
+    host.run("ip route add default via 192.168.9.2")
+    wait_for(lambda: addresses(host, "lan0"), lambda seen: seen >= EIPS, 15, "both to be back")
+    program.remove("six")
+    want = {"192.168.9.1/24", "203.0.113.1/32"}
+    wait_for(lambda: addresses(host, "lan0"), lambda seen: seen == want, 10, "one to go")
+    assert "somebody else" not in host.log(program.log)
+    program.kill()
+    program.remove("four")
+    program.start()
+    want = {"192.168.9.1/24"}
+    wait_for(lambda: addresses(host, "lan0"), lambda seen: seen == want, 10, "the other to go")
+    assert program.stop() == 0
+
+
+@pytest.fixture
+def hanging(host: Host) -> Path:
+    """A folder whose `ip` hangs once where there is a file `once`, and always where `ever` is."""
+    folder = host.folder / "bin"
+    folder.mkdir()
+    real = shutil.which("ip")
+    script = folder / "ip"
+    script.write_text(
+        f'#!/bin/sh\n[ "$1" = netns ] && exec {real} "$@"\n'
+        f"rm {folder}/once 2>/dev/null && sleep 14\n[ -e {folder}/ever ] && sleep 14\n"
+        f'exec {real} "$@"\n'
+    )
+    script.chmod(0o755)
+    return folder
+
+
+def healthy(host: Host) -> bool:
+    """Whether /healthz says so."""
+    url = "http://127.0.0.1:8080/healthz"
+    return host.run(f"curl -s -o /dev/null -w %{{http_code}} {url}", check=False) == "200"
+
+
+def test_an_ip_that_hangs_once_delays_and_one_that_hangs_for_ever_is_told_at_the_end(host, hanging):
+    program = program_on(host, mode="address")
+    own_and_pool(program)
+    program.start(PATH=f"{hanging}:{os.environ['PATH']}")
+    wait_for(lambda: addresses(host), lambda seen: seen == OWN | EIPS, 5, "both bound")
+    (hanging / "once").touch()
+    program.put("late", service("late"), slice_of("late", "n1"))
+    every = OWN | EIPS | {"203.0.113.2/32"}
+    wait_for(
+        lambda: (healthy(host), addresses(host)),
+        lambda seen: not seen[0] or seen[1] == every,
+        20,
+        "the late one to be bound",
+    )
+    assert addresses(host) == every
+    assert not (hanging / "once").exists()
+    program.remove("late")
+    wait_for(lambda: addresses(host), lambda seen: seen == OWN | EIPS, 10, "it to be unbound")
+    (hanging / "ever").touch()
+    program.end_for_good()
+    wait_for(
+        lambda: host.log(program.log),
+        lambda log: "withdrawn, but 2 addresses could not be unbound" in log,
+        45,
+        "what is left to be told",
+    )
+    program.stop()
+    assert addresses(host) == OWN | EIPS
+    (hanging / "ever").unlink()
+    program.start(ready=True)
+    program.end_for_good()
+    wait_for(lambda: addresses(host), lambda seen: seen == OWN, 10, "nothing to be left")

@@ -1,8 +1,7 @@
-"""The room that binds, alone on a real kernel: foreign things, modes, many addresses, hung `ip`."""
+"""The room that binds, alone on a real kernel: foreign things, modes, many addresses, and back."""
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_network
 
@@ -92,14 +91,3 @@ def test_a_foreign_rule_and_route_stay(host):
     bound.stop(withdraw=True)
     assert rules(host) == {A}
     assert table(host, 4) == ["unicast"]
-
-
-def test_a_hung_command_holds_nobody_up(host, tmp_path):
-    hung = tmp_path / "ip"
-    ended = tmp_path / "ended"
-    hung.write_text(f"#!/bin/sh\nsleep 30\ntouch {ended}\n")
-    hung.chmod(hung.stat().st_mode | stat.S_IXUSR)
-    bound = start(host, "address", (str(hung),))
-    bound.bind(frozenset({A}))
-    assert not ended.exists(), "the caller came back while the command hung"
-    bound.stop()

@@ -1,0 +1,296 @@
+"""The room that binds, alone on a real kernel where things break: interfaces that are renamed or
+made anew, no default route, an `ip` that does not do what it should, a state_dir that is full."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from ryu.lib import hub
+
+from fabric import Fabric, Host, wait_for
+from porter_ryu.node.bound_ips import BoundIps
+from porter_ryu.node.iproute import IpRoute, Place
+from porter_ryu.node.journal import Journal
+from porter_ryu.supervisor import Supervisor
+
+A, B, SIX = (ip_network(text) for text in ("203.0.113.1", "203.0.113.2", "2001:db8:9::1"))
+ALL = frozenset({A, B, SIX})
+NONE: frozenset[object] = frozenset()
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A host with two interfaces, e1a and e2a; the default route leaves by the first."""
+    with Fabric() as fabric:
+        host, other = fabric.host("bind"), fabric.host("other")
+        fabric.link(host, other, ["192.168.9.1/24"], ["192.168.9.2/24"])
+        fabric.link(host, other, ["192.168.8.1/24"], ["192.168.8.2/24"])
+        host.run("ip route add default via 192.168.9.2")
+        yield host
+
+
+started: list[Instance] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """Ends what a test started, however it went."""
+    yield
+    while started:
+        started.pop().end()
+
+
+class Instance:
+    """BoundIps on a host, by its default route; it remembers what an earlier one did."""
+
+    def __init__(
+        self,
+        host: Host,
+        program: str = "",
+        interface: str = "",
+        wanted: frozenset[object] = ALL,
+    ) -> None:
+        self.host = host
+        journal = Journal(str(host.folder / "state"))
+        journal.load()
+        before = (program,) if program else ("ip", "-n", host.namespace)
+        self.supervisor = Supervisor()
+        self.bound = BoundIps(
+            "address", interface, 101, journal, IpRoute(program=before), self.supervisor
+        )
+        self._task = self.bound.start()
+        self.bound.bind(wanted)  # type: ignore[arg-type]
+        self.bound.complete()
+        started.append(self)
+
+    def end(self) -> None:
+        """Stops it and waits until it does nothing any more, as after the end of a process."""
+        self.bound.stop()
+        hub.joinall([self._task.thread])
+
+    def expect(self, interface: str, networks: frozenset[object], seconds: float = 15) -> None:
+        """Waits until just these are bound there and nothing is in the way."""
+
+        def look() -> tuple[frozenset[object], str]:
+            hub.sleep(0.05)
+            return on(self.host, interface), self.bound.trouble
+
+        wait_for(look, lambda seen: seen == (networks, ""), seconds, f"{interface}: {networks}")
+
+
+def on(host: Host, interface: str) -> frozenset[object]:
+    """The lone addresses on an interface."""
+    return IpRoute(program=("ip", "-n", host.namespace)).bound(Place("address", interface))
+
+
+def rename(host: Host, old: str, new: str) -> None:
+    """As an operator does, or udev."""
+    host.run(f"ip link set {old} down")
+    host.run(f"ip link set {old} name {new}")
+    host.run(f"ip link set {new} up")
+    host.run("ip route add default via 192.168.9.2")
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("interface", ["", "e1a"])
+def test_a_renamed_interface_keeps_what_is_ours_and_gives_it_back(host, interface, restarted):
+    instance = Instance(host, interface=interface)
+    instance.expect("e1a", ALL)
+    rename(host, "e1a", "lan0")
+    if restarted:
+        instance.end()
+        instance = Instance(host, interface=interface)
+        instance.expect("lan0", ALL)  # IPv6 addresses went as the interface was down: they are back
+    assert instance.bound.foreign() == NONE
+    instance.bound.unbind(frozenset({A}))
+    instance.expect("lan0", ALL - {A})
+    assert instance.bound.stop(withdraw=True) == ""
+    assert on(host, "lan0") == NONE
+
+
+def test_an_alternative_name_is_a_name(host):
+    host.run("ip link property add dev e1a altname the-first-interface")
+    instance = Instance(host, interface="the-first-interface")
+    instance.expect("e1a", ALL)
+    assert instance.bound.stop(withdraw=True) == ""
+    assert on(host, "e1a") == NONE
+
+
+def test_an_interface_that_is_made_anew_gets_its_addresses_again(host):
+    instance = Instance(host)
+    instance.expect("e1a", ALL)
+    host.run("ip link del e1a")
+    host.run("ip link add e1a type veth peer name e1c")
+    host.run("ip address add 192.168.9.1/24 dev e1a")
+    host.run("ip link set e1c up")
+    host.run("ip link set e1a up")
+    host.run("ip route add default via 192.168.9.2")
+    instance.expect("e1a", ALL)
+    assert instance.bound.foreign() == NONE
+    assert instance.bound.stop(withdraw=True) == ""
+    assert on(host, "e1a") == NONE
+
+
+def test_an_interface_that_goes_down_and_up_has_its_addresses(host):
+    instance = Instance(host)
+    instance.expect("e1a", ALL)
+    host.run("ip link set e1a down")
+    instance.expect("e1a", ALL)  # where they are, though there is no default route
+    host.run("ip link set e1a up")
+    host.run("ip route add default via 192.168.9.2")
+    instance.expect("e1a", ALL)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_default_route_that_is_gone_costs_nothing_and_a_new_one_is_followed(host, restarted):
+    instance = Instance(host)
+    instance.expect("e1a", ALL)
+    host.run("ip route del default")
+    if restarted:
+        instance.end()
+        instance = Instance(host)
+    instance.bound.unbind(frozenset({A}))
+    instance.expect("e1a", ALL - {A})
+    assert instance.bound.foreign() == NONE
+    host.run("ip route add default via 192.168.8.2")
+    instance.expect("e2a", ALL - {A})
+    assert on(host, "e1a") == NONE
+    assert instance.bound.stop(withdraw=True) == ""
+    assert on(host, "e2a") == NONE
+
+
+def put_ip(host: Host, body: str) -> str:
+    """A program named `ip` that does this before it is the real one, on this host."""
+    path = host.folder / "ip"
+    staged = host.folder / "ip.new"
+    staged.write_text(f'#!/bin/sh\n{body}\nexec ip -n {host.namespace} "$@"\n')
+    staged.chmod(0o755)
+    os.replace(staged, path)
+    return str(path)
+
+
+def test_an_ip_that_hangs_once_for_14_seconds_is_only_late(host):
+    once = host.folder / "once"
+    begun = time.monotonic()
+    instance = Instance(host, put_ip(host, f"mkdir {once} 2>/dev/null && sleep 14"))
+    assert time.monotonic() - begun < 4, "the caller came back while the command hung"
+    instance.expect("e1a", ALL, seconds=13)  # killed after 5 s, tried again after one
+    instance.bound.unbind(frozenset({A}))
+    instance.expect("e1a", ALL - {A})
+    assert instance.supervisor.faults == ()
+    assert instance.bound.stop(withdraw=True) == ""
+    assert on(host, "e1a") == NONE
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "exec head -c 100000000 /dev/zero",
+        "exec yes '['",
+        "kill -SEGV $$",
+        "exit 0",
+        "echo '[]'; exit 0",
+        "echo garbage; exit 0",
+        "printf '[{\\377'; exit 0",
+        "echo 'Cannot open netlink socket: Too many open files' >&2; exit 1",
+    ],
+)
+def test_an_ip_that_does_not_work_for_a_while_costs_nothing(host, body):
+    program = put_ip(host, "")
+    instance = Instance(host, program, wanted=ALL - {B})
+    instance.expect("e1a", ALL - {B})
+    put_ip(host, body)
+    instance.bound.bind(frozenset({B}))
+    instance.bound.unbind(frozenset({A}))
+    wait_for(lambda: (hub.sleep(0.05), instance.bound.trouble)[1], bool, 15, "it to be said")
+    assert on(host, "e1a") == ALL - {B}
+    assert instance.bound.stop(withdraw=True, seconds=1) != ""
+    instance.end()
+    put_ip(host, "")
+    again = Instance(host, program, wanted=ALL - {A})
+    again.expect("e1a", ALL - {A})
+    assert again.bound.foreign() == NONE
+
+
+@pytest.mark.parametrize("mode", [0o644, None])
+def test_an_ip_that_is_not_there_or_no_program_for_a_while_is_waited_for(host, mode):
+    program = Path(put_ip(host, ""))
+    if mode is None:
+        program.unlink()
+    else:
+        program.chmod(mode)
+    instance = Instance(host, str(program))
+    assert "cannot run" in instance.bound.trouble
+    put_ip(host, "")
+    instance.expect("e1a", ALL)
+
+
+def test_withdrawing_with_an_ip_that_hangs_says_what_is_left(host):
+    instance = Instance(host, put_ip(host, ""))
+    instance.expect("e1a", ALL)
+    put_ip(host, "sleep 14")
+    begun = time.monotonic()
+    left = instance.bound.stop(withdraw=True, seconds=6)
+    assert time.monotonic() - begun < 8
+    assert left.startswith("3 addresses could not be unbound, 2001:db8:9::1/128 first: ")
+    assert "did not end within 5 s" in left
+    instance.end()
+    put_ip(host, "")
+    again = Instance(host, wanted=NONE)
+    assert again.bound.stop(withdraw=True) == ""
+    assert on(host, "e1a") == NONE
+
+
+@pytest.fixture
+def small_disk(host: Host) -> Iterator[Path]:
+    """A state_dir with room for 64 kB, on a file system of its own."""
+    folder = host.folder / "state"
+    folder.mkdir()
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=True, timeout=10
+    )
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
+
+
+def full(folder: Path) -> None:
+    """Leaves no octet free."""
+    with open(folder / "filler", "wb", buffering=0) as file:
+        while True:
+            try:
+                file.write(b"x" * 4096)
+            except OSError:
+                return
+
+
+@pytest.mark.parametrize("how", ["full", "read-only"])
+def test_with_a_state_dir_that_takes_nothing_only_what_is_new_waits(host, small_disk, how):
+    def remount(mode: str) -> None:
+        command = ["mount", "-o", f"remount,{mode}", str(small_disk)]
+        subprocess.run(command, check=True, timeout=10)
+
+    instance = Instance(host, wanted=ALL - {B})
+    instance.expect("e1a", ALL - {B})
+    full(small_disk) if how == "full" else remount("ro")
+    instance.bound.bind(frozenset({B}))
+    instance.bound.unbind(frozenset({A}))
+    wait_for(
+        lambda: (hub.sleep(0.05), on(host, "e1a"))[1], lambda s: s == {SIX}, 10, "A to be unbound"
+    )
+    assert "bound.json cannot be written" in instance.bound.trouble
+    (small_disk / "filler").unlink() if how == "full" else remount("rw")
+    instance.expect("e1a", ALL - {A}, seconds=40)
+    instance.end()
+    again = Instance(host, wanted=frozenset({SIX}))
+    again.expect("e1a", frozenset({SIX}))
+    full(small_disk) if how == "full" else remount("ro")
+    assert again.bound.stop(withdraw=True) == "", "taking back needs no disk"
+    assert on(host, "e1a") == NONE
+    if how == "read-only":
+        remount("rw")

@@ -1,0 +1,54 @@
+"""The interfaces of a host and what `ip` does to them, as a few sets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from porter_ryu.node.process import IpError, RefusedError
+
+
+class Kernel:
+    """Interfaces by index with their addresses, and the default route; `broken` is what every
+    command complains of."""
+
+    def __init__(self) -> None:
+        self.names = {2: "eth0"}
+        self.at = {2: {"192.168.0.5/24"}}
+        self.default: str | None = "eth0"
+        self.broken = ""
+        self.commands: list[tuple[str, ...]] = []
+
+    @property
+    def addresses(self) -> set[str]:
+        return self.at[2]
+
+    def __call__(self, argv: Sequence[str], text: str = "") -> str:
+        self.commands.append(tuple(argv))
+        if self.broken:
+            raise IpError(self.broken)
+        if "-batch" in argv:
+            complaints = [c for line in text.splitlines() if (c := self._line(line.split()))]
+            if complaints:
+                raise RefusedError(complaints[0])
+            return ""
+        if "route" in argv:
+            route = {"dst": "default", "gateway": "192.168.0.1", "dev": self.default}
+            return json.dumps([route] if self.default and "-4" in argv else [])
+        return json.dumps([self._link(index) for index in self.names])
+
+    def _link(self, index: int) -> dict[str, object]:
+        pairs = [address.split("/") for address in sorted(self.at[index])]
+        infos = [{"local": a, "prefixlen": int(n)} for a, n in pairs]
+        return {"ifindex": index, "ifname": self.names[index], "addr_info": infos}
+
+    def _line(self, words: list[str]) -> str:
+        assert words[0] == "address"
+        assert words[3] == "dev"
+        index = {name: index for index, name in self.names.items()}.get(words[4])
+        if index is None:
+            return f"Cannot find device {words[4]}"
+        if (words[2] in self.at[index]) == (words[1] == "add"):
+            return "RTNETLINK answers: no"
+        (self.at[index].add if words[1] == "add" else self.at[index].remove)(words[2])
+        return ""
