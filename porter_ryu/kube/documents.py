@@ -177,6 +177,8 @@ def _of_document(document: Document) -> Iterator[Entry]:
         return
     if document.items is None:
         yield from _unpacked(document.line, value)
+    elif "items" in value:
+        yield _entry(document.line, value)  # it stands there twice, which is a fault
     elif _is_list(value):
         for kept in document.items:
             yield from kept
