@@ -7,9 +7,10 @@ file and line, its last good form stays in force, and its record stays its own.
 from __future__ import annotations
 
 import collections
+import heapq
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ryu.lib import hub
@@ -70,7 +71,7 @@ class Manifests:
         self._keeps_status = keeps_status
         self._directory = directory
         self._watch = Watch(directory)
-        self._store = Store()
+        self._store = Store(TimeSlice())
         self._status = StatusFiles(directory)
         self._readings = Readings(codec, self._store, self._status)
         self._told: dict[Id, Reading] = {}
@@ -157,9 +158,15 @@ class Manifests:
             # now it may be known that an object is in no file, or no longer
             self._hole = self._store.hole
             touched.update(self._status.keys())
-        now = time.monotonic()
-        touched.update(entry for entry, due in self._gone.items() if due <= now)
+        touched.update(self._gone_for_good())
         return touched
+
+    def _gone_for_good(self) -> Iterator[Id]:
+        now = time.monotonic()
+        for entry, due in self._gone.items():  # in the order in which they are due
+            if due > now:
+                return
+            yield entry
 
     def _changed_status(self, pause: Callable[[], None]) -> set[Id]:
         changed, folders = self._status.refresh(pause)
@@ -243,9 +250,15 @@ class Manifests:
             observer.replace(kind, found[kind], now)
 
     def _tell(self, touched: Iterable[Id], observer: Observer, pause: Callable[[], None]) -> None:
-        for kind, key in sorted(touched, key=lambda entry: (entry[0].value, entry[1])):
+        heap: list[tuple[str, ObjectKey]] = []  # to sort so many takes its time in one go
+        for kind, key in touched:
             pause()
-            entry, now = (kind, key), time.monotonic()
+            heapq.heappush(heap, (kind.value, key))
+        while heap:
+            pause()
+            plural, key = heapq.heappop(heap)
+            kind, now = Kind(plural), time.monotonic()
+            entry = (kind, key)
             reading = self._readings.of(entry)
             if reading is None:
                 self._missing(entry, observer, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from porter_ryu.kube.directory.parsing import Fault, Found, Id
@@ -27,19 +27,18 @@ class Place:
 class _File:
     places: dict[Id, Place] = field(default_factory=dict)
     hole: str = ""
-
-    @property
-    def octets(self) -> int:
-        return sum(len(place.text) for place in self.places.values())
+    octets: int = 0
 
 
 class Store:
     """Places of objects by file and by object.  Each change returns the objects that it may
-    concern."""
+    concern; `pause` is called often."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause: Callable[[], None]) -> None:
+        self._pause = pause
         self._files: dict[str, _File] = {}
         self._places: dict[Id, dict[str, Place]] = {}
+        self._holes: dict[str, str] = {}
         self._octets = 0
 
     def place(self, entry: Id) -> Place | None:
@@ -59,13 +58,14 @@ class Store:
     @property
     def hole(self) -> str:
         """Some place of which nobody knows what stands there; empty where there is none."""
-        return next((file.hole for file in self._files.values() if file.hole), "")
+        return next(iter(self._holes.values()), "")
 
     def take(self, name: str, results: Iterable[Found | Fault]) -> set[Id]:
         """Takes what was read of a file; what is broken in it may be what stood there before."""
         places: dict[Id, Place] = {}
         hole = ""
         for result in results:
+            self._pause()
             if isinstance(result, Fault):
                 LOG.error(
                     "%s:%d: %s; what was last good in it stays in force",
@@ -82,7 +82,7 @@ class Store:
         if hole:
             kept = {e: p for e, p in before.places.items() if e not in places}
             places.update({e: dataclasses.replace(p, fault=hole) for e, p in kept.items()})
-        after = _File(places, hole)
+        after = _File(places, hole, sum(len(place.text) for place in places.values()))
         if self._octets - before.octets + after.octets > DIRECTORY_OCTETS:
             limit = f"more than {DIRECTORY_OCTETS // MIB} MiB of objects in the directory"
             return self.unreadable(name, limit)
@@ -94,7 +94,7 @@ class Store:
         hole = f"{name}: {reason}"
         before = self._files.get(name, _File())
         places = {e: dataclasses.replace(p, fault=hole) for e, p in before.places.items()}
-        return self._put(name, _File(places, hole))
+        return self._put(name, _File(places, hole, before.octets))
 
     def drop(self, name: str) -> set[Id]:
         """A file is gone."""
@@ -105,14 +105,22 @@ class Store:
     def _put(self, name: str, file: _File) -> set[Id]:
         before = self._files.get(name, _File())
         self._files[name] = file
+        self._holes.pop(name, None)
+        if file.hole:
+            self._holes[name] = file.hole
         self._octets += file.octets - before.octets
-        touched = {e for e, place in file.places.items() if before.places.get(e) != place}
+        touched = set()
         for entry in before.places.keys() - file.places.keys():
+            self._pause()
             touched.add(entry)
             del self._places[entry][name]
             if not self._places[entry]:
                 del self._places[entry]
         for entry, place in file.places.items():
+            self._pause()
+            if before.places.get(entry) == place:
+                continue
+            touched.add(entry)
             places = self._places.setdefault(entry, {})
             places[name] = place
             if len(places) > 1:

@@ -15,8 +15,8 @@ from porter_ryu.kube.directory import files
 from porter_ryu.kube.limits import DIRECTORY_FILES
 
 POLL = 0.05
-_SECONDS_A_FILE = 4e-5  # ten times what a look at one takes
-_POLL_MOST = 0.4
+_SECONDS_A_FILE = 6e-5  # ten times what a look at one takes
+_POLL_MOST = 0.5
 _ENDINGS = (".yaml", ".yml", ".json")
 
 
