@@ -1,51 +1,65 @@
 """A directory of manifests in place of an API server: a Source, and where status is kept.
 
-What is broken is reported by file and line and its last good form stays in force, object by
-object.
+Whoever can write there can write anything.  One bad entry costs itself alone: it is reported by
+file and line, its last good form stays in force, and its record stays its own.
 """
 
 from __future__ import annotations
 
+import collections
+import heapq
 import logging
-import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from eventlet import tpool
 from ryu.lib import hub
 
-from porter_ryu.domain.model import Eip, EipStatus, Kind, Object, ObjectKey, Service, ServiceStatus
+from porter_ryu.domain.model import (
+    Eip,
+    EipStatus,
+    Kind,
+    Object,
+    ObjectKey,
+    Reading,
+    Service,
+    ServiceStatus,
+    Unreadable,
+)
 from porter_ryu.domain.ports import Observer
-from porter_ryu.kube import documents, patches
-from porter_ryu.kube.codec import Codec, key_of, kind_of
+from porter_ryu.kube import patches
+from porter_ryu.kube.codec import Codec
+from porter_ryu.kube.directory import files
+from porter_ryu.kube.directory.parsing import Fault, Found, Id
+from porter_ryu.kube.directory.readings import Readings
+from porter_ryu.kube.directory.store import Store
+from porter_ryu.kube.directory.watch import POLL, Changes, UnreadableDirectoryError, Watch
 from porter_ryu.kube.errors import ApiError
-from porter_ryu.kube.fields import CodecError, Json
+from porter_ryu.kube.fields import Json
 from porter_ryu.kube.status_files import StatusFiles
 from porter_ryu.supervisor import Beat, Supervisor
+from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
-_POLL = 0.05
 _STALLS_AFTER = 60.0
-_LARGE = 1 << 17
-_ENDINGS = (".yaml", ".yml", ".json")
-_Id = tuple[Kind, ObjectKey]
-_Signature = tuple[int, int, int]
+_TROUBLED_POLL = 0.5
+# an object that is gone may be on its way to another file, or its file be written anew
+_GRACE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """An object where it stands."""
+class _Parsed:
+    """What came of a large file."""
 
-    file: str
-    line: int
-    obj: Json
+    name: str
+    results: list[Found | Fault]
+    fault: str = ""
+    gone: bool = False
 
 
 class Manifests:
-    """Reads a directory every 50 ms; a file counts once it stood still for one look.
+    """Reads a directory every 50 ms, less often where it is large; nobody waits for it.
 
     `keeps_status`: this instance is the one that writes and removes status; others only read.
     """
@@ -56,14 +70,17 @@ class Manifests:
         self._supervisor = supervisor
         self._keeps_status = keeps_status
         self._directory = directory
-        self._codec = codec
+        self._watch = Watch(directory)
+        self._store = Store(TimeSlice())
         self._status = StatusFiles(directory)
-        self._signatures: dict[str, _Signature] = {}
-        self._restless: dict[str, _Signature] = {}
-        self._files: dict[str, dict[_Id, _Place]] = {}
-        self._raw: dict[_Id, tuple[Json, Any]] = {}
-        self._objects: dict[_Id, Object] = {}
-        self._reported: set[str] = set()
+        self._readings = Readings(codec, self._store, self._status)
+        self._told: dict[Id, Reading] = {}
+        self._gone: dict[Id, float] = {}
+        self._hole = ""
+        self._large: collections.deque[str] = collections.deque()
+        self._parsed: collections.deque[_Parsed] = collections.deque()
+        self._parsing = ""
+        self._trouble = ""
         self._stopped = False
 
     def start(self, observer: Observer) -> None:
@@ -74,160 +91,199 @@ class Manifests:
         """Ends it (Source)."""
         self._stopped = True
 
-    def read_once(self, observer: Observer) -> None:
-        """Tells the observer all that is there now."""
-        self._scan(first=True)
-        self._status.refresh()
-        self._decode_all()
-        now = time.monotonic()
-        for kind in Kind:
-            found = {key: obj for (of, key), obj in self._objects.items() if of is kind}
-            observer.replace(kind, found, now)
-
     @property
     def trouble(self) -> str:
         """Why the directory cannot be read (Source)."""
-        return ""
+        return self._trouble
+
+    def read_once(self, observer: Observer) -> None:
+        """Tells the observer all that is there now; raises ApiError where the directory cannot
+        be read."""
+        pause = TimeSlice()
+        if not self._load(pause):
+            raise ApiError(0, "Unreadable", self._trouble)
+        self._tell_all(observer, pause)
 
     def _run(self, observer: Observer, beat: Beat) -> None:
-        self.read_once(observer)
-        self._forget_orphans()
+        slice_ = TimeSlice()
+
+        def pause() -> None:
+            slice_()
+            beat()
+
+        while not self._load(pause):
+            hub.sleep(_TROUBLED_POLL)
+            beat()
+            if self._stopped:
+                return
+        self._tell_all(observer, pause)
+        self._tell(set(self._status.keys()), observer, pause)
         while not self._stopped:
             beat()
-            hub.sleep(_POLL)
-            touched = self._scan(first=False)
-            touched |= {entry for entry in self._status.refresh() if entry in self._raw}
+            hub.sleep(POLL)
+            touched = self._look(pause)
             if touched:
-                self._update(touched, observer)
+                self._tell(touched, observer, pause)
 
     # -- files -----------------------------------------------------------------------------------
 
-    def _scan(self, first: bool) -> set[_Id]:
-        """Reads files that changed; returns the objects that were or are in them."""
-        touched: set[_Id] = set()
-        found = self._list()
-        for name in [name for name in self._files if name not in found]:
-            touched |= self._files.pop(name).keys()
-            self._signatures.pop(name, None)
-        for name, signature in found.items():
-            if self._signatures.get(name) == signature:
-                continue
-            if not first and self._restless.get(name) != signature:
-                self._restless[name] = signature
-                continue
-            self._signatures[name] = signature
-            self._restless.pop(name, None)
-            touched |= self._read(name)
+    def _load(self, pause: Callable[[], None]) -> bool:
+        """Reads everything; returns False, with the reason in `trouble`, where that cannot be."""
+        try:
+            changes = self._watch.look(pause, at_once=True)
+        except UnreadableDirectoryError as error:
+            self._troubled(str(error))
+            return False
+        self._troubled("")
+        self._status.refresh(pause)
+        self._apply(changes, pause, outside=False)
+        self._hole = self._store.hole
+        return True
+
+    def _look(self, pause: Callable[[], None]) -> set[Id]:
+        """What changed since the last look, by object."""
+        touched = self._take_parsed()
+        if self._watch.due:
+            try:
+                changes = self._watch.look(pause)
+            except UnreadableDirectoryError as error:
+                self._troubled(str(error))
+                return touched
+            self._troubled("")
+            touched |= self._apply(changes, pause, outside=True)
+            touched |= self._changed_status(pause)
+        else:
+            touched |= self._apply(self._watch.settle(), pause, outside=True)
+        if self._hole != self._store.hole:
+            # now it may be known that an object is in no file, or no longer
+            self._hole = self._store.hole
+            touched.update(self._status.keys())
+        touched.update(self._gone_for_good())
         return touched
 
-    def _list(self) -> dict[str, _Signature]:
-        found = {}
-        try:
-            with os.scandir(self._directory) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    if entry.name.endswith(_ENDINGS) and not entry.name.startswith("."):
-                        stat = os.stat(entry.path)
-                        if entry.is_file():
-                            found[entry.name] = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-        except OSError as error:
-            self._report(f"{self._directory}: cannot be read: {error.strerror}")
-            return dict(self._signatures)
-        return found
-
-    def _read(self, name: str) -> set[_Id]:
-        before = self._files.get(name, {})
-        places: dict[_Id, _Place] = {}
-        try:
-            with open(os.path.join(self._directory, name), encoding="utf-8") as file:
-                text = file.read()
-            for line, obj in _parse(name, text):
-                self._place(name, line, obj, places)
-        except documents.BrokenFileError as error:
-            self._report(f"{name}:{error.line}: {error}; what was last good in it stays in force")
-            return set()
-        except (OSError, UnicodeDecodeError) as error:
-            self._report(f"{name}: cannot be read: {error}; what was last good in it stays")
-            return set()
-        self._files[name] = places
-        return before.keys() | places.keys()
-
-    def _place(self, name: str, line: int, obj: Json, places: dict[_Id, _Place]) -> None:
-        try:
-            kind = kind_of(obj)
-            if kind is None:
+    def _gone_for_good(self) -> Iterator[Id]:
+        now = time.monotonic()
+        for entry, due in self._gone.items():  # in the order in which they are due
+            if due > now:
                 return
-            entry = (kind, key_of(kind, obj))
-        except CodecError as error:
-            self._report(f"{name}:{line}: {error}")
-            return
-        if entry in places:
-            self._report(f"{name}:{line}: {entry[0].value} {entry[1]} stands here twice")
-        places.setdefault(entry, _Place(name, line, obj))
+            yield entry
+
+    def _changed_status(self, pause: Callable[[], None]) -> set[Id]:
+        changed, folders = self._status.refresh(pause)
+        if folders:
+            return {entry for entry in self._told if entry[0] in (Kind.SERVICE, Kind.EIP)}
+        return {entry for entry in changed if entry in self._told}
+
+    def _apply(self, changes: Changes, pause: Callable[[], None], outside: bool) -> set[Id]:
+        """Reads the files that are to be read; `outside`: large ones beside all else."""
+        touched: set[Id] = set()
+        for name in changes.read:
+            pause()
+            if outside and files.is_large(self._path(name)):
+                if name not in self._large:
+                    self._large.append(name)
+            else:
+                touched |= self._take(self._parse(name, pause))
+        for name, reason in changes.unreadable.items():
+            touched |= self._store.unreadable(name, reason)
+        for name in changes.gone:
+            touched |= self._store.drop(name)
+        if self._large and not self._parsing:
+            self._parsing = self._large.popleft()
+            self._supervisor.spawn("manifests large", self._parse_large, self._parsing)
+        return touched
+
+    def _path(self, name: str) -> str:
+        return f"{self._directory}/{name}"
+
+    def _parse(self, name: str, pause: Callable[[], None]) -> _Parsed:
+        try:
+            return _Parsed(name, list(files.read(self._path(name), pause)))
+        except files.NoFileError:
+            return _Parsed(name, [], gone=True)
+        except files.UnreadableFileError as error:
+            return _Parsed(name, [], fault=str(error))
+
+    def _parse_large(self, name: str) -> None:
+        """Parses a large file on a greenthread of its own."""
+        try:
+            self._parsed.append(self._parse(name, TimeSlice()))
+        finally:
+            self._parsing = ""
+
+    def _take_parsed(self) -> set[Id]:
+        touched: set[Id] = set()
+        while self._parsed:
+            touched |= self._take(self._parsed.popleft())
+        return touched
+
+    def _take(self, parsed: _Parsed) -> set[Id]:
+        if not self._watch.knows(parsed.name):
+            return set()  # gone while it was parsed
+        if parsed.gone:
+            self._watch.again(parsed.name)  # since the look; the next one says what became of it
+            return set()
+        if parsed.fault:
+            self._watch.failed(parsed.name, parsed.fault)
+            return self._store.unreadable(parsed.name, parsed.fault)
+        return self._store.take(parsed.name, parsed.results)
+
+    def _troubled(self, text: str) -> None:
+        if text and text != self._trouble:
+            LOG.error("%s; everything stays as it was", text)
+        elif self._trouble and not text:
+            LOG.warning("%s can be read again", self._directory)
+        self._trouble = text
 
     # -- objects ---------------------------------------------------------------------------------
 
-    def _decode_all(self) -> None:
-        for entry in {entry for places in self._files.values() for entry in places}:
-            self._decode(entry)
-
-    def _update(self, touched: set[_Id], observer: Observer) -> None:
+    def _tell_all(self, observer: Observer, pause: Callable[[], None]) -> None:
+        found: dict[Kind, dict[ObjectKey, Reading]] = {kind: {} for kind in Kind}
+        for entry in {*self._store.entries(), *self._status.keys()}:
+            pause()
+            reading = self._readings.of(entry)
+            if reading is not None:
+                found[entry[0]][entry[1]] = reading
         now = time.monotonic()
-        for kind, key in sorted(touched, key=lambda entry: (entry[0].value, entry[1])):
-            before = self._objects.get((kind, key))
-            self._decode((kind, key))
-            after = self._objects.get((kind, key))
-            if after is None and before is not None:
-                self._drop_status(kind, key)
-                observer.remove(kind, key, now)
-            elif after is not None and after != before:
-                observer.put(kind, key, after, now)
+        self._told = {(kind, key): r for kind in Kind for key, r in found[kind].items()}
+        for kind in Kind:
+            observer.replace(kind, found[kind], now)
 
-    def _decode(self, entry: _Id) -> None:
-        """Brings one object to what the files say; a broken one stays as it was."""
-        kind, key = entry
-        place = self._find(entry)
-        if place is None:
-            self._raw.pop(entry, None)
-            self._objects.pop(entry, None)
+    def _tell(self, touched: Iterable[Id], observer: Observer, pause: Callable[[], None]) -> None:
+        heap: list[tuple[str, ObjectKey]] = []  # to sort so many takes its time in one go
+        for kind, key in touched:
+            pause()
+            heapq.heappush(heap, (kind.value, key))
+        while heap:
+            pause()
+            plural, key = heapq.heappop(heap)
+            kind, now = Kind(plural), time.monotonic()
+            entry = (kind, key)
+            reading = self._readings.of(entry)
+            if reading is None:
+                self._missing(entry, observer, now)
+                continue
+            self._gone.pop(entry, None)
+            if self._told.get(entry) != reading:
+                self._told[entry] = reading
+                observer.put(kind, key, reading, now)
+
+    def _missing(self, entry: Id, observer: Observer, now: float) -> None:
+        """An object is in no file; it is gone when that was so for a while."""
+        if now < self._gone.setdefault(entry, now + _GRACE):
             return
-        status = self._status.get(kind, key)
-        if self._raw.get(entry) == (place.obj, status):
-            return
-        self._raw[entry] = (place.obj, status)
-        whole = place.obj if status is None else {**place.obj, "status": status}
-        try:
-            self._objects[entry] = self._codec.decode(kind, whole)
-        except CodecError as error:
-            self._report(f"{place.file}:{place.line}: {kind.value} {key}: {error}")
-
-    def _find(self, entry: _Id) -> _Place | None:
-        places = [places[entry] for _, places in sorted(self._files.items()) if entry in places]
-        for other in places[1:]:
-            self._report(
-                f"{other.file}:{other.line}: {entry[0].value} {entry[1]} is also in "
-                f"{places[0].file}, which counts"
-            )
-        return places[0] if places else None
-
-    def _forget_orphans(self) -> None:
-        for kind in (Kind.SERVICE, Kind.EIP):
-            for key in self._status.keys(kind):
-                if (kind, key) not in self._raw:
-                    self._drop_status(kind, key)
+        del self._gone[entry]
+        if self._keeps_status:
+            self._drop_status(*entry)
+        self._readings.forget(entry)
+        if self._told.pop(entry, None) is not None:
+            observer.remove(*entry, now)
 
     def _drop_status(self, kind: Kind, key: ObjectKey) -> None:
-        if not self._keeps_status:
-            return
         try:
             self._status.remove(kind, key)
         except OSError as error:
-            self._report(f"status of {kind.value} {key} is not removed: {error.strerror}")
-
-    def _report(self, message: str) -> None:
-        """Logs a message the first time that it is true."""
-        if message not in self._reported:
-            self._reported.add(message)
-            LOG.error("%s", message)
+            LOG.error("status of %s %s is not removed: %s", kind.value, key, error.strerror)
 
     # -- status (writer.Backend) -------------------------------------------------------------------
 
@@ -251,8 +307,12 @@ class Manifests:
         LOG.log(logging.WARNING if warning else logging.INFO, "%s: %s: %s", name, reason, message)
 
     def _keep(self, kind: Kind, key: ObjectKey, document: Json | None) -> Object | None:
-        if (kind, key) not in self._raw:
+        entry = (kind, key)
+        if entry not in self._told:
             raise ApiError(404, "NotFound", f"{kind.value} {key} is gone")
+        fault = self._status.get(kind, key).fault
+        if fault:
+            raise ApiError(0, "Unreadable", f"{fault}, so it is not written over")
         try:
             if document is None:
                 self._status.remove(kind, key)
@@ -260,16 +320,11 @@ class Manifests:
                 self._status.write(kind, key, document)
         except OSError as error:
             raise ApiError(0, "Unwritable", f"status of {key}: {error.strerror}") from error
-        self._decode((kind, key))
-        return self._objects.get((kind, key))
-
-
-def _parse(name: str, text: str) -> Iterable[tuple[int, Json]]:
-    """The objects of a file; a large one is parsed in a thread, so that nobody waits for it."""
-    if len(text) < _LARGE:
-        return documents.read(name, text)
-    parsed: list[tuple[int, Json]] = tpool.execute(lambda: list(documents.read(name, text)))
-    return parsed
+        reading = self._readings.of(entry)
+        if reading is None or isinstance(reading, Unreadable):
+            return None
+        self._told[entry] = reading
+        return reading
 
 
 def _now() -> str:

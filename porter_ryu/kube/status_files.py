@@ -1,117 +1,265 @@
 """`.status` beside manifests: the record of assignments where there is no API server.
 
-DIR/.status/services/NAMESPACE/NAME.json and DIR/.status/eips/NAME.json, each {"status": …}.
+DIR/.status/services/NAMESPACE/NAME.json and DIR/.status/eips/NAME.json, each {"status": …}.  A
+file that is there and cannot be read is not "no record": what was last known of it stays, and its
+object counts as unreadable until it is mended or removed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
+from eventlet import tpool
+
 from porter_ryu.domain.model import Kind, ObjectKey
-from porter_ryu.kube.fields import Json
+from porter_ryu.kube.codec import key_of
+from porter_ryu.kube.directory import folders
+from porter_ryu.kube.directory.parsing import Id
+from porter_ryu.kube.fields import CodecError, Json
+from porter_ryu.kube.limits import OBJECT_OCTETS
 
 LOG = logging.getLogger(__name__)
 
-_Signature = tuple[int, int]
-_KINDS = (Kind.SERVICE, Kind.EIP)
+_Signature = tuple[int, int, int, int]
+_Folder = tuple[Kind, str]
+_ROOT = ".status"
+_ENDING = ".json"
+# a folder that changed within this many nanoseconds may change again without a new time
+_RACY_NS = 100_000_000
+_UNSETTLED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is kept for an object: its status, None where there is none, or what was last known,
+    and why there is no better one."""
+
+    value: Any = None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    signature: _Signature | None
+    status: Status
+
+
+@dataclass
+class _Contents:
+    """What is known of a folder."""
+
+    stamp: int = _UNSETTLED
+    fault: str = ""
+    files: dict[str, _Known] = field(default_factory=dict)
+    damaged: set[str] = field(default_factory=set)
+
+
+_NONE = Status()
+_SERVICES = (Kind.SERVICE, "")
+_EIPS = (Kind.EIP, "")
 
 
 class StatusFiles:
     """Keeps status by object, written atomically, and notices what others write."""
 
     def __init__(self, directory: str) -> None:
-        self._root = os.path.join(directory, ".status")
-        self._known: dict[tuple[Kind, ObjectKey], tuple[_Signature, Any]] = {}
-        self._folders: dict[str, int] = {}
+        self._directory = directory
+        self._folders: dict[_Folder, _Contents] = {_EIPS: _Contents()}
+        self._fault = self._services_fault = ""
 
-    def get(self, kind: Kind, key: ObjectKey) -> Any:
-        """The status of an object, None where there is no file of it."""
-        entry = self._known.get((kind, key))
-        return entry[1] if entry is not None else None
+    def get(self, kind: Kind, key: ObjectKey) -> Status:
+        """The status of an object."""
+        if kind not in (Kind.SERVICE, Kind.EIP):
+            return _NONE
+        folder = self._folders.get((kind, key.namespace), _Contents())
+        known = folder.files.get(key.name)
+        fault = self._fault or (self._services_fault if kind is Kind.SERVICE else "")
+        fault = fault or folder.fault
+        if fault:
+            return Status(known.status.value if known is not None else None, fault)
+        return known.status if known is not None else _NONE
 
-    def refresh(self) -> set[tuple[Kind, ObjectKey]]:
-        """Reads what changed on disk; returns the objects whose status is another now."""
-        changed = set()
-        for kind, namespace, folder in self._all_folders():
-            try:
-                stamp = os.stat(folder).st_mtime_ns
-            except OSError:
-                continue
-            if self._folders.get(folder) == stamp:
-                continue
-            self._folders[folder] = stamp
-            changed |= self._read_folder(kind, namespace, folder)
-        return changed
+    def keys(self) -> list[Id]:
+        """The objects that have a status here."""
+        return [
+            (kind, ObjectKey(namespace, name))
+            for (kind, namespace), folder in self._folders.items()
+            for name in folder.files
+        ]
+
+    def refresh(self, pause: Callable[[], None]) -> tuple[set[Id], bool]:
+        """Reads what changed on disk; returns the objects whose status is another now, and
+        whether a folder began or ceased to be readable."""
+        before = self._all_faults()
+        changed: set[Id] = set()
+        self._fault = self._openable((_ROOT,))
+        if not self._fault:
+            for kind, namespace in self._listed():
+                pause()
+                names = self._look(kind, namespace, pause)
+                changed |= {(kind, ObjectKey(namespace, name)) for name in names}
+        after = self._all_faults()
+        for fault in sorted(after - before):
+            LOG.error("%s; what was last known of it stays", fault)
+        return changed, before != after
 
     def write(self, kind: Kind, key: ObjectKey, document: Json) -> None:
         """Writes a status; raises OSError."""
-        path = self._path(kind, key)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        staged = os.path.join(os.path.dirname(path), f".{key.name}.new")
-        with open(staged, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=2)
-        signature = _signature(os.stat(staged))
-        os.replace(staged, path)
-        self._known[kind, key] = (signature, document["status"])
+        octets = json.dumps(document, indent=2).encode()
+        # in a thread: a disk may take its time until it has them
+        stat = tpool.execute(_put, self._directory, _path(kind, key.namespace), key.name, octets)
+        folder = self._folders.setdefault((kind, key.namespace), _Contents())
+        folder.files[key.name] = _Known(_signature(stat), Status(document["status"]))
+        folder.damaged.discard(key.name)
 
     def remove(self, kind: Kind, key: ObjectKey) -> None:
-        """Removes the status of an object that is gone or not ours."""
-        self._known.pop((kind, key), None)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path(kind, key))
+        """Removes the status of an object that is gone or not ours; raises OSError."""
+        try:
+            with folders.opened(self._directory, _path(kind, key.namespace)) as folder:
+                folders.remove(folder, f"{key.name}{_ENDING}")
+        except FileNotFoundError:
+            pass
+        contents = self._folders.get((kind, key.namespace), _Contents())
+        contents.files.pop(key.name, None)
+        contents.damaged.discard(key.name)
 
-    def keys(self, kind: Kind) -> list[ObjectKey]:
-        """The objects of a kind that have a status here."""
-        return [key for known, key in self._known if known is kind]
+    def _all_faults(self) -> set[str]:
+        faults = {self._fault, self._services_fault}
+        faults.update(folder.fault for folder in self._folders.values())
+        return faults - {""}
 
-    def _path(self, kind: Kind, key: ObjectKey) -> str:
-        return os.path.join(self._root, kind.value, key.namespace, f"{key.name}.json")
+    def _openable(self, names: tuple[str, ...]) -> str:
+        """Why a folder cannot be entered; empty where it can, or is not there."""
+        try:
+            with folders.opened(self._directory, names):
+                return ""
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            return _text(names, error)
 
-    def _all_folders(self) -> Iterator[tuple[Kind, str, str]]:
-        for kind in _KINDS:
-            top = os.path.join(self._root, kind.value)
-            if kind is Kind.EIP:
-                yield kind, "", top
-                continue
-            with contextlib.suppress(FileNotFoundError), os.scandir(top) as entries:
-                names = sorted(entry.name for entry in entries if entry.is_dir())
-                yield from ((kind, name, os.path.join(top, name)) for name in names)
+    def _listed(self) -> list[_Folder]:
+        """The folders that are there or were."""
+        found = set(self._folders)
+        self._services_fault = ""
+        try:
+            with folders.opened(self._directory, _path(*_SERVICES)) as folder:
+                found.update((Kind.SERVICE, name) for name in os.listdir(folder) if _is_name(name))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self._services_fault = _text(_path(*_SERVICES), error)
+            return [_EIPS]
+        return sorted(found, key=lambda entry: (entry[0].value, entry[1]))
 
-    def _read_folder(self, kind: Kind, namespace: str, folder: str) -> set[tuple[Kind, ObjectKey]]:
-        changed, seen = set(), set()
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if not entry.name.endswith(".json") or not entry.is_file():
-                    continue
-                key = ObjectKey(namespace, entry.name.removesuffix(".json"))
-                seen.add(key)
-                signature = _signature(entry.stat())
-                known = self._known.get((kind, key))
-                if known is None or known[0] != signature:
-                    self._known[kind, key] = (signature, _read(entry.path))
-                    changed.add((kind, key))
-        for known_kind, key in list(self._known):
-            if known_kind is kind and key.namespace == namespace and key not in seen:
-                del self._known[kind, key]
-                changed.add((kind, key))
-        return changed
+    def _look(self, kind: Kind, namespace: str, pause: Callable[[], None]) -> set[str]:
+        """Reads a folder where it changed; returns the names of which the status is another."""
+        contents = self._folders.setdefault((kind, namespace), _Contents())
+        try:
+            with folders.opened(self._directory, _path(kind, namespace)) as folder:
+                contents.fault = ""
+                stamp = os.fstat(folder).st_mtime_ns
+                if contents.stamp == stamp:
+                    # what is damaged may be mended in its place
+                    names, gone = set(contents.damaged), set()
+                else:
+                    settled = stamp < time.time_ns() - _RACY_NS
+                    contents.stamp = stamp if settled else _UNSETTLED
+                    names = set(filter(None, map(_object_name, os.listdir(folder))))
+                    gone = contents.files.keys() - names
+                where = os.path.join(*_path(kind, namespace))
+                changed = set()
+                for name in sorted(names):
+                    pause()
+                    if _read_again(contents, folder, where, name):
+                        changed.add(name)
+        except FileNotFoundError:
+            contents.fault, contents.stamp = "", _UNSETTLED
+            changed, gone = set(), set(contents.files)
+        except OSError as error:
+            contents.fault = _text(_path(kind, namespace), error)
+            return set()
+        for name in gone:
+            del contents.files[name]
+            contents.damaged.discard(name)
+        if kind is Kind.SERVICE and contents.stamp == _UNSETTLED and not contents.files:
+            del self._folders[kind, namespace]
+        return changed | gone
+
+
+def _read_again(contents: _Contents, folder: int, where: str, name: str) -> bool:
+    """Brings what is known of a file to what it holds; returns whether that is another."""
+    known = contents.files.get(name)
+    file = f"{name}{_ENDING}"
+    try:
+        signature: _Signature | None = _signature(
+            os.stat(file, dir_fd=folder, follow_symlinks=False)
+        )
+    except FileNotFoundError:
+        return False  # gone since the listing: the folder has another time now
+    if known is not None and known.signature == signature:
+        return False
+    try:
+        octets, stat = folders.read(folder, file, OBJECT_OCTETS)
+        signature, status, fault = _signature(stat), *_parsed(octets)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        signature, status, fault = None, None, f"cannot be read: {error.strerror}"
+    except ValueError as error:
+        status, fault = None, str(error)
+    if fault:
+        fault = f"{os.path.join(where, file)} {fault}"
+        LOG.error("%s; what was last known of it stays", fault)
+        status = known.status.value if known is not None else None
+        contents.damaged.add(name)
+    else:
+        contents.damaged.discard(name)
+    contents.files[name] = _Known(signature, Status(status, fault))
+    return known is None or known.status != contents.files[name].status
+
+
+def _parsed(octets: bytes) -> tuple[Any, str]:
+    """The status that a file holds, or why it holds none."""
+    try:
+        document = json.loads(octets)
+    except (ValueError, RecursionError) as error:
+        return None, f"cannot be parsed: {error}"
+    status = document.get("status") if isinstance(document, dict) else None
+    return (status, "") if isinstance(status, dict) else (None, "has no status")
+
+
+def _put(directory: str, names: tuple[str, ...], name: str, octets: bytes) -> os.stat_result:
+    with folders.opened(directory, names, create=True) as folder:
+        return folders.write(folder, f"{name}{_ENDING}", octets)
+
+
+def _path(kind: Kind, namespace: str) -> tuple[str, ...]:
+    return (_ROOT, kind.value, namespace) if namespace else (_ROOT, kind.value)
+
+
+def _object_name(file: str) -> str:
+    """The name of an object that a file is for, empty where it is for none."""
+    name = file.removesuffix(_ENDING)
+    return name if name != file and _is_name(name) else ""
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return bool(key_of(Kind.EIP, {"metadata": {"name": text}}))
+    except CodecError:
+        return False
 
 
 def _signature(stat: os.stat_result) -> _Signature:
-    return (stat.st_ino, stat.st_mtime_ns)
+    return (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
 
 
-def _read(path: str) -> Any:
-    try:
-        with open(path, encoding="utf-8") as file:
-            document = json.load(file)
-    except (OSError, ValueError) as error:
-        LOG.error("%s: cannot be read: %s", path, error)
-        return None
-    status = document.get("status") if isinstance(document, dict) else None
-    return status if isinstance(status, dict) else None
+def _text(names: tuple[str, ...], error: OSError) -> str:
+    return f"{os.path.join(*names)} cannot be read: {error.strerror}"

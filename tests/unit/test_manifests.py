@@ -82,8 +82,8 @@ def test_a_time_without_quotes_is_a_string(tmp_path, told):
     [
         ("a.yaml", "a: b\n---\nc: [\n", 4),
         ("a.yaml", "- a\n", 1),
-        ("a.json", '{"a":\n}', 2),
-        ("a.yaml", "kind: List\nitems: [1]\n", 1),
+        ("a.json", '{"a":\n', 2),
+        ("a.yaml", "kind: List\nitems: [1]\n", 2),
     ],
 )
 def test_broken_files_are_named_by_line(name, text, line):

@@ -1,0 +1,45 @@
+"""What of a file concerns us: the objects of our kinds, by name, and the faults."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from porter_ryu.domain.model import Kind, ObjectKey
+from porter_ryu.kube import documents
+from porter_ryu.kube.codec import key_of, kind_of
+
+Id = tuple[Kind, ObjectKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object as JSON, and the line at which it begins."""
+
+    line: int
+    entry: Id
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that cannot be understood: it may have been any object."""
+
+    line: int
+    reason: str
+
+
+def parse(content: bytes, pause: Callable[[], None]) -> Iterator[Found | Fault]:
+    """The objects of our kinds in the content of a file, and what is wrong in it."""
+    for entry in documents.entries(content, pause):
+        if entry.fault:
+            yield Fault(entry.line, entry.fault)
+            continue
+        try:
+            document = json.loads(entry.text)
+            kind = kind_of(document)
+            if kind is not None:
+                yield Found(entry.line, (kind, key_of(kind, document)), entry.text)
+        except (ValueError, RecursionError) as error:
+            yield Fault(entry.line, str(error))

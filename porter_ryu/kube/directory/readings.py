@@ -1,0 +1,109 @@
+"""From an object as it stands in files, and its status, to what the domain is told of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any
+
+from porter_ryu.domain.model import Address, Eip, Kind, Object, Reading, Unreadable
+from porter_ryu.kube.codec import Codec
+from porter_ryu.kube.directory.parsing import Id
+from porter_ryu.kube.directory.store import Place, Store
+from porter_ryu.kube.eip_codec import eip_status
+from porter_ryu.kube.fields import CodecError, Json
+from porter_ryu.kube.status_files import Status, StatusFiles
+
+LOG = logging.getLogger(__name__)
+
+
+class Readings:
+    """Decodes, and says of each object whether it is good, unreadable or gone."""
+
+    def __init__(self, codec: Codec, store: Store, status: StatusFiles) -> None:
+        self._codec = codec
+        self._store = store
+        self._status = status
+        self._read: dict[Id, tuple[Place, Status, Reading]] = {}
+        self._found: set[Id] = set()
+
+    def of(self, entry: Id) -> Reading | None:
+        """What an object is now; None where it is gone."""
+        place, status = self._store.place(entry), self._status.get(*entry)
+        if place is None:
+            return self._without_place(entry, status)
+        self._found.add(entry)
+        known = self._read.get(entry)
+        if known is not None and known[:2] == (place, status):
+            return known[2]
+        reading = self._decoded(entry, place, status)
+        self._read[entry] = (place, status, reading)
+        return reading
+
+    def forget(self, entry: Id) -> None:
+        """An object is gone."""
+        self._read.pop(entry, None)
+        if self._status.get(*entry) == Status():
+            self._found.discard(entry)
+
+    def _without_place(self, entry: Id, status: Status) -> Reading | None:
+        """An object that has a status and was in no file since the start: while there is a file
+        that cannot be read, it may be in that."""
+        hole = self._store.hole
+        if not hole or entry in self._found or status == Status():
+            return None
+        reason = f"it is in no file that can be read, and {hole}"
+        return _unreadable(entry, reason, {}, status)
+
+    def _decoded(self, entry: Id, place: Place, status: Status) -> Reading:
+        kind, key = entry
+        document: Json = json.loads(place.text)
+        if status.value is not None:
+            document["status"] = status.value
+        fault = place.fault or status.fault
+        if not fault:
+            found = self._decode(entry, document)
+            if not isinstance(found, str):
+                return found
+            fault = f"{place.file}:{place.line}: {kind.value} {key}: {found}"
+            LOG.error("%s", fault)
+        return _unreadable(entry, fault, document, status)
+
+    def _decode(self, entry: Id, document: Json) -> Object | str:
+        try:
+            return self._codec.decode(entry[0], document)
+        except CodecError as error:
+            return str(error)
+        except Exception as error:  # no object may end the source, whatever it does to the codec
+            LOG.exception("%s %s cannot be decoded", entry[0].value, entry[1])
+            return f"cannot be decoded: {type(error).__name__}"
+
+
+def _unreadable(entry: Id, reason: str, document: Json, status: Status) -> Reading:
+    kind, key = entry
+    if kind is Kind.EIP:
+        found = eip_status(key.name, {"status": status.value or document.get("status")})
+        if found is not None and found.serving is not None:
+            # its status says what it was: as an Eip with a broken spec it goes on serving
+            return Eip(key.name, "", invalid=reason, status=found)
+    value = document.get("status") if status.value is None else status.value
+    return Unreadable(reason, _record(value))
+
+
+def _record(status: Any) -> tuple[Address, ...]:
+    return tuple(dict.fromkeys(_addresses(status)))
+
+
+def _addresses(status: Any) -> Iterator[Address]:
+    """The addresses in a status, whatever else is wrong in it."""
+    balancer = status.get("loadBalancer") if isinstance(status, dict) else None
+    ingress = balancer.get("ingress") if isinstance(balancer, dict) else None
+    for entry in ingress if isinstance(ingress, list) else ():
+        text = entry.get("ip") if isinstance(entry, dict) else None
+        if isinstance(text, str):
+            try:
+                yield ip_address(text)
+            except ValueError:
+                continue

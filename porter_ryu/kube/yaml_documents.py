@@ -1,0 +1,295 @@
+"""YAML to objects, bounded before anything is built.
+
+A kilobyte of YAML can stand for a billion nodes (aliases of aliases), and a Python object for a
+node takes a hundred octets.  So the stream of events is read, which is as long as the text, and
+what each object would weigh as JSON is counted as it grows, aliases at the weight of what they
+stand for.  The items of a List are done one by one: a bad one costs itself alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from porter_ryu.kube import yaml_scalars
+from porter_ryu.kube.limits import ALIAS_OCTETS, MIB, OBJECT_DEPTH, OBJECT_OCTETS
+from porter_ryu.kube.yaml_scalars import ScalarError
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MERGE = "<<"
+_NODE_OCTETS = 2  # what a node takes at least in JSON, with its separator
+_EVENTS_A_TURN = 64
+_ITEMS = "items"
+
+
+class BrokenTextError(ValueError):
+    """A text that is no document: nothing behind `line` (from 1) can be understood."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class UnfitError(ValueError):
+    """An object that is well formed and yet none of Kubernetes'; `line` counts from 1."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of the `items` of a document: its value, or why it is none."""
+
+    line: int
+    value: Any
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document; `items` are those of its field of that name, already handed out, and None
+    where it has none."""
+
+    line: int
+    value: Any
+    items: list[Any] | None = None
+
+
+@dataclass
+class Budget:
+    """What is left for the aliases of a file, in octets."""
+
+    alias_octets: int = ALIAS_OCTETS
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchored:
+    value: Any
+    octets: int
+    depth: int
+
+
+@dataclass
+class YamlReader:
+    """Reads one text, which starts at `line`.  `keep` is told each item of a root's `items` and
+    returns what to hold of it until the document ends; `pause` is called often."""
+
+    text: str
+    line: int
+    keep: Callable[[Item], Any]
+    budget: Budget
+    pause: Callable[[], None]
+    _anchors: dict[str, _Anchored | None] = field(default_factory=dict)
+    _left: int = OBJECT_OCTETS
+    _events: int = 0
+    _open: int = 0
+
+    def documents(self) -> Iterator[Document]:
+        """All documents; raises BrokenTextError, UnfitError."""
+        self._loader = _LOADER(self.text)
+        try:
+            while self._loader.check_event():
+                event = self._next()
+                if isinstance(event, yaml.DocumentStartEvent):
+                    self._anchors.clear()
+                    self._left = OBJECT_OCTETS
+                    yield self._document()
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            problem = getattr(error, "problem", None) or str(error)
+            line = self.line + (mark.line if mark else 0)
+            raise BrokenTextError(line, problem) from error
+        finally:
+            self._loader.dispose()
+
+    # -- events ----------------------------------------------------------------------------------
+
+    def _next(self) -> Any:
+        self._events += 1
+        if self._events % _EVENTS_A_TURN == 0:
+            self.pause()
+        event = self._loader.get_event()
+        if isinstance(event, yaml.CollectionStartEvent):
+            self._open += 1
+            if self._open > OBJECT_DEPTH:
+                # for good: what is nested without end costs libyaml the square of its depth
+                raise BrokenTextError(self._at(event), f"is nested more than {OBJECT_DEPTH} deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._open -= 1
+        return event
+
+    def _ends(self) -> bool:
+        return bool(self._loader.check_event(yaml.MappingEndEvent, yaml.SequenceEndEvent))
+
+    def _at(self, event: Any) -> int:
+        return int(self.line + event.start_mark.line)
+
+    # -- a document --------------------------------------------------------------------------------
+
+    def _document(self) -> Document:
+        event = self._next()
+        line = self._at(event)
+        if not isinstance(event, yaml.MappingStartEvent):
+            return Document(line, self._node(event))
+        anchor = self._opens(event)
+        fields: dict[str, Any] = {}
+        items: list[Any] | None = None
+        explicit: set[str] = set()
+        while not self._ends():
+            name_event = self._next()
+            if self._is(name_event, _ITEMS) and self._loader.check_event(yaml.SequenceStartEvent):
+                self._claim(name_event, _ITEMS, explicit)
+                items = self._items(self._next())
+            else:
+                self._member(name_event, fields, explicit)
+        self._next()
+        if anchor:
+            self._anchors.pop(anchor, None)
+        return Document(line, fields, items)
+
+    @staticmethod
+    def _is(event: Any, name: str) -> bool:
+        return isinstance(event, yaml.ScalarEvent) and event.value == name
+
+    def _items(self, start: Any) -> list[Any]:
+        """The items of the root, each within a budget of its own."""
+        self._opens(start)
+        outside, level, kept = self._left, self._open, []
+        while not self._ends():
+            event = self._next()
+            line = self._at(event)
+            self._left = OBJECT_OCTETS
+            try:
+                item = Item(line, self._node(event))
+            except UnfitError as error:
+                while self._open > level:
+                    self._next()
+                item = Item(error.line, None, str(error))
+            kept.append(self.keep(item))
+        self._next()
+        self._left = outside
+        return kept
+
+    # -- nodes -------------------------------------------------------------------------------------
+
+    def _node(self, event: Any) -> Any:
+        """The value that begins with an event."""
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event)
+        before = self._left
+        anchor = self._opens(event)
+        if isinstance(event, yaml.ScalarEvent):
+            value = self._scalar(event)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            self._spend(event, _NODE_OCTETS)
+            value = []
+            while not self._ends():
+                value.append(self._node(self._next()))
+            self._next()
+        else:
+            self._spend(event, _NODE_OCTETS)
+            value = {}
+            explicit: set[str] = set()
+            while not self._ends():
+                self._member(self._next(), value, explicit)
+            self._next()
+        if anchor:
+            self._anchors[anchor] = _Anchored(value, before - self._left, _depth(value))
+        return value
+
+    def _opens(self, event: Any) -> str:
+        """The anchor of a node, which cannot be referred to before the node ends."""
+        anchor = event.anchor or ""
+        if anchor:
+            self._anchors[anchor] = None
+        return anchor
+
+    def _alias(self, event: Any) -> Any:
+        line = self._at(event)
+        if event.anchor not in self._anchors:
+            raise UnfitError(line, f"unknown anchor {event.anchor[:40]!r}")
+        found = self._anchors[event.anchor]
+        if found is None:
+            raise UnfitError(line, f"anchor {event.anchor[:40]!r} contains itself")
+        self.budget.alias_octets -= found.octets
+        if self.budget.alias_octets < 0:
+            limit = f"more than {ALIAS_OCTETS // MIB} MiB in one file"
+            raise BrokenTextError(line, f"aliases stand for {limit}")
+        if self._open + found.depth > OBJECT_DEPTH:
+            raise UnfitError(line, f"is nested more than {OBJECT_DEPTH} deep")
+        self._spend(event, found.octets)
+        return found.value
+
+    def _member(self, event: Any, fields: dict[str, Any], explicit: set[str]) -> None:
+        """Takes a key, which is the event, and its value into the fields of an object."""
+        line = self._at(event)
+        if self._is_merge(event):
+            self._merge(line, self._node(self._next()), fields)
+            return
+        name = self._node(event)
+        if isinstance(name, dict | list):
+            raise UnfitError(line, "a key is neither a string nor a number")
+        try:
+            text = yaml_scalars.key(name)
+        except ScalarError as error:
+            raise UnfitError(line, str(error)) from error
+        self._claim(event, text, explicit)
+        fields[text] = self._node(self._next())
+
+    def _claim(self, event: Any, name: str, explicit: set[str]) -> None:
+        # kubectl's YAML takes the last, and the API server refuses the same in JSON: an object
+        # that says two things is refused
+        if name in explicit:
+            raise UnfitError(self._at(event), f"key {name[:40]!r} is already set")
+        explicit.add(name)
+
+    @staticmethod
+    def _is_merge(event: Any) -> bool:
+        if not isinstance(event, yaml.ScalarEvent) or event.value != _MERGE:
+            return False
+        return bool(event.implicit[0]) or event.tag == "tag:yaml.org,2002:merge"
+
+    @staticmethod
+    def _merge(line: int, merged: Any, fields: dict[str, Any]) -> None:
+        """Merge keys as go-yaml v2 has them: in order, of several the first counts."""
+        sources = merged if isinstance(merged, list) else [merged]
+        if not all(isinstance(source, dict) for source in sources):
+            raise UnfitError(line, "<< needs an object, or a list of objects")
+        for source in reversed(sources):
+            fields.update(source)
+
+    def _scalar(self, event: Any) -> Any:
+        self._spend(event, len(event.value) + _NODE_OCTETS)
+        tag = None if event.tag is None or event.tag == "!" else event.tag
+        plain = bool(event.implicit[0]) and event.tag is None
+        try:
+            return yaml_scalars.scalar(event.value, tag, plain)
+        except ScalarError as error:
+            raise UnfitError(self._at(event), str(error)) from error
+
+    def _spend(self, event: Any, octets: int) -> None:
+        self._left -= octets
+        if self._left < 0:
+            limit = f"{OBJECT_OCTETS / MIB} MiB"
+            raise UnfitError(self._at(event), f"an object is larger than {limit}")
+
+
+def _depth(value: Any) -> int:
+    """How deep a value is nested; linear in what it is made of where that is shared, too."""
+    depths: dict[int, int] = {}
+
+    def of(node: Any) -> int:
+        if not isinstance(node, dict | list):
+            return 0
+        known = depths.get(id(node))
+        if known is None:
+            below = node.values() if isinstance(node, dict) else node
+            known = depths[id(node)] = 1 + max(map(of, below), default=0)
+        return known
+
+    return of(value)

@@ -1,0 +1,233 @@
+"""A directory in which somebody puts anything: the leaf loses nothing, and neither does .status."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import pytest
+
+from fabric import Fabric, wait_for
+from fabric.leaves import Bird, Neighbour
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program
+
+from .conftest import LEAVES, OURS
+
+NODES = {"n1": "192.168.7.11", "n2": "192.168.7.12"}
+WITHIN = 3.0
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{name}: &{name} [{','.join([f'*{below}'] * 9)}]\n"
+    for below, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+HOSTILE = {
+    "underscore.yaml": "a: 0x_\n---\na: 0b_\n---\na: !!int abc\n",
+    "digits.yaml": f"a: {'1' * 5000}\n",
+    "digits.json": f'{{"a": {"1" * 5000}}}',
+    "deep.json": '{"a":' * 3000 + "1" + "}" * 3000,
+    "self.yaml": "&a {kind: List, items: [*a]}\n---\nspec: &a {self: *a}\n",
+    "laughs.yaml": LAUGHS,
+    "open.yaml": "kind: [oops\n",
+    "keys.yaml": "? {a: b}\n: c\n---\n{[a]: b}\n---\na: {<<: 5}\n",
+    "nul.yaml": "a: \0\n",
+    "brackets.yaml": "a: " + "[" * 1_000_000,
+    "wrong.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: wrong}\nspec: {ports: 80}\n",
+}
+
+
+@pytest.fixture(scope="module")
+def bird(fabric: Fabric) -> Bird:
+    """One leaf is enough to see a route go."""
+    return Bird(fabric.hosts["bird"], 65001, LEAVES["bird"], [Neighbour(OURS, 65000)]).start()
+
+
+@pytest.fixture
+def program(fabric: Fabric, bird: Bird):
+    """The program over two nodes and two Services that are announced."""
+    peer = {"address": LEAVES["bird"], "remote_as": 65001, "connect_retry": 1}
+    program = Program(
+        fabric.hosts["porter"],
+        {
+            "bgp": {"local_as": 65000, "router_id": OURS, "peers": "bird"},
+            "bound_ip": {"mode": "none"},
+            "peer:bird": peer,
+        },
+        name="faults",
+    )
+    for name, address in NODES.items():
+        program.put(name, node(name, address))
+    program.put("pool", eip("pool", "203.0.113.8/29"))
+    for name in ("web", "www"):
+        program.put(name, service(name))
+        program.put(f"{name}-slice", slice_of(name, "n1"))
+    program.start()
+    announced(bird, "203.0.113.8", "n1")
+    announced(bird, "203.0.113.9", "n1")
+    yield program
+    program.stop()
+    shutil.rmtree(program.manifests)
+
+
+def announced(bird: Bird, prefix: str, *nodes: str) -> None:
+    """The leaf has a route by exactly these nodes."""
+    wanted = frozenset(NODES[name] for name in nodes)
+    wait_for(
+        lambda: bird.routes().get(prefix, frozenset()),
+        lambda seen: seen == wanted,
+        WITHIN,
+        f"next hops of {prefix}",
+    )
+
+
+def record(program: Program, name: str) -> list[str]:
+    """The addresses that `.status` has for a Service."""
+    status = program.status("services", f"default/{name}")
+    return [entry["ip"] for entry in status.get("loadBalancer", {}).get("ingress", [])]
+
+
+def health(program: Program) -> tuple[str, str]:
+    """What /healthz and /readyz answer."""
+    codes = (
+        program.host.run(
+            f"curl -s -o /dev/null -w %{{http_code}} http://127.0.0.1:8080/{path}", check=False
+        )
+        for path in ("healthz", "readyz")
+    )
+    return tuple(codes)
+
+
+def test_nothing_that_is_put_there_stops_it(program, bird):
+    before = {name: record(program, name) for name in ("web", "www")}
+    for name, text in HOSTILE.items():
+        (program.manifests / name).write_text(text)
+    os.mkfifo(program.manifests / "fifo.yaml")
+    (program.manifests / "nowhere.yaml").symlink_to("/nowhere")
+    (program.manifests / "zero.yaml").symlink_to("/dev/zero")
+    program.put("web-slice", slice_of("web", "n1", "n2"))
+    announced(bird, "203.0.113.8", "n1", "n2")
+    announced(bird, "203.0.113.9", "n1")
+    log = program.host.log(program.log)
+    for name in ("deep.json:1:", "self.yaml:1:", "laughs.yaml:", "open.yaml:2:", "wrong.yaml:1:"):
+        assert name in log
+    assert "Traceback" not in log
+    assert health(program) == ("200", "200")
+    program.stop()
+    program.start()
+    announced(bird, "203.0.113.8", "n1", "n2")
+    announced(bird, "203.0.113.9", "n1")
+    assert {name: record(program, name) for name in before} == before
+    program.put("www-slice", slice_of("www", "n2"))
+    announced(bird, "203.0.113.9", "n2")
+
+
+def test_what_breaks_over_a_restart_keeps_its_address(program, bird):
+    program.stop()
+    (program.manifests / "web.yaml").write_text("kind: [oops\n")
+    wrong = service("www")
+    wrong["spec"]["ports"] = [{"port": "80"}]
+    program.put("www", wrong)
+    program.put("late", service("late"))
+    program.put("late-slice", slice_of("late", "n2"))
+    program.start()
+    announced(bird, "203.0.113.10", "n2")
+    assert record(program, "web") == ["203.0.113.8"]
+    assert record(program, "www") == ["203.0.113.9"]
+    assert record(program, "late") == ["203.0.113.10"]
+    program.put("web", service("web"))
+    program.put("www", service("www"))
+    announced(bird, "203.0.113.8", "n1")
+    announced(bird, "203.0.113.9", "n1")
+    assert record(program, "web") == ["203.0.113.8"]
+
+
+def test_a_document_that_breaks_while_it_runs_costs_no_route(program, bird):
+    for name in ("web", "pool", "n1", "www-slice"):
+        (program.manifests / f"{name}.yaml").write_text("kind: [oops\n")
+    program.put("web-slice", slice_of("web", "n1", "n2"))
+    announced(bird, "203.0.113.8", "n1", "n2")
+    announced(bird, "203.0.113.9", "n1")
+    assert record(program, "web") == ["203.0.113.8"]
+
+
+def test_a_directory_that_is_away_costs_nothing_and_comes_back(program, bird):
+    away = program.manifests.with_suffix(".away")
+    program.manifests.rename(away)
+    wait_for(lambda: "cannot be read" in program.host.log(program.log), bool, WITHIN, "its report")
+    announced(bird, "203.0.113.8", "n1")
+    announced(bird, "203.0.113.9", "n1")
+    away.rename(program.manifests)
+    program.put("web-slice", slice_of("web", "n2"))
+    announced(bird, "203.0.113.8", "n2")
+    announced(bird, "203.0.113.9", "n1")
+    assert (record(program, "web"), record(program, "www")) == (["203.0.113.8"], ["203.0.113.9"])
+
+
+def test_status_is_written_through_no_link(program, bird, tmp_path):
+    program.stop()
+    status, elsewhere = program.manifests / ".status", tmp_path / "elsewhere"
+    status.rename(elsewhere)
+    status.symlink_to(elsewhere)
+    before = {path: path.read_bytes() for path in elsewhere.rglob("*.json")}
+    program.start()
+    program.put("late", service("late"))
+    program.put("late-slice", slice_of("late", "n2"))
+    program.remove("www")
+    wait_for(
+        lambda: ".status cannot be read" in program.host.log(program.log), bool, WITHIN, "a report"
+    )
+    wait_for(
+        lambda: [entry["name"] for entry in program.get("/v1/services")],
+        lambda names: "www" not in names,
+        WITHIN,
+        "www to go",
+    )
+    assert {path: path.read_bytes() for path in elsewhere.rglob("*.json")} == before
+    status.unlink()
+    elsewhere.rename(status)
+    announced(bird, "203.0.113.8", "n1")
+
+
+def test_a_plain_file_in_the_place_of_status_ends_nothing(program, bird):
+    services = program.manifests / ".status" / "services"
+    services.rename(program.manifests / ".services")
+    services.write_text("in the way")
+    program.put("web-slice", slice_of("web", "n2"))
+    announced(bird, "203.0.113.8", "n2")
+    announced(bird, "203.0.113.9", "n1")
+    services.unlink()
+    (program.manifests / ".services").rename(services)
+    program.put("www-slice", slice_of("www", "n2"))
+    announced(bird, "203.0.113.9", "n2")
+    assert record(program, "web") == ["203.0.113.8"]
+
+
+def test_yaml_is_what_kubectl_makes_of_it(program, bird):
+    program.stop()
+    shutil.rmtree(program.manifests)
+    program.manifests.mkdir()
+    program.put("n1", node("n1", NODES["n1"]))
+    stream = "".join(json.dumps(o) for o in (eip("pool", "203.0.113.12/32"), slice_of("web", "n1")))
+    (program.manifests / "stream.json").write_text("\ufeff" + stream)
+    (program.manifests / "web.yaml").write_text(
+        "\ufeffapiVersion: v1\nkind: Service\nmetadata:\n  name: web\n  annotations:\n"
+        "    lb.kubesphere.io/v1alpha1: porter\n    equals: =\n    time: 22:30\n"
+        "    address: 2001:10:20:30:40:50:1:10\nspec:\n  type: LoadBalancer\n"
+        "  ipFamilies: [IPv4]\n  ports: [{port: 0120}]\n---\n"
+    )
+    program.start()
+    announced(bird, "203.0.113.12", "n1")
+
+
+def test_a_large_file_holds_up_nobody(program, bird):
+    many = [service(f"many-{number}", annotations={"x": "y" * 500}) for number in range(15_000)]
+    staged = program.manifests / ".many.new"
+    staged.write_text(json.dumps({"kind": "List", "items": many}))
+    staged.rename(program.manifests / "many.json")
+    for turn in range(4):
+        nodes = ("n1", "n2") if turn % 2 == 0 else ("n1",)
+        program.put("web-slice", slice_of("web", *nodes))
+        announced(bird, "203.0.113.8", *nodes)
+    metrics = program.host.run("curl -s http://127.0.0.1:8080/metrics")
+    (lag,) = (line for line in metrics.splitlines() if line.startswith("porter_loop_lag_seconds "))
+    assert float(lag.split()[1]) < 0.5

@@ -1,0 +1,112 @@
+"""A directory of manifests with a Source over it, and what that told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+from ryu.lib import hub
+
+from porter_ryu.domain.model import Condition, Kind, ObjectKey, ServiceStatus, Unreadable
+from porter_ryu.kube.codec import Codec
+from porter_ryu.kube.manifests import Manifests
+from porter_ryu.supervisor import Supervisor
+
+CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
+ANNOUNCED = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x")
+PATIENCE = 10.0
+
+
+def key(name: str) -> tuple[Kind, ObjectKey]:
+    """A Service of the default namespace."""
+    return Kind.SERVICE, ObjectKey("default", name)
+
+
+def pool(name: str) -> tuple[Kind, ObjectKey]:
+    """An Eip."""
+    return Kind.EIP, ObjectKey("", name)
+
+
+class Told(dict):
+    """An Observer that keeps the newest of everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.removed: list[tuple[Kind, ObjectKey]] = []
+        self.lists = 0
+
+    def replace(self, kind, found, read_at):
+        """A list."""
+        self.lists += 1
+        for known in [known for known in self if known[0] is kind]:
+            del self[known]
+        self.update({(kind, name): obj for name, obj in found.items()})
+
+    def put(self, kind, name, obj, read_at):
+        """An object."""
+        self[kind, name] = obj
+
+    def remove(self, kind, name, read_at):
+        """One less."""
+        self.removed.append((kind, name))
+        del self[kind, name]
+
+
+def until(true: Callable[[], object], what: str) -> None:
+    """Lets the greenthreads run until something is true."""
+    with_timeout = hub.Timeout(PATIENCE, AssertionError(f"still not: {what}"))
+    try:
+        while not true():
+            hub.sleep(0.01)
+    finally:
+        with_timeout.cancel()
+
+
+class Directory:
+    """Files, `.status`, and a source that runs while it is entered."""
+
+    def __init__(self, path: Path, keeps_status: bool = True) -> None:
+        self.path = path
+        self.told = Told()
+        self.supervisor = Supervisor()
+        self.source = Manifests(str(path), CODEC, keeps_status, self.supervisor)
+
+    def __enter__(self) -> Directory:
+        self.source.start(self.told)
+        until(lambda: self.told.lists == len(Kind), "everything is listed")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.source.stop()
+        assert self.supervisor.faults == ()
+
+    def put(self, name: str, *documents: object) -> None:
+        """A file of YAML."""
+        (self.path / name).write_text(yaml.safe_dump_all(documents))
+
+    def record(self, name: str, *addresses: str) -> Path:
+        """The status file of a Service, as an earlier run left it."""
+        path = self.path / ".status" / "services" / "default" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ingress = [{"ip": address} for address in addresses]
+        path.write_text(json.dumps({"status": {"loadBalancer": {"ingress": ingress}}}))
+        return path
+
+    def write(self, name: str) -> None:
+        """Writes status for a Service, as the writer does."""
+        service = self.told[key(name)]
+        self.source.patch_service(service, ServiceStatus(service.ingress, (ANNOUNCED,)))
+
+    def is_alive(self, marker: str) -> None:
+        """Asserts that a change still acts."""
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": marker}}
+        self.put(f"{marker}.yaml", namespace)
+        wanted = (Kind.NAMESPACE, ObjectKey("", marker))
+        until(lambda: wanted in self.told, f"{marker} acts")
+
+    def unreadable(self, name: str) -> Unreadable:
+        """What was told of a Service that cannot be read."""
+        until(lambda: isinstance(self.told.get(key(name)), Unreadable), f"{name} is unreadable")
+        return self.told[key(name)]

@@ -1,0 +1,405 @@
+"""Whatever is put into the directory, the source lives, reports it, and the rest acts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fabric import objects
+from porter_ryu.domain.model import Kind, ObjectKey, Service, Unreadable
+from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.limits import FILE_OCTETS
+
+from .directory import Directory, key, pool, until
+
+NOBODY = 65534
+BROKEN = [
+    "a: !!int abc",
+    "a: .inf",
+    "a: &a [*a]",
+    "&a {kind: List, items: [*a]}",
+    "spec: &a {self: *a}",
+    "{[a]: b}",
+    "? {a: b}\n: c",
+    "a: {<<: 5}",
+    "a: \x00",
+    "kind: [oops",
+    '{"a":' * 3000 + "}" * 3000,
+    "- just a list",
+    "a: 1\na: 2",
+    "apiVersion: v1\nkind: Service\nmetadata: [x]",
+    "apiVersion: v1\nkind: Service\nmetadata: {name: 5}",
+    "apiVersion: v1\nkind: Service\nmetadata: {name: ../../x}",
+    "apiVersion: [v1]\nkind: Service\nmetadata: {name: x}",
+    "apiVersion: v1\nkind: {a: b}",
+]
+FINE = [
+    "a: 0x_",
+    "a: 0b_",
+    "a: " + "1" * 5000,
+    "a: !!python/object/apply:os.system [touch /tmp/x]",
+    "a: =",
+    "{}",
+    "kind: List\nitems: null",
+    "kind: List\nitems: {}",
+    "a: " + "x" * 200_000,
+    "",
+]
+
+
+def test_every_kind_of_broken_file_costs_itself_alone(tmp_path, caplog):
+    directory = Directory(tmp_path)
+    directory.put("web.yaml", objects.service("web"))
+    for number, text in enumerate(BROKEN):
+        (tmp_path / f"broken-{number}.yaml").write_text(text)
+        (tmp_path / f"broken-{number}.json").write_text(text)
+    with directory:
+        assert isinstance(directory.told[key("web")], Service)
+        for number in range(len(BROKEN)):
+            assert f"broken-{number}.yaml:" in caplog.text
+            assert f"broken-{number}.json:" in caplog.text
+        for number, text in enumerate(BROKEN):
+            (tmp_path / f"again-{number}.yaml").write_text(text)
+        directory.is_alive("marker")
+        assert directory.source.trouble == ""
+
+
+def test_what_only_looks_broken_is_fine(tmp_path, caplog):
+    directory = Directory(tmp_path)
+    for number, text in enumerate(FINE):
+        (tmp_path / f"fine-{number}.yaml").write_text(text)
+    with directory:
+        directory.is_alive("marker")
+    assert "fine-" not in caplog.text
+
+
+def test_only_regular_files_are_opened_and_links_to_them_are(tmp_path, caplog):
+    directory = Directory(tmp_path)
+    os.mkfifo(tmp_path / "fifo.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    (tmp_path / "null.yaml").symlink_to("/dev/null")
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    (tmp_path / "nowhere.yaml").symlink_to("/nowhere/at/all")
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(tmp_path / "socket.yaml"))
+    data = tmp_path / "..2026"
+    data.mkdir()
+    (data / "web.yaml").write_text(yaml.safe_dump(objects.service("web")))
+    (tmp_path / "..data").symlink_to("..2026")
+    (tmp_path / "web.yaml").symlink_to("..data/web.yaml")
+    with directory:
+        assert key("web") in directory.told
+        for name in ("fifo", "zero", "null", "socket"):
+            assert f"{name}.yaml: is not a regular file" in caplog.text
+        assert "loop.yaml: cannot be read: Too many levels of symbolic links" in caplog.text
+        assert "nowhere.yaml: is a link to nothing" in caplog.text
+        assert "folder.yaml" not in caplog.text
+        directory.is_alive("marker")
+    server.close()
+
+
+def test_names_that_no_terminal_likes_are_read_like_others(tmp_path, caplog):
+    directory = Directory(tmp_path)
+    directory.put("line\nbreak.yaml", objects.service("web"))
+    strange = os.path.join(os.fsencode(tmp_path), b"\xff\xfe.yaml")
+    with open(strange, "w") as file:
+        yaml.safe_dump(objects.service("api"), file)
+    with open(os.path.join(os.fsencode(tmp_path), b"\xfd.yaml"), "w") as file:
+        file.write("kind: [")
+    with directory:
+        assert {key("web"), key("api")} <= directory.told.keys()
+        directory.is_alive("marker")
+
+
+def test_a_file_that_goes_and_comes_all_the_time_stops_nothing(tmp_path):
+    directory = Directory(tmp_path)
+    with directory:
+        for number in range(300):
+            path = tmp_path / f"{number}.yaml"
+            path.write_text("kind: Service")
+            if number % 3 == 0:
+                directory.is_alive(f"marker-{number}") if number % 60 == 0 else None
+            path.unlink()
+        directory.is_alive("marker")
+
+
+def test_a_document_that_breaks_leaves_its_objects_and_the_others_act(tmp_path, caplog):
+    directory = Directory(tmp_path)
+    directory.put("a.yaml", objects.service("web"), objects.service("api"))
+    with directory:
+        good = yaml.safe_dump(objects.service("api", loadBalancerIP="10.0.0.9"))
+        (tmp_path / "a.yaml").write_text(f"kind: [oops\n---\n{good}")
+        assert "a.yaml:2" in directory.unreadable("web").reason
+        until(lambda: directory.told[key("api")].request is not None, "api is another")
+        assert "a.yaml:2" in caplog.text
+        directory.put("a.yaml", objects.service("web"), objects.service("api"))
+        until(lambda: isinstance(directory.told[key("web")], Service), "web is mended")
+        directory.put("a.yaml", objects.service("api"))
+        until(lambda: key("web") in directory.told.removed, "web is gone")
+
+
+@pytest.mark.parametrize("wrong", [{"ports": [{"port": "80"}]}, {"ports": 5}, {"type": []}])
+def test_a_wrong_field_makes_the_object_unreadable_and_keeps_its_record(tmp_path, wrong):
+    directory = Directory(tmp_path)
+    directory.record("web", "10.0.0.7")
+    directory.put("a.yaml", objects.service("web", **wrong), objects.service("api"))
+    with directory:
+        told = directory.unreadable("web")
+        assert [str(address) for address in told.record] == ["10.0.0.7"]
+        assert "a.yaml:1: services default/web: " in told.reason
+        assert isinstance(directory.told[key("api")], Service)
+        directory.is_alive("marker")
+        assert (tmp_path / ".status/services/default/web.json").exists()
+
+
+def test_a_record_outlives_a_restart_while_its_document_is_broken(tmp_path):
+    directory = Directory(tmp_path)
+    directory.record("web", "10.0.0.7", "fd00::7")
+    directory.record("api", "10.0.0.8")
+    (tmp_path / "a.yaml").write_text("kind: [oops\n")
+    directory.put("b.yaml", objects.service("api"))
+    with directory:
+        told = directory.unreadable("web")
+        assert [str(address) for address in told.record] == ["10.0.0.7", "fd00::7"]
+        assert isinstance(directory.told[key("api")], Service)
+        directory.is_alive("marker")
+        assert (tmp_path / ".status/services/default/web.json").exists()
+        directory.put("a.yaml", objects.service("web"))
+        until(lambda: isinstance(directory.told[key("web")], Service), "web is read")
+        assert [str(address) for address in directory.told[key("web")].ingress] == [
+            "10.0.0.7",
+            "fd00::7",
+        ]
+
+
+def test_orphans_go_when_every_file_can_be_read(tmp_path):
+    directory = Directory(tmp_path)
+    orphan = directory.record("web", "10.0.0.7")
+    (tmp_path / "a.yaml").symlink_to("/nowhere")
+    with directory:
+        directory.unreadable("web")
+        directory.is_alive("marker")
+        assert orphan.exists()
+        (tmp_path / "a.yaml").unlink()
+        until(lambda: key("web") in directory.told.removed, "web is known to be gone")
+        until(lambda: not orphan.exists(), "its status is removed")
+
+
+def test_an_orphan_goes_at_the_start_when_every_file_can_be_read(tmp_path):
+    directory = Directory(tmp_path)
+    orphan = directory.record("web", "10.0.0.7")
+    other = directory.record("api", "10.0.0.8")
+    directory.put("a.yaml", objects.service("api"))
+    with directory:
+        until(lambda: not orphan.exists(), "its status is removed")
+        assert key("web") not in directory.told
+        assert other.exists()
+
+
+def test_who_only_reads_removes_no_status(tmp_path):
+    directory = Directory(tmp_path, keeps_status=False)
+    orphan = directory.record("web", "10.0.0.7")
+    with directory:
+        directory.put("a.yaml", objects.service("api"))
+        until(lambda: key("api") in directory.told, "api is there")
+        (tmp_path / "a.yaml").unlink()
+        until(lambda: key("api") in directory.told.removed, "api is gone")
+        assert orphan.exists()
+
+
+def test_an_eip_in_a_broken_document_goes_on_serving_after_a_restart(tmp_path):
+    directory = Directory(tmp_path)
+    directory.put("pool.yaml", objects.eip("p", "10.0.0.0/24"))
+    path = tmp_path / ".status" / "eips" / "p.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        '{"status": {"conditions": [{"type": "Ready", "reason": "Valid"}],'
+        ' "serving": "{\\"address\\": \\"10.0.0.0/24\\"}"}}'
+    )
+    (tmp_path / "pool.yaml").write_text("kind: [")
+    with directory:
+        told = directory.told[pool("p")]
+        assert told.invalid
+        assert told.status.serving.address == "10.0.0.0/24"
+        directory.is_alive("marker")
+        assert path.exists()
+
+
+def test_the_directory_itself_is_trouble_and_nothing_is_touched_until_it_is_back(tmp_path):
+    path = tmp_path / "manifests"
+    path.mkdir()
+    directory = Directory(path)
+    directory.put("a.yaml", objects.service("web"))
+    directory.record("web", "10.0.0.7")
+    with directory:
+        for in_its_place in ("nothing", "a file", "a broken link"):
+            path.rename(tmp_path / "away")
+            if in_its_place == "a file":
+                path.write_text("")
+            elif in_its_place == "a broken link":
+                path.symlink_to("/nowhere")
+            until(lambda: directory.source.trouble, "it is trouble")
+            assert str(path) in directory.source.trouble
+            if in_its_place != "nothing":
+                path.unlink()
+            (tmp_path / "away").rename(path)
+            until(lambda: not directory.source.trouble, "it is back")
+        directory.is_alive("marker")
+        assert directory.told.removed == []
+        assert isinstance(directory.told[key("web")], Service)
+        assert [str(a) for a in directory.told[key("web")].ingress] == ["10.0.0.7"]
+
+
+def test_a_start_without_the_directory_tells_nothing_until_it_is_there(tmp_path):
+    path = tmp_path / "manifests"
+    directory = Directory(path)
+    directory.source.start(directory.told)
+    until(lambda: directory.source.trouble, "it is trouble")
+    assert directory.told.lists == 0
+    with pytest.raises(ApiError, match="No such file or directory"):
+        directory.source.read_once(directory.told)
+    path.mkdir()
+    directory.put("a.yaml", objects.service("web"))
+    until(lambda: key("web") in directory.told, "it is read")
+    assert directory.source.trouble == ""
+    directory.source.stop()
+
+
+def test_a_file_that_is_renamed_takes_its_objects_along(tmp_path):
+    directory = Directory(tmp_path)
+    directory.put("a.yaml", objects.service("web"))
+    record = directory.record("web", "10.0.0.7")
+    with directory:
+        for old, new in (("a", "b"), ("b", "c"), ("c", "a")):
+            (tmp_path / f"{old}.yaml").rename(tmp_path / f"{new}.yaml")
+            directory.is_alive(f"marker-{new}")
+        assert directory.told.removed == []
+        assert record.exists()
+
+
+def test_an_object_that_is_moved_in_two_steps_and_a_file_written_anew_lose_nothing(tmp_path):
+    directory = Directory(tmp_path)
+    directory.put("a.yaml", objects.service("web"), objects.service("api"))
+    with directory:
+        directory.put("a.yaml", objects.service("api"))
+        directory.is_alive("first")
+        directory.put("b.yaml", objects.service("web"))
+        directory.is_alive("second")
+        (tmp_path / "b.yaml").write_text("")
+        directory.is_alive("third")
+        directory.put("b.yaml", objects.service("web"))
+        directory.is_alive("fourth")
+        assert directory.told.removed == []
+
+
+def test_of_two_files_the_first_by_name_counts_and_the_other_takes_over(tmp_path, caplog):
+    directory = Directory(tmp_path)
+    directory.put("a.yaml", objects.eip("p", "10.0.0.1"))
+    directory.put("b.yaml", objects.eip("p", "10.0.0.2"))
+    with directory:
+        assert directory.told[pool("p")].address == "10.0.0.1"
+        assert "b.yaml:1: eips p is also in a.yaml" in caplog.text
+        (tmp_path / "a.yaml").unlink()
+        until(lambda: directory.told[pool("p")].address == "10.0.0.2", "the second counts")
+        assert directory.told.removed == []
+
+
+@contextlib.contextmanager
+def nobody(path: Path) -> Iterator[None]:
+    """As a user who may do what modes say, and to whom everything at a path belongs."""
+    if os.geteuid():
+        yield
+        return
+    for found in (path, *path.rglob("*")):
+        os.chown(found, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_file_without_permission_is_read_when_it_has_it():
+    with tempfile.TemporaryDirectory() as path:
+        directory = Directory(Path(path))
+        directory.put("a.yaml", objects.service("web"))
+        with directory, nobody(Path(path)):
+            (directory.path / "a.yaml").chmod(0)
+            assert "Permission denied" in directory.unreadable("web").reason
+            (directory.path / "a.yaml").chmod(0o644)
+            until(lambda: isinstance(directory.told[key("web")], Service), "it is read again")
+            directory.path.chmod(0)
+            until(lambda: "Permission denied" in directory.source.trouble, "it is trouble")
+            directory.path.chmod(0o755)
+            until(lambda: not directory.source.trouble, "it is back")
+            assert directory.told.removed == []
+
+
+def test_a_large_file_is_parsed_beside_the_others(tmp_path):
+    directory = Directory(tmp_path)
+    with directory:
+        many = [objects.service(f"web-{number}") for number in range(3000)]
+        staged = tmp_path / ".large"
+        staged.write_text(json.dumps({"kind": "List", "items": many}))
+        staged.rename(tmp_path / "large.json")
+        directory.is_alive("marker")
+        until(lambda: key("web-2999") in directory.told, "the large file is read")
+        (tmp_path / "large.json").unlink()
+        until(lambda: key("web-2999") in directory.told.removed, "and gone")
+
+
+def test_a_file_beyond_the_limit_is_not_opened(tmp_path, caplog):
+    directory = Directory(tmp_path)
+    directory.put("a.yaml", objects.service("web"))
+    os.truncate(tmp_path / "a.yaml", 100)
+    with open(tmp_path / "huge.yaml", "w") as file:
+        file.truncate(FILE_OCTETS + 1)
+    with directory:
+        assert "huge.yaml: is larger than 64 MiB" in caplog.text
+        directory.is_alive("marker")
+
+
+def test_a_large_file_of_nothing_but_brackets_costs_itself_alone(tmp_path, caplog):
+    directory = Directory(tmp_path)
+    directory.put("a.yaml", objects.service("web"))
+    (tmp_path / "b.yaml").write_text("a: " + "[" * 2_000_000)
+    (tmp_path / "c.yaml").write_bytes(b"\0" * 2_000_000)
+    (tmp_path / "d.json").write_text('{"a":' * 400_000)
+    with directory:
+        for name in ("b.yaml", "c.yaml", "d.json"):
+            assert f"{name}:" in caplog.text
+        assert isinstance(directory.told[key("web")], Service)
+        directory.is_alive("marker")
+
+
+def test_a_decoder_that_fails_in_any_way_makes_its_object_unreadable(tmp_path, caplog):
+    directory = Directory(tmp_path)
+    directory.record("web", "10.0.0.7")
+    web = objects.service("web")
+    web["metadata"]["annotations"]["eip.porter.kubesphere.io/v1alpha1"] = "10.0.0.1"
+    directory.put("a.yaml", web)
+    path = tmp_path / ".status" / "services" / "default" / "web.json"
+    path.write_text('{"status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.7"}, 5]}}}')
+    with directory:
+        told = directory.unreadable("web")
+        assert [str(address) for address in told.record] == ["10.0.0.7"]
+        directory.is_alive("marker")
+
+
+def test_all_that_is_told_of_another_kind_is_unreadable_too(tmp_path):
+    directory = Directory(tmp_path)
+    node = objects.node("n1", "10.0.0.1")
+    node["status"]["conditions"] = "none"
+    directory.put("a.yaml", node)
+    with directory:
+        assert isinstance(directory.told[Kind.NODE, ObjectKey("", "n1")], Unreadable)
+        directory.is_alive("marker")

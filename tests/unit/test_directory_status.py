@@ -1,0 +1,185 @@
+"""`.status`: what cannot be read there is no "no record", and no link leads out of it."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from fabric import objects
+from porter_ryu.domain.model import Service, ServiceStatus
+from porter_ryu.kube.errors import ApiError
+
+from .directory import ANNOUNCED, Directory, key, until
+
+DAMAGED = [
+    "",
+    "{",
+    '{"status": ',
+    "[]",
+    '"x"',
+    "{}",
+    '{"status": null}',
+    '{"status": []}',
+    '{"status": {"loadBalancer": {"ingress": 5}}}',
+    '{"status": {"conditions": {}}}',
+    '{"a":' * 3000 + "}" * 3000,
+    '{"status": {"loadBalancer": {"ingress": [{"ip": ' + "1" * 5000 + "}]}}}",
+    "\0\0\0\0",
+]
+
+
+@pytest.fixture
+def directory(tmp_path) -> Directory:
+    """With one Service, which has an address in its own status."""
+    directory = Directory(tmp_path / "manifests")
+    directory.path.mkdir()
+    own = {"status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}}}
+    directory.put("a.yaml", {**objects.service("web"), **own}, objects.service("api"))
+    return directory
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_status_file_makes_its_object_unreadable_and_is_not_written_over(directory, text):
+    path = directory.record("web", "10.0.0.7")
+    path.write_text(text)
+    with directory:
+        directory.unreadable("web")
+        assert isinstance(directory.told[key("api")], Service)
+        directory.is_alive("marker")
+        assert path.read_text() == text
+
+
+def test_a_status_that_is_damaged_while_it_runs_stays_what_it_was(directory):
+    path = directory.record("web", "10.0.0.7")
+    with directory:
+        service = Service(key("web")[1], ours=True)
+        for text in DAMAGED[:8]:
+            staged = path.with_suffix(".new")
+            staged.write_text(text)
+            staged.rename(path)
+            told = directory.unreadable("web")
+            assert [str(address) for address in told.record] == ["10.0.0.7"]
+            with pytest.raises(ApiError, match="not written over"):
+                directory.source.patch_service(service, ServiceStatus((), (ANNOUNCED,)))
+            directory.record("web", "10.0.0.7")
+            until(lambda: isinstance(directory.told[key("web")], Service), "it is mended")
+        path.unlink()
+        until(lambda: str(directory.told[key("web")].ingress[0]) == "10.0.0.1", "its own counts")
+
+
+def test_a_folder_in_the_place_of_a_status_file_is_unreadable(directory):
+    path = directory.record("web", "10.0.0.7")
+    path.unlink()
+    path.mkdir()
+    with directory:
+        told = directory.unreadable("web")
+        assert [str(address) for address in told.record] == ["10.0.0.1"]
+        path.rmdir()
+        until(lambda: isinstance(directory.told[key("web")], Service), "it is mended")
+
+
+@pytest.mark.parametrize("place", [".status", ".status/services", ".status/services/default"])
+def test_a_plain_file_in_the_place_of_a_folder_ends_nothing(directory, caplog, place):
+    path = directory.path / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("in the way")
+    with directory:
+        directory.unreadable("web")
+        assert f"{place} cannot be read: Not a directory" in caplog.text
+        directory.is_alive("marker")
+        path.unlink()
+        until(lambda: isinstance(directory.told[key("web")], Service), "it is mended")
+        directory.write("web")
+    assert path.is_dir()
+
+
+@pytest.mark.parametrize("place", [".status", ".status/services", ".status/services/default"])
+def test_a_folder_that_turns_into_a_file_loses_no_record(directory, place):
+    directory.record("web", "10.0.0.7")
+    with directory:
+        path = directory.path / place
+        path.rename(directory.path.parent / "away")
+        path.write_text("in the way")
+        told = directory.unreadable("web")
+        assert [str(address) for address in told.record] == ["10.0.0.7"]
+        path.unlink()
+        (directory.path.parent / "away").rename(path)
+        until(lambda: isinstance(directory.told[key("web")], Service), "it is mended")
+        assert [str(address) for address in directory.told[key("web")].ingress] == ["10.0.0.7"]
+
+
+@pytest.mark.parametrize("place", [".status", ".status/services", ".status/services/default"])
+def test_no_folder_is_entered_by_a_link(directory, tmp_path, place):
+    elsewhere = tmp_path / "elsewhere"
+    rest = f"{directory.path}/.status/services/default/web.json".removeprefix(
+        f"{directory.path / place}/"
+    )
+    victim = elsewhere / rest
+    victim.parent.mkdir(parents=True)
+    victim.write_text('{"status": {"loadBalancer": {"ingress": [{"ip": "10.6.6.6"}]}}}')
+    path = directory.path / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(elsewhere)
+    before = {file: file.read_text() for file in elsewhere.rglob("*.json")}
+    with directory:
+        told = directory.unreadable("web")
+        assert [str(address) for address in told.record] == ["10.0.0.1"]
+        service = Service(key("web")[1], ours=True)
+        for status in (ServiceStatus((), (ANNOUNCED,)), ServiceStatus((), ())):
+            with pytest.raises(ApiError):
+                directory.source.patch_service(service, status)
+        (directory.path / "a.yaml").unlink()
+        until(lambda: key("web") in directory.told.removed, "the Service is gone")
+    assert {file: file.read_text() for file in elsewhere.rglob("*.json")} == before
+    assert path.is_symlink()
+
+
+def test_a_link_in_the_place_of_a_status_file_is_neither_read_nor_followed(directory, tmp_path):
+    victim = tmp_path / "victim.json"
+    victim.write_text('{"status": {"loadBalancer": {"ingress": [{"ip": "10.6.6.6"}]}}}')
+    before = victim.read_text()
+    folder = directory.path / ".status" / "services" / "default"
+    folder.mkdir(parents=True)
+    (folder / "web.json").symlink_to(victim)
+    with directory:
+        told = directory.unreadable("web")
+        assert [str(address) for address in told.record] == ["10.0.0.1"]
+        (folder / "web.json").unlink()
+        until(lambda: isinstance(directory.told[key("web")], Service), "it is mended")
+        (folder / ".web.json.new").symlink_to(victim)
+        directory.write("web")
+        assert victim.read_text() == before
+        assert not (folder / "web.json").is_symlink()
+        assert json.loads((folder / "web.json").read_text())["status"]["conditions"]
+
+
+def test_a_link_that_comes_while_it_runs_is_replaced_or_removed_itself(directory, tmp_path):
+    victim = tmp_path / "victim.json"
+    victim.write_text("precious")
+    with directory:
+        directory.write("web")
+        path = directory.path / ".status" / "services" / "default" / "web.json"
+        os.link(victim, directory.path / "linked")
+        path.unlink()
+        path.symlink_to(victim)
+        (directory.path / "a.yaml").unlink()
+        until(lambda: not path.is_symlink(), "the link is removed with its object")
+    assert victim.read_text() == "precious"
+
+
+def test_odd_names_in_status_are_left_alone(directory):
+    folder = directory.path / ".status" / "services" / "default"
+    folder.mkdir(parents=True)
+    odd = [folder / "UPPER.json", folder / "a\nb.json", folder / "notes.txt", folder / ".x.json"]
+    for path in odd:
+        path.write_text("{}")
+    (directory.path / ".status" / "services" / "..x").mkdir()
+    with open(os.path.join(os.fsencode(folder), b"\xff.json"), "w") as file:
+        file.write("{}")
+    os.mkfifo(folder / "fifo.json")
+    with directory:
+        directory.is_alive("marker")
+        assert isinstance(directory.told[key("web")], Service)
+    assert all(path.exists() for path in odd)
