@@ -94,11 +94,11 @@ class Fsm:
                 taken.received[kind] += 1
                 self._take(kind, body, now, taken)
                 if self.state is not before or self._is_waiting:
-                    taken.more = bool(self._buffer)
                     break
         except BgpError as error:
             taken.end = self.close(ending.by_error(error.notification, str(error)))
         taken.established = before is State.OPEN_CONFIRM and self.state is State.ESTABLISHED
+        taken.more = taken.established and bool(self._buffer)
         return taken.step()
 
     @property
