@@ -32,7 +32,7 @@ from porter_ryu.bgp.retry import ConnectRetry, Damping
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
-from porter_ryu.supervisor import Supervisor
+from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._protocol: Session | None = None
         self._sessions: list[Session] = []
         self._wake = hub.Event()
+        self._stopped = hub.Event()
         self._retry = ConnectRetry(self.config.connect_retry)
         self._damping = Damping()
         self._history = History()
@@ -104,6 +105,11 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def _run(self, start_protocol: Callable[[socket.socket], None]) -> None:
         """Connects for as long as the peer is configured (Ryu's Activity)."""
         del start_protocol  # our connections are told apart by who opened them, not by port
+        self._supervisor.keep(f"peer {self.config.name}", self._call)
+        while self.started:
+            self._stopped.wait()
+
+    def _call(self, _beat: Beat) -> None:
         while self.started:
             active = self.config.mode is not ConnectMode.PASSIVE and self._may_speak
             wait = self._connect_at - time.monotonic()
@@ -187,6 +193,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._deconfigure()
         super().stop()
         self._wake.set()
+        self._stopped.set()
 
     def _deconfigure(self) -> None:
         self.shut(notification.PEER_DECONFIGURED, Cause.DECONFIGURED, "ended by us")

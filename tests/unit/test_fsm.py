@@ -124,6 +124,31 @@ def test_an_unexpected_message_is_answered_with_its_type(reach, sent, data):
     assert fsm.receive(UPDATE, 0.0) == Step()
 
 
+ODD_OPENS = {
+    "no capability": "04fde9001e0a00000200",
+    "a hold time of eighteen hours": "04fde9ffff0a00000200",
+    "the greatest identifier": "04fde9001effffffff00",
+    "each capability in a parameter of its own": "04fde9001e0a000002080202020002024600",
+    "an empty parameter": "04fde9001e0a000002020200",
+    "one capability twice, unlike": "04fde9001e0a000002140212450400010101450400010103010400010001",
+    "families that nobody knows": "04fde9001e0a00000208020601044004ff80",
+    "a graceful restart without families": "04fde9001e0a0000020602044002ffff",
+    "a name that is no UTF-8": "04fde9001e0a0000020802064904fffe1b0a",
+    "a role": "04fde9001e0a0000020502030901ff",
+    "an ADD-PATH of nothing": "04fde9001e0a0000020402024500",
+    "capabilities cut to nothing": "04fde9001e0a0000020a02080100020005004500",
+    "extended parameters whose length octet is 1": "04fde9001e0a00000201ff00050200020200",
+}
+
+
+@pytest.mark.parametrize("case", ODD_OPENS)
+def test_an_odd_open_is_taken(case):
+    fsm = open_sent()
+    assert fsm.receive(message(MessageType.OPEN, bytes.fromhex(ODD_OPENS[case])), 0.0).opened
+    assert fsm.confirm(0.0).send == wire.KEEPALIVE
+    assert fsm.receive(wire.KEEPALIVE, 0.0).established
+
+
 def test_a_peer_of_another_as_and_our_own_identifier_are_refused():
     step = open_sent().receive(encode_open(replace(THEIRS, asn=65009)), 0.0)
     assert (answer(step).code, answer(step).subcode) == (2, 2)

@@ -67,8 +67,9 @@ def test_an_open_that_is_not_accepted(body, code):
     assert (caught.value.notification.code, caught.value.notification.subcode) == code
 
 
-def test_unknown_capabilities_and_extended_parameters_are_read():
-    known = decode_open(bytes.fromhex("04fde8005a0a000001ffff0009020006c802beef0200"))
+@pytest.mark.parametrize("length", ["ff", "fe", "01", "09", "0c"])
+def test_unknown_capabilities_and_extended_parameters_are_read(length):
+    known = decode_open(bytes.fromhex(f"04fde8005a0a000001{length}ff0009020006c802beef0200"))
     assert known.route_refresh
     assert known.families is None
 
