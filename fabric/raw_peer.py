@@ -57,11 +57,22 @@ class RawPeer:
     """One TCP connection."""
 
     def __init__(
-        self, host: Host, to: str, source: str = "", port: int = 179, receive_buffer: int = 0
+        self,
+        host: Host,
+        to: str,
+        source: str = "",
+        port: int = 179,
+        receive_buffer: int = 0,
+        ttl: int = 0,
     ) -> None:
+        family = socket.AF_INET6 if ":" in to else socket.AF_INET
         with inside(host):
-            self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.settimeout(10)
+        if ttl and family == socket.AF_INET:
+            self.sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+        elif ttl:
+            self.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source:

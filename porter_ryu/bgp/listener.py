@@ -1,6 +1,7 @@
 """Accepts BGP connections, and survives whatever connects.
 
-A stranger gets a Cease and a close; nothing it does reaches a session.
+A stranger gets a Cease and a close; nothing it does reaches a session, and a flood of strangers
+leaves everybody else their turn.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ from collections.abc import Callable
 
 from ryu.lib import hub
 
+from porter_ryu.backoff import Backoff
 from porter_ryu.bgp import transport
-from porter_ryu.bgp.protocol import wire
+from porter_ryu.bgp.protocol import notification, wire
 from porter_ryu.domain.model import Address
 from porter_ryu.supervisor import Supervisor
+from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
 _RETRY = 1.0
 _RETRY_MOST = 30.0
-_NO_DESCRIPTORS = 0.05
+_SHORTAGE = 0.05, 1.0  # seconds between tries while there are no descriptors
 
 
 class Listener:
@@ -60,45 +63,55 @@ class Listener:
             sock.close()
 
     def _listen(self, address: Address, prepare: Callable[[socket.socket], None]) -> None:
-        delay, told = _RETRY, ""
+        backoff = Backoff(_RETRY, _RETRY_MOST)
         while not self._stopped:
             try:
                 sock = transport.listen(address, self._port)
             except OSError as error:
-                if told != str(error):
-                    told = str(error)
-                    LOG.error("cannot listen on %s port %d: %s", address, self._port, error)
-                hub.sleep(delay)
-                delay = min(2 * delay, _RETRY_MOST)
+                LOG.error("cannot listen on %s port %d: %s", address, self._port, error)
+                hub.sleep(backoff.next())
                 continue
-            prepare(sock)
-            self._sockets[address] = sock
-            self._serve(sock)
+            try:
+                prepare(sock)
+                self._sockets[address] = sock
+                self._serve(sock)
+            finally:
+                self._sockets.pop(address, None)
+                sock.close()
 
     def _serve(self, sock: socket.socket) -> None:
+        give_way = TimeSlice()
+        shortage = Backoff(*_SHORTAGE)
         while not self._stopped:
             try:
                 connection, remote = sock.accept()
             except OSError as error:
                 if not self._stopped:
-                    LOG.warning("accepting a connection failed: %s", error)
-                    hub.sleep(_NO_DESCRIPTORS)
+                    LOG.warning("accepting a connection failed: %s", error.strerror or error)
+                    hub.sleep(shortage.next())
                 continue
-            try:
-                local = connection.getsockname()
-                self._accept(
-                    connection, transport.canonical(remote[0]), transport.canonical(local[0])
-                )
-            except OSError:
-                connection.close()
-                LOG.debug("a connection was gone before it was looked at")
+            shortage.reset()
+            self._supervisor.spawn("accept", self._greet, connection, str(remote[0]))
+            give_way()
+
+    def _greet(self, connection: socket.socket, remote: str) -> None:
+        """Hands a connection on; whatever goes wrong with it costs it alone."""
+        try:
+            local = str(connection.getsockname()[0])
+            self._accept(connection, transport.canonical(remote), transport.canonical(local))
+        except OSError:
+            connection.close()
+            LOG.debug("a connection was gone before it was looked at")
+        except Exception:
+            connection.close()
+            raise
 
 
 def refuse(sock: socket.socket) -> None:
     """Closes a connection that nobody configured, with Cease 6/5 where it fits."""
     try:
         sock.setblocking(False)
-        sock.send(wire.encode_notification(wire.CONNECTION_REJECTED))
+        sock.send(wire.encode_notification(notification.CONNECTION_REJECTED))
     except OSError:
         LOG.debug("a refused connection was gone before it was refused")
     sock.close()

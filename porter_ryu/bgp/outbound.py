@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from porter_ryu import metrics
 from porter_ryu.bgp.journal import RouteJournal
 from porter_ryu.bgp.protocol import update, wire
+from porter_ryu.bgp.protocol.notification import Notification
 from porter_ryu.bgp.protocol.rib_out import AdjRibOut, Difference, PathIds, View
 from porter_ryu.bgp.protocol.update import Path
 from porter_ryu.bgp.session import Session
@@ -63,6 +64,9 @@ class Outbound:
             self._journal.clear()
         self.replay()
         self.send(self._loc_rib.routes)
+
+    def refused(self, notification: Notification) -> None:
+        """The peer ended the session over an UPDATE of ours (RFC 4271, 6.3)."""
 
     def close(self) -> None:
         """The session is down: what the peer keeps of it, the journal knows."""

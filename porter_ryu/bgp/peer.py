@@ -6,46 +6,39 @@ Ryu's PeerState and signals stay what they are, so whatever watches a BGPSpeaker
 from __future__ import annotations
 
 import logging
-import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ryu.lib import hub
-from ryu.services.protocols.bgp.constants import (
-    BGP_FSM_ACTIVE,
-    BGP_FSM_CONNECT,
-    BGP_FSM_ESTABLISHED,
-    BGP_FSM_IDLE,
-    BGP_FSM_OPEN_CONFIRM,
-    BGP_FSM_OPEN_SENT,
-)
+from ryu.services.protocols.bgp.constants import BGP_FSM_ACTIVE, BGP_FSM_CONNECT, BGP_FSM_IDLE
 from ryu.services.protocols.bgp.peer import Peer as RyuPeer
 
 from porter_ryu import metrics
 from porter_ryu.bgp import transport
-from porter_ryu.bgp.backoff import Backoff
 from porter_ryu.bgp.journal import RouteJournal
 from porter_ryu.bgp.listener import refuse
+from porter_ryu.bgp.offer import is_internal, our_open, view
 from porter_ryu.bgp.outbound import LocRib, Outbound
-from porter_ryu.bgp.peer_report import PeerReport, family_name, negotiated
-from porter_ryu.bgp.protocol import update, wire
-from porter_ryu.bgp.protocol.open_message import GracefulRestart, Open
-from porter_ryu.bgp.protocol.rib_out import View
-from porter_ryu.bgp.protocol.wire import BgpError, MessageType, Notification
+from porter_ryu.bgp.peer_report import History, PeerReport, family_name, negotiated
+from porter_ryu.bgp.protocol import collision, notification
+from porter_ryu.bgp.protocol.collision import Contender, Identity, Verdict
+from porter_ryu.bgp.protocol.ending import Cause, End
+from porter_ryu.bgp.protocol.fsm import Fsm, State
+from porter_ryu.bgp.protocol.notification import Notification
+from porter_ryu.bgp.protocol.wire import MessageType
+from porter_ryu.bgp.retry import ConnectRetry, Damping
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
-from porter_ryu.supervisor import Supervisor
+from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT = 10.0
-_RECONNECT = (0.1, 0.5)
 _PENDING_MOST = 128
-_ORDER = (BGP_FSM_IDLE, BGP_FSM_CONNECT, BGP_FSM_ACTIVE, BGP_FSM_OPEN_SENT, BGP_FSM_OPEN_CONFIRM)
-_ADD_PATH_SEND = 2  # RFC 7911, 4
+_ORDER = tuple(State)
 
 
 class Peer(RyuPeer):  # type: ignore[misc]
@@ -64,10 +57,11 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._protocol: Session | None = None
         self._sessions: list[Session] = []
         self._wake = hub.Event()
-        self._backoff = Backoff(self.config.connect_retry)
+        self._stopped = hub.Event()
+        self._retry = ConnectRetry(self.config.connect_retry)
+        self._damping = Damping()
+        self._history = History()
         self._connect_at = 0.0
-        self._last_error = ""
-        self._silent = True
         self._path_is_down = False
         self._ended = False
         metrics.bgp_session_up.labels(peer=self.config.name).set(0)
@@ -75,7 +69,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
     @property
     def internal(self) -> bool:
         """Whether the peer is of our own AS."""
-        return self.config.remote_as == self._speaker.local_as
+        return is_internal(self.config, self._speaker)
 
     @property
     def report(self) -> PeerReport:
@@ -91,7 +85,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
             self.config.remote_as,
             self.state.bgp_state,
             round(seconds, 3),
-            session.hold_time if session is not None else 0,
+            float(session.hold_time) if session is not None else 0.0,
             tuple(family_name(family) for family in sorted(families)),
             tuple(family_name(family) for family in sorted(several)),
             session is not None and session.graceful,
@@ -99,7 +93,11 @@ class Peer(RyuPeer):  # type: ignore[misc]
                 family_name(family): self.outbound.count(family)
                 for family in sorted(self.config.families)
             },
-            self._last_error,
+            "" if session is not None else self._history.why_down,
+            self._history.down_reason,
+            self._history.down_cause,
+            self._history.down_at,
+            round(self._damping.remaining(time.monotonic()), 3),
         )
 
     # -- connecting ---------------------------------------------------------------------------
@@ -107,6 +105,11 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def _run(self, start_protocol: Callable[[socket.socket], None]) -> None:
         """Connects for as long as the peer is configured (Ryu's Activity)."""
         del start_protocol  # our connections are told apart by who opened them, not by port
+        self._supervisor.keep(f"peer {self.config.name}", self._call)
+        while self.started:
+            self._stopped.wait()
+
+    def _call(self, _beat: Beat) -> None:
         while self.started:
             active = self.config.mode is not ConnectMode.PASSIVE and self._may_speak
             wait = self._connect_at - time.monotonic()
@@ -125,21 +128,22 @@ class Peer(RyuPeer):  # type: ignore[misc]
         """What BFD says of the path: the session goes with it, and comes back with it."""
         self._path_is_down = not up
         if not up:
-            self.shut(wire.BFD_DOWN, "BFD says that the path is down")
+            self.shut(notification.BFD_DOWN, Cause.BFD, "BFD says that the path is down")
         self._wake.set()
 
     @property
     def _busy(self) -> bool:
         """Whether a connection may still come up; a silent inbound one keeps us from nothing."""
-        return any(not s.is_reactive or s.state != BGP_FSM_OPEN_SENT for s in self._sessions)
+        return any(not s.is_reactive or s.state is not State.OPEN_SENT for s in self._sessions)
 
     def _connect(self) -> None:
         self.state.bgp_state = BGP_FSM_CONNECT
         try:
             sock = transport.connect(self.config, self.internal, _CONNECT_TIMEOUT)
         except OSError as error:
-            self._connect_at = time.monotonic() + self._backoff.failed(refused=False)
-            self._note(f"cannot connect: {error.strerror or error}")
+            self._connect_at = time.monotonic() + self._retry.failed(refused=False)
+            self._history.attempt_failed(f"cannot connect: {error.strerror or error}")
+            self._tell_why()
             self._show_state()
             return
         if not self.started:
@@ -149,7 +153,14 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     def accept(self, sock: socket.socket) -> None:
         """Takes an inbound connection; silent earlier ones give way to it."""
-        if self.config.mode is ConnectMode.ACTIVE or not self._may_speak:
+        if not transport.is_near_enough(sock, self.config):
+            LOG.warning(
+                "peer %s: a connection from too far away is not taken (GTSM)", self.config.name
+            )
+            sock.close()
+            return
+        idle = self._damping.remaining(time.monotonic())
+        if self.config.mode is ConnectMode.ACTIVE or not self._may_speak or idle:
             refuse(sock)
             return
         try:
@@ -157,64 +168,44 @@ class Peer(RyuPeer):  # type: ignore[misc]
         except OSError:
             sock.close()
             return
-        waiting = [s for s in self._sessions if s.is_reactive and s.state == BGP_FSM_OPEN_SENT]
+        waiting = [s for s in self._sessions if s.is_reactive and s.state is State.OPEN_SENT]
         for session in waiting[: max(0, len(waiting) - _PENDING_MOST + 1)]:
-            session.close(wire.CONNECTION_REJECTED, "a newer connection takes its place")
+            text = "a newer connection takes its place"
+            session.close(notification.CONNECTION_REJECTED, Cause.REJECTED, text)
         self._speak(sock, is_reactive=True)
 
     def _speak(self, sock: socket.socket, is_reactive: bool) -> None:
-        session = Session(sock, self, self._open(), is_reactive, self._supervisor)
+        ours = our_open(self.config, self._speaker, self.outbound.restarting)
+        fsm = Fsm(ours, self.config.remote_as, time.monotonic())
+        session = Session(sock, self, fsm, is_reactive, self._supervisor)
         self._sessions.append(session)
         self._show_state()
         self._supervisor.spawn("session", session.run)
 
-    def _open(self) -> Open:
-        families = self.config.families
-        return Open(
-            self._speaker.local_as,
-            self.config.hold_time,
-            self._speaker.router_id,
-            families,
-            four_octet_as=True,
-            route_refresh=True,
-            add_path=tuple((f, _ADD_PATH_SEND) for f in sorted(families))
-            if self.config.add_path
-            else (),
-            enhanced_refresh=True,
-            extended_message=True,
-            ipv4_over_ipv6=self.config.ipv4_over_ipv6,
-            graceful=self._graceful_restart(),
-        )
-
-    def _graceful_restart(self) -> GracefulRestart | None:
-        if not self._speaker.restart_time:
-            return None
-        return GracefulRestart(
-            self._speaker.restart_time,
-            self.outbound.restarting,
-            notification=True,
-            families=self.config.families,
-        )
-
     def on_update_enabled(self, conf_evt: Any) -> None:
         """Follows Ryu's neighbour configuration: one that is disabled has no session."""
         if not conf_evt.value:
-            self.shut(wire.PEER_DECONFIGURED)
+            self._deconfigure()
         self._wake.set()
 
     def stop(self) -> None:
         """Ends all connections, as de-configured (Ryu's Activity)."""
-        self.shut(wire.PEER_DECONFIGURED)
+        self._deconfigure()
         super().stop()
         self._wake.set()
+        self._stopped.set()
+
+    def _deconfigure(self) -> None:
+        self.shut(notification.PEER_DECONFIGURED, Cause.DECONFIGURED, "ended by us")
 
     def pause(self) -> None:
         """Ends all connections so that the peer keeps our routes where it would: without a
         NOTIFICATION (RFC 4724, 4).  A peer without graceful restart is told."""
         for session in list(self._sessions):
-            coming = session.state != BGP_FSM_ESTABLISHED and self._speaker.restart_time
+            coming = session.state is not State.ESTABLISHED and self._speaker.restart_time
             quiet = session.graceful or coming
-            session.close(None if quiet else wire.ADMINISTRATIVE_SHUTDOWN, "ended by us")
+            told = None if quiet else notification.ADMINISTRATIVE_SHUTDOWN
+            session.close(told, Cause.STOPPED, "ended by us")
 
     def end(self, withdraw: bool) -> None:
         """Speaks no more.  With `withdraw` everything is taken back, and Cease, Administrative
@@ -222,83 +213,47 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._ended = True
         if withdraw:
             self.outbound.withdraw_all()
-            self.shut(wire.ADMINISTRATIVE_SHUTDOWN)
+            self.shut(notification.ADMINISTRATIVE_SHUTDOWN, Cause.STOPPED, "ended by us")
         else:
             self.pause()
 
-    def shut(self, notification: Notification | None, reason: str = "ended by us") -> None:
+    def shut(self, told: Notification | None, cause: Cause, text: str) -> None:
         """Ends all connections with this NOTIFICATION, or without any."""
         for session in list(self._sessions):
-            session.close(notification, reason)
+            session.close(told, cause, text)
 
     # -- what sessions tell (session.Owner) ----------------------------------------------------
 
-    def check_open(self, session: Session, received: Open) -> None:
-        """RFC 4271, 6.2 and 6.8; RFC 6286."""
-        if received.asn != self.config.remote_as:
-            raise BgpError(2, 2, why=f"AS {received.asn} where {self.config.remote_as} is due")
-        if self.internal and received.identifier == self._speaker.router_id:
-            raise BgpError(2, 3, why="an internal peer with our own BGP identifier")
+    def collides(self, session: Session) -> Notification | None:
+        """Settles what becomes of this connection and the others (RFC 4271, 6.8)."""
+        assert session.theirs is not None
+        ours = Identity(self._speaker.router_id, self._speaker.local_as)
+        theirs = Identity(session.theirs.identifier, session.theirs.asn)
         for other in list(self._sessions):
             if other is session or other.theirs is None:
                 continue
-            if other.is_dead or self._restarted(other, session):
-                other.close(None, "the peer has ended it and calls again")
-                continue
-            if other.state == BGP_FSM_ESTABLISHED or not self._wins(session, received):
-                raise BgpError(6, 7, why="another connection with this peer stays")
-            other.close(wire.COLLISION, "another connection with this peer stays")
-
-    @staticmethod
-    def _restarted(old: Session, new: Session) -> bool:
-        """Whether a peer that can restart gracefully calls again, so that the Established
-        session is one it has lost (RFC 4724, 5)."""
-        established = old.state == BGP_FSM_ESTABLISHED and old.graceful
-        return established and new.is_reactive and new.opened_at > old.established_at
-
-    def _wins(self, session: Session, received: Open) -> bool:
-        """Of two connections the one that the higher identifier opened stays (by AS where the
-        identifiers are equal, RFC 6286, 2.3)."""
-        ours = (int(self._speaker.router_id), self._speaker.local_as)
-        theirs = (int(received.identifier), received.asn)
-        return session.is_reactive == (theirs > ours)
+            verdict = collision.judge(_contender(other), _contender(session), ours, theirs)
+            if verdict is Verdict.OLD_STAYS:
+                return notification.COLLISION
+            if verdict is Verdict.OLD_IS_GONE:
+                other.close(None, Cause.REPLACED, verdict.value)
+            else:
+                other.close(notification.COLLISION, Cause.COLLISION, verdict.value)
+        return None
 
     def established(self, session: Session) -> None:
         """Sends the whole table, then End-of-RIB where everything is known."""
         self._protocol = session
         for other in list(self._sessions):
             if other is not session and other.opened_at <= session.opened_at:
-                other.close(wire.COLLISION, "another connection with this peer is Established")
-        self._backoff.succeeded()
-        self._last_error = ""
-        self._silent = False
+                text = "another connection with this peer is Established"
+                other.close(notification.COLLISION, Cause.COLLISION, text)
+        self._retry.succeeded()
+        self._history.came_up()
         LOG.info("peer %s is Established: %s", self.config.name, negotiated(session))
         metrics.bgp_session_up.labels(peer=self.config.name).set(1)
-        self.state.bgp_state = BGP_FSM_ESTABLISHED
-        self.outbound.open(session, self._view(session))
-
-    def _view(self, session: Session) -> View:
-        config = self.config
-        path = () if self.internal else (self._speaker.local_as,) * (1 + config.as_path_prepend)
-        attributes = update.Attributes(
-            path,
-            session.four_octet_as,
-            config.med,
-            config.local_pref,
-            config.communities,
-            config.large_communities,
-        )
-        local = transport.canonical(session.local_name[0])
-        return View(
-            session.families,
-            session.add_path,
-            attributes,
-            config.node_selector,
-            self._speaker.max_next_hops,
-            local,
-            session.ipv4_over_ipv6,
-            session.longest,
-        )
+        self._show_state()
+        self.outbound.open(session, view(self.config, self._speaker, session))
 
     def refresh(self, session: Session, family: Family) -> None:
         """Sends a family again (RFC 2918)."""
@@ -310,30 +265,47 @@ class Peer(RyuPeer):  # type: ignore[misc]
         if session is self._protocol:
             self.outbound.send(())
 
-    def closed(self, session: Session, reason: str, notification: Notification | None) -> None:
+    def closed(self, session: Session, end: End) -> None:
         """Empties the Adj-RIB-Out with its session, and connects again."""
         if session not in self._sessions:
             return
         self._sessions.remove(session)
-        if session is self._protocol:
-            self._protocol = None
-            self.outbound.close()
-            LOG.warning("peer %s is down: %s", self.config.name, reason)
-            metrics.bgp_session_up.labels(peer=self.config.name).set(0)
-            metrics.bgp_session_drops.labels(peer=self.config.name, reason=reason).inc()
-            self._connect_at = time.monotonic() + random.uniform(*_RECONNECT)  # noqa: S311
-        elif self._protocol is None:
-            self._note(reason)
-            if not session.is_reactive:
-                self._connect_at = time.monotonic() + self._backoff.failed(refused=True)
-        if self._protocol is None:
-            self._last_error = str(notification) if notification is not None else reason
-        self._show_state()
-        self._wake.set()
+        try:
+            if session is self._protocol:
+                self._went_down(session, end)
+            elif self._protocol is None:
+                self._did_not_come_up(session, end)
+        finally:
+            self._show_state()
+            self._wake.set()
 
-    def count_received(self, kind: MessageType) -> None:
-        """Counts a message that came in."""
-        metrics.bgp_messages_received.labels(peer=self.config.name, type=kind.name.lower()).inc()
+    def _went_down(self, session: Session, end: End) -> None:
+        now = time.monotonic()
+        self._protocol = None
+        self._connect_at = now + self._damping.ended(now - session.established_at, now)
+        self._history.went_down(end, time.time())
+        LOG.warning("peer %s is down: %s", self.config.name, end.text)
+        if self._damping.remaining(now):
+            LOG.warning(
+                "peer %s is damped: its sessions end as soon as they are up", self.config.name
+            )
+        metrics.bgp_session_up.labels(peer=self.config.name).set(0)
+        metrics.bgp_session_drops.labels(peer=self.config.name, reason=end.cause.value).inc()
+        if end.cause is Cause.PEER_UPDATE_ERROR and end.received is not None:
+            self.outbound.refused(end.received)
+        self.outbound.close()
+
+    def _did_not_come_up(self, session: Session, end: End) -> None:
+        self._history.attempt_ended(end)
+        self._tell_why()
+        if not session.is_reactive:
+            self._connect_at = time.monotonic() + self._retry.failed(refused=True)
+
+    def count_received(self, received: Mapping[MessageType, int]) -> None:
+        """Counts messages that came in."""
+        for kind, count in received.items():
+            name = kind.name.lower()
+            metrics.bgp_messages_received.labels(peer=self.config.name, type=name).inc(count)
 
     def count_sent(self, octets: int) -> None:
         """Counts octets that went out."""
@@ -348,16 +320,23 @@ class Peer(RyuPeer):  # type: ignore[misc]
     # -- what is told ----------------------------------------------------------------------------
 
     def _show_state(self) -> None:
-        states = [session.state for session in self._sessions]
-        if BGP_FSM_ESTABLISHED in states:
-            self.state.bgp_state = BGP_FSM_ESTABLISHED
+        """Ryu's state of the peer: that of its most advanced connection."""
+        states = [s.state for s in self._sessions if s.state is not State.IDLE]
+        if states:
+            self.state.bgp_state = max(states, key=_ORDER.index).value
         else:
-            waiting = BGP_FSM_ACTIVE if self.started else BGP_FSM_IDLE
-            self.state.bgp_state = max(states, key=_ORDER.index, default=waiting)
+            self.state.bgp_state = BGP_FSM_ACTIVE if self.started else BGP_FSM_IDLE
 
-    def _note(self, reason: str) -> None:
-        """Logs why a peer does not come up when the reason is a new one."""
-        if reason != self._last_error or self._silent:
-            LOG.info("peer %s is not up: %s", self.config.name, reason)
-        self._last_error = reason
-        self._silent = False
+    def _tell_why(self) -> None:
+        LOG.info("peer %s is not up: %s", self.config.name, self._history.why_down)
+
+
+def _contender(session: Session) -> Contender:
+    return Contender(
+        session.is_reactive,
+        session.state,
+        session.opened_at,
+        session.established_at,
+        session.graceful,
+        session.is_dead,
+    )

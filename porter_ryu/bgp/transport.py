@@ -11,9 +11,14 @@ from porter_ryu.domain.model import Address
 from porter_ryu.domain.peering import PeerConfig, Secret
 
 _TCP_MD5SIG = 14
+_TCP_SAVE_SYN = 27
+_TCP_SAVED_SYN = 28
+_SYN_MOST = 256
 _IP_MINTTL = 21
 _IPV6_MINHOPCOUNT = 73
 _MAX_TTL = 255
+_DEFAULT_TTL = -1  # the kernel's own
+_TTL_AT, _HOP_LIMIT_AT = 8, 7  # in the headers of IPv4 and IPv6
 _BACKLOG = 128
 _PROBE_PORT = 179
 
@@ -24,7 +29,8 @@ def family_of(address: Address) -> socket.AddressFamily:
 
 
 def canonical(text: str) -> Address:
-    """An address as a socket names it: without zone, IPv4-mapped ones as IPv4."""
+    """An address as a socket names it: without zone, IPv4-mapped ones as IPv4.  Raises
+    ValueError for what is no address."""
     address = ip_address(text.partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
@@ -32,12 +38,19 @@ def canonical(text: str) -> Address:
 
 
 def listen(address: Address, port: int) -> socket.socket:
-    """A listening socket; raises OSError."""
+    """A listening socket; raises OSError.
+
+    Its SYN-ACKs leave with TTL 255, because they go out before it is known who called, and a peer
+    with GTSM (RFC 5082) takes no other.  `prepare` sets what is right for the peer afterwards.
+    The SYN of each connection is kept for `syn_ttl`.
+    """
     sock = socket.socket(family_of(address), socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        _set_ttl(sock, _MAX_TTL)
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_SAVE_SYN, 1)
         sock.bind((str(address), port))
         sock.listen(_BACKLOG)
     except OSError:
@@ -65,28 +78,55 @@ def connect(peer: PeerConfig, internal: bool, timeout: float) -> socket.socket:
 
 
 def prepare(sock: socket.socket, peer: PeerConfig, internal: bool) -> None:
-    """Sets TTL and TCP options of a peer's connection.
+    """Sets TTL and TCP options of a peer's connection; raises OSError.
 
     With GTSM we send 255 and accept nothing that came over more hops than allowed; without it
     an external peer is as near as multihop_ttl says, an internal one anywhere.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    ttl = 0
     if peer.ttl_security:
-        ttl = _MAX_TTL
-    elif not internal:
-        ttl = peer.multihop_ttl
-    over_ipv4 = sock.family == socket.AF_INET
-    if ttl and over_ipv4:
+        _set_ttl(sock, _MAX_TTL)
+        _set_least_ttl(sock, _least_ttl(peer))
+    else:
+        _set_ttl(sock, _DEFAULT_TTL if internal else peer.multihop_ttl)
+
+
+def is_near_enough(sock: socket.socket, peer: PeerConfig) -> bool:
+    """Whether an accepted connection may be this peer's by GTSM (RFC 5082, 3): the least TTL can
+    be set only once a connection is there, so its first packet is looked at.  One whose SYN was
+    not kept (a SYN flood is answered with cookies) is not."""
+    if not peer.ttl_security:
+        return True
+    ttl = syn_ttl(sock)
+    return ttl is not None and ttl >= _least_ttl(peer)
+
+
+def syn_ttl(sock: socket.socket) -> int | None:
+    """The TTL or hop limit with which an accepted connection's SYN came, None if unknown."""
+    try:
+        syn = sock.getsockopt(socket.IPPROTO_TCP, _TCP_SAVED_SYN, _SYN_MOST)
+    except OSError:
+        return None
+    at = _TTL_AT if sock.family == socket.AF_INET else _HOP_LIMIT_AT
+    return syn[at] if len(syn) > at else None
+
+
+def _least_ttl(peer: PeerConfig) -> int:
+    return _MAX_TTL + 1 - peer.multihop_ttl
+
+
+def _set_ttl(sock: socket.socket, ttl: int) -> None:
+    if sock.family == socket.AF_INET:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
-    elif ttl:
+    else:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
-    if peer.ttl_security:
-        least = _MAX_TTL + 1 - peer.multihop_ttl
-        if over_ipv4:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, least)
-        else:
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, least)
+
+
+def _set_least_ttl(sock: socket.socket, ttl: int) -> None:
+    if sock.family == socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, ttl)
+    else:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, ttl)
 
 
 def set_md5(sock: socket.socket, address: Address, password: Secret | None) -> None:

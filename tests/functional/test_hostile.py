@@ -30,6 +30,8 @@ from tests.functional.conftest import LEAF_AS, LEAVES, OURS, Bird, Frr, Neighbou
 
 STRANGER = "192.168.7.77"
 HEALTHY = ("bird", "frr")
+# one for each test: a peer whose sessions do not last is damped
+PARTS = {f"part{number}": f"192.168.7.{100 + number}" for number in range(1, 60)}
 FLAPS = int(os.environ.get("FLAPS", "400"))
 
 
@@ -39,10 +41,14 @@ def program(fabric: Fabric) -> Iterator[Program]:
     hosts, us = fabric.hosts, [Neighbour(OURS, 65000)]
     Bird(hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()
     frr = Frr(fabric, hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us).start()
-    hosts["gobgpd"].run(f"ip address add {STRANGER}/24 dev e4a")
     sections = peers()
+    for address in (STRANGER, *PARTS.values()):
+        hosts["gobgpd"].run(f"ip address add {address}/24 dev e4a")
+    for name, address in PARTS.items():
+        sections[f"peer:{name}"] = {"address": address, "remote_as": 65003, "mode": "passive"}
+    sections["bgp"]["peers"] = ",".join((*HEALTHY, *PARTS))
     sections["bgp"]["hold_time"] = 3
-    sections["peer:gobgpd"]["mode"] = "passive"
+    del sections["peer:gobgpd"]
     program = Program(hosts["porter"], sections)
     program.put("pool", eip("pool", "203.0.113.0/24"))
     program.put("nodes", node("n1", "192.168.7.11"), node("n2", "192.168.7.12"))
@@ -70,24 +76,43 @@ def healthy(program: Program) -> Iterator[None]:
             assert peer["established_seconds"] > before[peer["name"]]
 
 
-@pytest.fixture
-def call(fabric: Fabric, program: Program) -> Iterator:
-    """Opens connections, closed after the test."""
-    opened: list[RawPeer] = []
+class Caller:
+    """Opens connections of one peer, or of a stranger; all are closed after the test."""
 
-    def connect(source: str = LEAVES["gobgpd"], receive_buffer: int = 0) -> RawPeer:
-        peer = RawPeer(fabric.hosts["gobgpd"], OURS, source, receive_buffer=receive_buffer)
-        opened.append(peer)
+    def __init__(self, fabric: Fabric, program: Program, name: str) -> None:
+        self.name = name
+        self._host = fabric.hosts["gobgpd"]
+        self._program = program
+        self._opened: list[RawPeer] = []
+
+    def __call__(self, source: str = "", receive_buffer: int = 0) -> RawPeer:
+        """One more connection."""
+        peer = RawPeer(self._host, OURS, source or PARTS[self.name], receive_buffer=receive_buffer)
+        self._opened.append(peer)
         return peer
 
-    yield connect
-    for peer in opened:
-        peer.close()
+    def report(self) -> dict:
+        """What is told of this peer."""
+        return next(p for p in self._program.get("/v1/peers") if p["name"] == self.name)
+
+    def close(self) -> None:
+        """Closes them."""
+        for peer in self._opened:
+            peer.close()
 
 
-def report(program: Program) -> dict:
-    """What is told of the peer that the tests play."""
-    return next(peer for peer in program.get("/v1/peers") if peer["name"] == "gobgpd")
+@pytest.fixture(scope="module")
+def parts() -> Iterator[str]:
+    """Peers that no test has played yet."""
+    return iter(PARTS)
+
+
+@pytest.fixture
+def call(fabric: Fabric, program: Program, parts: Iterator[str]) -> Iterator[Caller]:
+    """The peer that the test plays."""
+    caller = Caller(fabric, program, next(parts))
+    yield caller
+    caller.close()
 
 
 def process(program: Program) -> tuple[int, int]:
@@ -112,7 +137,7 @@ def test_a_stranger_gets_a_cease(call):
 def test_resets_at_any_moment_by_stranger_and_peer(call, program):
     whole = open_message()
     for number in range(600):
-        peer = call(STRANGER if number % 2 else LEAVES["gobgpd"])
+        peer = call(STRANGER if number % 2 else "")
         if number % 2 == 0:
             peer.send(whole[: number % (len(whole) + 1)])
         peer.reset()
@@ -120,7 +145,7 @@ def test_resets_at_any_moment_by_stranger_and_peer(call, program):
 
 
 def test_hundreds_of_silent_connections_and_a_real_one(call, program):
-    silent = [call(source) for _ in range(150) for source in (STRANGER, LEAVES["gobgpd"])]
+    silent = [call(source) for _ in range(150) for source in (STRANGER, "")]
     peer = call().establish()
     assert peer.read_until(UPDATE)
     assert code(silent[-1].read_until(NOTIFICATION))[0] == 6
@@ -175,14 +200,14 @@ def test_a_malformed_update_is_treated_as_withdraw(call, program):
         peer.send(message(UPDATE, struct.pack(">HH", 0, len(raw)) + raw + b"\x18\x0a\x00\x00"))
     peer.send(message(ROUTE_REFRESH, b"\0\1\0\1"))
     peer.read_until(UPDATE)
-    assert report(program)["state"] == "Established"
+    assert call.report()["state"] == "Established"
 
 
 def test_hold_time_zero_means_no_keepalives(call, program):
     peer = call().establish(hold_time=0)
     peer.read_until(UPDATE)
-    wait_for(lambda: report(program)["established_seconds"], lambda s: s > 4, 10, "its age")
-    assert report(program)["hold_time"] == 0
+    wait_for(lambda: call.report()["established_seconds"], lambda s: s > 4, 10, "its age")
+    assert call.report()["hold_time"] == 0
     peer.sock.setblocking(False)
     rest = b""
     while len(data := _available(peer)):
@@ -207,7 +232,7 @@ def test_a_peer_that_reads_nothing_but_keeps_talking_is_let_go(call, program):
             peer.send(message(KEEPALIVE))
         except OSError:
             pass
-        return report(program)["last_error"]
+        return call.report()["last_error"]
 
     wait_for(talk, lambda error: "reads nothing" in error, 60, "the send hold timer")
 
@@ -228,15 +253,21 @@ def test_two_hundred_thousand_routes_are_neither_kept_nor_noticed(call, program)
     peer.read_until(UPDATE)
     after, _ = process(program)
     assert after - memory < 8000
-    assert report(program)["state"] == "Established"
+    assert call.report()["state"] == "Established"
 
 
 def test_flaps_cost_neither_memory_nor_descriptors(call, program):
+    def flap() -> None:
+        peer = call()
+        peer.send(open_message())
+        peer.read_until(KEEPALIVE)
+        peer.reset()
+
     for _ in range(50):
-        call().establish().reset()
+        flap()
     memory, descriptors = process(program)
     for _ in range(FLAPS):
-        call().establish().reset()
+        flap()
     wait_for(lambda: process(program)[1], lambda now: now <= descriptors + 5, 10, "descriptors")
     assert process(program)[0] - memory < 4000
 
@@ -264,7 +295,7 @@ def test_a_message_of_five_thousand_octets_where_both_can(call, program):
     body = struct.pack(">HH", 0, 0) + b"\x20\x0a\x00\x00\x01" * 1000
     peer.send(message(UPDATE, body) + message(ROUTE_REFRESH, b"\0\1\0\1"))
     peer.read_until(UPDATE)
-    assert report(program)["state"] == "Established"
+    assert call.report()["state"] == "Established"
 
 
 def test_a_peer_that_can_restart_takes_its_place_again(call, program):
@@ -282,7 +313,7 @@ def test_without_it_a_second_connection_is_refused(call, program):
     second = call()
     second.send(open_message())
     assert code(second.read_until(NOTIFICATION)) == (6, 7)
-    assert report(program)["state"] == "Established"
+    assert call.report()["state"] == "Established"
 
 
 def test_an_enhanced_refresh_is_marked(call):

@@ -14,6 +14,7 @@ from fabric.program import Program
 from fabric.raw_peer import NOTIFICATION, UPDATE, RawPeer, inside, open_message
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
+IP_MINTTL = 21
 SELF = {"porter": {"node_name": "n1", "allocate": "true"}}
 
 
@@ -104,6 +105,56 @@ def test_tcp_md5_both_ways_and_its_key_in_no_log(fabric, started):
         lambda: wrong.get("/v1/peers")[0]["last_error"], bool, 15, "no session with a wrong key"
     )
     assert wrong.get("/v1/peers")[0]["state"] != "Established"
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(OURS, LEAVES["frr"]), ("fd00:7::5", "fd00:7::2")])
+@pytest.mark.parametrize("mode", ["passive", "active"])
+def test_gtsm_with_a_router_that_has_it_too(fabric, started, mode, ours, theirs):
+    us = Neighbour(ours, 65000, passive=mode == "active")
+    more = f"router bgp {LEAF_AS['frr']}\n neighbor {ours} ttl-security hops 1\n"
+    leaf = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], [us], more)
+    started.append(leaf.start())
+    program_with(
+        fabric,
+        started,
+        address=theirs,
+        remote_as=LEAF_AS["frr"],
+        ttl_security="true",
+        mode=mode,
+    ).start()
+    routed(leaf)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(OURS, LEAVES["gobgpd"]), ("fd00:7::5", "fd00:7::3")])
+@pytest.mark.parametrize(("hops", "ttl", "near"), [(1, 254, False), (1, 255, True), (3, 253, True)])
+def test_gtsm_keeps_out_who_is_far_away(fabric, started, hops, ttl, near, ours, theirs):
+    program = program_with(
+        fabric,
+        started,
+        address=theirs,
+        remote_as=LEAF_AS["gobgpd"],
+        ttl_security="true",
+        multihop_ttl=hops,
+        mode="passive",
+    ).start()
+    peer = RawPeer(fabric.hosts["gobgpd"], ours, theirs, ttl=ttl)
+    if near:
+        peer.establish().read_until(UPDATE)
+    else:
+        assert peer.read() is None, "not even an OPEN"
+        assert "too far away" in program.host.log(program.log)
+    peer.close()
+
+
+def test_without_gtsm_our_answer_to_a_near_peer_has_a_ttl_of_one(fabric, started):
+    gobgpd = LEAVES["gobgpd"]
+    program_with(fabric, started, address=gobgpd, remote_as=LEAF_AS["gobgpd"]).start()
+    peer = RawPeer(fabric.hosts["gobgpd"], OURS, gobgpd)
+    peer.sock.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 2)
+    peer.sock.settimeout(2)
+    with pytest.raises(TimeoutError):
+        peer.read()
+    peer.close()
 
 
 def test_gtsm_and_a_hold_time_of_three_seconds(fabric, started):

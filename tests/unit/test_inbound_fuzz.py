@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from porter_ryu.bgp.bfd import packet as bfd_packet
 from porter_ryu.bgp.protocol.inbound import check_update
+from porter_ryu.bgp.protocol.notification import BgpError, Notification
 from porter_ryu.bgp.protocol.open_message import decode_open, encode_open
 from porter_ryu.bgp.protocol.wire import (
-    BgpError,
     MessageType,
-    Notification,
     decode_refresh_request,
     message,
     split,

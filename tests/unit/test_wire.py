@@ -8,12 +8,12 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from porter_ryu.bgp.journal import RouteJournal
-from porter_ryu.bgp.protocol import wire
+from porter_ryu.bgp.protocol import notification, wire
 from porter_ryu.bgp.protocol.inbound import check_update
+from porter_ryu.bgp.protocol.notification import BgpError
 from porter_ryu.bgp.protocol.open_message import Open, decode_open, encode_open
 from porter_ryu.bgp.protocol.rib_out import AdjRibOut, PathIds, View
 from porter_ryu.bgp.protocol.update import Attributes, Path, announce, end_of_rib, withdraw
-from porter_ryu.bgp.protocol.wire import BgpError
 from porter_ryu.domain.communities import CommunityError, parse_communities
 from porter_ryu.domain.labels import EVERYTHING, parse_selector
 from porter_ryu.domain.model import Family, NextHop
@@ -56,6 +56,9 @@ def test_open():
         ("04 fde8 005a 0a000001 05", (2, 0)),
         ("04 fde8 005a 0a000001 04 02 02 41 ff", (2, 0)),
         ("04 fde8 005a 0a000001 03 01 01 00", (2, 4)),
+        ("04 fde8 005a 0a000001 ff ff 00", (2, 0)),
+        ("04 fde8 005a 0a000001 ff ff 0009 02 0006 4104", (2, 0)),
+        ("04 fde8 005a 0a000001 00 ff 0009 02 0006 4104 00011170", (2, 0)),
     ],
 )
 def test_an_open_that_is_not_accepted(body, code):
@@ -64,8 +67,9 @@ def test_an_open_that_is_not_accepted(body, code):
     assert (caught.value.notification.code, caught.value.notification.subcode) == code
 
 
-def test_unknown_capabilities_and_extended_parameters_are_read():
-    known = decode_open(bytes.fromhex("04fde8005a0a000001ffff0009020006c802beef0200"))
+@pytest.mark.parametrize("length", ["ff", "fe", "01", "09", "0c"])
+def test_unknown_capabilities_and_extended_parameters_are_read(length):
+    known = decode_open(bytes.fromhex(f"04fde8005a0a000001{length}ff0009020006c802beef0200"))
     assert known.route_refresh
     assert known.families is None
 
@@ -319,9 +323,11 @@ def test_an_update_that_is_treated_as_withdraw(body, what):
 
 
 def test_the_end_is_a_hard_reset_where_routes_outlast_a_notification():
-    shutdown = wire.hard_reset(wire.ADMINISTRATIVE_SHUTDOWN)
+    shutdown = notification.hard_reset(notification.ADMINISTRATIVE_SHUTDOWN)
     assert (shutdown.code, shutdown.subcode, shutdown.data) == (6, 9, b"\x06\x02")
-    assert wire.hard_reset(wire.HOLD_TIMER_EXPIRED) == wire.HOLD_TIMER_EXPIRED
+    assert (
+        notification.hard_reset(notification.HOLD_TIMER_EXPIRED) == notification.HOLD_TIMER_EXPIRED
+    )
 
 
 def test_the_journal_outlives_the_process_and_a_torn_line(tmp_path):

@@ -6,8 +6,8 @@ nothing.  What is left are the few errors after which the octets cannot be trust
 
 from __future__ import annotations
 
+from porter_ryu.bgp.protocol.notification import BgpError
 from porter_ryu.bgp.protocol.update import MP_REACH, MP_UNREACH
-from porter_ryu.bgp.protocol.wire import BgpError
 
 _EXTENDED_LENGTH = 0x10
 _MP_REACH_SHORTEST = 5

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from porter_ryu.bgp.protocol.notification import BgpError
 from porter_ryu.bgp.protocol.wire import (
     AFI,
     FAMILY_OF_AFI,
     SAFI_UNICAST,
-    BgpError,
     MessageType,
     message,
 )
@@ -31,7 +31,7 @@ _TWO_OCTETS = 0xFFFF
 _VERSION = 4
 _OPEN = struct.Struct(">BHHIB")
 _PARAMETER_CAPABILITIES = 2
-_EXTENDED_PARAMETERS = 255  # RFC 9072
+_EXTENDED_PARAMETERS = b"\xff"  # RFC 9072
 _FORWARDING = 0x80  # RFC 4724, 3: the F bit
 _RESTART_TIME_MAX = 0x0FFF
 _IPV4_OVER_IPV6 = struct.pack(">HHH", 1, SAFI_UNICAST, 2)  # RFC 8950, 4
@@ -152,7 +152,8 @@ def decode_open(body: bytes) -> Open:
 
 
 def _read_capabilities(rest: bytes, length: int) -> Iterator[tuple[int, bytes]]:
-    wide = length == _EXTENDED_PARAMETERS and rest[:1] == b"\xff"
+    # RFC 9072, 2: the type 255 tells; the length octet before it is then ignored, unless it is 0
+    wide = length != 0 and rest[:1] == _EXTENDED_PARAMETERS
     if wide:
         if len(rest) < 3:  # noqa: PLR2004 - RFC 9072: the type and a length of two octets
             raise BgpError(2, 0, why="optional parameters are cut short")

@@ -1,4 +1,4 @@
-"""BGP messages as bytes: the header, NOTIFICATION, ROUTE-REFRESH.
+"""BGP messages as bytes: the header, framing, ROUTE-REFRESH.
 
     0                   1                   2                   3
     +---------------------------------------------------------------+
@@ -14,8 +14,8 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from porter_ryu.bgp.protocol.notification import BgpError, Notification, encode_body
 from porter_ryu.domain.model import Family
 
 MARKER = b"\xff" * 16
@@ -38,6 +38,7 @@ class MessageType(enum.IntEnum):
     ROUTE_REFRESH = 5
 
 
+_TYPES = {int(kind): kind for kind in MessageType}
 _SHORTEST = {
     MessageType.OPEN: 29,
     MessageType.UPDATE: 23,
@@ -45,69 +46,6 @@ _SHORTEST = {
     MessageType.KEEPALIVE: 19,
     MessageType.ROUTE_REFRESH: 23,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Notification:
-    """An error as it goes over the wire (RFC 4271, 4.5)."""
-
-    code: int
-    subcode: int
-    data: bytes = b""
-
-    def __str__(self) -> str:
-        return f"{_NAMES.get((self.code, self.subcode)) or _CODES.get(self.code, 'unknown')} " + (
-            f"({self.code}/{self.subcode})"
-        )
-
-
-class BgpError(Exception):
-    """The peer did what it may not; `notification` is the answer."""
-
-    def __init__(self, code: int, subcode: int, data: bytes = b"", why: str = "") -> None:
-        self.notification = Notification(code, subcode, data)
-        super().__init__(why or str(self.notification))
-
-
-_CODES = {
-    1: "Message Header Error",
-    2: "OPEN Message Error",
-    3: "UPDATE Message Error",
-    4: "Hold Timer Expired",
-    5: "Finite State Machine Error",
-    6: "Cease",
-    7: "ROUTE-REFRESH Message Error",
-    8: "Send Hold Timer Expired",
-}
-_NAMES = {
-    (2, 2): "Bad Peer AS",
-    (2, 3): "Bad BGP Identifier",
-    (2, 6): "Unacceptable Hold Time",
-    (6, 2): "Administrative Shutdown",
-    (6, 3): "Peer De-configured",
-    (6, 4): "Administrative Reset",
-    (6, 5): "Connection Rejected",
-    (6, 7): "Connection Collision Resolution",
-    (6, 9): "Hard Reset",
-    (6, 10): "BFD Down",
-}
-ADMINISTRATIVE_SHUTDOWN = Notification(6, 2)
-PEER_DECONFIGURED = Notification(6, 3)
-CONNECTION_REJECTED = Notification(6, 5)
-COLLISION = Notification(6, 7)
-BFD_DOWN = Notification(6, 10)  # RFC 9384
-HOLD_TIMER_EXPIRED = Notification(4, 0)
-SEND_HOLD_TIMER_EXPIRED = Notification(8, 0)  # RFC 9687
-_FINAL = (ADMINISTRATIVE_SHUTDOWN, PEER_DECONFIGURED, BFD_DOWN)
-
-
-def hard_reset(notification: Notification) -> Notification:
-    """The form in which a NOTIFICATION that means the end takes the routes with it although
-    both sides keep them over others (RFC 8538, 3)."""
-    if notification not in _FINAL:
-        return notification
-    inner = bytes((notification.code, notification.subcode)) + notification.data
-    return Notification(6, 9, inner)
 
 
 def message(kind: MessageType, body: bytes = b"") -> bytes:
@@ -118,15 +56,9 @@ def message(kind: MessageType, body: bytes = b"") -> bytes:
 KEEPALIVE = message(MessageType.KEEPALIVE)
 
 
-def encode_notification(notification: Notification) -> bytes:
-    """RFC 4271, 4.5."""
-    body = struct.pack(">BB", notification.code, notification.subcode) + notification.data
-    return message(MessageType.NOTIFICATION, body)
-
-
-def decode_notification(body: bytes) -> Notification:
-    """RFC 4271, 4.5; `body` has at least two octets."""
-    return Notification(body[0], body[1], body[2:])
+def encode_notification(notification: Notification, longest: int = MAX_LENGTH) -> bytes:
+    """RFC 4271, 4.5; its data is cut to what fits in a message of `longest` octets."""
+    return message(MessageType.NOTIFICATION, encode_body(notification, longest - HEADER_LENGTH))
 
 
 def split(buffer: bytearray, limit: int = MAX_LENGTH) -> Iterator[tuple[MessageType, bytes]]:
@@ -151,9 +83,9 @@ def _check_header(marker: bytes, length: int, kind: int, limit: int) -> MessageT
         raise BgpError(1, 1, why="the marker is not all ones")
     if not HEADER_LENGTH <= length <= (MAX_LENGTH if kind == MessageType.OPEN else limit):
         raise BgpError(1, 2, struct.pack(">H", length), f"a message of {length} octets")
-    if kind not in _SHORTEST:
+    checked = _TYPES.get(kind)
+    if checked is None:
         raise BgpError(1, 3, bytes([kind]), f"a message of type {kind}")
-    checked = MessageType(kind)
     exact = checked is MessageType.KEEPALIVE
     if length < _SHORTEST[checked] or (exact and length != _SHORTEST[checked]):
         raise BgpError(1, 2, struct.pack(">H", length), f"{checked.name} of {length} octets")

@@ -1,0 +1,96 @@
+"""Why a session ended: one word of a fixed list for figures, one sentence for people.
+
+The sentence may hold a peer's own words, so it is never a label: a peer that ends its session with
+a new text each time would make a new time series each time.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from porter_ryu.bgp.protocol.notification import CEASE, Cease, Notification
+
+
+class Cause(enum.Enum):
+    """The kinds of end.  The values are public: the label `reason` of
+    `porter_bgp_session_drops_total`."""
+
+    PEER_CLOSED = "closed-by-peer"
+    CONNECTION_BROKE = "connection-broke"
+    HOLD_TIMER = "hold-timer"
+    SEND_HOLD_TIMER = "send-hold-timer"
+    HEADER_ERROR = "header-error"
+    OPEN_ERROR = "open-error"
+    UPDATE_ERROR = "update-error"
+    FSM_ERROR = "fsm-error"
+    REFRESH_ERROR = "route-refresh-error"
+    COLLISION = "collision"
+    REPLACED = "replaced-by-peer"
+    BFD = "bfd"
+    DECONFIGURED = "deconfigured"
+    STOPPED = "stopped"
+    REJECTED = "rejected"
+    FAULT = "internal-fault"
+    PEER_HEADER_ERROR = "peer-header-error"
+    PEER_OPEN_ERROR = "peer-open-error"
+    PEER_UPDATE_ERROR = "peer-update-error"
+    PEER_HOLD_TIMER = "peer-hold-timer"
+    PEER_FSM_ERROR = "peer-fsm-error"
+    PEER_CEASE = "peer-cease"
+    PEER_MAXIMUM_PREFIXES = "peer-maximum-prefixes"
+    PEER_SHUTDOWN = "peer-shutdown"
+    PEER_COLLISION = "peer-collision"
+    PEER_BFD = "peer-bfd"
+    PEER_REFRESH_ERROR = "peer-route-refresh-error"
+    PEER_SEND_HOLD_TIMER = "peer-send-hold-timer"
+    PEER_OTHER = "peer-other"
+
+
+_OURS = {
+    1: Cause.HEADER_ERROR,
+    2: Cause.OPEN_ERROR,
+    3: Cause.UPDATE_ERROR,
+    5: Cause.FSM_ERROR,
+    7: Cause.REFRESH_ERROR,
+}
+_PEERS = {
+    1: Cause.PEER_HEADER_ERROR,
+    2: Cause.PEER_OPEN_ERROR,
+    3: Cause.PEER_UPDATE_ERROR,
+    4: Cause.PEER_HOLD_TIMER,
+    5: Cause.PEER_FSM_ERROR,
+    CEASE: Cause.PEER_CEASE,
+    7: Cause.PEER_REFRESH_ERROR,
+    8: Cause.PEER_SEND_HOLD_TIMER,
+}
+_PEERS_CEASE: dict[int, Cause] = {
+    Cease.MAXIMUM_PREFIXES: Cause.PEER_MAXIMUM_PREFIXES,
+    Cease.ADMINISTRATIVE_SHUTDOWN: Cause.PEER_SHUTDOWN,
+    Cease.COLLISION: Cause.PEER_COLLISION,
+    Cease.BFD_DOWN: Cause.PEER_BFD,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a session ended: `text` for people, and the NOTIFICATION that was sent or received."""
+
+    cause: Cause
+    text: str
+    sent: Notification | None = None
+    received: Notification | None = None
+
+
+def by_error(notification: Notification, why: str) -> End:
+    """The peer did what it may not, and is told so."""
+    return End(_OURS.get(notification.code, Cause.FAULT), why, sent=notification)
+
+
+def by_peer(notification: Notification) -> End:
+    """The peer ended the session; a Hard Reset counts as what it carries (RFC 8538, 3.1)."""
+    said = notification.inner or notification
+    cause = _PEERS.get(said.code, Cause.PEER_OTHER)
+    if said.code == CEASE:
+        cause = _PEERS_CEASE.get(said.subcode, cause)
+    return End(cause, f"the peer sent {notification}", received=notification)

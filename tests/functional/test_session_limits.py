@@ -1,0 +1,88 @@
+"""A program that was held up, or has no descriptors left, and what it makes of its peers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from fabric import Fabric, Host, wait_for
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program
+from fabric.raw_peer import KEEPALIVE, UPDATE, RawPeer, message
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS
+
+PEER = LEAVES["gobgpd"]
+
+
+@pytest.fixture
+def program(fabric: Fabric, request: pytest.FixtureRequest) -> Iterator[Program]:
+    """One passive peer."""
+    sections = {
+        "bgp": {"local_as": 65000, "router_id": OURS, "peers": "leaf", "hold_time": 3},
+        "peer:leaf": {"address": PEER, "remote_as": LEAF_AS["gobgpd"], "mode": "passive"},
+        "bound_ip": {"mode": "none"},
+    }
+    program = Program(fabric.hosts["porter"], sections, name=request.node.name)
+    program.put("pool", eip("pool", "203.0.113.1"))
+    program.put("web", node("n1", "192.168.7.11"), service("web"), slice_of("web", "n1"))
+    yield program.start()
+    program.stop()
+
+
+@pytest.fixture
+def host(fabric: Fabric) -> Host:
+    """The peer's."""
+    return fabric.hosts["gobgpd"]
+
+
+def test_keepalives_that_waited_in_the_socket_came_in_time(program, host):
+    peer = RawPeer(host, OURS, PEER).establish()
+    peer.read_until(UPDATE)
+    program.process.send_signal(signal.SIGSTOP)
+    until = time.monotonic() + 4.5
+    while time.monotonic() < until:
+        peer.send(message(KEEPALIVE))
+        time.sleep(0.5)
+    program.process.send_signal(signal.SIGCONT)
+    told = wait_for(
+        lambda: program.get("/v1/peers")[0],
+        lambda p: p["established_seconds"] > 5 or p["state"] != "Established",
+        10,
+        "its age",
+    )
+    assert told["state"] == "Established"
+    assert told["last_down_at"] == 0
+    peer.close()
+
+
+def test_without_descriptors_it_waits_and_then_serves_again(program, host):
+    pid = program.process.pid
+    most = len(os.listdir(f"/proc/{pid}/fd"))
+    limit(pid, most)
+    waiting = [RawPeer(host, OURS, PEER) for _ in range(20)]
+    before = processor_seconds(pid)
+    time.sleep(2)
+    assert processor_seconds(pid) - before < 1, "it does not spin"
+    limit(pid, 1024)
+    for peer in waiting:
+        peer.reset()
+    peer = RawPeer(host, OURS, PEER).establish()
+    assert peer.read_until(UPDATE)
+    peer.close()
+
+
+def limit(pid: int, descriptors: int) -> None:
+    """Sets how many descriptors a process may have."""
+    subprocess.run(["prlimit", "--pid", str(pid), f"--nofile={descriptors}:1024"], check=True)
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,267 @@
+"""Storms that peers and strangers can make: nobody beside them notices.
+
+BIRD and FRR stand beside with a hold time of three seconds.  After every storm their sessions are
+those that they were before, and the loop was never late by more than 100 ms.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from fabric import Fabric, Host, wait_for
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program
+from fabric.raw_peer import (
+    KEEPALIVE,
+    NOTIFICATION,
+    ROUTE_REFRESH,
+    UPDATE,
+    RawPeer,
+    message,
+    open_message,
+)
+from porter_ryu.bgp.protocol.ending import Cause
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS, Bird, Frr, Neighbour, peers
+
+STRANGER = "192.168.7.77"
+HEALTHY = ("bird", "frr")
+PARTS = {f"part{number}": f"192.168.7.{100 + number}" for number in range(1, 20)}
+LAG_MOST = 0.1
+REFRESH = message(ROUTE_REFRESH, b"\0\1\0\1")
+ATTRIBUTES = bytes.fromhex("4001010040020602010000fdeb400304c0a80703")
+
+
+@pytest.fixture(scope="module")
+def program(fabric: Fabric) -> Iterator[Program]:
+    """Two healthy peers, 500 Services on two nodes, and peers whose part the tests play."""
+    hosts, us = fabric.hosts, [Neighbour(OURS, 65000)]
+    Bird(hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()
+    frr = Frr(fabric, hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us).start()
+    sections = peers()
+    for address in (STRANGER, *PARTS.values()):
+        hosts["gobgpd"].run(f"ip address add {address}/24 dev e4a")
+    for name, address in PARTS.items():
+        sections[f"peer:{name}"] = {"address": address, "remote_as": 65003, "mode": "passive"}
+    sections["bgp"]["peers"] = ",".join((*HEALTHY, *PARTS))
+    sections["bgp"]["hold_time"] = 3
+    program = Program(hosts["porter"], sections)
+    program.put("pool", eip("pool", "198.18.0.0/16"))
+    program.put("nodes", node("n1", "192.168.7.11"), node("n2", "192.168.7.12"))
+    many = [o for n in range(500) for o in (service(f"s{n}"), slice_of(f"s{n}", "n1", "n2"))]
+    program.put("many", *many)
+    program.start()
+    # what is measured is the program, not what else the machine does
+    os.setpriority(os.PRIO_PROCESS, program.process.pid, -20)
+    wait_for(
+        lambda: {p["name"]: p["paths"]["ipv4"] for p in program.get("/v1/peers")},
+        lambda paths: all(paths[name] == 1000 for name in HEALTHY),
+        30,
+        "the whole table at the healthy peers",
+    )
+    yield program
+    print(program.tail())
+    program.stop()
+    frr.stop()
+
+
+@pytest.fixture
+def host(fabric: Fabric) -> Host:
+    """From where storms come."""
+    return fabric.hosts["gobgpd"]
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[str]:
+    """Peers that no test has played yet."""
+    return iter(PARTS)
+
+
+@pytest.fixture
+def part(parts: Iterator[str]) -> str:
+    """The peer that the test plays."""
+    return next(parts)
+
+
+def lag(program: Program) -> float:
+    """The longest time within the last minute by which the loop was late."""
+    text = program.host.run("curl -s http://127.0.0.1:8080/metrics")
+    found = re.search(r"^porter_loop_lag_seconds (\S+)$", text, re.MULTILINE)
+    assert found is not None
+    return float(found[1])
+
+
+def slowly(seen: float) -> float:
+    """What was seen, and a second in which nothing is asked."""
+    time.sleep(1)
+    return seen
+
+
+def report(program: Program, name: str) -> dict:
+    """What is told of one peer."""
+    return next(peer for peer in program.get("/v1/peers") if peer["name"] == name)
+
+
+@pytest.fixture(autouse=True)
+def unnoticed(program: Program) -> Iterator[None]:
+    """What a storm may not do."""
+    wait_for(lambda: slowly(lag(program)), lambda late: late < LAG_MOST, 80, "a quiet minute")
+    before = {name: report(program, name)["established_seconds"] for name in HEALTHY}
+    yield
+    for name in HEALTHY:
+        told = report(program, name)
+        assert (told["state"], told["last_down_at"]) == ("Established", 0.0), told
+        assert told["established_seconds"] > before[name]
+    assert lag(program) < LAG_MOST
+
+
+def established(host: Host, part: str, **how: object) -> RawPeer:
+    """A session of the peer that the test plays, whose table is read by a thread."""
+    peer = RawPeer(host, OURS, PARTS[part]).establish(**how)
+    threading.Thread(target=read_all, args=[peer], daemon=True).start()
+    return peer
+
+
+def read_all(peer: RawPeer) -> None:
+    """Reads until the connection ends."""
+    try:
+        while peer.sock.recv(1 << 20):
+            pass
+    except OSError:
+        return
+
+
+def test_keepalives_back_to_back(program, host, part):
+    peer = established(host, part)
+    for _ in range(100):
+        peer.send(message(KEEPALIVE) * 10_000)
+    assert report(program, part)["state"] == "Established"
+    peer.close()
+
+
+def test_a_million_updates_of_one_prefix(program, host, part):
+    peer = established(host, part, hold_time=90)
+    head = struct.pack(">HH", 0, len(ATTRIBUTES)) + ATTRIBUTES
+    block = b"".join(
+        message(UPDATE, head + struct.pack(">IBI", 1, 32, (10 << 24) + number))
+        for number in range(10_000)
+    )
+    for _ in range(100):
+        peer.send(block)
+    peer.send(message(UPDATE, b"\0\0\0\xff"))
+    wait_for(
+        lambda: report(program, part)["last_down_cause"],
+        lambda cause: cause == Cause.UPDATE_ERROR.value,
+        60,
+        "all of it to be read",
+    )
+    peer.close()
+
+
+def test_forty_refreshes_in_one_write(program, host, part):
+    peer = RawPeer(host, OURS, PARTS[part]).establish(hold_time=90)
+    read_until_quiet(peer)
+    table = sent(program, part)
+    peer.send(REFRESH * 40)
+    read_until_quiet(peer)
+    assert table * 0.9 < sent(program, part) - table < table * 2.1
+    peer.close()
+
+
+def sent(program: Program, part: str) -> float:
+    """Octets that were sent to a peer."""
+    text = program.host.run("curl -s http://127.0.0.1:8080/metrics")
+    found = re.search(rf'^porter_bgp_bytes_sent_total{{peer="{part}"}} (\S+)$', text, re.MULTILINE)
+    assert found is not None
+    return float(found[1])
+
+
+def read_until_quiet(peer: RawPeer) -> None:
+    """Reads until nothing comes for two seconds."""
+    peer.sock.settimeout(2)
+    try:
+        while peer.sock.recv(1 << 20):
+            pass
+    except TimeoutError:
+        return
+    pytest.fail("the connection ended")
+
+
+def test_the_longest_refresh(program, host, part):
+    peer = RawPeer(host, OURS, PARTS[part]).establish(more=bytes.fromhex("0600"))
+    peer.send(message(ROUTE_REFRESH, bytes(65535 - 19)))
+    assert peer.read_until(NOTIFICATION)[:2] == b"\x07\x01"
+    assert peer.read() is None
+    wait_for(
+        lambda: report(program, part)["last_down_cause"],
+        lambda cause: cause == Cause.REFRESH_ERROR.value,
+        5,
+        "its end",
+    )
+
+
+def test_a_bad_header_while_the_table_is_sent_is_answered(program, host, part):
+    peer = RawPeer(host, OURS, PARTS[part], receive_buffer=2048)
+    peer.send(open_message(hold_time=90) + message(KEEPALIVE) + b"\0" * 19)
+    assert peer.read_until(NOTIFICATION)[:2] == b"\x01\x01"
+    assert peer.read() is None
+
+
+def test_a_flood_of_connections(program, host, part):
+    for number in range(2000):
+        peer = RawPeer(host, OURS, STRANGER if number % 2 else PARTS[part])
+        peer.reset()
+    peer = RawPeer(host, OURS, PARTS[part]).establish()
+    assert peer.read_until(UPDATE)
+    peer.close()
+
+
+def test_a_peer_whose_sessions_do_not_last_gets_a_handful_of_tables(program, host, part):
+    sessions, until = 0, time.monotonic() + 15
+    while time.monotonic() < until:
+        sessions += flap(RawPeer(host, OURS, PARTS[part]))
+    assert 3 <= sessions <= 7
+    told = report(program, part)
+    assert told["damped_seconds"] > 0
+    assert told["state"] != "Established"
+
+
+def flap(peer: RawPeer) -> bool:
+    """Ends a session as soon as it is up; returns whether it came up."""
+    try:
+        peer.send(open_message() + message(KEEPALIVE))
+        while (found := peer.read()) is not None:
+            if found[0] == UPDATE:
+                peer.reset()
+                return True
+    except OSError:
+        pass
+    peer.close()
+    return False
+
+
+def test_what_peers_say_is_no_label(program, host, parts):
+    for number in range(6):
+        name = next(parts)
+        peer = RawPeer(host, OURS, PARTS[name]).establish()
+        text = f"\x1b[31mreason {number}".encode()
+        hard = b"\x06\x09\x06\x02" + bytes([len(text)]) + text
+        peer.send(message(NOTIFICATION, hard))
+        told = wait_for(
+            lambda name=name: report(program, name), lambda p: p["last_down_at"], 5, "its end"
+        )
+        assert told["last_error"] == (
+            "the peer sent Hard Reset (6/9): Administrative Shutdown (6/2): "
+            f'"\ufffd[31mreason {number}"'
+        )
+        peer.close()
+    text = program.host.run("curl -s http://127.0.0.1:8080/metrics")
+    reasons = set(re.findall(r'porter_bgp_session_drops_total{[^}]*reason="([^"]*)"', text))
+    assert reasons <= {cause.value for cause in Cause}
+    assert Cause.PEER_SHUTDOWN.value in reasons

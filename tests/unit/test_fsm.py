@@ -1,0 +1,350 @@
+"""A session as values: octets and the clock go in, octets and what happened come out."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from porter_ryu.bgp.protocol import notification, wire
+from porter_ryu.bgp.protocol.ending import Cause, End, by_peer
+from porter_ryu.bgp.protocol.fsm import Fsm, State, Step
+from porter_ryu.bgp.protocol.notification import Notification
+from porter_ryu.bgp.protocol.open_message import GracefulRestart, Open, encode_open
+from porter_ryu.bgp.protocol.wire import MessageType, message
+from porter_ryu.domain.model import Family
+
+OURS = Open(
+    65000,
+    9,
+    ip_address("10.0.0.1"),
+    frozenset(Family),
+    four_octet_as=True,
+    route_refresh=True,
+    add_path=((Family.IPV4, 2), (Family.IPV6, 2)),
+    enhanced_refresh=True,
+    extended_message=True,
+    graceful=GracefulRestart(120, notification=True, families=frozenset(Family)),
+)
+THEIRS = Open(65001, 30, ip_address("10.0.0.2"), frozenset({Family.IPV4}), four_octet_as=True)
+UPDATE = message(MessageType.UPDATE, bytes(4))
+REFRESH = message(MessageType.ROUTE_REFRESH, b"\0\1\0\1")
+MANY = settings(max_examples=int(os.environ.get("EXAMPLES", "300")), deadline=None)
+
+
+def open_sent(now: float = 0.0) -> Fsm:
+    """A machine that has sent its OPEN."""
+    return Fsm(OURS, 65001, now)
+
+
+def open_confirm(theirs: Open = THEIRS, now: float = 0.0) -> Fsm:
+    """One that has accepted the OPEN of its peer."""
+    fsm = open_sent(now)
+    assert fsm.receive(encode_open(theirs), now).opened
+    fsm.confirm(now)
+    return fsm
+
+
+def established(theirs: Open = THEIRS, now: float = 0.0) -> Fsm:
+    """One that is Established."""
+    fsm = open_confirm(theirs, now)
+    assert fsm.receive(wire.KEEPALIVE, now).established
+    return fsm
+
+
+def answer(step: Step) -> Notification:
+    """The NOTIFICATION that ends it."""
+    assert step.end is not None
+    assert step.end.sent is not None
+    return step.end.sent
+
+
+# -- states -----------------------------------------------------------------------------------
+
+
+def test_a_session_comes_up_message_by_message():
+    fsm = open_sent()
+    assert fsm.start() == encode_open(OURS)
+    assert fsm.state is State.OPEN_SENT
+    step = fsm.receive(encode_open(THEIRS), 1.0)
+    assert step == Step(received={MessageType.OPEN: 1}, opened=True)
+    assert fsm.negotiated.hold_time == 9
+    assert fsm.negotiated.families == {Family.IPV4}
+    assert fsm.confirm(1.0) == Step(send=wire.KEEPALIVE)
+    assert fsm.state is State.OPEN_CONFIRM
+    step = fsm.receive(wire.KEEPALIVE, 2.0)
+    assert step == Step(received={MessageType.KEEPALIVE: 1}, established=True)
+    assert fsm.state is State.ESTABLISHED
+
+
+def test_all_in_one_piece_is_taken_in_up_to_each_change_of_state():
+    fsm = open_sent()
+    step = fsm.receive(encode_open(THEIRS) + wire.KEEPALIVE + REFRESH, 0.0)
+    assert (step.opened, step.established, step.more) == (True, False, False)
+    assert fsm.receive(UPDATE, 0.0) == Step()
+    step = fsm.confirm(0.0)
+    assert step == Step(send=wire.KEEPALIVE, more=True)
+    step = fsm.receive(b"", 0.0)
+    assert (step.established, step.more) == (True, True)
+    step = fsm.receive(b"", 0.0)
+    assert step.refresh == {Family.IPV4}
+    assert step.received == {MessageType.ROUTE_REFRESH: 1, MessageType.UPDATE: 1}
+
+
+def test_it_comes_up_octet_by_octet():
+    fsm = open_sent()
+    for octet in encode_open(THEIRS)[:-1]:
+        assert fsm.receive(bytes([octet]), 0.0) == Step()
+    assert fsm.receive(encode_open(THEIRS)[-1:], 0.0).opened
+
+
+@pytest.mark.parametrize(
+    ("reach", "sent", "data"),
+    [
+        (open_sent, UPDATE, "050102"),
+        (open_sent, wire.KEEPALIVE, "050104"),
+        (open_sent, REFRESH, "050105"),
+        (open_confirm, UPDATE, "050202"),
+        (open_confirm, REFRESH, "050205"),
+        (open_confirm, encode_open(THEIRS), "050201"),
+        (established, encode_open(THEIRS), "050301"),
+    ],
+)
+def test_an_unexpected_message_is_answered_with_its_type(reach, sent, data):
+    fsm = reach()
+    step = fsm.receive(sent, 0.0)
+    assert step.end.cause is Cause.FSM_ERROR
+    assert wire.encode_notification(answer(step))[19:].hex() == data
+    assert fsm.state is State.IDLE
+    assert fsm.receive(UPDATE, 0.0) == Step()
+
+
+ODD_OPENS = {
+    "no capability": "04fde9001e0a00000200",
+    "a hold time of eighteen hours": "04fde9ffff0a00000200",
+    "the greatest identifier": "04fde9001effffffff00",
+    "each capability in a parameter of its own": "04fde9001e0a000002080202020002024600",
+    "an empty parameter": "04fde9001e0a000002020200",
+    "one capability twice, unlike": "04fde9001e0a000002140212450400010101450400010103010400010001",
+    "families that nobody knows": "04fde9001e0a00000208020601044004ff80",
+    "a graceful restart without families": "04fde9001e0a0000020602044002ffff",
+    "a name that is no UTF-8": "04fde9001e0a0000020802064904fffe1b0a",
+    "a role": "04fde9001e0a0000020502030901ff",
+    "an ADD-PATH of nothing": "04fde9001e0a0000020402024500",
+    "capabilities cut to nothing": "04fde9001e0a0000020a02080100020005004500",
+    "extended parameters whose length octet is 1": "04fde9001e0a00000201ff00050200020200",
+}
+
+
+@pytest.mark.parametrize("case", ODD_OPENS)
+def test_an_odd_open_is_taken(case):
+    fsm = open_sent()
+    assert fsm.receive(message(MessageType.OPEN, bytes.fromhex(ODD_OPENS[case])), 0.0).opened
+    assert fsm.confirm(0.0).send == wire.KEEPALIVE
+    assert fsm.receive(wire.KEEPALIVE, 0.0).established
+
+
+def test_a_peer_of_another_as_and_our_own_identifier_are_refused():
+    step = open_sent().receive(encode_open(replace(THEIRS, asn=65009)), 0.0)
+    assert (answer(step).code, answer(step).subcode) == (2, 2)
+    assert step.end.text == "AS 65009 where 65001 is due"
+    internal = Fsm(OURS, 65000, 0.0)
+    step = internal.receive(encode_open(replace(OURS, hold_time=30)), 0.0)
+    assert (answer(step).code, answer(step).subcode) == (2, 3)
+
+
+def test_forty_refreshes_in_one_piece_are_one():
+    fsm = established(replace(THEIRS, families=frozenset(Family)))
+    other = message(MessageType.ROUTE_REFRESH, b"\0\2\0\1")
+    step = fsm.receive((REFRESH + other) * 40, 0.0)
+    assert step.refresh == set(Family)
+    assert step.received == {MessageType.ROUTE_REFRESH: 80}
+
+
+@pytest.mark.parametrize("body", ["0001 0002", "0001 0080", "0019 0041", "0003 0001", "0001 0101"])
+def test_a_refresh_of_nothing_that_we_send_is_ignored(body):
+    step = established().receive(
+        message(MessageType.ROUTE_REFRESH, bytes.fromhex(body.replace(" ", ""))), 0.0
+    )
+    assert step == Step(received={MessageType.ROUTE_REFRESH: 1})
+
+
+# -- errors and their data ----------------------------------------------------------------------
+
+
+def test_the_longest_refresh_is_answered_with_what_fits_in_a_message():
+    fsm = established(replace(THEIRS, extended_message=True))
+    longest = message(MessageType.ROUTE_REFRESH, bytes(65535 - 19))
+    step = fsm.receive(longest, 0.0)
+    assert step.end.cause is Cause.REFRESH_ERROR
+    sent = wire.encode_notification(answer(step), fsm.negotiated.longest)
+    assert len(sent) == 65535
+    assert sent[19:] == b"\x07\x01" + longest[: 65535 - 21]
+
+
+def test_without_extended_messages_a_notification_has_four_thousand_octets():
+    step = established().receive(message(MessageType.ROUTE_REFRESH, bytes(4000)), 0.0)
+    sent = wire.encode_notification(answer(step))
+    assert len(sent) == 19 + 2 + 19 + 4000
+    step = established().receive(message(MessageType.ROUTE_REFRESH, bytes(4096 - 19)), 0.0)
+    assert len(wire.encode_notification(answer(step))) == 4096
+    assert sent[19:21] == b"\x07\x01"
+
+
+def test_an_update_treated_as_withdraw_is_told_and_keeps_the_session():
+    step = established().receive(
+        message(MessageType.UPDATE, bytes.fromhex("00000003400105")) + UPDATE, 0.0
+    )
+    assert "overruns" in step.malformed
+    assert step.end is None
+
+
+def test_what_the_peer_says_last_is_kept():
+    told = Notification(6, 2, b"\x0bmaintenance")
+    step = established().receive(wire.encode_notification(told), 0.0)
+    assert step.end == End(
+        Cause.PEER_SHUTDOWN,
+        'the peer sent Administrative Shutdown (6/2): "maintenance"',
+        received=told,
+    )
+
+
+def test_the_end_that_we_mean_is_a_hard_reset_where_routes_outlast_a_notification():
+    graceful = GracefulRestart(120, notification=True, families=frozenset(Family))
+    fsm = established(replace(THEIRS, graceful=graceful))
+    end = fsm.close(End(Cause.STOPPED, "ended by us", sent=notification.ADMINISTRATIVE_SHUTDOWN))
+    assert end.sent == Notification(6, 9, b"\x06\x02")
+    assert fsm.close(end) == end
+
+
+# -- the clock ----------------------------------------------------------------------------------
+
+
+def test_a_keepalive_goes_out_every_third_of_the_hold_time():
+    fsm = established()
+    assert fsm.deadline == 3.0
+    assert fsm.tick(2.99) == Step()
+    assert fsm.tick(3.0) == Step(send=wire.KEEPALIVE)
+    assert fsm.deadline == 6.0
+
+
+def test_an_update_of_ours_is_as_good_as_a_keepalive():
+    fsm = established()
+    fsm.sent(2.0)
+    assert fsm.tick(3.0) == Step()
+    assert fsm.deadline == 5.0
+
+
+def test_the_hold_timer():
+    fsm = established()
+    fsm.receive(UPDATE, 4.0)
+    fsm.receive(REFRESH, 8.0)
+    fsm.sent(12.9)
+    assert fsm.tick(12.99).end is None
+    step = fsm.tick(13.0)
+    assert step.end.cause is Cause.HOLD_TIMER
+    assert answer(step) == Notification(4, 0)
+    assert fsm.deadline == math.inf
+
+
+def test_the_hold_timer_waits_for_what_has_arrived_but_keepalives_do_not():
+    fsm = established()
+    assert fsm.tick(20.0, caught_up=False) == Step(send=wire.KEEPALIVE)
+    fsm.receive(wire.KEEPALIVE, 20.0)
+    assert fsm.tick(20.0, caught_up=True).end is None
+    assert fsm.hold_expires == 29.0
+
+
+def test_the_send_hold_timer_runs_while_output_waits_and_begins_anew_with_each_octet():
+    fsm = established()
+    fsm.output(1.0, waiting=True)
+    fsm.output(5.0, waiting=True)
+    fsm.receive(wire.KEEPALIVE, 13.9)
+    fsm.sent(13.9)
+    assert fsm.tick(13.99).end is None
+    step = fsm.tick(14.0)
+    assert step.end.cause is Cause.SEND_HOLD_TIMER
+    assert answer(step) == Notification(8, 0)
+
+
+def test_no_send_hold_timer_when_nothing_waits():
+    fsm = established()
+    fsm.output(1.0, waiting=True)
+    fsm.output(2.0, waiting=False)
+    fsm.receive(wire.KEEPALIVE, 10.0)
+    assert fsm.tick(11.5).end is None
+
+
+def test_a_hold_time_of_zero_means_no_timers_once_established():
+    fsm = established(replace(THEIRS, hold_time=0))
+    assert fsm.deadline == math.inf
+    assert fsm.tick(1e6) == Step()
+
+
+@pytest.mark.parametrize("reach", [open_sent, lambda: open_confirm(replace(THEIRS, hold_time=0))])
+def test_a_peer_that_goes_silent_before_it_is_up_is_waited_for_four_minutes(reach):
+    fsm = reach()
+    assert fsm.tick(239.9).end is None
+    assert fsm.tick(240.0).end.cause is Cause.HOLD_TIMER
+
+
+def test_in_open_confirm_the_negotiated_hold_time_counts():
+    fsm = open_confirm()
+    assert fsm.tick(8.9).end is None
+    assert fsm.tick(9.0).end.cause is Cause.HOLD_TIMER
+
+
+# -- whatever comes -----------------------------------------------------------------------------
+
+
+@MANY
+@given(
+    st.sampled_from([open_sent, open_confirm, established]),
+    st.lists(st.binary(max_size=80), max_size=6),
+)
+def test_any_octets_in_any_state_end_in_a_step(reach, pieces):
+    play(reach(), pieces)
+
+
+BODIES = st.tuples(st.sampled_from(MessageType), st.binary(max_size=120))
+GOOD = st.sampled_from([wire.KEEPALIVE, UPDATE, REFRESH, encode_open(THEIRS)])
+
+
+@MANY
+@given(
+    st.sampled_from([open_sent, open_confirm, established]),
+    st.lists(st.one_of(GOOD, BODIES.map(lambda m: message(*m))), max_size=8),
+)
+def test_any_messages_in_any_state_end_in_a_step(reach, messages):
+    play(reach(), [b"".join(messages)])
+
+
+def play(fsm: Fsm, pieces: list[bytes]) -> None:
+    """Drives a machine as a session does; whatever it refuses is a NOTIFICATION that fits."""
+    now = 0.0
+    for piece in pieces:
+        now += 1.0
+        step = fsm.receive(piece, now)
+        while step.end is None and (step.opened or step.more):
+            step = fsm.confirm(now) if step.opened else fsm.receive(b"", now)
+        if step.end is not None:
+            assert fsm.state is State.IDLE
+            if step.end.sent is not None:
+                assert len(wire.encode_notification(step.end.sent)) <= 4096
+            assert str(step.end.text).isprintable()
+            return
+        fsm.tick(now)
+        assert fsm.deadline > now
+
+
+@given(st.integers(0, 255), st.integers(0, 255), st.binary(max_size=300))
+def test_whatever_a_notification_says_is_of_a_fixed_kind_and_one_printable_line(code, sub, data):
+    end = by_peer(Notification(code, sub, data))
+    assert end.cause.value.startswith("peer-")
+    assert end.text.isprintable()
+    assert len(end.text) < 400

@@ -1,0 +1,46 @@
+"""Why a peer is not up, and that it is not forgotten."""
+
+from __future__ import annotations
+
+from porter_ryu.bgp.peer_report import History
+from porter_ryu.bgp.protocol.ending import Cause, End, by_peer
+from porter_ryu.bgp.protocol.notification import Notification
+
+RESET = by_peer(Notification(6, 9, b"\x06\x02\x07upgrade"))
+SAID = 'the peer sent Hard Reset (6/9): Administrative Shutdown (6/2): "upgrade"'
+REFUSED = "cannot connect: Connection refused"
+
+
+def test_that_it_cannot_be_reached_since_does_not_hide_what_it_said():
+    history = History()
+    history.went_down(RESET, 1000.0)
+    for _ in range(10):
+        history.attempt_failed(REFUSED)
+    assert history.why_down == f"{SAID}; now: {REFUSED}"
+    history.attempt_ended(End(Cause.PEER_CLOSED, "the peer closed the connection"))
+    assert history.why_down == f"{SAID}; now: the peer closed the connection"
+
+
+def test_the_last_end_is_known_when_the_next_session_is_up():
+    history = History()
+    history.went_down(RESET, 1000.0)
+    history.came_up()
+    assert history.why_down == ""
+    assert (history.down_reason, history.down_cause) == (SAID, "peer-shutdown")
+    assert history.down_at == 1000.0
+
+
+def test_a_refused_open_outlasts_that_it_cannot_be_reached():
+    history = History()
+    history.attempt_ended(by_peer(Notification(2, 2)))
+    history.attempt_failed(REFUSED)
+    assert history.why_down == f"the peer sent Bad Peer AS (2/2); now: {REFUSED}"
+    assert history.down_at == 0.0
+
+
+def test_a_collision_says_nothing_of_the_peer():
+    history = History()
+    history.attempt_failed(REFUSED)
+    history.attempt_ended(by_peer(Notification(6, 7)))
+    history.attempt_ended(End(Cause.COLLISION, "x", sent=Notification(6, 7)))
+    assert history.why_down == REFUSED

@@ -1,0 +1,249 @@
+"""A session over a real connection: its turns, its last words, and what becomes of its faults."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import pytest
+from eventlet.green import socket as green
+from ryu.lib import hub
+
+from porter_ryu.bgp.connection import READ_MOST
+from porter_ryu.bgp.protocol import notification, wire
+from porter_ryu.bgp.protocol.ending import Cause, End
+from porter_ryu.bgp.protocol.fsm import Fsm, State
+from porter_ryu.bgp.protocol.notification import Notification
+from porter_ryu.bgp.protocol.open_message import encode_open
+from porter_ryu.bgp.protocol.wire import MessageType, message
+from porter_ryu.bgp.session import Session
+from porter_ryu.domain.model import Family
+from porter_ryu.supervisor import Supervisor
+from tests.unit.test_fsm import OURS, REFRESH, THEIRS, UPDATE
+
+PATIENCE = 5.0
+
+
+class Owner:
+    """A peer that notes what it is told; `on_refresh` is what it does when asked for a table."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.ends: list[End] = []
+        self.received = 0
+        self.refusal: Notification | None = None
+        self.on_refresh: Callable[[], None] = lambda: None
+
+    def collides(self, _session: Session) -> Notification | None:
+        """As the test wants it."""
+        return self.refusal
+
+    def established(self, _session: Session) -> None:
+        """Notes it."""
+        self.log.append("established")
+
+    def refresh(self, _session: Session, family: Family) -> None:
+        """Notes it, and does what the test wants."""
+        self.log.append(f"refresh {family.name}")
+        self.on_refresh()
+
+    def drained(self, _session: Session) -> None:
+        """Notes it."""
+        self.log.append("drained")
+
+    def closed(self, _session: Session, end: End) -> None:
+        """Keeps it."""
+        self.ends.append(end)
+
+    def count_received(self, received: Mapping[MessageType, int]) -> None:
+        """Counts."""
+        self.received += sum(received.values())
+
+    def count_sent(self, octets: int) -> None:
+        """Is not looked at."""
+
+
+class Line:
+    """A session, and the far end of its connection."""
+
+    def __init__(self) -> None:
+        near, self.far = green.socketpair()
+        self.far.settimeout(PATIENCE)
+        self.owner = Owner()
+        self.supervisor = Supervisor()
+        self.session = Session(near, self.owner, Fsm(OURS, 65001, 0.0), False, self.supervisor)
+        self.near = near
+        self.supervisor.spawn("session", self.session.run)
+        self._buffer = bytearray()
+
+    def read(self) -> Iterator[tuple[MessageType, bytes]]:
+        """Messages at the far end, until the connection ends."""
+        while octets := self.far.recv(65536):
+            self._buffer += octets
+            yield from wire.split(self._buffer)
+
+    def establish(self) -> Line:
+        """Brings the session up."""
+        self.far.sendall(encode_open(THEIRS) + wire.KEEPALIVE)
+        until(lambda: "established" in self.owner.log)
+        return self
+
+
+def until(done: Callable[[], object]) -> None:
+    """Gives way until it is so."""
+    with hub.Timeout(PATIENCE):
+        while not done():
+            hub.sleep(0.001)
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    """A fresh one."""
+    line = Line()
+    yield line
+    line.session.close(None, Cause.STOPPED, "the test is over")
+    line.far.close()
+
+
+def test_it_opens_and_comes_up(line):
+    line.establish()
+    kinds = [kind for kind, _ in zip(line.read(), range(2), strict=False)]
+    assert [kind for kind, _ in kinds] == [MessageType.OPEN, MessageType.KEEPALIVE]
+    assert line.session.state is State.ESTABLISHED
+
+
+def test_what_a_part_of_it_raises_ends_it_in_order(line):
+    def fail() -> None:
+        raise struct.error("out of range")
+
+    line.establish().owner.on_refresh = fail
+    line.far.sendall(REFRESH)
+    last = list(line.read())[-1]
+    assert last == (MessageType.NOTIFICATION, b"\x06\x00")
+    (end,) = line.owner.ends
+    assert end.cause is Cause.FAULT
+    assert line.session.state is State.IDLE
+    until(lambda: line.near.fileno() == -1)
+
+
+def test_a_fault_in_telling_of_the_end_still_closes_the_socket(line):
+    def fail(_session: Session, _end: End) -> None:
+        raise OSError("No space left on device")
+
+    line.establish().owner.closed = fail  # type: ignore[method-assign]
+    line.far.sendall(b"\0" * 19)
+    assert list(line.read())[-1] == (MessageType.NOTIFICATION, b"\x01\x01")
+    until(lambda: line.near.fileno() == -1)
+
+
+def test_after_every_piece_everybody_else_has_a_turn(line):
+    line.establish()
+    line.far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    before, turns = line.owner.received, []
+    data = wire.KEEPALIVE * 20_000
+    hub.spawn(line.far.sendall, data)
+    while line.owner.received - before < 20_000:
+        turns.append(line.owner.received)
+        hub.sleep(0)
+    steps = [b - a for a, b in itertools.pairwise(turns)]
+    assert max(steps) <= READ_MOST / 19 + 1
+    assert line.owner.received - before == 20_000
+
+
+def test_refreshes_of_one_piece_are_handed_on_once(line):
+    line.establish()
+    line.far.sendall(REFRESH * 40)
+    until(lambda: line.owner.received >= 42)
+    assert line.owner.log.count("refresh IPV4") <= 2
+
+
+def test_the_last_word_is_said_at_a_message_boundary_though_output_waits(line):
+    line.establish()
+    update = message(MessageType.UPDATE, bytes(4) + bytes(3000))
+    line.session.send(update * 2000)
+    until(lambda: line.session.congested)
+    line.far.sendall(b"\0" * 19)
+    until(lambda: line.owner.ends)
+    messages = list(line.read())
+    assert messages[-1] == (MessageType.NOTIFICATION, b"\x01\x01")
+    updates = [body for kind, body in messages if kind is MessageType.UPDATE]
+    assert 0 < len(updates) < 2000
+    assert {len(body) for body in updates} == {3004}
+
+
+def test_a_peer_that_reads_nothing_is_not_waited_for_for_long(line):
+    line.establish()
+    line.session.send(UPDATE * 200_000)
+    line.session.close(notification.BFD_DOWN, Cause.BFD, "BFD says that the path is down")
+    assert line.owner.ends[0].cause is Cause.BFD
+    until(lambda: line.near.fileno() == -1)
+
+
+def test_the_last_word_reaches_a_peer_that_talks_on(line):
+    line.establish()
+    hub.spawn(send_all, line.far, wire.KEEPALIVE * 5000 + b"\0" * 19 + wire.KEEPALIVE * 20_000)
+    assert list(line.read())[-1] == (MessageType.NOTIFICATION, b"\x01\x01")
+
+
+def send_all(sock: socket.socket, data: bytes) -> None:
+    """Sends until it is all said or nobody listens."""
+    try:
+        sock.sendall(data)
+    except OSError:
+        sock.settimeout(0)
+
+
+def test_what_waits_goes_when_the_peer_reads_and_that_is_told(line):
+    line.establish()
+    line.session.send(UPDATE * 200_000)
+    assert line.session.congested
+    count = 0
+    for kind, _ in line.read():
+        count += kind is MessageType.UPDATE
+        if count == 200_000:
+            break
+    until(lambda: "drained" in line.owner.log)
+    assert not line.session.congested
+
+
+def test_a_collision_that_it_loses(line):
+    line.owner.refusal = notification.COLLISION
+    line.far.sendall(encode_open(THEIRS))
+    assert list(line.read())[-1] == (MessageType.NOTIFICATION, b"\x06\x07")
+    assert line.owner.ends[0].cause is Cause.COLLISION
+
+
+def test_the_peer_that_hangs_up(line):
+    line.establish()
+    line.far.close()
+    until(lambda: line.owner.ends)
+    assert line.owner.ends[0].cause in (Cause.PEER_CLOSED, Cause.CONNECTION_BROKE)
+
+
+def test_a_session_that_is_ended_before_it_ran():
+    near, far = green.socketpair()
+    owner, supervisor = Owner(), Supervisor()
+    session = Session(near, owner, Fsm(OURS, 65001, 0.0), False, supervisor)
+    session.close(notification.PEER_DECONFIGURED, Cause.DECONFIGURED, "ended by us")
+    supervisor.spawn("session", session.run)
+    far.settimeout(PATIENCE)
+    assert far.recv(100) == wire.encode_notification(notification.PEER_DECONFIGURED)
+    assert far.recv(100) == b""
+    far.close()
+
+
+def test_a_message_longer_than_four_thousand_octets_where_both_can():
+    line = Line()
+    line.far.sendall(encode_open(replace(THEIRS, extended_message=True)) + wire.KEEPALIVE)
+    line.far.sendall(message(MessageType.ROUTE_REFRESH, bytes(65535 - 19)))
+    buffer = bytearray()
+    while octets := line.far.recv(65536):
+        buffer += octets
+    *_, (kind, body) = wire.split(buffer, 65535)
+    assert kind is MessageType.NOTIFICATION
+    assert body[:2] == b"\x07\x01"
+    assert len(body) == 65535 - 19
+    line.far.close()
