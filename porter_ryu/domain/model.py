@@ -84,12 +84,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One entry of status.conditions, without its times (those are the writer's)."""
+    """One entry of status.conditions; `since` is its lastTransitionTime, empty where it has to be
+    set anew."""
 
     type: str
     status: bool
     reason: str
     message: str
+    since: str = field(default="", compare=False)
 
 
 class FamilyPolicy(enum.Enum):
@@ -130,7 +132,7 @@ class Service:
     `families` is spec.ipFamilies, empty where unset.  `ingress` is the record: the addresses in
     status.loadBalancer.ingress, and `plain_ingress` whether nothing else is said there (a host
     name, a mode that is not VIP).  `conditions` holds all conditions of ours that it carries.
-    `local_traffic` is externalTrafficPolicy Local.
+    `local_traffic` is externalTrafficPolicy Local.  `deleting`: it is Terminating.
     """
 
     key: ObjectKey
@@ -150,6 +152,7 @@ class Service:
     ingress: tuple[Address, ...] = ()
     plain_ingress: bool = True
     conditions: tuple[Condition, ...] = ()
+    deleting: bool = False
 
     @property
     def age(self) -> tuple[bool, str, ObjectKey]:
@@ -216,7 +219,8 @@ class EipStatus:
     """status of an Eip, as contract and CRD define it.
 
     `serving` is the bare form of the Eip that serves, None where none does: the record by which
-    an Eip that was edited to be broken goes on serving after a restart.
+    an Eip that was edited to be broken goes on serving after a restart.  `since` is the
+    lastTransitionTime of its condition, empty where that has to be set anew.
     """
 
     ready: bool
@@ -230,6 +234,7 @@ class EipStatus:
     v4: bool = False
     used: tuple[tuple[str, str], ...] = ()
     serving: Eip | None = None
+    since: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class Api:
     def __init__(self, client: Client, codec: Codec, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self.client = client
-        self._events = Events(client)
+        self._events = Events(client, supervisor)
         self._informers = {kind: Informer(kind, client, codec) for kind in Kind}
         self._readers: dict[Kind, Task] = {}
         self._observer: Observer | None = None
@@ -34,8 +34,15 @@ class Api:
 
     @property
     def trouble(self) -> str:
-        """Why the API server cannot be read (Source)."""
-        return ""
+        """Which kinds could not be read for the last 10 s, and why; empty while all are
+        (Source)."""
+        kinds: dict[str, list[str]] = {}
+        for kind, informer in self._informers.items():
+            if informer.trouble:
+                kinds.setdefault(informer.trouble, []).append(kind.value)
+        return "; ".join(
+            f"{', '.join(names)} cannot be read: {trouble}" for trouble, names in kinds.items()
+        )
 
     def _read(self, kind: Kind, informer: Informer, observer: Observer) -> None:
         name = f"watch {kind.value}"
@@ -51,7 +58,7 @@ class Api:
             self._read(kind, informer, self._observer)
         for kind, informer in self._informers.items():
             if not informer.listed.wait(timeout=_LIST_MOST):
-                raise ApiError(0, "Timeout", f"{kind.value} are not listed in {_LIST_MOST:.0f} s")
+                raise ApiError(0, "TimedOut", f"{kind.value} are not listed in {_LIST_MOST:.0f} s")
 
     def stop(self) -> None:
         """Ends them (Source)."""

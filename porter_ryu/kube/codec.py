@@ -1,5 +1,7 @@
 """API JSON to the domain's values; nowhere else is a field of the API named for reading.
 
+Whatever stands in an object, it is a value or it is Unreadable: what is odd costs itself alone.
+
 core/v1 Service, Node, Namespace; discovery.k8s.io/v1 EndpointSlice; network.kubesphere.io Eip.
 """
 
@@ -27,16 +29,30 @@ from porter_ryu.domain.model import (
     Object,
     ObjectKey,
     Port,
+    Reading,
     Service,
+    Unreadable,
 )
+from porter_ryu.domain.text import quoted, sentence
 from porter_ryu.kube.eip_codec import eip_spec, eip_status
-from porter_ryu.kube.fields import CodecError, Json, field, objects, string_map, strings
+from porter_ryu.kube.fields import (
+    CodecError,
+    Json,
+    field,
+    objects,
+    string_map,
+    strings,
+    timestamp,
+)
 
 OUR_CONDITIONS = "porter.kubesphere.io/"
 _SEED_ANNOTATION = "lb.kubesphere.io/v1apha1"  # as the README of Porter spelt it
 _REQUEST = ("eip.porter.kubesphere.io/v1alpha1", "eip.openelb.kubesphere.io/v1alpha1")
 _POOL = ("eip.porter.kubesphere.io/pool", "eip.openelb.kubesphere.io/v1alpha2")
 _SHARE = "eip.porter.kubesphere.io/share"
+_WISH_MOST = 200
+_REASON_MOST = 300
+_PORTS = range(1 << 16)
 _FAMILIES = {"IPv4": Family.IPV4, "IPv6": Family.IPV6}
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _GROUPS = {
@@ -62,7 +78,7 @@ def key_of(kind: Kind, obj: Json) -> ObjectKey:
     namespace = "" if cluster_scoped else field(obj, "metadata.namespace", str, "default")
     for text in (name, namespace or "default"):
         if not _NAME.fullmatch(text):
-            raise CodecError(f"{text!r} is not a name")
+            raise CodecError(f"{quoted(text)} is not a name")
     return ObjectKey(namespace, name)
 
 
@@ -78,9 +94,23 @@ class Codec:
     values: frozenset[str]
     load_balancer_class: str = ""
 
+    def read(self, kind: Kind, obj: Json) -> Reading:
+        """What an object is: its value, or Unreadable with the reason and, of a Service, the
+        addresses that it has on record."""
+        try:
+            return self.decode(kind, obj)
+        except CodecError as error:
+            record = tuple(_record(obj)) if kind is Kind.SERVICE else ()
+            return Unreadable(sentence(str(error), _REASON_MOST), record)
+
     def decode(self, kind: Kind, obj: Json) -> Object:
-        """The value of an object; raises CodecError that names the field."""
-        return _DECODERS[kind](self, obj)
+        """The value of an object; raises CodecError that names the field, and nothing else."""
+        try:
+            return _DECODERS[kind](self, obj)
+        except CodecError:
+            raise
+        except Exception as error:
+            raise CodecError(f"it cannot be understood ({type(error).__name__})") from error
 
     def service(self, obj: Json) -> Service:
         """A Service."""
@@ -104,17 +134,18 @@ class Codec:
             ingress=tuple(dict.fromkeys(_ingress(obj))),
             plain_ingress=_plain_ingress(obj),
             conditions=tuple(_conditions(obj)),
+            deleting=bool(field(obj, "metadata.deletionTimestamp", str, "")),
         )
 
     def _not_ours(self, obj: Json, annotations: dict[str, str]) -> str:
         kind = field(obj, "spec.type", str, "ClusterIP")
         if kind != "LoadBalancer":
-            return f"its type is {kind}, not LoadBalancer"
+            return f"its type is {quoted(kind)}, not LoadBalancer"
         own_class = field(obj, "spec.loadBalancerClass", str, "")
         if own_class:
             if own_class == self.load_balancer_class:
                 return ""
-            return f"its loadBalancerClass is {own_class}, which is another's"
+            return f"its loadBalancerClass is {quoted(own_class)}, which is another's"
         values = {annotations.get(name, "").strip() for name in (self.annotation, _SEED_ANNOTATION)}
         if values & self.values:
             return ""
@@ -182,14 +213,17 @@ def _first(annotations: dict[str, str], names: tuple[str, ...]) -> str | None:
 
 def _ports(obj: Json) -> Iterator[Port]:
     for entry in objects(obj, "spec.ports"):
-        yield Port(field(entry, "protocol", str, "TCP"), field(entry, "port", int, 0))
+        number = field(entry, "port", int, 0)
+        if number not in _PORTS:
+            raise CodecError(f"spec.ports: {number} is not a port")
+        yield Port(field(entry, "protocol", str, "TCP"), number)
 
 
 def _families(obj: Json) -> Iterator[Family]:
     listed = strings(obj, "spec.ipFamilies")
     for text in listed:
         if text not in _FAMILIES:
-            raise CodecError(f"spec.ipFamilies: {text!r} is neither IPv4 nor IPv6")
+            raise CodecError(f"spec.ipFamilies: {quoted(text)} is neither IPv4 nor IPv6")
         yield _FAMILIES[text]
     if not listed:
         for text in strings(obj, "spec.clusterIPs"):
@@ -203,7 +237,7 @@ def _family_policy(obj: Json) -> FamilyPolicy:
     try:
         return FamilyPolicy(text)
     except ValueError as error:
-        raise CodecError(f"spec.ipFamilyPolicy: {text!r} is not known") from error
+        raise CodecError(f"spec.ipFamilyPolicy: {quoted(text)} is not known") from error
 
 
 def _request(obj: Json, annotations: dict[str, str]) -> AddressRequest | None:
@@ -219,14 +253,19 @@ def _request(obj: Json, annotations: dict[str, str]) -> AddressRequest | None:
 
 
 def _parsed(source: str, texts: list[str]) -> AddressRequest:
-    whole = ",".join(text.strip() for text in texts)
+    given = ",".join(text.strip() for text in texts)
+    whole = sentence(given, _WISH_MOST)
+    if len(given) > _WISH_MOST:
+        error = f"{quoted(given)} is longer than {_WISH_MOST} characters"
+        return AddressRequest(source, whole, error=error)
     addresses: dict[int, Address] = {}
     for text in texts:
         address = _address(text.strip())
         if address is None:
-            return AddressRequest(source, whole, error=f"{text.strip()!r} is not an IP address")
+            error = f"{quoted(text.strip())} is not an IP address"
+            return AddressRequest(source, whole, error=error)
         if addresses.setdefault(address.version, address) != address:
-            error = f"{whole!r} has more than one IPv{address.version} address"
+            error = f"{quoted(whole)} has more than one IPv{address.version} address"
             return AddressRequest(source, whole, error=error)
     return AddressRequest(source, whole, tuple(addresses.values()))
 
@@ -243,6 +282,18 @@ def _address(text: str) -> Address | None:
 def _ingress(obj: Json) -> Iterator[Address]:
     for entry in objects(obj, "status.loadBalancer.ingress"):
         address = _address(field(entry, "ip", str, ""))
+        if address is not None:
+            yield address
+
+
+def _record(obj: Json) -> Iterator[Address]:
+    """The addresses in status.loadBalancer.ingress of an object of which nothing is certain."""
+    place: Any = obj
+    for part in ("status", "loadBalancer", "ingress"):
+        place = place.get(part) if isinstance(place, dict) else None
+    for entry in place if isinstance(place, list) else ():
+        text = entry.get("ip") if isinstance(entry, dict) else None
+        address = _address(text) if isinstance(text, str) else None
         if address is not None:
             yield address
 
@@ -264,6 +315,7 @@ def _conditions(obj: Json) -> Iterator[Condition]:
                 field(entry, "status", str, "") == "True",
                 field(entry, "reason", str, ""),
                 field(entry, "message", str, ""),
+                timestamp(entry, "lastTransitionTime"),
             )
 
 
