@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from porter_ryu.domain.model import Kind, Unreadable
@@ -271,7 +273,7 @@ def test_a_watch_that_ends_at_once_again_and_again_is_begun_ever_more_seldom(sto
     for begin in range(0, 600, 10):
         lists = [at for at in script.lists if begin <= at < begin + 10]
         assert len(lists) <= 6
-        assert all(b - a >= 0.999 for a, b in zip(lists, lists[1:], strict=False))
+        assert all(b - a >= 0.999 for a, b in itertools.pairwise(lists))
     assert set(told.said) == {"listed a=True"}
 
 
@@ -297,7 +299,7 @@ def test_after_a_storm_a_watch_that_lives_starts_over():
 
     script = Script(([node("a", 1)], "5"), *map(watch, [0, 0, 0, 0, 0, 0, 10, 0, 0]))
     script.informer.run(Told())
-    waits = [b - a for a, b in zip(begun, begun[1:], strict=False)]
+    waits = [b - a for a, b in itertools.pairwise(begun)]
     assert waits[5] > 4
     assert waits[6:] == [10, pytest.approx(0.2, abs=0.1)]
 

@@ -234,7 +234,6 @@ def test_one_object_is_not_written_by_two_at_once(bench):
         bench.backend.asked.append((obj.key.name, str(wanted.ingress[0])))
         hub.sleep(0.01)
         writing.pop()
-        return None
 
     bench.backend.patch_service = slow
     for number in range(1, 5):
