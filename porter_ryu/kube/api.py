@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from porter_ryu.domain.model import Eip, EipStatus, Kind, Service, ServiceStatus
 from porter_ryu.domain.ports import Observer
 from porter_ryu.kube import patches
@@ -18,11 +21,17 @@ _LIST_MOST = 120.0
 class Api:
     """Source and writer.Backend on one Client."""
 
-    def __init__(self, client: Client, codec: Codec, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        client: Client,
+        codec: Codec,
+        supervisor: Supervisor,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._supervisor = supervisor
         self.client = client
         self._events = Events(client, supervisor)
-        self._informers = {kind: Informer(kind, client, codec) for kind in Kind}
+        self._informers = {kind: Informer(kind, client, codec, clock) for kind in Kind}
         self._readers: dict[Kind, Task] = {}
         self._observer: Observer | None = None
 

@@ -10,50 +10,38 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from porter_ryu.domain.model import (
-    Address,
-    AddressRequest,
-    Condition,
     Eip,
     Endpoint,
     EndpointSlice,
-    Family,
-    FamilyPolicy,
     Kind,
     Namespace,
     Node,
     NodeAddress,
     Object,
     ObjectKey,
-    Port,
     Reading,
     Service,
     Unreadable,
 )
 from porter_ryu.domain.text import quoted, sentence
+from porter_ryu.kube import service_codec
 from porter_ryu.kube.eip_codec import eip_spec, eip_status
 from porter_ryu.kube.fields import (
     CodecError,
     Json,
+    address_of,
     field,
+    inside,
     objects,
     string_map,
-    strings,
-    timestamp,
 )
 
-OUR_CONDITIONS = "porter.kubesphere.io/"
 _SEED_ANNOTATION = "lb.kubesphere.io/v1apha1"  # as the README of Porter spelt it
-_REQUEST = ("eip.porter.kubesphere.io/v1alpha1", "eip.openelb.kubesphere.io/v1alpha1")
-_POOL = ("eip.porter.kubesphere.io/pool", "eip.openelb.kubesphere.io/v1alpha2")
 _SHARE = "eip.porter.kubesphere.io/share"
-_WISH_MOST = 200
 _REASON_MOST = 300
-_PORTS = range(1 << 16)
-_FAMILIES = {"IPv4": Family.IPV4, "IPv6": Family.IPV6}
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _GROUPS = {
     ("v1", "Service"): Kind.SERVICE,
@@ -100,7 +88,7 @@ class Codec:
         try:
             return self.decode(kind, obj)
         except CodecError as error:
-            record = tuple(_record(obj)) if kind is Kind.SERVICE else ()
+            record = tuple(service_codec.record(obj)) if kind is Kind.SERVICE else ()
             return Unreadable(sentence(str(error), _REASON_MOST), record)
 
     def decode(self, kind: Kind, obj: Json) -> Object:
@@ -124,16 +112,16 @@ class Codec:
             created=field(obj, "metadata.creationTimestamp", str, "") or None,
             resource_version=field(obj, "metadata.resourceVersion", str, ""),
             labels=string_map(obj, "metadata.labels"),
-            ports=frozenset(_ports(obj)),
-            families=tuple(_families(obj)),
-            family_policy=_family_policy(obj),
+            ports=frozenset(service_codec.ports(obj)),
+            families=tuple(service_codec.families(obj)),
+            family_policy=service_codec.family_policy(obj),
             local_traffic=field(obj, "spec.externalTrafficPolicy", str, "Cluster") == "Local",
-            request=_request(obj, annotations),
-            pool=_first(annotations, _POOL),
+            request=service_codec.request(obj, annotations),
+            pool=service_codec.pool(annotations),
             share_key=annotations.get(_SHARE, "").strip() or None,
-            ingress=tuple(dict.fromkeys(_ingress(obj))),
-            plain_ingress=_plain_ingress(obj),
-            conditions=tuple(_conditions(obj)),
+            ingress=tuple(dict.fromkeys(service_codec.ingress(obj))),
+            plain_ingress=service_codec.plain_ingress(obj),
+            conditions=tuple(service_codec.conditions(obj)),
             deleting=bool(field(obj, "metadata.deletionTimestamp", str, "")),
         )
 
@@ -159,8 +147,8 @@ class Codec:
         return EndpointSlice(
             key=key,
             service=ObjectKey(key.namespace, owner) if owner else None,
-            family=_FAMILIES.get(field(obj, "addressType", str, "")),
-            endpoints=tuple(_endpoint(entry) for entry in objects(obj, "endpoints")),
+            family=service_codec.FAMILIES.get(field(obj, "addressType", str, "")),
+            endpoints=tuple(_endpoints(obj)),
         )
 
     def node(self, obj: Json) -> Node:
@@ -206,117 +194,11 @@ _DECODERS: dict[Kind, Callable[[Codec, Json], Object]] = {
 }
 
 
-def _first(annotations: dict[str, str], names: tuple[str, ...]) -> str | None:
-    found = (annotations.get(name, "").strip() for name in names)
-    return next(filter(None, found), None)
-
-
-def _ports(obj: Json) -> Iterator[Port]:
-    for entry in objects(obj, "spec.ports"):
-        number = field(entry, "port", int, 0)
-        if number not in _PORTS:
-            raise CodecError(f"spec.ports: {number} is not a port")
-        yield Port(field(entry, "protocol", str, "TCP"), number)
-
-
-def _families(obj: Json) -> Iterator[Family]:
-    listed = strings(obj, "spec.ipFamilies")
-    for text in listed:
-        if text not in _FAMILIES:
-            raise CodecError(f"spec.ipFamilies: {quoted(text)} is neither IPv4 nor IPv6")
-        yield _FAMILIES[text]
-    if not listed:
-        for text in strings(obj, "spec.clusterIPs"):
-            address = _address(text)
-            if address is not None:
-                yield Family(address.version)
-
-
-def _family_policy(obj: Json) -> FamilyPolicy:
-    text = field(obj, "spec.ipFamilyPolicy", str, FamilyPolicy.SINGLE_STACK.value)
-    try:
-        return FamilyPolicy(text)
-    except ValueError as error:
-        raise CodecError(f"spec.ipFamilyPolicy: {quoted(text)} is not known") from error
-
-
-def _request(obj: Json, annotations: dict[str, str]) -> AddressRequest | None:
-    """What the Service asks for: by annotation, else loadBalancerIP, else externalIPs."""
-    for name in _REQUEST:
-        if annotations.get(name, "").strip():
-            return _parsed(f"annotation {name}", annotations[name].split(","))
-    wish = field(obj, "spec.loadBalancerIP", str, "").strip()
-    if wish:
-        return _parsed("spec.loadBalancerIP", [wish])
-    external = strings(obj, "spec.externalIPs")
-    return _parsed("spec.externalIPs", list(external)) if external else None
-
-
-def _parsed(source: str, texts: list[str]) -> AddressRequest:
-    given = ",".join(text.strip() for text in texts)
-    whole = sentence(given, _WISH_MOST)
-    if len(given) > _WISH_MOST:
-        error = f"{quoted(given)} is longer than {_WISH_MOST} characters"
-        return AddressRequest(source, whole, error=error)
-    addresses: dict[int, Address] = {}
-    for text in texts:
-        address = _address(text.strip())
-        if address is None:
-            error = f"{quoted(text.strip())} is not an IP address"
-            return AddressRequest(source, whole, error=error)
-        if addresses.setdefault(address.version, address) != address:
-            error = f"{quoted(whole)} has more than one IPv{address.version} address"
-            return AddressRequest(source, whole, error=error)
-    return AddressRequest(source, whole, tuple(addresses.values()))
-
-
-def _address(text: str) -> Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    odd = isinstance(address, IPv6Address) and (address.ipv4_mapped or address.scope_id)
-    return None if odd else address
-
-
-def _ingress(obj: Json) -> Iterator[Address]:
-    for entry in objects(obj, "status.loadBalancer.ingress"):
-        address = _address(field(entry, "ip", str, ""))
-        if address is not None:
-            yield address
-
-
-def _record(obj: Json) -> Iterator[Address]:
-    """The addresses in status.loadBalancer.ingress of an object of which nothing is certain."""
-    place: Any = obj
-    for part in ("status", "loadBalancer", "ingress"):
-        place = place.get(part) if isinstance(place, dict) else None
-    for entry in place if isinstance(place, list) else ():
-        text = entry.get("ip") if isinstance(entry, dict) else None
-        address = _address(text) if isinstance(text, str) else None
-        if address is not None:
-            yield address
-
-
-def _plain_ingress(obj: Json) -> bool:
-    """Whether the record has addresses alone, each once; servers before 1.29 know no ipMode."""
-    entries = objects(obj, "status.loadBalancer.ingress")
-    return len(set(_ingress(obj))) == len(entries) and all(
-        not entry.get("hostname") and entry.get("ipMode", "VIP") == "VIP" for entry in entries
-    )
-
-
-def _conditions(obj: Json) -> Iterator[Condition]:
-    for entry in objects(obj, "status.conditions"):
-        kind = field(entry, "type", str, "")
-        if kind.startswith(OUR_CONDITIONS):
-            yield Condition(
-                kind,
-                field(entry, "status", str, "") == "True",
-                field(entry, "reason", str, ""),
-                field(entry, "message", str, ""),
-                timestamp(entry, "lastTransitionTime"),
-            )
+def _endpoints(obj: Json) -> Iterator[Endpoint]:
+    entries = objects(obj, "endpoints")
+    with inside("endpoints"):
+        for entry in entries:
+            yield _endpoint(entry)
 
 
 def _endpoint(entry: Json) -> Endpoint:
@@ -330,7 +212,9 @@ def _endpoint(entry: Json) -> Endpoint:
 
 
 def _node_addresses(obj: Json) -> Iterator[NodeAddress]:
-    for entry in objects(obj, "status.addresses"):
-        address = _address(field(entry, "address", str, ""))
-        if address is not None:
-            yield NodeAddress(field(entry, "type", str, ""), address)
+    entries = objects(obj, "status.addresses")
+    with inside("status.addresses"):
+        for entry in entries:
+            address = address_of(field(entry, "address", str, ""))
+            if address is not None:
+                yield NodeAddress(field(entry, "type", str, ""), address)

@@ -54,12 +54,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 _Found = tuple[str, str] | None
+_NOT_MADE = urllib3.exceptions.NewConnectionError
 
 
 def _certificate(causes: list[BaseException]) -> _Found:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            why = _REFUSED.get(cause.verify_code, str(cause.verify_message))
+            code, text = getattr(cause, "verify_code", 0), getattr(cause, "verify_message", "")
+            why = _REFUSED.get(code, str(text))
             return "CertificateRefused", f"shows a certificate that is refused: {why}"
         if isinstance(cause, CertificateError):
             return "CertificateRefused", f"shows a certificate that is refused: {_REFUSED[62]}"
@@ -71,7 +73,7 @@ def _tls(causes: list[BaseException]) -> _Found:
         if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             return "ConnectionLost", "ended the connection"
         if isinstance(cause, ssl.SSLError):
-            why = cause.reason or "no further word"
+            why = getattr(cause, "reason", None) or "nobody says why"
             return "TlsFailed", f"and this host do not agree on TLS: {why}"
     return None
 
@@ -84,8 +86,10 @@ def _name(causes: list[BaseException]) -> _Found:
 
 def _timeout(causes: list[BaseException]) -> _Found:
     wanted = (urllib3.exceptions.TimeoutError, TimeoutError)
-    if any(isinstance(cause, wanted) for cause in causes):
-        return "TimedOut", "does not answer (timed out)"
+    for cause in causes:
+        # urllib3 calls a connection that cannot be made a timeout, whatever was the matter
+        if isinstance(cause, wanted) and not isinstance(cause, _NOT_MADE):
+            return "TimedOut", "does not answer (timed out)"
     return None
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address
 from typing import Any, TypeVar
+
+from porter_ryu.domain.model import Address
 
 T = TypeVar("T")
 
@@ -88,3 +92,23 @@ def string_map(obj: Mapping[str, Any], path: str) -> dict[str, str]:
         if not all(isinstance(text, str) and _is_text(text) for text in pair):
             raise CodecError(f"{path} is not a map of strings")
     return entries
+
+
+@contextmanager
+def inside(path: str) -> Iterator[None]:
+    """Names where the entries stand that are read within: `port` of what is inside spec.ports."""
+    try:
+        yield
+    except CodecError as error:
+        raise CodecError(f"{path}: {error}") from error
+
+
+def address_of(text: str) -> Address | None:
+    """An IP address that a Service can have or a node can be reached by; None for any other text,
+    for an IPv4-mapped one and for one with a zone."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    odd = isinstance(address, IPv6Address) and (address.ipv4_mapped or address.scope_id)
+    return None if odd else address
