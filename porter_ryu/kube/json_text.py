@@ -19,7 +19,7 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 
 def _integer(digits: str) -> int | float:
     """A number as Go reads it into an interface: beyond 64 bits it is a float."""
-    return int(digits) if len(digits) <= _DIGITS_MOST else float(digits)
+    return int(digits) if len(digits.lstrip("-")) <= _DIGITS_MOST else float(digits)
 
 
 _DECODER = json.JSONDecoder(parse_int=_integer)
