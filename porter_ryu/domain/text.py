@@ -1,23 +1,29 @@
-"""Text that somebody else chose, before it goes into a sentence of ours.
+"""Text out of the cluster, made fit to stand in a message.
 
-Conditions, Events, the log and terminals show it: one line, of a bounded length, and no control
-character of it takes effect.
+Annotations, node names and errors about them come from anybody who may write an object, and end up
+in conditions, Events, logs and terminals: there they are short and printable.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+_LISTED = 5
+
+
+def printable(text: str, most: int = 100) -> str:
+    """At most `most` characters of a text; control characters and line ends are escaped."""
+    cut = text[: most + 1]
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    return shown if len(text) <= most and len(shown) <= most else f"{shown[: most - 1]}…"
+
 
 def quoted(text: str, most: int = 100) -> str:
-    """The text in quotes, its first `most` characters, with those that do not print written out
-    as Python does (`\\x1b`, `\\n`); what was cut off is said."""
-    if len(text) > most:
-        return f"{text[:most]!r}… ({len(text)} characters)"
-    return repr(text)
+    """A text from outside as a quotation: at most `most` characters of it, printable."""
+    return f"'{printable(text, most)}'"
 
 
-def sentence(text: str, most: int) -> str:
-    """A sentence of at most `most` characters, on one line and printable."""
-    start = text[: most + 1]
-    if not start.isprintable():
-        start = "".join(c if c.isprintable() else repr(c)[1:-1] for c in start)
-    return start if len(start) <= most else f"{start[: most - 1]}…"
+def listed(names: Sequence[str], most: int = _LISTED) -> str:
+    """The first few of many names, and how many more there are."""
+    shown = ", ".join(printable(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

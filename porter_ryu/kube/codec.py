@@ -26,7 +26,7 @@ from porter_ryu.domain.model import (
     Service,
     Unreadable,
 )
-from porter_ryu.domain.text import quoted, sentence
+from porter_ryu.domain.text import printable, quoted
 from porter_ryu.kube import service_codec
 from porter_ryu.kube.eip_codec import eip_spec, eip_status
 from porter_ryu.kube.fields import (
@@ -89,7 +89,7 @@ class Codec:
             return self.decode(kind, obj)
         except CodecError as error:
             record = tuple(service_codec.record(obj)) if kind is Kind.SERVICE else ()
-            return Unreadable(sentence(str(error), _REASON_MOST), record)
+            return Unreadable(printable(str(error), _REASON_MOST), record)
 
     def decode(self, kind: Kind, obj: Json) -> Object:
         """The value of an object; raises CodecError that names the field, and nothing else."""

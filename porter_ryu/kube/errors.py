@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from porter_ryu.domain.text import sentence
+from porter_ryu.domain.text import printable
 
 GONE = 410
 BAD_ANSWER = "BadAnswer"
@@ -31,8 +31,8 @@ class ApiError(Exception):
     def __init__(
         self, status: int, reason: str, message: str, retry_after: float | None = None
     ) -> None:
-        message = sentence(message, _MESSAGE_MOST)
-        reason = sentence(reason, _REASON_MOST)
+        message = printable(message, _MESSAGE_MOST)
+        reason = printable(reason, _REASON_MOST)
         super().__init__(f"{status} {reason}: {message}" if status else message)
         self.status = status
         self.reason = reason

@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from porter_ryu import metrics
 from porter_ryu.domain.model import Eip, Service
-from porter_ryu.domain.text import sentence
+from porter_ryu.domain.text import printable
 from porter_ryu.kube.client import STRATEGIC_MERGE, Client
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.fields import Json
@@ -137,7 +137,7 @@ def _event(subject: _Subject, warning: bool, reason: str, message: str) -> Json:
         "involvedObject": involved,
         "type": "Warning" if warning else "Normal",
         "reason": reason,
-        "message": sentence(message, _MESSAGE_MOST),
+        "message": printable(message, _MESSAGE_MOST),
         "source": {"component": _COMPONENT},
         "firstTimestamp": now(),
         "lastTimestamp": now(),

@@ -50,12 +50,12 @@ class Lister(Protocol):
 
 @dataclass
 class _Watch:
-    """How a watch went: what to go on from (empty: a list), how many events it had, and whether
-    the API server was not even reached."""
+    """How a watch went: what to go on from (empty: a list), how many events it had, and the error
+    where the API server was not even reached."""
 
     version: str
     events: int = 0
-    unheard: bool = False
+    unheard: ApiError | None = None
     retry_after: float | None = None
 
 
@@ -107,14 +107,14 @@ class Informer:
                     version = self.list_once(observer)
             except ApiError as error:
                 version = self._failed(error, version)
-                self._pause(pace.unread(error.retry_after))
+                self._pause(pace.refused(error, self._clock()))
                 continue
             begun_at = self._clock()
             went = self._follow(version, observer)
             version = went.version
             now = self._clock()
-            if went.unheard:
-                self._pause(pace.unread(went.retry_after))
+            if went.unheard is not None:
+                self._pause(pace.refused(went.unheard, now))
                 continue
             wait = pace.ended(now - begun_at, went.events, now, went.retry_after)
             if wait and not self._broken:
@@ -186,7 +186,7 @@ class Informer:
             events = self._lister.watch(self._kind, version)
         except ApiError as error:
             went.version = self._failed(error, version)
-            went.unheard, went.retry_after = not error.status, error.retry_after
+            went.unheard, went.retry_after = None if error.status else error, error.retry_after
             return went
         self._is_read()
         try:

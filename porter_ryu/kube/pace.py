@@ -8,6 +8,7 @@ ever more seldom.  Times are time.monotonic(), in seconds.
 from __future__ import annotations
 
 from porter_ryu.backoff import Backoff
+from porter_ryu.kube.errors import GONE, ApiError
 
 _FIRST = 0.2
 _MOST_ENDED, _MOST_UNREAD = 30.0, 5.0
@@ -27,10 +28,13 @@ class Pace:
         """A list begins."""
         self._listed_at = now
 
-    def unread(self, retry_after: float | None) -> float:
-        """The wait after a list, or a watch that could not begin: 0.2 to 5 s, so that an API
-        server that comes back is soon read; longer where it asks for that."""
-        return max(self._unread.next(), retry_after or 0.0)
+    def refused(self, error: ApiError, now: float) -> float:
+        """The wait after a list that failed, or a server that is not reached: 0.2 to 5 s, so that
+        one that comes back is soon read; longer where it asks for that.  A list that was too long
+        under way (410) waits as a watch that ended at once."""
+        if error.status == GONE:
+            return self.ended(0.0, 0, now, error.retry_after)
+        return max(self._unread.next(), error.retry_after or 0.0)
 
     def ended(self, lived: float, events: int, now: float, retry_after: float | None) -> float:
         """The wait after a watch that lasted `lived` seconds and had `events`: none after one of

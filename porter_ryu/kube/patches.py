@@ -10,7 +10,7 @@ import dataclasses
 import json
 
 from porter_ryu.domain.model import Condition, Eip, EipStatus, Service, ServiceStatus
-from porter_ryu.domain.text import sentence
+from porter_ryu.domain.text import printable
 from porter_ryu.kube.fields import Json
 
 _MESSAGE_MOST = 1024  # the API takes 32,768
@@ -70,7 +70,8 @@ def bounded(condition: Condition) -> Condition:
 
 def bounded_message(text: str) -> str:
     """A message of a condition as it is written: one line of at most 1,024 characters."""
-    return sentence(text, _MESSAGE_MOST)
+    fits = len(text) <= _MESSAGE_MOST and text.isprintable()
+    return text if fits else printable(text, _MESSAGE_MOST)
 
 
 def service_document(service: Service, status: ServiceStatus, now: str) -> Json:

@@ -16,7 +16,7 @@ from porter_ryu.domain.model import (
     FamilyPolicy,
     Port,
 )
-from porter_ryu.domain.text import quoted, sentence
+from porter_ryu.domain.text import printable, quoted
 from porter_ryu.kube.fields import (
     CodecError,
     Json,
@@ -90,7 +90,7 @@ def request(obj: Json, annotations: dict[str, str]) -> AddressRequest | None:
 
 def _parsed(source: str, texts: list[str]) -> AddressRequest:
     given = ",".join(text.strip() for text in texts)
-    whole = sentence(given, _WISH_MOST)
+    whole = printable(given, _WISH_MOST)
     if len(given) > _WISH_MOST:
         error = f"{quoted(given)} is longer than {_WISH_MOST} characters"
         return AddressRequest(source, whole, error=error)
