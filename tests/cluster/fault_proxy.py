@@ -1,7 +1,8 @@
 """Stands before the API server and answers a share of all requests with an error of its own.
 
 Run by its path: `fault_proxy.py ADDRESS PORT UPSTREAM_PORT FILE`.  FILE says what to do, now:
-{"share": 0.2, "codes": [409, 429, 500]}.  Plain HTTP in, TLS out; one request a connection.
+{"share": 0.2, "codes": [409, 429, 500]}, and {"watch": 410} besides answers every watch so.
+Plain HTTP in, TLS out; one request a connection.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import ssl
 import sys
 from pathlib import Path
 
-_REASONS = {409: "Conflict", 429: "TooManyRequests", 500: "InternalError"}
+_REASONS = {409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}
 _CHUNK = 1 << 16
 
 
@@ -53,7 +54,9 @@ class Proxy:
             ]
             body = await reader.readexactly(int(sizes[0])) if sizes else b""
             faults = json.loads(self._faults.read_text())
-            if random.random() < faults["share"]:
+            if faults.get("watch") and "watch=true" in lines[0]:
+                writer.write(faulty(faults["watch"]))
+            elif random.random() < faults["share"]:
                 writer.write(faulty(random.choice(faults["codes"])))
             else:
                 text = "\r\n".join([lines[0], *headers, "Connection: close", "", ""])
