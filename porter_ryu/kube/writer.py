@@ -29,6 +29,7 @@ LOG = logging.getLogger(__name__)
 
 _WORKERS = 8
 _RETRY_FIRST, _RETRY_MOST = 0.2, 30.0
+_FORGIVEN_AFTER = 60.0
 _NOT_FOUND = 404
 
 
@@ -148,11 +149,11 @@ class Writer:
                 self._write(entry, wish)
             except Exception:
                 LOG.exception("status of %s %s is not written", entry[0].value, entry[1])
-                self._failed(entry, wish, "failed", None)
+                self._failed(entry, "failed", None)
             finally:
                 self._writing.discard(entry)
             newest = self._wishes.get(entry)
-            if newest is not None and newest is not wish:
+            if newest is not None and newest != wish:
                 self._want(entry, newest)
 
     def _write(self, entry: _Id, wish: _Wish) -> None:
@@ -163,12 +164,11 @@ class Writer:
                 self._gone(entry, wish)
                 return
             LOG.warning("status of %s %s is not written: %s", entry[0].value, entry[1], error)
-            self._failed(entry, wish, str(error.status), error.retry_after)
+            self._failed(entry, str(error.status), error.retry_after)
             return
         metrics.kubernetes_writes.labels(kind=entry[0].value, code="200").inc()
         self._failing.pop(entry, None)
-        if self._wishes.get(entry) is wish:
-            del self._wishes[entry]
+        self._fulfilled(entry, wish)
         if written is not None and self._observer is not None:
             self._observer.put(entry[0], entry[1], written, time.monotonic())
         self._tell(wish)
@@ -183,18 +183,34 @@ class Writer:
     def _gone(self, entry: _Id, wish: _Wish) -> None:
         metrics.kubernetes_writes.labels(kind=entry[0].value, code=str(_NOT_FOUND)).inc()
         self._failing.pop(entry, None)
-        if self._wishes.get(entry) is wish:
+        self._fulfilled(entry, wish)
+
+    def _fulfilled(self, entry: _Id, wish: _Wish) -> None:
+        """Drops a wish that nothing is left of, unless another one took its place meanwhile."""
+        if self._wishes.get(entry) == wish:
             del self._wishes[entry]
 
-    def _failed(self, entry: _Id, wish: _Wish, code: str, retry_after: float | None) -> None:
-        """Has the object tried again later; one of which nothing is wished any more is not."""
+    def _failed(self, entry: _Id, code: str, retry_after: float | None) -> None:
+        """Has the object tried again later, with what is wished of it then."""
         metrics.kubernetes_writes.labels(kind=entry[0].value, code=code).inc()
-        if entry not in self._wishes:
-            return
         failing = self._failing.setdefault(entry, _Failing())
         delay = max(failing.backoff.next(), retry_after or 0.0)
         failing.again_at = self._clock() + delay
-        self._supervisor.after(delay, "write again", self._enqueue, entry)
+        self._supervisor.after(delay, "write again", self._again, entry, failing)
+
+    def _again(self, entry: _Id, failing: _Failing) -> None:
+        if entry in self._wishes:
+            self._enqueue(entry)
+        else:
+            since = failing.again_at
+            self._supervisor.after(
+                _FORGIVEN_AFTER, "write again", self._forgive, entry, failing, since
+            )
+
+    def _forgive(self, entry: _Id, failing: _Failing, since: float) -> None:
+        """Forgets the failures of an object of which nothing was wished meanwhile."""
+        if self._failing.get(entry) is failing and failing.again_at == since:
+            del self._failing[entry]
 
     def _tell(self, wish: _Wish) -> None:
         """An Event for each condition whose reason is another now."""

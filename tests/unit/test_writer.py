@@ -79,7 +79,7 @@ class Timers(Supervisor):
             self.waiting.remove(due[0])
             self.now, run, args = due[0]
             run(*args)
-            hub.sleep(0.001)
+            hub.sleep(0)
         self.now = end
 
 
@@ -104,7 +104,7 @@ class Bench:
     def want(self, name: str, wanted: ServiceStatus, **fields) -> None:
         """Wishes, and lets the workers work."""
         self.writer.want_service(service(name, **fields), wanted)
-        hub.sleep(0.001)
+        hub.sleep(0)
 
 
 @pytest.fixture
@@ -159,6 +159,31 @@ def test_a_wish_that_ceases_meanwhile_does_not_hurry_it_either(bench):
         bench.want("web", wanted, ingress=wanted.ingress, conditions=wanted.conditions)
         bench.timers.pass_by(0.1)
     assert len(bench.backend.asked) <= 12
+
+
+def test_an_object_that_is_gone_leaves_nothing_behind_when_its_last_write_fails(bench):
+    def gone_meanwhile(obj, wanted):
+        bench.writer.forget(Kind.SERVICE, obj.key)
+        raise REFUSED
+
+    bench.backend.patch_service = gone_meanwhile
+    bench.want("web", status())
+    bench.timers.pass_by(120)
+    assert bench.writer.idle
+    assert bench.timers.waiting == []
+
+
+def test_the_same_wish_again_while_it_is_written_is_written_once(bench):
+    def slow(obj, wanted):
+        bench.backend.asked.append((obj.key.name, str(wanted.ingress[0])))
+        hub.sleep(0.01)
+
+    bench.backend.patch_service = slow
+    bench.want("web", status())
+    bench.want("web", status())
+    hub.sleep(0.03)
+    assert len(bench.backend.asked) == 1
+    assert bench.writer.idle
 
 
 def test_what_is_tried_again_is_the_newest_wish(bench):
@@ -250,7 +275,7 @@ READY = EipStatus(True, PoolReason.VALID, "fine", since="2024-01-01T00:00:00Z")
 def test_the_time_of_a_condition_of_an_eip_moves_with_its_status_alone(bench):
     eip = Eip("pool", "10.0.0.1", status=READY)
     bench.writer.want_eip(eip, dataclasses.replace(READY, since=""))
-    hub.sleep(0.001)
+    hub.sleep(0)
     assert bench.backend.asked == [], "nothing but a time would change"
     same = patches.eip_document(eip, dataclasses.replace(READY, usage=7, since=""), "now")
     (condition,) = same["status"]["conditions"]
