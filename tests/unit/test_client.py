@@ -241,6 +241,14 @@ def test_a_credential_that_is_refused_is_named_and_read_again(serve, tmp_path):
     assert listed(client) == []
 
 
+def test_a_redirection_is_not_followed_for_the_token_goes_with_it(serve):
+    other, _ = serve(lambda _path, _headers: ok(page([])))
+    where = f"http://127.0.0.1:{other.port}/"
+    _, client = serve(lambda _path, _headers: answer(302, b"", Location=where))
+    assert failure(client, listed).label == "Refused"
+    assert other.asked == []
+
+
 @pytest.mark.parametrize(
     ("subject", "days", "ours", "why"),
     [
