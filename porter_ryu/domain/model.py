@@ -132,7 +132,8 @@ class Service:
     `families` is spec.ipFamilies, empty where unset.  `ingress` is the record: the addresses in
     status.loadBalancer.ingress, and `plain_ingress` whether nothing else is said there (a host
     name, a mode that is not VIP).  `conditions` holds all conditions of ours that it carries.
-    `local_traffic` is externalTrafficPolicy Local.  `deleting`: it is Terminating.
+    `local_traffic` is externalTrafficPolicy Local.  `deleting`: it is terminating, and waits for
+    its finalizers.
     """
 
     key: ObjectKey
