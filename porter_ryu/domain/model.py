@@ -88,12 +88,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One entry of status.conditions, without its times (those are the writer's)."""
+    """One entry of status.conditions; `since` is its lastTransitionTime, empty where it has to be
+    set anew."""
 
     type: str
     status: bool
     reason: str
     message: str
+    since: str = field(default="", compare=False)
 
 
 class FamilyPolicy(enum.Enum):
@@ -222,7 +224,8 @@ class EipStatus:
     """status of an Eip, as contract and CRD define it.
 
     `serving` is the bare form of the Eip that serves, None where none does: the record by which
-    an Eip that was edited to be broken goes on serving after a restart.
+    an Eip that was edited to be broken goes on serving after a restart.  `since` is the
+    lastTransitionTime of its condition, empty where that has to be set anew.
     """
 
     ready: bool
@@ -236,6 +239,7 @@ class EipStatus:
     v4: bool = False
     used: tuple[tuple[str, str], ...] = ()
     serving: Eip | None = None
+    since: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from porter_ryu.domain.model import Eip, EipStatus, Kind, Service, ServiceStatus
 from porter_ryu.domain.ports import Observer
 from porter_ryu.kube import patches
@@ -18,11 +21,17 @@ _LIST_MOST = 120.0
 class Api:
     """Source and writer.Backend on one Client."""
 
-    def __init__(self, client: Client, codec: Codec, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        client: Client,
+        codec: Codec,
+        supervisor: Supervisor,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._supervisor = supervisor
         self.client = client
-        self._events = Events(client)
-        self._informers = {kind: Informer(kind, client, codec) for kind in Kind}
+        self._events = Events(client, supervisor)
+        self._informers = {kind: Informer(kind, client, codec, clock) for kind in Kind}
         self._readers: dict[Kind, Task] = {}
         self._observer: Observer | None = None
 
@@ -34,8 +43,15 @@ class Api:
 
     @property
     def trouble(self) -> str:
-        """Why the API server cannot be read (Source)."""
-        return ""
+        """Which kinds could not be read for the last 10 s, and why; empty while all are
+        (Source)."""
+        kinds: dict[str, list[str]] = {}
+        for kind, informer in self._informers.items():
+            if informer.trouble:
+                kinds.setdefault(informer.trouble, []).append(kind.value)
+        return "; ".join(
+            f"{', '.join(names)} cannot be read: {trouble}" for trouble, names in kinds.items()
+        )
 
     def _read(self, kind: Kind, informer: Informer, observer: Observer) -> None:
         name = f"watch {kind.value}"
@@ -51,7 +67,7 @@ class Api:
             self._read(kind, informer, self._observer)
         for kind, informer in self._informers.items():
             if not informer.listed.wait(timeout=_LIST_MOST):
-                raise ApiError(0, "Timeout", f"{kind.value} are not listed in {_LIST_MOST:.0f} s")
+                raise ApiError(0, "TimedOut", f"{kind.value} are not listed in {_LIST_MOST:.0f} s")
 
     def stop(self) -> None:
         """Ends them (Source)."""

@@ -1,25 +1,31 @@
 """The API server by the official client's configuration, authentication and transport.
 
 Answers are parsed as plain JSON: the generated models would cost more time than all else here.
+Whatever arrives is bounded, in octets and in time.
 """
 
 from __future__ import annotations
 
-import json
+import email.utils
 import socket
-import ssl
+import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
+import yaml
 from kubernetes import client as official
 from kubernetes import config
-from kubernetes.client.exceptions import ApiException
+from ryu.lib import hub
 from urllib3.connection import HTTPConnection
 
 from porter_ryu.domain.model import Kind
-from porter_ryu.kube.errors import ApiError
-from porter_ryu.kube.fields import Json
+from porter_ryu.kube import json_text
+from porter_ryu.kube.errors import BAD_ANSWER, ApiError
+from porter_ryu.kube.failures import failure
+from porter_ryu.kube.fields import CodecError, Json, field
+from porter_ryu.time_slice import TimeSlice
 
 PATHS = {
     Kind.SERVICE: "/api/v1/services",
@@ -32,7 +38,14 @@ STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 JSON_MERGE = "application/merge-patch+json"
 _CONNECT, _READ = 5.0, 30.0
 _WATCH_SECONDS, _WATCH_READ = 40, 50.0
-_PAGE = 500
+_REQUEST_MOST = 120.0
+_PAGE, _PAGE_OF_LARGE, _PAGES_MOST = 500, 40, 10_000
+_MEGABYTE = 1 << 20
+# 40 objects of 1.5 MB, the most that Kubernetes takes, and a Status that says no
+_ANSWER_MOST, _REFUSAL_MOST = 64 * _MEGABYTE, _MEGABYTE
+# an object of 1.5 MB, in which Go writes each < as six characters
+_LINE_MOST = 16 * _MEGABYTE
+_TOO_LARGE = "TooLarge"
 _OK, _MULTIPLE, _UNAUTHORIZED = 200, 300, 401
 # a peer that is silent for this long is gone, though the watch has nothing to say for longer
 _KEEPALIVE = (
@@ -55,42 +68,84 @@ class Client:
         self._kubeconfig = kubeconfig
         self._api = _connect(kubeconfig)
 
-    def list(self, kind: Kind) -> tuple[list[Json], str]:
-        """All objects of a kind and the resourceVersion of the list; raises ApiError."""
-        items: list[Json] = []
+    @property
+    def server(self) -> str:
+        """Host and port of the API server."""
+        return urlsplit(str(self._api.configuration.host)).netloc.rpartition("@")[2]
+
+    def pages(self, kind: Kind) -> Iterator[tuple[list[Any], str]]:
+        """All objects of a kind, in pages of 500, and the resourceVersion of the list with each;
+        in pages of 40 where one is larger than 64 MB.  Raises ApiError, 410 where the list was
+        too long under way."""
         query: dict[str, Any] = {"limit": _PAGE}
-        while True:
-            page = self.request("GET", PATHS[kind], query)
-            entries, meta = page.get("items"), page.get("metadata")
-            if not isinstance(meta, dict) or not isinstance(entries, list | None):
-                raise ApiError(0, "BadAnswer", f"the list of {kind.value} is not a list")
-            items += [entry for entry in entries or () if isinstance(entry, dict)]
-            if not meta.get("continue"):
-                return items, str(meta.get("resourceVersion", ""))
-            query["continue"] = meta["continue"]
+        for _ in range(_PAGES_MOST):
+            try:
+                items, meta = self._page(kind, query)
+            except ApiError as error:
+                if error.reason != _TOO_LARGE or query["limit"] != _PAGE:
+                    raise
+                query["limit"] = _PAGE_OF_LARGE
+                continue
+            try:
+                token = field(meta, "continue", str, "")
+                yield items, field(meta, "resourceVersion", str, "")
+            except CodecError as error:
+                raise ApiError(0, BAD_ANSWER, f"the list of {kind.value}: {error}") from error
+            if not token:
+                return
+            if token == query.get("continue"):
+                raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} does not go on")
+            query["continue"] = token
+        raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} does not end")
+
+    def _page(self, kind: Kind, query: dict[str, Any]) -> tuple[list[Any], Json]:
+        text = self._text("GET", PATHS[kind], query)
+        try:
+            items, rest = json_text.page(text, TimeSlice())
+        except ValueError as error:
+            raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} is not a list") from error
+        meta = rest.get("metadata")
+        if not isinstance(meta, dict):
+            raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} is not a list")
+        return items, meta
 
     def version(self, kind: Kind) -> str:
         """The resourceVersion that a list of a kind would have now; raises ApiError."""
-        meta = self.request("GET", PATHS[kind], {"limit": 1}).get("metadata")
-        return str(meta.get("resourceVersion", "")) if isinstance(meta, dict) else ""
+        version: Any = self._page(kind, {"limit": 1})[1].get("resourceVersion")
+        return version if isinstance(version, str) else ""
 
     def watch(self, kind: Kind, resource_version: str) -> Iterator[Json]:
-        """Events from a resourceVersion on, until the server ends the watch; raises ApiError,
-        for a connection that is silent for 50 s as well."""
+        """Begins a watch from a resourceVersion on, and returns its events until the server ends
+        it; both raise ApiError, for a connection that is silent for 50 s and for an event of more
+        than 16 MB as well."""
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
             "timeoutSeconds": _WATCH_SECONDS,
         }
-        answer = self._send("GET", PATHS[kind], query, None, "", _WATCH_READ)
-        buffer = b""
+        return self._events(self._send("GET", PATHS[kind], query, None, "", _WATCH_READ))
+
+    def _events(self, answer: urllib3.HTTPResponse) -> Iterator[Json]:
+        begun: list[bytes] = []
+        size = 0
+        give_way = TimeSlice()
         try:
             for piece in answer.stream(_CHUNK):
-                *lines, buffer = (buffer + piece).split(b"\n")
-                yield from (_parse(line) for line in lines if line)
-        except (urllib3.exceptions.HTTPError, OSError, ssl.SSLError) as error:
-            raise ApiError(0, type(error).__name__, f"watch of {kind.value} broke") from error
+                *lines, rest = piece.split(b"\n")
+                for line in lines:
+                    whole, begun, size = b"".join([*begun, line]), [], 0
+                    if whole.strip():
+                        yield _parse(whole.decode(errors="replace"))
+                begun.append(rest)
+                size += len(rest)
+                if size > _LINE_MOST:
+                    raise ApiError(0, BAD_ANSWER, "an event is larger than 16 MB")
+                give_way()
+        except ApiError:
+            raise
+        except Exception as error:
+            raise failure(error, self.server) from error
         finally:
             answer.close()
 
@@ -103,13 +158,29 @@ class Client:
         content_type: str = "application/json",
     ) -> Json:
         """One request and its answer; raises ApiError."""
-        answer = self._send(method, path, query or {}, body, content_type, _READ)
-        try:
-            return _parse(answer.read())
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ApiError(0, type(error).__name__, f"{method} {path}: cut off") from error
-        finally:
-            answer.release_conn()
+        return _parse(self._text(method, path, query or {}, body, content_type))
+
+    def _text(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any],
+        body: Json | None = None,
+        content_type: str = "",
+    ) -> str:
+        """The text of an answer, which is whole within two minutes."""
+        late = ApiError(0, "TimedOut", f"the API server {self.server} does not come to an end")
+        with hub.Timeout(_REQUEST_MOST, late):
+            answer = self._send(method, path, query, body, content_type, _READ)
+            try:
+                text = _read(answer, _ANSWER_MOST)
+            except ApiError:
+                raise
+            except Exception as error:
+                raise failure(error, self.server) from error
+            finally:
+                answer.close()
+        return text.decode(errors="replace")
 
     def _send(
         self,
@@ -123,25 +194,51 @@ class Client:
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = content_type
-        request = self._api.param_serialize(
-            method,
-            path,
-            query_params=list(query.items()),
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-        )
         try:
+            request = self._api.param_serialize(
+                method,
+                path,
+                query_params=list(query.items()),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
             answer = self._api.call_api(*request, _request_timeout=(_CONNECT, read_timeout))
-        except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise ApiError(0, type(error).__name__, f"{method} {path}: no answer") from error
+        except ApiError:
+            raise
+        except Exception as error:
+            raise failure(error, self.server) from error
         response: urllib3.HTTPResponse = answer.response
+        if not _OK <= response.status < _MULTIPLE:
+            raise self._refused(method, path, response)
+        return response
+
+    def _refused(self, method: str, path: str, response: urllib3.HTTPResponse) -> ApiError:
+        after = _seconds(response.headers.get("Retry-After", ""))
+        reason, message = "Status", f"{method} {path}"
+        try:
+            status = _parse(_read(response, _REFUSAL_MOST).decode(errors="replace"))
+            reason = field(status, "reason", str, reason)
+            message = field(status, "message", str, message)
+            if after is None:
+                after = field(status, "details.retryAfterSeconds", int, 0) or None
+        except Exception:
+            message = f"{method} {path}: the answer says no more"
+        finally:
+            response.close()
         if response.status == _UNAUTHORIZED:
             # a token that was replaced on disk: what is tried again, is tried with the new one
+            message = f"the API server {self.server} does not accept {self._read_again()}"
+        return ApiError(response.status, reason, message, after)
+
+    def _read_again(self) -> str:
+        """Reads the credential again, where it can be, and says which it is."""
+        try:
             self._api = _connect(self._kubeconfig)
-        if not _OK <= response.status < _MULTIPLE:
-            raise _refused(method, path, response)
-        return response
+        except ApiError as error:
+            return f"the credential, which cannot be read again: {error}"
+        where = self._kubeconfig or "the service account, or the default kubeconfig"
+        return f"the credential of {where}"
 
 
 def _connect(kubeconfig: str) -> official.ApiClient:
@@ -155,31 +252,51 @@ def _connect(kubeconfig: str) -> official.ApiClient:
                 config.load_incluster_config(client_configuration=configuration)
             except config.ConfigException:
                 config.load_kube_config(client_configuration=configuration)
-    except (config.ConfigException, OSError, ValueError, TypeError) as error:
+    except (config.ConfigException, OSError) as error:
         raise ApiError(0, "NoConfiguration", f"no way to an API server: {error}") from error
+    except yaml.YAMLError as error:
+        # its text quotes the file, and may quote a token
+        text = f"no way to an API server: {kubeconfig or 'the kubeconfig'} is not YAML"
+        raise ApiError(0, "NoConfiguration", text) from error
+    except Exception as error:
+        name = kubeconfig or "the kubeconfig"
+        text = f"no way to an API server: {name} is not one ({type(error).__name__})"
+        raise ApiError(0, "NoConfiguration", text) from error
     configuration.retries = False
     configuration.connection_pool_maxsize = _PARALLEL
     configuration.socket_options = [*HTTPConnection.default_socket_options, *_KEEPALIVE]
     return official.ApiClient(configuration)
 
 
-def _refused(method: str, path: str, response: urllib3.HTTPResponse) -> ApiError:
-    after = response.headers.get("Retry-After", "")
-    try:
-        status = json.loads(response.read())
-        reason, message = str(status["reason"]), str(status["message"])
-    except (ValueError, KeyError, TypeError, urllib3.exceptions.HTTPError, OSError):
-        reason, message = "Status", f"{method} {path}"
-    finally:
-        response.release_conn()
-    return ApiError(response.status, reason, message, float(after) if after.isdigit() else None)
+def _read(answer: urllib3.HTTPResponse, most: int) -> bytes:
+    """The body of an answer, which must not be larger than `most`; raises ApiError, and what
+    the transport raises."""
+    pieces, size = [], 0
+    give_way = TimeSlice()
+    for piece in answer.stream(_CHUNK):
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            raise ApiError(0, _TOO_LARGE, f"an answer is larger than {most // _MEGABYTE} MB")
+        give_way()
+    return b"".join(pieces)
 
 
-def _parse(text: bytes) -> Json:
+def _seconds(after: str) -> float | None:
+    """Retry-After as seconds from now (RFC 9110, 10.2.3: a number of them, or a date)."""
+    if after.isascii() and after.isdigit():
+        return float(after)
     try:
-        parsed = json.loads(text)
+        return email.utils.parsedate_to_datetime(after).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _parse(text: str) -> Json:
+    try:
+        parsed = json_text.value(text)
     except ValueError as error:
-        raise ApiError(0, "NotJson", "the answer of the API server is not JSON") from error
+        raise ApiError(0, BAD_ANSWER, "the answer of the API server is not JSON") from error
     if not isinstance(parsed, dict):
-        raise ApiError(0, "NotJson", "the answer of the API server is not an object")
+        raise ApiError(0, BAD_ANSWER, "the answer of the API server is not an object")
     return parsed

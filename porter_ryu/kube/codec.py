@@ -1,5 +1,7 @@
 """API JSON to the domain's values; nowhere else is a field of the API named for reading.
 
+Whatever stands in an object, it is a value or it is Unreadable: what is odd costs itself alone.
+
 core/v1 Service, Node, Namespace; discovery.k8s.io/v1 EndpointSlice; network.kubesphere.io Eip.
 """
 
@@ -8,36 +10,38 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from porter_ryu.domain.model import (
-    Address,
-    AddressRequest,
-    Condition,
     Eip,
     Endpoint,
     EndpointSlice,
-    Family,
-    FamilyPolicy,
     Kind,
     Namespace,
     Node,
     NodeAddress,
     Object,
     ObjectKey,
-    Port,
+    Reading,
     Service,
+    Unreadable,
 )
+from porter_ryu.domain.text import printable, quoted
+from porter_ryu.kube import service_codec
 from porter_ryu.kube.eip_codec import eip_spec, eip_status
-from porter_ryu.kube.fields import CodecError, Json, field, objects, string_map, strings
+from porter_ryu.kube.fields import (
+    CodecError,
+    Json,
+    address_of,
+    field,
+    inside,
+    objects,
+    string_map,
+)
 
-OUR_CONDITIONS = "porter.kubesphere.io/"
 _SEED_ANNOTATION = "lb.kubesphere.io/v1apha1"  # as the README of Porter spelt it
-_REQUEST = ("eip.porter.kubesphere.io/v1alpha1", "eip.openelb.kubesphere.io/v1alpha1")
-_POOL = ("eip.porter.kubesphere.io/pool", "eip.openelb.kubesphere.io/v1alpha2")
 _SHARE = "eip.porter.kubesphere.io/share"
-_FAMILIES = {"IPv4": Family.IPV4, "IPv6": Family.IPV6}
+_REASON_MOST = 300
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _GROUPS = {
     ("v1", "Service"): Kind.SERVICE,
@@ -62,7 +66,7 @@ def key_of(kind: Kind, obj: Json) -> ObjectKey:
     namespace = "" if cluster_scoped else field(obj, "metadata.namespace", str, "default")
     for text in (name, namespace or "default"):
         if not _NAME.fullmatch(text):
-            raise CodecError(f"{text!r} is not a name")
+            raise CodecError(f"{quoted(text)} is not a name")
     return ObjectKey(namespace, name)
 
 
@@ -78,9 +82,23 @@ class Codec:
     values: frozenset[str]
     load_balancer_class: str = ""
 
+    def read(self, kind: Kind, obj: Json) -> Reading:
+        """What an object is: its value, or Unreadable with the reason and, of a Service, the
+        addresses that it has on record."""
+        try:
+            return self.decode(kind, obj)
+        except CodecError as error:
+            record = tuple(service_codec.record(obj)) if kind is Kind.SERVICE else ()
+            return Unreadable(printable(str(error), _REASON_MOST), record)
+
     def decode(self, kind: Kind, obj: Json) -> Object:
-        """The value of an object; raises CodecError that names the field."""
-        return _DECODERS[kind](self, obj)
+        """The value of an object; raises CodecError that names the field, and nothing else."""
+        try:
+            return _DECODERS[kind](self, obj)
+        except CodecError:
+            raise
+        except Exception as error:
+            raise CodecError(f"it cannot be understood ({type(error).__name__})") from error
 
     def service(self, obj: Json) -> Service:
         """A Service."""
@@ -94,27 +112,28 @@ class Codec:
             created=field(obj, "metadata.creationTimestamp", str, "") or None,
             resource_version=field(obj, "metadata.resourceVersion", str, ""),
             labels=string_map(obj, "metadata.labels"),
-            ports=frozenset(_ports(obj)),
-            families=tuple(_families(obj)),
-            family_policy=_family_policy(obj),
+            ports=frozenset(service_codec.ports(obj)),
+            families=tuple(service_codec.families(obj)),
+            family_policy=service_codec.family_policy(obj),
             local_traffic=field(obj, "spec.externalTrafficPolicy", str, "Cluster") == "Local",
-            request=_request(obj, annotations),
-            pool=_first(annotations, _POOL),
+            request=service_codec.request(obj, annotations),
+            pool=service_codec.pool(annotations),
             share_key=annotations.get(_SHARE, "").strip() or None,
-            ingress=tuple(dict.fromkeys(_ingress(obj))),
-            plain_ingress=_plain_ingress(obj),
-            conditions=tuple(_conditions(obj)),
+            ingress=tuple(dict.fromkeys(service_codec.ingress(obj))),
+            plain_ingress=service_codec.plain_ingress(obj),
+            conditions=tuple(service_codec.conditions(obj)),
+            deleting=bool(field(obj, "metadata.deletionTimestamp", str, "")),
         )
 
     def _not_ours(self, obj: Json, annotations: dict[str, str]) -> str:
         kind = field(obj, "spec.type", str, "ClusterIP")
         if kind != "LoadBalancer":
-            return f"its type is {kind}, not LoadBalancer"
+            return f"its type is {quoted(kind)}, not LoadBalancer"
         own_class = field(obj, "spec.loadBalancerClass", str, "")
         if own_class:
             if own_class == self.load_balancer_class:
                 return ""
-            return f"its loadBalancerClass is {own_class}, which is another's"
+            return f"its loadBalancerClass is {quoted(own_class)}, which is another's"
         values = {annotations.get(name, "").strip() for name in (self.annotation, _SEED_ANNOTATION)}
         if values & self.values:
             return ""
@@ -128,8 +147,8 @@ class Codec:
         return EndpointSlice(
             key=key,
             service=ObjectKey(key.namespace, owner) if owner else None,
-            family=_FAMILIES.get(field(obj, "addressType", str, "")),
-            endpoints=tuple(_endpoint(entry) for entry in objects(obj, "endpoints")),
+            family=service_codec.FAMILIES.get(field(obj, "addressType", str, "")),
+            endpoints=tuple(_endpoints(obj)),
         )
 
     def node(self, obj: Json) -> Node:
@@ -175,96 +194,11 @@ _DECODERS: dict[Kind, Callable[[Codec, Json], Object]] = {
 }
 
 
-def _first(annotations: dict[str, str], names: tuple[str, ...]) -> str | None:
-    found = (annotations.get(name, "").strip() for name in names)
-    return next(filter(None, found), None)
-
-
-def _ports(obj: Json) -> Iterator[Port]:
-    for entry in objects(obj, "spec.ports"):
-        yield Port(field(entry, "protocol", str, "TCP"), field(entry, "port", int, 0))
-
-
-def _families(obj: Json) -> Iterator[Family]:
-    listed = strings(obj, "spec.ipFamilies")
-    for text in listed:
-        if text not in _FAMILIES:
-            raise CodecError(f"spec.ipFamilies: {text!r} is neither IPv4 nor IPv6")
-        yield _FAMILIES[text]
-    if not listed:
-        for text in strings(obj, "spec.clusterIPs"):
-            address = _address(text)
-            if address is not None:
-                yield Family(address.version)
-
-
-def _family_policy(obj: Json) -> FamilyPolicy:
-    text = field(obj, "spec.ipFamilyPolicy", str, FamilyPolicy.SINGLE_STACK.value)
-    try:
-        return FamilyPolicy(text)
-    except ValueError as error:
-        raise CodecError(f"spec.ipFamilyPolicy: {text!r} is not known") from error
-
-
-def _request(obj: Json, annotations: dict[str, str]) -> AddressRequest | None:
-    """What the Service asks for: by annotation, else loadBalancerIP, else externalIPs."""
-    for name in _REQUEST:
-        if annotations.get(name, "").strip():
-            return _parsed(f"annotation {name}", annotations[name].split(","))
-    wish = field(obj, "spec.loadBalancerIP", str, "").strip()
-    if wish:
-        return _parsed("spec.loadBalancerIP", [wish])
-    external = strings(obj, "spec.externalIPs")
-    return _parsed("spec.externalIPs", list(external)) if external else None
-
-
-def _parsed(source: str, texts: list[str]) -> AddressRequest:
-    whole = ",".join(text.strip() for text in texts)
-    addresses: dict[int, Address] = {}
-    for text in texts:
-        address = _address(text.strip())
-        if address is None:
-            return AddressRequest(source, whole, error=f"{text.strip()!r} is not an IP address")
-        if addresses.setdefault(address.version, address) != address:
-            error = f"{whole!r} has more than one IPv{address.version} address"
-            return AddressRequest(source, whole, error=error)
-    return AddressRequest(source, whole, tuple(addresses.values()))
-
-
-def _address(text: str) -> Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    odd = isinstance(address, IPv6Address) and (address.ipv4_mapped or address.scope_id)
-    return None if odd else address
-
-
-def _ingress(obj: Json) -> Iterator[Address]:
-    for entry in objects(obj, "status.loadBalancer.ingress"):
-        address = _address(field(entry, "ip", str, ""))
-        if address is not None:
-            yield address
-
-
-def _plain_ingress(obj: Json) -> bool:
-    """Whether the record has addresses alone, each once; servers before 1.29 know no ipMode."""
-    entries = objects(obj, "status.loadBalancer.ingress")
-    return len(set(_ingress(obj))) == len(entries) and all(
-        not entry.get("hostname") and entry.get("ipMode", "VIP") == "VIP" for entry in entries
-    )
-
-
-def _conditions(obj: Json) -> Iterator[Condition]:
-    for entry in objects(obj, "status.conditions"):
-        kind = field(entry, "type", str, "")
-        if kind.startswith(OUR_CONDITIONS):
-            yield Condition(
-                kind,
-                field(entry, "status", str, "") == "True",
-                field(entry, "reason", str, ""),
-                field(entry, "message", str, ""),
-            )
+def _endpoints(obj: Json) -> Iterator[Endpoint]:
+    entries = objects(obj, "endpoints")
+    with inside("endpoints"):
+        for entry in entries:
+            yield _endpoint(entry)
 
 
 def _endpoint(entry: Json) -> Endpoint:
@@ -278,7 +212,9 @@ def _endpoint(entry: Json) -> Endpoint:
 
 
 def _node_addresses(obj: Json) -> Iterator[NodeAddress]:
-    for entry in objects(obj, "status.addresses"):
-        address = _address(field(entry, "address", str, ""))
-        if address is not None:
-            yield NodeAddress(field(entry, "type", str, ""), address)
+    entries = objects(obj, "status.addresses")
+    with inside("status.addresses"):
+        for entry in entries:
+            address = address_of(field(entry, "address", str, ""))
+            if address is not None:
+                yield NodeAddress(field(entry, "type", str, ""), address)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from porter_ryu.domain.addresses.address_pool import AddressPool
 from porter_ryu.domain.labels import LabelSelector, Requirement, SelectorError, match_labels
 from porter_ryu.domain.model import Eip, EipStatus, PoolReason
-from porter_ryu.kube.fields import CodecError, Json, field, objects, string_map, strings
+from porter_ryu.kube import json_text
+from porter_ryu.kube.fields import (
+    CodecError,
+    Json,
+    field,
+    objects,
+    string_map,
+    strings,
+    timestamp,
+)
 
 
 def eip_spec(obj: Json) -> dict[str, Any]:
@@ -44,8 +53,10 @@ def eip_status(name: str, obj: Json) -> EipStatus | None:
         ready = conditions.get("Ready")
         if ready is None:
             return None
+        is_ready = field(obj, "status.ready", bool, False)
+        same = field(ready, "status", str, "") == str(is_ready)
         return EipStatus(
-            ready=field(obj, "status.ready", bool, False),
+            ready=is_ready,
             reason=PoolReason(field(ready, "reason", str, "")),
             message=field(ready, "message", str, ""),
             occupied=field(obj, "status.occupied", bool, False),
@@ -56,15 +67,21 @@ def eip_status(name: str, obj: Json) -> EipStatus | None:
             v4=field(obj, "status.v4", bool, False),
             used=tuple(string_map(obj, "status.used").items()),
             serving=_serving(name, obj),
+            since=timestamp(ready, "lastTransitionTime") if same else "",
         )
     except ValueError:
         return None
 
 
 def _serving(name: str, obj: Json) -> Eip | None:
-    """The form of an Eip that served, which status keeps as the JSON text of a spec."""
+    """The form of an Eip that served, which status keeps as the JSON text of a spec; None where
+    it is not one that could have served, for anybody may have written it."""
     text = field(obj, "status.serving", str, "")
     if not text:
         return None
-    form = Eip(name, **eip_spec({"spec": json.loads(text)}))
+    form = Eip(name, **eip_spec({"spec": json_text.value(text)}))
+    try:
+        AddressPool.parse(form.address)
+    except ValueError:
+        return None
     return None if form.invalid else form

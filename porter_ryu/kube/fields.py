@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address
 from typing import Any, TypeVar
+
+from porter_ryu.domain.model import Address
 
 T = TypeVar("T")
 
 Json = dict[str, Any]
+
+_INT64_MOST = 2**63
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class CodecError(ValueError):
@@ -28,7 +36,22 @@ def field(obj: Mapping[str, Any], path: str, kind: type[T], default: T) -> T:
     wrong = isinstance(value, bool) and kind is not bool
     if not isinstance(value, kind) or wrong:
         raise CodecError(f"{path} is not {_NAMES.get(kind, kind.__name__)}")
+    if isinstance(value, str) and not _is_text(value):
+        raise CodecError(f"{path} has a character that does not exist")
+    if isinstance(value, int) and not -_INT64_MOST <= value < _INT64_MOST:
+        raise CodecError(f"{path} is not a number of 64 bits")
     return value
+
+
+def _is_text(text: str) -> bool:
+    """Whether it could be written as UTF-8: a lone surrogate could not."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _NAMES: dict[type, str] = {
@@ -38,6 +61,12 @@ _NAMES: dict[type, str] = {
     list: "a list",
     dict: "an object",
 }
+
+
+def timestamp(obj: Mapping[str, Any], path: str) -> str:
+    """A time as the API writes it (RFC 3339), empty where there is none; raises CodecError."""
+    text = field(obj, path, str, "")
+    return text if _TIME.fullmatch(text) else ""
 
 
 def objects(obj: Mapping[str, Any], path: str) -> list[Json]:
@@ -51,7 +80,7 @@ def objects(obj: Mapping[str, Any], path: str) -> list[Json]:
 def strings(obj: Mapping[str, Any], path: str) -> tuple[str, ...]:
     """A list of strings at a path; raises CodecError."""
     entries = field(obj, path, list, [])
-    if not all(isinstance(entry, str) for entry in entries):
+    if not all(isinstance(entry, str) and _is_text(entry) for entry in entries):
         raise CodecError(f"{path} is not a list of strings")
     return tuple(entries)
 
@@ -59,6 +88,27 @@ def strings(obj: Mapping[str, Any], path: str) -> tuple[str, ...]:
 def string_map(obj: Mapping[str, Any], path: str) -> dict[str, str]:
     """A map of strings at a path; raises CodecError."""
     entries = field(obj, path, dict, {})
-    if not all(isinstance(k, str) and isinstance(v, str) for k, v in entries.items()):
-        raise CodecError(f"{path} is not a map of strings")
+    for pair in entries.items():
+        if not all(isinstance(text, str) and _is_text(text) for text in pair):
+            raise CodecError(f"{path} is not a map of strings")
     return entries
+
+
+@contextmanager
+def inside(path: str) -> Iterator[None]:
+    """Names where the entries stand that are read within: `port` of what is inside spec.ports."""
+    try:
+        yield
+    except CodecError as error:
+        raise CodecError(f"{path}: {error}") from error
+
+
+def address_of(text: str) -> Address | None:
+    """An IP address that a Service can have or a node can be reached by; None for any other text,
+    for an IPv4-mapped one and for one with a zone."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    odd = isinstance(address, IPv6Address) and (address.ipv4_mapped or address.scope_id)
+    return None if odd else address

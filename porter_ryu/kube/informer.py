@@ -1,118 +1,156 @@
-"""List and watch of one kind, for ever: what is there goes to the Observer, decoded.
+"""List and watch of one kind, for ever: what is there goes to the Observer, as a Reading.
 
 A watch that ends goes on from where it was; 410 Gone, or anything that cannot be gone on from,
 is a new list whose difference is what is told.  A server whose store came back from a backup lets
 a watch from its former future begin, and tells nothing by it: so one that broke is gone on with
 only where the server has not fallen behind.
+
+An object that cannot be understood is told as Unreadable and costs nobody else anything; the
+domain knows what stays in force of it.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import time
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from ryu.lib import hub
 
 from porter_ryu import metrics
-from porter_ryu.domain.model import Kind, Object, ObjectKey
+from porter_ryu.domain.model import Kind, Object, ObjectKey, Reading, Unreadable
 from porter_ryu.domain.ports import Observer
 from porter_ryu.kube.codec import Codec, key_of
-from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.errors import BAD_ANSWER, GONE, ApiError
 from porter_ryu.kube.fields import CodecError, Json, field
+from porter_ryu.kube.pace import Pace
+from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
-_BACKOFF_FIRST, _BACKOFF_MOST = 0.2, 5.0
-_GONE = 410
-_MOST_REPORTED = 10_000
+_TROUBLE_AFTER = 10.0
+_CODES = range(400, 600)
+_DIGITS_MOST = 30
 
 
 class Lister(Protocol):
     """What an informer reads from (`client.Client`)."""
 
-    def list(self, kind: Kind) -> tuple[list[Json], str]:
-        """All objects and the resourceVersion; raises ApiError."""
+    def pages(self, kind: Kind) -> Iterator[tuple[list[Any], str]]:
+        """All objects, page by page, each with the resourceVersion; raises ApiError."""
 
     def version(self, kind: Kind) -> str:
         """The resourceVersion that a list would have now; raises ApiError."""
 
     def watch(self, kind: Kind, resource_version: str) -> Iterator[Json]:
-        """Events from there on; raises ApiError."""
+        """Begins a watch and returns its events from there on; both raise ApiError."""
+
+
+@dataclass
+class _Watch:
+    """How a watch went: what to go on from (empty: a list), how many events it had, and the error
+    where the API server was not even reached."""
+
+    version: str
+    events: int = 0
+    unheard: ApiError | None = None
+    retry_after: float | None = None
 
 
 class Informer:
     """Reads one kind."""
 
-    def __init__(self, kind: Kind, lister: Lister, codec: Codec) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        lister: Lister,
+        codec: Codec,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = hub.sleep,
+    ) -> None:
         self._kind = kind
         self._lister = lister
         self._codec = codec
+        self._clock = clock
+        self._sleep = sleep
         self._versions: dict[ObjectKey, int] = {}
         self._told = 0
-        self._answered: set[ObjectKey] = set()
-        self._good: dict[ObjectKey, Object] = {}
-        self._reported: dict[str, str] = {}
+        self._answered: dict[ObjectKey, Object] | None = None
         self._stopped = False
-        self._trouble = ""
         self._broken = False
+        self._failing_since: float | None = None
+        self._failure = ""
         self.listed = hub.Event()
 
     def stop(self) -> None:
         """Nothing is told any more."""
         self._stopped = True
 
+    @property
+    def trouble(self) -> str:
+        """Why the kind cannot be read, once that has lasted for more than 10 s; else empty."""
+        since = self._failing_since
+        return self._failure if since is not None and self._clock() - since > _TROUBLE_AFTER else ""
+
     def run(self, observer: Observer) -> None:
         """Lists and watches until stopped; waits longer and longer while it fails."""
-        backoff = _BACKOFF_FIRST
+        pace = Pace()
         version = ""
         while not self._stopped:
             try:
                 if self._broken and version and self._is_behind(version):
                     version = ""
                 if not version:
+                    pace.listed(self._clock())
                     version = self.list_once(observer)
-                self._broken = False
-                for event in self._lister.watch(self._kind, version):
-                    if self._stopped:
-                        return
-                    version = self._take(event, observer) or version
-                    backoff = _BACKOFF_FIRST
-                self._trouble = ""
             except ApiError as error:
-                self._broken = True
-                version = self._recover(error, version)
-                if error.status != _GONE:
-                    hub.sleep(random.uniform(backoff / 2, backoff))  # noqa: S311
-                    backoff = min(2 * backoff, _BACKOFF_MOST)
+                version = self._failed(error, version)
+                self._pause(pace.refused(error, self._clock()))
+                continue
+            begun_at = self._clock()
+            went = self._follow(version, observer)
+            version = went.version
+            now = self._clock()
+            if went.unheard is not None:
+                self._pause(pace.refused(went.unheard, now))
+                continue
+            wait = pace.ended(now - begun_at, went.events, now, went.retry_after)
+            if wait and not self._broken:
+                metrics.watch_restarts.labels(kind=self._kind.value, reason="Ended").inc()
+                LOG.info("%s: the watch ended as soon as it had begun", self._kind.value)
+            self._pause(wait)
+
+    def _pause(self, seconds: float) -> None:
+        if seconds > 0 and not self._stopped:
+            self._sleep(seconds)
 
     def list_once(self, observer: Observer) -> str:
         """Lists, tells all of it, and returns the resourceVersion; raises ApiError."""
-        self._answered.clear()
-        items, version = self._lister.list(self._kind)
-        read_at = time.monotonic()
-        found: dict[ObjectKey, Object] = {}
+        self._answered = {}
+        version, read_at = "", time.monotonic()
+        found: dict[ObjectKey, Reading] = {}
         versions: dict[ObjectKey, int] = {}
-        for item in items:
-            decoded = self._decode(item)
-            if decoded is not None:
-                key, obj = decoded
-                found[key] = obj
-                versions[key] = _version(item)
-        for key in self._answered & versions.keys() & self._versions.keys():
+        give_way = TimeSlice()
+        for items, of_page in self._lister.pages(self._kind):
+            version, read_at = of_page, time.monotonic()
+            for item in items:
+                key = self._key(item)
+                if key is not None:
+                    found[key] = self._read(key, item)
+                    versions[key] = _version(item)
+                give_way()
+        answered, self._answered = self._answered, None
+        for key in answered.keys() & versions.keys() & self._versions.keys():
             # a write was answered while this list was made.  Before that, a list is the truth even
             # where its versions are older: the server's store may come from a backup
             if self._versions[key] > versions[key]:
-                found[key], versions[key] = self._good[key], self._versions[key]
-        self._versions, self._good = versions, found
+                found[key], versions[key] = answered[key], self._versions[key]
+        self._versions = versions
         self._told = _number(version)
         observer.replace(self._kind, found, read_at)
         self.listed.set()
-        if self._trouble:
-            LOG.info("%s are read again", self._kind.value)
-            self._trouble = ""
         return version
 
     def _is_behind(self, version: str) -> bool:
@@ -122,98 +160,145 @@ class Informer:
             LOG.warning("%s: the server has fallen behind, they are listed again", self._kind.value)
         return behind
 
-    def _recover(self, error: ApiError, version: str) -> str:
-        """What to go on from after an error; logs each kind of trouble once."""
-        metrics.watch_restarts.labels(kind=self._kind.value, reason=error.reason).inc()
-        if error.status == _GONE:
-            LOG.info("%s: the watch is too old, they are listed again", self._kind.value)
+    def _is_read(self) -> None:
+        self._broken = False
+        if self._failing_since is not None:
+            LOG.info("%s are read again", self._kind.value)
+        self._failing_since, self._failure = None, ""
+
+    def _failed(self, error: ApiError, version: str) -> str:
+        """What to go on from after a request that the API server did not grant."""
+        metrics.watch_restarts.labels(kind=self._kind.value, reason=error.label).inc()
+        self._broken = True
+        self._failure = str(error)
+        if self._failing_since is None:
+            self._failing_since = self._clock()
+        if error.status == GONE:
+            LOG.info("%s: too old to go on from, they are listed again", self._kind.value)
             return ""
-        if self._trouble != error.reason:
-            self._trouble = error.reason
-            LOG.warning("%s cannot be read: %s; nothing is changed", self._kind.value, error)
-        return "" if error.status else version
+        LOG.warning("%s cannot be read: %s; nothing is changed", self._kind.value, error)
+        return "" if error.status or error.reason == BAD_ANSWER else version
+
+    def _follow(self, version: str, observer: Observer) -> _Watch:
+        """Watches from a version on until the watch ends, and says how it went."""
+        went = _Watch(version)
+        try:
+            events = self._lister.watch(self._kind, version)
+        except ApiError as error:
+            went.version = self._failed(error, version)
+            went.unheard, went.retry_after = None if error.status else error, error.retry_after
+            return went
+        self._is_read()
+        try:
+            self._take_all(events, went, observer)
+        except ApiError as error:
+            metrics.watch_restarts.labels(kind=self._kind.value, reason=error.label).inc()
+            self._broken = True
+            went.retry_after = error.retry_after
+            if error.status or error.reason == BAD_ANSWER:
+                LOG.info("%s are listed again: the watch ended with: %s", self._kind.value, error)
+                went.version = ""
+            else:
+                LOG.warning("%s are watched again: %s", self._kind.value, error)
+        return went
+
+    def _take_all(self, events: Iterator[Json], went: _Watch, observer: Observer) -> None:
+        give_way = TimeSlice()
+        for event in events:
+            if self._stopped:
+                return
+            went.version = self._take(event, observer) or went.version
+            went.events += 1
+            give_way()
 
     def _take(self, event: Json, observer: Observer) -> str:
-        """Takes in one event; returns the resourceVersion to go on from."""
+        """Takes in one event; returns the resourceVersion to go on from, empty where it says
+        none; raises ApiError where the watch cannot go on."""
         read_at = time.monotonic()
         kind, obj = event.get("type"), event.get("object")
-        if not isinstance(obj, dict):
-            raise ApiError(0, "BadEvent", f"an event of {self._kind.value} without an object")
         if kind == "ERROR":
-            code = obj.get("code")
-            status = code if isinstance(code, int) else _GONE
-            raise ApiError(status, str(obj.get("reason")), str(obj.get("message")))
-        metadata = obj.get("metadata")
-        version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+            raise _told_error(obj)
         if kind == "DELETED":
             self._gone(obj, observer, read_at)
         elif kind in ("ADDED", "MODIFIED"):
             self._there(obj, observer, read_at)
-        if not isinstance(version, str):
-            return ""
-        self._told = _number(version)
+        version = _version_text(obj)
+        if version:
+            self._told = _number(version)
         return version
 
     def accept(self, obj: Json) -> Object | None:
         """Takes in what the server answered to a write; None where it is older than what is
         known, as that the object is gone, or cannot be understood."""
-        value = self._newer(obj)
-        if value is not None:
-            self._answered.add(key_of(self._kind, obj))
-        return value
-
-    def _newer(self, obj: Json) -> Object | None:
-        """The value of an object, noted; None where what is known is newer, or it is broken."""
-        decoded = self._decode(obj)
-        if decoded is None:
+        key = self._key(obj)
+        reading = self._newer(key, obj) if key is not None else None
+        if key is None or reading is None or isinstance(reading, Unreadable):
             return None
-        key, value = decoded
+        if self._answered is not None:
+            self._answered[key] = reading
+        return reading
+
+    def _newer(self, key: ObjectKey, obj: Any) -> Reading | None:
+        """What an object is, its version noted; None where what is known is newer."""
         if _version(obj) < self._versions.get(key, self._told):
             return None
         self._versions[key] = _version(obj)
-        self._good[key] = value
-        return value
+        return self._read(key, obj)
 
-    def _there(self, obj: Json, observer: Observer, read_at: float) -> None:
-        value = self._newer(obj)
-        if value is not None:
-            observer.put(self._kind, key_of(self._kind, obj), value, read_at)
+    def _there(self, obj: Any, observer: Observer, read_at: float) -> None:
+        key = self._key(obj)
+        reading = self._newer(key, obj) if key is not None else None
+        if key is not None and reading is not None:
+            observer.put(self._kind, key, reading, read_at)
 
-    def _gone(self, obj: Json, observer: Observer, read_at: float) -> None:
+    def _gone(self, obj: Any, observer: Observer, read_at: float) -> None:
+        key = self._key(obj)
+        if key is not None:
+            self._versions.pop(key, None)
+            observer.remove(self._kind, key, read_at)
+
+    def _key(self, obj: Any) -> ObjectKey | None:
+        """What names an object; None, and a line in the log, where nothing does."""
         try:
-            key = key_of(self._kind, obj)
+            if not isinstance(obj, dict):
+                raise CodecError("it is not an object")
+            return key_of(self._kind, obj)
         except CodecError as error:
-            self._report(repr(field(obj, "metadata.uid", str, "")), str(error))
-            return
-        self._versions.pop(key, None)
-        self._good.pop(key, None)
-        observer.remove(self._kind, key, read_at)
-
-    def _decode(self, obj: Json) -> tuple[ObjectKey, Object] | None:
-        """The key and value of an object; one that is broken counts as it last was good."""
-        try:
-            key = key_of(self._kind, obj)
-        except CodecError as error:
-            self._report("?", str(error))
+            LOG.error("one of the %s is left out: %s", self._kind.value, error)
             return None
-        try:
-            return key, self._codec.decode(self._kind, obj)
-        except CodecError as error:
-            self._report(str(key), str(error))
-            good = self._good.get(key)
-            return (key, good) if good is not None else None
 
-    def _report(self, name: str, message: str) -> None:
-        if self._reported.get(name) != message and len(self._reported) < _MOST_REPORTED:
-            self._reported[name] = message
-            LOG.error("%s %s: %s; it counts as it was before", self._kind.value, name, message)
+    def _read(self, key: ObjectKey, obj: Json) -> Reading:
+        reading = self._codec.read(self._kind, obj)
+        if isinstance(reading, Unreadable):
+            LOG.error(
+                "%s %s: %s; what was last good of it stays", self._kind.value, key, reading.reason
+            )
+        return reading
 
 
-def _version(obj: Json) -> int:
+def _told_error(status: Any) -> ApiError:
+    """The error that a watch ends with (metav1.Status); 410 where its code is none."""
+    try:
+        code = field(status, "code", int, GONE)
+        reason, message = field(status, "reason", str, ""), field(status, "message", str, "")
+        after = field(status, "details.retryAfterSeconds", int, 0)
+    except CodecError as error:
+        return ApiError(GONE, BAD_ANSWER, str(error))
+    return ApiError(code if code in _CODES else GONE, reason, message, after)
+
+
+def _version_text(obj: Any) -> str:
+    metadata = obj.get("metadata") if isinstance(obj, dict) else None
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    return version if isinstance(version, str) else ""
+
+
+def _version(obj: Any) -> int:
     """The resourceVersion as a number: comparable as of Kubernetes 1.35 (KEP-5504), and in
     practice before."""
-    return _number(field(obj, "metadata.resourceVersion", str, ""))
+    return _number(_version_text(obj))
 
 
 def _number(version: str) -> int:
-    return int(version) if version.isdigit() else 0
+    plain = version.isascii() and version.isdigit() and len(version) <= _DIGITS_MOST
+    return int(version) if plain else 0

@@ -1,7 +1,8 @@
 """Which instance may allocate and write: the one that holds the Lease (coordination.k8s.io/v1).
 
 Time is this host's own: a Lease has expired when it did not change for its duration as seen from
-here, so that a wrong clock somewhere else changes nothing.
+here, so that a wrong clock somewhere else changes nothing.  A Lease that is odd is reported, and
+looked at again.
 """
 
 from __future__ import annotations
@@ -17,17 +18,21 @@ from ryu.lib import hub
 
 from porter_ryu.domain.ports import Standing
 from porter_ryu.kube.errors import ApiError
-from porter_ryu.kube.fields import CodecError, Json, field
+from porter_ryu.kube.fields import Json, field
 from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
 
 NAME = "porter-ryu"
 DURATION = 10
+_DURATION_MOST = 60
 _RENEW_WITHIN = 7.0
 _EVERY = 2.0
 _LEAST = 0.05
 _STALLS_AFTER = 30.0
+_TRANSITIONS_MOST = 2**31 - 1
+# what is in a Lease is not ours alone to write
+_ODD = (ApiError, ValueError, TypeError, ArithmeticError)
 
 
 class Requests(Protocol):
@@ -53,8 +58,10 @@ class Lease:
         prepare: Callable[[], None],
         on_change: Callable[[Standing], None],
         supervisor: Supervisor,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._supervisor = supervisor
+        self._clock = clock
         self._client = client
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{NAME}"
         self._prepare = prepare
@@ -63,7 +70,6 @@ class Lease:
         self._seen: Any = None
         self._expires_at = 0.0
         self._renewed_at: float | None = None
-        self._trouble = ""
         self._stopped = False
 
     def start(self) -> None:
@@ -78,7 +84,7 @@ class Lease:
             self._change(Standing.UNKNOWN)
             try:
                 self.attempt(release=True)
-            except (ApiError, CodecError) as error:
+            except _ODD as error:
                 LOG.warning("the Lease was not given up: %s", error)
 
     def _run(self, beat: Beat) -> None:
@@ -86,16 +92,13 @@ class Lease:
             beat()
             try:
                 self.attempt()
-                self._trouble = ""
-            except (ApiError, CodecError) as error:
-                if self._trouble != str(error):
-                    self._trouble = str(error)
-                    LOG.warning("the Lease cannot be kept: %s", error)
+            except _ODD as error:
+                LOG.warning("the Lease cannot be kept: %s", error)
             hub.sleep(self._patience())
 
     def _patience(self) -> float:
         """How long to wait before it is looked at again, in seconds: not beyond its expiry."""
-        left = self._expires_at - time.monotonic()
+        left = self._expires_at - self._clock()
         return min(_EVERY, left + _LEAST) if left > 0 else _EVERY
 
     def _guard(self, beat: Beat) -> None:
@@ -107,12 +110,12 @@ class Lease:
             hub.sleep(_EVERY / 4)
 
     def _age(self) -> float:
-        return time.monotonic() - (self._renewed_at or 0.0)
+        return self._clock() - (self._renewed_at or 0.0)
 
     def attempt(self, release: bool = False) -> None:
         """Looks at the Lease once, and takes or renews it where that may be, or gives it up;
-        raises ApiError, CodecError."""
-        started = time.monotonic()
+        raises ApiError, and CodecError where it is odd."""
+        started = self._clock()
         lease = self._client.request("GET", self._path)
         holder = field(lease, "spec.holderIdentity", str, "")
         others = holder not in ("", self._identity)
@@ -120,7 +123,7 @@ class Lease:
         alive = others and self._seen not in (None, seen)
         if seen != self._seen:
             duration = field(lease, "spec.leaseDurationSeconds", int, DURATION)
-            self._seen, self._expires_at = seen, started + duration
+            self._seen, self._expires_at = seen, started + min(duration, _DURATION_MOST)
         if others and started < self._expires_at:
             if alive or self._renewed_at is not None:
                 self._change(Standing.FOLLOWS)
@@ -129,7 +132,7 @@ class Lease:
             return
         if self._renewed_at is None and not release:
             self._prepare()
-            started = time.monotonic()
+            started = self._clock()
         self._client.request("PUT", self._path, None, self._renewed(lease, holder, release))
         if not release:
             self._renewed_at = started
@@ -144,7 +147,8 @@ class Lease:
         spec["renewTime"] = stamp
         if holder != self._identity and not release:
             spec["acquireTime"] = stamp
-            spec["leaseTransitions"] = field(lease, "spec.leaseTransitions", int, 0) + 1
+            before = field(lease, "spec.leaseTransitions", int, 0)
+            spec["leaseTransitions"] = min(before + 1, _TRANSITIONS_MOST)
         return {**lease, "spec": spec}
 
     def _change(self, standing: Standing) -> None:

@@ -289,7 +289,9 @@ class Manifests:
 
     def patch_service(self, service: Service, status: ServiceStatus) -> Service | None:
         """Keeps the status of a Service, none for one that is not ours; raises ApiError."""
-        document = patches.service_document(status, _now()) if status.conditions else None
+        document = None
+        if status.conditions:
+            document = patches.service_document(service, status, _now())
         decoded = self._keep(Kind.SERVICE, service.key, document)
         return decoded if isinstance(decoded, Service) else None
 

@@ -1,23 +1,27 @@
 """Writes status and Events, on change only, from its own greenthreads.
 
-The newest wish for an object is the one that counts; a wish that fails is tried again with
-backoff until a newer one takes its place.
+The newest wish for an object is the one that counts.  An object that cannot be written is tried
+again with backoff, whatever is wished of it meanwhile, until it is written or gone; it costs no
+other object a write.
 """
 
 from __future__ import annotations
 
 import collections
+import dataclasses
 import logging
-import random
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ryu.lib import hub
 
 from porter_ryu import metrics
+from porter_ryu.backoff import Backoff
 from porter_ryu.domain.model import Eip, EipStatus, Kind, ObjectKey, Service, ServiceStatus
 from porter_ryu.domain.ports import Observer
+from porter_ryu.kube import patches
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.supervisor import Beat, Supervisor
 
@@ -25,8 +29,8 @@ LOG = logging.getLogger(__name__)
 
 _WORKERS = 8
 _RETRY_FIRST, _RETRY_MOST = 0.2, 30.0
+_FORGIVEN_AFTER = 60.0
 _NOT_FOUND = 404
-_EVENTS_PER_SECOND, _EVENTS_BURST = 10.0, 100.0
 
 
 class Backend(Protocol):
@@ -46,7 +50,14 @@ class Backend(Protocol):
 class _Wish:
     subject: Service | Eip
     status: ServiceStatus | EipStatus
-    attempt: int = 0
+
+
+@dataclass
+class _Failing:
+    """An object that could not be written: when it is tried again."""
+
+    backoff: Backoff = field(default_factory=lambda: Backoff(_RETRY_FIRST, _RETRY_MOST))
+    again_at: float = 0.0
 
 
 _Id = tuple[Kind, ObjectKey]
@@ -55,8 +66,14 @@ _Id = tuple[Kind, ObjectKey]
 class Writer:
     """A StatusTarget over a Backend; what was written is reported to the observer at once."""
 
-    def __init__(self, backend: Backend, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        supervisor: Supervisor,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._supervisor = supervisor
+        self._clock = clock
         self._backend = backend
         self._observer: Observer | None = None
         self._wishes: dict[_Id, _Wish] = {}
@@ -64,8 +81,7 @@ class Writer:
         self._queued: set[_Id] = set()
         self._writing: set[_Id] = set()
         self._wake = hub.Semaphore(0)
-        self._complained: dict[_Id, str] = {}
-        self._events = _Bucket(_EVENTS_PER_SECOND, _EVENTS_BURST)
+        self._failing: dict[_Id, _Failing] = {}
 
     def start(self, observer: Observer) -> None:
         """Spawns the greenthreads that write."""
@@ -75,6 +91,8 @@ class Writer:
 
     def want_service(self, service: Service, status: ServiceStatus) -> None:
         """Sets what status of a Service should say (StatusTarget)."""
+        conditions = tuple(patches.bounded(condition) for condition in status.conditions)
+        status = dataclasses.replace(status, conditions=conditions)
         same = (
             service.ingress == status.ingress
             and (service.plain_ingress or not service.ours)
@@ -84,17 +102,19 @@ class Writer:
 
     def want_eip(self, eip: Eip, status: EipStatus) -> None:
         """Sets what status of an Eip should say (StatusTarget)."""
+        status = dataclasses.replace(status, message=patches.bounded_message(status.message))
         same = eip.status is not None and _comparable(eip.status) == _comparable(status)
         self._want((Kind.EIP, ObjectKey("", eip.name)), None if same else _Wish(eip, status))
 
     def forget(self, kind: Kind, key: ObjectKey) -> None:
         """Drops a wish for an object that is gone (StatusTarget)."""
+        self._failing.pop((kind, key), None)
         self._want((kind, key), None)
 
     def drop(self) -> None:
         """Drops every wish (StatusTarget)."""
         self._wishes.clear()
-        self._complained.clear()
+        self._failing.clear()
 
     @property
     def idle(self) -> bool:
@@ -104,10 +124,11 @@ class Writer:
     def _want(self, entry: _Id, wish: _Wish | None) -> None:
         if wish is None:
             self._wishes.pop(entry, None)
-            self._complained.pop(entry, None)
             return
         self._wishes[entry] = wish
-        self._enqueue(entry)
+        failing = self._failing.get(entry)
+        if failing is None or failing.again_at <= self._clock():
+            self._enqueue(entry)
 
     def _enqueue(self, entry: _Id) -> None:
         if entry not in self._queued:
@@ -120,28 +141,34 @@ class Writer:
             self._wake.acquire()
             entry = self._queue.popleft()
             self._queued.discard(entry)
-            if entry in self._writing:
-                self._supervisor.after(_RETRY_FIRST, "write again", self._enqueue, entry)
-                continue
             wish = self._wishes.get(entry)
-            if wish is not None:
-                self._writing.add(entry)
-                try:
-                    self._write(entry, wish)
-                finally:
-                    self._writing.discard(entry)
+            if wish is None or entry in self._writing:
+                continue  # who writes it looks again when it has
+            self._writing.add(entry)
+            try:
+                self._write(entry, wish)
+            except Exception:
+                LOG.exception("status of %s %s is not written", entry[0].value, entry[1])
+                self._failed(entry, "failed", None)
+            finally:
+                self._writing.discard(entry)
+            newest = self._wishes.get(entry)
+            if newest is not None and newest != wish:
+                self._want(entry, newest)
 
     def _write(self, entry: _Id, wish: _Wish) -> None:
         try:
             written = self._patch(wish)
         except ApiError as error:
-            metrics.kubernetes_writes.labels(kind=entry[0].value, code=str(error.status)).inc()
-            self._failed(entry, wish, error)
+            if error.status == _NOT_FOUND:
+                self._gone(entry, wish)
+                return
+            LOG.warning("status of %s %s is not written: %s", entry[0].value, entry[1], error)
+            self._failed(entry, str(error.status), error.retry_after)
             return
         metrics.kubernetes_writes.labels(kind=entry[0].value, code="200").inc()
-        self._complained.pop(entry, None)
-        if self._wishes.get(entry) is wish:
-            del self._wishes[entry]
+        self._failing.pop(entry, None)
+        self._fulfilled(entry, wish)
         if written is not None and self._observer is not None:
             self._observer.put(entry[0], entry[1], written, time.monotonic())
         self._tell(wish)
@@ -153,32 +180,45 @@ class Writer:
             return self._backend.patch_eip(wish.subject, wish.status)
         raise TypeError(f"a {type(wish.status).__name__} is no status of that")
 
-    def _failed(self, entry: _Id, wish: _Wish, error: ApiError) -> None:
-        if self._wishes.get(entry) is not wish:
-            return
-        if error.status == _NOT_FOUND:
+    def _gone(self, entry: _Id, wish: _Wish) -> None:
+        metrics.kubernetes_writes.labels(kind=entry[0].value, code=str(_NOT_FOUND)).inc()
+        self._failing.pop(entry, None)
+        self._fulfilled(entry, wish)
+
+    def _fulfilled(self, entry: _Id, wish: _Wish) -> None:
+        """Drops a wish that nothing is left of, unless another one took its place meanwhile."""
+        if self._wishes.get(entry) == wish:
             del self._wishes[entry]
-            return
-        if self._complained.get(entry) != error.reason:
-            self._complained[entry] = error.reason
-            LOG.warning("status of %s %s is not written: %s", entry[0].value, entry[1], error)
-        delay = min(_RETRY_FIRST * 2.0**wish.attempt, _RETRY_MOST)
-        delay = max(delay * random.uniform(0.5, 1.0), error.retry_after or 0.0)  # noqa: S311
-        self._wishes[entry] = _Wish(wish.subject, wish.status, wish.attempt + 1)
-        self._supervisor.after(delay, "write again", self._enqueue, entry)
+
+    def _failed(self, entry: _Id, code: str, retry_after: float | None) -> None:
+        """Has the object tried again later, with what is wished of it then."""
+        metrics.kubernetes_writes.labels(kind=entry[0].value, code=code).inc()
+        failing = self._failing.setdefault(entry, _Failing())
+        delay = max(failing.backoff.next(), retry_after or 0.0)
+        failing.again_at = self._clock() + delay
+        self._supervisor.after(delay, "write again", self._again, entry, failing)
+
+    def _again(self, entry: _Id, failing: _Failing) -> None:
+        if entry in self._wishes:
+            self._enqueue(entry)
+        else:
+            since = failing.again_at
+            self._supervisor.after(
+                _FORGIVEN_AFTER, "write again", self._forgive, entry, failing, since
+            )
+
+    def _forgive(self, entry: _Id, failing: _Failing, since: float) -> None:
+        """Forgets the failures of an object of which nothing was wished meanwhile."""
+        if self._failing.get(entry) is failing and failing.again_at == since:
+            del self._failing[entry]
 
     def _tell(self, wish: _Wish) -> None:
         """An Event for each condition whose reason is another now."""
         for warning, reason, message in _news(wish):
-            if not self._events.take():
-                continue
             try:
                 self._backend.event(wish.subject, warning, reason, message)
             except ApiError as error:
-                metrics.kubernetes_writes.labels(kind="events", code=str(error.status)).inc()
-                LOG.debug("an Event was not written: %s", error)
-            else:
-                metrics.kubernetes_writes.labels(kind="events", code="201").inc()
+                LOG.warning("an Event was not written: %s", error)
 
 
 def _news(wish: _Wish) -> list[tuple[bool, str, str]]:
@@ -221,20 +261,3 @@ def _comparable(status: EipStatus) -> tuple[object, ...]:
         frozenset(status.used),
         status.serving,
     )
-
-
-class _Bucket:
-    """A token bucket: `rate` a second, `burst` at once."""
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate, self._burst = rate, burst
-        self._tokens, self._at = burst, time.monotonic()
-
-    def take(self) -> bool:
-        now = time.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True

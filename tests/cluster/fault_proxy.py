@@ -1,9 +1,9 @@
 """Stands before the API server and answers a share of all requests with an error of its own.
 
 Run by its path: `fault_proxy.py ADDRESS PORT UPSTREAM_PORT FILE`.  FILE says what to do, now:
-{"share": 0.2, "codes": [409, 429, 500]}; with "watch": "gone" every watch is told at once that its
-resourceVersion is too old, with "empty" it ends at once.  Plain HTTP in, TLS out; one request a
-connection.
+{"share": 0.2, "codes": [409, 429, 500]}; with "watch": 410 every watch is answered so, with "gone"
+it begins and is told at once that its resourceVersion is too old, with "empty" it ends at once.
+Plain HTTP in, TLS out; one request a connection.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ class Proxy:
             body = await reader.readexactly(int(sizes[0])) if sizes else b""
             faults = json.loads(self._faults.read_text())
             watch = faults.get("watch") if "watch=true" in lines[0] else None
-            if watch is not None:
+            if isinstance(watch, int):
+                writer.write(faulty(watch))
+            elif watch is not None:
                 writer.write(_WATCH_HEAD)
                 writer.write(json.dumps(_GONE).encode() + b"\n" if watch == "gone" else b"")
             elif random.random() < faults["share"]:

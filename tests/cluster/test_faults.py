@@ -231,7 +231,39 @@ def test_a_fifth_of_all_calls_fails(clean, faults, round_):
         assert spent <= 6 * len(names), f"{spent} writes for {len(names)} Services"
         clean.api.kubectl("delete", "service", *names)
         wait_for(clean.leaf.routes, lambda routes: not routes, 30, "no route to be left")
+        wait_for(
+            lambda: clean.api.get("eip", "big")["status"],
+            lambda status: not status.get("usage"),
+            60,
+            "the Eip to say that it is free",
+        )
     clean.api.delete("eip", "big")
+
+
+def restarts(program: Program) -> float:
+    """How many watches had to be begun again, as a scrape says."""
+    text = program.host.run("curl -s http://127.0.0.1:8080/metrics")
+    lines = [line for line in text.splitlines() if "watch_restarts_total{" in line]
+    return sum(float(line.split()[-1]) for line in lines)
+
+
+def test_every_watch_is_refused_for_a_while(clean, faults):
+    """410 to each: what is there is still listed, ever more seldom, and all is well afterwards."""
+    account = clean.api.service_account("porter-ryu", f"http://{CONTROL}:{PROXY_PORT}")
+    faults.write_text(json.dumps({"share": 0, "codes": [500]}))
+    with clean.running("porter", account) as program:
+        placed(clean, "n1", "n2")
+        with clean.no_route_lost():
+            faults.write_text(json.dumps({"share": 0, "codes": [500], "watch": 410}))
+            wait_for(lambda: restarts(program), lambda count: count > 5, 60, "the refusals")
+            before = restarts(program)
+            clean.leaf.host.run("sleep 20", seconds=30)
+            assert restarts(program) - before <= 30, "six for each kind in 20 s"
+        clean.api.apply(clean.pod("p3", "n3"))
+        clean.routed(EIP, "n1", "n2", "n3", within=40)
+        faults.write_text(json.dumps({"share": 0, "codes": [500]}))
+        clean.api.delete("pod", "p3")
+        clean.routed(EIP, "n1", "n2", within=40)
 
 
 def test_a_token_that_is_refused_is_read_again_from_disk(clean):

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric import objects
-from porter_ryu.domain.model import Condition, Endpoint, Family, Kind, Service, ServiceStatus
+from porter_ryu.domain.model import (
+    Condition,
+    Endpoint,
+    Family,
+    Kind,
+    Service,
+    ServiceStatus,
+    Unreadable,
+)
 from porter_ryu.kube import patches
 from porter_ryu.kube.codec import Codec, key_of, kind_of
 from porter_ryu.kube.fields import CodecError
@@ -115,38 +123,181 @@ def test_names_that_are_none(name):
         key_of(Kind.SERVICE, {"metadata": {"name": name}})
 
 
+ODD = [10**400, -(2**64), 1e400, "\ud800", "9" * 5000, "\x1b[2J", "10.0.0.1", "²"]
 ANY = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(ODD)
+    | st.floats()
+    | st.text(st.characters(), max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
     ),
     max_leaves=5,
 )
+TIME = "2024-01-01T00:00:00Z"
+
+
+def everything(obj: dict) -> dict:
+    """An object with every field that is read here."""
+    obj = copy.deepcopy(obj)
+    obj["metadata"] |= {
+        "uid": "u",
+        "creationTimestamp": TIME,
+        "deletionTimestamp": TIME,
+        "resourceVersion": "7",
+        "labels": {"a": "b"},
+        "annotations": {
+            "lb.kubesphere.io/v1alpha1": "porter",
+            "eip.porter.kubesphere.io/v1alpha1": "10.0.0.1",
+            "eip.porter.kubesphere.io/share": "s",
+        },
+    }
+    if obj["kind"] in ("Service", "Eip"):
+        obj["status"] = {
+            "loadBalancer": {"ingress": [{"ip": "10.0.0.1", "ipMode": "VIP"}]},
+            "conditions": [
+                {"type": "porter.kubesphere.io/Allocated", "status": "True", "reason": "Allocated"},
+                {"type": "Ready", "status": "True", "reason": "Valid"},
+            ],
+            "used": {"10.0.0.1": "default/web"},
+            "serving": '{"address": "10.0.0.1"}',
+        }
+    return obj
+
+
 WHOLE = [
-    objects.service("web", externalIPs=["10.0.0.1"], ipFamilyPolicy="SingleStack"),
-    objects.slice_of("web", "n1"),
-    objects.node("n1", "10.0.0.1"),
-    objects.eip("pool", "10.0.0.1", serviceSelector={"matchLabels": {"a": "b"}}),
+    everything(objects.service("web", externalIPs=["10.0.0.1"], ipFamilyPolicy="SingleStack")),
+    everything(objects.slice_of("web", "n1")),
+    everything(objects.node("n1", "10.0.0.1")),
+    everything(objects.eip("pool", "10.0.0.1", serviceSelector={"matchLabels": {"a": "b"}})),
+    everything({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}),
 ]
 
 
-@given(st.sampled_from(WHOLE), st.data())
-def test_whatever_stands_in_a_field_it_is_a_value_or_a_codec_error(obj, data):
-    mangled = copy.deepcopy(obj)
-    place = mangled
+def mangled(obj: dict, data) -> dict:
+    """The object with anything at all in one place of it."""
+    obj = copy.deepcopy(obj)
+    place = obj
     while True:
-        key = data.draw(st.sampled_from(sorted(place)))
-        if isinstance(place[key], dict) and place[key] and data.draw(st.booleans()):
+        key = data.draw(st.sampled_from(range(len(place)) if isinstance(place, list) else [*place]))
+        if isinstance(place[key], dict | list) and place[key] and data.draw(st.booleans()):
             place = place[key]
             continue
         place[key] = data.draw(ANY)
-        break
+        return obj
+
+
+@given(st.sampled_from(WHOLE), st.data())
+def test_whatever_stands_in_a_field_it_is_a_value_or_unreadable(obj, data):
+    odd = mangled(obj, data)
+    reading = CODEC.read(kind_of(obj), odd)
+    if isinstance(reading, Unreadable):
+        assert 0 < len(reading.reason) <= 300
+        assert reading.reason.isprintable()
+    else:
+        assert repr(reading).encode(), "it can be written down"
     try:
-        kind = kind_of(mangled)
-        if kind is not None:
-            CODEC.decode(kind, mangled)
+        kind_of(odd)
+        key_of(kind_of(obj), odd)
     except CodecError:
         pass
+
+
+@given(ANY)
+def test_whatever_an_object_is_it_is_a_value_or_unreadable(odd):
+    for kind in Kind:
+        CODEC.read(kind, odd)
+
+
+def test_an_object_that_holds_itself_is_read_or_unreadable():
+    """As a YAML alias makes it."""
+    odd = objects.service("web")
+    odd["spec"]["ports"] = [odd["spec"]]
+    odd["status"] = odd
+    CODEC.read(Kind.SERVICE, odd)
+    odd = objects.eip("pool", "10.0.0.1")
+    odd["spec"]["namespaceSelector"] = odd["spec"]
+    assert CODEC.eip(odd).invalid
+
+
+@pytest.mark.parametrize(
+    "ports",
+    [[{"port": "80"}], [{"port": 10**30}], [{"port": 65536}], [{"port": -1}], ["80"], {}, "80"],
+)
+def test_an_unreadable_service_keeps_what_it_has_on_record(ports):
+    odd = objects.service("web", ports=ports)
+    odd["status"] = {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}, {"ip": []}, 7]}}
+    reading = CODEC.read(Kind.SERVICE, odd)
+    assert isinstance(reading, Unreadable)
+    assert reading.reason.startswith("spec.ports")
+    assert reading.record == (ip_address("10.0.0.1"),)
+
+
+@pytest.mark.parametrize("status", [None, [], "x", {"loadBalancer": []}, {"loadBalancer": None}])
+def test_a_record_that_cannot_be_read_is_none(status):
+    odd = {**objects.service("web", ports="80"), "status": status}
+    assert CODEC.read(Kind.SERVICE, odd).record == ()
+
+
+def test_a_service_that_is_terminating_is_seen_to_be():
+    assert not service().deleting
+    obj = objects.service("web")
+    obj["metadata"]["deletionTimestamp"] = TIME
+    assert CODEC.service(obj).deleting
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x1b[31mred\x1b[0m", "a\nb", "x" * 200_000, "10.0.0.1," * 20_000, "\u202e1.0.0.01", "\x00"],
+)
+@pytest.mark.parametrize("name", ["eip.porter.kubesphere.io/v1alpha1", "loadBalancerIP"])
+def test_a_wish_reaches_nobody_but_as_a_short_line(name, text):
+    where = {"annotations": {name: text}} if "/" in name else {name: text}
+    request = service(**where).request
+    for said in (request.error, request.text):
+        assert said.isprintable()
+        assert len(said) <= 500
+
+
+@pytest.mark.parametrize("field_", ["type", "loadBalancerClass"])
+def test_why_a_service_is_not_ours_is_a_short_line(field_):
+    obj = objects.service("web")
+    obj["spec"][field_] = "\x1b[2J" + "x" * 200_000
+    why = CODEC.service(obj).not_ours
+    assert why.isprintable()
+    assert len(why) <= 200
+
+
+@pytest.mark.parametrize(
+    "text", ["x", '{"address": "x"}', '{"address": 7}', "[" * 30_000, "9" * 5000, "null", "[]", "7"]
+)
+def test_a_serving_form_that_could_not_serve_is_none(text):
+    obj = objects.eip("pool", "10.0.0.1")
+    ready = {"type": "Ready", "status": "True", "reason": "Valid"}
+    obj["status"] = {"serving": text, "conditions": [ready]}
+    status = CODEC.eip(obj).status
+    assert status is None or status.serving is None
+
+
+@pytest.mark.parametrize(
+    ("time", "kept"),
+    [
+        (TIME, True),
+        ("2024-01-01T00:00:00.123456789+01:00", True),
+        ("yesterday", False),
+        (f"{TIME}\n", False),
+        ("", False),
+    ],
+)
+def test_a_time_that_is_none_is_not_written_back(time, kept):
+    obj = objects.eip("pool", "10.0.0.1")
+    ready = {"type": "Ready", "status": "True", "reason": "Valid", "lastTransitionTime": time}
+    obj["status"] = {"ready": True, "conditions": [ready]}
+    assert CODEC.eip(obj).status.since == (time if kept else "")
+    ready["status"] = "Unknown"
+    assert CODEC.eip(obj).status.since == "", "its status is about to move"
 
 
 def test_a_patch_says_what_changed_and_carries_the_version():

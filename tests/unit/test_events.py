@@ -5,8 +5,20 @@ from __future__ import annotations
 from porter_ryu.domain.model import ObjectKey, Service
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.events import Events
+from porter_ryu.metrics import REGISTRY
+from porter_ryu.supervisor import Supervisor
 
 WEB = Service(ObjectKey("default", "web"), uid="u1", ours=True)
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class Server:
@@ -32,8 +44,10 @@ class Server:
 
 def test_a_storm_is_one_event_with_a_count():
     server = Server()
-    events = Events(server)
+    clock = Clock()
+    events = Events(server, Supervisor(), clock)
     for number in range(50):
+        clock.now += 1
         events.tell(WEB, True, "NoReadyEndpoints", f"no {number}")
         events.tell(WEB, False, "Announced", "fine")
     assert server.seen() == [("NoReadyEndpoints", 50, "no 49"), ("Announced", 50, "fine")]
@@ -41,8 +55,45 @@ def test_a_storm_is_one_event_with_a_count():
 
 def test_an_event_that_the_server_forgot_is_made_anew():
     server = Server()
-    events = Events(server)
+    events = Events(server, Supervisor(), Clock())
     events.tell(WEB, True, "PoolExhausted", "full")
     server.events.clear()
     events.tell(WEB, True, "PoolExhausted", "full")
     assert server.seen() == [("PoolExhausted", 1, "full")]
+
+
+def dropped() -> float:
+    """Events that were not written, by the exported figure."""
+    labels = {"kind": "events", "code": "dropped"}
+    return REGISTRY.get_sample_value("porter_kubernetes_writes_total", labels) or 0.0
+
+
+def test_what_is_beyond_a_burst_is_counted_and_told(caplog):
+    server, clock, before = Server(), Clock(), dropped()
+    events = Events(server, Supervisor(), clock)
+    for number in range(250):
+        events.tell(WEB, True, f"Reason{number}", "news")
+    assert (len(server.events), dropped() - before) == (100, 150)
+    events.tell_dropped()
+    assert "150 Events were not written: they were too many at once" in caplog.text
+    clock.now += 5
+    for number in range(60):
+        events.tell(WEB, True, f"Later{number}", "news")
+    assert (len(server.events), dropped() - before) == (150, 160)
+
+
+def test_a_message_is_one_printable_line_of_a_bounded_length():
+    server = Server()
+    events = Events(server, Supervisor(), Clock())
+    events.tell(WEB, True, "InvalidRequest", "\x1b[31m\n" + "x" * 200_000)
+    (_, _, message) = server.seen()[0]
+    assert message.startswith("\\x1b[31m\\nxxx")
+    assert len(message) <= 1000
+
+
+def test_the_name_of_an_event_is_one_whatever_the_service_is_called():
+    server = Server()
+    events = Events(server, Supervisor(), Clock())
+    events.tell(Service(ObjectKey("default", "a" * 199 + "-b"), True, uid="u"), True, "R", "m")
+    (path,) = server.events
+    assert path.rsplit("/", 1)[1].startswith("a" * 199 + ".")

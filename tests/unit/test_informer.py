@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from porter_ryu.domain.model import Kind
+from porter_ryu.domain.model import Kind, Unreadable
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.informer import Informer
@@ -27,11 +29,19 @@ class Script:
         self.steps = list(steps)
         self.asked: list[str] = []
         self.now = "1000"
-        self.informer = Informer(Kind.NODE, self, CODEC)
+        self.time = 0.0
+        self.lasts = 0.0
+        self.lists: list[float] = []
+        self.informer = Informer(Kind.NODE, self, CODEC, lambda: self.time, self.sleep)
 
-    def list(self, kind):
+    def sleep(self, seconds):
+        assert seconds <= 60
+        self.time += seconds
+
+    def pages(self, kind):
         self.asked.append("list")
-        return self._next()
+        self.lists.append(self.time)
+        yield self._next()
 
     def version(self, kind):
         self.asked.append("version")
@@ -39,9 +49,14 @@ class Script:
 
     def watch(self, kind, resource_version):
         self.asked.append(f"watch {resource_version}")
-        step = self._next()
-        if step is not None:
-            yield from step
+        return self._events(self._next())
+
+    def _events(self, step):
+        self.time += self.lasts
+        for event in step or ():
+            if isinstance(event, ApiError):
+                raise event
+            yield event
 
     def _next(self):
         if not self.steps:
@@ -53,6 +68,11 @@ class Script:
         return step() if callable(step) else step
 
 
+def state(obj) -> object:
+    """Whether a Node is ready, or why nobody can say."""
+    return obj.reason if isinstance(obj, Unreadable) else obj.ready
+
+
 class Told:
     """An Observer that writes down what it is told."""
 
@@ -60,12 +80,11 @@ class Told:
         self.said: list[str] = []
 
     def replace(self, kind, objects, read_at):
-        self.said.append(
-            "listed " + " ".join(sorted(f"{o.name}={o.ready}" for o in objects.values()))
-        )
+        words = sorted(f"{key.name}={state(obj)}" for key, obj in objects.items())
+        self.said.append(" ".join(["listed", *words]))
 
     def put(self, kind, key, obj, read_at):
-        self.said.append(f"put {key.name}={obj.ready}")
+        self.said.append(f"put {key.name}={state(obj)}")
 
     def remove(self, kind, key, read_at):
         self.said.append(f"removed {key.name}")
@@ -166,14 +185,177 @@ def test_an_answer_that_comes_after_the_end_of_its_object_does_not_revive_it():
     assert script.informer.accept(node("a", 9)) is not None, "it was made again"
 
 
-def test_a_broken_object_is_reported_once_and_counts_as_it_was(caplog):
-    broken = {"metadata": {"name": "a", "resourceVersion": "6"}, "status": {"conditions": "odd"}}
+BROKEN = {"metadata": {"name": "a", "resourceVersion": "6"}, "status": {"conditions": "odd"}}
+WHY = "status.conditions is not a list"
+
+
+def test_a_broken_object_is_unreadable_whether_it_is_listed_or_watched(caplog):
     told, _ = play(
         ([node("a", 1)], "5"),
-        [event("MODIFIED", broken), event("MODIFIED", broken), event("ADDED", node("b", 8))],
-        [],
+        [event("MODIFIED", BROKEN), event("ADDED", node("b", 8))],
+        ApiError(410, "Gone", "too old"),
+        ([BROKEN, node("b", 8)], "9"),
+        [event("DELETED", {**BROKEN, "metadata": {"name": "a", "resourceVersion": "10"}})],
     )
-    assert told[0] == "listed a=True"
-    assert told[-1] == "put b=True"
-    assert not any("a=False" in line for line in told)
-    assert caplog.text.count("nodes a: status.conditions is not a list") == 1
+    assert told == [
+        "listed a=True",
+        f"put a={WHY}",
+        "put b=True",
+        f"listed a={WHY} b=True",
+        "removed a",
+    ]
+    assert f"nodes a: {WHY}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"metadata": {"resourceVersion": "6"}},
+        {"metadata": {"name": "../a", "resourceVersion": "6"}},
+        {"metadata": {"name": ["a"], "resourceVersion": {}}},
+        {"metadata": "a"},
+        {},
+        [],
+        "a",
+        None,
+    ],
+)
+def test_an_object_without_a_name_costs_itself_alone(odd, caplog):
+    told, _ = play(
+        ([odd, node("a", 1)], "5"),
+        [{"type": "ADDED", "object": odd}, {"type": "DELETED", "object": odd}],
+        [event("ADDED", node("b", 8))],
+    )
+    assert told == ["listed a=True", "put b=True"]
+    assert "one of the nodes is left out" in caplog.text
+
+
+@pytest.mark.parametrize("version", ["²", "9" * 5000, "-1", "", 7, None, {}, "\ud800"])
+def test_a_version_that_is_none_counts_as_the_oldest(version):
+    odd = {"metadata": {"name": "a", "resourceVersion": version}}
+    told, _ = play(([odd], "0"), [{"type": "MODIFIED", "object": odd}])
+    assert told == ["listed a=False", "put a=False"]
+
+
+STORMS = {
+    "ends empty at once": [[]],
+    "answers 410": [ApiError(410, "Expired", "too old")],
+    "tells 410": [[event("ERROR", {"code": 410, "reason": "Expired"})]],
+    "tells 500": [[event("ERROR", {"code": 500, "message": "etcdserver: no leader"})]],
+    "tells nothing we know": [[event("ERROR", {"code": "many", "details": [1]})]],
+    "tells no object": [[{"type": "ERROR"}]],
+    "has an event and ends": [[event("BOOKMARK", {"metadata": {"resourceVersion": "6"}})]],
+    "cannot be read": [[ApiError(0, "BadAnswer", "not JSON")]],
+    "breaks": [[ApiError(0, "ConnectionLost", "ended")]],
+}
+
+
+@pytest.mark.parametrize("storm", STORMS.values(), ids=STORMS)
+def test_a_watch_that_ends_at_once_again_and_again_is_begun_ever_more_seldom(storm):
+    class Storm(Script):
+        """The same answer to every watch."""
+
+        def _next(self):
+            self.time += 0.001
+            if self.time > 600:
+                self.informer.stop()
+            return ([node("a", 1)], "5") if self.asked[-1] == "list" else self.answer()
+
+        def answer(self):
+            if isinstance(storm[0], ApiError):
+                raise storm[0]
+            return storm[0]
+
+    script, told = Storm(), Told()
+    script.informer.run(told)
+    watches = [word for word in script.asked if word.startswith("watch")]
+    assert 10 < len(watches) < 40, "in ten minutes: it is tried on, and never more than that"
+    for begin in range(0, 600, 10):
+        lists = [at for at in script.lists if begin <= at < begin + 10]
+        assert len(lists) <= 6
+        assert all(b - a >= 0.999 for a, b in itertools.pairwise(lists))
+    assert set(told.said) == {"listed a=True"}
+
+
+def test_a_watch_that_lived_goes_on_at_once():
+    script, told = Script(([node("a", 1)], "5"), *([[]] * 20)), Told()
+    script.lasts = 40.0
+    script.informer.run(told)
+    assert script.asked.count("list") == 1
+    assert len(script.asked) == 22
+    assert script.time == pytest.approx(20 * 40, abs=1), "no wait but the watches themselves"
+
+
+def test_after_a_storm_a_watch_that_lives_starts_over():
+    begun = []
+
+    def watch(lasts):
+        def begin():
+            begun.append(script.time)
+            script.time += lasts
+            return []
+
+        return begin
+
+    script = Script(([node("a", 1)], "5"), *map(watch, [0, 0, 0, 0, 0, 0, 10, 0, 0]))
+    script.informer.run(Told())
+    waits = [b - a for a, b in itertools.pairwise(begun)]
+    assert waits[5] > 4
+    assert waits[6:] == pytest.approx([10, 0.2], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [ApiError(429, "TooManyRequests", "slow down", 7.0), ApiError(503, "No", "starting", 7.0)],
+)
+def test_retry_after_is_honoured_by_a_list(first):
+    script = Script(first, ([node("a", 1)], "5"), [])
+    script.informer.run(Told())
+    assert script.lists[1] - script.lists[0] >= 7.0
+
+
+def test_retry_after_is_honoured_by_a_watch_and_never_for_more_than_a_minute():
+    error = {"code": 429, "details": {"retryAfterSeconds": 10**9}}
+    script = Script(([node("a", 1)], "5"), [event("ERROR", error)], ([node("a", 1)], "6"), [])
+    script.informer.run(Told())
+    assert script.lists[1] - script.lists[0] == pytest.approx(60, abs=0.1)
+
+
+def test_a_list_that_is_too_old_under_way_begins_again():
+    script, told = Script(([node("a", 1)], "5"), []), Told()
+    whole = script.pages
+
+    def pages(kind):
+        yield from whole(kind)
+        if len(script.lists) == 1:
+            script.steps.insert(0, ([node("a", 1), node("b", 2)], "7"))
+            raise ApiError(410, "Expired", "the provided continue parameter is too old")
+
+    script.pages = pages
+    script.informer.run(told)
+    assert told.said == ["listed a=True b=True"], "half a list is told to nobody"
+    assert script.lists[1] > script.lists[0]
+
+
+def test_trouble_is_told_when_it_lasts_and_ends_when_the_kind_is_read_again():
+    refused = ApiError(0, "ConnectionRefused", "the API server 10.0.0.1:6443 refuses connections")
+    seen = {}
+
+    def look(name, step):
+        def then():
+            seen[name] = (script.time, script.informer.trouble)
+            if isinstance(step, ApiError):
+                raise step
+            return step
+
+        return then
+
+    script = Script(([node("a", 1)], "5"))
+    script.steps += [look(f"refused {i}", refused) for i in range(10)]
+    script.steps += [look("back", []), look("well", [])]
+    script.informer.run(Told())
+    for name, (at, trouble) in seen.items():
+        if name.startswith("refused"):
+            assert bool(trouble) is (at > 10), f"{name} at {at}"
+    assert seen["back"][1] == str(refused)
+    assert seen["well"][1] == ""

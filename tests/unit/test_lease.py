@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ryu.lib import hub
 
 from porter_ryu.domain.ports import Standing
 from porter_ryu.kube.errors import ApiError
@@ -137,3 +138,63 @@ def test_a_server_that_is_away_at_the_end_holds_nothing_up():
     server.away = True
     one.lease.stop()
     assert one.told == [LEADS, UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"holderIdentity": ["other"]},
+        {"holderIdentity": 7},
+        {"renewTime": {}},
+        {"leaseDurationSeconds": "long"},
+        {"leaseDurationSeconds": True},
+        {"leaseDurationSeconds": 10**400},
+        {"leaseDurationSeconds": 1e400},
+        {"leaseTransitions": "many"},
+    ],
+)
+def test_an_odd_lease_is_an_error_and_taken_once_it_is_mended(odd):
+    server = Server()
+    server.spec = {"holderIdentity": "", **odd}
+    one = Instance(server)
+    with pytest.raises(ValueError, match="spec"):
+        one.lease.attempt()
+    assert one.told == []
+    server.spec = {}
+    one.lease.attempt()
+    assert one.told == [LEADS]
+
+
+def test_an_odd_lease_does_not_end_the_greenthread(caplog):
+    server, supervisor = Server(), Supervisor()
+    server.spec = {"holderIdentity": ["other"]}
+    one = Lease(server, "porter-system", lambda: None, lambda _standing: None, supervisor)
+    one.start()
+    hub.sleep(0.1)
+    one.stop()
+    assert "the Lease cannot be kept: spec.holderIdentity is not a string" in caplog.text
+    assert supervisor.faults == ()
+
+
+def test_nobody_keeps_it_for_longer_than_a_minute_by_a_number():
+    """Its holder is dead, and left a number of seconds that nobody lives to see."""
+    server, now = Server(), [1000.0]
+    server.written_by("other", 2**31 - 1)
+    told: list[Standing] = []
+    one = Lease(server, "porter-system", lambda: None, told.append, Supervisor(), lambda: now[0])
+    one.attempt()
+    now[0] += 59
+    one.attempt()
+    assert told == []
+    now[0] += 2
+    one.attempt()
+    assert told == [LEADS]
+
+
+@pytest.mark.parametrize("before", [2**31 - 1, 2**40])
+def test_it_is_taken_however_often_it_was_taken(before):
+    server = Server()
+    server.spec = {"leaseTransitions": before}
+    one = Instance(server)
+    one.lease.attempt()
+    assert server.spec["leaseTransitions"] == 2**31 - 1

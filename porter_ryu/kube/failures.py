@@ -1,0 +1,116 @@
+"""Why the API server gave no answer, in words that say what to look at.
+
+An exception's own text may carry a header, and with it a token: none of it is passed on.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+
+import urllib3
+from urllib3.util.ssl_match_hostname import CertificateError
+
+from porter_ryu.kube.errors import ApiError
+
+_CAUSES_MOST = 20
+# X509_V_ERR_…, openssl/x509_vfy.h
+_REFUSED = {
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: "it is signed by itself, and not by the CA of the kubeconfig",
+    19: "it is not signed by the CA of the kubeconfig",
+    20: "it is not signed by the CA of the kubeconfig",
+    21: "it is not signed by the CA of the kubeconfig",
+    62: "it is for another name",
+    64: "it is for another address",
+}
+
+
+def failure(error: BaseException, server: str) -> ApiError:
+    """The ApiError of an exception that a request ended with; `server` is host:port."""
+    causes = list(_causes(error))
+    for explain in (_certificate, _tls, _name, _timeout, _connection, _system):
+        found = explain(causes)
+        if found is not None:
+            reason, words = found
+            return ApiError(0, reason, f"the API server {server} {words}")
+    name = type(error).__name__
+    return ApiError(0, "NoAnswer", f"the API server {server} cannot be asked ({name})")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what led to it: urllib3 and the official client wrap it in their own."""
+    waiting, seen = [error], 0
+    while waiting and seen < _CAUSES_MOST:
+        cause = waiting.pop(0)
+        seen += 1
+        yield cause
+        beneath = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
+        waiting += [other for other in beneath if isinstance(other, BaseException)]
+
+
+_Found = tuple[str, str] | None
+_NOT_MADE = urllib3.exceptions.NewConnectionError
+
+
+def _certificate(causes: list[BaseException]) -> _Found:
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            code, text = getattr(cause, "verify_code", 0), getattr(cause, "verify_message", "")
+            why = _REFUSED.get(code, str(text))
+            return "CertificateRefused", f"shows a certificate that is refused: {why}"
+        if isinstance(cause, CertificateError):
+            return "CertificateRefused", f"shows a certificate that is refused: {_REFUSED[62]}"
+    return None
+
+
+def _tls(causes: list[BaseException]) -> _Found:
+    for cause in causes:
+        if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return "ConnectionLost", "ended the connection"
+        if isinstance(cause, ssl.SSLError):
+            why = getattr(cause, "reason", None) or "nobody says why"
+            return "TlsFailed", f"and this host do not agree on TLS: {why}"
+    return None
+
+
+def _name(causes: list[BaseException]) -> _Found:
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return "NameNotResolved", "cannot be found: its name does not resolve"
+    return None
+
+
+def _timeout(causes: list[BaseException]) -> _Found:
+    wanted = (urllib3.exceptions.TimeoutError, TimeoutError)
+    for cause in causes:
+        # urllib3 calls a connection that cannot be made a timeout, whatever was the matter
+        if isinstance(cause, wanted) and not isinstance(cause, _NOT_MADE):
+            return "TimedOut", "does not answer (timed out)"
+    return None
+
+
+def _connection(causes: list[BaseException]) -> _Found:
+    lost = (
+        ConnectionError,
+        http.client.HTTPException,
+        urllib3.exceptions.ProtocolError,
+        urllib3.exceptions.DecodeError,
+    )
+    for cause in causes:
+        if isinstance(cause, ConnectionRefusedError):
+            return "ConnectionRefused", "refuses connections"
+    if any(isinstance(cause, lost) for cause in causes):
+        return "ConnectionLost", "ended the connection"
+    return None
+
+
+def _system(causes: list[BaseException]) -> _Found:
+    for cause in causes:
+        if isinstance(cause, OSError) and cause.errno:
+            where = f" ({cause.filename})" if isinstance(cause.filename, str) else ""
+            return "Unreachable", f"cannot be asked: {os.strerror(cause.errno)}{where}"
+    return None

@@ -1,0 +1,169 @@
+"""Five informers side by side: what befalls one kind, or one object, is no matter of the others."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+from ryu.lib import hub
+
+from fabric import objects
+from porter_ryu.domain.model import Condition, Kind, ObjectKey, ServiceStatus, Unreadable
+from porter_ryu.kube.api import Api
+from porter_ryu.kube.codec import Codec
+from porter_ryu.kube.errors import ApiError
+from porter_ryu.supervisor import Supervisor
+
+CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
+REFUSED = ApiError(0, "ConnectionRefused", "the API server 10.0.0.1:6443 refuses connections")
+WEB = ObjectKey("default", "web")
+
+
+class Clock:
+    """Moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Cluster:
+    """Stands for client.Client: objects by kind, and kinds that cannot be read."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Kind, list] = {kind: [] for kind in Kind}
+        self.refused: set[Kind] = set()
+        self.listed: list[Kind] = []
+        self.answer: dict = {}
+
+    def pages(self, kind):
+        if kind in self.refused:
+            raise REFUSED
+        self.listed.append(kind)
+        yield list(self.objects[kind]), "10"
+
+    def version(self, kind):
+        return "10"
+
+    def watch(self, kind, resource_version):
+        return self._silence()
+
+    def _silence(self):
+        hub.sleep(60)
+        yield {}
+
+    def request(self, method, path, query=None, body=None, content_type=""):
+        return self.answer
+
+
+class Told:
+    """An Observer that keeps what it is told; some kinds it fails to take for a while."""
+
+    def __init__(self) -> None:
+        self.readings: dict[Kind, dict] = {}
+        self.fails: dict[Kind, int] = {}
+
+    def replace(self, kind, objects, read_at):
+        if self.fails.get(kind, 0):
+            self.fails[kind] -= 1
+            raise RuntimeError("a fault of the domain")
+        self.readings[kind] = dict(objects)
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    """One for each test."""
+    return Cluster()
+
+
+def test_all_kinds_are_read_although_one_reader_dies(cluster):
+    """It is started again, lists anew, and what it could not take in is taken in."""
+    told, supervisor = Told(), Supervisor()
+    told.fails[Kind.NODE] = 2
+    cluster.objects[Kind.NODE] = [objects.node("n1", "10.0.0.1")]
+    Api(cluster, CODEC, supervisor).start(told)
+    hub.sleep(0.05)
+    assert told.readings.keys() == set(Kind) - {Kind.NODE}
+    for _ in range(100):
+        if Kind.NODE in told.readings:
+            break
+        hub.sleep(0.02)
+    assert list(told.readings[Kind.NODE]) == [ObjectKey("", "n1")]
+    assert supervisor.faults == ()
+
+
+def test_one_wrong_field_costs_nobody_else_anything_and_the_record_is_told(cluster):
+    odd = objects.service("web", ports=[{"port": "80"}])
+    odd["status"] = {
+        "loadBalancer": {"ingress": [{"ip": "10.0.0.7"}, {"ip": 7}, "x", {"ip": "2001:db8::7"}]}
+    }
+    cluster.objects[Kind.SERVICE] = [odd, objects.service("good")]
+    told = Told()
+    Api(cluster, CODEC, Supervisor()).read_once(told)
+    services = told.readings[Kind.SERVICE]
+    assert services[WEB] == Unreadable(
+        "spec.ports: port is not a number", (ip_address("10.0.0.7"), ip_address("2001:db8::7"))
+    )
+    assert services[ObjectKey("default", "good")].ours
+
+
+def test_trouble_is_one_sentence_for_the_kinds_that_cannot_be_read(cluster):
+    clock = Clock()
+    api = Api(cluster, CODEC, Supervisor(), clock)
+    cluster.refused = {Kind.NODE, Kind.EIP}
+    api.start(Told())
+    hub.sleep(0.05)
+    assert api.trouble == "", "not at once"
+    clock.now += 11
+    assert api.trouble == f"nodes, eips cannot be read: {REFUSED}"
+    cluster.refused = set()
+    for _ in range(100):
+        if not api.trouble:
+            break
+        hub.sleep(0.02)
+    assert api.trouble == ""
+
+
+def test_everything_is_listed_anew_before_the_lease_is_taken(cluster):
+    api = Api(cluster, CODEC, Supervisor())
+    api.relist()
+    assert cluster.listed == [], "nobody listens yet"
+    api.start(Told())
+    hub.sleep(0.05)
+    api.relist()
+    assert sorted(cluster.listed, key=str) == sorted([*Kind, *Kind], key=str)
+
+
+def test_what_the_server_answers_to_a_write_counts_at_once(cluster):
+    cluster.objects[Kind.SERVICE] = [objects.service("web")]
+    told, wanted = Told(), ServiceStatus((ip_address("10.0.0.1"),), ())
+    api = Api(cluster, CODEC, Supervisor())
+    api.read_once(told)
+    service = told.readings[Kind.SERVICE][WEB]
+    cluster.answer = {
+        **objects.service("web"),
+        "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}},
+    }
+    cluster.answer["metadata"]["resourceVersion"] = "11"
+    written = api.patch_service(service, wanted)
+    assert written is not None
+    assert written.ingress == wanted.ingress
+    for odd in ({}, {"metadata": []}, {**cluster.answer, "spec": []}):
+        cluster.answer = odd
+        assert api.patch_service(service, wanted) is None
+
+
+def test_a_condition_keeps_its_time_over_the_api_too(cluster):
+    then = "2024-01-01T00:00:00Z"
+    obj = objects.service("web")
+    kind = "porter.kubesphere.io/Allocated"
+    obj["status"] = {
+        "conditions": [
+            {"type": kind, "status": "True", "reason": "Allocated", "lastTransitionTime": then}
+        ]
+    }
+    (condition,) = CODEC.service(obj).conditions
+    assert condition == Condition(kind, True, "Allocated", "")
+    assert condition.since == then

@@ -1,0 +1,350 @@
+"""The API server over real sockets: whatever it answers is a value or an ApiError that says why."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from porter_ryu.domain.model import Kind
+from porter_ryu.kube.client import Client
+from porter_ryu.kube.errors import ApiError
+from tests.unit.fake_server import (
+    Answer,
+    Authority,
+    FakeServer,
+    answer,
+    chunked,
+    kubeconfig,
+    ok,
+)
+
+Serve = Callable[[Answer], tuple[FakeServer, Client]]
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """A server that answers as it is told, and a client of it."""
+    servers = []
+
+    def make(respond: Answer) -> tuple[FakeServer, Client]:
+        server = FakeServer(respond)
+        servers.append(server)
+        return server, Client(kubeconfig(tmp_path, f"http://127.0.0.1:{server.port}"))
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+def page(items: object, token: str = "", version: str = "5") -> dict:
+    """A page of a list."""
+    return {"metadata": {"resourceVersion": version, "continue": token}, "items": items}
+
+
+def failure(client: Client, act: Callable[[Client], object]) -> ApiError:
+    """What an act fails with."""
+    with pytest.raises(ApiError) as caught:
+        act(client)
+    assert "t0ken" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+    return caught.value
+
+
+def listed(client: Client) -> list:
+    """All items of a list."""
+    return [item for items, _ in client.pages(Kind.NODE) for item in items]
+
+
+def watched(client: Client) -> list:
+    """All events of a watch."""
+    return list(client.watch(Kind.NODE, "5"))
+
+
+def test_a_list_goes_on_page_by_page_over_one_connection(serve):
+    def respond(path, headers):
+        assert headers["authorization"] == "Bearer t0ken"
+        return ok(page([3]) if "continue=next" in path else page([1, {"a": 2}], "next"))
+
+    server, client = serve(respond)
+    assert listed(client) == [1, {"a": 2}, 3]
+    assert server.asked == ["/api/v1/nodes?limit=500", "/api/v1/nodes?limit=500&continue=next"]
+    assert server.connections == 1
+
+
+def test_a_page_that_is_too_large_is_asked_for_again_in_smaller_ones(serve):
+    def respond(path, _headers):
+        if "limit=500" not in path:
+            return ok(page([path.partition("?")[2]], "" if "continue" in path else "next"))
+        text = b'{"metadata": {}, "items": ["' + b"x" * (65 * MEGABYTE) + b'"]}'
+        return ok(text)
+
+    _, client = serve(respond)
+    assert listed(client) == ["limit=40", "limit=40&continue=next"]
+
+
+def test_a_page_that_is_too_large_however_small_is_an_error(serve):
+    text = b'{"metadata": {}, "items": ["' + b"x" * (65 * MEGABYTE) + b'"]}'
+    server, client = serve(lambda _path, _headers: ok(text))
+    error = failure(client, listed)
+    assert str(error) == "an answer is larger than 64 MB"
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "respond",
+    [
+        lambda _path, _headers: ok(page([1], "same")),
+        lambda path, _headers: ok(page([], f"n{len(path)}" if "=n" not in path else "n1")),
+    ],
+    ids=["the same token", "a token that returns"],
+)
+def test_a_list_without_an_end_is_an_error(serve, respond):
+    _, client = serve(respond)
+    assert "does not go on" in str(failure(client, listed))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{",
+        b'{"items": []}',
+        b'{"items": {}, "metadata": {}}',
+        b'{"items": [1 2], "metadata": {}}',
+        b'{"items": [], "metadata": []}',
+        b'{"items": [], "metadata": {"continue": 7}}',
+        b'{"items": [], "metadata": {"resourceVersion": {}}}',
+        b"<html>a proxy</html>",
+        b'{"items": ' + b"[" * 100_000,
+    ],
+)
+def test_a_list_that_is_none_is_an_error(serve, body):
+    _, client = serve(lambda _path, _headers: ok(body))
+    assert failure(client, listed).reason == "BadAnswer"
+
+
+def test_an_odd_object_does_not_cost_the_page(serve):
+    """Nested 30,000 deep, a number of 5,000 digits, no UTF-8, half a surrogate."""
+    odd = b'{"d": ' + b"[" * 30_000 + b"]" * 30_000 + b"}", b"9" * 5000, b'"\xff"', b'"\\ud800"'
+    body = b'{"items": [' + b",".join([*odd, b'{"good": 1}']) + b'], "metadata": {}}'
+    _, client = serve(lambda _path, _headers: ok(body))
+    assert listed(client)[-1] == {"good": 1}
+    assert len(listed(client)) == 5
+
+
+def test_events_come_whole_however_they_are_cut(serve):
+    text = b"".join(json.dumps({"type": "ADDED", "n": n}).encode() + b"\n" for n in range(3))
+    _, client = serve(lambda _path, _headers: chunked(*(text[i : i + 1] for i in range(len(text)))))
+    assert [event["n"] for event in watched(client)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "reason"),
+    [
+        ([b'{"type": "ADDED"}\n', b"not JSON\n"], "BadAnswer"),
+        ([b'{"type": "ADDED"}\n', b"[]\n"], "BadAnswer"),
+        ([b'{"type": "ADDED"}\n', b'"' + b"x" * MEGABYTE] + [b"x" * MEGABYTE] * 16, "BadAnswer"),
+    ],
+    ids=["no JSON", "no object", "larger than 16 MB"],
+)
+def test_a_watch_ends_with_a_line_that_cannot_be_read(serve, pieces, reason):
+    _, client = serve(lambda _path, _headers: chunked(*pieces))
+    events = client.watch(Kind.NODE, "5")
+    assert next(events) == {"type": "ADDED"}
+    assert failure(client, lambda _client: next(events)).reason == reason
+
+
+def test_a_watch_that_is_cut_off_says_so(serve):
+    server, client = serve(lambda _path, _headers: chunked(b'{"a": 1}\n', ends=False))
+    error = failure(client, watched)
+    assert str(error) == f"the API server 127.0.0.1:{server.port} ended the connection"
+    assert error.label == "ConnectionLost"
+
+
+def test_a_watch_of_a_former_time_is_refused_before_it_begins(serve):
+    body = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
+    _, client = serve(lambda _path, _headers: answer(410, body))
+    assert failure(client, lambda c: c.watch(Kind.NODE, "5")).label == "Gone"
+
+
+@pytest.mark.parametrize(
+    ("header", "least", "most"),
+    [
+        ("7", 7, 7),
+        ("0", 0, 0),
+        ("100000", 60, 60),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0, 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 60, 60),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("act", [listed, watched])
+def test_retry_after_is_read(serve, act, status, header, least, most):
+    _, client = serve(lambda _path, _headers: answer(status, {}, Retry_After=header))
+    error = failure(client, act)
+    assert error.status == status
+    assert least <= error.retry_after <= most
+
+
+def test_retry_after_may_be_a_date(serve):
+    date = email.utils.formatdate(time.time() + 30, usegmt=True)
+    _, client = serve(lambda _path, _headers: answer(429, {}, Retry_After=date))
+    assert 20 < failure(client, listed).retry_after <= 30
+
+
+@pytest.mark.parametrize("header", ["", "soon", "²", "-5", "1e9", "Thu, 99 Xyz 2024"])
+def test_a_retry_after_that_is_none_asks_for_nothing(serve, header):
+    _, client = serve(lambda _path, _headers: answer(429, {}, Retry_After=header))
+    assert failure(client, listed).retry_after is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[1]", b"x" * (2 * MEGABYTE), b'{"reason": 7}', b'{"message": {"a": []}}'],
+)
+def test_a_refusal_without_words_is_still_one(serve, body):
+    _, client = serve(lambda _path, _headers: answer(500, body))
+    error = failure(client, listed)
+    assert (error.status, error.label) == (500, "ServerError")
+
+
+def test_the_servers_words_are_one_printable_line(serve):
+    body = {"reason": "Forbidden", "message": "\x1b[31mno\n" + "x" * 200_000}
+    _, client = serve(lambda _path, _headers: answer(403, body))
+    error = failure(client, listed)
+    assert str(error).startswith("403 Forbidden: \\x1b[31mno\\nxxx")
+    assert error.label == "Forbidden"
+
+
+def test_a_credential_that_is_refused_is_named_and_read_again(serve, tmp_path):
+    def respond(_path, headers):
+        good = headers["authorization"] == "Bearer new"
+        return ok(page([])) if good else answer(401, {"reason": "Unauthorized"})
+
+    server, client = serve(respond)
+    file = kubeconfig(tmp_path, f"http://127.0.0.1:{server.port}", token="new")
+    error = failure(client, listed)
+    assert str(error) == (
+        f"401 Unauthorized: the API server 127.0.0.1:{server.port} does not accept the credential "
+        f"of {file}"
+    )
+    assert listed(client) == []
+
+
+def test_a_redirection_is_not_followed_for_the_token_goes_with_it(serve):
+    other, _ = serve(lambda _path, _headers: ok(page([])))
+    where = f"http://127.0.0.1:{other.port}/"
+    _, client = serve(lambda _path, _headers: answer(302, b"", Location=where))
+    assert failure(client, listed).label == "Refused"
+    assert other.asked == []
+
+
+@pytest.mark.parametrize(
+    ("subject", "days", "ours", "why"),
+    [
+        ("IP:127.0.0.1", -1, True, "it has expired"),
+        ("IP:127.0.0.2", 2, True, "it is for another address"),
+        ("IP:127.0.0.1", 2, False, "it is not signed by the CA of the kubeconfig"),
+    ],
+)
+def test_a_certificate_that_is_refused_says_why(tmp_path, subject, days, ours, why):
+    ca, other = Authority(tmp_path, "ca"), Authority(tmp_path, "other")
+    server = FakeServer(lambda _path, _headers: ok(page([])), ca.server(subject, days))
+    trusted = (ca if ours else other).certificate
+    client = Client(kubeconfig(tmp_path, f"https://127.0.0.1:{server.port}", trusted))
+    error = failure(client, listed)
+    server.close()
+    assert str(error) == (
+        f"the API server 127.0.0.1:{server.port} shows a certificate that is refused: {why}"
+    )
+    assert error.label == "CertificateRefused"
+
+
+def test_a_good_certificate_is_taken(tmp_path):
+    ca = Authority(tmp_path, "ca")
+    server = FakeServer(lambda _path, _headers: ok(page([1])), ca.server())
+    client = Client(kubeconfig(tmp_path, f"https://127.0.0.1:{server.port}", ca.certificate))
+    assert listed(client) == [1]
+    server.close()
+
+
+def test_a_server_without_tls_says_so(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        threading.Thread(target=refuse, daemon=True).start()
+        port = listener.getsockname()[1]
+        error = failure(Client(kubeconfig(tmp_path, f"https://127.0.0.1:{port}")), listed)
+    assert error.label == "TlsFailed"
+    assert "do not agree on TLS" in str(error)
+
+
+def test_a_refused_connection_says_so(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    error = failure(Client(kubeconfig(tmp_path, f"http://127.0.0.1:{port}")), listed)
+    assert str(error) == f"the API server 127.0.0.1:{port} refuses connections"
+    assert error.label == "ConnectionRefused"
+
+
+def test_a_name_that_does_not_resolve_says_so(tmp_path):
+    client = Client(kubeconfig(tmp_path, "http://nobody.invalid:6443"))
+    error = failure(client, listed)
+    assert str(error) == (
+        "the API server nobody.invalid:6443 cannot be found: its name does not resolve"
+    )
+
+
+def test_a_server_that_hangs_up_says_so(serve):
+    _, client = serve(lambda _path, _headers: iter([b""]))
+    assert failure(client, listed).label == "ConnectionLost"
+
+
+def test_half_an_answer_says_so(serve):
+    _, client = serve(lambda _path, _headers: iter([ok(page([]))[:-5]]))
+    assert failure(client, listed).label == "ConnectionLost"
+
+
+def test_an_answer_that_is_not_http_says_so(serve):
+    _, client = serve(lambda _path, _headers: iter([b"SSH-2.0-OpenSSH\r\n"]))
+    assert failure(client, listed).label == "ConnectionLost"
+
+
+def test_a_token_that_cannot_be_sent_is_not_shown(tmp_path):
+    client = Client(kubeconfig(tmp_path, "http://127.0.0.1:1", token="t0ken\nX: y"))
+    assert failure(client, listed).label == "NoAnswer"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "t0ken: [",
+        "\0",
+        "clusters: 7",
+        "a: &a [*a, *a]",
+        "current-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nclusters: 7\n",
+    ],
+)
+def test_a_kubeconfig_that_is_none_is_one_line(tmp_path, text):
+    file = tmp_path / "kubeconfig"
+    file.write_text(text)
+    with pytest.raises(ApiError, match="no way to an API server") as caught:
+        Client(str(file))
+    assert "t0ken" not in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,62 @@
+"""Exceptions of the transport to words, for those that no test server on loopback brings about."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+
+import pytest
+from urllib3 import exceptions
+
+from porter_ryu.kube.failures import failure
+
+UNREACHABLE = OSError(errno.EHOSTUNREACH, "No route to host")
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    """An exception that another led to."""
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "label", "words"),
+    [
+        (exceptions.ConnectTimeoutError("x"), "TimedOut", "does not answer (timed out)"),
+        (exceptions.ReadTimeoutError(None, "/", "x"), "TimedOut", "does not answer (timed out)"),
+        (TimeoutError("timed out"), "TimedOut", "does not answer (timed out)"),
+        (
+            caused(exceptions.NewConnectionError(None, "Bearer t0ken"), UNREACHABLE),
+            "Unreachable",
+            "cannot be asked: No route to host",
+        ),
+        (
+            caused(exceptions.MaxRetryError(None, "/", None), ConnectionRefusedError(111, "x")),
+            "ConnectionRefused",
+            "refuses connections",
+        ),
+        (socket.gaierror(-3, "again"), "NameNotResolved", "cannot be found: its name does not"),
+        (OSError(errno.EMFILE, "x"), "Unreachable", "cannot be asked: Too many open files"),
+        (
+            FileNotFoundError(errno.ENOENT, "x", "/etc/ca.crt"),
+            "Unreachable",
+            "cannot be asked: No such file or directory (/etc/ca.crt)",
+        ),
+        (ssl.SSLEOFError(8, "EOF"), "ConnectionLost", "ended the connection"),
+        (ssl.SSLError(1, "x"), "TlsFailed", "and this host do not agree on TLS"),
+        (ValueError("Invalid header value b'Bearer t0ken'"), "NoAnswer", "(ValueError)"),
+    ],
+)
+def test_why_there_is_no_answer(error, label, words):
+    found = failure(error, "10.0.0.1:6443")
+    assert (found.status, found.label) == (0, label)
+    assert str(found).startswith("the API server 10.0.0.1:6443 ")
+    assert words in str(found)
+    assert "t0ken" not in str(found)
+
+
+def test_causes_in_a_circle_come_to_an_end():
+    one, two = ValueError("one"), ValueError("two")
+    one.__cause__, two.__cause__ = two, one
+    assert failure(one, "a:1").label == "NoAnswer"

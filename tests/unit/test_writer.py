@@ -1,0 +1,299 @@
+"""Status is written on change only, one failing object costs nobody else, and none is stormed."""
+
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import ip_address
+
+import pytest
+from ryu.lib import hub
+
+from porter_ryu.domain.model import (
+    Condition,
+    Eip,
+    EipStatus,
+    Kind,
+    ObjectKey,
+    PoolReason,
+    Service,
+    ServiceStatus,
+)
+from porter_ryu.kube import patches
+from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.writer import Writer
+from porter_ryu.supervisor import Supervisor
+
+REFUSED = ApiError(422, "Invalid", "no")
+
+
+def service(name: str, **fields) -> Service:
+    """A Service of ours."""
+    return Service(ObjectKey("default", name), True, **fields)
+
+
+def status(text: str = "10.0.0.1", message: str = "fine") -> ServiceStatus:
+    """One that has an address."""
+    condition = Condition("porter.kubesphere.io/Allocated", True, "Allocated", message)
+    return ServiceStatus((ip_address(text),), (condition,))
+
+
+class Backend:
+    """Writes, or fails as it is told; knows what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.answers: dict[str, Exception] = {}
+        self.events: list[str] = []
+
+    def patch_service(self, obj, wanted):
+        name = obj.key.name
+        self.asked.append((name, str(wanted.ingress[0])))
+        if name in self.answers:
+            raise self.answers[name]
+        return dataclasses.replace(obj, ingress=wanted.ingress, conditions=wanted.conditions)
+
+    def patch_eip(self, eip, wanted):
+        self.asked.append((eip.name, wanted.message))
+        return dataclasses.replace(eip, status=wanted)
+
+    def event(self, subject, warning, reason, message):
+        self.events.append(reason)
+
+
+class Timers(Supervisor):
+    """A supervisor whose delays pass when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.waiting: list[tuple[float, object, tuple]] = []
+
+    def after(self, seconds, name, run, *args):
+        assert seconds <= 60
+        self.waiting.append((self.now + seconds, run, args))
+
+    def pass_by(self, seconds: float) -> None:
+        """Time passes, and what is due is done."""
+        end = self.now + seconds
+        while due := sorted((w for w in self.waiting if w[0] <= end), key=lambda w: w[0]):
+            self.waiting.remove(due[0])
+            self.now, run, args = due[0]
+            run(*args)
+            hub.sleep(0)
+        self.now = end
+
+
+class Told:
+    """An Observer that notes what is put."""
+
+    def __init__(self) -> None:
+        self.put_: list[str] = []
+
+    def put(self, kind, key, obj, read_at):
+        self.put_.append(key.name)
+
+
+class Bench:
+    """A writer that runs."""
+
+    def __init__(self) -> None:
+        self.timers, self.backend, self.told = Timers(), Backend(), Told()
+        self.writer = Writer(self.backend, self.timers, lambda: self.timers.now)
+        self.writer.start(self.told)
+
+    def want(self, name: str, wanted: ServiceStatus, **fields) -> None:
+        """Wishes, and lets the workers work."""
+        self.writer.want_service(service(name, **fields), wanted)
+        hub.sleep(0)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """One for each test."""
+    return Bench()
+
+
+def test_what_is_written_is_told_at_once(bench):
+    bench.want("web", status())
+    assert bench.backend.asked == [("web", "10.0.0.1")]
+    assert bench.told.put_ == ["web"]
+    assert bench.backend.events == ["Allocated"]
+    assert bench.writer.idle
+
+
+def test_nothing_is_written_where_nothing_differs(bench):
+    wanted = status()
+    bench.want("web", wanted, ingress=wanted.ingress, conditions=wanted.conditions)
+    old = dataclasses.replace(wanted.conditions[0], since="2024-01-01T00:00:00Z")
+    bench.want("web", wanted, ingress=wanted.ingress, conditions=(old,))
+    assert bench.backend.asked == []
+
+
+def test_nothing_is_written_again_for_a_message_that_had_to_be_cut(bench):
+    long = status(message="x" * 200_000 + "\x1b")
+    written = tuple(patches.bounded(condition) for condition in long.conditions)
+    assert len(written[0].message) == 1024
+    bench.want("web", long, ingress=long.ingress, conditions=written)
+    assert bench.backend.asked == []
+
+
+def test_a_new_wish_does_not_hurry_an_object_that_cannot_be_written(bench):
+    """Its endpoints change ten times a second for a minute, and the server says no each time."""
+    bench.backend.answers["web"] = REFUSED
+    for number in range(600):
+        bench.want("web", status("10.0.0.1", f"endpoints {number}"))
+        bench.timers.pass_by(0.1)
+    assert 5 < len(bench.backend.asked) <= 12
+    del bench.backend.answers["web"]
+    bench.timers.pass_by(30)
+    assert bench.writer.idle
+    bench.want("web", status("10.0.0.2"))
+    assert bench.backend.asked[-1] == ("web", "10.0.0.2"), "at once, now that it was written"
+
+
+def test_a_wish_that_ceases_meanwhile_does_not_hurry_it_either(bench):
+    bench.backend.answers["web"] = REFUSED
+    wanted = status()
+    for _ in range(600):
+        bench.want("web", wanted)
+        bench.want("web", wanted, ingress=wanted.ingress, conditions=wanted.conditions)
+        bench.timers.pass_by(0.1)
+    assert len(bench.backend.asked) <= 12
+
+
+def test_an_object_that_is_gone_leaves_nothing_behind_when_its_last_write_fails(bench):
+    def gone_meanwhile(obj, wanted):
+        bench.writer.forget(Kind.SERVICE, obj.key)
+        raise REFUSED
+
+    bench.backend.patch_service = gone_meanwhile
+    bench.want("web", status())
+    bench.timers.pass_by(120)
+    assert bench.writer.idle
+    assert bench.timers.waiting == []
+
+
+def test_the_same_wish_again_while_it_is_written_is_written_once(bench):
+    def slow(obj, wanted):
+        bench.backend.asked.append((obj.key.name, str(wanted.ingress[0])))
+        hub.sleep(0.01)
+
+    bench.backend.patch_service = slow
+    bench.want("web", status())
+    bench.want("web", status())
+    hub.sleep(0.03)
+    assert len(bench.backend.asked) == 1
+    assert bench.writer.idle
+
+
+def test_what_is_tried_again_is_the_newest_wish(bench):
+    bench.backend.answers["web"] = REFUSED
+    bench.want("web", status("10.0.0.1"))
+    bench.want("web", status("10.0.0.2"))
+    del bench.backend.answers["web"]
+    bench.timers.pass_by(1)
+    assert bench.backend.asked == [("web", "10.0.0.1"), ("web", "10.0.0.2")]
+
+
+@pytest.mark.parametrize(("asked", "least"), [(7.0, 7.0), (10**9, 60.0)])
+def test_retry_after_is_honoured_up_to_a_minute(bench, asked, least):
+    bench.backend.answers["web"] = ApiError(429, "TooManyRequests", "slow down", asked)
+    bench.want("web", status())
+    bench.timers.pass_by(least - 0.1)
+    assert len(bench.backend.asked) == 1
+    bench.timers.pass_by(0.2)
+    assert len(bench.backend.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RecursionError(), ValueError("odd"), KeyError("x"), UnicodeEncodeError("a", "b", 0, 1, "c")],
+)
+def test_an_exception_costs_its_object_alone_and_no_worker(bench, error, caplog):
+    bench.backend.answers["odd"] = error
+    for _ in range(20):
+        bench.want("odd", status())
+        bench.timers.pass_by(60)
+    bench.want("web", status())
+    assert bench.backend.asked[-1] == ("web", "10.0.0.1")
+    assert "status of services default/odd is not written" in caplog.text
+    assert bench.timers.faults == ()
+    del bench.backend.answers["odd"]
+    bench.timers.pass_by(60)
+    assert bench.writer.idle
+
+
+def test_an_observer_that_fails_ends_no_worker(bench):
+    def fails(*_args):
+        raise RuntimeError("a fault of the domain")
+
+    bench.told.put = fails
+    for number in range(20):
+        bench.want(f"s{number}", status())
+    assert len(bench.backend.asked) == 20
+    assert bench.timers.faults == ()
+
+
+def test_an_object_that_is_gone_is_forgotten_with_its_failures(bench):
+    bench.backend.answers["web"] = REFUSED
+    for _ in range(8):
+        bench.want("web", status())
+        bench.timers.pass_by(20)
+    bench.writer.forget(Kind.SERVICE, ObjectKey("default", "web"))
+    assert bench.writer.idle
+    before = len(bench.backend.asked)
+    bench.want("web", status())
+    assert len(bench.backend.asked) == before + 1, "it was made again, and is tried at once"
+    bench.backend.answers["web"] = ApiError(404, "NotFound", "gone")
+    bench.timers.pass_by(60)
+    assert bench.writer.idle
+
+
+def test_one_object_is_not_written_by_two_at_once(bench):
+    writing: list[int] = []
+    most: list[int] = []
+
+    def slow(obj, wanted):
+        writing.append(1)
+        most.append(len(writing))
+        bench.backend.asked.append((obj.key.name, str(wanted.ingress[0])))
+        hub.sleep(0.01)
+        writing.pop()
+
+    bench.backend.patch_service = slow
+    for number in range(1, 5):
+        bench.want("web", status(f"10.0.0.{number}"))
+    hub.sleep(0.05)
+    assert max(most) == 1
+    assert bench.backend.asked == [("web", "10.0.0.1"), ("web", "10.0.0.4")]
+    assert bench.writer.idle
+
+
+READY = EipStatus(True, PoolReason.VALID, "fine", since="2024-01-01T00:00:00Z")
+
+
+def test_the_time_of_a_condition_of_an_eip_moves_with_its_status_alone(bench):
+    eip = Eip("pool", "10.0.0.1", status=READY)
+    bench.writer.want_eip(eip, dataclasses.replace(READY, since=""))
+    hub.sleep(0)
+    assert bench.backend.asked == [], "nothing but a time would change"
+    same = patches.eip_document(eip, dataclasses.replace(READY, usage=7, since=""), "now")
+    (condition,) = same["status"]["conditions"]
+    assert condition["lastTransitionTime"] == "2024-01-01T00:00:00Z"
+    broken = EipStatus(False, PoolReason.OVERLAPS, "with another")
+    (condition,) = patches.eip_document(eip, broken, "now")["status"]["conditions"]
+    assert condition["lastTransitionTime"] == "now"
+
+
+def test_the_time_of_a_condition_in_a_directory_moves_with_its_status_alone():
+    kept = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x", since="then")
+    turned = Condition("porter.kubesphere.io/Announced", False, "NoReadyEndpoints", "x", since="t")
+    before = service("web", conditions=(kept, turned))
+    wanted = (
+        dataclasses.replace(kept, message="other words", since=""),
+        dataclasses.replace(turned, status=True, reason="Announced", since=""),
+        Condition("porter.kubesphere.io/New", True, "New", "x"),
+    )
+    document = patches.service_document(before, ServiceStatus((), wanted), "now")
+    times = [c["lastTransitionTime"] for c in document["status"]["conditions"]]
+    assert times == ["then", "now", "now"]
