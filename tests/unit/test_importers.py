@@ -539,19 +539,19 @@ def test_services_of_openelb_on_one_address_say_that_they_share_it(tmp_path):
         }
 
     objects = [
-        service("a", "x", "10.0.0.1", 80),
-        service("b", "x", "10.0.0.1", 81),
-        service("c", "x", "10.0.0.2", 80),
-        service("d", "y", "10.0.0.2", 81),
-        service("e", "x", "10.0.0.3", 80),
-        service("f", "x", "10.0.0.3", 80),
+        service("a", "one", "10.0.0.1", 80),
+        service("b", "one", "10.0.0.1", 81),
+        service("c", "one", "10.0.0.2", 80),
+        service("d", "two", "10.0.0.2", 81),
+        service("e", "one", "10.0.0.3", 80),
+        service("f", "one", "10.0.0.3", 80),
     ]
     lost, out = run(tmp_path, "openelb", yaml.safe_dump_all(objects))
     commands = (out / "annotate.sh").read_text().splitlines()[2:]
     key = "eip.porter.kubesphere.io/share=shared-10.0.0.1"
     assert [line.split()[-1] for line in commands] == [key, key]
-    assert "Services x/c, y/d hold 10.0.0.2: here only Services of one namespace" in lost
-    assert "Services x/e, x/f hold 10.0.0.3: they have a port in common" in lost
+    assert "Services one/c, two/d hold 10.0.0.2: here only Services of one namespace" in lost
+    assert "Services one/e, one/f hold 10.0.0.3: they have a port in common" in lost
 
 
 def test_multihop_of_openelb_without_a_ttl_is_any_number_of_hops(tmp_path):
