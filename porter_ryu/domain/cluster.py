@@ -26,8 +26,7 @@ NOTHING: frozenset[ObjectKey] = frozenset()
 
 
 class Cluster:
-    """The five kinds by key; `listed` holds the kinds of which a whole list has been read, and
-    `unreadable` the objects that are there and cannot be understood."""
+    """The five kinds by key; `listed` holds the kinds of which a whole list has been read."""
 
     def __init__(self) -> None:
         self.services: dict[ObjectKey, Service] = {}
@@ -35,7 +34,7 @@ class Cluster:
         self.namespaces: dict[str, Namespace] = {}
         self.eips: dict[str, Eip] = {}
         self.listed: set[Kind] = set()
-        self.unreadable: dict[tuple[Kind, ObjectKey], Unreadable] = {}
+        self._unread: dict[tuple[Kind, ObjectKey], Unreadable] = {}
         self._slices: dict[ObjectKey, EndpointSlice] = {}
         self._slices_of: dict[ObjectKey, dict[ObjectKey, EndpointSlice]] = {}
         self._services_on: dict[str, dict[ObjectKey, int]] = {}
@@ -48,9 +47,18 @@ class Cluster:
         """The Services of which some slice names this node."""
         return self._services_on.get(node, {}).keys()
 
+    @property
+    def unreadable(self) -> dict[tuple[Kind, ObjectKey], str]:
+        """Why objects that are there cannot be understood now."""
+        return {which: unreadable.reason for which, unreadable in self._unread.items()}
+
+    def unread(self, kind: Kind, key: ObjectKey) -> Unreadable | None:
+        """What there is of an object that cannot be understood now; None where it can."""
+        return self._unread.get((kind, key))
+
     def keys(self, kind: Kind) -> set[ObjectKey]:
         """Keys of all objects of a kind, readable or not."""
-        return self._known(kind) | {key for other, key in self.unreadable if other is kind}
+        return self._known(kind) | {key for other, key in self._unread if other is kind}
 
     def knows(self, kind: Kind, key: ObjectKey) -> bool:
         """Whether there is a good form of an object, be it the last one."""
@@ -60,14 +68,14 @@ class Cluster:
 
     def why_unreadable(self, kind: Kind, key: ObjectKey) -> str:
         """Why an object cannot be read; empty where it can, or is not there."""
-        unreadable = self.unreadable.get((kind, key))
+        unreadable = self._unread.get((kind, key))
         return unreadable.reason if unreadable is not None else ""
 
     def never_read(self, kind: Kind) -> dict[ObjectKey, Unreadable]:
         """The objects of a kind that are there, and of which no good form is known."""
         return {
             key: unreadable
-            for (other, key), unreadable in self.unreadable.items()
+            for (other, key), unreadable in self._unread.items()
             if other is kind and not self.knows(kind, key)
         }
 
@@ -78,11 +86,11 @@ class Cluster:
         or None where the object is as it was.
         """
         if isinstance(obj, Unreadable):
-            if self.unreadable.get((kind, key)) == obj:
+            if self._unread.get((kind, key)) == obj:
                 return None
-            self.unreadable[kind, key] = obj
+            self._unread[kind, key] = obj
             return self._touched_by(kind, key)
-        again = self.unreadable.pop((kind, key), None) is not None
+        again = self._unread.pop((kind, key), None) is not None
         if kind is Kind.ENDPOINT_SLICE and isinstance(obj, EndpointSlice):
             if self._slices.get(key) == obj:
                 return NOTHING if again else None
@@ -96,7 +104,7 @@ class Cluster:
 
     def remove(self, kind: Kind, key: ObjectKey) -> Iterable[ObjectKey] | None:
         """Takes out one object; returns as `put` does, None where it was not there."""
-        there = self.unreadable.pop((kind, key), None) is not None or self.knows(kind, key)
+        there = self._unread.pop((kind, key), None) is not None or self.knows(kind, key)
         if not there:
             return None
         if kind is Kind.ENDPOINT_SLICE:

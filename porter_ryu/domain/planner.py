@@ -247,7 +247,7 @@ class Planner:
         for key in batch:
             pause()
             service = self.cluster.services.get(key)
-            unreadable = self.cluster.unreadable.get((Kind.SERVICE, key))
+            unreadable = self.cluster.unread(Kind.SERVICE, key)
             if service is not None and service.ours:
                 ours.append(service)
             elif service is None and unreadable is not None:
@@ -304,7 +304,7 @@ class Planner:
         """Takes note of a Service that is gone, not ours, cannot be read or failed; returns the
         addresses that it has no more."""
         failed = self._guard.failed(Kind.SERVICE, key)
-        unreadable = self.cluster.unreadable.get((Kind.SERVICE, key))
+        unreadable = self.cluster.unread(Kind.SERVICE, key)
         form = self.allocator.form(key)
         if failed:
             with self._guard(Kind.SERVICE, key):

@@ -63,7 +63,7 @@ class Statuses:
         for name, eip in list(self._cluster.eips.items()):
             pause()
             key = ObjectKey("", name)
-            if not self._allocator.knows_pool(name) or (Kind.EIP, key) in self._cluster.unreadable:
+            if not self._allocator.knows_pool(name) or self._cluster.unread(Kind.EIP, key):
                 continue
             with self._guard(Kind.EIP, key):
                 entry = (eip, self._allocator.pool_status(name))

@@ -91,7 +91,8 @@ class World:
         for name in cluster.services:
             for piece in cluster.slices_of(name):
                 world.stage(piece)
-        for (kind, name), unreadable in cluster.unreadable.items():
+        for kind, name in cluster.unreadable:
+            unreadable = cluster.unread(kind, name)
             record = unreadable.record
             if kind is Kind.SERVICE:
                 record = cluster.services[name].ingress if name in cluster.services else record
@@ -128,7 +129,7 @@ class World:
         """A new form keeps the status that was written, as an API server would."""
         cluster = self.planner.cluster
         before = cluster.services.get(obj.key)
-        unread = cluster.unreadable.get((Kind.SERVICE, obj.key))
+        unread = cluster.unread(Kind.SERVICE, obj.key)
         if obj.ingress or (before is None and unread is None):
             return obj
         if before is None:

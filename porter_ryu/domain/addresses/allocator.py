@@ -29,7 +29,7 @@ from porter_ryu.domain.model import (
     Refusal,
     Service,
 )
-from porter_ryu.domain.text import listed, printable, quoted
+from porter_ryu.domain.text import listed, printable
 
 __all__ = ["Allocator", "Held", "Outcome", "PoolVerdict"]
 
@@ -306,7 +306,7 @@ def _nothing(
         text = "no Eip may be drawn from: create one, or ask for one by name or address"
         return Refusal(Reason.NO_POOL, text)
     if not of_family:
-        where = f"Eip {quoted(service.pool)}" if service.pool else "every Eip that it may use"
+        where = f"Eip {printable(service.pool)}" if service.pool else "every Eip that it may use"
         text = f"{where} is without IPv{family.value} addresses"
         return Refusal(Reason.FAMILY_UNAVAILABLE, text)
     if not opened:

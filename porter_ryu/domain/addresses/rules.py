@@ -20,7 +20,7 @@ from porter_ryu.domain.model import (
     Refusal,
     Service,
 )
-from porter_ryu.domain.text import listed, printable, quoted
+from porter_ryu.domain.text import listed, printable
 
 _EXCLUDED = "its namespaces, namespaceSelector or serviceSelector exclude the Service"
 _INSTEAD = ": ask for another, or enlarge an Eip"
@@ -79,7 +79,7 @@ class Rules:
         """What a Service says itself against an address."""
         family = Family(address.version)
         if service.pool is not None and pool is not None and service.pool != pool.eip.name:
-            what = f"Eip {quoted(service.pool)}, which the Service names"
+            what = f"Eip {printable(service.pool)}, which the Service names"
             return Refusal(Reason.ADDRESS_NOT_IN_POOL, f"{address} is not in {what}{_INSTEAD}")
         if family not in self.families(service):
             text = f"{address}: spec.ipFamilies of the Service has no IPv{family.value}"
@@ -151,15 +151,17 @@ class Rules:
         """What stands against the pool that a Service names."""
         if service.pool is None:
             return None
-        name = f"Eip {quoted(service.pool)}, which the Service names,"
+        name = f"Eip {printable(service.pool)}"
         if service.pool in self._pools.unread:
-            return Refusal(Reason.NO_POOL, f"{name} cannot be read: mend it")
+            text = f"{name}, which the Service names, cannot be read: mend it"
+            return Refusal(Reason.NO_POOL, text)
         pool = self._pools.by_name.get(service.pool)
         if pool is None:
-            return Refusal(Reason.NO_POOL, f"{name} does not exist: create it")
-        if not pool.serves:
-            text = f"{name} does not serve ({pool.reason.value}): its status says why"
+            text = f"there is no {name}, which the Service names: create it"
             return Refusal(Reason.NO_POOL, text)
+        if not pool.serves:
+            what = f"does not serve ({pool.reason.value}): its status says why"
+            return Refusal(Reason.NO_POOL, f"{name}, which the Service names, {what}")
         if not self._pools.admits(pool, service):
             return Refusal(Reason.NOT_ALLOWED, f"{name} does not admit it: {_EXCLUDED}")
         return None
@@ -197,7 +199,7 @@ class Rules:
         if not pool.serves:
             return f"it does not serve: {pool.message}"
         if service.pool is not None and service.pool != pool.eip.name:
-            return f"the Service names Eip {quoted(service.pool)}"
+            return f"the Service names Eip {printable(service.pool)}"
         if not self._pools.admits(pool, service):
             return f"it does not admit it: {_EXCLUDED}"
         if not pool.eip.auto_assign and service.pool is None:

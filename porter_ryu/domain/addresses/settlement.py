@@ -56,7 +56,10 @@ class Settlement:
         self._adopt(ranked, unread, tick)
         self._keep_what_failed(every)
         self._at_start = follow
-        self._followed = {*self._followed, *(s.key for s in ranked)} if follow else set()
+        if follow:
+            self._followed.update(service.key for service in ranked)
+        else:
+            self._followed.clear()
         self._records.forget_gone()
         return {service.key.namespace for service in ranked if service.key not in alike}
 
