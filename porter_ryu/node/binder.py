@@ -81,7 +81,7 @@ class Binder:
         """Rules carry our mark: what a damaged journal does not say of them any more is ours."""
         if self._journal.damage and self._mode in tables.DEFAULT_OF and not self._adopted:
             place = Place(self._mode, self._table)
-            self._journal.add((place, n) for n in self._ip.bound(place, marked=True))
+            self._journal.add((place, n) for n in self._ip.rules(self._table, marked=True))
             self._adopted = True
 
     def _bind(self, this: _Round) -> None:
@@ -213,11 +213,13 @@ class Binder:
         return self._view
 
     def _bound(self, place: Place, marked: bool = False) -> frozenset[Network]:
+        """What is bound at a place, whoever bound it.  `marked`: of rules only those with our
+        mark; addresses have none, and of them the journal alone knows whose they are."""
         if place.mode == "address":
             lone = self._interfaces().lone(place.index)
             self._give_way()
             return lone
-        return self._ip.bound(place, marked)
+        return self._ip.rules(place.where, marked)
 
     def _own(self) -> frozenset[Network]:
         return self._interfaces().own() if self._mode == "address" else _NOTHING
