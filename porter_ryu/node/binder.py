@@ -16,6 +16,7 @@ from porter_ryu.node import tables
 from porter_ryu.node.interfaces import Interfaces, Link
 from porter_ryu.node.iproute import IpError, IpRoute, Place
 from porter_ryu.node.journal import Entry, Journal, JournalError
+from porter_ryu.node.process import RefusedError
 from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
@@ -140,7 +141,8 @@ class Binder:
     def _account(self, this: _Round) -> None:
         """Notes what is bound now; raises IpError where something is not."""
         if this.place is None:
-            self._seen = _NOTHING
+            if not this.wanted:
+                self._seen = _NOTHING
             metrics.bound_ips.set(len(self._journal.entries))
             return
         self._seen = self._bound(this.place) & this.wanted
@@ -150,7 +152,7 @@ class Binder:
         missing = this.wanted - self._seen - self.foreign
         if missing:
             first = min(str(network) for network in missing)
-            raise IpError(f"{len(missing)} addresses are not bound, {first} first")
+            raise RefusedError(f"{len(missing)} addresses are not bound, {first} first")
 
     # -- where ------------------------------------------------------------------------------------
 
