@@ -169,7 +169,7 @@ class Binder:
             obstacle = "there is no default route whose interface could be used"
         link = found or last
         if link is None:
-            raise IpError(obstacle)
+            raise RefusedError(obstacle)
         if found is None:
             LOG.warning("%s: addresses stay on %s, where they are", obstacle, link.name)
         place = Place("address", link.name, link.index)
