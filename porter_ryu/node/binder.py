@@ -16,6 +16,7 @@ from porter_ryu.node import tables
 from porter_ryu.node.interfaces import Interfaces, Link
 from porter_ryu.node.iproute import IpError, IpRoute, Place
 from porter_ryu.node.journal import Entry, Journal, JournalError
+from porter_ryu.node.process import RefusedError
 from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Binder:
         """Rules carry our mark: what a damaged journal does not say of them any more is ours."""
         if self._journal.damage and self._mode in tables.DEFAULT_OF and not self._adopted:
             place = Place(self._mode, self._table)
-            self._journal.add((place, n) for n in self._ip.bound(place, marked=True))
+            self._journal.add((place, n) for n in self._ip.rules(self._table, marked=True))
             self._adopted = True
 
     def _bind(self, this: _Round) -> None:
@@ -140,7 +141,8 @@ class Binder:
     def _account(self, this: _Round) -> None:
         """Notes what is bound now; raises IpError where something is not."""
         if this.place is None:
-            self._seen = _NOTHING
+            if not this.wanted:
+                self._seen = _NOTHING
             metrics.bound_ips.set(len(self._journal.entries))
             return
         self._seen = self._bound(this.place) & this.wanted
@@ -150,7 +152,7 @@ class Binder:
         missing = this.wanted - self._seen - self.foreign
         if missing:
             first = min(str(network) for network in missing)
-            raise IpError(f"{len(missing)} addresses are not bound, {first} first")
+            raise RefusedError(f"{len(missing)} addresses are not bound, {first} first")
 
     # -- where ------------------------------------------------------------------------------------
 
@@ -167,7 +169,7 @@ class Binder:
             obstacle = "there is no default route whose interface could be used"
         link = found or last
         if link is None:
-            raise IpError(obstacle)
+            raise RefusedError(obstacle)
         if found is None:
             LOG.warning("%s: addresses stay on %s, where they are", obstacle, link.name)
         place = Place("address", link.name, link.index)
@@ -213,11 +215,13 @@ class Binder:
         return self._view
 
     def _bound(self, place: Place, marked: bool = False) -> frozenset[Network]:
+        """What is bound at a place, whoever bound it.  `marked`: of rules only those with our
+        mark; addresses have none, and of them the journal alone knows whose they are."""
         if place.mode == "address":
             lone = self._interfaces().lone(place.index)
             self._give_way()
             return lone
-        return self._ip.bound(place, marked)
+        return self._ip.rules(place.where, marked)
 
     def _own(self) -> frozenset[Network]:
         return self._interfaces().own() if self._mode == "address" else _NOTHING

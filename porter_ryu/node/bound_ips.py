@@ -16,6 +16,7 @@ from porter_ryu.domain.model import Network
 from porter_ryu.node.binder import Binder
 from porter_ryu.node.iproute import IpError, IpRoute
 from porter_ryu.node.journal import Journal, JournalError
+from porter_ryu.node.process import RefusedError
 from porter_ryu.supervisor import Beat, Supervisor, Task
 
 LOG = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class BoundIps:
         self._withdrawing = self._taken_back = False
         self._stopped = False
         self._trouble = ""
+        self._failing = False
         self._backoff = Backoff(_RETRY_FIRST, _RETRY_MOST)
         self._wake = hub.Event()
         self._done = hub.Event()
@@ -69,7 +71,7 @@ class BoundIps:
 
     def bind(self, addresses: frozenset[Network]) -> None:
         """Adds to what must be bound; waits until it was tried, a second at most, and not at all
-        while earlier tries fail."""
+        while `ip` or the disk fails."""
         if self._withdrawing:
             return
         self._wanted |= addresses
@@ -97,7 +99,7 @@ class BoundIps:
     def _ask(self) -> None:
         self._done.clear()
         self._wake.set()
-        if not self._trouble:
+        if not self._failing:
             self._done.wait(timeout=_WAIT_MOST)
 
     def _withdraw(self, seconds: float) -> str:
@@ -138,26 +140,27 @@ class BoundIps:
         while not self._stopped:
             self._wake.clear()
             withdrawing = self._withdrawing
-            settled = self._attempt(beat)
-            known = settled or not self._journal.damage
+            pause = self._attempt(beat)
+            known = not self._trouble or not self._journal.damage
             self._taken_back = withdrawing and known and not self._journal.entries
             if not self._wake.is_set():  # else what was asked for meanwhile is yet to be tried
                 self._done.set()
-            if settled:
-                self._backoff.reset()
-                self._wake.wait(timeout=_CHECK_EVERY)
-                continue
-            pause = self._backoff.next()
-            at_once = min(pause, _RETRY_FIRST)  # however often something is asked for
-            hub.sleep(at_once)
-            self._wake.wait(timeout=pause - at_once)
+            if self._failing:
+                hub.sleep(min(pause, _RETRY_FIRST))  # however often something is asked for
+                pause = max(0.0, pause - _RETRY_FIRST)
+            self._wake.wait(timeout=pause)
 
-    def _attempt(self, beat: Beat) -> bool:
+    def _attempt(self, beat: Beat) -> float:
+        """Tries once; returns after how many seconds to try again."""
         try:
             self._binder.converge(self._wanted, self._complete, beat)
         except (IpError, JournalError) as error:
             self._trouble = str(error)
             LOG.error("binding addresses: %s; it is tried again", error)
-            return False
-        self._trouble = ""
-        return True
+            # an address that the kernel refuses holds up no other
+            self._failing = not isinstance(error, RefusedError)
+            pause = self._backoff.next()
+            return pause if self._failing else min(pause, _CHECK_EVERY)
+        self._trouble, self._failing = "", False
+        self._backoff.reset()
+        return _CHECK_EVERY

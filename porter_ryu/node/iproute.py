@@ -79,23 +79,16 @@ class IpRoute:
         """Every address on every interface of this host; raises IpError."""
         return frozenset(entry.address for entry in self.interfaces().addresses)
 
-    def bound(self, place: Place, marked: bool = False) -> frozenset[Network]:
-        """The host addresses that are bound at a place, whoever bound them; raises IpError.
+    def rules(self, table: str, marked: bool = False) -> frozenset[Network]:
+        """The addresses for which a rule leads to a table, whoever put it there; raises IpError.
 
-        `marked`: of rules only those that carry our protocol and priority; the kernel marks no
-        addresses, of which the journal alone knows whose they are.
+        `marked`: only those that carry our protocol and priority.
         """
-        if place.mode == "address":
-            interfaces = self.interfaces()
-            link = interfaces.named(place.where)
-            if link is None:
-                raise IpError(f"there is no interface {place.where}")
-            return interfaces.lone(link.index)
         found: set[Network] = set()
         for version in (4, 6):
             for rule in ip_output.rules(self._print("-N", f"-{version}", "rule", "show"), version):
                 ours = (rule.protocol, rule.priority) == (ROUTE_PROTOCOL, RULE_PRIORITY)
-                if rule.table == place.where and (ours or not marked):
+                if rule.table == table and (ours or not marked):
                     found.add(rule.destination)
         return frozenset(found)
 

@@ -33,7 +33,7 @@ class IpError(Exception):
 
 
 class RefusedError(IpError):
-    """`ip` ran to its end and said no: what else it was told may have been done."""
+    """`ip` works, and this cannot be done as the host is: what else it was told may be done."""
 
 
 class Run(Protocol):

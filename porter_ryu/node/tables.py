@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from porter_ryu.node.iproute import IpError, IpRoute, Place
+from porter_ryu.node.iproute import IpRoute, Place
+from porter_ryu.node.process import RefusedError
 
 DEFAULT_OF = {"rule": "local", "blackhole": "blackhole"}
 
@@ -18,7 +19,7 @@ def keep_defaults(ip: IpRoute, place: Place, versions: Iterable[int]) -> None:
         if kind in (kind_there for kind_there, _ in there):
             continue
         if not all(marked for _, marked in there):
-            raise IpError(f"table {place.where} has a foreign default route, left alone")
+            raise RefusedError(f"table {place.where} has a foreign default route, left alone")
         for mode, kind_of_mode in DEFAULT_OF.items():  # of an earlier run in another mode
             if (kind_of_mode, True) in there:
                 ip.remove_default(mode, place.where, version)

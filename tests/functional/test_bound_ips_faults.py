@@ -7,21 +7,12 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from ryu.lib import hub
 
-from fabric import Fabric, Host, wait_for
-from porter_ryu.node.bound_ips import BoundIps
-from porter_ryu.node.iproute import IpRoute, Place
-from porter_ryu.node.journal import Journal
-from porter_ryu.supervisor import Supervisor
-
-A, B, SIX = (ip_network(text) for text in ("203.0.113.1", "203.0.113.2", "2001:db8:9::1"))
-ALL = frozenset({A, B, SIX})
-NONE: frozenset[object] = frozenset()
+from fabric import Fabric, Host
+from tests.functional.bindings import ALL, NONE, SIX, A, B, Instance, becomes, lone, rules, table
 
 
 @pytest.fixture
@@ -35,58 +26,10 @@ def host() -> Iterator[Host]:
         yield host
 
 
-started: list[Instance] = []
-
-
 @pytest.fixture(autouse=True)
 def nothing_goes_on() -> Iterator[None]:
-    """Ends what a test started, however it went."""
     yield
-    while started:
-        started.pop().end()
-
-
-class Instance:
-    """BoundIps on a host, by its default route; it remembers what an earlier one did."""
-
-    def __init__(
-        self,
-        host: Host,
-        program: str = "",
-        interface: str = "",
-        wanted: frozenset[object] = ALL,
-    ) -> None:
-        self.host = host
-        journal = Journal(str(host.folder / "state"))
-        journal.load()
-        before = (program,) if program else ("ip", "-n", host.namespace)
-        self.supervisor = Supervisor()
-        self.bound = BoundIps(
-            "address", interface, 101, journal, IpRoute(program=before), self.supervisor
-        )
-        self._task = self.bound.start()
-        self.bound.bind(wanted)  # type: ignore[arg-type]
-        self.bound.complete()
-        started.append(self)
-
-    def end(self) -> None:
-        """Stops it and waits until it does nothing any more, as after the end of a process."""
-        self.bound.stop()
-        hub.joinall([self._task.thread])
-
-    def expect(self, interface: str, networks: frozenset[object], seconds: float = 15) -> None:
-        """Waits until just these are bound there and nothing is in the way."""
-
-        def look() -> tuple[frozenset[object], str]:
-            hub.sleep(0.05)
-            return on(self.host, interface), self.bound.trouble
-
-        wait_for(look, lambda seen: seen == (networks, ""), seconds, f"{interface}: {networks}")
-
-
-def on(host: Host, interface: str) -> frozenset[object]:
-    """The lone addresses on an interface."""
-    return IpRoute(program=("ip", "-n", host.namespace)).bound(Place("address", interface))
+    Instance.end_all()
 
 
 def rename(host: Host, old: str, new: str) -> None:
@@ -101,68 +44,68 @@ def rename(host: Host, old: str, new: str) -> None:
 @pytest.mark.parametrize("interface", ["", "e1a"])
 def test_a_renamed_interface_keeps_what_is_ours_and_gives_it_back(host, interface, restarted):
     instance = Instance(host, interface=interface)
-    instance.expect("e1a", ALL)
+    instance.expect(ALL)
     rename(host, "e1a", "lan0")
     if restarted:
         instance.end()
         instance = Instance(host, interface=interface)
-        instance.expect("lan0", ALL)  # IPv6 addresses went as the interface was down: they are back
+        instance.expect(ALL, "lan0")  # IPv6 addresses went as the interface was down: they are back
     assert instance.bound.foreign() == NONE
     instance.bound.unbind(frozenset({A}))
-    instance.expect("lan0", ALL - {A})
+    instance.expect(ALL - {A}, "lan0")
     assert instance.bound.stop(withdraw=True) == ""
-    assert on(host, "lan0") == NONE
+    assert lone(host, "lan0") == NONE
 
 
 def test_an_alternative_name_is_a_name(host):
     host.run("ip link property add dev e1a altname the-first-interface")
     instance = Instance(host, interface="the-first-interface")
-    instance.expect("e1a", ALL)
+    instance.expect(ALL)
     assert instance.bound.stop(withdraw=True) == ""
-    assert on(host, "e1a") == NONE
+    assert lone(host) == NONE
 
 
 def test_an_interface_that_is_made_anew_gets_its_addresses_again(host):
     instance = Instance(host)
-    instance.expect("e1a", ALL)
+    instance.expect(ALL)
     host.run("ip link del e1a")
     host.run("ip link add e1a type veth peer name e1c")
     host.run("ip address add 192.168.9.1/24 dev e1a")
     host.run("ip link set e1c up")
     host.run("ip link set e1a up")
     host.run("ip route add default via 192.168.9.2")
-    instance.expect("e1a", ALL)
+    instance.expect(ALL)
     assert instance.bound.foreign() == NONE
     assert instance.bound.stop(withdraw=True) == ""
-    assert on(host, "e1a") == NONE
+    assert lone(host) == NONE
 
 
 def test_an_interface_that_goes_down_and_up_has_its_addresses(host):
     instance = Instance(host)
-    instance.expect("e1a", ALL)
+    instance.expect(ALL)
     host.run("ip link set e1a down")
-    instance.expect("e1a", ALL)  # where they are, though there is no default route
+    instance.expect(ALL)  # where they are, though there is no default route
     host.run("ip link set e1a up")
     host.run("ip route add default via 192.168.9.2")
-    instance.expect("e1a", ALL)
+    instance.expect(ALL)
 
 
 @pytest.mark.parametrize("restarted", [False, True])
 def test_a_default_route_that_is_gone_costs_nothing_and_a_new_one_is_followed(host, restarted):
     instance = Instance(host)
-    instance.expect("e1a", ALL)
+    instance.expect(ALL)
     host.run("ip route del default")
     if restarted:
         instance.end()
         instance = Instance(host)
     instance.bound.unbind(frozenset({A}))
-    instance.expect("e1a", ALL - {A})
+    instance.expect(ALL - {A})
     assert instance.bound.foreign() == NONE
     host.run("ip route add default via 192.168.8.2")
-    instance.expect("e2a", ALL - {A})
-    assert on(host, "e1a") == NONE
+    instance.expect(ALL - {A}, "e2a")
+    instance.expect(NONE)
     assert instance.bound.stop(withdraw=True) == ""
-    assert on(host, "e2a") == NONE
+    assert lone(host, "e2a") == NONE
 
 
 def put_ip(host: Host, body: str) -> str:
@@ -178,14 +121,14 @@ def put_ip(host: Host, body: str) -> str:
 def test_an_ip_that_hangs_once_for_14_seconds_is_only_late(host):
     once = host.folder / "once"
     begun = time.monotonic()
-    instance = Instance(host, put_ip(host, f"mkdir {once} 2>/dev/null && sleep 14"))
+    instance = Instance(host, program=put_ip(host, f"mkdir {once} 2>/dev/null && sleep 14"))
     assert time.monotonic() - begun < 4, "the caller came back while the command hung"
-    instance.expect("e1a", ALL, seconds=13)  # killed after 5 s, tried again after one
+    instance.expect(ALL, seconds=13)  # killed after 5 s, tried again after one
     instance.bound.unbind(frozenset({A}))
-    instance.expect("e1a", ALL - {A})
+    instance.expect(ALL - {A})
     assert instance.supervisor.faults == ()
     assert instance.bound.stop(withdraw=True) == ""
-    assert on(host, "e1a") == NONE
+    assert lone(host) == NONE
 
 
 @pytest.mark.parametrize(
@@ -203,18 +146,18 @@ def test_an_ip_that_hangs_once_for_14_seconds_is_only_late(host):
 )
 def test_an_ip_that_does_not_work_for_a_while_costs_nothing(host, body):
     program = put_ip(host, "")
-    instance = Instance(host, program, wanted=ALL - {B})
-    instance.expect("e1a", ALL - {B})
+    instance = Instance(host, program=program, wanted=ALL - {B})
+    instance.expect(ALL - {B})
     put_ip(host, body)
     instance.bound.bind(frozenset({B}))
     instance.bound.unbind(frozenset({A}))
-    wait_for(lambda: (hub.sleep(0.05), instance.bound.trouble)[1], bool, 15, "it to be said")
-    assert on(host, "e1a") == ALL - {B}
+    becomes(lambda: instance.bound.trouble != "", True)
+    assert lone(host) == ALL - {B}
     assert instance.bound.stop(withdraw=True, seconds=1) != ""
     instance.end()
     put_ip(host, "")
-    again = Instance(host, program, wanted=ALL - {A})
-    again.expect("e1a", ALL - {A})
+    again = Instance(host, program=program, wanted=ALL - {A})
+    again.expect(ALL - {A})
     assert again.bound.foreign() == NONE
 
 
@@ -225,15 +168,15 @@ def test_an_ip_that_is_not_there_or_no_program_for_a_while_is_waited_for(host, m
         program.unlink()
     else:
         program.chmod(mode)
-    instance = Instance(host, str(program))
+    instance = Instance(host, program=str(program))
     assert "cannot run" in instance.bound.trouble
     put_ip(host, "")
-    instance.expect("e1a", ALL)
+    instance.expect(ALL)
 
 
 def test_withdrawing_with_an_ip_that_hangs_says_what_is_left(host):
-    instance = Instance(host, put_ip(host, ""))
-    instance.expect("e1a", ALL)
+    instance = Instance(host, program=put_ip(host, ""))
+    instance.expect(ALL)
     put_ip(host, "sleep 14")
     begun = time.monotonic()
     left = instance.bound.stop(withdraw=True, seconds=6)
@@ -244,7 +187,22 @@ def test_withdrawing_with_an_ip_that_hangs_says_what_is_left(host):
     put_ip(host, "")
     again = Instance(host, wanted=NONE)
     assert again.bound.stop(withdraw=True) == ""
-    assert on(host, "e1a") == NONE
+    assert lone(host) == NONE
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("rule", "local"), ("blackhole", "blackhole")])
+def test_after_a_damaged_journal_rules_are_known_by_their_mark(host, mode, kind):
+    host.run("ip rule add to 203.0.113.2 lookup 101 pref 50")
+    instance = Instance(host, ALL - {B}, mode)
+    becomes(lambda: rules(host), ALL)
+    instance.end()
+    (host.folder / "state" / "bound.json").write_text("{")
+    again = Instance(host, frozenset({SIX}), mode)
+    becomes(lambda: rules(host), frozenset({B, SIX}))
+    assert table(host, 6) == [kind]
+    assert again.bound.stop(withdraw=True) == ""
+    assert rules(host) == {B}
+    assert table(host, 4) == table(host, 6) == []
 
 
 @pytest.fixture
@@ -276,21 +234,19 @@ def test_with_a_state_dir_that_takes_nothing_only_what_is_new_waits(host, small_
         subprocess.run(command, check=True, timeout=10)
 
     instance = Instance(host, wanted=ALL - {B})
-    instance.expect("e1a", ALL - {B})
+    instance.expect(ALL - {B})
     full(small_disk) if how == "full" else remount("ro")
     instance.bound.bind(frozenset({B}))
     instance.bound.unbind(frozenset({A}))
-    wait_for(
-        lambda: (hub.sleep(0.05), on(host, "e1a"))[1], lambda s: s == {SIX}, 10, "A to be unbound"
-    )
+    becomes(lambda: lone(host), frozenset({SIX}))
     assert "bound.json cannot be written" in instance.bound.trouble
     (small_disk / "filler").unlink() if how == "full" else remount("rw")
-    instance.expect("e1a", ALL - {A}, seconds=40)
+    instance.expect(ALL - {A}, seconds=40)
     instance.end()
     again = Instance(host, wanted=frozenset({SIX}))
-    again.expect("e1a", frozenset({SIX}))
+    again.expect(frozenset({SIX}))
     full(small_disk) if how == "full" else remount("ro")
     assert again.bound.stop(withdraw=True) == "", "taking back needs no disk"
-    assert on(host, "e1a") == NONE
+    assert lone(host) == NONE
     if how == "read-only":
         remount("rw")

@@ -10,13 +10,14 @@ from porter_ryu.node.process import IpError, RefusedError
 
 class Kernel:
     """Interfaces by index with their addresses, and the default route; `broken` is what every
-    command complains of."""
+    command complains of, `refused` what it refuses to add."""
 
     def __init__(self) -> None:
         self.names = {2: "eth0"}
         self.at = {2: {"192.168.0.5/24"}}
         self.default: str | None = "eth0"
         self.broken = ""
+        self.refused: set[str] = set()
         self.commands: list[tuple[str, ...]] = []
 
     @property
@@ -48,6 +49,8 @@ class Kernel:
         index = {name: index for index, name in self.names.items()}.get(words[4])
         if index is None:
             return f"Cannot find device {words[4]}"
+        if words[2] in self.refused:
+            return "RTNETLINK answers: refused"
         if (words[2] in self.at[index]) == (words[1] == "add"):
             return "RTNETLINK answers: no"
         (self.at[index].add if words[1] == "add" else self.at[index].remove)(words[2])

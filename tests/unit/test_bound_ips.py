@@ -119,6 +119,17 @@ def test_while_it_fails_nobody_waits_and_it_works_when_ip_does(kernel, instance,
     until(lambda: instance.trouble == "")
 
 
+def test_an_address_that_the_kernel_refuses_holds_up_no_other(kernel, instance, caplog):
+    kernel.refused = {str(SIX)}
+    instance.bind(frozenset({A, SIX}))
+    assert str(A) in kernel.addresses
+    assert "RTNETLINK answers: refused" in caplog.text
+    instance.bind(frozenset({B}))
+    assert str(B) in kernel.addresses, "who asks waits until it was tried"
+    kernel.refused = set()
+    until(lambda: str(SIX) in kernel.addresses, seconds=6)
+
+
 def test_withdrawing_leaves_only_what_was_there_before(kernel, instance):
     instance.bind(frozenset({A, SIX}))
     assert instance.stop(withdraw=True) == ""

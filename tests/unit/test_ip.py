@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ryu.lib import hub
 
-from porter_ryu.node.iproute import IpRoute, Place
+from porter_ryu.node.iproute import IpRoute
 from porter_ryu.node.process import Commands, IpError, RefusedError
 
 A, B = ip_network("203.0.113.1"), ip_network("203.0.113.2")
@@ -159,12 +159,21 @@ def test_one_command_runs_at_a_time(tmp_path):
 )
 def test_output_that_cannot_be_read_is_never_taken_for_nothing(text):
     ip = IpRoute(lambda argv, text_in="": text)
-    for ask in (
-        ip.interfaces,
-        ip.interface_addresses,
-        ip.host_addresses,
-        lambda: ip.bound(Place("address", "eth0")),
-    ):
+    for ask in (ip.interfaces, ip.interface_addresses, ip.host_addresses):
+        with pytest.raises(IpError, match="cannot be read"):
+            ask()
+
+
+@pytest.mark.parametrize("text", ["", "null", "[5]", '[{"src": "all", "dst": "x"}]'])
+def test_rules_that_cannot_be_read_are_never_taken_for_none(text):
+    with pytest.raises(IpError, match="cannot be read"):
+        IpRoute(lambda argv, text_in="": text).rules("101")
+
+
+@pytest.mark.parametrize("text", ["", "null", "[5]", '[{"dst": "default", "gateway": "x"}]'])
+def test_routes_that_cannot_be_read_are_never_taken_for_none(text):
+    ip = IpRoute(lambda argv, text_in="": text)
+    for ask in (ip.main_interfaces, ip.default_gateways, lambda: ip.defaults("101", 4)):
         with pytest.raises(IpError, match="cannot be read"):
             ask()
 
@@ -207,9 +216,8 @@ def test_rules_are_read_by_mark():
         '{"priority":10100,"src":"all","dst":"203.0.113.9","table":"102","protocol":"201"}]'
     )
     ip = IpRoute(lambda argv, text="": seen if "-4" in argv else "[]")
-    place = Place("rule", "101")
-    assert ip.bound(place) == {A, B}
-    assert ip.bound(place, marked=True) == {B}
+    assert ip.rules("101") == {A, B}
+    assert ip.rules("101", marked=True) == {B}
 
 
 def test_a_batch_names_the_line_that_was_refused_and_goes_on():
