@@ -55,6 +55,7 @@ class Program:
                 for group, keys in merged.items()
             )
         )
+        self._state_dir = Path(str(merged["porter"]["state_dir"]))
         self.process = None
 
     def start(self, ready: bool = True, **environment: str) -> Program:
@@ -69,6 +70,16 @@ class Program:
     def stop(self) -> int:
         """Ends it in order."""
         return end(self.process) if self.process is not None else 0
+
+    @property
+    def token_file(self) -> str:
+        """Where it keeps its control token."""
+        return str(self._state_dir / "control.token")
+
+    def end_for_good(self, *more: str, port: int = 8080) -> str:
+        """Has it take back everything (`porter-ryu stop --withdraw`)."""
+        url = ["--url", f"http://127.0.0.1:{port}", "--token-file", self.token_file]
+        return self.host.run([command("porter-ryu"), "stop", "--withdraw", *url, *more])
 
     def kill(self) -> None:
         """Ends it with SIGKILL."""

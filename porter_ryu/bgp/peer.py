@@ -70,7 +70,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._silent = True
         self._path_is_down = False
         self._ended = False
-        metrics.bgp_session_up.labels(peer=self.config.name).set(0)
 
     @property
     def internal(self) -> bool:
@@ -84,7 +83,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
         families = session.families if session is not None else frozenset()
         several = session.add_path if session is not None else frozenset()
         seconds = time.monotonic() - session.established_at if session is not None else 0.0
-        metrics.bgp_session_established_seconds.labels(peer=self.config.name).set(seconds)
         return PeerReport(
             self.config.name,
             str(self.config.address),
@@ -273,7 +271,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._last_error = ""
         self._silent = False
         LOG.info("peer %s is Established: %s", self.config.name, negotiated(session))
-        metrics.bgp_session_up.labels(peer=self.config.name).set(1)
         self.state.bgp_state = BGP_FSM_ESTABLISHED
         self.outbound.open(session, self._view(session))
 
@@ -319,7 +316,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
             self._protocol = None
             self.outbound.close()
             LOG.warning("peer %s is down: %s", self.config.name, reason)
-            metrics.bgp_session_up.labels(peer=self.config.name).set(0)
             metrics.bgp_session_drops.labels(peer=self.config.name, reason=reason).inc()
             self._connect_at = time.monotonic() + random.uniform(*_RECONNECT)  # noqa: S311
         elif self._protocol is None:
@@ -338,12 +334,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def count_sent(self, octets: int) -> None:
         """Counts octets that went out."""
         metrics.bgp_bytes_sent.labels(peer=self.config.name).inc(octets)
-
-    def publish(self) -> None:
-        """Sets the gauges that count paths."""
-        for family in self.config.families:
-            labels = {"peer": self.config.name, "family": family_name(family)}
-            metrics.bgp_paths_announced.labels(**labels).set(self.outbound.count(family))
 
     # -- what is told ----------------------------------------------------------------------------
 

@@ -85,6 +85,10 @@ class BoundIps:
         """What is wanted and was bound by somebody else before; it is used and left alone."""
         return self._foreign
 
+    def ours(self) -> frozenset[Network]:
+        """What is to be bound here, and what the journal says that we bound."""
+        return self._wanted.union(network for _, network in self._journal.entries)
+
     def _ask(self, seconds: float = _WAIT_MOST) -> None:
         self._done.clear()
         self._wake.set()
