@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
@@ -41,6 +42,20 @@ _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade"})
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What is granted to clients.  `request_within`: seconds from the accept to the last octet of
+    a request; `read_within`: seconds that a client may let us wait for it to read on, and in all
+    of an answer, there with one more for each `read_rate` octets that it takes; `begun_per_turn`:
+    requests in one turn of the loop."""
+
+    connections: int = 256
+    begun_per_turn: int = 16
+    request_within: float = 5.0
+    read_within: float = 10.0
+    read_rate: int = 262_144
+
+
 class Connection:
     """A client.  `reading` until its request is complete; `turn` is waited in before the
     application is called, so that a crowd does not hold the loop."""
@@ -52,6 +67,7 @@ class Connection:
         local: tuple[Address, int],
         application: Application,
         turn: hub.Semaphore,
+        bounds: Bounds,
     ) -> None:
         self.reading = True
         self._sock = sock
@@ -59,6 +75,7 @@ class Connection:
         self._local = local
         self._application = application
         self._turn = turn
+        self._bounds = bounds
         self._slice = TimeSlice()
         self._sent = 0
         self._waited = 0.0
@@ -88,7 +105,7 @@ class Connection:
 
     def _read(self) -> tuple[Head, bytes]:
         """Raises RefusedError, or OSError where the client is gone."""
-        until = time.monotonic() + _REQUEST_WITHIN
+        until = time.monotonic() + self._bounds.request_within
         data, looked_at, begins = b"", 0, 0
         while not begins:
             data = (data + self._receive(until, HEAD_MOST)).lstrip(b"\r\n" if not data else b"")
@@ -111,7 +128,7 @@ class Connection:
         except TimeoutError:
             left = 0.0
         if left <= 0:
-            text = f"the request was not complete within {_REQUEST_WITHIN:.0f} s"
+            text = f"the request was not complete within {self._bounds.request_within} s"
             raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, text)
         if not data:
             raise ConnectionError("the connection ended within the request")
@@ -210,13 +227,13 @@ class Connection:
 
     def _send(self, data: bytes) -> None:
         """Raises OSError where the client is gone, or takes longer than it may."""
-        view = memoryview(data)
+        bounds, view = self._bounds, memoryview(data)
         while view:
             began = time.monotonic()
-            left = _READ_WITHIN + self._sent / _READ_RATE - self._waited
+            left = bounds.read_within + self._sent / bounds.read_rate - self._waited
             if left <= 0:
                 raise TimeoutError("the client does not read its answer")
-            self._sock.settimeout(left)
+            self._sock.settimeout(min(left, bounds.read_within))
             count = self._sock.send(view[:_PIECE])
             self._waited += time.monotonic() - began
             self._sent += count

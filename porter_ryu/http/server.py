@@ -17,14 +17,12 @@ from eventlet.green import socket
 from ryu.lib import hub
 
 from porter_ryu.domain.model import Address
-from porter_ryu.http.connection import Application, Connection
+from porter_ryu.http.connection import Application, Bounds, Connection
 from porter_ryu.supervisor import Beat, Supervisor, Task
 from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
-_CONNECTIONS_MOST = 256
-_BEGUN_PER_TURN = 16
 _BACKLOG = 1024
 _ACCEPT_WAIT = 1.0
 _STALLS_AFTER = 10.0
@@ -34,8 +32,8 @@ _NO_LISTENER = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 
 
 class Server:
-    """At most 256 connections: one more costs the oldest that has not sent its request, else the
-    oldest.  So whoever asks now is heard, however many hang.
+    """Serves so many connections at most: one more costs the oldest that has not sent its request,
+    else the oldest.  So whoever asks now is heard, however many hang.
     """
 
     def __init__(
@@ -44,6 +42,7 @@ class Server:
         port: int,
         application: Application,
         supervisor: Supervisor,
+        bounds: Bounds | None = None,
     ) -> None:
         self._host = host
         self._port = port
@@ -52,7 +51,8 @@ class Server:
         self._supervisor = supervisor
         self._listener: socket.socket | None = None
         self._connections: dict[Connection, Task] = {}
-        self._turn = hub.Semaphore(_BEGUN_PER_TURN)
+        self._bounds = bounds or Bounds()
+        self._turn = hub.Semaphore(self._bounds.begun_per_turn)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -119,10 +119,15 @@ class Server:
             LOG.debug("a connection was gone before it was looked at: %s", error)
             sock.close()
             return
-        if len(self._connections) >= _CONNECTIONS_MOST:
+        if len(self._connections) >= self._bounds.connections:
             self._make_room()
         connection = Connection(
-            sock, (theirs, remote[1]), (ours, local[1]), self._application, self._turn
+            sock,
+            (theirs, remote[1]),
+            (ours, local[1]),
+            self._application,
+            self._turn,
+            self._bounds,
         )
         self._connections[connection] = self._supervisor.spawn("http client", self._run, connection)
 
