@@ -38,8 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
         status: int = arguments.act(arguments)
         sys.stdout.flush()
-    except (CommandError, RemoteError) as error:
+    except CommandError as error:
         return _cannot(str(error))
+    except RemoteError as error:
+        return _cannot(printable(str(error)))
     except BrokenPipeError:
         # who reads us has enough; what is buffered still must not meet the closed pipe at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -109,11 +111,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    _readable(arguments.config_file)
     from oslo_config import cfg
     from ryu.cmd.manager import main as ryu_manager
 
     files = [f"--config-file={path}" for path in arguments.config_file]
-    _readable(arguments.config_file)
     try:
         status = ryu_manager(args=[*files, "porter_ryu.app"], prog="porter-ryu")
     except cfg.Error as error:
@@ -198,7 +200,7 @@ def _plan(arguments: argparse.Namespace) -> int:
         _show(entry, report.plan_text, as_json)
         return 0
     with understood(arguments.url):
-        changes = report.difference(remote.get("/v1/plan"), entry)
+        changes = report.difference(remote.get("/v1/plan", dict), entry)
         _show(changes, report.difference_text, as_json)
     return 0
 
@@ -214,7 +216,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     if arguments.url:
         path = "/".join(urllib.parse.quote(part, safe="") for part in (namespace, name))
         with understood(arguments.url):
-            entry = Remote(arguments.url).get(f"/v1/services/{path}")
+            entry = Remote(arguments.url).get(f"/v1/services/{path}", dict)
             _show(entry, report.explanation_text, as_json)
             return 0 if entry["announced"] else 1
     if not arguments.config_file:
@@ -230,7 +232,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
     parts = ("peers", "eips", "services")
     with understood(arguments.url):
-        found = {part: Remote(arguments.url).get(f"/v1/{part}") for part in parts}
+        found = {part: Remote(arguments.url).get(f"/v1/{part}", list) for part in parts}
         _show(found, report.status_text, as_json=False)
     return 0
 

@@ -22,8 +22,11 @@ ANSWER_WITHIN = 120.0
 _SILENT_MOST = 10.0
 _PIECE = 1 << 16
 _SHOWN = 200
-_PORT_MOST = 65_535
+_FOREIGN = "answers, but not as Porter-Ryu does"
 _BROKEN = (http.client.HTTPException, OSError, ValueError, RecursionError)
+
+
+_KINDS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
 
 
 class RemoteError(Exception):
@@ -33,25 +36,26 @@ class RemoteError(Exception):
 class Remote:
     """What listens at a URL such as http://127.0.0.1:8080."""
 
-    def __init__(self, url: str) -> None:
-        """Raises RemoteError for what is no such URL."""
+    def __init__(self, url: str, most: int = ANSWER_MOST, within: float = ANSWER_WITHIN) -> None:
+        """`most`: octets of an answer, `within`: seconds for all of it.  Raises RemoteError for
+        what is no such URL."""
         self._url = url
+        self._most = most
+        self._within = within
+        form = f"{url}: is not of the form http://HOST:PORT"
         try:
             parts = urllib.parse.urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise RemoteError(f"{url}: {error}") from error
-        if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
-            raise RemoteError(f"{url}: is not of the form http://HOST:PORT")
-        if parts.query or parts.fragment or not url.isascii() or not url.isprintable():
-            raise RemoteError(f"{url}: is not of the form http://HOST:PORT")
-        secure = parts.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        self._connection = kind(host, port, timeout=_SILENT_MOST)
+            kind = _KINDS.get(parts.scheme)
+            if kind is None or not parts.hostname or "@" in parts.netloc or not _is_plain(url):
+                raise RemoteError(form)
+            self._connection = kind(parts.hostname, parts.port, timeout=_SILENT_MOST)
+        except (ValueError, http.client.InvalidURL) as error:
+            raise RemoteError(form) from error
         self._before = parts.path.rstrip("/")
 
-    def get(self, path: str) -> Any:
-        """The JSON at a path, also of a 404 that has some; raises RemoteError."""
+    def get(self, path: str, shape: type) -> Any:
+        """The JSON at a path, of this type (dict, list), also of a 404 that has some; raises
+        RemoteError."""
         status, body = self._ask("GET", path, {})
         try:
             found = json.loads(body)
@@ -61,6 +65,8 @@ class Remote:
         is_entry = isinstance(found, dict) and "error" not in found
         if status != HTTPStatus.OK and not (status == HTTPStatus.NOT_FOUND and is_entry):
             raise RemoteError(f"{self._url}{path}: {_said(status, body)}")
+        if not isinstance(found, shape):
+            raise RemoteError(f"{self._url}{path}: {_FOREIGN}")
         return found
 
     def post(self, path: str, token: str) -> None:
@@ -71,13 +77,17 @@ class Remote:
 
     def _ask(self, method: str, path: str, fields: dict[str, str]) -> tuple[int, bytes]:
         try:
-            with _within(ANSWER_WITHIN), contextlib.closing(self._connection):
+            with _time_limit(self._within), contextlib.closing(self._connection):
                 self._connection.request(method, self._before + path, headers=fields)
                 answer = self._connection.getresponse()
-                return answer.status, _read(answer)
+                return answer.status, _read(answer, self._most)
         except _BROKEN as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise RemoteError(f"{self._url}: {why}") from error
+
+
+def _is_plain(url: str) -> bool:
+    return url.isascii() and url.isprintable() and not set(url) & set(" ?#")
 
 
 @contextlib.contextmanager
@@ -86,15 +96,15 @@ def understood(url: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise RemoteError(f"{url}: answers, but not as Porter-Ryu does") from error
+        raise RemoteError(f"{url}: {_FOREIGN}") from error
 
 
-def _read(answer: http.client.HTTPResponse) -> bytes:
+def _read(answer: http.client.HTTPResponse, most: int) -> bytes:
     pieces, size = [], 0
     while piece := answer.read(_PIECE):
         size += len(piece)
-        if size > ANSWER_MOST:
-            raise ValueError(f"the answer is larger than {ANSWER_MOST >> 20} MiB")
+        if size > most:
+            raise ValueError(f"the answer is larger than {most >> 20} MiB")
         pieces.append(piece)
     return b"".join(pieces)
 
@@ -108,7 +118,7 @@ def _said(status: int, body: bytes) -> str:
 
 
 @contextlib.contextmanager
-def _within(seconds: float) -> Iterator[None]:
+def _time_limit(seconds: float) -> Iterator[None]:
     """Raises TimeoutError in what takes longer, however it waits (in the main thread alone)."""
 
     def late(_signal: int, _frame: object) -> None:
