@@ -57,8 +57,8 @@ class Bounds:
 
 
 class Connection:
-    """A client.  `reading` until its request is complete; `turn` is waited in before the
-    application is called, so that a crowd does not hold the loop."""
+    """A client.  `reading` until its request is complete; `turn` is waited in before it is
+    answered, so that a crowd does not hold the loop."""
 
     def __init__(
         self,
@@ -88,18 +88,26 @@ class Connection:
         """Reads the request and answers it."""
         try:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-            try:
-                head, body = self._read()
-            except RefusedError as error:
-                self.reading = False
-                self._refuse(error)
-            else:
-                self.reading = False
-                self._answer(head, body)
+            self._serve()
         except OSError as error:
             LOG.debug("a client of the HTTP interface is gone, or too slow: %s", error)
         finally:
             self.close()
+
+    def _serve(self) -> None:
+        try:
+            head, body = self._read()
+        except RefusedError as error:
+            refusal: RefusedError | None = error
+        else:
+            refusal = None
+        self.reading = False
+        with self._turn:
+            hub.sleep(0)
+        if refusal is None:
+            self._answer(head, body)
+        else:
+            self._refuse(refusal)
 
     # -- the request ------------------------------------------------------------------------------
 
@@ -175,8 +183,6 @@ class Connection:
             started[:] = status, fields
             return written.append
 
-        with self._turn:
-            hub.sleep(0)
         try:
             result = self._application(self._environ(head, body), start_response)
         except Exception:
