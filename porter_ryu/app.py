@@ -71,7 +71,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         server = Server(host, port, Router(wsgi), self.supervisor)
         try:
             server.listen()
-        except (OSError, OverflowError, UnicodeError) as error:
+        except (OSError, OverflowError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             text = f"[DEFAULT] wsapi_host, wsapi_port: cannot listen on {host} port {port}: {why}"
             print(text, file=sys.stderr, flush=True)

@@ -63,11 +63,16 @@ class Server:
         return name[0], name[1]
 
     def listen(self) -> None:
-        """Takes the port; raises OSError where it cannot be had."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        where = socket.getaddrinfo(
-            self._host or None, self._port, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
-        )[0][4]
+        """Takes the port; raises OSError, or ValueError, where it cannot be had."""
+        where: tuple[Any, ...] = (self._host, self._port)
+        if ":" in self._host:
+            family = socket.AF_INET6
+            ip_address(self._host)  # else it would be looked up as a name
+        else:
+            family = socket.AF_INET
+            where = socket.getaddrinfo(
+                self._host or None, self._port, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
+            )[0][4]
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
