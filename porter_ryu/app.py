@@ -48,8 +48,8 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         self._tell = log.install()
         settings = read_settings()
         self.supervisor = Supervisor()
-        self._http = self._listen(kwargs["wsgi"])
         self.parts: Parts = assemble(settings, self.supervisor)
+        self._http = self._listen(kwargs["wsgi"])
         self._settings = settings
         self._ending = hub.Semaphore(1)
         planner = self.parts.reconciler.planner
