@@ -18,11 +18,11 @@ from http import HTTPStatus
 from typing import Any
 
 from eventlet.green import socket
-from ryu.lib import hub
 
 from porter_ryu.domain.model import Address
 from porter_ryu.http.answers import error_body
 from porter_ryu.http.request import HEAD_MOST, Head, RefusedError, end_of_head, parse
+from porter_ryu.http.turn import Turn
 from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
@@ -46,11 +46,9 @@ _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgra
 class Bounds:
     """What is granted to clients.  `request_within`: seconds from the accept to the last octet of
     a request; `read_within`: seconds that a client may let us wait for it to read on, and in all
-    of an answer, there with one more for each `read_rate` octets that it takes; `begun_per_turn`:
-    requests in one turn of the loop."""
+    of an answer, there with one more for each `read_rate` octets that it takes."""
 
     connections: int = 256
-    begun_per_turn: int = 16
     request_within: float = 5.0
     read_within: float = 10.0
     read_rate: int = 262_144
@@ -66,7 +64,7 @@ class Connection:
         remote: tuple[Address, int],
         local: tuple[Address, int],
         application: Application,
-        turn: hub.Semaphore,
+        turn: Turn,
         bounds: Bounds,
     ) -> None:
         self.reading = True
@@ -102,8 +100,7 @@ class Connection:
         else:
             refusal = None
         self.reading = False
-        with self._turn:
-            hub.sleep(0)
+        self._turn.wait()
         if refusal is None:
             self._answer(head, body)
         else:

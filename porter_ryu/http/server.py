@@ -18,6 +18,7 @@ from ryu.lib import hub
 
 from porter_ryu.domain.model import Address
 from porter_ryu.http.connection import Application, Bounds, Connection
+from porter_ryu.http.turn import Turn
 from porter_ryu.supervisor import Beat, Supervisor, Task
 from porter_ryu.time_slice import TimeSlice
 
@@ -52,7 +53,7 @@ class Server:
         self._listener: socket.socket | None = None
         self._connections: dict[Connection, Task] = {}
         self._bounds = bounds or Bounds()
-        self._turn = hub.Semaphore(self._bounds.begun_per_turn)
+        self._turn = Turn()
 
     @property
     def address(self) -> tuple[str, int]:
