@@ -7,12 +7,9 @@ reads it off the part when it is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
-OTHER = "other"
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -23,12 +20,6 @@ def _gauge(name: str, text: str, *labels: str) -> Gauge:
 
 def _counter(name: str, text: str, *labels: str) -> Counter:
     return Counter(f"porter_{name}", text, labels, registry=REGISTRY)
-
-
-def bounded(reason: str, allowed: Collection[str]) -> str:
-    """A label value out of a fixed list, "other" for what is not in it: a label is never text of
-    somebody else's choice, because every new value is a series for ever."""
-    return reason if reason in allowed else OTHER
 
 
 def _histogram(name: str, text: str) -> Histogram:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import eventlet
 
-from porter_ryu import metrics
 from porter_ryu.domain.model import Eip, Kind
 from porter_ryu.http.figures import Figures
 from tests.unit.world import World, endpoints, node, service
@@ -75,8 +74,3 @@ def test_a_crowd_of_scrapes_costs_two():
     texts = {scrape.wait() for scrape in scrapes}
     assert len(made) <= 2
     assert all(b'porter_bgp_session_up{peer="leaf"} 1.0' in text for text in texts)
-
-
-def test_a_label_is_one_of_a_list():
-    assert metrics.bounded("Gone", {"Gone", "Timeout"}) == "Gone"
-    assert metrics.bounded("anything a server says", {"Gone", "Timeout"}) == "other"
