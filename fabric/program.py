@@ -56,6 +56,7 @@ class Program:
                 for group, keys in merged.items()
             )
         )
+        self._state_dir = Path(str(merged["porter"]["state_dir"]))
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, ready: bool = True, **environment: str) -> Program:
@@ -71,9 +72,14 @@ class Program:
         """Ends it in order."""
         return end(self.process) if self.process is not None else 0
 
+    @property
+    def token_file(self) -> str:
+        """Where it keeps its control token."""
+        return str(self._state_dir / "control.token")
+
     def end_for_good(self, *more: str, port: int = 8080) -> str:
         """Has it take back everything (`porter-ryu stop --withdraw`)."""
-        url = ["--url", f"http://127.0.0.1:{port}"]
+        url = ["--url", f"http://127.0.0.1:{port}", "--token-file", self.token_file]
         return self.host.run([command("porter-ryu"), "stop", "--withdraw", *url, *more])
 
     def kill(self) -> None:

@@ -1,13 +1,15 @@
-"""The `porter-ryu` command: runs the program, or reads and prints what it would do or does."""
+"""The `porter-ryu` command: runs the program, or reads and prints what it would do or does.
+
+Nothing that a user can do ends in a traceback: what cannot be done is one line and status 2.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,15 +18,56 @@ from porter_ryu.log import printable
 
 porter_ryu_compat.install()
 
+from porter_ryu import control_token  # noqa: E402
+from porter_ryu.remote import Remote, RemoteError, understood  # noqa: E402
+
 BAD = 2
-_TIMEOUT = 10.0
+_INTERRUPTED = 130
+
+
+class CommandError(Exception):
+    """What was asked for cannot be done; a line for each reason."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status; see the reference of commands in docs/."""
-    arguments = _parser().parse_args(argv)
-    status: int = arguments.act(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        arguments = _parser().parse_args(argv)
+        status: int = arguments.act(arguments)
+        sys.stdout.flush()
+    except CommandError as error:
+        return _cannot(str(error))
+    except RemoteError as error:
+        return _cannot(printable(str(error)))
+    except BrokenPipeError:
+        # who reads us has enough; what is buffered still must not meet the closed pipe at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BAD
+    except OSError as error:
+        return _cannot(": ".join(str(e) for e in (error.filename, error.strerror or error) if e))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return status
+
+
+def _cannot(text: str) -> int:
+    for line in text.splitlines():
+        print(printable(line), file=sys.stderr)
+    return BAD
+
+
+def _show(value: Any, text: Any, as_json: bool) -> None:
+    """Prints a value as JSON (in ASCII, so that no control character is left), or by `text`, which
+    is given it with every text in it made printable."""
+    from porter_ryu import report
+
+    if as_json:
+        print(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
+    else:
+        print(text(report.printed(value)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,6 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument("--output", metavar="OUT", default="porter-ryu-import")
     stop = command("stop", _stop, "End a running instance for good.")
     stop.add_argument("--url", required=True)
+    text = f"the instance's state_dir/control.token (default {control_token.DEFAULT})"
+    stop.add_argument("--token-file", default=control_token.DEFAULT, metavar="FILE", help=text)
     stop.add_argument("--withdraw", action="store_true", required=True)
     text = "the process stays, idle, until SIGTERM: where a supervisor would start it anew"
     stop.add_argument("--stay", action="store_true", help=text)
@@ -66,29 +111,50 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    _readable(arguments.config_file)
+    from oslo_config import cfg
     from ryu.cmd.manager import main as ryu_manager
 
     files = [f"--config-file={path}" for path in arguments.config_file]
-    status = ryu_manager(args=[*files, "porter_ryu.app"], prog="porter-ryu")
+    try:
+        status = ryu_manager(args=[*files, "porter_ryu.app"], prog="porter-ryu")
+    except cfg.Error as error:
+        raise CommandError(_of_file(arguments.config_file, error)) from error
     return int(status or 0)
 
 
+def _readable(files: Sequence[str]) -> None:
+    """Raises CommandError where one of these files is no text that can be read."""
+    for path in files:
+        try:
+            with open(path, encoding="utf-8") as file:
+                file.read()
+        except OSError as error:
+            raise CommandError(f"{path}: {error.strerror}") from error
+        except ValueError as error:
+            raise CommandError(f"{path}: is not text in UTF-8") from error
+
+
+def _of_file(files: Sequence[str], error: Exception) -> str:
+    return f"{files[0]}: {' '.join(str(error).split())}"
+
+
 def _load(files: Sequence[str]) -> Any:
-    """Settings from these files; exits with 2 and a line for each fault."""
+    """Settings from these files; raises CommandError with a line for each fault."""
     from oslo_config import cfg
 
     from porter_ryu.settings import load
     from porter_ryu.settings_reader import BadConfigurationError
 
+    _readable(files)
     conf = cfg.ConfigOpts()
     try:
         conf([f"--config-file={path}" for path in files], project="porter-ryu")
         return load(conf)
     except BadConfigurationError as error:
-        print(error, file=sys.stderr)
+        raise CommandError(str(error)) from error
     except cfg.Error as error:
-        print(f"{files[0]}: {' '.join(str(error).split())}", file=sys.stderr)
-    sys.exit(BAD)
+        raise CommandError(_of_file(files, error)) from error
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -96,14 +162,14 @@ def _check(arguments: argparse.Namespace) -> int:
 
     found = list(findings(_load(arguments.config_file)))
     for line in found:
-        print(line)
+        print(printable(line))
     if not found:
         print("the configuration and this host are fine")
     return 1 if found else 0
 
 
 def _planner(files: Sequence[str]) -> Any:
-    """A planner that has taken one turn over the cluster as it is; exits with 2 where it
+    """A planner that has taken one turn over the cluster as it is; raises CommandError where it
     cannot be read."""
     from porter_ryu.assembly import make_planner, make_source
     from porter_ryu.kube.errors import ApiError
@@ -115,9 +181,8 @@ def _planner(files: Sequence[str]) -> Any:
     planner = make_planner(settings, IpRoute())
     try:
         make_source(settings, Supervisor()).read_once(Once(planner))
-    except ApiError as error:
-        print(f"the cluster cannot be read: {error}", file=sys.stderr)
-        sys.exit(BAD)
+    except (ApiError, OSError) as error:
+        raise CommandError(f"the cluster cannot be read: {error}") from error
     planner.lead(True)
     planner.turn(lambda: None, now=0.0)
     return planner
@@ -127,15 +192,16 @@ def _plan(arguments: argparse.Namespace) -> int:
     from porter_ryu import report
 
     if arguments.diff and not arguments.url:
-        print("plan --diff needs --url", file=sys.stderr)
-        return BAD
-    entry = report.plan(_planner(arguments.config_file), pause=lambda: None)
-    if arguments.diff:
-        changes = report.difference(_fetch(arguments.url, "/v1/plan"), entry)
-        text = report.difference_text(changes)
-        print(json.dumps(changes, indent=2) if arguments.output == "json" else text)
+        raise CommandError("plan --diff needs --url")
+    remote = Remote(arguments.url) if arguments.diff else None
+    entry = report.plan(_planner(arguments.config_file))
+    as_json = arguments.output == "json"
+    if remote is None:
+        _show(entry, report.plan_text, as_json)
         return 0
-    print(json.dumps(entry, indent=2) if arguments.output == "json" else report.plan_text(entry))
+    with understood(arguments.url):
+        changes = report.difference(remote.get("/v1/plan", dict), entry)
+        _show(changes, report.difference_text, as_json)
     return 0
 
 
@@ -145,34 +211,29 @@ def _explain(arguments: argparse.Namespace) -> int:
 
     namespace, slash, name = arguments.service.partition("/")
     if not slash or not namespace or not name:
-        print(f"{arguments.service!r} is not NAMESPACE/NAME", file=sys.stderr)
-        return BAD
+        raise CommandError(f"{arguments.service!r} is not NAMESPACE/NAME")
+    as_json = arguments.output == "json"
     if arguments.url:
-        entry = _fetch(arguments.url, f"/v1/services/{namespace}/{name}")
-    elif arguments.config_file:
-        planner = _planner(arguments.config_file)
-        entry = report.explanation(planner, ObjectKey(namespace, name), report.nothing_sent)
-    else:
-        print("explain needs --config-file or --url", file=sys.stderr)
-        return BAD
-    text = json.dumps(entry, indent=2) if arguments.output == "json" else ""
-    print(text or report.explanation_text(entry))
-    return 0 if arguments.url and entry.get("announced") else 1
+        path = "/".join(urllib.parse.quote(part, safe="") for part in (namespace, name))
+        with understood(arguments.url):
+            entry = Remote(arguments.url).get(f"/v1/services/{path}", dict)
+            _show(entry, report.explanation_text, as_json)
+            return 0 if entry["announced"] else 1
+    if not arguments.config_file:
+        raise CommandError("explain needs --config-file or --url")
+    planner = _planner(arguments.config_file)
+    entry = report.explanation(planner, ObjectKey(namespace, name), report.nothing_sent)
+    _show(entry, report.explanation_text, as_json)
+    return 1
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    peers = _fetch(arguments.url, "/v1/peers")
-    for peer in peers:
-        paths = ", ".join(f"{count} {family} paths" for family, count in peer["paths"].items())
-        error = f" ({peer['last_error']})" if peer["last_error"] else ""
-        print(f"peer {peer['name']} {peer['address']}: {peer['state']}, {paths}{error}")
-    for eip in _fetch(arguments.url, "/v1/eips"):
-        print(f"eip {eip['name']}: {eip['reason']}, {eip['usage']} of {eip['poolSize']} used")
-    states: dict[str, int] = {}
-    for service in _fetch(arguments.url, "/v1/services"):
-        states[service["state"]] = states.get(service["state"], 0) + 1
-    for state, count in sorted(states.items()):
-        print(f"services {state}: {count}")
+    from porter_ryu import report
+
+    parts = ("peers", "eips", "services")
+    with understood(arguments.url):
+        found = {part: Remote(arguments.url).get(f"/v1/{part}", list) for part in parts}
+        _show(found, report.status_text, as_json=False)
     return 0
 
 
@@ -184,35 +245,23 @@ def _import(arguments: argparse.Namespace) -> int:
         found = convert(reading.read(arguments.directory))
         acceptance.leave_out_what_is_refused(found)
         paths = writing.write(found, arguments.output)
-    except (reading.ImportingError, OSError) as error:
-        print(error, file=sys.stderr)
-        return BAD
+    except reading.ImportingError as error:
+        raise CommandError(str(error)) from error
     for path in paths:
-        print(f"written: {path}")
+        print(printable(f"written: {path}"))
     for line in found.lost:
         print(printable(line))
     return 1 if found.lost else 0
 
 
 def _stop(arguments: argparse.Namespace) -> int:
+    try:
+        token = control_token.read(arguments.token_file)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        text = f"{arguments.token_file}: {why} (--token-file: control.token in the state_dir)"
+        raise CommandError(text) from error
     stay = "&stay=true" if arguments.stay else ""
-    _fetch(arguments.url, f"/v1/stop?withdraw=true{stay}", method="POST")
+    Remote(arguments.url).post(f"/v1/stop?withdraw=true{stay}", token)
     print("stopping, routes and addresses are taken back")
     return 0
-
-
-def _fetch(url: str, path: str, method: str = "GET") -> Any:
-    """JSON from a running instance; exits with 2 where there is none."""
-    request = urllib.request.Request(url.rstrip("/") + path, method=method)  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
-            body = answer.read()
-    except urllib.error.HTTPError as error:
-        body = error.read()
-        if not body.startswith(b"{"):
-            print(f"{url}: {error}", file=sys.stderr)
-            sys.exit(BAD)
-    except (OSError, ValueError) as error:
-        print(f"{url}: {error}", file=sys.stderr)
-        sys.exit(BAD)
-    return json.loads(body) if body[:1] in (b"{", b"[") else body.decode()

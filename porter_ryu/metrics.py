@@ -1,6 +1,8 @@
 """The figures that a running process exports; the names are public API.
 
-The objects stand here, below the rooms that count, so that neither knows who scrapes.
+The objects stand here, below the rooms that count, so that neither knows who scrapes.  What
+describes a part that comes and goes (a peer, an Eip, a Service) is not kept here: `http.figures`
+reads it off the part when it is asked for.
 """
 
 from __future__ import annotations
@@ -24,26 +26,15 @@ def _histogram(name: str, text: str) -> Histogram:
     return Histogram(f"porter_{name}", text, buckets=_FAST, registry=REGISTRY)
 
 
-bgp_session_up = _gauge("bgp_session_up", "1 while the session is Established.", "peer")
-bgp_session_established_seconds = _gauge(
-    "bgp_session_established_seconds", "Age of the Established session, 0 while down.", "peer"
-)
-bgp_paths_announced = _gauge(
-    "bgp_paths_announced", "Paths in the Adj-RIB-Out of the peer.", "peer", "family"
-)
 bgp_updates_sent = _counter("bgp_updates_sent", "UPDATE messages sent.", "peer")
 bgp_bytes_sent = _counter("bgp_bytes_sent", "Bytes of BGP messages sent.", "peer")
 bgp_messages_received = _counter("bgp_messages_received", "BGP messages received.", "peer", "type")
 bgp_session_drops = _counter(
     "bgp_session_drops", "Established sessions that ended.", "peer", "reason"
 )
-eip_pool_size = _gauge("eip_pool_size", "Addresses that the Eip has.", "eip")
-eip_pool_used = _gauge("eip_pool_used", "Addresses of the Eip that are held.", "eip")
-leader = _gauge("leader", "1 while this instance assigns addresses and writes status.")
 nodes_doubted = _gauge(
     "nodes_doubted", "1 while so many nodes were lost at once that it is not believed."
 )
-services = _gauge("services", "Services of ours, by the reason in their conditions.", "state")
 reconcile_seconds = _histogram("reconcile_seconds", "Duration of one turn of the loop.")
 event_to_wire = _histogram(
     "event_to_wire_seconds", "From a watch event read to its UPDATE handed to the kernel."

@@ -5,89 +5,148 @@ HTTP and the command line print the same thing, because both print this.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import collections
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 from typing import Any
 
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
-from porter_ryu.domain.model import Address, Network, NextHop, ObjectKey
+from porter_ryu.domain.model import Address, EipStatus, Network, NextHop, ObjectKey, Reason
 from porter_ryu.domain.planner import Planner
+from porter_ryu.log import printable
 
 Json = dict[str, Any]
 Sent = Callable[[Network], Mapping[str, tuple[Address, ...]]]
+Peers = Callable[[], list[Json]]
+
+_TEXT_MOST = 1_000
+_ANNOUNCED = Reason.ANNOUNCED.value
 
 
 def nothing_sent(_prefix: Network) -> Mapping[str, tuple[Address, ...]]:
-    """Stands for the sessions where there are none, as in `plan`."""
+    """Stands for the sessions where there are none."""
     return {}
 
 
-def services(planner: Planner) -> list[Json]:
-    """One entry for every Service of ours, in order of name."""
-    return [service_line(planner.decisions[key]) for key in sorted(planner.decisions)]
+def services(planner: Planner, sent: Sent) -> Iterator[Json]:
+    """One entry for every Service of ours, in order of name; others may run in between."""
+    for key in sorted(planner.decisions):
+        decision = planner.decisions.get(key)
+        if decision is not None:
+            yield service_line(decision, is_announced(decision, sent))
 
 
-def service_line(decision: Decision) -> Json:
-    """One Service in short."""
-    outcome, announced = decision.outcome, decision.announced
-    refusal = outcome.refusal or announced
+def is_announced(decision: Decision, sent: Sent) -> bool:
+    """Whether it is decided that a Service is announced, and a peer was sent an address of it."""
+    if decision.announced is None or decision.announced.reason is not Reason.ANNOUNCED:
+        return False
+    prefixes = (ip_network(held.address) for held in decision.outcome.held)
+    return any(any(sent(prefix).values()) for prefix in prefixes)
+
+
+def service_line(decision: Decision, announced: bool) -> Json:
+    """One Service in short.  Its `state` is `Announced` only where `announced`, else what stands
+    in the way, and `Allocated` where that is only time."""
+    outcome, state = decision.outcome, decision.state
+    refusal = outcome.refusal or decision.announced
+    message = refusal.message if refusal is not None else "BGP is not enabled"
+    if state == _ANNOUNCED and not announced:
+        state, message = Reason.ALLOCATED.value, _why_not_yet(decision)
     return {
         "namespace": decision.service.key.namespace,
         "name": decision.service.key.name,
-        "state": decision.state,
+        "state": state,
+        "announced": announced,
         "addresses": [str(held.address) for held in outcome.held],
         "eips": [held.eip for held in outcome.held],
         "recorded": [str(address) for address in decision.service.ingress],
-        "message": refusal.message if refusal is not None else "",
+        "message": _short(message),
     }
 
 
-def eips(planner: Planner) -> list[Json]:
-    """One entry for every Eip, in order of name."""
-    entries = []
+def _why_not_yet(decision: Decision) -> str:
+    recorded = decision.service.ingress
+    if all(held.address in recorded for held in decision.outcome.held):
+        return "no peer has been sent it"
+    return "it would be given; nothing recorded yet"
+
+
+def eip_statuses(planner: Planner) -> Iterator[tuple[str, EipStatus]]:
+    """The status of every Eip that was looked at, in order of name; others may run in between."""
     for name in sorted(planner.cluster.eips):
-        status = planner.allocator.pool_status(name)
-        entries.append(
-            {
-                "name": name,
-                "address": planner.cluster.eips[name].address,
-                "ready": status.ready,
-                "reason": status.reason.value,
-                "message": status.message,
-                "usage": status.usage,
-                "poolSize": status.pool_size,
-                "used": dict(status.used),
-            }
-        )
-    return entries
+        try:
+            status = planner.allocator.pool_status(name)
+        except KeyError:
+            continue  # it was read, and no turn has looked at it yet, or is gone
+        yield name, status
 
 
-def explanation(planner: Planner, key: ObjectKey, sent: Sent) -> Json:
-    """The whole chain for one Service; `sent` tells which peer was sent which next hops."""
+def eips(planner: Planner) -> Iterator[Json]:
+    """One entry for every Eip, in order of name; others may run in between."""
+    for name, status in eip_statuses(planner):
+        eip = planner.cluster.eips.get(name)
+        yield {
+            "name": name,
+            "address": _short(eip.address) if eip is not None else "",
+            "ready": status.ready,
+            "reason": status.reason.value,
+            "message": _short(status.message),
+            "usage": status.usage,
+            "poolSize": status.pool_size,
+            "used": dict(status.used),
+        }
+
+
+def explanation(planner: Planner, key: ObjectKey, sent: Sent | None) -> Json:
+    """The whole chain for one Service; `sent` tells which peer was sent which next hops, None
+    stands for a forecast, where what is decided is taken as done."""
     chain = explain(planner, key)
     entry: Json = {"namespace": key.namespace, "name": key.name, "found": chain.service is not None}
     entry["ours"] = chain.decision is not None
     if chain.service is None:
-        return {**entry, "state": "NotFound", "message": "there is no such Service"}
+        text = "there is no such Service"
+        return {**entry, "state": "NotFound", "announced": False, "message": text}
     if chain.decision is None:
-        return {**entry, "state": "NotOurs", "message": chain.service.not_ours}
-    entry |= service_line(chain.decision)
+        text = _short(chain.service.not_ours)
+        return {**entry, "state": "NotOurs", "announced": False, "message": text}
+    if sent is None:
+        announced = chain.decision.state == _ANNOUNCED
+    else:
+        announced = is_announced(chain.decision, sent)
+    entry |= service_line(chain.decision, announced)
     if chain.unreadable:
         entry["unreadable"] = chain.unreadable
     entry["request"] = _request(chain)
-    entry["pools"] = [{"eip": p.eip, "usable": p.usable, "why": p.why} for p in chain.pools]
-    entry["routes"] = [_address(address, sent) for address in chain.addresses]
-    announced = chain.decision.announced
-    entry["announced"] = bool(
-        announced is not None and any(route["peers"] for route in entry["routes"])
-    )
+    entry["pools"] = [{"eip": p.eip, "usable": p.usable, "why": _short(p.why)} for p in chain.pools]
+    entry["routes"] = [_address(address, sent or nothing_sent) for address in chain.addresses]
     return entry
+
+
+def printed(value: Any) -> Any:
+    """The same value with every text in it as one printable line of bounded length.
+
+    Names, wishes and messages were written by somebody else; what is shown on a terminal goes
+    through here first.
+    """
+    if isinstance(value, str):
+        return printable(value, _TEXT_MOST)
+    if isinstance(value, dict):
+        return {printed(key): printed(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [printed(entry) for entry in value]
+    return value
 
 
 def _request(chain: Explanation) -> Json | None:
     request = chain.service.request if chain.service is not None else None
-    return {"source": request.source, "text": request.text} if request is not None else None
+    if request is None:
+        return None
+    return {"source": request.source, "text": _short(request.text)}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _TEXT_MOST else f"{text[:_TEXT_MOST]}… ({len(text)} characters)"
 
 
 def _address(entry: AddressExplanation, sent: Sent) -> Json:
@@ -134,10 +193,8 @@ def _headline(entry: Json) -> str:
     if entry["announced"]:
         peers = sorted({peer for route in entry["routes"] for peer in route["peers"]})
         return f"announced: {addresses} to {', '.join(peers)}"
-    if entry["state"] == "Announced":
-        recorded = all(route["recorded"] for route in entry["routes"])
-        why = "no peer has been sent it" if recorded else "it would be given; nothing recorded yet"
-        return f"{addresses}: {why}"
+    if entry["state"] == Reason.ALLOCATED.value:
+        return f"{addresses}: {entry['message']}"
     return f"{entry['state']}: {entry['message']}"
 
 
@@ -156,20 +213,21 @@ def _route_lines(route: Json) -> list[str]:
     return lines
 
 
-def plan(planner: Planner, pause: Callable[[], None]) -> Json:
-    """What would be, for the whole cluster; `pause` is called after each Service."""
-    chains = []
+def planned(planner: Planner) -> Iterator[Json]:
+    """What would be of each Service of ours, in order of name; others may run in between."""
     for key in sorted(planner.decisions):
-        chain = explanation(planner, key, nothing_sent)
-        if chain["ours"]:
-            chains.append(chain)
-        pause()
-    for entry in chains:
-        entry["nextHops"] = {
-            route["address"]: sorted(n["nextHop"] for n in route["nodes"] if n["nextHop"])
-            for route in entry["routes"]
-        }
-    return {"services": chains, "eips": eips(planner)}
+        entry = explanation(planner, key, None)
+        if entry["ours"]:
+            entry["nextHops"] = {
+                route["address"]: sorted(n["nextHop"] for n in route["nodes"] if n["nextHop"])
+                for route in entry["routes"]
+            }
+            yield entry
+
+
+def plan(planner: Planner) -> Json:
+    """What would be, for the whole cluster."""
+    return {"services": list(planned(planner)), "eips": list(eips(planner))}
 
 
 def plan_text(entry: Json) -> str:
@@ -181,7 +239,7 @@ def plan_text(entry: Json) -> str:
             f"{address} via {', '.join(hops) or 'nothing'}"
             for address, hops in chain["nextHops"].items()
         )
-        reason = "" if chain["state"] == "Announced" else f": {chain['message']}"
+        reason = "" if chain["announced"] else f": {chain['message']}"
         lines.append(f"{name}: {chain['state']}{reason}{' (' + where + ')' if where else ''}")
     for eip in entry["eips"]:
         used = f"{eip['usage']} of {eip['poolSize']} used"
@@ -189,10 +247,25 @@ def plan_text(entry: Json) -> str:
     return "\n".join(lines)
 
 
-def difference(running: Json, planned: Json) -> list[Json]:
+def status_text(found: Json) -> str:
+    """Peers, Eips and how many Services are in which state, a line each."""
+    lines = []
+    for peer in found["peers"]:
+        paths = ", ".join(f"{count} {family} paths" for family, count in peer["paths"].items())
+        error = f" ({peer['last_error']})" if peer["last_error"] else ""
+        lines.append(f"peer {peer['name']} {peer['address']}: {peer['state']}, {paths}{error}")
+    for eip in found["eips"]:
+        used = f"{eip['usage']} of {eip['poolSize']} used"
+        lines.append(f"eip {eip['name']}: {eip['reason']}, {used}")
+    states = collections.Counter(service["state"] for service in found["services"])
+    lines += [f"services {state}: {count}" for state, count in sorted(states.items())]
+    return "\n".join(lines)
+
+
+def difference(running: Json, wanted: Json) -> list[Json]:
     """What would change for each Service between two plans: `was` and `becomes` have state,
     addresses and next hops, None where it is not ours."""
-    before, after = _essence(running), _essence(planned)
+    before, after = _essence(running), _essence(wanted)
     return [
         {"service": name, "was": before.get(name), "becomes": after.get(name)}
         for name in sorted(before.keys() | after.keys())
@@ -213,13 +286,13 @@ def _essence(entry: Json) -> dict[str, Json]:
 def difference_text(changes: list[Json]) -> str:
     """A difference in plain words, one line for each Service that changes."""
     lines = [
-        f"{change['service']}: {_short(change['was'])} -> {_short(change['becomes'])}"
+        f"{change['service']}: {_essence_text(change['was'])} -> {_essence_text(change['becomes'])}"
         for change in changes
     ]
     return "\n".join(lines) or "nothing would change"
 
 
-def _short(essence: Json | None) -> str:
+def _essence_text(essence: Json | None) -> str:
     if essence is None:
         return "not ours"
     routes = (

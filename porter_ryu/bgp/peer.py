@@ -64,7 +64,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._connect_at = 0.0
         self._path_is_down = False
         self._ended = False
-        metrics.bgp_session_up.labels(peer=self.config.name).set(0)
 
     @property
     def internal(self) -> bool:
@@ -78,7 +77,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
         families = session.families if session is not None else frozenset()
         several = session.add_path if session is not None else frozenset()
         seconds = time.monotonic() - session.established_at if session is not None else 0.0
-        metrics.bgp_session_established_seconds.labels(peer=self.config.name).set(seconds)
         return PeerReport(
             self.config.name,
             str(self.config.address),
@@ -251,7 +249,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._retry.succeeded()
         self._history.came_up()
         LOG.info("peer %s is Established: %s", self.config.name, negotiated(session))
-        metrics.bgp_session_up.labels(peer=self.config.name).set(1)
         self._show_state()
         self.outbound.open(session, view(self.config, self._speaker, session))
 
@@ -289,7 +286,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
             LOG.warning(
                 "peer %s is damped: its sessions end as soon as they are up", self.config.name
             )
-        metrics.bgp_session_up.labels(peer=self.config.name).set(0)
         metrics.bgp_session_drops.labels(peer=self.config.name, reason=end.cause.value).inc()
         if end.cause is Cause.PEER_UPDATE_ERROR and end.received is not None:
             self.outbound.refused(end.received)
@@ -310,12 +306,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def count_sent(self, octets: int) -> None:
         """Counts octets that went out."""
         metrics.bgp_bytes_sent.labels(peer=self.config.name).inc(octets)
-
-    def publish(self) -> None:
-        """Sets the gauges that count paths."""
-        for family in self.config.families:
-            labels = {"peer": self.config.name, "family": family_name(family)}
-            metrics.bgp_paths_announced.labels(**labels).set(self.outbound.count(family))
 
     # -- what is told ----------------------------------------------------------------------------
 

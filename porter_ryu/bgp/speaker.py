@@ -151,8 +151,6 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
     def reports(self) -> tuple[PeerReport, ...]:
         """What there is to tell about each peer, by name."""
         peers = sorted(self.manager.iterpeers, key=lambda peer: peer.config.name)
-        for peer in peers:
-            peer.publish()
         return tuple(peer.report for peer in peers)
 
     def sent(self, prefix: Network) -> Mapping[str, tuple[Address, ...]]:

@@ -96,6 +96,10 @@ class BoundIps:
         """Why the last try failed; empty where it did not."""
         return self._trouble
 
+    def ours(self) -> frozenset[Network]:
+        """What is to be bound here, and what the journal says that we bound."""
+        return self._wanted.union(network for _, network in self._journal.entries)
+
     def _ask(self) -> None:
         self._done.clear()
         self._wake.set()

@@ -169,7 +169,7 @@ class Cluster:
             yield program
         finally:
             with contextlib.suppress(Exception):
-                program.host.run("curl -s -X POST http://127.0.0.1:8080/v1/stop?withdraw=true")
+                program.end_for_good()
             if program.process is not None:
                 program.process.send_signal(signal.SIGCONT)
                 with contextlib.suppress(subprocess.TimeoutExpired):

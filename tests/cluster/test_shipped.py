@@ -276,7 +276,6 @@ def test_an_uninstall_leaves_nothing(clean):
     """By the steps of docs/install.md: nothing announced, bound or stuck, though the Eip is in
     use and the process is not started anew before it is deleted."""
     host = clean.fabric.hosts["porter"]
-    argv = [command("porter-ryu"), "stop", "--withdraw", "--stay"]
     try:
         with clean.running() as program:
             clean.api.apply(web(), clean.pod("p1", "n1"))
@@ -284,7 +283,7 @@ def test_an_uninstall_leaves_nothing(clean):
             bound = "ip -br address show"
             wait_for(lambda: host.run(bound), lambda seen: f"{EIP}/32" in seen, 5, "the binding")
             assert "finalizers" not in clean.api.get("service", "web")["metadata"]
-            host.run([*argv, "--url", "http://127.0.0.1:8080"])
+            program.end_for_good("--stay")
             clean.routed(EIP)
             wait_for(lambda: host.run(bound), lambda seen: EIP not in seen, 5, "it to be unbound")
             clean.api.kubectl("delete", *SHIPPED, "--timeout=60s")

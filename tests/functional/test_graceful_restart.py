@@ -15,7 +15,7 @@ import pytest
 from fabric import Fabric, wait_for
 from fabric.leaves import Bird, Frr, Neighbour
 from fabric.objects import eip, node, service, slice_of
-from fabric.program import Program, command
+from fabric.program import Program
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 NODES = {f"n{n}": f"192.168.7.{10 + n}" for n in range(1, 5)}
@@ -178,8 +178,7 @@ def test_a_restart_while_the_cluster_cannot_be_read_keeps_every_route(fabric, le
 def test_stop_with_withdraw_leaves_nothing_behind(scene):
     scene.program.start()
     scene.routed(_1="n1 n2 n3 n4")
-    argv = [command("porter-ryu"), "stop", "--withdraw", "--url", "http://127.0.0.1:8080"]
-    scene.program.host.run(argv)
+    scene.program.end_for_good()
     scene.routed(seconds=3)
     wait_for(scene.program.process.poll, lambda s: s is not None, 10, "its end")
     assert scene.program.process.returncode == 0

@@ -54,8 +54,7 @@ def test_an_instance_is_ended_for_good_and_its_process_stays(fabric, program):
     bird.start()
     program.start()
     has(bird, 10, NODES)
-    argv = [command("porter-ryu"), "stop", "--withdraw", "--stay"]
-    host.run([*argv, "--url", "http://127.0.0.1:8080"])
+    program.end_for_good("--stay")
     wait_for(bird.routes, lambda routes: not routes, 5, "the routes to go")
     program.put("late", service("late"), slice_of("late", "n1"))
     with open(program.config, "a", encoding="utf-8") as file:

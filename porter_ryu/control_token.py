@@ -1,0 +1,36 @@
+"""What has to be known to end the process over HTTP: a secret in a file of its state_dir.
+
+Who can read that file is who runs the process, or root.  Every start has another one.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+from porter_ryu import state_file
+
+DEFAULT = "/var/lib/porter-ryu/control.token"
+_NAME = "control.token"
+_OCTETS = 32
+_LENGTH_MOST = 256
+
+
+def create(state_dir: str) -> str:
+    """A new token, on disk when this returns; raises OSError."""
+    token = secrets.token_urlsafe(_OCTETS)
+    state_file.write(os.path.join(state_dir, _NAME), f"{token}\n".encode(), private=True)
+    return token
+
+
+def read(path: str) -> str:
+    """The token in a file; raises OSError, or ValueError where there is none in it."""
+    with open(path, "rb") as file:
+        data = file.read(_LENGTH_MOST + 1)
+    try:
+        token = data.decode("ascii").strip()
+    except UnicodeDecodeError:
+        token = ""
+    if not token or len(data) > _LENGTH_MOST or not token.isprintable() or " " in token:
+        raise ValueError("there is no token in it")
+    return token

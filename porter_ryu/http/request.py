@@ -1,0 +1,142 @@
+"""The head of an HTTP request as a value (RFC 9112), read strictly and within bounds.
+
+Octets in, a Head out, or a refusal with its status: no socket and no clock.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+
+HEAD_MOST = 16_384
+BODY_MOST = 65_536
+_LINE_MOST = 8_192
+_FIELDS_MOST = 100
+_REQUEST_LINE_PARTS = 3
+
+_END = re.compile(rb"\r?\n\r?\n")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TARGET = re.compile(r"[\x21-\x7e]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_LENGTH = re.compile(r"[0-9]{1,15}")
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+
+
+class RefusedError(Exception):
+    """A request that is not taken: the status that it is answered with, and a sentence."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Request line and fields; `host` is the authority that the client named, '' where none."""
+
+    method: str
+    path: str
+    query: str
+    version: str
+    host: str
+    fields: tuple[tuple[str, str], ...]
+    length: int
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """Every value of a field, by its lower-case name."""
+        return tuple(value for key, value in self.fields if key == name)
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client waits to be asked for its body (RFC 9110, 10.1.1)."""
+        return bool(self.length) and "100-continue" in map(str.lower, self.values("expect"))
+
+
+def end_of_head(data: bytes, looked_at: int) -> int:
+    """Where the body begins, 0 while the head is not complete; `looked_at` octets were looked at
+    before.  Raises RefusedError for a head that is too long already."""
+    found = _END.search(data, max(0, looked_at - 3))
+    if found is not None and found.end() <= HEAD_MOST:
+        return found.end()
+    if len(data) > _LINE_MOST and b"\n" not in data[:_LINE_MOST]:
+        raise RefusedError(HTTPStatus.REQUEST_URI_TOO_LONG, "the request line is too long")
+    if found is not None or len(data) > HEAD_MOST:
+        raise RefusedError(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request is too long"
+        )
+    return 0
+
+
+def parse(head: bytes) -> Head:
+    """The head of a request, without its body; raises RefusedError."""
+    lines = head.decode("latin-1").rstrip("\r\n").split("\n")
+    first, *rest = (line.removesuffix("\r") for line in lines)
+    if len(first) > _LINE_MOST:
+        raise RefusedError(HTTPStatus.REQUEST_URI_TOO_LONG, "the request line is too long")
+    if len(rest) > _FIELDS_MOST:
+        raise RefusedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many fields")
+    method, target, version = _request_line(first)
+    fields = tuple(_field(line) for line in rest)
+    authority, path, query = _split(target)
+    hosts = [value for name, value in fields if name == "host"]
+    if len(hosts) > 1 or (version == "HTTP/1.1" and not hosts):
+        raise _bad("there must be one Host")
+    host = authority or (hosts[0] if hosts else "")
+    return Head(method, path, query, version, host, fields, _length(fields))
+
+
+def _request_line(line: str) -> tuple[str, str, str]:
+    parts = line.split(" ")
+    if len(parts) != _REQUEST_LINE_PARTS or not _TOKEN.fullmatch(parts[0]):
+        raise _bad("this is no HTTP request")
+    method, target, version = parts
+    if version not in ("HTTP/1.0", "HTTP/1.1"):
+        raise RefusedError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "only HTTP/1.0 and 1.1")
+    if not _TARGET.fullmatch(target):
+        raise _bad("the request target is not printable ASCII")
+    return method, target, version
+
+
+def _split(target: str) -> tuple[str, str, str]:
+    """Authority (of the absolute form alone), path and query of a request target."""
+    authority = ""
+    if not target.startswith("/"):
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is None or not absolute[1]:
+            raise _bad("the request target is no path")
+        authority, target = absolute[1], absolute[2]
+    path, _, query = target.partition("#")[0].partition("?")
+    return authority, path or "/", query
+
+
+def _field(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not _TOKEN.fullmatch(name):
+        raise _bad("a field of the request has no name")
+    value = value.strip(" \t")
+    if not _VALUE.fullmatch(value):
+        raise _bad("a field of the request has control characters")
+    return name.lower(), value
+
+
+def _length(fields: tuple[tuple[str, str], ...]) -> int:
+    lengths = {value for name, value in fields if name == "content-length"}
+    if any(name == "transfer-encoding" for name, _ in fields):
+        if lengths:
+            raise _bad("Content-Length and Transfer-Encoding exclude each other")
+        raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "a body needs a Content-Length")
+    if not lengths:
+        return 0
+    text = lengths.pop()
+    if lengths or not _LENGTH.fullmatch(text):
+        raise _bad("Content-Length is not a number")
+    if int(text) > BODY_MOST:
+        raise RefusedError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {BODY_MOST} octets"
+        )
+    return int(text)
+
+
+def _bad(text: str) -> RefusedError:
+    return RefusedError(HTTPStatus.BAD_REQUEST, text)

@@ -1,0 +1,188 @@
+"""Crowds at the HTTP interface over 10,000 Services, beside a BIRD with a hold time of 3 s.
+
+Nobody but the crowd notices: /healthz answers within a second, the loop turns, memory stays, and
+the session does too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fabric import Fabric, wait_for
+from fabric.leaves import Bird, Neighbour
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program
+
+SERVICES = 10_000
+MEMORY_MOST = 150 * 1024  # kB
+LAG_MOST = 0.1
+CROWD = Path(__file__).with_name("http_crowd.py")
+LIST = 1_000
+
+
+class Waiting:
+    """How long this host lets a process wait that has next to nothing to do, in seconds."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._measure, daemon=True)
+
+    def __enter__(self) -> Waiting:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _measure(self) -> None:
+        while not self._over.is_set():
+            due = time.monotonic() + 0.01
+            time.sleep(0.01)
+            self.longest = max(self.longest, time.monotonic() - due)
+
+
+class Scene:
+    """The program and its leaf."""
+
+    def __init__(self, program: Program, leaf: Bird) -> None:
+        self.program = program
+        self.leaf = leaf
+        self.proc = Path(f"/proc/{program.process.pid}")
+
+    def crowd(self, count: int, manner: str, request: str, seconds: float = 8) -> dict[str, Any]:
+        """What became of a crowd of clients that all send this; and nobody else noticed."""
+        since = self.since()
+        before = self.memory("VmRSS")
+        (self.proc / "clear_refs").write_text("5")
+        argv = [sys.executable, str(CROWD), str(count), manner, str(seconds), request]
+        with Waiting() as waiting:
+            seen: dict[str, Any] = json.loads(self.program.host.run(argv, seconds=200))
+        lag = self.lag() - waiting.longest
+        grown = self.memory("VmHWM") - before
+        print(seen, f"lag {lag:.3f} s, memory +{grown >> 10} MB")
+        assert seen["failures"] == []
+        assert seen["slowest"] < 1.0
+        assert grown < MEMORY_MOST
+        assert self.since() == since, "the session of the leaf was another one before"
+        assert lag < LAG_MOST
+        return seen
+
+    def lag(self) -> float:
+        """The longest lateness within a minute, in seconds."""
+        text = self.program.host.run("curl -s --max-time 5 http://127.0.0.1:8080/metrics")
+        return next(
+            float(line.split()[1])
+            for line in text.splitlines()
+            if line.startswith("porter_loop_lag_seconds ")
+        )
+
+    def memory(self, key: str) -> int:
+        """A figure of /proc, in kB."""
+        text = (self.proc / "status").read_text()
+        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(key))
+
+    def since(self) -> str:
+        """Since when BIRD's session is up."""
+        line = self.leaf.command("show protocols p0").splitlines()[-1]
+        assert "Established" in line, line
+        return line
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    """10,000 Services on 4 nodes, recorded and announced."""
+    with Fabric() as fabric:
+        porter, bird = fabric.host("porter"), fabric.host("bird")
+        fabric.link(porter, bird, ["192.168.8.5/24"], ["192.168.8.1/24"])
+        leaf = Bird(bird, 65001, "192.168.8.1", [Neighbour("192.168.8.5", 65000)]).start()
+        program = Program(
+            porter,
+            {
+                "porter": {"allocate": "false"},
+                "bgp": {"local_as": 65000, "router_id": "192.168.8.5", "peers": "bird"},
+                "bound_ip": {"mode": "none"},
+                "peer:bird": {"address": "192.168.8.1", "remote_as": 65001, "hold_time": 3},
+            },
+        )
+        nodes = [f"n{n}" for n in range(4)]
+        program.put("pool", eip("pool", "203.0.0.0/16"))
+        program.put("nodes", *(node(n, f"192.168.8.1{n[1:]}") for n in nodes))
+        for start in range(0, SERVICES, LIST):
+            items = []
+            for number in range(start, start + LIST):
+                address = f"203.0.{number >> 8}.{number & 255}"
+                recorded = {"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}}
+                items.append({**service(f"s{number:05}"), "status": recorded})
+                items.append(slice_of(f"s{number:05}", *nodes))
+            text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+            (program.manifests / f"list{start}.json").write_text(text)
+        program.start(ready=False)
+        wait_for(program.is_ready, bool, 120, "10,000 Services")
+        wait_for(
+            lambda: leaf.command("show route count"),
+            lambda text: f"{4 * SERVICES} of {4 * SERVICES} routes" in text,
+            30,
+            "their routes",
+        )
+        scene = Scene(program, leaf)
+        minute = "sh", "-c", "sleep 1"
+        wait_for(
+            lambda: (porter.run(minute), scene.lag())[1],
+            lambda lag: lag < LAG_MOST,
+            120,
+            "the minute of its start to be over",
+        )
+        yield scene
+        program.stop()
+        leaf.stop()
+
+
+def get(path: str) -> str:
+    """A request, with its escapes written out."""
+    return rf"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def test_what_is_told_of_10_000_services_is_whole(scene):
+    entries = scene.program.get("/v1/services")
+    assert len(entries) == SERVICES
+    assert {(entry["state"], entry["announced"]) for entry in entries} == {("Announced", True)}
+    assert len(scene.program.get("/v1/plan")["services"]) == SERVICES
+
+
+@pytest.mark.parametrize(("count", "path"), [(40, "/v1/services"), (30, "/v1/plan")])
+def test_a_crowd_that_wants_everything(scene, count, path):
+    seen = scene.crowd(count, "reads", get(path))
+    assert set(seen["outcomes"]) <= {"200 whole", "503 whole"}
+    assert seen["outcomes"]["200 whole"] >= 3
+
+
+def test_a_crowd_of_scrapes(scene):
+    seen = scene.crowd(100, "reads", get("/metrics"))
+    assert seen["outcomes"] == {"200 whole": 100}
+
+
+def test_requests_that_are_half_sent(scene):
+    seen = scene.crowd(200, "holds", r"GET /v1/services HTTP/1.1\r\nHost: local")
+    assert set(seen["outcomes"]) <= {"408 ended", " ended", "ConnectionResetError"}
+
+
+def test_connections_that_say_nothing(scene):
+    scene.crowd(500, "holds", "")
+
+
+def test_readers_that_take_a_hundred_octets_at_a_time(scene):
+    seen = scene.crowd(60, "slow", get("/v1/plan"), seconds=15)
+    assert seen["outcomes"]["503 ended"] >= 50
+    wait_for(
+        lambda: len(scene.program.get("/v1/services")), lambda n: n == SERVICES, 30, "a free place"
+    )

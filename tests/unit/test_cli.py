@@ -1,0 +1,284 @@
+"""Whatever a user types, and whatever answers: one line and status 2, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from fabric.program import command
+from porter_ryu.cli import main
+from porter_ryu.remote import Remote, RemoteError
+
+HOSTILE = "web\x1b[2J\x07\nroot: # \u202e \x7f \x85"
+PEER = {"name": "l", "address": "a", "state": "Idle", "paths": {"ipv4": 1}, "last_error": HOSTILE}
+STATUS = {"/v1/peers": [PEER], "/v1/eips": [], "/v1/services": [{"state": HOSTILE}]}
+
+
+class Answering:
+    """A server that answers every request with these octets, then with silence or the end."""
+
+    def __init__(self, *pieces: bytes, hangs: bool = False, every: float = 0.0) -> None:
+        self.requests: list[bytes] = []
+        self._pieces = pieces
+        self._hangs = hangs
+        self._every = every
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        kept = []
+        while True:
+            client, _ = self._listener.accept()
+            kept.append(client)
+            threading.Thread(target=self._answer, args=(client,), daemon=True).start()
+
+    def _answer(self, client: socket.socket) -> None:
+        self.requests.append(client.recv(65536))
+        try:
+            for piece in self.pieces(self.requests[-1]):
+                client.sendall(piece)
+                time.sleep(self._every)
+            if not self._hangs:
+                client.close()
+        except OSError:
+            client.close()
+
+    def pieces(self, _request: bytes) -> Iterator[bytes]:
+        """What is sent."""
+        yield from self._pieces
+
+
+class Speaking(Answering):
+    """One that answers by path, with JSON."""
+
+    def pieces(self, request: bytes) -> Iterator[bytes]:
+        """What is sent."""
+        yield ok(json.dumps(STATUS[request.split()[1].decode()]).encode())
+
+
+def ok(body: bytes, status: bytes = b"200 OK") -> bytes:
+    """A whole answer."""
+    return b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one line that a command ends with."""
+    assert main(argv) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    lines = printed.err.splitlines()
+    assert len(lines) == 1, printed.err
+    assert "Traceback" not in printed.err
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"",),
+        (b"\x00\xff" * 1000,),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n",),
+        (b"220 mail ESMTP\r\n",),
+        (b"HTTP/1.1\r\n\r\n",),
+        (b"HTTP/1.1 999999 X\r\n\r\n",),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n",),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[1,2",),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[",),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nx",),
+        (ok(b""),),
+        (ok(b"<html>It works!</html>"),),
+        (ok(b'{"half": '),),
+        (ok(b"\xff\xfe\x00"),),
+        (ok(b"[" * 100_000),),
+        (ok(b"9" * 10_000),),
+        (ok(b"null"),),
+        (ok(b"[1]"),),
+        (ok(b'["\\ud800"]'),),
+        (ok(b'{"error": "no"}'),),
+        (ok(b"{}"),),
+        (ok(b'[{"name": {"a": 1}}]'),),
+        (ok(b'[{"name": 1, "address": 2, "state": 3, "paths": 4, "last_error": 5}]'),),
+        (ok(b"moved", b"301 Moved Permanently"),),
+        (ok(b"gone", b"404 Not Found"),),
+        (ok(b"<html>\x1b[2J\n\n</html>", b"500 Oops"),),
+        (ok(b'{"error": "\\u001b[2J\\nroot"}', b"503 Service Unavailable"),),
+    ],
+)
+def test_what_is_no_answer_of_ours(capsys, pieces):
+    url = Answering(*pieces).url
+    line = refused(capsys, "status", "--url", url)
+    assert line.startswith(url)
+    assert line.isprintable()
+    refused(capsys, "explain", "default/web", "--url", url)
+
+
+def test_an_answer_without_end_has_a_bound_in_size():
+    endless = (b"HTTP/1.1 200 OK\r\n\r\n", *(b" " * 65536 for _ in range(100)))
+    with pytest.raises(RemoteError, match="larger than 1 MiB"):
+        Remote(Answering(*endless).url, most=1 << 20).get("/v1/peers", list)
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"hangs": True},
+        {"pieces": [b"x"] * 1000, "every": 0.1},
+        {"pieces": [b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 1000], "every": 0.1},
+        {"pieces": [b"HTTP/1.1 200 OK\r\n\r\n", *[b" "] * 1000], "every": 0.1},
+    ],
+)
+def test_an_answer_without_end_has_a_bound_in_time(server):
+    pieces = server.get("pieces", [])
+    more = {key: value for key, value in server.items() if key != "pieces"}
+    started = time.monotonic()
+    with pytest.raises(RemoteError, match="within 1 s"):
+        Remote(Answering(*pieces, **more).url, within=1.0).get("/v1/peers", list)
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "8080",
+        "localhost:8080",
+        "ftp://localhost",
+        "file:///etc/passwd",
+        "http://",
+        "http://:8080",
+        "http://localhost:http",
+        "http://localhost:99999",
+        "http://localhost:-1",
+        "http://[::1",
+        "http://a b/",
+        "http://localhost/\r\nX: y",
+        "http://user:secret@localhost",
+        "http://localhost/?a",
+        "http://ä.example",
+        "http://\x1b[2J",
+    ],
+)
+def test_a_url_that_is_none(capsys, url):
+    line = refused(capsys, "status", "--url", url)
+    assert line.isprintable()
+
+
+def test_nobody_listens(capsys):
+    sock = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    sock.close()
+    assert refused(capsys, "status", "--url", url) == f"{url}: Connection refused"
+
+
+def test_a_proxy_of_the_environment_is_not_asked(capsys, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert main(["status", "--url", Speaking().url]) == 0
+
+
+def test_text_of_others_reaches_the_terminal_as_one_printable_line(capsys):
+    assert main(["status", "--url", Speaking().url]) == 0
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) == 2
+    assert all(line.isprintable() for line in printed.splitlines())
+
+
+def test_the_token_is_sent_and_a_refusal_is_told(capsys, tmp_path):
+    path = tmp_path / "control.token"
+    path.write_text("abc\n")
+    argv = ["stop", "--withdraw", "--token-file", str(path)]
+    server = Answering(ok(b"stopping\n", b"202 Accepted"))
+    assert main([*argv, "--url", server.url]) == 0
+    assert server.requests[0].startswith(b"POST /v1/stop?withdraw=true HTTP/1.1\r\n")
+    assert b"Authorization: Bearer abc\r\n" in server.requests[0]
+    capsys.readouterr()
+    server = Answering(ok(b'{"error": "only with the token"}', b"401 Unauthorized"))
+    line = refused(capsys, *argv, "--url", server.url)
+    assert line.endswith("401 Unauthorized: only with the token")
+
+
+def test_a_token_file_that_is_none(capsys, tmp_path):
+    (tmp_path / "empty").write_text("")
+    for name in ("absent", "empty", "."):
+        argv = ["stop", "--withdraw", "--url", "http://127.0.0.1:1"]
+        line = refused(capsys, *argv, "--token-file", str(tmp_path / name))
+        assert line.startswith(str(tmp_path))
+        assert "--token-file" in line
+
+
+@pytest.mark.parametrize(
+    "data", [None, b"\x00\xff\xfe", b"no section\n", b"[porter\n", b"\xef\xbb\xbf["]
+)
+@pytest.mark.parametrize("words", ["check", "plan", "explain a/b"])
+def test_a_configuration_that_cannot_be_read(capsys, tmp_path, data, words):
+    path = tmp_path / "porter.conf"
+    if data is None:
+        path.mkdir()
+    else:
+        path.write_bytes(data)
+    line = refused(capsys, *words.split(), "--config-file", str(path))
+    assert str(path) in line
+
+
+@pytest.mark.parametrize("words", ["check", "plan", "explain a/b", "run"])
+def test_a_configuration_that_is_not_there(capsys, tmp_path, words):
+    line = refused(capsys, *words.split(), "--config-file", str(tmp_path / "absent"))
+    assert line == f"{tmp_path}/absent: No such file or directory"
+
+
+@pytest.mark.parametrize("data", [b"\x00\xff\xfe", b"no section\n", b"[porter\n"])
+def test_run_with_a_configuration_that_cannot_be_read(tmp_path, data):
+    (tmp_path / "porter.conf").write_bytes(data)
+    done = run(f"porter-ryu run --config-file {tmp_path}/porter.conf")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert f"{tmp_path}/porter.conf" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["web", "/web", "default/", "\x1b[2J"])
+def test_a_service_that_is_none(capsys, name):
+    assert "is not NAMESPACE/NAME" in refused(capsys, "explain", name, "--url", "http://a")
+
+
+@pytest.mark.parametrize("kubeconfig", [None, "", "a: b", "[1]"])
+def test_a_kubeconfig_that_is_none(capsys, tmp_path, monkeypatch, kubeconfig):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    path, config = tmp_path / "kubeconfig", tmp_path / "porter.conf"
+    if kubeconfig is not None:
+        path.write_text(kubeconfig)
+    config.write_text(f"[kubernetes]\nkubeconfig = {path}\n[bgp]\nrouter_id = 192.0.2.1\n")
+    line = refused(capsys, "plan", "--config-file", str(config))
+    assert "the cluster cannot be read" in line or str(path) in line
+
+
+def run(shell: str) -> subprocess.CompletedProcess[str]:
+    """A command of ours in a shell."""
+    shell = shell.replace("porter-ryu", command("porter-ryu"))
+    return subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+
+
+def test_a_pipe_that_closes_is_no_traceback():
+    url = Speaking().url
+    done = run(f"porter-ryu status --url {url} | true; echo ${{PIPESTATUS[0]}}")
+    assert done.stderr == ""
+    done = run(f"(sleep 2; porter-ryu status --url {url}; echo $? >&2) | exec true")
+    assert done.stderr == "2\n"
+
+
+def test_an_output_that_is_full_is_one_line():
+    done = run(f"porter-ryu status --url {Speaking().url} > /dev/full")
+    assert (done.returncode, done.stderr) == (2, "No space left on device\n")
+
+
+def test_a_terminal_that_speaks_ascii_alone_is_no_traceback():
+    done = run(f"PYTHONIOENCODING=ascii porter-ryu status --url {Speaking().url}")
+    assert (done.returncode, done.stderr) == (0, "")

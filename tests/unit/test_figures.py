@@ -1,0 +1,76 @@
+"""What Prometheus is told: what is gone leaves no series, and reading changes nothing."""
+
+from __future__ import annotations
+
+import eventlet
+
+from porter_ryu.domain.model import Eip, Kind
+from porter_ryu.http.figures import Figures
+from tests.unit.world import World, endpoints, node, service
+
+
+def peer(name: str, state: str = "Established") -> dict:
+    """A session as it is reported."""
+    up = state == "Established"
+    return {
+        "name": name,
+        "state": state,
+        "established_seconds": 7.5 if up else 0.0,
+        "paths": {"ipv4": 3, "ipv6": 0},
+    }
+
+
+def lines(figures: Figures) -> list[str]:
+    """The series."""
+    return [line for line in figures.text().decode().splitlines() if not line.startswith("#")]
+
+
+def test_a_session_that_is_down_and_one_that_is_gone():
+    peers = [peer("leaf1"), peer("leaf2", "Active")]
+    figures = Figures(World().planner, lambda: peers)
+    assert 'porter_bgp_session_up{peer="leaf1"} 1.0' in lines(figures)
+    assert 'porter_bgp_session_up{peer="leaf2"} 0.0' in lines(figures)
+    assert 'porter_bgp_paths_announced{family="ipv4",peer="leaf1"} 3.0' in lines(figures)
+    assert 'porter_bgp_session_established_seconds{peer="leaf1"} 7.5' in lines(figures)
+    peers.pop()
+    assert not [line for line in lines(figures) if "leaf2" in line]
+
+
+def test_an_eip_and_a_service_that_are_gone():
+    world = World(Eip("pool", "203.0.113.0/30")).put(
+        node("n1", "192.168.9.11"), service("web"), endpoints("web", "n1")
+    )
+    figures = Figures(world.planner, list)
+    assert 'porter_services{state="Announced"} 1.0' in lines(figures)
+    assert 'porter_eip_pool_used{eip="pool"} 1.0' in lines(figures)
+    world.remove(Kind.SERVICE, "web").remove(Kind.EIP, "pool")
+    assert not [line for line in lines(figures) if 'eip="pool"' in line or "Announced" in line]
+
+
+def test_ten_thousand_eips_are_one_metric_with_one_head():
+    world = World(*(Eip(f"p{n:05}", f"10.{n >> 8}.{n & 255}.0/32") for n in range(2_000)))
+    world.turn()
+    text = Figures(world.planner, list).text().decode()
+    assert text.count("# TYPE porter_eip_pool_size gauge") == 1
+    assert text.count("\nporter_eip_pool_size{") == 2_000
+    assert text.endswith("\n")
+
+
+def test_names_are_escaped():
+    figures = Figures(World().planner, lambda: [peer('a"b\\c\nd')])
+    assert 'porter_bgp_session_up{peer="a\\"b\\\\c\\nd"} 1.0' in lines(figures)
+
+
+def test_a_crowd_of_scrapes_costs_two():
+    made = []
+
+    def peers() -> list[dict]:
+        made.append(1)
+        eventlet.sleep(0.01)
+        return [peer("leaf")]
+
+    figures = Figures(World().planner, peers)
+    scrapes = [eventlet.spawn(figures.text) for _ in range(40)]
+    texts = {scrape.wait() for scrape in scrapes}
+    assert len(made) <= 2
+    assert all(b'porter_bgp_session_up{peer="leaf"} 1.0' in text for text in texts)

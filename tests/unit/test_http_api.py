@@ -1,0 +1,151 @@
+"""What the paths answer, through Ryu's router."""
+
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import ip_address, ip_network
+
+import pytest
+from ryu.app.wsgi import WSGIApplication
+from webob import Request, Response
+
+from porter_ryu import report
+from porter_ryu.domain.model import Eip
+from porter_ryu.http import api
+from porter_ryu.http.eip_addresses import EipAddresses
+from porter_ryu.http.router import Router
+from tests.unit.world import World, endpoints, node, service
+
+RUNNING = api.Running(
+    planner=World().planner,
+    faults=lambda: (),
+    unready=lambda: "",
+    peers=list,
+    sent=report.nothing_sent,
+    stop=lambda withdraw, stay: None,
+    token="s3cret",
+)
+
+
+def router(**fields: object) -> Router:
+    """The routes over these parts."""
+    wsgi = WSGIApplication()
+    api.register(wsgi, dataclasses.replace(RUNNING, **fields))
+    return Router(wsgi)
+
+
+def ask(
+    path: str, method: str = "GET", headers: dict[str, str] | None = None, **fields
+) -> Response:
+    """What a path answers to a client on loopback."""
+    environ = {"SERVER_NAME": "127.0.0.1", "REMOTE_ADDR": "127.0.0.1"}
+    request = Request.blank(path, environ=environ, method=method, headers=headers or {})
+    return request.get_response(router(**fields))
+
+
+def test_healthy_while_every_task_lives():
+    assert ask("/healthz").status_int == 200
+    faults = ("task turns has not turned for 12 s", "task watch nodes died 6 times\x1b[2J")
+    answer = ask("/healthz", faults=lambda: faults)
+    assert answer.status_int == 503
+    assert answer.text == f"{faults[0]}\ntask watch nodes died 6 times\\x1b[2J\n"
+
+
+def test_ready_or_why_not():
+    assert ask("/readyz").status_int == 200
+    answer = ask("/readyz", unready=lambda: "/manifests: Permission denied")
+    assert (answer.status_int, answer.text) == (503, "/manifests: Permission denied\n")
+
+
+def test_not_ready_is_healthy():
+    assert ask("/healthz", unready=lambda: "it is ending").status_int == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status", "allow"),
+    [
+        ("/nothing", "GET", 404, None),
+        ("/v1/services/a/b/c", "GET", 404, None),
+        ("/v1/services/a%2Fb", "GET", 200, None),
+        ("/%ff%00", "GET", 404, None),
+        ("//healthz", "GET", 404, None),
+        ("/healthz", "POST", 405, "GET, HEAD"),
+        ("/healthz", "BREW", 405, "GET, HEAD"),
+        ("/v1/stop", "GET", 405, "POST"),
+        ("/v1/services", "DELETE", 405, "GET, HEAD"),
+    ],
+)
+def test_what_is_not_there_is_said_in_json(path, method, status, allow):
+    answer = ask(path, method)
+    if status != 200:
+        assert (answer.status_int, answer.headers.get("Allow")) == (status, allow)
+        assert answer.json["error"]
+
+
+def test_head_is_where_get_is():
+    """Its body the connection leaves out."""
+    assert ask("/healthz", "HEAD").status_int == 200
+
+
+def test_a_service_and_the_plan():
+    world = World(Eip("pool", "203.0.113.0/30")).put(
+        node("n1", "192.168.9.11"), service("web"), endpoints("web", "n1")
+    )
+    hop = (ip_address("192.168.9.11"),)
+    fields = {"planner": world.planner, "sent": lambda _prefix: {"leaf": hop}}
+    [line] = ask("/v1/services", **fields).json
+    assert (line["state"], line["announced"]) == ("Announced", True)
+    entry = ask("/v1/services/default/web", **fields).json
+    assert entry["routes"][0]["peers"] == {"leaf": ["192.168.9.11"]}
+    assert ask("/v1/eips", **fields).json[0]["usage"] == 1
+    plan = ask("/v1/plan", **fields).json
+    assert plan == report.plan(world.planner)
+    gone = ask("/v1/services/default/gone", **fields)
+    assert (gone.status_int, gone.json["state"]) == (404, "NotFound")
+
+
+def test_nothing_at_all_is_valid_json():
+    assert ask("/v1/services").json == []
+    assert ask("/v1/peers").json == []
+    assert ask("/v1/plan").json == {"services": [], "eips": []}
+
+
+def stop(headers: dict[str, str], path: str = "/v1/stop?withdraw=true") -> tuple[int, list]:
+    """The status of a request to stop, and what it did."""
+    done: list[tuple[bool, bool]] = []
+    fields = {"stop": lambda withdraw, stay: done.append((withdraw, stay))}
+    headers = {"Host": "127.0.0.1:8080", **headers}
+    return ask(path, "POST", headers, **fields).status_int, done
+
+
+def test_stop_needs_the_token_and_no_web_page():
+    good = {"Authorization": "Bearer s3cret"}
+    assert stop(good) == (202, [(True, False)])
+    assert stop(good, "/v1/stop?withdraw=true&stay=true") == (202, [(True, True)])
+    assert stop(good, "/v1/stop") == (202, [(False, False)])
+    assert stop({}) == (401, [])
+    assert stop({**good, "Origin": "null"}) == (403, [])
+    assert stop({**good, "Origin": ""}) == (403, [])
+    assert stop({**good, "Host": "evil.example"}) == (403, [])
+
+
+def test_an_eip_is_one_while_it_is_held_or_on_record_or_bound():
+    world = World(Eip("pool", "203.0.113.0/30"), leading=False)
+    world.put(service("web", ingress=(ip_address("203.0.113.2"),)))
+    bound = {ip_network("198.51.100.7/32")}
+    now = [0.0]
+    eips = EipAddresses(world.planner, lambda: bound, lambda: now[0])
+    for text in ("203.0.113.2", "198.51.100.7"):
+        assert eips.has(ip_address(text))
+    for text in ("203.0.113.1", "192.168.9.1", "127.0.0.1", "::1"):
+        assert not eips.has(ip_address(text))
+    bound.clear()
+    now[0] = 2.0
+    assert not eips.has(ip_address("198.51.100.7"))
+
+
+def test_a_record_outside_every_pool_makes_no_eip():
+    """Who can write a Service's status cannot shut an address of this host."""
+    world = World(Eip("pool", "203.0.113.0/30"))
+    world.put(service("web", ingress=(ip_address("192.168.9.1"),)))
+    assert not EipAddresses(world.planner, list).has(ip_address("192.168.9.1"))

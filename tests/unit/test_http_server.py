@@ -1,0 +1,291 @@
+"""The HTTP server over loopback: whoever hangs or sends rubbish, others are heard."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import time
+from collections.abc import Iterator
+
+import eventlet
+import pytest
+from eventlet.green import socket
+
+from porter_ryu.http.answers import Gate, array, stream
+from porter_ryu.http.connection import Bounds
+from porter_ryu.http.server import Server, canonical
+from porter_ryu.supervisor import Supervisor
+
+SHORT = Bounds(connections=8, request_within=0.3, read_within=0.3)
+GOOD = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
+BIG = 20_000_000
+ENTRIES = 150_000
+
+
+class Application:
+    """Answers by path."""
+
+    def __init__(self) -> None:
+        self.gate = Gate(1)
+        self.environ: dict = {}
+
+    def __call__(self, environ, start_response):
+        self.environ = environ
+        path = environ["PATH_INFO"]
+        if path == "/broken":
+            raise RuntimeError("boom")
+        if path == "/list":
+            answer = stream(self.gate, array({"n": n} for n in range(ENTRIES)))
+            return answer(environ, start_response)
+        if path == "/work":
+            return stream(self.gate, array(_work()))(environ, start_response)
+        if path == "/breaks":
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return (b"x" if n < 3 else 1 / 0 for n in range(5))
+        body = b"x" * BIG if path == "/big" else environ["wsgi.input"].read() or b"hello"
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [body]
+
+
+def _work() -> Iterator[int]:
+    """Half a second of work and little to send."""
+    for n in range(500):
+        until = time.monotonic() + 0.001
+        while time.monotonic() < until:
+            pass
+        yield n
+
+
+class Scene:
+    """A server and its clients."""
+
+    def __init__(self, bounds: Bounds = SHORT, host: str = "127.0.0.1") -> None:
+        self.supervisor = Supervisor()
+        self.application = Application()
+        self.server = Server(host, 0, self.application, self.supervisor, bounds)
+        self.server.listen()
+        self.server.start(lambda address: str(address) == "127.0.0.99")
+
+    def client(self, data: bytes = b"", address: str = "127.0.0.1") -> socket.socket:
+        """One that has sent this."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        client = socket.socket(family)
+        client.settimeout(5)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.connect((address, self.server.address[1]))
+        client.sendall(data)
+        return client
+
+    def ask(self, data: bytes = GOOD, address: str = "127.0.0.1") -> bytes:
+        """The whole answer."""
+        return rest(self.client(data, address))
+
+
+def rest(client: socket.socket) -> bytes:
+    """What comes until the end."""
+    pieces = []
+    try:
+        while piece := client.recv(65536):
+            pieces.append(piece)
+            eventlet.sleep(0)
+    except ConnectionResetError:
+        pass
+    client.close()
+    return b"".join(pieces)
+
+
+def status(answer: bytes) -> int:
+    """The status of an answer, 0 where there is none."""
+    return int(answer.split(b" ", 2)[1]) if answer else 0
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """One with short times."""
+    return Scene()
+
+
+def test_an_answer_is_whole_and_ends_its_connection(scene):
+    head, _, body = scene.ask().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Connection: close" in head
+    assert body == b"5\r\nhello\r\n0\r\n\r\n"
+    assert scene.application.environ["SERVER_NAME"] == "127.0.0.1"
+
+
+def test_http_1_0_is_answered_without_chunks_and_head_without_body(scene):
+    assert scene.ask(b"GET /hello HTTP/1.0\r\n\r\n").endswith(b"\r\n\r\nhello")
+    assert scene.ask(b"HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"\r\n\r\n")
+
+
+def test_a_request_may_come_octet_by_octet(scene):
+    client = scene.client()
+    for octet in GOOD:
+        client.send(bytes([octet]))
+        eventlet.sleep(0.001)
+    assert status(rest(client)) == 200
+
+
+def test_empty_lines_before_a_request_are_passed_over(scene):
+    assert status(scene.ask(b"\r\n\r\n" + GOOD)) == 200
+
+
+def test_a_body_is_read_whole_wherever_it_is_cut(scene):
+    client = scene.client(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nab")
+    eventlet.sleep(0.05)
+    client.sendall(b"cdefIGNORED")
+    assert b"abcdef\r\n0" in rest(client)
+
+
+def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(scene):
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+    client = scene.client(head)
+    assert client.recv(100).startswith(b"HTTP/1.1 100 ")
+    client.sendall(b"abc")
+    assert b"abc" in rest(client)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"G",
+        b"GET / HTTP/1.1\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc",
+    ],
+)
+def test_half_a_request_is_closed_with_408(scene, data):
+    started = time.monotonic()
+    assert status(scene.ask(data)) == 408
+    assert time.monotonic() - started < 2
+
+
+def test_a_request_that_trickles_is_closed_in_the_same_time(scene):
+    client = scene.client(b"GET / HTTP/1.1\r\n")
+    started = time.monotonic()
+    try:
+        while time.monotonic() - started < 3:
+            client.send(b"x")
+            eventlet.sleep(0.05)
+    except OSError:
+        pass
+    assert time.monotonic() - started < 2
+
+
+def test_rubbish_is_answered_with_json(scene):
+    answer = scene.ask(b"\x16\x03\x01\x02\x00\n\n")
+    assert status(answer) == 400
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+
+
+def test_a_client_that_does_not_read_is_closed_and_its_gate_is_free_again(scene):
+    client = scene.client(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")
+    eventlet.sleep(0.1)
+    busy = scene.ask(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert status(busy) == 503
+    assert b"Retry-After: 1" in busy
+    answer = b""
+    while status(answer) != 200:
+        answer = scene.ask(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")
+        eventlet.sleep(0.05)
+    assert answer.endswith(b"0\r\n\r\n")
+    assert not rest(client).endswith(b"0\r\n\r\n"), "an answer that broke off says so"
+
+
+def test_one_that_goes_within_its_answer_leaves_its_gate(scene):
+    client = scene.client(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")
+    client.recv(100)
+    client.close()
+    eventlet.sleep(0.1)
+    assert status(scene.ask(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")) == 200
+
+
+def test_a_long_answer_is_valid_json(scene):
+    answer = scene.ask(b"GET /list HTTP/1.0\r\n\r\n")
+    assert len(json.loads(answer.partition(b"\r\n\r\n")[2])) == ENTRIES
+
+
+def test_an_error_of_ours_is_500_without_a_traceback(scene):
+    answer = scene.ask(b"GET /broken HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert status(answer) == 500
+    assert b"boom" not in answer
+    assert not scene.ask(b"GET /breaks HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"0\r\n\r\n")
+
+
+def test_whoever_asks_now_is_heard_however_many_hang(scene):
+    hanging = [scene.client(b"GET /") for _ in range(40)]
+    assert status(scene.ask()) == 200
+    assert len(hanging) > SHORT.connections
+    busy = [scene.client(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n") for _ in range(40)]
+    assert status(scene.ask()) == 200
+    for client in (*hanging, *busy):
+        client.close()
+
+
+def test_many_at_once_are_all_answered():
+    scene = Scene(Bounds())
+    asked = [eventlet.spawn(scene.ask) for _ in range(200)]
+    assert {status(answer.wait()) for answer in asked} == {200}
+
+
+def test_others_have_their_turns_while_a_long_answer_is_made(scene):
+    turns = 0
+
+    def other() -> None:
+        nonlocal turns
+        while True:
+            eventlet.sleep(0)
+            turns += 1
+
+    client = scene.client(b"GET /work HTTP/1.0\r\n\r\n")
+    running = eventlet.spawn(other)
+    while not client.recv(1):
+        pass
+    before = turns
+    answer = rest(client)
+    running.kill()
+    assert answer.endswith(b"]\n")
+    assert turns - before >= 50
+
+
+def test_a_big_answer_in_one_piece_arrives_whole(scene):
+    answer = scene.ask(b"GET /big HTTP/1.0\r\n\r\n")
+    assert len(answer.partition(b"\r\n\r\n")[2]) == BIG
+
+
+def test_without_descriptors_it_goes_on_when_there_are_some(scene, caplog):
+    """A kernel may drop the connection that met the lack; those that come after it are heard."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    clients = [socket.socket() for _ in range(3)]
+    used = len(os.listdir("/proc/self/fd")) - 1
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used, before[1]))
+    try:
+        for client in clients:
+            client.connect(("127.0.0.1", scene.server.address[1]))
+            eventlet.sleep(0.1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert "Too many open files" in caplog.text
+    assert status(scene.ask()) == 200
+    assert scene.supervisor.faults == ()
+
+
+def test_nothing_answers_on_an_eip_whatever_family_the_listener_has():
+    scene = Scene(host="::")
+    assert scene.ask(address="127.0.0.99") == b""
+    assert status(scene.ask(address="127.0.0.1")) == 200
+    assert scene.application.environ["SERVER_NAME"] == "127.0.0.1"
+    assert status(scene.ask(address="::1")) == 200
+
+
+def test_a_port_that_is_taken_is_an_oserror(scene):
+    port = scene.server.address[1]
+    with pytest.raises(OSError, match="in use"):
+        Server("127.0.0.1", port, scene.application, scene.supervisor).listen()
+
+
+def test_a_mapped_address_is_the_ipv4_address_that_it_is():
+    assert str(canonical("::ffff:203.0.113.8")) == "203.0.113.8"
+    assert str(canonical("fe80::1%eth0")) == "fe80::1"

@@ -1,0 +1,135 @@
+"""What is told of a Service: one entry does not say two things."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import ip_address
+
+import pytest
+
+from porter_ryu import report
+from porter_ryu.domain.model import Eip, Kind, ObjectKey
+from porter_ryu.domain.planner import Policy
+from tests.unit.world import World, endpoints, key, node, service
+
+HOP = (ip_address("192.168.9.11"),)
+
+
+def world(policy: Policy | None = None) -> World:
+    """One Service that is recorded and has a next hop."""
+    pool = Eip("pool", "203.0.113.0/30")
+    return World(pool, policy=policy).put(
+        node("n1", "192.168.9.11"), service("web"), endpoints("web", "n1")
+    )
+
+
+def sent_to(*peers: str):
+    """Peers that were sent everything."""
+    return lambda _prefix: dict.fromkeys(peers, HOP)
+
+
+def states(entry: dict) -> tuple[str, bool]:
+    """What the two keys say."""
+    return entry["state"], entry["announced"]
+
+
+def test_announced_is_said_once_a_peer_was_sent_it():
+    planner = world().planner
+    assert states(next(report.services(planner, sent_to("leaf")))) == ("Announced", True)
+    entry = report.explanation(planner, key("web"), sent_to("leaf"))
+    assert states(entry) == ("Announced", True)
+    assert report.explanation_text(entry).startswith("default/web: announced: 203.0.113.0 to leaf")
+
+
+@pytest.mark.parametrize("sent", [report.nothing_sent, lambda _prefix: {"leaf": ()}])
+def test_what_no_peer_was_sent_is_allocated(sent):
+    planner = world().planner
+    assert states(next(report.services(planner, sent))) == ("Allocated", False)
+    entry = report.explanation(planner, key("web"), sent)
+    assert states(entry) == ("Allocated", False)
+    assert report.explanation_text(entry).startswith(
+        "default/web: 203.0.113.0: no peer has been sent it"
+    )
+
+
+def test_what_is_not_recorded_is_not_announced():
+    fresh = world()
+    fresh.stage(service("new"))
+    fresh.stage(endpoints("new", "n1"))
+    fresh.planner.turn(lambda: None, now=0.0)
+    entry = report.explanation(fresh.planner, key("new"), report.nothing_sent)
+    assert states(entry) == ("Allocated", False)
+    assert entry["message"] == "it would be given; nothing recorded yet"
+
+
+def test_what_stands_in_the_way_is_the_state_whatever_a_peer_still_has():
+    fresh = world().put(endpoints("web"))
+    entry = report.explanation(fresh.planner, key("web"), sent_to("leaf"))
+    assert states(entry) == ("NoReadyEndpoints", False)
+
+
+def test_without_bgp_nothing_is_announced():
+    planner = world(Policy(announce=False)).planner
+    assert states(next(report.services(planner, report.nothing_sent))) == ("Allocated", False)
+
+
+def test_a_plan_says_what_would_be():
+    entry = report.plan(world().planner)["services"][0]
+    assert states(entry) == ("Announced", True)
+    assert entry["nextHops"] == {"203.0.113.0": ["192.168.9.11"]}
+    assert report.plan_text(report.plan(world().planner)).startswith(
+        "default/web: Announced (203.0.113.0 via 192.168.9.11)"
+    )
+
+
+def test_every_entry_says_whether_it_is_announced():
+    planner = world().planner
+    for name in ("web", "gone"):
+        assert "announced" in report.explanation(planner, key(name), report.nothing_sent)
+
+
+def test_an_eip_that_no_turn_has_looked_at_yet_is_left_out():
+    fresh = world()
+    fresh.planner.put(Kind.EIP, ObjectKey("", "new"), Eip("new", "198.51.100.0/24"))
+    assert [entry["name"] for entry in report.eips(fresh.planner)] == ["pool"]
+
+
+def test_services_that_come_and_go_while_they_are_told_break_nothing():
+    fresh = world().put(service("a"), service("b"), service("c"))
+    entries = report.services(fresh.planner, report.nothing_sent)
+    told = [next(entries)["name"]]
+    fresh.remove(Kind.SERVICE, "b").put(service("aa"))
+    told += [entry["name"] for entry in entries]
+    assert told == ["a", "c", "web"]
+
+
+def test_a_long_wish_is_cut_in_what_is_told():
+    fresh = world().put(service("long", wish=None, ports=frozenset()))
+    hostile = "\x1b[2J\n" + "x" * 200_000
+    entry = {
+        **report.explanation(fresh.planner, key("long"), report.nothing_sent),
+        "message": hostile,
+    }
+    text = report.explanation_text(report.printed(entry))
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) < 2_000
+
+
+def test_what_is_printed_has_no_line_of_somebody_elses():
+    found = {
+        "peers": [
+            {
+                "name": "leaf\nservices Announced: 9",
+                "address": "192.0.2.1",
+                "state": "Idle",
+                "paths": {"ipv4": 1},
+                "last_error": "\x1b]0;owned\x07 \u202e \x85 \x7f",
+            }
+        ],
+        "eips": [],
+        "services": [{"state": "A\nB"}],
+    }
+    text = report.status_text(report.printed(found))
+    assert len(text.splitlines()) == 2
+    assert text.isascii() or all(c.isprintable() or c == "\n" for c in text)
+    json.dumps(report.printed(found))

@@ -1,0 +1,115 @@
+"""Who may end the process over HTTP."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from ipaddress import ip_address
+
+import pytest
+
+from porter_ryu import control_token
+from porter_ryu.http.stop_rules import Asked, names_loopback, refusal
+
+TOKEN = "s3cret"
+GOOD = Asked(
+    ip_address("127.0.0.1"), ip_address("127.0.0.1"), "127.0.0.1:8080", (), "Bearer s3cret"
+)
+
+
+def status(**fields: object) -> int | None:
+    """What a request like the good one is refused with."""
+    found = refusal(dataclasses.replace(GOOD, **fields), TOKEN)
+    return found[0].value if found is not None else None
+
+
+def test_who_has_read_the_token_may():
+    assert status() is None
+    assert status(authorization="bearer  s3cret ") is None
+    assert status(local=ip_address("::1"), remote=ip_address("::1"), host="[::1]:8080") is None
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer s3cre",
+        "Bearer s3cret1",
+        "Basic s3cret",
+        "s3cret",
+        "Bearer ä",
+    ],
+)
+def test_a_wrong_token_is_401(authorization):
+    assert status(authorization=authorization) == 401
+
+
+@pytest.mark.parametrize("origin", ["null", "http://127.0.0.1:8080", "https://evil.example", ""])
+def test_no_web_page_may_whatever_it_is_called(origin):
+    assert status(origins=(origin,)) == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "good"),
+    [
+        ("localhost", True),
+        ("LocalHost:1", True),
+        ("127.0.0.1", True),
+        ("127.8.7.6:65535", True),
+        ("[::1]", True),
+        ("[0:0::1]:8080", True),
+        ("", False),
+        ("evil.example:8080", False),
+        ("127.0.0.1.evil.example", False),
+        ("localhost.evil.example", False),
+        ("192.168.1.1:8080", False),
+        ("[2001:db8::1]", False),
+        ("::1", False),
+        ("127.0.0.1:8080, evil.example", False),
+        ("user@localhost", False),
+        ("127.1", False),
+        ("0x7f000001", False),
+        ("[::1", False),
+        ("localhost:", False),
+    ],
+)
+def test_only_a_host_that_names_loopback(host, good):
+    """A name that was made to lead here (DNS rebinding) is none."""
+    assert names_loopback(host) is good
+    assert status(host=host) == (None if good else 403)
+
+
+def test_only_over_loopback():
+    assert status(remote=ip_address("192.168.1.2")) == 403
+    assert status(local=ip_address("203.0.113.1")) == 403
+
+
+def test_without_a_token_nobody_may():
+    assert refusal(dataclasses.replace(GOOD, authorization="Bearer "), "")[0] == 403
+
+
+def test_the_token_is_written_for_its_user_alone_and_read_back(tmp_path):
+    state_dir = str(tmp_path / "state")
+    token = control_token.create(state_dir)
+    path = os.path.join(state_dir, "control.token")
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    assert control_token.read(path) == token
+    assert control_token.create(state_dir) != token
+
+
+def test_a_symbolic_link_in_its_place_is_replaced_and_not_followed(tmp_path):
+    target = tmp_path / "target"
+    target.write_text("mine")
+    (tmp_path / "control.token").symlink_to(target)
+    control_token.create(str(tmp_path))
+    assert target.read_text() == "mine"
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"\xff\xfe", b"a b", b"x" * 300, b"a\x1bb"])
+def test_a_file_without_a_token_is_said_to_be_one(tmp_path, data):
+    path = tmp_path / "control.token"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="no token"):
+        control_token.read(str(path))
