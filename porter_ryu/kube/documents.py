@@ -16,7 +16,7 @@ from typing import Any
 
 from porter_ryu.kube.fields import Json
 from porter_ryu.kube.json_documents import JsonReader, refuse, skipped
-from porter_ryu.kube.limits import MIB, OBJECT_DEPTH, OBJECT_OCTETS
+from porter_ryu.kube.limits import MIB, OBJECT_DEPTH, OBJECT_OCTETS, too_deep
 from porter_ryu.kube.yaml_documents import (
     BrokenTextError,
     Budget,
@@ -215,7 +215,7 @@ def _unpacked(line: int, value: Any) -> Iterator[Entry]:
 def _entry(line: int, value: Json) -> Entry:
     """An object as JSON, or why it cannot be one."""
     try:
-        if _deeper_than(value, OBJECT_DEPTH):
+        if too_deep(value):
             return Entry(line, b"", f"is nested more than {OBJECT_DEPTH} deep")
         text = json.dumps(
             value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=refuse
@@ -234,13 +234,3 @@ def _utf8(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-
-
-def _deeper_than(value: Any, most: int) -> bool:
-    level = [value]
-    for _ in range(most):
-        below = (n.values() if isinstance(n, dict) else n for n in level)
-        level = [child for nodes in below for child in nodes if isinstance(child, dict | list)]
-        if not level:
-            return False
-    return True

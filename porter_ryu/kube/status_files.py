@@ -23,7 +23,7 @@ from porter_ryu.kube.codec import key_of
 from porter_ryu.kube.directory import folders
 from porter_ryu.kube.directory.parsing import Id
 from porter_ryu.kube.fields import CodecError, Json
-from porter_ryu.kube.limits import OBJECT_OCTETS
+from porter_ryu.kube.limits import OBJECT_DEPTH, OBJECT_OCTETS, too_deep
 
 LOG = logging.getLogger(__name__)
 
@@ -246,6 +246,8 @@ def _parsed(octets: bytes) -> tuple[Any, str]:
     except (ValueError, RecursionError) as error:
         return None, f"cannot be parsed: {error}"
     status = document.get("status") if isinstance(document, dict) else None
+    if isinstance(status, dict) and too_deep(status):
+        return None, f"is nested more than {OBJECT_DEPTH} deep"
     return (status, "") if isinstance(status, dict) else (None, "has no status")
 
 
