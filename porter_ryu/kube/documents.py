@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import codecs
 import json
-import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from porter_ryu.kube.fields import Json
-from porter_ryu.kube.limits import MIB, OBJECT_DEPTH, OBJECT_OCTETS
+from porter_ryu.kube.json_documents import JsonReader, refuse, skipped
+from porter_ryu.kube.limits import MIB, OBJECT_DEPTH, OBJECT_OCTETS, too_deep
 from porter_ryu.kube.yaml_documents import (
     BrokenTextError,
     Budget,
@@ -28,9 +28,7 @@ from porter_ryu.kube.yaml_documents import (
 
 # the rules of apimachinery's YAMLReader: a document ends at a line that begins so
 _SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
-_SPACE = re.compile(r"[ \t\r\n]*")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_SAFE_INT_DIGITS = 300  # any that a float can hold; int() of thousands is refused by Python
 
 
 class BrokenFileError(ValueError):
@@ -90,12 +88,12 @@ def _decoded(content: bytes) -> str:
 def _entries(text: str, pause: Callable[[], None]) -> Iterator[Entry]:
     """kubectl's way: JSON values for as long as there are any, and YAML from there."""
     position, line, values, budget = 0, 1, 0, Budget()
-    while text.startswith("{", begin := _skipped(text, position)):
+    while text.startswith("{", begin := skipped(text, position)):
         line += text.count("\n", position, begin)
         position = begin
         try:
-            value = _JsonObject(text, position, line, pause)
-            found = list(value.entries())
+            reader = JsonReader(text, position, line, _kept, pause)
+            found = list(_of_document(reader.document()))
         except (BrokenTextError, RecursionError) as error:
             yield from _not_json(
                 text, position, line, values, _as_fault(error, line), budget, pause
@@ -103,8 +101,8 @@ def _entries(text: str, pause: Callable[[], None]) -> Iterator[Entry]:
             return
         yield from found
         values += 1
-        line += text.count("\n", position, value.end)
-        position = value.end
+        line += text.count("\n", position, reader.end)
+        position = reader.end
     yield from _yaml(text, position, line, budget, pause)
 
 
@@ -136,11 +134,6 @@ def _not_json(
     if found and found[0].fault:
         found[0] = fault
     yield from found
-
-
-def _skipped(text: str, position: int) -> int:
-    found = _SPACE.match(text, position)
-    return found.end() if found else position
 
 
 # -- YAML ----------------------------------------------------------------------------------------
@@ -198,103 +191,6 @@ def _with_items(line: int, value: Json, items: list[list[Entry]]) -> Iterator[En
         yield _entry(line, {**value, "items": [json.loads(entry.text) for entry in inside]})
 
 
-# -- JSON ----------------------------------------------------------------------------------------
-
-
-class _JsonObject:
-    """One object of a stream of JSON, the items of a List one by one; `end` is where it ends."""
-
-    def __init__(self, text: str, start: int, line: int, pause: Callable[[], None]) -> None:
-        self._text, self._start, self._line, self._pause = text, start, line, pause
-        self.end = start
-
-    def entries(self) -> Iterator[Entry]:
-        """Its objects; raises BrokenTextError, RecursionError."""
-        fields: Json = {}
-        items: list[list[Entry]] | None = None
-        position = _skipped(self._text, self._start + 1)
-        while not self._text.startswith("}", position):
-            if fields or items is not None:
-                position = self._expect(",", position)
-            name, position = self._value(position)
-            if not isinstance(name, str):
-                raise self._broken(position, "a key is not a string")
-            position = self._expect(":", position)
-            if name == "items" and items is None and self._text.startswith("[", position):
-                items, position = self._items(position)
-            else:
-                value, position = self._value(position)
-                twice = name in fields or (name == "items" and items is not None)
-                fields[name] = _Twice(name) if twice else value
-            position = _skipped(self._text, position)
-        self.end = position + 1
-        yield from _of_document(Document(self._line, fields, items))
-
-    def _items(self, position: int) -> tuple[list[list[Entry]], int]:
-        kept: list[list[Entry]] = []
-        line, counted = self._line, self._start
-        position = _skipped(self._text, position + 1)
-        while not self._text.startswith("]", position):
-            if kept:
-                position = self._expect(",", position)
-            self._pause()
-            line += self._text.count("\n", counted, position)
-            counted = position
-            value, position = self._value(position)
-            kept.append(_kept(Item(line, value)))
-            position = _skipped(self._text, position)
-        return kept, position + 1
-
-    def _value(self, position: int) -> tuple[Any, int]:
-        try:
-            return _DECODER.raw_decode(self._text, position)
-        except json.JSONDecodeError as error:
-            raise self._broken(error.pos, error.msg) from error
-        except ValueError as error:
-            raise self._broken(position, str(error)) from error
-
-    def _expect(self, sign: str, position: int) -> int:
-        position = _skipped(self._text, position)
-        if not self._text.startswith(sign, position):
-            raise self._broken(position, f"{sign!r} is expected")
-        return _skipped(self._text, position + 1)
-
-    def _broken(self, position: int, message: str) -> BrokenTextError:
-        line = self._line + self._text.count("\n", self._start, position)
-        return BrokenTextError(line, message)
-
-
-@dataclass(frozen=True, slots=True)
-class _Twice:
-    """In the place of a value whose key stands there twice."""
-
-    name: str
-
-
-def _object(pairs: list[tuple[str, Any]]) -> Json:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        seen: set[str] = set()
-        for name, _ in pairs:
-            if name in seen:
-                fields[name] = _Twice(name)
-            seen.add(name)
-    return fields
-
-
-def _integer(text: str) -> int | float:
-    return int(text) if len(text) < _SAFE_INT_DIGITS else math.inf
-
-
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON")
-
-
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=_integer, parse_constant=_no_constant
-)
-
-
 # -- objects -------------------------------------------------------------------------------------
 
 _TOO_LARGE = f"an object is larger than {OBJECT_OCTETS / MIB} MiB"
@@ -319,10 +215,10 @@ def _unpacked(line: int, value: Any) -> Iterator[Entry]:
 def _entry(line: int, value: Json) -> Entry:
     """An object as JSON, or why it cannot be one."""
     try:
-        if _deeper_than(value, OBJECT_DEPTH):
+        if too_deep(value):
             return Entry(line, b"", f"is nested more than {OBJECT_DEPTH} deep")
         text = json.dumps(
-            value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_refused
+            value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=refuse
         )
     except ValueError as error:
         return Entry(line, b"", str(error))
@@ -332,23 +228,9 @@ def _entry(line: int, value: Json) -> Entry:
     return Entry(line, octets)
 
 
-def _refused(value: Any) -> Any:
-    raise ValueError(f"key {value.name[:40]!r} is already set")
-
-
 def _utf8(text: str) -> bytes:
     """Octets; half a surrogate pair becomes U+FFFD, as in Go."""
     try:
         return text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-
-
-def _deeper_than(value: Any, most: int) -> bool:
-    level = [value]
-    for _ in range(most):
-        below = (n.values() if isinstance(n, dict) else n for n in level)
-        level = [child for nodes in below for child in nodes if isinstance(child, dict | list)]
-        if not level:
-            return False
-    return True

@@ -6,12 +6,10 @@ file and line, its last good form stays in force, and its record stays its own.
 
 from __future__ import annotations
 
-import collections
 import heapq
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from ryu.lib import hub
 
@@ -29,11 +27,11 @@ from porter_ryu.domain.model import (
 from porter_ryu.domain.ports import Observer
 from porter_ryu.kube import patches
 from porter_ryu.kube.codec import Codec
-from porter_ryu.kube.directory import files
-from porter_ryu.kube.directory.parsing import Fault, Found, Id
+from porter_ryu.kube.directory.intake import Intake
+from porter_ryu.kube.directory.parsing import Id
 from porter_ryu.kube.directory.readings import Readings
 from porter_ryu.kube.directory.store import Store
-from porter_ryu.kube.directory.watch import POLL, Changes, UnreadableDirectoryError, Watch
+from porter_ryu.kube.directory.watch import POLL, UnreadableDirectoryError
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.fields import Json
 from porter_ryu.kube.status_files import StatusFiles
@@ -48,16 +46,6 @@ _TROUBLED_POLL = 0.5
 _GRACE = 0.4
 
 
-@dataclass(frozen=True, slots=True)
-class _Parsed:
-    """What came of a large file."""
-
-    name: str
-    results: list[Found | Fault]
-    fault: str = ""
-    gone: bool = False
-
-
 class Manifests:
     """Reads a directory every 50 ms, less often where it is large; nobody waits for it.
 
@@ -70,16 +58,13 @@ class Manifests:
         self._supervisor = supervisor
         self._keeps_status = keeps_status
         self._directory = directory
-        self._watch = Watch(directory)
         self._store = Store(TimeSlice())
+        self._intake = Intake(directory, self._store, supervisor)
         self._status = StatusFiles(directory)
         self._readings = Readings(codec, self._store, self._status)
         self._told: dict[Id, Reading] = {}
         self._gone: dict[Id, float] = {}
         self._hole = ""
-        self._large: collections.deque[str] = collections.deque()
-        self._parsed: collections.deque[_Parsed] = collections.deque()
-        self._parsing = ""
         self._trouble = ""
         self._stopped = False
 
@@ -130,30 +115,28 @@ class Manifests:
     def _load(self, pause: Callable[[], None]) -> bool:
         """Reads everything; returns False, with the reason in `trouble`, where that cannot be."""
         try:
-            changes = self._watch.look(pause, at_once=True)
+            self._intake.load(pause)
         except UnreadableDirectoryError as error:
             self._troubled(str(error))
             return False
         self._troubled("")
         self._status.refresh(pause)
-        self._apply(changes, pause, outside=False)
         self._hole = self._store.hole
         return True
 
     def _look(self, pause: Callable[[], None]) -> set[Id]:
         """What changed since the last look, by object."""
-        touched = self._take_parsed()
-        if self._watch.due:
+        touched = self._intake.parsed()
+        if self._intake.due:
             try:
-                changes = self._watch.look(pause)
+                touched |= self._intake.look(pause)
             except UnreadableDirectoryError as error:
                 self._troubled(str(error))
                 return touched
             self._troubled("")
-            touched |= self._apply(changes, pause, outside=True)
             touched |= self._changed_status(pause)
         else:
-            touched |= self._apply(self._watch.settle(), pause, outside=True)
+            touched |= self._intake.settle(pause)
         if self._hole != self._store.hole:
             # now it may be known that an object is in no file, or no longer
             self._hole = self._store.hole
@@ -173,60 +156,6 @@ class Manifests:
         if folders:
             return {entry for entry in self._told if entry[0] in (Kind.SERVICE, Kind.EIP)}
         return {entry for entry in changed if entry in self._told}
-
-    def _apply(self, changes: Changes, pause: Callable[[], None], outside: bool) -> set[Id]:
-        """Reads the files that are to be read; `outside`: large ones beside all else."""
-        touched: set[Id] = set()
-        for name in changes.read:
-            pause()
-            if outside and files.is_large(self._path(name)):
-                if name not in self._large:
-                    self._large.append(name)
-            else:
-                touched |= self._take(self._parse(name, pause))
-        for name, reason in changes.unreadable.items():
-            touched |= self._store.unreadable(name, reason)
-        for name in changes.gone:
-            touched |= self._store.drop(name)
-        if self._large and not self._parsing:
-            self._parsing = self._large.popleft()
-            self._supervisor.spawn("manifests large", self._parse_large, self._parsing)
-        return touched
-
-    def _path(self, name: str) -> str:
-        return f"{self._directory}/{name}"
-
-    def _parse(self, name: str, pause: Callable[[], None]) -> _Parsed:
-        try:
-            return _Parsed(name, list(files.read(self._path(name), pause)))
-        except files.NoFileError:
-            return _Parsed(name, [], gone=True)
-        except files.UnreadableFileError as error:
-            return _Parsed(name, [], fault=str(error))
-
-    def _parse_large(self, name: str) -> None:
-        """Parses a large file on a greenthread of its own."""
-        try:
-            self._parsed.append(self._parse(name, TimeSlice()))
-        finally:
-            self._parsing = ""
-
-    def _take_parsed(self) -> set[Id]:
-        touched: set[Id] = set()
-        while self._parsed:
-            touched |= self._take(self._parsed.popleft())
-        return touched
-
-    def _take(self, parsed: _Parsed) -> set[Id]:
-        if not self._watch.knows(parsed.name):
-            return set()  # gone while it was parsed
-        if parsed.gone:
-            self._watch.again(parsed.name)  # since the look; the next one says what became of it
-            return set()
-        if parsed.fault:
-            self._watch.failed(parsed.name, parsed.fault)
-            return self._store.unreadable(parsed.name, parsed.fault)
-        return self._store.take(parsed.name, parsed.results)
 
     def _troubled(self, text: str) -> None:
         if text and text != self._trouble:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from porter_ryu.kube.codec import key_of
 from porter_ryu.kube.directory import folders
 from porter_ryu.kube.directory.parsing import Id
 from porter_ryu.kube.fields import CodecError, Json
-from porter_ryu.kube.limits import OBJECT_OCTETS
+from porter_ryu.kube.limits import OBJECT_DEPTH, OBJECT_OCTETS, too_deep
 
 LOG = logging.getLogger(__name__)
 
@@ -113,9 +114,9 @@ class StatusFiles:
         """Writes a status; raises OSError."""
         octets = json.dumps(document, indent=2).encode()
         # in a thread: a disk may take its time until it has them
-        stat = tpool.execute(_put, self._directory, _path(kind, key.namespace), key.name, octets)
+        found = tpool.execute(_put, self._directory, _path(kind, key.namespace), key.name, octets)
         folder = self._folders.setdefault((kind, key.namespace), _Contents())
-        folder.files[key.name] = _Known(_signature(stat), Status(document["status"]))
+        folder.files[key.name] = _Known(_signature(found), Status(document["status"]))
         folder.damaged.discard(key.name)
 
     def remove(self, kind: Kind, key: ObjectKey) -> None:
@@ -145,18 +146,31 @@ class StatusFiles:
             return _text(names, error)
 
     def _listed(self) -> list[_Folder]:
-        """The folders that are there or were."""
-        found = set(self._folders)
+        """The folders that may hold something else than they did."""
+        known = {folder for folder in self._folders if folder[0] is Kind.SERVICE}
+        found: set[_Folder] = set()
         self._services_fault = ""
         try:
-            with folders.opened(self._directory, _path(*_SERVICES)) as folder:
-                found.update((Kind.SERVICE, name) for name in os.listdir(folder) if _is_name(name))
+            with folders.opened(self._directory, _path(*_SERVICES)) as top:
+                for namespace in filter(_is_name, os.listdir(top)):
+                    folder = (Kind.SERVICE, namespace)
+                    known.discard(folder)
+                    if not self._settled(top, folder):
+                        found.add(folder)
         except FileNotFoundError:
             pass
         except OSError as error:
             self._services_fault = _text(_path(*_SERVICES), error)
             return [_EIPS]
-        return sorted(found, key=lambda entry: (entry[0].value, entry[1]))
+        return [_EIPS, *sorted(found | known, key=lambda folder: folder[1])]
+
+    def _settled(self, top: int, folder: _Folder) -> bool:
+        """Whether a folder is what it was, which one look from above tells."""
+        contents = self._folders.get(folder)
+        if contents is None or contents.fault or contents.damaged:
+            return False
+        found = os.stat(folder[1], dir_fd=top, follow_symlinks=False)
+        return stat.S_ISDIR(found.st_mode) and found.st_mtime_ns == contents.stamp
 
     def _look(self, kind: Kind, namespace: str, pause: Callable[[], None]) -> set[str]:
         """Reads a folder where it changed; returns the names of which the status is another."""
@@ -206,8 +220,8 @@ def _read_again(contents: _Contents, folder: int, where: str, name: str) -> bool
     if known is not None and known.signature == signature:
         return False
     try:
-        octets, stat = folders.read(folder, file, OBJECT_OCTETS)
-        signature, status, fault = _signature(stat), *_parsed(octets)
+        octets, found = folders.read(folder, file, OBJECT_OCTETS)
+        signature, status, fault = _signature(found), *_parsed(octets)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -232,6 +246,8 @@ def _parsed(octets: bytes) -> tuple[Any, str]:
     except (ValueError, RecursionError) as error:
         return None, f"cannot be parsed: {error}"
     status = document.get("status") if isinstance(document, dict) else None
+    if isinstance(status, dict) and too_deep(status):
+        return None, f"is nested more than {OBJECT_DEPTH} deep"
     return (status, "") if isinstance(status, dict) else (None, "has no status")
 
 
@@ -257,8 +273,8 @@ def _is_name(text: str) -> bool:
         return False
 
 
-def _signature(stat: os.stat_result) -> _Signature:
-    return (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
+def _signature(found: os.stat_result) -> _Signature:
+    return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
 
 
 def _text(names: tuple[str, ...], error: OSError) -> str:

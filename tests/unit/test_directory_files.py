@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -15,8 +16,10 @@ import yaml
 
 from fabric import objects
 from porter_ryu.domain.model import Kind, ObjectKey, Service, Unreadable
+from porter_ryu.kube.directory import files
+from porter_ryu.kube.directory.parsing import Found
 from porter_ryu.kube.errors import ApiError
-from porter_ryu.kube.limits import FILE_OCTETS
+from porter_ryu.kube.limits import FILE_OCTETS, OBJECT_ENTRIES
 
 from .directory import Directory, key, pool, until
 
@@ -402,4 +405,66 @@ def test_all_that_is_told_of_another_kind_is_unreadable_too(tmp_path):
     directory.put("a.yaml", node)
     with directory:
         assert isinstance(directory.told[Kind.NODE, ObjectKey("", "n1")], Unreadable)
+        directory.is_alive("marker")
+
+
+def test_an_empty_file_system_in_its_place_is_trouble(tmp_path):
+    """A mount that is gone: /proc is always another file system, and has no manifests."""
+    (tmp_path / "real").mkdir()
+    directory = Directory(tmp_path / "link")
+    directory.path.symlink_to(tmp_path / "real")
+    directory.put("a.yaml", objects.service("web"))
+    with directory:
+        (tmp_path / "next").symlink_to("/proc/self")
+        (tmp_path / "next").rename(directory.path)
+        until(lambda: "is it unmounted?" in directory.source.trouble, "it is trouble")
+        (tmp_path / "next").symlink_to(tmp_path / "real")
+        (tmp_path / "next").rename(directory.path)
+        directory.is_alive("marker")
+        assert directory.source.trouble == ""
+        assert directory.told.removed == []
+
+
+def children() -> set[int]:
+    """The processes that this one has."""
+    found: set[int] = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        found.update(int(pid) for pid in path.read_text().split())
+    return found
+
+
+def test_a_parser_process_that_dies_leaves_its_file_as_it_was(tmp_path):
+    path = tmp_path / "large.yaml"
+    path.write_text("---\n".join(yaml.safe_dump(objects.service(f"w-{n}")) for n in range(5000)))
+    before = children()
+    results = files.read(str(path), lambda: None)
+    assert isinstance(next(results), Found)
+    (parser,) = children() - before
+    os.kill(parser, signal.SIGKILL)
+    with pytest.raises(files.UnreadableFileError, match="ended by signal 9"):
+        list(results)
+    assert children() == before
+    leaving = files.read(str(path), lambda: None)
+    next(leaving)
+    leaving.close()
+    assert children() == before
+
+
+@pytest.mark.parametrize("count", [5000, 60_000])
+def test_an_object_of_many_entries_holds_up_nobody(tmp_path, count):
+    directory = Directory(tmp_path)
+    directory.put("a.yaml", objects.service("web"))
+    with directory:
+        many = objects.slice_of("web", *(f"n{number}" for number in range(10)))
+        many["endpoints"] = [{"nodeName": "n"}] * count
+        many["metadata"]["annotations"] = {"x": "y" * 70_000}
+        staged = tmp_path / ".many"
+        staged.write_text(json.dumps(many))
+        staged.rename(tmp_path / "many.json")
+        piece = (Kind.ENDPOINT_SLICE, ObjectKey("default", "web-ipv4"))
+        until(lambda: piece in directory.told, "it is told")
+        if count <= OBJECT_ENTRIES:
+            assert len(directory.told[piece].endpoints) == count
+        else:
+            assert "more than 10000 entries" in directory.told[piece].reason
         directory.is_alive("marker")

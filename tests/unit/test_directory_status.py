@@ -25,6 +25,7 @@ DAMAGED = [
     '{"status": {"loadBalancer": {"ingress": 5}}}',
     '{"status": {"conditions": {}}}',
     '{"a":' * 3000 + "}" * 3000,
+    '{"status": ' + '{"a":' * 900 + "1" + "}" * 901,
     '{"status": {"loadBalancer": {"ingress": [{"ip": ' + "1" * 5000 + "}]}}}",
     "\0\0\0\0",
 ]

@@ -22,7 +22,7 @@ from porter_ryu.kube.directory.parsing import Fault, Found, parse
 from porter_ryu.kube.limits import FILE_OCTETS, MIB
 
 SMALL_OCTETS = MIB // 4  # what takes a fifth of a second in slices of 5 ms
-_WALL_SECONDS = 300.0
+_WALL_SECONDS = 240.0
 _LOOK_UP = 1.0
 _READ = 1 << 16
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
+
+from eventlet import tpool
 
 from porter_ryu.domain.model import Address, Eip, Kind, Object, Reading, Unreadable
 from porter_ryu.kube.codec import Codec
@@ -14,9 +17,12 @@ from porter_ryu.kube.directory.parsing import Id
 from porter_ryu.kube.directory.store import Place, Store
 from porter_ryu.kube.eip_codec import eip_status
 from porter_ryu.kube.fields import CodecError, Json
+from porter_ryu.kube.limits import OBJECT_ENTRIES
 from porter_ryu.kube.status_files import Status, StatusFiles
 
 LOG = logging.getLogger(__name__)
+
+_LARGE = 1 << 16  # octets; what is decoded in a thread, for it takes more than a slice of time
 
 
 class Readings:
@@ -31,16 +37,16 @@ class Readings:
 
     def of(self, entry: Id) -> Reading | None:
         """What an object is now; None where it is gone."""
-        place, status = self._store.place(entry), self._status.get(*entry)
-        if place is None:
-            return self._without_place(entry, status)
-        self._found.add(entry)
-        known = self._read.get(entry)
-        if known is not None and known[:2] == (place, status):
-            return known[2]
-        reading = self._decoded(entry, place, status)
-        self._read[entry] = (place, status, reading)
-        return reading
+        while True:
+            place, status = self._store.place(entry), self._status.get(*entry)
+            if place is None:
+                return self._without_place(entry, status)
+            self._found.add(entry)
+            known = self._read.get(entry)
+            if known is not None and known[:2] == (place, status):
+                return known[2]
+            # others run while a large object is decoded: it may be another one by then
+            self._read[entry] = (place, status, self._reading(entry, place, status))
 
     def forget(self, entry: Id) -> None:
         """An object is gone."""
@@ -57,28 +63,41 @@ class Readings:
         reason = f"it is in no file that can be read, and {hole}"
         return _unreadable(entry, reason, {}, status)
 
-    def _decoded(self, entry: Id, place: Place, status: Status) -> Reading:
+    def _reading(self, entry: Id, place: Place, status: Status) -> Reading:
         kind, key = entry
-        document: Json = json.loads(place.text)
-        if status.value is not None:
-            document["status"] = status.value
+        large = len(place.text) > _LARGE
+        decode = functools.partial(self._decoded, kind, place.text, status.value)
+        found, document = tpool.execute(decode) if large else decode()
         fault = place.fault or status.fault
+        if not fault and not isinstance(found, str):
+            return found
         if not fault:
-            found = self._decode(entry, document)
-            if not isinstance(found, str):
-                return found
             fault = f"{place.file}:{place.line}: {kind.value} {key}: {found}"
             LOG.error("%s", fault)
         return _unreadable(entry, fault, document, status)
 
-    def _decode(self, entry: Id, document: Json) -> Object | str:
+    def _decoded(self, kind: Kind, text: bytes, status: Any) -> tuple[Object | str, Json]:
+        """The value of an object, or why it has none; and the object."""
+        document: Json = json.loads(text)
+        if status is not None:
+            document["status"] = status
+        if len(text) > _LARGE and _longest_list(document) > OBJECT_ENTRIES:
+            return f"a list of it has more than {OBJECT_ENTRIES} entries", document
         try:
-            return self._codec.decode(entry[0], document)
+            return self._codec.decode(kind, document), document
         except CodecError as error:
-            return str(error)
+            return str(error), document
         except Exception as error:  # no object may end the source, whatever it does to the codec
-            LOG.exception("%s %s cannot be decoded", entry[0].value, entry[1])
-            return f"cannot be decoded: {type(error).__name__}"
+            return f"cannot be decoded: {type(error).__name__}: {error}", document
+
+
+def _longest_list(value: Any) -> int:
+    longest, level = 0, [value]
+    while level:
+        longest = max([longest, *(len(node) for node in level if isinstance(node, list))])
+        below = (node.values() if isinstance(node, dict) else node for node in level)
+        level = [child for nodes in below for child in nodes if isinstance(child, dict | list)]
+    return longest
 
 
 def _unreadable(entry: Id, reason: str, document: Json, status: Status) -> Reading:

@@ -1,0 +1,125 @@
+"""Brings the store to what the files hold; a large file is parsed beside all else."""
+
+from __future__ import annotations
+
+import collections
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from porter_ryu.kube.directory import files
+from porter_ryu.kube.directory.parsing import Fault, Found, Id
+from porter_ryu.kube.directory.store import Store
+from porter_ryu.kube.directory.watch import Changes, Watch
+from porter_ryu.supervisor import Supervisor
+from porter_ryu.time_slice import TimeSlice
+
+# how long a start waits for large files; what is not read by then is told later
+_LARGE_PATIENCE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """What came of a file."""
+
+    name: str
+    results: list[Found | Fault]
+    fault: str = ""
+    gone: bool = False
+
+
+class Intake:
+    """Reads the files that are new or another.  Each method returns the objects concerned, and
+    raises UnreadableDirectoryError where it looks at the whole directory."""
+
+    def __init__(self, directory: str, store: Store, supervisor: Supervisor) -> None:
+        self._directory = directory
+        self._store = store
+        self._supervisor = supervisor
+        self._watch = Watch(directory)
+        self._large: collections.deque[str] = collections.deque()
+        self._parsed: collections.deque[_Parsed] = collections.deque()
+        self._parsing = ""
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to look at everything."""
+        return self._watch.due
+
+    def load(self, pause: Callable[[], None]) -> None:
+        """Reads everything, large files too, for as long as a start may take."""
+        changes = self._watch.look(pause, at_once=True)
+        until = time.monotonic() + _LARGE_PATIENCE
+        for name in changes.read:
+            pause()
+            if time.monotonic() < until or not files.is_large(self._path(name)):
+                self._take(self._parse(name, pause))
+            else:
+                self._large.append(name)
+                self._store.unreadable(name, "is not read yet")
+        self._apply(changes)
+
+    def look(self, pause: Callable[[], None]) -> set[Id]:
+        """Looks at everything."""
+        return self._read(self._watch.look(pause), pause)
+
+    def settle(self, pause: Callable[[], None]) -> set[Id]:
+        """Looks at those alone that moved."""
+        return self._read(self._watch.settle(), pause)
+
+    def parsed(self) -> set[Id]:
+        """Takes in the large files that are parsed."""
+        touched: set[Id] = set()
+        while self._parsed:
+            touched |= self._take(self._parsed.popleft())
+        return touched
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._directory, name)
+
+    def _read(self, changes: Changes, pause: Callable[[], None]) -> set[Id]:
+        touched: set[Id] = set()
+        for name in changes.read:
+            pause()
+            if not files.is_large(self._path(name)):
+                touched |= self._take(self._parse(name, pause))
+            elif name not in self._large:
+                self._large.append(name)
+        return touched | self._apply(changes)
+
+    def _apply(self, changes: Changes) -> set[Id]:
+        touched: set[Id] = set()
+        for name, reason in changes.unreadable.items():
+            touched |= self._store.unreadable(name, reason)
+        for name in changes.gone:
+            touched |= self._store.drop(name)
+        if self._large and not self._parsing:
+            self._parsing = self._large.popleft()
+            self._supervisor.spawn("manifests large", self._parse_large, self._parsing)
+        return touched
+
+    def _parse(self, name: str, pause: Callable[[], None]) -> _Parsed:
+        try:
+            return _Parsed(name, list(files.read(self._path(name), pause)))
+        except files.NoFileError:
+            return _Parsed(name, [], gone=True)
+        except files.UnreadableFileError as error:
+            return _Parsed(name, [], fault=str(error))
+
+    def _parse_large(self, name: str) -> None:
+        try:
+            self._parsed.append(self._parse(name, TimeSlice()))
+        finally:
+            self._parsing = ""
+
+    def _take(self, parsed: _Parsed) -> set[Id]:
+        if not self._watch.knows(parsed.name):
+            return set()  # gone while it was parsed
+        if parsed.gone:
+            self._watch.again(parsed.name)  # since the look; the next one says what became of it
+            return set()
+        if parsed.fault:
+            self._watch.failed(parsed.name, parsed.fault)
+            return self._store.unreadable(parsed.name, parsed.fault)
+        return self._store.take(parsed.name, parsed.results)
