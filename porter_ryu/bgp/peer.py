@@ -26,9 +26,8 @@ from ryu.services.protocols.bgp.peer import Peer as RyuPeer
 from porter_ryu import metrics
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.backoff import Backoff
-from porter_ryu.bgp.journal import RouteJournal
 from porter_ryu.bgp.listener import refuse
-from porter_ryu.bgp.outbound import LocRib, Outbound
+from porter_ryu.bgp.outbound import Outbound
 from porter_ryu.bgp.peer_report import PeerReport, family_name, negotiated
 from porter_ryu.bgp.protocol import update, wire
 from porter_ryu.bgp.protocol.open_message import GracefulRestart, Open
@@ -58,9 +57,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self.config: PeerConfig = manager.configs[neigh_conf.ip_address]
         self._speaker: SpeakerConfig = manager.speaker
         self._supervisor: Supervisor = manager.supervisor
-        rib: LocRib = manager.loc_rib
-        journal = RouteJournal(self._speaker.state_dir, self.config.name)
-        self.outbound = Outbound(self.config.name, rib, journal, self._supervisor)
+        self.outbound: Outbound = manager.outbound(self.config.name)
         self._protocol: Session | None = None
         self._sessions: list[Session] = []
         self._wake = hub.Event()
@@ -317,6 +314,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._sessions.remove(session)
         if session is self._protocol:
             self._protocol = None
+            if notification is not None and notification.code == wire.UPDATE_ERROR:
+                self.outbound.refused(notification)
             self.outbound.close()
             LOG.warning("peer %s is down: %s", self.config.name, reason)
             metrics.bgp_session_up.labels(peer=self.config.name).set(0)

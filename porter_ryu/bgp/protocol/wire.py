@@ -91,6 +91,7 @@ _NAMES = {
     (6, 9): "Hard Reset",
     (6, 10): "BFD Down",
 }
+UPDATE_ERROR = 3
 ADMINISTRATIVE_SHUTDOWN = Notification(6, 2)
 PEER_DECONFIGURED = Notification(6, 3)
 CONNECTION_REJECTED = Notification(6, 5)
