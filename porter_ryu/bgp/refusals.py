@@ -7,8 +7,9 @@ costs only itself.
 
 Most routers name it in the NOTIFICATION.  Where one does not, the next session says what is
 suspected group by group, with a pause after each: the group that was said last when the session
-ends is the suspect, and is divided further.  A group is the square root of what is suspected, so
-that of a hundred next hops the bad one is found in two sessions and some twenty pauses.
+ends is the suspect, and is divided further.  A group is the square root of what is suspected, up
+to sixteen are tried one by one: of a hundred next hops the bad one is found in two sessions more
+and some twenty pauses.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ Suspect = Address | Network
 BARRED_FIRST, BARRED_MOST = 600.0, 86400.0
 PAUSE = 2.0  # seconds in which a peer answers what it does not take
 _ANSWERS_WITHIN = 10.0
+_ONE_BY_ONE = 16
 _SAID_MOST = 10_000
 _INVALID_NETWORK_FIELD = 10
 _INVALID_NEXT_HOP = 8
@@ -94,8 +96,8 @@ class Refusals:
         self._trying = ()
         if len(suspects) == 1:
             return self._bar(suspects[0])
-        size = math.isqrt(len(suspects))
-        for start in reversed(range(0, len(suspects), max(1, size))):
+        size = math.isqrt(len(suspects)) if len(suspects) > _ONE_BY_ONE else 1
+        for start in reversed(range(0, len(suspects), size)):
             self._put_back(suspects[start : start + size])
         return Verdict(suspects=len(suspects))
 

@@ -117,8 +117,20 @@ def test_a_file_of_garbage_is_told_in_a_few_lines(tmp_path, caplog):
 
 @pytest.mark.parametrize(
     "next_hop",
-    "0.0.0.0 0.1.2.3 127.0.0.1 169.254.1.7 224.0.0.1 240.0.0.1 255.255.255.255 "
-    ":: ::1 fe80::1 ff02::1 ::ffff:192.168.0.1".split(),
+    [
+        "0.0.0.0",
+        "0.1.2.3",
+        "127.0.0.1",
+        "169.254.1.7",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "fe80::1",
+        "ff02::1",
+        "::ffff:192.168.0.1",
+    ],
 )
 def test_an_impossible_next_hop_is_never_replayed_but_its_path_may_be_taken_back(
     tmp_path, next_hop
