@@ -10,14 +10,15 @@ one that was cut or edited, are never taken for another path.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 
 from porter_ryu.bgp.protocol.update import Path
-from porter_ryu.domain.model import Address
+from porter_ryu.domain.model import Address, Network
 
 LONGEST = 128
 _NO_PATH_ID = "-"
-_ANNOUNCED, _STRUCK_OUT = 4, 3
+_WORDS = {"+ ": 4, "- ": 3}
 _PATH_IDS = range(1 << 32)  # RFC 7911, 3
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 
@@ -42,21 +43,43 @@ def decode(line: bytes) -> Change:
     """What a line with its end says; raises ValueError, with the reason, for any other octets."""
     if len(line) > LONGEST:
         raise ValueError(f"{len(line)} octets")
-    words = line.decode("ascii").split()
-    if len(words) not in (_ANNOUNCED, _STRUCK_OUT):
-        raise ValueError(f"{len(words)} words")
-    number = None if words[2] == _NO_PATH_ID else int(words[2])
-    if number is not None and number not in _PATH_IDS:
-        raise ValueError(f"path identifier {number}")
-    next_hop = ip_address(words[3]) if len(words) == _ANNOUNCED else None
-    change = Change(Path(ip_network(words[1]), number), next_hop)
-    if isinstance(change.path.prefix.network_address, IPv6Address) and isinstance(
-        next_hop, IPv4Address
-    ):
-        raise ValueError("an IPv6 prefix with an IPv4 next hop")
-    if encode(change) != line:
+    text = line.decode("ascii")
+    words = text.split()
+    if len(words) != _WORDS.get(text[:2]) or " ".join(words) + "\n" != text:
         raise ValueError("not as it was written")
-    return change
+    path = Path(_network(words[1]), _path_id(words[2]))
+    next_hop = _address(words[3]) if len(words) == _WORDS["+ "] else None
+    if isinstance(next_hop, IPv4Address) and not isinstance(path.prefix, IPv4Network):
+        raise ValueError("an IPv6 prefix with an IPv4 next hop")
+    return Change(path, next_hop)
+
+
+# the same few texts stand in the journals of all peers, and reading them is most of a start
+
+
+@lru_cache(maxsize=32768)
+def _network(text: str) -> Network:
+    network = ip_network(text)
+    if str(network) != text:
+        raise ValueError(f"prefix {text}")
+    return network
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> Address:
+    address = ip_address(text)
+    if str(address) != text:
+        raise ValueError(f"next hop {text}")
+    return address
+
+
+def _path_id(text: str) -> int | None:
+    if text == _NO_PATH_ID:
+        return None
+    number = int(text)
+    if number not in _PATH_IDS or str(number) != text:
+        raise ValueError(f"path identifier {text}")
+    return number
 
 
 def may_be_next_hop(address: Address) -> bool:
