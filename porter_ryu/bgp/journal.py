@@ -145,7 +145,8 @@ class RouteJournal:
                     shown = line[:LONGEST]
                     LOG.warning("%s:%d: left out (%s): %r", self._path, number, error, shown)
                 continue
-            unfit.discard(change.path)
+            if unfit:
+                unfit.discard(change.path)
             if change.next_hop is None:
                 self.paths.pop(change.path, None)
             elif may_be_next_hop(change.next_hop):

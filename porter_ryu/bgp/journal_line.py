@@ -82,6 +82,7 @@ def _path_id(text: str) -> int | None:
     return number
 
 
+@lru_cache(maxsize=4096)
 def may_be_next_hop(address: Address) -> bool:
     """Whether a router may take an address for a next hop: routers end the whole session over
     one that is unspecified, 0.0.0.0/8, loopback, link-local, multicast, 240.0.0.0/4, broadcast

@@ -32,6 +32,7 @@ PAUSE = 2.0  # seconds in which a peer answers what it does not take
 _ANSWERS_WITHIN = 10.0
 _ONE_BY_ONE = 16
 _SAID_MOST = 10_000
+_ABOUT_OTHERS = (2, 3, 4, 5, 6, 7, 11)  # well-known, flags, length, ORIGIN, AS_PATH
 _INVALID_NETWORK_FIELD = 10
 _INVALID_NEXT_HOP = 8
 _EXTENDED_LENGTH = 0x10
@@ -95,7 +96,12 @@ class Refusals:
         suspects = self._trying or self._suspects(notification, prefixes)
         self._trying = ()
         if len(suspects) == 1:
-            return self._bar(suspects[0])
+            if self._trusted or self._said.keys() - set(suspects):
+                return self._bar(suspects[0])
+            # a peer that has taken nothing yet may refuse everything: the others are tried first
+            self._groups.append(suspects)
+            self.withheld.update(suspects)
+            return Verdict(suspects=len(self._groups))
         size = math.isqrt(len(suspects)) if len(suspects) > _ONE_BY_ONE else 1
         for start in reversed(range(0, len(suspects), size)):
             self._put_back(suspects[start : start + size])
@@ -170,9 +176,11 @@ def named_next_hop(notification: Notification) -> Address | None:
 
 
 def _is_shared(notification: Notification) -> bool:
-    """Whether the data names an attribute that all paths to a peer have alike."""
+    """Whether it is about an attribute that all paths to a peer have alike."""
     kind, _ = _attribute(notification.data)
-    return kind not in (0, NEXT_HOP, MP_REACH, MP_UNREACH)
+    if kind in (NEXT_HOP, MP_REACH, MP_UNREACH):
+        return False
+    return kind != 0 or notification.subcode in _ABOUT_OTHERS
 
 
 def _attribute(data: bytes) -> tuple[int, bytes]:

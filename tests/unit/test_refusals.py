@@ -64,15 +64,36 @@ def test_what_is_named_is_barred_alone_and_for_longer_each_time():
 
 def test_a_next_hop_that_was_never_said_is_not_believed():
     refusals = Refusals(Later().clock)
-    refusals.said(HOPS[:1])
+    refusals.said(HOPS[:2])
     verdict = refusals.take(Notification(3, 8, b"\x40\x03\x04\x7f\0\0\1"), ())
-    assert verdict.barred == (HOPS[0],)
+    assert verdict.barred == ()
+    assert verdict.suspects == 2
 
 
-def test_an_attribute_that_all_routes_share_is_no_next_hops_fault():
+def test_a_peer_that_refuses_everything_has_nothing_barred():
+    later = Later()
+    refusals = Refusals(later.clock)
+    for _ in range(20):
+        refusals.opened()
+        refusals.said(hop for hop in HOPS[:4] if hop not in refusals.withheld)
+        if refusals.hunting:
+            later.passes(refusals.pause())
+            refusals.next_group()
+            refusals.said(hop for hop in HOPS[:4] if hop not in refusals.withheld)
+        assert refusals.take(WITHOUT_DATA, ()).barred == ()
+    # until the peer is put right
+    refusals.opened()
+    while refusals.hunting:
+        later.passes(refusals.pause())
+        refusals.next_group()
+    assert refusals.withheld == set()
+
+
+@pytest.mark.parametrize(("subcode", "data"), [(5, "c00804fde80001"), (9, "c00804"), (11, "")])
+def test_an_attribute_that_all_routes_share_is_no_next_hops_fault(subcode, data):
     refusals = Refusals(Later().clock)
     refusals.said(HOPS)
-    verdict = refusals.take(Notification(3, 5, bytes.fromhex("c00804fde80001")), ())
+    verdict = refusals.take(Notification(3, subcode, bytes.fromhex(data)), ())
     assert not verdict.barred
     assert verdict.suspects == 0
     assert refusals.withheld == set()
