@@ -29,7 +29,7 @@ from porter_ryu.domain.model import Address, Family, Network, NextHop
 T = TypeVar("T")
 
 _PREFIXES_MOST, _PATHS_MOST = 512, 1024  # of a slice: some five milliseconds
-_REFRESH_REST = 1.0
+_REST_LEAST, _REST_MOST = 0.05, 1.0
 _SETTLED = 5.0
 
 
@@ -100,6 +100,7 @@ class SessionOutput:
         self._asked: set[Family] = set()
         self._again: collections.deque[Network] | None = None
         self._again_family = Family.IPV4
+        self._began_at = 0.0
         self._gone: collections.deque[tuple[float, Path]] = collections.deque()
         self._wake_at = 0.0
         self._rest_until = dict.fromkeys(Family, 0.0)
@@ -195,7 +196,10 @@ class SessionOutput:
             self._tell(difference)
             return True
         self._again = None
-        self._rest_until[self._again_family] = self._clock() + _REFRESH_REST
+        # a peer that asks for ever takes no more than half of the time
+        now = self._clock()
+        rest = min(max(_REST_LEAST, now - self._began_at), _REST_MOST)
+        self._rest_until[self._again_family] = now + rest
         self._mark(wire.Refresh.END)
         return True
 
@@ -209,6 +213,7 @@ class SessionOutput:
         family = ready[0]
         self._asked.discard(family)
         self._again_family = family
+        self._began_at = now
         self._again = collections.deque(p for p in self.rib_out.sent if p.version == family)
         self._mark(wire.Refresh.BEGIN)
         return True
