@@ -45,6 +45,10 @@ watch_restarts = _counter(
 kubernetes_writes = _counter("kubernetes_writes", "Writes to the API, by answer.", "kind", "code")
 bound_ips = _gauge("bound_ips", "Addresses bound on this host by this program.")
 bound_ip_repairs = _counter("bound_ip_repairs", "Bindings put back after somebody removed them.")
+state_dir_writable = _gauge(
+    "state_dir_writable", "0 while the journal of announced paths cannot be written."
+)
+state_dir_writable.set(1)
 task_restarts = _counter("task_restarts", "Greenthreads that died by an exception.", "task")
 loop_lag_seconds = _gauge(
     "loop_lag_seconds", "The longest time within a minute by which a wake-up of the loop was late."

@@ -4,106 +4,291 @@ A peer with graceful restart keeps our routes while we are gone.  After `kill -9
 how we know which of them have to be taken back, and what to announce when the cluster cannot be
 read.  It may say too much, never too little: a path is written before it is announced and struck
 out well after it was withdrawn.  An append-only file, rewritten when it is mostly history.
+
+Appends are handed to the kernel and not waited for: they outlast the process.  A host that loses
+power may lose the last half minute of them, and then a peer keeps what was withdrawn meanwhile
+for as long as our restart time.
+
+A disk that is full holds no announcement back.  After a write that failed nothing in the file is
+trusted: nothing is appended until it was rewritten as a whole, which is tried again and again.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
+import stat
 from collections.abc import Iterable
-from ipaddress import ip_address, ip_network
 from urllib.parse import quote
 
+from eventlet import tpool
+from eventlet.semaphore import Semaphore
+
+from porter_ryu import metrics, state_file
+from porter_ryu.backoff import Backoff
+from porter_ryu.bgp.journal_line import LONGEST, Change, decode, encode, may_be_next_hop
 from porter_ryu.bgp.protocol.update import Path
 from porter_ryu.domain.model import Address
+from porter_ryu.supervisor import Supervisor
+from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
 _HISTORY_LEAST = 1000
-_NO_PATH_ID = "-"
+_LARGEST = 64 * 1024 * 1024
+_RETRY_FIRST, _RETRY_MOST = 0.25, 5.0
+_BAD_LINES_TOLD = 10
+
+
+class Journals:
+    """The journals of all peers: one for each name as long as the process lasts, so that a peer
+    whose settings change goes on with what is known of it."""
+
+    def __init__(self, state_dir: str, supervisor: Supervisor) -> None:
+        self._folder = os.path.join(state_dir, "announced")
+        self._supervisor = supervisor
+        self._one_at_a_time = Semaphore()
+        self._known: dict[str, RouteJournal] = {}
+
+    def of(self, peer: str) -> RouteJournal:
+        """The journal of a peer, read when it is asked for first."""
+        if peer not in self._known:
+            # no file of a peer is hidden, as those are that are written or set aside
+            name = quote(peer, safe="").replace(".", "%2E", 1 if peer.startswith(".") else 0)
+            path = os.path.join(self._folder, name)
+            self._known[peer] = RouteJournal(path, self._supervisor, self._one_at_a_time)
+        return self._known[peer]
 
 
 class RouteJournal:
-    """Next hops by path, of one peer.  A file that cannot be written is told once; what is
-    known then lasts as long as the process."""
+    """Next hops by path, of one peer.
 
-    def __init__(self, state_dir: str, peer: str) -> None:
-        self._path = os.path.join(state_dir, "announced", quote(peer, safe=""))
-        self._lines = 0
-        self._told = False
+    `known` is False where the file of an earlier run could not be read: then nobody can say what
+    the peer holds.  `unfit` are journalled paths whose next hop may never be one: they are not
+    announced again, but may have to be withdrawn.
+    """
+
+    def __init__(
+        self, path: str, supervisor: Supervisor, one_at_a_time: Semaphore | None = None
+    ) -> None:
         self.paths: dict[Path, Address] = {}
+        self.unfit: frozenset[Path] = frozenset()
+        self.known = True
+        self._path = path
+        self._supervisor = supervisor
+        self._one_at_a_time = one_at_a_time or Semaphore()
+        self._lines = 0
+        self._writable = True
+        self._due = False
+        self._since: list[bytes] | None = None
+        self._generation = 0
+        self._backoff = Backoff(_RETRY_FIRST, _RETRY_MOST)
         self._load()
 
     def add(self, paths: Iterable[tuple[Path, Address]]) -> None:
         """Notes paths that are about to be announced."""
         new = [(path, hop) for path, hop in paths if self.paths.get(path) != hop]
         self.paths.update(new)
-        self._append([f"+ {_text(path)} {hop}\n" for path, hop in new])
+        self._append([encode(Change(path, hop)) for path, hop in new])
 
     def remove(self, paths: Iterable[Path]) -> None:
         """Strikes out paths that the peer has no more."""
         gone = [path for path in paths if self.paths.pop(path, None) is not None]
-        self._append([f"- {_text(path)}\n" for path in gone])
+        self._append([encode(Change(path, None)) for path in gone])
 
     def clear(self) -> None:
         """Strikes out everything."""
-        self.remove(list(self.paths))
+        if self.paths or self._lines:
+            self.paths.clear()
+            self._replace_now()
+
+    def save(self) -> None:
+        """Tries once more to write what could not be written: the peer may be gone for good."""
+        if not self._writable:
+            self._replace_now()
+
+    # -- reading ------------------------------------------------------------------------------
 
     def _load(self) -> None:
         try:
-            with open(self._path, encoding="ascii") as file:
-                lines = file.readlines()
+            octets = _read(self._path)
         except FileNotFoundError:
             return
-        except (OSError, UnicodeDecodeError) as error:
-            LOG.error("%s cannot be read: %s", self._path, error)
+        except OSError as error:
+            self.known = False
+            LOG.error(
+                "the journal %s cannot be read (%s): what its peer still holds of an earlier run "
+                "is not known, and what is not wanted any more stays there until the peer gives "
+                "it up by itself, after our restart time at most",
+                self._path,
+                error.strerror or error,
+            )
+            self._set_aside()
             return
-        for line in lines:
+        bad = self._take(io.BytesIO(octets))
+        if bad or self.unfit:
+            self._replace_now()
+
+    def _take(self, lines: Iterable[bytes]) -> int:
+        """Applies the lines; returns how many were not understood."""
+        bad = 0
+        unfit: set[Path] = set()
+        for number, line in enumerate(lines, 1):
+            self._lines = number
             try:
-                self._replay(line)
-            except (ValueError, IndexError):
-                LOG.warning("%s: a line is cut short: %r", self._path, line)
-        self._rewrite()
+                change = decode(line)
+            except ValueError as error:
+                bad += 1
+                if bad <= _BAD_LINES_TOLD:
+                    shown = line[:LONGEST]
+                    LOG.warning("%s:%d: left out (%s): %r", self._path, number, error, shown)
+                continue
+            if unfit:
+                unfit.discard(change.path)
+            if change.next_hop is None:
+                self.paths.pop(change.path, None)
+            elif may_be_next_hop(change.next_hop):
+                self.paths[change.path] = change.next_hop
+            else:
+                unfit.add(change.path)
+                self.paths.pop(change.path, None)
+        if bad > _BAD_LINES_TOLD:
+            LOG.warning("%s: %d lines were left out", self._path, bad)
+        if unfit:
+            LOG.warning("%s: %d paths by impossible next hops left out", self._path, len(unfit))
+        self.unfit = frozenset(unfit)
+        return bad
 
-    def _replay(self, line: str) -> None:
-        if not line.endswith("\n"):
-            raise ValueError(line)
-        sign, prefix, path_id, *rest = line.split()
-        path = Path(ip_network(prefix), None if path_id == _NO_PATH_ID else int(path_id))
-        if sign == "+":
-            self.paths[path] = ip_address(rest[0])
-        else:
-            self.paths.pop(path, None)
+    def _set_aside(self) -> None:
+        """What cannot be read stays for whoever can read it, and is in nobody's way."""
+        with contextlib.suppress(OSError):
+            os.replace(self._path, _hidden(self._path, "unreadable"))
 
-    def _append(self, lines: list[str]) -> None:
+    # -- writing ------------------------------------------------------------------------------
+
+    def _append(self, lines: list[bytes]) -> None:
         if not lines:
             return
-        self._lines += len(lines)
-        if self._lines > 2 * len(self.paths) + _HISTORY_LEAST:
-            self._rewrite()
+        if self._since is not None:
+            self._since += lines
+        if not self._writable:
             return
-        self._write(self._path, lines, "a")
+        try:
+            _append(self._path, b"".join(lines), new=not self._lines)
+        except OSError as error:
+            self._failed(error)
+            return
+        self._lines += len(lines)
+        if self._lines > 2 * len(self.paths) + _HISTORY_LEAST and not self._due:
+            self._due = True
+            self._supervisor.spawn("journal", self._rewrite)
+
+    def _failed(self, error: OSError) -> None:
+        """From now on the file is not trusted; rewriting it is tried until it is done."""
+        metrics.state_dir_writable.set(0)
+        if self._writable:
+            self._writable = False
+            LOG.error(
+                "the journal %s cannot be written (%s): routes are announced all the same; if "
+                "this process is killed now, what is withdrawn meanwhile may stay at the peer for "
+                "our restart time",
+                self._path,
+                error.strerror or error,
+            )
+        self._try_again()
+
+    def _try_again(self) -> None:
+        if not self._writable and not self._due:
+            self._due = True
+            self._supervisor.after(self._backoff.next(), "journal", self._rewrite)
 
     def _rewrite(self) -> None:
-        lines = [f"+ {_text(path)} {hop}\n" for path, hop in self.paths.items()]
-        staged = self._path + ".new"
-        if self._write(staged, lines, "w"):
-            os.replace(staged, self._path)
-        self._lines = len(lines)
-
-    def _write(self, path: str, lines: list[str], mode: str) -> bool:
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, mode, encoding="ascii") as file:
-                file.write("".join(lines))
+            with self._one_at_a_time:
+                self._replace()
         except OSError as error:
-            if not self._told:
-                LOG.error("%s cannot be written: %s", path, error.strerror)
-            self._told = True
-            return False
-        self._told = False
-        return True
+            self._failed(error)
+        finally:
+            self._since = None
+            self._due = False
+            self._try_again()
+
+    def _replace(self) -> None:
+        """Puts a file with what is known in place of the old one.  Gives way while it is built
+        and while the disk works; what is added meanwhile goes to both files."""
+        generation, staged = self._generation, _hidden(self._path, "next")
+        since: list[bytes] = []
+        self._since = since
+        octets, count = self._text()
+        try:
+            tpool.execute(state_file.write, staged, octets)
+            _append(staged, b"".join(since), new=False)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(staged)
+            raise
+        if generation == self._generation:
+            os.replace(staged, self._path)
+            self._written(count + len(since))
+
+    def _text(self) -> tuple[bytes, int]:
+        give_way = TimeSlice()
+        lines = []
+        for path, hop in list(self.paths.items()):
+            lines.append(encode(Change(path, hop)))
+            give_way()
+        return b"".join(lines), len(lines)
+
+    def _replace_now(self) -> None:
+        """As `_rewrite`, in one go: for what happens but once in a session's life."""
+        self._generation += 1
+        octets = b"".join(encode(Change(path, hop)) for path, hop in self.paths.items())
+        try:
+            state_file.write(self._path, octets)
+        except OSError as error:
+            self._failed(error)
+            return
+        self._written(len(self.paths))
+
+    def _written(self, lines: int) -> None:
+        self._lines = lines
+        self._backoff.reset()
+        metrics.state_dir_writable.set(1)
+        if not self._writable:
+            self._writable = True
+            LOG.warning("the journal %s is written again, with all of its paths", self._path)
 
 
-def _text(path: Path) -> str:
-    return f"{path.prefix} {_NO_PATH_ID if path.path_id is None else path.path_id}"
+def _read(path: str) -> bytes:
+    """The octets of a file; raises OSError for what is no plain file, or too large for one."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError("it is not a plain file")
+        if about.st_size > _LARGEST:
+            raise OSError(f"it has more than {_LARGEST} octets")
+        return file.read(_LARGEST)
+
+
+def _hidden(path: str, suffix: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.{suffix}")
+
+
+def _append(path: str, octets: bytes, new: bool) -> None:
+    """Puts whole lines at the end of a file; raises OSError where not all of them got there."""
+    if not octets:
+        return
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    if new:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        flags |= os.O_CREAT
+    descriptor = os.open(path, flags, 0o644)
+    try:
+        if os.write(descriptor, octets) != len(octets):
+            raise OSError("the disk took only a part")
+    finally:
+        os.close(descriptor)

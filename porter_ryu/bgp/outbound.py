@@ -1,134 +1,172 @@
 """What goes out to one peer, over one session after the other.
 
 Nothing is sent before everything is known; then the whole table, what an earlier session left
-with the peer and is no longer wanted, and End-of-RIB (RFC 4724, 4.1).  From then on, differences.
+with the peer and is no longer wanted, and End-of-RIB.  From then on, differences: a small one at
+once, a large one in slices, in turn with the other peers.  What a session is due and in which
+order, `bgp.session_output` knows; what outlasts it is here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import logging
+import time
+from collections.abc import Callable, Collection
 
-from porter_ryu import metrics
 from porter_ryu.bgp.journal import RouteJournal
-from porter_ryu.bgp.protocol import update, wire
+from porter_ryu.bgp.output_rounds import OutputRounds
 from porter_ryu.bgp.protocol.notification import Notification
-from porter_ryu.bgp.protocol.rib_out import AdjRibOut, Difference, PathIds, View
-from porter_ryu.bgp.protocol.update import Path
-from porter_ryu.bgp.session import Session
-from porter_ryu.domain.model import Address, Family, Network, NextHop
+from porter_ryu.bgp.protocol.rib_out import AdjRibOut, View
+from porter_ryu.bgp.refusals import Refusals, Suspect
+from porter_ryu.bgp.session_output import Link, LocRib, SessionOutput
+from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.supervisor import Supervisor
 
-_SETTLED = 5.0
+LOG = logging.getLogger(__name__)
 
-
-@dataclass
-class LocRib:
-    """What is wanted by all peers alike; `complete` once nothing known is missing from it,
-    `replaying` while the cluster cannot be read and the journal stands for it."""
-
-    routes: dict[Network, frozenset[NextHop]]
-    path_ids: PathIds
-    complete: bool = False
-    replaying: bool = False
+_AT_ONCE = 16
 
 
 class Outbound:
-    """The Adj-RIB-Out of a peer's present session, and the journal that outlasts it."""
+    """What is sent to a peer over its present session, the journal that outlasts it, and what it
+    refused."""
 
     def __init__(
-        self, name: str, loc_rib: LocRib, journal: RouteJournal, supervisor: Supervisor
+        self,
+        name: str,
+        loc_rib: LocRib,
+        journal: RouteJournal,
+        supervisor: Supervisor,
+        rounds: OutputRounds,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._supervisor = supervisor
-        self.restarting = bool(journal.paths)
+        self.restarting = bool(journal.paths) or not journal.known
         self._name = name
         self._loc_rib = loc_rib
         self._journal = journal
-        self._session: Session | None = None
-        self._rib_out: AdjRibOut | None = None
-        self._dirty: set[Network] = set()
-        self._refreshing: set[Family] = set()
-        self._end_of_rib_due: frozenset[Family] = frozenset()
+        self._supervisor = supervisor
+        self._rounds = rounds
+        self._clock = clock
+        self._refusals = Refusals(clock)
+        self._output: SessionOutput | None = None
         for path, next_hop in journal.paths.items():
             if path.path_id is not None:
                 loc_rib.path_ids.restore(next_hop, path.path_id)
 
-    def open(self, session: Session, view: View) -> None:
+    def open(self, session: Link, view: View) -> None:
         """A session is Established: it is due the whole table."""
-        self._session = session
-        self._rib_out = AdjRibOut(view, self._loc_rib.path_ids)
-        self._dirty.clear()
-        self._refreshing.clear()
-        self._end_of_rib_due = session.families
+        self._refusals.opened()
+        rib_out = AdjRibOut(view, self._loc_rib.path_ids, self._refusals.withheld)
         if not session.graceful:
             self._journal.clear()
+        self._output = output = SessionOutput(
+            self._name,
+            session,
+            rib_out,
+            self._loc_rib,
+            self._journal,
+            self._refusals,
+            lambda seconds: self._wake_after(seconds, output),
+            self._clock,
+        )
+        output.change(self._loc_rib.routes)
         self.replay()
-        self.send(self._loc_rib.routes)
-
-    def refused(self, notification: Notification) -> None:
-        """The peer ended the session over an UPDATE of ours (RFC 4271, 6.3)."""
+        self._rounds.due(self)
 
     def close(self) -> None:
         """The session is down: what the peer keeps of it, the journal knows."""
-        self._session = self._rib_out = None
+        self._output = None
+        self._journal.save()
 
-    def send(self, prefixes: Iterable[Network]) -> None:
-        """Brings these prefixes, and those that wait, to what the Loc-RIB says of them."""
-        session, rib_out = self._session, self._rib_out
-        if session is None or rib_out is None:
-            return
-        self._dirty.update(prefixes)
-        if session.congested or not self._loc_rib.complete:
-            return
-        dirty, self._dirty = self._dirty, set()
-        difference = rib_out.sync(self._loc_rib.routes, dirty)
-        if session.graceful:
-            self._journal.add(difference.announced)
-        messages = list(difference.messages(rib_out.view))
-        messages = self._marked(messages)
-        gone = list(difference.withdrawn)
-        if self._end_of_rib_due:
-            stale = self._stale(rib_out)
-            gone += [path for path in self._journal.paths if not rib_out.has(path)]
-            messages += stale.messages(rib_out.view)
-            messages += [update.end_of_rib(family) for family in sorted(self._end_of_rib_due)]
-            self._end_of_rib_due = frozenset()
+    def send(self, prefixes: Collection[Network]) -> bool:
+        """Brings these prefixes to what the Loc-RIB says of them; with none, goes on with what
+        waits.  Up to 16 are sent before this returns, where the session takes them.  Whether
+        nothing of them is left for later."""
+        output = self._output
+        if output is None:
+            return True
+        if 0 < len(prefixes) <= _AT_ONCE and output.change_at_once(prefixes):
+            return True
+        output.change(prefixes)
+        self._rounds.due(self)
+        return False
+
+    def send_slice(self) -> bool:
+        """Sends a piece of what is due (output_rounds.Source)."""
+        output = self._output
+        if output is None:
+            return False
+        more = output.send_slice()
+        if not output.end_of_rib_due:
             self.restarting = False
-        self._hand_over(session, messages)
-        if session.graceful and gone:
-            self._supervisor.after(_SETTLED, "settle", self._settle, session, gone)
+        return more
 
     def complete(self) -> None:
         """Everything is known: what was replayed and is not wanted goes, End-of-RIB follows."""
-        self.send([*self._loc_rib.routes, *(self._rib_out.sent if self._rib_out else ())])
+        if self._output is not None:
+            self._output.change(self._output.rib_out.sent)
+            self._output.change(self._loc_rib.routes)
+            self._rounds.due(self)
 
     def refresh(self, family: Family) -> None:
-        """Sends a family again (RFC 2918), between its marks where the peer knows them
-        (RFC 7313, 4)."""
-        if self._rib_out is not None and self._session is not None:
-            if self._session.enhanced_refresh and family not in self._end_of_rib_due:
-                self._refreshing.add(family)
-            self.send(self._rib_out.again(family))
+        """The peer asks for a family again (RFC 2918).  Requests that come while it is sent are
+        answered by one more."""
+        if self._output is not None:
+            self._output.refresh(family)
+            self._rounds.due(self)
 
     def replay(self) -> None:
         """Announces what an earlier run did, as it was, while the cluster cannot be read."""
-        session, rib_out = self._session, self._rib_out
+        output = self._output
         wanted = self._loc_rib.replaying and not self._loc_rib.complete
-        if not wanted or session is None or rib_out is None or not session.graceful:
+        if wanted and output is not None and output.link.graceful and not output.rib_out.sent:
+            output.replay()
+            self._rounds.due(self)
+
+    def refused(self, notification: Notification) -> None:
+        """The peer ends the session because of an UPDATE: what it does not take is not said to it
+        again for a time; where it does not name it, the next sessions find it."""
+        output = self._output
+        if output is None:
             return
-        if not rib_out.sent:
-            difference = rib_out.restore(self._journal.paths)
-            self._hand_over(session, list(difference.messages(rib_out.view)))
+        verdict = self._refusals.take(notification, output.rib_out.sent.keys())
+        for suspect in verdict.barred:
+            gone = [
+                path for path, hop in self._journal.paths.items() if suspect in (hop, path.prefix)
+            ]
+            LOG.error(
+                "peer %s refuses %s (%s): it is not announced to it for %.0f min; %d prefixes "
+                "go there without it",
+                self._name,
+                suspect,
+                notification,
+                verdict.seconds / 60,
+                _affected(output.rib_out, suspect),
+            )
+            self._journal.remove(gone)
+            self._supervisor.after(verdict.seconds, "refusal", self._try_again)
+        if verdict.suspects:
+            LOG.error(
+                "peer %s refuses an UPDATE (%s) and does not say what of it: the next session "
+                "tries %d suspects in groups",
+                self._name,
+                notification,
+                verdict.suspects,
+            )
+        elif not verdict.barred:
+            LOG.error(
+                "peer %s refuses what all its routes have in common (%s, %s): look at its group "
+                "in the configuration",
+                self._name,
+                notification,
+                notification.data[:32].hex() or "without data",
+            )
 
     def withdraw_all(self) -> None:
         """Takes back everything, for good."""
-        session, rib_out = self._session, self._rib_out
-        if session is None or rib_out is None:
-            return
-        paths = (Path(prefix, path_id) for prefix, ids in rib_out.sent.items() for path_id in ids)
-        self._hand_over(session, list(Difference((), tuple(paths)).messages(rib_out.view)))
-        rib_out.sent.clear()
-        self._journal.clear()
+        if self._output is not None:
+            self._output.withdraw_all()
+            self._output = None
+            self._journal.clear()
 
     def forget(self) -> None:
         """The peer is no longer ours: nothing of it is kept."""
@@ -136,36 +174,29 @@ class Outbound:
 
     def sent(self, prefix: Network) -> tuple[Address, ...]:
         """The next hops that the peer was sent for a prefix."""
-        return tuple(self._rib_out.sent.get(prefix, {}).values()) if self._rib_out else ()
+        if self._output is None:
+            return ()
+        return tuple(self._output.rib_out.sent.get(prefix, {}).values())
 
     def count(self, family: Family) -> int:
         """Paths of a family that the peer was sent."""
-        return self._rib_out.count(family) if self._rib_out is not None else 0
+        return self._output.rib_out.count(family) if self._output is not None else 0
 
-    def _marked(self, messages: list[bytes]) -> list[bytes]:
-        families, self._refreshing = sorted(self._refreshing), set()
-        begin = [wire.encode_route_refresh(f, wire.Refresh.BEGIN) for f in families]
-        end = [wire.encode_route_refresh(f, wire.Refresh.END) for f in families]
-        return [*begin, *messages, *end]
+    def _wake_after(self, seconds: float, output: SessionOutput) -> None:
+        self._supervisor.after(seconds, "bgp output", self._wake, output)
 
-    def _stale(self, rib_out: AdjRibOut) -> Difference:
-        """What the peer kept and must not keep: announced and withdrawn in one breath, because
-        FRR with soft-reconfiguration ignores the withdrawal of a path that it has not heard in
-        this session, and at End-of-RIB purges but one stale path of a prefix."""
-        stale = rib_out.stale(self._journal.paths)
-        return Difference(tuple(stale), tuple(path for path, _ in stale))
+    def _wake(self, output: SessionOutput) -> None:
+        if output is self._output:
+            self._rounds.due(self)
 
-    def _hand_over(self, session: Session, messages: list[bytes]) -> None:
-        if messages:
-            metrics.bgp_updates_sent.labels(peer=self._name).inc(len(messages))
-            session.send(b"".join(messages))
+    def _try_again(self) -> None:
+        """What was refused long ago has a new chance."""
+        if self._refusals.expire():
+            self._rounds.due(self)
 
-    def _settle(self, session: Session, gone: list[Path]) -> None:
-        """Strikes out what was withdrawn, once the peer has surely read it."""
-        if session is not self._session or self._rib_out is None:
-            return
-        if session.congested:
-            self._supervisor.after(_SETTLED, "settle", self._settle, session, gone)
-            return
-        rib_out = self._rib_out
-        self._journal.remove(path for path in gone if not rib_out.has(path))
+
+def _affected(rib_out: AdjRibOut, suspect: Suspect) -> int:
+    """How many prefixes were announced by, or are, what is refused."""
+    return sum(
+        suspect == prefix or suspect in paths.values() for prefix, paths in rib_out.sent.items()
+    )

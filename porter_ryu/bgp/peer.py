@@ -17,10 +17,9 @@ from ryu.services.protocols.bgp.peer import Peer as RyuPeer
 
 from porter_ryu import metrics
 from porter_ryu.bgp import transport
-from porter_ryu.bgp.journal import RouteJournal
 from porter_ryu.bgp.listener import refuse
 from porter_ryu.bgp.offer import is_internal, our_open, view
-from porter_ryu.bgp.outbound import LocRib, Outbound
+from porter_ryu.bgp.outbound import Outbound
 from porter_ryu.bgp.peer_report import History, PeerReport, family_name, negotiated
 from porter_ryu.bgp.protocol import collision, notification
 from porter_ryu.bgp.protocol.collision import Contender, Identity, Verdict
@@ -51,9 +50,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self.config: PeerConfig = manager.configs[neigh_conf.ip_address]
         self._speaker: SpeakerConfig = manager.speaker
         self._supervisor: Supervisor = manager.supervisor
-        rib: LocRib = manager.loc_rib
-        journal = RouteJournal(self._speaker.state_dir, self.config.name)
-        self.outbound = Outbound(self.config.name, rib, journal, self._supervisor)
+        self.outbound: Outbound = manager.outbound(self.config.name)
         self._protocol: Session | None = None
         self._sessions: list[Session] = []
         self._wake = hub.Event()

@@ -21,11 +21,14 @@ from ryu.services.protocols.bgp.core_manager import CORE_MANAGER
 from porter_ryu import metrics
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.bfd.keeper import Bfd
+from porter_ryu.bgp.journal import Journals
 from porter_ryu.bgp.listener import Listener, refuse
-from porter_ryu.bgp.outbound import LocRib
+from porter_ryu.bgp.outbound import Outbound
+from porter_ryu.bgp.output_rounds import OutputRounds
 from porter_ryu.bgp.peer import Peer
 from porter_ryu.bgp.peer_report import PeerReport
 from porter_ryu.bgp.protocol.rib_out import PathIds
+from porter_ryu.bgp.session_output import LocRib
 from porter_ryu.domain.model import Address, Family, Network, NextHop
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
 from porter_ryu.supervisor import Supervisor
@@ -49,14 +52,21 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         super().__init__(core, neighbors_conf)
         self.supervisor = supervisor
         self.speaker = speaker
-        self.loc_rib = rib
+        self.rounds = OutputRounds(supervisor)
         self.configs: dict[str, PeerConfig] = {}
+        self._loc_rib = rib
+        self._journals = Journals(speaker.state_dir, supervisor)
 
     def add_peer(self, neigh_conf: Any, common_conf: Any) -> None:
         """Called by Ryu's ConfigurationManager for every neighbour that is added."""
         peer = Peer(common_conf, neigh_conf, self._core_service, self._signal_bus, self)
         self._peers[neigh_conf.ip_address] = peer
         self._core_service.on_peer_added(peer)
+
+    def outbound(self, name: str) -> Outbound:
+        """What goes out to the peer of that name; the journal of an earlier one is its own."""
+        journal = self._journals.of(name)
+        return Outbound(name, self._loc_rib, journal, self.supervisor, self.rounds)
 
     def by_address(self, address: Address) -> Peer | None:
         """The peer of an address."""
@@ -168,10 +178,13 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
                 self._rib.routes[prefix] = hops
             else:
                 self._rib.routes.pop(prefix, None)
-        for peer in self.manager.iterpeers:
-            peer.outbound.send(routes)
-        if read_at is not None:
-            metrics.event_to_wire.observe(time.monotonic() - read_at)
+        all_sent = all([peer.outbound.send(routes) for peer in self.manager.iterpeers])
+        if read_at is None:
+            return
+        if all_sent:
+            _observe(read_at)
+        else:
+            self.manager.rounds.when_sent(lambda: _observe(read_at))
 
     def complete(self) -> None:
         """Everything known is set: End-of-RIB may go out (RFC 4724, 2)."""
@@ -232,3 +245,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
     def _is_announced(self, local: Address) -> bool:
         """Whether a connection came to an EIP: nothing of ours answers there."""
         return ip_network(local) in self._rib.routes
+
+
+def _observe(read_at: float) -> None:
+    metrics.event_to_wire.observe(time.monotonic() - read_at)

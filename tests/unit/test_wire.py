@@ -7,7 +7,6 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from porter_ryu.bgp.journal import RouteJournal
 from porter_ryu.bgp.protocol import notification, wire
 from porter_ryu.bgp.protocol.inbound import check_update
 from porter_ryu.bgp.protocol.notification import BgpError
@@ -248,8 +247,8 @@ def test_a_refresh_sends_again_and_still_withdraws_what_is_gone():
     prefix = ip_network("203.0.113.1/32")
     table = rib_out()
     sync(table, {prefix: frozenset([hop(1), hop(2)])}, prefix)
-    assert table.again(Family.IPV4) == [prefix]
-    announced, withdrawn = hexes(sync(table, {prefix: frozenset([hop(1)])}, prefix))
+    wanted = {prefix: frozenset([hop(1)])}
+    announced, withdrawn = hexes(table.sync(wanted, [prefix], again=True).messages(table.view))
     assert "c0a8000120cb007101" in announced
     assert "c0a8000220cb007101" in withdrawn
     assert sync(table, {prefix: frozenset([hop(1)])}, prefix) == []
@@ -264,10 +263,10 @@ def test_what_an_earlier_session_left_is_known_by_its_path():
     }
     table = rib_out()
     sync(table, {one: frozenset([hop(1)])}, one)
-    assert [path for path, _ in table.stale(left)] == list(left)[1:]
+    assert table.stale(left.items()).withdrawn == tuple(left)[1:]
     plain = rib_out(add_path=False)
     sync(plain, {one: frozenset([hop(1)])}, one)
-    assert [path for path, _ in plain.stale(left)] == [Path(two, None)]
+    assert plain.stale(left.items()).withdrawn == (Path(two, None),)
 
 
 def test_ipv4_with_an_ipv6_next_hop():
@@ -328,26 +327,3 @@ def test_the_end_is_a_hard_reset_where_routes_outlast_a_notification():
     assert (
         notification.hard_reset(notification.HOLD_TIMER_EXPIRED) == notification.HOLD_TIMER_EXPIRED
     )
-
-
-def test_the_journal_outlives_the_process_and_a_torn_line(tmp_path):
-    first, second = Path(ip_network("203.0.113.1/32"), 7), Path(ip_network("2001:db8::/64"), None)
-    hops = {first: ip_address("192.168.0.7"), second: ip_address("fd00::1")}
-    journal = RouteJournal(str(tmp_path), "rack/leaf 1")
-    journal.add(hops.items())
-    (file,) = (tmp_path / "announced").iterdir()
-    file.write_text(file.read_text() + "+ 203.0.113.9/32 1")
-    again = RouteJournal(str(tmp_path), "rack/leaf 1")
-    assert again.paths == hops
-    again.remove([first])
-    assert RouteJournal(str(tmp_path), "rack/leaf 1").paths == {second: hops[second]}
-
-
-def test_the_journal_does_not_grow_with_history(tmp_path):
-    journal = RouteJournal(str(tmp_path), "leaf")
-    path, hop_address = Path(ip_network("203.0.113.1/32"), 7), ip_address("192.168.0.7")
-    for _ in range(2000):
-        journal.add([(path, hop_address)])
-        journal.remove([path])
-    (file,) = (tmp_path / "announced").iterdir()
-    assert len(file.read_text().splitlines()) <= 1001

@@ -6,7 +6,7 @@ path identifier, which depends on the next hop alone, so that it is the same aft
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from ipaddress import IPv4Address
@@ -17,6 +17,7 @@ from porter_ryu.domain.model import Address, Family, Network, NextHop
 from porter_ryu.domain.nodes.rendezvous import choose
 
 _EMPTY: frozenset[NextHop] = frozenset()
+_NONE: dict[int | None, Address] = {}
 
 
 class PathIds:
@@ -43,9 +44,10 @@ class PathIds:
 
     def restore(self, next_hop: Address, identifier: int) -> None:
         """Takes an identifier that an earlier run used, for the rare hash that collides."""
-        if not isinstance(next_hop, IPv4Address) and next_hop not in self._of:
+        if isinstance(next_hop, IPv4Address) or next_hop in self._of:
+            return
+        if self._taken.setdefault(identifier, next_hop) == next_hop:
             self._of[next_hop] = identifier
-            self._taken.setdefault(identifier, next_hop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,94 +88,145 @@ class Difference:
 
 @dataclass
 class AdjRibOut:
-    """What one Established peer was sent: next hops by path identifier, by prefix."""
+    """What one Established peer was sent: next hops by path identifier, by prefix.
+
+    `withheld` are next hops and prefixes that it must not be sent, although they are wanted.
+    """
 
     view: View
     path_ids: PathIds
+    withheld: Set[Address | Network] = frozenset()
     sent: dict[Network, dict[int | None, Address]] = field(default_factory=dict)
-    _again: set[Network] = field(default_factory=set)
+    _counts: dict[int, int] = field(default_factory=lambda: dict.fromkeys(Family, 0))
 
     def sync(
-        self, wanted: Mapping[Network, frozenset[NextHop]], prefixes: Iterable[Network]
+        self,
+        wanted: Mapping[Network, frozenset[NextHop]],
+        prefixes: Iterable[Network],
+        again: bool = False,
+        most: int = 0,
     ) -> Difference:
-        """The difference that brings these prefixes to what is wanted of them, noted as sent."""
+        """The difference that brings these prefixes to what is wanted of them, noted as sent.
+
+        `again`: what the peer was sent already is in it once more (route refresh).  No more
+        prefixes are taken once it has `most` paths (0: no limit).
+        """
         announced: list[tuple[Path, Address]] = []
         withdrawn: list[Path] = []
         for prefix in prefixes:
-            before = self.sent.get(prefix, {})
+            before = self.sent.get(prefix, _NONE)
             after = self._paths(prefix, wanted.get(prefix, _EMPTY))
-            again = prefix in self._again
             if before == after and not again:
                 continue
-            self._again.discard(prefix)
             for path_id, next_hop in after.items():
                 if again or before.get(path_id) != next_hop:
                     announced.append((Path(prefix, path_id), next_hop))
             withdrawn.extend(Path(prefix, path_id) for path_id in before if path_id not in after)
-            if after:
-                self.sent[prefix] = after
-            else:
-                del self.sent[prefix]
+            self._note(prefix, before, after)
+            if most and len(announced) + len(withdrawn) >= most:
+                break
         return Difference(tuple(announced), tuple(withdrawn))
 
-    def again(self, family: Family) -> list[Network]:
-        """Marks a family to be sent once more (route refresh); returns its prefixes."""
-        prefixes = [prefix for prefix in self.sent if prefix.version == family]
-        self._again.update(prefixes)
-        return prefixes
-
-    def restore(self, paths: Mapping[Path, Address]) -> Difference:
+    def restore(self, paths: Iterable[tuple[Path, Address]]) -> Difference:
         """The difference that announces what an earlier run did, noted as sent."""
         announced = []
-        for path, next_hop in self._as_negotiated(paths):
-            self.sent.setdefault(path.prefix, {})[path.path_id] = next_hop
-            announced.append((path, next_hop))
+        for path, next_hop in paths:
+            written = self._as_negotiated(path, next_hop)
+            if written is not None and self._may_say(written, next_hop):
+                before = self.sent.get(path.prefix, _NONE)
+                self._note(path.prefix, before, {**before, written.path_id: next_hop})
+                announced.append((written, next_hop))
         return Difference(tuple(announced))
 
-    def stale(self, paths: Mapping[Path, Address]) -> list[tuple[Path, Address]]:
-        """Those of the paths of an earlier session that are not sent in this one."""
-        return [
-            (path, next_hop)
-            for path, next_hop in self._as_negotiated(paths)
-            if path.path_id not in self.sent.get(path.prefix, {})
-        ]
+    def stale(self, paths: Iterable[tuple[Path, Address]]) -> Difference:
+        """What takes back those of the paths of an earlier session that are not sent in this one:
+        announced and withdrawn in one breath, because FRR with soft-reconfiguration ignores the
+        withdrawal of a path that it has not heard in this session, and at End-of-RIB purges but
+        one stale path of a prefix."""
+        announced, withdrawn = [], []
+        for path, next_hop in paths:
+            written = self._as_negotiated(path, next_hop)
+            if written is None or self.has(written):
+                continue
+            if self._may_say(written, next_hop):
+                announced.append((written, next_hop))
+            withdrawn.append(written)
+        return Difference(tuple(announced), tuple(withdrawn))
+
+    def unsaid(self, paths: Iterable[Path]) -> Difference:
+        """What takes back paths of an earlier session whose next hops must not be said again."""
+        negotiated = (
+            path
+            for path in paths
+            if path.prefix.version in self.view.families
+            and (path.path_id is not None) == (path.prefix.version in self.view.add_path)
+        )
+        return Difference(withdrawn=tuple(path for path in negotiated if not self.has(path)))
+
+    def withdraw_all(self) -> Difference:
+        """What takes back everything, noted as done."""
+        paths = tuple(Path(prefix, path_id) for prefix, ids in self.sent.items() for path_id in ids)
+        self.sent.clear()
+        self._counts = dict.fromkeys(Family, 0)
+        return Difference(withdrawn=paths)
 
     def has(self, path: Path) -> bool:
         """Whether a path was sent and is not withdrawn."""
-        return path.path_id in self.sent.get(path.prefix, {})
+        return path.path_id in self.sent.get(path.prefix, _NONE)
 
     def count(self, family: Family) -> int:
         """Paths of a family in this table."""
-        return sum(len(paths) for prefix, paths in self.sent.items() if prefix.version == family)
+        return self._counts[family]
 
-    def _as_negotiated(self, paths: Mapping[Path, Address]) -> Iterator[tuple[Path, Address]]:
-        """Paths of another session as this one writes them: with an identifier or without."""
-        for path, next_hop in paths.items():
-            family = Family(path.prefix.version)
-            if family not in self.view.families:
-                continue
-            several = family in self.view.add_path
-            yield Path(path.prefix, self.path_ids.of(next_hop) if several else None), next_hop
+    def _note(
+        self,
+        prefix: Network,
+        before: Mapping[int | None, Address],
+        after: dict[int | None, Address],
+    ) -> None:
+        self._counts[prefix.version] += len(after) - len(before)
+        if after:
+            self.sent[prefix] = after
+        else:
+            self.sent.pop(prefix, None)
+
+    def _as_negotiated(self, path: Path, next_hop: Address) -> Path | None:
+        """A path of another session as this one writes it, with an identifier or without; None
+        where it does not carry the family."""
+        if path.prefix.version not in self.view.families:
+            return None
+        if path.prefix.version not in self.view.add_path:
+            return path if path.path_id is None else Path(path.prefix, None)
+        return path if path.path_id is not None else Path(path.prefix, self.path_ids.of(next_hop))
+
+    def _may_say(self, path: Path, next_hop: Address) -> bool:
+        """Whether this session can carry, and may be told, a path by this next hop."""
+        if next_hop in self.withheld or path.prefix in self.withheld:
+            return False
+        return next_hop.version == path.prefix.version or self.view.ipv4_over_ipv6
 
     def _paths(self, prefix: Network, hops: frozenset[NextHop]) -> dict[int | None, Address]:
-        family = Family(prefix.version)
-        if family not in self.view.families or not hops:
+        family = prefix.version
+        if not hops or family not in self.view.families:
             return {}
-        everywhere = not self.view.selector.requirements
-        usable = [
-            hop
-            for hop in hops
-            if self._address(hop, family) is not None
-            and (everywhere or self.view.selector.matches(dict(hop.labels)))
-        ]
+        if self.withheld and prefix in self.withheld:
+            return {}
         several = family in self.view.add_path
+        usable = [hop for hop in hops if self._is_usable(hop, family)]
         limit = (self.view.limit or len(usable)) if several else 1
         chosen = (self._address(hop, family) for hop in choose(prefix, usable, limit))
         return {self.path_ids.of(a) if several else None: a for a in chosen if a is not None}
 
-    def _address(self, hop: NextHop, family: Family) -> Address | None:
+    def _is_usable(self, hop: NextHop, family: int) -> bool:
+        address = self._address(hop, family)
+        if address is None or (self.withheld and address in self.withheld):
+            return False
+        selector = self.view.selector
+        return not selector.requirements or selector.matches(dict(hop.labels))
+
+    def _address(self, hop: NextHop, family: int) -> Address | None:
         local = self.view.local
-        either = family is Family.IPV4 and self.view.ipv4_over_ipv6
+        either = family == Family.IPV4 and self.view.ipv4_over_ipv6
         if hop.is_self and (local.version == family or either):
             return local
         if hop.address is None and either:

@@ -1,0 +1,96 @@
+"""One line of the journal of announced paths: text to a change and back.
+
+    + PREFIX PATH-ID NEXT-HOP       announced; PATH-ID is "-" without ADD-PATH
+    - PREFIX PATH-ID                struck out
+
+A line counts only if it is just what would be written, so two that a full disk has merged, and
+one that was cut or edited, are never taken for another path.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+
+from porter_ryu.bgp.protocol.update import Path
+from porter_ryu.domain.model import Address, Network
+
+LONGEST = 128
+_NO_PATH_ID = "-"
+_WORDS = {"+ ": 4, "- ": 3}
+_PATH_IDS = range(1 << 32)  # RFC 7911, 3
+_THIS_NETWORK = IPv4Network("0.0.0.0/8")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a line says; `next_hop` None: the path is struck out."""
+
+    path: Path
+    next_hop: Address | None
+
+
+def encode(change: Change) -> bytes:
+    """The line, with its end."""
+    path_id = _NO_PATH_ID if change.path.path_id is None else change.path.path_id
+    if change.next_hop is None:
+        return f"- {change.path.prefix} {path_id}\n".encode("ascii")
+    return f"+ {change.path.prefix} {path_id} {change.next_hop}\n".encode("ascii")
+
+
+def decode(line: bytes) -> Change:
+    """What a line with its end says; raises ValueError, with the reason, for any other octets."""
+    if len(line) > LONGEST:
+        raise ValueError(f"{len(line)} octets")
+    text = line.decode("ascii")
+    words = text.split()
+    if len(words) != _WORDS.get(text[:2]) or " ".join(words) + "\n" != text:
+        raise ValueError("not as it was written")
+    path = Path(_network(words[1]), _path_id(words[2]))
+    next_hop = _address(words[3]) if len(words) == _WORDS["+ "] else None
+    if isinstance(next_hop, IPv4Address) and not isinstance(path.prefix, IPv4Network):
+        raise ValueError("an IPv6 prefix with an IPv4 next hop")
+    return Change(path, next_hop)
+
+
+# the same few texts stand in the journals of all peers, and reading them is most of a start
+
+
+@lru_cache(maxsize=32768)
+def _network(text: str) -> Network:
+    network = ip_network(text)
+    if str(network) != text:
+        raise ValueError(f"prefix {text}")
+    return network
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> Address:
+    address = ip_address(text)
+    if str(address) != text:
+        raise ValueError(f"next hop {text}")
+    return address
+
+
+def _path_id(text: str) -> int | None:
+    if text == _NO_PATH_ID:
+        return None
+    number = int(text)
+    if number not in _PATH_IDS or str(number) != text:
+        raise ValueError(f"path identifier {text}")
+    return number
+
+
+@lru_cache(maxsize=4096)
+def may_be_next_hop(address: Address) -> bool:
+    """Whether a router may take an address for a next hop: routers end the whole session over
+    one that is unspecified, 0.0.0.0/8, loopback, link-local, multicast, 240.0.0.0/4, broadcast
+    or an IPv4-mapped one."""
+    if address.is_unspecified or address.is_loopback:
+        return False
+    if address.is_link_local or address.is_multicast:
+        return False
+    if isinstance(address, IPv4Address):
+        return not address.is_reserved and address not in _THIS_NETWORK
+    return address.ipv4_mapped is None and address.scope_id is None

@@ -1,0 +1,240 @@
+"""Much that has to be sent holds nobody up, and what a peer refuses costs only itself.
+
+Ten thousand Services on four nodes; BIRD and FRR stand beside with a hold time of three seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from fabric import Fabric, FabricError, wait_for
+from fabric.objects import Json, eip, node, service, slice_of
+from fabric.program import Program
+from fabric.raw_peer import NOTIFICATION, ROUTE_REFRESH, UPDATE, RawPeer, message
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS, Bird, Frr, Neighbour, peers
+
+SERVICES = 10_000
+NODES = {f"n{n}": f"192.168.7.{10 + n}" for n in range(1, 5)}
+HEALTHY = ("bird", "frr")
+ENHANCED_REFRESH = bytes.fromhex("4600")
+ASK = message(ROUTE_REFRESH, b"\0\1\0\1")
+BEGIN, END = b"\0\1\1\1", b"\0\1\2\1"
+END_OF_RIB = b"\0\0\0\0"
+
+
+def put_json(program: Program, name: str, objects: list[Json]) -> None:
+    """Puts many objects into one file, at once."""
+    staged = program.manifests / f".{name}.new"
+    staged.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    os.replace(staged, program.manifests / f"{name}.json")
+
+
+def sections() -> dict[str, dict[str, object]]:
+    """Three peers, one of them played by the tests."""
+    groups = peers()
+    groups["bgp"]["hold_time"] = 3
+    groups["peer:gobgpd"]["mode"] = "passive"
+    return groups
+
+
+@pytest.fixture(scope="module")
+def program(fabric: Fabric) -> Iterator[Program]:
+    """Everything announced to two healthy peers."""
+    hosts, us = fabric.hosts, [Neighbour(OURS, 65000)]
+    bird = Bird(hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()
+    frr = Frr(fabric, hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us).start()
+    program = Program(hosts["porter"], sections(), name="storms")
+    names = [f"s{number}" for number in range(SERVICES)]
+    put_json(program, "services", [service(name) for name in names])
+    put_json(program, "slices", [slice_of(name, *NODES) for name in names])
+    program.put("pool", eip("pool", "10.64.0.0/17"))
+    program.put("nodes", *(node(name, address) for name, address in NODES.items()))
+    program.start(ready=False)
+    wait_for(program.is_ready, bool, 120, "the program to be ready")
+    wait_for(lambda: announced(program), lambda n: n == [4 * SERVICES] * 2, 60, "all routes")
+    yield program
+    print(program.tail())
+    program.stop()
+    frr.stop()
+    bird.stop()
+
+
+def of_healthy(program: Program) -> list[Json]:
+    """What is told of the peers beside."""
+    return [peer for peer in program.get("/v1/peers") if peer["name"] in HEALTHY]
+
+
+def announced(program: Program) -> list[int]:
+    """How many paths each of them was sent."""
+    return [peer["paths"]["ipv4"] for peer in of_healthy(program)]
+
+
+def lag(program: Program) -> float:
+    """How late the loop was within the last minute, in seconds."""
+    text = program.host.run("curl -s http://127.0.0.1:8080/metrics")
+    (line,) = (line for line in text.splitlines() if line.startswith("porter_loop_lag_seconds "))
+    return float(line.split()[1])
+
+
+@pytest.fixture
+def healthy(program: Program) -> Iterator[None]:
+    """After the storm the loop was never late, and no session has dropped.  A minute before it
+    shows how late it is on this machine anyway."""
+    with contextlib.suppress(FabricError):
+        wait_for(lambda: lag(program), lambda seconds: seconds < 0.1, 70, "a calm minute")
+    calm = max(0.1, lag(program))
+    before = {peer["name"]: peer["established_seconds"] for peer in of_healthy(program)}
+    yield
+
+    def outlived() -> bool:
+        """Whether they are the sessions of before, more than a hold time later."""
+        return all(
+            peer["established_seconds"] > before[peer["name"]] + 4 for peer in of_healthy(program)
+        )
+
+    wait_for(outlived, bool, 10, "the healthy sessions to be those of before")
+    assert lag(program) <= calm
+
+
+@pytest.fixture
+def call(fabric: Fabric, program: Program) -> Iterator:
+    """Sessions from the third peer's address, closed after the test."""
+    opened: list[RawPeer] = []
+
+    def connect(receive_buffer: int = 0) -> RawPeer:
+        peer = RawPeer(
+            fabric.hosts["gobgpd"], OURS, LEAVES["gobgpd"], receive_buffer=receive_buffer
+        )
+        opened.append(peer)
+        return peer.establish(hold_time=0, more=ENHANCED_REFRESH)
+
+    yield connect
+    for peer in opened:
+        peer.close()
+
+
+def announces(body: bytes) -> tuple[bytes, int]:
+    """The next hop of an UPDATE and how many paths it has, with ADD-PATH and /32 alone."""
+    size = int.from_bytes(body[2:4], "big")
+    if body[:2] != b"\0\0" or not size:
+        return b"", 0
+    hop = body[body.index(b"\x40\x03\x04") + 3 :][:4]
+    return hop, (len(body) - 4 - size) // 9
+
+
+def hops_until(peer: RawPeer, end: tuple[int, bytes]) -> dict[bytes, int]:
+    """How many paths come by each next hop before a message."""
+    found: dict[bytes, int] = {}
+    while True:
+        got = peer.read()
+        assert got is not None, "the connection ended"
+        if got == end:
+            return found
+        kind, body = got
+        if kind == UPDATE:
+            hop, count = announces(body)
+            found[hop] = found.get(hop, 0) + count
+
+
+def test_forty_refreshes_in_one_write(program, call, healthy, fabric):
+    peer = call()
+    everything = hops_until(peer, (UPDATE, END_OF_RIB))
+    assert sorted(everything.values()) == [SERVICES] * 4
+    peer.send(ASK * 40)
+    assert peer.read_until(ROUTE_REFRESH) == BEGIN
+    peer.send(ASK * 40)
+    # others' changes flow meanwhile
+    program.put("slices-of-one", slice_of("s7", "n1", name="s7-ipv4"))
+    assert hops_until(peer, (ROUTE_REFRESH, END)) != {}
+    assert peer.read_until(ROUTE_REFRESH) == BEGIN
+    again = hops_until(peer, (ROUTE_REFRESH, END))
+    assert sorted(n for n in again.values() if n) == [SERVICES - 1] * 3 + [SERVICES]
+    # eighty were answered by two
+    peer.sock.settimeout(2)
+    with pytest.raises(TimeoutError):
+        peer.read_until(ROUTE_REFRESH)
+
+
+def test_a_peer_that_asks_and_reads_nothing(program, call, healthy):
+    peer = call(receive_buffer=4096)
+    for _ in range(10):
+        peer.send(ASK * 40)
+    before = resident(program)
+    paths = min(announced(program))
+    program.put("slices-of-another", slice_of("s8", "n1", name="s8-ipv4"))
+    wait_for(lambda: announced(program), lambda n: max(n) == paths - 3, 10, "the change")
+    assert resident(program) < before + 50_000
+
+
+def resident(program: Program) -> int:
+    """Memory of the program, in kB."""
+    with open(f"/proc/{program.process.pid}/status", encoding="ascii") as file:
+        (line,) = (line for line in file if line.startswith("VmRSS"))
+    return int(line.split()[1])
+
+
+BAD = b"\xc0\xa8\x07\x0c"  # 192.168.7.12
+GRACEFUL_RESTART = bytes.fromhex("4006007800010180")
+NAMED = b"\x03\x08\x40\x03\x04" + BAD  # as FRR 8.4 writes it
+NOT_NAMED = b"\x03\x08"
+
+
+@pytest.mark.parametrize("words", [NAMED, NOT_NAMED], ids=["named", "not-named"])
+def test_a_refused_next_hop_costs_but_itself_and_is_not_replayed(fabric, words):
+    program = Program(fabric.hosts["porter"], sections(), name=f"refused{len(words)}")
+    program.put("pool", eip("pool", "203.0.113.0/24"))
+    program.put("nodes", *(node(name, address) for name, address in NODES.items()))
+    for number in range(20):
+        program.put(f"s{number}", service(f"s{number}"), slice_of(f"s{number}", *NODES))
+    program.start()
+    found: dict[bytes, int] = {}
+    for _ in range(5):
+        peer = graceful(fabric)
+        found = hops_or_bad(peer, BAD)
+        if found:
+            break
+        peer.send(message(NOTIFICATION, words))
+        while peer.read() is not None:
+            pass
+        peer.close()
+    assert len(found) == 3
+    assert set(found.values()) == {20}
+    log = program.host.log(program.log)
+    assert "peer gobgpd refuses 192.168.7.12" in log
+    assert "20 prefixes go there without it" in log
+    # the node is repaired while the program is away: the journal has nothing of the bad one
+    program.kill()
+    peer.close()
+    repaired = {**NODES, "n2": "192.168.7.22"}
+    program.put("nodes", *(node(name, address) for name, address in repaired.items()))
+    program.start()
+    after = hops_or_bad(graceful(fabric), BAD)
+    assert len(after) == 4
+    program.stop()
+
+
+def graceful(fabric: Fabric) -> RawPeer:
+    """The third peer, which helps with graceful restart."""
+    peer = RawPeer(fabric.hosts["gobgpd"], OURS, LEAVES["gobgpd"])
+    return peer.establish(hold_time=0, more=GRACEFUL_RESTART)
+
+
+def hops_or_bad(peer: RawPeer, bad: bytes) -> dict[bytes, int]:
+    """How many paths come by each next hop before End-of-RIB; nothing once the bad one comes."""
+    found: dict[bytes, int] = {}
+    while True:
+        got = peer.read()
+        assert got is not None, "the connection ended"
+        kind, body = got
+        if got == (UPDATE, END_OF_RIB):
+            return found
+        if kind == UPDATE:
+            hop, count = announces(body)
+            found[hop] = found.get(hop, 0) + count
+            if hop == bad:
+                return {}

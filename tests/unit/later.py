@@ -1,0 +1,38 @@
+"""A supervisor whose time is moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Later:
+    """What was spawned, or is due later, runs when time passes; `now` is its clock."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._due: list[tuple[float, Callable[..., object], tuple[object, ...]]] = []
+
+    def clock(self) -> float:
+        """In seconds."""
+        return self.now
+
+    def spawn(self, name: str, run: Callable[..., object], *args: object) -> None:
+        """As Supervisor.spawn."""
+        self.after(0.0, name, run, *args)
+
+    def after(self, seconds: float, name: str, run: Callable[..., object], *args: object) -> None:
+        """As Supervisor.after."""
+        del name
+        self._due.append((self.now + seconds, run, args))
+
+    def passes(self, seconds: float = 0.0) -> None:
+        """Time passes, and everything that is due in it is done in order."""
+        until = self.now + seconds
+        while self._due:
+            first = min(self._due, key=lambda task: task[0])
+            if first[0] > until:
+                break
+            self._due.remove(first)
+            self.now = max(self.now, first[0])
+            first[1](*first[2])
+        self.now = until

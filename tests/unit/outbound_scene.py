@@ -1,0 +1,143 @@
+"""A peer without a socket: a link that records what it is sent, and what a router makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, ip_address
+from pathlib import Path as Folder
+
+from porter_ryu.bgp.journal import Journals
+from porter_ryu.bgp.outbound import Outbound
+from porter_ryu.bgp.output_rounds import OutputRounds
+from porter_ryu.bgp.protocol import update, wire
+from porter_ryu.bgp.protocol.notification import Notification
+from porter_ryu.bgp.protocol.rib_out import PathIds, View
+from porter_ryu.bgp.protocol.update import Attributes
+from porter_ryu.bgp.protocol.wire import MessageType, Refresh
+from porter_ryu.bgp.session_output import LocRib
+from porter_ryu.domain.labels import EVERYTHING
+from porter_ryu.domain.model import Family, Network, NextHop
+from tests.unit.later import Later
+
+V4 = frozenset([Family.IPV4])
+VIEW = View(
+    V4, V4, Attributes((65000,), True), EVERYTHING, 0, ip_address("192.168.0.200"), False, 4096
+)
+END_OF_RIB = update.end_of_rib(Family.IPV4)
+BEGIN = wire.encode_route_refresh(Family.IPV4, Refresh.BEGIN)
+END = wire.encode_route_refresh(Family.IPV4, Refresh.END)
+
+
+class Link:
+    """A session that takes everything, or nothing while it is `congested`."""
+
+    def __init__(self, graceful: bool = True, enhanced_refresh: bool = True) -> None:
+        self.congested = False
+        self.graceful = graceful
+        self.families = V4
+        self.enhanced_refresh = enhanced_refresh
+        self.sends: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        """Takes whole messages."""
+        self.sends.append(data)
+
+    def take(self) -> list[bytes]:
+        """The messages since the last call."""
+        buffer = bytearray(b"".join(self.sends))
+        self.sends.clear()
+        found = [wire.message(kind, body) for kind, body in wire.split(buffer)]
+        assert not buffer
+        return found
+
+
+class Scene:
+    """A Loc-RIB and a peer, in a state_dir."""
+
+    def __init__(self, folder: Folder, complete: bool = True) -> None:
+        self.later = Later()
+        self.rib = LocRib({}, PathIds(), complete=complete)
+        self.rounds = OutputRounds(self.later)
+        self.journal = Journals(str(folder), self.later).of("leaf")
+        self.outbound = Outbound(
+            "leaf", self.rib, self.journal, self.later, self.rounds, self.later.clock
+        )
+
+    def want(self, routes: dict[Network, frozenset[NextHop]]) -> None:
+        """As the Speaker does when these change."""
+        self.rib.routes.update(routes)
+        for prefix, hops in routes.items():
+            if not hops:
+                del self.rib.routes[prefix]
+        self.outbound.send(routes)
+
+    def session(self, link: Link, view: View = VIEW) -> Link:
+        """A session comes up, and all is sent that can be."""
+        self.outbound.open(link, view)
+        self.later.passes()
+        return link
+
+    def lost(self, notification: Notification | None = None) -> None:
+        """The session ends, as the peer says."""
+        if notification is not None:
+            self.outbound.refused(notification)
+        self.outbound.close()
+
+
+def prefix(number: int) -> IPv4Network:
+    """One of many."""
+    return IPv4Network(0xCB000000 + number)
+
+
+def hops(*numbers: int) -> frozenset[NextHop]:
+    """Next hops on the nodes of these numbers."""
+    return frozenset(NextHop(f"n{n}", ip_address(f"192.168.0.{n}")) for n in numbers)
+
+
+def table(count: int, *numbers: int) -> dict[Network, frozenset[NextHop]]:
+    """So many routes by these nodes."""
+    return dict.fromkeys(map(prefix, range(count)), hops(*numbers))
+
+
+Held = dict[tuple[str, int], str]
+
+
+def told(messages: Iterable[bytes], before: Held | None = None) -> Held:
+    """What a router has after IPv4 UPDATEs with ADD-PATH: next hops by prefix and path id."""
+    held = dict(before or {})
+    for message in messages:
+        if message[18] != MessageType.UPDATE:
+            continue
+        body = message[19:]
+        gone = int.from_bytes(body[:2], "big")
+        for path in nlri(body[2 : 2 + gone]):
+            held.pop(path, None)
+        rest = body[2 + gone :]
+        size = int.from_bytes(rest[:2], "big")
+        if size:
+            start = rest.index(b"\x40\x03\x04") + 3
+            hop = str(ip_address(rest[start : start + 4]))
+            held.update(dict.fromkeys(nlri(rest[2 + size :]), hop))
+    return held
+
+
+def nlri(octets: bytes) -> list[tuple[str, int]]:
+    """RFC 7911, 3, of /32 alone."""
+    assert len(octets) % 9 == 0
+    paths = [octets[start : start + 9] for start in range(0, len(octets), 9)]
+    return [(str(ip_address(path[5:])), int.from_bytes(path[:4], "big")) for path in paths]
+
+
+def by_prefix(held: Held) -> dict[str, set[str]]:
+    """Next hops by address."""
+    found: dict[str, set[str]] = {}
+    for (address, _), hop in held.items():
+        found.setdefault(address, set()).add(hop)
+    return found
+
+
+def everything(count: int, *numbers: int) -> dict[str, set[str]]:
+    """What `table` of the same says, as `by_prefix` writes it."""
+    return {
+        str(prefix(n).network_address): {f"192.168.0.{k}" for k in numbers} for n in range(count)
+    }

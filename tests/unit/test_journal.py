@@ -1,0 +1,267 @@
+"""The journal of announced paths: what it has said stays said, whatever the disk does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
+from pathlib import Path as File
+
+import pytest
+
+from porter_ryu import metrics
+from porter_ryu.bgp.journal import Journals, RouteJournal
+from porter_ryu.bgp.journal_line import may_be_next_hop
+from porter_ryu.bgp.protocol.update import Path
+from tests.unit.later import Later
+
+FIRST = Path(ip_network("203.0.113.1/32"), 7)
+SECOND = Path(ip_network("2001:db8::/64"), None)
+HOPS = {FIRST: ip_address("192.168.0.7"), SECOND: ip_address("fd00::1")}
+GOOD = "+ 203.0.113.1/32 7 192.168.0.7\n"
+
+
+def journal_of(folder: File, peer: str = "leaf", later: Later | None = None) -> RouteJournal:
+    """The journal of a peer as a process reads it that has just started."""
+    return Journals(str(folder), later or Later()).of(peer)
+
+
+def write(folder: File, octets: bytes, peer: str = "leaf") -> File:
+    """A journal that an earlier run left."""
+    (folder / "announced").mkdir(exist_ok=True)
+    file = folder / "announced" / peer
+    file.write_bytes(octets)
+    return file
+
+
+def test_it_outlives_the_process_and_a_torn_line(tmp_path):
+    journal_of(tmp_path, "rack/leaf 1").add(HOPS.items())
+    (file,) = (tmp_path / "announced").iterdir()
+    file.write_text(file.read_text() + "+ 203.0.113.9/32 1")
+    again = journal_of(tmp_path, "rack/leaf 1")
+    assert again.paths == HOPS
+    again.remove([FIRST])
+    assert journal_of(tmp_path, "rack/leaf 1").paths == {SECOND: HOPS[SECOND]}
+
+
+def test_it_does_not_grow_with_history(tmp_path):
+    later = Later()
+    journal = journal_of(tmp_path, later=later)
+    for _ in range(2000):
+        journal.add([(FIRST, HOPS[FIRST])])
+        journal.remove([FIRST])
+        later.passes()
+    (file,) = (tmp_path / "announced").iterdir()
+    assert len(file.read_text().splitlines()) <= 1001
+
+
+def test_what_is_added_while_it_is_rewritten_is_in_it(tmp_path):
+    later = Later()
+    journal = journal_of(tmp_path, later=later)
+    for _ in range(501):
+        journal.add([(FIRST, HOPS[FIRST])])
+        journal.remove([FIRST])
+    journal.add([(SECOND, HOPS[SECOND])])
+    later.passes()
+    journal.add([(FIRST, HOPS[FIRST])])
+    assert journal_of(tmp_path).paths == HOPS
+
+
+BAD_LINES = {
+    "a path identifier below 0": b"+ 2001:db8::/64 -5 fd00::1\n",
+    "a path identifier beyond 32 bits": b"+ 203.0.113.9/32 4294967296 192.168.0.9\n",
+    "a path identifier of 5,000 digits": b"+ 203.0.113.9/32 " + b"9" * 5000 + b" 192.168.0.9\n",
+    "a path identifier that Python would read": b"+ 203.0.113.9/32 1_0 192.168.0.9\n",
+    "a path identifier with a sign": b"+ 203.0.113.9/32 +9 192.168.0.9\n",
+    "a prefix with host bits": b"+ 203.0.113.9/24 9 192.168.0.9\n",
+    "a prefix without length": b"+ 203.0.113.9 9 192.168.0.9\n",
+    "a netmask": b"+ 203.0.113.0/255.255.255.0 9 192.168.0.9\n",
+    "a prefix too long": b"+ 203.0.113.9/33 9 192.168.0.9\n",
+    "an IPv6 prefix with an IPv4 next hop": b"+ 2001:db8::/64 - 192.168.0.9\n",
+    "a scope": b"+ 2001:db8::/64 - fe80::1%\xc3\xa9\n",
+    "two lines merged": b"+ 203.0.113.9/32 9 192.168.0.9+ 203.0.113.8/32 8 192.168.0.8\n",
+    "two lines merged in a number": b"+ 203.0.113.9/32 9+ 203.0.113.8/32 8 192.168.0.8\n",
+    "an announcement without next hop": b"+ 203.0.113.9/32 9\n",
+    "a withdrawal with next hop": b"- 203.0.113.1/32 7 192.168.0.7\n",
+    "an unknown sign": b"* 203.0.113.9/32 9 192.168.0.9\n",
+    "a blank line": b"\n",
+    "spaces": b"  + 203.0.113.9/32  9 192.168.0.9\n",
+    "CR LF": b"+ 203.0.113.9/32 9 192.168.0.9\r\n",
+    "octets": bytes(range(11, 256)) + b"\n",
+    "NULs, as after a power loss": b"\0" * 4096 + b"\n",
+    "digits of another script": "+ 203.0.113.9/32 \u0669 192.168.0.9\n".encode(),
+    "a line cut at the end": b"+ 203.0.113.9/32 9 192.168.0.9",
+}
+
+
+@pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES.keys())
+def test_a_bad_line_is_reported_once_and_costs_itself_alone(tmp_path, caplog, line):
+    after = b"+ 2001:db8::/64 - fd00::1\n" if line.endswith(b"\n") else b""
+    write(tmp_path, GOOD.encode() + line + after)
+    want = HOPS if after else {FIRST: HOPS[FIRST]}
+    assert journal_of(tmp_path).paths == want
+    assert caplog.text.count("leaf:2: left out") == 1
+    caplog.clear()
+    assert journal_of(tmp_path).paths == want
+    assert caplog.text == ""
+
+
+def test_a_file_of_garbage_is_told_in_a_few_lines(tmp_path, caplog):
+    write(tmp_path, b"garbage\n" * 5000 + GOOD.encode())
+    assert journal_of(tmp_path).paths == {FIRST: HOPS[FIRST]}
+    assert len(caplog.records) == 11
+    assert "5000 lines were left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "next_hop",
+    [
+        "0.0.0.0",
+        "0.1.2.3",
+        "127.0.0.1",
+        "169.254.1.7",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "fe80::1",
+        "ff02::1",
+        "::ffff:192.168.0.1",
+    ],
+)
+def test_an_impossible_next_hop_is_never_replayed_but_its_path_may_be_taken_back(
+    tmp_path, next_hop
+):
+    prefix = "2001:db8::9/128" if ":" in next_hop else "203.0.113.9/32"
+    write(tmp_path, f"{GOOD}+ {prefix} 9 {ip_address(next_hop)}\n".encode())
+    journal = journal_of(tmp_path)
+    assert journal.paths == {FIRST: HOPS[FIRST]}
+    assert journal.unfit == {Path(ip_network(prefix), 9)}
+    assert journal_of(tmp_path).unfit == frozenset()
+
+
+def test_addresses_of_real_nodes_may_be_next_hops():
+    for text in ("192.168.0.1", "10.0.0.1", "100.64.0.1", "8.8.8.8", "fd00::1", "2001:db8::1"):
+        assert may_be_next_hop(ip_address(text))
+
+
+@pytest.mark.parametrize("kind", ["a symbolic link", "a folder", "a pipe", "a dangling link"])
+def test_what_cannot_be_read_is_told_set_aside_and_not_followed(tmp_path, caplog, kind):
+    file = write(tmp_path, b"")
+    file.unlink()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text(GOOD)
+    if kind == "a symbolic link":
+        file.symlink_to(elsewhere)
+    elif kind == "a dangling link":
+        file.symlink_to(tmp_path / "nowhere")
+    elif kind == "a folder":
+        file.mkdir()
+    else:
+        os.mkfifo(file)
+    journal = journal_of(tmp_path)
+    assert not journal.known
+    assert journal.paths == {}
+    assert "cannot be read" in caplog.text
+    assert "what its peer still holds of an earlier run is not known" in caplog.text
+    journal.add(HOPS.items())
+    assert journal_of(tmp_path).paths == HOPS
+    assert elsewhere.read_text() == GOOD
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("peer", ["..", ".", ".leaf.next", "../../evil", "a/b", "leaf\n", "\u00e9"])
+def test_whatever_a_peer_is_called_its_journal_is_a_file_in_its_folder(tmp_path, peer):
+    journal_of(tmp_path, peer).add(HOPS.items())
+    assert journal_of(tmp_path, peer).paths == HOPS
+    (file,) = (tmp_path / "announced").iterdir()
+    assert not file.name.startswith(".")
+
+
+def test_a_file_that_somebody_removed_is_written_as_a_whole(tmp_path):
+    later = Later()
+    journal = journal_of(tmp_path, later=later)
+    journal.add([(FIRST, HOPS[FIRST])])
+    (tmp_path / "announced" / "leaf").unlink()
+    journal.add([(SECOND, HOPS[SECOND])])
+    later.passes(10)
+    assert journal_of(tmp_path).paths == HOPS
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[File]:
+    """A state_dir on a disk of 64 kB."""
+    if os.geteuid() != 0:
+        pytest.fail("a real full disk needs root, to mount one")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=True)
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def fill(disk: File) -> File:
+    """Leaves no block of a disk free."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"x" * 512):
+            pass
+    return filler
+
+
+def writable() -> float | None:
+    """What the metric says."""
+    return metrics.REGISTRY.get_sample_value("porter_state_dir_writable")
+
+
+def test_a_disk_that_is_full_for_a_while_costs_no_line(small_disk, caplog):
+    later = Later()
+    journal = journal_of(small_disk, later=later)
+    hop = ip_address("192.168.0.7")
+    paths = [(Path(ip_network(0xCB007100 + n), 7), hop) for n in range(200)]
+    journal.add(paths[:50])
+    filler = fill(small_disk)
+    for path in paths[50:]:
+        journal.add([path])
+    later.passes(60)
+    assert len(journal.paths) == 200
+    assert writable() == 0
+    assert caplog.text.count("cannot be written") == 1
+    filler.unlink()
+    later.passes(6)
+    assert writable() == 1
+    assert "is written again" in caplog.text
+    caplog.clear()
+    assert journal_of(small_disk).paths == dict(paths)
+    journal.remove(path for path, _ in paths[:150])
+    assert journal_of(small_disk).paths == dict(paths[150:])
+    assert caplog.text == ""
+
+
+def test_a_line_that_the_full_disk_cut_is_no_part_of_the_next(small_disk):
+    later = Later()
+    journal = journal_of(small_disk, later=later)
+    hop = ip_address("192.168.0.7")
+    paths = [(Path(ip_network(0xCB007100 + n), 7), hop) for n in range(300)]
+    journal.add(paths[:1])
+    filler = fill(small_disk)
+    journal.add(paths[1:])
+    after_a_kill = journal_of(small_disk).paths
+    assert 1 < len(after_a_kill) < 300
+    assert after_a_kill.items() <= dict(paths).items()
+    filler.unlink()
+    journal.remove(path for path, _ in paths[10:])
+    later.passes(6)
+    assert journal_of(small_disk).paths == dict(paths[:10])
+
+
+def test_a_session_that_ends_is_one_more_try(small_disk):
+    journal = journal_of(small_disk)
+    filler = fill(small_disk)
+    journal.add(HOPS.items())
+    filler.unlink()
+    journal.save()
+    assert journal_of(small_disk).paths == HOPS
