@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    _load(arguments.config_file)  # ryu-manager has no words for a file that it cannot read
     from ryu.cmd.manager import main as ryu_manager
 
     files = [f"--config-file={path}" for path in arguments.config_file]
@@ -74,19 +75,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _load(files: Sequence[str]) -> Any:
     """Settings from these files; exits with 2 and a line for each fault."""
-    from oslo_config import cfg
+    from porter_ryu.settings import read
+    from porter_ryu.settings_file import BadConfigurationError
 
-    from porter_ryu.settings import load
-    from porter_ryu.settings_reader import BadConfigurationError
-
-    conf = cfg.ConfigOpts()
     try:
-        conf([f"--config-file={path}" for path in files], project="porter-ryu")
-        return load(conf)
+        return read(files)
     except BadConfigurationError as error:
         print(error, file=sys.stderr)
-    except cfg.Error as error:
-        print(f"{files[0]}: {' '.join(str(error).split())}", file=sys.stderr)
     sys.exit(BAD)
 
 

@@ -31,6 +31,7 @@ class Running:
     with it the process, unless that is to stay."""
 
     reconciler: Reconciler
+    faults: Callable[[], tuple[str, ...]]
     peers: Callable[[], list[dict[str, Any]]]
     sent: report.Sent
     stop: Callable[[bool, bool], None]
@@ -69,7 +70,8 @@ class Api(ControllerBase):  # type: ignore[misc]
     @route(NAME, "/healthz", methods=["GET"])  # type: ignore[untyped-decorator]
     def healthz(self, _req: Request, **_: Any) -> Response:
         """200 while the loop turns."""
-        return _verdict(self._running.reconciler.alive, "the loop turns", "the loop stands still")
+        faults = self._running.faults()
+        return _verdict(not faults, "the loop turns", "; ".join(faults))
 
     @route(NAME, "/readyz", methods=["GET"])  # type: ignore[untyped-decorator]
     def readyz(self, _req: Request, **_: Any) -> Response:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.model import Family
+from porter_ryu.domain.peering import PeerConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,12 @@ class PeerReport:
     graceful_restart: bool
     paths: dict[str, int]
     last_error: str
+
+
+def not_set(peer: PeerConfig, why: str) -> PeerReport:
+    """A peer that is wanted and does not run, or not yet with these settings."""
+    address = str(peer.address)
+    return PeerReport(peer.name, address, peer.remote_as, "Idle", 0, 0, (), (), False, {}, why)
 
 
 def negotiated(session: Session) -> str:

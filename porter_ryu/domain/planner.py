@@ -115,9 +115,10 @@ class Planner:
             self.resync()
         self._leading = leading
 
-    def reserve(self, addresses: Iterable[Address]) -> None:
-        """Sets addresses that are never handed out, beside those of nodes."""
-        reserved = frozenset(addresses)
+    def reserve(self, host: Iterable[Address], peers: Iterable[Address]) -> None:
+        """Sets addresses that are never handed out, beside those of nodes: what this host (with
+        its gateways) has, and what its peers have."""
+        reserved = frozenset(host) | frozenset(peers)
         if reserved != self._reserved:
             self._reserved = reserved
             self._reserved_changed = True

@@ -156,8 +156,12 @@ def _advertisement(manifest: Manifest, aliases: dict[str, str], found: Imported)
         both = [*before, *(_community(text) for text in communities)]
         if both:
             settings["communities"] = ", ".join(dict.fromkeys(both))
-        if preference is not None:
+        if preference is not None and settings["remote_as"] == found.groups["bgp"].get("local_as"):
             settings["local_pref"] = str(preference)
+        elif preference is not None:
+            found.lost.append(
+                f"BGPAdvertisement {manifest.name}: localPref: {name} is no internal peer"
+            )
     if manifest.take("spec.aggregationLength", 32) != 32:  # noqa: PLR2004 - a host route
         found.lost.append(f"BGPAdvertisement {manifest.name}: aggregationLength: only /32")
     if manifest.take("spec.aggregationLengthV6", 128) != 128:  # noqa: PLR2004 - a host route

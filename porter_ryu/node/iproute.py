@@ -160,6 +160,17 @@ class IpRoute:
                     return str(hop["dev"])
         return None
 
+    def default_gateways(self) -> frozenset[Address]:
+        """The addresses that the default routes lead to; empty without one; raises IpError."""
+        found = set()
+        for version in (4, 6):
+            for route in self._json(f"-{version}", "route", "show", "default"):
+                for hop in (route, *route.get("nexthops", ())):
+                    text = hop.get("gateway") or hop.get("via", {}).get("host")
+                    if text:
+                        found.add(ip_address(text))
+        return frozenset(found)
+
     def host_addresses(self) -> frozenset[Address]:
         """Every address on every interface of this host; raises IpError."""
         return frozenset(entry.address for entry in self.interface_addresses())

@@ -6,10 +6,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterable
 from ipaddress import ip_network
 
-from porter_ryu.domain.model import Network
-from porter_ryu.node.iproute import Place
+from porter_ryu.domain.model import Address, Network
+from porter_ryu.node.iproute import InterfaceAddress, Place
 
 Entry = tuple[Place, Network]
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -43,6 +44,11 @@ class Journal:
             self.entries = frozenset()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise JournalError(f"{self._path} cannot be read: {error}") from error
+
+    def bound(self, addresses: Iterable[InterfaceAddress]) -> frozenset[Address]:
+        """Which of these addresses of interfaces are ours."""
+        ours = {network.network_address for _, network in self.entries}
+        return frozenset(entry.address for entry in addresses if entry.address in ours)
 
     def save(self, entries: frozenset[Entry]) -> None:
         """Puts these entries in place of the old ones; raises JournalError."""
