@@ -16,6 +16,7 @@ from porter_ryu.settings_reader import Reader
 
 FAMILIES = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}
 MD5_KEY_MAX = 80  # TCP_MD5SIG_MAXKEYLEN of Linux
+_KEY_FILE_MOST = 1 << 16
 REFUSED_HOLD_TIMES = (1, 2)
 HOLD_TIME_RULE = "1 and 2 are not allowed (RFC 4271, 4.2): 0, or at least 3"
 # a name is a file name, a label of metrics and a part of a group's name
@@ -171,7 +172,7 @@ def _password(r: Reader, group: str) -> Secret | None:
         return None
     r.key_files.append(path)
     try:
-        key = read_regular(path, MD5_KEY_MAX + 2).rstrip(b"\r\n")
+        key = read_regular(path, _KEY_FILE_MOST).rstrip(b"\r\n")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         r.fault(group, "password_file", f"cannot read {path}: {why}")

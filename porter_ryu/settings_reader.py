@@ -51,10 +51,9 @@ class Reader:
     def get(self, group: str, key: str) -> Any:
         """The value of a key; None, and a fault, where it is not one of the option's type."""
         option, entry = self.options[group, key], self._written(group, key)
-        before = len(self.faults)
-        if entry is not None:
-            self._check_text(group, option, entry)
-        if len(self.faults) > before:
+        wrong = _wrong_text(option, entry) if entry is not None else ""
+        if wrong:
+            self.fault(group, key, wrong)
             return None
         try:
             value = self.conf[key] if group == DEFAULT else self.conf[group][key]
@@ -67,20 +66,6 @@ class Reader:
         if value is None and option.default is not None:
             self.fault(group, key, f"is empty, and has to be {_due(option) or 'set'}")
         return value
-
-    def _check_text(self, group: str, option: cfg.Opt, text: str) -> None:
-        """What oslo.config takes in silence, and who wrote it surely did not mean."""
-        if _COMMENT.search(text):
-            self.fault(group, option.dest, f"{shown(text)}: a comment needs a line of its own")
-        elif isinstance(option.type, types.List):
-            return
-        elif "\n" in text:
-            rest = shown(text.split("\n")[1])
-            self.fault(group, option.dest, f"the line {rest} is indented, so it is of this value")
-        elif not text.isprintable():
-            self.fault(group, option.dest, f"{shown(text)} has a control character in it")
-        elif isinstance(option.type, types.Integer) and not _NUMBER.fullmatch(text):
-            self.fault(group, option.dest, _what_is_wrong(option, text))
 
     def parse(self, group: str, key: str, parse: Callable[[str], T]) -> T | None:
         """The value of a key through `parse`, whose ValueError says what is wrong with it; None
@@ -112,8 +97,9 @@ class Reader:
     def _place(self, group: str, key: str) -> str:
         if _variable(group, key) in os.environ:
             return f"environment {_variable(group, key)}"
-        holders = [d.path for d in self.documents if key in d.groups.get(group, ())]
-        holders += [d.path for d in self.documents if group in d.groups]
+        latest = list(reversed(self.documents))
+        holders = [d.path for d in latest if key in d.groups.get(group, ())]
+        holders += [d.path for d in latest if group in d.groups]
         return next(iter(holders), self.documents[0].path if self.documents else _NO_FILE)
 
     # -- what stands in the files and means nothing ---------------------------------------------
@@ -195,6 +181,21 @@ def files_of(conf: cfg.ConfigOpts) -> list[str]:
 def _variable(group: str, key: str) -> str:
     """The environment variable that overrides a key, in oslo.config's form."""
     return f"OS_{group.upper()}__{key.upper()}"
+
+
+def _wrong_text(option: cfg.Opt, text: str) -> str:
+    """What oslo.config takes in silence, and who wrote it surely did not mean; '' for nothing."""
+    if _COMMENT.search(text):
+        return f"{shown(text)}: a comment needs a line of its own"
+    if isinstance(option.type, types.List):
+        return ""
+    if "\n" in text:
+        return f"the line {shown(text.split(chr(10))[1])} is indented, so it is of this value"
+    if not text.isprintable():
+        return f"{shown(text)} has a control character in it"
+    if isinstance(option.type, types.Integer) and not _NUMBER.fullmatch(text):
+        return _what_is_wrong(option, text)
+    return ""
 
 
 def _what_is_wrong(option: cfg.Opt, text: str) -> str:

@@ -140,7 +140,9 @@ class Bfd:
     def _has_spoken(process: subprocess.Popen[bytes]) -> bool:
         return bool(_select.select([process.stdout.fileno()], [], [], 0)[0])
 
-    def _take(self, told: dict[str, object]) -> None:
+    def _take(self, told: object) -> None:
+        if not isinstance(told, dict):
+            raise TypeError(told)
         if "name" not in told:
             return  # a sign of life
         name = str(told["name"])
