@@ -131,6 +131,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
                 LOG.error("not reloaded: %s", fault)
             return
         self.instance.apply(settings)
+        self._files.learn()
         metrics.config_last_reload_successful.set(1)
 
 

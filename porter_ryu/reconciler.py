@@ -65,6 +65,7 @@ class Reconciler:
         self._oldest_read: float | None = None
         self._doubted = False
         self._retired = False
+        self._beat: Beat = _nothing
 
     def replace(self, kind: Kind, objects: Mapping[ObjectKey, Reading], read_at: float) -> None:
         """A complete list of one kind (Observer)."""
@@ -107,6 +108,7 @@ class Reconciler:
     def run(self, beat: Beat) -> None:
         """Turns for ever: whatever breaks a turn is logged whole, and everything is looked at
         again with backoff."""
+        self._beat = beat
         resync_at = time.monotonic() + self._resync_seconds
         backoff = Backoff(_RETRY_FIRST, _RETRY_MOST)
         while True:
@@ -139,7 +141,7 @@ class Reconciler:
         if self._retired or not self.planner.ready or (waiting and self.synced):
             return
         read_at, self._oldest_read = self._oldest_read, None
-        turn = self.planner.turn(pause=_give_way, now=started)
+        turn = self.planner.turn(pause=self._give_way, now=started)
         self._alarm()
         self._apply(turn, read_at)
         for text in turn.oddities:
@@ -147,6 +149,11 @@ class Reconciler:
         self.after_turn()
         self._complete()
         metrics.reconcile_seconds.observe(time.monotonic() - started)
+
+    def _give_way(self) -> None:
+        """A turn that takes long is no loop that stands still."""
+        self._beat()
+        hub.sleep(0)
 
     def _alarm(self) -> None:
         """Says when the loss of nodes begins, and ceases, to be doubted."""
@@ -216,8 +223,4 @@ class Reconciler:
 
 
 def _nothing() -> None:
-    """Follows a turn where nobody else wants to."""
-
-
-def _give_way() -> None:
-    hub.sleep(0)
+    """Where nobody follows a turn, or watches over it."""

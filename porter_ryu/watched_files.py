@@ -15,11 +15,18 @@ Contents = dict[str, bytes | None]  # None: it cannot be read
 
 
 class WatchedFiles:
-    """Files by path; `paths` is asked at every look, and a path that is new counts as it is."""
+    """Files by path; `paths` is asked at every look, and a path that is new counts as it is then,
+    or as it was at the last `learn`."""
 
     def __init__(self, paths: Callable[[], Iterable[str]]) -> None:
         self._paths = paths
-        self._known = self._looked = self._look()
+        self._known, self._looked = self._look(), self._look()
+
+    def learn(self) -> None:
+        """Takes in how paths read that are new, now that somebody else has read them."""
+        for path, content in self._look().items():
+            if path not in self._known:
+                self._known[path] = self._looked[path] = content
 
     def changed(self) -> bool:
         """Whether any of them reads otherwise than when this last said so, and no other than at
@@ -28,7 +35,7 @@ class WatchedFiles:
         steady, self._looked = now == self._looked, now
         if not steady:
             return False
-        before, self._known = self._known, now
+        before, self._known = self._known, dict(now)
         return any(before.get(path, content) != content for path, content in now.items())
 
     def _look(self) -> Contents:

@@ -27,9 +27,7 @@ config = SpeakerConfig(
 supervisor = Supervisor()
 refusals, tries = {}, []
 
-class Refusing(Speaker):
-    """Ryu that has something against an address, for so many tries."""
-
+class Refusing(Speaker):  # Ryu has something against an address, for so many tries
     def neighbor_add(self, address, *args, **kwargs):
         tries.append(address)
         if tries.count(address) <= refusals.get(address, 0):

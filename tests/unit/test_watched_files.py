@@ -69,6 +69,18 @@ def test_a_path_that_is_watched_only_now_did_not_change(tmp_path):
     assert [files.changed(), files.changed()] == [False, True]
 
 
+def test_a_path_that_was_learnt_changes_from_what_it_was_then(tmp_path):
+    path, key = tmp_path / "a", tmp_path / "key"
+    path.write_text("1")
+    key.write_text("k")
+    paths = [str(path)]
+    files = WatchedFiles(lambda: paths)
+    paths.append(str(key))
+    files.learn()
+    key.write_text("l")
+    assert [files.changed(), files.changed(), files.changed()] == [False, True, False]
+
+
 def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     files = watched(tmp_path / "pipe", tmp_path, tmp_path / "none")
