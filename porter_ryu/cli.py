@@ -65,9 +65,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    _load(arguments.config_file)  # ryu-manager has no words for a file that it cannot read
+    # first of all: with it threads are made green, before anything makes a lock
     from ryu.cmd.manager import main as ryu_manager
 
+    _load(arguments.config_file)  # ryu-manager has no words for a file that it cannot read
     files = [f"--config-file={path}" for path in arguments.config_file]
     status = ryu_manager(args=[*files, "porter_ryu.app"], prog="porter-ryu")
     return int(status or 0)

@@ -1,8 +1,8 @@
 """One configuration file as text: groups, keys, and in which line each stands.
 
 oslo.config reads the values, but it takes the last of two equal keys in silence, and ends in a
-traceback where a file is not what it expects.  So every file is read here
-first, by oslo's own grammar, and whatever is odd about it is a fault that names the line.
+traceback where a file is not what it expects.  So every file is read here first, by oslo's own
+grammar, and whatever is odd about it is a fault that names the line.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from typing import NoReturn
 
 from oslo_config import iniparser
 
+from porter_ryu.log import printable
+
 _MOST_OCTETS = 1 << 20
 _SHOWN = 60
+_LINE_MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ class Fault:
 
     def __str__(self) -> str:
         place = " ".join(part for part in (f"[{self.group}]" * bool(self.group), self.key) if part)
-        return ": ".join(part for part in (self.file, place, self.message) if part)
+        text = ": ".join(part for part in (self.file, place, self.message) if part)
+        return printable(text, _LINE_MOST)
 
 
 class BadConfigurationError(Exception):

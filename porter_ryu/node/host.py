@@ -2,7 +2,8 @@
 
 The kernel is asked again every few seconds, for a host gets addresses and gateways while it runs.
 What cannot be read is what it was; and while there is no default route, the last one counts on,
-because a route that flaps must not give the address of a router away.
+because a route that flaps must not give the address of a router away.  Where `ip` has not answered
+yet, /proc says at least which addresses there are.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 
 from ryu.lib import hub
 
@@ -42,14 +44,21 @@ class HostView:
     """Knows the addresses of this host as they were when they could last be read.
 
     `bound` says which addresses of interfaces are ours by our journal; `interface` empty: that of
-    the default route.
+    the default route; `local` says which addresses the kernel takes for its own.
     """
 
-    def __init__(self, ip: IpRoute, interface: str, bound: Bound) -> None:
+    def __init__(
+        self,
+        ip: IpRoute,
+        interface: str,
+        bound: Bound,
+        local: Callable[[], frozenset[Address]] | None = None,
+    ) -> None:
         self.addresses = HostAddresses()
         self._ip = ip
         self._interface = interface
         self._bound = bound
+        self._local = local or local_addresses
         self._device: str | None = None
         self._seen: Sequence[InterfaceAddress] = ()
 
@@ -63,7 +72,9 @@ class HostView:
             gateways = self._ip.default_gateways() or before.gateways
         except IpError as error:
             LOG.warning("the addresses of this host cannot be read: %s", error)
-            return False
+            if before == HostAddresses():
+                self.addresses = HostAddresses(found=self._local())
+            return self.addresses != before
         ours |= self._bound(every)
         found = {
             entry.address
@@ -83,3 +94,28 @@ class HostView:
             hub.sleep(_LOOK_EVERY)
             if self.look():
                 changed()
+
+
+def local_addresses(root: str = "/proc/net") -> frozenset[Address]:
+    """The addresses that the kernel takes for its own, without a word of their interfaces: what
+    has to do while no process can be started.  Nothing where they cannot be read."""
+    found: set[Address] = set()
+    try:
+        with open(f"{root}/fib_trie", encoding="ascii") as file:
+            found.update(_of_trie(file))
+        with open(f"{root}/if_inet6", encoding="ascii") as file:
+            found.update(IPv6Address(bytes.fromhex(line.split()[0])) for line in file)
+    except (OSError, ValueError, IndexError) as error:
+        LOG.warning("%s does not tell all addresses of this host: %s", root, error)
+    return frozenset(found)
+
+
+def _of_trie(lines: Iterable[str]) -> Iterable[Address]:
+    """An address stands in a line of its own, before the lines about its prefixes."""
+    address = ""
+    for line in lines:
+        words = line.split()
+        if words[:1] == ["|--"]:
+            address = words[1]
+        elif words == ["/32", "host", "LOCAL"]:
+            yield IPv4Address(address)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 
 from porter_ryu.domain.model import Address
-from porter_ryu.node.host import HostAddresses, HostView
+from porter_ryu.node.host import HostAddresses, HostView, local_addresses
 from porter_ryu.node.iproute import IpError, IpRoute
 
 
@@ -141,3 +141,42 @@ def test_every_gateway_of_every_default_route():
     host = view(kernel)
     host.look()
     assert host.addresses.gateways == addresses("10.0.0.1", "fe80::1", "fd00::1")
+
+
+TRIE = """Main:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 0.0.0.0
+        /0 universe UNICAST
+     +-- 192.168.0.0/24 2 0 2
+        |-- 192.168.0.5
+           /32 host LOCAL
+        |-- 192.168.0.255
+           /32 link BROADCAST
+Local:
+     |-- 127.0.0.1
+        /32 host LOCAL
+"""
+
+
+def test_an_ip_that_does_not_answer_at_the_start_gives_no_address_of_the_host_away(tmp_path):
+    (tmp_path / "fib_trie").write_text(TRIE)
+    inet6 = "fd000000000000000000000000000007 02 40 00 80     eth0\n"
+    (tmp_path / "if_inet6").write_text(inet6)
+    known = addresses("192.168.0.5", "127.0.0.1", "fd00::7")
+    assert local_addresses(str(tmp_path)) == known
+    kernel = Kernel()
+    kernel.broken = True
+    host = HostView(IpRoute(kernel), "", lambda _: frozenset(), lambda: known)
+    assert host.look()
+    assert host.addresses.found == known, "who has one on record keeps it"
+    kernel.broken = False
+    assert host.look()
+    assert host.addresses.own == addresses("192.168.0.5", "127.0.0.1")
+
+
+def test_no_proc_is_nothing_and_no_failure(tmp_path):
+    assert local_addresses(str(tmp_path)) == frozenset()
+
+
+def test_this_kernel_says_its_loopback():
+    assert ip_address("127.0.0.1") in local_addresses()
