@@ -34,6 +34,8 @@ _ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
 def findings(settings: Settings) -> Iterator[str]:
     """One sentence for each thing that stands in the way of these settings."""
+    for group in settings.put_aside:
+        yield f"[{group}] counts for nothing: [bgp] peers does not name it"
     yield from _addresses(settings)
     yield from _interface(settings)
     yield from _state_dir(settings.state_dir)

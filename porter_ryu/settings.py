@@ -45,6 +45,7 @@ class Settings:
     """All that the program is told; names as in the configuration file.
 
     `fixed`: every key that needs a restart, by group and name, with its value as it was read.
+    `put_aside`: groups of peers that [bgp] peers does not name, and so count for nothing.
     `key_files`: files whose content is a part of these settings, besides the configuration.
     """
 
@@ -65,6 +66,7 @@ class Settings:
     table: int
     file: str = ""
     key_files: tuple[str, ...] = ()
+    put_aside: tuple[str, ...] = ()
     fixed: Mapping[tuple[str, str], Any] = field(default_factory=dict)
 
 
@@ -113,6 +115,7 @@ def _settings(r: Reader) -> Settings:
         table=table,
         file=r.documents[0].path if r.documents else "(no file)",
         key_files=tuple(r.key_files),
+        put_aside=tuple(r.put_aside),
         fixed={
             (group, option.name): r.get(group, option.name)
             for group, options in GROUPS.items()

@@ -36,6 +36,7 @@ class Reader:
     faults: list[Fault] = field(default_factory=list)
     options: dict[tuple[str, str], cfg.Opt] = field(default_factory=dict)
     key_files: list[str] = field(default_factory=list)  # files that values name, by path
+    put_aside: list[str] = field(default_factory=list)  # groups of peers that are not named
 
     @property
     def groups(self) -> set[str]:
@@ -105,12 +106,20 @@ class Reader:
     # -- what stands in the files and means nothing ---------------------------------------------
 
     def check_names(self, peers: Iterable[str]) -> None:
-        """Finds groups and keys that nobody reads, and keys that stand in a file twice."""
+        """Finds groups and keys that nobody reads, and keys that stand in a file twice.
+
+        The group of a peer that is not named is no fault: that is how a peer is put aside.
+        """
         of_peers = {PEER_PREFIX + name for name in peers}
         known = {*GROUPS, DEFAULT, *of_peers}
+        self.put_aside = sorted(
+            group
+            for group in self.groups - of_peers
+            if group.startswith(PEER_PREFIX) and any(d.groups.get(group) for d in self.documents)
+        )
         for document in self.documents:
             for group, keys in document.groups.items():
-                if group in known:
+                if group in known or group.startswith(PEER_PREFIX):
                     self._check_keys(document.path, group, keys)
                 elif not _is_foreign(group):
                     message = _no_such_group(group, known)
@@ -223,8 +232,6 @@ def _is_foreign(group: str) -> bool:
 
 
 def _no_such_group(group: str, known: Iterable[str]) -> str:
-    if group.startswith(PEER_PREFIX):
-        return f"[bgp] peers does not name {shown(group.removeprefix(PEER_PREFIX))}"
     return f"there is no such group{_close(group.strip(), known, '[{}]')}"
 
 

@@ -197,6 +197,11 @@ def test_check_finds_what_stands_in_the_way(host):
     assert check(**quiet) == (0, "the configuration and this host are fine\n")
     status, text = check(**{**quiet, "peer:leaf": {**leaf, "local_address": "10.9.9.9"}})
     assert (status, text) == (1, "[peer:leaf] local_address: 10.9.9.9 is not of this host\n")
+    status, text = check(**{**quiet, "peer:spare": {**leaf, "address": "192.168.9.3"}})
+    assert (status, text) == (
+        1,
+        "[peer:spare] counts for nothing: [bgp] peers does not name it\n",
+    )
     status, text = check(**{**quiet, "bound_ip": {"interface": "eth77"}})
     assert (status, text) == (1, "[bound_ip] interface: there is no interface eth77\n")
     status, text = check(**{**quiet, "bgp": {**bgp, "listen_addresses": "192.168.9.1, 10.9.9.9"}})

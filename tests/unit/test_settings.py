@@ -104,7 +104,10 @@ def test_a_file_that_cannot_be_read_is_one_line_and_not_waited_for(tmp_path, pat
         ("[BGP]\nlocal_as = 5\n", "[BGP]: there is no such group; did you mean [bgp]?"),
         ("[ bgp ]\n", "[ bgp ]: there is no such group; did you mean [bgp]?"),
         ("[whatever]\nx = 1\n", "[whatever]: there is no such group"),
-        ("[peer:leaf9]\naddress = 192.0.2.9\n", "[peer:leaf9]: [bgp] peers does not name 'leaf9'"),
+        (
+            "[peer:leaf9]\nadress = 192.0.2.9\n",
+            "[peer:leaf9] adress: there is no such key in this group; did you mean address?",
+        ),
         ("[bgp]\nlocal_as = 1\nlocal_as = 2\n", "[bgp] local_as: is set twice, in lines 2 and 3"),
         (
             "[bgp]\nlocal_as = 1\n[porter]\n[bgp]\nlocal_as = 2\n",
@@ -351,6 +354,16 @@ def test_a_later_file_overrides_an_earlier_one_and_each_is_named(tmp_path):
     with pytest.raises(BadConfigurationError) as caught:
         read([str(one), str(two)])
     assert len(caught.value.faults) == 2
+
+
+def test_a_peer_that_is_not_named_is_put_aside_and_told_of(tmp_path):
+    found = settings(tmp_path, PEER.replace("peers = a", "peers =") + "[peer:empty]\n")
+    assert (found.bgp.peers, found.put_aside) == ((), ("peer:a",))
+    assert settings(tmp_path, PEER).put_aside == ()
+
+
+def test_the_sample_file_as_it_is_shipped_is_all_defaults():
+    assert read(["etc/porter_ryu/porter_ryu.conf.sample"]).bgp.peers == ()
 
 
 def test_no_file_at_all_is_all_defaults():
