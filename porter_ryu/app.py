@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import logging
 import sys
 from typing import Any, ClassVar
@@ -15,15 +14,18 @@ from ryu.app.wsgi import WSGIApplication
 from ryu.base import app_manager
 from ryu.lib import hub
 
-from porter_ryu import control_token, log
-from porter_ryu.assembly import Parts, assemble
+from porter_ryu import control_token, log, metrics
+from porter_ryu.assembly import assemble
 from porter_ryu.domain.model import Network
 from porter_ryu.http import api
 from porter_ryu.http.eip_addresses import EipAddresses
 from porter_ryu.http.router import Router
 from porter_ryu.http.server import Server
-from porter_ryu.settings import Settings, load
-from porter_ryu.settings_reader import BadConfigurationError
+from porter_ryu.instance import Instance
+from porter_ryu.options import GROUPS
+from porter_ryu.settings import read
+from porter_ryu.settings_file import BadConfigurationError
+from porter_ryu.settings_reader import files_of
 from porter_ryu.signals import Signals
 from porter_ryu.supervisor import Beat, Supervisor
 from porter_ryu.watched_files import WatchedFiles
@@ -31,10 +33,12 @@ from porter_ryu.watched_files import WatchedFiles
 LOG = logging.getLogger(__name__)
 
 BAD_CONFIGURATION = 2
-_LOOK_AT_FILES = 1.0
+_LOOK_AT_FILES = 0.5
 _LOOK_AT_COUNTS = 5.0
 _TURNS_STALL_AFTER = 10.0
 cfg.CONF.set_default("wsapi_host", "127.0.0.1")
+for _group, _options in GROUPS.items():
+    cfg.CONF.register_opts(_options, group=_group)
 
 
 class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
@@ -46,13 +50,14 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._main = greenlet.getcurrent()
         self._tell = log.install()
-        settings = read_settings()
         self.supervisor = Supervisor()
-        self.parts: Parts = assemble(settings, self.supervisor)
-        self._http = self._listen(kwargs["wsgi"])
-        self._settings = settings
+        self.instance = make_instance(self.supervisor)
+        self._files = WatchedFiles(self._watched)
+        self._asked_to_reload = hub.Event()
         self._ending = hub.Semaphore(1)
-        planner = self.parts.reconciler.planner
+        # the state_dir is ours by now: only then the port, and then the token
+        self._http = self._listen(kwargs["wsgi"])
+        planner = self.instance.reconciler.planner
         self._eips = EipAddresses(planner, self._bound)
         running = api.Running(
             planner,
@@ -61,7 +66,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             self._peers,
             self._sent,
             self._end,
-            _control_token(settings.state_dir),
+            _control_token(self.instance.settings.state_dir),
         )
         api.register(kwargs["wsgi"], running)
 
@@ -85,25 +90,17 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         app_manager.AppManager.get_instance().contexts.pop("wsgi", None)
         Signals(
             on_terminate=lambda: self._end(withdraw=False, stay=False),
-            on_reload=self._reload,
+            on_reload=self._asked_to_reload.set,
             supervisor=self.supervisor,
         )
-        self.parts.start()
+        self.instance.start()
         self._http.start(self._eips.has)
+        metrics.config_last_reload_successful.set(1)
         self.supervisor.watch()
         self.supervisor.keep("log counts", self._tell_counts)
-        self.supervisor.keep("garbage", self._spare_what_was_read)
-        self.supervisor.keep("configuration files", self._watch_files)
-        turns = self.supervisor.keep("turns", self.parts.reconciler.run, _TURNS_STALL_AFTER)
+        self.supervisor.keep("configuration files", self._follow_files)
+        turns = self.supervisor.keep("turns", self.instance.reconciler.run, _TURNS_STALL_AFTER)
         return turns.thread
-
-    def _spare_what_was_read(self, beat: Beat) -> None:
-        """Once everything is read, takes it out of the sight of the garbage collector, which else
-        stops the world to walk it: for 0.9 s with 10,000 Services."""
-        while not self.parts.reconciler.synced:
-            beat()
-            hub.sleep(_LOOK_AT_FILES)
-        gc.freeze()
 
     def _tell_counts(self, beat: Beat) -> None:
         while True:
@@ -112,22 +109,24 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             self._tell()
 
     def _peers(self) -> list[dict[str, Any]]:
-        speaker = self.parts.speaker
+        speaker = self.instance.speaker
         return [dataclasses.asdict(r) for r in speaker.reports()] if speaker is not None else []
 
     def _sent(self, prefix: Any) -> Any:
-        return self.parts.speaker.sent(prefix) if self.parts.speaker is not None else {}
+        speaker = self.instance.speaker
+        return speaker.sent(prefix) if speaker is not None else {}
 
     def _bound(self) -> frozenset[Network]:
-        return self.parts.bound_ips.ours() if self.parts.bound_ips is not None else frozenset()
+        bound = self.instance.bound_ips
+        return bound.ours() if bound is not None else frozenset()
 
     def _unready(self) -> str:
         """Why this instance is not ready; '' while it is."""
-        if self.parts.ended:
+        if self.instance.ended:
             return "it is ending"
-        if self.parts.source.trouble:
-            return self.parts.source.trouble
-        return "" if self.parts.reconciler.synced else "the lists are not read yet"
+        if self.instance.source.trouble:
+            return self.instance.source.trouble
+        return "" if self.instance.reconciler.synced else "the lists are not read yet"
 
     def _end(self, withdraw: bool, stay: bool) -> None:
         """Ends everything in order, and then the process: ryu-manager's main greenthread is told
@@ -135,46 +134,50 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         self.supervisor.spawn("end", self._end_in_order, withdraw, stay)
 
     def _end_in_order(self, withdraw: bool, stay: bool) -> None:
-        with self._ending:  # a SIGTERM waits for what is being taken back
-            if not self.parts.ended:
-                LOG.info("stopping%s", ", for good" if withdraw else "")
-                self.parts.stop(withdraw)
-        if stay:
-            LOG.info("stopped; idle until SIGTERM")
-            return
-        hubs.get_hub().schedule_call_global(0, self._main.throw, KeyboardInterrupt)
+        try:
+            with self._ending:  # a SIGTERM waits for what is being taken back
+                if not self.instance.ended:
+                    LOG.info("stopping%s", ", for good" if withdraw else "")
+                    self.instance.stop(withdraw)
+        finally:  # whatever breaks, who was told to end ends
+            if stay:
+                LOG.info("stopped; idle until SIGTERM")
+            else:
+                hubs.get_hub().schedule_call_global(0, self._main.throw, KeyboardInterrupt)
 
-    def _watch_files(self, beat: Beat) -> None:
-        files = WatchedFiles(cfg.CONF.config_file or [])
+    def _watched(self) -> list[str]:
+        return [*files_of(cfg.CONF), *self.instance.settings.key_files]
+
+    def _follow_files(self, beat: Beat) -> None:
+        """Reads the configuration again when a file of it changed, or somebody asks for it; a
+        hundred who ask at once are one."""
         while True:
             beat()
-            hub.sleep(_LOOK_AT_FILES)
-            if files.changed():
+            asked = self._asked_to_reload.wait(timeout=_LOOK_AT_FILES)
+            self._asked_to_reload.clear()
+            if self._files.changed() or asked:
                 self._reload()
 
     def _reload(self) -> None:
         """Reads the files again; a bad one changes nothing."""
         LOG.info("reading the configuration again")
-        conf = cfg.ConfigOpts()
-        files = [f"--config-file={path}" for path in cfg.CONF.config_file or []]
         try:
-            conf(files, project="ryu")
-            settings = load(conf)
+            settings = read(files_of(cfg.CONF))
         except BadConfigurationError as error:
+            metrics.config_last_reload_successful.set(0)
             for fault in error.faults:
                 LOG.error("not reloaded: %s", fault)
             return
-        except cfg.Error as error:
-            LOG.error("not reloaded: %s", " ".join(str(error).split()))
-            return
-        self.parts.change(self._settings, settings)
-        self._settings = settings
+        self.instance.apply(settings)
+        self._files.learn()
+        metrics.config_last_reload_successful.set(1)
 
 
-def read_settings() -> Settings:
-    """The settings from Ryu's CONF; a bad file ends the process with status 2."""
+def make_instance(supervisor: Supervisor) -> Instance:
+    """The instance that Ryu's CONF asks for; ends the process with status 2, and a line for each
+    fault, where there can be none."""
     try:
-        return load(cfg.CONF)
+        return assemble(read(files_of(cfg.CONF)), supervisor)
     except BadConfigurationError as error:
         print(error, file=sys.stderr, flush=True)
         sys.exit(BAD_CONFIGURATION)

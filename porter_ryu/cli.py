@@ -111,50 +111,24 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    _readable(arguments.config_file)
-    from oslo_config import cfg
+    # first of all: with it threads are made green, before anything makes a lock
     from ryu.cmd.manager import main as ryu_manager
 
+    _load(arguments.config_file)  # ryu-manager has no words for a file that it cannot read
     files = [f"--config-file={path}" for path in arguments.config_file]
-    try:
-        status = ryu_manager(args=[*files, "porter_ryu.app"], prog="porter-ryu")
-    except cfg.Error as error:
-        raise CommandError(_of_file(arguments.config_file, error)) from error
+    status = ryu_manager(args=[*files, "porter_ryu.app"], prog="porter-ryu")
     return int(status or 0)
-
-
-def _readable(files: Sequence[str]) -> None:
-    """Raises CommandError where one of these files is no text that can be read."""
-    for path in files:
-        try:
-            with open(path, encoding="utf-8") as file:
-                file.read()
-        except OSError as error:
-            raise CommandError(f"{path}: {error.strerror}") from error
-        except ValueError as error:
-            raise CommandError(f"{path}: is not text in UTF-8") from error
-
-
-def _of_file(files: Sequence[str], error: Exception) -> str:
-    return f"{files[0]}: {' '.join(str(error).split())}"
 
 
 def _load(files: Sequence[str]) -> Any:
     """Settings from these files; raises CommandError with a line for each fault."""
-    from oslo_config import cfg
+    from porter_ryu.settings import read
+    from porter_ryu.settings_file import BadConfigurationError
 
-    from porter_ryu.settings import load
-    from porter_ryu.settings_reader import BadConfigurationError
-
-    _readable(files)
-    conf = cfg.ConfigOpts()
     try:
-        conf([f"--config-file={path}" for path in files], project="porter-ryu")
-        return load(conf)
+        return read(files)
     except BadConfigurationError as error:
         raise CommandError(str(error)) from error
-    except cfg.Error as error:
-        raise CommandError(_of_file(files, error)) from error
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ import errno
 import os
 from collections.abc import Iterator
 
+from porter_ryu import state_file
 from porter_ryu.bgp import transport
 from porter_ryu.domain.model import Address
 from porter_ryu.kube.client import Client
@@ -26,11 +27,15 @@ _READS = (
     (_EIPS, "eips"),
 )
 _STRICT = "1"
+_LOCAL, _STATE, _INODE = 1, 3, 9  # columns of /proc/net/tcp
+_LISTEN = "0A"
 _ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
 
 def findings(settings: Settings) -> Iterator[str]:
     """One sentence for each thing that stands in the way of these settings."""
+    for group in settings.put_aside:
+        yield f"[{group}] counts for nothing: [bgp] peers does not name it"
     yield from _addresses(settings)
     yield from _interface(settings)
     yield from _state_dir(settings.state_dir)
@@ -55,19 +60,59 @@ def _addresses(settings: Settings) -> Iterator[str]:
             yield f"[peer:{peer.name}] address: there is no route to {peer.address}"
         elif bgp.listen_addresses == ():
             listens.add(towards)
+    running = _Running(settings.state_dir)
     for address in sorted(listens, key=str):
         if str(address) not in _ANYWHERE and address not in own:
             if address in (bgp.listen_addresses or ()):
                 yield f"[bgp] listen_addresses: {address} is not of this host"
             continue
-        yield from _port(address, bgp.listen_port)
+        yield from _port(address, bgp.listen_port, running)
 
 
-def _port(address: Address, port: int) -> Iterator[str]:
+class _Running:
+    """The instance that runs with this state_dir, which is allowed to listen."""
+
+    def __init__(self, state_dir: str) -> None:
+        self._pid = state_file.holder_of(state_dir)
+
+    def listens(self, port: int) -> bool:
+        """Whether it has a listening TCP socket on a port."""
+        if self._pid is None:
+            return False
+        sockets = {inode for family in ("tcp", "tcp6") for inode in _listening(family, port)}
+        folder = f"/proc/{self._pid}/fd"
+        try:
+            return any(_link(f"{folder}/{name}") in sockets for name in os.listdir(folder))
+        except OSError:
+            return False
+
+
+def _listening(family: str, port: int) -> Iterator[str]:
+    """The sockets that listen on a port, as /proc names them in the folder of their process."""
+    try:
+        with open(f"/proc/net/{family}", encoding="ascii") as file:
+            rows = [line.split() for line in file][1:]
+    except OSError:
+        return
+    for row in rows:
+        if row[_STATE] == _LISTEN and int(row[_LOCAL].rpartition(":")[2], 16) == port:
+            yield f"socket:[{row[_INODE]}]"
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def _port(address: Address, port: int, running: _Running) -> Iterator[str]:
     try:
         transport.listen(address, port).close()
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
+        if taken and running.listens(port):
+            return
         why = "another process listens there" if taken else str(error.strerror)
         yield f"[bgp] listen_port: cannot listen on {address} port {port}: {why}"
 

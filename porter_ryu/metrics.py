@@ -7,6 +7,9 @@ reads it off the part when it is asked for.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Collection
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
@@ -53,3 +56,22 @@ task_restarts = _counter("task_restarts", "Greenthreads that died by an exceptio
 loop_lag_seconds = _gauge(
     "loop_lag_seconds", "The longest time within a minute by which a wake-up of the loop was late."
 )
+config_last_reload_successful = _gauge(
+    "config_last_reload_successful", "1 while the configuration that was read last is in force."
+)
+_OF_PEERS = (
+    bgp_updates_sent,
+    bgp_bytes_sent,
+    bgp_messages_received,
+    bgp_session_drops,
+)
+
+
+def keep_peers(names: Collection[str]) -> None:
+    """Removes what was counted of all other peers: they are not configured any more."""
+    for metric in _OF_PEERS:
+        series = [sample.labels for family in metric.collect() for sample in family.samples]
+        for labels in series:
+            if labels["peer"] not in names:
+                with contextlib.suppress(KeyError):  # a counter has two samples a series
+                    metric.remove(*labels.values())

@@ -180,9 +180,38 @@ BOUND_IP = [
     ),
 ]
 
+PEER_PREFIX = "peer:"
+# read by Ryu's own libraries, where an application loads them
+FOREIGN_GROUPS = frozenset({"ovsdb", "bgp-app"})
 GROUPS = {"porter": PORTER, "kubernetes": KUBERNETES, "bgp": BGP, "bound_ip": BOUND_IP}
 # beside the groups of the peers; every other key needs a restart
 RELOADED = frozenset({("bgp", "peers"), ("bgp", "hold_time")})
+
+
+def of_ryu() -> list[cfg.Opt]:
+    """Every option that stands in [DEFAULT]: those of Ryu, and of whatever else is loaded."""
+    import ryu.app.wsgi
+    import ryu.base.app_manager  # with the controller: the two import one another
+    import ryu.flags
+    import ryu.log
+    import ryu.topology.switches  # noqa: F401 - each registers its own
+    from ryu.cfg import CONF
+
+    # a ConfigOpts lists the names of what is registered, but not the options themselves
+    options = {name: info["opt"] for name, info in CONF._opts.items()}
+    # ryu.cmd.manager cannot be imported for the names of its own: that patches and logs
+    options = {option.dest: option for option in _OF_THE_MANAGER} | options
+    return [option for name, option in options.items() if name not in _OF_OSLO]
+
+
+_OF_THE_MANAGER = [
+    cfg.ListOpt("app_lists"),
+    cfg.MultiStrOpt("app"),
+    cfg.StrOpt("pid_file"),
+    cfg.BoolOpt("enable_debugger"),
+    cfg.StrOpt("user_flags"),
+]
+_OF_OSLO = frozenset({"config_file", "config_dir", "config_source"})  # every ConfigOpts has them
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

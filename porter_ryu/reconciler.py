@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_network
 
 from ryu.lib import hub
 
 from porter_ryu import metrics
+from porter_ryu.backoff import Backoff
 from porter_ryu.domain.model import (
     Kind,
     Network,
@@ -29,9 +30,7 @@ from porter_ryu.time_slice import TimeSlice
 LOG = logging.getLogger(__name__)
 
 _HEARTBEAT = 1.0
-_ALIVE_WITHIN = 10.0
 _RETRY_FIRST, _RETRY_MOST = 0.1, 10.0
-_REPORTED_MOST = 10_000
 
 
 class Reconciler:
@@ -65,14 +64,14 @@ class Reconciler:
         self._bound: set[Network] = set()
         self._bindings_complete = False
         self._oldest_read: float | None = None
-        self._reported: set[str] = set()
         self._doubted = False
-        self._turned_at = time.monotonic()
         self._retired = False
+        self._slice = TimeSlice()
+        self._beat: Beat = _nothing
 
     def replace(self, kind: Kind, objects: Mapping[ObjectKey, Reading], read_at: float) -> None:
         """A complete list of one kind (Observer)."""
-        self.planner.replace(kind, objects, TimeSlice())
+        self.planner.replace(kind, objects, self._give_way)
         self._touch(read_at)
 
     def put(self, kind: Kind, key: ObjectKey, obj: Reading, read_at: float) -> None:
@@ -108,31 +107,26 @@ class Reconciler:
         self._retired = True
         self.synced = False
 
-    @property
-    def alive(self) -> bool:
-        """Whether the loop turns."""
-        return time.monotonic() - self._turned_at < _ALIVE_WITHIN
-
     def run(self, beat: Beat) -> None:
         """Turns for ever: whatever breaks a turn is logged whole, and everything is looked at
         again with backoff."""
+        self._beat = beat
         resync_at = time.monotonic() + self._resync_seconds
-        retry_in = _RETRY_FIRST
+        backoff = Backoff(_RETRY_FIRST, _RETRY_MOST)
         while True:
             beat()
             self._wake.wait(timeout=self._patience())
             self._wake.clear()
-            self._turned_at = time.monotonic()
-            if self._turned_at >= resync_at:
-                resync_at = self._turned_at + self._resync_seconds
+            now = time.monotonic()
+            if now >= resync_at:
+                resync_at = now + self._resync_seconds
                 self.planner.resync()
             try:
                 self.turn()
-                retry_in = _RETRY_FIRST
+                backoff.reset()
             except Exception:
-                LOG.exception("a turn failed, everything is looked at again in %.1f s", retry_in)
-                hub.sleep(retry_in)
-                retry_in = min(2 * retry_in, _RETRY_MOST)
+                LOG.exception("a turn failed, and everything is looked at again")
+                hub.sleep(backoff.next())
                 self.planner.resync()
                 self._wake.set()
 
@@ -149,13 +143,19 @@ class Reconciler:
         if self._retired or not self.planner.ready or (waiting and self.synced):
             return
         read_at, self._oldest_read = self._oldest_read, None
-        turn = self.planner.turn(pause=TimeSlice(), now=started)
+        turn = self.planner.turn(pause=self._give_way, now=started)
         self._alarm()
         self._apply(turn, read_at)
-        self._report(turn.oddities)
+        for text in turn.oddities:
+            LOG.warning("%s", text)
         self.after_turn()
         self._complete()
         metrics.reconcile_seconds.observe(time.monotonic() - started)
+
+    def _give_way(self) -> None:
+        """A turn that takes long is no loop that stands still."""
+        self._beat()
+        self._slice()
 
     def _alarm(self) -> None:
         """Says when the loss of nodes begins, and ceases, to be doubted."""
@@ -169,12 +169,6 @@ class Reconciler:
         elif self._doubted and not doubted:
             LOG.warning("ALARM over: nodes are back, and their readiness is believed again")
         self._doubted = doubted
-
-    def _report(self, oddities: Iterable[str]) -> None:
-        for text in oddities:
-            if text not in self._reported and len(self._reported) < _REPORTED_MOST:
-                self._reported.add(text)
-                LOG.warning("%s", text)
 
     def _touch(self, read_at: float) -> None:
         if self._oldest_read is None:
@@ -231,4 +225,4 @@ class Reconciler:
 
 
 def _nothing() -> None:
-    """Follows a turn where nobody else wants to."""
+    """Where nobody follows a turn, or watches over it."""

@@ -1,32 +1,28 @@
 """Turns the configuration into Settings, or into one line for each thing wrong with it.
 
-`load` is the only reader of oslo.config here; what it returns is a value, so that a reload is a
-comparison of two of them.
+`read` is the only way in, at start and at every reload, for the process and for its commands; what
+it returns is a value, so that a reload is a comparison of two of them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
 
-from oslo_config import cfg
-
-from porter_ryu.domain.communities import CommunityError, parse_communities
-from porter_ryu.domain.labels import LabelSelector, SelectorError, parse_selector
-from porter_ryu.domain.model import Address, Family, Network
+from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
-from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret
-from porter_ryu.options import GROUPS, PEER, RELOADED
-from porter_ryu.settings_reader import BadConfigurationError, Reader, files_of
+from porter_ryu.domain.peering import PeerConfig, session_address
+from porter_ryu.options import GROUPS, RELOADED
+from porter_ryu.settings_file import BadConfigurationError, shown
+from porter_ryu.settings_peers import HOLD_TIME_RULE, REFUSED_HOLD_TIMES, peer_names, read_peers
+from porter_ryu.settings_reader import Reader, open_files
 
-FAMILIES = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}
-MD5_KEY_MAX = 80  # TCP_MD5SIG_MAXKEYLEN of Linux
-REFUSED_HOLD_TIMES = (1, 2)
-HOLD_TIME_RULE = "1 and 2 are not allowed (RFC 4271, 4.2): 0, or at least 3"
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - a socket on them is what is asked for
 KERNEL_TABLES = (253, 254, 255)
+_NEVER_EMPTY = (("porter", "annotation"), ("porter", "state_dir"), ("kubernetes", "namespace"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +45,8 @@ class Settings:
     """All that the program is told; names as in the configuration file.
 
     `fixed`: every key that needs a restart, by group and name, with its value as it was read.
+    `put_aside`: groups of peers that [bgp] peers does not name, and so count for nothing.
+    `key_files`: files whose content is a part of these settings, besides the configuration.
     """
 
     annotation: str
@@ -67,15 +65,15 @@ class Settings:
     interface: str
     table: int
     file: str = ""
+    key_files: tuple[str, ...] = ()
+    put_aside: tuple[str, ...] = ()
     fixed: Mapping[tuple[str, str], Any] = field(default_factory=dict)
 
 
-def load(conf: cfg.ConfigOpts) -> Settings:
-    """Registers our options on a parsed `conf` and reads them; raises BadConfigurationError."""
-    for group, options in GROUPS.items():
-        conf.register_opts(options, group=group)
-    reader = Reader(conf)
-    reader.check_keys()
+def read(files: Sequence[str]) -> Settings:
+    """The settings of these files, later ones overriding earlier ones; raises
+    BadConfigurationError with everything that is wrong."""
+    reader = open_files(files)
     settings = _settings(reader)
     if reader.faults:
         raise BadConfigurationError(tuple(reader.faults))
@@ -96,6 +94,9 @@ def _settings(r: Reader) -> Settings:
         path = r.get("kubernetes", key)
         if path and not exists(path):
             r.fault("kubernetes", key, f"there is no {what} {path}")
+    for group, key in _NEVER_EMPTY:
+        if r.get(group, key) == "":
+            r.fault(group, key, "must not be empty")
     return Settings(
         annotation=r.get("porter", "annotation"),
         annotation_values=values,
@@ -112,7 +113,9 @@ def _settings(r: Reader) -> Settings:
         bind_mode=r.get("bound_ip", "mode"),
         interface=r.get("bound_ip", "interface"),
         table=table,
-        file=next(iter(files_of(r.conf)), "(no file)"),
+        file=r.documents[0].path if r.documents else "(no file)",
+        key_files=tuple(r.key_files),
+        put_aside=tuple(r.put_aside),
         fixed={
             (group, option.name): r.get(group, option.name)
             for group, options in GROUPS.items()
@@ -123,18 +126,18 @@ def _settings(r: Reader) -> Settings:
 
 
 def _bgp(r: Reader) -> BgpSettings:
+    names = peer_names(r)
+    r.check_names(names)
     node_name = r.get("porter", "node_name")
     mode = NextHopMode(r.get("bgp", "next_hops") or "endpoints")
     if mode is NextHopMode.SELF and not node_name:
         r.fault("bgp", "next_hops", "self needs [porter] node_name")
-    router_id = r.parse("bgp", "router_id", IPv4Address, "an IPv4 address")
-    if router_id is not None and not int(router_id):
-        r.fault("bgp", "router_id", "0.0.0.0 is not a BGP identifier")
+    router_id = r.parse("bgp", "router_id", _router_id)
     if r.get("bgp", "hold_time") in REFUSED_HOLD_TIMES:
         r.fault("bgp", "hold_time", HOLD_TIME_RULE)
     networks = tuple(_networks(r))
     listen = _listen_addresses(r)
-    peers = tuple(_peers(r, never_listens=listen is None))
+    peers = tuple(read_peers(r, names, never_listens=listen is None))
     return BgpSettings(
         enabled=r.get("bgp", "enabled"),
         local_as=r.get("bgp", "local_as"),
@@ -162,7 +165,7 @@ def _networks(r: Reader) -> Iterator[Network]:
         try:
             yield ip_network(text)
         except ValueError:
-            r.fault("bgp", "next_hop_networks", f"{text!r} is not a network like 10.0.0.0/8")
+            r.fault("bgp", "next_hop_networks", f"{shown(text)} is not a network like 10.0.0.0/8")
 
 
 def _listen_addresses(r: Reader) -> tuple[Address, ...] | None:
@@ -172,112 +175,23 @@ def _listen_addresses(r: Reader) -> tuple[Address, ...] | None:
     addresses = []
     for text in texts:
         try:
-            addresses.append(ip_address(text))
-        except ValueError:
-            r.fault("bgp", "listen_addresses", f"{text!r} is not an IP address")
+            addresses.append(_listen_address(text))
+        except ValueError as error:
+            r.fault("bgp", "listen_addresses", str(error))
     return tuple(addresses)
 
 
-def _peers(r: Reader, never_listens: bool) -> Iterator[PeerConfig]:
-    seen: dict[Address, str] = {}
-    names = [name for name in r.get("bgp", "peers") or () if name]
-    for name in dict.fromkeys(names):
-        group = f"peer:{name}"
-        if group not in r.groups:
-            r.fault("bgp", "peers", f"{name} is named but there is no group [{group}]")
-            continue
-        r.conf.register_opts(PEER, group=group)
-        before = len(r.faults)
-        address = r.parse(group, "address", ip_address, "an IP address")
-        if address is None and len(r.faults) == before:
-            r.fault(group, "address", "is required")
-        if r.get(group, "remote_as") is None and len(r.faults) == before:
-            r.fault(group, "remote_as", "is required")
-        if address in seen:
-            r.fault(group, "address", f"is also that of [peer:{seen[address]}]")
-        if never_listens and r.get(group, "mode") == "passive":
-            r.fault(group, "mode", "passive needs a listener: [bgp] listen_addresses is none")
-        peer = _peer(r, name, group, address)
-        if peer is not None and len(r.faults) == before:
-            seen[peer.address] = name
-            yield peer
+def _listen_address(text: str) -> Address:
+    """Raises ValueError."""
+    return ip_address(text) if text in _WILDCARDS else session_address(text)
 
 
-def _peer(r: Reader, name: str, group: str, address: Address | None) -> PeerConfig | None:
-    local = r.parse(group, "local_address", ip_address, "an IP address")
-    if local is not None and address is not None and local.version != address.version:
-        r.fault(group, "local_address", f"is not of the family of address {address}")
-    hold_time = r.get(group, "hold_time")
-    if hold_time in REFUSED_HOLD_TIMES:
-        r.fault(group, "hold_time", HOLD_TIME_RULE)
-    if hold_time is None:
-        hold_time = r.get("bgp", "hold_time")
-    if r.get(group, "bfd") and (r.get(group, "multihop_ttl") or 1) > 1:
-        r.fault(group, "bfd", "is for a single hop (RFC 5881): multihop_ttl is above 1")
-    families = r.get(group, "families") or ()
-    for text in families:
-        if text not in FAMILIES:
-            r.fault(group, "families", f"{text!r} is neither ipv4 nor ipv6")
-    if not families:
-        r.fault(group, "families", "must name ipv4, ipv6 or both")
-    standard, large = _communities(r, group)
-    selector = _selector(r, group)
-    password = _password(r, group)
-    if address is None:
-        return None
-    return PeerConfig(
-        name=name,
-        address=address,
-        remote_as=r.get(group, "remote_as"),
-        port=r.get(group, "port"),
-        mode=ConnectMode(r.get(group, "mode") or "both"),
-        local_address=local,
-        password=password,
-        ttl_security=r.get(group, "ttl_security"),
-        multihop_ttl=r.get(group, "multihop_ttl"),
-        hold_time=hold_time,
-        connect_retry=r.get(group, "connect_retry"),
-        add_path=r.get(group, "add_path"),
-        families=frozenset(FAMILIES[text] for text in families if text in FAMILIES),
-        node_selector=selector,
-        communities=standard,
-        large_communities=large,
-        local_pref=r.get(group, "local_pref"),
-        med=r.get(group, "med"),
-        as_path_prepend=r.get(group, "as_path_prepend"),
-        bfd=r.get(group, "bfd"),
-        bfd_interval_ms=r.get(group, "bfd_interval_ms"),
-        bfd_multiplier=r.get(group, "bfd_multiplier"),
-    )
-
-
-def _communities(r: Reader, group: str) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
+def _router_id(text: str) -> IPv4Address:
+    """Raises ValueError (RFC 6286, 2.1)."""
     try:
-        return parse_communities(r.get(group, "communities") or ())
-    except CommunityError as error:
-        r.fault(group, "communities", str(error))
-        return (), ()
-
-
-def _selector(r: Reader, group: str) -> LabelSelector:
-    try:
-        return parse_selector(r.get(group, "node_selector") or "")
-    except SelectorError as error:
-        r.fault(group, "node_selector", str(error))
-        return LabelSelector()
-
-
-def _password(r: Reader, group: str) -> Secret | None:
-    path = r.get(group, "password_file")
-    if not path:
-        return None
-    try:
-        with open(path, "rb") as file:
-            key = file.read().rstrip(b"\r\n")
-    except OSError as error:
-        r.fault(group, "password_file", f"cannot read {path}: {error.strerror}")
-        return None
-    if not 0 < len(key) <= MD5_KEY_MAX:
-        r.fault(group, "password_file", f"{path} must hold 1 to {MD5_KEY_MAX} bytes")
-        return None
-    return Secret(key)
+        router_id = IPv4Address(text)
+    except ValueError:
+        raise ValueError(f"{shown(text)} is not an IPv4 address") from None
+    if not int(router_id):
+        raise ValueError("0.0.0.0 is not a BGP identifier")
+    return router_id

@@ -19,7 +19,8 @@ _ONE_READ = 64
 
 
 class Signals:
-    """Calls back from a greenthread; to be made in the main thread."""
+    """Calls back from a greenthread; to be made in the main thread.  The two actions only begin
+    something, and return at once: one must never stand in the way of the other."""
 
     def __init__(
         self,
@@ -27,27 +28,30 @@ class Signals:
         on_reload: Callable[[], None],
         supervisor: Supervisor,
     ) -> None:
-        self._actions = {
+        self._actions: dict[int, Callable[[], None]] = {
             signal.SIGTERM: on_terminate,
             signal.SIGINT: on_terminate,
             signal.SIGHUP: on_reload,
         }
+        self._came: set[int] = set()
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
-        signal.set_wakeup_fd(self._write)
+        # the pipe only wakes: one that is full of SIGHUP has still told of a SIGTERM
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in self._actions:
-            signal.signal(number, _nothing)
+            signal.signal(number, self._note)
         supervisor.keep("signals", self._serve)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._came.add(number)
 
     def _serve(self, _beat: Beat) -> None:
         while True:
             trampoline(self._read, read=True)
-            for number in os.read(self._read, _ONE_READ):
-                action = self._actions.get(signal.Signals(number))
-                if action is not None:
+            told = os.read(self._read, _ONE_READ)
+            came = {*told, *self._came}
+            self._came -= came
+            for number, action in self._actions.items():
+                if number in came:
                     action()
-
-
-def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """The pipe carries the number; without a handler the default would end the process."""

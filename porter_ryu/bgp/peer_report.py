@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from porter_ryu.bgp.protocol.ending import Cause, End
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.model import Family
+from porter_ryu.domain.peering import PeerConfig
 
 _OF_COLLISIONS = (Cause.COLLISION, Cause.PEER_COLLISION, Cause.REJECTED, Cause.REPLACED)
 
@@ -74,6 +75,27 @@ class History:
     def attempt_failed(self, why: str) -> None:
         """There was no connection."""
         self._tried = why
+
+
+def not_set(peer: PeerConfig, why: str) -> PeerReport:
+    """A peer that is wanted and does not run, or not yet with these settings."""
+    return PeerReport(
+        name=peer.name,
+        address=str(peer.address),
+        remote_as=peer.remote_as,
+        state="Idle",
+        established_seconds=0,
+        hold_time=0,
+        families=(),
+        add_path=(),
+        graceful_restart=False,
+        paths={},
+        last_error=why,
+        last_down_reason="",
+        last_down_cause="",
+        last_down_at=0.0,
+        damped_seconds=0.0,
+    )
 
 
 def negotiated(session: Session) -> str:

@@ -3,6 +3,9 @@
 Ryu's own tables keep one path a prefix, so they stay empty; the Loc-RIB here holds all of them.
 Ryu is not patched: its core runs as it is, and on the seams of that one instance hang our
 PeerManager, which builds our Peers, and our Listener.
+
+Which peers there are is one value, set as a whole: `set_peers`.  The rest (sessions, listeners,
+TCP MD5 keys, BFD, metrics) is made to follow it, and what cannot is tried again by itself.
 """
 
 from __future__ import annotations
@@ -10,15 +13,17 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Any
 
+from ryu.lib import hub
 from ryu.services.protocols.bgp import core_managers
 from ryu.services.protocols.bgp.bgpspeaker import BGPSpeaker
 from ryu.services.protocols.bgp.core_manager import CORE_MANAGER
 
 from porter_ryu import metrics
+from porter_ryu.backoff import Backoff
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.bfd.keeper import Bfd
 from porter_ryu.bgp.journal import Journals
@@ -26,20 +31,21 @@ from porter_ryu.bgp.listener import Listener, refuse
 from porter_ryu.bgp.outbound import Outbound
 from porter_ryu.bgp.output_rounds import OutputRounds
 from porter_ryu.bgp.peer import Peer
-from porter_ryu.bgp.peer_report import PeerReport
+from porter_ryu.bgp.peer_report import PeerReport, not_set
 from porter_ryu.bgp.protocol.rib_out import PathIds
 from porter_ryu.bgp.session_output import LocRib
 from porter_ryu.domain.model import Address, Family, Network, NextHop
-from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
-from porter_ryu.supervisor import Supervisor
+from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret, SpeakerConfig
+from porter_ryu.supervisor import Supervisor, Task
 
 LOG = logging.getLogger(__name__)
 
 _NO_RYU_LISTENER = 0
+_AGAIN_FIRST, _AGAIN_MOST = 1.0, 30.0
 
 
 class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
-    """Ryu's PeerManager, building our Peers; `configs` by address, as text."""
+    """Ryu's PeerManager, building our Peers.  `configs`: all wanted peers, by address as text."""
 
     def __init__(
         self,
@@ -68,6 +74,17 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         journal = self._journals.of(name)
         return Outbound(name, self._loc_rib, journal, self.supervisor, self.rounds)
 
+    def remove_peer(self, neigh_conf: Any) -> None:
+        """Called by Ryu's ConfigurationManager for every neighbour that is removed, even one
+        that never came to be added."""
+        peer: Peer | None = self._peers.pop(neigh_conf.ip_address, None)
+        if peer is None:
+            return
+        if not peer.started:
+            hub.sleep(0)  # it was added just now, and what is not started cannot be stopped
+        peer.stop()
+        self._core_service.on_peer_removed(peer)
+
     def by_address(self, address: Address) -> Peer | None:
         """The peer of an address."""
         peer: Peer | None = self._peers.get(str(address))
@@ -81,7 +98,11 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         self._supervisor = supervisor
         self._config = config
         self._rib = LocRib({}, PathIds())
-        self._peers: dict[str, PeerConfig] = {}
+        self._refused: dict[str, str] = {}
+        self._settling = hub.Semaphore(1)
+        self._again: Task | None = None
+        self._backoff = Backoff(_AGAIN_FIRST, _AGAIN_MOST)
+        self._stopped = False
         self._manager: PeerManager | None = None
         super().__init__(
             as_number=config.local_as,
@@ -114,54 +135,95 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
 
     # -- peers ----------------------------------------------------------------------------------
 
-    def add_peer(self, peer: PeerConfig) -> None:
-        """Adds a neighbour and listens where it may call; its session comes up by itself."""
-        address = str(peer.address)
-        self.manager.configs[address] = peer
-        self._peers[peer.name] = peer
-        for _, sock in self._listener.sockets:
-            self._set_key(sock, peer)
-        self.neighbor_add(
-            address,
-            peer.remote_as,
-            remote_port=peer.port,
-            enable_ipv4=Family.IPV4 in peer.families,
-            enable_ipv6=Family.IPV6 in peer.families,
-            connect_mode=peer.mode.value,
-        )
-        if peer.mode is not ConnectMode.ACTIVE:
-            self._listen_for(peer)
-        self._bfd.watch(self._peers.values())
+    def set_peers(self, peers: Iterable[PeerConfig]) -> None:
+        """Makes these the peers, whatever they were: a session whose peer did not change is not
+        touched.  One that cannot be set costs itself alone, and is tried again with backoff."""
+        configs = {str(peer.address): peer for peer in peers}
+        if configs == self.manager.configs or self._stopped:
+            return
+        self.manager.configs = configs
+        self._backoff.reset()
+        self._settle()
 
-    def remove_peer(self, name: str, comes_back: bool) -> None:
+    def _settle(self) -> None:
+        """Makes everything follow the wanted peers; what cannot yet is tried again later."""
+        with self._settling:
+            if self._stopped:
+                return
+            wanted = {peer.name: peer for peer in self.manager.configs.values()}
+            for running in list(self.manager.iterpeers):
+                if wanted.get(running.config.name) != running.config:
+                    self._remove_peer(running, comes_back=running.config.name in wanted)
+            present = {running.config.name for running in self.manager.iterpeers}
+            self._refused = {}
+            for peer in wanted.values():
+                if peer.name not in present:
+                    self._add_peer(peer)
+            deaf = [peer.name for peer in wanted.values() if not self._listens_for(peer)]
+            without_bfd = self._bfd.watch(wanted.values())
+            metrics.keep_peers(wanted)
+            if (self._refused or deaf or without_bfd) and self._again is None:
+                delay = self._backoff.next()
+                self._again = self._supervisor.after(delay, "peers again", self._try_again)
+
+    def _try_again(self) -> None:
+        self._again = None
+        self._settle()
+
+    def _add_peer(self, peer: PeerConfig) -> None:
+        """Adds a neighbour; its session comes up by itself."""
+        self._set_keys_of(peer)
+        try:
+            self.neighbor_add(
+                str(peer.address),
+                peer.remote_as,
+                remote_port=peer.port,
+                enable_ipv4=Family.IPV4 in peer.families,
+                enable_ipv6=Family.IPV6 in peer.families,
+                connect_mode=peer.mode.value,
+            )
+        except Exception as error:  # whatever Ryu has against one peer, the others are set
+            LOG.error("peer %s cannot be set, and is tried again: %s", peer.name, error)
+            self._refused[peer.name] = f"cannot be set: {error}"
+            self._forget_neighbor(peer)
+
+    def _remove_peer(self, running: Peer, comes_back: bool) -> None:
         """Ends a neighbour's session and forgets it; Cease, Peer De-configured unless
         `comes_back` with other settings: then the peer keeps our routes where it can."""
-        peer = self._peers.pop(name)
-        running = self.manager.by_address(peer.address)
-        if running is not None and comes_back:
+        if comes_back:
             running.pause()
-        elif running is not None:
+        else:
             running.outbound.forget()
-        self.neighbor_del(str(peer.address))
-        del self.manager.configs[str(peer.address)]
-        self._bfd.watch(self._peers.values())
-        if peer.password is not None:
+        self._forget_neighbor(running.config)
+        if running.config.password is not None:
             for _, sock in self._listener.sockets:
-                if sock.family == transport.family_of(peer.address):
-                    transport.set_md5(sock, peer.address, None)
+                self._set_key(sock, running.config, None)
+
+    def _forget_neighbor(self, peer: PeerConfig) -> None:
+        try:
+            self.neighbor_del(str(peer.address))
+        except Exception as error:  # one that was half added is not always known to all of Ryu
+            LOG.debug("peer %s: Ryu does not forget it: %s", peer.name, error)
 
     def stop(self, withdraw: bool) -> None:
         """Ends all sessions so that peers keep our routes where they can; with `withdraw` takes
         everything back, and Cease, Administrative Shutdown."""
+        self._stopped = True
         self._listener.stop()
-        for peer in self.manager.iterpeers:
+        for peer in list(self.manager.iterpeers):
             peer.end(withdraw)
         self._bfd.stop()
 
     def reports(self) -> tuple[PeerReport, ...]:
         """What there is to tell about each peer, by name."""
-        peers = sorted(self.manager.iterpeers, key=lambda peer: peer.config.name)
-        return tuple(peer.report for peer in peers)
+        found = {}
+        for peer in self.manager.configs.values():
+            running = self.manager.by_address(peer.address)
+            if running is not None and running.config == peer:
+                found[peer.name] = running.report
+            else:
+                found[peer.name] = not_set(peer, self._refused.get(peer.name, ""))
+        return tuple(report for _, report in sorted(found.items()))
 
     def sent(self, prefix: Network) -> Mapping[str, tuple[Address, ...]]:
         """The next hops that each peer was sent for a prefix, by its name."""
@@ -193,10 +255,9 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             peer.outbound.complete()
 
     def _path_is_up(self, name: str, up: bool) -> None:
-        config = self._peers.get(name)
-        peer = self.manager.by_address(config.address) if config is not None else None
-        if peer is not None:
-            peer.path_is_up(up)
+        for peer in list(self.manager.iterpeers):
+            if peer.config.name == name:
+                peer.path_is_up(up)
 
     def _replay(self) -> None:
         """The cluster cannot be read and peers are about to forget: what was announced by an
@@ -209,29 +270,37 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
 
     # -- listening --------------------------------------------------------------------------------
 
-    def _listen_for(self, peer: PeerConfig) -> None:
-        if self._config.listen_addresses is None:
-            return
-        if self._config.listen_addresses:
-            wanted = list(self._config.listen_addresses)
-        else:
+    def _listens_for(self, peer: PeerConfig) -> bool:
+        """Sees to it that a peer finds us where it may call; False where that is not known yet."""
+        if self._config.listen_addresses is None or peer.mode is ConnectMode.ACTIVE:
+            return True
+        wanted = self._config.listen_addresses
+        if not wanted:
             towards = peer.local_address or transport.address_towards(peer.address)
             if towards is None:
                 LOG.error("peer %s: no route to %s, so nothing listens", peer.name, peer.address)
-                return
-            wanted = [towards]
+                return False
+            wanted = (towards,)
         for address in wanted:
             self._listener.want(address, self._set_keys)
+        return True
 
     def _set_keys(self, sock: socket.socket) -> None:
-        for peer in self._peers.values():
-            self._set_key(sock, peer)
+        for peer in self.manager.configs.values():
+            if peer.password is not None:
+                self._set_key(sock, peer, peer.password)
 
-    def _set_key(self, sock: socket.socket, peer: PeerConfig) -> None:
-        if peer.password is None or sock.family != transport.family_of(peer.address):
+    def _set_keys_of(self, peer: PeerConfig) -> None:
+        if peer.password is not None:
+            for _, sock in self._listener.sockets:
+                self._set_key(sock, peer, peer.password)
+
+    @staticmethod
+    def _set_key(sock: socket.socket, peer: PeerConfig, key: Secret | None) -> None:
+        if sock.family != transport.family_of(peer.address):
             return
         try:
-            transport.set_md5(sock, peer.address, peer.password)
+            transport.set_md5(sock, peer.address, key)
         except OSError as error:
             LOG.error("peer %s: cannot set its TCP MD5 key: %s", peer.name, error.strerror)
 

@@ -1,13 +1,22 @@
-"""What a speaker and its peers are told: settings as values, with no file behind them."""
+"""What a speaker and its peers are told: settings as values, with no file behind them.
+
+The set of peers is one value, `wanted_peers`: whatever follows from it (sessions, TCP MD5 keys,
+BFD, metrics) is made from that value alone.
+"""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector
-from porter_ryu.domain.model import Address, Family
+from porter_ryu.domain.model import Address, Family, Node
+from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
+
+# "this network", and 240.0.0.0/4 with the limited broadcast (RFC 6890)
+_NO_HOSTS = (ip_network("0.0.0.0/8"), ip_network("240.0.0.0/4"))
 
 
 class ConnectMode(enum.Enum):
@@ -80,3 +89,41 @@ class Secret:
 
     def __repr__(self) -> str:
         return "Secret(…)"
+
+
+def wanted_peers(
+    configured: Iterable[PeerConfig], policy: NextHopPolicy, nodes: Mapping[str, Node]
+) -> tuple[PeerConfig, ...]:
+    """The peers that this instance speaks to now: all that are configured; where it announces
+    its own node alone, those whose selector matches that node as the cluster knows it."""
+    if policy.mode is not NextHopMode.SELF:
+        return tuple(configured)
+    node = nodes.get(policy.node_name)
+    return tuple(
+        peer
+        for peer in configured
+        if not peer.node_selector.requirements
+        or (node is not None and peer.node_selector.matches(node.labels))
+    )
+
+
+def session_address(text: str) -> Address:
+    """An address that one end of a BGP session can have; raises ValueError with what is wrong.
+
+    Loopback is allowed, for a router on the same host, and IPv4 link-local, which clouds give to
+    theirs.
+    """
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise ValueError(f"{text[:60]!r} is not an IP address") from None
+    if isinstance(address, IPv6Address):
+        if address.is_link_local:
+            raise ValueError(f"{text} is link-local: unnumbered peering is not supported")
+        if address.scope_id is not None:
+            raise ValueError(f"{text} has a zone, which only link-local addresses have")
+        if address.ipv4_mapped is not None:
+            raise ValueError(f"{text} is IPv4-mapped: write {address.ipv4_mapped}")
+    if address.is_unspecified or address.is_multicast or any(address in n for n in _NO_HOSTS):
+        raise ValueError(f"{address} is the address of no host")
+    return address

@@ -7,11 +7,9 @@ import os
 import tempfile
 from collections.abc import Iterator
 
-from oslo_config import cfg
-
 from porter_ryu.importers.reading import Imported
-from porter_ryu.settings import load
-from porter_ryu.settings_reader import BadConfigurationError, Fault
+from porter_ryu.settings import read
+from porter_ryu.settings_file import BadConfigurationError, Fault
 
 _REQUIRED = ("address", "remote_as")
 _KEY_LENGTH_MOST = 80  # octets of a TCP MD5 key that Linux takes
@@ -51,10 +49,8 @@ def _faults(groups: dict[str, dict[str, str]]) -> tuple[Fault, ...]:
         path = os.path.join(folder, "porter_ryu.conf")
         with open(path, "w", encoding="utf-8") as file:
             file.write(text_of(groups))
-        conf = cfg.ConfigOpts()
         try:
-            conf([f"--config-file={path}"], project="porter-ryu")
-            load(conf)
+            read([path])
         except BadConfigurationError as error:
             return error.faults
     return ()

@@ -47,18 +47,113 @@ def program_on(host: Host, name: str, **bgp: object) -> Program:
         ),
         ("[bound_ip]\nmode = magic\n", "[bound_ip] mode: "),
         ("[kubernetes]\nmanifests = /nowhere\n", "[kubernetes] manifests: "),
+        ("[porter]\nannotation = a$b\n", "[porter] annotation: 'a$b': there is nothing that $"),
+        ("[bgp]\nlocal_as = 1\nlocal_as = 2\n", "[bgp] local_as: is set twice, in lines 2 and 3"),
+        ("[prter]\n", "[prter]: there is no such group; did you mean [porter]?"),
+        ("[DEFAULT]\nwsapi_prot = 80\n", "[DEFAULT] wsapi_prot: there is no such key"),
+        ("[porter]\nallocate = true # why\n", "[porter] allocate: 'true # why': a comment needs"),
+        (
+            "[bgp]\npeers = a\n[peer:a]\naddress = fe80::1%eth9\nremote_as = 1\n",
+            "[peer:a] address: fe80::1%eth9 is link-local: unnumbered peering is not supported",
+        ),
+        (
+            "[porter]\nstate_dir = /etc/hostname/state\n[bgp]\nrouter_id = 1.1.1.1\nlocal_as = x\n",
+            "[bgp] local_as: 'x' is not a whole number",
+        ),
     ],
 )
-@pytest.mark.parametrize("how", ["ryu-manager porter_ryu.app", "porter-ryu check"])
+@pytest.mark.parametrize(
+    "how", ["ryu-manager porter_ryu.app", "porter-ryu run", "porter-ryu check", "porter-ryu plan"]
+)
 def test_bad_configuration_is_one_line_and_status_2(host, text, line, how):
     path = host.folder / "bad.conf"
     path.write_text(text)
+    status, printed = ended(host, how, path)
+    assert status == 2, printed
+    assert f"{path}: {line}" in printed
+    assert "Traceback" not in printed
+
+
+def ended(host: Host, how: str, path: Path) -> tuple[int, str]:
+    """The status of a command, and all that it printed."""
     program, *words = how.split()
-    shell = f"{command(program)} {' '.join(words)} --config-file {path}; echo status=$?"
-    printed = host.run(["sh", "-c", f"{shell} 2>&1"])
-    status = printed.strip().splitlines()[-1]
-    assert status == "status=2", printed
-    assert f"{path}: {line}" in host.run(["sh", "-c", f"({shell}) 2>&1"])
+    argv = host.inside([command(program), *words, "--config-file", str(path)])
+    out = subprocess.STDOUT
+    done = subprocess.run(
+        argv, stdout=subprocess.PIPE, stderr=out, text=True, check=False, timeout=60
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("how", ["porter-ryu run", "porter-ryu check"])
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"[bgp]\nlocal_as 5\n", "line 2: 'local_as 5' is neither [group] nor key = value"),
+        (b"\x7fELF\0", "line 1: has a NUL character in it, so it is no text"),
+        (b"[porter]\nnode_name = M\xfc\n", "line 2: is not UTF-8 text"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_file_that_ryu_cannot_parse_is_one_line_too(host, how, content, line):
+    path = host.folder / "unparsable.conf"
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.write_bytes(content)
+    assert ended(host, how, path) == (2, f"{path}: {line}\n")
+
+
+def test_a_second_instance_with_the_same_state_dir_says_so_before_it_does_anything(host):
+    first = program_on(host, "first", router_id="192.168.9.1").start()
+    second = program_on(host, "second", router_id="192.168.9.1")
+    text = second.config.read_text().replace("second.state", "first.state")
+    second.config.write_text(f"[DEFAULT]\nwsapi_port = 8081\n{text}")
+    for how in ("ryu-manager porter_ryu.app", "porter-ryu run"):
+        status, printed = ended(host, how, second.config)
+        state_dir = host.folder / "first.state"
+        assert status == 2, printed
+        in_use = f"{second.config}: [porter] state_dir: {state_dir} is in use by process "
+        assert in_use in printed
+        assert "Traceback" not in printed
+        assert "wsgi" not in printed.replace("creating context wsgi", "")
+    for how in ("porter-ryu check", "porter-ryu plan"):
+        assert ended(host, how, second.config)[0] == 0, "who only looks takes no lock"
+    assert first.is_ready()
+    first.kill()
+    second.process = host.spawn(
+        [command("ryu-manager"), "porter_ryu.app", "--config-file", str(second.config)], second.log
+    )
+    ready = "curl -s -o /dev/null -w %{http_code} http://127.0.0.1:8081/readyz"
+    wait_for(lambda: host.run(ready, check=False), lambda code: code == "200", 15, "the second")
+    assert second.stop() == 0
+
+
+def test_a_state_dir_that_cannot_be_written_is_one_line(host):
+    program = program_on(host, "unwritable", router_id="192.168.9.1")
+    text = program.config.read_text().replace(f"{host.folder}/unwritable.state", "/proc/state")
+    program.config.write_text(text)
+    status, printed = ended(host, "porter-ryu run", program.config)
+    assert status == 2, printed
+    assert f"{program.config}: [porter] state_dir: /proc/state cannot be written: " in printed
+    assert "Traceback" not in printed
+
+
+def test_check_knows_its_own_running_instance(host):
+    leaf = {"address": "192.168.9.2", "remote_as": 65001}
+    sections = {
+        "bgp": {"local_as": 65000, "router_id": "192.168.9.1", "peers": "leaf"},
+        "peer:leaf": leaf,
+        "bound_ip": {"mode": "none"},
+    }
+    program = Program(host, sections, name="own").start()
+    wait_for(lambda: host.run("ss -Hltn sport = :179"), bool, 8, "it to listen")
+    fine = (0, "the configuration and this host are fine\n")
+    assert ended(host, "porter-ryu check", program.config) == fine
+    other = Program(host, sections, name="other")
+    status, printed = ended(host, "porter-ryu check", other.config)
+    assert (status, "another process listens there" in printed) == (1, True), "not its own"
+    assert program.stop() == 0
+    assert ended(host, "porter-ryu check", program.config) == fine, "nor when it has ended"
 
 
 def test_plan_and_explain_without_an_instance(host):
@@ -102,6 +197,11 @@ def test_check_finds_what_stands_in_the_way(host):
     assert check(**quiet) == (0, "the configuration and this host are fine\n")
     status, text = check(**{**quiet, "peer:leaf": {**leaf, "local_address": "10.9.9.9"}})
     assert (status, text) == (1, "[peer:leaf] local_address: 10.9.9.9 is not of this host\n")
+    status, text = check(**{**quiet, "peer:spare": {**leaf, "address": "192.168.9.3"}})
+    assert (status, text) == (
+        1,
+        "[peer:spare] counts for nothing: [bgp] peers does not name it\n",
+    )
     status, text = check(**{**quiet, "bound_ip": {"interface": "eth77"}})
     assert (status, text) == (1, "[bound_ip] interface: there is no interface eth77\n")
     status, text = check(**{**quiet, "bgp": {**bgp, "listen_addresses": "192.168.9.1, 10.9.9.9"}})

@@ -206,7 +206,6 @@ def test_metallb(tmp_path):
         "bfd_multiplier = 5",
         "node_selector = rack in (a, b)",
         "communities = 64500:7, 64500:1:2",
-        "local_pref = 200",
     ):
         assert line in conf.splitlines()
     accepted(out)
@@ -214,7 +213,14 @@ def test_metallb(tmp_path):
     assert key.read_text() == "do not show me"
     assert key.stat().st_mode & 0o777 == 0o600
     assert "do not show me" not in told + conf
-    for what in ("vrf", "keepaliveTime", "receiveInterval", "aggregationLength", "L2Advertisement"):
+    for what in (
+        "vrf",
+        "keepaliveTime",
+        "receiveInterval",
+        "aggregationLength",
+        "L2Advertisement",
+        "localPref",
+    ):
         assert what in told
     assert "namespaceSelectors" in told
     assert "new-thing" in told

@@ -93,11 +93,10 @@ def test_an_api_server_that_is_away_unbinds_nothing():
 
 
 @pytest.mark.parametrize("standing", Standing)
-def test_one_that_has_ended_is_alive_and_does_nothing(standing):
+def test_one_that_has_ended_does_nothing(standing):
     bindings = Bindings(EIP)
     made = instance(bindings)
     made.retire()
     told(made, standing)
     assert bindings.bound == {EIP}
-    assert made.alive
     assert not made.synced

@@ -43,7 +43,7 @@ def test_a_secret_is_for_its_owner_alone(tmp_path):
 
 def test_one_process_at_a_time_has_a_state_dir(tmp_path):
     held = state_file.lock(str(tmp_path))
-    with pytest.raises(state_file.StateDirTakenError, match="in use by another process"):
+    with pytest.raises(state_file.StateDirTakenError, match=f"in use by process {os.getpid()}"):
         state_file.lock(str(tmp_path))
     os.close(held)
     os.close(state_file.lock(str(tmp_path)))

@@ -3,7 +3,9 @@
 It is a process of its own so that nothing that the rest does, ten thousand routes at once or a
 full turn, can delay a packet.  A line of JSON on standard input is the whole set of peers, each
 with name, local, remote, interval_ms and multiplier; a line on standard output is a peer's new
-state.  It ends with its input, and says so to its peers.
+state, a fault of one peer ('' once it is over), or, every second, that this process lives.  What
+stands in the way of one peer (an address that is not here, a port that is taken) costs that peer
+alone, and is tried again every second.  It ends with its input, and says so to its peers.
 """
 
 from __future__ import annotations
@@ -28,16 +30,18 @@ _TTL = 255
 _IP_RECVTTL = 12
 _ANCILLARY = 64
 _READ = 65536
-_LONGEST_WAIT = 1.0
+_EVERY = 1.0  # seconds between signs of life, and between tries of what failed
 _FAREWELLS = 3
 
 
 class Neighbour:
-    """A peer: its session and the socket that sends to it."""
+    """A peer: its session and the socket that sends to it; raises OSError where there can be
+    none.  `fault` is why nothing can be sent now, '' while it can."""
 
     def __init__(self, peer: dict[str, Any], now: float) -> None:
         self.peer = peer
         self.told = State.DOWN
+        self.fault = ""
         micros = peer["interval_ms"] * 1000
         mine = random.randrange(1, 1 << 32)  # noqa: S311 - not a secret
         self.session = BfdSession(mine, micros, peer["multiplier"], random.uniform, now)
@@ -49,8 +53,9 @@ class Neighbour:
             return
         try:
             self._sock.sendto(encode(packet), (self.peer["remote"], _PORT))
+            self.fault = ""
         except OSError as error:
-            print(f"BFD to {self.peer['remote']}: {error.strerror}", file=sys.stderr, flush=True)
+            self.fault = f"cannot send to {self.peer['remote']}: {error.strerror}"
 
     def close(self) -> None:
         """Says farewell."""
@@ -63,9 +68,12 @@ class Process:
     """All sessions over one select loop."""
 
     def __init__(self) -> None:
+        self._wanted: dict[str, dict[str, Any]] = {}
         self._neighbours: dict[str, Neighbour] = {}
         self._listeners: dict[str, socket.socket] = {}
+        self._faults: dict[str, str] = {}
         self._input = b""
+        self._due = time.monotonic()
 
     def run(self) -> None:
         """Runs until standard input ends."""
@@ -78,12 +86,16 @@ class Process:
                     self._want([])
                     return
             now = time.monotonic()
+            if now >= self._due:
+                self._due = now + _EVERY
+                self._settle()
+                print(json.dumps({"alive": True}), flush=True)
             for neighbour in self._neighbours.values():
                 neighbour.send(neighbour.session.tick(now))
                 self._tell(neighbour)
 
     def _wait(self) -> float:
-        deadlines = [time.monotonic() + _LONGEST_WAIT]
+        deadlines = [self._due]
         for neighbour in self._neighbours.values():
             deadlines.append(neighbour.session.next_send)
             if neighbour.session.expires is not None:
@@ -99,34 +111,56 @@ class Process:
         return bool(octets)
 
     def _want(self, peers: Iterable[dict[str, Any]]) -> None:
-        wanted = {peer["remote"]: peer for peer in peers}
+        self._wanted = {peer["remote"]: peer for peer in peers}
         for remote, neighbour in list(self._neighbours.items()):
-            if wanted.get(remote) != neighbour.peer:
+            if self._wanted.get(remote) != neighbour.peer:
                 neighbour.close()
                 del self._neighbours[remote]
-        for remote, peer in wanted.items():
-            if remote not in self._neighbours:
-                self._listen(peer["local"])
-                self._neighbours[remote] = Neighbour(peer, time.monotonic())
-        for local in self._listeners.keys() - {peer["local"] for peer in wanted.values()}:
+        for local in self._listeners.keys() - {peer["local"] for peer in self._wanted.values()}:
             self._listeners.pop(local).close()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Makes what is wanted and is not there, each for itself."""
+        faults = {}
+        for remote, peer in self._wanted.items():
+            name = peer["name"]
+            try:
+                self._listen(peer["local"])
+                if remote not in self._neighbours:
+                    self._neighbours[remote] = Neighbour(peer, time.monotonic())
+                faults[name] = self._neighbours[remote].fault
+            except OSError as error:
+                where = f"{peer['local']} port {_PORT}"
+                faults[name] = f"cannot listen on {where}: {error.strerror or error}"
+        for name, fault in faults.items():
+            if fault != self._faults.get(name, ""):
+                print(json.dumps({"name": name, "fault": fault}), flush=True)
+        self._faults = faults
 
     def _listen(self, local: str) -> None:
         if local in self._listeners:
             return
         sock = socket.socket(_family(local), socket.SOCK_DGRAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if sock.family == socket.AF_INET:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
-        else:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
-        sock.bind((local, _PORT))
+        try:
+            if sock.family == socket.AF_INET:
+                sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
+            else:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+            sock.bind((local, _PORT))
+        except OSError:
+            sock.close()
+            raise
         self._listeners[local] = sock
 
     def _receive(self, sock: socket.socket) -> None:
-        data, ancillary, _, source = sock.recvmsg(_READ, _ANCILLARY)
+        try:
+            data, ancillary, _, source = sock.recvmsg(_READ, _ANCILLARY)
+        except OSError:
+            return  # of a packet of ours that came back as an error
         hops = {int.from_bytes(value[:4], sys.byteorder) for _, _, value in ancillary}
-        neighbour = self._neighbours.get(source[0].partition("%")[0])
+        neighbour = self._neighbours.get(str(ip_address(source[0].partition("%")[0])))
         packet = decode(data)
         # RFC 5881, 5: what came over a router is not from this neighbour
         if neighbour is None or packet is None or hops != {_TTL}:
@@ -170,6 +204,7 @@ def _sender(local: str) -> socket.socket:
         except OSError:
             continue
         return sock
+    sock.close()
     raise OSError(f"no source port for BFD is free on {local}")
 
 

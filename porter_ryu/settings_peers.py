@@ -1,0 +1,183 @@
+"""The [peer:NAME] groups as values: which peers there are, and what is wrong with one of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from porter_ryu.domain.communities import CommunityError, parse_communities
+from porter_ryu.domain.labels import LabelSelector, SelectorError, parse_selector
+from porter_ryu.domain.model import Address, Family
+from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret, session_address
+from porter_ryu.options import PEER, PEER_PREFIX
+from porter_ryu.settings_file import read_regular, shown
+from porter_ryu.settings_reader import Reader
+
+FAMILIES = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}
+MD5_KEY_MAX = 80  # TCP_MD5SIG_MAXKEYLEN of Linux
+_KEY_FILE_MOST = 1 << 16
+REFUSED_HOLD_TIMES = (1, 2)
+HOLD_TIME_RULE = "1 and 2 are not allowed (RFC 4271, 4.2): 0, or at least 3"
+# a name is a file name, a label of metrics and a part of a group's name
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")
+_NAME_RULE = (
+    "is no name for a peer: 1 to 63 letters, digits, '.', '_', ':' and '-', a letter or digit first"
+)
+
+
+def peer_names(r: Reader) -> list[str]:
+    """The names in [bgp] peers, once each, in order."""
+    names = r.get("bgp", "peers") or []
+    found: dict[str, str] = {}
+    for name in names:
+        if not name:
+            r.fault("bgp", "peers", "there is nothing between two commas")
+        elif not _NAME.fullmatch(name):
+            r.fault("bgp", "peers", f"{shown(name)} {_NAME_RULE}")
+        elif name in found.values():
+            r.fault("bgp", "peers", f"{name} is named twice")
+        elif name.lower() in found:
+            other = found[name.lower()]
+            r.fault("bgp", "peers", f"{name} and {other}: oslo.config takes them for one group")
+        else:
+            found[name.lower()] = name
+    return list(found.values())
+
+
+def read_peers(r: Reader, names: list[str], never_listens: bool) -> Iterator[PeerConfig]:
+    """The peers of these names whose groups are without fault."""
+    seen: dict[Address, str] = {}
+    for name in names:
+        group = PEER_PREFIX + name
+        if group not in r.groups:
+            r.fault("bgp", "peers", f"{name} is named but there is no group [{group}]")
+            continue
+        r.register(group, PEER)
+        before = len(r.faults)
+        peer = _peer(r, name, group)
+        if never_listens and r.get(group, "mode") == "passive":
+            r.fault(group, "mode", "passive needs a listener: [bgp] listen_addresses is none")
+        if peer is None:
+            continue
+        if peer.address in seen:
+            r.fault(group, "address", f"is also that of [{PEER_PREFIX}{seen[peer.address]}]")
+        seen.setdefault(peer.address, name)
+        if len(r.faults) == before:
+            yield peer
+
+
+def _peer(r: Reader, name: str, group: str) -> PeerConfig | None:
+    address, remote_as = _address(r, group), _remote_as(r, group)
+    local = r.parse(group, "local_address", session_address)
+    if local is not None and address is not None:
+        if local.version != address.version:
+            r.fault(group, "local_address", f"is not of the family of address {address}")
+        elif local == address:
+            r.fault(group, "local_address", "is also the address of the peer")
+    hold_time = r.get(group, "hold_time")
+    if hold_time in REFUSED_HOLD_TIMES:
+        r.fault(group, "hold_time", HOLD_TIME_RULE)
+    if hold_time is None:
+        hold_time = r.get("bgp", "hold_time")
+    if r.get(group, "bfd") and (r.get(group, "multihop_ttl") or 1) > 1:
+        r.fault(group, "bfd", "is for a single hop (RFC 5881): multihop_ttl is above 1")
+    local_pref = r.get(group, "local_pref")
+    if local_pref is not None and remote_as not in (None, r.get("bgp", "local_as")):
+        text = "is for an internal peer (RFC 4271, 5.1.5): remote_as is not [bgp] local_as"
+        r.fault(group, "local_pref", text)
+    families = _families(r, group)
+    standard, large = _communities(r, group)
+    selector = _selector(r, group)
+    password = _password(r, group)
+    rest: dict[str, Any] = {key: r.get(group, key) for key in _AS_THEY_ARE}
+    if address is None:
+        return None
+    return PeerConfig(
+        name=name,
+        address=address,
+        remote_as=remote_as,
+        mode=ConnectMode(r.get(group, "mode") or "both"),
+        local_address=local,
+        password=password,
+        hold_time=hold_time,
+        families=families,
+        node_selector=selector,
+        communities=standard,
+        large_communities=large,
+        local_pref=local_pref,
+        **rest,
+    )
+
+
+_AS_THEY_ARE = (
+    "port",
+    "ttl_security",
+    "multihop_ttl",
+    "connect_retry",
+    "add_path",
+    "med",
+    "as_path_prepend",
+    "bfd",
+    "bfd_interval_ms",
+    "bfd_multiplier",
+)
+
+
+def _address(r: Reader, group: str) -> Address | None:
+    before = len(r.faults)
+    address = r.parse(group, "address", session_address)
+    if address is None and len(r.faults) == before:
+        r.fault(group, "address", "is required")
+    return address
+
+
+def _remote_as(r: Reader, group: str) -> Any:
+    before = len(r.faults)
+    remote_as = r.get(group, "remote_as")
+    if remote_as is None and len(r.faults) == before:
+        r.fault(group, "remote_as", "is required")
+    return remote_as
+
+
+def _families(r: Reader, group: str) -> frozenset[Family]:
+    families = r.get(group, "families") or ()
+    for text in families:
+        if text not in FAMILIES:
+            r.fault(group, "families", f"{shown(text)} is neither ipv4 nor ipv6")
+    if not families:
+        r.fault(group, "families", "must name ipv4, ipv6 or both")
+    return frozenset(FAMILIES[text] for text in families if text in FAMILIES)
+
+
+def _communities(r: Reader, group: str) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
+    try:
+        return parse_communities(r.get(group, "communities") or ())
+    except CommunityError as error:
+        r.fault(group, "communities", str(error))
+        return (), ()
+
+
+def _selector(r: Reader, group: str) -> LabelSelector:
+    try:
+        return parse_selector(r.get(group, "node_selector") or "")
+    except SelectorError as error:
+        r.fault(group, "node_selector", str(error))
+        return LabelSelector()
+
+
+def _password(r: Reader, group: str) -> Secret | None:
+    path = r.get(group, "password_file")
+    if not path:
+        return None
+    r.key_files.append(path)
+    try:
+        key = read_regular(path, _KEY_FILE_MOST).rstrip(b"\r\n")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        r.fault(group, "password_file", f"cannot read {path}: {why}")
+        return None
+    if not 0 < len(key) <= MD5_KEY_MAX:
+        r.fault(group, "password_file", f"{path} must hold 1 to {MD5_KEY_MAX} bytes")
+        return None
+    return Secret(key)

@@ -1,0 +1,299 @@
+"""A new configuration takes effect as if the program had started with it, or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fabric import Fabric, wait_for
+from fabric.leaves import Bird, Frr, Neighbour
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS
+
+
+@pytest.fixture(scope="module")
+def frr(fabric: Fabric) -> Iterator[Frr]:
+    """The healthy leaf, whose session must never go."""
+    us = [Neighbour(OURS, 65000)]
+    leaf = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us)
+    yield leaf.start()
+    leaf.stop()
+
+
+@pytest.fixture
+def bird(fabric: Fabric) -> Iterator[Bird]:
+    """The leaf that comes and goes."""
+    us = [Neighbour(OURS, 65000)]
+    leaf = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us)
+    yield leaf.start()
+    leaf.stop()
+
+
+def group(name: str, **more: object) -> str:
+    """A [peer:NAME] group."""
+    keys = {"address": LEAVES[name], "remote_as": LEAF_AS[name], "connect_retry": 1, **more}
+    return f"[peer:{name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
+
+
+class Instance:
+    """A program whose file is written anew."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.host = program.host
+        self.head = program.config.read_text()
+
+    def write(self, peers: str, *groups: str, more: str = "") -> None:
+        """Replaces the file at once, as a mounted ConfigMap is."""
+        head = self.head.replace("[bgp]\n", f"[bgp]\npeers = {peers}\n{more}")
+        self.put((head + "\n" + "\n".join(groups)).encode())
+
+    def put(self, octets: bytes) -> None:
+        """The same with any content."""
+        staged = self.program.config.with_suffix(".new")
+        staged.write_bytes(octets)
+        staged.rename(self.program.config)
+
+    def peers(self) -> dict[str, dict]:
+        """What is told of the peers."""
+        return {peer["name"]: peer for peer in self.program.get("/v1/peers")}
+
+    def up(self, *names: str) -> None:
+        """These are the peers, and all of them are Established."""
+        wait_for(
+            self.peers,
+            lambda found: (
+                set(found) == set(names)
+                and all(peer["state"] == "Established" for peer in found.values())
+            ),
+            15,
+            f"sessions with {names}",
+        )
+
+    def says(self, text: str, seconds: float = 8) -> None:
+        """A line of its log."""
+        wait_for(lambda: self.host.log(self.program.log), lambda log: text in log, seconds, text)
+
+    def metric(self, series: str) -> str:
+        """The value of a series, '' where there is none."""
+        text = self.host.run("curl -s http://127.0.0.1:8080/metrics")
+        found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
+        return found[1] if found else ""
+
+
+@pytest.fixture
+def instance(fabric: Fabric, frr: Frr, request) -> Iterator[Instance]:
+    """Running, with FRR as its peer; at the end that session is the one of the beginning."""
+    sections = {
+        "bgp": {"local_as": 65000, "router_id": OURS},
+        "bound_ip": {"mode": "none"},
+    }
+    program = Program(fabric.hosts["porter"], sections, name=request.node.name[:40])
+    program.put("pool", eip("pool", "203.0.113.0/24"))
+    program.put("nodes", node("n1", "192.168.7.11"))
+    program.put("web", service("web"), slice_of("web", "n1"))
+    made = Instance(program)
+    made.write("frr", group("frr"))
+    program.start()
+    made.up("frr")
+    began = time.monotonic()
+    yield made
+    if program.process.poll() is None:
+        assert made.peers()["frr"]["established_seconds"] > time.monotonic() - began - 1
+        assert made.metric('porter_task_restarts_total{task="turns"}') == ""
+    assert program.stop() == 0
+
+
+def test_peers_are_added_changed_and_removed_and_the_other_one_never_notices(instance, bird):
+    instance.write("frr, bird", group("frr"), group("bird"))
+    instance.up("frr", "bird")
+    wait_for(bird.routes, lambda routes: "203.0.113.0" in routes, 5, "the route")
+    instance.write("frr, bird", group("frr"), group("bird", med=77))
+    wait_for(
+        lambda: bird.command("show route 203.0.113.0/32 all"),
+        lambda text: "BGP.med: 77" in text,
+        15,
+        "the new MED",
+    )
+    assert instance.metric('porter_bgp_session_up{peer="bird"}') == "1.0"
+    instance.write("frr", group("frr"))
+    instance.up("frr")
+    wait_for(bird.routes, lambda routes: not routes, 5, "no route")
+    text = instance.host.run("curl -s http://127.0.0.1:8080/metrics")
+    assert 'peer="bird"' not in text, "a peer that is not configured is not down"
+    assert 'porter_bgp_session_up{peer="frr"} 1.0' in text
+
+
+BAD = {
+    "unparsable": (b"[bgp]\nlocal_as 5\n", "line 2: 'local_as 5' is neither [group] nor key ="),
+    "binary": (b"\x7fELF\x02\0\0\0\xff", "line 1: is not UTF-8 text"),
+    "not UTF-8": (b"[porter]\nnode_name = M\xfcnchen\n", "line 2: is not UTF-8 text"),
+    "a peer that cannot be": (
+        b"[bgp]\npeers = a\n[peer:a]\naddress = fe80::1%eth9\nremote_as = 1\n",
+        "[peer:a] address: fe80::1%eth9 is link-local: unnumbered peering is not supported",
+    ),
+    "a mapped address": (
+        b"[bgp]\npeers = a\n[peer:a]\naddress = ::ffff:192.168.10.1\nremote_as = 1\n",
+        "[peer:a] address: ::ffff:192.168.10.1 is IPv4-mapped: write 192.168.10.1",
+    ),
+    "a dollar": (b"[porter]\nnode_name = $x\n", "[porter] node_name: '$x': there is nothing that"),
+    "a doubled key": (b"[bgp]\nlocal_as = 1\nlocal_as = 2\n", "[bgp] local_as: is set twice"),
+    "an unknown group": (b"[prter]\n", "[prter]: there is no such group; did you mean [porter]?"),
+}
+
+
+def test_a_bad_file_changes_nothing_and_the_next_good_one_is_read(instance):
+    for what, (octets, line) in BAD.items():
+        instance.put(octets)
+        instance.says(f"not reloaded: {instance.program.config}: {line}")
+        assert instance.metric("porter_config_last_reload_successful") == "0.0", what
+    instance.write("frr", group("frr"), more="next_hops = nodes\n")
+    instance.says("[bgp] next_hops was changed: that needs a restart")
+    assert instance.metric("porter_config_last_reload_successful") == "1.0"
+
+
+@pytest.mark.parametrize("how", ["removed", "a directory", "a dangling link", "a pipe"])
+def test_a_file_that_is_no_file_changes_nothing(instance, how):
+    path: Path = instance.program.config
+    kept = path.read_bytes()
+    path.unlink()
+    {
+        "removed": lambda: None,
+        "a directory": path.mkdir,
+        "a dangling link": lambda: path.symlink_to("nothing"),
+        "a pipe": lambda: instance.host.run(f"mkfifo {path}"),
+    }[how]()
+    instance.says(f"not reloaded: {path}: ")
+    assert set(instance.peers()) == {"frr"}
+    path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+    instance.put(kept)
+    wait_for(
+        lambda: instance.metric("porter_config_last_reload_successful"),
+        lambda value: value == "1.0",
+        8,
+        "the good file to be read",
+    )
+
+
+def test_sigterm_works_after_a_bad_reload_by_sighup(instance):
+    process = instance.program.process
+    instance.put(BAD["binary"][0])
+    for _ in range(20):
+        process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
+def test_a_replaced_key_file_acts_by_itself(fabric, instance):
+    us = [Neighbour(OURS, 65000, password="two")]
+    bird = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()
+    key = instance.host.folder / "bird.key"
+    key.write_text("one\n")
+    instance.write("frr, bird", group("frr"), group("bird", password_file=key))
+    wait_for(instance.peers, lambda found: "bird" in found, 8, "the new peer")
+    assert instance.peers()["bird"]["state"] != "Established"
+    key.write_text("")
+    instance.says(f"password_file: {key} must hold 1 to 80 bytes")
+    key.write_text("two\n")
+    instance.up("frr", "bird")
+    bird.stop()
+
+
+def test_a_storm_of_reloads_ends_at_the_last_file(instance, bird):
+    for number in range(60):
+        some = [group("bird", med=number)] if number % 3 else []
+        instance.write("frr, bird" if some else "frr", group("frr"), *some)
+        instance.program.process.send_signal(signal.SIGHUP)
+        time.sleep(0.05)
+    instance.up("frr", "bird")
+    wait_for(
+        lambda: bird.command("show route 203.0.113.0/32 all"),
+        lambda text: "BGP.med: 59" in text,
+        15,
+        "the last MED",
+    )
+
+
+def test_one_peer_that_cannot_be_reached_costs_itself_alone(instance, bird):
+    lonely = "[peer:lonely]\naddress = 198.51.100.7\nremote_as = 1\nbfd = true\nmode = passive\n"
+    absent = "[peer:absent]\naddress = 192.168.7.9\nremote_as = 1\nlocal_address = 10.9.9.9\n"
+    absent += "bfd = true\n"
+    names = "lonely, absent, frr, bird"
+    instance.write(names, lonely, absent, group("frr"), group("bird"))
+    wait_for(
+        instance.peers,
+        lambda found: found.get("bird", {}).get("state") == "Established",
+        15,
+        "the session with the good one",
+    )
+    instance.says("peer lonely: no route to 198.51.100.7")
+    instance.says("peer absent: no BFD for now: cannot listen on 10.9.9.9 port 3784")
+    assert instance.host.run("curl -s http://127.0.0.1:8080/healthz").strip() == "the loop turns"
+
+
+def reason(instance: Instance, wish: str) -> str:
+    """How a Service fares that asks for an address just now, by its condition."""
+    asks = {"eip.porter.kubesphere.io/v1alpha1": wish}
+    instance.program.put("asks", service("asks", annotations=asks))
+    conditions = wait_for(
+        lambda: instance.program.status("services", "default/asks").get("conditions"),
+        bool,
+        8,
+        "an answer",
+    )
+    instance.program.remove("asks")
+    wait_for(
+        lambda: instance.program.status("services", "default/asks"), lambda s: not s, 8, "its end"
+    )
+    return next(c["reason"] for c in conditions if c["type"].endswith("/Allocated"))
+
+
+def test_reserved_addresses_follow_peers_and_the_host(instance):
+    """Out of the pool: .1 becomes a peer's, .2 the host's, .3 its gateway's; .0 is on record."""
+    host = instance.host
+    every = [f"203.0.113.{last}" for last in (1, 2, 3)]
+    assert [reason(instance, wish) for wish in every] == ["Allocated"] * 3
+    instance.write("frr, new", group("frr"), "[peer:new]\naddress = 203.0.113.1\nremote_as = 1\n")
+    device = host.run("ip -o -4 address show to 192.168.7.5").split()[1]
+    host.run(f"ip address add 203.0.113.2/29 dev {device}")
+    host.run("ip route replace default via 203.0.113.3")
+    try:
+        for wish in every:
+            wait_for(
+                lambda wish=wish: reason(instance, wish),
+                lambda seen: seen == "AddressInUse",
+                20,
+                f"nobody to get {wish}",
+            )
+        record = instance.program.status("services", "default/web")
+        assert record["loadBalancer"]["ingress"][0]["ip"] == "203.0.113.0"
+        host.run("ip route del default")
+        assert reason(instance, "203.0.113.3") == "AddressInUse", "the gateway may come back"
+        instance.write("frr", group("frr"))
+        wait_for(
+            lambda: reason(instance, "203.0.113.1"),
+            lambda seen: seen == "Allocated",
+            20,
+            "the address of a peer that is none any more",
+        )
+    finally:
+        host.run(f"ip address del 203.0.113.2/29 dev {device}")
+
+
+def test_the_log_has_no_traceback(fabric, instance):
+    instance.put(json.dumps({"a": 1}).encode())
+    instance.says("not reloaded")
+    logs = [
+        host.log(path.name)
+        for host in fabric.hosts.values()
+        for path in host.folder.glob("*")
+        if path.suffix == ".log"
+    ]
+    assert not [text for text in logs if "Traceback" in text]

@@ -1,0 +1,57 @@
+"""Which peers an instance speaks to, as a function of settings and nodes."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from porter_ryu.domain.labels import EVERYTHING, parse_selector
+from porter_ryu.domain.model import Family
+from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.peering import ConnectMode, PeerConfig, wanted_peers
+from tests.unit.world import node
+
+
+def peer(name: str, selector: str = "", **more) -> PeerConfig:
+    """A peer as [peer:NAME] with defaults would be; its address by its last letter."""
+    fields = {
+        "address": ip_address(f"192.0.2.{ord(name[-1])}"),
+        "remote_as": 65001,
+        "port": 179,
+        "mode": ConnectMode.BOTH,
+        "local_address": None,
+        "password": None,
+        "ttl_security": False,
+        "multihop_ttl": 1,
+        "hold_time": 90,
+        "connect_retry": 5,
+        "add_path": True,
+        "families": frozenset({Family.IPV4}),
+        "node_selector": parse_selector(selector) if selector else EVERYTHING,
+    }
+    return PeerConfig(name, **{**fields, **more})
+
+
+A, B, C = peer("a"), peer("b", "rack=one"), peer("c", "rack=two")
+OWN = NextHopPolicy(NextHopMode.SELF, "n1")
+
+
+@pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])
+def test_a_central_instance_speaks_to_all(mode):
+    assert wanted_peers((A, B, C), NextHopPolicy(mode), {}) == (A, B, C)
+
+
+def test_a_node_instance_speaks_to_those_that_select_its_node():
+    nodes = {"n1": node("n1", labels={"rack": "one"}), "n2": node("n2", labels={"rack": "two"})}
+    assert wanted_peers((A, B, C), OWN, nodes) == (A, B)
+
+
+def test_a_node_that_is_not_known_is_selected_by_nobody():
+    assert wanted_peers((A, B, C), OWN, {}) == (A,)
+
+
+def test_a_label_that_changes_changes_the_set():
+    for rack, wanted in (("two", (A, C)), ("three", (A,)), ("one", (A, B))):
+        nodes = {"n1": node("n1", labels={"rack": rack})}
+        assert wanted_peers((A, B, C), OWN, nodes) == wanted

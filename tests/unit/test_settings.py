@@ -1,0 +1,370 @@
+"""Configuration files as users write them: the settings, or the lines that say what is wrong."""
+
+from __future__ import annotations
+
+import os
+import time
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from porter_ryu.domain.model import Family
+from porter_ryu.settings import Settings, read
+from porter_ryu.settings_file import BadConfigurationError
+
+PEER = "[bgp]\npeers = a\n[peer:a]\naddress = 192.0.2.1\nremote_as = 65001\n"
+AN_AS = "is not a whole number from 1 to 4294967294"
+
+
+def settings(tmp_path: Path, text: str) -> Settings:
+    """The settings of one file."""
+    path = tmp_path / "porter.conf"
+    path.write_text(text)
+    return read([str(path)])
+
+
+def faults(tmp_path: Path, text: str | bytes) -> list[str]:
+    """What is said of one file, without its name."""
+    path = tmp_path / "porter.conf"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(BadConfigurationError) as caught:
+        read([str(path)])
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines), "each line names the file"
+    return [line.removeprefix(f"{path}: ") for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (b"\xff\xfe[porter]\n", "line 1: is not UTF-8 text"),
+        (b"[porter]\nnode_name = M\xfcnchen\n", "line 2: is not UTF-8 text"),
+        (b"\x7fELF\x02\x01\x01\0\0\0", "line 1: has a NUL character in it, so it is no text"),
+        (b"\xef\xbb\xbf[porter]\n", "line 1: begins with a byte order mark"),
+        (b"local_as = 1\n", "line 1: 'local_as' stands before the first [group]"),
+        (b"[porter\n", "line 1: '[porter' begins with [ and does not end with ]"),
+        (b"[bgp] # ours\n", "line 1: '[bgp] # ours' begins with [ and does not end with ]"),
+        (b"[]\n", "line 1: '[]' names no group"),
+        (b"[bgp]\n\nlocal_as 5\n", "line 3: 'local_as 5' is neither [group] nor key = value"),
+        (b"{\n", "line 1: '{' is neither [group] nor key = value"),
+        (b"[bgp]\n= 5\n", "line 2: '= 5' has no key"),
+        (
+            b"[bgp]\n  local_as = 5\n",
+            "line 2: '  local_as = 5' is indented, but there is no value that it continues",
+        ),
+        (b"[porter]\n" + b"#" * (1 << 20), "is larger than 1048576 bytes"),
+    ],
+)
+def test_a_file_that_is_not_one(tmp_path, text, line):
+    assert faults(tmp_path, text) == [line]
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("nothing", "No such file or directory"),
+        ("folder", "Is a directory"),
+        ("pipe", "is not an ordinary file"),
+        ("loop", "Too many levels of symbolic links"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_line_and_not_waited_for(tmp_path, path, line):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    began = time.monotonic()
+    with pytest.raises(BadConfigurationError) as caught:
+        read([str(tmp_path / path)])
+    assert str(caught.value) == f"{tmp_path / path}: {line}"
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "[porter]\nalocate = true\n",
+            "[porter] alocate: there is no such key in this group; did you mean allocate?",
+        ),
+        (
+            "[DEFAULT]\nwsapi_prot = 80\n",
+            "[DEFAULT] wsapi_prot: there is no such key in this group; did you mean wsapi_port?",
+        ),
+        (
+            "[DEFAULT]\nwsapi-port = 80\n",
+            "[DEFAULT] wsapi-port: there is no such key in this group; did you mean wsapi_port?",
+        ),
+        (
+            "[porter]\nlocal_as = 5\n",
+            "[porter] local_as: there is no such key in this group; it is of [bgp]",
+        ),
+        ("[prter]\n", "[prter]: there is no such group; did you mean [porter]?"),
+        ("[BGP]\nlocal_as = 5\n", "[BGP]: there is no such group; did you mean [bgp]?"),
+        ("[ bgp ]\n", "[ bgp ]: there is no such group; did you mean [bgp]?"),
+        ("[whatever]\nx = 1\n", "[whatever]: there is no such group"),
+        (
+            "[peer:leaf9]\nadress = 192.0.2.9\n",
+            "[peer:leaf9] adress: there is no such key in this group; did you mean address?",
+        ),
+        ("[bgp]\nlocal_as = 1\nlocal_as = 2\n", "[bgp] local_as: is set twice, in lines 2 and 3"),
+        (
+            "[bgp]\nlocal_as = 1\n[porter]\n[bgp]\nlocal_as = 2\n",
+            "[bgp] local_as: is set twice, in lines 2 and 5",
+        ),
+        (
+            f"{PEER}[peer:a]\naddress = 192.0.2.2\n",
+            "[peer:a] address: is set twice, in lines 4 and 7",
+        ),
+    ],
+)
+def test_what_nobody_reads_is_said(tmp_path, text, line):
+    assert faults(tmp_path, text) == [line]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("bgp.local_as", "0x10", f"'0x10' {AN_AS}"),
+        ("bgp.local_as", "1e9", f"'1e9' {AN_AS}"),
+        ("bgp.local_as", "65_000", f"'65_000' {AN_AS}"),
+        ("bgp.local_as", "1.5", f"'1.5' {AN_AS}"),
+        ("bgp.local_as", "-1", f"'-1' {AN_AS}"),
+        ("bgp.local_as", "0", f"'0' {AN_AS}"),
+        ("bgp.local_as", "4294967295", f"'4294967295' {AN_AS}"),
+        ("bgp.local_as", "٣", f"'٣' {AN_AS}"),
+        ("bgp.local_as", "9" * 5000, f"'{'9' * 60}…' {AN_AS}"),
+        ("bgp.local_as", "", "is empty, and has to be a whole number from 1 to 4294967294"),
+        ("bgp.max_next_hops", "-4", "'-4' is not a whole number, at least 0"),
+        ("bgp.enabled", "maybe", "'maybe' is not true or false"),
+        ("bgp.enabled", "", "'' is not true or false"),
+        ("bgp.next_hops", "node", "'node' is not one of endpoints, nodes, self"),
+        ("porter.allocate", "true  # why", "'true  # why': a comment needs a line of its own"),
+        ("porter.node_name", "n1 ; mine", "'n1 ; mine': a comment needs a line of its own"),
+        ("porter.node_name", "\x1b[31mred", r"'\x1b[31mred' has a control character in it"),
+        (
+            "porter.node_name",
+            "n1\n  allocate = false",
+            "the line 'allocate = false' is indented, so it is of this value",
+        ),
+        ("porter.state_dir", "", "must not be empty"),
+        ("porter.annotation", "", "must not be empty"),
+        (
+            "porter.annotation",
+            "/a$b",
+            "'/a$b': there is nothing that $ could stand for; $$ is a dollar sign",
+        ),
+        (
+            "porter.state_dir",
+            "$state_dir",
+            "'$state_dir': there is nothing that $ could stand for; $$ is a dollar sign",
+        ),
+        (
+            "porter.node_name",
+            "${no.such}",
+            "'${no.such}': there is nothing that $ could stand for; $$ is a dollar sign",
+        ),
+        (
+            "porter.node_name",
+            "a${",
+            "'a${': there is nothing that $ could stand for; $$ is a dollar sign",
+        ),
+        ("bgp.router_id", "0.0.0.0", "0.0.0.0 is not a BGP identifier"),
+        ("bgp.router_id", "::1", "'::1' is not an IPv4 address"),
+        ("bgp.listen_addresses", "none, 10.0.0.1", "'none' is not an IP address"),
+        (
+            "bgp.listen_addresses",
+            "::ffff:10.0.0.1",
+            "::ffff:10.0.0.1 is IPv4-mapped: write 10.0.0.1",
+        ),
+        ("bgp.next_hop_networks", "10.0.0.1/8", "'10.0.0.1/8' is not a network like 10.0.0.0/8"),
+        ("DEFAULT.wsapi_port", "65536", "65536 is not a port number"),
+        ("DEFAULT.wsapi_port", "http", "'http' is not a whole number"),
+        ("DEFAULT.verbose", "perhaps", "'perhaps' is not true or false"),
+        (
+            "DEFAULT.log_file",
+            "/x$y",
+            "'/x$y': there is nothing that $ could stand for; $$ is a dollar sign",
+        ),
+    ],
+)
+def test_a_bad_value_in_our_words(tmp_path, key, value, message):
+    group, _, name = key.partition(".")
+    assert faults(tmp_path, f"[{group}]\n{name} = {value}\n") == [f"[{group}] {name}: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("a,,b", "there is nothing between two commas"),
+        ("a, a", "a is named twice"),
+        ("a, A", "A and a: oslo.config takes them for one group"),
+        ("leaf9", "leaf9 is named but there is no group [peer:leaf9]"),
+        *(
+            (
+                name,
+                f"{name!r} is no name for a peer: 1 to 63 letters, digits, '.', '_', ':' and '-', "
+                "a letter or digit first",
+            )
+            for name in ("../../evil", ".", "a/b", "-x", "a b", "läuft", 'a"b', "a]")
+        ),
+    ],
+)
+def test_a_bad_list_of_peers(tmp_path, names, message):
+    groups = "".join(
+        f"[peer:{name}]\naddress = 192.0.2.{number}\nremote_as = 1\n"
+        for number, name in enumerate({"a", "b"} & {n.strip() for n in names.split(",")}, 1)
+    )
+    text = f"[bgp]\npeers = {names}\n{groups}"
+    assert faults(tmp_path, text)[0] == f"[bgp] peers: {message}"
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    (found,) = faults(tmp_path, f"[bgp]\npeers = {'x' * 64}\n")
+    assert found.startswith(f"[bgp] peers: '{'x' * 60}…' is no name for a peer: 1 to 63 letters")
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("fe80::1%eth9", "fe80::1%eth9 is link-local: unnumbered peering is not supported"),
+        ("fe80::1", "fe80::1 is link-local: unnumbered peering is not supported"),
+        ("febf::1", "febf::1 is link-local: unnumbered peering is not supported"),
+        ("2001:db8::1%e", "2001:db8::1%e has a zone, which only link-local addresses have"),
+        ("::ffff:192.168.10.1", "::ffff:192.168.10.1 is IPv4-mapped: write 192.168.10.1"),
+        ("::FFFF:C0A8:A01", "::FFFF:C0A8:A01 is IPv4-mapped: write 192.168.10.1"),
+        ("0.0.0.0", "0.0.0.0 is the address of no host"),
+        ("0.1.2.3", "0.1.2.3 is the address of no host"),
+        ("::", ":: is the address of no host"),
+        ("224.0.0.5", "224.0.0.5 is the address of no host"),
+        ("ff02::5", "ff02::5 is the address of no host"),
+        ("240.0.0.1", "240.0.0.1 is the address of no host"),
+        ("255.255.255.255", "255.255.255.255 is the address of no host"),
+        ("leaf1.example.org", "'leaf1.example.org' is not an IP address"),
+        ("192.0.2.1:179", "'192.0.2.1:179' is not an IP address"),
+        ("192.0.2.01", "'192.0.2.01' is not an IP address"),
+        ("192.0.2.0/24", "'192.0.2.0/24' is not an IP address"),
+        ("eth0", "'eth0' is not an IP address"),
+        ("", "is required"),
+    ],
+)
+def test_an_address_that_cannot_be_a_peers(tmp_path, address, message):
+    text = PEER.replace("192.0.2.1", address)
+    assert faults(tmp_path, text) == [f"[peer:a] address: {message}"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "169.254.7.1", "2001:DB8::1", "fd00::1"])
+def test_an_address_that_can_be_a_peers(tmp_path, address):
+    found = settings(tmp_path, PEER.replace("192.0.2.1", address))
+    assert [peer.address for peer in found.bgp.peers] == [ip_address(address)]
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ("local_address = fe80::2\n", "local_address: fe80::2 is link-local: unnumbered peering"),
+        ("local_address = 0.0.0.0\n", "local_address: 0.0.0.0 is the address of no host"),
+        ("local_address = 2001:db8::2\n", "local_address: is not of the family of address 192.0.2"),
+        ("local_address = 192.0.2.1\n", "local_address: is also the address of the peer"),
+        ("local_pref = 100\n", "local_pref: is for an internal peer (RFC 4271, 5.1.5)"),
+        ("hold_time = 2\n", "hold_time: 1 and 2 are not allowed"),
+        ("port =\n", "port: is empty, and has to be a whole number from 1 to 65535"),
+        ("mode = loud\n", "mode: 'loud' is not one of active, passive, both"),
+        ("families = ipv5\n", "families: 'ipv5' is neither ipv4 nor ipv6"),
+        ("families =\n", "families: must name ipv4, ipv6 or both"),
+        ("communities = 1:2:3:4\n", "communities: '1:2:3:4' is not a community"),
+        ("node_selector = ((\n", "node_selector: not a label selector"),
+        ("bfd = true\nmultihop_ttl = 2\n", "bfd: is for a single hop (RFC 5881)"),
+        ("password_file = /dev/zero\n", "password_file: cannot read /dev/zero: is not an ordinary"),
+        ("password_file = /etc\n", "password_file: cannot read /etc: Is a directory"),
+        ("password_file = /a$b\n", "password_file: '/a$b': there is nothing that $ could stand"),
+        ("password_file = /none\n", "password_file: cannot read /none: No such file"),
+    ],
+)
+def test_a_bad_peer(tmp_path, more, line):
+    (found,) = faults(tmp_path, PEER + more)
+    assert found.startswith(f"[peer:a] {line}")
+
+
+@pytest.mark.parametrize("key", [b"", b"\n", b"x" * 81, b"x" * 10_000])
+def test_a_key_of_no_length_or_too_long(tmp_path, key):
+    (tmp_path / "key").write_bytes(key)
+    (found,) = faults(tmp_path, f"{PEER}password_file = {tmp_path}/key\n")
+    assert found.endswith("key must hold 1 to 80 bytes")
+
+
+def test_two_peers_on_one_address_however_it_is_spelled(tmp_path):
+    text = PEER.replace("peers = a", "peers = a, b").replace("192.0.2.1", "2001:db8::1")
+    text += "[peer:b]\naddress = 2001:0DB8:0::0001\nremote_as = 1\n"
+    assert faults(tmp_path, text) == ["[peer:b] address: is also that of [peer:a]"]
+
+
+def test_everything_that_is_wrong_is_said_at_once(tmp_path):
+    text = f"[porter]\nallocate = x\n{PEER}hold_time = 1\nmed = -1\n[what]\n"
+    assert len(faults(tmp_path, text)) == 4
+
+
+def test_a_bad_environment_variable_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("OS_BGP__LOCAL_AS", "many")
+    path = tmp_path / "porter.conf"
+    path.write_text("[bgp]\nlocal_as = 5\n")
+    with pytest.raises(BadConfigurationError) as caught:
+        read([str(path)])
+    variable = "environment OS_BGP__LOCAL_AS: [bgp] local_as: "
+    assert str(caught.value) == f"{variable}'many' {AN_AS}"
+    monkeypatch.setenv("OS_BGP__LOCAL_AS", "7")
+    assert read([str(path)]).bgp.local_as == 7
+
+
+def test_what_is_good(tmp_path):
+    (tmp_path / "key").write_bytes(b"secret$1\n")
+    text = (
+        "# a comment\n[DEFAULT]\nwsapi_host = ::1\nverbose = true\napp = one\napp = two\n"
+        f"[porter]\nstate_dir = {tmp_path}\n[ovsdb]\nport = 1\n[oslo_concurrency]\nx = 1\n"
+        "[bgp]\npeers = a,\n  fd00::1, Leaf.2_x-y,\nlocal_as: 65001\n"
+        "[peer:a]\naddress = 192.0.2.1\nremote_as = 65001\nlocal_pref = 200\n"
+        "password_file = ${porter.state_dir}/key\nhold_time =\n"
+        "[peer:fd00::1]\naddress = fd00::1\nremote_as = 1\nfamilies = ipv6\n"
+        "[peer:Leaf.2_x-y]\naddress = 192.0.2.2\nremote_as = 1\nnode_selector = a in (b, c)\n"
+        "[porter]\nnode_name = a$$b\n"
+    )
+    found = settings(tmp_path, text)
+    first, second, third = found.bgp.peers
+    assert (first.local_pref, first.hold_time) == (200, 90)
+    assert first.password is not None
+    assert first.password.value == b"secret$1"
+    assert "secret" not in repr(found)
+    assert found.key_files == (f"{tmp_path}/key",)
+    assert (second.name, second.families) == ("fd00::1", frozenset({Family.IPV6}))
+    assert third.name == "Leaf.2_x-y"
+    assert found.node_name == "a$b"
+
+
+def test_a_later_file_overrides_an_earlier_one_and_each_is_named(tmp_path):
+    one, two = tmp_path / "1.conf", tmp_path / "2.conf"
+    one.write_text("[bgp]\nlocal_as = 1\n")
+    two.write_text("[bgp]\nlocal_as = 2\n")
+    assert read([str(one), str(two)]).bgp.local_as == 2
+    two.write_text("[bgp]\nlocal_as = x\n")
+    with pytest.raises(BadConfigurationError, match=f"^{two}: "):
+        read([str(one), str(two)])
+    one.write_text("oops\n")
+    two.write_text("oops\n")
+    with pytest.raises(BadConfigurationError) as caught:
+        read([str(one), str(two)])
+    assert len(caught.value.faults) == 2
+
+
+def test_a_peer_that_is_not_named_is_put_aside_and_told_of(tmp_path):
+    found = settings(tmp_path, PEER.replace("peers = a", "peers =") + "[peer:empty]\n")
+    assert (found.bgp.peers, found.put_aside) == ((), ("peer:a",))
+    assert settings(tmp_path, PEER).put_aside == ()
+
+
+def test_the_sample_file_as_it_is_shipped_is_all_defaults():
+    assert read(["etc/porter_ryu/porter_ryu.conf.sample"]).bgp.peers == ()
+
+
+def test_no_file_at_all_is_all_defaults():
+    assert read([]).bgp.peers == ()
