@@ -77,7 +77,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         try:
             server.listen()
         except (OSError, OverflowError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
+            why = log.reason_of(error)
             text = f"[DEFAULT] wsapi_host, wsapi_port: cannot listen on {host} port {port}: {why}"
             print(text, file=sys.stderr, flush=True)
             sys.exit(BAD_CONFIGURATION)

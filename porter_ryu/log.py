@@ -8,6 +8,7 @@ terminal as a control sequence.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -120,6 +121,13 @@ def printable(text: str, most: int = _LENGTH_MOST) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def reason_of(error: Exception) -> str:
+    """Why something failed, in the words of the system: eventlet's sockets have but the name of
+    the error (ECONNREFUSED)."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number else str(error) or type(error).__name__
 
 
 def install() -> Callable[[], None]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from porter_ryu.log import printable
+from porter_ryu.log import printable, reason_of
 
 ANSWER_MOST = 256 * 1024 * 1024
 ANSWER_WITHIN = 120.0
@@ -82,7 +82,7 @@ class Remote:
                 answer = self._connection.getresponse()
                 return answer.status, _read(answer, self._most)
         except _BROKEN as error:
-            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            why = reason_of(error)
             raise RemoteError(f"{self._url}: {why}") from error
 
 

@@ -18,6 +18,7 @@ from eventlet import hubs
 from ryu.lib import hub
 
 from porter_ryu.bgp.protocol import wire
+from porter_ryu.log import reason_of
 
 READ_MOST = 16 * 1024
 _SEND_AT_ONCE = 256 * 1024
@@ -87,7 +88,7 @@ class Connection:
                 self._wait(read=True)
                 continue
             except OSError as error:
-                raise BrokenConnectionError(error.strerror or str(error)) from error
+                raise BrokenConnectionError(reason_of(error)) from error
             self.taken += len(octets)
             return octets
         return b""

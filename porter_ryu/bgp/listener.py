@@ -16,6 +16,7 @@ from porter_ryu.backoff import Backoff
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.protocol import notification, wire
 from porter_ryu.domain.model import Address
+from porter_ryu.log import reason_of
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
 
@@ -87,7 +88,7 @@ class Listener:
                 connection, remote = sock.accept()
             except OSError as error:
                 if not self._stopped:
-                    LOG.warning("accepting a connection failed: %s", error.strerror or error)
+                    LOG.warning("accepting a connection failed: %s", reason_of(error))
                     hub.sleep(shortage.next())
                 continue
             shortage.reset()

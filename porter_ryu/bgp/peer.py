@@ -31,6 +31,7 @@ from porter_ryu.bgp.retry import ConnectRetry, Damping
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
+from porter_ryu.log import reason_of
 from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
             sock = transport.connect(self.config, self.internal, _CONNECT_TIMEOUT)
         except OSError as error:
             self._connect_at = time.monotonic() + self._retry.failed(refused=False)
-            self._history.attempt_failed(f"cannot connect: {error.strerror or error}")
+            self._history.attempt_failed(f"cannot connect: {reason_of(error)}")
             self._tell_why()
             self._show_state()
             return

@@ -49,8 +49,9 @@ class Figures:
     def _pieces(self) -> Iterator[bytes]:
         give_way = TimeSlice()
         # a session may count its last octets when its peer is configured no more
-        metrics.keep_peers({peer["name"] for peer in self._peers()})
-        for families in (metrics.REGISTRY.collect(), self._families(give_way)):
+        peers = self._peers()
+        metrics.keep_peers({peer["name"] for peer in peers})
+        for families in (metrics.REGISTRY.collect(), self._families(give_way), _of_peers(peers)):
             for family in families:
                 yield from _exposition(family, give_way)
 
@@ -76,20 +77,20 @@ class Figures:
             used.add(status.usage, name)
             give_way()
         yield from (size, used)
-        yield from self._of_peers()
 
-    def _of_peers(self) -> Iterator[Metric]:
-        up = _gauge("bgp_session_up", "1 while the session is Established.", "peer")
-        text = "Age of the Established session, 0 while down."
-        age = _gauge("bgp_session_established_seconds", text, "peer")
-        text = "Paths in the Adj-RIB-Out of the peer."
-        paths = _gauge("bgp_paths_announced", text, "peer", "family")
-        for peer in self._peers():
-            up.add(peer["state"] == _UP, peer["name"])
-            age.add(peer["established_seconds"], peer["name"])
-            for family, count in peer["paths"].items():
-                paths.add(count, peer["name"], family)
-        yield from (up, age, paths)
+
+def _of_peers(peers: list[report.Json]) -> Iterator[Metric]:
+    up = _gauge("bgp_session_up", "1 while the session is Established.", "peer")
+    text = "Age of the Established session, 0 while down."
+    age = _gauge("bgp_session_established_seconds", text, "peer")
+    text = "Paths in the Adj-RIB-Out of the peer."
+    paths = _gauge("bgp_paths_announced", text, "peer", "family")
+    for peer in peers:
+        up.add(peer["state"] == _UP, peer["name"])
+        age.add(peer["established_seconds"], peer["name"])
+        for family, count in peer["paths"].items():
+            paths.add(count, peer["name"], family)
+    yield from (up, age, paths)
 
 
 class _Family(GaugeMetricFamily):

@@ -219,7 +219,7 @@ def test_metallb(tmp_path):
         "receiveInterval",
         "aggregationLength",
         "L2Advertisement",
-        "localPref",
+        "local_pref",
     ):
         assert what in told
     assert "namespaceSelectors" in told

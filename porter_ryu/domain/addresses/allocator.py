@@ -24,7 +24,6 @@ from porter_ryu.domain.model import (
     FamilyPolicy,
     Namespace,
     ObjectKey,
-    PoolReason,
     Reason,
     Refusal,
     Service,
@@ -192,16 +191,13 @@ class Allocator:
         return self._book.services.get(key)
 
     def pool_status(self, name: str) -> EipStatus:
-        """The status of an Eip."""
+        """The status of an Eip; raises KeyError for one that no turn has looked at."""
         changed, self._book.changed_pools = self._book.changed_pools, set()
         for other in changed:
             self._status.pop(other, None)
         known = self._status.get(name)
         if known is None:
-            pool = self._pools.by_name.get(name)
-            if pool is None:
-                return EipStatus(False, PoolReason.VALID, "it was not looked at yet")
-            known = self._status[name] = read_status(pool, self._book)
+            known = self._status[name] = read_status(self._pools.by_name[name], self._book)
         return known
 
     @property
