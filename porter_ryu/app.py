@@ -17,6 +17,7 @@ from ryu.lib import hub
 from porter_ryu import control_token, log, metrics
 from porter_ryu.assembly import assemble
 from porter_ryu.domain.model import Network
+from porter_ryu.garbage import Garbage
 from porter_ryu.http import api
 from porter_ryu.http.eip_addresses import EipAddresses
 from porter_ryu.http.router import Router
@@ -55,6 +56,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         self._files = WatchedFiles(self._watched)
         self._asked_to_reload = hub.Event()
         self._ending = hub.Semaphore(1)
+        self._left = ""
         # the state_dir is ours by now: only then the port, and then the token
         self._http = self._listen(kwargs["wsgi"])
         planner = self.instance.reconciler.planner
@@ -98,8 +100,10 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         metrics.config_last_reload_successful.set(1)
         self.supervisor.watch()
         self.supervisor.keep("log counts", self._tell_counts)
+        reconciler = self.instance.reconciler
+        self.supervisor.keep("garbage", Garbage(lambda: reconciler.lists_read).run)
         self.supervisor.keep("configuration files", self._follow_files)
-        turns = self.supervisor.keep("turns", self.instance.reconciler.run, _TURNS_STALL_AFTER)
+        turns = self.supervisor.keep("turns", reconciler.run, _TURNS_STALL_AFTER)
         return turns.thread
 
     def _tell_counts(self, beat: Beat) -> None:
@@ -130,7 +134,8 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
 
     def _end(self, withdraw: bool, stay: bool) -> None:
         """Ends everything in order, and then the process: ryu-manager's main greenthread is told
-        to close up.  With `stay` the process idles until SIGTERM, so that nobody starts it anew."""
+        to close up.  With `stay` the process idles until SIGTERM, so that nobody starts it anew.
+        Its status is 1 where something could not be taken back."""
         self.supervisor.spawn("end", self._end_in_order, withdraw, stay)
 
     def _end_in_order(self, withdraw: bool, stay: bool) -> None:
@@ -138,10 +143,12 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             with self._ending:  # a SIGTERM waits for what is being taken back
                 if not self.instance.ended:
                     LOG.info("stopping%s", ", for good" if withdraw else "")
-                    self.instance.stop(withdraw)
+                    self._left = self.instance.stop(withdraw)
         finally:  # whatever breaks, who was told to end ends
             if stay:
                 LOG.info("stopped; idle until SIGTERM")
+            elif self._left:
+                hubs.get_hub().schedule_call_global(0, self._main.throw, SystemExit(1))
             else:
                 hubs.get_hub().schedule_call_global(0, self._main.throw, KeyboardInterrupt)
 

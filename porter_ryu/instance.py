@@ -62,17 +62,18 @@ class Instance:
             self.lease.start()
         self.source.start(self.reconciler)
 
-    def stop(self, withdraw: bool) -> None:
-        """Ends them: no session is left open, and bindings stay unless `withdraw`."""
+    def stop(self, withdraw: bool) -> str:
+        """Ends them: no session is left open, and bindings stay unless `withdraw`.  Returns what
+        could not be taken back, in one sentence; empty where nothing is left."""
         self.ended = True
         self.reconciler.retire()
         self.source.stop()
         if self.speaker is not None:
             self.speaker.stop(withdraw)
-        if self.bound_ips is not None:
-            self.bound_ips.stop(withdraw)
+        left = self.bound_ips.stop(withdraw) if self.bound_ips is not None else ""
         if self.lease is not None:
             self.lease.stop()
+        return left
 
     def apply(self, settings: Settings) -> None:
         """Makes these the settings in force: sessions whose settings did not change are not

@@ -52,6 +52,7 @@ class Reconciler:
     ) -> None:
         self.planner = planner
         self.synced = False
+        self.lists_read = 0
         self.after_turn: Callable[[], None] = _nothing
         self._routes = routes
         self._bindings = bindings
@@ -71,6 +72,7 @@ class Reconciler:
 
     def replace(self, kind: Kind, objects: Mapping[ObjectKey, Reading], read_at: float) -> None:
         """A complete list of one kind (Observer)."""
+        self.lists_read += 1
         self.planner.replace(kind, objects, self._give_way)
         self._touch(read_at)
 

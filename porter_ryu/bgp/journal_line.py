@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 
 from porter_ryu.bgp.protocol.update import Path
 from porter_ryu.domain.model import Address, Network
+from porter_ryu.domain.special_purpose import never_a_next_hop
 
 LONGEST = 128
 _NO_PATH_ID = "-"
 _WORDS = {"+ ": 4, "- ": 3}
 _PATH_IDS = range(1 << 32)  # RFC 7911, 3
-_THIS_NETWORK = IPv4Network("0.0.0.0/8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,6 @@ def _path_id(text: str) -> int | None:
 
 @lru_cache(maxsize=4096)
 def may_be_next_hop(address: Address) -> bool:
-    """Whether a router may take an address for a next hop: routers end the whole session over
-    one that is unspecified, 0.0.0.0/8, loopback, link-local, multicast, 240.0.0.0/4, broadcast
-    or an IPv4-mapped one."""
-    if address.is_unspecified or address.is_loopback:
-        return False
-    if address.is_link_local or address.is_multicast:
-        return False
-    if isinstance(address, IPv4Address):
-        return not address.is_reserved and address not in _THIS_NETWORK
-    return address.ipv4_mapped is None and address.scope_id is None
+    """Whether a route may lead to an address at all."""
+    zone = isinstance(address, IPv6Address) and address.scope_id
+    return not zone and not never_a_next_hop(address)

@@ -1,0 +1,44 @@
+"""What was listed is out of the collector's sight; what comes later is collected."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from porter_ryu.garbage import Garbage
+
+
+class Cycle:
+    """An object that refers to itself."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """The collector of the tests is theirs."""
+    yield
+    gc.unfreeze()
+
+
+def test_what_a_list_brought_is_spared():
+    lists = [0]
+    garbage = Garbage(lambda: lists[0])
+    frozen = gc.get_freeze_count()
+    garbage.collect()
+    assert gc.get_freeze_count() == frozen
+    lists[0] = 5
+    garbage.collect()
+    assert gc.get_freeze_count() > frozen
+
+
+def test_a_cycle_that_came_after_it_is_collected():
+    garbage = Garbage(lambda: 1)
+    garbage.collect()
+    gone = weakref.ref(Cycle())
+    garbage.collect()
+    assert gone() is None
