@@ -53,6 +53,15 @@ def open_message(
     return message(OPEN, head + parameter)
 
 
+def announces(body: bytes) -> tuple[bytes, int]:
+    """The next hop of an UPDATE and how many paths it has, with ADD-PATH and /32 alone."""
+    size = int.from_bytes(body[2:4], "big")
+    if body[:2] != b"\0\0" or not size:
+        return b"", 0
+    hop = body[body.index(b"\x40\x03\x04") + 3 :][:4]
+    return hop, (len(body) - 4 - size) // 9
+
+
 class RawPeer:
     """One TCP connection."""
 

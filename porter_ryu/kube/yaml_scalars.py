@@ -8,7 +8,6 @@ rules are those of go-yaml's resolve.go; the tests hold what kubectl 1.36 makes 
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import re
 
@@ -55,7 +54,7 @@ def scalar(text: str, tag: str | None, plain: bool) -> Scalar:
     if short == _BINARY:
         try:
             octets = base64.b64decode("".join(text.split()), validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise ScalarError("a !!binary value is no base64") from error
         return octets.decode("utf-8", "replace")
     if short not in _RESOLVED or short == tag:

@@ -1,4 +1,4 @@
-"""Much that has to be sent holds nobody up, and what a peer refuses costs only itself.
+"""Much that has to be sent holds nobody up.
 
 Ten thousand Services on four nodes; BIRD and FRR stand beside with a hold time of three seconds.
 """
@@ -15,7 +15,7 @@ import pytest
 from fabric import Fabric, FabricError, wait_for
 from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program
-from fabric.raw_peer import NOTIFICATION, ROUTE_REFRESH, UPDATE, RawPeer, message
+from fabric.raw_peer import ROUTE_REFRESH, UPDATE, RawPeer, announces, message
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS, Bird, Frr, Neighbour, peers
 
 SERVICES = 10_000
@@ -118,15 +118,6 @@ def call(fabric: Fabric, program: Program) -> Iterator:
         peer.close()
 
 
-def announces(body: bytes) -> tuple[bytes, int]:
-    """The next hop of an UPDATE and how many paths it has, with ADD-PATH and /32 alone."""
-    size = int.from_bytes(body[2:4], "big")
-    if body[:2] != b"\0\0" or not size:
-        return b"", 0
-    hop = body[body.index(b"\x40\x03\x04") + 3 :][:4]
-    return hop, (len(body) - 4 - size) // 9
-
-
 def hops_until(peer: RawPeer, end: tuple[int, bytes]) -> dict[bytes, int]:
     """How many paths come by each next hop before a message."""
     found: dict[bytes, int] = {}
@@ -176,65 +167,3 @@ def resident(program: Program) -> int:
     with open(f"/proc/{program.process.pid}/status", encoding="ascii") as file:
         (line,) = (line for line in file if line.startswith("VmRSS"))
     return int(line.split()[1])
-
-
-BAD = b"\xc0\xa8\x07\x0c"  # 192.168.7.12
-GRACEFUL_RESTART = bytes.fromhex("4006007800010180")
-NAMED = b"\x03\x08\x40\x03\x04" + BAD  # as FRR 8.4 writes it
-NOT_NAMED = b"\x03\x08"
-
-
-@pytest.mark.parametrize("words", [NAMED, NOT_NAMED], ids=["named", "not-named"])
-def test_a_refused_next_hop_costs_but_itself_and_is_not_replayed(fabric, words):
-    program = Program(fabric.hosts["porter"], sections(), name=f"refused{len(words)}")
-    program.put("pool", eip("pool", "203.0.113.0/24"))
-    program.put("nodes", *(node(name, address) for name, address in NODES.items()))
-    for number in range(20):
-        program.put(f"s{number}", service(f"s{number}"), slice_of(f"s{number}", *NODES))
-    program.start()
-    found: dict[bytes, int] = {}
-    for _ in range(5):
-        peer = graceful(fabric)
-        found = hops_or_bad(peer, BAD)
-        if found:
-            break
-        peer.send(message(NOTIFICATION, words))
-        while peer.read() is not None:
-            pass
-        peer.close()
-    assert len(found) == 3
-    assert set(found.values()) == {20}
-    log = program.host.log(program.log)
-    assert "peer gobgpd refuses 192.168.7.12" in log
-    assert "20 prefixes go there without it" in log
-    # the node is repaired while the program is away: the journal has nothing of the bad one
-    program.kill()
-    peer.close()
-    repaired = {**NODES, "n2": "192.168.7.22"}
-    program.put("nodes", *(node(name, address) for name, address in repaired.items()))
-    program.start()
-    after = hops_or_bad(graceful(fabric), BAD)
-    assert len(after) == 4
-    program.stop()
-
-
-def graceful(fabric: Fabric) -> RawPeer:
-    """The third peer, which helps with graceful restart."""
-    peer = RawPeer(fabric.hosts["gobgpd"], OURS, LEAVES["gobgpd"])
-    return peer.establish(hold_time=0, more=GRACEFUL_RESTART)
-
-
-def hops_or_bad(peer: RawPeer, bad: bytes) -> dict[bytes, int]:
-    """How many paths come by each next hop before End-of-RIB; nothing once the bad one comes."""
-    found: dict[bytes, int] = {}
-    while True:
-        got = peer.read()
-        assert got is not None, "the connection ended"
-        kind, body = got
-        if got == (UPDATE, END_OF_RIB):
-            return found
-        if kind == UPDATE:
-            hop, count = announces(body)
-            found[hop] = found.get(hop, 0) + count
-            if hop == bad:
-                return {}

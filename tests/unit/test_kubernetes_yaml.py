@@ -101,6 +101,7 @@ def read(text: str | bytes) -> list[object]:
         ("!!float abc", BROKEN),
         ("!!null x", BROKEN),
         ("!!binary '***'", BROKEN),
+        ("!!binary é", BROKEN),
         (".inf", BROKEN),
         ("-.INF", BROKEN),
         (".nan", BROKEN),
