@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import time
+from collections.abc import Iterator
 
 from fabric import Host
 from fabric.raw_peer import (
@@ -33,13 +34,15 @@ def one_prefix_updates(count: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _session(host: Host, ours: str, theirs: str):  # type: ignore[no-untyped-def]
-    """A session that came up; nothing where we did not take it (a damped peer waits)."""
+def _session(host: Host, ours: str, theirs: str) -> Iterator[RawPeer]:
+    """A session that came up; OSError where it was not taken (a damped peer waits)."""
     peer = RawPeer(host, ours, theirs)
     try:
-        yield peer.establish()
-    except (AssertionError, OSError):
-        return
+        try:
+            peer.establish()
+        except AssertionError as error:
+            raise ConnectionRefusedError(str(error)) from error
+        yield peer
     finally:
         peer.close()
 
@@ -101,7 +104,7 @@ def odd_messages(host: Host, ours: str, theirs: str) -> None:
         message(ROUTE_REFRESH, b"\x00" * 4000),
         open_message() + message(OPEN, b"\x04"),
     ):
-        with _session(host, ours, theirs) as peer:
+        with contextlib.suppress(OSError), _session(host, ours, theirs) as peer:
             peer.send(octets)
             _read_for(peer, 1.0)
 

@@ -56,7 +56,7 @@ def manifest(kind: str) -> dict:
 
 def container(host: Host, program: Program, image: Stage, **how: object) -> subprocess.Popen[bytes]:
     """A container over the configuration of a program that is not started otherwise."""
-    state = host.folder / "state"
+    state = host.folder / f"{program.config.stem}.state"
     state.mkdir(exist_ok=True)
     state.chmod(0o777)
     config = host.folder / "config"
