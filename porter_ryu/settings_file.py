@@ -77,6 +77,9 @@ def read_document(path: str) -> Document:
 def _text(path: str) -> str:
     """The whole text; raises OSError or ValueError."""
     octets = read_regular(path, _MOST_OCTETS)
+    if not octets.strip():
+        # cut short by who writes it just now, or by a full disk: no peers at all is not meant
+        raise ValueError("is empty")
     for number, line in enumerate(octets.split(b"\n"), 1):
         try:
             text = line.decode("utf-8")

@@ -47,6 +47,9 @@ def peer_names(r: Reader) -> list[str]:
 
 def read_peers(r: Reader, names: list[str], never_listens: bool) -> Iterator[PeerConfig]:
     """The peers of these names whose groups are without fault."""
+    if not names and r.put_aside:
+        # a file that lost its [bgp] group, or is half written: to drop all sessions is not meant
+        r.fault("bgp", "peers", f"names no peer, though there is a group [{r.put_aside[0]}]")
     seen: dict[Address, str] = {}
     for name in names:
         group = PEER_PREFIX + name

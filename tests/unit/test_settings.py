@@ -54,6 +54,8 @@ def faults(tmp_path: Path, text: str | bytes) -> list[str]:
             "line 2: '  local_as = 5' is indented, but there is no value that it continues",
         ),
         (b"[porter]\n" + b"#" * (1 << 20), "is larger than 1048576 bytes"),
+        (b"", "is empty"),
+        (b" \n\t\n", "is empty"),
     ],
 )
 def test_a_file_that_is_not_one(tmp_path, text, line):
@@ -357,9 +359,16 @@ def test_a_later_file_overrides_an_earlier_one_and_each_is_named(tmp_path):
 
 
 def test_a_peer_that_is_not_named_is_put_aside_and_told_of(tmp_path):
-    found = settings(tmp_path, PEER.replace("peers = a", "peers =") + "[peer:empty]\n")
-    assert (found.bgp.peers, found.put_aside) == ((), ("peer:a",))
+    other = PEER.partition("[peer:a]")[2].replace("192.0.2.1", "192.0.2.2")
+    found = settings(tmp_path, f"{PEER}[peer:b]{other}")
+    assert ([peer.name for peer in found.bgp.peers], found.put_aside) == (["a"], ("peer:b",))
     assert settings(tmp_path, PEER).put_aside == ()
+
+
+@pytest.mark.parametrize("head", ["", "[bgp]\n", "[bgp]\npeers =\n"])
+def test_a_file_that_lost_the_names_of_its_peers_is_not_one_without_peers(tmp_path, head):
+    line = "[bgp] peers: names no peer, though there is a group [peer:a]"
+    assert faults(tmp_path, head + PEER[PEER.index("[peer:a]") :]) == [line]
 
 
 def test_the_sample_file_as_it_is_shipped_is_all_defaults():
