@@ -20,8 +20,8 @@ _KEY_FILE_MOST = 1 << 16
 REFUSED_HOLD_TIMES = (1, 2)
 HOLD_TIME_RULE = "1 and 2 are not allowed (RFC 4271, 4.2): 0, or at least 3"
 # a name is a file name, a label of metrics and a part of a group's name
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")
-_NAME_RULE = (
+PEER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")
+PEER_NAME_RULE = (
     "is no name for a peer: 1 to 63 letters, digits, '.', '_', ':' and '-', a letter or digit first"
 )
 
@@ -33,8 +33,8 @@ def peer_names(r: Reader) -> list[str]:
     for name in names:
         if not name:
             r.fault("bgp", "peers", "there is nothing between two commas")
-        elif not _NAME.fullmatch(name):
-            r.fault("bgp", "peers", f"{shown(name)} {_NAME_RULE}")
+        elif not PEER_NAME.fullmatch(name):
+            r.fault("bgp", "peers", f"{shown(name)} {PEER_NAME_RULE}")
         elif name in found.values():
             r.fault("bgp", "peers", f"{name} is named twice")
         elif name.lower() in found:

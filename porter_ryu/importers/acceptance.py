@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from porter_ryu.importers.reading import Imported
 from porter_ryu.settings import read
 from porter_ryu.settings_file import BadConfigurationError, Fault
+from porter_ryu.settings_peers import PEER_NAME, PEER_NAME_RULE
 
 _REQUIRED = ("address", "remote_as")
 _KEY_LENGTH_MOST = 80  # octets of a TCP MD5 key that Linux takes
@@ -27,6 +28,12 @@ def leave_out_what_is_refused(found: Imported) -> None:
             del found.keys[name]
             text = f"its password is not of 1 to {_KEY_LENGTH_MOST} octets"
             found.lost.append(f"[peer:{name}] password_file: {text}")
+    for name, _ in list(peer_lines(found.groups)):
+        if not PEER_NAME.fullmatch(name):
+            del found.groups[f"peer:{name}"]
+            found.keys.pop(name, None)
+            found.lost.append(f"peer {name!r} is left out: its name {PEER_NAME_RULE}")
+    set_peers(found.groups)
     while faults := _faults(found.groups):
         removed = [_remove(found.groups, fault) for fault in faults]
         found.lost += dict.fromkeys(text for text in removed if text)

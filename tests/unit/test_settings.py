@@ -107,7 +107,7 @@ def test_a_file_that_cannot_be_read_is_one_line_and_not_waited_for(tmp_path, pat
         ("[ bgp ]\n", "[ bgp ]: there is no such group; did you mean [bgp]?"),
         ("[whatever]\nx = 1\n", "[whatever]: there is no such group"),
         (
-            "[peer:leaf9]\nadress = 192.0.2.9\n",
+            f"{PEER}[peer:leaf9]\nadress = 192.0.2.9\n",
             "[peer:leaf9] adress: there is no such key in this group; did you mean address?",
         ),
         ("[bgp]\nlocal_as = 1\nlocal_as = 2\n", "[bgp] local_as: is set twice, in lines 2 and 3"),
