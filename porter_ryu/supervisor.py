@@ -36,13 +36,17 @@ class Task:
         self.beat_at = now
         self.deaths: collections.deque[float] = collections.deque(maxlen=_DEATHS_MOST + 1)
         self.thread: object = None
+        self._ended = False
 
     def end(self) -> None:
         """Ends the greenthread where it waits; one that has ended already stays so."""
+        self._ended = True
         hub.kill(self.thread)
 
     def fault(self, now: float) -> str | None:
-        """Why this task is not healthy, None while it is."""
+        """Why this task is not healthy, None while it is, or when it was ended on purpose."""
+        if self._ended:
+            return None
         recent = [at for at in self.deaths if now - at < _DEATHS_WINDOW]
         if len(recent) > _DEATHS_MOST:
             return f"task {self.name} died {len(recent)} times within {_DEATHS_WINDOW:.0f} s"
@@ -115,7 +119,16 @@ class Supervisor:
                 return
             if self._clock() - started_at > _DEATHS_WINDOW:
                 backoff.reset()
-            hub.sleep(backoff.next())
+            self._rest(task, backoff.next())
+
+    @staticmethod
+    def _rest(task: Task, seconds: float) -> None:
+        """Waits until a task is started again.  What it left behind in eventlet's hub may be thrown
+        into this very wait, and must not be the end of it."""
+        try:
+            hub.sleep(seconds)
+        except Exception:
+            LOG.exception("task %s left something behind", task.name)
 
     def _once(self, task: Task, run: Callable[..., object], args: tuple[object, ...]) -> None:
         try:

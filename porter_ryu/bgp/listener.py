@@ -17,7 +17,7 @@ from porter_ryu.bgp import transport
 from porter_ryu.bgp.protocol import notification, wire
 from porter_ryu.domain.model import Address
 from porter_ryu.log import reason_of
-from porter_ryu.supervisor import Supervisor
+from porter_ryu.supervisor import Supervisor, Task
 from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Listener:
         self._port = port
         self._accept = accept
         self._sockets: dict[Address, socket.socket] = {}
-        self._wanted: set[Address] = set()
+        self._tasks: dict[Address, Task] = {}
         self._stopped = False
 
     @property
@@ -53,15 +53,17 @@ class Listener:
 
     def want(self, address: Address, prepare: Callable[[socket.socket], None]) -> None:
         """Listens on an address from now on; `prepare` is called on its socket (MD5 keys)."""
-        if address not in self._wanted:
-            self._wanted.add(address)
-            self._supervisor.keep(f"listen {address}", lambda _beat: self._listen(address, prepare))
+        if address not in self._tasks:
+            self._tasks[address] = self._supervisor.keep(
+                f"listen {address}", lambda _beat: self._listen(address, prepare)
+            )
 
     def stop(self) -> None:
-        """Closes all sockets."""
+        """Closes all sockets.  Each by the greenthread that waits on it: eventlet would go on to
+        wait on the number of a socket that another one closed, which is soon something else's."""
         self._stopped = True
-        for sock in self._sockets.values():
-            sock.close()
+        for task in self._tasks.values():
+            task.end()
 
     def _listen(self, address: Address, prepare: Callable[[socket.socket], None]) -> None:
         backoff = Backoff(_RETRY, _RETRY_MOST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eventlet import hubs
 from ryu.lib import hub
 
 from porter_ryu import metrics
@@ -73,6 +74,37 @@ def test_a_task_that_does_not_beat_is_a_fault():
     clock.now += 2
     assert supervisor.faults == ("task stuck has not turned for 11 s",)
     task.end()
+
+
+def test_what_a_task_left_behind_does_not_end_it():
+    """As eventlet throws "closed" into whoever waits, for a descriptor that is used again."""
+    runs: list[int] = []
+    died, again = hub.Event(), hub.Event()
+
+    def run(_beat: object) -> None:
+        runs.append(1)
+        if len(runs) > 1:
+            again.set()
+            hub.sleep(60)
+        died.set()
+        raise RuntimeError("once")
+
+    task = Supervisor().keep("littering", run)
+    assert died.wait(timeout=5)
+    hub.sleep(0)
+    hubs.get_hub().schedule_call_global(0, task.thread.throw, OSError("closed"))
+    assert again.wait(timeout=5)
+    task.end()
+
+
+def test_a_task_that_is_ended_is_no_fault():
+    clock = Clock()
+    supervisor = Supervisor(clock)
+    task = supervisor.keep("ended for good", lambda _beat: hub.sleep(60), stalls_after=10)
+    hub.sleep(0)
+    task.end()
+    clock.now += 60
+    assert supervisor.faults == ()
 
 
 def test_a_task_that_returns_has_ended_on_purpose():
