@@ -192,6 +192,8 @@ def _headline(entry: Json) -> str:
     addresses = ", ".join(entry["addresses"])
     if entry["announced"]:
         peers = sorted({peer for route in entry["routes"] for peer in route["peers"]})
+        if not peers:
+            return f"would be announced: {addresses}"
         return f"announced: {addresses} to {', '.join(peers)}"
     if entry["state"] == Reason.ALLOCATED.value:
         return f"{addresses}: {entry['message']}"
