@@ -180,10 +180,11 @@ def explanation_text(entry: Json) -> str:
         lines.append(f"  asks for {entry['request']['text']} ({entry['request']['source']})")
     for route in entry["routes"]:
         lines += _route_lines(route)
-    lines.append("  pools:")
+    if entry["pools"] or "unreadable" not in entry:
+        lines.append("  pools:")
     for pool in entry["pools"]:
         lines.append(f"    {pool['eip']}: {'usable' if pool['usable'] else 'no'}: {pool['why']}")
-    if not entry["pools"]:
+    if not entry["pools"] and "unreadable" not in entry:
         lines.append("    there is no Eip at all")
     return "\n".join(lines)
 
