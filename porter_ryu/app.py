@@ -23,7 +23,7 @@ from porter_ryu.http.eip_addresses import EipAddresses
 from porter_ryu.http.router import Router
 from porter_ryu.http.server import Server
 from porter_ryu.instance import Instance
-from porter_ryu.options import GROUPS
+from porter_ryu.options import GROUPS, WSAPI_HOST
 from porter_ryu.settings import read
 from porter_ryu.settings_file import BadConfigurationError
 from porter_ryu.settings_reader import files_of
@@ -37,7 +37,7 @@ BAD_CONFIGURATION = 2
 _LOOK_AT_FILES = 0.5
 _LOOK_AT_COUNTS = 5.0
 _TURNS_STALL_AFTER = 10.0
-cfg.CONF.set_default("wsapi_host", "127.0.0.1")
+cfg.CONF.set_default("wsapi_host", WSAPI_HOST)
 for _group, _options in GROUPS.items():
     cfg.CONF.register_opts(_options, group=_group)
 

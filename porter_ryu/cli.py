@@ -22,6 +22,11 @@ from porter_ryu import control_token  # noqa: E402
 from porter_ryu.remote import Remote, RemoteError, understood  # noqa: E402
 
 BAD = 2
+_STATUSES = (
+    "Exit status: 0 all is well; 1 there is something to look at, as printed; 2 it could not be "
+    "done, and why."
+)
+_URL = "the HTTP interface of a running instance, as http://127.0.0.1:8080"
 _INTERRUPTED = 130
 
 
@@ -30,7 +35,7 @@ class CommandError(Exception):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status; see the reference of commands in docs/."""
+    """Returns the exit status; docs/configuration.md lists the commands and theirs."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -71,7 +76,11 @@ def _show(value: Any, text: Any, as_json: bool) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="porter-ryu", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="porter-ryu",
+        description="Runs Porter-Ryu, or shows what it does or would do.",
+        epilog=_STATUSES,
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, act: Any, text: str) -> argparse.ArgumentParser:
@@ -80,31 +89,39 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     def needs_file(sub: argparse.ArgumentParser, required: bool) -> None:
-        sub.add_argument("--config-file", required=required, metavar="FILE", action="append")
+        text = "the configuration; may be given again, and later files override earlier ones"
+        sub.add_argument(
+            "--config-file", required=required, metavar="FILE", action="append", help=text
+        )
 
     needs_file(command("run", _run, "Run the program."), True)
     needs_file(command("check", _check, "Validate the configuration and this host."), True)
     plan = command("plan", _plan, "Show what would be, and change nothing.")
     needs_file(plan, True)
     plan.add_argument("--diff", action="store_true", help="only what a running instance has not")
-    plan.add_argument("--url", help="that instance, as http://127.0.0.1:8080")
+    plan.add_argument("--url", help=_URL)
     plan.add_argument("-o", dest="output", choices=["text", "json"], default="text")
-    explain = command("explain", _explain, "Explain one Service.")
+    explain = command(
+        "explain", _explain, "Say why a Service has its address and next hops, or none."
+    )
     explain.add_argument("service", metavar="NAMESPACE/NAME")
     needs_file(explain, False)
-    explain.add_argument("--url", help="ask a running instance, as http://127.0.0.1:8080")
+    explain.add_argument("--url", help=f"{_URL}; without it: what would be")
     explain.add_argument("-o", dest="output", choices=["text", "json"], default="text")
-    status = command("status", _status, "Show a running instance.")
-    status.add_argument("--url", required=True)
+    status = command("status", _status, "Show the peers, pools and counts of a running instance.")
+    status.add_argument("--url", required=True, help=_URL)
     importing = command("import", _import, "Turn the manifests of another load balancer into ours.")
     importing.add_argument("origin", choices=["openelb", "metallb"])
-    importing.add_argument("directory", metavar="DIR")
-    importing.add_argument("--output", metavar="OUT", default="porter-ryu-import")
+    text = "a directory with the output of kubectl get -o yaml"
+    importing.add_argument("directory", metavar="DIR", help=text)
+    text = "the directory to write to (default porter-ryu-import)"
+    importing.add_argument("--output", metavar="OUT", default="porter-ryu-import", help=text)
     stop = command("stop", _stop, "End a running instance for good.")
-    stop.add_argument("--url", required=True)
+    stop.add_argument("--url", required=True, help=_URL)
     text = f"the instance's state_dir/control.token (default {control_token.DEFAULT})"
     stop.add_argument("--token-file", default=control_token.DEFAULT, metavar="FILE", help=text)
-    stop.add_argument("--withdraw", action="store_true", required=True)
+    text = "take back all routes and bound addresses; must be given (SIGTERM ends without that)"
+    stop.add_argument("--withdraw", action="store_true", required=True, help=text)
     text = "the process stays, idle, until SIGTERM: where a supervisor would start it anew"
     stop.add_argument("--stay", action="store_true", help=text)
     return parser
@@ -196,9 +213,9 @@ def _explain(arguments: argparse.Namespace) -> int:
     if not arguments.config_file:
         raise CommandError("explain needs --config-file or --url")
     planner = _planner(arguments.config_file)
-    entry = report.explanation(planner, ObjectKey(namespace, name), report.nothing_sent)
+    entry = report.explanation(planner, ObjectKey(namespace, name), sent=None)
     _show(entry, report.explanation_text, as_json)
-    return 1
+    return 0 if entry["announced"] else 1
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -233,7 +250,7 @@ def _stop(arguments: argparse.Namespace) -> int:
         token = control_token.read(arguments.token_file)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        text = f"{arguments.token_file}: {why} (--token-file: control.token in the state_dir)"
+        text = f"{arguments.token_file}: {why} (--token-file FILE: control.token in its state_dir)"
         raise CommandError(text) from error
     stay = "&stay=true" if arguments.stay else ""
     Remote(arguments.url).post(f"/v1/stop?withdraw=true{stay}", token)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from porter_ryu import state_file
 from porter_ryu.bgp import transport
@@ -36,13 +37,17 @@ def findings(settings: Settings) -> Iterator[str]:
     """One sentence for each thing that stands in the way of these settings."""
     for group in settings.put_aside:
         yield f"[{group}] counts for nothing: [bgp] peers does not name it"
-    yield from _addresses(settings)
+    running = _Running(settings.state_dir)
+    yield from _addresses(settings, running)
+    yield from _http(settings, running)
     yield from _interface(settings)
-    yield from _state_dir(settings.state_dir)
+    yield from _writable("[porter] state_dir", settings.state_dir)
+    if settings.manifests and settings.allocate:
+        yield from _writable("[kubernetes] manifests", os.path.join(settings.manifests, ".status"))
     yield from _api_server(settings)
 
 
-def _addresses(settings: Settings) -> Iterator[str]:
+def _addresses(settings: Settings, running: _Running) -> Iterator[str]:
     bgp = settings.bgp
     if not bgp.enabled:
         return
@@ -60,13 +65,21 @@ def _addresses(settings: Settings) -> Iterator[str]:
             yield f"[peer:{peer.name}] address: there is no route to {peer.address}"
         elif bgp.listen_addresses == ():
             listens.add(towards)
-    running = _Running(settings.state_dir)
     for address in sorted(listens, key=str):
         if str(address) not in _ANYWHERE and address not in own:
             if address in (bgp.listen_addresses or ()):
                 yield f"[bgp] listen_addresses: {address} is not of this host"
             continue
-        yield from _port(address, bgp.listen_port, running)
+        yield from _port("[bgp] listen_port", address, bgp.listen_port, running)
+
+
+def _http(settings: Settings, running: _Running) -> Iterator[str]:
+    host, port = settings.http
+    try:
+        address = ip_address(host or "0.0.0.0")  # noqa: S104 - empty: as the server takes it
+    except ValueError:
+        return  # a name
+    yield from _port("[DEFAULT] wsapi_port", address, port, running)
 
 
 class _Running:
@@ -106,7 +119,7 @@ def _link(path: str) -> str:
         return ""
 
 
-def _port(address: Address, port: int, running: _Running) -> Iterator[str]:
+def _port(key: str, address: Address, port: int, running: _Running) -> Iterator[str]:
     try:
         transport.listen(address, port).close()
     except OSError as error:
@@ -114,7 +127,7 @@ def _port(address: Address, port: int, running: _Running) -> Iterator[str]:
         if taken and running.listens(port):
             return
         why = "another process listens there" if taken else str(error.strerror)
-        yield f"[bgp] listen_port: cannot listen on {address} port {port}: {why}"
+        yield f"{key}: cannot listen on {address} port {port}: {why}"
 
 
 def _interface(settings: Settings) -> Iterator[str]:
@@ -151,12 +164,12 @@ def _rp_filter(where: str) -> str:
         return ""
 
 
-def _state_dir(path: str) -> Iterator[str]:
+def _writable(key: str, path: str) -> Iterator[str]:
     place = os.path.abspath(path)
     while not os.path.exists(place):
         place = os.path.dirname(place)
     if not os.path.isdir(place) or not os.access(place, os.W_OK | os.X_OK):
-        yield f"[porter] state_dir: {path} cannot be written"
+        yield f"{key}: {path} cannot be written"
 
 
 def _api_server(settings: Settings) -> Iterator[str]:

@@ -127,6 +127,8 @@ def reason_of(error: Exception) -> str:
     """Why something failed, in the words of the system: eventlet's sockets have but the name of
     the error (ECONNREFUSED)."""
     number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, OSError) and number and number < 0:
+        return error.strerror or str(error)  # a number of getaddrinfo's
     return os.strerror(number) if number else str(error) or type(error).__name__
 
 

@@ -7,6 +7,7 @@ from oslo_config import cfg
 
 PORT = {"min": 1, "max": 65535}
 AS_NUMBER = {"min": 1, "max": 4294967294}
+WSAPI_HOST = "127.0.0.1"  # Ryu's own default is every address
 
 
 def _ip(name: str, text: str, **more: object) -> cfg.Opt:

@@ -180,10 +180,11 @@ def explanation_text(entry: Json) -> str:
         lines.append(f"  asks for {entry['request']['text']} ({entry['request']['source']})")
     for route in entry["routes"]:
         lines += _route_lines(route)
-    lines.append("  pools:")
+    if entry["pools"] or "unreadable" not in entry:
+        lines.append("  pools:")
     for pool in entry["pools"]:
         lines.append(f"    {pool['eip']}: {'usable' if pool['usable'] else 'no'}: {pool['why']}")
-    if not entry["pools"]:
+    if not entry["pools"] and "unreadable" not in entry:
         lines.append("    there is no Eip at all")
     return "\n".join(lines)
 
@@ -192,6 +193,8 @@ def _headline(entry: Json) -> str:
     addresses = ", ".join(entry["addresses"])
     if entry["announced"]:
         peers = sorted({peer for route in entry["routes"] for peer in route["peers"]})
+        if not peers:
+            return f"would be announced: {addresses}"
         return f"announced: {addresses} to {', '.join(peers)}"
     if entry["state"] == Reason.ALLOCATED.value:
         return f"{addresses}: {entry['message']}"

@@ -15,10 +15,10 @@ from typing import Any
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
 from porter_ryu.domain.peering import PeerConfig, session_address
-from porter_ryu.options import GROUPS, RELOADED
+from porter_ryu.options import GROUPS, RELOADED, WSAPI_HOST
 from porter_ryu.settings_file import BadConfigurationError, shown
 from porter_ryu.settings_peers import HOLD_TIME_RULE, REFUSED_HOLD_TIMES, peer_names, read_peers
-from porter_ryu.settings_reader import Reader, open_files
+from porter_ryu.settings_reader import DEFAULT, Reader, open_files
 
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - a socket on them is what is asked for
 KERNEL_TABLES = (253, 254, 255)
@@ -47,6 +47,7 @@ class Settings:
     `fixed`: every key that needs a restart, by group and name, with its value as it was read.
     `put_aside`: groups of peers that [bgp] peers does not name, and so count for nothing.
     `key_files`: files whose content is a part of these settings, besides the configuration.
+    `http`: where the HTTP interface listens, by Ryu's options.
     """
 
     annotation: str
@@ -67,6 +68,7 @@ class Settings:
     file: str = ""
     key_files: tuple[str, ...] = ()
     put_aside: tuple[str, ...] = ()
+    http: tuple[str, int] = (WSAPI_HOST, 8080)
     fixed: Mapping[tuple[str, str], Any] = field(default_factory=dict)
 
 
@@ -116,6 +118,7 @@ def _settings(r: Reader) -> Settings:
         file=r.documents[0].path if r.documents else "(no file)",
         key_files=tuple(r.key_files),
         put_aside=tuple(r.put_aside),
+        http=(r.get(DEFAULT, "wsapi_host"), r.get(DEFAULT, "wsapi_port")),
         fixed={
             (group, option.name): r.get(group, option.name)
             for group, options in GROUPS.items()

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from oslo_config import cfg, types
 
-from porter_ryu.options import FOREIGN_GROUPS, GROUPS, PEER, PEER_PREFIX, of_ryu
+from porter_ryu.options import FOREIGN_GROUPS, GROUPS, PEER, PEER_PREFIX, WSAPI_HOST, of_ryu
 from porter_ryu.settings_file import BadConfigurationError, Document, Fault, read_document, shown
 
 T = TypeVar("T")
@@ -160,6 +160,7 @@ def open_files(files: Sequence[str]) -> Reader:
     reader = Reader(cfg.ConfigOpts(), documents)
     for group, options in {DEFAULT: of_ryu(), **GROUPS}.items():
         reader.register(group, options)
+    reader.conf.set_default("wsapi_host", WSAPI_HOST)
     words = [f"--config-file={path}" for path in files]
     try:
         reader.conf(words, project="porter-ryu", default_config_files=[], default_config_dirs=[])

@@ -71,7 +71,10 @@ class Listener:
             try:
                 sock = transport.listen(address, self._port)
             except OSError as error:
-                LOG.error("cannot listen on %s port %d: %s", address, self._port, error)
+                why = reason_of(error)
+                LOG.error(
+                    "[bgp] listen_port: cannot listen on %s port %d: %s", address, self._port, why
+                )
                 hub.sleep(backoff.next())
                 continue
             try:

@@ -90,7 +90,7 @@ class Routing:
         for held in outcome.held:
             refusal = self._not_announced(service, held)
             if refusal is None:
-                return Refusal(Reason.ANNOUNCED, "announced to the routers")
+                return Refusal(Reason.ANNOUNCED, "announced to every router whose session is up")
             refusals.append(refusal)
         return refusals[0]
 

@@ -253,7 +253,9 @@ def _connect(kubeconfig: str) -> official.ApiClient:
             except config.ConfigException:
                 config.load_kube_config(client_configuration=configuration)
     except (config.ConfigException, OSError) as error:
-        raise ApiError(0, "NoConfiguration", f"no way to an API server: {error}") from error
+        hint = "" if kubeconfig else "; set [kubernetes] kubeconfig, or manifests (a directory)"
+        text = f"no way to an API server: {str(error).rstrip('.')}{hint}"
+        raise ApiError(0, "NoConfiguration", text) from error
     except yaml.YAMLError as error:
         # its text quotes the file, and may quote a token
         text = f"no way to an API server: {kubeconfig or 'the kubeconfig'} is not YAML"

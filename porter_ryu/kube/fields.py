@@ -9,6 +9,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any, TypeVar
 
 from porter_ryu.domain.model import Address
+from porter_ryu.domain.text import quoted
 
 T = TypeVar("T")
 
@@ -88,9 +89,10 @@ def strings(obj: Mapping[str, Any], path: str) -> tuple[str, ...]:
 def string_map(obj: Mapping[str, Any], path: str) -> dict[str, str]:
     """A map of strings at a path; raises CodecError."""
     entries = field(obj, path, dict, {})
-    for pair in entries.items():
-        if not all(isinstance(text, str) and _is_text(text) for text in pair):
-            raise CodecError(f"{path} is not a map of strings")
+    for name, value in entries.items():
+        if not all(isinstance(text, str) and _is_text(text) for text in (name, value)):
+            key = quoted(name) if isinstance(name, str) else "a key"
+            raise CodecError(f"{path}: {key} or its value is not text: put it in quotes")
     return entries
 
 

@@ -151,7 +151,14 @@ def test_check_knows_its_own_running_instance(host):
     assert ended(host, "porter-ryu check", program.config) == fine
     other = Program(host, sections, name="other")
     status, printed = ended(host, "porter-ryu check", other.config)
-    assert (status, "another process listens there" in printed) == (1, True), "not its own"
+    taken = "cannot listen on {} port {}: another process listens there"
+    assert (status, printed.splitlines()) == (
+        1,
+        [
+            "[bgp] listen_port: " + taken.format("192.168.9.1", 179),
+            "[DEFAULT] wsapi_port: " + taken.format("127.0.0.1", 8080),
+        ],
+    ), "not its own"
     assert program.stop() == 0
     assert ended(host, "porter-ryu check", program.config) == fine, "nor when it has ended"
 
@@ -169,7 +176,8 @@ def test_plan_and_explain_without_an_instance(host):
     plan = json.loads(host.run(argv))
     assert [entry["state"] for entry in plan["services"]] == ["NoPool", "Announced"]
     argv = [command("porter-ryu"), "explain", "default/web", "--config-file", str(program.config)]
-    text = host.run(argv, check=False)
+    text = host.run(argv)
+    assert text.startswith("default/web: would be announced: 203.0.113.0\n")
     assert "node n2: no: it is not Ready" in text
     assert not (program.manifests / ".status").exists(), "plan changes nothing"
 
@@ -212,6 +220,11 @@ def test_check_finds_what_stands_in_the_way(host):
     status, text = check(**{**quiet, "porter": {"state_dir": "/etc/hostname/state"}})
     assert status == 1
     assert "state_dir: /etc/hostname/state cannot be written" in text
+    (host.folder / "closed").mkdir()
+    (host.folder / "closed" / ".status").write_text("no folder")
+    status, text = check(**{**quiet, "kubernetes": {"manifests": host.folder / "closed"}})
+    assert status == 1
+    assert f"[kubernetes] manifests: {host.folder}/closed/.status cannot be written" in text
 
 
 def test_http_status_explain_and_stop(host):

@@ -348,3 +348,10 @@ def test_a_kubeconfig_that_is_none_is_one_line(tmp_path, text):
         Client(str(file))
     assert "t0ken" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_without_any_kubeconfig_it_is_told_what_to_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(ApiError, match=r"set \[kubernetes\] kubeconfig, or manifests"):
+        Client("")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import socket
 
-from porter_ryu.log import LogFilter, printable
+from porter_ryu.log import LogFilter, printable, reason_of
 
 
 class Clock:
@@ -62,6 +64,15 @@ def test_records_of_others_pass():
     told = LogFilter(Clock())
     assert told.filter(record("x", name="ryu.base"))
     assert told.filter(record("x", name="ryu.base"))
+
+
+def test_why_something_failed_is_said_in_the_words_of_the_system():
+    assert reason_of(ConnectionRefusedError(errno.ECONNREFUSED, "ECONNREFUSED")) == (
+        "Connection refused"
+    )
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    assert reason_of(unknown) == "Name or service not known"
+    assert reason_of(ValueError("odd")) == "odd"
 
 
 def test_text_from_outside_stays_on_its_line():

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+import pytest
+
 from porter_ryu import report
 from porter_ryu.domain.explanation import explain
 from porter_ryu.domain.model import Eip, Kind, Namespace, Port
+from porter_ryu.kube.fields import CodecError, string_map
 from tests.unit.world import World, endpoints, key, node, service
 
 N1, N2 = node("n1", "192.168.0.1"), node("n2", "192.168.0.2")
@@ -58,6 +61,13 @@ def test_what_a_user_is_told_of_it():
     )
     text = report.explanation_text(told)
     assert text.startswith("default/a: Unreadable: it cannot be read (oops): what is on record")
+    assert "there is no Eip" not in text, "there is one"
+
+
+def test_a_number_in_an_annotation_is_named():
+    text = "metadata.annotations: 'share' or its value is not text: put it in quotes"
+    with pytest.raises(CodecError, match=text):
+        string_map({"metadata": {"annotations": {"a": "b", "share": 5}}}, "metadata.annotations")
 
 
 def test_nothing_is_written_to_what_cannot_be_read():

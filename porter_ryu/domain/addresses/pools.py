@@ -187,7 +187,7 @@ class Pools:
 
     @staticmethod
     def _without_overlaps(pools: Mapping[str, Pool]) -> dict[str, Pool]:
-        """Marks each pool that shares an address with an older one that serves."""
+        """Marks each pool that shares an address with one that serves and comes before it."""
         marked: dict[str, Pool] = {}
         taken: list[tuple[Interval, str]] = []
         for name, pool in sorted(pools.items(), key=lambda entry: entry[1].eip.age):
@@ -196,7 +196,7 @@ class Pools:
                 continue
             other = next(filter(None, (_overlap(taken, i) for i in pool.space.intervals)), None)
             if other is not None:
-                text = f"overlaps with the older Eip {other}, which serves"
+                text = f"overlaps with Eip {other}, which comes first (by age, then by name)"
                 marked[name] = dataclasses.replace(pool, reason=PoolReason.OVERLAPS, message=text)
             else:
                 taken.extend((interval, name) for interval in pool.space.intervals)
