@@ -8,7 +8,7 @@ import sys
 from typing import Any, ClassVar
 
 import greenlet
-from eventlet import hubs
+from eventlet import hubs, tpool
 from ryu import cfg
 from ryu.app.wsgi import WSGIApplication
 from ryu.base import app_manager
@@ -51,6 +51,9 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._main = greenlet.getcurrent()
         self._tell = log.install()
+        # left to its first use, one that comes while there are no descriptors would fail, and
+        # every later one wait for ever for threads that are not there
+        tpool.setup()
         self.supervisor = Supervisor()
         self.instance = make_instance(self.supervisor)
         self._files = WatchedFiles(self._watched)
