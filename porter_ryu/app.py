@@ -60,6 +60,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         self._asked_to_reload = hub.Event()
         self._ending = hub.Semaphore(1)
         self._left = ""
+        self._closing_up = False
         # the state_dir is ours by now: only then the port, and then the token
         self._http = self._listen(kwargs["wsgi"])
         planner = self.instance.reconciler.planner
@@ -150,10 +151,10 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         finally:  # whatever breaks, who was told to end ends
             if stay:
                 LOG.info("stopped; idle until SIGTERM")
-            elif self._left:
-                hubs.get_hub().schedule_call_global(0, self._main.throw, SystemExit(1))
-            else:
-                hubs.get_hub().schedule_call_global(0, self._main.throw, KeyboardInterrupt)
+            elif not self._closing_up:  # once: the next would break into the closing up itself
+                self._closing_up = True
+                end = SystemExit(1) if self._left else KeyboardInterrupt()
+                hubs.get_hub().schedule_call_global(0, self._main.throw, end)
 
     def _watched(self) -> list[str]:
         return [*files_of(cfg.CONF), *self.instance.settings.key_files]
