@@ -84,6 +84,15 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
             hub.sleep(0)  # it was added just now, and what is not started cannot be stopped
         peer.stop()
         self._core_service.on_peer_removed(peer)
+        self._forget_listeners(peer)
+
+    def _forget_listeners(self, peer: Peer) -> None:
+        """Ryu's bus never lets go of who listens, and so of no peer that ever was."""
+        listeners = self._signal_bus._listeners
+        own = [identifier for identifier in listeners if identifier[-1] is peer]
+        gone = {entry for identifier in own for entry in listeners.pop(identifier)}
+        for identifier, entries in listeners.items():
+            listeners[identifier] = [entry for entry in entries if entry not in gone]
 
     def by_address(self, address: Address) -> Peer | None:
         """The peer of an address."""

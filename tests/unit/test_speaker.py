@@ -132,6 +132,18 @@ CASES = {
         from porter_ryu.bgp.peer import Peer
         assert sum(isinstance(o, Peer) and o.started for o in gc.get_objects()) == 3
     """,
+    "nothing is kept of peers that were": """
+        import gc
+        from porter_ryu.bgp.peer import Peer
+        def peers():
+            gc.collect()
+            return sum(isinstance(o, Peer) for o in gc.get_objects())
+        speaker.set_peers([a, b, c]); hub.sleep(0.05)
+        for number in range(20):
+            speaker.set_peers([a, dataclasses.replace(b, med=number)]); hub.sleep(0.01)
+            speaker.set_peers([a, c]); hub.sleep(0.01)
+        until(lambda: peers() == 2)
+    """,
     "keys on the listener follow the set": """
         import socket
         keyed = dataclasses.replace(a, address=ip_address("127.0.0.9"), password=Secret(b"k"))
