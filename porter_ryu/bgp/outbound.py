@@ -77,6 +77,9 @@ class Outbound:
     def close(self) -> None:
         """The session is down: what the peer keeps of it, the journal knows."""
         self._output = None
+
+    def save(self) -> None:
+        """The process ends: what could not be written yet is tried once more."""
         self._journal.save()
 
     def send(self, prefixes: Collection[Network]) -> bool:
