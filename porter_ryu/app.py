@@ -8,7 +8,7 @@ import sys
 from typing import Any, ClassVar
 
 import greenlet
-from eventlet import hubs
+from eventlet import hubs, tpool
 from ryu import cfg
 from ryu.app.wsgi import WSGIApplication
 from ryu.base import app_manager
@@ -51,12 +51,16 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._main = greenlet.getcurrent()
         self._tell = log.install()
+        # left to its first use, one that comes while there are no descriptors would fail, and
+        # every later one wait for ever for threads that are not there
+        tpool.setup()
         self.supervisor = Supervisor()
         self.instance = make_instance(self.supervisor)
         self._files = WatchedFiles(self._watched)
         self._asked_to_reload = hub.Event()
         self._ending = hub.Semaphore(1)
         self._left = ""
+        self._closing_up = False
         # the state_dir is ours by now: only then the port, and then the token
         self._http = self._listen(kwargs["wsgi"])
         planner = self.instance.reconciler.planner
@@ -147,10 +151,10 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         finally:  # whatever breaks, who was told to end ends
             if stay:
                 LOG.info("stopped; idle until SIGTERM")
-            elif self._left:
-                hubs.get_hub().schedule_call_global(0, self._main.throw, SystemExit(1))
-            else:
-                hubs.get_hub().schedule_call_global(0, self._main.throw, KeyboardInterrupt)
+            elif not self._closing_up:  # once: the next would break into the closing up itself
+                self._closing_up = True
+                end = SystemExit(1) if self._left else KeyboardInterrupt()
+                hubs.get_hub().schedule_call_global(0, self._main.throw, end)
 
     def _watched(self) -> list[str]:
         return [*files_of(cfg.CONF), *self.instance.settings.key_files]

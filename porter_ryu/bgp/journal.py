@@ -105,7 +105,8 @@ class RouteJournal:
             self._replace_now()
 
     def save(self) -> None:
-        """Tries once more to write what could not be written: the peer may be gone for good."""
+        """Tries once more, before this returns, to write what could not be written: whoever does
+        it later by `_rewrite` may not be there any more."""
         if not self._writable:
             self._replace_now()
 

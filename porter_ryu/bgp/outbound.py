@@ -58,6 +58,8 @@ class Outbound:
         rib_out = AdjRibOut(view, self._loc_rib.path_ids, self._refusals.withheld)
         if not session.graceful:
             self._journal.clear()
+        # nothing that it is given leads back to it: what `garbage` has spared once, a table among
+        # it, is not collected any more, and has to go by itself
         self._output = output = SessionOutput(
             self._name,
             session,
@@ -65,7 +67,7 @@ class Outbound:
             self._loc_rib,
             self._journal,
             self._refusals,
-            lambda seconds: self._wake_after(seconds, output),
+            self._wake_after,
             self._clock,
         )
         output.change(self._loc_rib.routes)
@@ -75,6 +77,9 @@ class Outbound:
     def close(self) -> None:
         """The session is down: what the peer keeps of it, the journal knows."""
         self._output = None
+
+    def save(self) -> None:
+        """The process ends: what could not be written yet is tried once more."""
         self._journal.save()
 
     def send(self, prefixes: Collection[Network]) -> bool:
@@ -182,12 +187,8 @@ class Outbound:
         """Paths of a family that the peer was sent."""
         return self._output.rib_out.count(family) if self._output is not None else 0
 
-    def _wake_after(self, seconds: float, output: SessionOutput) -> None:
-        self._supervisor.after(seconds, "bgp output", self._wake, output)
-
-    def _wake(self, output: SessionOutput) -> None:
-        if output is self._output:
-            self._rounds.due(self)
+    def _wake_after(self, seconds: float) -> None:
+        self._supervisor.after(seconds, "bgp output", self._rounds.due, self)
 
     def _try_again(self) -> None:
         """What was refused long ago has a new chance."""

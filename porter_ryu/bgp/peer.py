@@ -212,6 +212,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
             self.shut(notification.ADMINISTRATIVE_SHUTDOWN, Cause.STOPPED, "ended by us")
         else:
             self.pause()
+            self.outbound.save()
 
     def shut(self, told: Notification | None, cause: Cause, text: str) -> None:
         """Ends all connections with this NOTIFICATION, or without any."""

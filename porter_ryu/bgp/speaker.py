@@ -84,6 +84,15 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
             hub.sleep(0)  # it was added just now, and what is not started cannot be stopped
         peer.stop()
         self._core_service.on_peer_removed(peer)
+        self._forget_listeners(peer)
+
+    def _forget_listeners(self, peer: Peer) -> None:
+        """Ryu's bus never lets go of who listens, and so of no peer that ever was."""
+        listeners = self._signal_bus._listeners
+        own = [identifier for identifier in listeners if identifier[-1] is peer]
+        gone = {entry for identifier in own for entry in listeners.pop(identifier)}
+        for identifier, entries in listeners.items():
+            listeners[identifier] = [entry for entry in entries if entry not in gone]
 
     def by_address(self, address: Address) -> Peer | None:
         """The peer of an address."""
@@ -99,6 +108,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         self._config = config
         self._rib = LocRib({}, PathIds())
         self._refused: dict[str, str] = {}
+        self._keyless: set[str] = set()
         self._settling = hub.Semaphore(1)
         self._again: Task | None = None
         self._backoff = Backoff(_AGAIN_FIRST, _AGAIN_MOST)
@@ -159,12 +169,18 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             for peer in wanted.values():
                 if peer.name not in present:
                     self._add_peer(peer)
+                elif peer.name in self._keyless:
+                    self._set_keys_of(peer)
             deaf = [peer.name for peer in wanted.values() if not self._listens_for(peer)]
             without_bfd = self._bfd.watch(wanted.values())
             metrics.keep_peers(wanted)
-            if (self._refused or deaf or without_bfd) and self._again is None:
-                delay = self._backoff.next()
-                self._again = self._supervisor.after(delay, "peers again", self._try_again)
+            if self._refused or deaf or without_bfd or self._keyless:
+                self._settle_again()
+
+    def _settle_again(self) -> None:
+        if self._again is None:
+            delay = self._backoff.next()
+            self._again = self._supervisor.after(delay, "peers again", self._try_again)
 
     def _try_again(self) -> None:
         self._again = None
@@ -195,6 +211,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         else:
             running.outbound.forget()
         self._forget_neighbor(running.config)
+        self._keyless.discard(running.config.name)
         if running.config.password is not None:
             for _, sock in self._listener.sockets:
                 self._set_key(sock, running.config, None)
@@ -287,26 +304,34 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
 
     def _set_keys(self, sock: socket.socket) -> None:
         for peer in self.manager.configs.values():
-            if peer.password is not None:
-                self._set_key(sock, peer, peer.password)
+            if peer.password is not None and not self._set_key(sock, peer, peer.password):
+                self._keyless.add(peer.name)
+                self._settle_again()
 
     def _set_keys_of(self, peer: PeerConfig) -> None:
+        """Sets a peer's key wherever we listen.  Where it cannot be set now the kernel takes
+        segments without it, so the peer is not let in until it is."""
+        self._keyless.discard(peer.name)
         if peer.password is not None:
-            for _, sock in self._listener.sockets:
-                self._set_key(sock, peer, peer.password)
+            found = [self._set_key(sock, peer, peer.password) for _, sock in self._listener.sockets]
+            if not all(found):
+                self._keyless.add(peer.name)
 
     @staticmethod
-    def _set_key(sock: socket.socket, peer: PeerConfig, key: Secret | None) -> None:
+    def _set_key(sock: socket.socket, peer: PeerConfig, key: Secret | None) -> bool:
         if sock.family != transport.family_of(peer.address):
-            return
+            return True
         try:
             transport.set_md5(sock, peer.address, key)
         except OSError as error:
             LOG.error("peer %s: cannot set its TCP MD5 key: %s", peer.name, error.strerror)
+            return False
+        return True
 
     def _accept(self, sock: socket.socket, remote: Address, local: Address) -> None:
         peer = self.manager.by_address(remote)
-        if peer is None or self._is_announced(local):
+        keyless = peer is not None and peer.config.name in self._keyless
+        if peer is None or keyless or self._is_announced(local):
             refuse(sock)
         else:
             peer.accept(sock)

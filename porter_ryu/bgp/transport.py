@@ -149,11 +149,11 @@ def set_md5(sock: socket.socket, address: Address, password: Secret | None) -> N
 
 
 def address_towards(peer: Address) -> Address | None:
-    """The local address from which this host would speak to a peer, None without a route.
-    Nothing is sent for it."""
-    with socket.socket(family_of(peer), socket.SOCK_DGRAM) as probe:
-        try:
+    """The local address from which this host would speak to a peer, None without a route, or
+    where that cannot be told now (no descriptors).  Nothing is sent for it."""
+    try:
+        with socket.socket(family_of(peer), socket.SOCK_DGRAM) as probe:
             probe.connect((str(peer), _PROBE_PORT))
-        except OSError:
-            return None
-        return canonical(probe.getsockname()[0])
+            return canonical(probe.getsockname()[0])
+    except OSError:
+        return None

@@ -141,7 +141,14 @@ def _each(text: str, read: Callable[[Row], T]) -> list[T]:
             give_way()
             if row != {}:
                 found.append(read(row))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         shown = repr(text[:_SHOWN]) + ("…" if len(text) > _SHOWN else "")
         raise IpError(f"ip printed what cannot be read: {shown}: {error}") from error
     return found

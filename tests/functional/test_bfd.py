@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -91,3 +92,35 @@ def test_no_false_alarm_while_ten_thousand_routes_are_sent(leaf, program):
     log = program.host.log(program.log)
     assert "BFD is down" not in log, [x for x in log.splitlines() if "BFD" in x or "peer frr" in x]
     assert seen_by(leaf) == "up"
+
+
+FLOOD = """
+import socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 255)
+sock.connect(("%s", 3784))
+while True:
+    try:
+        sock.send(bytes(24))
+    except OSError:
+        pass
+"""
+
+
+def test_datagrams_of_a_stranger_displace_none_of_a_peer(fabric, leaf, program):
+    wait_for(lambda: seen_by(leaf), lambda s: s == "up", 15, "BFD to be up at FRR")
+    told = wait_for(
+        lambda: program.get("/v1/peers")[0], lambda p: p["state"] == "Established", 15, "a session"
+    )
+    stranger, command = fabric.hosts["gobgpd"], [sys.executable, "-c", FLOOD % OURS]
+    floods = [stranger.spawn(command, "flood.log") for _ in range(2)]
+    due = told["established_seconds"] + 8
+    told = wait_for(
+        lambda: program.get("/v1/peers")[0],
+        lambda p: p["established_seconds"] > due or p["last_down_at"],
+        20,
+        "its age",
+    )
+    for flood in floods:
+        flood.kill()
+    assert (told["state"], told["last_down_at"]) == ("Established", 0.0), told

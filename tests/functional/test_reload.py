@@ -191,6 +191,15 @@ def test_sigterm_works_after_a_bad_reload_by_sighup(instance):
     assert process.wait(10) == 0
 
 
+def test_sigterm_again_and_again_ends_it_once(instance):
+    host, process = instance.host, instance.program.process
+    deadline = time.monotonic() + 10
+    while "stopping" not in host.log(instance.program.log) and time.monotonic() < deadline:
+        process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert "Traceback" not in host.log(instance.program.log)
+
+
 def test_a_replaced_key_file_acts_by_itself(fabric, instance):
     us = [Neighbour(OURS, 65000, password="two")]
     bird = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()

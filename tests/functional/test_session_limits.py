@@ -76,6 +76,41 @@ def test_without_descriptors_it_waits_and_then_serves_again(program, host):
     peer.close()
 
 
+def test_what_could_not_be_noted_without_descriptors_is_noted_afterwards(fabric, host):
+    sections = {
+        "porter": {"allocate": "false"},
+        "bgp": {"local_as": 65000, "router_id": OURS, "peers": "leaf", "graceful_restart": "true"},
+        "peer:leaf": {"address": PEER, "remote_as": LEAF_AS["gobgpd"], "mode": "passive"},
+        "bound_ip": {"mode": "none"},
+    }
+    program = Program(fabric.hosts["porter"], sections, name="unnoted")
+    program.put("pool", eip("pool", "203.0.113.1"))
+    web = {**service("web"), "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}}}
+    program.put("web", node("n1", "192.168.7.11"), web, slice_of("web", "n1"))
+    program.start()
+    pid = program.process.pid
+    used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    free = next(number for number in range(len(used) + 1) if number not in used)
+    assert free > max(used), "the connection will have the last one"
+    limit(pid, free + 1)
+    peer = RawPeer(host, OURS, PEER).establish(more=bytes.fromhex("400600780001 0180"))
+    peer.read_until(UPDATE)
+    for _ in range(3):  # two seconds and more, in which writing it was tried again
+        peer.send(message(KEEPALIVE))
+        peer.read_until(KEEPALIVE)
+    assert "cannot be written (Too many open files)" in program.host.log(program.log)
+    limit(pid, 1024)
+
+    def noted() -> str:
+        peer.send(message(KEEPALIVE))  # the end of the session would be one more occasion
+        path = program.host.folder / "unnoted.state" / "announced" / "leaf"
+        return path.read_text() if path.exists() else ""
+
+    wait_for(noted, lambda text: "203.0.113.1" in text, 10, "its journal")
+    peer.close()
+    assert program.stop() == 0
+
+
 def limit(pid: int, descriptors: int) -> None:
     """Sets how many descriptors a process may have."""
     subprocess.run(["prlimit", "--pid", str(pid), f"--nofile={descriptors}:1024"], check=True)

@@ -107,6 +107,43 @@ def test_tcp_md5_both_ways_and_its_key_in_no_log(fabric, started):
     assert wrong.get("/v1/peers")[0]["state"] != "Established"
 
 
+def test_while_a_key_cannot_be_set_its_peer_is_not_let_in_without_one(fabric, started):
+    host, theirs = fabric.hosts["porter"], LEAVES["gobgpd"]
+    (fabric.folder / "key").write_text("s3cret\n")
+    most = host.run("sysctl -n net.core.optmem_max").strip()
+    host.run("sysctl -qw net.core.optmem_max=1")  # no memory for a key
+    try:
+        program = program_with(
+            fabric,
+            started,
+            address=theirs,
+            remote_as=LEAF_AS["gobgpd"],
+            password_file=fabric.folder / "key",
+            mode="passive",
+        ).start()
+        peer = RawPeer(fabric.hosts["gobgpd"], OURS, theirs)
+        assert peer.read_until(NOTIFICATION)[:2] == b"\x06\x05"
+        peer.close()
+    finally:
+        host.run(f"sysctl -qw net.core.optmem_max={most}")
+    assert "cannot set its TCP MD5 key: Cannot allocate memory" in host.log(program.log)
+
+    def is_dropped() -> bool:
+        """Whether a segment without the key is, as it is once the key is set."""
+        with inside(fabric.hosts["gobgpd"]):
+            caller = socket.socket()
+        with caller:
+            caller.bind((theirs, 0))
+            caller.settimeout(0.3)
+            try:
+                caller.connect((OURS, 179))
+            except TimeoutError:
+                return True
+        return False
+
+    wait_for(is_dropped, bool, 10, "the key to be set by itself")
+
+
 @pytest.mark.parametrize(("ours", "theirs"), [(OURS, LEAVES["frr"]), ("fd00:7::5", "fd00:7::2")])
 @pytest.mark.parametrize("mode", ["passive", "active"])
 def test_gtsm_with_a_router_that_has_it_too(fabric, started, mode, ours, theirs):

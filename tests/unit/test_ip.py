@@ -153,6 +153,8 @@ def test_one_command_runs_at_a_time(tmp_path):
         '[{"ifindex": 2, "ifname": "eth0", "addr_info": [{"local": "10.0.0.1"}]}]',
         '[{"ifindex": 2, "ifname": "eth0", "addr_info": [{"local": "x", "prefixlen": 32}]}]',
         '[{"ifindex": ' + "9" * 5000 + "}]",
+        '[{"ifindex": 1e999, "ifname": "eth0"}]',
+        '[{"ifindex": Infinity, "ifname": "eth0"}]',
         "[" * 3000,
         "\0\udcff",
     ],

@@ -258,7 +258,7 @@ def test_a_line_that_the_full_disk_cut_is_no_part_of_the_next(small_disk):
     assert journal_of(small_disk).paths == dict(paths[:10])
 
 
-def test_a_session_that_ends_is_one_more_try(small_disk):
+def test_the_end_of_the_process_is_one_more_try(small_disk):
     journal = journal_of(small_disk)
     filler = fill(small_disk)
     journal.add(HOPS.items())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from porter_ryu.bgp.outbound import Outbound
@@ -236,3 +239,18 @@ def test_a_slice_that_fails_costs_itself_alone():
     later.passes(1)
     assert said == ["broken 2", "broken 1", "broken 0"]
     assert later.died == ["bgp output"]
+
+
+def test_a_table_is_gone_with_its_session_without_the_garbage_collector(scene):
+    scene.want(table(10, 1, 2))
+    scene.session(Link())
+    scene.want({prefix(0): hops()})
+    scene.later.passes()
+    held = weakref.ref(scene.outbound._output)
+    gc.disable()
+    try:
+        scene.lost()
+        scene.later.passes(60)
+        assert held() is None
+    finally:
+        gc.enable()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.unit.outbound_scene import (
@@ -109,3 +111,17 @@ def test_withdraw_all_takes_back_everything_before_it_returns(scene):
     scene.want({prefix(0): hops(3)})
     scene.later.passes(1)
     assert link.take() == []
+
+
+def test_a_session_that_ends_while_nothing_can_be_written_holds_up_nobody(tmp_path):
+    in_the_way = tmp_path / "announced"
+    in_the_way.write_text("")
+    scene = Scene(tmp_path)
+    scene.want(table(20_000, 1, 2))
+    scene.session(Link())
+    began = time.process_time()
+    scene.lost()
+    assert time.process_time() - began < 0.03
+    in_the_way.unlink()
+    scene.later.passes(6)
+    assert len(Scene(tmp_path).journal.paths) == 40_000

@@ -94,6 +94,17 @@ CASES = {
         until(lambda: names() == ["a", "b", "c"])
         assert tries.count(str(a.address)) == 1
     """,
+    "without a descriptor they are set as far as can be, and the rest by itself later": """
+        import os, resource, socket
+        speaker._config = dataclasses.replace(config, listen_addresses=())
+        near = dataclasses.replace(a, address=ip_address("127.0.0.8"), mode=ConnectMode.PASSIVE)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        speaker.set_peers([near, b])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert names() == ["a", "b"]
+        until(lambda: ip_address("127.0.0.1") in dict(speaker._listener.sockets))
+    """,
     "the series of a removed peer go, and those of the others stay": """
         speaker.set_peers([a, b])
         for name in "ab":
@@ -120,6 +131,18 @@ CASES = {
         import gc
         from porter_ryu.bgp.peer import Peer
         assert sum(isinstance(o, Peer) and o.started for o in gc.get_objects()) == 3
+    """,
+    "nothing is kept of peers that were": """
+        import gc
+        from porter_ryu.bgp.peer import Peer
+        def peers():
+            gc.collect()
+            return sum(isinstance(o, Peer) for o in gc.get_objects())
+        speaker.set_peers([a, b, c]); hub.sleep(0.05)
+        for number in range(20):
+            speaker.set_peers([a, dataclasses.replace(b, med=number)]); hub.sleep(0.01)
+            speaker.set_peers([a, c]); hub.sleep(0.01)
+        until(lambda: peers() == 2)
     """,
     "keys on the listener follow the set": """
         import socket

@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
+from porter_ryu.bgp.bfd import screen
 from porter_ryu.bgp.bfd.packet import Packet, State, decode, encode
 from porter_ryu.bgp.bfd.session import BfdSession
 
@@ -118,6 +119,8 @@ class Process:
                 del self._neighbours[remote]
         for local in self._listeners.keys() - {peer["local"] for peer in self._wanted.values()}:
             self._listeners.pop(local).close()
+        for sock in self._listeners.values():
+            self._screen(sock)
         self._settle()
 
     def _settle(self) -> None:
@@ -148,11 +151,15 @@ class Process:
             else:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+            self._screen(sock)
             sock.bind((local, _PORT))
         except OSError:
             sock.close()
             raise
         self._listeners[local] = sock
+
+    def _screen(self, sock: socket.socket) -> None:
+        screen.attach(sock, [ip_address(remote) for remote in self._wanted])
 
     def _receive(self, sock: socket.socket) -> None:
         try:
