@@ -289,6 +289,21 @@ def test_a_file_that_is_renamed_takes_its_objects_along(tmp_path):
         assert record.exists()
 
 
+def test_a_large_file_that_is_renamed_takes_its_objects_along(tmp_path):
+    """However long it takes to parse, and though another one cannot be parsed at all."""
+    directory = Directory(tmp_path)
+    filling = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n" * 30_000
+    (tmp_path / "a.yaml").write_text(f"{filling}---\n{yaml.safe_dump(objects.service('web'))}")
+    directory.put("api.yaml", objects.service("api"))
+    record = directory.record("web", "10.0.0.7")
+    with directory:
+        (tmp_path / "a.yaml").rename(tmp_path / "b.yaml")
+        (tmp_path / "api.yaml").unlink()
+        until(lambda: directory.told.removed, "what is gone is gone, once the file is parsed")
+        assert directory.told.removed == [key("api")]
+        assert record.exists()
+
+
 def test_an_object_that_is_moved_in_two_steps_and_a_file_written_anew_lose_nothing(tmp_path):
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.service("web"), objects.service("api"))

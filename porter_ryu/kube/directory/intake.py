@@ -41,6 +41,14 @@ class Intake:
         self._large: collections.deque[str] = collections.deque()
         self._parsed: collections.deque[_Parsed] = collections.deque()
         self._parsing = ""
+        self._failing: set[str] = set()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether it is not known yet what a large file holds; one that could not be parsed is
+        tried again, and not waited for."""
+        parsed = (parsed.name for parsed in self._parsed)
+        return bool({*self._large, self._parsing, *parsed} - self._failing - {""})
 
     @property
     def due(self) -> bool:
@@ -94,6 +102,7 @@ class Intake:
             touched |= self._store.unreadable(name, reason)
         for name in changes.gone:
             touched |= self._store.drop(name)
+            self._failing.discard(name)
         if self._large and not self._parsing:
             self._parsing = self._large.popleft()
             self._supervisor.spawn("manifests large", self._parse_large, self._parsing)
@@ -116,6 +125,7 @@ class Intake:
     def _take(self, parsed: _Parsed) -> set[Id]:
         if not self._watch.knows(parsed.name):
             return set()  # gone while it was parsed
+        (self._failing.add if parsed.fault else self._failing.discard)(parsed.name)
         if parsed.gone:
             self._watch.again(parsed.name)  # since the look; the next one says what became of it
             return set()
