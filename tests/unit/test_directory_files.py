@@ -17,9 +17,12 @@ import yaml
 from fabric import objects
 from porter_ryu.domain.model import Kind, ObjectKey, Service, Unreadable
 from porter_ryu.kube.directory import files
+from porter_ryu.kube.directory.intake import Intake
 from porter_ryu.kube.directory.parsing import Found
+from porter_ryu.kube.directory.store import Store
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.limits import FILE_OCTETS, OBJECT_ENTRIES
+from porter_ryu.supervisor import Supervisor
 
 from .directory import Directory, key, pool, until
 
@@ -373,6 +376,19 @@ def test_a_large_file_is_parsed_beside_the_others(tmp_path):
         until(lambda: key("web-2999") in directory.told, "the large file is read")
         (tmp_path / "large.json").unlink()
         until(lambda: key("web-2999") in directory.told.removed, "and gone")
+
+
+def test_a_start_does_not_wait_for_one_large_file_longer_than_for_all(tmp_path):
+    endless = tmp_path / "endless.yaml"
+    endless.write_text("---\nkind: x\n" * 40_000)
+    Directory(tmp_path).put("web.yaml", objects.service("web"))
+    store = Store(lambda: None)
+    intake = Intake(str(tmp_path), store, Supervisor(), patience=0.2)
+    intake.load(lambda: None)
+    assert store.hole == "endless.yaml: is not read yet"
+    assert key("web") in store.entries()
+    until(lambda: not intake.parsed() and not intake.awaited, "it is read")
+    assert store.hole == ""
 
 
 def test_a_file_beyond_the_limit_is_not_opened(tmp_path, caplog):

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ryu.lib import hub
+
 from porter_ryu.kube.directory import files
 from porter_ryu.kube.directory.parsing import Fault, Found, Id
 from porter_ryu.kube.directory.store import Store
-from porter_ryu.kube.directory.watch import Changes, Watch
+from porter_ryu.kube.directory.watch import POLL, Changes, Watch
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
 
@@ -33,8 +35,15 @@ class Intake:
     """Reads the files that are new or another.  Each method returns the objects concerned, and
     raises UnreadableDirectoryError where it looks at the whole directory."""
 
-    def __init__(self, directory: str, store: Store, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        directory: str,
+        store: Store,
+        supervisor: Supervisor,
+        patience: float = _LARGE_PATIENCE,
+    ) -> None:
         self._directory = directory
+        self._patience = patience
         self._store = store
         self._supervisor = supervisor
         self._watch = Watch(directory)
@@ -58,15 +67,15 @@ class Intake:
     def load(self, pause: Callable[[], None]) -> None:
         """Reads everything, large files too, for as long as a start may take."""
         changes = self._watch.look(pause, at_once=True)
-        until = time.monotonic() + _LARGE_PATIENCE
-        for name in changes.read:
+        until = time.monotonic() + self._patience
+        self._read(changes, pause)
+        while self.awaited and time.monotonic() < until:
+            hub.sleep(POLL)
             pause()
-            if time.monotonic() < until or not files.is_large(self._path(name)):
-                self._take(self._parse(name, pause))
-            else:
-                self._large.append(name)
-                self._store.unreadable(name, "is not read yet")
-        self._apply(changes)
+            self.parsed()
+            self._apply(Changes())
+        for name in filter(None, (*self._large, self._parsing)):
+            self._store.unreadable(name, "is not read yet")
 
     def look(self, pause: Callable[[], None]) -> set[Id]:
         """Looks at everything."""
