@@ -144,6 +144,16 @@ def test_one_that_changes_costs_each_of_those_that_wait_for_it_the_same(build):
     assert change(400) < 6 * change(100)
 
 
+def test_many_eips_cost_as_much_each_as_a_few():
+    def judging(count: int) -> int:
+        world = World()
+        for number in range(count):
+            world.stage(Eip(f"e{number:04}", f"10.{number // 256}.{number % 256}.0/28"))
+        return calls(world.turn)
+
+    assert judging(1600) < 10 * judging(200)
+
+
 def test_of_the_addresses_of_a_sharing_key_the_lowest_are_looked_at():
     world = World(Eip("pool", "10.0.0.0/24"))
     tcp, udp = Port("TCP", 1), Port("UDP", 1)
