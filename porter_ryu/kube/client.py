@@ -38,7 +38,7 @@ STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 JSON_MERGE = "application/merge-patch+json"
 _CONNECT, _READ = 5.0, 30.0
 _WATCH_SECONDS, _WATCH_READ = 40, 50.0
-_REQUEST_MOST = 120.0
+_ANSWER_SECONDS = 120.0
 _PAGE, _PAGE_OF_LARGE, _PAGES_MOST = 500, 40, 10_000
 _MEGABYTE = 1 << 20
 # 40 objects of 1.5 MB, the most that Kubernetes takes, and a Status that says no
@@ -62,10 +62,12 @@ _PARALLEL = 20
 class Client:
     """Requests as this program makes them; every failure is an ApiError."""
 
-    def __init__(self, kubeconfig: str) -> None:
+    def __init__(self, kubeconfig: str, most: float = _ANSWER_SECONDS) -> None:
         """From a kubeconfig file, or (empty) from inside the cluster, else from the default
-        kubeconfig.  Raises ApiError where none of them can be read."""
+        kubeconfig; an answer may take `most` seconds.  Raises ApiError where none of them can be
+        read."""
         self._kubeconfig = kubeconfig
+        self._most = most
         self._api = _connect(kubeconfig)
 
     @property
@@ -116,20 +118,23 @@ class Client:
 
     def watch(self, kind: Kind, resource_version: str) -> Iterator[Json]:
         """Begins a watch from a resourceVersion on, and returns its events until the server ends
-        it; both raise ApiError, for a connection that is silent for 50 s and for an event of more
-        than 16 MB as well."""
+        it; both raise ApiError, for a connection that is silent for 50 s, for an event of more
+        than 16 MB, and for a watch that lasts 120 s though 40 were asked for, as well."""
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
             "timeoutSeconds": _WATCH_SECONDS,
         }
-        return self._events(self._send("GET", PATHS[kind], query, None, "", _WATCH_READ))
+        with hub.Timeout(self._most, self._late()):
+            answer = self._send("GET", PATHS[kind], query, None, "", _WATCH_READ)
+        return self._events(answer)
 
     def _events(self, answer: urllib3.HTTPResponse) -> Iterator[Json]:
         begun: list[bytes] = []
         size = 0
         give_way = TimeSlice()
+        until = time.monotonic() + self._most
         try:
             for piece in answer.stream(_CHUNK):
                 *lines, rest = piece.split(b"\n")
@@ -141,6 +146,9 @@ class Client:
                 size += len(rest)
                 if size > _LINE_MOST:
                     raise ApiError(0, BAD_ANSWER, "an event is larger than 16 MB")
+                if time.monotonic() > until:
+                    # whoever keeps it open is not the API server, and may keep back what it says
+                    raise ApiError(0, BAD_ANSWER, "a watch does not come to an end")
                 give_way()
         except ApiError:
             raise
@@ -169,8 +177,7 @@ class Client:
         content_type: str = "",
     ) -> str:
         """The text of an answer, which is whole within two minutes."""
-        late = ApiError(0, "TimedOut", f"the API server {self.server} does not come to an end")
-        with hub.Timeout(_REQUEST_MOST, late):
+        with hub.Timeout(self._most, self._late()):
             answer = self._send(method, path, query, body, content_type, _READ)
             try:
                 text = _read(answer, _ANSWER_MOST)
@@ -212,6 +219,9 @@ class Client:
         if not _OK <= response.status < _MULTIPLE:
             raise self._refused(method, path, response)
         return response
+
+    def _late(self) -> ApiError:
+        return ApiError(0, "TimedOut", f"the API server {self.server} does not come to an end")
 
     def _refused(self, method: str, path: str, response: urllib3.HTTPResponse) -> ApiError:
         after = _seconds(response.headers.get("Retry-After", ""))

@@ -202,6 +202,9 @@ class Manifests:
         if now < self._gone.setdefault(entry, now + _GRACE):
             return
         del self._gone[entry]
+        if self._intake.awaited:
+            self._gone[entry] = now + _GRACE  # it may have moved to a file that is being parsed
+            return
         if self._keeps_status:
             self._drop_status(*entry)
         self._readings.forget(entry)

@@ -33,6 +33,8 @@ FAMILIES = {"IPv4": Family.IPV4, "IPv6": Family.IPV6}
 _REQUEST = ("eip.porter.kubesphere.io/v1alpha1", "eip.openelb.kubesphere.io/v1alpha1")
 _POOL = ("eip.porter.kubesphere.io/pool", "eip.openelb.kubesphere.io/v1alpha2")
 _WISH_MOST = 200
+# a tenant may write 75,000; ours has one of each family, and is written over what else is there
+_INGRESS_MOST = 100
 _PORTS = range(1 << 16)
 
 
@@ -110,7 +112,7 @@ def ingress(obj: Json) -> Iterator[Address]:
     """The addresses in status.loadBalancer.ingress."""
     entries = objects(obj, "status.loadBalancer.ingress")
     with inside("status.loadBalancer.ingress"):
-        for entry in entries:
+        for entry in entries[:_INGRESS_MOST]:
             address = address_of(field(entry, "ip", str, ""))
             if address is not None:
                 yield address
@@ -121,7 +123,7 @@ def record(obj: Json) -> Iterator[Address]:
     place: Any = obj
     for part in ("status", "loadBalancer", "ingress"):
         place = place.get(part) if isinstance(place, dict) else None
-    for entry in place if isinstance(place, list) else ():
+    for entry in place[:_INGRESS_MOST] if isinstance(place, list) else ():
         text = entry.get("ip") if isinstance(entry, dict) else None
         address = address_of(text) if isinstance(text, str) else None
         if address is not None:
@@ -131,6 +133,8 @@ def record(obj: Json) -> Iterator[Address]:
 def plain_ingress(obj: Json) -> bool:
     """Whether the record has addresses alone, each once; servers before 1.29 know no ipMode."""
     entries = objects(obj, "status.loadBalancer.ingress")
+    if len(entries) > _INGRESS_MOST:
+        return False
     return len(set(ingress(obj))) == len(entries) and all(
         not entry.get("hostname") and entry.get("ipMode", "VIP") == "VIP" for entry in entries
     )

@@ -171,6 +171,21 @@ def test_a_watch_that_is_cut_off_says_so(serve):
     assert error.label == "ConnectionLost"
 
 
+def test_a_watch_that_is_kept_open_is_no_watch(tmp_path):
+    """A proxy that lost its server, and sends blank lines so that nobody notices."""
+
+    def respond(_path, _headers):
+        yield from chunked(b'{"a": 1}\n', ends=False)
+        while True:
+            yield b"1\r\n\n\r\n"
+
+    server = FakeServer(respond)
+    client = Client(kubeconfig(tmp_path, f"http://127.0.0.1:{server.port}"), most=0.5)
+    error = failure(client, watched)
+    assert (error.reason, str(error)) == ("BadAnswer", "a watch does not come to an end")
+    server.close()
+
+
 def test_a_watch_of_a_former_time_is_refused_before_it_begins(serve):
     body = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
     _, client = serve(lambda _path, _headers: answer(410, body))

@@ -235,6 +235,19 @@ def test_an_unreadable_service_keeps_what_it_has_on_record(ports):
     assert reading.record == (ip_address("10.0.0.1"),)
 
 
+@pytest.mark.parametrize("ports", [[{"port": 80}], "odd"])
+def test_of_a_record_that_does_not_end_the_beginning_counts(ports):
+    """A status of 1.5 MB with 75,000 addresses held up everything for a second."""
+    odd = objects.service("web", ports=ports)
+    first = int(ip_address("10.0.0.1"))
+    ingress = [{"ip": str(ip_address(first + number))} for number in range(75_000)]
+    odd["status"] = {"loadBalancer": {"ingress": ingress}}
+    reading = CODEC.read(Kind.SERVICE, odd)
+    record = reading.ingress if isinstance(reading, Service) else reading.record
+    assert (record[0], len(record)) == (ip_address("10.0.0.1"), 100)
+    assert isinstance(reading, Unreadable) or not reading.plain_ingress
+
+
 @pytest.mark.parametrize("status", [None, [], "x", {"loadBalancer": []}, {"loadBalancer": None}])
 def test_a_record_that_cannot_be_read_is_none(status):
     odd = {**objects.service("web", ports="80"), "status": status}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -100,6 +101,72 @@ def test_many_that_ask_to_share_at_once_cost_as_much_each_as_a_few():
         return cost
 
     assert joining(400) < 6 * joining(100)
+
+
+def each_with_an_address(world: World, count: int) -> None:
+    """One sharing key and one port: nobody can join anybody, and half of them wait."""
+    world.stage(Eip("pool", f"10.0.0.1-{ip_address('10.0.0.0') + count}"))
+    for number in range(2 * count):
+        world.stage(service(f"s{number:04}", share_key="k", ports=frozenset([Port("TCP", 9)])))
+
+
+def all_at_one_address(world: World, count: int) -> None:
+    """Half of them share an address, the others want it with a port that is there already."""
+    for name in ("s", "w"):
+        for number in range(count):
+            ports = frozenset([Port("TCP", number)])
+            one = service(f"{name}{number:04}", share_key="k", ports=ports, wish="10.0.0.1")
+            world.stage(one)
+
+
+def strangers_at_one_address(world: World, count: int) -> None:
+    """Half of them share an address, the others want it and share by another key."""
+    for name, share_key in (("s", "k"), ("w", "other")):
+        for number in range(count):
+            ports = frozenset([Port("TCP", number)])
+            one = service(f"{name}{number:04}", share_key=share_key, ports=ports, wish="10.0.0.1")
+            world.stage(one)
+
+
+@pytest.mark.parametrize(
+    "build", [each_with_an_address, all_at_one_address, strangers_at_one_address]
+)
+def test_one_that_changes_costs_each_of_those_that_wait_for_it_the_same(build):
+    def change(count: int) -> int:
+        world = World(Eip("pool", "10.0.0.0/24"))
+        build(world, count)
+        world.turn()
+        before = world.planner.allocator.form(key("s0000"))
+        ports = before.ports | {Port("UDP", 9)}
+        world.stage(dataclasses.replace(before, ports=ports))
+        return calls(lambda: world.planner.turn(lambda: None, now=world.now))
+
+    assert change(400) < 6 * change(100)
+
+
+def test_many_eips_cost_as_much_each_as_a_few():
+    def judging(count: int) -> int:
+        world = World()
+        for number in range(count):
+            world.stage(Eip(f"e{number:04}", f"10.{number // 256}.{number % 256}.0/28"))
+        return calls(world.turn)
+
+    assert judging(1600) < 10 * judging(200)
+
+
+def test_of_the_addresses_of_a_sharing_key_the_lowest_are_looked_at():
+    world = World(Eip("pool", "10.0.0.0/24"))
+    tcp, udp = Port("TCP", 1), Port("UDP", 1)
+    for number in range(40):
+        ports = frozenset([tcp, udp] if number < 32 else [tcp])
+        world.put(service(f"s{number:02}", share_key="k", ports=ports))
+    joins = service("t", share_key="k", ports=frozenset([udp]))
+    assert world.put(joins).address("t") == "10.0.0.40"
+    asks = service("u", share_key="k", ports=frozenset([udp]), wish="10.0.0.39")
+    assert world.put(asks).address("u") == "10.0.0.39"
+    world.remove(Kind.SERVICE, "s07")
+    joins = service("v", share_key="k", ports=frozenset([udp]))
+    assert world.put(joins).address("v") == "10.0.0.32"
 
 
 @pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])

@@ -17,9 +17,12 @@ import yaml
 from fabric import objects
 from porter_ryu.domain.model import Kind, ObjectKey, Service, Unreadable
 from porter_ryu.kube.directory import files
+from porter_ryu.kube.directory.intake import Intake
 from porter_ryu.kube.directory.parsing import Found
+from porter_ryu.kube.directory.store import Store
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.limits import FILE_OCTETS, OBJECT_ENTRIES
+from porter_ryu.supervisor import Supervisor
 
 from .directory import Directory, key, pool, until
 
@@ -289,6 +292,21 @@ def test_a_file_that_is_renamed_takes_its_objects_along(tmp_path):
         assert record.exists()
 
 
+def test_a_large_file_that_is_renamed_takes_its_objects_along(tmp_path):
+    """However long it takes to parse, and though another one cannot be parsed at all."""
+    directory = Directory(tmp_path)
+    filling = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n" * 30_000
+    (tmp_path / "a.yaml").write_text(f"{filling}---\n{yaml.safe_dump(objects.service('web'))}")
+    directory.put("api.yaml", objects.service("api"))
+    record = directory.record("web", "10.0.0.7")
+    with directory:
+        (tmp_path / "a.yaml").rename(tmp_path / "b.yaml")
+        (tmp_path / "api.yaml").unlink()
+        until(lambda: directory.told.removed, "what is gone is gone, once the file is parsed")
+        assert directory.told.removed == [key("api")]
+        assert record.exists()
+
+
 def test_an_object_that_is_moved_in_two_steps_and_a_file_written_anew_lose_nothing(tmp_path):
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.service("web"), objects.service("api"))
@@ -358,6 +376,19 @@ def test_a_large_file_is_parsed_beside_the_others(tmp_path):
         until(lambda: key("web-2999") in directory.told, "the large file is read")
         (tmp_path / "large.json").unlink()
         until(lambda: key("web-2999") in directory.told.removed, "and gone")
+
+
+def test_a_start_does_not_wait_for_one_large_file_longer_than_for_all(tmp_path):
+    endless = tmp_path / "endless.yaml"
+    endless.write_text("---\nkind: x\n" * 40_000)
+    Directory(tmp_path).put("web.yaml", objects.service("web"))
+    store = Store(lambda: None)
+    intake = Intake(str(tmp_path), store, Supervisor(), patience=0.2)
+    intake.load(lambda: None)
+    assert store.hole == "endless.yaml: is not read yet"
+    assert key("web") in store.entries()
+    until(lambda: not intake.parsed() and not intake.awaited, "it is read")
+    assert store.hole == ""
 
 
 def test_a_file_beyond_the_limit_is_not_opened(tmp_path, caplog):

@@ -44,6 +44,12 @@ def test_over_a_restart_its_record_stays_reserved_until_it_can_be_read():
     assert (after.address("a"), after.state("a")) == ("10.0.0.1", "Announced")
 
 
+def test_of_its_record_that_counts_which_an_eip_has():
+    world = World(Eip("pool", "10.0.0.1-10.0.0.2"))
+    world.unreadable(Kind.SERVICE, "a", "203.0.113.5,10.0.0.1,203.0.113.7")
+    assert world.put(service("b")).address("b") == "10.0.0.2"
+
+
 def test_what_a_user_is_told_of_it():
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a")).broken("a")
     world.unreadable(Kind.EIP, "other", why="spec is a list")

@@ -269,8 +269,8 @@ class Allocator:
         """The lowest address of a pool that the Service can share by its key."""
         if not service.share_key:
             return None
-        for address in self._book.shared(service.key.namespace, service.share_key):
-            if address.version != family or self.pool_of(address) != pool.eip.name:
+        for address in self._book.shared(service.key.namespace, service.share_key, family):
+            if self.pool_of(address) != pool.eip.name:
                 continue
             admitted = self._book.admits(service, address)
             if admitted and self._rules.gift_objection(service, address) is None:

@@ -6,12 +6,16 @@ Only bookkeeping: whether somebody may hold an address is the allocator's questi
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from porter_ryu.domain.addresses.address_pool import AddressPool
 from porter_ryu.domain.addresses.sharers import Group, Sharers, check, group_of
 from porter_ryu.domain.model import Address, Family, ObjectKey, Service
+
+# of the addresses of one sharing key, who joins it looks at so many
+_LOOKED_AT = 32
 
 
 class Held(NamedTuple):
@@ -70,7 +74,7 @@ class Holdings:
         self._sharers: dict[Address, Sharers] = {}
         self._in_pool: dict[str, set[Address]] = {}
         self._free: dict[tuple[str, Family], _Free] = {}
-        self._shared: dict[Group, set[Address]] = {}
+        self._shared: dict[tuple[Group, int], list[Address]] = {}
 
     @property
     def kept(self) -> int:
@@ -97,14 +101,21 @@ class Holdings:
         known = self.services[service.key] if service.key in sharers.keys else None
         return sharers.admit(service, known, recorded)
 
+    def against(
+        self, service: Service, address: Address
+    ) -> tuple[ObjectKey | None, ObjectKey | None]:
+        """Of those that hold an address beside a Service, one that does not share by its key, and
+        one that has a port of it."""
+        sharers = self._sharers.get(address)
+        return (sharers.stranger(service), sharers.rival(service)) if sharers else (None, None)
+
     def in_pool(self, name: str) -> set[Address]:
         """The addresses of an Eip that are held."""
         return self._in_pool.get(name, set())
 
-    def shared(self, namespace: str, share_key: str) -> list[Address]:
-        """Addresses held under a sharing key of a namespace, lowest first."""
-        found = self._shared.get((namespace, share_key), ())
-        return sorted(found, key=lambda address: (address.version, int(address)))
+    def shared(self, namespace: str, share_key: str, family: Family) -> list[Address]:
+        """The lowest addresses of a family that are held under a sharing key of a namespace."""
+        return self._shared.get(((namespace, share_key), family), [])[:_LOOKED_AT]
 
     def give(self, service: Service, held: Held) -> None:
         """Notes that a Service holds an address."""
@@ -198,14 +209,19 @@ class Holdings:
         self._sharers[address].add(service, service.key in self.unread)
         group = group_of(service)
         if group is not None and service.key not in self.unread:
-            self._shared.setdefault(group, set()).add(address)
+            addresses = self._shared.setdefault((group, address.version), [])
+            place = bisect_left(addresses, address)  # type: ignore[type-var]
+            if addresses[place : place + 1] != [address]:
+                addresses.insert(place, address)
 
     def _leave(self, service: Service, address: Address) -> None:
         sharers, group = self._sharers[address], group_of(service)
         sharers.remove(service)
         if group is None or sharers.has(group):
             return
-        addresses = self._shared.get(group, set())
-        addresses.discard(address)
+        addresses = self._shared.get((group, address.version), [])
+        place = bisect_left(addresses, address)  # type: ignore[type-var]
+        if addresses[place : place + 1] == [address]:
+            del addresses[place]
         if not addresses:
-            self._shared.pop(group, None)
+            self._shared.pop((group, address.version), None)

@@ -7,7 +7,7 @@ form, which its status keeps over a restart.
 from __future__ import annotations
 
 import dataclasses
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -199,8 +199,8 @@ class Pools:
                 text = f"overlaps with Eip {other}, which comes first (by age, then by name)"
                 marked[name] = dataclasses.replace(pool, reason=PoolReason.OVERLAPS, message=text)
             else:
-                taken.extend((interval, name) for interval in pool.space.intervals)
-                taken.sort()
+                for interval in pool.space.intervals:
+                    insort(taken, (interval, name))
         return marked
 
 

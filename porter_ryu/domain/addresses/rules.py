@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 from porter_ryu.domain.addresses.holdings import Holdings
 from porter_ryu.domain.addresses.pools import Pool, Pools
-from porter_ryu.domain.addresses.sharers import group_of
 from porter_ryu.domain.model import (
     Address,
     Family,
@@ -112,20 +111,15 @@ class Rules:
         """Why a Service may not hold an address beside those that do."""
         if self._book.admits(service, address, recorded):
             return None
-        alike = group_of(service)
-        near = []
-        for key in sorted(self._book.holders(address) - {service.key}):
-            other = self._book.services[key]
-            if key.namespace == service.key.namespace:
-                near.append(other)
-            if alike is None or group_of(other) != alike:
-                who = str(key) if key.namespace == service.key.namespace else "another Service"
-                return Refusal(Reason.ADDRESS_IN_USE, f"{address} is held by {who}")
-        for other in near:
-            common = service.ports & other.ports
-            if common:
-                text = f"{address} is shared by {other.key}, which has {_ports(common)} as well"
-                return Refusal(Reason.ADDRESS_IN_USE, text)
+        stranger, rival = self._book.against(service, address)
+        if stranger is not None:
+            near = stranger.namespace == service.key.namespace
+            who = str(stranger) if near else "another Service"
+            return Refusal(Reason.ADDRESS_IN_USE, f"{address} is held by {who}")
+        if rival is not None:
+            common = service.ports & self._book.services[rival].ports
+            text = f"{address} is shared by {rival}, which has {_ports(common)} as well"
+            return Refusal(Reason.ADDRESS_IN_USE, text)
         return Refusal(Reason.ADDRESS_IN_USE, f"{address} is held by others")
 
     def request_refusals(self, service: Service) -> Iterable[Refusal]:

@@ -153,7 +153,9 @@ class Settlement:
 
     def _reserve(self, key: ObjectKey, record: Iterable[Address]) -> None:
         """Keeps the record of a Service that cannot be read from everybody else."""
-        recorded = {Family(address.version): address for address in record}
+        recorded: dict[Family, Address] = {}
+        for address in sorted(record, key=lambda a: self._pools.holding(a) is None):
+            recorded.setdefault(Family(address.version), address)
         form = Service(key, ours=False, ingress=tuple(recorded.values()))
         for family, held in list(self._book.held(key).items()):
             if recorded.get(family) != held.address or self._pools.holding(held.address) is None:

@@ -1,10 +1,13 @@
-"""Who shares one address, counted, so that one more is judged without looking at all the others."""
+"""Who shares one address, indexed, so that one more is judged without looking at all the others."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 from porter_ryu.domain.model import ObjectKey, Port, Service
 
 Group = tuple[str, str]
+_K = TypeVar("_K")
 
 
 def group_of(service: Service) -> Group | None:
@@ -27,24 +30,31 @@ class Sharers:
     def __init__(self) -> None:
         self.keys: set[ObjectKey] = set()
         self.unread: set[ObjectKey] = set()
-        self._groups: dict[Group | None, int] = {}
-        self._ports: dict[Port, int] = {}
+        self._groups: dict[Group | None, set[ObjectKey]] = {}
+        self._ports: dict[Port, set[ObjectKey]] = {}
+        self._first: ObjectKey | None = None
 
     def add(self, service: Service, unread: bool) -> None:
         """One holder more."""
         self.keys.add(service.key)
+        self._first = None
         if unread:
             self.unread.add(service.key)
-        else:
-            self._count(service, 1)
+            return
+        self._groups.setdefault(group_of(service), set()).add(service.key)
+        for port in service.ports:
+            self._ports.setdefault(port, set()).add(service.key)
 
     def remove(self, service: Service) -> None:
         """One holder less, in the form in which it was added."""
         self.keys.discard(service.key)
+        self._first = None
         if service.key in self.unread:
             self.unread.discard(service.key)
-        else:
-            self._count(service, -1)
+            return
+        _drop(self._groups, group_of(service), service.key)
+        for port in service.ports:
+            _drop(self._ports, port, service.key)
 
     def has(self, group: Group | None) -> bool:
         """Whether one of them shares by this key."""
@@ -65,24 +75,36 @@ class Sharers:
             return False
         if unread and not own and not (recorded and self._near(service)):
             return False
-        for other, count in self._groups.items():
-            mine = own if known is not None and group_of(known) == other else 0
-            if other != group and count > mine:
+        for other, keys in self._groups.items():
+            if other != group and keys != {service.key}:
                 return False
-        return all(
-            self._ports.get(port, 0) <= (1 if known is not None and port in known.ports else 0)
-            for port in service.ports
-        )
+        return not any(self._others_with(port, service.key) for port in service.ports)
+
+    def stranger(self, service: Service) -> ObjectKey | None:
+        """The first by name of the others that does not share by the key of a Service."""
+        group = group_of(service)
+        alike = self._groups.get(group, set()) if group is not None else set()
+        if len(alike) == len(self.keys):
+            return None
+        if alike or service.key in self.keys:
+            return min(self.keys - alike - {service.key}, default=None)
+        if self._first is None:
+            self._first = min(self.keys)
+        return self._first
+
+    def rival(self, service: Service) -> ObjectKey | None:
+        """The first by name of the others that has a port of a Service."""
+        found = (self._others_with(port, service.key) for port in service.ports)
+        return min((key for keys in found for key in keys), default=None)
+
+    def _others_with(self, port: Port, key: ObjectKey) -> set[ObjectKey]:
+        return self._ports.get(port, set()) - {key}
 
     def _near(self, service: Service) -> bool:
         return all(key.namespace == service.key.namespace for key in self.unread)
 
-    def _count(self, service: Service, step: int) -> None:
-        group = group_of(service)
-        self._groups[group] = self._groups.get(group, 0) + step
-        if not self._groups[group]:
-            del self._groups[group]
-        for port in service.ports:
-            self._ports[port] = self._ports.get(port, 0) + step
-            if not self._ports[port]:
-                del self._ports[port]
+
+def _drop(table: dict[_K, set[ObjectKey]], name: _K, key: ObjectKey) -> None:
+    table[name].discard(key)
+    if not table[name]:
+        del table[name]

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ryu.lib import hub
+
 from porter_ryu.kube.directory import files
 from porter_ryu.kube.directory.parsing import Fault, Found, Id
 from porter_ryu.kube.directory.store import Store
-from porter_ryu.kube.directory.watch import Changes, Watch
+from porter_ryu.kube.directory.watch import POLL, Changes, Watch
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
 
@@ -33,14 +35,29 @@ class Intake:
     """Reads the files that are new or another.  Each method returns the objects concerned, and
     raises UnreadableDirectoryError where it looks at the whole directory."""
 
-    def __init__(self, directory: str, store: Store, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        directory: str,
+        store: Store,
+        supervisor: Supervisor,
+        patience: float = _LARGE_PATIENCE,
+    ) -> None:
         self._directory = directory
+        self._patience = patience
         self._store = store
         self._supervisor = supervisor
         self._watch = Watch(directory)
         self._large: collections.deque[str] = collections.deque()
         self._parsed: collections.deque[_Parsed] = collections.deque()
         self._parsing = ""
+        self._failing: set[str] = set()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether it is not known yet what a large file holds; one that could not be parsed is
+        tried again, and not waited for."""
+        parsed = (parsed.name for parsed in self._parsed)
+        return bool({*self._large, self._parsing, *parsed} - self._failing - {""})
 
     @property
     def due(self) -> bool:
@@ -50,15 +67,15 @@ class Intake:
     def load(self, pause: Callable[[], None]) -> None:
         """Reads everything, large files too, for as long as a start may take."""
         changes = self._watch.look(pause, at_once=True)
-        until = time.monotonic() + _LARGE_PATIENCE
-        for name in changes.read:
+        until = time.monotonic() + self._patience
+        self._read(changes, pause)
+        while self.awaited and time.monotonic() < until:
+            hub.sleep(POLL)
             pause()
-            if time.monotonic() < until or not files.is_large(self._path(name)):
-                self._take(self._parse(name, pause))
-            else:
-                self._large.append(name)
-                self._store.unreadable(name, "is not read yet")
-        self._apply(changes)
+            self.parsed()
+            self._apply(Changes())
+        for name in filter(None, (*self._large, self._parsing)):
+            self._store.unreadable(name, "is not read yet")
 
     def look(self, pause: Callable[[], None]) -> set[Id]:
         """Looks at everything."""
@@ -94,6 +111,7 @@ class Intake:
             touched |= self._store.unreadable(name, reason)
         for name in changes.gone:
             touched |= self._store.drop(name)
+            self._failing.discard(name)
         if self._large and not self._parsing:
             self._parsing = self._large.popleft()
             self._supervisor.spawn("manifests large", self._parse_large, self._parsing)
@@ -116,6 +134,7 @@ class Intake:
     def _take(self, parsed: _Parsed) -> set[Id]:
         if not self._watch.knows(parsed.name):
             return set()  # gone while it was parsed
+        (self._failing.add if parsed.fault else self._failing.discard)(parsed.name)
         if parsed.gone:
             self._watch.again(parsed.name)  # since the look; the next one says what became of it
             return set()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Iterator
-from ipaddress import ip_address
 from typing import Any
 
 from eventlet import tpool
 
 from porter_ryu.domain.model import Address, Eip, Kind, Object, Reading, Unreadable
+from porter_ryu.kube import service_codec
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.directory.parsing import Id
 from porter_ryu.kube.directory.store import Place, Store
@@ -112,17 +111,5 @@ def _unreadable(entry: Id, reason: str, document: Json, status: Status) -> Readi
 
 
 def _record(status: Any) -> tuple[Address, ...]:
-    return tuple(dict.fromkeys(_addresses(status)))
-
-
-def _addresses(status: Any) -> Iterator[Address]:
     """The addresses in a status, whatever else is wrong in it."""
-    balancer = status.get("loadBalancer") if isinstance(status, dict) else None
-    ingress = balancer.get("ingress") if isinstance(balancer, dict) else None
-    for entry in ingress if isinstance(ingress, list) else ():
-        text = entry.get("ip") if isinstance(entry, dict) else None
-        if isinstance(text, str):
-            try:
-                yield ip_address(text)
-            except ValueError:
-                continue
+    return tuple(dict.fromkeys(service_codec.record({"status": status})))
