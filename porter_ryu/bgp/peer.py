@@ -59,6 +59,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._retry = ConnectRetry(self.config.connect_retry)
         self._damping = Damping()
         self._history = History()
+        self._came_up = 0
         self._connect_at = 0.0
         self._path_is_down = False
         self._ended = False
@@ -247,7 +248,9 @@ class Peer(RyuPeer):  # type: ignore[misc]
                 other.close(notification.COLLISION, Cause.COLLISION, text)
         self._retry.succeeded()
         self._history.came_up()
-        LOG.info("peer %s is Established: %s", self.config.name, negotiated(session))
+        self._came_up += 1
+        told = negotiated(session)
+        LOG.info("peer %s is Established: %s; session %d", self.config.name, told, self._came_up)
         self._show_state()
         self.outbound.open(session, view(self.config, self._speaker, session))
 
@@ -280,7 +283,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._protocol = None
         self._connect_at = now + self._damping.ended(now - session.established_at, now)
         self._history.went_down(end, time.time())
-        LOG.warning("peer %s is down: %s", self.config.name, end.text)
+        lived = now - session.established_at
+        LOG.warning("peer %s is down after %.1f s: %s", self.config.name, lived, end.text)
         if self._damping.remaining(now):
             LOG.warning(
                 "peer %s is damped: its sessions end as soon as they are up", self.config.name
