@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -114,6 +115,7 @@ def test_only_regular_files_are_opened_and_links_to_them_are(tmp_path, caplog):
 
 
 def test_names_that_no_terminal_likes_are_read_like_others(tmp_path, caplog):
+    caplog.set_level(logging.CRITICAL)  # what is captured has to be text in UTF-8
     directory = Directory(tmp_path)
     directory.put("line\nbreak.yaml", objects.service("web"))
     strange = os.path.join(os.fsencode(tmp_path), b"\xff\xfe.yaml")
