@@ -65,6 +65,8 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         self._http = self._listen(kwargs["wsgi"])
         planner = self.instance.reconciler.planner
         self._eips = EipAddresses(planner, self._bound)
+        if self.instance.speaker is not None:
+            self.instance.speaker.is_eip = self._eips.has
         running = api.Running(
             planner,
             lambda: self.supervisor.faults,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
 from typing import Any
 
@@ -119,6 +119,8 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             router_id=str(config.router_id),
             bgp_server_port=_NO_RYU_LISTENER,
         )
+        # nothing of ours answers on an EIP; who knows the others that are held sets a wider rule
+        self.is_eip: Callable[[Address], bool] = self._is_announced
         self._listener = Listener(config.listen_port, self._accept, supervisor)
         self._bfd = Bfd(self._path_is_up, supervisor)
         if config.restart_time:
@@ -331,13 +333,12 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
     def _accept(self, sock: socket.socket, remote: Address, local: Address) -> None:
         peer = self.manager.by_address(remote)
         keyless = peer is not None and peer.config.name in self._keyless
-        if peer is None or keyless or self._is_announced(local):
+        if peer is None or keyless or self.is_eip(local):
             refuse(sock)
         else:
             peer.accept(sock)
 
     def _is_announced(self, local: Address) -> bool:
-        """Whether a connection came to an EIP: nothing of ours answers there."""
         return ip_network(local) in self._rib.routes
 
 
