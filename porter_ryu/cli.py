@@ -254,5 +254,5 @@ def _stop(arguments: argparse.Namespace) -> int:
         raise CommandError(text) from error
     stay = "&stay=true" if arguments.stay else ""
     Remote(arguments.url).post(f"/v1/stop?withdraw=true{stay}", token)
-    print("stopping, routes and addresses are taken back")
+    print("it is stopping; its log and its exit status say whether all could be taken back")
     return 0
