@@ -47,7 +47,8 @@ def peer_names(r: Reader) -> list[str]:
 
 def read_peers(r: Reader, names: list[str], never_listens: bool) -> Iterator[PeerConfig]:
     """The peers of these names whose groups are without fault."""
-    if not names and r.put_aside:
+    written = any("peers" in document.groups.get("bgp", {}) for document in r.documents)
+    if not names and r.put_aside and not written:
         # a file that lost its [bgp] group, or is half written: to drop all sessions is not meant
         r.fault("bgp", "peers", f"names no peer, though there is a group [{r.put_aside[0]}]")
     seen: dict[Address, str] = {}

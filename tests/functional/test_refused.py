@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from fabric import Fabric
+from fabric import Fabric, wait_for
 from fabric.objects import eip, node, service, slice_of
 from fabric.program import Program
 from fabric.raw_peer import NOTIFICATION, UPDATE, RawPeer, announces, message
@@ -39,6 +39,12 @@ def test_a_refused_next_hop_costs_but_itself_and_is_not_replayed(fabric, words):
     for number in range(20):
         program.put(f"s{number}", service(f"s{number}"), slice_of(f"s{number}", *NODES))
     program.start()
+    wait_for(
+        lambda: [bool(entry["recorded"]) for entry in program.get("/v1/services")],
+        lambda recorded: recorded == [True] * 20,
+        15,
+        "every address on record",
+    )
     found: dict[bytes, int] = {}
     for _ in range(5):
         peer = graceful(fabric)

@@ -244,7 +244,7 @@ def test_one_peer_that_cannot_be_reached_costs_itself_alone(instance, bird):
     )
     instance.says("peer lonely: no route to 198.51.100.7")
     instance.says("peer absent: no BFD for now: cannot listen on 10.9.9.9 port 3784")
-    assert instance.answers("/healthz")
+    assert instance.program.answers("/healthz")
 
 
 def reason(instance: Instance, wish: str) -> str:

@@ -365,7 +365,7 @@ def test_a_peer_that_is_not_named_is_put_aside_and_told_of(tmp_path):
     assert settings(tmp_path, PEER).put_aside == ()
 
 
-@pytest.mark.parametrize("head", ["", "[bgp]\n", "[bgp]\npeers =\n"])
+@pytest.mark.parametrize("head", ["", "[bgp]\n", "[bgp]\nlocal_as = 65000\n"])
 def test_a_file_that_lost_the_names_of_its_peers_is_not_one_without_peers(tmp_path, head):
     line = "[bgp] peers: names no peer, though there is a group [peer:a]"
     assert faults(tmp_path, head + PEER[PEER.index("[peer:a]") :]) == [line]
