@@ -17,7 +17,7 @@ import yaml
 
 from fabric import objects
 from porter_ryu.domain.model import Kind, ObjectKey, Service, Unreadable
-from porter_ryu.kube.directory import files
+from porter_ryu.kube.directory import absent, files
 from porter_ryu.kube.directory.intake import Intake
 from porter_ryu.kube.directory.parsing import Found
 from porter_ryu.kube.directory.store import Store
@@ -334,6 +334,64 @@ def test_of_two_files_the_first_by_name_counts_and_the_other_takes_over(tmp_path
         (tmp_path / "a.yaml").unlink()
         until(lambda: directory.told[pool("p")].address == "10.0.0.2", "the second counts")
         assert directory.told.removed == []
+
+
+CONFLICT = "<<<<<<< HEAD\n{}=======\n>>>>>>> other\n"
+
+
+def test_an_object_that_is_renamed_into_a_broken_file_keeps_its_record(tmp_path):
+    directory = Directory(tmp_path)
+    directory.put("a.yaml", objects.service("web"))
+    directory.put("other.yaml", objects.service("other"))
+    record = directory.record("web", "10.0.0.7")
+    with directory:
+        conflict = CONFLICT.format(yaml.safe_dump(objects.service("web")))
+        (tmp_path / "a.yaml").rename(tmp_path / "b.yaml")
+        (tmp_path / "b.yaml").write_text(conflict)
+        told = directory.unreadable("web")
+        assert [str(address) for address in told.record] == ["10.0.0.7"]
+        assert "in no file that can be read, and b.yaml:1: " in told.reason
+        (tmp_path / "b.yaml").rename(tmp_path / "c.yaml")
+        until(lambda: "c.yaml" in directory.unreadable("web").reason, "it is in the next file")
+        directory.put("c.yaml", objects.service("web"))
+        until(lambda: isinstance(directory.told[key("web")], Service), "web is mended")
+        assert record.exists()
+        assert directory.told.removed == []
+
+
+@pytest.mark.parametrize("mended", [True, False])
+def test_what_a_hole_hides_is_gone_when_it_is_not_there_once_the_hole_is_mended(tmp_path, mended):
+    directory = Directory(tmp_path)
+    directory.put("a.yaml", objects.service("web"))
+    record = directory.record("web", "10.0.0.7")
+    with directory:
+        (tmp_path / "b.yaml").symlink_to("/nowhere")
+        (tmp_path / "a.yaml").unlink()
+        assert "b.yaml: is a link to nothing" in directory.unreadable("web").reason
+        directory.is_alive("marker")
+        assert record.exists()
+        (tmp_path / "b.yaml").unlink()
+        if mended:
+            directory.put("b.yaml", objects.service("api"))
+        until(lambda: key("web") in directory.told.removed, "web is gone")
+        until(lambda: not record.exists(), "its status is removed")
+
+
+def test_an_old_hole_lets_deletions_act_and_a_new_one_in_its_file_does_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(absent, "_BEFORE", 0.0)
+    directory = Directory(tmp_path)
+    for name in ("web", "api"):
+        directory.put(f"{name}.yaml", objects.service(name))
+    (tmp_path / "b.yaml").write_text(CONFLICT.format(""))
+    with directory:
+        for look in range(3):
+            directory.is_alive(f"marker-{look}")
+        (tmp_path / "b.yaml").write_text(CONFLICT.format(""))  # the same, written anew
+        (tmp_path / "web.yaml").unlink()
+        until(lambda: key("web") in directory.told.removed, "web is gone")
+        (tmp_path / "api.yaml").unlink()
+        (tmp_path / "b.yaml").write_text(CONFLICT.format("spec: {}\n"))
+        directory.unreadable("api")
 
 
 @contextlib.contextmanager
