@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
 import signal
 import socket
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ import yaml
 from fabric import objects
 from porter_ryu.domain.model import Kind, ObjectKey, Service, Unreadable
 from porter_ryu.kube.directory import absent, files
+from porter_ryu.kube.directory import intake as intake_module
 from porter_ryu.kube.directory.intake import Intake
 from porter_ryu.kube.directory.parsing import Found
 from porter_ryu.kube.directory.store import Store
@@ -531,6 +534,8 @@ def test_a_parser_process_that_dies_leaves_its_file_as_it_was(tmp_path):
     results = files.read(str(path), lambda: None)
     assert isinstance(next(results), Found)
     (parser,) = children() - before
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, parser) == min(own + 10, 19)
     os.kill(parser, signal.SIGKILL)
     with pytest.raises(files.UnreadableFileError, match="ended by signal 9"):
         list(results)
@@ -539,6 +544,61 @@ def test_a_parser_process_that_dies_leaves_its_file_as_it_was(tmp_path):
     next(leaving)
     leaving.close()
     assert children() == before
+
+
+def failing_parser(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Has each parser process end in failure; returns how many there were."""
+    log = path / "starts"
+    script = path / "parser"
+    script.write_text(f"#!/bin/sh\necho >> {log}\nexit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    return lambda: log.read_text().count("\n") if log.exists() else 0
+
+
+def test_a_large_file_that_cannot_be_parsed_is_tried_again_at_leisure(tmp_path, monkeypatch):
+    monkeypatch.setattr(intake_module, "_AGAIN_FIRST", 300.0)
+    with monkeypatch.context() as failing:
+        starts = failing_parser(tmp_path, failing)
+        large = tmp_path / "large.yaml"
+        large.write_text("---\nkind: x\n" * 40_000)
+        store = Store(lambda: None)
+        intake = Intake(str(tmp_path), store, Supervisor())
+        intake.load(lambda: None)
+        assert starts() == 1
+        assert "takes too much time or memory" in store.hole
+        looks = itertools.count()
+
+        def look() -> int:
+            intake.parsed()
+            intake.look(lambda: None)
+            return next(looks)
+
+        until(lambda: look() > 20, "many looks")
+        assert starts() == 1
+        assert not intake.awaited
+        large.write_text("---\nkind: z\n" * 40_000)
+        until(lambda: look() and starts() > 1, "another file is tried at once")
+        until(lambda: look() and not intake.awaited, "that failed, too")
+        until(lambda: look() > 60, "many looks")
+        assert starts() == 2
+    large.touch()
+    until(lambda: look() and not store.hole, "it is read")
+
+
+def test_a_large_file_that_could_not_be_parsed_is_read_though_it_does_not_change(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(intake_module, "_AGAIN_FIRST", 0.01)
+    directory = Directory(tmp_path)
+    many = [objects.service(f"web-{number}") for number in range(1500)]
+    (tmp_path / "large.json").write_text(json.dumps({"kind": "List", "items": many}))
+    with monkeypatch.context() as failing:
+        starts = failing_parser(tmp_path, failing)
+        directory.source.start(directory.told)
+        until(lambda: starts() > 2, "it is tried again")
+    until(lambda: key("web-1499") in directory.told, "it is read")
+    directory.source.stop()
 
 
 @pytest.mark.parametrize("count", [5000, 60_000])

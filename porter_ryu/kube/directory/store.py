@@ -125,7 +125,7 @@ class Store:
         hole = f"{name}: {reason}"
         before = self._files.get(name, _File())
         places = {e: dataclasses.replace(p, fault=hole) for e, p in before.places.items()}
-        return self._put(name, _File(places, hole, f"{reason} {state}", before.octets))
+        return self._put(name, _File(places, hole, state or reason, before.octets))
 
     def drop(self, name: str) -> set[Id]:
         """A file is gone."""
