@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from ryu.lib import hub
 
@@ -27,6 +27,7 @@ from porter_ryu.domain.model import (
 from porter_ryu.domain.ports import Observer
 from porter_ryu.kube import patches
 from porter_ryu.kube.codec import Codec
+from porter_ryu.kube.directory.absent import Absent
 from porter_ryu.kube.directory.intake import Intake
 from porter_ryu.kube.directory.parsing import Id
 from porter_ryu.kube.directory.readings import Readings
@@ -42,8 +43,6 @@ LOG = logging.getLogger(__name__)
 
 _STALLS_AFTER = 60.0
 _TROUBLED_POLL = 0.5
-# an object that is gone may be on its way to another file, or its file be written anew
-_GRACE = 0.4
 
 
 class Manifests:
@@ -63,7 +62,7 @@ class Manifests:
         self._status = StatusFiles(directory)
         self._readings = Readings(codec, self._store, self._status)
         self._told: dict[Id, Reading] = {}
-        self._gone: dict[Id, float] = {}
+        self._absent = Absent(self._store)
         self._hole = ""
         self._trouble = ""
         self._stopped = False
@@ -128,6 +127,7 @@ class Manifests:
         """What changed since the last look, by object."""
         touched = self._intake.parsed()
         if self._intake.due:
+            self._absent.look_begins()
             try:
                 touched |= self._intake.look(pause)
             except UnreadableDirectoryError as error:
@@ -141,15 +141,8 @@ class Manifests:
             # now it may be known that an object is in no file, or no longer
             self._hole = self._store.hole
             touched.update(self._status.keys())
-        touched.update(self._gone_for_good())
+        touched.update(self._absent.due())
         return touched
-
-    def _gone_for_good(self) -> Iterator[Id]:
-        now = time.monotonic()
-        for entry, due in self._gone.items():  # in the order in which they are due
-            if due > now:
-                return
-            yield entry
 
     def _changed_status(self, pause: Callable[[], None]) -> set[Id]:
         changed, folders = self._status.refresh(pause)
@@ -189,22 +182,25 @@ class Manifests:
             kind, now = Kind(plural), time.monotonic()
             entry = (kind, key)
             reading = self._readings.of(entry)
-            if reading is None:
-                self._missing(entry, observer, now)
-                continue
-            self._gone.pop(entry, None)
-            if self._told.get(entry) != reading:
+            if reading is not None:
+                self._absent.found(entry)
+            else:
+                reading = self._missing(entry, observer, now)
+            if reading is not None and self._told.get(entry) != reading:
                 self._told[entry] = reading
                 observer.put(kind, key, reading, now)
 
-    def _missing(self, entry: Id, observer: Observer, now: float) -> None:
-        """An object is in no file; it is gone when that was so for a while."""
-        if now < self._gone.setdefault(entry, now + _GRACE):
-            return
-        del self._gone[entry]
-        if self._intake.awaited:
-            self._gone[entry] = now + _GRACE  # it may have moved to a file that is being parsed
-            return
+    def _missing(self, entry: Id, observer: Observer, now: float) -> Reading | None:
+        """An object is in no file; it is gone when that was so for a while, and unreadable while
+        a hole hides it."""
+        absence = self._absent.judge(entry, now, self._intake.awaited)
+        if absence.hole:
+            return self._readings.behind(entry, absence.hole)
+        if absence.gone:
+            self._remove(entry, observer, now)
+        return None
+
+    def _remove(self, entry: Id, observer: Observer, now: float) -> None:
         if self._keeps_status:
             self._drop_status(*entry)
         self._readings.forget(entry)

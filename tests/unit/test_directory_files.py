@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
 import signal
 import socket
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,8 @@ import yaml
 
 from fabric import objects
 from porter_ryu.domain.model import Kind, ObjectKey, Service, Unreadable
-from porter_ryu.kube.directory import files
+from porter_ryu.kube.directory import absent, files
+from porter_ryu.kube.directory import intake as intake_module
 from porter_ryu.kube.directory.intake import Intake
 from porter_ryu.kube.directory.parsing import Found
 from porter_ryu.kube.directory.store import Store
@@ -336,6 +339,64 @@ def test_of_two_files_the_first_by_name_counts_and_the_other_takes_over(tmp_path
         assert directory.told.removed == []
 
 
+CONFLICT = "<<<<<<< HEAD\n{}=======\n>>>>>>> other\n"
+
+
+def test_an_object_that_is_renamed_into_a_broken_file_keeps_its_record(tmp_path):
+    directory = Directory(tmp_path)
+    directory.put("a.yaml", objects.service("web"))
+    directory.put("other.yaml", objects.service("other"))
+    record = directory.record("web", "10.0.0.7")
+    with directory:
+        conflict = CONFLICT.format(yaml.safe_dump(objects.service("web")))
+        (tmp_path / "a.yaml").rename(tmp_path / "b.yaml")
+        (tmp_path / "b.yaml").write_text(conflict)
+        told = directory.unreadable("web")
+        assert [str(address) for address in told.record] == ["10.0.0.7"]
+        assert "in no file that can be read, and b.yaml:1: " in told.reason
+        (tmp_path / "b.yaml").rename(tmp_path / "c.yaml")
+        until(lambda: "c.yaml" in directory.unreadable("web").reason, "it is in the next file")
+        directory.put("c.yaml", objects.service("web"))
+        until(lambda: isinstance(directory.told[key("web")], Service), "web is mended")
+        assert record.exists()
+        assert directory.told.removed == []
+
+
+@pytest.mark.parametrize("mended", [True, False])
+def test_what_a_hole_hides_is_gone_when_it_is_not_there_once_the_hole_is_mended(tmp_path, mended):
+    directory = Directory(tmp_path)
+    directory.put("a.yaml", objects.service("web"))
+    record = directory.record("web", "10.0.0.7")
+    with directory:
+        (tmp_path / "b.yaml").symlink_to("/nowhere")
+        (tmp_path / "a.yaml").unlink()
+        assert "b.yaml: is a link to nothing" in directory.unreadable("web").reason
+        directory.is_alive("marker")
+        assert record.exists()
+        (tmp_path / "b.yaml").unlink()
+        if mended:
+            directory.put("b.yaml", objects.service("api"))
+        until(lambda: key("web") in directory.told.removed, "web is gone")
+        until(lambda: not record.exists(), "its status is removed")
+
+
+def test_an_old_hole_lets_deletions_act_and_a_new_one_in_its_file_does_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(absent, "_BEFORE", 0.0)
+    directory = Directory(tmp_path)
+    for name in ("web", "api"):
+        directory.put(f"{name}.yaml", objects.service(name))
+    (tmp_path / "b.yaml").write_text(CONFLICT.format(""))
+    with directory:
+        for look in range(3):
+            directory.is_alive(f"marker-{look}")
+        (tmp_path / "b.yaml").write_text(CONFLICT.format(""))  # the same, written anew
+        (tmp_path / "web.yaml").unlink()
+        until(lambda: key("web") in directory.told.removed, "web is gone")
+        (tmp_path / "api.yaml").unlink()
+        (tmp_path / "b.yaml").write_text(CONFLICT.format("spec: {}\n"))
+        directory.unreadable("api")
+
+
 @contextlib.contextmanager
 def nobody(path: Path) -> Iterator[None]:
     """As a user who may do what modes say, and to whom everything at a path belongs."""
@@ -473,6 +534,8 @@ def test_a_parser_process_that_dies_leaves_its_file_as_it_was(tmp_path):
     results = files.read(str(path), lambda: None)
     assert isinstance(next(results), Found)
     (parser,) = children() - before
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, parser) == min(own + 10, 19)
     os.kill(parser, signal.SIGKILL)
     with pytest.raises(files.UnreadableFileError, match="ended by signal 9"):
         list(results)
@@ -481,6 +544,61 @@ def test_a_parser_process_that_dies_leaves_its_file_as_it_was(tmp_path):
     next(leaving)
     leaving.close()
     assert children() == before
+
+
+def failing_parser(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Has each parser process end in failure; returns how many there were."""
+    log = path / "starts"
+    script = path / "parser"
+    script.write_text(f"#!/bin/sh\necho >> {log}\nexit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    return lambda: log.read_text().count("\n") if log.exists() else 0
+
+
+def test_a_large_file_that_cannot_be_parsed_is_tried_again_at_leisure(tmp_path, monkeypatch):
+    monkeypatch.setattr(intake_module, "_AGAIN_FIRST", 300.0)
+    with monkeypatch.context() as failing:
+        starts = failing_parser(tmp_path, failing)
+        large = tmp_path / "large.yaml"
+        large.write_text("---\nkind: x\n" * 40_000)
+        store = Store(lambda: None)
+        intake = Intake(str(tmp_path), store, Supervisor())
+        intake.load(lambda: None)
+        assert starts() == 1
+        assert "takes too much time or memory" in store.hole
+        looks = itertools.count()
+
+        def look() -> int:
+            intake.parsed()
+            intake.look(lambda: None)
+            return next(looks)
+
+        until(lambda: look() > 20, "many looks")
+        assert starts() == 1
+        assert not intake.awaited
+        large.write_text("---\nkind: z\n" * 40_000)
+        until(lambda: look() and starts() > 1, "another file is tried at once")
+        until(lambda: look() and not intake.awaited, "that failed, too")
+        until(lambda: look() > 60, "many looks")
+        assert starts() == 2
+    large.touch()
+    until(lambda: look() and not store.hole, "it is read")
+
+
+def test_a_large_file_that_could_not_be_parsed_is_read_though_it_does_not_change(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(intake_module, "_AGAIN_FIRST", 0.01)
+    directory = Directory(tmp_path)
+    many = [objects.service(f"web-{number}") for number in range(1500)]
+    (tmp_path / "large.json").write_text(json.dumps({"kind": "List", "items": many}))
+    with monkeypatch.context() as failing:
+        starts = failing_parser(tmp_path, failing)
+        directory.source.start(directory.told)
+        until(lambda: starts() > 2, "it is tried again")
+    until(lambda: key("web-1499") in directory.told, "it is read")
+    directory.source.stop()
 
 
 @pytest.mark.parametrize("count", [5000, 60_000])

@@ -29,7 +29,7 @@ class ProtocolError(ValueError):
 def encoded(result: Found | Fault) -> bytes:
     """One result as a line."""
     if isinstance(result, Fault):
-        return json.dumps([result.line, result.reason]).encode() + b"\t\n"
+        return json.dumps([result.line, [result.reason, result.content]]).encode() + b"\t\n"
     kind, key = result.entry
     header = json.dumps([result.line, kind.value, key.namespace, key.name])
     return header.encode() + b"\t" + result.text + b"\n"
@@ -43,7 +43,7 @@ def decoded(line: bytes) -> Found | Fault | None:
     try:
         number, *rest = json.loads(header)
         if len(rest) == 1:
-            return Fault(number, rest[0])
+            return Fault(number, *rest[0])
         kind, namespace, name = rest
         return Found(number, (Kind(kind), ObjectKey(namespace, name)), text)
     except ValueError as error:
@@ -72,7 +72,7 @@ if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_OCTETS, _MEMORY_OCTETS))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(5)
+    os.nice(10)
     try:
         _write(_lines(_content()))
     except BrokenPipeError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,17 +26,22 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that cannot be understood: it may have been any object."""
+    """Something that cannot be understood: it may have been any object.
+
+    `content`: a digest of the file, which tells one that is broken anew from one that still is.
+    """
 
     line: int
     reason: str
+    content: str = ""
 
 
 def parse(content: bytes, pause: Callable[[], None]) -> Iterator[Found | Fault]:
     """The objects of our kinds in the content of a file, and what is wrong in it."""
+    digest = functools.cache(lambda: hashlib.blake2b(content, digest_size=16).hexdigest())
     for entry in documents.entries(content, pause):
         if entry.fault:
-            yield Fault(entry.line, entry.fault)
+            yield Fault(entry.line, entry.fault, digest())
             continue
         try:
             document = json.loads(entry.text)
@@ -42,4 +49,4 @@ def parse(content: bytes, pause: Callable[[], None]) -> Iterator[Found | Fault]:
             if kind is not None:
                 yield Found(entry.line, (kind, key_of(kind, document)), entry.text)
         except (ValueError, RecursionError) as error:
-            yield Fault(entry.line, str(error))
+            yield Fault(entry.line, str(error), digest())

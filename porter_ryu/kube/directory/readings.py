@@ -47,6 +47,13 @@ class Readings:
             # others run while a large object is decoded: it may be another one by then
             self._read[entry] = (place, status, self._reading(entry, place, status))
 
+    def behind(self, entry: Id, hole: str) -> Reading:
+        """What an object is that is in no file, and may stand where nothing can be read."""
+        status, known = self._status.get(*entry), self._read.get(entry)
+        text = known[0].text if known is not None else b"{}"
+        document = tpool.execute(json.loads, text) if len(text) > _LARGE else json.loads(text)
+        return _unreadable(entry, _hidden(hole), document, status)
+
     def forget(self, entry: Id) -> None:
         """An object is gone."""
         self._read.pop(entry, None)
@@ -59,8 +66,7 @@ class Readings:
         hole = self._store.hole
         if not hole or entry in self._found or status == Status():
             return None
-        reason = f"it is in no file that can be read, and {hole}"
-        return _unreadable(entry, reason, {}, status)
+        return _unreadable(entry, _hidden(hole), {}, status)
 
     def _reading(self, entry: Id, place: Place, status: Status) -> Reading:
         kind, key = entry
@@ -97,6 +103,10 @@ def _longest_list(value: Any) -> int:
         below = (node.values() if isinstance(node, dict) else node for node in level)
         level = [child for nodes in below for child in nodes if isinstance(child, dict | list)]
     return longest
+
+
+def _hidden(hole: str) -> str:
+    return f"it is in no file that can be read, and {hole}"
 
 
 def _unreadable(entry: Id, reason: str, document: Json, status: Status) -> Reading:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -27,7 +29,17 @@ class Place:
 class _File:
     places: dict[Id, Place] = field(default_factory=dict)
     hole: str = ""
+    state: str = ""
     octets: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    """Why nobody knows what stands in a file, in which state of it, and since when."""
+
+    reason: str
+    state: str
+    since: float
 
 
 class Store:
@@ -38,7 +50,8 @@ class Store:
         self._pause = pause
         self._files: dict[str, _File] = {}
         self._places: dict[Id, dict[str, Place]] = {}
-        self._holes: dict[str, str] = {}
+        self._holes: dict[str, _Hole] = {}  # the oldest first
+        self._mended = 0
         self._octets = 0
 
     def place(self, entry: Id) -> Place | None:
@@ -58,12 +71,28 @@ class Store:
     @property
     def hole(self) -> str:
         """Some place of which nobody knows what stands there; empty where there is none."""
-        return next(iter(self._holes.values()), "")
+        return next((hole.reason for hole in self._holes.values()), "")
+
+    @property
+    def mended(self) -> int:
+        """How many holes there were that are there no more."""
+        return self._mended
+
+    def hole_of(self, name: str) -> str:
+        """Why nobody knows what stands in a file; empty where that is known."""
+        hole = self._holes.get(name)
+        return hole.reason if hole is not None else ""
+
+    def holes_since(self, moment: float) -> frozenset[str]:
+        """The files that have a hole which came up at a moment or later."""
+        newest = reversed(self._holes.items())
+        recent = itertools.takewhile(lambda item: item[1].since >= moment, newest)
+        return frozenset(name for name, _ in recent)
 
     def take(self, name: str, results: Iterable[Found | Fault]) -> set[Id]:
         """Takes what was read of a file; what is broken in it may be what stood there before."""
         places: dict[Id, Place] = {}
-        hole = ""
+        hole = state = ""
         for result in results:
             self._pause()
             if isinstance(result, Fault):
@@ -74,6 +103,7 @@ class Store:
                     result.reason,
                 )
                 hole = hole or f"{name}:{result.line}: {result.reason}"
+                state = result.content
             elif result.entry in places:
                 _twice(name, result, "stands here twice, the first counts")
             else:
@@ -82,19 +112,20 @@ class Store:
         if hole:
             kept = {e: p for e, p in before.places.items() if e not in places}
             places.update({e: dataclasses.replace(p, fault=hole) for e, p in kept.items()})
-        after = _File(places, hole, sum(len(place.text) for place in places.values()))
+        after = _File(places, hole, state, sum(len(place.text) for place in places.values()))
         if self._octets - before.octets + after.octets > DIRECTORY_OCTETS:
             limit = f"more than {DIRECTORY_OCTETS // MIB} MiB of objects in the directory"
             return self.unreadable(name, limit)
         return self._put(name, after)
 
-    def unreadable(self, name: str, reason: str) -> set[Id]:
-        """A file is there and cannot be read: all in it stays as it was."""
+    def unreadable(self, name: str, reason: str, state: str = "") -> set[Id]:
+        """A file is there and cannot be read: all in it stays as it was.  `state`: what tells it
+        from another one that cannot be read for the same reason."""
         LOG.error("%s: %s; what was last good in it stays in force", name, reason)
         hole = f"{name}: {reason}"
         before = self._files.get(name, _File())
         places = {e: dataclasses.replace(p, fault=hole) for e, p in before.places.items()}
-        return self._put(name, _File(places, hole, before.octets))
+        return self._put(name, _File(places, hole, state or reason, before.octets))
 
     def drop(self, name: str) -> set[Id]:
         """A file is gone."""
@@ -105,9 +136,7 @@ class Store:
     def _put(self, name: str, file: _File) -> set[Id]:
         before = self._files.get(name, _File())
         self._files[name] = file
-        self._holes.pop(name, None)
-        if file.hole:
-            self._holes[name] = file.hole
+        self._note_hole(name, file)
         self._octets += file.octets - before.octets
         touched = set()
         for entry in before.places.keys() - file.places.keys():
@@ -126,6 +155,16 @@ class Store:
             if len(places) > 1:
                 self._report_others(entry, places)
         return touched
+
+    def _note_hole(self, name: str, file: _File) -> None:
+        known = self._holes.get(name)
+        if not file.hole:
+            self._mended += self._holes.pop(name, None) is not None
+        elif known is not None and known.state == file.state:
+            self._holes[name] = _Hole(file.hole, file.state, known.since)
+        else:
+            self._holes.pop(name, None)  # so that it becomes the last
+            self._holes[name] = _Hole(file.hole, file.state, time.monotonic())
 
     @staticmethod
     def _report_others(entry: Id, places: dict[str, Place]) -> None:
