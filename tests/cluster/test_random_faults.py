@@ -1,8 +1,8 @@
 """A random mixture of faults on a whole cluster: of the API server, a bad peer, odd nodes, reloads.
 
-No healthy Service loses a route or a next hop for a moment, the leaf never loses its session, no
-holder its address, and what is bound stays.  30 seconds of it in `make test`, ten minutes in `make
-soak`; the seed is printed, and `SEED` and `SECONDS` set it.
+Beside it two healthy leaves, FRR and BIRD.  No healthy Service loses a route or a next hop for a
+moment, no leaf its session, no holder its address, and what is bound stays.  30 seconds of it in
+`make test`, ten minutes in `make soak`; the seed is printed, and `SEED` and `SECONDS` set it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from fabric import rogue, wait_for
+from fabric.leaves import Bird, Neighbour
 from fabric.mixture import Fault, deed, play
 from fabric.objects import eip, node, slice_of
 from fabric.program import Program
@@ -60,11 +61,17 @@ def faults(clean: Cluster) -> Iterator[Path]:
 
 @pytest.fixture
 def program(clean: Cluster, faults: Path) -> Iterator[Program]:
-    """The central instance behind the proxy, with a healthy leaf and a peer gone bad."""
+    """The central instance behind the proxy, with two healthy leaves and a peer gone bad."""
+    control = clean.fabric.hosts["control"]
+    bird = Bird(control, 65002, CONTROL, [Neighbour(OURS, 65000)]).start()
     clean.api.apply(eip("big", "203.0.113.64/26"), *(clean.pod(f"p-{n}", n) for n in NODES))
     account = clean.api.service_account("porter-ryu", f"http://{CONTROL}:{PROXY_PORT}")
     rogue_peer = {"address": SECOND, "remote_as": 65003, "mode": "passive"}
-    more = {"bgp": {"peers": "leaf,rogue", "hold_time": 3}, "peer:rogue": rogue_peer}
+    more = {
+        "bgp": {"peers": "leaf,bird,rogue", "hold_time": 3},
+        "peer:bird": {"address": CONTROL, "remote_as": 65002, "connect_retry": 1},
+        "peer:rogue": rogue_peer,
+    }
     with clean.running("porter", account, **more) as program:
         clean.api.apply(*(web(name) for name in NAMES))
         wait_for(lambda: all(map(clean.record, NAMES)), bool, 40, "every Service to be served")
@@ -77,6 +84,7 @@ def program(clean: Cluster, faults: Path) -> Iterator[Program]:
             "the Eip to say that it is free",
         )
     clean.api.delete("eip", "big")
+    bird.stop()
 
 
 def replaced(file: Path, text: str) -> None:
@@ -152,13 +160,14 @@ def test_a_mixture_of_faults_costs_nothing_that_is_healthy(clean, program, fault
     held = {name: clean.record(name) for name in NAMES}
     addresses = frozenset(addresses[0] for addresses in held.values())
     want = {address: frozenset(NODES.values()) for address in addresses}
-    leaf = clean.leaf.host
-    wait_for(
-        lambda: {a: hops for a, hops in leaf.multipath().items() if a in addresses},
-        lambda seen: seen == want,
-        40,
-        "the leaf's routes",
-    )
+    leaves = (clean.leaf.host, clean.fabric.hosts["control"])
+    for leaf in leaves:
+        wait_for(
+            lambda leaf=leaf: {a: h for a, h in leaf.multipath().items() if a in addresses},
+            lambda seen: seen == want,
+            40,
+            f"the routes of {leaf.name}",
+        )
     bound = "ip -o -4 address show"
     wait_for(
         lambda: sum(f" {a}/32" in program.host.run(bound) for a in addresses),
@@ -166,10 +175,14 @@ def test_a_mixture_of_faults_costs_nothing_that_is_healthy(clean, program, fault
         20,
         "the bindings",
     )
-    before = session(program)
+    before = sessions(program)
     began = time.monotonic()
     try:
-        with no_route_lost(leaf, want), stay_bound(program.host, addresses):
+        with (
+            no_route_lost(leaves[0], want),
+            no_route_lost(leaves[1], want),
+            stay_bound(program.host, addresses),
+        ):
             play(mixture.faults, mixture.chance, SECONDS, at_once=3)
             wait_for(
                 lambda: program.answers("/healthz") and program.answers("/readyz"),
@@ -179,13 +192,18 @@ def test_a_mixture_of_faults_costs_nothing_that_is_healthy(clean, program, fault
             )
     finally:
         print(program.tail())
-    assert session(program) >= before + time.monotonic() - began - 2, "the leaf lost its session"
+    lasted = time.monotonic() - began
+    for name, seconds in sessions(program).items():
+        assert seconds >= before[name] + lasted - 2, f"{name} lost its session"
     assert {name: clean.record(name) for name in NAMES} == held
     clean.api.apply(web("late"))
     wait_for(lambda: clean.record("late"), bool, 40, "it to assign again")
 
 
-def session(program: Program) -> float:
-    """Since how long the leaf's session is up, in seconds."""
-    (leaf,) = (peer for peer in program.get("/v1/peers") if peer["name"] == "leaf")
-    return leaf["established_seconds"] if leaf["state"] == "Established" else 0.0
+def sessions(program: Program) -> dict[str, float]:
+    """Since how long the sessions of the healthy leaves are up, in seconds; 0 while down."""
+    return {
+        peer["name"]: peer["established_seconds"] if peer["state"] == "Established" else 0.0
+        for peer in program.get("/v1/peers")
+        if peer["name"] in ("leaf", "bird")
+    }
