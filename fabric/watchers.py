@@ -11,9 +11,7 @@ from fabric import Host, end
 
 
 @contextlib.contextmanager
-def no_route_lost(
-    host: Host, before: Mapping[str, frozenset[str]], why: str = ""
-) -> Iterator[None]:
+def no_route_lost(host: Host, before: Mapping[str, frozenset[str]]) -> Iterator[None]:
     """Fails where the kernel of a leaf lost one of these routes, or one of its next hops, for a
     moment meanwhile, or has others in the end; `before` has the next hops by address."""
     log = f"monitor-{os.urandom(4).hex()}.log"

@@ -12,9 +12,7 @@ some seconds, and leaving the `with` ends all.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -28,6 +26,7 @@ from fabric import Fabric, FabricError, Host, end, wait_for
 from fabric.leaves import Frr, Neighbour
 from fabric.objects import service
 from fabric.program import Program
+from fabric.watchers import no_route_lost, stay_bound
 from tests.cluster.control_plane import ADMIN, ControlPlane, Json
 
 LEAF, CONTROL, OURS, SECOND = (f"192.168.7.{n}" for n in (1, 10, 5, 6))
@@ -246,37 +245,16 @@ class Cluster:
         next hop, meanwhile."""
         before = self.leaf.routes()
         before = {address: before[address] for address in addresses or before}
-        log = f"monitor-{os.urandom(4).hex()}.log"
-        monitor = self.leaf.host.spawn("ip -o -ts -4 monitor route", log)
         try:
-            yield
-        finally:
-            end(monitor)
-        after = self.leaf.routes()
-        told = self.leaf.host.log(log)
-        what = f"{before} became {after}\n{told}\n{self.description()}"
-        assert {prefix: after.get(prefix) for prefix in before} == before, what
-        for line in told.splitlines():
-            words = line.split()
-            for address in before.keys() & words:
-                hops = {hop for via, hop in itertools.pairwise(words) if via == "via"}
-                assert "Deleted" not in words, what
-                assert "bgp" not in words or hops >= before[address], what
+            with no_route_lost(self.leaf.host, before):
+                yield
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.description()}") from error
 
 
-@contextlib.contextmanager
-def stays_bound(host: Host, address: str) -> Iterator[None]:
+def stays_bound(host: Host, address: str) -> contextlib.AbstractContextManager[None]:
     """Fails where an address is not bound on a host, or was not for a moment meanwhile."""
-    log = f"monitor-{os.urandom(4).hex()}.log"
-    monitor = host.spawn("ip -o monitor address", log)
-    try:
-        yield
-    finally:
-        end(monitor)
-    told = host.log(log)
-    assert f"{address}/32" in host.run("ip -br address show"), told
-    lost = [line for line in told.splitlines() if "Deleted" in line and f" {address}/32" in line]
-    assert not lost, told
+    return stay_bound(host, frozenset([address]))
 
 
 @contextlib.contextmanager

@@ -92,8 +92,6 @@ class Readings:
             return self._codec.decode(kind, document), document
         except CodecError as error:
             return str(error), document
-        except Exception as error:  # no object may end the source, whatever it does to the codec
-            return f"cannot be decoded: {type(error).__name__}: {error}", document
 
 
 def _longest_list(value: Any) -> int:
