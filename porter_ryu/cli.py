@@ -215,7 +215,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     planner = _planner(arguments.config_file)
     entry = report.explanation(planner, ObjectKey(namespace, name), sent=None)
     _show(entry, report.explanation_text, as_json)
-    return 0 if entry["announced"] else 1
+    return 1  # what would be is not announced yet
 
 
 def _status(arguments: argparse.Namespace) -> int:

@@ -176,7 +176,9 @@ def test_plan_and_explain_without_an_instance(host):
     plan = json.loads(host.run(argv))
     assert [entry["state"] for entry in plan["services"]] == ["NoPool", "Announced"]
     argv = [command("porter-ryu"), "explain", "default/web", "--config-file", str(program.config)]
-    text = host.run(argv)
+    done = subprocess.run(host.inside(argv), capture_output=True, text=True, check=False)
+    text = done.stdout
+    assert done.returncode == 1, "what would be is not announced"
     assert text.startswith("default/web: would be announced: 203.0.113.0\n")
     assert "node n2: no: it is not Ready" in text
     assert not (program.manifests / ".status").exists(), "plan changes nothing"
