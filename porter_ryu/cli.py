@@ -6,6 +6,7 @@ Nothing that a user can do ends in a traceback: what cannot be done is one line 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -48,14 +49,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RemoteError as error:
         return _cannot(printable(str(error)))
     except BrokenPipeError:
-        # who reads us has enough; what is buffered still must not meet the closed pipe at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # who reads us has enough
         return BAD
     except OSError as error:
+        _drop_output()
         return _cannot(": ".join(str(e) for e in (error.filename, error.strerror or error) if e))
     except KeyboardInterrupt:
         return _INTERRUPTED
     return status
+
+
+def _drop_output() -> None:
+    """What is still buffered must not meet a closed pipe or a full disk at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _cannot(text: str) -> int:
