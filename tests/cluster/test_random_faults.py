@@ -2,7 +2,7 @@
 
 Beside it two healthy leaves, FRR and BIRD.  No healthy Service loses a route or a next hop for a
 moment, no leaf its session, no holder its address, and what is bound stays.  30 seconds of it in
-`make test`, ten minutes in `make soak`; the seed is printed, and `SEED` and `SECONDS` set it.
+`make test`, ten minutes in `make soak`; the seed is printed, and `SEED` and `FAULTS_FOR` set it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fabric.watchers import no_route_lost, stay_bound
 from tests.cluster.harness import CONTROL, NODES, OURS, PROXY_PORT, SECOND, Cluster, web
 from tests.rounds import SOAK
 
-SECONDS = int(os.environ.get("SECONDS", "600" if SOAK else "30"))
+SECONDS = int(os.environ.get("FAULTS_FOR", "600" if SOAK else "30"))
 SEED = int(os.environ.get("SEED", "0")) or random.randrange(1, 1 << 30)
 NAMES = [f"s{i}" for i in range(20)]
 ODD_ADDRESSES = ("127.0.0.1", "0.0.0.0", "224.0.0.1", "240.0.0.1", "255.255.255.255", "169.254.1.7")

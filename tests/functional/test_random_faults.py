@@ -2,7 +2,8 @@
 
 Whatever the bad ones do, alone or together: no healthy Service loses a route or a next hop for a
 moment, no healthy peer its session, no holder its address, and no address is unbound.  30 seconds
-of it in `make test`, ten minutes in `make soak`; the seed is printed, `SEED` and `SECONDS` set it.
+of it in `make test`, ten minutes in `make soak`; the seed is printed, `SEED` and `FAULTS_FOR` set
+it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from fabric.watchers import no_route_lost, stay_bound
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
 from tests.rounds import SOAK
 
-SECONDS = int(os.environ.get("SECONDS", "600" if SOAK else "30"))
+SECONDS = int(os.environ.get("FAULTS_FOR", "600" if SOAK else "30"))
 SEED = int(os.environ.get("SEED", "0")) or random.randrange(1, 1 << 30)
 HEALTHY = 60
 NODES = {f"n{i}": f"192.168.7.1{i}" for i in range(1, 5)}
