@@ -10,6 +10,7 @@ import pytest
 
 from fabric import Fabric, wait_for
 from fabric.leaves import Bird, Neighbour
+from fabric.metronome import Metronome
 from fabric.objects import eip, node, service, slice_of
 from fabric.program import Program
 
@@ -221,6 +222,8 @@ def test_yaml_is_what_kubectl_makes_of_it(program, bird):
 
 def test_a_large_file_holds_up_nobody(program, bird):
     many = [service(f"many-{number}", annotations={"x": "y" * 500}) for number in range(15_000)]
+    os.setpriority(os.PRIO_PROCESS, program.process.pid, -20)  # as what it is compared with
+    metronome = Metronome(program.host.folder)
     staged = program.manifests / ".many.new"
     staged.write_text(json.dumps({"kind": "List", "items": many}))
     staged.rename(program.manifests / "many.json")
@@ -230,4 +233,6 @@ def test_a_large_file_holds_up_nobody(program, bird):
         announced(bird, "203.0.113.8", *nodes)
     metrics = program.host.run("curl -s http://127.0.0.1:8080/metrics")
     (lag,) = (line for line in metrics.splitlines() if line.startswith("porter_loop_lag_seconds "))
-    assert float(lag.split()[1]) < 0.5
+    late = metronome.late
+    metronome.stop()
+    assert float(lag.split()[1]) < 0.1 + late
