@@ -14,6 +14,7 @@ from fabric import Host
 MARKER = b"\xff" * 16
 OPEN, UPDATE, NOTIFICATION, KEEPALIVE, ROUTE_REFRESH = range(1, 6)
 _CLONE_NEWNET = 0x40000000
+_IP_MINTTL = 21
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -72,6 +73,7 @@ class RawPeer:
         source: str = "",
         port: int = 179,
         receive_buffer: int = 0,
+        min_ttl: int = 0,
         ttl: int = 0,
     ) -> None:
         family = socket.AF_INET6 if ":" in to else socket.AF_INET
@@ -84,6 +86,8 @@ class RawPeer:
             self.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if min_ttl:  # before the connection: what comes first counts as well
+            self.sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, min_ttl)
         if source:
             self.sock.bind((source, 0))
         self.sock.connect((to, port))

@@ -14,7 +14,6 @@ from fabric.program import Program
 from fabric.raw_peer import NOTIFICATION, UPDATE, RawPeer, inside, open_message
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
-IP_MINTTL = 21
 SELF = {"porter": {"node_name": "n1", "allocate": "true"}}
 
 
@@ -186,8 +185,7 @@ def test_gtsm_keeps_out_who_is_far_away(fabric, started, hops, ttl, near, ours, 
 def test_without_gtsm_our_answer_to_a_near_peer_has_a_ttl_of_one(fabric, started):
     gobgpd = LEAVES["gobgpd"]
     program_with(fabric, started, address=gobgpd, remote_as=LEAF_AS["gobgpd"]).start()
-    peer = RawPeer(fabric.hosts["gobgpd"], OURS, gobgpd)
-    peer.sock.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 2)
+    peer = RawPeer(fabric.hosts["gobgpd"], OURS, gobgpd, min_ttl=2)
     peer.sock.settimeout(2)
     with pytest.raises(TimeoutError):
         peer.read()
