@@ -17,6 +17,7 @@ from porter_ryu.bgp import transport
 from porter_ryu.bgp.protocol import notification, wire
 from porter_ryu.domain.model import Address
 from porter_ryu.log import reason_of
+from porter_ryu.socket_address import canonical
 from porter_ryu.supervisor import Supervisor, Task
 from porter_ryu.time_slice import TimeSlice
 
@@ -104,7 +105,7 @@ class Listener:
         """Hands a connection on; whatever goes wrong with it costs it alone."""
         try:
             local = str(connection.getsockname()[0])
-            self._accept(connection, transport.canonical(remote), transport.canonical(local))
+            self._accept(connection, canonical(remote), canonical(local))
         except OSError:
             connection.close()
             LOG.debug("a connection was gone before it was looked at")

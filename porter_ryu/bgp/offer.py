@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from porter_ryu.bgp import transport
 from porter_ryu.bgp.protocol import update
 from porter_ryu.bgp.protocol.open_message import GracefulRestart, Open
 from porter_ryu.bgp.protocol.rib_out import View
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.peering import PeerConfig, SpeakerConfig
+from porter_ryu.socket_address import canonical
 
 _ADD_PATH_SEND = 2  # RFC 7911, 4
 
@@ -57,7 +57,7 @@ def view(peer: PeerConfig, speaker: SpeakerConfig, session: Session) -> View:
         attributes,
         peer.node_selector,
         speaker.max_next_hops,
-        transport.canonical(session.local_name[0]),
+        canonical(session.local_name[0]),
         session.ipv4_over_ipv6,
         session.longest,
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address
 
 from porter_ryu.domain.model import Address
 from porter_ryu.domain.peering import PeerConfig, Secret
+from porter_ryu.socket_address import canonical
 
 _TCP_MD5SIG = 14
 _TCP_SAVE_SYN = 27
@@ -26,15 +27,6 @@ _PROBE_PORT = 179
 def family_of(address: Address) -> socket.AddressFamily:
     """The socket family of an address."""
     return socket.AF_INET if address.version == IPv4Address(0).version else socket.AF_INET6
-
-
-def canonical(text: str) -> Address:
-    """An address as a socket names it: without zone, IPv4-mapped ones as IPv4.  Raises
-    ValueError for what is no address."""
-    address = ip_address(text.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
 
 
 def listen(address: Address, port: int) -> socket.socket:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Any
 
 from eventlet.green import socket
@@ -19,6 +19,7 @@ from ryu.lib import hub
 from porter_ryu.domain.model import Address
 from porter_ryu.http.connection import Application, Bounds, Connection
 from porter_ryu.http.turn import Turn
+from porter_ryu.socket_address import canonical
 from porter_ryu.supervisor import Beat, Supervisor, Task
 from porter_ryu.time_slice import TimeSlice
 
@@ -150,14 +151,3 @@ class Server:
         if oldest is not None:
             self._connections.pop(oldest).end()
             oldest.close()  # one that has not begun to run yet does not close itself
-
-
-def canonical(text: str) -> Address:
-    """The address of one end of a connection: IPv4 that came in over an IPv6 socket is IPv4.
-
-    Raises ValueError for what is no address.
-    """
-    address = ip_address(text.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from porter_ryu.importers.reading import Imported
 from porter_ryu.settings import read
 from porter_ryu.settings_file import BadConfigurationError, Fault
-from porter_ryu.settings_peers import PEER_NAME, PEER_NAME_RULE
+from porter_ryu.settings_peers import MD5_KEY_MAX, PEER_NAME, PEER_NAME_RULE
 
 _REQUIRED = ("address", "remote_as")
-_KEY_LENGTH_MOST = 80  # octets of a TCP MD5 key that Linux takes
 
 
 def leave_out_what_is_refused(found: Imported) -> None:
@@ -24,9 +23,9 @@ def leave_out_what_is_refused(found: Imported) -> None:
                 del settings[key]
                 found.lost.append(f"[{group}] {key}: has characters that a file cannot keep")
     for name, key in list(found.keys.items()):
-        if not 0 < len(key.encode()) <= _KEY_LENGTH_MOST:
+        if not 0 < len(key.encode()) <= MD5_KEY_MAX:
             del found.keys[name]
-            text = f"its password is not of 1 to {_KEY_LENGTH_MOST} octets"
+            text = f"its password is not of 1 to {MD5_KEY_MAX} octets"
             found.lost.append(f"[peer:{name}] password_file: {text}")
     for name, _ in list(peer_lines(found.groups)):
         if not PEER_NAME.fullmatch(name):

@@ -91,7 +91,8 @@ def _services(manifests: list[Manifest], found: Imported) -> None:
     for manifest in manifests:
         if manifest.text("spec.type") != "LoadBalancer":
             continue
-        name, own_class = f"{manifest.namespace}/{manifest.name}", _class_of(manifest)
+        name = f"{manifest.namespace}/{manifest.name}"
+        own_class = manifest.text("spec.loadBalancerClass")
         if own_class:
             found.lost.append(
                 f"Service {name}: loadBalancerClass {own_class!r} is not taken by an annotation: "
@@ -107,10 +108,6 @@ def _services(manifests: list[Manifest], found: Imported) -> None:
                 f"Services {', '.join(sorted(names))} share an address by key {key!r}: here only "
                 "Services of one namespace may"
             )
-
-
-def _class_of(manifest: Manifest) -> str:
-    return manifest.text("spec.loadBalancerClass")
 
 
 def _annotations(

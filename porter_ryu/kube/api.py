@@ -11,7 +11,7 @@ from porter_ryu.kube import patches
 from porter_ryu.kube.client import JSON_MERGE, PATHS, STRATEGIC_MERGE, Client
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.errors import ApiError
-from porter_ryu.kube.events import Events, now
+from porter_ryu.kube.events import Events
 from porter_ryu.kube.informer import Informer
 from porter_ryu.supervisor import Supervisor, Task
 
@@ -82,14 +82,14 @@ class Api:
     def patch_service(self, service: Service, status: ServiceStatus) -> Service | None:
         """Patches services/status (writer.Backend); raises ApiError."""
         path = f"/api/v1/namespaces/{service.key.namespace}/services/{service.key.name}/status"
-        patch = patches.service_patch(service, status, now())
+        patch = patches.service_patch(service, status, patches.now())
         answer = self.client.request("PATCH", path, None, patch, STRATEGIC_MERGE)
         written = self._informers[Kind.SERVICE].accept(answer)
         return written if isinstance(written, Service) else None
 
     def patch_eip(self, eip: Eip, status: EipStatus) -> Eip | None:
         """Patches eips/status (writer.Backend); raises ApiError."""
-        patch = patches.eip_document(eip, status, now())
+        patch = patches.eip_document(eip, status, patches.now())
         if eip.resource_version:
             patch["metadata"] = {"resourceVersion": eip.resource_version}
         path = f"{PATHS[Kind.EIP]}/{eip.name}/status"

@@ -18,6 +18,7 @@ from porter_ryu.domain.text import printable
 from porter_ryu.kube.client import STRATEGIC_MERGE, Client
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.fields import Json
+from porter_ryu.kube.patches import now
 from porter_ryu.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
@@ -107,11 +108,6 @@ class Events:
         self._known.move_to_end(key)
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-
-
-def now() -> str:
-    """The time as the API writes it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _path(event: Json) -> str:

@@ -219,13 +219,13 @@ class Manifests:
         """Keeps the status of a Service, none for one that is not ours; raises ApiError."""
         document = None
         if status.conditions:
-            document = patches.service_document(service, status, _now())
+            document = patches.service_document(service, status, patches.now())
         decoded = self._keep(Kind.SERVICE, service.key, document)
         return decoded if isinstance(decoded, Service) else None
 
     def patch_eip(self, eip: Eip, status: EipStatus) -> Eip | None:
         """Keeps the status of an Eip; raises ApiError."""
-        document = patches.eip_document(eip, status, _now())
+        document = patches.eip_document(eip, status, patches.now())
         used = document["status"]["used"]
         document["status"]["used"] = {a: names for a, names in used.items() if names is not None}
         decoded = self._keep(Kind.EIP, ObjectKey("", eip.name), document)
@@ -255,7 +255,3 @@ class Manifests:
             return None
         self._told[entry] = reading
         return reading
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

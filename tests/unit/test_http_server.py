@@ -14,7 +14,8 @@ from eventlet.green import socket
 
 from porter_ryu.http.answers import Gate, array, stream
 from porter_ryu.http.connection import Bounds
-from porter_ryu.http.server import Server, canonical
+from porter_ryu.http.server import Server
+from porter_ryu.socket_address import canonical
 from porter_ryu.supervisor import Supervisor
 
 SHORT = Bounds(connections=8, request_within=0.3, read_within=0.3)

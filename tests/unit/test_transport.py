@@ -8,6 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from porter_ryu.bgp import transport
+from porter_ryu.socket_address import canonical
 
 
 @pytest.mark.parametrize(
@@ -20,12 +21,12 @@ from porter_ryu.bgp import transport
     ],
 )
 def test_an_address_without_its_zone_and_mapping(text, address):
-    assert transport.canonical(text) == ip_address(address)
+    assert canonical(text) == ip_address(address)
 
 
 def test_what_is_no_address_is_refused():
     with pytest.raises(ValueError, match="does not appear"):
-        transport.canonical("")
+        canonical("")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
