@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TypeAlias
 
 from fabric import Fabric, FabricError, Host, end, wait_for
 
@@ -227,6 +228,9 @@ class Gobgpd:
                 for n in neighbours
             ],
         }
+
+
+Leaf: TypeAlias = Bird | Frr | Gobgpd
 
 
 def _next_hop(path: dict[str, object]) -> str:

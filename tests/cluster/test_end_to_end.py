@@ -39,7 +39,7 @@ def answering(cluster: Cluster, *pods: str, policy: str = "Cluster", address: st
 
 
 @POLICIES
-def test_pods_ready_not_ready_deleted(program, clean, policy):
+def test_pods_ready_not_ready_deleted(program: Program, clean: Cluster, policy) -> None:
     clean.api.apply(web(policy=policy), clean.pod("p1", "n1"), clean.pod("p2", "n2"))
     clean.routed(EIP, "n1", "n2")
     answering(clean, "p1", "p2", policy=policy)
@@ -58,7 +58,7 @@ def test_pods_ready_not_ready_deleted(program, clean, policy):
 
 @POLICIES
 @pytest.mark.parametrize("families", [("IPv4", "IPv6"), ("IPv6",)], ids=["both", "IPv6 only"])
-def test_ipv6(program, clean, families, policy):
+def test_ipv6(program: Program, clean: Cluster, families: tuple[str, ...], policy) -> None:
     clean.api.apply(eip("six", "2001:db8:8::/125"))
     stack = "RequireDualStack" if len(families) > 1 else "SingleStack"
     clean.api.apply(
@@ -83,7 +83,9 @@ def test_ipv6(program, clean, families, policy):
 
 
 @POLICIES
-def test_every_pod_is_replaced_and_no_request_is_lost(program, clean, policy):
+def test_every_pod_is_replaced_and_no_request_is_lost(
+    program: Program, clean: Cluster, policy
+) -> None:
     nodes = [f"n{1 + i % 4}" for i in range(8)]
     old = [clean.pod(f"old{i}", node) for i, node in enumerate(nodes)]
     clean.api.apply(web(policy=policy), *old)
@@ -102,7 +104,7 @@ def test_every_pod_is_replaced_and_no_request_is_lost(program, clean, policy):
 
 
 @POLICIES
-def test_a_node_falls_silent_and_comes_back(program, clean, policy):
+def test_a_node_falls_silent_and_comes_back(program: Program, clean: Cluster, policy) -> None:
     clean.api.apply(web(policy=policy), *(clean.pod(f"p{i}", f"n{i}") for i in range(1, 5)))
     clean.routed(EIP, "n1", "n2", "n3", "n4")
     clean.workers["n2"].fall_silent()
@@ -112,7 +114,7 @@ def test_a_node_falls_silent_and_comes_back(program, clean, policy):
     clean.routed(EIP, "n1", "n2", "n3", "n4", within=20)
 
 
-def test_a_node_is_deleted_and_joins_again(program, clean):
+def test_a_node_is_deleted_and_joins_again(program: Program, clean: Cluster) -> None:
     clean.api.apply(web(), *(clean.pod(f"p{i}", f"n{i}") for i in (1, 2)))
     clean.routed(EIP, "n1", "n2")
     clean.api.delete("node", "n2")
@@ -121,7 +123,7 @@ def test_a_node_is_deleted_and_joins_again(program, clean):
     clean.routed(EIP, "n1", "n2", within=20)
 
 
-def test_a_cordoned_node_stays_and_an_excluded_one_goes(program, clean):
+def test_a_cordoned_node_stays_and_an_excluded_one_goes(program: Program, clean: Cluster) -> None:
     clean.api.apply(web(), *(clean.pod(f"p{i}", f"n{i}") for i in (1, 2)))
     clean.routed(EIP, "n1", "n2")
     label = "node.kubernetes.io/exclude-from-external-load-balancers"
@@ -134,7 +136,9 @@ def test_a_cordoned_node_stays_and_an_excluded_one_goes(program, clean):
     clean.routed(EIP, "n1", "n2")
 
 
-def test_what_happens_while_the_program_is_down_is_done_when_it_is_back(program, clean):
+def test_what_happens_while_the_program_is_down_is_done_when_it_is_back(
+    program: Program, clean: Cluster
+) -> None:
     names = ("kept", "retyped", "gone")
     clean.api.apply(*(web(name) for name in names), clean.pod("p1", "n1"))
     clean.routed(EIP, "n1")
@@ -161,7 +165,7 @@ def test_what_happens_while_the_program_is_down_is_done_when_it_is_back(program,
     wait_for(clean.leaf.routes, lambda routes: len(routes) == 2, 5, "nothing but these two")
 
 
-def test_a_namespace_is_deleted(program, clean):
+def test_a_namespace_is_deleted(program: Program, clean: Cluster) -> None:
     def of_tenant(obj: Json) -> Json:
         return {**obj, "metadata": {**obj["metadata"], "namespace": "tenant"}}
 
@@ -175,7 +179,7 @@ def test_a_namespace_is_deleted(program, clean):
     clean.routed(EIP, "n2")
 
 
-def test_conditions_events_and_the_pool_say_what_is(program, clean):
+def test_conditions_events_and_the_pool_say_what_is(program: Program, clean: Cluster) -> None:
     clean.api.apply(
         web(), web("wish", annotations={"eip.porter.kubesphere.io/v1alpha1": "9.9.9.9"})
     )
@@ -214,7 +218,7 @@ def test_conditions_events_and_the_pool_say_what_is(program, clean):
     )
 
 
-def test_what_stops_being_ours_is_cleaned(program, clean):
+def test_what_stops_being_ours_is_cleaned(program: Program, clean: Cluster) -> None:
     clean.api.apply(web(), clean.pod("p1", "n1"))
     clean.routed(EIP, "n1")
     clean.api.kubectl("annotate", "service", "web", "lb.kubesphere.io/v1alpha1-")

@@ -66,7 +66,9 @@ def bound(program: Program) -> None:
 
 
 @pytest.mark.parametrize("killed", [True, False], ids=["killed", "in order"])
-def test_a_restart_takes_no_route_and_unbinds_nothing(clean, program, killed):
+def test_a_restart_takes_no_route_and_unbinds_nothing(
+    clean: Cluster, program: Program, killed: bool
+) -> None:
     """Though whoever held the Lease is to be taken for alive for a while."""
     bound(program)
     with clean.no_route_lost(), stays_bound(program.host, EIP):
@@ -85,7 +87,7 @@ def test_a_restart_takes_no_route_and_unbinds_nothing(clean, program, killed):
         )
 
 
-def test_the_api_server_is_away_for_a_minute(clean, program):
+def test_the_api_server_is_away_for_a_minute(clean: Cluster, program: Program) -> None:
     writes = clean.api.writes()
     bound(program)
     with clean.no_route_lost(), stays_bound(program.host, EIP):
@@ -99,7 +101,7 @@ def test_the_api_server_is_away_for_a_minute(clean, program):
     assert clean.api.writes() - writes <= 12, "a few for the new Service, none for the old"
 
 
-def test_a_restart_while_the_api_server_is_away_keeps_every_route(clean):
+def test_a_restart_while_the_api_server_is_away_keeps_every_route(clean: Cluster) -> None:
     with clean.running(bgp={"restart_time": "10"}) as program:
         placed(clean, "n1", "n2")
         bound(program)
@@ -114,7 +116,7 @@ def test_a_restart_while_the_api_server_is_away_keeps_every_route(clean):
         clean.routed(EIP, "n1", "n2", "n3", within=60)
 
 
-def test_the_watches_hang_and_nobody_says_so(clean, program):
+def test_the_watches_hang_and_nobody_says_so(clean: Cluster, program: Program) -> None:
     """A firewall forgets the connections that are there; new ones pass."""
     sockets = program.host.run(f"ss -Htn state established dst {CONTROL}").splitlines()
     ports = [line.split()[2].rsplit(":", 1)[1] for line in sockets]
@@ -139,7 +141,7 @@ def recorded(cluster: Cluster, name: str, address: str) -> None:
 
 
 @pytest.mark.parametrize("round_", rounds())
-def test_etcd_is_compacted_under_a_watch_that_is_behind(clean, round_):
+def test_etcd_is_compacted_under_a_watch_that_is_behind(clean: Cluster, round_) -> None:
     """410: what is listed anew differs, and the difference alone is acted upon.
 
     An instance that only follows: one that takes the Lease lists anew for that reason alone.
@@ -170,7 +172,7 @@ def test_etcd_is_compacted_under_a_watch_that_is_behind(clean, round_):
         assert gone_lines, restarts
 
 
-def test_etcd_comes_back_from_a_backup(clean, program):
+def test_etcd_comes_back_from_a_backup(clean: Cluster, program: Program) -> None:
     """Versions begin again, far below those that were known; what was made since is gone."""
     clean.api.back_up()
     blank = {"apiVersion": "v1", "kind": "ConfigMap"}
@@ -208,7 +210,7 @@ def faults(cluster: Cluster) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("round_", rounds())
-def test_a_fifth_of_all_calls_fails(clean, faults, round_):
+def test_a_fifth_of_all_calls_fails(clean: Cluster, faults: Path, round_) -> None:
     clean.api.apply(eip("big", "203.0.113.64/27"), clean.pod("p1", "n1"))
     account = clean.api.service_account("porter-ryu", f"http://{CONTROL}:{PROXY_PORT}")
     names = [f"s{i}" for i in range(20)]
@@ -247,7 +249,7 @@ def restarts(program: Program) -> float:
     return sum(float(line.split()[-1]) for line in lines)
 
 
-def test_every_watch_is_refused_for_a_while(clean, faults):
+def test_every_watch_is_refused_for_a_while(clean: Cluster, faults: Path) -> None:
     """410 to each: what is there is still listed, ever more seldom, and all is well afterwards."""
     account = clean.api.service_account("porter-ryu", f"http://{CONTROL}:{PROXY_PORT}")
     faults.write_text(json.dumps({"share": 0, "codes": [500]}))
@@ -266,7 +268,7 @@ def test_every_watch_is_refused_for_a_while(clean, faults):
         clean.routed(EIP, "n1", "n2", within=40)
 
 
-def test_a_token_that_is_refused_is_read_again_from_disk(clean):
+def test_a_token_that_is_refused_is_read_again_from_disk(clean: Cluster) -> None:
     """It is bound to a Secret, and ends with it."""
     secret = {
         "apiVersion": "v1",
@@ -296,7 +298,7 @@ def test_a_token_that_is_refused_is_read_again_from_disk(clean):
 
 
 @pytest.mark.parametrize("round_", rounds())
-def test_all_nodes_fall_silent_at_once(clean, round_):
+def test_all_nodes_fall_silent_at_once(clean: Cluster, round_) -> None:
     with clean.running() as program:
         placed(clean, *EVERY)
         with clean.no_route_lost():
@@ -322,7 +324,7 @@ def test_all_nodes_fall_silent_at_once(clean, round_):
         clean.routed(EIP, "n1", "n2", "n3")
 
 
-def test_it_sleeps_through_a_change_and_wakes(clean, program):
+def test_it_sleeps_through_a_change_and_wakes(clean: Cluster, program: Program) -> None:
     """SIGSTOP, shorter than the hold time."""
     program.process.send_signal(signal.SIGSTOP)
     clean.api.delete("pod", "p-n2")

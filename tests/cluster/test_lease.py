@@ -91,7 +91,7 @@ def all_different(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("round_", rounds())
-def test_the_leader_is_killed(clean, both, round_):
+def test_the_leader_is_killed(clean: Cluster, both: tuple[Program, Program], round_) -> None:
     first, second = both
     assert (is_bound(first), is_bound(second)) == (True, False)
     with clean.no_route_lost():
@@ -106,7 +106,9 @@ def test_the_leader_is_killed(clean, both, round_):
 
 
 @pytest.mark.parametrize("round_", rounds())
-def test_the_leader_is_stopped_and_wakes_up_late(clean, both, round_):
+def test_the_leader_is_stopped_and_wakes_up_late(
+    clean: Cluster, both: tuple[Program, Program], round_
+) -> None:
     first, second = both
     with clean.no_route_lost():
         first.process.send_signal(signal.SIGSTOP)
@@ -131,7 +133,9 @@ def test_the_leader_is_stopped_and_wakes_up_late(clean, both, round_):
     clean.routed(EIP, "n1", "n2")
 
 
-def test_the_leader_is_cut_off_from_the_api_server(clean, both):
+def test_the_leader_is_cut_off_from_the_api_server(
+    clean: Cluster, both: tuple[Program, Program]
+) -> None:
     first, second = both
     with clean.no_route_lost():
         silence(first.host, CONTROL)
@@ -146,7 +150,9 @@ def test_the_leader_is_cut_off_from_the_api_server(clean, both):
     all_different(clean)
 
 
-def test_a_record_that_is_there_twice_is_repaired_and_the_earlier_one_stays(clean, both):
+def test_a_record_that_is_there_twice_is_repaired_and_the_earlier_one_stays(
+    clean: Cluster, both: tuple[Program, Program]
+) -> None:
     other = assigns(clean, "other")
     clean.routed(other, "n1", "n2")
     ingress = {"ingress": [{"ip": EIP, "ipMode": "VIP"}]}
@@ -159,7 +165,7 @@ def test_a_record_that_is_there_twice_is_repaired_and_the_earlier_one_stays(clea
 
 
 @pytest.mark.parametrize("round_", rounds())
-def test_services_come_and_go_while_instances_die_and_sleep(clean, round_):
+def test_services_come_and_go_while_instances_die_and_sleep(clean: Cluster, round_) -> None:
     """Whoever it is and whenever: every Service is served, no address is given twice, the leaf has
     what is on record, and one instance alone has bound it."""
     chance = random.Random(round_)
@@ -197,7 +203,7 @@ def test_services_come_and_go_while_instances_die_and_sleep(clean, round_):
     clean.api.delete("eip", "big")
 
 
-def test_a_clock_that_is_an_hour_off_changes_nothing(clean):
+def test_a_clock_that_is_an_hour_off_changes_nothing(clean: Cluster) -> None:
     """The instance's own clock, so that the API server's is an hour off for it."""
     with clean.running("porter", **TWO) as first:
         leads(first)

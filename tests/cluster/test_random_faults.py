@@ -154,7 +154,9 @@ class Mixture:
         self.cluster.api.kubectl("delete", "service", "greedy", "other", "another")
 
 
-def test_a_mixture_of_faults_costs_nothing_that_is_healthy(clean, program, faults):
+def test_a_mixture_of_faults_costs_nothing_that_is_healthy(
+    clean: Cluster, program: Program, faults: Path
+) -> None:
     mixture = Mixture(clean, program, faults)
     print(f"SEED={SEED}")
     held = {name: clean.record(name) for name in NAMES}

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import configparser
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +60,7 @@ spec: {address: 198.51.101.0/28, protocol: bgp, disable: false, usingKnownIPs: t
         "2001:db8::/129",
     ],
 )
-def test_an_address_that_is_none_is_refused(clean, address):
+def test_an_address_that_is_none_is_refused(clean: Cluster, address: str) -> None:
     with pytest.raises(FabricError, match=r"spec\.address"):
         clean.api.apply(eip("bad", address))
 
@@ -73,7 +75,7 @@ def test_an_address_that_is_none_is_refused(clean, address):
         {"serviceSelector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}},
     ],
 )
-def test_a_spec_that_cannot_be_meant_is_refused(clean, spec):
+def test_a_spec_that_cannot_be_meant_is_refused(clean: Cluster, spec: dict[str, Any]) -> None:
     with pytest.raises(FabricError, match=r"spec\."):
         clean.api.apply(eip("bad", "10.0.0.1", **spec))
 
@@ -82,12 +84,12 @@ def test_a_spec_that_cannot_be_meant_is_refused(clean, spec):
     "address",
     ["10.9.0.1", "10.9.0.0/24", "10.9.0.1-10.9.0.9", "2001:db8::/64, 10.9.0.1 - 10.9.0.3,10.9.1.1"],
 )
-def test_every_form_of_an_address_is_taken(clean, address):
+def test_every_form_of_an_address_is_taken(clean: Cluster, address: str) -> None:
     clean.api.apply(eip("good", address))
     clean.api.delete("eip", "good")
 
 
-def test_kubectl_shows_what_matters_and_an_eip_in_use_is_protected(clean):
+def test_kubectl_shows_what_matters_and_an_eip_in_use_is_protected(clean: Cluster) -> None:
     with clean.running():
         clean.api.apply(web(), clean.pod("p1", "n1"))
         clean.routed(EIP, "n1", within=25)
@@ -107,7 +109,7 @@ def test_kubectl_shows_what_matters_and_an_eip_in_use_is_protected(clean):
         clean.api.kubectl("delete", "eip", "pool")
 
 
-def test_the_manifests_of_openelb_apply_and_work_unchanged(clean):
+def test_the_manifests_of_openelb_apply_and_work_unchanged(clean: Cluster) -> None:
     clean.api.kubectl("apply", "-f", "-", text=OPENELB)
     names = ("eip-sample-pool", "layer2-eip", "old-style")
     wants = {
@@ -164,7 +166,7 @@ spec: {ipAddressPools: [production]}
 """
 
 
-def test_moving_from_metallb_keeps_every_address(clean, tmp_path):
+def test_moving_from_metallb_keeps_every_address(clean: Cluster, tmp_path: Path) -> None:
     """By the steps of docs/moving.md, over Services that MetalLB gave addresses to."""
     theirs = {
         **web("shop", annotations={"metallb.universe.tf/address-pool": "production"}, ours=False),
@@ -203,7 +205,9 @@ def shipped_configuration(cluster: Cluster, name: str) -> str:
     return text
 
 
-def test_the_node_form_runs_by_its_own_configuration_and_rights(clean, tmp_path):
+def test_the_node_form_runs_by_its_own_configuration_and_rights(
+    clean: Cluster, tmp_path: Path
+) -> None:
     """It binds a blackhole rule for each EIP and announces nothing."""
     worker = clean.workers["n3"]
     config = tmp_path / "node.conf"
@@ -230,7 +234,7 @@ def test_the_node_form_runs_by_its_own_configuration_and_rights(clean, tmp_path)
     assert "Forbidden" not in worker.host.log("node.log")
 
 
-def test_two_leaves_of_which_one_lacks_add_path(clean):
+def test_two_leaves_of_which_one_lacks_add_path(clean: Cluster) -> None:
     """Central to the one, an instance on each node to the other: docs/install.md."""
     second = clean.fabric.hosts["second"]
     neighbours = [Neighbour(NODES[n], 65000, add_path=False, passive=False) for n in ("n1", "n2")]
@@ -272,7 +276,7 @@ def test_two_leaves_of_which_one_lacks_add_path(clean):
         bird.stop()
 
 
-def test_an_uninstall_leaves_nothing(clean):
+def test_an_uninstall_leaves_nothing(clean: Cluster) -> None:
     """By the steps of docs/install.md: nothing announced, bound or stuck, though the Eip is in
     use and the process is not started anew before it is deleted."""
     host = clean.fabric.hosts["porter"]

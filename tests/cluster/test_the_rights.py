@@ -54,7 +54,7 @@ def asked(cluster: Cluster, account: str) -> dict[Right, set[int]]:
     return seen
 
 
-def test_an_event_that_comes_again_is_counted_up(clean):
+def test_an_event_that_comes_again_is_counted_up(clean: Cluster) -> None:
     """So that the right to patch Events is used whatever ran before."""
     with clean.running():
         clean.api.apply(web(), clean.pod("p1", "n1"))
@@ -77,7 +77,7 @@ def test_an_event_that_comes_again_is_counted_up(clean):
 
 
 @pytest.mark.parametrize("account", ACCOUNTS)
-def test_nothing_was_forbidden_and_no_right_is_idle(cluster, account):
+def test_nothing_was_forbidden_and_no_right_is_idle(cluster: Cluster, account) -> None:
     seen = asked(cluster, account)
     if not seen:
         pytest.fail(f"{account} asked for nothing: run the whole tier, not this file alone")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from fabric import Fabric, Host
-from fabric.leaves import Bird, Frr, Gobgpd, Neighbour
+from fabric.leaves import Bird, Frr, Gobgpd, Leaf, Neighbour
 from fabric.program import Program
 
 OURS = "192.168.7.5"
@@ -52,7 +52,7 @@ def peers(**more: object) -> dict[str, dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def leaves(fabric: Fabric) -> dict[str, Bird | Frr | Gobgpd]:
+def leaves(fabric: Fabric) -> dict[str, Leaf]:
     """BIRD, FRR and gobgpd, waiting to be called."""
     us = [Neighbour(OURS, 65000)]
     hosts: dict[str, Host] = fabric.hosts

@@ -54,7 +54,7 @@ def recorded(obj: Json, *entries: Json) -> Json:
     return {**obj, "status": {"loadBalancer": {"ingress": list(entries)}}}
 
 
-def test_a_forged_record_is_put_right_and_never_announced(host):
+def test_a_forged_record_is_put_right_and_never_announced(host: Host) -> None:
     program = program_on(host, "forged")
     program.put("pool", eip("pool", "203.0.113.0/28"))
     program.put(
@@ -76,7 +76,7 @@ def test_a_forged_record_is_put_right_and_never_announced(host):
     program.stop()
 
 
-def test_a_pool_that_is_edited_to_be_broken_serves_on_over_a_restart(host):
+def test_a_pool_that_is_edited_to_be_broken_serves_on_over_a_restart(host: Host) -> None:
     program = program_on(host, "broken")
     program.put("pool", eip("pool", "203.0.113.4/30"))
     program.put("web", service("web"))
@@ -97,7 +97,9 @@ def test_a_pool_that_is_edited_to_be_broken_serves_on_over_a_restart(host):
     program.stop()
 
 
-def test_an_address_that_an_earlier_load_balancer_left_bound_stays_with_its_service(host):
+def test_an_address_that_an_earlier_load_balancer_left_bound_stays_with_its_service(
+    host: Host,
+) -> None:
     program = program_on(host, "moved", mode="address")
     program.put("pool", eip("pool", "203.0.113.8/29"))
     program.put("web", recorded(service("web"), {"ip": LONE}), service("other"))
@@ -107,7 +109,7 @@ def test_an_address_that_an_earlier_load_balancer_left_bound_stays_with_its_serv
     program.stop()
 
 
-def test_plan_and_explain_of_a_dump_of_a_cluster(host):
+def test_plan_and_explain_of_a_dump_of_a_cluster(host: Host) -> None:
     program = program_on(host, "dump")
     (program.manifests / "node.yaml").unlink()
     dump = {

@@ -31,7 +31,7 @@ def leaf(fabric: Fabric) -> Iterator[Frr]:
 
 
 @pytest.fixture
-def program(fabric: Fabric, leaf: Frr, request) -> Iterator[Program]:
+def program(fabric: Fabric, leaf: Frr, request: pytest.FixtureRequest) -> Iterator[Program]:
     """One peer, with BFD."""
     sections = {
         "bgp": {"local_as": 65000, "router_id": OURS, "peers": "frr"},
@@ -62,7 +62,7 @@ def session(program: Program) -> str:
     return program.get("/v1/peers")[0]["state"]
 
 
-def test_the_session_goes_and_comes_with_the_path(leaf, program):
+def test_the_session_goes_and_comes_with_the_path(leaf: Frr, program: Program) -> None:
     wait_for(lambda: seen_by(leaf), lambda s: s == "up", 15, "BFD to be up at FRR")
     wait_for(lambda: session(program), lambda s: s == "Established", 15, "the session")
     bfdd = leaf.process("bfdd")
@@ -76,7 +76,7 @@ def test_the_session_goes_and_comes_with_the_path(leaf, program):
     wait_for(lambda: seen_by(leaf), lambda s: s == "up", 15, "BFD to be up again")
 
 
-def test_no_false_alarm_while_ten_thousand_routes_are_sent(leaf, program):
+def test_no_false_alarm_while_ten_thousand_routes_are_sent(leaf: Frr, program: Program) -> None:
     wait_for(lambda: seen_by(leaf), lambda s: s == "up", 15, "BFD to be up at FRR")
     names = [f"s{number}" for number in range(2500)]
     objects = [o for n in names for o in (service(n), slice_of(n, "n1", "n2", "n3", "n4"))]
@@ -107,7 +107,9 @@ while True:
 """
 
 
-def test_datagrams_of_a_stranger_displace_none_of_a_peer(fabric, leaf, program):
+def test_datagrams_of_a_stranger_displace_none_of_a_peer(
+    fabric: Fabric, leaf: Frr, program: Program
+) -> None:
     wait_for(lambda: seen_by(leaf), lambda s: s == "up", 15, "BFD to be up at FRR")
     told = wait_for(
         lambda: program.get("/v1/peers")[0], lambda p: p["state"] == "Established", 15, "a session"

@@ -41,7 +41,7 @@ OWN = {"192.168.9.1/24", "fd00:9::1/64"}
 EIPS = {"203.0.113.1/32", "2001:db8:9::1/128"}
 
 
-def test_addresses_are_bound_repaired_and_scrubbed_after_a_kill(host):
+def test_addresses_are_bound_repaired_and_scrubbed_after_a_kill(host: Host) -> None:
     host.run("ip address add 198.51.100.9/32 dev e1a")
     program = program_on(host, mode="address").start()
     foreign = {"198.51.100.9/32"}
@@ -62,7 +62,7 @@ def test_addresses_are_bound_repaired_and_scrubbed_after_a_kill(host):
     assert addresses(host) == OWN | foreign | {"203.0.113.1/32"}
 
 
-def test_an_address_that_was_there_before_stays(host):
+def test_an_address_that_was_there_before_stays(host: Host) -> None:
     host.run("ip address add 203.0.113.1/32 dev e1a")
     program = program_on(host, mode="address")
     program.put("pools", eip("four", "203.0.113.1-203.0.113.2"), eip("six", "2001:db8:9::1"))
@@ -80,7 +80,7 @@ def test_an_address_that_was_there_before_stays(host):
 
 
 @pytest.mark.parametrize(("mode", "kind"), [("rule", "local"), ("blackhole", "blackhole")])
-def test_rules_lead_to_the_table_and_go_without_a_trace(host, mode, kind):
+def test_rules_lead_to_the_table_and_go_without_a_trace(host: Host, mode: str, kind: str) -> None:
     host.run("ip rule add to 198.51.100.7 lookup 101 pref 50")
     program = program_on(host, mode=mode).start()
     want = {ip_network(text) for text in ("203.0.113.1", "2001:db8:9::1", "198.51.100.7")}
@@ -126,7 +126,9 @@ def assigned(program: Program, name: str) -> list[str]:
         '{"boot": BOOT, "bound": [["address", "e1a", "192.168.9.1/32"], ["address"]]}',
     ],
 )
-def test_a_damaged_journal_gives_no_address_of_the_host_and_takes_none(host, damage):
+def test_a_damaged_journal_gives_no_address_of_the_host_and_takes_none(
+    host: Host, damage: str
+) -> None:
     program = program_on(host, mode="address")
     own_and_pool(program)
     program.start()
@@ -154,7 +156,7 @@ def test_a_damaged_journal_gives_no_address_of_the_host_and_takes_none(host, dam
     assert program.stop() == 0
 
 
-def test_a_renamed_interface_costs_no_service_its_address(host):
+def test_a_renamed_interface_costs_no_service_its_address(host: Host) -> None:
     program = program_on(host, mode="address").start()
     wait_for(lambda: addresses(host), lambda seen: seen == OWN | EIPS, 5, "both bound")
     host.run("ip link set e1a down")
@@ -196,7 +198,9 @@ def healthy(host: Host) -> bool:
     return host.run(f"curl -s -o /dev/null -w %{{http_code}} {url}", check=False) == "200"
 
 
-def test_an_ip_that_hangs_once_delays_and_one_that_hangs_for_ever_is_told_at_the_end(host, hanging):
+def test_an_ip_that_hangs_once_delays_and_one_that_hangs_for_ever_is_told_at_the_end(
+    host: Host, hanging: Path
+) -> None:
     program = program_on(host, mode="address")
     own_and_pool(program)
     program.start(PATH=f"{hanging}:{os.environ['PATH']}")

@@ -42,7 +42,9 @@ def rename(host: Host, old: str, new: str) -> None:
 
 @pytest.mark.parametrize("restarted", [False, True])
 @pytest.mark.parametrize("interface", ["", "e1a"])
-def test_a_renamed_interface_keeps_what_is_ours_and_gives_it_back(host, interface, restarted):
+def test_a_renamed_interface_keeps_what_is_ours_and_gives_it_back(
+    host: Host, interface: str, restarted: bool
+) -> None:
     instance = Instance(host, interface=interface)
     instance.expect(ALL)
     rename(host, "e1a", "lan0")
@@ -57,7 +59,7 @@ def test_a_renamed_interface_keeps_what_is_ours_and_gives_it_back(host, interfac
     assert lone(host, "lan0") == NONE
 
 
-def test_an_alternative_name_is_a_name(host):
+def test_an_alternative_name_is_a_name(host: Host) -> None:
     host.run("ip link property add dev e1a altname the-first-interface")
     instance = Instance(host, interface="the-first-interface")
     instance.expect(ALL)
@@ -65,7 +67,7 @@ def test_an_alternative_name_is_a_name(host):
     assert lone(host) == NONE
 
 
-def test_an_interface_that_is_made_anew_gets_its_addresses_again(host):
+def test_an_interface_that_is_made_anew_gets_its_addresses_again(host: Host) -> None:
     instance = Instance(host)
     instance.expect(ALL)
     host.run("ip link del e1a")
@@ -80,7 +82,7 @@ def test_an_interface_that_is_made_anew_gets_its_addresses_again(host):
     assert lone(host) == NONE
 
 
-def test_an_interface_that_goes_down_and_up_has_its_addresses(host):
+def test_an_interface_that_goes_down_and_up_has_its_addresses(host: Host) -> None:
     instance = Instance(host)
     instance.expect(ALL)
     host.run("ip link set e1a down")
@@ -91,7 +93,9 @@ def test_an_interface_that_goes_down_and_up_has_its_addresses(host):
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_default_route_that_is_gone_costs_nothing_and_a_new_one_is_followed(host, restarted):
+def test_a_default_route_that_is_gone_costs_nothing_and_a_new_one_is_followed(
+    host: Host, restarted: bool
+) -> None:
     instance = Instance(host)
     instance.expect(ALL)
     host.run("ip route del default")
@@ -118,7 +122,7 @@ def put_ip(host: Host, body: str) -> str:
     return str(path)
 
 
-def test_an_ip_that_hangs_once_for_14_seconds_is_only_late(host):
+def test_an_ip_that_hangs_once_for_14_seconds_is_only_late(host: Host) -> None:
     once = host.folder / "once"
     begun = time.monotonic()
     instance = Instance(host, program=put_ip(host, f"mkdir {once} 2>/dev/null && sleep 14"))
@@ -144,7 +148,7 @@ def test_an_ip_that_hangs_once_for_14_seconds_is_only_late(host):
         "echo 'Cannot open netlink socket: Too many open files' >&2; exit 1",
     ],
 )
-def test_an_ip_that_does_not_work_for_a_while_costs_nothing(host, body):
+def test_an_ip_that_does_not_work_for_a_while_costs_nothing(host: Host, body: str) -> None:
     program = put_ip(host, "")
     instance = Instance(host, program=program, wanted=ALL - {B})
     instance.expect(ALL - {B})
@@ -162,7 +166,9 @@ def test_an_ip_that_does_not_work_for_a_while_costs_nothing(host, body):
 
 
 @pytest.mark.parametrize("mode", [0o644, None])
-def test_an_ip_that_is_not_there_or_no_program_for_a_while_is_waited_for(host, mode):
+def test_an_ip_that_is_not_there_or_no_program_for_a_while_is_waited_for(
+    host: Host, mode: int | None
+) -> None:
     program = Path(put_ip(host, ""))
     if mode is None:
         program.unlink()
@@ -174,7 +180,7 @@ def test_an_ip_that_is_not_there_or_no_program_for_a_while_is_waited_for(host, m
     instance.expect(ALL)
 
 
-def test_withdrawing_with_an_ip_that_hangs_says_what_is_left(host):
+def test_withdrawing_with_an_ip_that_hangs_says_what_is_left(host: Host) -> None:
     instance = Instance(host, program=put_ip(host, ""))
     instance.expect(ALL)
     put_ip(host, "sleep 14")
@@ -191,7 +197,9 @@ def test_withdrawing_with_an_ip_that_hangs_says_what_is_left(host):
 
 
 @pytest.mark.parametrize(("mode", "kind"), [("rule", "local"), ("blackhole", "blackhole")])
-def test_after_a_damaged_journal_rules_are_known_by_their_mark(host, mode, kind):
+def test_after_a_damaged_journal_rules_are_known_by_their_mark(
+    host: Host, mode: str, kind: str
+) -> None:
     host.run("ip rule add to 203.0.113.2 lookup 101 pref 50")
     instance = Instance(host, ALL - {B}, mode)
     becomes(lambda: rules(host), ALL)
@@ -228,7 +236,9 @@ def full(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["full", "read-only"])
-def test_with_a_state_dir_that_takes_nothing_only_what_is_new_waits(host, small_disk, how):
+def test_with_a_state_dir_that_takes_nothing_only_what_is_new_waits(
+    host: Host, small_disk: Path, how: str
+) -> None:
     def remount(mode: str) -> None:
         command = ["mount", "-o", f"remount,{mode}", str(small_disk)]
         subprocess.run(command, check=True, timeout=10)

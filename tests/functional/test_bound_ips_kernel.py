@@ -28,7 +28,7 @@ def nothing_goes_on() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("mode", ["address", "rule", "blackhole"])
-def test_two_thousand_and_back(host, mode):
+def test_two_thousand_and_back(host: Host, mode: str) -> None:
     bound = lone if mode == "address" else rules
     instance = Instance(host, MANY | {SIX}, mode, "e1a")
     becomes(lambda: bound(host), MANY | {SIX})
@@ -37,7 +37,7 @@ def test_two_thousand_and_back(host, mode):
     assert table(host, 4) == table(host, 6) == []
 
 
-def test_another_mode_after_a_restart_leaves_nothing_of_the_first(host):
+def test_another_mode_after_a_restart_leaves_nothing_of_the_first(host: Host) -> None:
     both = frozenset({A, SIX})
     for mode, kind in (("rule", "local"), ("blackhole", "blackhole"), ("rule", "local")):
         instance = Instance(host, both, mode, "e1a")
@@ -50,7 +50,7 @@ def test_another_mode_after_a_restart_leaves_nothing_of_the_first(host):
     assert table(host, 4) == table(host, 6) == []
 
 
-def test_a_foreign_rule_and_route_stay(host):
+def test_a_foreign_rule_and_route_stay(host: Host) -> None:
     host.run("ip rule add to 203.0.113.1 lookup 101 pref 50")
     host.run("ip route add default via 192.168.9.2 table 101")
     instance = Instance(host, frozenset({A}), "rule", "e1a")

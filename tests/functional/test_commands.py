@@ -65,7 +65,9 @@ def program_on(host: Host, name: str, **bgp: object) -> Program:
 @pytest.mark.parametrize(
     "how", ["ryu-manager porter_ryu.app", "porter-ryu run", "porter-ryu check", "porter-ryu plan"]
 )
-def test_bad_configuration_is_one_line_and_status_2(host, text, line, how):
+def test_bad_configuration_is_one_line_and_status_2(
+    host: Host, text: str, line: str, how: str
+) -> None:
     path = host.folder / "bad.conf"
     path.write_text(text)
     status, printed = ended(host, how, path)
@@ -95,7 +97,9 @@ def ended(host: Host, how: str, path: Path) -> tuple[int, str]:
         (None, "No such file or directory"),
     ],
 )
-def test_a_file_that_ryu_cannot_parse_is_one_line_too(host, how, content, line):
+def test_a_file_that_ryu_cannot_parse_is_one_line_too(
+    host: Host, how: str, content: bytes | None, line: str
+) -> None:
     path = host.folder / "unparsable.conf"
     path.unlink(missing_ok=True)
     if content is not None:
@@ -103,7 +107,9 @@ def test_a_file_that_ryu_cannot_parse_is_one_line_too(host, how, content, line):
     assert ended(host, how, path) == (2, f"{path}: {line}\n")
 
 
-def test_a_second_instance_with_the_same_state_dir_says_so_before_it_does_anything(host):
+def test_a_second_instance_with_the_same_state_dir_says_so_before_it_does_anything(
+    host: Host,
+) -> None:
     first = program_on(host, "first", router_id="192.168.9.1").start()
     second = program_on(host, "second", router_id="192.168.9.1")
     text = second.config.read_text().replace("second.state", "first.state")
@@ -128,7 +134,7 @@ def test_a_second_instance_with_the_same_state_dir_says_so_before_it_does_anythi
     assert second.stop() == 0
 
 
-def test_a_state_dir_that_cannot_be_written_is_one_line(host):
+def test_a_state_dir_that_cannot_be_written_is_one_line(host: Host) -> None:
     program = program_on(host, "unwritable", router_id="192.168.9.1")
     text = program.config.read_text().replace(f"{host.folder}/unwritable.state", "/proc/state")
     program.config.write_text(text)
@@ -138,7 +144,7 @@ def test_a_state_dir_that_cannot_be_written_is_one_line(host):
     assert "Traceback" not in printed
 
 
-def test_check_knows_its_own_running_instance(host):
+def test_check_knows_its_own_running_instance(host: Host) -> None:
     leaf = {"address": "192.168.9.2", "remote_as": 65001}
     sections = {
         "bgp": {"local_as": 65000, "router_id": "192.168.9.1", "peers": "leaf"},
@@ -163,7 +169,7 @@ def test_check_knows_its_own_running_instance(host):
     assert ended(host, "porter-ryu check", program.config) == fine, "nor when it has ended"
 
 
-def test_plan_and_explain_without_an_instance(host):
+def test_plan_and_explain_without_an_instance(host: Host) -> None:
     program = program_on(host, "plan")
     program.put("pool", eip("pool", "203.0.113.0/30"))
     program.put("node", node("n1", "192.168.9.11"), node("n2", "192.168.9.12", ready=False))
@@ -194,7 +200,7 @@ def pretended(program: Program, name: str, *objects: dict) -> Path:
     return config
 
 
-def test_check_finds_what_stands_in_the_way(host):
+def test_check_finds_what_stands_in_the_way(host: Host) -> None:
     def check(**sections: dict[str, object]) -> tuple[int, str]:
         program = Program(host, sections, name=f"check{len(list(host.folder.iterdir()))}")
         argv = [command("porter-ryu"), "check", "--config-file", str(program.config)]
@@ -229,7 +235,7 @@ def test_check_finds_what_stands_in_the_way(host):
     assert f"[kubernetes] manifests: {host.folder}/closed/.status cannot be written" in text
 
 
-def test_http_status_explain_and_stop(host):
+def test_http_status_explain_and_stop(host: Host) -> None:
     program = program_on(host, "http", router_id="192.168.9.1")
     program.put("pool", eip("pool", "203.0.113.0/30"))
     program.put("web", service("web"))
@@ -263,7 +269,7 @@ def test_http_status_explain_and_stop(host):
     assert program.stop() == 0
 
 
-def test_run_is_the_same_program(host):
+def test_run_is_the_same_program(host: Host) -> None:
     program = program_on(host, "run", router_id="192.168.9.1")
     argv = [command("porter-ryu"), "run", "--config-file", str(program.config)]
     program.process = host.spawn(argv, program.log)
@@ -271,7 +277,7 @@ def test_run_is_the_same_program(host):
     assert program.stop() == 0
 
 
-def test_a_reload_says_of_every_key_that_it_needs_a_restart(host):
+def test_a_reload_says_of_every_key_that_it_needs_a_restart(host: Host) -> None:
     program = program_on(host, "reload", router_id="192.168.9.1").start()
     more = {
         "kubernetes": "panic_percent = 50",

@@ -49,7 +49,9 @@ def writable(program: Program) -> bool:
     return "porter_state_dir_writable 1.0" in text
 
 
-def test_what_was_announced_while_the_disk_was_full_is_withdrawn_after_a_restart(fabric, disk):
+def test_what_was_announced_while_the_disk_was_full_is_withdrawn_after_a_restart(
+    fabric: Fabric, disk: Path
+) -> None:
     leaf = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], [Neighbour(OURS, 65000)])
     leaf.start()
     sections = {

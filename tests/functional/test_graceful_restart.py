@@ -24,7 +24,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "5"))
 
 
 @pytest.fixture(params=["bird", "frr", "frr with soft-reconfiguration"])
-def leaf(fabric: Fabric, request) -> Iterator[Bird | Frr]:
+def leaf(fabric: Fabric, request: pytest.FixtureRequest) -> Iterator[Bird | Frr]:
     """A router that helps with graceful restart."""
     us = [Neighbour(OURS, 65000)]
     if request.param == "bird":
@@ -101,7 +101,7 @@ class Scene:
 
 
 @pytest.fixture
-def scene(fabric: Fabric, leaf) -> Iterator[Scene]:
+def scene(fabric: Fabric, leaf: Bird | Frr) -> Iterator[Scene]:
     """One instance, one leaf, one Service on four nodes."""
     (leaf.host.folder / "monitor.log").unlink(missing_ok=True)
     scene = Scene(fabric, leaf)
@@ -110,7 +110,7 @@ def scene(fabric: Fabric, leaf) -> Iterator[Scene]:
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_what_changed_meanwhile_is_right_and_nothing_else_ever_went(scene, how):
+def test_what_changed_meanwhile_is_right_and_nothing_else_ever_went(scene: Scene, how: str) -> None:
     scene.put("api", "n1", "n2")
     scene.program.start()
     scene.routed(_1="n1 n2", _2="n1 n2 n3 n4")
@@ -127,7 +127,7 @@ def test_what_changed_meanwhile_is_right_and_nothing_else_ever_went(scene, how):
     scene.routed(_2="n1 n3", _1="n4")
 
 
-def test_killed_again_and_again_at_any_moment(scene):
+def test_killed_again_and_again_at_any_moment(scene: Scene) -> None:
     scene.program.start()
     scene.routed(_1="n1 n2 n3 n4")
     scene.watch()
@@ -147,7 +147,9 @@ def test_killed_again_and_again_at_any_moment(scene):
     assert scene.went() == set()
 
 
-def test_a_restart_while_the_cluster_cannot_be_read_keeps_every_route(fabric, leaf):
+def test_a_restart_while_the_cluster_cannot_be_read_keeps_every_route(
+    fabric: Fabric, leaf: Bird | Frr
+) -> None:
     (leaf.host.folder / "monitor.log").unlink(missing_ok=True)
     scene = Scene(fabric, leaf, restart_time=8)
     scene.program.start()
@@ -175,7 +177,7 @@ def test_a_restart_while_the_cluster_cannot_be_read_keeps_every_route(fabric, le
     scene.program.stop()
 
 
-def test_stop_with_withdraw_leaves_nothing_behind(scene):
+def test_stop_with_withdraw_leaves_nothing_behind(scene: Scene) -> None:
     scene.program.start()
     scene.routed(_1="n1 n2 n3 n4")
     scene.program.end_for_good()
@@ -184,7 +186,7 @@ def test_stop_with_withdraw_leaves_nothing_behind(scene):
     assert scene.program.process.returncode == 0
 
 
-def test_changed_settings_of_a_peer_cost_no_route(scene):
+def test_changed_settings_of_a_peer_cost_no_route(scene: Scene) -> None:
     scene.program.start()
     scene.routed(_1="n1 n2 n3 n4")
     scene.watch()

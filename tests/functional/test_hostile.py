@@ -128,13 +128,13 @@ def code(body: bytes) -> tuple[int, int]:
     return body[0], body[1]
 
 
-def test_a_stranger_gets_a_cease(call):
+def test_a_stranger_gets_a_cease(call: Caller) -> None:
     peer = call(STRANGER)
     assert code(peer.read_until(NOTIFICATION)) == (6, 5)
     assert peer.read() is None
 
 
-def test_resets_at_any_moment_by_stranger_and_peer(call, program):
+def test_resets_at_any_moment_by_stranger_and_peer(call: Caller, program: Program) -> None:
     whole = open_message()
     for number in range(600):
         peer = call(STRANGER if number % 2 else "")
@@ -144,14 +144,14 @@ def test_resets_at_any_moment_by_stranger_and_peer(call, program):
     call().establish().read_until(UPDATE)
 
 
-def test_hundreds_of_silent_connections_and_a_real_one(call, program):
+def test_hundreds_of_silent_connections_and_a_real_one(call: Caller, program: Program) -> None:
     silent = [call(source) for _ in range(150) for source in (STRANGER, "")]
     peer = call().establish()
     assert peer.read_until(UPDATE)
     assert code(silent[-1].read_until(NOTIFICATION))[0] == 6
 
 
-def test_an_open_octet_by_octet(call):
+def test_an_open_octet_by_octet(call: Caller) -> None:
     peer = call()
     for octet in open_message() + message(KEEPALIVE):
         peer.send(bytes([octet]))
@@ -185,7 +185,7 @@ OPENS = {
 
 
 @pytest.mark.parametrize("case", OPENS)
-def test_every_error_has_its_code(call, case):
+def test_every_error_has_its_code(call: Caller, case) -> None:
     data, expected = OPENS[case]
     peer = call()
     peer.send(data)
@@ -193,7 +193,7 @@ def test_every_error_has_its_code(call, case):
     assert peer.read() is None
 
 
-def test_a_malformed_update_is_treated_as_withdraw(call, program):
+def test_a_malformed_update_is_treated_as_withdraw(call: Caller, program: Program) -> None:
     peer = call().establish()
     for attributes in ("40010109", "400105", "4001", "4001010040010100", "c0ff0101"):
         raw = bytes.fromhex(attributes)
@@ -203,7 +203,7 @@ def test_a_malformed_update_is_treated_as_withdraw(call, program):
     assert call.report()["state"] == "Established"
 
 
-def test_hold_time_zero_means_no_keepalives(call, program):
+def test_hold_time_zero_means_no_keepalives(call: Caller, program: Program) -> None:
     peer = call().establish(hold_time=0)
     peer.read_until(UPDATE)
     wait_for(lambda: call.report()["established_seconds"], lambda s: s > 4, 10, "its age")
@@ -222,7 +222,9 @@ def _available(peer: RawPeer) -> bytes:
         return b""
 
 
-def test_a_peer_that_reads_nothing_but_keeps_talking_is_let_go(call, program):
+def test_a_peer_that_reads_nothing_but_keeps_talking_is_let_go(
+    call: Caller, program: Program
+) -> None:
     peer = call(receive_buffer=2048).establish()
 
     def talk() -> str:
@@ -237,7 +239,9 @@ def test_a_peer_that_reads_nothing_but_keeps_talking_is_let_go(call, program):
     wait_for(talk, lambda error: "reads nothing" in error, 60, "the send hold timer")
 
 
-def test_two_hundred_thousand_routes_are_neither_kept_nor_noticed(call, program):
+def test_two_hundred_thousand_routes_are_neither_kept_nor_noticed(
+    call: Caller, program: Program
+) -> None:
     peer = call().establish()
     memory, _ = process(program)
     attributes = bytes.fromhex("4001010040020602010000fdeb400304c0a80703")
@@ -256,7 +260,7 @@ def test_two_hundred_thousand_routes_are_neither_kept_nor_noticed(call, program)
     assert call.report()["state"] == "Established"
 
 
-def test_flaps_cost_neither_memory_nor_descriptors(call, program):
+def test_flaps_cost_neither_memory_nor_descriptors(call: Caller, program: Program) -> None:
     def flap() -> None:
         peer = call()
         peer.send(open_message())
@@ -272,7 +276,7 @@ def test_flaps_cost_neither_memory_nor_descriptors(call, program):
     assert process(program)[0] - memory < 4000
 
 
-def test_a_collision_is_settled_by_identifier(call, program):
+def test_a_collision_is_settled_by_identifier(call: Caller, program: Program) -> None:
     # ours is 192.168.7.5: of two that the peer opened the newer is refused
     first = call()
     first.send(open_message())
@@ -284,13 +288,13 @@ def test_a_collision_is_settled_by_identifier(call, program):
     first.read_until(UPDATE)
 
 
-def test_a_peer_with_two_octet_as_numbers(call):
+def test_a_peer_with_two_octet_as_numbers(call: Caller) -> None:
     peer = call().establish(four_octet_as=False)
     update = peer.read_until(UPDATE)
     assert bytes.fromhex("4002040201") + struct.pack(">H", 65000) in update
 
 
-def test_a_message_of_five_thousand_octets_where_both_can(call, program):
+def test_a_message_of_five_thousand_octets_where_both_can(call: Caller, program: Program) -> None:
     peer = call().establish(more=bytes.fromhex("0600"))
     body = struct.pack(">HH", 0, 0) + b"\x20\x0a\x00\x00\x01" * 1000
     peer.send(message(UPDATE, body) + message(ROUTE_REFRESH, b"\0\1\0\1"))
@@ -298,7 +302,7 @@ def test_a_message_of_five_thousand_octets_where_both_can(call, program):
     assert call.report()["state"] == "Established"
 
 
-def test_a_peer_that_can_restart_takes_its_place_again(call, program):
+def test_a_peer_that_can_restart_takes_its_place_again(call: Caller, program: Program) -> None:
     graceful = bytes.fromhex("40020078")
     lost = call().establish(more=graceful)
     lost.read_until(UPDATE)
@@ -307,7 +311,7 @@ def test_a_peer_that_can_restart_takes_its_place_again(call, program):
     assert lost.read_until(UPDATE), "what was sent before"
 
 
-def test_without_it_a_second_connection_is_refused(call, program):
+def test_without_it_a_second_connection_is_refused(call: Caller, program: Program) -> None:
     first = call().establish()
     first.read_until(UPDATE)
     second = call()
@@ -316,7 +320,7 @@ def test_without_it_a_second_connection_is_refused(call, program):
     assert call.report()["state"] == "Established"
 
 
-def test_an_enhanced_refresh_is_marked(call):
+def test_an_enhanced_refresh_is_marked(call: Caller) -> None:
     peer = call().establish(more=bytes.fromhex("4600"))
     peer.read_until(UPDATE)
     peer.send(message(ROUTE_REFRESH, b"\0\1\0\1"))

@@ -48,7 +48,7 @@ def status(host: Host, words: str, path: str = "/v1/stop", address: str = "127.0
     return host.run(argv, check=False)
 
 
-def test_only_who_can_read_the_token_ends_it(host):
+def test_only_who_can_read_the_token_ends_it(host: Host) -> None:
     program = program_on(host, "stop", DEFAULT={"wsapi_host": "0.0.0.0"}).start()
     token = host.run(["cat", program.token_file]).strip()
     assert host.run(["stat", "-c", "%a", program.token_file]).strip() == "600"
@@ -80,7 +80,7 @@ def test_only_who_can_read_the_token_ends_it(host):
     assert program.process.returncode == 0
 
 
-def test_every_start_has_another_token(host):
+def test_every_start_has_another_token(host: Host) -> None:
     program = program_on(host, "token").start()
     first = host.run(["cat", program.token_file])
     assert program.stop() == 0
@@ -90,7 +90,7 @@ def test_every_start_has_another_token(host):
 
 
 @pytest.mark.parametrize("where", ["::", "0.0.0.0"])
-def test_nothing_answers_on_an_eip(host, where):
+def test_nothing_answers_on_an_eip(host: Host, where: str) -> None:
     """Also not where an IPv4 client comes in over the IPv6 wildcard."""
     bound = {"DEFAULT": {"wsapi_host": where}, "bound_ip": {"mode": "address"}}
     program = program_on(host, f"eip{len(where)}", **bound).start()
@@ -107,7 +107,7 @@ def test_nothing_answers_on_an_eip(host, where):
     wait_for(program.process.poll, lambda s: s is not None, 10, "its end")
 
 
-def test_a_port_that_is_taken_is_one_line_and_status_2(host):
+def test_a_port_that_is_taken_is_one_line_and_status_2(host: Host) -> None:
     first = program_on(host, "first").start()
     second = program_on(host, "second").start(ready=False)
     wait_for(second.process.poll, lambda s: s is not None, 15, "the end of the second")
@@ -120,7 +120,7 @@ def test_a_port_that_is_taken_is_one_line_and_status_2(host):
 
 
 @pytest.mark.parametrize("where", ["203.0.113.99", "no.such.host.invalid", "::zz"])
-def test_an_address_that_cannot_be_had_is_one_line_and_status_2(host, where):
+def test_an_address_that_cannot_be_had_is_one_line_and_status_2(host: Host, where: str) -> None:
     name = f"bad{len(where)}"
     program = program_on(host, name, DEFAULT={"wsapi_host": where}).start(ready=False)
     wait_for(program.process.poll, lambda s: s is not None, 15, "its end")
@@ -129,7 +129,7 @@ def test_an_address_that_cannot_be_had_is_one_line_and_status_2(host, where):
     assert "Traceback" not in host.log(program.log)
 
 
-def test_what_no_peer_was_sent_is_nowhere_called_announced(host):
+def test_what_no_peer_was_sent_is_nowhere_called_announced(host: Host) -> None:
     peer = {"address": OTHER, "remote_as": 65001}
     bgp = {"router_id": OURS, "peers": "leaf"}
     program = program_on(host, "alone", bgp=bgp, **{"peer:leaf": peer}).start()
@@ -152,7 +152,7 @@ def test_what_no_peer_was_sent_is_nowhere_called_announced(host):
     assert program.stop() == 0
 
 
-def test_without_descriptors_it_answers_again_when_there_are_some(host):
+def test_without_descriptors_it_answers_again_when_there_are_some(host: Host) -> None:
     program = program_on(host, "files").start()
     pid = program.process.pid
     limit = host.run(f"prlimit --pid {pid} --nofile --noheadings -o SOFT,HARD").split()
@@ -164,7 +164,7 @@ def test_without_descriptors_it_answers_again_when_there_are_some(host):
     assert program.stop() == 0
 
 
-def test_an_ending_instance_says_why_it_is_not_ready(host):
+def test_an_ending_instance_says_why_it_is_not_ready(host: Host) -> None:
     program = program_on(host, "ending").start()
     program.end_for_good("--stay")
     wait_for(lambda: status(host, "", "/readyz"), lambda s: s == "503", 5, "it to be not ready")

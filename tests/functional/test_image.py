@@ -71,7 +71,7 @@ def container(host: Host, program: Program, image: Stage, **how: object) -> subp
     return run_image(host, image, volumes, **how)
 
 
-def test_it_is_small_and_runs_as_nobody_where_that_is_enough(fabric, image):
+def test_it_is_small_and_runs_as_nobody_where_that_is_enough(fabric: Fabric, image: Stage) -> None:
     base = _megabytes(fabric.folder / "base")
     assert _megabytes(image.root) - base < MOST_MEGABYTES
     assert not (image.root / "opt/porter-ryu/bin/pip").exists()
@@ -89,7 +89,7 @@ def test_it_is_small_and_runs_as_nobody_where_that_is_enough(fabric, image):
     assert end(process) == 0
 
 
-def test_as_the_deployment_runs_it_it_binds_and_announces(fabric, image):
+def test_as_the_deployment_runs_it_it_binds_and_announces(fabric: Fabric, image: Stage) -> None:
     deployment = manifest("Deployment")["spec"]["template"]["spec"]
     context = deployment["containers"][0]["securityContext"]
     assert context["readOnlyRootFilesystem"] is True

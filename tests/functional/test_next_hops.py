@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fabric import wait_for
+from fabric.leaves import Leaf
 from fabric.objects import eip, node, service, slice_of
 from fabric.program import Program
 
@@ -25,7 +26,7 @@ def expect(leaves, prefix: str, *nodes: str, version: int = 4, hops=NODES) -> No
 
 
 @pytest.fixture(autouse=True)
-def cluster(program: Program, leaves):
+def cluster(program: Program, leaves: dict[str, Leaf]):
     """Four nodes, a pool, and a Service with endpoints on two of them."""
     for name, address in NODES.items():
         program.put(name, node(name, address))
@@ -42,7 +43,7 @@ def cluster(program: Program, leaves):
         expect(leaves, address)
 
 
-def test_an_endpoint_comes_and_goes(program, leaves):
+def test_an_endpoint_comes_and_goes(program: Program, leaves: dict[str, Leaf]) -> None:
     program.put("slice", slice_of("web", "n1", "n2", "n3"))
     expect(leaves, "203.0.113.8", "n1", "n2", "n3")
     program.put("slice", slice_of("web", "n3"))
@@ -56,7 +57,9 @@ def test_an_endpoint_comes_and_goes(program, leaves):
     }
 
 
-def test_most_of_the_nodes_are_lost_and_come_back(program, leaves):
+def test_most_of_the_nodes_are_lost_and_come_back(
+    program: Program, leaves: dict[str, Leaf]
+) -> None:
     program.put("slice", slice_of("web", *NODES))
     expect(leaves, "203.0.113.8", *NODES)
     for name in ("n1", "n2", "n3"):
@@ -67,14 +70,18 @@ def test_most_of_the_nodes_are_lost_and_come_back(program, leaves):
     expect(leaves, "203.0.113.8", *NODES)
 
 
-def test_a_second_slice_adds_and_an_empty_one_takes_nothing(program, leaves):
+def test_a_second_slice_adds_and_an_empty_one_takes_nothing(
+    program: Program, leaves: dict[str, Leaf]
+) -> None:
     program.put("second", slice_of("web", "n4", name="web-2"))
     expect(leaves, "203.0.113.8", "n1", "n2", "n4")
     program.put("slice", slice_of("web"))
     expect(leaves, "203.0.113.8", "n4")
 
 
-def test_terminating_endpoints_serve_only_while_nothing_is_ready(program, leaves):
+def test_terminating_endpoints_serve_only_while_nothing_is_ready(
+    program: Program, leaves: dict[str, Leaf]
+) -> None:
     draining = slice_of("web", "n3", name="web-2", ready=False, serving=True, terminating=True)
     program.put("second", draining)
     program.put("slice", slice_of("web", "n1"))
@@ -98,14 +105,16 @@ def test_terminating_endpoints_serve_only_while_nothing_is_ready(program, leaves
     ],
     ids=["not-ready", "network-unavailable", "excluded", "being-deleted", "no-address"],
 )
-def test_an_unusable_node_is_no_next_hop_until_it_is_usable_again(program, leaves, unusable):
+def test_an_unusable_node_is_no_next_hop_until_it_is_usable_again(
+    program: Program, leaves: dict[str, Leaf], unusable
+) -> None:
     program.put("n2", unusable)
     expect(leaves, "203.0.113.8", "n1")
     program.put("n2", node("n2", NODES["n2"]))
     expect(leaves, "203.0.113.8", "n1", "n2")
 
 
-def test_a_cordoned_node_stays(program, leaves):
+def test_a_cordoned_node_stays(program: Program, leaves: dict[str, Leaf]) -> None:
     cordoned = node("n2", NODES["n2"])
     cordoned["spec"] = {"unschedulable": True}
     program.put("n2", cordoned)
@@ -113,7 +122,9 @@ def test_a_cordoned_node_stays(program, leaves):
     expect(leaves, "203.0.113.8", "n2")
 
 
-def test_a_node_that_changes_its_address_or_is_deleted(program, leaves):
+def test_a_node_that_changes_its_address_or_is_deleted(
+    program: Program, leaves: dict[str, Leaf]
+) -> None:
     program.put("n2", node("n2", "192.168.7.22"))
     expect(leaves, "203.0.113.8", "n1", "new", hops={**NODES, "new": "192.168.7.22"})
     program.remove("n2")
@@ -125,7 +136,7 @@ def test_a_node_that_changes_its_address_or_is_deleted(program, leaves):
     [service("web", ours=False), service("web", type="ClusterIP")],
     ids=["annotation-removed", "retyped"],
 )
-def test_a_service_that_stops_being_ours(program, leaves, other):
+def test_a_service_that_stops_being_ours(program: Program, leaves: dict[str, Leaf], other) -> None:
     program.put("web", other)
     expect(leaves, "203.0.113.8")
     wait_for(lambda: program.status("services", "default/web"), lambda s: not s, 2, "its status")
@@ -133,7 +144,9 @@ def test_a_service_that_stops_being_ours(program, leaves, other):
     expect(leaves, "203.0.113.8", "n1", "n2")
 
 
-def test_a_pool_that_changes_moves_only_what_it_no_longer_allows(program, leaves):
+def test_a_pool_that_changes_moves_only_what_it_no_longer_allows(
+    program: Program, leaves: dict[str, Leaf]
+) -> None:
     program.put("other", service("other"), slice_of("other", "n3"))
     expect(leaves, "203.0.113.9", "n3")
     program.put("pool", eip("pool", "203.0.113.9-203.0.113.12"))
@@ -142,13 +155,15 @@ def test_a_pool_that_changes_moves_only_what_it_no_longer_allows(program, leaves
     expect(leaves, "203.0.113.9", "n3")
 
 
-def test_a_service_deleted_frees_its_address(program, leaves):
+def test_a_service_deleted_frees_its_address(program: Program, leaves: dict[str, Leaf]) -> None:
     program.remove("web")
     expect(leaves, "203.0.113.8")
     wait_for(lambda: program.status("services", "default/web"), lambda s: not s, 2, "its status")
 
 
-def test_broken_things_change_nothing_else_and_are_reported_once(program, leaves):
+def test_broken_things_change_nothing_else_and_are_reported_once(
+    program: Program, leaves: dict[str, Leaf]
+) -> None:
     (program.manifests / "broken.yaml").write_text("kind: [\n")
     program.put("odd", {**slice_of("nowhere", "n1"), "endpoints": "none"})
     program.put("orphan", slice_of("orphan", "n1"))

@@ -334,7 +334,9 @@ def records(program: Program) -> dict[str, str]:
     return found
 
 
-def test_a_mixture_of_faults_costs_nothing_that_is_healthy(fabric, mixture):
+def test_a_mixture_of_faults_costs_nothing_that_is_healthy(
+    fabric: Fabric, mixture: Mixture
+) -> None:
     program = mixture.program
     print(f"SEED={SEED}")
     before, began, held = sessions(program), time.monotonic(), records(program)

@@ -89,7 +89,7 @@ class Instance:
 
 
 @pytest.fixture
-def instance(fabric: Fabric, frr: Frr, request) -> Iterator[Instance]:
+def instance(fabric: Fabric, frr: Frr, request: pytest.FixtureRequest) -> Iterator[Instance]:
     """Running, with FRR as its peer; at the end that session is the one of the beginning."""
     sections = {
         "bgp": {"local_as": 65000, "router_id": OURS},
@@ -111,7 +111,9 @@ def instance(fabric: Fabric, frr: Frr, request) -> Iterator[Instance]:
     assert program.stop() == 0
 
 
-def test_peers_are_added_changed_and_removed_and_the_other_one_never_notices(instance, bird):
+def test_peers_are_added_changed_and_removed_and_the_other_one_never_notices(
+    instance: Instance, bird: Bird
+) -> None:
     instance.write("frr, bird", group("frr"), group("bird"))
     instance.up("frr", "bird")
     wait_for(bird.routes, lambda routes: "203.0.113.0" in routes, 5, "the route")
@@ -149,7 +151,7 @@ BAD = {
 }
 
 
-def test_a_bad_file_changes_nothing_and_the_next_good_one_is_read(instance):
+def test_a_bad_file_changes_nothing_and_the_next_good_one_is_read(instance: Instance) -> None:
     for what, (octets, line) in BAD.items():
         instance.put(octets)
         instance.says(f"not reloaded: {instance.program.config}: {line}")
@@ -160,7 +162,7 @@ def test_a_bad_file_changes_nothing_and_the_next_good_one_is_read(instance):
 
 
 @pytest.mark.parametrize("how", ["removed", "a directory", "a dangling link", "a pipe"])
-def test_a_file_that_is_no_file_changes_nothing(instance, how):
+def test_a_file_that_is_no_file_changes_nothing(instance: Instance, how: str) -> None:
     path: Path = instance.program.config
     kept = path.read_bytes()
     path.unlink()
@@ -182,7 +184,7 @@ def test_a_file_that_is_no_file_changes_nothing(instance, how):
     )
 
 
-def test_sigterm_works_after_a_bad_reload_by_sighup(instance):
+def test_sigterm_works_after_a_bad_reload_by_sighup(instance: Instance) -> None:
     process = instance.program.process
     instance.put(BAD["binary"][0])
     for _ in range(20):
@@ -191,7 +193,7 @@ def test_sigterm_works_after_a_bad_reload_by_sighup(instance):
     assert process.wait(10) == 0
 
 
-def test_sigterm_again_and_again_ends_it_once(instance):
+def test_sigterm_again_and_again_ends_it_once(instance: Instance) -> None:
     host, process = instance.host, instance.program.process
     deadline = time.monotonic() + 10
     while "stopping" not in host.log(instance.program.log) and time.monotonic() < deadline:
@@ -200,7 +202,7 @@ def test_sigterm_again_and_again_ends_it_once(instance):
     assert "Traceback" not in host.log(instance.program.log)
 
 
-def test_a_replaced_key_file_acts_by_itself(fabric, instance):
+def test_a_replaced_key_file_acts_by_itself(fabric: Fabric, instance: Instance) -> None:
     us = [Neighbour(OURS, 65000, password="two")]
     bird = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()
     key = instance.host.folder / "bird.key"
@@ -215,7 +217,7 @@ def test_a_replaced_key_file_acts_by_itself(fabric, instance):
     bird.stop()
 
 
-def test_a_storm_of_reloads_ends_at_the_last_file(instance, bird):
+def test_a_storm_of_reloads_ends_at_the_last_file(instance: Instance, bird: Bird) -> None:
     for number in range(60):
         some = [group("bird", med=number)] if number % 3 else []
         instance.write("frr, bird" if some else "frr", group("frr"), *some)
@@ -230,7 +232,7 @@ def test_a_storm_of_reloads_ends_at_the_last_file(instance, bird):
     )
 
 
-def test_one_peer_that_cannot_be_reached_costs_itself_alone(instance, bird):
+def test_one_peer_that_cannot_be_reached_costs_itself_alone(instance: Instance, bird: Bird) -> None:
     lonely = "[peer:lonely]\naddress = 198.51.100.7\nremote_as = 1\nbfd = true\nmode = passive\n"
     absent = "[peer:absent]\naddress = 192.168.7.9\nremote_as = 1\nlocal_address = 10.9.9.9\n"
     absent += "bfd = true\n"
@@ -264,7 +266,7 @@ def reason(instance: Instance, wish: str) -> str:
     return next(c["reason"] for c in conditions if c["type"].endswith("/Allocated"))
 
 
-def test_reserved_addresses_follow_peers_and_the_host(instance):
+def test_reserved_addresses_follow_peers_and_the_host(instance: Instance) -> None:
     """Out of the pool: .1 becomes a peer's, .2 the host's, .3 its gateway's; .0 is on record."""
     host = instance.host
     every = [f"203.0.113.{last}" for last in (1, 2, 3)]
@@ -296,7 +298,7 @@ def test_reserved_addresses_follow_peers_and_the_host(instance):
         host.run(f"ip address del 203.0.113.2/29 dev {device}")
 
 
-def test_the_log_has_no_traceback(fabric, instance):
+def test_the_log_has_no_traceback(fabric: Fabric, instance: Instance) -> None:
     instance.put(json.dumps({"a": 1}).encode())
     instance.says("not reloaded")
     logs = [

@@ -40,7 +40,7 @@ def host(fabric: Fabric) -> Host:
     return fabric.hosts["gobgpd"]
 
 
-def test_keepalives_that_waited_in_the_socket_came_in_time(program, host):
+def test_keepalives_that_waited_in_the_socket_came_in_time(program: Program, host: Host) -> None:
     peer = RawPeer(host, OURS, PEER).establish()
     peer.read_until(UPDATE)
     program.process.send_signal(signal.SIGSTOP)
@@ -60,7 +60,7 @@ def test_keepalives_that_waited_in_the_socket_came_in_time(program, host):
     peer.close()
 
 
-def test_without_descriptors_it_waits_and_then_serves_again(program, host):
+def test_without_descriptors_it_waits_and_then_serves_again(program: Program, host: Host) -> None:
     pid = program.process.pid
     most = len(os.listdir(f"/proc/{pid}/fd"))
     limit(pid, most)
@@ -76,7 +76,9 @@ def test_without_descriptors_it_waits_and_then_serves_again(program, host):
     peer.close()
 
 
-def test_what_could_not_be_noted_without_descriptors_is_noted_afterwards(fabric, host):
+def test_what_could_not_be_noted_without_descriptors_is_noted_afterwards(
+    fabric: Fabric, host: Host
+) -> None:
     sections = {
         "porter": {"allocate": "false"},
         "bgp": {"local_as": 65000, "router_id": OURS, "peers": "leaf", "graceful_restart": "true"},

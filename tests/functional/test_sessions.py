@@ -47,7 +47,9 @@ def has(leaf, count: int, nodes: dict[str, str], version: int = 4):
     )
 
 
-def test_an_instance_is_ended_for_good_and_its_process_stays(fabric, program):
+def test_an_instance_is_ended_for_good_and_its_process_stays(
+    fabric: Fabric, program: Program
+) -> None:
     """So that no supervisor starts it anew before it is deleted."""
     host = fabric.hosts["porter"]
     bird = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], [Neighbour(OURS, 65000)])
@@ -70,7 +72,7 @@ def test_an_instance_is_ended_for_good_and_its_process_stays(fabric, program):
     bird.stop()
 
 
-def test_both_families_and_a_restart_of_either_side(fabric, program):
+def test_both_families_and_a_restart_of_either_side(fabric: Fabric, program: Program) -> None:
     bird = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], [Neighbour(OURS, 65000)])
     bird.start()
     program.start()
@@ -91,7 +93,9 @@ def test_both_families_and_a_restart_of_either_side(fabric, program):
     bird.stop()
 
 
-def test_a_peer_without_add_path_gets_one_path_and_eips_spread(fabric, program):
+def test_a_peer_without_add_path_gets_one_path_and_eips_spread(
+    fabric: Fabric, program: Program
+) -> None:
     us = [Neighbour(OURS, 65000, add_path=False)]
     frr = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us).start()
     program.start()
@@ -102,7 +106,7 @@ def test_a_peer_without_add_path_gets_one_path_and_eips_spread(fabric, program):
     frr.stop()
 
 
-def test_a_selector_limits_one_peer_and_not_the_other(fabric, program):
+def test_a_selector_limits_one_peer_and_not_the_other(fabric: Fabric, program: Program) -> None:
     us = [Neighbour(OURS, 65000)]
     bird = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()
     frr = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us).start()
@@ -128,7 +132,7 @@ def test_a_selector_limits_one_peer_and_not_the_other(fabric, program):
     frr.stop()
 
 
-def test_strangers_and_resets_leave_the_sessions_alone(fabric, program):
+def test_strangers_and_resets_leave_the_sessions_alone(fabric: Fabric, program: Program) -> None:
     us = [Neighbour(OURS, 65000)]
     bird = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()
     program.start()
@@ -152,7 +156,9 @@ def test_strangers_and_resets_leave_the_sessions_alone(fabric, program):
 
 
 @pytest.mark.parametrize("way", ["we call and listen to nobody", "the leaf calls another port"])
-def test_beside_another_speaker_on_port_179_of_this_host(fabric, program, way):
+def test_beside_another_speaker_on_port_179_of_this_host(
+    fabric: Fabric, program: Program, way: str
+) -> None:
     """As beside a CNI that speaks BGP."""
     host = fabric.hosts["porter"]
     other = Frr(fabric, host, 64999, OURS, [])
@@ -171,7 +177,7 @@ def test_beside_another_speaker_on_port_179_of_this_host(fabric, program, way):
     other.stop()
 
 
-def test_the_running_path_is_ryus(fabric, program):
+def test_the_running_path_is_ryus(fabric: Fabric, program: Program) -> None:
     source = (
         "import eventlet; eventlet.monkey_patch()\n"
         "from ipaddress import ip_address\n"

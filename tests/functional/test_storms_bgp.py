@@ -152,7 +152,7 @@ def read_all(peer: RawPeer) -> None:
         return
 
 
-def test_keepalives_back_to_back(program, host, part):
+def test_keepalives_back_to_back(program: Program, host: Host, part: str) -> None:
     peer = established(host, part)
     for _ in range(100):
         peer.send(message(KEEPALIVE) * 10_000)
@@ -160,7 +160,7 @@ def test_keepalives_back_to_back(program, host, part):
     peer.close()
 
 
-def test_a_million_updates_of_one_prefix(program, host, part):
+def test_a_million_updates_of_one_prefix(program: Program, host: Host, part: str) -> None:
     peer = established(host, part)
     head = struct.pack(">HH", 0, len(ATTRIBUTES)) + ATTRIBUTES
     block = b"".join(
@@ -179,7 +179,7 @@ def test_a_million_updates_of_one_prefix(program, host, part):
     peer.close()
 
 
-def test_forty_refreshes_in_one_write(program, host, part):
+def test_forty_refreshes_in_one_write(program: Program, host: Host, part: str) -> None:
     peer = RawPeer(host, OURS, PARTS[part]).establish(hold_time=0)
     read_until_quiet(peer)
     table = sent(program, part)
@@ -208,7 +208,7 @@ def read_until_quiet(peer: RawPeer) -> None:
     pytest.fail("the connection ended")
 
 
-def test_the_longest_refresh(program, host, part):
+def test_the_longest_refresh(program: Program, host: Host, part: str) -> None:
     peer = RawPeer(host, OURS, PARTS[part]).establish(more=bytes.fromhex("0600"))
     peer.send(message(ROUTE_REFRESH, bytes(65535 - 19)))
     assert peer.read_until(NOTIFICATION)[:2] == b"\x07\x01"
@@ -221,14 +221,16 @@ def test_the_longest_refresh(program, host, part):
     )
 
 
-def test_a_bad_header_while_the_table_is_sent_is_answered(program, host, part):
+def test_a_bad_header_while_the_table_is_sent_is_answered(
+    program: Program, host: Host, part: str
+) -> None:
     peer = RawPeer(host, OURS, PARTS[part], receive_buffer=2048)
     peer.send(open_message() + message(KEEPALIVE) + b"\0" * 19)
     assert peer.read_until(NOTIFICATION)[:2] == b"\x01\x01"
     assert peer.read() is None
 
 
-def test_a_flood_of_connections(program, host, part):
+def test_a_flood_of_connections(program: Program, host: Host, part: str) -> None:
     for number in range(2000):
         peer = RawPeer(host, OURS, STRANGER if number % 2 else PARTS[part])
         peer.reset()
@@ -237,7 +239,9 @@ def test_a_flood_of_connections(program, host, part):
     peer.close()
 
 
-def test_a_peer_whose_sessions_do_not_last_gets_a_handful_of_tables(program, host, part):
+def test_a_peer_whose_sessions_do_not_last_gets_a_handful_of_tables(
+    program: Program, host: Host, part: str
+) -> None:
     sessions, until = 0, time.monotonic() + 15
     while time.monotonic() < until:
         sessions += flap(RawPeer(host, OURS, PARTS[part]))
@@ -261,7 +265,7 @@ def flap(peer: RawPeer) -> bool:
     return False
 
 
-def test_what_peers_say_is_no_label(program, host, parts):
+def test_what_peers_say_is_no_label(program: Program, host: Host, parts: str) -> None:
     for number in range(6):
         name = next(parts)
         peer = RawPeer(host, OURS, PARTS[name]).establish()

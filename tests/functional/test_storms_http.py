@@ -152,7 +152,7 @@ def get(path: str) -> str:
     return rf"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-def test_what_is_told_of_10_000_services_is_whole(scene):
+def test_what_is_told_of_10_000_services_is_whole(scene: Scene) -> None:
     entries = scene.program.get("/v1/services")
     assert len(entries) == SERVICES
     assert {(entry["state"], entry["announced"]) for entry in entries} == {("Announced", True)}
@@ -160,27 +160,27 @@ def test_what_is_told_of_10_000_services_is_whole(scene):
 
 
 @pytest.mark.parametrize(("count", "path"), [(40, "/v1/services"), (30, "/v1/plan")])
-def test_a_crowd_that_wants_everything(scene, count, path):
+def test_a_crowd_that_wants_everything(scene: Scene, count: int, path: str) -> None:
     seen = scene.crowd(count, "reads", get(path))
     assert set(seen["outcomes"]) <= {"200 whole", "503 whole"}
     assert seen["outcomes"]["200 whole"] >= 3
 
 
-def test_a_crowd_of_scrapes(scene):
+def test_a_crowd_of_scrapes(scene: Scene) -> None:
     seen = scene.crowd(100, "reads", get("/metrics"))
     assert seen["outcomes"] == {"200 whole": 100}
 
 
-def test_requests_that_are_half_sent(scene):
+def test_requests_that_are_half_sent(scene: Scene) -> None:
     seen = scene.crowd(200, "holds", r"GET /v1/services HTTP/1.1\r\nHost: local")
     assert set(seen["outcomes"]) <= {"408 ended", " ended", "ConnectionResetError"}
 
 
-def test_connections_that_say_nothing(scene):
+def test_connections_that_say_nothing(scene: Scene) -> None:
     scene.crowd(500, "holds", "")
 
 
-def test_readers_that_take_a_hundred_octets_at_a_time(scene):
+def test_readers_that_take_a_hundred_octets_at_a_time(scene: Scene) -> None:
     seen = scene.crowd(60, "slow", get("/v1/plan"), seconds=15)
     assert seen["outcomes"]["503 ended"] >= 50
     wait_for(

@@ -132,7 +132,9 @@ def hops_until(peer: RawPeer, end: tuple[int, bytes]) -> dict[bytes, int]:
             found[hop] = found.get(hop, 0) + count
 
 
-def test_forty_refreshes_in_one_write(program, call, healthy, fabric):
+def test_forty_refreshes_in_one_write(
+    program: Program, call: Iterator, healthy: None, fabric: Fabric
+) -> None:
     peer = call()
     everything = hops_until(peer, (UPDATE, END_OF_RIB))
     assert sorted(everything.values()) == [SERVICES] * 4
@@ -151,7 +153,9 @@ def test_forty_refreshes_in_one_write(program, call, healthy, fabric):
         peer.read_until(ROUTE_REFRESH)
 
 
-def test_a_peer_that_asks_and_reads_nothing(program, call, healthy):
+def test_a_peer_that_asks_and_reads_nothing(
+    program: Program, call: Iterator, healthy: None
+) -> None:
     peer = call(receive_buffer=4096)
     for _ in range(10):
         peer.send(ASK * 40)

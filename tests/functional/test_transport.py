@@ -73,7 +73,9 @@ def bird(fabric: Fabric, started: list, **neighbour) -> Bird:
 
 
 @pytest.mark.parametrize("mode", ["both", "active", "passive"])
-def test_both_sides_call_and_one_session_stays(fabric, started, mode):
+def test_both_sides_call_and_one_session_stays(
+    fabric: Fabric, started: list[object], mode: str
+) -> None:
     leaf = bird(fabric, started, passive=False)
     program = program_with(fabric, started, mode=mode).start()
     routed(leaf)
@@ -84,13 +86,13 @@ def test_both_sides_call_and_one_session_stays(fabric, started, mode):
     assert program.get("/v1/peers")[0]["state"] == "Established"
 
 
-def test_ipv4_routes_over_an_ipv6_session(fabric, started):
+def test_ipv4_routes_over_an_ipv6_session(fabric: Fabric, started: list[object]) -> None:
     leaf = bird(fabric, started, address="fd00:7::5", local="fd00:7::1")
     program_with(fabric, started, address="fd00:7::1").start()
     routed(leaf)
 
 
-def test_tcp_md5_both_ways_and_its_key_in_no_log(fabric, started):
+def test_tcp_md5_both_ways_and_its_key_in_no_log(fabric: Fabric, started: list[object]) -> None:
     leaf = bird(fabric, started, password="s3cret", passive=False)
     (fabric.folder / "key").write_text("s3cret\n")
     program = program_with(fabric, started, password_file=fabric.folder / "key").start()
@@ -106,7 +108,9 @@ def test_tcp_md5_both_ways_and_its_key_in_no_log(fabric, started):
     assert wrong.get("/v1/peers")[0]["state"] != "Established"
 
 
-def test_while_a_key_cannot_be_set_its_peer_is_not_let_in_without_one(fabric, started):
+def test_while_a_key_cannot_be_set_its_peer_is_not_let_in_without_one(
+    fabric: Fabric, started: list[object]
+) -> None:
     host, theirs = fabric.hosts["porter"], LEAVES["gobgpd"]
     (fabric.folder / "key").write_text("s3cret\n")
     most = host.run("sysctl -n net.core.optmem_max").strip()
@@ -145,7 +149,9 @@ def test_while_a_key_cannot_be_set_its_peer_is_not_let_in_without_one(fabric, st
 
 @pytest.mark.parametrize(("ours", "theirs"), [(OURS, LEAVES["frr"]), ("fd00:7::5", "fd00:7::2")])
 @pytest.mark.parametrize("mode", ["passive", "active"])
-def test_gtsm_with_a_router_that_has_it_too(fabric, started, mode, ours, theirs):
+def test_gtsm_with_a_router_that_has_it_too(
+    fabric: Fabric, started: list[object], mode: str, ours, theirs
+) -> None:
     us = Neighbour(ours, 65000, passive=mode == "active")
     more = f"router bgp {LEAF_AS['frr']}\n neighbor {ours} ttl-security hops 1\n"
     leaf = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], [us], more)
@@ -163,7 +169,9 @@ def test_gtsm_with_a_router_that_has_it_too(fabric, started, mode, ours, theirs)
 
 @pytest.mark.parametrize(("ours", "theirs"), [(OURS, LEAVES["gobgpd"]), ("fd00:7::5", "fd00:7::3")])
 @pytest.mark.parametrize(("hops", "ttl", "near"), [(1, 254, False), (1, 255, True), (3, 253, True)])
-def test_gtsm_keeps_out_who_is_far_away(fabric, started, hops, ttl, near, ours, theirs):
+def test_gtsm_keeps_out_who_is_far_away(
+    fabric: Fabric, started: list[object], hops: int, ttl: int, near: bool, ours, theirs
+) -> None:
     program = program_with(
         fabric,
         started,
@@ -182,7 +190,9 @@ def test_gtsm_keeps_out_who_is_far_away(fabric, started, hops, ttl, near, ours, 
     peer.close()
 
 
-def test_without_gtsm_our_answer_to_a_near_peer_has_a_ttl_of_one(fabric, started):
+def test_without_gtsm_our_answer_to_a_near_peer_has_a_ttl_of_one(
+    fabric: Fabric, started: list[object]
+) -> None:
     gobgpd = LEAVES["gobgpd"]
     program_with(fabric, started, address=gobgpd, remote_as=LEAF_AS["gobgpd"]).start()
     peer = RawPeer(fabric.hosts["gobgpd"], OURS, gobgpd, min_ttl=2)
@@ -192,7 +202,7 @@ def test_without_gtsm_our_answer_to_a_near_peer_has_a_ttl_of_one(fabric, started
     peer.close()
 
 
-def test_gtsm_and_a_hold_time_of_three_seconds(fabric, started):
+def test_gtsm_and_a_hold_time_of_three_seconds(fabric: Fabric, started: list[object]) -> None:
     us = Neighbour(OURS, 65000)
     more = f"router bgp {LEAF_AS['frr']}\n neighbor {OURS} ttl-security hops 1\n"
     leaf = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], [us], more)
@@ -212,7 +222,7 @@ def test_gtsm_and_a_hold_time_of_three_seconds(fabric, started):
     assert program.get("/v1/peers")[0]["hold_time"] == 3
 
 
-def test_a_wrong_as_is_refused_and_said_so(fabric, started):
+def test_a_wrong_as_is_refused_and_said_so(fabric: Fabric, started: list[object]) -> None:
     bird(fabric, started, passive=False)
     program = program_with(fabric, started, remote_as=64999).start()
     error = wait_for(
@@ -221,7 +231,9 @@ def test_a_wrong_as_is_refused_and_said_so(fabric, started):
     assert "64999" in error or "Bad Peer AS" in error
 
 
-def test_a_node_instance_announces_itself_to_peers_that_select_its_node(fabric, started):
+def test_a_node_instance_announces_itself_to_peers_that_select_its_node(
+    fabric: Fabric, started: list[object]
+) -> None:
     leaf = bird(fabric, started, add_path=False)
     sections = {**SELF, "bgp": {"next_hops": "self"}}
     program = program_with(fabric, started, sections, node_selector="rack=a").start()
@@ -233,7 +245,9 @@ def test_a_node_instance_announces_itself_to_peers_that_select_its_node(fabric, 
     routed(leaf, OURS)
 
 
-def test_reload_changes_one_peer_and_leaves_the_other(fabric, started):
+def test_reload_changes_one_peer_and_leaves_the_other(
+    fabric: Fabric, started: list[object]
+) -> None:
     leaf = bird(fabric, started)
     us = [Neighbour(OURS, 65000)]
     frr = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us)
@@ -257,7 +271,9 @@ def test_reload_changes_one_peer_and_leaves_the_other(fabric, started):
     assert 'porter_bgp_session_drops_total{peer="leaf"' not in metrics
 
 
-def test_a_swapped_symlink_reloads_as_a_mounted_config_map_does(fabric, started):
+def test_a_swapped_symlink_reloads_as_a_mounted_config_map_does(
+    fabric: Fabric, started: list[object]
+) -> None:
     leaf = bird(fabric, started)
     program = program_with(fabric, started)
     first, second = fabric.folder / "first", fabric.folder / "second"
@@ -276,7 +292,7 @@ def test_a_swapped_symlink_reloads_as_a_mounted_config_map_does(fabric, started)
     routed(leaf)
 
 
-def test_ipv4_routes_to_a_node_that_has_ipv6_only(fabric, started):
+def test_ipv4_routes_to_a_node_that_has_ipv6_only(fabric: Fabric, started: list[object]) -> None:
     more = f"router bgp {LEAF_AS['frr']}\n neighbor fd00:7::5 capability extended-nexthop\n"
     us = [Neighbour("fd00:7::5", 65000)]
     leaf = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us, more)
@@ -292,7 +308,9 @@ def test_ipv4_routes_to_a_node_that_has_ipv6_only(fabric, started):
     )
 
 
-def test_the_local_address_is_honoured_and_a_changed_key_touches_one_peer(fabric, started):
+def test_the_local_address_is_honoured_and_a_changed_key_touches_one_peer(
+    fabric: Fabric, started: list[object]
+) -> None:
     fabric.hosts["porter"].run("ip address replace 192.168.7.55/24 dev e1a")
     leaf = bird(fabric, started, address="192.168.7.55", password="one", passive=False)
     us = [Neighbour(OURS, 65000)]
@@ -330,7 +348,9 @@ def test_the_local_address_is_honoured_and_a_changed_key_touches_one_peer(fabric
     assert other["established_seconds"] > age["frr"]
 
 
-def test_a_peer_that_takes_our_call_and_says_nothing_is_served_when_it_calls(fabric, started):
+def test_a_peer_that_takes_our_call_and_says_nothing_is_served_when_it_calls(
+    fabric: Fabric, started: list[object]
+) -> None:
     host = fabric.hosts["gobgpd"]
     with inside(host):
         silent = socket.create_server((LEAVES["gobgpd"], 179))
@@ -345,7 +365,9 @@ def test_a_peer_that_takes_our_call_and_says_nothing_is_served_when_it_calls(fab
         sock.close()
 
 
-def test_our_own_identifier_from_an_internal_peer_is_refused(fabric, started):
+def test_our_own_identifier_from_an_internal_peer_is_refused(
+    fabric: Fabric, started: list[object]
+) -> None:
     gobgpd = LEAVES["gobgpd"]
     program_with(fabric, started, address=gobgpd, remote_as=65000, mode="passive").start()
     peer = RawPeer(fabric.hosts["gobgpd"], OURS, gobgpd)
@@ -363,7 +385,9 @@ def answer_with_another_as(server: socket.socket, calls: list[object]) -> None:
             connection.sendall(open_message())
 
 
-def test_a_peer_with_a_wrong_as_is_not_called_again_and_again(fabric, started):
+def test_a_peer_with_a_wrong_as_is_not_called_again_and_again(
+    fabric: Fabric, started: list[object]
+) -> None:
     gobgpd = LEAVES["gobgpd"]
     with inside(fabric.hosts["gobgpd"]):
         server = socket.create_server((gobgpd, 179))
@@ -376,7 +400,7 @@ def test_a_peer_with_a_wrong_as_is_not_called_again_and_again(fabric, started):
     server.close()
 
 
-def test_exabgp_hears_every_path(fabric, started):
+def test_exabgp_hears_every_path(fabric: Fabric, started: list[object]) -> None:
     host = fabric.hosts["gobgpd"]
     heard = host.folder / "heard.json"
     config = host.folder / "exabgp.conf"

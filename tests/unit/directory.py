@@ -37,18 +37,18 @@ class Told(dict):
         self.removed: list[tuple[Kind, ObjectKey]] = []
         self.lists = 0
 
-    def replace(self, kind, found, read_at):
+    def replace(self, kind, found, read_at) -> None:
         """A list."""
         self.lists += 1
         for known in [known for known in self if known[0] is kind]:
             del self[known]
         self.update({(kind, name): obj for name, obj in found.items()})
 
-    def put(self, kind, name, obj, read_at):
+    def put(self, kind, name, obj, read_at) -> None:
         """An object."""
         self[kind, name] = obj
 
-    def remove(self, kind, name, read_at):
+    def remove(self, kind, name, read_at) -> None:
         """One less."""
         self.removed.append((kind, name))
         del self[kind, name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from porter_ryu.domain.model import (
 from tests.unit.world import World, node, service
 
 
-def test_lowest_free_address_by_age_and_lowest_again_when_freed():
+def test_lowest_free_address_by_age_and_lowest_again_when_freed() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.3"))
     world.put(service("c"), service("a"), service("b"))
     assert [world.address(name) for name in "abc"] == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
@@ -28,7 +29,7 @@ def test_lowest_free_address_by_age_and_lowest_again_when_freed():
     assert world.address("d") == "10.0.0.2"
 
 
-def test_the_oldest_that_waits_is_served_first():
+def test_the_oldest_that_waits_is_served_first() -> None:
     world = World(Eip("pool", "10.0.0.1"))
     world.put(service("a")).put(service("z")).put(service("m"))
     assert (world.state("z"), world.address("z")) == ("PoolExhausted", "")
@@ -38,13 +39,13 @@ def test_the_oldest_that_waits_is_served_first():
     assert (world.address("m"), world.address("z")) == ("10.0.0.1", "10.0.0.2")
 
 
-def test_records_are_adopted_before_anything_is_given():
+def test_records_are_adopted_before_anything_is_given() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2"))
     world.put(service("a"), service("b", ingress=(ip_address("10.0.0.1"),)))
     assert (world.address("a"), world.address("b")) == ("10.0.0.2", "10.0.0.1")
 
 
-def test_priority_then_name_and_autoassign():
+def test_priority_then_name_and_autoassign() -> None:
     world = World(
         Eip("a", "10.0.1.1", priority=1),
         Eip("b", "10.0.2.1"),
@@ -78,7 +79,9 @@ def test_priority_then_name_and_autoassign():
         ({"pool": "closed", "wish": "10.0.0.2"}, "AddressNotInPool"),
     ],
 )
-def test_a_request_that_cannot_be_met_is_refused_and_never_answered_otherwise(wish, reason):
+def test_a_request_that_cannot_be_met_is_refused_and_never_answered_otherwise(
+    wish: dict[str, Any], reason: str
+) -> None:
     world = World(
         Eip("pool", "10.0.0.1-10.0.0.9"),
         Eip("others", "10.0.5.1", namespaces=("other",)),
@@ -90,7 +93,7 @@ def test_a_request_that_cannot_be_met_is_refused_and_never_answered_otherwise(wi
     assert (world.state("w"), world.address("w")) == (reason, "")
 
 
-def test_a_request_takes_the_address_and_a_changed_one_moves_it():
+def test_a_request_takes_the_address_and_a_changed_one_moves_it() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
     assert world.put(service("a", wish="10.0.0.5")).address("a") == "10.0.0.5"
     assert world.put(service("a", wish="10.0.0.6")).address("a") == "10.0.0.6"
@@ -98,7 +101,7 @@ def test_a_request_takes_the_address_and_a_changed_one_moves_it():
     assert world.put(service("a", wish="10.1.0.1")).address("a") == ""
 
 
-def test_who_may_draw_is_asked_however_it_is_asked_for():
+def test_who_may_draw_is_asked_however_it_is_asked_for() -> None:
     pool = Eip("team", "10.0.0.1-10.0.0.9", namespaces=("red",), namespace_selector={"team": "red"})
     world = World(pool).put(Namespace("blue", {"team": "blue"}), Namespace("pink", {"team": "red"}))
     world.put(service("red/a"), service("pink/a"), service("blue/a"))
@@ -111,14 +114,14 @@ def test_who_may_draw_is_asked_however_it_is_asked_for():
     assert world.address("red/a")
 
 
-def test_a_service_selector():
+def test_a_service_selector() -> None:
     selector = LabelSelector(match_labels({"tier": "front"}))
     world = World(Eip("front", "10.0.0.1", service_selector=selector))
     world.put(service("a"), service("b", labels={"tier": "front"}))
     assert (world.state("a"), world.address("b")) == ("NoPool", "10.0.0.1")
 
 
-def test_a_forged_record_is_put_right():
+def test_a_forged_record_is_put_right() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
     world.put(service("victim"))
     world.put(service("thief", ingress=(ip_address("10.0.0.1"),)))
@@ -131,7 +134,7 @@ def test_a_forged_record_is_put_right():
     assert "8.8.8.8" not in world.routes
 
 
-def test_overlapping_broken_and_unsupported_pools():
+def test_overlapping_broken_and_unsupported_pools() -> None:
     world = World(
         Eip("old", "10.0.0.0/24", created="1"),
         Eip("new", "10.0.0.9,10.0.1.1", created="2"),
@@ -152,7 +155,7 @@ def test_overlapping_broken_and_unsupported_pools():
     assert world.address("a") == "10.0.0.9"
 
 
-def test_a_disabled_pool_keeps_what_is_held_and_a_deleted_one_does_not():
+def test_a_disabled_pool_keeps_what_is_held_and_a_deleted_one_does_not() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"))
     world.put(Eip("pool", "10.0.0.1-10.0.0.2", disable=True), service("b"))
     assert (world.address("a"), world.state("b")) == ("10.0.0.1", "PoolDisabled")
@@ -160,7 +163,7 @@ def test_a_disabled_pool_keeps_what_is_held_and_a_deleted_one_does_not():
     assert (world.address("a"), world.state("a")) == ("", "NoPool")
 
 
-def test_families():
+def test_families() -> None:
     both = (Family.IPV4, Family.IPV6)
     world = World(Eip("four", "10.0.0.1-10.0.0.9"))
     require = {"families": both, "family_policy": FamilyPolicy.REQUIRE_DUAL_STACK}
@@ -176,11 +179,11 @@ def test_families():
     assert world.address("p") == "10.0.0.1"
 
 
-def test_a_service_that_names_no_family_takes_what_there_is():
+def test_a_service_that_names_no_family_takes_what_there_is() -> None:
     assert World(Eip("six", "2001:db8::1")).put(service("a", families=())).address("a")
 
 
-def test_sharing_needs_key_namespace_and_disjoint_ports():
+def test_sharing_needs_key_namespace_and_disjoint_ports() -> None:
     udp = frozenset([Port("UDP", 80)])
     world = World(Eip("pool", "10.0.0.1-10.0.0.9")).put(service("a", share_key="k"))
     world.put(service("b", share_key="k", ports=udp), service("c", share_key="k"))
@@ -198,7 +201,7 @@ def test_sharing_needs_key_namespace_and_disjoint_ports():
     assert (world.address("a"), world.address("b")) == ("10.0.0.1", "10.0.0.5"), "b changed, b goes"
 
 
-def test_conflicting_records_after_a_restart_stay_with_who_asks_then_the_older():
+def test_conflicting_records_after_a_restart_stay_with_who_asks_then_the_older() -> None:
     one = (ip_address("10.0.0.1"),)
     two = (ip_address("10.0.0.2"),)
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
@@ -211,7 +214,7 @@ def test_conflicting_records_after_a_restart_stay_with_who_asks_then_the_older()
     assert [world.address(n) for n in "abcd"] == ["10.0.0.3", "10.0.0.1", "10.0.0.2", "10.0.0.4"]
 
 
-def test_pool_status():
+def test_pool_status() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"), service("b"))
     status = world.planner.allocator.pool_status("pool")
     assert (status.usage, status.pool_size, status.occupied) == (2, 2, True)
@@ -221,14 +224,14 @@ def test_pool_status():
     assert huge.allocator.pool_status("six").pool_size == 2**63 - 1
 
 
-def test_an_instance_that_does_not_lead_assigns_nothing_and_knows_what_is_recorded():
+def test_an_instance_that_does_not_lead_assigns_nothing_and_knows_what_is_recorded() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2"), leading=False)
     world.put(service("a"), service("b", ingress=(ip_address("10.0.0.2"),)))
     assert (world.address("a"), world.address("b")) == ("", "10.0.0.2")
     assert "10.0.0.2" in world.routes
 
 
-def test_a_broken_pool_serves_its_last_good_form_over_a_restart_as_well():
+def test_a_broken_pool_serves_its_last_good_form_over_a_restart_as_well() -> None:
     labels = LabelSelector(match_labels({"tier": "front"}))
     pool = Eip("pool", "10.0.0.1-10.0.0.9", uid="1", namespaces=("red",), service_selector=labels)
     world = World(pool).put(service("red/a", labels={"tier": "front"}))
@@ -244,7 +247,7 @@ def test_a_broken_pool_serves_its_last_good_form_over_a_restart_as_well():
     assert world.address("red/a") == "", "another Eip of that name has no last good form"
 
 
-def test_those_that_swap_their_ports_go_on_sharing():
+def test_those_that_swap_their_ports_go_on_sharing() -> None:
     def ports(number: int) -> dict:
         return {"share_key": "k", "ports": frozenset([Port("TCP", number)])}
 
@@ -257,7 +260,7 @@ def test_those_that_swap_their_ports_go_on_sharing():
     assert (world.address("a"), world.address("b")) == ("10.0.0.2", "10.0.0.1"), "a changed"
 
 
-def test_an_instance_that_follows_lets_go_of_what_is_recorded_no_more():
+def test_an_instance_that_follows_lets_go_of_what_is_recorded_no_more() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"), leading=False)
     world.put(service("a", ingress=(ip_address("10.0.0.1"),)))
     world.planner.put(Kind.SERVICE, service("a").key, service("a"))
@@ -265,7 +268,7 @@ def test_an_instance_that_follows_lets_go_of_what_is_recorded_no_more():
     assert world.planner.allocator.holders(ip_address("10.0.0.1")) == (service("b").key,)
 
 
-def test_who_loses_an_address_is_told_why():
+def test_who_loses_an_address_is_told_why() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
     world.put(service("a"))
     world.put(Eip("pool", "10.0.0.5-10.0.0.9"))

@@ -65,7 +65,7 @@ class Told:
         self.readings: dict[Kind, dict] = {}
         self.fails: dict[Kind, int] = {}
 
-    def replace(self, kind, objects, read_at):
+    def replace(self, kind, objects, read_at) -> None:
         if self.fails.get(kind, 0):
             self.fails[kind] -= 1
             raise RuntimeError("a fault of the domain")
@@ -78,7 +78,7 @@ def cluster() -> Cluster:
     return Cluster()
 
 
-def test_all_kinds_are_read_although_one_reader_dies(cluster):
+def test_all_kinds_are_read_although_one_reader_dies(cluster: Cluster) -> None:
     """It is started again, lists anew, and what it could not take in is taken in."""
     told, supervisor = Told(), Supervisor()
     told.fails[Kind.NODE] = 2
@@ -94,7 +94,9 @@ def test_all_kinds_are_read_although_one_reader_dies(cluster):
     assert supervisor.faults == ()
 
 
-def test_one_wrong_field_costs_nobody_else_anything_and_the_record_is_told(cluster):
+def test_one_wrong_field_costs_nobody_else_anything_and_the_record_is_told(
+    cluster: Cluster,
+) -> None:
     odd = objects.service("web", ports=[{"port": "80"}])
     odd["status"] = {
         "loadBalancer": {"ingress": [{"ip": "10.0.0.7"}, {"ip": 7}, "x", {"ip": "2001:db8::7"}]}
@@ -109,7 +111,7 @@ def test_one_wrong_field_costs_nobody_else_anything_and_the_record_is_told(clust
     assert services[ObjectKey("default", "good")].ours
 
 
-def test_trouble_is_one_sentence_for_the_kinds_that_cannot_be_read(cluster):
+def test_trouble_is_one_sentence_for_the_kinds_that_cannot_be_read(cluster: Cluster) -> None:
     clock = Clock()
     api = Api(cluster, CODEC, Supervisor(), clock)
     cluster.refused = {Kind.NODE, Kind.EIP}
@@ -126,7 +128,7 @@ def test_trouble_is_one_sentence_for_the_kinds_that_cannot_be_read(cluster):
     assert api.trouble == ""
 
 
-def test_everything_is_listed_anew_before_the_lease_is_taken(cluster):
+def test_everything_is_listed_anew_before_the_lease_is_taken(cluster: Cluster) -> None:
     api = Api(cluster, CODEC, Supervisor())
     api.relist()
     assert cluster.listed == [], "nobody listens yet"
@@ -136,7 +138,7 @@ def test_everything_is_listed_anew_before_the_lease_is_taken(cluster):
     assert sorted(cluster.listed, key=str) == sorted([*Kind, *Kind], key=str)
 
 
-def test_what_the_server_answers_to_a_write_counts_at_once(cluster):
+def test_what_the_server_answers_to_a_write_counts_at_once(cluster: Cluster) -> None:
     cluster.objects[Kind.SERVICE] = [objects.service("web")]
     told, wanted = Told(), ServiceStatus((ip_address("10.0.0.1"),), ())
     api = Api(cluster, CODEC, Supervisor())
@@ -155,7 +157,7 @@ def test_what_the_server_answers_to_a_write_counts_at_once(cluster):
         assert api.patch_service(service, wanted) is None
 
 
-def test_a_condition_keeps_its_time_over_the_api_too(cluster):
+def test_a_condition_keeps_its_time_over_the_api_too(cluster: Cluster) -> None:
     then = "2024-01-01T00:00:00Z"
     obj = objects.service("web")
     kind = "porter.kubesphere.io/Allocated"

@@ -26,7 +26,7 @@ def talk(a: BfdSession, b: BfdSession, start: float, seconds: float) -> float:
     return now
 
 
-def test_two_sessions_come_up_and_one_that_falls_silent_is_noticed():
+def test_two_sessions_come_up_and_one_that_falls_silent_is_noticed() -> None:
     a, b = session(1), session(2)
     now = talk(a, b, 0.0, 4.0)
     assert (a.state, b.state) == (State.UP, State.UP)
@@ -41,7 +41,7 @@ def test_two_sessions_come_up_and_one_that_falls_silent_is_noticed():
     assert (a.state, b.state) == (State.UP, State.UP)
 
 
-def test_up_it_sends_at_its_interval_and_down_once_a_second():
+def test_up_it_sends_at_its_interval_and_down_once_a_second() -> None:
     a, b = session(1), session(2)
     assert a.tick(0.0).desired_min_tx == 1_000_000
     assert a.tick(0.9) is None
@@ -51,7 +51,7 @@ def test_up_it_sends_at_its_interval_and_down_once_a_second():
     assert not packet.poll, "the poll was answered"
 
 
-def test_an_interval_that_shrinks_counts_at_once():
+def test_an_interval_that_shrinks_counts_at_once() -> None:
     a = session(1)
     a.tick(0.0)
     a.receive(Packet(State.INIT, 3, 2, 1, 1_000_000, 1_000_000), 0.1)
@@ -61,14 +61,14 @@ def test_an_interval_that_shrinks_counts_at_once():
     assert a.next_send == pytest.approx(0.5)
 
 
-def test_an_end_on_purpose_is_told():
+def test_an_end_on_purpose_is_told() -> None:
     a, b = session(1), session(2)
     talk(a, b, 0.0, 4.0)
     b.receive(a.end(), 4.0)
     assert b.state is State.DOWN
 
 
-def test_golden_bytes():
+def test_golden_bytes() -> None:
     packet = Packet(State.UP, 3, 1, 2, 300_000, 300_000, poll=True)
     data = encode(packet)
     assert data.hex() == "20e803180000000100000002000493e0000493e000000000"
@@ -90,5 +90,5 @@ def test_golden_bytes():
         "20c80318" + "00000001" + "00000000" + "00000001" * 3,
     ],
 )
-def test_what_is_discarded(data):
+def test_what_is_discarded(data: str) -> None:
     assert decode(bytes.fromhex(data)) is None

@@ -74,7 +74,12 @@ DOWN += "say(name='a', up=False, on_purpose=False, why='nothing was heard')\n"
         ("os.kill(os.getpid(), 9)", "ended with status -9"),
     ],
 )
-def test_a_process_that_fails_is_started_again_and_holds_no_session_down(kept, caplog, end, told):
+def test_a_process_that_fails_is_started_again_and_holds_no_session_down(
+    kept: Callable[[str], tuple[Bfd, Told, Supervisor]],
+    caplog: pytest.LogCaptureFixture,
+    end: str,
+    told: str,
+) -> None:
     caplog.set_level(logging.ERROR)
     _, paths, supervisor = kept(f"{DOWN}if runs == 0: {end}\ntime.sleep(60)\n")
     until(lambda: paths.paths.count(("a", False)) == 2)
@@ -83,14 +88,18 @@ def test_a_process_that_fails_is_started_again_and_holds_no_session_down(kept, c
     assert not supervisor.faults
 
 
-def test_a_process_that_hangs_is_started_again(kept, caplog):
+def test_a_process_that_hangs_is_started_again(
+    kept: Callable[[str], tuple[Bfd, Told, Supervisor]], caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.ERROR)
     _, paths, _ = kept(f"{DOWN}time.sleep(60)\n")
     until(lambda: paths.paths.count(("a", False)) == 2, seconds=30)
     assert "the BFD process has said nothing for 10 s" in caplog.text
 
 
-def test_one_that_cannot_be_started_is_tried_again(tmp_path, caplog):
+def test_one_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.ERROR)
     program = tmp_path / "program"
     told, supervisor = Told(), Supervisor()
@@ -106,7 +115,9 @@ def test_one_that_cannot_be_started_is_tried_again(tmp_path, caplog):
     hub.sleep(0.2)
 
 
-def test_a_process_that_does_not_read_holds_up_nobody(kept):
+def test_a_process_that_does_not_read_holds_up_nobody(
+    kept: Callable[[str], tuple[Bfd, Told, Supervisor]],
+) -> None:
     bfd, _, _ = kept("time.sleep(60)\n")
     began = time.monotonic()
     many = [
@@ -124,7 +135,9 @@ def test_a_process_that_does_not_read_holds_up_nobody(kept):
     assert time.monotonic() - began < 5
 
 
-def test_a_peer_without_a_route_is_named_and_the_others_are_told(kept, caplog):
+def test_a_peer_without_a_route_is_named_and_the_others_are_told(
+    kept: Callable[[str], tuple[Bfd, Told, Supervisor]], caplog: pytest.LogCaptureFixture
+) -> None:
     bfd, paths, _ = kept(
         "peers = json.loads(sys.stdin.readline())\n"
         "peers = json.loads(sys.stdin.readline())\n"

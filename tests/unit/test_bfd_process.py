@@ -56,7 +56,7 @@ def two() -> Iterator[tuple[Bfd, Bfd]]:
         bfd.process.wait()
 
 
-def test_an_address_that_is_not_here_costs_its_peer_alone(two):
+def test_an_address_that_is_not_here_costs_its_peer_alone(two: tuple[Bfd, Bfd]) -> None:
     ours, theirs = two
     theirs.want(peer("us", "127.0.0.3", "127.0.0.2"))
     ours.want(
@@ -71,7 +71,7 @@ def test_an_address_that_is_not_here_costs_its_peer_alone(two):
     assert theirs.says(name="us")["up"]
 
 
-def test_a_taken_port_costs_its_peer_alone_and_is_tried_again(two):
+def test_a_taken_port_costs_its_peer_alone_and_is_tried_again(two: tuple[Bfd, Bfd]) -> None:
     ours, theirs = two
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.4", PORT))
@@ -83,13 +83,13 @@ def test_a_taken_port_costs_its_peer_alone_and_is_tried_again(two):
     assert ours.says(name="four", up=True)
 
 
-def test_it_says_that_it_lives(two):
+def test_it_says_that_it_lives(two: tuple[Bfd, Bfd]) -> None:
     ours, _ = two
     assert ours.says(alive=True)
     assert ours.says(alive=True)
 
 
-def test_it_ends_with_its_input_and_says_farewell(two):
+def test_it_ends_with_its_input_and_says_farewell(two: tuple[Bfd, Bfd]) -> None:
     ours, theirs = two
     theirs.want(peer("us", "127.0.0.3", "127.0.0.2"))
     ours.want(peer("them", "127.0.0.2", "127.0.0.3"))

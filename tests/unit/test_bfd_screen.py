@@ -41,17 +41,17 @@ class Room:
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
-def local(request) -> str:
+def local(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture
-def room(local) -> Iterator[Room]:
+def room(local: str) -> Iterator[Room]:
     with ExitStack() as stack:
         yield Room(local, stack)
 
 
-def test_a_neighbour_is_heard_whole_and_one_over_a_router_is_not(room, local):
+def test_a_neighbour_is_heard_whole_and_one_over_a_router_is_not(room: Room, local: str) -> None:
     address = ip_address(local)
     for neighbours in ([address], [NOBODY[4], NOBODY[6], address], [address, *NOBODY.values()]):
         screen.attach(room.ears, neighbours)
@@ -60,7 +60,7 @@ def test_a_neighbour_is_heard_whole_and_one_over_a_router_is_not(room, local):
         assert room.heard() == b"near, and whole"
 
 
-def test_strangers_are_not_heard(room, local):
+def test_strangers_are_not_heard(room: Room, local: str) -> None:
     screen.attach(room.ears, [NOBODY[4], NOBODY[6]])
     room.say(b"stranger")
     screen.attach(room.ears, [])
@@ -70,7 +70,7 @@ def test_strangers_are_not_heard(room, local):
     assert room.heard() == b"neighbour"
 
 
-def test_of_two_on_one_network_the_neighbour_is_heard():
+def test_of_two_on_one_network_the_neighbour_is_heard() -> None:
     with ExitStack() as stack:
         room = Room("127.0.0.1", stack)
         screen.attach(room.ears, [ip_address("127.0.0.9")])
@@ -80,7 +80,7 @@ def test_of_two_on_one_network_the_neighbour_is_heard():
 
 
 @pytest.mark.parametrize("count", [99, 100, 5000])
-def test_of_many_neighbours_each_is_heard(room, local, count):
+def test_of_many_neighbours_each_is_heard(room: Room, local: str, count: int) -> None:
     address = ip_address(local)
     kind = IPv4Address if address.version == 4 else IPv6Address
     screen.attach(

@@ -47,7 +47,9 @@ def run(kernel: Kernel, tmp_path: Path) -> Run:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_renamed_interface_keeps_what_is_ours(kernel, run, tmp_path, restarted):
+def test_a_renamed_interface_keeps_what_is_ours(
+    kernel: Kernel, run: Run, tmp_path: Path, restarted: bool
+) -> None:
     kernel.names[2] = kernel.default = "lan0"
     run = Run(kernel, tmp_path) if restarted else run
     run.converge(A, B)
@@ -57,7 +59,9 @@ def test_a_renamed_interface_keeps_what_is_ours(kernel, run, tmp_path, restarted
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_configured_interface_that_is_renamed_stays_the_one(kernel, tmp_path, caplog, restarted):
+def test_a_configured_interface_that_is_renamed_stays_the_one(
+    kernel: Kernel, tmp_path: Path, caplog: pytest.LogCaptureFixture, restarted: bool
+) -> None:
     run = Run(kernel, tmp_path, "eth0")
     run.converge(A, B)
     kernel.names[2] = "lan0"
@@ -67,7 +71,9 @@ def test_a_configured_interface_that_is_renamed_stays_the_one(kernel, tmp_path, 
     assert "there is no interface eth0: addresses stay on lan0" in caplog.text
 
 
-def test_a_configured_interface_whose_name_another_took_is_left_for_that(kernel, tmp_path):
+def test_a_configured_interface_whose_name_another_took_is_left_for_that(
+    kernel: Kernel, tmp_path: Path
+) -> None:
     run = Run(kernel, tmp_path, "eth0")
     run.converge(A, B)
     kernel.names |= {2: "old", 5: "eth0"}
@@ -78,8 +84,8 @@ def test_a_configured_interface_whose_name_another_took_is_left_for_that(kernel,
 
 @pytest.mark.parametrize("restarted", [False, True])
 def test_without_a_default_route_everything_stays_and_goes_on(
-    kernel, run, tmp_path, caplog, restarted
-):
+    kernel: Kernel, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture, restarted: bool
+) -> None:
     kernel.default = None
     run = Run(kernel, tmp_path) if restarted else run
     run.converge(A, C)
@@ -90,7 +96,9 @@ def test_without_a_default_route_everything_stays_and_goes_on(
     assert kernel.at[2] == {OWN}
 
 
-def test_a_default_route_that_moves_takes_the_addresses_along(kernel, run, caplog):
+def test_a_default_route_that_moves_takes_the_addresses_along(
+    kernel: Kernel, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
     kernel.names[3], kernel.at[3] = "eth1", {"10.0.0.1/24"}
     kernel.default = "eth1"
     run.converge(A, B)
@@ -99,7 +107,9 @@ def test_a_default_route_that_moves_takes_the_addresses_along(kernel, run, caplo
     assert "had been removed" not in caplog.text
 
 
-def test_where_the_new_interface_takes_none_the_old_one_keeps_them(kernel, tmp_path):
+def test_where_the_new_interface_takes_none_the_old_one_keeps_them(
+    kernel: Kernel, tmp_path: Path
+) -> None:
     def refuses(argv: Sequence[str], text: str = "") -> str:
         if "-batch" in argv and "add" in text and "eth1" in text:
             raise IpError("RTNETLINK answers: Permission denied")
@@ -114,7 +124,9 @@ def test_where_the_new_interface_takes_none_the_old_one_keeps_them(kernel, tmp_p
     assert kernel.at == {2: {OWN, str(A)}, 3: set()}, "B is not wanted; A stays until it is there"
 
 
-def test_of_a_default_route_with_two_paths_the_interface_in_use_stays(kernel, run):
+def test_of_a_default_route_with_two_paths_the_interface_in_use_stays(
+    kernel: Kernel, run: Run
+) -> None:
     kernel.names[3], kernel.at[3] = "eth1", set()
 
     def two(argv: Sequence[str], text: str = "") -> str:
@@ -127,7 +139,7 @@ def test_of_a_default_route_with_two_paths_the_interface_in_use_stays(kernel, ru
     assert kernel.at == {2: {OWN, str(A), str(B)}, 3: set()}
 
 
-def test_an_interface_that_was_made_anew_gets_its_addresses_again(kernel, run):
+def test_an_interface_that_was_made_anew_gets_its_addresses_again(kernel: Kernel, run: Run) -> None:
     del kernel.names[2]
     kernel.names[9], kernel.at = "eth0", {9: {str(B)}}  # this B somebody else put there
     run.converge(A, B)
@@ -137,7 +149,7 @@ def test_an_interface_that_was_made_anew_gets_its_addresses_again(kernel, run):
     assert kernel.at[9] == {str(B)}
 
 
-def test_without_any_interface_it_fails_until_there_is_one(kernel, run):
+def test_without_any_interface_it_fails_until_there_is_one(kernel: Kernel, run: Run) -> None:
     kernel.names, kernel.at, kernel.default = {1: "lo"}, {1: {"127.0.0.1/8"}}, None
     with pytest.raises(IpError, match="there is no default route"):
         run.converge(A)
@@ -146,7 +158,9 @@ def test_without_any_interface_it_fails_until_there_is_one(kernel, run):
     assert kernel.at[3] == {str(A)}
 
 
-def test_an_interface_that_is_renamed_between_two_commands_loses_nothing(kernel, tmp_path):
+def test_an_interface_that_is_renamed_between_two_commands_loses_nothing(
+    kernel: Kernel, tmp_path: Path
+) -> None:
     def renames(argv: Sequence[str], text: str = "") -> str:
         answer = kernel(argv, text)
         if "-batch" in argv:
@@ -162,7 +176,9 @@ def test_an_interface_that_is_renamed_between_two_commands_loses_nothing(kernel,
 
 
 @pytest.mark.parametrize("command", ["address", "route", "-batch"])
-def test_a_command_that_hangs_makes_nothing_of_ours_forgotten(kernel, run, tmp_path, command):
+def test_a_command_that_hangs_makes_nothing_of_ours_forgotten(
+    kernel: Kernel, run: Run, tmp_path: Path, command: str
+) -> None:
     def hangs(argv: Sequence[str], text: str = "") -> str:
         if command in argv:
             raise IpError(f"{' '.join(argv)} did not end within 5 s")
@@ -177,8 +193,8 @@ def test_a_command_that_hangs_makes_nothing_of_ours_forgotten(kernel, run, tmp_p
 
 
 def test_the_hosts_own_address_is_neither_bound_nor_unbound_whatever_the_journal_says(
-    kernel, tmp_path
-):
+    kernel: Kernel, tmp_path: Path
+) -> None:
     own, ptp = ip_network("192.168.0.5"), ip_network("192.168.0.6")
     kernel.at[2].add("192.168.0.6/25")
     run = Run(kernel, tmp_path)
@@ -190,7 +206,9 @@ def test_the_hosts_own_address_is_neither_bound_nor_unbound_whatever_the_journal
     assert kernel.at[2] == {OWN, "192.168.0.6/25"}
 
 
-def test_with_a_disk_that_takes_nothing_new_ones_wait_and_old_ones_go(kernel, run, tmp_path):
+def test_with_a_disk_that_takes_nothing_new_ones_wait_and_old_ones_go(
+    kernel: Kernel, run: Run, tmp_path: Path
+) -> None:
     os.rename(tmp_path / "state", tmp_path / "kept")
     (tmp_path / "state").write_text("no folder")
     with pytest.raises(JournalError, match=r"bound\.json cannot be written"):
@@ -209,7 +227,9 @@ def test_with_a_disk_that_takes_nothing_new_ones_wait_and_old_ones_go(kernel, ru
     assert kernel.at[2] == {OWN}
 
 
-def test_after_a_damaged_journal_what_is_bound_is_used_and_left(kernel, run, tmp_path):
+def test_after_a_damaged_journal_what_is_bound_is_used_and_left(
+    kernel: Kernel, run: Run, tmp_path: Path
+) -> None:
     (tmp_path / "state" / "bound.json").write_text('{"boot": "boot", "bou')
     after = Run(kernel, tmp_path)
     after.converge(A, C)

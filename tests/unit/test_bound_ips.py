@@ -53,7 +53,7 @@ def until(good: Callable[[], bool], seconds: float = 10) -> None:
         hub.sleep(0.01)
 
 
-def test_binding_twice_is_binding_once(kernel, instance):
+def test_binding_twice_is_binding_once(kernel: Kernel, instance: BoundIps) -> None:
     instance.bind(frozenset({A, SIX}))
     assert kernel.addresses == {"192.168.0.5/24", str(A), str(SIX)}
     batches = sum("-batch" in argv for argv in kernel.commands)
@@ -62,7 +62,9 @@ def test_binding_twice_is_binding_once(kernel, instance):
     assert metrics.bound_ips._value.get() == 2
 
 
-def test_nothing_goes_before_all_that_is_wanted_is_known(kernel, instance):
+def test_nothing_goes_before_all_that_is_wanted_is_known(
+    kernel: Kernel, instance: BoundIps
+) -> None:
     instance.bind(frozenset({A, B}))
     instance.unbind(frozenset({B}))
     assert str(B) in kernel.addresses
@@ -70,7 +72,9 @@ def test_nothing_goes_before_all_that_is_wanted_is_known(kernel, instance):
     assert kernel.addresses == {"192.168.0.5/24", str(A)}
 
 
-def test_the_journal_is_written_before_the_kernel_is_told(kernel, instance, tmp_path):
+def test_the_journal_is_written_before_the_kernel_is_told(
+    kernel: Kernel, instance: BoundIps, tmp_path: Path
+) -> None:
     instance.bind(frozenset({A}))
     kernel.addresses.discard(str(A))  # as if killed between the two
     journal = Journal(str(tmp_path), "boot")
@@ -78,7 +82,9 @@ def test_the_journal_is_written_before_the_kernel_is_told(kernel, instance, tmp_
     assert journal.entries == {(ETH, A)}
 
 
-def test_after_a_kill_what_is_ours_is_adopted_or_scrubbed(kernel, instance, tmp_path):
+def test_after_a_kill_what_is_ours_is_adopted_or_scrubbed(
+    kernel: Kernel, instance: BoundIps, tmp_path: Path
+) -> None:
     instance.bind(frozenset({A, B}))
     after = again(kernel, tmp_path)
     after.bind(frozenset({A}))
@@ -88,7 +94,7 @@ def test_after_a_kill_what_is_ours_is_adopted_or_scrubbed(kernel, instance, tmp_
     after.stop()
 
 
-def test_what_was_there_before_is_foreign_and_stays(kernel, instance):
+def test_what_was_there_before_is_foreign_and_stays(kernel: Kernel, instance: BoundIps) -> None:
     kernel.addresses.add(str(A))
     instance.complete()
     instance.bind(frozenset({A, B}))
@@ -97,7 +103,9 @@ def test_what_was_there_before_is_foreign_and_stays(kernel, instance):
     assert kernel.addresses == {"192.168.0.5/24", str(A)}
 
 
-def test_a_journal_of_before_a_reboot_claims_nothing(kernel, instance, tmp_path):
+def test_a_journal_of_before_a_reboot_claims_nothing(
+    kernel: Kernel, instance: BoundIps, tmp_path: Path
+) -> None:
     instance.bind(frozenset({A}))
     after = again(kernel, tmp_path, boot="another")
     after.complete()
@@ -105,7 +113,9 @@ def test_a_journal_of_before_a_reboot_claims_nothing(kernel, instance, tmp_path)
     after.stop()
 
 
-def test_while_it_fails_nobody_waits_and_it_works_when_ip_does(kernel, instance, caplog):
+def test_while_it_fails_nobody_waits_and_it_works_when_ip_does(
+    kernel: Kernel, instance: BoundIps, caplog: pytest.LogCaptureFixture
+) -> None:
     kernel.broken = "RTNETLINK answers: Operation not permitted"
     instance.bind(frozenset({A}))
     started = time.monotonic()
@@ -119,7 +129,9 @@ def test_while_it_fails_nobody_waits_and_it_works_when_ip_does(kernel, instance,
     until(lambda: instance.trouble == "")
 
 
-def test_an_address_that_the_kernel_refuses_holds_up_no_other(kernel, instance, caplog):
+def test_an_address_that_the_kernel_refuses_holds_up_no_other(
+    kernel: Kernel, instance: BoundIps, caplog: pytest.LogCaptureFixture
+) -> None:
     kernel.refused = {str(SIX)}
     instance.bind(frozenset({A, SIX}))
     assert str(A) in kernel.addresses
@@ -130,7 +142,7 @@ def test_an_address_that_the_kernel_refuses_holds_up_no_other(kernel, instance, 
     until(lambda: str(SIX) in kernel.addresses, seconds=6)
 
 
-def test_withdrawing_leaves_only_what_was_there_before(kernel, instance):
+def test_withdrawing_leaves_only_what_was_there_before(kernel: Kernel, instance: BoundIps) -> None:
     instance.bind(frozenset({A, SIX}))
     assert instance.stop(withdraw=True) == ""
     assert kernel.addresses == {"192.168.0.5/24"}
@@ -138,7 +150,9 @@ def test_withdrawing_leaves_only_what_was_there_before(kernel, instance):
     assert kernel.addresses == {"192.168.0.5/24"}, "a turn that was under way binds no more"
 
 
-def test_what_is_removed_behind_our_back_is_put_back_and_counted(kernel, instance):
+def test_what_is_removed_behind_our_back_is_put_back_and_counted(
+    kernel: Kernel, instance: BoundIps
+) -> None:
     instance.bind(frozenset({A}))
     before = metrics.bound_ip_repairs._value.get()
     kernel.addresses.remove(str(A))

@@ -30,7 +30,7 @@ def interfaces(**names: int) -> Interfaces:
     return Interfaces(links, (), {})
 
 
-def test_what_was_added_and_removed_is_read_again(tmp_path):
+def test_what_was_added_and_removed_is_read_again(tmp_path: Path) -> None:
     journal = Journal(str(tmp_path), "boot")
     rule = (Place("rule", "101"), A)
     journal.add({(ETH, A), (ETH, B), rule})
@@ -42,7 +42,9 @@ def test_what_was_added_and_removed_is_read_again(tmp_path):
     assert loaded(tmp_path).damage == ""
 
 
-def test_a_file_of_an_earlier_version_is_read_and_an_earlier_version_reads_ours(tmp_path):
+def test_a_file_of_an_earlier_version_is_read_and_an_earlier_version_reads_ours(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "bound.json"
     path.write_text('{"boot": "boot", "bound": [["address", "eth0", "203.0.113.1/32"]]}')
     journal = loaded(tmp_path)
@@ -76,7 +78,9 @@ def test_a_file_of_an_earlier_version_is_read_and_an_earlier_version_reads_ours(
     ],
     ids=lambda data: repr(data[:20]),
 )
-def test_a_damaged_file_is_said_and_kept_aside_and_claims_nothing(tmp_path, caplog, data):
+def test_a_damaged_file_is_said_and_kept_aside_and_claims_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, data: bytes
+) -> None:
     path, aside = tmp_path / "bound.json", tmp_path / "bound.json.damaged"
     path.write_bytes(data)
     aside.write_text("of an earlier time")
@@ -91,7 +95,7 @@ def test_a_damaged_file_is_said_and_kept_aside_and_claims_nothing(tmp_path, capl
     assert sorted(os.listdir(tmp_path)) == ["bound.json", "bound.json.damaged"]
 
 
-def test_what_is_no_file_is_kept_aside_and_nothing_is_written_through_it(tmp_path):
+def test_what_is_no_file_is_kept_aside_and_nothing_is_written_through_it(tmp_path: Path) -> None:
     secret = tmp_path / "elsewhere"
     secret.write_text('{"boot": "boot", "bound": [["address", "eth0", "203.0.113.1/32"]]}')
 
@@ -143,7 +147,9 @@ BAD_ROWS = [
 
 
 @pytest.mark.parametrize("row", BAD_ROWS, ids=str)
-def test_a_bad_row_costs_itself_alone(tmp_path, caplog, row):
+def test_a_bad_row_costs_itself_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, row
+) -> None:
     path = tmp_path / "bound.json"
     rows = [["address", "eth0", "203.0.113.1/32"], row, ["rule", "101", "203.0.113.1/32"]]
     data = json.dumps({"boot": "boot", "bound": rows, "interfaces": {"eth0": 2}})
@@ -157,14 +163,14 @@ def test_a_bad_row_costs_itself_alone(tmp_path, caplog, row):
 
 
 @pytest.mark.parametrize("indexes", [None, 5, [], {"eth0": "2"}, {"eth0": -1}, {"eth0": True}])
-def test_bad_indexes_of_interfaces_leave_their_names(tmp_path, indexes):
+def test_bad_indexes_of_interfaces_leave_their_names(tmp_path: Path, indexes) -> None:
     rows = [["address", "eth0", "203.0.113.1/32"]]
     document = {"boot": "boot", "bound": rows, "interfaces": indexes}
     (tmp_path / "bound.json").write_text(json.dumps(document))
     assert loaded(tmp_path).entries == {(Place("address", "eth0"), A)}
 
 
-def test_entries_go_with_a_renamed_interface_and_end_with_one_that_is_gone(tmp_path):
+def test_entries_go_with_a_renamed_interface_and_end_with_one_that_is_gone(tmp_path: Path) -> None:
     journal = Journal(str(tmp_path), "boot")
     table = (Place("rule", "101"), A)
     journal.add({(ETH, A), (Place("address", "eth1", 3), B), table})
@@ -175,7 +181,7 @@ def test_entries_go_with_a_renamed_interface_and_end_with_one_that_is_gone(tmp_p
     assert loaded(tmp_path).entries == {(lan, A), table}
 
 
-def test_only_host_routes_that_are_there_count_as_bound_by_us(tmp_path):
+def test_only_host_routes_that_are_there_count_as_bound_by_us(tmp_path: Path) -> None:
     journal = Journal(str(tmp_path), "boot")
     own, ptp = ip_network("192.168.0.5"), ip_network("10.9.9.1")
     journal.add({(ETH, A), (ETH, own), (ETH, ptp), (ETH, ip_network("198.51.100.1"))})
@@ -193,7 +199,9 @@ def test_only_host_routes_that_are_there_count_as_bound_by_us(tmp_path):
     assert journal.bound(seen) == {ip_address("203.0.113.1")}
 
 
-def test_a_file_that_cannot_be_opened_now_is_tried_again_and_not_overwritten(tmp_path):
+def test_a_file_that_cannot_be_opened_now_is_tried_again_and_not_overwritten(
+    tmp_path: Path,
+) -> None:
     Journal(str(tmp_path), "boot").add({(ETH, A)})
     folder, away = tmp_path / "state", tmp_path / "away"
     folder.symlink_to(folder)  # ELOOP, which is nobody's answer that there is no such file
@@ -210,7 +218,9 @@ def test_a_file_that_cannot_be_opened_now_is_tried_again_and_not_overwritten(tmp
     assert journal.unread == ""
 
 
-def test_where_the_disk_takes_nothing_what_is_new_is_not_ours_and_what_is_gone_is_gone(tmp_path):
+def test_where_the_disk_takes_nothing_what_is_new_is_not_ours_and_what_is_gone_is_gone(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "state"
     journal = Journal(str(folder), "boot")
     journal.add({(ETH, A), (ETH, B)})

@@ -8,6 +8,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,7 +115,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (ok(b'{"error": "\\u001b[2J\\nroot"}', b"503 Service Unavailable"),),
     ],
 )
-def test_what_is_no_answer_of_ours(capsys, pieces):
+def test_what_is_no_answer_of_ours(capsys: pytest.CaptureFixture[str], pieces) -> None:
     url = Answering(*pieces).url
     line = refused(capsys, "status", "--url", url)
     assert line.startswith(url)
@@ -121,7 +123,7 @@ def test_what_is_no_answer_of_ours(capsys, pieces):
     refused(capsys, "explain", "default/web", "--url", url)
 
 
-def test_an_answer_without_end_has_a_bound_in_size():
+def test_an_answer_without_end_has_a_bound_in_size() -> None:
     endless = (b"HTTP/1.1 200 OK\r\n\r\n", *(b" " * 65536 for _ in range(100)))
     with pytest.raises(RemoteError, match="larger than 1 MiB"):
         Remote(Answering(*endless).url, most=1 << 20).get("/v1/peers", list)
@@ -136,7 +138,7 @@ def test_an_answer_without_end_has_a_bound_in_size():
         {"pieces": [b"HTTP/1.1 200 OK\r\n\r\n", *[b" "] * 1000], "every": 0.1},
     ],
 )
-def test_an_answer_without_end_has_a_bound_in_time(server):
+def test_an_answer_without_end_has_a_bound_in_time(server: dict[str, Any]) -> None:
     pieces = server.get("pieces", [])
     more = {key: value for key, value in server.items() if key != "pieces"}
     started = time.monotonic()
@@ -167,31 +169,37 @@ def test_an_answer_without_end_has_a_bound_in_time(server):
         "http://\x1b[2J",
     ],
 )
-def test_a_url_that_is_none(capsys, url):
+def test_a_url_that_is_none(capsys: pytest.CaptureFixture[str], url: str) -> None:
     line = refused(capsys, "status", "--url", url)
     assert line.isprintable()
 
 
-def test_nobody_listens(capsys):
+def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
     sock = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     sock.close()
     assert refused(capsys, "status", "--url", url) == f"{url}: Connection refused"
 
 
-def test_a_proxy_of_the_environment_is_not_asked(capsys, monkeypatch):
+def test_a_proxy_of_the_environment_is_not_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     assert main(["status", "--url", Speaking().url]) == 0
 
 
-def test_text_of_others_reaches_the_terminal_as_one_printable_line(capsys):
+def test_text_of_others_reaches_the_terminal_as_one_printable_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["status", "--url", Speaking().url]) == 0
     printed = capsys.readouterr().out
     assert len(printed.splitlines()) == 2
     assert all(line.isprintable() for line in printed.splitlines())
 
 
-def test_the_token_is_sent_and_a_refusal_is_told(capsys, tmp_path):
+def test_the_token_is_sent_and_a_refusal_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     path = tmp_path / "control.token"
     path.write_text("abc\n")
     argv = ["stop", "--withdraw", "--token-file", str(path)]
@@ -205,7 +213,7 @@ def test_the_token_is_sent_and_a_refusal_is_told(capsys, tmp_path):
     assert line.endswith("401 Unauthorized: only with the token")
 
 
-def test_a_token_file_that_is_none(capsys, tmp_path):
+def test_a_token_file_that_is_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("")
     for name in ("absent", "empty", "."):
         argv = ["stop", "--withdraw", "--url", "http://127.0.0.1:1"]
@@ -218,7 +226,9 @@ def test_a_token_file_that_is_none(capsys, tmp_path):
     "data", [None, b"\x00\xff\xfe", b"no section\n", b"[porter\n", b"\xef\xbb\xbf["]
 )
 @pytest.mark.parametrize("words", ["check", "plan", "explain a/b"])
-def test_a_configuration_that_cannot_be_read(capsys, tmp_path, data, words):
+def test_a_configuration_that_cannot_be_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, data: bytes | None, words: str
+) -> None:
     path = tmp_path / "porter.conf"
     if data is None:
         path.mkdir()
@@ -229,13 +239,15 @@ def test_a_configuration_that_cannot_be_read(capsys, tmp_path, data, words):
 
 
 @pytest.mark.parametrize("words", ["check", "plan", "explain a/b"])
-def test_a_configuration_that_is_not_there(capsys, tmp_path, words):
+def test_a_configuration_that_is_not_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: str
+) -> None:
     line = refused(capsys, *words.split(), "--config-file", str(tmp_path / "absent"))
     assert line == f"{tmp_path}/absent: No such file or directory"
 
 
 @pytest.mark.parametrize("data", [None, b"\x00\xff\xfe", b"no section\n", b"[porter\n"])
-def test_run_with_a_configuration_that_cannot_be_read(tmp_path, data):
+def test_run_with_a_configuration_that_cannot_be_read(tmp_path: Path, data: bytes | None) -> None:
     if data is not None:
         (tmp_path / "porter.conf").write_bytes(data)
     done = run(f"porter-ryu run --config-file {tmp_path}/porter.conf")
@@ -245,12 +257,17 @@ def test_run_with_a_configuration_that_cannot_be_read(tmp_path, data):
 
 
 @pytest.mark.parametrize("name", ["web", "/web", "default/", "\x1b[2J"])
-def test_a_service_that_is_none(capsys, name):
+def test_a_service_that_is_none(capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert "is not NAMESPACE/NAME" in refused(capsys, "explain", name, "--url", "http://a")
 
 
 @pytest.mark.parametrize("kubeconfig", [None, "", "a: b", "[1]"])
-def test_a_kubeconfig_that_is_none(capsys, tmp_path, monkeypatch, kubeconfig):
+def test_a_kubeconfig_that_is_none(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kubeconfig: str | None,
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     path, config = tmp_path / "kubeconfig", tmp_path / "porter.conf"
@@ -267,7 +284,7 @@ def run(shell: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
 
 
-def test_a_pipe_that_closes_is_no_traceback():
+def test_a_pipe_that_closes_is_no_traceback() -> None:
     url = Speaking().url
     done = run(f"porter-ryu status --url {url} | true; echo ${{PIPESTATUS[0]}}")
     assert done.stderr == ""
@@ -275,11 +292,11 @@ def test_a_pipe_that_closes_is_no_traceback():
     assert done.stderr == "2\n"
 
 
-def test_an_output_that_is_full_is_one_line():
+def test_an_output_that_is_full_is_one_line() -> None:
     done = run(f"porter-ryu status --url {Speaking().url} > /dev/full")
     assert (done.returncode, done.stderr) == (2, "No space left on device\n")
 
 
-def test_a_terminal_that_speaks_ascii_alone_is_no_traceback():
+def test_a_terminal_that_speaks_ascii_alone_is_no_traceback() -> None:
     done = run(f"PYTHONIOENCODING=ascii porter-ryu status --url {Speaking().url}")
     assert (done.returncode, done.stderr) == (0, "")

@@ -68,7 +68,7 @@ def watched(client: Client) -> list:
     return list(client.watch(Kind.NODE, "5"))
 
 
-def test_a_list_goes_on_page_by_page_over_one_connection(serve):
+def test_a_list_goes_on_page_by_page_over_one_connection(serve: Serve) -> None:
     def respond(path, headers):
         assert headers["authorization"] == "Bearer t0ken"
         return ok(page([3]) if "continue=next" in path else page([1, {"a": 2}], "next"))
@@ -79,7 +79,7 @@ def test_a_list_goes_on_page_by_page_over_one_connection(serve):
     assert server.connections == 1
 
 
-def test_a_page_that_is_too_large_is_asked_for_again_in_smaller_ones(serve):
+def test_a_page_that_is_too_large_is_asked_for_again_in_smaller_ones(serve: Serve) -> None:
     def respond(path, _headers):
         if "limit=500" not in path:
             return ok(page([path.partition("?")[2]], "" if "continue" in path else "next"))
@@ -90,7 +90,7 @@ def test_a_page_that_is_too_large_is_asked_for_again_in_smaller_ones(serve):
     assert listed(client) == ["limit=40", "limit=40&continue=next"]
 
 
-def test_a_page_that_is_too_large_however_small_is_an_error(serve):
+def test_a_page_that_is_too_large_however_small_is_an_error(serve: Serve) -> None:
     text = b'{"metadata": {}, "items": ["' + b"x" * (65 * MEGABYTE) + b'"]}'
     server, client = serve(lambda _path, _headers: ok(text))
     error = failure(client, listed)
@@ -106,7 +106,7 @@ def test_a_page_that_is_too_large_however_small_is_an_error(serve):
     ],
     ids=["the same token", "a token that returns"],
 )
-def test_a_list_without_an_end_is_an_error(serve, respond):
+def test_a_list_without_an_end_is_an_error(serve: Serve, respond) -> None:
     _, client = serve(respond)
     assert "does not go on" in str(failure(client, listed))
 
@@ -128,12 +128,12 @@ def test_a_list_without_an_end_is_an_error(serve, respond):
         b'{"items": ' + b"[" * 100_000,
     ],
 )
-def test_a_list_that_is_none_is_an_error(serve, body):
+def test_a_list_that_is_none_is_an_error(serve: Serve, body: bytes) -> None:
     _, client = serve(lambda _path, _headers: ok(body))
     assert failure(client, listed).reason == "BadAnswer"
 
 
-def test_an_odd_object_does_not_cost_the_page(serve):
+def test_an_odd_object_does_not_cost_the_page(serve: Serve) -> None:
     """Nested 30,000 deep, a number of 5,000 digits, no UTF-8, half a surrogate."""
     odd = b'{"d": ' + b"[" * 30_000 + b"]" * 30_000 + b"}", b"9" * 5000, b'"\xff"', b'"\\ud800"'
     body = b'{"items": [' + b",".join([*odd, b'{"good": 1}']) + b'], "metadata": {}}'
@@ -142,7 +142,7 @@ def test_an_odd_object_does_not_cost_the_page(serve):
     assert len(listed(client)) == 5
 
 
-def test_events_come_whole_however_they_are_cut(serve):
+def test_events_come_whole_however_they_are_cut(serve: Serve) -> None:
     text = b"".join(json.dumps({"type": "ADDED", "n": n}).encode() + b"\n" for n in range(3))
     _, client = serve(lambda _path, _headers: chunked(*(text[i : i + 1] for i in range(len(text)))))
     assert [event["n"] for event in watched(client)] == [0, 1, 2]
@@ -157,21 +157,21 @@ def test_events_come_whole_however_they_are_cut(serve):
     ],
     ids=["no JSON", "no object", "larger than 16 MB"],
 )
-def test_a_watch_ends_with_a_line_that_cannot_be_read(serve, pieces, reason):
+def test_a_watch_ends_with_a_line_that_cannot_be_read(serve: Serve, pieces, reason: str) -> None:
     _, client = serve(lambda _path, _headers: chunked(*pieces))
     events = client.watch(Kind.NODE, "5")
     assert next(events) == {"type": "ADDED"}
     assert failure(client, lambda _client: next(events)).reason == reason
 
 
-def test_a_watch_that_is_cut_off_says_so(serve):
+def test_a_watch_that_is_cut_off_says_so(serve: Serve) -> None:
     server, client = serve(lambda _path, _headers: chunked(b'{"a": 1}\n', ends=False))
     error = failure(client, watched)
     assert str(error) == f"the API server 127.0.0.1:{server.port} ended the connection"
     assert error.label == "ConnectionLost"
 
 
-def test_a_watch_that_is_kept_open_is_no_watch(tmp_path):
+def test_a_watch_that_is_kept_open_is_no_watch(tmp_path: Path) -> None:
     """A proxy that lost its server, and sends blank lines so that nobody notices."""
 
     def respond(_path, _headers):
@@ -186,7 +186,7 @@ def test_a_watch_that_is_kept_open_is_no_watch(tmp_path):
     server.close()
 
 
-def test_a_watch_of_a_former_time_is_refused_before_it_begins(serve):
+def test_a_watch_of_a_former_time_is_refused_before_it_begins(serve: Serve) -> None:
     body = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
     _, client = serve(lambda _path, _headers: answer(410, body))
     assert failure(client, lambda c: c.watch(Kind.NODE, "5")).label == "Gone"
@@ -204,21 +204,23 @@ def test_a_watch_of_a_former_time_is_refused_before_it_begins(serve):
 )
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("act", [listed, watched])
-def test_retry_after_is_read(serve, act, status, header, least, most):
+def test_retry_after_is_read(
+    serve: Serve, act, status: int, header: str, least: int, most: int
+) -> None:
     _, client = serve(lambda _path, _headers: answer(status, {}, Retry_After=header))
     error = failure(client, act)
     assert error.status == status
     assert least <= error.retry_after <= most
 
 
-def test_retry_after_may_be_a_date(serve):
+def test_retry_after_may_be_a_date(serve: Serve) -> None:
     date = email.utils.formatdate(time.time() + 30, usegmt=True)
     _, client = serve(lambda _path, _headers: answer(429, {}, Retry_After=date))
     assert 20 < failure(client, listed).retry_after <= 30
 
 
 @pytest.mark.parametrize("header", ["", "soon", "²", "-5", "1e9", "Thu, 99 Xyz 2024"])
-def test_a_retry_after_that_is_none_asks_for_nothing(serve, header):
+def test_a_retry_after_that_is_none_asks_for_nothing(serve: Serve, header: str) -> None:
     _, client = serve(lambda _path, _headers: answer(429, {}, Retry_After=header))
     assert failure(client, listed).retry_after is None
 
@@ -227,13 +229,13 @@ def test_a_retry_after_that_is_none_asks_for_nothing(serve, header):
     "body",
     [b"", b"{", b"[1]", b"x" * (2 * MEGABYTE), b'{"reason": 7}', b'{"message": {"a": []}}'],
 )
-def test_a_refusal_without_words_is_still_one(serve, body):
+def test_a_refusal_without_words_is_still_one(serve: Serve, body: bytes) -> None:
     _, client = serve(lambda _path, _headers: answer(500, body))
     error = failure(client, listed)
     assert (error.status, error.label) == (500, "ServerError")
 
 
-def test_the_servers_words_are_one_printable_line(serve):
+def test_the_servers_words_are_one_printable_line(serve: Serve) -> None:
     body = {"reason": "Forbidden", "message": "\x1b[31mno\n" + "x" * 200_000}
     _, client = serve(lambda _path, _headers: answer(403, body))
     error = failure(client, listed)
@@ -241,7 +243,7 @@ def test_the_servers_words_are_one_printable_line(serve):
     assert error.label == "Forbidden"
 
 
-def test_a_credential_that_is_refused_is_named_and_read_again(serve, tmp_path):
+def test_a_credential_that_is_refused_is_named_and_read_again(serve: Serve, tmp_path: Path) -> None:
     def respond(_path, headers):
         good = headers["authorization"] == "Bearer new"
         return ok(page([])) if good else answer(401, {"reason": "Unauthorized"})
@@ -256,7 +258,7 @@ def test_a_credential_that_is_refused_is_named_and_read_again(serve, tmp_path):
     assert listed(client) == []
 
 
-def test_a_redirection_is_not_followed_for_the_token_goes_with_it(serve):
+def test_a_redirection_is_not_followed_for_the_token_goes_with_it(serve: Serve) -> None:
     other, _ = serve(lambda _path, _headers: ok(page([])))
     where = f"http://127.0.0.1:{other.port}/"
     _, client = serve(lambda _path, _headers: answer(302, b"", Location=where))
@@ -272,7 +274,9 @@ def test_a_redirection_is_not_followed_for_the_token_goes_with_it(serve):
         ("IP:127.0.0.1", 2, False, "it is not signed by the CA of the kubeconfig"),
     ],
 )
-def test_a_certificate_that_is_refused_says_why(tmp_path, subject, days, ours, why):
+def test_a_certificate_that_is_refused_says_why(
+    tmp_path: Path, subject: str, days: int, ours: bool, why: str
+) -> None:
     ca, other = Authority(tmp_path, "ca"), Authority(tmp_path, "other")
     server = FakeServer(lambda _path, _headers: ok(page([])), ca.server(subject, days))
     trusted = (ca if ours else other).certificate
@@ -285,7 +289,7 @@ def test_a_certificate_that_is_refused_says_why(tmp_path, subject, days, ours, w
     assert error.label == "CertificateRefused"
 
 
-def test_a_good_certificate_is_taken(tmp_path):
+def test_a_good_certificate_is_taken(tmp_path: Path) -> None:
     ca = Authority(tmp_path, "ca")
     server = FakeServer(lambda _path, _headers: ok(page([1])), ca.server())
     client = Client(kubeconfig(tmp_path, f"https://127.0.0.1:{server.port}", ca.certificate))
@@ -293,7 +297,7 @@ def test_a_good_certificate_is_taken(tmp_path):
     server.close()
 
 
-def test_a_server_without_tls_says_so(tmp_path):
+def test_a_server_without_tls_says_so(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def refuse() -> None:
@@ -308,7 +312,7 @@ def test_a_server_without_tls_says_so(tmp_path):
     assert "do not agree on TLS" in str(error)
 
 
-def test_a_refused_connection_says_so(tmp_path):
+def test_a_refused_connection_says_so(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     error = failure(Client(kubeconfig(tmp_path, f"http://127.0.0.1:{port}")), listed)
@@ -316,7 +320,7 @@ def test_a_refused_connection_says_so(tmp_path):
     assert error.label == "ConnectionRefused"
 
 
-def test_a_name_that_does_not_resolve_says_so(tmp_path):
+def test_a_name_that_does_not_resolve_says_so(tmp_path: Path) -> None:
     client = Client(kubeconfig(tmp_path, "http://nobody.invalid:6443"))
     error = failure(client, listed)
     assert str(error) == (
@@ -324,22 +328,22 @@ def test_a_name_that_does_not_resolve_says_so(tmp_path):
     )
 
 
-def test_a_server_that_hangs_up_says_so(serve):
+def test_a_server_that_hangs_up_says_so(serve: Serve) -> None:
     _, client = serve(lambda _path, _headers: iter([b""]))
     assert failure(client, listed).label == "ConnectionLost"
 
 
-def test_half_an_answer_says_so(serve):
+def test_half_an_answer_says_so(serve: Serve) -> None:
     _, client = serve(lambda _path, _headers: iter([ok(page([]))[:-5]]))
     assert failure(client, listed).label == "ConnectionLost"
 
 
-def test_an_answer_that_is_not_http_says_so(serve):
+def test_an_answer_that_is_not_http_says_so(serve: Serve) -> None:
     _, client = serve(lambda _path, _headers: iter([b"SSH-2.0-OpenSSH\r\n"]))
     assert failure(client, listed).label == "ConnectionLost"
 
 
-def test_a_token_that_cannot_be_sent_is_not_shown(tmp_path):
+def test_a_token_that_cannot_be_sent_is_not_shown(tmp_path: Path) -> None:
     client = Client(kubeconfig(tmp_path, "http://127.0.0.1:1", token="t0ken\nX: y"))
     assert failure(client, listed).label == "NoAnswer"
 
@@ -356,7 +360,7 @@ def test_a_token_that_cannot_be_sent_is_not_shown(tmp_path):
         "current-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nclusters: 7\n",
     ],
 )
-def test_a_kubeconfig_that_is_none_is_one_line(tmp_path, text):
+def test_a_kubeconfig_that_is_none_is_one_line(tmp_path: Path, text: str) -> None:
     file = tmp_path / "kubeconfig"
     file.write_text(text)
     with pytest.raises(ApiError, match="no way to an API server") as caught:
@@ -365,7 +369,9 @@ def test_a_kubeconfig_that_is_none_is_one_line(tmp_path, text):
     assert "\n" not in str(caught.value)
 
 
-def test_without_any_kubeconfig_it_is_told_what_to_set(tmp_path, monkeypatch):
+def test_without_any_kubeconfig_it_is_told_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(ApiError, match=r"set \[kubernetes\] kubeconfig, or manifests"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -46,7 +47,7 @@ def service(**more) -> Service:
         (objects.service("a", ours=False, loadBalancerClass="porter.example/ours"), True),
     ],
 )
-def test_which_services_are_ours(obj, ours):
+def test_which_services_are_ours(obj, ours: bool) -> None:
     decoded = CODEC.service(obj)
     assert decoded.ours is ours
     assert bool(decoded.not_ours) is not ours
@@ -80,7 +81,7 @@ def test_which_services_are_ours(obj, ours):
         ({"externalIPs": ["10.0.0.3", "10.0.0.4"]}, [], "more than one"),
     ],
 )
-def test_what_a_service_asks_for(more, addresses, error):
+def test_what_a_service_asks_for(more: dict[str, Any], addresses, error: str | None) -> None:
     request = service(**more).request
     if addresses is None:
         assert request is None
@@ -90,7 +91,7 @@ def test_what_a_service_asks_for(more, addresses, error):
     assert (error or "") in (request.error or "")
 
 
-def test_endpoint_defaults():
+def test_endpoint_defaults() -> None:
     piece = objects.slice_of("web", "n1")
     piece["endpoints"] = [
         {"nodeName": "n1"},
@@ -105,12 +106,12 @@ def test_endpoint_defaults():
     assert CODEC.endpoint_slice({**piece, "addressType": "FQDN"}).family is None
 
 
-def test_a_node_without_a_ready_condition_is_not_ready():
+def test_a_node_without_a_ready_condition_is_not_ready() -> None:
     bare = {"metadata": {"name": "n1"}}
     assert CODEC.node(bare).ready is False
 
 
-def test_an_eip_that_is_odd_is_invalid_and_not_lost():
+def test_an_eip_that_is_odd_is_invalid_and_not_lost() -> None:
     odd = objects.eip("odd", "10.0.0.1", priority="high")
     assert "spec.priority is not a number" in (CODEC.eip(odd).invalid or "")
     selector = {"matchExpressions": [{"key": "a", "operator": "Near", "values": ["b"]}]}
@@ -118,7 +119,7 @@ def test_an_eip_that_is_odd_is_invalid_and_not_lost():
 
 
 @pytest.mark.parametrize("name", ["../../etc", "A", "", "a/b", "-a", "a" * 300])
-def test_names_that_are_none(name):
+def test_names_that_are_none(name: str) -> None:
     with pytest.raises(CodecError):
         key_of(Kind.SERVICE, {"metadata": {"name": name}})
 
@@ -190,7 +191,7 @@ def mangled(obj: dict, data) -> dict:
 
 
 @given(st.sampled_from(WHOLE), st.data())
-def test_whatever_stands_in_a_field_it_is_a_value_or_unreadable(obj, data):
+def test_whatever_stands_in_a_field_it_is_a_value_or_unreadable(obj, data) -> None:
     odd = mangled(obj, data)
     reading = CODEC.read(kind_of(obj), odd)
     if isinstance(reading, Unreadable):
@@ -206,12 +207,12 @@ def test_whatever_stands_in_a_field_it_is_a_value_or_unreadable(obj, data):
 
 
 @given(ANY)
-def test_whatever_an_object_is_it_is_a_value_or_unreadable(odd):
+def test_whatever_an_object_is_it_is_a_value_or_unreadable(odd) -> None:
     for kind in Kind:
         CODEC.read(kind, odd)
 
 
-def test_an_object_that_holds_itself_is_read_or_unreadable():
+def test_an_object_that_holds_itself_is_read_or_unreadable() -> None:
     """As a YAML alias makes it."""
     odd = objects.service("web")
     odd["spec"]["ports"] = [odd["spec"]]
@@ -226,7 +227,7 @@ def test_an_object_that_holds_itself_is_read_or_unreadable():
     "ports",
     [[{"port": "80"}], [{"port": 10**30}], [{"port": 65536}], [{"port": -1}], ["80"], {}, "80"],
 )
-def test_an_unreadable_service_keeps_what_it_has_on_record(ports):
+def test_an_unreadable_service_keeps_what_it_has_on_record(ports: object) -> None:
     odd = objects.service("web", ports=ports)
     odd["status"] = {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}, {"ip": []}, 7]}}
     reading = CODEC.read(Kind.SERVICE, odd)
@@ -236,7 +237,9 @@ def test_an_unreadable_service_keeps_what_it_has_on_record(ports):
 
 
 @pytest.mark.parametrize("ports", [[{"port": 80}], "odd"])
-def test_of_a_record_that_does_not_end_the_beginning_counts(ports):
+def test_of_a_record_that_does_not_end_the_beginning_counts(
+    ports: list[dict[str, Any]] | str,
+) -> None:
     """A status of 1.5 MB with 75,000 addresses held up everything for a second."""
     odd = objects.service("web", ports=ports)
     first = int(ip_address("10.0.0.1"))
@@ -249,12 +252,12 @@ def test_of_a_record_that_does_not_end_the_beginning_counts(ports):
 
 
 @pytest.mark.parametrize("status", [None, [], "x", {"loadBalancer": []}, {"loadBalancer": None}])
-def test_a_record_that_cannot_be_read_is_none(status):
+def test_a_record_that_cannot_be_read_is_none(status) -> None:
     odd = {**objects.service("web", ports="80"), "status": status}
     assert CODEC.read(Kind.SERVICE, odd).record == ()
 
 
-def test_a_service_that_is_terminating_is_seen_to_be():
+def test_a_service_that_is_terminating_is_seen_to_be() -> None:
     assert not service().deleting
     obj = objects.service("web")
     obj["metadata"]["deletionTimestamp"] = TIME
@@ -266,7 +269,7 @@ def test_a_service_that_is_terminating_is_seen_to_be():
     ["\x1b[31mred\x1b[0m", "a\nb", "x" * 200_000, "10.0.0.1," * 20_000, "\u202e1.0.0.01", "\x00"],
 )
 @pytest.mark.parametrize("name", ["eip.porter.kubesphere.io/v1alpha1", "loadBalancerIP"])
-def test_a_wish_reaches_nobody_but_as_a_short_line(name, text):
+def test_a_wish_reaches_nobody_but_as_a_short_line(name: str, text: str) -> None:
     where = {"annotations": {name: text}} if "/" in name else {name: text}
     request = service(**where).request
     for said in (request.error, request.text):
@@ -275,7 +278,7 @@ def test_a_wish_reaches_nobody_but_as_a_short_line(name, text):
 
 
 @pytest.mark.parametrize("field_", ["type", "loadBalancerClass"])
-def test_why_a_service_is_not_ours_is_a_short_line(field_):
+def test_why_a_service_is_not_ours_is_a_short_line(field_: str) -> None:
     obj = objects.service("web")
     obj["spec"][field_] = "\x1b[2J" + "x" * 200_000
     why = CODEC.service(obj).not_ours
@@ -286,7 +289,7 @@ def test_why_a_service_is_not_ours_is_a_short_line(field_):
 @pytest.mark.parametrize(
     "text", ["x", '{"address": "x"}', '{"address": 7}', "[" * 30_000, "9" * 5000, "null", "[]", "7"]
 )
-def test_a_serving_form_that_could_not_serve_is_none(text):
+def test_a_serving_form_that_could_not_serve_is_none(text: str) -> None:
     obj = objects.eip("pool", "10.0.0.1")
     ready = {"type": "Ready", "status": "True", "reason": "Valid"}
     obj["status"] = {"serving": text, "conditions": [ready]}
@@ -304,7 +307,7 @@ def test_a_serving_form_that_could_not_serve_is_none(text):
         ("", False),
     ],
 )
-def test_a_time_that_is_none_is_not_written_back(time, kept):
+def test_a_time_that_is_none_is_not_written_back(time, kept: bool) -> None:
     obj = objects.eip("pool", "10.0.0.1")
     ready = {"type": "Ready", "status": "True", "reason": "Valid", "lastTransitionTime": time}
     obj["status"] = {"ready": True, "conditions": [ready]}
@@ -313,7 +316,7 @@ def test_a_time_that_is_none_is_not_written_back(time, kept):
     assert CODEC.eip(obj).status.since == "", "its status is about to move"
 
 
-def test_a_patch_says_what_changed_and_carries_the_version():
+def test_a_patch_says_what_changed_and_carries_the_version() -> None:
     old = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x")
     gone = Condition("porter.kubesphere.io/Announced", True, "Announced", "y")
     before = Service(
@@ -338,7 +341,7 @@ def test_a_patch_says_what_changed_and_carries_the_version():
     assert nothing["status"]["loadBalancer"] == {"ingress": None}
 
 
-def test_families_come_from_cluster_ips_where_they_are_not_listed():
+def test_families_come_from_cluster_ips_where_they_are_not_listed() -> None:
     obj = objects.service("web", families=[], clusterIPs=["10.96.0.1", "fd00::1"])
     assert CODEC.service(obj).families == (Family.IPV4, Family.IPV6)
 
@@ -356,7 +359,7 @@ def test_families_come_from_cluster_ips_where_they_are_not_listed():
         ([{"ip": "nonsense"}], False),
     ],
 )
-def test_a_record_that_says_more_than_addresses_is_put_right(ingress, plain):
+def test_a_record_that_says_more_than_addresses_is_put_right(ingress, plain: bool) -> None:
     obj = {**objects.service("web"), "status": {"loadBalancer": {"ingress": ingress}}}
     service = CODEC.service(obj)
     assert service.plain_ingress is plain
@@ -364,7 +367,7 @@ def test_a_record_that_says_more_than_addresses_is_put_right(ingress, plain):
     assert ("loadBalancer" in patch["status"]) is not plain
 
 
-def test_the_form_that_serves_comes_back_from_status_as_it_was():
+def test_the_form_that_serves_comes_back_from_status_as_it_was() -> None:
     spec = {
         "disable": True,
         "autoAssign": False,

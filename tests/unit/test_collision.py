@@ -29,23 +29,25 @@ def contender(inbound: bool, at: float, state: State = State.OPEN_CONFIRM, **mor
         (SAME, LOW, True, Verdict.OLD_STAYS),
     ],
 )
-def test_the_one_that_the_higher_identifier_opened_stays(ours, theirs, new_inbound, verdict):
+def test_the_one_that_the_higher_identifier_opened_stays(
+    ours, theirs, new_inbound: bool, verdict
+) -> None:
     old, new = contender(not new_inbound, 1.0), contender(new_inbound, 2.0)
     assert judge(old, new, ours, theirs) is verdict
 
 
-def test_an_established_session_stays():
+def test_an_established_session_stays() -> None:
     old = contender(False, 1.0, State.ESTABLISHED, established_at=2.0)
     assert judge(old, contender(True, 3.0), LOW, HIGH) is Verdict.OLD_STAYS
 
 
 @pytest.mark.parametrize("state", [State.OPEN_CONFIRM, State.ESTABLISHED])
-def test_one_that_the_peer_has_closed_is_gone(state):
+def test_one_that_the_peer_has_closed_is_gone(state) -> None:
     old = contender(False, 1.0, state, dead=True)
     assert judge(old, contender(True, 3.0), HIGH, LOW) is Verdict.OLD_IS_GONE
 
 
-def test_a_peer_that_restarts_gracefully_has_lost_its_session_when_it_calls_again():
+def test_a_peer_that_restarts_gracefully_has_lost_its_session_when_it_calls_again() -> None:
     old = contender(True, 1.0, State.ESTABLISHED, established_at=2.0, graceful=True)
     assert judge(old, contender(True, 3.0), HIGH, LOW) is Verdict.OLD_IS_GONE
     assert judge(old, contender(False, 3.0), HIGH, LOW) is Verdict.OLD_STAYS

@@ -71,13 +71,13 @@ def service_change(planner: Planner) -> int:
 
 
 @pytest.mark.parametrize("change", [endpoint_change, service_change])
-def test_one_change_among_many_sharers_is_linear_at_worst(change):
+def test_one_change_among_many_sharers_is_linear_at_worst(change) -> None:
     few, many = (change(planner_with(count, shared=True)) for count in (100, 800))
     assert many < 10 * few
     assert many < 800 * 30, "a few calls for each sharer, not for each pair"
 
 
-def test_everything_about_many_sharers_is_linear():
+def test_everything_about_many_sharers_is_linear() -> None:
     """The resync, a node's loss and the first turn look at all of them, once."""
 
     def everything(count: int) -> int:
@@ -90,7 +90,7 @@ def test_everything_about_many_sharers_is_linear():
     assert everything(800) < 12 * everything(100)
 
 
-def test_many_that_ask_to_share_at_once_cost_as_much_each_as_a_few():
+def test_many_that_ask_to_share_at_once_cost_as_much_each_as_a_few() -> None:
     def joining(count: int) -> int:
         world = World(Eip("pool", "10.0.0.0/24"))
         for number in range(count):
@@ -131,7 +131,7 @@ def strangers_at_one_address(world: World, count: int) -> None:
 @pytest.mark.parametrize(
     "build", [each_with_an_address, all_at_one_address, strangers_at_one_address]
 )
-def test_one_that_changes_costs_each_of_those_that_wait_for_it_the_same(build):
+def test_one_that_changes_costs_each_of_those_that_wait_for_it_the_same(build) -> None:
     def change(count: int) -> int:
         world = World(Eip("pool", "10.0.0.0/24"))
         build(world, count)
@@ -144,7 +144,7 @@ def test_one_that_changes_costs_each_of_those_that_wait_for_it_the_same(build):
     assert change(400) < 6 * change(100)
 
 
-def test_many_eips_cost_as_much_each_as_a_few():
+def test_many_eips_cost_as_much_each_as_a_few() -> None:
     def judging(count: int) -> int:
         world = World()
         for number in range(count):
@@ -154,7 +154,7 @@ def test_many_eips_cost_as_much_each_as_a_few():
     assert judging(1600) < 10 * judging(200)
 
 
-def test_of_the_addresses_of_a_sharing_key_the_lowest_are_looked_at():
+def test_of_the_addresses_of_a_sharing_key_the_lowest_are_looked_at() -> None:
     world = World(Eip("pool", "10.0.0.0/24"))
     tcp, udp = Port("TCP", 1), Port("UDP", 1)
     for number in range(40):
@@ -170,7 +170,7 @@ def test_of_the_addresses_of_a_sharing_key_the_lowest_are_looked_at():
 
 
 @pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])
-def test_names_of_nodes_that_do_not_exist_leave_nothing_behind(mode):
+def test_names_of_nodes_that_do_not_exist_leave_nothing_behind(mode) -> None:
     """999 new nodeNames in a slice update, again and again."""
     world = World(Eip("pool", "10.0.0.1"), policy=Policy(NextHopPolicy(mode=mode)))
     world.put(node("n1", "192.168.0.1"), service("a"), endpoints("a", "n1"))
@@ -182,7 +182,7 @@ def test_names_of_nodes_that_do_not_exist_leave_nothing_behind(mode):
     assert len(world.planner.cluster.services_on("x0-0")) == 0
 
 
-def test_objects_that_come_and_go_leave_nothing_behind():
+def test_objects_that_come_and_go_leave_nothing_behind() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.3.9"), policy=Policy(panic_percent=90))
     world.put(node("n1", "192.168.0.1"), service("a"), endpoints("a", "n1"))
 
@@ -208,7 +208,7 @@ def test_objects_that_come_and_go_leave_nothing_behind():
     assert world.planner.kept == before
 
 
-def test_an_address_that_is_given_and_freed_again_and_again_is_noted_once():
+def test_an_address_that_is_given_and_freed_again_and_again_is_noted_once() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9")).put(service("a"), service("b"))
     kept = []
     for _ in range(50):
@@ -218,7 +218,7 @@ def test_an_address_that_is_given_and_freed_again_and_again_is_noted_once():
     assert len(set(kept)) == 1
 
 
-def test_a_list_and_a_turn_give_way_for_every_piece_of_work():
+def test_a_list_and_a_turn_give_way_for_every_piece_of_work() -> None:
     planner = Planner(Policy(), leading=True)
     for kind in (Kind.NODE, Kind.NAMESPACE, Kind.ENDPOINT_SLICE):
         planner.replace(kind, {})
@@ -243,7 +243,7 @@ def test_a_list_and_a_turn_give_way_for_every_piece_of_work():
     assert pauses > 5000, "settling, adopting, deciding, telling and reporting are each a piece"
 
 
-def test_what_is_told_during_a_turn_is_for_the_next_one():
+def test_what_is_told_during_a_turn_is_for_the_next_one() -> None:
     """Whatever is put, or taken away, between two pieces of a turn."""
     world = World(Eip("pool", "10.0.0.1-10.0.0.9")).put(node("n1", "192.168.0.1"))
     for number in range(5):

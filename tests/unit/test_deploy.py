@@ -21,7 +21,7 @@ def locked() -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in LOCKED.findall(text)}
 
 
-def test_the_image_has_every_requirement_in_a_version_that_is_allowed():
+def test_the_image_has_every_requirement_in_a_version_that_is_allowed() -> None:
     versions = locked()
     for line in Path("requirements.txt").read_text().split():
         requirement = Requirement(line)
@@ -29,7 +29,7 @@ def test_the_image_has_every_requirement_in_a_version_that_is_allowed():
         assert requirement.specifier.contains(version), f"`make lock` is due: {line}, {version}"
 
 
-def test_every_package_and_the_base_are_named_by_hash():
+def test_every_package_and_the_base_are_named_by_hash() -> None:
     for name in ("deploy/requirements.txt", "deploy/requirements-build.txt"):
         entries = re.split(r"\n(?=[A-Za-z])", Path(name).read_text().partition("\n")[2])
         assert entries
@@ -40,13 +40,13 @@ def test_every_package_and_the_base_are_named_by_hash():
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_no_manifest_asks_for_latest(name):
+def test_no_manifest_asks_for_latest(name) -> None:
     images = re.findall(r"image: (\S+)", Path(name).read_text())
     assert images
     assert all(":" in image and not image.endswith(":latest") for image in images)
 
 
-def test_the_namespace_lets_the_deployment_through():
+def test_the_namespace_lets_the_deployment_through() -> None:
     objects = yaml.safe_load_all(Path(MANIFESTS[0]).read_text())
     (namespace,) = [obj for obj in objects if obj["kind"] == "Namespace"]
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "privileged"
@@ -62,7 +62,9 @@ def test_the_namespace_lets_the_deployment_through():
         ("", 2),
     ],
 )
-def test_a_release_has_both_manifests_with_one_image(tmp_path, image, status):
+def test_a_release_has_both_manifests_with_one_image(
+    tmp_path: Path, image: str, status: int
+) -> None:
     for name in ("Makefile", *MANIFESTS):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(Path(name).read_text())

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -65,7 +66,9 @@ FINE = [
 ]
 
 
-def test_every_kind_of_broken_file_costs_itself_alone(tmp_path, caplog):
+def test_every_kind_of_broken_file_costs_itself_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     directory = Directory(tmp_path)
     directory.put("web.yaml", objects.service("web"))
     for number, text in enumerate(BROKEN):
@@ -82,7 +85,7 @@ def test_every_kind_of_broken_file_costs_itself_alone(tmp_path, caplog):
         assert directory.source.trouble == ""
 
 
-def test_what_only_looks_broken_is_fine(tmp_path, caplog):
+def test_what_only_looks_broken_is_fine(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     directory = Directory(tmp_path)
     for number, text in enumerate(FINE):
         (tmp_path / f"fine-{number}.yaml").write_text(text)
@@ -91,7 +94,9 @@ def test_what_only_looks_broken_is_fine(tmp_path, caplog):
     assert "fine-" not in caplog.text
 
 
-def test_only_regular_files_are_opened_and_links_to_them_are(tmp_path, caplog):
+def test_only_regular_files_are_opened_and_links_to_them_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     directory = Directory(tmp_path)
     os.mkfifo(tmp_path / "fifo.yaml")
     (tmp_path / "folder.yaml").mkdir()
@@ -117,7 +122,9 @@ def test_only_regular_files_are_opened_and_links_to_them_are(tmp_path, caplog):
     server.close()
 
 
-def test_names_that_no_terminal_likes_are_read_like_others(tmp_path, caplog):
+def test_names_that_no_terminal_likes_are_read_like_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.CRITICAL)  # what is captured has to be text in UTF-8
     directory = Directory(tmp_path)
     directory.put("line\nbreak.yaml", objects.service("web"))
@@ -131,7 +138,7 @@ def test_names_that_no_terminal_likes_are_read_like_others(tmp_path, caplog):
         directory.is_alive("marker")
 
 
-def test_a_file_that_goes_and_comes_all_the_time_stops_nothing(tmp_path):
+def test_a_file_that_goes_and_comes_all_the_time_stops_nothing(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     with directory:
         for number in range(300):
@@ -143,7 +150,9 @@ def test_a_file_that_goes_and_comes_all_the_time_stops_nothing(tmp_path):
         directory.is_alive("marker")
 
 
-def test_a_document_that_breaks_leaves_its_objects_and_the_others_act(tmp_path, caplog):
+def test_a_document_that_breaks_leaves_its_objects_and_the_others_act(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.service("web"), objects.service("api"))
     with directory:
@@ -159,7 +168,9 @@ def test_a_document_that_breaks_leaves_its_objects_and_the_others_act(tmp_path, 
 
 
 @pytest.mark.parametrize("wrong", [{"ports": [{"port": "80"}]}, {"ports": 5}, {"type": []}])
-def test_a_wrong_field_makes_the_object_unreadable_and_keeps_its_record(tmp_path, wrong):
+def test_a_wrong_field_makes_the_object_unreadable_and_keeps_its_record(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
     directory = Directory(tmp_path)
     directory.record("web", "10.0.0.7")
     directory.put("a.yaml", objects.service("web", **wrong), objects.service("api"))
@@ -172,7 +183,7 @@ def test_a_wrong_field_makes_the_object_unreadable_and_keeps_its_record(tmp_path
         assert (tmp_path / ".status/services/default/web.json").exists()
 
 
-def test_a_record_outlives_a_restart_while_its_document_is_broken(tmp_path):
+def test_a_record_outlives_a_restart_while_its_document_is_broken(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     directory.record("web", "10.0.0.7", "fd00::7")
     directory.record("api", "10.0.0.8")
@@ -192,7 +203,7 @@ def test_a_record_outlives_a_restart_while_its_document_is_broken(tmp_path):
         ]
 
 
-def test_orphans_go_when_every_file_can_be_read(tmp_path):
+def test_orphans_go_when_every_file_can_be_read(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     orphan = directory.record("web", "10.0.0.7")
     (tmp_path / "a.yaml").symlink_to("/nowhere")
@@ -205,7 +216,7 @@ def test_orphans_go_when_every_file_can_be_read(tmp_path):
         until(lambda: not orphan.exists(), "its status is removed")
 
 
-def test_an_orphan_goes_at_the_start_when_every_file_can_be_read(tmp_path):
+def test_an_orphan_goes_at_the_start_when_every_file_can_be_read(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     orphan = directory.record("web", "10.0.0.7")
     other = directory.record("api", "10.0.0.8")
@@ -216,7 +227,7 @@ def test_an_orphan_goes_at_the_start_when_every_file_can_be_read(tmp_path):
         assert other.exists()
 
 
-def test_who_only_reads_removes_no_status(tmp_path):
+def test_who_only_reads_removes_no_status(tmp_path: Path) -> None:
     directory = Directory(tmp_path, keeps_status=False)
     orphan = directory.record("web", "10.0.0.7")
     with directory:
@@ -227,7 +238,7 @@ def test_who_only_reads_removes_no_status(tmp_path):
         assert orphan.exists()
 
 
-def test_an_eip_in_a_broken_document_goes_on_serving_after_a_restart(tmp_path):
+def test_an_eip_in_a_broken_document_goes_on_serving_after_a_restart(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     directory.put("pool.yaml", objects.eip("p", "10.0.0.0/24"))
     path = tmp_path / ".status" / "eips" / "p.json"
@@ -245,7 +256,9 @@ def test_an_eip_in_a_broken_document_goes_on_serving_after_a_restart(tmp_path):
         assert path.exists()
 
 
-def test_the_directory_itself_is_trouble_and_nothing_is_touched_until_it_is_back(tmp_path):
+def test_the_directory_itself_is_trouble_and_nothing_is_touched_until_it_is_back(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "manifests"
     path.mkdir()
     directory = Directory(path)
@@ -270,7 +283,7 @@ def test_the_directory_itself_is_trouble_and_nothing_is_touched_until_it_is_back
         assert [str(a) for a in directory.told[key("web")].ingress] == ["10.0.0.7"]
 
 
-def test_a_start_without_the_directory_tells_nothing_until_it_is_there(tmp_path):
+def test_a_start_without_the_directory_tells_nothing_until_it_is_there(tmp_path: Path) -> None:
     path = tmp_path / "manifests"
     directory = Directory(path)
     directory.source.start(directory.told)
@@ -285,7 +298,7 @@ def test_a_start_without_the_directory_tells_nothing_until_it_is_there(tmp_path)
     directory.source.stop()
 
 
-def test_a_file_that_is_renamed_takes_its_objects_along(tmp_path):
+def test_a_file_that_is_renamed_takes_its_objects_along(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.service("web"))
     record = directory.record("web", "10.0.0.7")
@@ -297,7 +310,7 @@ def test_a_file_that_is_renamed_takes_its_objects_along(tmp_path):
         assert record.exists()
 
 
-def test_a_large_file_that_is_renamed_takes_its_objects_along(tmp_path):
+def test_a_large_file_that_is_renamed_takes_its_objects_along(tmp_path: Path) -> None:
     """However long it takes to parse, and though another one cannot be parsed at all."""
     directory = Directory(tmp_path)
     filling = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n" * 30_000
@@ -312,7 +325,9 @@ def test_a_large_file_that_is_renamed_takes_its_objects_along(tmp_path):
         assert record.exists()
 
 
-def test_an_object_that_is_moved_in_two_steps_and_a_file_written_anew_lose_nothing(tmp_path):
+def test_an_object_that_is_moved_in_two_steps_and_a_file_written_anew_lose_nothing(
+    tmp_path: Path,
+) -> None:
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.service("web"), objects.service("api"))
     with directory:
@@ -327,7 +342,9 @@ def test_an_object_that_is_moved_in_two_steps_and_a_file_written_anew_lose_nothi
         assert directory.told.removed == []
 
 
-def test_of_two_files_the_first_by_name_counts_and_the_other_takes_over(tmp_path, caplog):
+def test_of_two_files_the_first_by_name_counts_and_the_other_takes_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.eip("p", "10.0.0.1"))
     directory.put("b.yaml", objects.eip("p", "10.0.0.2"))
@@ -342,7 +359,7 @@ def test_of_two_files_the_first_by_name_counts_and_the_other_takes_over(tmp_path
 CONFLICT = "<<<<<<< HEAD\n{}=======\n>>>>>>> other\n"
 
 
-def test_an_object_that_is_renamed_into_a_broken_file_keeps_its_record(tmp_path):
+def test_an_object_that_is_renamed_into_a_broken_file_keeps_its_record(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.service("web"))
     directory.put("other.yaml", objects.service("other"))
@@ -363,7 +380,9 @@ def test_an_object_that_is_renamed_into_a_broken_file_keeps_its_record(tmp_path)
 
 
 @pytest.mark.parametrize("mended", [True, False])
-def test_what_a_hole_hides_is_gone_when_it_is_not_there_once_the_hole_is_mended(tmp_path, mended):
+def test_what_a_hole_hides_is_gone_when_it_is_not_there_once_the_hole_is_mended(
+    tmp_path: Path, mended: bool
+) -> None:
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.service("web"))
     record = directory.record("web", "10.0.0.7")
@@ -380,7 +399,9 @@ def test_what_a_hole_hides_is_gone_when_it_is_not_there_once_the_hole_is_mended(
         until(lambda: not record.exists(), "its status is removed")
 
 
-def test_an_old_hole_lets_deletions_act_and_a_new_one_in_its_file_does_not(tmp_path, monkeypatch):
+def test_an_old_hole_lets_deletions_act_and_a_new_one_in_its_file_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(absent, "_BEFORE", 0.0)
     directory = Directory(tmp_path)
     for name in ("web", "api"):
@@ -412,7 +433,7 @@ def nobody(path: Path) -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_a_file_without_permission_is_read_when_it_has_it():
+def test_a_file_without_permission_is_read_when_it_has_it() -> None:
     with tempfile.TemporaryDirectory() as path:
         directory = Directory(Path(path))
         directory.put("a.yaml", objects.service("web"))
@@ -428,7 +449,7 @@ def test_a_file_without_permission_is_read_when_it_has_it():
             assert directory.told.removed == []
 
 
-def test_a_large_file_is_parsed_beside_the_others(tmp_path):
+def test_a_large_file_is_parsed_beside_the_others(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     with directory:
         many = [objects.service(f"web-{number}") for number in range(3000)]
@@ -441,7 +462,7 @@ def test_a_large_file_is_parsed_beside_the_others(tmp_path):
         until(lambda: key("web-2999") in directory.told.removed, "and gone")
 
 
-def test_a_start_does_not_wait_for_one_large_file_longer_than_for_all(tmp_path):
+def test_a_start_does_not_wait_for_one_large_file_longer_than_for_all(tmp_path: Path) -> None:
     endless = tmp_path / "endless.yaml"
     endless.write_text("---\nkind: x\n" * 40_000)
     Directory(tmp_path).put("web.yaml", objects.service("web"))
@@ -454,7 +475,9 @@ def test_a_start_does_not_wait_for_one_large_file_longer_than_for_all(tmp_path):
     assert store.hole == ""
 
 
-def test_a_file_beyond_the_limit_is_not_opened(tmp_path, caplog):
+def test_a_file_beyond_the_limit_is_not_opened(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.service("web"))
     os.truncate(tmp_path / "a.yaml", 100)
@@ -465,7 +488,9 @@ def test_a_file_beyond_the_limit_is_not_opened(tmp_path, caplog):
         directory.is_alive("marker")
 
 
-def test_a_large_file_of_nothing_but_brackets_costs_itself_alone(tmp_path, caplog):
+def test_a_large_file_of_nothing_but_brackets_costs_itself_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.service("web"))
     (tmp_path / "b.yaml").write_text("a: " + "[" * 2_000_000)
@@ -478,7 +503,9 @@ def test_a_large_file_of_nothing_but_brackets_costs_itself_alone(tmp_path, caplo
         directory.is_alive("marker")
 
 
-def test_a_decoder_that_fails_in_any_way_makes_its_object_unreadable(tmp_path, caplog):
+def test_a_decoder_that_fails_in_any_way_makes_its_object_unreadable(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     directory = Directory(tmp_path)
     directory.record("web", "10.0.0.7")
     web = objects.service("web")
@@ -492,7 +519,7 @@ def test_a_decoder_that_fails_in_any_way_makes_its_object_unreadable(tmp_path, c
         directory.is_alive("marker")
 
 
-def test_all_that_is_told_of_another_kind_is_unreadable_too(tmp_path):
+def test_all_that_is_told_of_another_kind_is_unreadable_too(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     node = objects.node("n1", "10.0.0.1")
     node["status"]["conditions"] = "none"
@@ -502,7 +529,7 @@ def test_all_that_is_told_of_another_kind_is_unreadable_too(tmp_path):
         directory.is_alive("marker")
 
 
-def test_an_empty_file_system_in_its_place_is_trouble(tmp_path):
+def test_an_empty_file_system_in_its_place_is_trouble(tmp_path: Path) -> None:
     """A mount that is gone: /proc is always another file system, and has no manifests."""
     (tmp_path / "real").mkdir()
     directory = Directory(tmp_path / "link")
@@ -527,7 +554,7 @@ def children() -> set[int]:
     return found
 
 
-def test_a_parser_process_that_dies_leaves_its_file_as_it_was(tmp_path):
+def test_a_parser_process_that_dies_leaves_its_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "large.yaml"
     path.write_text("---\n".join(yaml.safe_dump(objects.service(f"w-{n}")) for n in range(5000)))
     before = children()
@@ -556,7 +583,9 @@ def failing_parser(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], 
     return lambda: log.read_text().count("\n") if log.exists() else 0
 
 
-def test_a_large_file_that_cannot_be_parsed_is_tried_again_at_leisure(tmp_path, monkeypatch):
+def test_a_large_file_that_cannot_be_parsed_is_tried_again_at_leisure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(intake_module, "_AGAIN_FIRST", 300.0)
     with monkeypatch.context() as failing:
         starts = failing_parser(tmp_path, failing)
@@ -587,8 +616,8 @@ def test_a_large_file_that_cannot_be_parsed_is_tried_again_at_leisure(tmp_path, 
 
 
 def test_a_large_file_that_could_not_be_parsed_is_read_though_it_does_not_change(
-    tmp_path, monkeypatch
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(intake_module, "_AGAIN_FIRST", 0.01)
     directory = Directory(tmp_path)
     many = [objects.service(f"web-{number}") for number in range(1500)]
@@ -602,7 +631,7 @@ def test_a_large_file_that_could_not_be_parsed_is_read_though_it_does_not_change
 
 
 @pytest.mark.parametrize("count", [5000, 60_000])
-def test_an_object_of_many_entries_holds_up_nobody(tmp_path, count):
+def test_an_object_of_many_entries_holds_up_nobody(tmp_path: Path, count: int) -> None:
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.service("web"))
     with directory:

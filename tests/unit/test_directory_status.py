@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -32,7 +33,7 @@ DAMAGED = [
 
 
 @pytest.fixture
-def directory(tmp_path) -> Directory:
+def directory(tmp_path: Path) -> Directory:
     """With one Service, which has an address in its own status."""
     directory = Directory(tmp_path / "manifests")
     directory.path.mkdir()
@@ -42,7 +43,9 @@ def directory(tmp_path) -> Directory:
 
 
 @pytest.mark.parametrize("text", DAMAGED)
-def test_a_damaged_status_file_makes_its_object_unreadable_and_is_not_written_over(directory, text):
+def test_a_damaged_status_file_makes_its_object_unreadable_and_is_not_written_over(
+    directory: Directory, text
+) -> None:
     path = directory.record("web", "10.0.0.7")
     path.write_text(text)
     with directory:
@@ -52,7 +55,7 @@ def test_a_damaged_status_file_makes_its_object_unreadable_and_is_not_written_ov
         assert path.read_text() == text
 
 
-def test_a_status_that_is_damaged_while_it_runs_stays_what_it_was(directory):
+def test_a_status_that_is_damaged_while_it_runs_stays_what_it_was(directory: Directory) -> None:
     path = directory.record("web", "10.0.0.7")
     with directory:
         service = Service(key("web")[1], ours=True)
@@ -70,7 +73,7 @@ def test_a_status_that_is_damaged_while_it_runs_stays_what_it_was(directory):
         until(lambda: str(directory.told[key("web")].ingress[0]) == "10.0.0.1", "its own counts")
 
 
-def test_a_folder_in_the_place_of_a_status_file_is_unreadable(directory):
+def test_a_folder_in_the_place_of_a_status_file_is_unreadable(directory: Directory) -> None:
     path = directory.record("web", "10.0.0.7")
     path.unlink()
     path.mkdir()
@@ -82,7 +85,9 @@ def test_a_folder_in_the_place_of_a_status_file_is_unreadable(directory):
 
 
 @pytest.mark.parametrize("place", [".status", ".status/services", ".status/services/default"])
-def test_a_plain_file_in_the_place_of_a_folder_ends_nothing(directory, caplog, place):
+def test_a_plain_file_in_the_place_of_a_folder_ends_nothing(
+    directory: Directory, caplog: pytest.LogCaptureFixture, place: str
+) -> None:
     path = directory.path / place
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("in the way")
@@ -97,7 +102,7 @@ def test_a_plain_file_in_the_place_of_a_folder_ends_nothing(directory, caplog, p
 
 
 @pytest.mark.parametrize("place", [".status", ".status/services", ".status/services/default"])
-def test_a_folder_that_turns_into_a_file_loses_no_record(directory, place):
+def test_a_folder_that_turns_into_a_file_loses_no_record(directory: Directory, place: str) -> None:
     directory.record("web", "10.0.0.7")
     with directory:
         path = directory.path / place
@@ -112,7 +117,7 @@ def test_a_folder_that_turns_into_a_file_loses_no_record(directory, place):
 
 
 @pytest.mark.parametrize("place", [".status", ".status/services", ".status/services/default"])
-def test_no_folder_is_entered_by_a_link(directory, tmp_path, place):
+def test_no_folder_is_entered_by_a_link(directory: Directory, tmp_path: Path, place: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     rest = f"{directory.path}/.status/services/default/web.json".removeprefix(
         f"{directory.path / place}/"
@@ -137,7 +142,9 @@ def test_no_folder_is_entered_by_a_link(directory, tmp_path, place):
     assert path.is_symlink()
 
 
-def test_a_link_in_the_place_of_a_status_file_is_neither_read_nor_followed(directory, tmp_path):
+def test_a_link_in_the_place_of_a_status_file_is_neither_read_nor_followed(
+    directory: Directory, tmp_path: Path
+) -> None:
     victim = tmp_path / "victim.json"
     victim.write_text('{"status": {"loadBalancer": {"ingress": [{"ip": "10.6.6.6"}]}}}')
     before = victim.read_text()
@@ -156,7 +163,9 @@ def test_a_link_in_the_place_of_a_status_file_is_neither_read_nor_followed(direc
         assert json.loads((folder / "web.json").read_text())["status"]["conditions"]
 
 
-def test_a_link_that_comes_while_it_runs_is_replaced_or_removed_itself(directory, tmp_path):
+def test_a_link_that_comes_while_it_runs_is_replaced_or_removed_itself(
+    directory: Directory, tmp_path: Path
+) -> None:
     victim = tmp_path / "victim.json"
     victim.write_text("precious")
     with directory:
@@ -170,7 +179,7 @@ def test_a_link_that_comes_while_it_runs_is_replaced_or_removed_itself(directory
     assert victim.read_text() == "precious"
 
 
-def test_odd_names_in_status_are_left_alone(directory):
+def test_odd_names_in_status_are_left_alone(directory: Directory) -> None:
     folder = directory.path / ".status" / "services" / "default"
     folder.mkdir(parents=True)
     odd = [folder / "UPPER.json", folder / "a\nb.json", folder / "notes.txt", folder / ".x.json"]

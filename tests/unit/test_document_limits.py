@@ -58,7 +58,7 @@ MANY_LAUGHS = (
         ("a: 1e" + "9" * 250_000, ""),
     ],
 )
-def test_a_bomb_is_told_at_once(text, why):
+def test_a_bomb_is_told_at_once(text, why: str) -> None:
     began = time.process_time()
     faults = [entry.fault for entry in entries(text.encode()) if entry.fault]
     assert time.process_time() - began < 5
@@ -66,13 +66,13 @@ def test_a_bomb_is_told_at_once(text, why):
         assert any(why in fault for fault in faults), faults[:3]
 
 
-def test_an_item_that_is_too_large_costs_itself_alone():
+def test_an_item_that_is_too_large_costs_itself_alone() -> None:
     text = "kind: List\nitems:\n- {a: 1}\n- {b: " + "x" * 1_600_000 + "}\n- {c: 3}\n"
     found = list(entries(text))
     assert [bool(entry.fault) for entry in found] == [False, True, False]
 
 
-def test_a_list_of_ten_thousand_objects_is_larger_than_an_object_and_fine():
+def test_a_list_of_ten_thousand_objects_is_larger_than_an_object_and_fine() -> None:
     item = "- {kind: Service, metadata: {name: web, annotations: {a: " + "x" * 200 + "}}}\n"
     found = list(entries("kind: List\nitems:\n" + item * 10_000))
     assert len(found) == 10_000
@@ -81,7 +81,7 @@ def test_a_list_of_ten_thousand_objects_is_larger_than_an_object_and_fine():
     assert len(list(entries(as_json))) == 10_000
 
 
-def test_reading_gives_way_often():
+def test_reading_gives_way_often() -> None:
     calls: list[float] = []
     item = "- {kind: Service, metadata: {name: web}}\n"
     for text in (

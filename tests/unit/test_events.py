@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from porter_ryu.domain.model import ObjectKey, Service
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.events import Events
@@ -42,7 +44,7 @@ class Server:
         return [(e["reason"], e["count"], e["message"]) for e in self.events.values()]
 
 
-def test_a_storm_is_one_event_with_a_count():
+def test_a_storm_is_one_event_with_a_count() -> None:
     server = Server()
     clock = Clock()
     events = Events(server, Supervisor(), clock)
@@ -53,7 +55,7 @@ def test_a_storm_is_one_event_with_a_count():
     assert server.seen() == [("NoReadyEndpoints", 50, "no 49"), ("Announced", 50, "fine")]
 
 
-def test_an_event_that_the_server_forgot_is_made_anew():
+def test_an_event_that_the_server_forgot_is_made_anew() -> None:
     server = Server()
     events = Events(server, Supervisor(), Clock())
     events.tell(WEB, True, "PoolExhausted", "full")
@@ -68,7 +70,7 @@ def dropped() -> float:
     return REGISTRY.get_sample_value("porter_kubernetes_writes_total", labels) or 0.0
 
 
-def test_what_is_beyond_a_burst_is_counted_and_told(caplog):
+def test_what_is_beyond_a_burst_is_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
     server, clock, before = Server(), Clock(), dropped()
     events = Events(server, Supervisor(), clock)
     for number in range(250):
@@ -82,7 +84,7 @@ def test_what_is_beyond_a_burst_is_counted_and_told(caplog):
     assert (len(server.events), dropped() - before) == (150, 160)
 
 
-def test_a_message_is_one_printable_line_of_a_bounded_length():
+def test_a_message_is_one_printable_line_of_a_bounded_length() -> None:
     server = Server()
     events = Events(server, Supervisor(), Clock())
     events.tell(WEB, True, "InvalidRequest", "\x1b[31m\n" + "x" * 200_000)
@@ -91,7 +93,7 @@ def test_a_message_is_one_printable_line_of_a_bounded_length():
     assert len(message) <= 1000
 
 
-def test_the_name_of_an_event_is_one_whatever_the_service_is_called():
+def test_the_name_of_an_event_is_one_whatever_the_service_is_called() -> None:
     server = Server()
     events = Events(server, Supervisor(), Clock())
     events.tell(Service(ObjectKey("default", "a" * 199 + "-b"), True, uid="u"), True, "R", "m")

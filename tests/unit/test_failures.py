@@ -48,7 +48,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (ValueError("Invalid header value b'Bearer t0ken'"), "NoAnswer", "(ValueError)"),
     ],
 )
-def test_why_there_is_no_answer(error, label, words):
+def test_why_there_is_no_answer(error, label: str, words: str) -> None:
     found = failure(error, "10.0.0.1:6443")
     assert (found.status, found.label) == (0, label)
     assert str(found).startswith("the API server 10.0.0.1:6443 ")
@@ -56,7 +56,7 @@ def test_why_there_is_no_answer(error, label, words):
     assert "t0ken" not in str(found)
 
 
-def test_causes_in_a_circle_come_to_an_end():
+def test_causes_in_a_circle_come_to_an_end() -> None:
     one, two = ValueError("one"), ValueError("two")
     one.__cause__, two.__cause__ = two, one
     assert failure(one, "a:1").label == "NoAnswer"

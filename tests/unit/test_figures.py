@@ -25,7 +25,7 @@ def lines(figures: Figures) -> list[str]:
     return [line for line in figures.text().decode().splitlines() if not line.startswith("#")]
 
 
-def test_a_session_that_is_down_and_one_that_is_gone():
+def test_a_session_that_is_down_and_one_that_is_gone() -> None:
     peers = [peer("leaf1"), peer("leaf2", "Active")]
     figures = Figures(World().planner, lambda: peers)
     assert 'porter_bgp_session_up{peer="leaf1"} 1.0' in lines(figures)
@@ -36,7 +36,7 @@ def test_a_session_that_is_down_and_one_that_is_gone():
     assert not [line for line in lines(figures) if "leaf2" in line]
 
 
-def test_an_eip_and_a_service_that_are_gone():
+def test_an_eip_and_a_service_that_are_gone() -> None:
     world = World(Eip("pool", "203.0.113.0/30")).put(
         node("n1", "192.168.9.11"), service("web"), endpoints("web", "n1")
     )
@@ -47,7 +47,7 @@ def test_an_eip_and_a_service_that_are_gone():
     assert not [line for line in lines(figures) if 'eip="pool"' in line or "Announced" in line]
 
 
-def test_ten_thousand_eips_are_one_metric_with_one_head():
+def test_ten_thousand_eips_are_one_metric_with_one_head() -> None:
     world = World(*(Eip(f"p{n:05}", f"10.{n >> 8}.{n & 255}.0/32") for n in range(2_000)))
     world.turn()
     text = Figures(world.planner, list).text().decode()
@@ -56,12 +56,12 @@ def test_ten_thousand_eips_are_one_metric_with_one_head():
     assert text.endswith("\n")
 
 
-def test_names_are_escaped():
+def test_names_are_escaped() -> None:
     figures = Figures(World().planner, lambda: [peer('a"b\\c\nd')])
     assert 'porter_bgp_session_up{peer="a\\"b\\\\c\\nd"} 1.0' in lines(figures)
 
 
-def test_a_crowd_of_scrapes_costs_two():
+def test_a_crowd_of_scrapes_costs_two() -> None:
     made = []
 
     def peers() -> list[dict]:

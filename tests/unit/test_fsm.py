@@ -67,7 +67,7 @@ def answer(step: Step) -> Notification:
 # -- states -----------------------------------------------------------------------------------
 
 
-def test_a_session_comes_up_message_by_message():
+def test_a_session_comes_up_message_by_message() -> None:
     fsm = open_sent()
     assert fsm.start() == encode_open(OURS)
     assert fsm.state is State.OPEN_SENT
@@ -82,7 +82,7 @@ def test_a_session_comes_up_message_by_message():
     assert fsm.state is State.ESTABLISHED
 
 
-def test_all_in_one_piece_is_taken_in_up_to_each_change_of_state():
+def test_all_in_one_piece_is_taken_in_up_to_each_change_of_state() -> None:
     fsm = open_sent()
     step = fsm.receive(encode_open(THEIRS) + wire.KEEPALIVE + REFRESH, 0.0)
     assert (step.opened, step.established, step.more) == (True, False, False)
@@ -96,7 +96,7 @@ def test_all_in_one_piece_is_taken_in_up_to_each_change_of_state():
     assert step.received == {MessageType.ROUTE_REFRESH: 1, MessageType.UPDATE: 1}
 
 
-def test_it_comes_up_octet_by_octet():
+def test_it_comes_up_octet_by_octet() -> None:
     fsm = open_sent()
     for octet in encode_open(THEIRS)[:-1]:
         assert fsm.receive(bytes([octet]), 0.0) == Step()
@@ -115,7 +115,7 @@ def test_it_comes_up_octet_by_octet():
         (established, encode_open(THEIRS), "050301"),
     ],
 )
-def test_an_unexpected_message_is_answered_with_its_type(reach, sent, data):
+def test_an_unexpected_message_is_answered_with_its_type(reach, sent, data: str) -> None:
     fsm = reach()
     step = fsm.receive(sent, 0.0)
     assert step.end.cause is Cause.FSM_ERROR
@@ -142,14 +142,14 @@ ODD_OPENS = {
 
 
 @pytest.mark.parametrize("case", ODD_OPENS)
-def test_an_odd_open_is_taken(case):
+def test_an_odd_open_is_taken(case) -> None:
     fsm = open_sent()
     assert fsm.receive(message(MessageType.OPEN, bytes.fromhex(ODD_OPENS[case])), 0.0).opened
     assert fsm.confirm(0.0).send == wire.KEEPALIVE
     assert fsm.receive(wire.KEEPALIVE, 0.0).established
 
 
-def test_a_peer_of_another_as_and_our_own_identifier_are_refused():
+def test_a_peer_of_another_as_and_our_own_identifier_are_refused() -> None:
     step = open_sent().receive(encode_open(replace(THEIRS, asn=65009)), 0.0)
     assert (answer(step).code, answer(step).subcode) == (2, 2)
     assert step.end.text == "AS 65009 where 65001 is due"
@@ -158,7 +158,7 @@ def test_a_peer_of_another_as_and_our_own_identifier_are_refused():
     assert (answer(step).code, answer(step).subcode) == (2, 3)
 
 
-def test_forty_refreshes_in_one_piece_are_one():
+def test_forty_refreshes_in_one_piece_are_one() -> None:
     fsm = established(replace(THEIRS, families=frozenset(Family)))
     other = message(MessageType.ROUTE_REFRESH, b"\0\2\0\1")
     step = fsm.receive((REFRESH + other) * 40, 0.0)
@@ -167,7 +167,7 @@ def test_forty_refreshes_in_one_piece_are_one():
 
 
 @pytest.mark.parametrize("body", ["0001 0002", "0001 0080", "0019 0041", "0003 0001", "0001 0101"])
-def test_a_refresh_of_nothing_that_we_send_is_ignored(body):
+def test_a_refresh_of_nothing_that_we_send_is_ignored(body: str) -> None:
     step = established().receive(
         message(MessageType.ROUTE_REFRESH, bytes.fromhex(body.replace(" ", ""))), 0.0
     )
@@ -177,7 +177,7 @@ def test_a_refresh_of_nothing_that_we_send_is_ignored(body):
 # -- errors and their data ----------------------------------------------------------------------
 
 
-def test_the_longest_refresh_is_answered_with_what_fits_in_a_message():
+def test_the_longest_refresh_is_answered_with_what_fits_in_a_message() -> None:
     fsm = established(replace(THEIRS, extended_message=True))
     longest = message(MessageType.ROUTE_REFRESH, bytes(65535 - 19))
     step = fsm.receive(longest, 0.0)
@@ -187,7 +187,7 @@ def test_the_longest_refresh_is_answered_with_what_fits_in_a_message():
     assert sent[19:] == b"\x07\x01" + longest[: 65535 - 21]
 
 
-def test_without_extended_messages_a_notification_has_four_thousand_octets():
+def test_without_extended_messages_a_notification_has_four_thousand_octets() -> None:
     step = established().receive(message(MessageType.ROUTE_REFRESH, bytes(4000)), 0.0)
     sent = wire.encode_notification(answer(step))
     assert len(sent) == 19 + 2 + 19 + 4000
@@ -196,7 +196,7 @@ def test_without_extended_messages_a_notification_has_four_thousand_octets():
     assert sent[19:21] == b"\x07\x01"
 
 
-def test_an_update_treated_as_withdraw_is_told_and_keeps_the_session():
+def test_an_update_treated_as_withdraw_is_told_and_keeps_the_session() -> None:
     step = established().receive(
         message(MessageType.UPDATE, bytes.fromhex("00000003400105")) + UPDATE, 0.0
     )
@@ -204,7 +204,7 @@ def test_an_update_treated_as_withdraw_is_told_and_keeps_the_session():
     assert step.end is None
 
 
-def test_what_the_peer_says_last_is_kept():
+def test_what_the_peer_says_last_is_kept() -> None:
     told = Notification(6, 2, b"\x0bmaintenance")
     step = established().receive(wire.encode_notification(told), 0.0)
     assert step.end == End(
@@ -214,7 +214,7 @@ def test_what_the_peer_says_last_is_kept():
     )
 
 
-def test_the_end_that_we_mean_is_a_hard_reset_where_routes_outlast_a_notification():
+def test_the_end_that_we_mean_is_a_hard_reset_where_routes_outlast_a_notification() -> None:
     graceful = GracefulRestart(120, notification=True, families=frozenset(Family))
     fsm = established(replace(THEIRS, graceful=graceful))
     end = fsm.close(End(Cause.STOPPED, "ended by us", sent=notification.ADMINISTRATIVE_SHUTDOWN))
@@ -225,7 +225,7 @@ def test_the_end_that_we_mean_is_a_hard_reset_where_routes_outlast_a_notificatio
 # -- the clock ----------------------------------------------------------------------------------
 
 
-def test_a_keepalive_goes_out_every_third_of_the_hold_time():
+def test_a_keepalive_goes_out_every_third_of_the_hold_time() -> None:
     fsm = established()
     assert fsm.deadline == 3.0
     assert fsm.tick(2.99) == Step()
@@ -233,14 +233,14 @@ def test_a_keepalive_goes_out_every_third_of_the_hold_time():
     assert fsm.deadline == 6.0
 
 
-def test_an_update_of_ours_is_as_good_as_a_keepalive():
+def test_an_update_of_ours_is_as_good_as_a_keepalive() -> None:
     fsm = established()
     fsm.sent(2.0)
     assert fsm.tick(3.0) == Step()
     assert fsm.deadline == 5.0
 
 
-def test_the_hold_timer():
+def test_the_hold_timer() -> None:
     fsm = established()
     fsm.receive(UPDATE, 4.0)
     fsm.receive(REFRESH, 8.0)
@@ -252,7 +252,7 @@ def test_the_hold_timer():
     assert fsm.deadline == math.inf
 
 
-def test_the_hold_timer_waits_for_what_has_arrived_but_keepalives_do_not():
+def test_the_hold_timer_waits_for_what_has_arrived_but_keepalives_do_not() -> None:
     fsm = established()
     assert fsm.tick(20.0, caught_up=False) == Step(send=wire.KEEPALIVE)
     fsm.receive(wire.KEEPALIVE, 20.0)
@@ -260,7 +260,7 @@ def test_the_hold_timer_waits_for_what_has_arrived_but_keepalives_do_not():
     assert fsm.hold_expires == 29.0
 
 
-def test_the_send_hold_timer_runs_while_output_waits_and_begins_anew_with_each_octet():
+def test_the_send_hold_timer_runs_while_output_waits_and_begins_anew_with_each_octet() -> None:
     fsm = established()
     fsm.output(1.0, waiting=True)
     fsm.output(5.0, waiting=True)
@@ -272,7 +272,7 @@ def test_the_send_hold_timer_runs_while_output_waits_and_begins_anew_with_each_o
     assert answer(step) == Notification(8, 0)
 
 
-def test_no_send_hold_timer_when_nothing_waits():
+def test_no_send_hold_timer_when_nothing_waits() -> None:
     fsm = established()
     fsm.output(1.0, waiting=True)
     fsm.output(2.0, waiting=False)
@@ -280,20 +280,20 @@ def test_no_send_hold_timer_when_nothing_waits():
     assert fsm.tick(11.5).end is None
 
 
-def test_a_hold_time_of_zero_means_no_timers_once_established():
+def test_a_hold_time_of_zero_means_no_timers_once_established() -> None:
     fsm = established(replace(THEIRS, hold_time=0))
     assert fsm.deadline == math.inf
     assert fsm.tick(1e6) == Step()
 
 
 @pytest.mark.parametrize("reach", [open_sent, lambda: open_confirm(replace(THEIRS, hold_time=0))])
-def test_a_peer_that_goes_silent_before_it_is_up_is_waited_for_four_minutes(reach):
+def test_a_peer_that_goes_silent_before_it_is_up_is_waited_for_four_minutes(reach) -> None:
     fsm = reach()
     assert fsm.tick(239.9).end is None
     assert fsm.tick(240.0).end.cause is Cause.HOLD_TIMER
 
 
-def test_in_open_confirm_the_negotiated_hold_time_counts():
+def test_in_open_confirm_the_negotiated_hold_time_counts() -> None:
     fsm = open_confirm()
     assert fsm.tick(8.9).end is None
     assert fsm.tick(9.0).end.cause is Cause.HOLD_TIMER
@@ -307,7 +307,7 @@ def test_in_open_confirm_the_negotiated_hold_time_counts():
     st.sampled_from([open_sent, open_confirm, established]),
     st.lists(st.binary(max_size=80), max_size=6),
 )
-def test_any_octets_in_any_state_end_in_a_step(reach, pieces):
+def test_any_octets_in_any_state_end_in_a_step(reach, pieces) -> None:
     play(reach(), pieces)
 
 
@@ -320,7 +320,7 @@ GOOD = st.sampled_from([wire.KEEPALIVE, UPDATE, REFRESH, encode_open(THEIRS)])
     st.sampled_from([open_sent, open_confirm, established]),
     st.lists(st.one_of(GOOD, BODIES.map(lambda m: message(*m))), max_size=8),
 )
-def test_any_messages_in_any_state_end_in_a_step(reach, messages):
+def test_any_messages_in_any_state_end_in_a_step(reach, messages) -> None:
     play(reach(), [b"".join(messages)])
 
 
@@ -343,7 +343,9 @@ def play(fsm: Fsm, pieces: list[bytes]) -> None:
 
 
 @given(st.integers(0, 255), st.integers(0, 255), st.binary(max_size=300))
-def test_whatever_a_notification_says_is_of_a_fixed_kind_and_one_printable_line(code, sub, data):
+def test_whatever_a_notification_says_is_of_a_fixed_kind_and_one_printable_line(
+    code, sub, data
+) -> None:
     end = by_peer(Notification(code, sub, data))
     assert end.cause.value.startswith("peer-")
     assert end.text.isprintable()

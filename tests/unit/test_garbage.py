@@ -26,7 +26,7 @@ def as_before() -> Iterator[None]:
     gc.unfreeze()
 
 
-def test_what_a_list_brought_is_spared():
+def test_what_a_list_brought_is_spared() -> None:
     lists = [0]
     garbage = Garbage(lambda: lists[0])
     gc.freeze()  # else a busy machine takes long to walk what the other tests left
@@ -41,7 +41,7 @@ def test_what_a_list_brought_is_spared():
     assert len(brought) == 1000
 
 
-def test_a_cycle_that_came_after_it_is_collected():
+def test_a_cycle_that_came_after_it_is_collected() -> None:
     garbage = Garbage(lambda: 1)
     garbage.collect()
     gone = weakref.ref(Cycle())

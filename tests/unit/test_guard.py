@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def still_well(world: World) -> None:
         {"conditions": None},
     ],
 )
-def test_a_service_that_no_rule_foresaw(junk):
+def test_a_service_that_no_rule_foresaw(junk: dict[str, Any]) -> None:
     world = healthy()
     world.planner.put(Kind.SERVICE, key("bad"), dataclasses.replace(service("bad"), **junk))
     world.turn()
@@ -61,7 +62,7 @@ def test_a_service_that_no_rule_foresaw(junk):
 
 
 @pytest.mark.parametrize("junk", [{"ports": None}, {"ingress": 5}, {"families": 4}])
-def test_it_keeps_what_it_had_and_is_tried_again_later_each_time(junk):
+def test_it_keeps_what_it_had_and_is_tried_again_later_each_time(junk: dict[str, Any]) -> None:
     world = healthy().put(service("bad"), endpoints("bad", "n1"))
     assert world.routes["10.0.0.2"] == {"192.168.0.1"}
     bad = dataclasses.replace(world.planner.cluster.services[key("bad")], **junk)
@@ -82,7 +83,7 @@ def test_it_keeps_what_it_had_and_is_tried_again_later_each_time(junk):
     assert (world.address("bad"), world.state("bad")) == ("10.0.0.2", "Announced")
 
 
-def test_over_a_restart_its_record_is_kept():
+def test_over_a_restart_its_record_is_kept() -> None:
     world = World(POOL)
     bad = dataclasses.replace(service("bad"), ports=None, ingress=(ip_address("10.0.0.1"),))
     world.planner.put(Kind.SERVICE, bad.key, bad)
@@ -106,7 +107,7 @@ def test_over_a_restart_its_record_is_kept():
         {"address": "x"},
     ],
 )
-def test_a_status_that_keeps_no_good_form_is_none(serving):
+def test_a_status_that_keeps_no_good_form_is_none(serving: object) -> None:
     """An Eip that is broken and whose `status.serving` is `{"address":"x"}` failed every turn."""
     status = EipStatus(False, PoolReason.INVALID_ADDRESS, "", serving=serving)
     world = healthy()
@@ -129,7 +130,7 @@ def test_a_status_that_keeps_no_good_form_is_none(serving):
         {"status": 5},
     ],
 )
-def test_an_eip_that_no_rule_foresaw(junk):
+def test_an_eip_that_no_rule_foresaw(junk: dict[str, Any]) -> None:
     world = healthy()
     world.put(dataclasses.replace(Eip("bad", "10.1.0.1"), **junk))
     assert (world.address("web"), world.state("web")) == ("10.0.0.1", "Announced")
@@ -139,7 +140,7 @@ def test_an_eip_that_no_rule_foresaw(junk):
 
 
 @pytest.mark.parametrize("junk", [{"addresses": None}, {"addresses": (5,)}, {"labels": None}])
-def test_a_node_that_no_rule_foresaw_keeps_what_it_had(junk):
+def test_a_node_that_no_rule_foresaw_keeps_what_it_had(junk: dict[str, Any]) -> None:
     world = healthy()
     world.put(dataclasses.replace(node("n9", "192.168.0.9"), **junk))
     still_well(world)
@@ -150,7 +151,7 @@ def test_a_node_that_no_rule_foresaw_keeps_what_it_had(junk):
     assert world.routes["10.0.0.1"] == {"192.168.0.2"}
 
 
-def test_a_slice_that_no_rule_foresaw_keeps_the_route():
+def test_a_slice_that_no_rule_foresaw_keeps_the_route() -> None:
     world = healthy().put(service("bad"), endpoints("bad", "n1"))
     piece = endpoints("bad", "n1")
     world.planner.put(
@@ -161,7 +162,7 @@ def test_a_slice_that_no_rule_foresaw_keeps_the_route():
     still_well(world.turn())
 
 
-def test_a_guard_tells_the_place_and_swallows_only_errors():
+def test_a_guard_tells_the_place_and_swallows_only_errors() -> None:
     guard = Guard()
     guard.begin(0.0)
     with guard(Kind.NODE, ObjectKey("", "n1")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
+from pathlib import Path
 
 from porter_ryu.domain.model import Address
 from porter_ryu.node.host import HostAddresses, HostView, local_addresses
@@ -57,7 +58,7 @@ def view(kernel: Kernel, ours: Sequence[str] = (), interface: str = "") -> HostV
     )
 
 
-def test_own_addresses_and_the_gateway():
+def test_own_addresses_and_the_gateway() -> None:
     host = view(Kernel())
     assert host.look()
     assert host.addresses == HostAddresses(
@@ -66,7 +67,7 @@ def test_own_addresses_and_the_gateway():
     assert not host.look(), "nothing changed"
 
 
-def test_an_address_that_comes_later_is_seen():
+def test_an_address_that_comes_later_is_seen() -> None:
     kernel = Kernel()
     host = view(kernel)
     host.look()
@@ -78,7 +79,7 @@ def test_an_address_that_comes_later_is_seen():
     assert not addresses("10.0.0.7", "fd00::7") & host.addresses.own
 
 
-def test_a_lone_address_beside_a_subnets_may_be_some_services():
+def test_a_lone_address_beside_a_subnets_may_be_some_services() -> None:
     kernel = Kernel()
     kernel.links["eth0"].append("203.0.113.1/32")
     kernel.links["kube-ipvs0"] = ["203.0.113.2/32"]
@@ -89,7 +90,7 @@ def test_a_lone_address_beside_a_subnets_may_be_some_services():
     assert ip_address("203.0.113.3") in host.addresses.own
 
 
-def test_what_we_have_bound_is_nothing_of_the_hosts():
+def test_what_we_have_bound_is_nothing_of_the_hosts() -> None:
     kernel = Kernel()
     kernel.links["eth0"].append("203.0.113.1/32")
     host = view(kernel, ours=["203.0.113.1"])
@@ -97,7 +98,7 @@ def test_what_we_have_bound_is_nothing_of_the_hosts():
     assert ip_address("203.0.113.1") not in host.addresses.own | host.addresses.found
 
 
-def test_what_is_unbound_while_we_look_is_nothing_of_the_hosts_either():
+def test_what_is_unbound_while_we_look_is_nothing_of_the_hosts_either() -> None:
     kernel = Kernel()
     kernel.links["eth0"].append("203.0.113.1/32")
     ours = ["203.0.113.1"]
@@ -108,7 +109,7 @@ def test_what_is_unbound_while_we_look_is_nothing_of_the_hosts_either():
     assert ip_address("203.0.113.1") not in host.addresses.own | host.addresses.found
 
 
-def test_what_cannot_be_read_is_what_it_was():
+def test_what_cannot_be_read_is_what_it_was() -> None:
     kernel = Kernel()
     host = view(kernel)
     host.look()
@@ -118,7 +119,7 @@ def test_what_cannot_be_read_is_what_it_was():
     assert host.addresses == before
 
 
-def test_a_default_route_that_is_gone_gives_no_gateway_and_no_interface_away():
+def test_a_default_route_that_is_gone_gives_no_gateway_and_no_interface_away() -> None:
     kernel = Kernel()
     kernel.links["eth0"].append("203.0.113.1/32")
     host = view(kernel)
@@ -131,7 +132,7 @@ def test_a_default_route_that_is_gone_gives_no_gateway_and_no_interface_away():
     assert host.addresses.gateways == addresses("192.168.0.2")
 
 
-def test_every_gateway_of_every_default_route():
+def test_every_gateway_of_every_default_route() -> None:
     kernel = Kernel()
     kernel.routes["-4"] = [
         {"dst": "default", "nexthops": [{"gateway": "10.0.0.1", "dev": "a"}, {"dev": "b"}]},
@@ -158,7 +159,9 @@ Local:
 """
 
 
-def test_an_ip_that_does_not_answer_at_the_start_gives_no_address_of_the_host_away(tmp_path):
+def test_an_ip_that_does_not_answer_at_the_start_gives_no_address_of_the_host_away(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "fib_trie").write_text(TRIE)
     inet6 = "fd000000000000000000000000000007 02 40 00 80     eth0\n"
     (tmp_path / "if_inet6").write_text(inet6)
@@ -174,9 +177,9 @@ def test_an_ip_that_does_not_answer_at_the_start_gives_no_address_of_the_host_aw
     assert host.addresses.own == addresses("192.168.0.5", "127.0.0.1")
 
 
-def test_no_proc_is_nothing_and_no_failure(tmp_path):
+def test_no_proc_is_nothing_and_no_failure(tmp_path: Path) -> None:
     assert local_addresses(str(tmp_path)) == frozenset()
 
 
-def test_this_kernel_says_its_loopback():
+def test_this_kernel_says_its_loopback() -> None:
     assert ip_address("127.0.0.1") in local_addresses()

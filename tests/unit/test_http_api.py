@@ -43,7 +43,7 @@ def ask(
     return request.get_response(router(**fields))
 
 
-def test_healthy_while_every_task_lives():
+def test_healthy_while_every_task_lives() -> None:
     assert ask("/healthz").status_int == 200
     faults = ("task turns has not turned for 12 s", "task watch nodes died 6 times\x1b[2J")
     answer = ask("/healthz", faults=lambda: faults)
@@ -51,13 +51,13 @@ def test_healthy_while_every_task_lives():
     assert answer.text == f"{faults[0]}\ntask watch nodes died 6 times\\x1b[2J\n"
 
 
-def test_ready_or_why_not():
+def test_ready_or_why_not() -> None:
     assert ask("/readyz").status_int == 200
     answer = ask("/readyz", unready=lambda: "/manifests: Permission denied")
     assert (answer.status_int, answer.text) == (503, "/manifests: Permission denied\n")
 
 
-def test_not_ready_is_healthy():
+def test_not_ready_is_healthy() -> None:
     assert ask("/healthz", unready=lambda: "it is ending").status_int == 200
 
 
@@ -75,19 +75,21 @@ def test_not_ready_is_healthy():
         ("/v1/services", "DELETE", 405, "GET, HEAD"),
     ],
 )
-def test_what_is_not_there_is_said_in_json(path, method, status, allow):
+def test_what_is_not_there_is_said_in_json(
+    path: str, method: str, status: int, allow: str | None
+) -> None:
     answer = ask(path, method)
     if status != 200:
         assert (answer.status_int, answer.headers.get("Allow")) == (status, allow)
         assert answer.json["error"]
 
 
-def test_head_is_where_get_is():
+def test_head_is_where_get_is() -> None:
     """Its body the connection leaves out."""
     assert ask("/healthz", "HEAD").status_int == 200
 
 
-def test_a_service_and_the_plan():
+def test_a_service_and_the_plan() -> None:
     world = World(Eip("pool", "203.0.113.0/30")).put(
         node("n1", "192.168.9.11"), service("web"), endpoints("web", "n1")
     )
@@ -104,7 +106,7 @@ def test_a_service_and_the_plan():
     assert (gone.status_int, gone.json["state"]) == (404, "NotFound")
 
 
-def test_nothing_at_all_is_valid_json():
+def test_nothing_at_all_is_valid_json() -> None:
     assert ask("/v1/services").json == []
     assert ask("/v1/peers").json == []
     assert ask("/v1/plan").json == {"services": [], "eips": []}
@@ -118,7 +120,7 @@ def stop(headers: dict[str, str], path: str = "/v1/stop?withdraw=true") -> tuple
     return ask(path, "POST", headers, **fields).status_int, done
 
 
-def test_stop_needs_the_token_and_no_web_page():
+def test_stop_needs_the_token_and_no_web_page() -> None:
     good = {"Authorization": "Bearer s3cret"}
     assert stop(good) == (202, [(True, False)])
     assert stop(good, "/v1/stop?withdraw=true&stay=true") == (202, [(True, True)])
@@ -129,7 +131,7 @@ def test_stop_needs_the_token_and_no_web_page():
     assert stop({**good, "Host": "evil.example"}) == (403, [])
 
 
-def test_an_eip_is_one_while_it_is_held_or_on_record_or_bound():
+def test_an_eip_is_one_while_it_is_held_or_on_record_or_bound() -> None:
     world = World(Eip("pool", "203.0.113.0/30"), leading=False)
     world.put(service("web", ingress=(ip_address("203.0.113.2"),)))
     bound = {ip_network("198.51.100.7/32")}
@@ -144,7 +146,7 @@ def test_an_eip_is_one_while_it_is_held_or_on_record_or_bound():
     assert not eips.has(ip_address("198.51.100.7"))
 
 
-def test_a_record_outside_every_pool_makes_no_eip():
+def test_a_record_outside_every_pool_makes_no_eip() -> None:
     """Who can write a Service's status cannot shut an address of this host."""
     world = World(Eip("pool", "203.0.113.0/30"))
     world.put(service("web", ingress=(ip_address("192.168.9.1"),)))

@@ -10,7 +10,7 @@ import pytest
 from porter_ryu.http.request import BODY_MOST, HEAD_MOST, RefusedError, end_of_head, parse
 
 
-def test_a_request_as_curl_sends_it():
+def test_a_request_as_curl_sends_it() -> None:
     head = parse(
         b"GET /v1/services/a%2Fb/c?x=1&y=%00 HTTP/1.1\r\n"
         b"Host: 127.0.0.1:8080\r\nUser-Agent: curl/7\r\nAccept: */*\r\n\r\n"
@@ -21,13 +21,13 @@ def test_a_request_as_curl_sends_it():
     assert head.length == 0
 
 
-def test_the_authority_of_an_absolute_target_is_the_host():
+def test_the_authority_of_an_absolute_target_is_the_host() -> None:
     """RFC 9112, 3.2.2: so no Host can hide behind a target."""
     head = parse(b"POST http://evil.example:80/v1/stop?a HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert (head.host, head.path, head.query) == ("evil.example:80", "/v1/stop", "a")
 
 
-def test_lines_may_end_with_a_line_feed_alone():
+def test_lines_may_end_with_a_line_feed_alone() -> None:
     assert parse(b"GET / HTTP/1.0\nX: y\n\n").values("x") == ("y",)
 
 
@@ -55,7 +55,7 @@ def test_lines_may_end_with_a_line_feed_alone():
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1", 414),
     ],
 )
-def test_a_bad_request_line(request_line, status):
+def test_a_bad_request_line(request_line: bytes, status: int) -> None:
     with pytest.raises(RefusedError) as caught:
         parse(request_line + b"\r\nHost: a\r\n\r\n")
     assert caught.value.status == status
@@ -89,13 +89,13 @@ def test_a_bad_request_line(request_line, status):
         (b"Host: a\r\n" + b"\r\n".join(b"x%d: y" % n for n in range(101)), 431),
     ],
 )
-def test_bad_fields(fields, status):
+def test_bad_fields(fields: bytes, status: int) -> None:
     with pytest.raises(RefusedError) as caught:
         parse(b"POST / HTTP/1.1\r\n" + fields + b"\r\n\r\n")
     assert caught.value.status == status
 
 
-def test_the_end_of_the_head_is_found_wherever_the_pieces_are_cut():
+def test_the_end_of_the_head_is_found_wherever_the_pieces_are_cut() -> None:
     text = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nbody"
     for cut in range(1, len(text)):
         seen = text[:cut]
@@ -103,7 +103,7 @@ def test_the_end_of_the_head_is_found_wherever_the_pieces_are_cut():
         assert (first or end_of_head(text, cut)) == len(text) - 4
 
 
-def test_a_head_without_end_is_refused_before_it_is_large():
+def test_a_head_without_end_is_refused_before_it_is_large() -> None:
     with pytest.raises(RefusedError) as caught:
         end_of_head(b"GET /" + b"a" * 8192, 0)
     assert caught.value.status == 414
@@ -115,7 +115,7 @@ def test_a_head_without_end_is_refused_before_it_is_large():
     assert caught.value.status == 431
 
 
-def test_whatever_comes_is_a_head_or_a_refusal():
+def test_whatever_comes_is_a_head_or_a_refusal() -> None:
     chance = random.Random(1)
     good = b"POST /v1/stop?withdraw=true HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n"
     for _ in range(20_000):

@@ -107,7 +107,7 @@ def scene() -> Scene:
     return Scene()
 
 
-def test_an_answer_is_whole_and_ends_its_connection(scene):
+def test_an_answer_is_whole_and_ends_its_connection(scene: Scene) -> None:
     head, _, body = scene.ask().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"Connection: close" in head
@@ -115,12 +115,12 @@ def test_an_answer_is_whole_and_ends_its_connection(scene):
     assert scene.application.environ["SERVER_NAME"] == "127.0.0.1"
 
 
-def test_http_1_0_is_answered_without_chunks_and_head_without_body(scene):
+def test_http_1_0_is_answered_without_chunks_and_head_without_body(scene: Scene) -> None:
     assert scene.ask(b"GET /hello HTTP/1.0\r\n\r\n").endswith(b"\r\n\r\nhello")
     assert scene.ask(b"HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"\r\n\r\n")
 
 
-def test_a_request_may_come_octet_by_octet(scene):
+def test_a_request_may_come_octet_by_octet(scene: Scene) -> None:
     client = scene.client()
     for octet in GOOD:
         client.send(bytes([octet]))
@@ -128,18 +128,18 @@ def test_a_request_may_come_octet_by_octet(scene):
     assert status(rest(client)) == 200
 
 
-def test_empty_lines_before_a_request_are_passed_over(scene):
+def test_empty_lines_before_a_request_are_passed_over(scene: Scene) -> None:
     assert status(scene.ask(b"\r\n\r\n" + GOOD)) == 200
 
 
-def test_a_body_is_read_whole_wherever_it_is_cut(scene):
+def test_a_body_is_read_whole_wherever_it_is_cut(scene: Scene) -> None:
     client = scene.client(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nab")
     eventlet.sleep(0.05)
     client.sendall(b"cdefIGNORED")
     assert b"abcdef\r\n0" in rest(client)
 
 
-def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(scene):
+def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(scene: Scene) -> None:
     head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
     client = scene.client(head)
     assert client.recv(100).startswith(b"HTTP/1.1 100 ")
@@ -157,13 +157,13 @@ def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(scene):
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc",
     ],
 )
-def test_half_a_request_is_closed_with_408(scene, data):
+def test_half_a_request_is_closed_with_408(scene: Scene, data: bytes) -> None:
     started = time.monotonic()
     assert status(scene.ask(data)) == 408
     assert time.monotonic() - started < 2
 
 
-def test_a_request_that_trickles_is_closed_in_the_same_time(scene):
+def test_a_request_that_trickles_is_closed_in_the_same_time(scene: Scene) -> None:
     client = scene.client(b"GET / HTTP/1.1\r\n")
     started = time.monotonic()
     try:
@@ -175,13 +175,13 @@ def test_a_request_that_trickles_is_closed_in_the_same_time(scene):
     assert time.monotonic() - started < 2
 
 
-def test_rubbish_is_answered_with_json(scene):
+def test_rubbish_is_answered_with_json(scene: Scene) -> None:
     answer = scene.ask(b"\x16\x03\x01\x02\x00\n\n")
     assert status(answer) == 400
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
 
 
-def test_a_client_that_does_not_read_is_closed_and_its_gate_is_free_again(scene):
+def test_a_client_that_does_not_read_is_closed_and_its_gate_is_free_again(scene: Scene) -> None:
     client = scene.client(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")
     eventlet.sleep(0.1)
     busy = scene.ask(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -195,7 +195,7 @@ def test_a_client_that_does_not_read_is_closed_and_its_gate_is_free_again(scene)
     assert not rest(client).endswith(b"0\r\n\r\n"), "an answer that broke off says so"
 
 
-def test_one_that_goes_within_its_answer_leaves_its_gate(scene):
+def test_one_that_goes_within_its_answer_leaves_its_gate(scene: Scene) -> None:
     client = scene.client(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")
     client.recv(100)
     client.close()
@@ -203,19 +203,19 @@ def test_one_that_goes_within_its_answer_leaves_its_gate(scene):
     assert status(scene.ask(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")) == 200
 
 
-def test_a_long_answer_is_valid_json(scene):
+def test_a_long_answer_is_valid_json(scene: Scene) -> None:
     answer = scene.ask(b"GET /list HTTP/1.0\r\n\r\n")
     assert len(json.loads(answer.partition(b"\r\n\r\n")[2])) == ENTRIES
 
 
-def test_an_error_of_ours_is_500_without_a_traceback(scene):
+def test_an_error_of_ours_is_500_without_a_traceback(scene: Scene) -> None:
     answer = scene.ask(b"GET /broken HTTP/1.1\r\nHost: a\r\n\r\n")
     assert status(answer) == 500
     assert b"boom" not in answer
     assert not scene.ask(b"GET /breaks HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"0\r\n\r\n")
 
 
-def test_whoever_asks_now_is_heard_however_many_hang(scene):
+def test_whoever_asks_now_is_heard_however_many_hang(scene: Scene) -> None:
     hanging = [scene.client(b"GET /") for _ in range(40)]
     assert status(scene.ask()) == 200
     assert len(hanging) > SHORT.connections
@@ -225,13 +225,13 @@ def test_whoever_asks_now_is_heard_however_many_hang(scene):
         client.close()
 
 
-def test_many_at_once_are_all_answered():
+def test_many_at_once_are_all_answered() -> None:
     scene = Scene(Bounds())
     asked = [eventlet.spawn(scene.ask) for _ in range(200)]
     assert {status(answer.wait()) for answer in asked} == {200}
 
 
-def test_others_have_their_turns_while_a_long_answer_is_made(scene):
+def test_others_have_their_turns_while_a_long_answer_is_made(scene: Scene) -> None:
     turns = 0
 
     def other() -> None:
@@ -251,12 +251,14 @@ def test_others_have_their_turns_while_a_long_answer_is_made(scene):
     assert turns - before >= 50
 
 
-def test_a_big_answer_in_one_piece_arrives_whole(scene):
+def test_a_big_answer_in_one_piece_arrives_whole(scene: Scene) -> None:
     answer = scene.ask(b"GET /big HTTP/1.0\r\n\r\n")
     assert len(answer.partition(b"\r\n\r\n")[2]) == BIG
 
 
-def test_without_descriptors_it_goes_on_when_there_are_some(scene, caplog):
+def test_without_descriptors_it_goes_on_when_there_are_some(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     """A kernel may drop the connection that met the lack; those that come after it are heard."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     clients = [socket.socket() for _ in range(3)]
@@ -273,7 +275,7 @@ def test_without_descriptors_it_goes_on_when_there_are_some(scene, caplog):
     assert scene.supervisor.faults == ()
 
 
-def test_nothing_answers_on_an_eip_whatever_family_the_listener_has():
+def test_nothing_answers_on_an_eip_whatever_family_the_listener_has() -> None:
     scene = Scene(host="::")
     assert scene.ask(address="127.0.0.99") == b""
     assert status(scene.ask(address="127.0.0.1")) == 200
@@ -281,12 +283,12 @@ def test_nothing_answers_on_an_eip_whatever_family_the_listener_has():
     assert status(scene.ask(address="::1")) == 200
 
 
-def test_a_port_that_is_taken_is_an_oserror(scene):
+def test_a_port_that_is_taken_is_an_oserror(scene: Scene) -> None:
     port = scene.server.address[1]
     with pytest.raises(OSError, match="in use"):
         Server("127.0.0.1", port, scene.application, scene.supervisor).listen()
 
 
-def test_a_mapped_address_is_the_ipv4_address_that_it_is():
+def test_a_mapped_address_is_the_ipv4_address_that_it_is() -> None:
     assert str(canonical("::ffff:203.0.113.8")) == "203.0.113.8"
     assert str(canonical("fe80::1%eth0")) == "fe80::1"

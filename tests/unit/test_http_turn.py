@@ -9,7 +9,7 @@ import eventlet
 from porter_ryu.http.turn import Turn
 
 
-def test_others_run_between_the_answers_of_a_crowd():
+def test_others_run_between_the_answers_of_a_crowd() -> None:
     turn, order = Turn(), []
 
     def answer(number: int) -> None:
@@ -38,7 +38,7 @@ def test_others_run_between_the_answers_of_a_crowd():
     assert most <= 3, order
 
 
-def test_one_alone_waits_for_nobody():
+def test_one_alone_waits_for_nobody() -> None:
     started = time.monotonic()
     Turn().wait()
     assert time.monotonic() - started < 0.5

@@ -180,7 +180,7 @@ def accepted(out: Path) -> None:
     assert (done.returncode in (0, 1), done.stderr) == (True, "")
 
 
-def test_metallb(tmp_path):
+def test_metallb(tmp_path: Path) -> None:
     told, out = run(tmp_path, "metallb", METALLB)
     gold, rest = yaml.safe_load_all((out / "eips.yaml").read_text())
     assert gold["spec"] == {
@@ -232,7 +232,7 @@ def test_metallb(tmp_path):
     )
 
 
-def test_openelb(tmp_path):
+def test_openelb(tmp_path: Path) -> None:
     told, out = run(tmp_path, "openelb", OPENELB)
     pool, layer2 = yaml.safe_load_all((out / "eips.yaml").read_text())
     assert pool["spec"]["priority"] == 3
@@ -254,7 +254,7 @@ def test_openelb(tmp_path):
         assert what in told
 
 
-def test_porter_v0_0_1(tmp_path):
+def test_porter_v0_0_1(tmp_path: Path) -> None:
     """Its Eips are namespaced: of two of one name the second is told of, not written over."""
     one, two = (
         {
@@ -351,7 +351,7 @@ ODD_PEERS = {
 
 
 @pytest.mark.parametrize("name", ODD_PEERS)
-def test_whatever_a_peer_of_metallb_says_our_own_check_takes_the_file(tmp_path, name):
+def test_whatever_a_peer_of_metallb_says_our_own_check_takes_the_file(tmp_path: Path, name) -> None:
     fields, told, has = ODD_PEERS[name]
     fast = metallb("BFDProfile", "fast", {"transmitInterval": 10, "detectMultiplier": 3})
     objects = [EVERYTHING, peer(**fields), fast]
@@ -362,7 +362,7 @@ def test_whatever_a_peer_of_metallb_says_our_own_check_takes_the_file(tmp_path, 
     accepted(out)
 
 
-def test_peers_that_cannot_be_are_left_out_and_named(tmp_path):
+def test_peers_that_cannot_be_are_left_out_and_named(tmp_path: Path) -> None:
     objects = [
         EVERYTHING,
         peer("good"),
@@ -379,7 +379,7 @@ def test_peers_that_cannot_be_are_left_out_and_named(tmp_path):
     accepted(out)
 
 
-def test_two_peers_of_one_bfd_profile_have_its_timers(tmp_path):
+def test_two_peers_of_one_bfd_profile_have_its_timers(tmp_path: Path) -> None:
     profile = metallb("BFDProfile", "slow", {"transmitInterval": 400, "detectMultiplier": 7})
     peers = [peer(f"p{n}", f"10.0.0.{n}", bfdProfile="slow") for n in (1, 2)]
     _, out = run(tmp_path, "metallb", yaml.safe_dump_all([EVERYTHING, profile, *peers]), 0)
@@ -388,7 +388,7 @@ def test_two_peers_of_one_bfd_profile_have_its_timers(tmp_path):
         assert (group["bfd_interval_ms"], group["bfd_multiplier"]) == ("400", "7")
 
 
-def test_a_pool_that_bgp_does_not_announce_is_disabled(tmp_path):
+def test_a_pool_that_bgp_does_not_announce_is_disabled(tmp_path: Path) -> None:
     objects = [
         metallb("IPAddressPool", "both", {"addresses": ["10.1.0.0/24"]}),
         metallb("IPAddressPool", "l2", {"addresses": ["10.2.0.0/24"]}),
@@ -415,7 +415,7 @@ def test_a_pool_that_bgp_does_not_announce_is_disabled(tmp_path):
     assert "communities" not in groups(out)["peer:rack1"]
 
 
-def test_pools_with_a_service_allocation_come_first(tmp_path):
+def test_pools_with_a_service_allocation_come_first(tmp_path: Path) -> None:
     def pool(name: str, **allocation: object) -> dict:
         spec: dict = {"addresses": [f"10.{len(name)}.0.0/24"]}
         if allocation:
@@ -433,7 +433,7 @@ def test_pools_with_a_service_allocation_come_first(tmp_path):
     assert sorted(priorities, key=priorities.__getitem__) == ["bb", "ccc", "a"]
 
 
-def test_an_advertisement_to_some_peers_alone_is_named(tmp_path):
+def test_an_advertisement_to_some_peers_alone_is_named(tmp_path: Path) -> None:
     advertisement = metallb("BGPAdvertisement", "one", {"peers": ["p1"], "communities": ["1:2"]})
     pool = metallb("IPAddressPool", "pool", {"addresses": ["10.1.0.0/24"]})
     objects = [pool, advertisement, peer("p1"), peer("p2", "10.0.0.2")]
@@ -443,7 +443,7 @@ def test_an_advertisement_to_some_peers_alone_is_named(tmp_path):
     assert "communities" not in groups(out)["peer:p2"]
 
 
-def test_services_of_another_class_and_sharing_across_namespaces(tmp_path):
+def test_services_of_another_class_and_sharing_across_namespaces(tmp_path: Path) -> None:
     def service(name: str, namespace: str, **spec: object) -> dict:
         return {
             "apiVersion": "v1",
@@ -468,7 +468,7 @@ def test_services_of_another_class_and_sharing_across_namespaces(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
-def test_a_key_in_a_secret_is_used_and_never_shown(tmp_path, where):
+def test_a_key_in_a_secret_is_used_and_never_shown(tmp_path: Path, where: str) -> None:
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -486,7 +486,7 @@ def test_a_key_in_a_secret_is_used_and_never_shown(tmp_path, where):
         assert "passwordSecret metallb-system/bgp is not among the files" in lost
 
 
-def test_nothing_is_written_outside_the_folder(tmp_path):
+def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
     objects = [EVERYTHING, peer("../../evil", password="x"), peer("/etc/evil", "10.0.0.2")]
     _, out = run(tmp_path, "metallb", yaml.safe_dump_all(objects))
     assert not (tmp_path.parent / "evil.key").exists()
@@ -495,7 +495,7 @@ def test_nothing_is_written_outside_the_folder(tmp_path):
     accepted(out)
 
 
-def test_a_link_in_the_folder_is_not_written_through(tmp_path):
+def test_a_link_in_the_folder_is_not_written_through(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
     (tmp_path / "out").mkdir()
@@ -504,7 +504,7 @@ def test_a_link_in_the_folder_is_not_written_through(tmp_path):
     assert victim.read_text() == "mine"
 
 
-def test_a_file_that_was_edited_is_not_written_over(tmp_path):
+def test_a_file_that_was_edited_is_not_written_over(tmp_path: Path) -> None:
     text = yaml.safe_dump_all([EVERYTHING, peer()])
     _, out = run(tmp_path, "metallb", text, 0)
     run(tmp_path, "metallb", text, 0)
@@ -517,7 +517,7 @@ def test_a_file_that_was_edited_is_not_written_over(tmp_path):
     assert conf.read_text().endswith("# mine\n")
 
 
-def test_eips_of_openelb_are_drawn_from_by_whom_they_were(tmp_path):
+def test_eips_of_openelb_are_drawn_from_by_whom_they_were(tmp_path: Path) -> None:
     default = {"eip.openelb.kubesphere.io/is-default-eip": "true"}
     objects = [
         openelb("Eip", "plain", {"address": "10.1.0.0/24"}),
@@ -534,7 +534,7 @@ def test_eips_of_openelb_are_drawn_from_by_whom_they_were(tmp_path):
     assert "Eip default: is the default Eip, drawn from last" in lost
 
 
-def test_services_of_openelb_on_one_address_say_that_they_share_it(tmp_path):
+def test_services_of_openelb_on_one_address_say_that_they_share_it(tmp_path: Path) -> None:
     def service(name: str, namespace: str, address: str, port: int) -> dict:
         return {
             "apiVersion": "v1",
@@ -560,7 +560,7 @@ def test_services_of_openelb_on_one_address_say_that_they_share_it(tmp_path):
     assert "Services one/e, one/f hold 10.0.0.3: they have a port in common" in lost
 
 
-def test_multihop_of_openelb_without_a_ttl_is_any_number_of_hops(tmp_path):
+def test_multihop_of_openelb_without_a_ttl_is_any_number_of_hops(tmp_path: Path) -> None:
     conf = {"neighborAddress": "10.0.0.1", "peerAs": 50001}
     leaf = openelb("BgpPeer", "leaf", {"conf": conf, "ebgpMultihop": {"enabled": True}})
     _, out = run(tmp_path, "openelb", yaml.safe_dump_all([leaf]), 0)
@@ -577,14 +577,14 @@ ANY = st.recursive(
 @pytest.mark.parametrize("origin", [from_metallb, from_openelb], ids=["metallb", "openelb"])
 @settings(max_examples=25, deadline=None)
 @given(spec=st.dictionaries(FIELDS, ANY, max_size=6), kind=KINDS)
-def test_any_spec_is_converted_or_named(origin, spec, kind):
+def test_any_spec_is_converted_or_named(origin, spec, kind) -> None:
     document = {"kind": kind, "metadata": {"name": "x"}, "spec": spec, "status": spec}
     found = origin.convert([Manifest(document), Manifest(document)])
     acceptance.leave_out_what_is_refused(found)
 
 
 @pytest.mark.parametrize("text", ["a: [}", "[1]"])
-def test_a_broken_file_is_named(tmp_path, text):
+def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     argv = [command("porter-ryu"), "import", "metallb", str(tmp_path)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)

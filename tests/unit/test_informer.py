@@ -34,7 +34,7 @@ class Script:
         self.lists: list[float] = []
         self.informer = Informer(Kind.NODE, self, CODEC, lambda: self.time, self.sleep)
 
-    def sleep(self, seconds):
+    def sleep(self, seconds) -> None:
         assert seconds <= 60
         self.time += seconds
 
@@ -79,14 +79,14 @@ class Told:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def replace(self, kind, objects, read_at):
+    def replace(self, kind, objects, read_at) -> None:
         words = sorted(f"{key.name}={state(obj)}" for key, obj in objects.items())
         self.said.append(" ".join(["listed", *words]))
 
-    def put(self, kind, key, obj, read_at):
+    def put(self, kind, key, obj, read_at) -> None:
         self.said.append(f"put {key.name}={state(obj)}")
 
-    def remove(self, kind, key, read_at):
+    def remove(self, kind, key, read_at) -> None:
         self.said.append(f"removed {key.name}")
 
 
@@ -102,7 +102,7 @@ def event(kind: str, obj: dict) -> dict:
     return {"type": kind, "object": obj}
 
 
-def test_a_watch_goes_on_from_the_last_bookmark():
+def test_a_watch_goes_on_from_the_last_bookmark() -> None:
     bookmark = {"metadata": {"resourceVersion": "9"}}
     told, asked = play(
         ([node("a", 1)], "5"),
@@ -121,26 +121,26 @@ def test_a_watch_goes_on_from_the_last_bookmark():
     ],
     ids=["answer", "event"],
 )
-def test_410_is_a_new_list(gone):
+def test_410_is_a_new_list(gone) -> None:
     told, asked = play(([node("a", 1)], "5"), gone, ([node("b", 7)], "8"), [])
     assert told == ["listed a=True", "listed b=True"]
     assert asked[:4] == ["list", "watch 5", "list", "watch 8"]
 
 
-def test_a_dead_server_changes_nothing_and_the_watch_goes_on_where_it_was():
+def test_a_dead_server_changes_nothing_and_the_watch_goes_on_where_it_was() -> None:
     dead = ApiError(0, "ReadTimeoutError", "silence")
     told, asked = play(([node("a", 1)], "5"), dead, [event("ADDED", node("b", 6))])
     assert told == ["listed a=True", "put b=True"]
     assert asked[:4] == ["list", "watch 5", "version", "watch 5"]
 
 
-def test_a_list_that_fails_is_tried_again_and_tells_nothing():
+def test_a_list_that_fails_is_tried_again_and_tells_nothing() -> None:
     told, asked = play(ApiError(500, "Internal", "no"), ([node("a", 1)], "5"), [])
     assert told == ["listed a=True"]
     assert asked[:2] == ["list", "list"]
 
 
-def test_an_older_event_does_not_undo_what_a_write_was_answered():
+def test_an_older_event_does_not_undo_what_a_write_was_answered() -> None:
     script, told = Script(([node("a", 1)], "5"), [event("MODIFIED", node("a", 6, "False"))]), Told()
     script.informer.list_once(told)
     assert script.informer.accept(node("a", 7)) is not None
@@ -149,7 +149,7 @@ def test_an_older_event_does_not_undo_what_a_write_was_answered():
     assert "put a=False" not in told.said
 
 
-def test_an_older_list_does_not_undo_what_a_write_was_answered():
+def test_an_older_list_does_not_undo_what_a_write_was_answered() -> None:
     def slow_list():
         assert script.informer.accept(node("a", 7, "False")) is not None
         return [node("a", 1), node("b", 2)], "5"
@@ -160,7 +160,7 @@ def test_an_older_list_does_not_undo_what_a_write_was_answered():
     assert told.said == ["listed a=True", "listed a=False b=True"]
 
 
-def test_a_store_that_comes_from_a_backup_is_believed():
+def test_a_store_that_comes_from_a_backup_is_believed() -> None:
     """Its versions begin again below what was known, and it takes a watch from beyond them."""
     script, told = (
         Script(
@@ -178,7 +178,7 @@ def test_a_store_that_comes_from_a_backup_is_believed():
     assert script.asked[2:6] == ["watch 910", "version", "list", "watch 505"]
 
 
-def test_an_answer_that_comes_after_the_end_of_its_object_does_not_revive_it():
+def test_an_answer_that_comes_after_the_end_of_its_object_does_not_revive_it() -> None:
     script, told = Script(([node("a", 1)], "5"), [event("DELETED", node("a", 8))]), Told()
     script.informer.run(told)
     assert script.informer.accept(node("a", 7)) is None
@@ -189,7 +189,9 @@ BROKEN = {"metadata": {"name": "a", "resourceVersion": "6"}, "status": {"conditi
 WHY = "status.conditions is not a list"
 
 
-def test_a_broken_object_is_unreadable_whether_it_is_listed_or_watched(caplog):
+def test_a_broken_object_is_unreadable_whether_it_is_listed_or_watched(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     told, _ = play(
         ([node("a", 1)], "5"),
         [event("MODIFIED", BROKEN), event("ADDED", node("b", 8))],
@@ -220,7 +222,7 @@ def test_a_broken_object_is_unreadable_whether_it_is_listed_or_watched(caplog):
         None,
     ],
 )
-def test_an_object_without_a_name_costs_itself_alone(odd, caplog):
+def test_an_object_without_a_name_costs_itself_alone(odd, caplog: pytest.LogCaptureFixture) -> None:
     told, _ = play(
         ([odd, node("a", 1)], "5"),
         [{"type": "ADDED", "object": odd}, {"type": "DELETED", "object": odd}],
@@ -231,7 +233,7 @@ def test_an_object_without_a_name_costs_itself_alone(odd, caplog):
 
 
 @pytest.mark.parametrize("version", ["²", "9" * 5000, "-1", "", 7, None, {}, "\ud800"])
-def test_a_version_that_is_none_counts_as_the_oldest(version):
+def test_a_version_that_is_none_counts_as_the_oldest(version: object) -> None:
     odd = {"metadata": {"name": "a", "resourceVersion": version}}
     told, _ = play(([odd], "0"), [{"type": "MODIFIED", "object": odd}])
     assert told == ["listed a=False", "put a=False"]
@@ -251,7 +253,7 @@ STORMS = {
 
 
 @pytest.mark.parametrize("storm", STORMS.values(), ids=STORMS)
-def test_a_watch_that_ends_at_once_again_and_again_is_begun_ever_more_seldom(storm):
+def test_a_watch_that_ends_at_once_again_and_again_is_begun_ever_more_seldom(storm) -> None:
     class Storm(Script):
         """The same answer to every watch."""
 
@@ -277,7 +279,7 @@ def test_a_watch_that_ends_at_once_again_and_again_is_begun_ever_more_seldom(sto
     assert set(told.said) == {"listed a=True"}
 
 
-def test_a_watch_that_lived_goes_on_at_once():
+def test_a_watch_that_lived_goes_on_at_once() -> None:
     script, told = Script(([node("a", 1)], "5"), *([[]] * 20)), Told()
     script.lasts = 40.0
     script.informer.run(told)
@@ -286,7 +288,7 @@ def test_a_watch_that_lived_goes_on_at_once():
     assert script.time == pytest.approx(20 * 40, abs=1), "no wait but the watches themselves"
 
 
-def test_after_a_storm_a_watch_that_lives_starts_over():
+def test_after_a_storm_a_watch_that_lives_starts_over() -> None:
     begun = []
 
     def watch(lasts):
@@ -308,20 +310,20 @@ def test_after_a_storm_a_watch_that_lives_starts_over():
     "first",
     [ApiError(429, "TooManyRequests", "slow down", 7.0), ApiError(503, "No", "starting", 7.0)],
 )
-def test_retry_after_is_honoured_by_a_list(first):
+def test_retry_after_is_honoured_by_a_list(first: ApiError) -> None:
     script = Script(first, ([node("a", 1)], "5"), [])
     script.informer.run(Told())
     assert script.lists[1] - script.lists[0] >= 7.0
 
 
-def test_retry_after_is_honoured_by_a_watch_and_never_for_more_than_a_minute():
+def test_retry_after_is_honoured_by_a_watch_and_never_for_more_than_a_minute() -> None:
     error = {"code": 429, "details": {"retryAfterSeconds": 10**9}}
     script = Script(([node("a", 1)], "5"), [event("ERROR", error)], ([node("a", 1)], "6"), [])
     script.informer.run(Told())
     assert script.lists[1] - script.lists[0] == pytest.approx(60, abs=0.1)
 
 
-def test_a_list_that_is_too_old_under_way_begins_again():
+def test_a_list_that_is_too_old_under_way_begins_again() -> None:
     script, told = Script(([node("a", 1)], "5"), []), Told()
     whole = script.pages
 
@@ -337,7 +339,7 @@ def test_a_list_that_is_too_old_under_way_begins_again():
     assert script.lists[1] > script.lists[0]
 
 
-def test_trouble_is_told_when_it_lasts_and_ends_when_the_kind_is_read_again():
+def test_trouble_is_told_when_it_lasts_and_ends_when_the_kind_is_read_again() -> None:
     refused = ApiError(0, "ConnectionRefused", "the API server 10.0.0.1:6443 refuses connections")
     seen = {}
 

@@ -56,7 +56,9 @@ def running(group: int) -> bool:
         ("printf 'no\\377\\n\\nnever\\nthird\\n' >&2; exit 1", "^no\ufffd; never$"),
     ],
 )
-def test_a_command_that_fails_says_how_and_leaves_nothing_running(tmp_path, body, words):
+def test_a_command_that_fails_says_how_and_leaves_nothing_running(
+    tmp_path: Path, body: str, words: str
+) -> None:
     command = script(tmp_path, f"echo $$ > {tmp_path}/pid\n{body}")
     started = time.monotonic()
     with pytest.raises(IpError, match=words):
@@ -67,7 +69,7 @@ def test_a_command_that_fails_says_how_and_leaves_nothing_running(tmp_path, body
         assert time.monotonic() < deadline
 
 
-def test_a_command_that_cannot_be_started_says_why(tmp_path):
+def test_a_command_that_cannot_be_started_says_why(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("no program")
     garbage = tmp_path / "garbage"
@@ -85,7 +87,7 @@ def test_a_command_that_cannot_be_started_says_why(tmp_path):
             commands([path])
 
 
-def test_without_a_descriptor_left_it_fails_and_works_again_afterwards():
+def test_without_a_descriptor_left_it_fails_and_works_again_afterwards() -> None:
     before = os.listdir("/proc/self/fd")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     commands = Commands()
@@ -100,12 +102,12 @@ def test_without_a_descriptor_left_it_fails_and_works_again_afterwards():
     assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
-def test_input_and_output_of_any_octets_come_through():
+def test_input_and_output_of_any_octets_come_through() -> None:
     text = "x" * 3_000_000 + "\udcff\n"
     assert Commands()(["cat"], text) == text
 
 
-def test_others_run_while_a_command_hangs_or_floods(tmp_path):
+def test_others_run_while_a_command_hangs_or_floods(tmp_path: Path) -> None:
     worst, last, done = 0.0, time.monotonic(), False
 
     def watch() -> None:
@@ -124,7 +126,7 @@ def test_others_run_while_a_command_hangs_or_floods(tmp_path):
     assert worst < 0.1
 
 
-def test_one_command_runs_at_a_time(tmp_path):
+def test_one_command_runs_at_a_time(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     command = script(tmp_path, f"mkdir {lock} || exit 1; sleep 0.05; rmdir {lock}")
     commands = Commands()
@@ -159,7 +161,7 @@ def test_one_command_runs_at_a_time(tmp_path):
         "\0\udcff",
     ],
 )
-def test_output_that_cannot_be_read_is_never_taken_for_nothing(text):
+def test_output_that_cannot_be_read_is_never_taken_for_nothing(text: str) -> None:
     ip = IpRoute(lambda argv, text_in="": text)
     for ask in (ip.interfaces, ip.interface_addresses, ip.host_addresses):
         with pytest.raises(IpError, match="cannot be read"):
@@ -167,20 +169,20 @@ def test_output_that_cannot_be_read_is_never_taken_for_nothing(text):
 
 
 @pytest.mark.parametrize("text", ["", "null", "[5]", '[{"src": "all", "dst": "x"}]'])
-def test_rules_that_cannot_be_read_are_never_taken_for_none(text):
+def test_rules_that_cannot_be_read_are_never_taken_for_none(text: str) -> None:
     with pytest.raises(IpError, match="cannot be read"):
         IpRoute(lambda argv, text_in="": text).rules("101")
 
 
 @pytest.mark.parametrize("text", ["", "null", "[5]", '[{"dst": "default", "gateway": "x"}]'])
-def test_routes_that_cannot_be_read_are_never_taken_for_none(text):
+def test_routes_that_cannot_be_read_are_never_taken_for_none(text: str) -> None:
     ip = IpRoute(lambda argv, text_in="": text)
     for ask in (ip.main_interfaces, ip.default_gateways, lambda: ip.defaults("101", 4)):
         with pytest.raises(IpError, match="cannot be read"):
             ask()
 
 
-def test_a_table_that_has_never_had_a_route_is_empty_and_one_that_cannot_be_read_is_not():
+def test_a_table_that_has_never_had_a_route_is_empty_and_one_that_cannot_be_read_is_not() -> None:
     def no_table(argv: Sequence[str], text: str = "") -> str:
         raise RefusedError("Error: ipv4: FIB table does not exist.; Dump terminated")
 
@@ -192,7 +194,7 @@ def test_a_table_that_has_never_had_a_route_is_empty_and_one_that_cannot_be_read
         IpRoute(hung).defaults("101", 4)
 
 
-def test_which_addresses_are_the_hosts_own_and_which_may_be_bound():
+def test_which_addresses_are_the_hosts_own_and_which_may_be_bound() -> None:
     text = (
         '[{},{"ifindex":3,"ifname":"it\'s \\"x\\"\x01","altnames":["enp1"],"addr_info":['
         '{"local":"192.168.0.5","prefixlen":24},{"local":"203.0.113.1","prefixlen":32},'
@@ -209,7 +211,7 @@ def test_which_addresses_are_the_hosts_own_and_which_may_be_bound():
     assert interfaces.named("eth0") is None
 
 
-def test_rules_are_read_by_mark():
+def test_rules_are_read_by_mark() -> None:
     seen = (
         '[{"priority":0,"src":"all","table":"255"},'
         '{"priority":50,"src":"all","dst":"203.0.113.1","table":"101","protocol":"3"},'
@@ -222,7 +224,7 @@ def test_rules_are_read_by_mark():
     assert ip.rules("101", marked=True) == {B}
 
 
-def test_a_batch_names_the_line_that_was_refused_and_goes_on():
+def test_a_batch_names_the_line_that_was_refused_and_goes_on() -> None:
     texts: list[str] = []
 
     def execute(argv: Sequence[str], text: str = "") -> str:
@@ -235,7 +237,7 @@ def test_a_batch_names_the_line_that_was_refused_and_goes_on():
     assert [text.count("\n") for text in texts] == [1000, 500]
 
 
-def test_a_batch_ends_where_ip_does_not_run():
+def test_a_batch_ends_where_ip_does_not_run() -> None:
     calls: list[object] = []
 
     def execute(argv: Sequence[str], text: str = "") -> str:
@@ -247,7 +249,7 @@ def test_a_batch_ends_where_ip_does_not_run():
     assert len(calls) == 1
 
 
-def test_the_gateways_and_the_interface_of_default_routes_of_every_form():
+def test_the_gateways_and_the_interface_of_default_routes_of_every_form() -> None:
     four = (
         '[{"dst":"default","nexthops":[{"gateway":"10.0.0.2","dev":"v0","weight":1,"flags":[]},'
         '{"via":{"family":"inet6","host":"fe80::7"},"dev":"v1","weight":1,"flags":[]}]},'

@@ -36,7 +36,7 @@ def write(folder: File, octets: bytes, peer: str = "leaf") -> File:
     return file
 
 
-def test_it_outlives_the_process_and_a_torn_line(tmp_path):
+def test_it_outlives_the_process_and_a_torn_line(tmp_path: Path) -> None:
     journal_of(tmp_path, "rack/leaf 1").add(HOPS.items())
     (file,) = (tmp_path / "announced").iterdir()
     file.write_text(file.read_text() + "+ 203.0.113.9/32 1")
@@ -46,7 +46,7 @@ def test_it_outlives_the_process_and_a_torn_line(tmp_path):
     assert journal_of(tmp_path, "rack/leaf 1").paths == {SECOND: HOPS[SECOND]}
 
 
-def test_it_does_not_grow_with_history(tmp_path):
+def test_it_does_not_grow_with_history(tmp_path: Path) -> None:
     later = Later()
     journal = journal_of(tmp_path, later=later)
     for _ in range(2000):
@@ -57,7 +57,7 @@ def test_it_does_not_grow_with_history(tmp_path):
     assert len(file.read_text().splitlines()) <= 1001
 
 
-def test_what_is_added_while_it_is_rewritten_is_in_it(tmp_path):
+def test_what_is_added_while_it_is_rewritten_is_in_it(tmp_path: Path) -> None:
     later = Later()
     journal = journal_of(tmp_path, later=later)
     for _ in range(501):
@@ -97,7 +97,9 @@ BAD_LINES = {
 
 
 @pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES.keys())
-def test_a_bad_line_is_reported_once_and_costs_itself_alone(tmp_path, caplog, line):
+def test_a_bad_line_is_reported_once_and_costs_itself_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, line
+) -> None:
     after = b"+ 2001:db8::/64 - fd00::1\n" if line.endswith(b"\n") else b""
     write(tmp_path, GOOD.encode() + line + after)
     want = HOPS if after else {FIRST: HOPS[FIRST]}
@@ -108,7 +110,9 @@ def test_a_bad_line_is_reported_once_and_costs_itself_alone(tmp_path, caplog, li
     assert caplog.text == ""
 
 
-def test_a_file_of_garbage_is_told_in_a_few_lines(tmp_path, caplog):
+def test_a_file_of_garbage_is_told_in_a_few_lines(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write(tmp_path, b"garbage\n" * 5000 + GOOD.encode())
     assert journal_of(tmp_path).paths == {FIRST: HOPS[FIRST]}
     assert len(caplog.records) == 11
@@ -133,8 +137,8 @@ def test_a_file_of_garbage_is_told_in_a_few_lines(tmp_path, caplog):
     ],
 )
 def test_an_impossible_next_hop_is_never_replayed_but_its_path_may_be_taken_back(
-    tmp_path, next_hop
-):
+    tmp_path: Path, next_hop: str
+) -> None:
     prefix = "2001:db8::9/128" if ":" in next_hop else "203.0.113.9/32"
     write(tmp_path, f"{GOOD}+ {prefix} 9 {ip_address(next_hop)}\n".encode())
     journal = journal_of(tmp_path)
@@ -143,13 +147,15 @@ def test_an_impossible_next_hop_is_never_replayed_but_its_path_may_be_taken_back
     assert journal_of(tmp_path).unfit == frozenset()
 
 
-def test_addresses_of_real_nodes_may_be_next_hops():
+def test_addresses_of_real_nodes_may_be_next_hops() -> None:
     for text in ("192.168.0.1", "10.0.0.1", "100.64.0.1", "8.8.8.8", "fd00::1", "2001:db8::1"):
         assert may_be_next_hop(ip_address(text))
 
 
 @pytest.mark.parametrize("kind", ["a symbolic link", "a folder", "a pipe", "a dangling link"])
-def test_what_cannot_be_read_is_told_set_aside_and_not_followed(tmp_path, caplog, kind):
+def test_what_cannot_be_read_is_told_set_aside_and_not_followed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
     file = write(tmp_path, b"")
     file.unlink()
     elsewhere = tmp_path / "elsewhere"
@@ -174,14 +180,16 @@ def test_what_cannot_be_read_is_told_set_aside_and_not_followed(tmp_path, caplog
 
 
 @pytest.mark.parametrize("peer", ["..", ".", ".leaf.next", "../../evil", "a/b", "leaf\n", "\u00e9"])
-def test_whatever_a_peer_is_called_its_journal_is_a_file_in_its_folder(tmp_path, peer):
+def test_whatever_a_peer_is_called_its_journal_is_a_file_in_its_folder(
+    tmp_path: Path, peer: str
+) -> None:
     journal_of(tmp_path, peer).add(HOPS.items())
     assert journal_of(tmp_path, peer).paths == HOPS
     (file,) = (tmp_path / "announced").iterdir()
     assert not file.name.startswith(".")
 
 
-def test_a_file_that_somebody_removed_is_written_as_a_whole(tmp_path):
+def test_a_file_that_somebody_removed_is_written_as_a_whole(tmp_path: Path) -> None:
     later = Later()
     journal = journal_of(tmp_path, later=later)
     journal.add([(FIRST, HOPS[FIRST])])
@@ -192,7 +200,7 @@ def test_a_file_that_somebody_removed_is_written_as_a_whole(tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path) -> Iterator[File]:
+def small_disk(tmp_path: Path) -> Iterator[File]:
     """A state_dir on a disk of 64 kB."""
     if os.geteuid() != 0:
         pytest.fail("a real full disk needs root, to mount one")
@@ -217,7 +225,9 @@ def writable() -> float | None:
     return metrics.REGISTRY.get_sample_value("porter_state_dir_writable")
 
 
-def test_a_disk_that_is_full_for_a_while_costs_no_line(small_disk, caplog):
+def test_a_disk_that_is_full_for_a_while_costs_no_line(
+    small_disk: File, caplog: pytest.LogCaptureFixture
+) -> None:
     later = Later()
     journal = journal_of(small_disk, later=later)
     hop = ip_address("192.168.0.7")
@@ -241,7 +251,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_line(small_disk, caplog):
     assert caplog.text == ""
 
 
-def test_a_line_that_the_full_disk_cut_is_no_part_of_the_next(small_disk):
+def test_a_line_that_the_full_disk_cut_is_no_part_of_the_next(small_disk: File) -> None:
     later = Later()
     journal = journal_of(small_disk, later=later)
     hop = ip_address("192.168.0.7")
@@ -258,7 +268,7 @@ def test_a_line_that_the_full_disk_cut_is_no_part_of_the_next(small_disk):
     assert journal_of(small_disk).paths == dict(paths[:10])
 
 
-def test_the_end_of_the_process_is_one_more_try(small_disk):
+def test_the_end_of_the_process_is_one_more_try(small_disk: File) -> None:
     journal = journal_of(small_disk)
     filler = fill(small_disk)
     journal.add(HOPS.items())

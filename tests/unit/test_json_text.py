@@ -25,14 +25,14 @@ def nothing() -> None:
 
 @given(st.lists(JSON, max_size=5), st.dictionaries(st.text(max_size=5), JSON, max_size=3))
 @pytest.mark.parametrize("indent", [None, 1])
-def test_a_list_is_read_as_json_reads_it(indent, items, rest):
+def test_a_list_is_read_as_json_reads_it(indent: int | None, items, rest) -> None:
     rest.pop("items", None)
     text = json.dumps({**rest, "items": items, "last": 1}, indent=indent)
     assert json_text.page(text, nothing) == (items, {**rest, "last": 1})
 
 
 @given(st.text(alphabet='{}[]":,\\ax1 \n', max_size=30))
-def test_any_text_is_a_value_or_a_value_error(text):
+def test_any_text_is_a_value_or_a_value_error(text) -> None:
     for read in (json_text.value, lambda given: json_text.page(given, nothing)):
         try:
             read(text)
@@ -40,7 +40,7 @@ def test_any_text_is_a_value_or_a_value_error(text):
             pass
 
 
-def test_others_have_their_turn_after_each_item():
+def test_others_have_their_turn_after_each_item() -> None:
     turns: list[int] = []
     json_text.page('{"items": [1, 2, 3]}', lambda: turns.append(1))
     assert len(turns) == 3
@@ -48,7 +48,7 @@ def test_others_have_their_turn_after_each_item():
 
 @pytest.mark.parametrize("depth", [10, 64, 65, 900, 30_000])
 @pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
-def test_what_is_too_deep_is_null_and_the_rest_is_read(depth, opens, closes):
+def test_what_is_too_deep_is_null_and_the_rest_is_read(depth: int, opens: str, closes: str) -> None:
     deep = f"{opens * depth}1{closes * depth}"
     text = f'{{"before": "]}}\\"", "deep": {deep}, "after": "[{{"}}'
     value = json_text.value(text)
@@ -58,7 +58,7 @@ def test_what_is_too_deep_is_null_and_the_rest_is_read(depth, opens, closes):
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '"\\', '["' + "\\" * 99_999])
-def test_what_does_not_end_is_a_value_error(text):
+def test_what_does_not_end_is_a_value_error(text: str) -> None:
     with pytest.raises(json.JSONDecodeError):
         json_text.value(text)
 
@@ -66,5 +66,5 @@ def test_what_does_not_end_is_a_value_error(text):
 @pytest.mark.parametrize(
     ("digits", "value"), [("9" * 18, 10**18 - 1), ("9" * 5000, float("inf")), ("1" * 20, 1.1e19)]
 )
-def test_a_number_beyond_64_bits_is_a_float(digits, value):
+def test_a_number_beyond_64_bits_is_a_float(digits: str, value) -> None:
     assert json_text.value(digits) == pytest.approx(value, rel=0.02)

@@ -109,7 +109,7 @@ def read(text: str | bytes) -> list[object]:
         ("*x", BROKEN),
     ],
 )
-def test_a_scalar_is_what_kubectl_makes_of_it(text, value):
+def test_a_scalar_is_what_kubectl_makes_of_it(text: str, value) -> None:
     expected = BROKEN if value is BROKEN else {"a": value}
     assert read(f"a: {text}") == [expected]
 
@@ -136,7 +136,7 @@ def test_a_scalar_is_what_kubectl_makes_of_it(text, value):
         ("&k a: *k", [{"a": "a"}]),
     ],
 )
-def test_keys_merges_and_aliases_are_kubectls(text, documents):
+def test_keys_merges_and_aliases_are_kubectls(text: str, documents) -> None:
     assert read(text) == documents
 
 
@@ -180,7 +180,7 @@ def test_keys_merges_and_aliases_are_kubectls(text, documents):
         ("a: 1".encode("utf-16"), [BROKEN]),
     ],
 )
-def test_documents_are_told_apart_as_kubectl_does(text, documents):
+def test_documents_are_told_apart_as_kubectl_does(text, documents) -> None:
     assert read(text) == documents
 
 
@@ -195,14 +195,16 @@ def test_documents_are_told_apart_as_kubectl_does(text, documents):
         ('{"items":[],"items":[]}', 1),
     ],
 )
-def test_a_key_that_is_set_twice_is_refused_as_the_api_server_refuses_it_in_json(text, line):
+def test_a_key_that_is_set_twice_is_refused_as_the_api_server_refuses_it_in_json(
+    text: str, line: int
+) -> None:
     """kubectl's YAML takes the last without a word: here an object does not say two things."""
     (entry,) = entries(text)
     assert "is already set" in entry.fault
     assert entry.line == line
 
 
-def test_what_is_broken_is_named_by_its_line_and_costs_itself_alone():
+def test_what_is_broken_is_named_by_its_line_and_costs_itself_alone() -> None:
     text = "a: 1\n---\nb: [\n---\n# c\nc: !!int x\n---\nd: 4\n"
     found = [(e.line, e.fault or json.loads(e.text)) for e in entries(text)]
     assert [line for line, _ in found] == [1, 4, 6, 8]
@@ -211,7 +213,7 @@ def test_what_is_broken_is_named_by_its_line_and_costs_itself_alone():
     assert found[3][1] == {"d": 4}
 
 
-def test_one_bad_item_of_a_list_costs_itself_alone():
+def test_one_bad_item_of_a_list_costs_itself_alone() -> None:
     text = (
         "kind: List\nitems:\n- {a: 1}\n- 5\n- {b: !!int x, c: [1, {d: 2}]}\n- {e: .inf}\n- {f: 6}\n"
     )
@@ -224,7 +226,7 @@ def test_one_bad_item_of_a_list_costs_itself_alone():
     assert read(as_json) == [{"a": 1}, BROKEN, BROKEN, {"f": 6}]
 
 
-def test_lists_in_lists_and_objects_with_items_are_what_they_are():
+def test_lists_in_lists_and_objects_with_items_are_what_they_are() -> None:
     text = "kind: List\nitems: [{kind: ServiceList, items: [{a: 1}, {b: 2}]}]\n"
     assert read(text) == [{"a": 1}, {"b": 2}]
     config = "kind: ConfigMap\nitems: [{key: a}, {key: b}]\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ryu.lib import hub
 
@@ -58,7 +60,7 @@ class Instance:
         self.lease = Lease(server, "porter-system", count, self.told.append, Supervisor())
 
 
-def test_a_lease_that_nobody_holds_is_taken_and_kept():
+def test_a_lease_that_nobody_holds_is_taken_and_kept() -> None:
     server = Server()
     one = Instance(server)
     one.lease.attempt()
@@ -71,7 +73,7 @@ def test_a_lease_that_nobody_holds_is_taken_and_kept():
     assert server.spec["leaseTransitions"] == 1
 
 
-def test_a_holder_counts_as_alive_only_once_it_is_seen_to_renew():
+def test_a_holder_counts_as_alive_only_once_it_is_seen_to_renew() -> None:
     server = Server()
     server.written_by("other", LONG)
     one = Instance(server)
@@ -83,7 +85,7 @@ def test_a_holder_counts_as_alive_only_once_it_is_seen_to_renew():
     assert one.told == [FOLLOWS]
 
 
-def test_one_that_has_expired_is_taken():
+def test_one_that_has_expired_is_taken() -> None:
     server = Server()
     server.written_by("other", OVER)
     one = Instance(server)
@@ -92,7 +94,7 @@ def test_one_that_has_expired_is_taken():
     assert server.spec["holderIdentity"] != "other"
 
 
-def test_who_led_follows_when_another_has_taken_it_meanwhile():
+def test_who_led_follows_when_another_has_taken_it_meanwhile() -> None:
     server = Server()
     one = Instance(server)
     one.lease.attempt()
@@ -101,7 +103,7 @@ def test_who_led_follows_when_another_has_taken_it_meanwhile():
     assert one.told == [LEADS, FOLLOWS]
 
 
-def test_of_two_that_take_it_at_once_one_does():
+def test_of_two_that_take_it_at_once_one_does() -> None:
     server = Server()
     two = Instance(server)
     one = Instance(server, prepare=two.lease.attempt)
@@ -110,7 +112,7 @@ def test_of_two_that_take_it_at_once_one_does():
     assert (one.told, two.told) == ([], [LEADS])
 
 
-def test_it_is_not_taken_by_one_that_could_not_list():
+def test_it_is_not_taken_by_one_that_could_not_list() -> None:
     def fails() -> None:
         raise ApiError(0, "Timeout", "nothing is listed")
 
@@ -121,7 +123,7 @@ def test_it_is_not_taken_by_one_that_could_not_list():
     assert (one.told, server.spec) == ([], {})
 
 
-def test_it_is_given_up_at_the_end_and_the_next_one_takes_it_at_once():
+def test_it_is_given_up_at_the_end_and_the_next_one_takes_it_at_once() -> None:
     server = Server()
     one, two = Instance(server), Instance(server)
     one.lease.attempt()
@@ -131,7 +133,7 @@ def test_it_is_given_up_at_the_end_and_the_next_one_takes_it_at_once():
     assert two.told == [LEADS]
 
 
-def test_a_server_that_is_away_at_the_end_holds_nothing_up():
+def test_a_server_that_is_away_at_the_end_holds_nothing_up() -> None:
     server = Server()
     one = Instance(server)
     one.lease.attempt()
@@ -153,7 +155,7 @@ def test_a_server_that_is_away_at_the_end_holds_nothing_up():
         {"leaseTransitions": "many"},
     ],
 )
-def test_an_odd_lease_is_an_error_and_taken_once_it_is_mended(odd):
+def test_an_odd_lease_is_an_error_and_taken_once_it_is_mended(odd: dict[str, Any]) -> None:
     server = Server()
     server.spec = {"holderIdentity": "", **odd}
     one = Instance(server)
@@ -165,7 +167,7 @@ def test_an_odd_lease_is_an_error_and_taken_once_it_is_mended(odd):
     assert one.told == [LEADS]
 
 
-def test_an_odd_lease_does_not_end_the_greenthread(caplog):
+def test_an_odd_lease_does_not_end_the_greenthread(caplog: pytest.LogCaptureFixture) -> None:
     server, supervisor = Server(), Supervisor()
     server.spec = {"holderIdentity": ["other"]}
     one = Lease(server, "porter-system", lambda: None, lambda _standing: None, supervisor)
@@ -176,7 +178,7 @@ def test_an_odd_lease_does_not_end_the_greenthread(caplog):
     assert supervisor.faults == ()
 
 
-def test_nobody_keeps_it_for_longer_than_a_minute_by_a_number():
+def test_nobody_keeps_it_for_longer_than_a_minute_by_a_number() -> None:
     """Its holder is dead, and left a number of seconds that nobody lives to see."""
     server, now = Server(), [1000.0]
     server.written_by("other", 2**31 - 1)
@@ -192,7 +194,7 @@ def test_nobody_keeps_it_for_longer_than_a_minute_by_a_number():
 
 
 @pytest.mark.parametrize("before", [2**31 - 1, 2**40])
-def test_it_is_taken_however_often_it_was_taken(before):
+def test_it_is_taken_however_often_it_was_taken(before: int) -> None:
     server = Server()
     server.spec = {"leaseTransitions": before}
     one = Instance(server)

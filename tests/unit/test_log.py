@@ -24,7 +24,7 @@ def record(text: str, *args: object, name: str = "porter_ryu.kube") -> logging.L
     return logging.LogRecord(name, logging.WARNING, "", 0, text, args, None)
 
 
-def test_a_line_that_repeats_is_logged_once_and_the_repeats_are_told():
+def test_a_line_that_repeats_is_logged_once_and_the_repeats_are_told() -> None:
     clock = Clock()
     told = LogFilter(clock)
     assert told.filter(record("peer %s is down", "leaf1"))
@@ -39,7 +39,7 @@ def test_a_line_that_repeats_is_logged_once_and_the_repeats_are_told():
     assert told.pending() == []
 
 
-def test_the_count_comes_with_the_line_when_it_is_logged_again():
+def test_the_count_comes_with_the_line_when_it_is_logged_again() -> None:
     clock = Clock()
     told = LogFilter(clock)
     told.filter(record("down"))
@@ -50,7 +50,7 @@ def test_the_count_comes_with_the_line_when_it_is_logged_again():
     assert again.getMessage() == "down (1 more times)"
 
 
-def test_a_storm_of_one_kind_is_told_as_a_count():
+def test_a_storm_of_one_kind_is_told_as_a_count() -> None:
     clock = Clock()
     told = LogFilter(clock)
     printed = sum(told.filter(record("Service %s has no address", n)) for n in range(250))
@@ -60,13 +60,13 @@ def test_a_storm_of_one_kind_is_told_as_a_count():
     assert texts == ["150 more lines of this kind: Service %s has no address"]
 
 
-def test_records_of_others_pass():
+def test_records_of_others_pass() -> None:
     told = LogFilter(Clock())
     assert told.filter(record("x", name="ryu.base"))
     assert told.filter(record("x", name="ryu.base"))
 
 
-def test_why_something_failed_is_said_in_the_words_of_the_system():
+def test_why_something_failed_is_said_in_the_words_of_the_system() -> None:
     assert reason_of(ConnectionRefusedError(errno.ECONNREFUSED, "ECONNREFUSED")) == (
         "Connection refused"
     )
@@ -75,7 +75,7 @@ def test_why_something_failed_is_said_in_the_words_of_the_system():
     assert reason_of(ValueError("odd")) == "odd"
 
 
-def test_text_from_outside_stays_on_its_line():
+def test_text_from_outside_stays_on_its_line() -> None:
     assert printable("a\x1b[31m\nb") == "a\\x1b[31m\\nb"
     assert printable("ä 中") == "ä 中"
     assert printable("x" * 200_000) == "x" * 2000 + "… (200000 characters)"

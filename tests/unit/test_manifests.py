@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 import yaml
@@ -23,15 +24,15 @@ WEB = ObjectKey("default", "web")
 class Told(dict):
     """An Observer that keeps the newest of everything."""
 
-    def replace(self, kind, found, read_at):
+    def replace(self, kind, found, read_at) -> None:
         for key in [known for known in self if known[0] is kind]:
             del self[key]
         self.update({(kind, key): obj for key, obj in found.items()})
 
-    def put(self, kind, key, obj, read_at):
+    def put(self, kind, key, obj, read_at) -> None:
         self[kind, key] = obj
 
-    def remove(self, kind, key, read_at):
+    def remove(self, kind, key, read_at) -> None:
         del self[kind, key]
 
 
@@ -53,7 +54,7 @@ def look(folder, told) -> Manifests:
     return manifests
 
 
-def test_documents_lists_and_json_are_all_read(tmp_path, told):
+def test_documents_lists_and_json_are_all_read(tmp_path: Path, told: Told) -> None:
     write(tmp_path, "a.yaml", objects.service("web"), {"kind": "Pod"}, None)
     listed = {"kind": "List", "items": [objects.node("n1"), objects.eip("p", "10.0.0.1")]}
     (tmp_path / "b.json").write_text(json.dumps(listed))
@@ -68,7 +69,7 @@ def test_documents_lists_and_json_are_all_read(tmp_path, told):
     ]
 
 
-def test_a_time_without_quotes_is_a_string(tmp_path, told):
+def test_a_time_without_quotes_is_a_string(tmp_path: Path, told: Told) -> None:
     text = yaml.safe_dump(objects.service("web")).replace(
         "name: web", "name: web\n  creationTimestamp: 2026-01-01T00:00:00Z"
     )
@@ -86,13 +87,15 @@ def test_a_time_without_quotes_is_a_string(tmp_path, told):
         ("a.yaml", "kind: List\nitems: [1]\n", 2),
     ],
 )
-def test_broken_files_are_named_by_line(name, text, line):
+def test_broken_files_are_named_by_line(name: str, text: str, line: int) -> None:
     with pytest.raises(BrokenFileError) as caught:
         list(read(name, text))
     assert caught.value.line == line
 
 
-def test_the_first_file_counts_and_the_second_is_reported(tmp_path, told, caplog):
+def test_the_first_file_counts_and_the_second_is_reported(
+    tmp_path: Path, told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
     write(tmp_path, "a.yaml", objects.eip("p", "10.0.0.1"))
     write(tmp_path, "b.yaml", objects.eip("p", "10.0.0.2"))
     look(tmp_path, told)
@@ -100,7 +103,7 @@ def test_the_first_file_counts_and_the_second_is_reported(tmp_path, told, caplog
     assert "b.yaml:1: eips p is also in a.yaml" in caplog.text
 
 
-def test_status_is_kept_read_back_and_outlives_the_process(tmp_path, told):
+def test_status_is_kept_read_back_and_outlives_the_process(tmp_path: Path, told: Told) -> None:
     write(tmp_path, "a.yaml", objects.service("web"))
     manifests = look(tmp_path, told)
     condition = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x")
@@ -115,7 +118,7 @@ def test_status_is_kept_read_back_and_outlives_the_process(tmp_path, told):
     assert not list((tmp_path / ".status" / "services").rglob("*.json"))
 
 
-def test_a_dump_of_a_cluster_carries_its_record(tmp_path, told):
+def test_a_dump_of_a_cluster_carries_its_record(tmp_path: Path, told: Told) -> None:
     status = {"loadBalancer": {"ingress": [{"ip": "10.0.0.7"}, {"hostname": "x"}]}}
     write(
         tmp_path,
@@ -126,7 +129,9 @@ def test_a_dump_of_a_cluster_carries_its_record(tmp_path, told):
     assert [str(a) for a in told[Kind.SERVICE, WEB].ingress] == ["10.0.0.7"]
 
 
-def test_names_cannot_leave_the_status_folder(tmp_path, told, caplog):
+def test_names_cannot_leave_the_status_folder(
+    tmp_path: Path, told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
     evil = objects.service("web")
     evil["metadata"]["namespace"] = "../../.."
     write(tmp_path, "a.yaml", evil, objects.service("good"))
@@ -135,7 +140,9 @@ def test_names_cannot_leave_the_status_folder(tmp_path, told, caplog):
     assert "a.yaml:1: '../../..' is not a name" in caplog.text
 
 
-def test_a_status_that_cannot_be_written_is_an_error_with_its_reason(tmp_path, told):
+def test_a_status_that_cannot_be_written_is_an_error_with_its_reason(
+    tmp_path: Path, told: Told
+) -> None:
     write(tmp_path, "a.yaml", objects.service("web"))
     manifests = look(tmp_path, told)
     (tmp_path / ".status").write_text("in the way")

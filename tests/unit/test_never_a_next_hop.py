@@ -41,7 +41,7 @@ def why(world: World, name: str = "a", of: str = "n1") -> str:
         ("255.255.255.255", "broadcast"),
     ],
 )
-def test_ipv4(text, kind):
+def test_ipv4(text: str, kind: str) -> None:
     world = World(Eip("pool", "10.0.0.1")).put(service("a"), endpoints("a", "n1", "n2"))
     world.put(reporting("n1", text), node("n2", "192.168.0.2"))
     assert world.routes["10.0.0.1"] == {"192.168.0.2"}
@@ -63,7 +63,7 @@ def test_ipv4(text, kind):
         ("::ffff:192.168.0.1", "IPv4-mapped"),
     ],
 )
-def test_ipv6(text, kind):
+def test_ipv6(text: str, kind: str) -> None:
     world = World(Eip("six", "2001:db8::1")).put(service("a", families=(Family.IPV6,)))
     world.put(reporting("n1", text), endpoints("a", "n1", family=Family.IPV6))
     assert world.routes["2001:db8::1"] == frozenset()
@@ -73,19 +73,19 @@ def test_ipv6(text, kind):
 
 
 @pytest.mark.parametrize("text", ["192.0.2.1", "198.51.100.1", "203.0.113.9", "100.64.0.1"])
-def test_what_documents_use_is_as_good_as_any(text):
+def test_what_documents_use_is_as_good_as_any(text: str) -> None:
     world = World(Eip("pool", "10.0.0.1")).put(service("a"), endpoints("a", "n1"))
     assert world.put(reporting("n1", text)).routes["10.0.0.1"] == {text}
 
 
-def test_next_hop_networks_do_not_make_one_good():
+def test_next_hop_networks_do_not_make_one_good() -> None:
     policy = Policy(NextHopPolicy(networks=(ip_network("169.254.0.0/16"),)))
     world = World(Eip("pool", "10.0.0.1"), policy=policy).put(service("a"), endpoints("a", "n1"))
     world.put(reporting("n1", "169.254.0.7"))
     assert world.routes["10.0.0.1"] == frozenset()
 
 
-def test_a_node_that_reports_an_eip_takes_it_from_nobody_and_leads_nowhere_by_it():
+def test_a_node_that_reports_an_eip_takes_it_from_nobody_and_leads_nowhere_by_it() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.3")).put(
         service("a"), endpoints("a", "n1", "n2"), node("n2", "192.168.0.2")
     )
@@ -102,7 +102,7 @@ def test_a_node_that_reports_an_eip_takes_it_from_nobody_and_leads_nowhere_by_it
 
 
 @pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])
-def test_a_nodes_address_follows_whether_it_is_an_eip(mode):
+def test_a_nodes_address_follows_whether_it_is_an_eip(mode) -> None:
     """Another Service's routes change when an address in a pool becomes held, and free again."""
     world = World(Eip("pool", "10.0.0.1-10.0.0.3"), policy=Policy(NextHopPolicy(mode=mode))).put(
         service("a"), endpoints("a", "n1"), service("b")
@@ -116,7 +116,7 @@ def test_a_nodes_address_follows_whether_it_is_an_eip(mode):
     assert world.routes["10.0.0.1"] == {"10.0.0.2"}
 
 
-def test_addresses_of_peers_are_no_next_hops_and_those_of_this_host_are():
+def test_addresses_of_peers_are_no_next_hops_and_those_of_this_host_are() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9")).put(service("a"), endpoints("a", "n1", "n2"))
     world.put(reporting("n1", "192.168.0.1"), reporting("n2", "192.168.0.2"))
     world.planner.reserve([ip_address("192.168.0.2")], [ip_address("192.168.0.1")])
@@ -126,7 +126,7 @@ def test_addresses_of_peers_are_no_next_hops_and_those_of_this_host_are():
     assert world.turn().routes["10.0.0.1"] == {"192.168.0.1", "192.168.0.2"}
 
 
-def test_a_peer_and_this_host_keep_an_address_from_being_given_and_take_it_from_nobody():
+def test_a_peer_and_this_host_keep_an_address_from_being_given_and_take_it_from_nobody() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.4")).put(service("a"))
     world.planner.reserve([ip_address("10.0.0.1"), ip_address("10.0.0.2")], [])
     world.put(service("b"))
@@ -137,14 +137,14 @@ def test_a_peer_and_this_host_keep_an_address_from_being_given_and_take_it_from_
     assert world.turn().address("d") == "10.0.0.2", "a reload that frees it serves who waits"
 
 
-def test_nobody_joins_an_address_that_a_node_reports():
+def test_nobody_joins_an_address_that_a_node_reports() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.3")).put(service("a", share_key="k"))
     world.put(reporting("n1", "10.0.0.1"))
     world.put(service("b", share_key="k", ports=frozenset([Port("UDP", 80)])))
     assert (world.address("a"), world.address("b")) == ("10.0.0.1", "10.0.0.2")
 
 
-def test_a_node_is_judged_anew_only_at_a_turn_that_weighs_its_loss():
+def test_a_node_is_judged_anew_only_at_a_turn_that_weighs_its_loss() -> None:
     """What is told of nodes while a long turn gives way is for the next one."""
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"), policy=Policy(panic_percent=90))
     world.put(node("n1", "192.168.0.1"), service("a"), service("b"))

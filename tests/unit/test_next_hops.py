@@ -25,7 +25,7 @@ def hops(w: World, address: str = "10.0.0.1") -> str:
     return "".join(sorted(hop.rsplit(".", 1)[1] for hop in w.routes.get(address, ())))
 
 
-def test_nodes_mode_is_every_usable_node_for_cluster_and_endpoint_nodes_for_local():
+def test_nodes_mode_is_every_usable_node_for_cluster_and_endpoint_nodes_for_local() -> None:
     w = world(NextHopPolicy(NextHopMode.NODES)).put(service("a"), endpoints("a", "n1"))
     assert hops(w) == "1234"
     w.put(service("a", local_traffic=True))
@@ -36,7 +36,7 @@ def test_nodes_mode_is_every_usable_node_for_cluster_and_endpoint_nodes_for_loca
     assert (hops(w), w.state("a")) == ("", "NoReadyEndpoints")
 
 
-def test_self_is_this_node_alone():
+def test_self_is_this_node_alone() -> None:
     w = world(NextHopPolicy(NextHopMode.SELF, "n2")).put(
         service("a", local_traffic=True), endpoints("a", "n1", "n2")
     )
@@ -45,7 +45,7 @@ def test_self_is_this_node_alone():
     assert (hops(w), w.state("a")) == ("", "NoUsableNode")
 
 
-def test_terminating_counts_only_while_no_node_has_a_ready_one_usable_or_not():
+def test_terminating_counts_only_while_no_node_has_a_ready_one_usable_or_not() -> None:
     w = world().put(service("a"), endpoints("a", "n1"))
     other = endpoints("a", "n2", ready=False, serving=True, terminating=True)
     w.put(dataclasses.replace(other, key=other.key._replace(name="draining")))
@@ -56,7 +56,7 @@ def test_terminating_counts_only_while_no_node_has_a_ready_one_usable_or_not():
     assert hops(w) == "2"
 
 
-def test_a_terminating_endpoint_that_names_no_node_counts_for_every_node():
+def test_a_terminating_endpoint_that_names_no_node_counts_for_every_node() -> None:
     """Contract section 2: it is serving, and nothing is ready."""
     w = world(NextHopPolicy(NextHopMode.NODES)).put(service("a"))
     leaving = endpoints("a", None, ready=False, serving=True, terminating=True)
@@ -75,13 +75,13 @@ def test_a_terminating_endpoint_that_names_no_node_counts_for_every_node():
     )
 
 
-def test_next_hop_networks_choose_the_address():
+def test_next_hop_networks_choose_the_address() -> None:
     policy = NextHopPolicy(networks=(ip_network("192.168.0.0/31"),))
     w = world(policy).put(service("a"), endpoints("a", "n1", "n2"))
     assert hops(w) == "1"
 
 
-def test_an_ipv6_address_leads_to_ipv6_next_hops_of_ipv6_endpoints():
+def test_an_ipv6_address_leads_to_ipv6_next_hops_of_ipv6_endpoints() -> None:
     w = World(Eip("six", "2001:db8::1")).put(
         node("n1", "fd00::1"),
         node("n2", "192.168.0.2"),
@@ -93,7 +93,7 @@ def test_an_ipv6_address_leads_to_ipv6_next_hops_of_ipv6_endpoints():
     assert w.routes["2001:db8::1"] == frozenset()
 
 
-def test_a_shared_address_is_the_union_until_one_is_local():
+def test_a_shared_address_is_the_union_until_one_is_local() -> None:
     def shared(name: str, port: int, **more: object):
         return service(name, share_key="k", ports=frozenset([Port("TCP", port)]), **more)
 
@@ -108,7 +108,7 @@ def test_a_shared_address_is_the_union_until_one_is_local():
     assert hops(w) == "12"
 
 
-def test_nothing_is_announced_before_it_is_recorded():
+def test_nothing_is_announced_before_it_is_recorded() -> None:
     w = world()
     w.planner.put(Kind.SERVICE, service("a").key, service("a"))
     w.planner.put(Kind.ENDPOINT_SLICE, endpoints("a", "n1").key, endpoints("a", "n1"))
@@ -117,13 +117,13 @@ def test_nothing_is_announced_before_it_is_recorded():
     assert len(turn.services) == 1
 
 
-def test_without_bgp_there_is_no_announced_condition():
+def test_without_bgp_there_is_no_announced_condition() -> None:
     w = world(announce=False).put(service("a"), endpoints("a", "n1"))
     conditions = w.planner.cluster.services[service("a").key].conditions
     assert [c.type for c in conditions] == ["porter.kubesphere.io/Allocated"]
 
 
-def test_rendezvous_moves_only_what_it_must():
+def test_rendezvous_moves_only_what_it_must() -> None:
     w = world().put(service("a"), endpoints("a", "n1", "n2", "n3", "n4"))
     every = [v.next_hop for v in w.planner.view.verdicts(service("a"), Family.IPV4)]
     prefixes = [ip_network(f"10.0.{i // 256}.{i % 256}/32") for i in range(400)]

@@ -50,7 +50,7 @@ def slices(*ready: str) -> EndpointSlice:
 
 
 @pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])
-def test_all_nodes_lost_at_once_lose_no_route(mode):
+def test_all_nodes_lost_at_once_lose_no_route(mode) -> None:
     w = world(mode)
     for name in NAMES:
         w.put(down(name))
@@ -68,14 +68,14 @@ def test_all_nodes_lost_at_once_lose_no_route(mode):
     assert hops(w) == ("1" if mode is NextHopMode.ENDPOINTS else "1234")
 
 
-def test_one_node_that_is_lost_is_taken_out():
+def test_one_node_that_is_lost_is_taken_out() -> None:
     w = world().put(down("n2"))
     assert hops(later(w, 1.1)) == "134"
     assert not w.planner.doubted
     assert hops(w.put(up("n2"))) == "1234"
 
 
-def test_most_of_the_nodes_wait_for_the_rest():
+def test_most_of_the_nodes_wait_for_the_rest() -> None:
     """Kubernetes looks at its nodes every five seconds: what dies at once is seen in two looks."""
     w = world().put(*(down(name) for name in NAMES[:3]))
     assert hops(later(w, 5)) == "1234"
@@ -87,7 +87,7 @@ def test_most_of_the_nodes_wait_for_the_rest():
     assert hops(later(w, 1.1)) == "34", "half of them is not most"
 
 
-def test_a_silent_node_waits_for_the_next_look_at_the_others():
+def test_a_silent_node_waits_for_the_next_look_at_the_others() -> None:
     """Of nodes that fall silent together Kubernetes may see one five seconds before the rest."""
     w = world().put(down("n1", silent=True))
     assert hops(later(w, 5)) == "1234"
@@ -97,7 +97,7 @@ def test_a_silent_node_waits_for_the_next_look_at_the_others():
     assert hops(later(w, 6.5)) == "234", "it alone was lost"
 
 
-def test_where_nobody_looks_every_few_seconds_most_of_the_nodes_go_at_once():
+def test_where_nobody_looks_every_few_seconds_most_of_the_nodes_go_at_once() -> None:
     policy = Policy(panic_percent=90, patience=OF_A_DIRECTORY)
     w = World(Eip("pool", "10.0.0.1"), policy=policy)
     w.put(*(up(n) for n in NAMES), service("a"), endpoints("a", *NAMES))
@@ -106,7 +106,7 @@ def test_where_nobody_looks_every_few_seconds_most_of_the_nodes_go_at_once():
     assert hops(w.put(down("n4"))) == "1234", "all of them are still too many to believe"
 
 
-def test_what_was_taken_out_before_the_doubt_began_comes_back():
+def test_what_was_taken_out_before_the_doubt_began_comes_back() -> None:
     w = world()
     for name in NAMES:
         w.put(down(name))
@@ -116,7 +116,7 @@ def test_what_was_taken_out_before_the_doubt_began_comes_back():
     assert hops(w) == "1234"
 
 
-def test_a_slow_death_is_believed():
+def test_a_slow_death_is_believed() -> None:
     w = world()
     for name in NAMES:
         w.put(down(name))
@@ -125,7 +125,7 @@ def test_a_slow_death_is_believed():
     assert w.planner.doubted
 
 
-def test_the_doubt_ends_when_the_share_is_back_below():
+def test_the_doubt_ends_when_the_share_is_back_below() -> None:
     w = world().put(*(down(name) for name in NAMES), slices())
     assert w.planner.doubted
     w.put(up("n1"), up("n2"))
@@ -137,7 +137,7 @@ def test_the_doubt_ends_when_the_share_is_back_below():
     assert hops(later(w, 2)) == "123", "the last one did not, in 6 s"
 
 
-def test_endpoints_that_are_called_not_ready_when_their_nodes_are_back_already():
+def test_endpoints_that_are_called_not_ready_when_their_nodes_are_back_already() -> None:
     w = world().put(*(down(name) for name in NAMES))
     w.put(slices("n1", "n2"))
     w.put(*(up(name) for name in NAMES))
@@ -146,25 +146,25 @@ def test_endpoints_that_are_called_not_ready_when_their_nodes_are_back_already()
     assert hops(later(w, 31).put(slices("n1"))) == "1"
 
 
-def test_after_a_doubt_a_single_loss_is_acted_upon_as_ever():
+def test_after_a_doubt_a_single_loss_is_acted_upon_as_ever() -> None:
     w = world().put(*(down(name) for name in NAMES))
     w.put(*(up(name) for name in NAMES))
     later(w, 120).put(down("n3"))
     assert hops(later(w, 1.1)) == "124"
 
 
-def test_an_endpoint_that_goes_while_the_view_is_doubted_is_gone():
+def test_an_endpoint_that_goes_while_the_view_is_doubted_is_gone() -> None:
     w = world().put(*(down(name) for name in NAMES))
     w.put(endpoints("a", "n1", "n2", ready=False))
     assert hops(w) == "12"
 
 
-def test_endpoints_of_nodes_that_are_well_are_believed():
+def test_endpoints_of_nodes_that_are_well_are_believed() -> None:
     w = world().put(slices("n1", "n3"))
     assert hops(w) == "13"
 
 
-def test_a_start_believes_what_it_sees():
+def test_a_start_believes_what_it_sees() -> None:
     w = World(Eip("pool", "10.0.0.1"), policy=Policy(panic_percent=90))
     w.put(*(down(name) for name in NAMES), service("a"), endpoints("a", *NAMES))
     assert (hops(w), w.planner.doubted) == ("", False)
@@ -172,7 +172,7 @@ def test_a_start_believes_what_it_sees():
     assert hops(w) == "12"
 
 
-def test_nodes_that_are_deleted_do_not_count():
+def test_nodes_that_are_deleted_do_not_count() -> None:
     w = world().put(*(down(name) for name in NAMES[:3]))
     assert not w.planner.doubted
     w.remove(Kind.NODE, "n4")
@@ -182,6 +182,6 @@ def test_nodes_that_are_deleted_do_not_count():
     assert (hops(w), w.planner.doubted) == ("", False)
 
 
-def test_it_can_be_turned_off():
+def test_it_can_be_turned_off() -> None:
     w = world(percent=100).put(*(down(name) for name in NAMES))
     assert hops(w) == ""

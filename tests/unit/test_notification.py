@@ -45,7 +45,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("numbers", NAMES)
-def test_every_code_has_its_name(numbers):
+def test_every_code_has_its_name(numbers) -> None:
     code, subcode = numbers
     assert str(Notification(code, subcode)) == f"{NAMES[numbers]} ({code}/{subcode})"
 
@@ -72,11 +72,11 @@ def test_every_code_has_its_name(numbers):
         (Notification(6, 5, b"\x04text"), "Connection Rejected (6/5)"),
     ],
 )
-def test_what_its_data_says_is_shown_bounded_and_printable(told, text):
+def test_what_its_data_says_is_shown_bounded_and_printable(told: Notification, text: str) -> None:
     assert str(told) == text
 
 
-def test_the_longest_text():
+def test_the_longest_text() -> None:
     assert len(str(Notification(6, 2, b"\xff" + b"x" * 4000))) < 300
 
 
@@ -93,11 +93,11 @@ def test_the_longest_text():
         (Notification(255, 255), Cause.PEER_OTHER),
     ],
 )
-def test_a_hard_reset_counts_as_what_it_carries(told, cause):
+def test_a_hard_reset_counts_as_what_it_carries(told: Notification, cause) -> None:
     assert by_peer(told).cause is cause
 
 
-def test_there_are_few_causes_and_each_is_a_word():
+def test_there_are_few_causes_and_each_is_a_word() -> None:
     values = [cause.value for cause in Cause]
     assert len(set(values)) == len(values) <= 30
     assert all(value.replace("-", "").isalpha() for value in values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -28,11 +29,11 @@ from tests.unit.outbound_scene import (
 
 
 @pytest.fixture
-def scene(tmp_path) -> Scene:
+def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
-def test_the_table_goes_in_slices_and_end_of_rib_comes_last(scene):
+def test_the_table_goes_in_slices_and_end_of_rib_comes_last(scene: Scene) -> None:
     scene.rib.routes.update(table(5000, 1, 2, 3, 4))
     link = Link()
     scene.outbound.open(link, VIEW)
@@ -48,7 +49,7 @@ def test_the_table_goes_in_slices_and_end_of_rib_comes_last(scene):
     assert scene.outbound.count(Family.IPV4) == 20_000
 
 
-def test_a_small_change_is_sent_before_the_call_returns_also_while_a_table_is(scene):
+def test_a_small_change_is_sent_before_the_call_returns_also_while_a_table_is(scene: Scene) -> None:
     scene.rib.routes.update(table(5000, 1, 2))
     link = Link()
     scene.outbound.open(link, VIEW)
@@ -67,7 +68,7 @@ def test_a_small_change_is_sent_before_the_call_returns_also_while_a_table_is(sc
     assert by_prefix(told([*before, *at_once, *link.take()])) == want
 
 
-def test_a_prefix_never_has_no_path_in_between(scene):
+def test_a_prefix_never_has_no_path_in_between(scene: Scene) -> None:
     scene.rib.routes.update(table(3000, 1))
     link = scene.session(Link())
     held = told(link.take())
@@ -80,7 +81,7 @@ def test_a_prefix_never_has_no_path_in_between(scene):
     assert by_prefix(held) == everything(3000, 2)
 
 
-def test_a_peer_that_does_not_read_collects_prefixes_not_messages(scene):
+def test_a_peer_that_does_not_read_collects_prefixes_not_messages(scene: Scene) -> None:
     scene.rib.routes.update(table(5000, 1, 2))
     link = Link()
     scene.outbound.open(link, VIEW)
@@ -99,7 +100,7 @@ def test_a_peer_that_does_not_read_collects_prefixes_not_messages(scene):
     assert messages[-1] == END_OF_RIB
 
 
-def test_forty_refreshes_in_one_write_are_answered_by_two(scene):
+def test_forty_refreshes_in_one_write_are_answered_by_two(scene: Scene) -> None:
     scene.rib.routes.update(table(2000, 1, 2, 3, 4))
     link = scene.session(Link())
     link.take()
@@ -118,7 +119,7 @@ def test_forty_refreshes_in_one_write_are_answered_by_two(scene):
     assert by_prefix(told(second)) == everything(2000, 1, 2, 3, 4)
 
 
-def test_a_refresh_rests_as_long_as_it_took_before_the_next(scene):
+def test_a_refresh_rests_as_long_as_it_took_before_the_next(scene: Scene) -> None:
     scene.rib.routes.update(table(2000, 1))
     link = scene.session(Link())
     link.take()
@@ -135,7 +136,7 @@ def test_a_refresh_rests_as_long_as_it_took_before_the_next(scene):
     assert link.take().count(BEGIN) == 1
 
 
-def test_a_refresh_waits_for_end_of_rib(scene):
+def test_a_refresh_waits_for_end_of_rib(scene: Scene) -> None:
     scene.rib.complete = False
     scene.rib.routes.update(table(10, 1))
     link = scene.session(Link())
@@ -149,7 +150,7 @@ def test_a_refresh_waits_for_end_of_rib(scene):
     assert messages.index(END_OF_RIB) < messages.index(BEGIN) < messages.index(END)
 
 
-def test_a_refresh_without_marks_and_of_a_family_that_is_not_spoken(scene):
+def test_a_refresh_without_marks_and_of_a_family_that_is_not_spoken(scene: Scene) -> None:
     scene.rib.routes.update(table(10, 1))
     link = scene.session(Link(enhanced_refresh=False))
     link.take()
@@ -161,7 +162,7 @@ def test_a_refresh_without_marks_and_of_a_family_that_is_not_spoken(scene):
     assert by_prefix(told(link.take())) == everything(10, 1)
 
 
-def test_what_changes_during_a_refresh_is_right_after_it(scene):
+def test_what_changes_during_a_refresh_is_right_after_it(scene: Scene) -> None:
     scene.rib.routes.update(table(3000, 1, 2))
     link = scene.session(Link())
     held = told(link.take())
@@ -181,7 +182,7 @@ def test_what_changes_during_a_refresh_is_right_after_it(scene):
     assert by_prefix(told(between)) == want
 
 
-def test_one_peer_that_asks_takes_nothing_from_the_others(tmp_path):
+def test_one_peer_that_asks_takes_nothing_from_the_others(tmp_path: Path) -> None:
     scene, link = Scene(tmp_path), Link()
     scene.rib.routes.update(table(5000, 1, 2))
     scene.session(link)
@@ -231,7 +232,7 @@ class Supervised(Later):
         super().after(seconds, name, safely)
 
 
-def test_a_slice_that_fails_costs_itself_alone():
+def test_a_slice_that_fails_costs_itself_alone() -> None:
     later, said = Supervised(), []
     rounds = OutputRounds(later)
     broken = Broken(said)
@@ -241,7 +242,7 @@ def test_a_slice_that_fails_costs_itself_alone():
     assert later.died == ["bgp output"]
 
 
-def test_a_table_is_gone_with_its_session_without_the_garbage_collector(scene):
+def test_a_table_is_gone_with_its_session_without_the_garbage_collector(scene: Scene) -> None:
     scene.want(table(10, 1, 2))
     scene.session(Link())
     scene.want({prefix(0): hops()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.unit.outbound_scene import (
 
 
 @pytest.fixture
-def scene(tmp_path) -> Scene:
+def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
@@ -33,7 +34,9 @@ def refusal(address: str, named: bool = True) -> Notification:
     return Notification(3, 8, data)
 
 
-def test_a_next_hop_that_is_refused_is_not_said_again_nor_journalled(tmp_path, caplog):
+def test_a_next_hop_that_is_refused_is_not_said_again_nor_journalled(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     scene = Scene(tmp_path)
     scene.rib.routes.update({**table(10, 1, 2), prefix(10): hops(2)})
     scene.session(Link())
@@ -47,7 +50,7 @@ def test_a_next_hop_that_is_refused_is_not_said_again_nor_journalled(tmp_path, c
     assert {str(hop) for hop in Scene(tmp_path).journal.paths.values()} == {"192.168.0.1"}
 
 
-def test_without_add_path_another_next_hop_takes_its_place(scene):
+def test_without_add_path_another_next_hop_takes_its_place(scene: Scene) -> None:
     scene.rib.routes.update(table(100, 1, 2))
     view = dataclasses.replace(VIEW, add_path=frozenset())
     scene.session(Link(), view)
@@ -73,7 +76,7 @@ def refusing(scene: Scene, bad: str) -> tuple[int, dict[str, set[str]], list[byt
     pytest.fail("the bad one was never found")
 
 
-def test_a_refusal_that_names_nothing_costs_but_the_next_hop_that_caused_it(scene):
+def test_a_refusal_that_names_nothing_costs_but_the_next_hop_that_caused_it(scene: Scene) -> None:
     nodes = range(1, 31)
     scene.rib.routes.update(table(20, *nodes))
     sessions, told_last, messages = refusing(scene, "192.168.0.17")
@@ -82,7 +85,7 @@ def test_a_refusal_that_names_nothing_costs_but_the_next_hop_that_caused_it(scen
     assert messages[-1] == END_OF_RIB
 
 
-def test_what_was_refused_is_tried_again_after_ten_minutes_alone(scene):
+def test_what_was_refused_is_tried_again_after_ten_minutes_alone(scene: Scene) -> None:
     scene.rib.routes.update(table(10, 1, 2))
     scene.session(Link())
     scene.lost(refusal("192.168.0.2"))
@@ -96,7 +99,9 @@ def test_what_was_refused_is_tried_again_after_ten_minutes_alone(scene):
     assert by_prefix(told(messages, held)) == everything(10, 1, 2)
 
 
-def test_what_all_routes_share_is_reported_and_no_route_is_held_back(scene, caplog):
+def test_what_all_routes_share_is_reported_and_no_route_is_held_back(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     scene.rib.routes.update(table(10, 1, 2))
     scene.session(Link())
     scene.lost(Notification(3, 5, bytes.fromhex("c00804fde80001")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,11 +22,11 @@ from tests.unit.outbound_scene import (
 
 
 @pytest.fixture
-def scene(tmp_path) -> Scene:
+def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
-def test_what_an_earlier_run_left_is_said_and_taken_back_before_end_of_rib(tmp_path):
+def test_what_an_earlier_run_left_is_said_and_taken_back_before_end_of_rib(tmp_path: Path) -> None:
     first = Scene(tmp_path)
     first.rib.routes.update(table(1500, 1, 2))
     first.session(Link())
@@ -48,7 +49,7 @@ def test_what_an_earlier_run_left_is_said_and_taken_back_before_end_of_rib(tmp_p
     assert len(second.journal.paths) == 100
 
 
-def test_the_journal_stands_for_a_cluster_that_cannot_be_read(tmp_path):
+def test_the_journal_stands_for_a_cluster_that_cannot_be_read(tmp_path: Path) -> None:
     first = Scene(tmp_path)
     first.rib.routes.update(table(3000, 1))
     first.session(Link())
@@ -69,7 +70,7 @@ def test_the_journal_stands_for_a_cluster_that_cannot_be_read(tmp_path):
     assert by_prefix(told(link.take(), held)) == everything(10, 1)
 
 
-def test_a_journalled_next_hop_that_can_be_none_is_only_taken_back(tmp_path):
+def test_a_journalled_next_hop_that_can_be_none_is_only_taken_back(tmp_path: Path) -> None:
     folder = tmp_path / "announced"
     folder.mkdir()
     (folder / "leaf").write_text("+ 203.0.113.9/32 2130706433 127.0.0.1\n")
@@ -79,7 +80,7 @@ def test_a_journalled_next_hop_that_can_be_none_is_only_taken_back(tmp_path):
     assert last == END_OF_RIB
 
 
-def test_a_journalled_ipv4_route_by_ipv6_is_not_said_to_who_cannot_read_it(tmp_path):
+def test_a_journalled_ipv4_route_by_ipv6_is_not_said_to_who_cannot_read_it(tmp_path: Path) -> None:
     folder = tmp_path / "announced"
     folder.mkdir()
     (folder / "leaf").write_text("+ 203.0.113.9/32 7 fd00::1\n")
@@ -89,20 +90,20 @@ def test_a_journalled_ipv4_route_by_ipv6_is_not_said_to_who_cannot_read_it(tmp_p
     assert last == END_OF_RIB
 
 
-def test_who_cannot_know_what_the_peer_holds_says_that_it_restarted(tmp_path):
+def test_who_cannot_know_what_the_peer_holds_says_that_it_restarted(tmp_path: Path) -> None:
     (tmp_path / "announced").mkdir()
     (tmp_path / "announced" / "leaf").mkdir()
     assert Scene(tmp_path).outbound.restarting
 
 
-def test_routes_are_announced_although_nothing_can_be_written(tmp_path):
+def test_routes_are_announced_although_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "announced").write_text("a file where a folder is due")
     scene = Scene(tmp_path)
     scene.rib.routes.update(table(10, 1))
     assert by_prefix(told(scene.session(Link()).take())) == everything(10, 1)
 
 
-def test_withdraw_all_takes_back_everything_before_it_returns(scene):
+def test_withdraw_all_takes_back_everything_before_it_returns(scene: Scene) -> None:
     scene.rib.routes.update(table(3000, 1, 2))
     link = scene.session(Link())
     held = told(link.take())
@@ -113,7 +114,7 @@ def test_withdraw_all_takes_back_everything_before_it_returns(scene):
     assert link.take() == []
 
 
-def test_a_session_that_ends_while_nothing_can_be_written_holds_up_nobody(tmp_path):
+def test_a_session_that_ends_while_nothing_can_be_written_holds_up_nobody(tmp_path: Path) -> None:
     in_the_way = tmp_path / "announced"
     in_the_way.write_text("")
     scene = Scene(tmp_path)

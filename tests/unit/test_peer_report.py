@@ -11,7 +11,7 @@ SAID = 'the peer sent Hard Reset (6/9): Administrative Shutdown (6/2): "upgrade"
 REFUSED = "cannot connect: Connection refused"
 
 
-def test_that_it_cannot_be_reached_since_does_not_hide_what_it_said():
+def test_that_it_cannot_be_reached_since_does_not_hide_what_it_said() -> None:
     history = History()
     history.went_down(RESET, 1000.0)
     for _ in range(10):
@@ -21,7 +21,7 @@ def test_that_it_cannot_be_reached_since_does_not_hide_what_it_said():
     assert history.why_down == f"{SAID}; now: the peer closed the connection"
 
 
-def test_the_last_end_is_known_when_the_next_session_is_up():
+def test_the_last_end_is_known_when_the_next_session_is_up() -> None:
     history = History()
     history.went_down(RESET, 1000.0)
     history.came_up()
@@ -30,7 +30,7 @@ def test_the_last_end_is_known_when_the_next_session_is_up():
     assert history.down_at == 1000.0
 
 
-def test_a_refused_open_outlasts_that_it_cannot_be_reached():
+def test_a_refused_open_outlasts_that_it_cannot_be_reached() -> None:
     history = History()
     history.attempt_ended(by_peer(Notification(2, 2)))
     history.attempt_failed(REFUSED)
@@ -38,7 +38,7 @@ def test_a_refused_open_outlasts_that_it_cannot_be_reached():
     assert history.down_at == 0.0
 
 
-def test_a_collision_says_nothing_of_the_peer():
+def test_a_collision_says_nothing_of_the_peer() -> None:
     history = History()
     history.attempt_failed(REFUSED)
     history.attempt_ended(by_peer(Notification(6, 7)))

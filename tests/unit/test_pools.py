@@ -23,7 +23,7 @@ from porter_ryu.domain.model import Family
         ("10.0.0.0/8", 2**24, "10.0.0.0", "10.255.255.255"),
     ],
 )
-def test_text_to_addresses(text, size, first, last):
+def test_text_to_addresses(text: str, size: int, first: str, last: str) -> None:
     pool = AddressPool.parse(text)
     assert (pool.size, str(pool.first), str(pool.last)) == (size, first, last)
 
@@ -52,12 +52,12 @@ def test_text_to_addresses(text, size, first, last):
         "010.0.0.1",
     ],
 )
-def test_what_cannot_be_handed_out(text):
+def test_what_cannot_be_handed_out(text: str) -> None:
     with pytest.raises(PoolError):
         AddressPool.parse(text)
 
 
-def test_buggy_addresses_are_left_out():
+def test_buggy_addresses_are_left_out() -> None:
     pool = AddressPool.parse("10.0.0.254-10.0.2.1", avoid_buggy=True)
     assert pool.size == 256 + 4 - 4
     assert not pool.contains(ip_address("10.0.1.0"))
@@ -68,7 +68,7 @@ def test_buggy_addresses_are_left_out():
         AddressPool.parse("10.0.0.255", avoid_buggy=True)
 
 
-def test_contains_is_exact_at_the_edges():
+def test_contains_is_exact_at_the_edges() -> None:
     pool = AddressPool.parse("10.0.0.5-10.0.0.6, 10.0.0.9")
     inside = [n for n in range(12) if pool.contains(ip_address(f"10.0.0.{n}"))]
     assert inside == [5, 6, 9]

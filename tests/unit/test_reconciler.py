@@ -63,7 +63,7 @@ def told(made: Reconciler, standing: Standing) -> None:
     made.turn()
 
 
-def test_what_an_earlier_run_bound_stays_until_it_is_known_who_leads():
+def test_what_an_earlier_run_bound_stays_until_it_is_known_who_leads() -> None:
     stale = ip_network("10.0.0.9/32")
     bindings = Bindings(EIP, stale)
     made = instance(bindings)
@@ -73,13 +73,13 @@ def test_what_an_earlier_run_bound_stays_until_it_is_known_who_leads():
     assert bindings.bound == {EIP}, "what is wanted never went, and the rest is scrubbed"
 
 
-def test_another_one_leads_and_what_was_bound_goes():
+def test_another_one_leads_and_what_was_bound_goes() -> None:
     bindings = Bindings(EIP)
     told(instance(bindings), Standing.FOLLOWS)
     assert bindings.bound == set()
 
 
-def test_an_api_server_that_is_away_unbinds_nothing():
+def test_an_api_server_that_is_away_unbinds_nothing() -> None:
     bindings = Bindings()
     made = instance(bindings)
     for standing in (Standing.LEADS, Standing.UNKNOWN, Standing.LEADS, Standing.UNKNOWN):
@@ -93,7 +93,7 @@ def test_an_api_server_that_is_away_unbinds_nothing():
 
 
 @pytest.mark.parametrize("standing", Standing)
-def test_one_that_has_ended_does_nothing(standing):
+def test_one_that_has_ended_does_nothing(standing) -> None:
     bindings = Bindings(EIP)
     made = instance(bindings)
     made.retire()

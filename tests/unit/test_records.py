@@ -23,7 +23,7 @@ from tests.unit.world import World, key, node, service
 SMALL, BIG = "10.0.0.1-10.0.0.9", "10.0.0.0/20"
 
 
-def test_a_forged_record_for_a_free_address_gets_no_more_than_a_request_would():
+def test_a_forged_record_for_a_free_address_gets_no_more_than_a_request_would() -> None:
     world = World(Eip("pool", SMALL)).put(service("thief"))
     world.forge("thief", "10.0.0.9").turn()
     assert world.address("thief") == "10.0.0.1", "it has one already"
@@ -34,14 +34,14 @@ def test_a_forged_record_for_a_free_address_gets_no_more_than_a_request_would():
 
 
 @pytest.mark.parametrize("text", [SMALL, BIG])
-def test_a_forged_record_for_anothers_address_while_running(text):
+def test_a_forged_record_for_anothers_address_while_running(text) -> None:
     world = World(Eip("pool", text)).put(service("victim"), service("thief"))
     mine, theirs = world.address("victim"), world.address("thief")
     world.forge("thief", mine).turn()
     assert (world.address("victim"), world.address("thief")) == (mine, theirs)
 
 
-def test_a_forged_record_for_anothers_address_over_a_restart():
+def test_a_forged_record_for_anothers_address_over_a_restart() -> None:
     """The thief is older, and asks for the address: the Eip names the victim."""
     world = World(Eip("pool", SMALL)).put(service("victim"))
     world.put(service("an/older", created="0", wish="10.0.0.1"))
@@ -50,7 +50,7 @@ def test_a_forged_record_for_anothers_address_over_a_restart():
     assert (after.address("victim"), after.address("an/older")) == ("10.0.0.1", "")
 
 
-def test_a_thief_that_is_named_for_one_family_gains_nothing_in_the_other():
+def test_a_thief_that_is_named_for_one_family_gains_nothing_in_the_other() -> None:
     world = World(Eip("four", SMALL), Eip("six", "2001:db8::1-2001:db8::9"))
     dual = {
         "families": (Family.IPV4, Family.IPV6),
@@ -63,7 +63,7 @@ def test_a_thief_that_is_named_for_one_family_gains_nothing_in_the_other():
     assert after.address("victim") == mine
 
 
-def test_without_a_list_of_holders_who_asks_stays_then_the_older():
+def test_without_a_list_of_holders_who_asks_stays_then_the_older() -> None:
     """Of a big pool the Eip does not say who holds what."""
     world = World(Eip("pool", BIG)).put(service("b", wish="10.0.0.1"))
     world.put(service("c"), service("a")).forge("c", "10.0.0.1").forge("a", "10.0.0.1")
@@ -71,7 +71,7 @@ def test_without_a_list_of_holders_who_asks_stays_then_the_older():
 
 
 @pytest.mark.parametrize("text", [SMALL, BIG])
-def test_a_disabled_eip_gives_nothing_to_a_forged_record_while_running(text):
+def test_a_disabled_eip_gives_nothing_to_a_forged_record_while_running(text) -> None:
     world = World(Eip("pool", text)).put(service("old"))
     mine = world.address("old")
     world.put(Eip("pool", text, disable=True), service("thief", pool="pool"))
@@ -82,7 +82,7 @@ def test_a_disabled_eip_gives_nothing_to_a_forged_record_while_running(text):
     assert world.address("old") == mine
 
 
-def test_a_disabled_eip_keeps_its_holders_over_a_restart_and_no_forged_record():
+def test_a_disabled_eip_keeps_its_holders_over_a_restart_and_no_forged_record() -> None:
     world = World(Eip("pool", SMALL)).put(service("old"))
     world.put(Eip("pool", SMALL, disable=True), service("thief", pool="pool"))
     after = world.forge("thief", "10.0.0.7").restarted()
@@ -90,7 +90,7 @@ def test_a_disabled_eip_keeps_its_holders_over_a_restart_and_no_forged_record():
     assert after.state("thief") == "PoolDisabled"
 
 
-def test_a_disabled_eip_that_does_not_say_who_holds_what_keeps_every_record():
+def test_a_disabled_eip_that_does_not_say_who_holds_what_keeps_every_record() -> None:
     """A big one, and one whose status was lost, or is another program's."""
     for text in (BIG, SMALL):
         world = World(Eip("pool", text, disable=True))
@@ -101,7 +101,7 @@ def test_a_disabled_eip_that_does_not_say_who_holds_what_keeps_every_record():
         assert (world.address("a"), world.address("b")) == ("10.0.0.3", "10.0.0.4")
 
 
-def test_an_eip_without_a_status_gave_nobody_a_nodes_address():
+def test_an_eip_without_a_status_gave_nobody_a_nodes_address() -> None:
     world = World(Eip("pool", SMALL))
     world.stage(node("n1", "10.0.0.5"))
     made = service("a", ingress=(ip_address("10.0.0.5"),))
@@ -110,7 +110,7 @@ def test_an_eip_without_a_status_gave_nobody_a_nodes_address():
 
 
 @pytest.mark.parametrize("used", [(("junk", "default/a"),), (("10.0.0.3", "default/b"),)])
-def test_a_list_of_holders_that_cannot_be_all_is_none(used):
+def test_a_list_of_holders_that_cannot_be_all_is_none(used: tuple[tuple[str, ...], ...]) -> None:
     status = EipStatus(True, PoolReason.VALID, "", usage=2, used=used)
     world = World(Eip("pool", SMALL, disable=True, status=status))
     made = service("a", ingress=(ip_address("10.0.0.3"),))
@@ -118,14 +118,14 @@ def test_a_list_of_holders_that_cannot_be_all_is_none(used):
     assert world.turn().address("a") == "10.0.0.3"
 
 
-def test_a_nodes_address_is_not_to_be_had_by_a_record():
+def test_a_nodes_address_is_not_to_be_had_by_a_record() -> None:
     world = World(Eip("pool", SMALL)).put(node("n1", "10.0.0.5"), service("thief", wish="10.0.0.5"))
     world.forge("thief", "10.0.0.5")
     assert world.turn().address("thief") == ""
     assert world.forge("thief", "10.0.0.5").restarted().address("thief") == ""
 
 
-def test_a_record_in_an_eip_that_excludes_the_service():
+def test_a_record_in_an_eip_that_excludes_the_service() -> None:
     world = World(Eip("pool", SMALL, namespaces=("red",))).put(service("thief"))
     assert world.forge("thief", "10.0.0.5").turn().address("thief") == ""
     assert world.forge("thief", "10.0.0.5").restarted().address("thief") == ""
@@ -146,7 +146,7 @@ def sync(leader: World, other: World) -> None:
     other.planner.turn(lambda: None, now=0.0)
 
 
-def test_the_instance_that_takes_over_believes_no_forged_record_either():
+def test_the_instance_that_takes_over_believes_no_forged_record_either() -> None:
     leader = World(Eip("pool", SMALL)).put(service("thief", pool="pool")).put(service("victim"))
     leader.put(Eip("pool", SMALL, disable=True))
     other = follower(leader)
@@ -164,14 +164,14 @@ def test_the_instance_that_takes_over_believes_no_forged_record_either():
     ]
 
 
-def test_a_follower_follows_what_is_recorded_from_a_disabled_eip():
+def test_a_follower_follows_what_is_recorded_from_a_disabled_eip() -> None:
     leader = World(Eip("pool", SMALL)).put(service("a"))
     leader.put(Eip("pool", SMALL, disable=True))
     other = follower(leader)
     assert other.planner.allocator.holders(ip_address("10.0.0.1")) == (key("a"),)
 
 
-def test_one_that_is_being_deleted_gets_nothing_new_and_keeps_what_it_has():
+def test_one_that_is_being_deleted_gets_nothing_new_and_keeps_what_it_has() -> None:
     world = World(Eip("pool", SMALL)).put(service("a", share_key="k"), service("b"))
     world.put(service("a", share_key="k", deleting=True), service("c", deleting=True))
     assert (world.address("a"), world.address("c")) == ("10.0.0.1", "")
@@ -189,7 +189,7 @@ def test_one_that_is_being_deleted_gets_nothing_new_and_keeps_what_it_has():
     assert world.put(service("e")).address("e") == "10.0.0.1"
 
 
-def test_one_that_is_being_deleted_waits_for_nothing():
+def test_one_that_is_being_deleted_waits_for_nothing() -> None:
     world = World(Eip("pool", "10.0.0.1")).put(service("a"), service("b"))
     world.put(dataclasses.replace(service("b"), deleting=True))
     world.remove(Kind.SERVICE, "a")

@@ -36,12 +36,12 @@ WITHOUT_DATA = Notification(3, 8)
         (1, "ff" * 4000, None),
     ],
 )
-def test_the_next_hop_in_a_notification(subcode, data, address):
+def test_the_next_hop_in_a_notification(subcode: int, data: str, address: str | None) -> None:
     found = named_next_hop(Notification(3, subcode, bytes.fromhex(data.replace(" ", ""))))
     assert found == (ip_address(address) if address else None)
 
 
-def test_what_is_named_is_barred_alone_and_for_longer_each_time():
+def test_what_is_named_is_barred_alone_and_for_longer_each_time() -> None:
     later = Later()
     refusals = Refusals(later.clock)
     refusals.said(HOPS)
@@ -62,7 +62,7 @@ def test_what_is_named_is_barred_alone_and_for_longer_each_time():
     assert refusals.take(WITHOUT_DATA, ()).seconds == 2 * BARRED_FIRST
 
 
-def test_a_next_hop_that_was_never_said_is_not_believed():
+def test_a_next_hop_that_was_never_said_is_not_believed() -> None:
     refusals = Refusals(Later().clock)
     refusals.said(HOPS[:2])
     verdict = refusals.take(Notification(3, 8, b"\x40\x03\x04\x7f\0\0\1"), ())
@@ -70,7 +70,7 @@ def test_a_next_hop_that_was_never_said_is_not_believed():
     assert verdict.suspects == 2
 
 
-def test_a_peer_that_refuses_everything_has_nothing_barred():
+def test_a_peer_that_refuses_everything_has_nothing_barred() -> None:
     later = Later()
     refusals = Refusals(later.clock)
     for _ in range(20):
@@ -90,7 +90,7 @@ def test_a_peer_that_refuses_everything_has_nothing_barred():
 
 
 @pytest.mark.parametrize(("subcode", "data"), [(5, "c00804fde80001"), (9, "c00804"), (11, "")])
-def test_an_attribute_that_all_routes_share_is_no_next_hops_fault(subcode, data):
+def test_an_attribute_that_all_routes_share_is_no_next_hops_fault(subcode: int, data: str) -> None:
     refusals = Refusals(Later().clock)
     refusals.said(HOPS)
     verdict = refusals.take(Notification(3, subcode, bytes.fromhex(data)), ())
@@ -99,7 +99,7 @@ def test_an_attribute_that_all_routes_share_is_no_next_hops_fault(subcode, data)
     assert refusals.withheld == set()
 
 
-def test_what_the_peer_has_had_for_long_is_not_suspected():
+def test_what_the_peer_has_had_for_long_is_not_suspected() -> None:
     later = Later()
     refusals = Refusals(later.clock)
     refusals.said(HOPS[:50])
@@ -130,19 +130,19 @@ def sessions_until_found(bad: set[Suspect], subcode: int = 8) -> tuple[set[Suspe
 
 
 @pytest.mark.parametrize("bad", [{HOPS[0]}, {HOPS[99]}, {HOPS[3], HOPS[4]}, {HOPS[3], HOPS[77]}])
-def test_what_is_not_named_is_found_and_all_else_is_said(bad):
+def test_what_is_not_named_is_found_and_all_else_is_said(bad) -> None:
     withheld, sessions, seconds = sessions_until_found(bad)
     assert withheld == bad
     assert sessions <= 2 + 3 * len(bad)
     assert seconds <= (10 + 10 * len(bad)) * PAUSE
 
 
-def test_a_prefix_that_is_refused_is_found():
+def test_a_prefix_that_is_refused_is_found() -> None:
     bad = {ip_network("203.0.113.42/32")}
     assert sessions_until_found(bad, subcode=10)[0] == bad
 
 
-def test_a_session_that_ends_for_another_reason_tries_the_same_group_again():
+def test_a_session_that_ends_for_another_reason_tries_the_same_group_again() -> None:
     refusals = Refusals(Later().clock)
     refusals.said(HOPS)
     assert refusals.take(WITHOUT_DATA, ()).suspects == 100

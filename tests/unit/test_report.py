@@ -33,7 +33,7 @@ def states(entry: dict) -> tuple[str, bool]:
     return entry["state"], entry["announced"]
 
 
-def test_announced_is_said_once_a_peer_was_sent_it():
+def test_announced_is_said_once_a_peer_was_sent_it() -> None:
     planner = world().planner
     assert states(next(report.services(planner, sent_to("leaf")))) == ("Announced", True)
     entry = report.explanation(planner, key("web"), sent_to("leaf"))
@@ -42,7 +42,7 @@ def test_announced_is_said_once_a_peer_was_sent_it():
 
 
 @pytest.mark.parametrize("sent", [report.nothing_sent, lambda _prefix: {"leaf": ()}])
-def test_what_no_peer_was_sent_is_allocated(sent):
+def test_what_no_peer_was_sent_is_allocated(sent) -> None:
     planner = world().planner
     assert states(next(report.services(planner, sent))) == ("Allocated", False)
     entry = report.explanation(planner, key("web"), sent)
@@ -52,7 +52,7 @@ def test_what_no_peer_was_sent_is_allocated(sent):
     )
 
 
-def test_what_is_not_recorded_is_not_announced():
+def test_what_is_not_recorded_is_not_announced() -> None:
     fresh = world()
     fresh.stage(service("new"))
     fresh.stage(endpoints("new", "n1"))
@@ -62,18 +62,18 @@ def test_what_is_not_recorded_is_not_announced():
     assert entry["message"] == "it would be given; nothing recorded yet"
 
 
-def test_what_stands_in_the_way_is_the_state_whatever_a_peer_still_has():
+def test_what_stands_in_the_way_is_the_state_whatever_a_peer_still_has() -> None:
     fresh = world().put(endpoints("web"))
     entry = report.explanation(fresh.planner, key("web"), sent_to("leaf"))
     assert states(entry) == ("NoReadyEndpoints", False)
 
 
-def test_without_bgp_nothing_is_announced():
+def test_without_bgp_nothing_is_announced() -> None:
     planner = world(Policy(announce=False)).planner
     assert states(next(report.services(planner, report.nothing_sent))) == ("Allocated", False)
 
 
-def test_a_plan_says_what_would_be():
+def test_a_plan_says_what_would_be() -> None:
     entry = report.plan(world().planner)["services"][0]
     assert states(entry) == ("Announced", True)
     assert entry["nextHops"] == {"203.0.113.0": ["192.168.9.11"]}
@@ -82,19 +82,19 @@ def test_a_plan_says_what_would_be():
     )
 
 
-def test_every_entry_says_whether_it_is_announced():
+def test_every_entry_says_whether_it_is_announced() -> None:
     planner = world().planner
     for name in ("web", "gone"):
         assert "announced" in report.explanation(planner, key(name), report.nothing_sent)
 
 
-def test_an_eip_that_no_turn_has_looked_at_yet_is_left_out():
+def test_an_eip_that_no_turn_has_looked_at_yet_is_left_out() -> None:
     fresh = world()
     fresh.planner.put(Kind.EIP, ObjectKey("", "new"), Eip("new", "198.51.100.0/24"))
     assert [entry["name"] for entry in report.eips(fresh.planner)] == ["pool"]
 
 
-def test_services_that_come_and_go_while_they_are_told_break_nothing():
+def test_services_that_come_and_go_while_they_are_told_break_nothing() -> None:
     fresh = world().put(service("a"), service("b"), service("c"))
     entries = report.services(fresh.planner, report.nothing_sent)
     told = [next(entries)["name"]]
@@ -103,7 +103,7 @@ def test_services_that_come_and_go_while_they_are_told_break_nothing():
     assert told == ["a", "c", "web"]
 
 
-def test_a_long_wish_is_cut_in_what_is_told():
+def test_a_long_wish_is_cut_in_what_is_told() -> None:
     fresh = world().put(service("long", wish=None, ports=frozenset()))
     hostile = "\x1b[2J\n" + "x" * 200_000
     entry = {
@@ -115,7 +115,7 @@ def test_a_long_wish_is_cut_in_what_is_told():
     assert max(map(len, text.splitlines())) < 2_000
 
 
-def test_what_is_printed_has_no_line_of_somebody_elses():
+def test_what_is_printed_has_no_line_of_somebody_elses() -> None:
     found = {
         "peers": [
             {

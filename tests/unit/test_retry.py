@@ -12,27 +12,27 @@ def longest(_low: float, high: float) -> float:
     return high
 
 
-def test_it_doubles_from_connect_retry_up_to_a_minute():
+def test_it_doubles_from_connect_retry_up_to_a_minute() -> None:
     retry = ConnectRetry(5, longest)
     assert [retry.failed(refused=False) for _ in range(6)] == [5, 10, 20, 40, 60, 60]
 
 
-def test_the_jitter_takes_up_to_a_quarter():
+def test_the_jitter_takes_up_to_a_quarter() -> None:
     assert 3.75 <= ConnectRetry(5).failed(refused=False) <= 5
 
 
-def test_a_longer_connect_retry_is_kept_to():
+def test_a_longer_connect_retry_is_kept_to() -> None:
     retry = ConnectRetry(300, longest)
     assert [retry.failed(refused=False) for _ in range(3)] == [300] * 3
 
 
-def test_a_peer_that_refused_us_a_few_times_is_called_every_half_minute_at_most():
+def test_a_peer_that_refused_us_a_few_times_is_called_every_half_minute_at_most() -> None:
     retry = ConnectRetry(1, longest)
     assert [retry.failed(refused=True) for _ in range(4)] == [1, 2, 4, 30]
     assert retry.failed(refused=False) == 30
 
 
-def test_a_session_that_came_up_makes_all_of_it_forgotten():
+def test_a_session_that_came_up_makes_all_of_it_forgotten() -> None:
     retry = ConnectRetry(1, longest)
     for _ in range(9):
         retry.failed(refused=True)
@@ -40,7 +40,7 @@ def test_a_session_that_came_up_makes_all_of_it_forgotten():
     assert retry.failed(refused=True) == 1
 
 
-def test_a_healthy_session_that_ends_is_called_again_at_once():
+def test_a_healthy_session_that_ends_is_called_again_at_once() -> None:
     damping, now = Damping(longest), 0.0
     for _ in range(50):
         now += 100
@@ -48,7 +48,7 @@ def test_a_healthy_session_that_ends_is_called_again_at_once():
         assert damping.remaining(now) == 0
 
 
-def test_a_peer_whose_sessions_do_not_last_is_kept_idle_for_longer_and_longer():
+def test_a_peer_whose_sessions_do_not_last_is_kept_idle_for_longer_and_longer() -> None:
     damping, now, waits = Damping(longest), 0.0, []
     for _ in range(11):
         now += 0.3
@@ -58,7 +58,7 @@ def test_a_peer_whose_sessions_do_not_last_is_kept_idle_for_longer_and_longer():
     assert waits == pytest.approx([0, 0, 0, 2, 4, 8, 16, 32, 64, 120, 120])
 
 
-def test_in_half_a_minute_it_gets_a_handful_of_sessions():
+def test_in_half_a_minute_it_gets_a_handful_of_sessions() -> None:
     damping, now, sessions = Damping(), 0.0, 0
     while now < 30:
         sessions += 1
@@ -68,7 +68,7 @@ def test_in_half_a_minute_it_gets_a_handful_of_sessions():
     assert sessions <= 8
 
 
-def test_a_session_that_lasted_makes_its_oscillation_forgotten():
+def test_a_session_that_lasted_makes_its_oscillation_forgotten() -> None:
     damping = Damping(longest)
     for now in range(6):
         damping.ended(0.3, now)

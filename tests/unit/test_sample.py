@@ -8,7 +8,7 @@ from fabric.program import command
 SAMPLE = Path("etc/porter_ryu/porter_ryu.conf.sample")
 
 
-def test_the_sample_is_up_to_date(tmp_path):
+def test_the_sample_is_up_to_date(tmp_path: Path) -> None:
     fresh = tmp_path / "sample"
     argv = [command("oslo-config-generator"), "--namespace", "porter_ryu"]
     subprocess.run([*argv, "--output-file", str(fresh)], check=True)

@@ -108,14 +108,14 @@ def line() -> Iterator[Line]:
     line.far.close()
 
 
-def test_it_opens_and_comes_up(line):
+def test_it_opens_and_comes_up(line: Line) -> None:
     line.establish()
     kinds = [kind for kind, _ in zip(line.read(), range(2), strict=False)]
     assert [kind for kind, _ in kinds] == [MessageType.OPEN, MessageType.KEEPALIVE]
     assert line.session.state is State.ESTABLISHED
 
 
-def test_what_a_part_of_it_raises_ends_it_in_order(line):
+def test_what_a_part_of_it_raises_ends_it_in_order(line: Line) -> None:
     def fail() -> None:
         raise struct.error("out of range")
 
@@ -129,7 +129,7 @@ def test_what_a_part_of_it_raises_ends_it_in_order(line):
     until(lambda: line.near.fileno() == -1)
 
 
-def test_a_fault_in_telling_of_the_end_still_closes_the_socket(line):
+def test_a_fault_in_telling_of_the_end_still_closes_the_socket(line: Line) -> None:
     def fail(_session: Session, _end: End) -> None:
         raise OSError("No space left on device")
 
@@ -139,7 +139,7 @@ def test_a_fault_in_telling_of_the_end_still_closes_the_socket(line):
     until(lambda: line.near.fileno() == -1)
 
 
-def test_after_every_piece_everybody_else_has_a_turn(line):
+def test_after_every_piece_everybody_else_has_a_turn(line: Line) -> None:
     line.establish()
     line.far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     before, turns = line.owner.received, []
@@ -153,14 +153,14 @@ def test_after_every_piece_everybody_else_has_a_turn(line):
     assert line.owner.received - before == 20_000
 
 
-def test_refreshes_of_one_piece_are_handed_on_once(line):
+def test_refreshes_of_one_piece_are_handed_on_once(line: Line) -> None:
     line.establish()
     line.far.sendall(REFRESH * 40)
     until(lambda: line.owner.received >= 42)
     assert line.owner.log.count("refresh IPV4") <= 2
 
 
-def test_the_last_word_is_said_at_a_message_boundary_though_output_waits(line):
+def test_the_last_word_is_said_at_a_message_boundary_though_output_waits(line: Line) -> None:
     line.establish()
     update = message(MessageType.UPDATE, bytes(4) + bytes(3000))
     line.session.send(update * 2000)
@@ -174,7 +174,7 @@ def test_the_last_word_is_said_at_a_message_boundary_though_output_waits(line):
     assert {len(body) for body in updates} == {3004}
 
 
-def test_a_peer_that_reads_nothing_is_not_waited_for_for_long(line):
+def test_a_peer_that_reads_nothing_is_not_waited_for_for_long(line: Line) -> None:
     line.establish()
     line.session.send(UPDATE * 200_000)
     line.session.close(notification.BFD_DOWN, Cause.BFD, "BFD says that the path is down")
@@ -182,7 +182,7 @@ def test_a_peer_that_reads_nothing_is_not_waited_for_for_long(line):
     until(lambda: line.near.fileno() == -1)
 
 
-def test_the_last_word_reaches_a_peer_that_talks_on(line):
+def test_the_last_word_reaches_a_peer_that_talks_on(line: Line) -> None:
     line.establish()
     hub.spawn(send_all, line.far, wire.KEEPALIVE * 5000 + b"\0" * 19 + wire.KEEPALIVE * 20_000)
     assert list(line.read())[-1] == (MessageType.NOTIFICATION, b"\x01\x01")
@@ -196,7 +196,7 @@ def send_all(sock: socket.socket, data: bytes) -> None:
         sock.settimeout(0)
 
 
-def test_what_waits_goes_when_the_peer_reads_and_that_is_told(line):
+def test_what_waits_goes_when_the_peer_reads_and_that_is_told(line: Line) -> None:
     line.establish()
     line.session.send(UPDATE * 200_000)
     assert line.session.congested
@@ -209,21 +209,21 @@ def test_what_waits_goes_when_the_peer_reads_and_that_is_told(line):
     assert not line.session.congested
 
 
-def test_a_collision_that_it_loses(line):
+def test_a_collision_that_it_loses(line: Line) -> None:
     line.owner.refusal = notification.COLLISION
     line.far.sendall(encode_open(THEIRS))
     assert list(line.read())[-1] == (MessageType.NOTIFICATION, b"\x06\x07")
     assert line.owner.ends[0].cause is Cause.COLLISION
 
 
-def test_the_peer_that_hangs_up(line):
+def test_the_peer_that_hangs_up(line: Line) -> None:
     line.establish()
     line.far.close()
     until(lambda: line.owner.ends)
     assert line.owner.ends[0].cause in (Cause.PEER_CLOSED, Cause.CONNECTION_BROKE)
 
 
-def test_a_session_that_is_ended_before_it_ran():
+def test_a_session_that_is_ended_before_it_ran() -> None:
     near, far = green.socketpair()
     owner, supervisor = Owner(), Supervisor()
     session = Session(near, owner, Fsm(OURS, 65001, 0.0), False, supervisor)
@@ -235,7 +235,7 @@ def test_a_session_that_is_ended_before_it_ran():
     far.close()
 
 
-def test_a_message_longer_than_four_thousand_octets_where_both_can():
+def test_a_message_longer_than_four_thousand_octets_where_both_can() -> None:
     line = Line()
     line.far.sendall(encode_open(replace(THEIRS, extended_message=True)) + wire.KEEPALIVE)
     line.far.sendall(message(MessageType.ROUTE_REFRESH, bytes(65535 - 19)))

@@ -58,7 +58,7 @@ def faults(tmp_path: Path, text: str | bytes) -> list[str]:
         (b" \n\t\n", "is empty"),
     ],
 )
-def test_a_file_that_is_not_one(tmp_path, text, line):
+def test_a_file_that_is_not_one(tmp_path: Path, text: bytes, line: str) -> None:
     assert faults(tmp_path, text) == [line]
 
 
@@ -72,7 +72,9 @@ def test_a_file_that_is_not_one(tmp_path, text, line):
         ("x" * 300, "File name too long"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_one_line_and_not_waited_for(tmp_path, path, line):
+def test_a_file_that_cannot_be_read_is_one_line_and_not_waited_for(
+    tmp_path: Path, path: str, line: str
+) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
@@ -121,7 +123,7 @@ def test_a_file_that_cannot_be_read_is_one_line_and_not_waited_for(tmp_path, pat
         ),
     ],
 )
-def test_what_nobody_reads_is_said(tmp_path, text, line):
+def test_what_nobody_reads_is_said(tmp_path: Path, text: str, line: str) -> None:
     assert faults(tmp_path, text) == [line]
 
 
@@ -191,7 +193,7 @@ def test_what_nobody_reads_is_said(tmp_path, text, line):
         ),
     ],
 )
-def test_a_bad_value_in_our_words(tmp_path, key, value, message):
+def test_a_bad_value_in_our_words(tmp_path: Path, key: str, value: str, message: str) -> None:
     group, _, name = key.partition(".")
     assert faults(tmp_path, f"[{group}]\n{name} = {value}\n") == [f"[{group}] {name}: {message}"]
 
@@ -213,7 +215,7 @@ def test_a_bad_value_in_our_words(tmp_path, key, value, message):
         ),
     ],
 )
-def test_a_bad_list_of_peers(tmp_path, names, message):
+def test_a_bad_list_of_peers(tmp_path: Path, names: str, message: str) -> None:
     groups = "".join(
         f"[peer:{name}]\naddress = 192.0.2.{number}\nremote_as = 1\n"
         for number, name in enumerate({"a", "b"} & {n.strip() for n in names.split(",")}, 1)
@@ -222,7 +224,7 @@ def test_a_bad_list_of_peers(tmp_path, names, message):
     assert faults(tmp_path, text)[0] == f"[bgp] peers: {message}"
 
 
-def test_a_name_that_is_too_long(tmp_path):
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
     (found,) = faults(tmp_path, f"[bgp]\npeers = {'x' * 64}\n")
     assert found.startswith(f"[bgp] peers: '{'x' * 60}…' is no name for a peer: 1 to 63 letters")
 
@@ -251,13 +253,13 @@ def test_a_name_that_is_too_long(tmp_path):
         ("", "is required"),
     ],
 )
-def test_an_address_that_cannot_be_a_peers(tmp_path, address, message):
+def test_an_address_that_cannot_be_a_peers(tmp_path: Path, address: str, message: str) -> None:
     text = PEER.replace("192.0.2.1", address)
     assert faults(tmp_path, text) == [f"[peer:a] address: {message}"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "169.254.7.1", "2001:DB8::1", "fd00::1"])
-def test_an_address_that_can_be_a_peers(tmp_path, address):
+def test_an_address_that_can_be_a_peers(tmp_path: Path, address: str) -> None:
     found = settings(tmp_path, PEER.replace("192.0.2.1", address))
     assert [peer.address for peer in found.bgp.peers] == [ip_address(address)]
 
@@ -284,30 +286,32 @@ def test_an_address_that_can_be_a_peers(tmp_path, address):
         ("password_file = /none\n", "password_file: cannot read /none: No such file"),
     ],
 )
-def test_a_bad_peer(tmp_path, more, line):
+def test_a_bad_peer(tmp_path: Path, more: str, line: str) -> None:
     (found,) = faults(tmp_path, PEER + more)
     assert found.startswith(f"[peer:a] {line}")
 
 
 @pytest.mark.parametrize("key", [b"", b"\n", b"x" * 81, b"x" * 10_000])
-def test_a_key_of_no_length_or_too_long(tmp_path, key):
+def test_a_key_of_no_length_or_too_long(tmp_path: Path, key: bytes) -> None:
     (tmp_path / "key").write_bytes(key)
     (found,) = faults(tmp_path, f"{PEER}password_file = {tmp_path}/key\n")
     assert found.endswith("key must hold 1 to 80 bytes")
 
 
-def test_two_peers_on_one_address_however_it_is_spelled(tmp_path):
+def test_two_peers_on_one_address_however_it_is_spelled(tmp_path: Path) -> None:
     text = PEER.replace("peers = a", "peers = a, b").replace("192.0.2.1", "2001:db8::1")
     text += "[peer:b]\naddress = 2001:0DB8:0::0001\nremote_as = 1\n"
     assert faults(tmp_path, text) == ["[peer:b] address: is also that of [peer:a]"]
 
 
-def test_everything_that_is_wrong_is_said_at_once(tmp_path):
+def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     text = f"[porter]\nallocate = x\n{PEER}hold_time = 1\nmed = -1\n[what]\n"
     assert len(faults(tmp_path, text)) == 4
 
 
-def test_a_bad_environment_variable_is_named(tmp_path, monkeypatch):
+def test_a_bad_environment_variable_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OS_BGP__LOCAL_AS", "many")
     path = tmp_path / "porter.conf"
     path.write_text("[bgp]\nlocal_as = 5\n")
@@ -319,7 +323,7 @@ def test_a_bad_environment_variable_is_named(tmp_path, monkeypatch):
     assert read([str(path)]).bgp.local_as == 7
 
 
-def test_what_is_good(tmp_path):
+def test_what_is_good(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"secret$1\n")
     text = (
         "# a comment\n[DEFAULT]\nwsapi_host = ::1\nverbose = true\napp = one\napp = two\n"
@@ -343,7 +347,7 @@ def test_what_is_good(tmp_path):
     assert found.node_name == "a$b"
 
 
-def test_a_later_file_overrides_an_earlier_one_and_each_is_named(tmp_path):
+def test_a_later_file_overrides_an_earlier_one_and_each_is_named(tmp_path: Path) -> None:
     one, two = tmp_path / "1.conf", tmp_path / "2.conf"
     one.write_text("[bgp]\nlocal_as = 1\n")
     two.write_text("[bgp]\nlocal_as = 2\n")
@@ -358,7 +362,7 @@ def test_a_later_file_overrides_an_earlier_one_and_each_is_named(tmp_path):
     assert len(caught.value.faults) == 2
 
 
-def test_a_peer_that_is_not_named_is_put_aside_and_told_of(tmp_path):
+def test_a_peer_that_is_not_named_is_put_aside_and_told_of(tmp_path: Path) -> None:
     other = PEER.partition("[peer:a]")[2].replace("192.0.2.1", "192.0.2.2")
     found = settings(tmp_path, f"{PEER}[peer:b]{other}")
     assert ([peer.name for peer in found.bgp.peers], found.put_aside) == (["a"], ("peer:b",))
@@ -366,14 +370,16 @@ def test_a_peer_that_is_not_named_is_put_aside_and_told_of(tmp_path):
 
 
 @pytest.mark.parametrize("head", ["", "[bgp]\n", "[bgp]\nlocal_as = 65000\n"])
-def test_a_file_that_lost_the_names_of_its_peers_is_not_one_without_peers(tmp_path, head):
+def test_a_file_that_lost_the_names_of_its_peers_is_not_one_without_peers(
+    tmp_path: Path, head: str
+) -> None:
     line = "[bgp] peers: names no peer, though there is a group [peer:a]"
     assert faults(tmp_path, head + PEER[PEER.index("[peer:a]") :]) == [line]
 
 
-def test_the_sample_file_as_it_is_shipped_is_all_defaults():
+def test_the_sample_file_as_it_is_shipped_is_all_defaults() -> None:
     assert read(["etc/porter_ryu/porter_ryu.conf.sample"]).bgp.peers == ()
 
 
-def test_no_file_at_all_is_all_defaults():
+def test_no_file_at_all_is_all_defaults() -> None:
     assert read([]).bgp.peers == ()

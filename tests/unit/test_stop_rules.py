@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,7 @@ def status(**fields: object) -> int | None:
     return found[0].value if found is not None else None
 
 
-def test_who_has_read_the_token_may():
+def test_who_has_read_the_token_may() -> None:
     assert status() is None
     assert status(authorization="bearer  s3cret ") is None
     assert status(local=ip_address("::1"), remote=ip_address("::1"), host="[::1]:8080") is None
@@ -42,12 +43,12 @@ def test_who_has_read_the_token_may():
         "Bearer ä",
     ],
 )
-def test_a_wrong_token_is_401(authorization):
+def test_a_wrong_token_is_401(authorization: str) -> None:
     assert status(authorization=authorization) == 401
 
 
 @pytest.mark.parametrize("origin", ["null", "http://127.0.0.1:8080", "https://evil.example", ""])
-def test_no_web_page_may_whatever_it_is_called(origin):
+def test_no_web_page_may_whatever_it_is_called(origin: str) -> None:
     assert status(origins=(origin,)) == 403
 
 
@@ -75,22 +76,22 @@ def test_no_web_page_may_whatever_it_is_called(origin):
         ("localhost:", False),
     ],
 )
-def test_only_a_host_that_names_loopback(host, good):
+def test_only_a_host_that_names_loopback(host: str, good: bool) -> None:
     """A name that was made to lead here (DNS rebinding) is none."""
     assert names_loopback(host) is good
     assert status(host=host) == (None if good else 403)
 
 
-def test_only_over_loopback():
+def test_only_over_loopback() -> None:
     assert status(remote=ip_address("192.168.1.2")) == 403
     assert status(local=ip_address("203.0.113.1")) == 403
 
 
-def test_without_a_token_nobody_may():
+def test_without_a_token_nobody_may() -> None:
     assert refusal(dataclasses.replace(GOOD, authorization="Bearer "), "")[0] == 403
 
 
-def test_the_token_is_written_for_its_user_alone_and_read_back(tmp_path):
+def test_the_token_is_written_for_its_user_alone_and_read_back(tmp_path: Path) -> None:
     state_dir = str(tmp_path / "state")
     token = control_token.create(state_dir)
     path = os.path.join(state_dir, "control.token")
@@ -99,7 +100,7 @@ def test_the_token_is_written_for_its_user_alone_and_read_back(tmp_path):
     assert control_token.create(state_dir) != token
 
 
-def test_a_symbolic_link_in_its_place_is_replaced_and_not_followed(tmp_path):
+def test_a_symbolic_link_in_its_place_is_replaced_and_not_followed(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("mine")
     (tmp_path / "control.token").symlink_to(target)
@@ -108,7 +109,7 @@ def test_a_symbolic_link_in_its_place_is_replaced_and_not_followed(tmp_path):
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"\xff\xfe", b"a b", b"x" * 300, b"a\x1bb"])
-def test_a_file_without_a_token_is_said_to_be_one(tmp_path, data):
+def test_a_file_without_a_token_is_said_to_be_one(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "control.token"
     path.write_bytes(data)
     with pytest.raises(ValueError, match="no token"):

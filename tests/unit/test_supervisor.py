@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from eventlet import hubs
 from ryu.lib import hub
 
@@ -24,7 +25,9 @@ def deaths(name: str) -> float:
     return metrics.REGISTRY.get_sample_value("porter_task_restarts_total", {"task": name}) or 0.0
 
 
-def test_a_task_that_dies_is_logged_counted_and_started_again(caplog):
+def test_a_task_that_dies_is_logged_counted_and_started_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     runs: list[int] = []
     done = hub.Event()
 
@@ -43,7 +46,7 @@ def test_a_task_that_dies_is_logged_counted_and_started_again(caplog):
     assert supervisor.faults == ()
 
 
-def test_a_task_that_dies_again_and_again_is_a_fault_until_it_lives():
+def test_a_task_that_dies_again_and_again_is_a_fault_until_it_lives() -> None:
     clock, runs = Clock(), []
     died = hub.Event()
 
@@ -65,7 +68,7 @@ def test_a_task_that_dies_again_and_again_is_a_fault_until_it_lives():
     task.end()
 
 
-def test_a_task_that_does_not_beat_is_a_fault():
+def test_a_task_that_does_not_beat_is_a_fault() -> None:
     clock = Clock()
     supervisor = Supervisor(clock)
     task = supervisor.keep("stuck", lambda _beat: hub.sleep(60), stalls_after=10)
@@ -76,7 +79,7 @@ def test_a_task_that_does_not_beat_is_a_fault():
     task.end()
 
 
-def test_what_a_task_left_behind_does_not_end_it():
+def test_what_a_task_left_behind_does_not_end_it() -> None:
     """As eventlet throws "closed" into whoever waits, for a descriptor that is used again."""
     runs: list[int] = []
     died, again = hub.Event(), hub.Event()
@@ -97,7 +100,7 @@ def test_what_a_task_left_behind_does_not_end_it():
     task.end()
 
 
-def test_a_task_that_is_ended_is_no_fault():
+def test_a_task_that_is_ended_is_no_fault() -> None:
     clock = Clock()
     supervisor = Supervisor(clock)
     task = supervisor.keep("ended for good", lambda _beat: hub.sleep(60), stalls_after=10)
@@ -107,7 +110,7 @@ def test_a_task_that_is_ended_is_no_fault():
     assert supervisor.faults == ()
 
 
-def test_a_task_that_returns_has_ended_on_purpose():
+def test_a_task_that_returns_has_ended_on_purpose() -> None:
     clock = Clock()
     supervisor = Supervisor(clock)
     supervisor.keep("ended", lambda _beat: None, stalls_after=10)
@@ -116,7 +119,7 @@ def test_a_task_that_returns_has_ended_on_purpose():
     assert supervisor.faults == ()
 
 
-def test_work_that_is_done_once_is_counted_when_it_fails():
+def test_work_that_is_done_once_is_counted_when_it_fails() -> None:
     done = hub.Event()
 
     def run(text: str) -> None:
@@ -129,7 +132,7 @@ def test_work_that_is_done_once_is_counted_when_it_fails():
     assert deaths("once") == 1
 
 
-def test_the_watchdog_measures_how_late_the_loop_is():
+def test_the_watchdog_measures_how_late_the_loop_is() -> None:
     supervisor = Supervisor()
     task = supervisor.watch()
     hub.sleep(0.06)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from porter_ryu.domain.labels import SelectorError, parse_selector
@@ -27,12 +29,12 @@ NASTY = "\x1b[2J\r\nadmin: \u202eok\x00\ud800" + "x" * 200_000
         ("\n" * 100, "'" + r"\n" * 49 + "\\…'"),
     ],
 )
-def test_quoted(text, shown):
+def test_quoted(text: str, shown: str) -> None:
     assert quoted(text) == shown
     assert len(quoted(text)) <= 102
 
 
-def test_listed_says_how_many_more():
+def test_listed_says_how_many_more() -> None:
     assert listed(["a", "b"]) == "a, b"
     assert listed([str(n) for n in range(1000)]) == "0, 1, 2, 3, 4 and 995 more"
     assert printable("a\x07b", 3) == "a\\…"
@@ -47,7 +49,7 @@ def test_listed_says_how_many_more():
         {"pool": NASTY, "wish": "10.0.0.1"},
     ],
 )
-def test_conditions_are_short_and_printable(wish):
+def test_conditions_are_short_and_printable(wish: dict[str, Any]) -> None:
     world = World(Eip("pool", "10.0.0.1")).put(service("a", **wish))
     for condition in world.planner.cluster.services[key("a")].conditions:
         assert condition.message.isprintable()
@@ -67,13 +69,13 @@ def test_conditions_are_short_and_printable(wish):
         Eip("e", "10.0.0.1", protocol=NASTY),
     ],
 )
-def test_so_is_the_status_of_an_eip(eip):
+def test_so_is_the_status_of_an_eip(eip: Eip) -> None:
     message = World(eip).turn().planner.allocator.pool_status("e").message
     assert message.isprintable()
     assert len(message) < 400
 
 
-def test_so_are_names_of_nodes():
+def test_so_are_names_of_nodes() -> None:
     world = World(Eip("pool", "10.0.0.1")).put(service("a"))
     world.put(endpoints("a", *(f"{NASTY[:2000]}{n}" for n in range(50))))
     message = world.planner.decisions[key("a")].announced.message
@@ -81,14 +83,14 @@ def test_so_are_names_of_nodes():
     assert len(message) < 1200
 
 
-def test_so_are_selectors():
+def test_so_are_selectors() -> None:
     with pytest.raises(SelectorError) as error:
         parse_selector(NASTY)
     assert str(error.value).isprintable()
     assert len(str(error.value)) < 200
 
 
-def test_nothing_is_said_of_others():
+def test_nothing_is_said_of_others() -> None:
     """Neither of another tenant's Service nor of an Eip that is for others."""
     world = World(
         Eip("secret", "10.0.5.1-10.0.5.9", namespaces=("other",), created="1"),

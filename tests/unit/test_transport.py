@@ -20,18 +20,18 @@ from porter_ryu.socket_address import canonical
         ("2001:db8::1", "2001:db8::1"),
     ],
 )
-def test_an_address_without_its_zone_and_mapping(text, address):
+def test_an_address_without_its_zone_and_mapping(text: str, address: str) -> None:
     assert canonical(text) == ip_address(address)
 
 
-def test_what_is_no_address_is_refused():
+def test_what_is_no_address_is_refused() -> None:
     with pytest.raises(ValueError, match="does not appear"):
         canonical("")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("ttl", [64, 254, 255])
-def test_the_ttl_with_which_a_connection_came(address, ttl):
+def test_the_ttl_with_which_a_connection_came(address: str, ttl: int) -> None:
     listening = transport.listen(ip_address(address), 0)
     family = transport.family_of(ip_address(address))
     with listening, socket.socket(family, socket.SOCK_STREAM) as caller:
@@ -45,7 +45,7 @@ def test_the_ttl_with_which_a_connection_came(address, ttl):
             assert transport.syn_ttl(accepted) == ttl
 
 
-def test_a_connection_whose_syn_was_not_kept_has_no_ttl():
+def test_a_connection_whose_syn_was_not_kept_has_no_ttl() -> None:
     near, far = socket.socketpair()
     with near, far:
         assert transport.syn_ttl(near) is None

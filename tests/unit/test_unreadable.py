@@ -20,7 +20,7 @@ def ports(number: int, share: str = "k") -> dict:
     return {"share_key": share, "ports": frozenset([Port("TCP", number)])}
 
 
-def test_a_service_keeps_its_last_good_form_with_address_and_routes():
+def test_a_service_keeps_its_last_good_form_with_address_and_routes() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(N1, N2, service("a"), endpoints("a", "n1"))
     world.broken("a").put(endpoints("a", "n2"), service("b"), service("c"))
     assert (world.address("a"), world.routes["10.0.0.1"]) == ("10.0.0.1", {"192.168.0.2"})
@@ -32,7 +32,7 @@ def test_a_service_keeps_its_last_good_form_with_address_and_routes():
     assert world.address("a") == "10.0.0.1"
 
 
-def test_over_a_restart_its_record_stays_reserved_until_it_can_be_read():
+def test_over_a_restart_its_record_stays_reserved_until_it_can_be_read() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(N1, service("a"), endpoints("a", "n1"))
     after = world.broken("a").restarted().put(service("b"), service("c"))
     assert after.address("b") == "10.0.0.2"
@@ -44,13 +44,13 @@ def test_over_a_restart_its_record_stays_reserved_until_it_can_be_read():
     assert (after.address("a"), after.state("a")) == ("10.0.0.1", "Announced")
 
 
-def test_of_its_record_that_counts_which_an_eip_has():
+def test_of_its_record_that_counts_which_an_eip_has() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2"))
     world.unreadable(Kind.SERVICE, "a", "203.0.113.5,10.0.0.1,203.0.113.7")
     assert world.put(service("b")).address("b") == "10.0.0.2"
 
 
-def test_what_a_user_is_told_of_it():
+def test_what_a_user_is_told_of_it() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a")).broken("a")
     world.unreadable(Kind.EIP, "other", why="spec is a list")
     told = report.explanation(world.planner, key("a"), report.nothing_sent)
@@ -70,13 +70,13 @@ def test_what_a_user_is_told_of_it():
     assert "there is no Eip" not in text, "there is one"
 
 
-def test_a_number_in_an_annotation_is_named():
+def test_a_number_in_an_annotation_is_named() -> None:
     text = "metadata.annotations: 'share' or its value is not text: put it in quotes"
     with pytest.raises(CodecError, match=text):
         string_map({"metadata": {"annotations": {"a": "b", "share": 5}}}, "metadata.annotations")
 
 
-def test_nothing_is_written_to_what_cannot_be_read():
+def test_nothing_is_written_to_what_cannot_be_read() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).unreadable(Kind.SERVICE, "a", "10.0.0.1")
     world.planner.resync()
     assert key("a") not in world.planner.turn(lambda: None, now=0.0).services
@@ -85,7 +85,7 @@ def test_nothing_is_written_to_what_cannot_be_read():
     assert key("a") not in world.planner.turn(lambda: None, now=0.0).services
 
 
-def test_the_reservation_goes_with_the_object_and_with_the_wish():
+def test_the_reservation_goes_with_the_object_and_with_the_wish() -> None:
     for gone in (True, False):
         world = World(Eip("pool", "10.0.0.1")).unreadable(Kind.SERVICE, "a", "10.0.0.1")
         world.put(service("b"))
@@ -98,7 +98,7 @@ def test_the_reservation_goes_with_the_object_and_with_the_wish():
         assert (key("a") in world.planner.decisions) is not gone
 
 
-def test_a_list_without_it_ends_it_and_a_list_with_it_does_not():
+def test_a_list_without_it_ends_it_and_a_list_with_it_does_not() -> None:
     world = World(Eip("pool", "10.0.0.1")).unreadable(Kind.SERVICE, "a", "10.0.0.1")
     unread = world.planner.cluster.unread(Kind.SERVICE, key("a"))
     waiting = service("b")
@@ -108,7 +108,7 @@ def test_a_list_without_it_ends_it_and_a_list_with_it_does_not():
     assert world.turn().address("b") == "10.0.0.1"
 
 
-def test_no_other_record_is_adopted_over_it_but_that_of_one_that_shares_with_it():
+def test_no_other_record_is_adopted_over_it_but_that_of_one_that_shares_with_it() -> None:
     """Of a big pool, whose status does not name the holders."""
     world = World(Eip("big", "10.0.0.0/20"))
     world.planner.put(Kind.SERVICE, key("thief"), service("thief", ingress=(EIP,)))
@@ -125,7 +125,7 @@ def test_no_other_record_is_adopted_over_it_but_that_of_one_that_shares_with_it(
 EIP = ip_address("10.0.0.7")
 
 
-def test_who_shares_with_it_keeps_the_address_and_nobody_new_joins():
+def test_who_shares_with_it_keeps_the_address_and_nobody_new_joins() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
     world.put(N1, service("a", **ports(80)), service("b", **ports(81)), endpoints("b", "n1"))
     after = world.broken("a").restarted()
@@ -138,7 +138,7 @@ def test_who_shares_with_it_keeps_the_address_and_nobody_new_joins():
     assert after.put(service("d", **ports(84))).address("d") == "10.0.0.1"
 
 
-def test_one_that_cannot_be_read_takes_no_address_from_who_is_named_by_the_eip():
+def test_one_that_cannot_be_read_takes_no_address_from_who_is_named_by_the_eip() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9")).put(service("a"))
     world.unreadable(Kind.SERVICE, "evil/x", "10.0.0.1")
     for after in (world, world.restarted()):
@@ -146,13 +146,13 @@ def test_one_that_cannot_be_read_takes_no_address_from_who_is_named_by_the_eip()
         assert not after.planner.allocator.held(key("evil/x"))
 
 
-def test_holders_of_a_known_eip_stay_as_they_are_when_it_breaks():
+def test_holders_of_a_known_eip_stay_as_they_are_when_it_breaks() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"))
     world.unreadable(Kind.EIP, "pool").put(service("b"))
     assert (world.address("a"), world.address("b")) == ("10.0.0.1", "10.0.0.2")
 
 
-def test_while_an_eip_was_never_read_nobody_loses_an_address_that_may_be_of_it():
+def test_while_an_eip_was_never_read_nobody_loses_an_address_that_may_be_of_it() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2"), Eip("spare", "10.1.0.1"))
     world.put(N1, service("a"), service("n", pool="pool"), endpoints("a", "n1"))
     world.put(endpoints("n", "n1"))
@@ -172,20 +172,20 @@ def test_while_an_eip_was_never_read_nobody_loses_an_address_that_may_be_of_it()
     assert [after.address(n) for n in "an"] == ["", ""]
 
 
-def test_an_eip_that_was_never_read_and_goes_takes_its_addresses_along():
+def test_an_eip_that_was_never_read_and_goes_takes_its_addresses_along() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"))
     after = world.unreadable(Kind.EIP, "pool").restarted()
     assert after.address("a") == "10.0.0.1"
     assert after.remove(Kind.EIP, "pool").address("a") == ""
 
 
-def test_a_deleted_eip_is_gone_though_another_cannot_be_read():
+def test_a_deleted_eip_is_gone_though_another_cannot_be_read() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"))
     world.unreadable(Kind.EIP, "other").remove(Kind.EIP, "pool")
     assert world.address("a") == ""
 
 
-def test_a_namespace_that_cannot_be_read_admits_who_is_there_and_nobody_new():
+def test_a_namespace_that_cannot_be_read_admits_who_is_there_and_nobody_new() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9", namespace_selector={"team": "red"}))
     world.put(Namespace("pink", {"team": "red"}), service("pink/a"))
     world.unreadable(Kind.NAMESPACE, "pink").put(service("pink/b"))
@@ -201,7 +201,7 @@ def test_a_namespace_that_cannot_be_read_admits_who_is_there_and_nobody_new():
     assert after.address("pink/a") == ""
 
 
-def test_a_node_and_a_slice_keep_their_last_good_form():
+def test_a_node_and_a_slice_keep_their_last_good_form() -> None:
     world = World(Eip("pool", "10.0.0.1")).put(N1, service("a"), endpoints("a", "n1"))
     world.unreadable(Kind.NODE, "n1").unreadable(Kind.ENDPOINT_SLICE, "a-4")
     assert world.routes["10.0.0.1"] == {"192.168.0.1"}
@@ -209,14 +209,14 @@ def test_a_node_and_a_slice_keep_their_last_good_form():
     assert world.routes["10.0.0.1"] == frozenset()
 
 
-def test_a_node_that_was_never_read_is_said_to_be_so():
+def test_a_node_that_was_never_read_is_said_to_be_so() -> None:
     world = World(Eip("pool", "10.0.0.1")).unreadable(Kind.NODE, "n1", why="status is a list")
     world.put(service("a"), endpoints("a", "n1"))
     verdicts = explain(world.planner, key("a")).addresses[0].nodes
     assert [v.why for v in verdicts] == ["its Node cannot be read: status is a list"]
 
 
-def test_an_eip_that_overlaps_with_one_that_was_never_read_takes_nothing_from_its_holders():
+def test_an_eip_that_overlaps_with_one_that_was_never_read_takes_nothing_from_its_holders() -> None:
     for rules in ({"disable": True}, {"namespaces": ("red",)}):
         old = Eip("old", "10.0.0.1-10.0.0.3", created="1")
         world = World(old, Eip("young", "10.0.0.1-10.0.0.3", created="2", **rules))
@@ -228,7 +228,7 @@ def test_an_eip_that_overlaps_with_one_that_was_never_read_takes_nothing_from_it
         assert dict(after.planner.allocator.pool_status("old").used)["10.0.0.1"] == "default/a"
 
 
-def test_one_that_cannot_be_read_reserves_nothing_that_it_could_not_be_given():
+def test_one_that_cannot_be_read_reserves_nothing_that_it_could_not_be_given() -> None:
     world = World(
         Eip("red", "10.0.0.1", namespaces=("red",)),
         Eip("closed", "10.1.0.1", disable=True),

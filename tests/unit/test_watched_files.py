@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from porter_ryu.watched_files import WatchedFiles
 
@@ -12,7 +13,7 @@ def watched(*paths) -> WatchedFiles:
     return WatchedFiles(lambda: [str(path) for path in paths])
 
 
-def test_a_change_counts_when_it_was_the_same_in_two_looks(tmp_path):
+def test_a_change_counts_when_it_was_the_same_in_two_looks(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("1")
     files = watched(path)
@@ -25,7 +26,7 @@ def test_a_change_counts_when_it_was_the_same_in_two_looks(tmp_path):
     assert not files.changed()
 
 
-def test_a_file_that_is_away_for_a_moment_did_not_change(tmp_path):
+def test_a_file_that_is_away_for_a_moment_did_not_change(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("1")
     files = watched(path)
@@ -35,7 +36,7 @@ def test_a_file_that_is_away_for_a_moment_did_not_change(tmp_path):
     assert [files.changed(), files.changed()] == [False, False]
 
 
-def test_a_file_that_went_is_a_change_and_so_is_its_return(tmp_path):
+def test_a_file_that_went_is_a_change_and_so_is_its_return(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("1")
     files = watched(path)
@@ -45,7 +46,7 @@ def test_a_file_that_went_is_a_change_and_so_is_its_return(tmp_path):
     assert [files.changed(), files.changed(), files.changed()] == [False, True, False]
 
 
-def test_the_symlink_swap_of_a_config_map(tmp_path):
+def test_the_symlink_swap_of_a_config_map(tmp_path: Path) -> None:
     for name in "12":
         (tmp_path / name).mkdir()
         (tmp_path / name / "a").write_text(name)
@@ -57,7 +58,7 @@ def test_the_symlink_swap_of_a_config_map(tmp_path):
     assert [files.changed(), files.changed()] == [False, True]
 
 
-def test_a_path_that_is_watched_only_now_did_not_change(tmp_path):
+def test_a_path_that_is_watched_only_now_did_not_change(tmp_path: Path) -> None:
     path, key = tmp_path / "a", tmp_path / "key"
     path.write_text("1")
     key.write_text("k")
@@ -69,7 +70,7 @@ def test_a_path_that_is_watched_only_now_did_not_change(tmp_path):
     assert [files.changed(), files.changed()] == [False, True]
 
 
-def test_a_path_that_was_learnt_changes_from_what_it_was_then(tmp_path):
+def test_a_path_that_was_learnt_changes_from_what_it_was_then(tmp_path: Path) -> None:
     path, key = tmp_path / "a", tmp_path / "key"
     path.write_text("1")
     key.write_text("k")
@@ -81,7 +82,7 @@ def test_a_path_that_was_learnt_changes_from_what_it_was_then(tmp_path):
     assert [files.changed(), files.changed(), files.changed()] == [False, True, False]
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path):
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     files = watched(tmp_path / "pipe", tmp_path, tmp_path / "none")
     assert [files.changed(), files.changed()] == [False, False]

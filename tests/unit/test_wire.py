@@ -27,7 +27,7 @@ def hexes(messages) -> list[str]:
     return [message.hex().removeprefix(MARKER) for message in messages]
 
 
-def test_open():
+def test_open() -> None:
     ours = Open(
         70000,
         90,
@@ -60,14 +60,14 @@ def test_open():
         ("04 fde8 005a 0a000001 00 ff 0009 02 0006 4104 00011170", (2, 0)),
     ],
 )
-def test_an_open_that_is_not_accepted(body, code):
+def test_an_open_that_is_not_accepted(body: str, code: tuple[int, ...]) -> None:
     with pytest.raises(BgpError) as caught:
         decode_open(bytes.fromhex(body.replace(" ", "")))
     assert (caught.value.notification.code, caught.value.notification.subcode) == code
 
 
 @pytest.mark.parametrize("length", ["ff", "fe", "01", "09", "0c"])
-def test_unknown_capabilities_and_extended_parameters_are_read(length):
+def test_unknown_capabilities_and_extended_parameters_are_read(length: str) -> None:
     known = decode_open(bytes.fromhex(f"04fde8005a0a000001{length}ff0009020006c802beef0200"))
     assert known.route_refresh
     assert known.families is None
@@ -84,13 +84,13 @@ def test_unknown_capabilities_and_extended_parameters_are_read(length):
         (MARKER + "001401" + "00", (1, 2)),
     ],
 )
-def test_headers_that_are_not_accepted(message, code):
+def test_headers_that_are_not_accepted(message: str, code: tuple[int, ...]) -> None:
     with pytest.raises(BgpError) as caught:
         list(wire.split(bytearray.fromhex(message)))
     assert (caught.value.notification.code, caught.value.notification.subcode) == code
 
 
-def test_messages_come_out_whole_however_the_bytes_come_in():
+def test_messages_come_out_whole_however_the_bytes_come_in() -> None:
     stream = wire.KEEPALIVE + end_of_rib(Family.IPV4) + wire.KEEPALIVE
     buffer, seen = bytearray(), []
     for octet in stream:
@@ -99,7 +99,7 @@ def test_messages_come_out_whole_however_the_bytes_come_in():
     assert seen == ["KEEPALIVE", "UPDATE", "KEEPALIVE"]
 
 
-def test_announcements():
+def test_announcements() -> None:
     four = Path(ip_network("203.0.113.1/32"), 0xC0A80001)
     plain = Path(ip_network("203.0.113.1/32"), None)
     six = Path(ip_network("2001:db8::1/128"), 7)
@@ -128,7 +128,7 @@ def test_announcements():
     ]
 
 
-def test_attributes():
+def test_attributes() -> None:
     full = Attributes((70000, 70000), False, 5, None, (0xFDE80001,), ((65000, 1, 2),))
     paths = {ip_address("192.168.0.1"): [Path(ip_network("10.0.0.0/8"), None)]}
     assert hexes(announce(paths, full)) == [
@@ -150,7 +150,7 @@ def test_attributes():
     assert "40050400000064" in hexes(announce(paths, Attributes((), True)))[0]
 
 
-def test_withdrawals_and_end_of_rib():
+def test_withdrawals_and_end_of_rib() -> None:
     paths = [Path(ip_network("10.0.0.1/32"), 1), Path(ip_network("2001:db8::/32"), None)]
     assert hexes(withdraw(paths)) == [
         "002002000900000001200a0000010000",
@@ -160,7 +160,7 @@ def test_withdrawals_and_end_of_rib():
     assert hexes([end_of_rib(Family.IPV6)]) == ["001d0200000006800f03000201"]
 
 
-def test_messages_are_packed_and_never_too_long():
+def test_messages_are_packed_and_never_too_long() -> None:
     paths = [Path(ip_network(0x0A000000 + i), 9) for i in range(10_000)]
     hops = {ip_address(f"192.168.0.{n}"): paths for n in range(1, 5)}
     messages = list(announce(hops, EBGP))
@@ -191,7 +191,7 @@ def sync(table: AdjRibOut, wanted, prefix) -> list[bytes]:
     return list(table.sync(wanted, [prefix]).messages(table.view))
 
 
-def test_adj_rib_out_sends_only_the_difference_and_announces_before_it_withdraws():
+def test_adj_rib_out_sends_only_the_difference_and_announces_before_it_withdraws() -> None:
     prefix = ip_network("10.0.0.1/32")
     table = rib_out()
     table.sync({prefix: frozenset([hop(1), hop(2)])}, [prefix])
@@ -204,7 +204,7 @@ def test_adj_rib_out_sends_only_the_difference_and_announces_before_it_withdraws
     assert table.sent == {}
 
 
-def test_adj_rib_out_without_add_path_replaces_its_one_path():
+def test_adj_rib_out_without_add_path_replaces_its_one_path() -> None:
     prefix = ip_network("10.0.0.1/32")
     table = rib_out(add_path=False)
     table.sync({prefix: frozenset([hop(1)])}, [prefix])
@@ -213,7 +213,7 @@ def test_adj_rib_out_without_add_path_replaces_its_one_path():
     assert messages[0].endswith("400304c0a80002200a000001")
 
 
-def test_adj_rib_out_selects_limits_and_speaks_of_itself():
+def test_adj_rib_out_selects_limits_and_speaks_of_itself() -> None:
     prefix = ip_network("10.0.0.1/32")
     table = rib_out(selector=parse_selector("rack in (a, b),!old"))
     hops = {hop(1, rack="a"), hop(2, rack="c"), hop(3, rack="b", old="")}
@@ -227,14 +227,14 @@ def test_adj_rib_out_selects_limits_and_speaks_of_itself():
     assert list(own.sent[prefix].values()) == [ip_address("192.168.0.9")]
 
 
-def test_path_identifiers_depend_on_the_next_hop_alone():
+def test_path_identifiers_depend_on_the_next_hop_alone() -> None:
     one, other = PathIds(), PathIds()
     hops = [ip_address(f"fd00::{n:x}") for n in range(1, 200)]
     assert [one.of(h) for h in hops] == [other.of(h) for h in reversed(hops)][::-1]
     assert one.of(ip_address("192.168.0.1")) == 0xC0A80001
 
 
-def test_communities():
+def test_communities() -> None:
     standard, large = parse_communities(["no-export", "65000:1", "1:2:3", "65000:1"])
     assert standard == (65000 << 16 | 1, 0xFFFFFF01)
     assert large == ((1, 2, 3),)
@@ -243,7 +243,7 @@ def test_communities():
             parse_communities([text])
 
 
-def test_a_refresh_sends_again_and_still_withdraws_what_is_gone():
+def test_a_refresh_sends_again_and_still_withdraws_what_is_gone() -> None:
     prefix = ip_network("203.0.113.1/32")
     table = rib_out()
     sync(table, {prefix: frozenset([hop(1), hop(2)])}, prefix)
@@ -254,7 +254,7 @@ def test_a_refresh_sends_again_and_still_withdraws_what_is_gone():
     assert sync(table, {prefix: frozenset([hop(1)])}, prefix) == []
 
 
-def test_what_an_earlier_session_left_is_known_by_its_path():
+def test_what_an_earlier_session_left_is_known_by_its_path() -> None:
     one, two = ip_network("203.0.113.1/32"), ip_network("203.0.113.2/32")
     left = {
         Path(one, 0xC0A80001): ip_address("192.168.0.1"),
@@ -269,7 +269,7 @@ def test_what_an_earlier_session_left_is_known_by_its_path():
     assert plain.stale(left.items()).withdrawn == (Path(two, None),)
 
 
-def test_ipv4_with_an_ipv6_next_hop():
+def test_ipv4_with_an_ipv6_next_hop() -> None:
     prefix = ip_network("203.0.113.1/32")
     six = NextHop("n1", None, ipv6=ip_address("fd00::1"))
     assert sync(rib_out(add_path=False), {prefix: frozenset([six])}, prefix) == []
@@ -279,13 +279,13 @@ def test_ipv4_with_an_ipv6_next_hop():
     assert "800e1a00010110fd0000000000000000000000000000010020cb007101" in message
 
 
-def test_open_with_every_capability():
+def test_open_with_every_capability() -> None:
     data = encode_open(OF_EVERYTHING)
     assert data.hex().endswith("460006000506000100010002400ac0780001018000020180")
     assert decode_open(data[19:]) == OF_EVERYTHING
 
 
-def test_an_open_whose_capabilities_are_malformed_or_unknown_counts_without_them():
+def test_an_open_whose_capabilities_are_malformed_or_unknown_counts_without_them() -> None:
     body = bytes.fromhex("04fde8005a0a000001120210400300000005050001000001c802abcd")
     assert decode_open(body) == Open(65000, 90, ip_address("10.0.0.1"))
 
@@ -301,7 +301,7 @@ UPDATE_ERRORS = {
 
 
 @pytest.mark.parametrize(("body", "code"), UPDATE_ERRORS.items())
-def test_an_update_that_resets_the_session(body, code):
+def test_an_update_that_resets_the_session(body, code) -> None:
     with pytest.raises(BgpError) as caught:
         check_update(bytes.fromhex(body.replace(" ", "")))
     assert (caught.value.notification.code, caught.value.notification.subcode) == code
@@ -317,11 +317,11 @@ def test_an_update_that_resets_the_session(body, code):
         ("0000 0008 40010100 40010100", "twice"),
     ],
 )
-def test_an_update_that_is_treated_as_withdraw(body, what):
+def test_an_update_that_is_treated_as_withdraw(body: str, what: str) -> None:
     assert what in check_update(bytes.fromhex(body.replace(" ", "")))
 
 
-def test_the_end_is_a_hard_reset_where_routes_outlast_a_notification():
+def test_the_end_is_a_hard_reset_where_routes_outlast_a_notification() -> None:
     shutdown = notification.hard_reset(notification.ADMINISTRATIVE_SHUTDOWN)
     assert (shutdown.code, shutdown.subcode, shutdown.data) == (6, 9, b"\x06\x02")
     assert (

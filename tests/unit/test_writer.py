@@ -56,7 +56,7 @@ class Backend:
         self.asked.append((eip.name, wanted.message))
         return dataclasses.replace(eip, status=wanted)
 
-    def event(self, subject, warning, reason, message):
+    def event(self, subject, warning, reason, message) -> None:
         self.events.append(reason)
 
 
@@ -68,7 +68,7 @@ class Timers(Supervisor):
         self.now = 0.0
         self.waiting: list[tuple[float, object, tuple]] = []
 
-    def after(self, seconds, name, run, *args):
+    def after(self, seconds, name, run, *args) -> None:
         assert seconds <= 60
         self.waiting.append((self.now + seconds, run, args))
 
@@ -89,7 +89,7 @@ class Told:
     def __init__(self) -> None:
         self.put_: list[str] = []
 
-    def put(self, kind, key, obj, read_at):
+    def put(self, kind, key, obj, read_at) -> None:
         self.put_.append(key.name)
 
 
@@ -113,7 +113,7 @@ def bench() -> Bench:
     return Bench()
 
 
-def test_what_is_written_is_told_at_once(bench):
+def test_what_is_written_is_told_at_once(bench: Bench) -> None:
     bench.want("web", status())
     assert bench.backend.asked == [("web", "10.0.0.1")]
     assert bench.told.put_ == ["web"]
@@ -121,7 +121,7 @@ def test_what_is_written_is_told_at_once(bench):
     assert bench.writer.idle
 
 
-def test_nothing_is_written_where_nothing_differs(bench):
+def test_nothing_is_written_where_nothing_differs(bench: Bench) -> None:
     wanted = status()
     bench.want("web", wanted, ingress=wanted.ingress, conditions=wanted.conditions)
     old = dataclasses.replace(wanted.conditions[0], since="2024-01-01T00:00:00Z")
@@ -129,7 +129,7 @@ def test_nothing_is_written_where_nothing_differs(bench):
     assert bench.backend.asked == []
 
 
-def test_nothing_is_written_again_for_a_message_that_had_to_be_cut(bench):
+def test_nothing_is_written_again_for_a_message_that_had_to_be_cut(bench: Bench) -> None:
     long = status(message="x" * 200_000 + "\x1b")
     written = tuple(patches.bounded(condition) for condition in long.conditions)
     assert len(written[0].message) == 1024
@@ -137,7 +137,7 @@ def test_nothing_is_written_again_for_a_message_that_had_to_be_cut(bench):
     assert bench.backend.asked == []
 
 
-def test_a_new_wish_does_not_hurry_an_object_that_cannot_be_written(bench):
+def test_a_new_wish_does_not_hurry_an_object_that_cannot_be_written(bench: Bench) -> None:
     """Its endpoints change ten times a second for a minute, and the server says no each time."""
     bench.backend.answers["web"] = REFUSED
     for number in range(600):
@@ -151,7 +151,7 @@ def test_a_new_wish_does_not_hurry_an_object_that_cannot_be_written(bench):
     assert bench.backend.asked[-1] == ("web", "10.0.0.2"), "at once, now that it was written"
 
 
-def test_a_wish_that_ceases_meanwhile_does_not_hurry_it_either(bench):
+def test_a_wish_that_ceases_meanwhile_does_not_hurry_it_either(bench: Bench) -> None:
     bench.backend.answers["web"] = REFUSED
     wanted = status()
     for _ in range(600):
@@ -161,8 +161,10 @@ def test_a_wish_that_ceases_meanwhile_does_not_hurry_it_either(bench):
     assert len(bench.backend.asked) <= 12
 
 
-def test_an_object_that_is_gone_leaves_nothing_behind_when_its_last_write_fails(bench):
-    def gone_meanwhile(obj, wanted):
+def test_an_object_that_is_gone_leaves_nothing_behind_when_its_last_write_fails(
+    bench: Bench,
+) -> None:
+    def gone_meanwhile(obj, wanted) -> None:
         bench.writer.forget(Kind.SERVICE, obj.key)
         raise REFUSED
 
@@ -173,8 +175,8 @@ def test_an_object_that_is_gone_leaves_nothing_behind_when_its_last_write_fails(
     assert bench.timers.waiting == []
 
 
-def test_the_same_wish_again_while_it_is_written_is_written_once(bench):
-    def slow(obj, wanted):
+def test_the_same_wish_again_while_it_is_written_is_written_once(bench: Bench) -> None:
+    def slow(obj, wanted) -> None:
         bench.backend.asked.append((obj.key.name, str(wanted.ingress[0])))
         hub.sleep(0.01)
 
@@ -186,7 +188,7 @@ def test_the_same_wish_again_while_it_is_written_is_written_once(bench):
     assert bench.writer.idle
 
 
-def test_what_is_tried_again_is_the_newest_wish(bench):
+def test_what_is_tried_again_is_the_newest_wish(bench: Bench) -> None:
     bench.backend.answers["web"] = REFUSED
     bench.want("web", status("10.0.0.1"))
     bench.want("web", status("10.0.0.2"))
@@ -196,7 +198,7 @@ def test_what_is_tried_again_is_the_newest_wish(bench):
 
 
 @pytest.mark.parametrize(("asked", "least"), [(7.0, 7.0), (10**9, 60.0)])
-def test_retry_after_is_honoured_up_to_a_minute(bench, asked, least):
+def test_retry_after_is_honoured_up_to_a_minute(bench: Bench, asked: float, least: float) -> None:
     bench.backend.answers["web"] = ApiError(429, "TooManyRequests", "slow down", asked)
     bench.want("web", status())
     bench.timers.pass_by(least - 0.1)
@@ -209,7 +211,9 @@ def test_retry_after_is_honoured_up_to_a_minute(bench, asked, least):
     "error",
     [RecursionError(), ValueError("odd"), KeyError("x"), UnicodeEncodeError("a", "b", 0, 1, "c")],
 )
-def test_an_exception_costs_its_object_alone_and_no_worker(bench, error, caplog):
+def test_an_exception_costs_its_object_alone_and_no_worker(
+    bench: Bench, error: object, caplog: pytest.LogCaptureFixture
+) -> None:
     bench.backend.answers["odd"] = error
     for _ in range(20):
         bench.want("odd", status())
@@ -223,8 +227,8 @@ def test_an_exception_costs_its_object_alone_and_no_worker(bench, error, caplog)
     assert bench.writer.idle
 
 
-def test_an_observer_that_fails_ends_no_worker(bench):
-    def fails(*_args):
+def test_an_observer_that_fails_ends_no_worker(bench: Bench) -> None:
+    def fails(*_args) -> None:
         raise RuntimeError("a fault of the domain")
 
     bench.told.put = fails
@@ -234,7 +238,7 @@ def test_an_observer_that_fails_ends_no_worker(bench):
     assert bench.timers.faults == ()
 
 
-def test_an_object_that_is_gone_is_forgotten_with_its_failures(bench):
+def test_an_object_that_is_gone_is_forgotten_with_its_failures(bench: Bench) -> None:
     bench.backend.answers["web"] = REFUSED
     for _ in range(8):
         bench.want("web", status())
@@ -249,11 +253,11 @@ def test_an_object_that_is_gone_is_forgotten_with_its_failures(bench):
     assert bench.writer.idle
 
 
-def test_one_object_is_not_written_by_two_at_once(bench):
+def test_one_object_is_not_written_by_two_at_once(bench: Bench) -> None:
     writing: list[int] = []
     most: list[int] = []
 
-    def slow(obj, wanted):
+    def slow(obj, wanted) -> None:
         writing.append(1)
         most.append(len(writing))
         bench.backend.asked.append((obj.key.name, str(wanted.ingress[0])))
@@ -272,7 +276,7 @@ def test_one_object_is_not_written_by_two_at_once(bench):
 READY = EipStatus(True, PoolReason.VALID, "fine", since="2024-01-01T00:00:00Z")
 
 
-def test_the_time_of_a_condition_of_an_eip_moves_with_its_status_alone(bench):
+def test_the_time_of_a_condition_of_an_eip_moves_with_its_status_alone(bench: Bench) -> None:
     eip = Eip("pool", "10.0.0.1", status=READY)
     bench.writer.want_eip(eip, dataclasses.replace(READY, since=""))
     hub.sleep(0)
@@ -285,7 +289,7 @@ def test_the_time_of_a_condition_of_an_eip_moves_with_its_status_alone(bench):
     assert condition["lastTransitionTime"] == "now"
 
 
-def test_the_time_of_a_condition_in_a_directory_moves_with_its_status_alone():
+def test_the_time_of_a_condition_in_a_directory_moves_with_its_status_alone() -> None:
     kept = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x", since="then")
     turned = Condition("porter.kubesphere.io/Announced", False, "NoReadyEndpoints", "x", since="t")
     before = service("web", conditions=(kept, turned))
