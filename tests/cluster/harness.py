@@ -23,11 +23,11 @@ from pathlib import Path
 import yaml
 
 from fabric import Fabric, FabricError, Host, end, wait_for
+from fabric.control_plane import ADMIN, ControlPlane, Json
 from fabric.leaves import Frr, Neighbour
 from fabric.objects import service
 from fabric.program import Program
 from fabric.watchers import no_route_lost, stay_bound
-from tests.cluster.control_plane import ADMIN, ControlPlane, Json
 
 LEAF, CONTROL, OURS, SECOND = (f"192.168.7.{n}" for n in (1, 10, 5, 6))
 LEAF6 = "fd07::1"
@@ -35,7 +35,6 @@ NODES = {f"n{i}": f"192.168.7.2{i}" for i in range(1, 5)}
 NODES6 = {f"n{i}": f"fd07::2{i}" for i in range(1, 5)}
 CLIENT, CLIENT6 = "10.99.0.2", "fd99::2"
 PROXY_PORT = 7443
-SHIPPED = ("-f", "deploy/porter-ryu.yaml", "-f", "deploy/porter-ryu-node.yaml")
 _HERE = Path(__file__).parent
 
 
@@ -122,20 +121,13 @@ class Cluster:
         """Starts it, with the shipped manifests applied and the nodes Ready."""
         self.leaf.start()
         self.api.start()
-        self.install()
+        self.api.install()
         nodes = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": n}} for n in NODES]
         self.api.apply(*nodes)
         for worker in self.workers.values():
             worker.start()
         self.api.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=20s")
         return self
-
-    def install(self) -> None:
-        """Applies the shipped manifests."""
-        self.api.kubectl("apply", *SHIPPED)
-        self.api.kubectl(
-            "wait", "--for=condition=Established", "crd/eips.network.kubesphere.io", "--timeout=20s"
-        )
 
     # -- what runs on it ---------------------------------------------------------------------------
 

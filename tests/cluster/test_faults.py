@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from fabric import wait_for
+from fabric.control_plane import NAMESPACE
 from fabric.objects import eip
 from fabric.program import Program
-from tests.cluster.control_plane import NAMESPACE
 from tests.cluster.harness import (
     CONTROL,
     NODES,

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from fabric import FabricError, wait_for
+from fabric.control_plane import NAMESPACE, SHIPPED
 from fabric.leaves import Bird, Neighbour
 from fabric.objects import eip
 from fabric.program import Program, command
-from tests.cluster.control_plane import NAMESPACE
-from tests.cluster.harness import NODES, SHIPPED, Cluster, web
+from tests.cluster.harness import NODES, Cluster, web
 
 EIP = "203.0.113.8"
 OPENELB = """
@@ -297,4 +297,4 @@ def test_an_uninstall_leaves_nothing(clean: Cluster) -> None:
         clean.api.kubectl("delete", "service", "web", "--timeout=10s")
         assert "eips." not in clean.api.kubectl("get", "crd", "-o", "name")
     finally:
-        clean.install()
+        clean.api.install()

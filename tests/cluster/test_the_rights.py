@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from fabric import wait_for
-from tests.cluster.control_plane import NAMESPACE
+from fabric.control_plane import NAMESPACE
 from tests.cluster.harness import Cluster, web
 from tests.cluster.kubelet import READY
 

@@ -1,5 +1,8 @@
 """A real control plane on one host of the fabric: etcd, kube-apiserver with RBAC and an audit log
-of our ServiceAccounts, and kube-controller-manager."""
+of our ServiceAccounts, and kube-controller-manager.
+
+The cluster tests and the benchmarks stand on it.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ Json = dict[str, Any]
 NAMESPACE = "porter-system"
 _PORT = 6443
 ADMIN = "an-admin-of-the-tests"
+SHIPPED = ("-f", "deploy/porter-ryu.yaml", "-f", "deploy/porter-ryu-node.yaml")
 _OURS = tuple(f"system:serviceaccount:{NAMESPACE}:{n}" for n in ("porter-ryu", "porter-ryu-node"))
 _AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
@@ -34,10 +38,20 @@ _CONTROLLERS = (
 
 
 class ControlPlane:
-    """The parts at an address of a host; `binaries` is where they were built."""
+    """The parts at an address of a host; `binaries` is where they were built, `controllers` which
+    controllers run (none: no kube-controller-manager), `more` further flags of kube-apiserver."""
 
-    def __init__(self, host: Host, address: str, binaries: Path) -> None:
+    def __init__(
+        self,
+        host: Host,
+        address: str,
+        binaries: Path,
+        controllers: str = _CONTROLLERS,
+        more: str = "",
+    ) -> None:
         self.host = host
+        self._controllers = controllers
+        self._more = more
         self.binaries = binaries
         self.url = f"https://{address}:{_PORT}"
         self._address = address
@@ -69,9 +83,11 @@ class ControlPlane:
         """Anew with each API server: one that was cut off waits half a minute before it asks."""
         if self._manager is not None:
             end(self._manager)
+        if not self._controllers:
+            return
         self._manager = self.host.spawn(
             f"{self.binaries}/kube-controller-manager --kubeconfig {self.admin} "
-            f"--leader-elect=false --controllers {_CONTROLLERS} --kube-api-qps 200 "
+            f"--leader-elect=false --controllers {self._controllers} --kube-api-qps 200 "
             "--kube-api-burst 400 --node-monitor-period 500ms --node-monitor-grace-period 4s "
             "--bind-address 127.0.0.1",
             "controller-manager.log",
@@ -90,7 +106,7 @@ class ControlPlane:
             "--service-cluster-ip-range 10.96.0.0/16,fd00:96::/112 "
             f"--audit-policy-file {self._folder}/audit.yaml "
             f"--audit-log-path {self._folder}/audit.log "
-            "--disable-admission-plugins ServiceAccount",
+            f"--disable-admission-plugins ServiceAccount {self._more}",
             "apiserver.log",
         )
         wait_for(self._ready, bool, 60, "the API server to be ready")
@@ -108,14 +124,22 @@ class ControlPlane:
             if process is not None:
                 end(process)
 
+    def install(self) -> None:
+        """Applies the shipped manifests."""
+        self.kubectl("apply", *SHIPPED)
+        crd = "crd/eips.network.kubesphere.io"
+        self.kubectl("wait", "--for=condition=Established", crd, "--timeout=20s")
+
     def back_up(self) -> None:
         """Copies what etcd has, as it is at this moment."""
+        assert self._etcd is not None
         self._etcd.send_signal(signal.SIGSTOP)
         shutil.copytree(self._folder / "etcd", self._folder / "backup")
         self._etcd.send_signal(signal.SIGCONT)
 
     def restore(self) -> None:
         """Brings everything back to how it was when it was copied."""
+        assert self._etcd is not None
         self.kill_server()
         end(self._etcd)
         shutil.rmtree(self._folder / "etcd")
