@@ -12,8 +12,9 @@ from typing import Any
 
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
-from porter_ryu.domain.model import Address, EipStatus, Network, NextHop, ObjectKey, Reason
+from porter_ryu.domain.model import Address, EipStatus, Network, NextHop, ObjectKey
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.verdict import Reason
 from porter_ryu.log import printable
 
 Json = dict[str, Any]
@@ -39,7 +40,7 @@ def services(planner: Planner, sent: Sent) -> Iterator[Json]:
 
 def is_announced(decision: Decision, sent: Sent) -> bool:
     """Whether it is decided that a Service is announced, and a peer was sent an address of it."""
-    if decision.announced is None or decision.announced.reason is not Reason.ANNOUNCED:
+    if decision.announced is None or not decision.announced.ok:
         return False
     prefixes = (ip_network(held.address) for held in decision.outcome.held)
     return any(any(sent(prefix).values()) for prefix in prefixes)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.allocator import Held, Outcome
-from porter_ryu.domain.model import Condition, Reason, Refusal, Service, ServiceStatus
+from porter_ryu.domain.model import Condition, Service, ServiceStatus
 from porter_ryu.domain.text import printable
+from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
 
 _ALLOCATED = "porter.kubesphere.io/Allocated"
 _ANNOUNCED = "porter.kubesphere.io/Announced"
@@ -22,7 +23,7 @@ class Decision:
 
     service: Service
     outcome: Outcome
-    announced: Refusal | None
+    announced: ServiceVerdict | None
     unreadable: str = ""
 
     @property
@@ -47,8 +48,9 @@ def service_status(decision: Decision) -> ServiceStatus:
         refusal = outcome.refusal
         conditions = [Condition(_ALLOCATED, False, refusal.reason.value, refusal.message)]
     if announced is not None:
-        up = announced.reason is Reason.ANNOUNCED
-        conditions.append(Condition(_ANNOUNCED, up, announced.reason.value, announced.message))
+        conditions.append(
+            Condition(_ANNOUNCED, announced.ok, announced.reason.value, announced.message)
+        )
     moved = outcome.lost.message if outcome.lost is not None else ""
     return ServiceStatus(tuple(held.address for held in outcome.held), tuple(conditions), moved)
 
@@ -62,5 +64,7 @@ def _whence(held: Held) -> str:
 def of_unread(service: Service, held: tuple[Held, ...], why: str) -> Decision:
     """The decision about a Service that could never be read: it keeps what is on record."""
     kept = "what is on record stays reserved for it" if held else "nothing is on record for it"
-    refusal = Refusal(Reason.UNREADABLE, f"it cannot be read ({printable(why, 200)}): {kept}")
+    refusal = Verdict(
+        False, Reason.UNREADABLE, f"it cannot be read ({printable(why, 200)}): {kept}"
+    )
     return Decision(service, Outcome(held, refusal), None)

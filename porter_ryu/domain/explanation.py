@@ -6,16 +6,9 @@ from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.allocator import PoolVerdict
 from porter_ryu.domain.decision import Decision
-from porter_ryu.domain.model import (
-    Address,
-    Family,
-    Kind,
-    NodeVerdict,
-    ObjectKey,
-    Refusal,
-    Service,
-)
+from porter_ryu.domain.model import Address, Family, Kind, NodeVerdict, ObjectKey, Service
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.verdict import ServiceVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +31,7 @@ class Explanation:
     key: ObjectKey
     service: Service | None
     decision: Decision | None
-    refusal: Refusal | None
+    refusal: ServiceVerdict | None
     addresses: tuple[AddressExplanation, ...]
     pools: tuple[PoolVerdict, ...]
     unreadable: str = ""

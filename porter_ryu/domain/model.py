@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
 
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector
+from porter_ryu.domain.verdict import PoolReason
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -45,45 +46,6 @@ class ObjectKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
-
-
-class Reason(enum.Enum):
-    """Why a Service has, or has not, an address and routes; the texts are public API.
-
-    UNREADABLE is a state that is told, never a condition: nothing is written to such a Service.
-    """
-
-    ALLOCATED = "Allocated"
-    NO_POOL = "NoPool"
-    POOL_EXHAUSTED = "PoolExhausted"
-    POOL_DISABLED = "PoolDisabled"
-    NOT_ALLOWED = "NotAllowed"
-    ADDRESS_NOT_IN_POOL = "AddressNotInPool"
-    ADDRESS_IN_USE = "AddressInUse"
-    INVALID_REQUEST = "InvalidRequest"
-    FAMILY_UNAVAILABLE = "FamilyUnavailable"
-    ANNOUNCED = "Announced"
-    NO_READY_ENDPOINTS = "NoReadyEndpoints"
-    NO_USABLE_NODE = "NoUsableNode"
-    NO_ADDRESS = "NoAddress"
-    UNREADABLE = "Unreadable"
-
-
-class PoolReason(enum.Enum):
-    """Why an Eip serves, or does not; the texts are public API."""
-
-    VALID = "Valid"
-    INVALID_ADDRESS = "InvalidAddress"
-    OVERLAPS = "Overlaps"
-    UNSUPPORTED_PROTOCOL = "UnsupportedProtocol"
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A wish that is not granted: the reason, and a sentence for people that says what to do."""
-
-    reason: Reason
-    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,10 @@ from collections.abc import Callable, Iterable
 from porter_ryu.domain.addresses.allocator import Allocator, Held, Outcome
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import (
-    Address,
-    Family,
-    Kind,
-    NextHop,
-    Reason,
-    Refusal,
-    Route,
-    Service,
-)
+from porter_ryu.domain.model import Address, Family, Kind, NextHop, Route, Service
 from porter_ryu.domain.nodes.next_hops import combine
 from porter_ryu.domain.nodes.view import NodeView
+from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
 
 
 class Routing:
@@ -80,29 +72,29 @@ class Routing:
         hops = self._combined(address, recorded) if self._announce else frozenset()
         return Route(address, bool(recorded), hops, tuple(s.key for s in recorded))
 
-    def announced(self, service: Service, outcome: Outcome) -> Refusal | None:
+    def announced(self, service: Service, outcome: Outcome) -> ServiceVerdict | None:
         """Whether an address of a Service has, or will have once it is recorded, a route."""
         if not self._announce:
             return None
         if not outcome.held:
-            return Refusal(Reason.NO_ADDRESS, "it has no address to announce")
-        refusals = []
+            return Verdict(False, Reason.NO_ADDRESS, "it has no address to announce")
+        refused = []
         for held in outcome.held:
-            refusal = self._not_announced(service, held)
-            if refusal is None:
-                return Refusal(Reason.ANNOUNCED, "announced to every router whose session is up")
-            refusals.append(refusal)
-        return refusals[0]
+            verdict = self._announced_by(service, held)
+            if verdict.ok:
+                return verdict
+            refused.append(verdict)
+        return refused[0]
 
-    def _not_announced(self, service: Service, held: Held) -> Refusal | None:
+    def _announced_by(self, service: Service, held: Held) -> ServiceVerdict:
+        """Whether one address of a Service has a route."""
         family = Family(held.address.version)
         if self._hops_of(held.address):
-            return None
+            text = "announced to every router whose session is up"
+            return Verdict(True, Reason.ANNOUNCED, text)
         if self._view.next_hops(service, family):
-            return Refusal(
-                Reason.NO_USABLE_NODE,
-                f"no node has endpoints of every Local Service that shares {held.address}",
-            )
+            text = f"no node has endpoints of every Local Service that shares {held.address}"
+            return Verdict(False, Reason.NO_USABLE_NODE, text)
         return self._view.why_none(service, family)
 
     def _hops_of(self, address: Address) -> frozenset[NextHop]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from porter_ryu.domain.addresses.address_pool import AddressPool
 from porter_ryu.domain.labels import LabelSelector, Requirement, SelectorError, match_labels
-from porter_ryu.domain.model import Eip, EipStatus, PoolReason
+from porter_ryu.domain.model import Eip, EipStatus
+from porter_ryu.domain.verdict import PoolReason
 from porter_ryu.kube import json_text
 from porter_ryu.kube.fields import (
     CodecError,

@@ -8,16 +8,8 @@ from typing import Any
 import pytest
 
 from porter_ryu.domain.labels import LabelSelector, match_labels
-from porter_ryu.domain.model import (
-    AddressRequest,
-    Eip,
-    Family,
-    FamilyPolicy,
-    Kind,
-    Namespace,
-    PoolReason,
-    Port,
-)
+from porter_ryu.domain.model import AddressRequest, Eip, Family, FamilyPolicy, Kind, Namespace, Port
+from porter_ryu.domain.verdict import PoolReason
 from tests.unit.world import World, node, service
 
 

@@ -9,15 +9,8 @@ from typing import Any
 import pytest
 
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import (
-    Eip,
-    EipStatus,
-    EndpointSlice,
-    Family,
-    Kind,
-    ObjectKey,
-    PoolReason,
-)
+from porter_ryu.domain.model import Eip, EipStatus, EndpointSlice, Family, Kind, ObjectKey
+from porter_ryu.domain.verdict import PoolReason
 from tests.unit.world import World, endpoints, key, node, service
 
 POOL = Eip("pool", "10.0.0.1-10.0.0.9")

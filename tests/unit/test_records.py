@@ -8,16 +8,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from porter_ryu.domain.model import (
-    Eip,
-    EipStatus,
-    Family,
-    FamilyPolicy,
-    Kind,
-    ObjectKey,
-    PoolReason,
-    Port,
-)
+from porter_ryu.domain.model import Eip, EipStatus, Family, FamilyPolicy, Kind, ObjectKey, Port
+from porter_ryu.domain.verdict import PoolReason
 from tests.unit.world import World, key, node, service
 
 SMALL, BIG = "10.0.0.1-10.0.0.9", "10.0.0.0/20"

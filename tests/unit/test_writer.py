@@ -14,10 +14,10 @@ from porter_ryu.domain.model import (
     EipStatus,
     Kind,
     ObjectKey,
-    PoolReason,
     Service,
     ServiceStatus,
 )
+from porter_ryu.domain.verdict import PoolReason
 from porter_ryu.kube import patches
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.writer import Writer

@@ -24,11 +24,10 @@ from porter_ryu.domain.model import (
     FamilyPolicy,
     Namespace,
     ObjectKey,
-    Reason,
-    Refusal,
     Service,
 )
 from porter_ryu.domain.text import listed, printable
+from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
 
 __all__ = ["Allocator", "Held", "Outcome", "PoolVerdict"]
 
@@ -39,8 +38,8 @@ class Outcome:
     decision."""
 
     held: tuple[Held, ...]
-    refusal: Refusal | None
-    lost: Refusal | None = None
+    refusal: ServiceVerdict | None
+    lost: ServiceVerdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +154,7 @@ class Allocator:
         picks, refusal = self._pick(service)
         if picks and refusal is None:
             message = "no address is recorded yet: the instance that allocates has to give one"
-            refusal = Refusal(Reason.NO_POOL, message)
+            refusal = Verdict(False, Reason.NO_POOL, message)
         self._settlement.lost.pop(service.key, None)
         return Outcome(self.held(service.key), refusal)
 
@@ -217,7 +216,7 @@ class Allocator:
 
     # -- giving -----------------------------------------------------------------------------------
 
-    def _pick(self, service: Service) -> tuple[list[Held], Refusal | None]:
+    def _pick(self, service: Service) -> tuple[list[Held], ServiceVerdict | None]:
         """What would be given to a settled Service: all that it must have, or nothing."""
         asked, mine = self._rules.asked(service), self._book.held(service.key)
         if service.deleting:
@@ -230,7 +229,7 @@ class Allocator:
         if refusal is not None:
             return [], refusal
         picks: list[Held] = []
-        refusals: list[Refusal] = []
+        refusals: list[ServiceVerdict] = []
         for family in lacking:
             found = self._find(service, family, asked.get(family))
             (picks if isinstance(found, Held) else refusals).append(found)  # type: ignore[arg-type]
@@ -241,11 +240,13 @@ class Allocator:
             return picks, None
         return [], refusals[0]
 
-    def _find(self, service: Service, family: Family, asked: Address | None) -> Held | Refusal:
+    def _find(
+        self, service: Service, family: Family, asked: Address | None
+    ) -> Held | ServiceVerdict:
         if asked is not None:
             pool = self._pools.holding(asked)
             if pool is None:
-                return Refusal(Reason.ADDRESS_NOT_IN_POOL, f"{asked} is in no Eip")
+                return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, f"{asked} is in no Eip")
             return Held(asked, pool.eip.name)
         usable = [p for p in self._pools.in_order if self._rules.why_closed(p, service) is None]
         of_family = [p for p in usable if p.space and family in p.space.families]
@@ -296,17 +297,17 @@ class Allocator:
 
 def _nothing(
     service: Service, family: Family, usable: list[Pool], of_family: list[Pool], opened: list[Pool]
-) -> Refusal:
+) -> ServiceVerdict:
     """Why there is no address of a family to be drawn."""
     if not usable:
         text = "no Eip may be drawn from: create one, or ask for one by name or address"
-        return Refusal(Reason.NO_POOL, text)
+        return Verdict(False, Reason.NO_POOL, text)
     if not of_family:
         where = f"Eip {printable(service.pool)}" if service.pool else "every Eip that it may use"
         text = f"{where} is without IPv{family.value} addresses"
-        return Refusal(Reason.FAMILY_UNAVAILABLE, text)
+        return Verdict(False, Reason.FAMILY_UNAVAILABLE, text)
     if not opened:
         return closed(of_family[0])
     names = listed([pool.eip.name for pool in opened])
     text = f"every Eip that it may use is full ({names}): enlarge one, or free an address"
-    return Refusal(Reason.POOL_EXHAUSTED, text)
+    return Verdict(False, Reason.POOL_EXHAUSTED, text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from porter_ryu.domain.addresses.holdings import Holdings
 from porter_ryu.domain.addresses.pools import Pool
 from porter_ryu.domain.addresses.records import USED_SHOWN
-from porter_ryu.domain.model import EipStatus, Family, PoolReason
+from porter_ryu.domain.model import EipStatus, Family
+from porter_ryu.domain.verdict import PoolReason
 
 _SIZE_MOST = (1 << 63) - 1
 

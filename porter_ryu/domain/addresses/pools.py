@@ -13,17 +13,9 @@ from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.address_pool import AddressPool, Interval, PoolError
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import (
-    Address,
-    Eip,
-    EipStatus,
-    Kind,
-    Namespace,
-    ObjectKey,
-    PoolReason,
-    Service,
-)
+from porter_ryu.domain.model import Address, Eip, EipStatus, Kind, Namespace, ObjectKey, Service
 from porter_ryu.domain.text import printable, quoted
+from porter_ryu.domain.verdict import PoolReason
 
 _ABOVE_ALL = 1 << 128
 _PROTOCOLS = ("", "bgp")

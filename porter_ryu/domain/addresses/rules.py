@@ -10,16 +10,9 @@ from collections.abc import Iterable
 
 from porter_ryu.domain.addresses.holdings import Holdings
 from porter_ryu.domain.addresses.pools import Pool, Pools
-from porter_ryu.domain.model import (
-    Address,
-    Family,
-    FamilyPolicy,
-    Port,
-    Reason,
-    Refusal,
-    Service,
-)
+from porter_ryu.domain.model import Address, Family, FamilyPolicy, Port, Service
 from porter_ryu.domain.text import listed, printable
+from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
 
 _EXCLUDED = "its namespaces, namespaceSelector or serviceSelector exclude the Service"
 _INSTEAD = ": ask for another, or enlarge an Eip"
@@ -34,7 +27,7 @@ class Rules:
 
     def objection(
         self, service: Service, address: Address, eip: str = "", has: bool = False
-    ) -> Refusal | None:
+    ) -> ServiceVerdict | None:
         """Why a Service may not hold an address.
 
         `has`: it holds it, from that `eip`, or has it on record.  Then what cannot be read is no
@@ -43,10 +36,10 @@ class Rules:
         pool = self._pools.holding(address)
         doubt = has and self.in_doubt(service, eip)
         if pool is None and not doubt:
-            return Refusal(Reason.ADDRESS_NOT_IN_POOL, f"{address} is in no Eip{_INSTEAD}")
+            return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, f"{address} is in no Eip{_INSTEAD}")
         if pool is not None and not doubt and not self._pools.admits(pool, service, doubt=has):
             text = f"{address} is in no Eip that the Service may use{_INSTEAD}"
-            return Refusal(Reason.NOT_ALLOWED, text)
+            return Verdict(False, Reason.NOT_ALLOWED, text)
         if not (has and service.deleting):
             wish = self._wish_objection(service, address, None if doubt else pool)
             if wish is not None:
@@ -74,21 +67,23 @@ class Rules:
 
     def _wish_objection(
         self, service: Service, address: Address, pool: Pool | None
-    ) -> Refusal | None:
+    ) -> ServiceVerdict | None:
         """What a Service says itself against an address."""
         family = Family(address.version)
         if service.pool is not None and pool is not None and service.pool != pool.eip.name:
             what = f"Eip {printable(service.pool)}, which the Service names"
-            return Refusal(Reason.ADDRESS_NOT_IN_POOL, f"{address} is not in {what}{_INSTEAD}")
+            return Verdict(
+                False, Reason.ADDRESS_NOT_IN_POOL, f"{address} is not in {what}{_INSTEAD}"
+            )
         if family not in self.families(service):
             text = f"{address}: spec.ipFamilies of the Service has no IPv{family.value}"
-            return Refusal(Reason.FAMILY_UNAVAILABLE, text)
+            return Verdict(False, Reason.FAMILY_UNAVAILABLE, text)
         asked = self.asked(service)
         if family in asked and asked[family] != address:
-            return Refusal(Reason.ADDRESS_NOT_IN_POOL, f"it asks for {asked[family]}")
+            return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, f"it asks for {asked[family]}")
         return None
 
-    def gift_objection(self, service: Service, address: Address) -> Refusal | None:
+    def gift_objection(self, service: Service, address: Address) -> ServiceVerdict | None:
         """Why an address that a Service may hold is not given to it, where it is new to it."""
         pool = self._pools.holding(address)
         if service.deleting:
@@ -97,17 +92,17 @@ class Rules:
             return closed(pool)
         return self.reserved_objection(service, address)
 
-    def reserved_objection(self, service: Service, address: Address) -> Refusal | None:
+    def reserved_objection(self, service: Service, address: Address) -> ServiceVerdict | None:
         """Why nobody is given an address, whatever the Eips say."""
         found = address in self._book.found and address not in service.ingress
         if found or address in self._book.reserved:
             text = f"{address} belongs to a node, a peer or this host: take it out of the Eip"
-            return Refusal(Reason.ADDRESS_IN_USE, text)
+            return Verdict(False, Reason.ADDRESS_IN_USE, text)
         return None
 
     def sharing_objection(
         self, service: Service, address: Address, recorded: bool = False
-    ) -> Refusal | None:
+    ) -> ServiceVerdict | None:
         """Why a Service may not hold an address beside those that do."""
         if self._book.admits(service, address, recorded):
             return None
@@ -115,20 +110,22 @@ class Rules:
         if stranger is not None:
             near = stranger.namespace == service.key.namespace
             who = str(stranger) if near else "another Service"
-            return Refusal(Reason.ADDRESS_IN_USE, f"{address} is held by {who}")
+            return Verdict(False, Reason.ADDRESS_IN_USE, f"{address} is held by {who}")
         if rival is not None:
             common = service.ports & self._book.services[rival].ports
             text = f"{address} is shared by {rival}, which has {_ports(common)} as well"
-            return Refusal(Reason.ADDRESS_IN_USE, text)
-        return Refusal(Reason.ADDRESS_IN_USE, f"{address} is held by others")
+            return Verdict(False, Reason.ADDRESS_IN_USE, text)
+        return Verdict(False, Reason.ADDRESS_IN_USE, f"{address} is held by others")
 
-    def request_refusals(self, service: Service) -> Iterable[Refusal]:
+    def request_refusals(self, service: Service) -> Iterable[ServiceVerdict]:
         """What stands against what a Service asks for by address."""
         request = service.request
         if request is None:
             return
         if request.error is not None:
-            yield Refusal(Reason.INVALID_REQUEST, f"{request.source}: {printable(request.error)}")
+            yield Verdict(
+                False, Reason.INVALID_REQUEST, f"{request.source}: {printable(request.error)}"
+            )
             return
         mine = {held.address for held in self._book.held(service.key).values()}
         wanted = [address for address in request.addresses if address not in mine]
@@ -141,23 +138,23 @@ class Rules:
             if objection is not None:
                 yield objection
 
-    def named_refusal(self, service: Service) -> Refusal | None:
+    def named_refusal(self, service: Service) -> ServiceVerdict | None:
         """What stands against the pool that a Service names."""
         if service.pool is None:
             return None
         name = f"Eip {printable(service.pool)}"
         if service.pool in self._pools.unread:
             text = f"{name}, which the Service names, cannot be read: mend it"
-            return Refusal(Reason.NO_POOL, text)
+            return Verdict(False, Reason.NO_POOL, text)
         pool = self._pools.by_name.get(service.pool)
         if pool is None:
             text = f"there is no {name}, which the Service names: create it"
-            return Refusal(Reason.NO_POOL, text)
+            return Verdict(False, Reason.NO_POOL, text)
         if not pool.serves:
             what = f"does not serve ({pool.reason.value}): its status says why"
-            return Refusal(Reason.NO_POOL, f"{name}, which the Service names, {what}")
+            return Verdict(False, Reason.NO_POOL, f"{name}, which the Service names, {what}")
         if not self._pools.admits(pool, service):
-            return Refusal(Reason.NOT_ALLOWED, f"{name} does not admit it: {_EXCLUDED}")
+            return Verdict(False, Reason.NOT_ALLOWED, f"{name} does not admit it: {_EXCLUDED}")
         return None
 
     def asked(self, service: Service) -> dict[Family, Address]:
@@ -201,17 +198,19 @@ class Rules:
         return None
 
 
-def closed(pool: Pool) -> Refusal:
+def closed(pool: Pool) -> ServiceVerdict:
     """Why nothing new is given from a pool that is closed."""
     what = "is being deleted" if pool.eip.deleting else "is disabled"
-    return Refusal(
-        Reason.POOL_DISABLED, f"Eip {pool.eip.name} {what}: nothing new is given from it"
+    return Verdict(
+        False, Reason.POOL_DISABLED, f"Eip {pool.eip.name} {what}: nothing new is given from it"
     )
 
 
-def terminating() -> Refusal:
+def terminating() -> ServiceVerdict:
     """Why a Service that is being deleted gets nothing."""
-    return Refusal(Reason.NOT_ALLOWED, "the Service is being deleted: it gets no new address")
+    return Verdict(
+        False, Reason.NOT_ALLOWED, "the Service is being deleted: it gets no new address"
+    )
 
 
 def _ports(ports: frozenset[Port]) -> str:

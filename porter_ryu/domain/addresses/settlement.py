@@ -14,7 +14,8 @@ from porter_ryu.domain.addresses.pools import Pools
 from porter_ryu.domain.addresses.records import Records
 from porter_ryu.domain.addresses.rules import Rules
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import Address, Family, Kind, ObjectKey, Refusal, Service
+from porter_ryu.domain.model import Address, Family, Kind, ObjectKey, Service
+from porter_ryu.domain.verdict import ServiceVerdict
 
 Unread = Mapping[ObjectKey, tuple[Address, ...]]
 _Rank = tuple[bool, tuple[bool, str, ObjectKey]]
@@ -24,7 +25,7 @@ class Settlement:
     """Applies the rules to the book; `lost` says, until it was told, why a Service lost what."""
 
     def __init__(self, pools: Pools, book: Holdings, rules: Rules, guard: Guard) -> None:
-        self.lost: dict[ObjectKey, Refusal] = {}
+        self.lost: dict[ObjectKey, ServiceVerdict] = {}
         self._pools = pools
         self._book = book
         self._rules = rules
@@ -138,7 +139,9 @@ class Settlement:
             if self._follow or self._claim_objection(service, address) is None:
                 self._book.give(service, Held(address, self._rules.eip_of(service, address)))
 
-    def _claim_objection(self, service: Service, address: Address, eip: str = "") -> Refusal | None:
+    def _claim_objection(
+        self, service: Service, address: Address, eip: str = ""
+    ) -> ServiceVerdict | None:
         """What stands against holding an address because a record says so."""
         pool = self._pools.holding(address)
         named = self._records.names(pool, address, service.key)

@@ -18,11 +18,10 @@ from porter_ryu.domain.model import (
     NextHop,
     Node,
     NodeVerdict,
-    Reason,
-    Refusal,
 )
 from porter_ryu.domain.special_purpose import never_a_next_hop
 from porter_ryu.domain.text import listed, printable
+from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
 
 Taken = Callable[[Address], str]
 
@@ -171,20 +170,25 @@ def candidates(
     return names
 
 
-def no_hops(found: Backends, nodes: Sequence[NodeVerdict], policy: NextHopPolicy) -> Refusal:
+def no_hops(found: Backends, nodes: Sequence[NodeVerdict], policy: NextHopPolicy) -> ServiceVerdict:
     """Why a Service has no next hop at all; `nodes` are those that have it."""
     if not found.anywhere:
-        return Refusal(
+        return Verdict(
+            False,
             Reason.NO_READY_ENDPOINTS,
             "no endpoint is ready: look at the Pods and EndpointSlices of the Service",
         )
     if policy.mode is NextHopMode.SELF and not nodes:
-        return Refusal(Reason.NO_USABLE_NODE, f"node {policy.node_name} hosts no endpoint of it")
+        return Verdict(
+            False, Reason.NO_USABLE_NODE, f"node {policy.node_name} hosts no endpoint of it"
+        )
     if not nodes:
-        return Refusal(Reason.NO_USABLE_NODE, "no endpoint names the node that hosts it")
+        return Verdict(False, Reason.NO_USABLE_NODE, "no endpoint names the node that hosts it")
     shown = "; ".join(f"{printable(verdict.node)}: {verdict.why}" for verdict in nodes[:_SHOWN])
     more = "; …" if len(nodes) > _SHOWN else ""
-    return Refusal(Reason.NO_USABLE_NODE, f"no node that has it may be a next hop: {shown}{more}")
+    return Verdict(
+        False, Reason.NO_USABLE_NODE, f"no node that has it may be a next hop: {shown}{more}"
+    )
 
 
 def combine(hops_of_holders: Iterable[tuple[bool, frozenset[NextHop]]]) -> frozenset[NextHop]:

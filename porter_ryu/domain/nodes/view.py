@@ -20,7 +20,6 @@ from porter_ryu.domain.model import (
     Node,
     NodeVerdict,
     ObjectKey,
-    Refusal,
     Service,
 )
 from porter_ryu.domain.nodes.health import NodeHealth
@@ -37,6 +36,7 @@ from porter_ryu.domain.nodes.next_hops import (
 )
 from porter_ryu.domain.special_purpose import never_a_next_hop
 from porter_ryu.domain.text import listed
+from porter_ryu.domain.verdict import ServiceVerdict
 
 _NEVER = -1
 
@@ -174,7 +174,7 @@ class NodeView:
             return hops
         return known.hops if known is not None else frozenset()
 
-    def why_none(self, service: Service, family: Family) -> Refusal:
+    def why_none(self, service: Service, family: Family) -> ServiceVerdict:
         """Why no node leads to a Service."""
         nodes = [self._verdict(name, family) for name in sorted(self._having(service, family))]
         return no_hops(self._backends(service, family), nodes, self._policy)

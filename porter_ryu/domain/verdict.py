@@ -1,0 +1,56 @@
+"""One answer to every "why?" and "why not?": yes or no, a reason out of a fixed list, a sentence.
+
+The reason is for programs (a condition, a metric's label, a filter), so there are few of them and
+their texts do not change.  The message is for people, and says what to do where that is known.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+R = TypeVar("R", bound=enum.Enum)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(Generic[R]):
+    """Whether something holds, the reason, and the same in words."""
+
+    ok: bool
+    reason: R
+    message: str
+
+
+class Reason(enum.Enum):
+    """Why a Service has, or has not, an address and routes; the texts are public API.
+
+    UNREADABLE is a state that is told, never a condition: nothing is written to such a Service.
+    """
+
+    ALLOCATED = "Allocated"
+    NO_POOL = "NoPool"
+    POOL_EXHAUSTED = "PoolExhausted"
+    POOL_DISABLED = "PoolDisabled"
+    NOT_ALLOWED = "NotAllowed"
+    ADDRESS_NOT_IN_POOL = "AddressNotInPool"
+    ADDRESS_IN_USE = "AddressInUse"
+    INVALID_REQUEST = "InvalidRequest"
+    FAMILY_UNAVAILABLE = "FamilyUnavailable"
+    ANNOUNCED = "Announced"
+    NO_READY_ENDPOINTS = "NoReadyEndpoints"
+    NO_USABLE_NODE = "NoUsableNode"
+    NO_ADDRESS = "NoAddress"
+    UNREADABLE = "Unreadable"
+
+
+class PoolReason(enum.Enum):
+    """Why an Eip serves, or does not; the texts are public API."""
+
+    VALID = "Valid"
+    INVALID_ADDRESS = "InvalidAddress"
+    OVERLAPS = "Overlaps"
+    UNSUPPORTED_PROTOCOL = "UnsupportedProtocol"
+
+
+ServiceVerdict = Verdict[Reason]
