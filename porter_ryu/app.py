@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import greenlet
 from eventlet import hubs, tpool
@@ -17,6 +17,7 @@ from ryu.lib import hub
 from porter_ryu import control_token, log, metrics
 from porter_ryu.assembly import assemble
 from porter_ryu.domain.model import Network
+from porter_ryu.exit_status import ExitStatus
 from porter_ryu.garbage import Garbage
 from porter_ryu.http import api
 from porter_ryu.http.eip_addresses import EipAddresses
@@ -33,7 +34,6 @@ from porter_ryu.watched_files import WatchedFiles
 
 LOG = logging.getLogger(__name__)
 
-BAD_CONFIGURATION = 2
 _LOOK_AT_FILES = 0.5
 _LOOK_AT_COUNTS = 5.0
 _TURNS_STALL_AFTER = 10.0
@@ -86,9 +86,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             server.listen()
         except (OSError, OverflowError, ValueError) as error:
             why = log.reason_of(error)
-            text = f"[DEFAULT] wsapi_host, wsapi_port: cannot listen on {host} port {port}: {why}"
-            print(text, file=sys.stderr, flush=True)
-            sys.exit(BAD_CONFIGURATION)
+            _refuse(f"[DEFAULT] wsapi_host, wsapi_port: cannot listen on {host} port {port}: {why}")
         return server
 
     def start(self) -> Any:
@@ -155,7 +153,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
                 LOG.info("stopped; idle until SIGTERM")
             elif not self._closing_up:  # once: the next would break into the closing up itself
                 self._closing_up = True
-                end = SystemExit(1) if self._left else KeyboardInterrupt()
+                end = SystemExit(ExitStatus.WRONG) if self._left else KeyboardInterrupt()
                 hubs.get_hub().schedule_call_global(0, self._main.throw, end)
 
     def _watched(self) -> list[str]:
@@ -192,8 +190,13 @@ def make_instance(supervisor: Supervisor) -> Instance:
     try:
         return assemble(read(files_of(cfg.CONF)), supervisor)
     except BadConfigurationError as error:
-        print(error, file=sys.stderr, flush=True)
-        sys.exit(BAD_CONFIGURATION)
+        _refuse(str(error))
+
+
+def _refuse(text: str) -> NoReturn:
+    """Ends a process that cannot start as it is configured; `text`: why, a line for each reason."""
+    print(text, file=sys.stderr, flush=True)
+    sys.exit(ExitStatus.UNABLE)
 
 
 def _control_token(state_dir: str) -> str:

@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from porter_ryu.domain.growth import doubled
+
 _JITTER = (0.75, 1.0)
 
 
@@ -21,7 +23,7 @@ class Backoff:
 
     def next(self) -> float:
         """How long to wait after one more failure."""
-        delay = min(self.first * 2.0 ** min(self._failures, 60), self.most)
+        delay = doubled(self.first, self.most, self._failures)
         self._failures += 1
         return delay * self.spread(*_JITTER)
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import porter_ryu_compat
+from porter_ryu.exit_status import ExitStatus
 from porter_ryu.log import printable
 
 porter_ryu_compat.install()
@@ -22,13 +23,11 @@ porter_ryu_compat.install()
 from porter_ryu import control_token  # noqa: E402
 from porter_ryu.remote import Remote, RemoteError, understood  # noqa: E402
 
-BAD = 2
 _STATUSES = (
     "Exit status: 0 all is well; 1 there is something to look at, as printed; 2 it could not be "
     "done, and why."
 )
 _URL = "the HTTP interface of a running instance, as http://127.0.0.1:8080"
-_INTERRUPTED = 130
 
 
 class CommandError(Exception):
@@ -50,12 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _cannot(printable(str(error)))
     except BrokenPipeError:
         _drop_output()  # who reads us has enough
-        return BAD
+        return ExitStatus.UNABLE
     except OSError as error:
         _drop_output()
         return _cannot(": ".join(str(e) for e in (error.filename, error.strerror or error) if e))
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return ExitStatus.INTERRUPTED
     return status
 
 
@@ -68,7 +67,7 @@ def _drop_output() -> None:
 def _cannot(text: str) -> int:
     for line in text.splitlines():
         print(printable(line), file=sys.stderr)
-    return BAD
+    return ExitStatus.UNABLE
 
 
 def _show(value: Any, text: Any, as_json: bool) -> None:
@@ -163,7 +162,7 @@ def _check(arguments: argparse.Namespace) -> int:
         print(printable(line))
     if not found:
         print("the configuration and this host are fine")
-    return 1 if found else 0
+    return ExitStatus.WRONG if found else ExitStatus.FINE
 
 
 def _planner(files: Sequence[str]) -> Any:
@@ -196,11 +195,11 @@ def _plan(arguments: argparse.Namespace) -> int:
     as_json = arguments.output == "json"
     if remote is None:
         _show(entry, report.plan_text, as_json)
-        return 0
+        return ExitStatus.FINE
     with understood(arguments.url):
         changes = report.difference(remote.get("/v1/plan", dict), entry)
         _show(changes, report.difference_text, as_json)
-    return 0
+    return ExitStatus.FINE
 
 
 def _explain(arguments: argparse.Namespace) -> int:
@@ -216,13 +215,13 @@ def _explain(arguments: argparse.Namespace) -> int:
         with understood(arguments.url):
             entry = Remote(arguments.url).get(f"/v1/services/{path}", dict)
             _show(entry, report.explanation_text, as_json)
-            return 0 if entry["announced"] else 1
+            return ExitStatus.FINE if entry["announced"] else ExitStatus.WRONG
     if not arguments.config_file:
         raise CommandError("explain needs --config-file or --url")
     planner = _planner(arguments.config_file)
     entry = report.explanation(planner, ObjectKey(namespace, name), sent=None)
     _show(entry, report.explanation_text, as_json)
-    return 1  # what would be is not announced yet
+    return ExitStatus.WRONG  # what would be is not announced yet
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -232,7 +231,7 @@ def _status(arguments: argparse.Namespace) -> int:
     with understood(arguments.url):
         found = {part: Remote(arguments.url).get(f"/v1/{part}", list) for part in parts}
         _show(found, report.status_text, as_json=False)
-    return 0
+    return ExitStatus.FINE
 
 
 def _import(arguments: argparse.Namespace) -> int:
@@ -249,7 +248,7 @@ def _import(arguments: argparse.Namespace) -> int:
         print(printable(f"written: {path}"))
     for line in found.lost:
         print(printable(line))
-    return 1 if found.lost else 0
+    return ExitStatus.WRONG if found.lost else ExitStatus.FINE
 
 
 def _stop(arguments: argparse.Namespace) -> int:
@@ -262,4 +261,4 @@ def _stop(arguments: argparse.Namespace) -> int:
     stay = "&stay=true" if arguments.stay else ""
     Remote(arguments.url).post(f"/v1/stop?withdraw=true{stay}", token)
     print("it is stopping; its log and its exit status say whether all could be taken back")
-    return 0
+    return ExitStatus.FINE

@@ -13,6 +13,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from porter_ryu.domain.growth import doubled
+
 _OURS = "porter_ryu"
 _QUIET_FIRST, _QUIET_MOST = 60.0, 3600.0
 _REMEMBERED = 10_000
@@ -23,13 +25,19 @@ _LENGTH_MOST = 2000
 class _Said:
     """A line that was logged: until when its repeats are only counted, and how many came."""
 
-    __slots__ = ("count", "level", "quiet", "until")
+    __slots__ = ("count", "level", "told", "until")
 
     def __init__(self, now: float, level: int) -> None:
         self.level = level
-        self.quiet = _QUIET_FIRST
-        self.until = now + self.quiet
-        self.count = 0
+        self.told = self.count = 0
+        self.until = now + _QUIET_FIRST
+
+    def tell(self, now: float) -> int:
+        """How many repeats came since it was last told; from now on they are counted anew."""
+        count, self.count = self.count, 0
+        self.told += 1
+        self.until = now + doubled(_QUIET_FIRST, _QUIET_MOST, self.told)
+        return count
 
 
 class _Kind:
@@ -72,10 +80,7 @@ class LogFilter(logging.Filter):
             if now < said.until:
                 continue
             if said.count:
-                lines.append((name, said.level, f"{text} ({said.count} more times)"))
-                said.count = 0
-                said.quiet = min(2 * said.quiet, _QUIET_MOST)
-                said.until = now + said.quiet
+                lines.append((name, said.level, f"{text} ({said.tell(now)} more times)"))
             else:
                 del self._said[name, text]
         for (name, template), kind in list(self._kinds.items()):

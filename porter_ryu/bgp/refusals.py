@@ -23,6 +23,7 @@ from ipaddress import IPv4Address, ip_address
 
 from porter_ryu.bgp.protocol.notification import Notification
 from porter_ryu.bgp.protocol.update import MP_REACH, MP_UNREACH, NEXT_HOP
+from porter_ryu.domain.growth import doubled
 from porter_ryu.domain.model import Address, Network
 
 Suspect = Address | Network
@@ -152,8 +153,8 @@ class Refusals:
 
     def _bar(self, suspect: Suspect) -> Verdict:
         before = self._how_often.get(suspect, 0)
-        seconds = min(BARRED_FIRST * 2.0**before, BARRED_MOST)
-        self._how_often[suspect] = min(before + 1, 16)
+        seconds = doubled(BARRED_FIRST, BARRED_MOST, before)
+        self._how_often[suspect] = before + 1
         self._barred[suspect] = self._clock() + seconds
         self.withheld.add(suspect)
         return Verdict((suspect,), seconds)

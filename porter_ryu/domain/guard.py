@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import TracebackType
 
+from porter_ryu.domain.growth import doubled
 from porter_ryu.domain.model import Kind, ObjectKey
 from porter_ryu.domain.text import printable
 
 Subject = tuple[Kind, ObjectKey]
 
-_FIRST, _MOST = 1.0, 60.0
+_AGAIN_FIRST, _AGAIN_MOST = 1.0, 60.0  # seconds
 _SINGULAR = {
     Kind.SERVICE: "Service",
     Kind.ENDPOINT_SLICE: "EndpointSlice",
@@ -27,10 +28,10 @@ _SINGULAR = {
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """When an object is tried again, after which delay (seconds), and why it failed."""
+    """When an object is tried again, how often it has failed in a row, and why."""
 
     due: float
-    delay: float
+    times: int
     why: str
 
 
@@ -86,8 +87,9 @@ class Guard:
         why = _told(error)
         if subject not in self._failed:
             before = self._failures.get(subject)
-            delay = _FIRST if before is None else min(2 * before.delay, _MOST)
-            self._failures[subject] = _Failure(self._now + delay, delay, why)
+            times = 0 if before is None else before.times
+            due = self._now + doubled(_AGAIN_FIRST, _AGAIN_MOST, times)
+            self._failures[subject] = _Failure(due, times + 1, why)
         self._failed[subject] = why
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from porter_ryu import rfc3339
 from porter_ryu.domain.model import Eip, EipStatus, Kind, Service, ServiceStatus
 from porter_ryu.domain.ports import Observer
 from porter_ryu.kube import patches
@@ -82,14 +83,14 @@ class Api:
     def patch_service(self, service: Service, status: ServiceStatus) -> Service | None:
         """Patches services/status (writer.Backend); raises ApiError."""
         path = f"/api/v1/namespaces/{service.key.namespace}/services/{service.key.name}/status"
-        patch = patches.service_patch(service, status, patches.now())
+        patch = patches.service_patch(service, status, rfc3339.now())
         answer = self.client.request("PATCH", path, None, patch, STRATEGIC_MERGE)
         written = self._informers[Kind.SERVICE].accept(answer)
         return written if isinstance(written, Service) else None
 
     def patch_eip(self, eip: Eip, status: EipStatus) -> Eip | None:
         """Patches eips/status (writer.Backend); raises ApiError."""
-        patch = patches.eip_document(eip, status, patches.now())
+        patch = patches.eip_document(eip, status, rfc3339.now())
         if eip.resource_version:
             patch["metadata"] = {"resourceVersion": eip.resource_version}
         path = f"{PATHS[Kind.EIP]}/{eip.name}/status"

@@ -12,13 +12,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
 
-from porter_ryu import metrics
+from porter_ryu import metrics, rfc3339
 from porter_ryu.domain.model import Eip, Service
 from porter_ryu.domain.text import printable
 from porter_ryu.kube.client import STRATEGIC_MERGE, Client
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.fields import Json
-from porter_ryu.kube.patches import now
 from porter_ryu.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
@@ -122,6 +121,7 @@ def _event(subject: _Subject, warning: bool, reason: str, message: str) -> Json:
     else:
         version, kind = "network.kubesphere.io/v1alpha2", "Eip"
         namespace, name = "default", subject.name
+    now = rfc3339.now()
     unique = sha256(f"{kind}{subject.uid}{reason}{time.time()}".encode()).hexdigest()[:16]
     involved = {"apiVersion": version, "kind": kind, "name": name, "uid": subject.uid}
     if isinstance(subject, Service):
@@ -135,8 +135,8 @@ def _event(subject: _Subject, warning: bool, reason: str, message: str) -> Json:
         "reason": reason,
         "message": printable(message, _MESSAGE_MOST),
         "source": {"component": _COMPONENT},
-        "firstTimestamp": now(),
-        "lastTimestamp": now(),
+        "firstTimestamp": now,
+        "lastTimestamp": now,
         "count": 1,
     }
 

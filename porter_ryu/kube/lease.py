@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from ryu.lib import hub
 
+from porter_ryu import rfc3339
 from porter_ryu.domain.ports import Standing
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.fields import Json, field
@@ -139,8 +140,7 @@ class Lease:
             self._change(Standing.LEADS)
 
     def _renewed(self, lease: Json, holder: str, release: bool) -> Json:
-        now = time.time()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06}Z"
+        stamp = rfc3339.now(microseconds=True)
         spec = dict(lease.get("spec") or {})
         spec["holderIdentity"] = "" if release else self._identity
         spec["leaseDurationSeconds"] = 1 if release else DURATION

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from ryu.lib import hub
 
+from porter_ryu import rfc3339
 from porter_ryu.domain.model import (
     Eip,
     EipStatus,
@@ -219,13 +220,13 @@ class Manifests:
         """Keeps the status of a Service, none for one that is not ours; raises ApiError."""
         document = None
         if status.conditions:
-            document = patches.service_document(service, status, patches.now())
+            document = patches.service_document(service, status, rfc3339.now())
         decoded = self._keep(Kind.SERVICE, service.key, document)
         return decoded if isinstance(decoded, Service) else None
 
     def patch_eip(self, eip: Eip, status: EipStatus) -> Eip | None:
         """Keeps the status of an Eip; raises ApiError."""
-        document = patches.eip_document(eip, status, patches.now())
+        document = patches.eip_document(eip, status, rfc3339.now())
         used = document["status"]["used"]
         document["status"]["used"] = {a: names for a, names in used.items() if names is not None}
         decoded = self._keep(Kind.EIP, ObjectKey("", eip.name), document)

@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 
 from porter_ryu.domain.model import Condition, Eip, EipStatus, Service, ServiceStatus
 from porter_ryu.domain.text import printable
 from porter_ryu.kube.fields import Json
 
 _MESSAGE_MOST = 1024  # the API takes 32,768
-
-
-def now() -> str:
-    """The time as the API writes it (RFC 3339)."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def service_patch(service: Service, status: ServiceStatus, now: str) -> Json:

@@ -9,6 +9,7 @@ eventlet that one waits without a bound and raises exceptions of a copy of the m
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import time
@@ -18,6 +19,7 @@ from typing import IO, Protocol
 from eventlet.green import select, subprocess
 from ryu.lib import hub
 
+from porter_ryu.domain.growth import doubled
 from porter_ryu.time_slice import TimeSlice
 
 _SECONDS = 5.0
@@ -147,12 +149,12 @@ def _pipe(stack: contextlib.ExitStack) -> tuple[int, IO[bytes]]:
 
 def _ended(process: subprocess.Popen[bytes], deadline: float) -> bool:
     """Whether a process has ended by then; waits for it."""
-    pause = _POLL_FIRST
-    while process.poll() is None:
+    for tries in itertools.count():
+        if process.poll() is not None:
+            break
         if time.monotonic() >= deadline:
             return False
-        hub.sleep(pause)
-        pause = min(2 * pause, _POLL_MOST)
+        hub.sleep(doubled(_POLL_FIRST, _POLL_MOST, tries))
     return True
 
 
