@@ -21,15 +21,15 @@ def planner_with(services: int, recorded: bool) -> Planner:
     """A planner that was told of everything and has not decided yet."""
     planner = Planner(Policy(announce=False), leading=True)
     pool = Eip("pool", "10.0.0.0/16")
-    planner.replace(Kind.EIP, {ObjectKey("", "pool"): pool})
+    planner.replace(Kind.EIP, [pool])
     for kind in (Kind.NODE, Kind.NAMESPACE, Kind.ENDPOINT_SLICE):
-        planner.replace(kind, {})
+        planner.replace(kind, [])
     first = int(ip_address("10.0.0.0"))
-    found = {}
+    found = []
     for number in range(services):
         key = ObjectKey("default", f"s{number}")
         ingress = (ip_address(first + number),) if recorded else ()
-        found[key] = Service(key, ours=True, ingress=ingress)
+        found.append(Service(key, ours=True, ingress=ingress))
     planner.replace(Kind.SERVICE, found)
     return planner
 
@@ -49,7 +49,7 @@ def one_decision(services: int) -> float:
     key = ObjectKey("default", "new")
     began = time.perf_counter()
     for _ in range(ROUNDS):
-        planner.put(Kind.SERVICE, key, Service(key, ours=True))
+        planner.put(Service(key, ours=True))
         planner.turn(lambda: None, now=0.0)
         planner.remove(Kind.SERVICE, key)
         planner.turn(lambda: None, now=0.0)
@@ -60,7 +60,7 @@ def memory(address: str) -> int:
     """Bytes that a pool and one address of it take."""
     tracemalloc.start()
     planner = planner_with(1, recorded=False)
-    planner.replace(Kind.EIP, {ObjectKey("", "pool"): Eip("pool", address)})
+    planner.replace(Kind.EIP, [Eip("pool", address)])
     planner.turn(lambda: None, now=0.0)
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

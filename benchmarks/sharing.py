@@ -29,28 +29,28 @@ ROUNDS = 5
 def planner_with(services: int, shared: bool) -> Planner:
     """A planner that has decided Services with an endpoint each, whose addresses are on record."""
     planner = Planner(Policy(), leading=True)
-    planner.replace(Kind.EIP, {ObjectKey("", "pool"): Eip("pool", "10.0.0.0/16")})
-    planner.replace(Kind.NAMESPACE, {})
+    planner.replace(Kind.EIP, [Eip("pool", "10.0.0.0/16")])
+    planner.replace(Kind.NAMESPACE, [])
     nodes = [f"n{number}" for number in range(10)]
     addresses = {n: NodeAddress("InternalIP", ip_address(f"192.168.0.{n[1:]}")) for n in nodes}
-    planner.replace(
-        Kind.NODE, {ObjectKey("", n): Node(n, addresses=(addresses[n],)) for n in nodes}
-    )
+    planner.replace(Kind.NODE, [Node(n, addresses=(addresses[n],)) for n in nodes])
     first = int(ip_address("10.0.0.0"))
-    found, slices = {}, {}
+    found, slices = [], []
     for number in range(services):
         key = ObjectKey("default", f"s{number}")
         ingress = (ip_address(first + (0 if shared else number)),)
         ports = frozenset([Port("TCP", 1000 + number)])
-        found[key] = Service(
-            key,
-            ours=True,
-            ports=ports,
-            families=(Family.IPV4,),
-            share_key="k" if shared else None,
-            ingress=ingress,
+        found.append(
+            Service(
+                key,
+                ours=True,
+                ports=ports,
+                families=(Family.IPV4,),
+                share_key="k" if shared else None,
+                ingress=ingress,
+            )
         )
-        slices[key] = EndpointSlice(key, key, Family.IPV4, (Endpoint(nodes[number % 10]),))
+        slices.append(EndpointSlice(key, key, Family.IPV4, (Endpoint(nodes[number % 10]),)))
     planner.replace(Kind.SERVICE, found)
     planner.replace(Kind.ENDPOINT_SLICE, slices)
     planner.turn(lambda: None, now=0.0)
@@ -64,7 +64,7 @@ def one_change(services: int, shared: bool) -> float:
     began = time.perf_counter()
     for number in range(ROUNDS):
         piece = EndpointSlice(key, key, Family.IPV4, (Endpoint(f"n{number}"),))
-        planner.put(Kind.ENDPOINT_SLICE, key, piece)
+        planner.put(piece)
         planner.turn(lambda: None, now=0.0)
     return (time.perf_counter() - began) / ROUNDS
 

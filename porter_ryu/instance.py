@@ -95,8 +95,9 @@ class Instance:
     def _set_peers(self) -> None:
         if self.speaker is None or self.ended:
             return
-        policy, nodes = self.started.bgp.next_hops, self.reconciler.planner.cluster.nodes
-        self.speaker.set_peers(wanted_peers(self.settings.bgp.peers, policy, nodes))
+        policy = self.started.bgp.next_hops
+        own = self.reconciler.planner.cluster.node(policy.node_name)
+        self.speaker.set_peers(wanted_peers(self.settings.bgp.peers, policy, own))
 
 
 def reserve(planner: Planner, host: HostAddresses, peers: tuple[PeerConfig, ...]) -> None:

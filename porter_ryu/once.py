@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
 from porter_ryu.domain.model import Kind, ObjectKey, Reading
 from porter_ryu.domain.planner import Planner
@@ -14,15 +14,15 @@ class Once:
     def __init__(self, planner: Planner) -> None:
         self._planner = planner
 
-    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Reading], read_at: float) -> None:
+    def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:
         """A complete list."""
         del read_at
         self._planner.replace(kind, objects)
 
-    def put(self, kind: Kind, key: ObjectKey, obj: Reading, read_at: float) -> None:
+    def put(self, obj: Reading, read_at: float) -> None:
         """One object."""
         del read_at
-        self._planner.put(kind, key, obj)
+        self._planner.put(obj)
 
     def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:
         """One object less."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from ipaddress import ip_network
 
 from ryu.lib import hub
@@ -70,15 +70,15 @@ class Reconciler:
         self._slice = TimeSlice()
         self._beat: Beat = _nothing
 
-    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Reading], read_at: float) -> None:
+    def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:
         """A complete list of one kind (Observer)."""
         self.lists_read += 1
         self.planner.replace(kind, objects, self._give_way)
         self._touch(read_at)
 
-    def put(self, kind: Kind, key: ObjectKey, obj: Reading, read_at: float) -> None:
+    def put(self, obj: Reading, read_at: float) -> None:
         """One object is there or changed (Observer)."""
-        self.planner.put(kind, key, obj)
+        self.planner.put(obj)
         self._touch(read_at)
 
     def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:

@@ -75,7 +75,7 @@ def _why_not_yet(decision: Decision) -> str:
 
 def eip_statuses(planner: Planner) -> Iterator[tuple[str, EipStatus]]:
     """The status of every Eip that was looked at, in order of name; others may run in between."""
-    for name in sorted(planner.cluster.eips):
+    for name in sorted(eip.name for eip in planner.cluster.eips.values()):
         try:
             status = planner.allocator.pool_status(name)
         except KeyError:
@@ -86,7 +86,7 @@ def eip_statuses(planner: Planner) -> Iterator[tuple[str, EipStatus]]:
 def eips(planner: Planner) -> Iterator[Json]:
     """One entry for every Eip, in order of name; others may run in between."""
     for name, status in eip_statuses(planner):
-        eip = planner.cluster.eips.get(name)
+        eip = planner.cluster.eips.get(ObjectKey("", name))
         yield {
             "name": name,
             "address": _short(eip.address) if eip is not None else "",

@@ -12,7 +12,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector
 from porter_ryu.domain.verdict import PoolReason
@@ -102,6 +102,7 @@ class Service:
     its finalizers.
     """
 
+    kind: ClassVar[Kind] = Kind.SERVICE
     key: ObjectKey
     ours: bool
     not_ours: str = ""
@@ -144,6 +145,7 @@ class Endpoint:
 class EndpointSlice:
     """A discovery.k8s.io/v1 EndpointSlice; `service` is None where no label names one."""
 
+    kind: ClassVar[Kind] = Kind.ENDPOINT_SLICE
     key: ObjectKey
     service: ObjectKey | None
     family: Family | None
@@ -164,6 +166,7 @@ class Node:
     `silent`: it is not Ready because nobody hears from it (condition Ready is Unknown).
     """
 
+    kind: ClassVar[Kind] = Kind.NODE
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     addresses: tuple[NodeAddress, ...] = ()
@@ -172,13 +175,24 @@ class Node:
     network_unavailable: bool = False
     deleting: bool = False
 
+    @property
+    def key(self) -> ObjectKey:
+        """What names it among its kind."""
+        return ObjectKey("", self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
     """A core/v1 Namespace: what a pool's namespaceSelector sees of it."""
 
+    kind: ClassVar[Kind] = Kind.NAMESPACE
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> ObjectKey:
+        """What names it among its kind."""
+        return ObjectKey("", self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +227,7 @@ class Eip:
     `namespace_selector` is flat (all of it must match), as OpenELB's.
     """
 
+    kind: ClassVar[Kind] = Kind.EIP
     name: str
     address: str
     uid: str = ""
@@ -231,6 +246,11 @@ class Eip:
     status: EipStatus | None = None
 
     @property
+    def key(self) -> ObjectKey:
+        """What names it among its kind."""
+        return ObjectKey("", self.name)
+
+    @property
     def age(self) -> tuple[bool, str, str]:
         """Sorts the older first, those without a creationTimestamp last, then by name."""
         return (self.created is None, str(self.created or ""), self.name)
@@ -243,6 +263,7 @@ class Eip:
 
 
 Object = Service | EndpointSlice | Node | Namespace | Eip
+"""What is read: each carries its kind, and the key that names it among its kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +274,8 @@ class Unreadable:
     stay its own although nobody can say what it wants.
     """
 
+    kind: Kind
+    key: ObjectKey
     reason: str
     record: tuple[Address, ...] = ()
 

@@ -7,7 +7,7 @@ BFD, metrics) is made from that value alone.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -92,18 +92,17 @@ class Secret:
 
 
 def wanted_peers(
-    configured: Iterable[PeerConfig], policy: NextHopPolicy, nodes: Mapping[str, Node]
+    configured: Iterable[PeerConfig], policy: NextHopPolicy, own: Node | None
 ) -> tuple[PeerConfig, ...]:
     """The peers that this instance speaks to now: all that are configured; where it announces
-    its own node alone, those whose selector matches that node as the cluster knows it."""
+    its own node alone, those whose selector matches that node (None: it is not known)."""
     if policy.mode is not NextHopMode.SELF:
         return tuple(configured)
-    node = nodes.get(policy.node_name)
     return tuple(
         peer
         for peer in configured
         if not peer.node_selector.requirements
-        or (node is not None and peer.node_selector.matches(node.labels))
+        or (own is not None and peer.node_selector.matches(own.labels))
     )
 
 

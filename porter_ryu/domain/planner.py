@@ -7,7 +7,7 @@ and the periodic resync.  It is pure: `explain` and `plan` run it exactly as the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from porter_ryu.domain.addresses.allocator import Allocator, Outcome
 from porter_ryu.domain.cluster import Cluster
@@ -114,28 +114,28 @@ class Planner:
     def replace(
         self,
         kind: Kind,
-        objects: Mapping[ObjectKey, Reading],
+        objects: Collection[Reading],
         pause: Callable[[], None] = lambda: None,
     ) -> None:
         """Takes in a complete list of a kind.  `pause` is called for each object; no turn is taken
         between two of them."""
         self._taking_in += 1
         try:
-            for key in self.cluster.keys(kind) - objects.keys():
+            for key in self.cluster.keys(kind) - {obj.key for obj in objects}:
                 pause()
                 self.remove(kind, key)
-            for key, obj in objects.items():
+            for obj in objects:
                 pause()
-                self.put(kind, key, obj)
+                self.put(obj)
         finally:
             self._taking_in -= 1
         self.cluster.listed.add(kind)
 
-    def put(self, kind: Kind, key: ObjectKey, obj: Reading) -> None:
+    def put(self, obj: Reading) -> None:
         """Takes in one object, and marks what it touches."""
-        before = self.cluster.nodes.get(key.name) if kind is Kind.NODE else None
-        touched = self.cluster.put(kind, key, obj)
-        self._mark(kind, key, touched)
+        before = self.cluster.nodes.get(obj.key) if isinstance(obj, Node) else None
+        touched = self.cluster.put(obj)
+        self._mark(obj.kind, obj.key, touched)
         if touched is not None and isinstance(obj, Node):
             self._reserved_changed |= before is None or before.addresses != obj.addresses
 
@@ -230,14 +230,15 @@ class Planner:
             batch |= self.allocator.set_reserved(reserved)
         if self._namespaces_changed:
             self._namespaces_changed = False
-            unread = (key.name for key in self.cluster.never_read(Kind.NAMESPACE))
-            batch |= self.allocator.set_namespaces(self.cluster.namespaces, unread)
+            namespaces = {n.name: n for n in self.cluster.namespaces.values()}
+            unread = (n.key.name for n in self.cluster.never_read(Kind.NAMESPACE))
+            batch |= self.allocator.set_namespaces(namespaces, unread)
         if self._pools_changed:
             self._pools_changed = False
-            eips = self.cluster.never_read(Kind.EIP)
-            why = {key.name: unreadable.reason for key, unreadable in eips.items()}
-            batch |= self.allocator.set_pools(self.cluster.eips, why)
-            batch |= self.cluster.never_read(Kind.SERVICE).keys()
+            eips = {eip.name: eip for eip in self.cluster.eips.values()}
+            why = {eip.key.name: eip.reason for eip in self.cluster.never_read(Kind.EIP)}
+            batch |= self.allocator.set_pools(eips, why)
+            batch.update(service.key for service in self.cluster.never_read(Kind.SERVICE))
         return batch
 
     def _settle(self, batch: set[ObjectKey], pause: Callable[[], None]) -> frozenset[ObjectKey]:

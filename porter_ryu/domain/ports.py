@@ -4,7 +4,7 @@ wanted.  Nobody here knows who stands on the other side."""
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from porter_ryu.domain.model import (
@@ -39,10 +39,10 @@ class Observer(Protocol):
     An object is good, Unreadable (its last good form and its record stay), or gone.
     """
 
-    def replace(self, kind: Kind, objects: Mapping[ObjectKey, Reading], read_at: float) -> None:
+    def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:
         """A complete list of one kind: whatever is not in it is gone."""
 
-    def put(self, kind: Kind, key: ObjectKey, obj: Reading, read_at: float) -> None:
+    def put(self, obj: Reading, read_at: float) -> None:
         """One object is there, or is there in another form."""
 
     def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:

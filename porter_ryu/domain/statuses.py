@@ -18,7 +18,7 @@ class Statuses:
         self._cluster = cluster
         self._allocator = allocator
         self._guard = guard
-        self._of_eips: dict[str, tuple[Eip, EipStatus]] = {}
+        self._of_eips: dict[ObjectKey, tuple[Eip, EipStatus]] = {}
 
     @property
     def kept(self) -> int:
@@ -57,18 +57,17 @@ class Statuses:
             return ServiceStatus(kept, ())
         return None
 
-    def of_eips(self, pause: Callable[[], None]) -> dict[str, tuple[Eip, EipStatus]]:
+    def of_eips(self, pause: Callable[[], None]) -> dict[ObjectKey, tuple[Eip, EipStatus]]:
         """The Eips that are not, or whose status is not, what it was at the last turn."""
         changed = {}
-        for name, eip in list(self._cluster.eips.items()):
+        for key, eip in list(self._cluster.eips.items()):
             pause()
-            key = ObjectKey("", name)
-            if not self._allocator.knows_pool(name) or self._cluster.unread(Kind.EIP, key):
+            if not self._allocator.knows_pool(eip.name) or self._cluster.unread(Kind.EIP, key):
                 continue
             with self._guard(Kind.EIP, key):
-                entry = (eip, self._allocator.pool_status(name))
-                if self._of_eips.get(name) != entry:
-                    self._of_eips[name] = changed[name] = entry
-        for name in self._of_eips.keys() - self._cluster.eips.keys():
-            del self._of_eips[name]
+                entry = (eip, self._allocator.pool_status(eip.name))
+                if self._of_eips.get(key) != entry:
+                    self._of_eips[key] = changed[key] = entry
+        for key in self._of_eips.keys() - self._cluster.eips.keys():
+            del self._of_eips[key]
         return changed

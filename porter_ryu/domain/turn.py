@@ -38,5 +38,5 @@ class Turn:
 
     services: Mapping[ObjectKey, tuple[Service, ServiceStatus]] = field(default_factory=dict)
     routes: Mapping[Address, Route] = field(default_factory=dict)
-    eips: Mapping[str, tuple[Eip, EipStatus]] = field(default_factory=dict)
+    eips: Mapping[ObjectKey, tuple[Eip, EipStatus]] = field(default_factory=dict)
     oddities: tuple[str, ...] = ()

@@ -82,14 +82,14 @@ class Codec:
     values: frozenset[str]
     load_balancer_class: str = ""
 
-    def read(self, kind: Kind, obj: Json) -> Reading:
-        """What an object is: its value, or Unreadable with the reason and, of a Service, the
-        addresses that it has on record."""
+    def read(self, kind: Kind, key: ObjectKey, obj: Json) -> Reading:
+        """What an object of this key is: its value, or Unreadable with the reason and, of a
+        Service, the addresses that it has on record."""
         try:
             return self.decode(kind, obj)
         except CodecError as error:
             record = tuple(service_codec.record(obj)) if kind is Kind.SERVICE else ()
-            return Unreadable(printable(str(error), _REASON_MOST), record)
+            return Unreadable(kind, key, printable(str(error), _REASON_MOST), record)
 
     def decode(self, kind: Kind, obj: Json) -> Object:
         """The value of an object; raises CodecError that names the field, and nothing else."""

@@ -149,7 +149,7 @@ class Informer:
                 found[key], versions[key] = answered[key], self._versions[key]
         self._versions = versions
         self._told = _number(version)
-        observer.replace(self._kind, found, read_at)
+        observer.replace(self._kind, found.values(), read_at)
         self.listed.set()
         return version
 
@@ -248,8 +248,8 @@ class Informer:
     def _there(self, obj: Any, observer: Observer, read_at: float) -> None:
         key = self._key(obj)
         reading = self._newer(key, obj) if key is not None else None
-        if key is not None and reading is not None:
-            observer.put(self._kind, key, reading, read_at)
+        if reading is not None:
+            observer.put(reading, read_at)
 
     def _gone(self, obj: Any, observer: Observer, read_at: float) -> None:
         key = self._key(obj)
@@ -268,7 +268,7 @@ class Informer:
             return None
 
     def _read(self, key: ObjectKey, obj: Json) -> Reading:
-        reading = self._codec.read(self._kind, obj)
+        reading = self._codec.read(self._kind, key, obj)
         if isinstance(reading, Unreadable):
             LOG.error(
                 "%s %s: %s; what was last good of it stays", self._kind.value, key, reading.reason

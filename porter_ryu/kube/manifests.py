@@ -170,7 +170,7 @@ class Manifests:
         now = time.monotonic()
         self._told = {(kind, key): r for kind in Kind for key, r in found[kind].items()}
         for kind in Kind:
-            observer.replace(kind, found[kind], now)
+            observer.replace(kind, found[kind].values(), now)
 
     def _tell(self, touched: Iterable[Id], observer: Observer, pause: Callable[[], None]) -> None:
         heap: list[tuple[str, ObjectKey]] = []  # to sort so many takes its time in one go
@@ -189,7 +189,7 @@ class Manifests:
                 reading = self._missing(entry, observer, now)
             if reading is not None and self._told.get(entry) != reading:
                 self._told[entry] = reading
-                observer.put(kind, key, reading, now)
+                observer.put(reading, now)
 
     def _missing(self, entry: Id, observer: Observer, now: float) -> Reading | None:
         """An object is in no file; it is gone when that was so for a while, and unreadable while

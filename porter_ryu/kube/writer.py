@@ -170,7 +170,7 @@ class Writer:
         self._failing.pop(entry, None)
         self._fulfilled(entry, wish)
         if written is not None and self._observer is not None:
-            self._observer.put(entry[0], entry[1], written, time.monotonic())
+            self._observer.put(written, time.monotonic())
         self._tell(wish)
 
     def _patch(self, wish: _Wish) -> Service | Eip | None:

@@ -42,11 +42,11 @@ class Told(dict):
         self.lists += 1
         for known in [known for known in self if known[0] is kind]:
             del self[known]
-        self.update({(kind, name): obj for name, obj in found.items()})
+        self.update({(kind, obj.key): obj for obj in found})
 
-    def put(self, kind, name, obj, read_at) -> None:
+    def put(self, obj, read_at) -> None:
         """An object."""
-        self[kind, name] = obj
+        self[obj.kind, obj.key] = obj
 
     def remove(self, kind, name, read_at) -> None:
         """One less."""

@@ -133,7 +133,8 @@ def test_overlapping_broken_and_unsupported_pools() -> None:
         Eip("layer2", "10.0.2.1", protocol="layer2"),
         Eip("loop", "127.0.0.1"),
     ).put(service("a"))
-    reasons = {n: world.planner.allocator.pool_status(n).reason for n in world.planner.cluster.eips}
+    pools = world.planner.cluster.eips.values()
+    reasons = {p.name: world.planner.allocator.pool_status(p.name).reason for p in pools}
     assert reasons == {
         "old": PoolReason.VALID,
         "new": PoolReason.OVERLAPS,
@@ -255,7 +256,7 @@ def test_those_that_swap_their_ports_go_on_sharing() -> None:
 def test_an_instance_that_follows_lets_go_of_what_is_recorded_no_more() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"), leading=False)
     world.put(service("a", ingress=(ip_address("10.0.0.1"),)))
-    world.planner.put(Kind.SERVICE, service("a").key, service("a"))
+    world.planner.put(service("a"))
     world.put(service("b", ingress=(ip_address("10.0.0.1"),)))
     assert world.planner.allocator.holders(ip_address("10.0.0.1")) == (service("b").key,)
 

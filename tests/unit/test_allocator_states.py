@@ -33,7 +33,7 @@ class Addresses(RuleBasedStateMachine):
     def held(self) -> dict[ObjectKey, tuple[str, ...]]:
         """What is on record, of those that cannot be read as well."""
         cluster = self.world.planner.cluster
-        records = {k: u.record for k, u in cluster.never_read(Kind.SERVICE).items()}
+        records = {u.key: u.record for u in cluster.never_read(Kind.SERVICE)}
         records |= {k: service_.ingress for k, service_ in cluster.services.items()}
         return {k: tuple(map(str, record)) for k, record in records.items() if record}
 
@@ -119,7 +119,7 @@ class Addresses(RuleBasedStateMachine):
     def eip_cannot_be_read(self, name, running) -> None:
         """Nobody loses an address for it, running or over a restart."""
         before = self.held()
-        eip = self.world.planner.cluster.eips[name]
+        eip = self.world.planner.cluster.eips[ObjectKey("", name)]
         self.world.unreadable(Kind.EIP, name)
         if not running:
             self.world = self.world.restarted()

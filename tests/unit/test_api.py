@@ -69,7 +69,7 @@ class Told:
         if self.fails.get(kind, 0):
             self.fails[kind] -= 1
             raise RuntimeError("a fault of the domain")
-        self.readings[kind] = dict(objects)
+        self.readings[kind] = {obj.key: obj for obj in objects}
 
 
 @pytest.fixture
@@ -105,9 +105,9 @@ def test_one_wrong_field_costs_nobody_else_anything_and_the_record_is_told(
     told = Told()
     Api(cluster, CODEC, Supervisor()).read_once(told)
     services = told.readings[Kind.SERVICE]
-    assert services[WEB] == Unreadable(
-        "spec.ports: port is not a number", (ip_address("10.0.0.7"), ip_address("2001:db8::7"))
-    )
+    record = (ip_address("10.0.0.7"), ip_address("2001:db8::7"))
+    why = "spec.ports: port is not a number"
+    assert services[WEB] == Unreadable(Kind.SERVICE, WEB, why, record)
     assert services[ObjectKey("default", "good")].ours
 
 

@@ -16,6 +16,7 @@ from porter_ryu.domain.model import (
     Endpoint,
     Family,
     Kind,
+    ObjectKey,
     Service,
     ServiceStatus,
     Unreadable,
@@ -25,6 +26,7 @@ from porter_ryu.kube.codec import Codec, key_of, kind_of
 from porter_ryu.kube.fields import CodecError
 
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]), "porter.example/ours")
+WEB = ObjectKey("default", "web")
 
 
 def service(**more) -> Service:
@@ -193,7 +195,7 @@ def mangled(obj: dict, data) -> dict:
 @given(st.sampled_from(WHOLE), st.data())
 def test_whatever_stands_in_a_field_it_is_a_value_or_unreadable(obj, data) -> None:
     odd = mangled(obj, data)
-    reading = CODEC.read(kind_of(obj), odd)
+    reading = CODEC.read(kind_of(obj), WEB, odd)
     if isinstance(reading, Unreadable):
         assert 0 < len(reading.reason) <= 300
         assert reading.reason.isprintable()
@@ -209,7 +211,7 @@ def test_whatever_stands_in_a_field_it_is_a_value_or_unreadable(obj, data) -> No
 @given(ANY)
 def test_whatever_an_object_is_it_is_a_value_or_unreadable(odd) -> None:
     for kind in Kind:
-        CODEC.read(kind, odd)
+        CODEC.read(kind, WEB, odd)
 
 
 def test_an_object_that_holds_itself_is_read_or_unreadable() -> None:
@@ -217,7 +219,7 @@ def test_an_object_that_holds_itself_is_read_or_unreadable() -> None:
     odd = objects.service("web")
     odd["spec"]["ports"] = [odd["spec"]]
     odd["status"] = odd
-    CODEC.read(Kind.SERVICE, odd)
+    CODEC.read(Kind.SERVICE, WEB, odd)
     odd = objects.eip("pool", "10.0.0.1")
     odd["spec"]["namespaceSelector"] = odd["spec"]
     assert CODEC.eip(odd).invalid
@@ -230,7 +232,7 @@ def test_an_object_that_holds_itself_is_read_or_unreadable() -> None:
 def test_an_unreadable_service_keeps_what_it_has_on_record(ports: object) -> None:
     odd = objects.service("web", ports=ports)
     odd["status"] = {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}, {"ip": []}, 7]}}
-    reading = CODEC.read(Kind.SERVICE, odd)
+    reading = CODEC.read(Kind.SERVICE, WEB, odd)
     assert isinstance(reading, Unreadable)
     assert reading.reason.startswith("spec.ports")
     assert reading.record == (ip_address("10.0.0.1"),)
@@ -245,7 +247,7 @@ def test_of_a_record_that_does_not_end_the_beginning_counts(
     first = int(ip_address("10.0.0.1"))
     ingress = [{"ip": str(ip_address(first + number))} for number in range(75_000)]
     odd["status"] = {"loadBalancer": {"ingress": ingress}}
-    reading = CODEC.read(Kind.SERVICE, odd)
+    reading = CODEC.read(Kind.SERVICE, WEB, odd)
     record = reading.ingress if isinstance(reading, Service) else reading.record
     assert (record[0], len(record)) == (ip_address("10.0.0.1"), 100)
     assert isinstance(reading, Unreadable) or not reading.plain_ingress
@@ -254,7 +256,7 @@ def test_of_a_record_that_does_not_end_the_beginning_counts(
 @pytest.mark.parametrize("status", [None, [], "x", {"loadBalancer": []}, {"loadBalancer": None}])
 def test_a_record_that_cannot_be_read_is_none(status) -> None:
     odd = {**objects.service("web", ports="80"), "status": status}
-    assert CODEC.read(Kind.SERVICE, odd).record == ()
+    assert CODEC.read(Kind.SERVICE, WEB, odd).record == ()
 
 
 def test_a_service_that_is_terminating_is_seen_to_be() -> None:

@@ -47,7 +47,7 @@ def endpoint_change(planner: Planner) -> int:
     """The cost of one changed endpoint."""
     which = ObjectKey("default", "s1")
     piece = EndpointSlice(which, which, Family.IPV4, (Endpoint("n7"),))
-    planner.put(Kind.ENDPOINT_SLICE, which, piece)
+    planner.put(piece)
     return calls(lambda: planner.turn(lambda: None, now=0.0))
 
 
@@ -64,7 +64,7 @@ def service_change(planner: Planner) -> int:
         share_key=before.share_key,
         ingress=before.ingress,
     )
-    planner.put(Kind.SERVICE, which, changed)
+    planner.put(changed)
     cost = calls(lambda: planner.turn(lambda: None, now=0.0))
     planner.remove(Kind.SERVICE, which)
     return cost + calls(lambda: planner.turn(lambda: None, now=0.0))
@@ -84,7 +84,7 @@ def test_everything_about_many_sharers_is_linear() -> None:
         planner = planner_with(count, shared=True)
         planner.resync()
         cost = calls(lambda: planner.turn(lambda: None, now=0.0))
-        planner.put(Kind.NODE, ObjectKey("", "n3"), Node("n3", ready=False))
+        planner.put(Node("n3", ready=False))
         return cost + calls(lambda: planner.turn(lambda: None, now=0.0))
 
     assert everything(800) < 12 * everything(100)
@@ -221,8 +221,8 @@ def test_an_address_that_is_given_and_freed_again_and_again_is_noted_once() -> N
 def test_a_list_and_a_turn_give_way_for_every_piece_of_work() -> None:
     planner = Planner(Policy(), leading=True)
     for kind in (Kind.NODE, Kind.NAMESPACE, Kind.ENDPOINT_SLICE):
-        planner.replace(kind, {})
-    planner.replace(Kind.EIP, {ObjectKey("", "pool"): Eip("pool", "10.0.0.0/20")})
+        planner.replace(kind, [])
+    planner.replace(Kind.EIP, [Eip("pool", "10.0.0.0/20")])
     pauses = 0
 
     def pause() -> None:
@@ -233,10 +233,9 @@ def test_a_list_and_a_turn_give_way_for_every_piece_of_work() -> None:
             assert not planner.turn(pause, now=0.0).services
 
     first = int(ip_address("10.0.0.0"))
-    found = {}
+    found = []
     for number in range(1000):
-        one = service(f"s{number:04}", ingress=(ip_address(first + number),))
-        found[one.key] = one
+        found.append(service(f"s{number:04}", ingress=(ip_address(first + number),)))
     planner.replace(Kind.SERVICE, found, pause)
     assert pauses == 1000
     planner.turn(pause, now=0.0)

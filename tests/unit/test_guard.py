@@ -46,11 +46,11 @@ def still_well(world: World) -> None:
 )
 def test_a_service_that_no_rule_foresaw(junk: dict[str, Any]) -> None:
     world = healthy()
-    world.planner.put(Kind.SERVICE, key("bad"), dataclasses.replace(service("bad"), **junk))
+    world.planner.put(dataclasses.replace(service("bad"), **junk))
     world.turn()
     still_well(world)
     assert not [text for text in world.oddities if "Service default/web" in text]
-    world.planner.put(Kind.SERVICE, key("bad"), service("bad"))
+    world.planner.put(service("bad"))
     assert world.turn().address("bad")
 
 
@@ -59,7 +59,7 @@ def test_it_keeps_what_it_had_and_is_tried_again_later_each_time(junk: dict[str,
     world = healthy().put(service("bad"), endpoints("bad", "n1"))
     assert world.routes["10.0.0.2"] == {"192.168.0.1"}
     bad = dataclasses.replace(world.planner.cluster.services[key("bad")], **junk)
-    world.planner.put(Kind.SERVICE, bad.key, bad)
+    world.planner.put(bad)
     world.turn()
     assert world.routes["10.0.0.2"] == {"192.168.0.1"}
     assert world.put(service("next")).address("next") == "10.0.0.3"
@@ -79,7 +79,7 @@ def test_it_keeps_what_it_had_and_is_tried_again_later_each_time(junk: dict[str,
 def test_over_a_restart_its_record_is_kept() -> None:
     world = World(POOL)
     bad = dataclasses.replace(service("bad"), ports=None, ingress=(ip_address("10.0.0.1"),))
-    world.planner.put(Kind.SERVICE, bad.key, bad)
+    world.planner.put(bad)
     world.put(service("web"))
     assert world.address("web") == "10.0.0.2"
     assert world.state("bad") == "Unreadable"
@@ -148,8 +148,6 @@ def test_a_slice_that_no_rule_foresaw_keeps_the_route() -> None:
     world = healthy().put(service("bad"), endpoints("bad", "n1"))
     piece = endpoints("bad", "n1")
     world.planner.put(
-        Kind.ENDPOINT_SLICE,
-        piece.key,
         EndpointSlice(piece.key, piece.service, Family.IPV4, piece.endpoints * 2),
     )
     still_well(world.turn())

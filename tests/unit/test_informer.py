@@ -80,11 +80,11 @@ class Told:
         self.said: list[str] = []
 
     def replace(self, kind, objects, read_at) -> None:
-        words = sorted(f"{key.name}={state(obj)}" for key, obj in objects.items())
+        words = sorted(f"{obj.key.name}={state(obj)}" for obj in objects)
         self.said.append(" ".join(["listed", *words]))
 
-    def put(self, kind, key, obj, read_at) -> None:
-        self.said.append(f"put {key.name}={state(obj)}")
+    def put(self, obj, read_at) -> None:
+        self.said.append(f"put {obj.key.name}={state(obj)}")
 
     def remove(self, kind, key, read_at) -> None:
         self.said.append(f"removed {key.name}")

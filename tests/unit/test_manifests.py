@@ -27,10 +27,10 @@ class Told(dict):
     def replace(self, kind, found, read_at) -> None:
         for key in [known for known in self if known[0] is kind]:
             del self[key]
-        self.update({(kind, key): obj for key, obj in found.items()})
+        self.update({(kind, obj.key): obj for obj in found})
 
-    def put(self, kind, key, obj, read_at) -> None:
-        self[kind, key] = obj
+    def put(self, obj, read_at) -> None:
+        self[obj.kind, obj.key] = obj
 
     def remove(self, kind, key, read_at) -> None:
         del self[kind, key]

@@ -110,8 +110,8 @@ def test_a_shared_address_is_the_union_until_one_is_local() -> None:
 
 def test_nothing_is_announced_before_it_is_recorded() -> None:
     w = world()
-    w.planner.put(Kind.SERVICE, service("a").key, service("a"))
-    w.planner.put(Kind.ENDPOINT_SLICE, endpoints("a", "n1").key, endpoints("a", "n1"))
+    w.planner.put(service("a"))
+    w.planner.put(endpoints("a", "n1"))
     turn = w.planner.turn(lambda: None, now=0.0)
     assert all(not route.next_hops and not route.bound for route in turn.routes.values())
     assert len(turn.services) == 1

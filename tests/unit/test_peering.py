@@ -39,19 +39,19 @@ OWN = NextHopPolicy(NextHopMode.SELF, "n1")
 
 @pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])
 def test_a_central_instance_speaks_to_all(mode) -> None:
-    assert wanted_peers((A, B, C), NextHopPolicy(mode), {}) == (A, B, C)
+    assert wanted_peers((A, B, C), NextHopPolicy(mode), None) == (A, B, C)
 
 
 def test_a_node_instance_speaks_to_those_that_select_its_node() -> None:
-    nodes = {"n1": node("n1", labels={"rack": "one"}), "n2": node("n2", labels={"rack": "two"})}
-    assert wanted_peers((A, B, C), OWN, nodes) == (A, B)
+    own = node("n1", labels={"rack": "one"})
+    assert wanted_peers((A, B, C), OWN, own) == (A, B)
 
 
 def test_a_node_that_is_not_known_is_selected_by_nobody() -> None:
-    assert wanted_peers((A, B, C), OWN, {}) == (A,)
+    assert wanted_peers((A, B, C), OWN, None) == (A,)
 
 
 def test_a_label_that_changes_changes_the_set() -> None:
     for rack, wanted in (("two", (A, C)), ("three", (A,)), ("one", (A, B))):
-        nodes = {"n1": node("n1", labels={"rack": rack})}
-        assert wanted_peers((A, B, C), OWN, nodes) == wanted
+        own = node("n1", labels={"rack": rack})
+        assert wanted_peers((A, B, C), OWN, own) == wanted

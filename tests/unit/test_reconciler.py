@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from porter_ryu.domain.model import Eip, Kind, Network, ObjectKey
+from porter_ryu.domain.model import Eip, Kind, Network
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.domain.ports import Standing
 from porter_ryu.reconciler import Reconciler
@@ -44,12 +44,12 @@ def instance(bindings: Bindings) -> Reconciler:
     made = Reconciler(planner, None, bindings, None, 300, bind_only_leading=True)
     pool, web, n1 = Eip("pool", "10.0.0.1"), service("web", ingress=(ip_address("10.0.0.1"),)), "n1"
     slices = endpoints("web", n1)
-    lists: Mapping[Kind, dict] = {
-        Kind.EIP: {ObjectKey("", "pool"): pool},
-        Kind.SERVICE: {web.key: web},
-        Kind.NODE: {ObjectKey("", n1): node(n1, "192.168.0.1")},
-        Kind.NAMESPACE: {},
-        Kind.ENDPOINT_SLICE: {slices.key: slices},
+    lists: Mapping[Kind, list] = {
+        Kind.EIP: [pool],
+        Kind.SERVICE: [web],
+        Kind.NODE: [node(n1, "192.168.0.1")],
+        Kind.NAMESPACE: [],
+        Kind.ENDPOINT_SLICE: [slices],
     }
     for kind, objects in lists.items():
         made.replace(kind, objects, 0.0)

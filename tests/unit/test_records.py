@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from porter_ryu.domain.model import Eip, EipStatus, Family, FamilyPolicy, Kind, ObjectKey, Port
+from porter_ryu.domain.model import Eip, EipStatus, Family, FamilyPolicy, Kind, Port
 from porter_ryu.domain.verdict import PoolReason
 from tests.unit.world import World, key, node, service
 
@@ -88,7 +88,7 @@ def test_a_disabled_eip_that_does_not_say_who_holds_what_keeps_every_record() ->
         world = World(Eip("pool", text, disable=True))
         for name, address in (("a", "10.0.0.3"), ("b", "10.0.0.4")):
             made = service(name, ingress=(ip_address(address),))
-            world.planner.put(Kind.SERVICE, made.key, made)
+            world.planner.put(made)
         world.turn()
         assert (world.address("a"), world.address("b")) == ("10.0.0.3", "10.0.0.4")
 
@@ -97,7 +97,7 @@ def test_an_eip_without_a_status_gave_nobody_a_nodes_address() -> None:
     world = World(Eip("pool", SMALL))
     world.stage(node("n1", "10.0.0.5"))
     made = service("a", ingress=(ip_address("10.0.0.5"),))
-    world.planner.put(Kind.SERVICE, made.key, made)
+    world.planner.put(made)
     assert world.turn().address("a") == "10.0.0.1"
 
 
@@ -106,7 +106,7 @@ def test_a_list_of_holders_that_cannot_be_all_is_none(used: tuple[tuple[str, ...
     status = EipStatus(True, PoolReason.VALID, "", usage=2, used=used)
     world = World(Eip("pool", SMALL, disable=True, status=status))
     made = service("a", ingress=(ip_address("10.0.0.3"),))
-    world.planner.put(Kind.SERVICE, made.key, made)
+    world.planner.put(made)
     assert world.turn().address("a") == "10.0.0.3"
 
 
@@ -133,8 +133,8 @@ def follower(leader: World) -> World:
 def sync(leader: World, other: World) -> None:
     """The second one reads what there is now."""
     cluster = leader.planner.cluster
-    other.planner.replace(Kind.EIP, {ObjectKey("", e.name): e for e in cluster.eips.values()})
-    other.planner.replace(Kind.SERVICE, dict(cluster.services))
+    other.planner.replace(Kind.EIP, cluster.eips.values())
+    other.planner.replace(Kind.SERVICE, cluster.services.values())
     other.planner.turn(lambda: None, now=0.0)
 
 

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from porter_ryu import report
-from porter_ryu.domain.model import Eip, Kind, ObjectKey
+from porter_ryu.domain.model import Eip, Kind
 from porter_ryu.domain.planner import Policy
 from tests.unit.world import World, endpoints, key, node, service
 
@@ -90,7 +90,7 @@ def test_every_entry_says_whether_it_is_announced() -> None:
 
 def test_an_eip_that_no_turn_has_looked_at_yet_is_left_out() -> None:
     fresh = world()
-    fresh.planner.put(Kind.EIP, ObjectKey("", "new"), Eip("new", "198.51.100.0/24"))
+    fresh.planner.put(Eip("new", "198.51.100.0/24"))
     assert [entry["name"] for entry in report.eips(fresh.planner)] == ["pool"]
 
 

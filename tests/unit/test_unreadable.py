@@ -102,20 +102,20 @@ def test_a_list_without_it_ends_it_and_a_list_with_it_does_not() -> None:
     world = World(Eip("pool", "10.0.0.1")).unreadable(Kind.SERVICE, "a", "10.0.0.1")
     unread = world.planner.cluster.unread(Kind.SERVICE, key("a"))
     waiting = service("b")
-    world.planner.replace(Kind.SERVICE, {key("a"): unread, waiting.key: waiting})
+    world.planner.replace(Kind.SERVICE, [unread, waiting])
     assert world.turn().state("b") == "PoolExhausted"
-    world.planner.replace(Kind.SERVICE, {waiting.key: waiting})
+    world.planner.replace(Kind.SERVICE, [waiting])
     assert world.turn().address("b") == "10.0.0.1"
 
 
 def test_no_other_record_is_adopted_over_it_but_that_of_one_that_shares_with_it() -> None:
     """Of a big pool, whose status does not name the holders."""
     world = World(Eip("big", "10.0.0.0/20"))
-    world.planner.put(Kind.SERVICE, key("thief"), service("thief", ingress=(EIP,)))
+    world.planner.put(service("thief", ingress=(EIP,)))
     sharer = service("sharer", ingress=(EIP,), **ports(81))
-    world.planner.put(Kind.SERVICE, sharer.key, sharer)
+    world.planner.put(sharer)
     other = service("other/sharer", ingress=(EIP,), **ports(82))
-    world.planner.put(Kind.SERVICE, other.key, other)
+    world.planner.put(other)
     world.unreadable(Kind.SERVICE, "a", str(EIP))
     assert world.address("sharer") == str(EIP)
     assert world.address("thief") not in ("", str(EIP))

@@ -89,8 +89,8 @@ class Told:
     def __init__(self) -> None:
         self.put_: list[str] = []
 
-    def put(self, kind, key, obj, read_at) -> None:
-        self.put_.append(key.name)
+    def put(self, obj, read_at) -> None:
+        self.put_.append(obj.key.name)
 
 
 class Bench:

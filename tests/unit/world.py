@@ -12,7 +12,6 @@ from porter_ryu.domain.model import (
     EndpointSlice,
     Family,
     Kind,
-    Namespace,
     Node,
     NodeAddress,
     Object,
@@ -49,9 +48,9 @@ class World:
         self.policy = policy or Policy()
         self.planner = Planner(self.policy, leading)
         self.now = 0.0
-        self.planner.replace(Kind.EIP, {ObjectKey("", eip.name): eip for eip in eips})
+        self.planner.replace(Kind.EIP, eips)
         for kind in (Kind.NODE, Kind.NAMESPACE, Kind.SERVICE, Kind.ENDPOINT_SLICE):
-            self.planner.replace(kind, {})
+            self.planner.replace(kind, [])
         self.routes: dict[str, frozenset[str]] = {}
         self.oddities: list[str] = []
         self.moved: dict[str, str] = {}
@@ -65,18 +64,13 @@ class World:
     def stage(self, obj: Object) -> None:
         """Puts an object, and waits with the turn."""
         if isinstance(obj, Service):
-            self.planner.put(Kind.SERVICE, obj.key, self._with_record(obj))
-        elif isinstance(obj, EndpointSlice):
-            self.planner.put(Kind.ENDPOINT_SLICE, obj.key, obj)
-        elif isinstance(obj, Node):
-            self.planner.put(Kind.NODE, ObjectKey("", obj.name), obj)
-        elif isinstance(obj, Namespace):
-            self.planner.put(Kind.NAMESPACE, ObjectKey("", obj.name), obj)
-        else:
-            self.planner.put(Kind.EIP, ObjectKey("", obj.name), self._with_status(obj))
+            obj = self._with_record(obj)
+        elif isinstance(obj, Eip):
+            obj = self._with_status(obj)
+        self.planner.put(obj)
 
     def _with_status(self, obj: Eip) -> Eip:
-        before = self.planner.cluster.eips.get(obj.name)
+        before = self.planner.cluster.eips.get(obj.key)
         if before is None or obj.status is not None or before.uid != obj.uid:
             return obj
         return dataclasses.replace(obj, status=before.status)
@@ -91,21 +85,27 @@ class World:
         for name in cluster.services:
             for piece in cluster.slices_of(name):
                 world.stage(piece)
-        for kind, name in cluster.unreadable:
-            unreadable = cluster.unread(kind, name)
-            record = unreadable.record
-            if kind is Kind.SERVICE:
-                record = cluster.services[name].ingress if name in cluster.services else record
-            world.planner.remove(kind, name)
-            world.planner.put(kind, name, dataclasses.replace(unreadable, record=record))
+        for kind in Kind:
+            for name in cluster.keys(kind):
+                unreadable = cluster.unread(kind, name)
+                if unreadable is not None:
+                    world.planner.remove(kind, name)
+                    world.planner.put(self._recorded(unreadable))
         return world.turn()
+
+    def _recorded(self, unreadable: Unreadable) -> Unreadable:
+        """With what is on record for it, which can be read."""
+        before = self.planner.cluster.services.get(unreadable.key)
+        if unreadable.kind is not Kind.SERVICE or before is None:
+            return unreadable
+        return dataclasses.replace(unreadable, record=before.ingress)
 
     def unreadable(self, kind: Kind, name: str, record: str = "", why: str = "oops") -> World:
         """An object is there and cannot be understood."""
         namespaced = kind in (Kind.SERVICE, Kind.ENDPOINT_SLICE)
         addresses = tuple(ip_address(text) for text in record.split(",") if text)
         of = key(name) if namespaced else ObjectKey("", name)
-        self.planner.put(kind, of, Unreadable(why, addresses))
+        self.planner.put(Unreadable(kind, of, why, addresses))
         return self.turn()
 
     def broken(self, name: str) -> World:
@@ -117,7 +117,7 @@ class World:
         service_ = self.planner.cluster.services[key(name)]
         addresses = tuple(ip_address(text) for text in record.split(",") if text)
         forged = dataclasses.replace(service_, ingress=addresses)
-        self.planner.put(Kind.SERVICE, service_.key, forged)
+        self.planner.put(forged)
         return self
 
     def message(self, name: str) -> str:
@@ -152,16 +152,16 @@ class World:
             self.moved |= {str(k): s.moved for k, (_, s) in turn.services.items() if s.moved}
             for address, route in turn.routes.items():
                 self.routes[str(address)] = frozenset(str(h.address) for h in route.next_hops)
-            for name, (eip, eip_status) in turn.eips.items():
+            for eip, eip_status in turn.eips.values():
                 if eip.status != eip_status:
                     recorded = dataclasses.replace(eip, status=eip_status)
-                    self.planner.put(Kind.EIP, ObjectKey("", name), recorded)
-            for service_key, (obj, status) in turn.services.items():
+                    self.planner.put(recorded)
+            for obj, status in turn.services.values():
                 if (obj.ingress, obj.conditions) != (status.ingress, status.conditions):
                     written = dataclasses.replace(
                         obj, ingress=status.ingress, conditions=status.conditions
                     )
-                    self.planner.put(Kind.SERVICE, service_key, written)
+                    self.planner.put(written)
         return self
 
     def address(self, name: str) -> str:

@@ -209,7 +209,7 @@ class NodeView:
 
     def _take_over(self, name: str) -> None:
         """Makes a node what the cluster says now."""
-        before, after = self._nodes.get(name), self._cluster.nodes.get(name)
+        before, after = self._nodes.get(name), self._cluster.node(name)
         reported = [entry.address for entry in after.addresses] if after is not None else []
         for entry in before.addresses if before is not None else ():
             names = self._with_address.get(entry.address, set())

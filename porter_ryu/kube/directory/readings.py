@@ -115,7 +115,7 @@ def _unreadable(entry: Id, reason: str, document: Json, status: Status) -> Readi
             # its status says what it was: as an Eip with a broken spec it goes on serving
             return Eip(key.name, "", invalid=reason, status=found)
     value = document.get("status") if status.value is None else status.value
-    return Unreadable(reason, _record(value))
+    return Unreadable(kind, key, reason, _record(value))
 
 
 def _record(status: Any) -> tuple[Address, ...]:
