@@ -24,9 +24,9 @@ from fabric.objects import eip, node, service, slice_of
 from fabric.program import Program
 from porter_ryu.bgp.protocol import wire
 from porter_ryu.bgp.protocol.open_message import Open, encode_open
-from porter_ryu.bgp.protocol.rib_out import PathIds
+from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.update import Attributes, Path, announce, withdraw
-from porter_ryu.domain.model import Family
+from porter_ryu.domain.model import Address, Family
 
 SERVICES = int(os.environ.get("SERVICES", "10000"))
 CHANGES = 20
@@ -171,12 +171,11 @@ def timed(bird: Bird, change: Callable[[list[str]], object]) -> float:
 def bare_speaker(what: str) -> int:
     """The floor: a socket that sends the whole table (`all`), or follows the number of next hops
     that a file says."""
-    attributes = Attributes((65000,), True)
     ids = PathIds()
-    hops = {}
+    paths = {}
     for text in NODES.values():
         hop = ip_address(text)
-        hops[hop] = [Path(ip_network(FIRST + i), ids.of(hop)) for i in range(SERVICES)]
+        paths[said(hop)] = [Path(ip_network(FIRST + i), ids.of(hop)) for i in range(SERVICES)]
     sock = socket.create_connection((LEAF, 179))
     ours = Open(65000, 90, IPv4Address(OURS), frozenset(Family), True, True, ((Family.IPV4, 2),))
     sock.sendall(encode_open(ours) + wire.KEEPALIVE)
@@ -188,18 +187,23 @@ def bare_speaker(what: str) -> int:
             if kind is wire.MessageType.KEEPALIVE and not established:
                 established = True
                 if what != "all":
-                    return follow(sock, what, attributes)
-                sock.sendall(b"".join(announce(hops, attributes)))
+                    return follow(sock, what)
+                sock.sendall(b"".join(announce(paths)))
 
 
-def follow(sock: socket.socket, path: str, attributes: Attributes) -> int:
+def said(hop: Address) -> Attributes:
+    """What paths by this next hop say."""
+    return Attributes(hop, (65000,), four_octet_as=True)
+
+
+def follow(sock: socket.socket, path: str) -> int:
     """Keeps one prefix at as many next hops as the file says."""
     ids, prefix, sent = PathIds(), ip_network("203.0.113.0/32"), 0
     hops = [ip_address(text) for text in NODES.values()]
     while True:
         wanted = int(File(path).read_text() or sent)
         for hop in hops[sent:wanted]:
-            sock.sendall(b"".join(announce({hop: [Path(prefix, ids.of(hop))]}, attributes)))
+            sock.sendall(b"".join(announce({said(hop): [Path(prefix, ids.of(hop))]})))
         for hop in hops[wanted:sent]:
             sock.sendall(b"".join(withdraw([Path(prefix, ids.of(hop))])))
         sent = wanted

@@ -15,13 +15,8 @@ from ryu.lib import hub
 
 from porter_ryu import metrics
 from porter_ryu.backoff import Backoff
-from porter_ryu.domain.model import (
-    Kind,
-    Network,
-    NextHop,
-    ObjectKey,
-    Reading,
-)
+from porter_ryu.domain.announcement import Announcements
+from porter_ryu.domain.model import Kind, Network, ObjectKey, Reading
 from porter_ryu.domain.planner import Planner, Turn
 from porter_ryu.domain.ports import BindingTarget, RouteTarget, Standing, StatusTarget
 from porter_ryu.supervisor import Beat
@@ -179,8 +174,8 @@ class Reconciler:
 
     def _apply(self, turn: Turn, read_at: float | None) -> None:
         routes = {ip_network(address): route for address, route in turn.routes.items()}
-        known = {n: r.next_hops for n, r in routes.items() if n in self._announced}
-        new = {n: r.next_hops for n, r in routes.items() if r.next_hops and n not in known}
+        known = {n: r.announcements for n, r in routes.items() if n in self._announced}
+        new = {n: r.announcements for n, r in routes.items() if r.announcements and n not in known}
         self._announce(known, read_at)
         bound = {n for n, r in routes.items() if r.bound and self._binds}
         self._unbind((routes.keys() - bound) & self._bound)
@@ -188,14 +183,12 @@ class Reconciler:
         self._bind(bound - self._bound)
         self._announce(new, read_at)
 
-    def _announce(
-        self, routes: Mapping[Network, frozenset[NextHop]], read_at: float | None
-    ) -> None:
+    def _announce(self, routes: Mapping[Network, Announcements], read_at: float | None) -> None:
         if self._routes is None or not routes:
             return
         self._routes.set_routes(routes, read_at)
-        for network, hops in routes.items():
-            (self._announced.add if hops else self._announced.discard)(network)
+        self._announced -= routes.keys()
+        self._announced |= {network for network, paths in routes.items() if paths}
 
     def _bind(self, networks: set[Network]) -> None:
         if self._bindings is not None and networks:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 from typing import Any
 
+from porter_ryu.domain.announcement import NextHop
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
-from porter_ryu.domain.model import Address, EipStatus, Network, NextHop, ObjectKey
+from porter_ryu.domain.model import Address, EipStatus, Network, ObjectKey
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.log import printable

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from porter_ryu.domain.announcement import PathAttributes
 from porter_ryu.domain.communities import CommunityError, parse_communities
 from porter_ryu.domain.labels import LabelSelector, SelectorError, parse_selector
 from porter_ryu.domain.model import Address, Family
@@ -107,9 +108,9 @@ def _peer(r: Reader, name: str, group: str) -> PeerConfig | None:
         hold_time=hold_time,
         families=families,
         node_selector=selector,
-        communities=standard,
-        large_communities=large,
-        local_pref=local_pref,
+        attributes=PathAttributes(
+            standard, large, local_pref, r.get(group, "med"), r.get(group, "as_path_prepend") or 0
+        ),
         **rest,
     )
 
@@ -120,8 +121,6 @@ _AS_THEY_ARE = (
     "multihop_ttl",
     "connect_retry",
     "add_path",
-    "med",
-    "as_path_prepend",
     "bfd",
     "bfd_interval_ms",
     "bfd_multiplier",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from porter_ryu.bgp.protocol import update
+from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.open_message import GracefulRestart, Open
-from porter_ryu.bgp.protocol.rib_out import View
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.peering import PeerConfig, SpeakerConfig
 from porter_ryu.socket_address import canonical
@@ -40,24 +39,18 @@ def our_open(peer: PeerConfig, speaker: SpeakerConfig, restarting: bool) -> Open
     )
 
 
-def view(peer: PeerConfig, speaker: SpeakerConfig, session: Session) -> View:
+def export_policy(peer: PeerConfig, speaker: SpeakerConfig, session: Session) -> ExportPolicy:
     """What goes to a peer over a session that is Established."""
-    internal = is_internal(peer, speaker)
-    attributes = update.Attributes(
-        () if internal else (speaker.local_as,) * (1 + peer.as_path_prepend),
-        session.four_octet_as,
-        peer.med,
-        peer.local_pref,
-        peer.communities,
-        peer.large_communities,
-    )
-    return View(
-        session.families,
-        session.add_path,
-        attributes,
-        peer.node_selector,
-        speaker.max_next_hops,
-        canonical(session.local_name[0]),
-        session.ipv4_over_ipv6,
-        session.longest,
+    return ExportPolicy(
+        families=session.families,
+        add_path=session.add_path,
+        local_as=speaker.local_as,
+        internal=is_internal(peer, speaker),
+        four_octet_as=session.four_octet_as,
+        attributes=peer.attributes,
+        selector=peer.node_selector,
+        max_next_hops=speaker.max_next_hops,
+        local_address=canonical(session.local_name[0]),
+        ipv4_over_ipv6=session.ipv4_over_ipv6,
+        max_length=session.longest,
     )

@@ -14,8 +14,9 @@ from collections.abc import Callable, Collection
 
 from porter_ryu.bgp.journal import RouteJournal
 from porter_ryu.bgp.output_rounds import OutputRounds
+from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.notification import Notification
-from porter_ryu.bgp.protocol.rib_out import AdjRibOut, View
+from porter_ryu.bgp.protocol.rib_out import AdjRibOut
 from porter_ryu.bgp.refusals import Refusals, Suspect
 from porter_ryu.bgp.session_output import Link, LocRib, SessionOutput
 from porter_ryu.domain.model import Address, Family, Network
@@ -52,10 +53,10 @@ class Outbound:
             if path.path_id is not None:
                 loc_rib.path_ids.restore(next_hop, path.path_id)
 
-    def open(self, session: Link, view: View) -> None:
+    def open(self, session: Link, policy: ExportPolicy) -> None:
         """A session is Established: it is due the whole table."""
         self._refusals.opened()
-        rib_out = AdjRibOut(view, self._loc_rib.path_ids, self._refusals.withheld)
+        rib_out = AdjRibOut(policy, self._loc_rib.path_ids, self._refusals.withheld)
         if not session.graceful:
             self._journal.clear()
         # nothing that it is given leads back to it: what `garbage` has spared once, a table among
@@ -181,7 +182,7 @@ class Outbound:
         """The next hops that the peer was sent for a prefix."""
         if self._output is None:
             return ()
-        return tuple(self._output.rib_out.sent.get(prefix, {}).values())
+        return self._output.rib_out.next_hops(prefix)
 
     def count(self, family: Family) -> int:
         """Paths of a family that the peer was sent."""
@@ -198,6 +199,4 @@ class Outbound:
 
 def _affected(rib_out: AdjRibOut, suspect: Suspect) -> int:
     """How many prefixes were announced by, or are, what is refused."""
-    return sum(
-        suspect == prefix or suspect in paths.values() for prefix, paths in rib_out.sent.items()
-    )
+    return sum(suspect == prefix or suspect in rib_out.next_hops(prefix) for prefix in rib_out.sent)

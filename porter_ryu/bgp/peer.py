@@ -18,7 +18,7 @@ from ryu.services.protocols.bgp.peer import Peer as RyuPeer
 from porter_ryu import metrics
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.listener import refuse
-from porter_ryu.bgp.offer import is_internal, our_open, view
+from porter_ryu.bgp.offer import export_policy, is_internal, our_open
 from porter_ryu.bgp.outbound import Outbound
 from porter_ryu.bgp.peer_report import History, PeerReport, family_name, negotiated
 from porter_ryu.bgp.protocol import collision, notification
@@ -252,7 +252,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         told = negotiated(session)
         LOG.info("peer %s is Established: %s; session %d", self.config.name, told, self._came_up)
         self._show_state()
-        self.outbound.open(session, view(self.config, self._speaker, session))
+        self.outbound.open(session, export_policy(self.config, self._speaker, session))
 
     def refresh(self, session: Session, family: Family) -> None:
         """Sends a family again (RFC 2918)."""

@@ -21,10 +21,12 @@ from typing import Protocol, TypeVar
 from porter_ryu import metrics
 from porter_ryu.bgp.journal import RouteJournal
 from porter_ryu.bgp.protocol import update, wire
-from porter_ryu.bgp.protocol.rib_out import AdjRibOut, Difference, PathIds
+from porter_ryu.bgp.protocol.path_ids import PathIds
+from porter_ryu.bgp.protocol.rib_out import AdjRibOut, Difference
 from porter_ryu.bgp.protocol.update import Path
 from porter_ryu.bgp.refusals import Refusals
-from porter_ryu.domain.model import Address, Family, Network, NextHop
+from porter_ryu.domain.announcement import Announcements
+from porter_ryu.domain.model import Address, Family, Network
 
 T = TypeVar("T")
 
@@ -38,7 +40,7 @@ class LocRib:
     """What is wanted by all peers alike; `complete` once nothing known is missing from it,
     `replaying` while the cluster cannot be read and the journal stands for it."""
 
-    routes: dict[Network, frozenset[NextHop]]
+    routes: dict[Network, Announcements]
     path_ids: PathIds
     complete: bool = False
     replaying: bool = False
@@ -256,13 +258,13 @@ class SessionOutput:
     def _tell(self, difference: Difference) -> None:
         """Says a difference; what it announces is in the journal before it is sent."""
         if self.link.graceful:
-            self._journal.add(difference.announced)
+            self._journal.add((path, said.next_hop) for path, said in difference.announced)
         self._say(difference)
         self._withdrawn(difference.withdrawn)
 
     def _say(self, difference: Difference) -> None:
-        self._refusals.said(next_hop for _, next_hop in difference.announced)
-        self._hand_over(list(difference.messages(self.rib_out.view)))
+        self._refusals.said(said.next_hop for _, said in difference.announced)
+        self._hand_over(list(difference.messages(self.rib_out.policy.max_length)))
 
     def _hand_over(self, messages: list[bytes]) -> None:
         if messages:

@@ -32,9 +32,10 @@ from porter_ryu.bgp.outbound import Outbound
 from porter_ryu.bgp.output_rounds import OutputRounds
 from porter_ryu.bgp.peer import Peer
 from porter_ryu.bgp.peer_report import PeerReport, not_set
-from porter_ryu.bgp.protocol.rib_out import PathIds
+from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.session_output import LocRib
-from porter_ryu.domain.model import Address, Family, Network, NextHop
+from porter_ryu.domain.announcement import Announcements
+from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret, SpeakerConfig
 from porter_ryu.supervisor import Supervisor, Task
 
@@ -250,13 +251,11 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
 
     # -- routes (RouteTarget) ----------------------------------------------------------------
 
-    def set_routes(
-        self, routes: Mapping[Network, frozenset[NextHop]], read_at: float | None
-    ) -> None:
-        """Sets the wanted next hops of these prefixes, none withdraws, and tells every peer."""
-        for prefix, hops in routes.items():
-            if hops:
-                self._rib.routes[prefix] = hops
+    def set_routes(self, routes: Mapping[Network, Announcements], read_at: float | None) -> None:
+        """Sets what is announced of these prefixes, nothing withdraws, and tells every peer."""
+        for prefix, announcements in routes.items():
+            if announcements:
+                self._rib.routes[prefix] = announcements
             else:
                 self._rib.routes.pop(prefix, None)
         all_sent = all([peer.outbound.send(routes) for peer in self.manager.iterpeers])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.allocator import PoolVerdict
+from porter_ryu.domain.announcement import NodeVerdict
 from porter_ryu.domain.decision import Decision
-from porter_ryu.domain.model import Address, Family, Kind, NodeVerdict, ObjectKey, Service
+from porter_ryu.domain.model import Address, Family, Kind, ObjectKey, Service
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.verdict import ServiceVerdict
 

@@ -1,8 +1,9 @@
 """The values that flow between the rooms.
 
 What Kubernetes says comes in as Service, EndpointSlice, Node, Namespace and Eip; what the
-program wants goes out as Route, ServiceStatus and EipStatus.  All of them are frozen, compare by
-value and hold address objects, never text, so that "did anything change?" is `==` everywhere.
+program wants goes out as ServiceStatus, EipStatus and Route (`announcement`).  All of them are
+frozen, compare by value and hold address objects, never text, so that "did anything change?" is
+`==` everywhere.
 """
 
 from __future__ import annotations
@@ -281,46 +282,6 @@ class Unreadable:
 
 
 Reading = Object | Unreadable
-
-
-@dataclass(frozen=True, slots=True)
-class NextHop:
-    """A node that a route may lead to.
-
-    `address` is None only with `is_self`: then the session's local address is the next hop, and
-    `address`, where set, is for a route whose family the session's own address has not.
-    `labels` are the node's, for a peer's node_selector.  `ipv6` is for IPv4 routes to a node
-    without an IPv4 address, where the peer takes such next hops (RFC 8950).
-    """
-
-    node: str
-    address: Address | None
-    labels: frozenset[tuple[str, str]] = frozenset()
-    is_self: bool = False
-    ipv6: Address | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NodeVerdict:
-    """What was decided about one node for one address: its next hop, or why it has none.
-
-    With a next hop, `why` says which of its addresses were passed over for it.
-    """
-
-    node: str
-    next_hop: NextHop | None
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What is wanted of one address: whether it is bound here, and by which next hops it is
-    announced (none: withdrawn)."""
-
-    address: Address
-    bound: bool
-    next_hops: frozenset[NextHop]
-    holders: tuple[ObjectKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
+from porter_ryu.domain.announcement import NO_ATTRIBUTES, PathAttributes
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector
 from porter_ryu.domain.model import Address, Family, Node
 from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
@@ -48,8 +49,8 @@ class SpeakerConfig:
 class PeerConfig:
     """One peer; times in seconds.
 
-    `password` is the TCP MD5 key (kept out of every repr).  `med` and `local_pref` None: not
-    sent (local_pref is sent as 100 to an internal peer, which must have one).
+    `password` is the TCP MD5 key (kept out of every repr).  `attributes` are what its group adds
+    to every path (LOCAL_PREF is sent as 100 to an internal peer, which must have one).
     """
 
     name: str
@@ -66,11 +67,7 @@ class PeerConfig:
     add_path: bool
     families: frozenset[Family]
     node_selector: LabelSelector = EVERYTHING
-    communities: tuple[int, ...] = ()
-    large_communities: tuple[tuple[int, int, int], ...] = ()
-    local_pref: int | None = None
-    med: int | None = None
-    as_path_prepend: int = 0
+    attributes: PathAttributes = NO_ATTRIBUTES
     bfd: bool = False
     bfd_interval_ms: int = 300
     bfd_multiplier: int = 3

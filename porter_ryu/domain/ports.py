@@ -7,12 +7,12 @@ import enum
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
+from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import (
     Eip,
     EipStatus,
     Kind,
     Network,
-    NextHop,
     ObjectKey,
     Reading,
     Service,
@@ -82,11 +82,9 @@ class StatusTarget(Protocol):
 class RouteTarget(Protocol):
     """Announces."""
 
-    def set_routes(
-        self, routes: Mapping[Network, frozenset[NextHop]], read_at: float | None
-    ) -> None:
-        """Sets the wanted next hops of these prefixes (none: withdraw); others stay as they
-        are.  `read_at`: when the oldest cause of this was read, for the latency histogram."""
+    def set_routes(self, routes: Mapping[Network, Announcements], read_at: float | None) -> None:
+        """Sets what is announced of these prefixes (nothing: withdraw); others stay as they are.
+        `read_at`: when the oldest cause of this was read, for the latency histogram."""
 
     def complete(self) -> None:
         """Everything known is set: End-of-RIB may be sent, and what the journal says beyond

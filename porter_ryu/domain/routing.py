@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from porter_ryu.domain.addresses.allocator import Allocator, Held, Outcome
+from porter_ryu.domain.announcement import WITHDRAWN, Announcement, Announcements, NextHop, Route
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import Address, Family, Kind, NextHop, Route, Service
+from porter_ryu.domain.model import Address, Family, Kind, Service
 from porter_ryu.domain.nodes.next_hops import combine
 from porter_ryu.domain.nodes.view import NodeView
 from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
@@ -33,16 +34,18 @@ class Routing:
         self._guard = guard
         self._announce = announce
         self._hops: dict[Address, frozenset[NextHop]] = {}
+        self._announcements: dict[frozenset[NextHop], Announcements] = {}
         self._led_somewhere: dict[Address, bool] = {}
 
     @property
     def kept(self) -> int:
         """How many entries are kept between turns."""
-        return len(self._hops) + len(self._led_somewhere)
+        return len(self._hops) + len(self._announcements) + len(self._led_somewhere)
 
     def begin(self) -> None:
         """What holders and next hops were may have changed."""
         self._hops.clear()
+        self._announcements.clear()
 
     def turned(self, addresses: Iterable[Address], pause: Callable[[], None]) -> set[Address]:
         """Those of the addresses that lead somewhere now and did not before, or the other way
@@ -69,8 +72,17 @@ class Routing:
                     recorded.append(service)
             if self._guard.failed(Kind.SERVICE, service.key):
                 return None
-        hops = self._combined(address, recorded) if self._announce else frozenset()
-        return Route(address, bool(recorded), hops, tuple(s.key for s in recorded))
+        if not self._announce:
+            return Route(address, bool(recorded), WITHDRAWN)
+        hops = self._combined(address, recorded)
+        return Route(address, bool(recorded), self._paths_by(hops))
+
+    def _paths_by(self, hops: frozenset[NextHop]) -> Announcements:
+        """The same object for the same next hops."""
+        known = self._announcements.get(hops)
+        if known is None:
+            known = self._announcements[hops] = frozenset(map(Announcement, hops))
+        return known
 
     def announced(self, service: Service, outcome: Outcome) -> ServiceVerdict | None:
         """Whether an address of a Service has, or will have once it is recorded, a route."""

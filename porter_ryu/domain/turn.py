@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from porter_ryu.domain.model import (
-    Address,
-    Eip,
-    EipStatus,
-    ObjectKey,
-    Route,
-    Service,
-    ServiceStatus,
-)
+from porter_ryu.domain.announcement import Route
+from porter_ryu.domain.model import Address, Eip, EipStatus, ObjectKey, Service, ServiceStatus
 from porter_ryu.domain.nodes.health import OF_A_CLUSTER, Patience
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 

@@ -10,18 +10,29 @@ from porter_ryu.bgp.journal import Journals
 from porter_ryu.bgp.outbound import Outbound
 from porter_ryu.bgp.output_rounds import OutputRounds
 from porter_ryu.bgp.protocol import update, wire
+from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.notification import Notification
-from porter_ryu.bgp.protocol.rib_out import PathIds, View
-from porter_ryu.bgp.protocol.update import Attributes
+from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.wire import MessageType, Refresh
 from porter_ryu.bgp.session_output import LocRib
+from porter_ryu.domain.announcement import NO_ATTRIBUTES, Announcement, Announcements, NextHop
 from porter_ryu.domain.labels import EVERYTHING
-from porter_ryu.domain.model import Family, Network, NextHop
+from porter_ryu.domain.model import Family, Network
 from tests.unit.later import Later
 
 V4 = frozenset([Family.IPV4])
-VIEW = View(
-    V4, V4, Attributes((65000,), True), EVERYTHING, 0, ip_address("192.168.0.200"), False, 4096
+POLICY = ExportPolicy(
+    families=V4,
+    add_path=V4,
+    local_as=65000,
+    internal=False,
+    four_octet_as=True,
+    attributes=NO_ATTRIBUTES,
+    selector=EVERYTHING,
+    max_next_hops=0,
+    local_address=ip_address("192.168.0.200"),
+    ipv4_over_ipv6=False,
+    max_length=4096,
 )
 END_OF_RIB = update.end_of_rib(Family.IPV4)
 BEGIN = wire.encode_route_refresh(Family.IPV4, Refresh.BEGIN)
@@ -63,17 +74,17 @@ class Scene:
             "leaf", self.rib, self.journal, self.later, self.rounds, self.later.clock
         )
 
-    def want(self, routes: dict[Network, frozenset[NextHop]]) -> None:
+    def want(self, routes: dict[Network, Announcements]) -> None:
         """As the Speaker does when these change."""
         self.rib.routes.update(routes)
-        for prefix, hops in routes.items():
-            if not hops:
+        for prefix, announcements in routes.items():
+            if not announcements:
                 del self.rib.routes[prefix]
         self.outbound.send(routes)
 
-    def session(self, link: Link, view: View = VIEW) -> Link:
+    def session(self, link: Link, policy: ExportPolicy = POLICY) -> Link:
         """A session comes up, and all is sent that can be."""
-        self.outbound.open(link, view)
+        self.outbound.open(link, policy)
         self.later.passes()
         return link
 
@@ -89,12 +100,12 @@ def prefix(number: int) -> IPv4Network:
     return IPv4Network(0xCB000000 + number)
 
 
-def hops(*numbers: int) -> frozenset[NextHop]:
-    """Next hops on the nodes of these numbers."""
-    return frozenset(NextHop(f"n{n}", ip_address(f"192.168.0.{n}")) for n in numbers)
+def hops(*numbers: int) -> Announcements:
+    """Paths by the nodes of these numbers."""
+    return frozenset(Announcement(NextHop(f"n{n}", ip_address(f"192.168.0.{n}"))) for n in numbers)
 
 
-def table(count: int, *numbers: int) -> dict[Network, frozenset[NextHop]]:
+def table(count: int, *numbers: int) -> dict[Network, Announcements]:
     """So many routes by these nodes."""
     return dict.fromkeys(map(prefix, range(count)), hops(*numbers))
 

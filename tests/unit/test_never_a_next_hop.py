@@ -157,5 +157,5 @@ def test_a_node_is_judged_anew_only_at_a_turn_that_weighs_its_loss() -> None:
             world.stage(obj)
 
     turn = world.planner.turn(meanwhile, now=0.0)
-    assert all(route.next_hops for route in turn.routes.values())
+    assert all(route.announcements for route in turn.routes.values())
     assert world.turn().routes["10.0.0.1"] == {"192.168.0.1"}

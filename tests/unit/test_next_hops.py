@@ -113,7 +113,7 @@ def test_nothing_is_announced_before_it_is_recorded() -> None:
     w.planner.put(service("a"))
     w.planner.put(endpoints("a", "n1"))
     turn = w.planner.turn(lambda: None, now=0.0)
-    assert all(not route.next_hops and not route.bound for route in turn.routes.values())
+    assert all(not route.announcements and not route.bound for route in turn.routes.values())
     assert len(turn.services) == 1
 
 

@@ -16,7 +16,7 @@ from tests.unit.outbound_scene import (
     BEGIN,
     END,
     END_OF_RIB,
-    VIEW,
+    POLICY,
     Link,
     Scene,
     by_prefix,
@@ -36,7 +36,7 @@ def scene(tmp_path: Path) -> Scene:
 def test_the_table_goes_in_slices_and_end_of_rib_comes_last(scene: Scene) -> None:
     scene.rib.routes.update(table(5000, 1, 2, 3, 4))
     link = Link()
-    scene.outbound.open(link, VIEW)
+    scene.outbound.open(link, POLICY)
     assert link.sends == []
     scene.later.passes()
     assert len(link.sends) > 10
@@ -52,7 +52,7 @@ def test_the_table_goes_in_slices_and_end_of_rib_comes_last(scene: Scene) -> Non
 def test_a_small_change_is_sent_before_the_call_returns_also_while_a_table_is(scene: Scene) -> None:
     scene.rib.routes.update(table(5000, 1, 2))
     link = Link()
-    scene.outbound.open(link, VIEW)
+    scene.outbound.open(link, POLICY)
     scene.outbound.send_slice()
     before = link.take()
     scene.want({prefix(9): hops(3), prefix(4999): hops(4)})
@@ -84,7 +84,7 @@ def test_a_prefix_never_has_no_path_in_between(scene: Scene) -> None:
 def test_a_peer_that_does_not_read_collects_prefixes_not_messages(scene: Scene) -> None:
     scene.rib.routes.update(table(5000, 1, 2))
     link = Link()
-    scene.outbound.open(link, VIEW)
+    scene.outbound.open(link, POLICY)
     scene.outbound.send_slice()
     link.congested = True
     sent = len(link.sends)
@@ -190,7 +190,7 @@ def test_one_peer_that_asks_takes_nothing_from_the_others(tmp_path: Path) -> Non
     other.rib, other.rounds = scene.rib, scene.rounds
     outbound = Outbound("other", scene.rib, other.journal, scene.later, scene.rounds)
     scene.outbound.refresh(Family.IPV4)
-    outbound.open(others, VIEW)
+    outbound.open(others, POLICY)
     link.take()
     scene.later.passes()
     assert by_prefix(told(others.take())) == everything(5000, 1, 2)

@@ -11,7 +11,7 @@ import pytest
 from porter_ryu.bgp.protocol.notification import Notification
 from tests.unit.outbound_scene import (
     END_OF_RIB,
-    VIEW,
+    POLICY,
     Link,
     Scene,
     by_prefix,
@@ -52,10 +52,10 @@ def test_a_next_hop_that_is_refused_is_not_said_again_nor_journalled(
 
 def test_without_add_path_another_next_hop_takes_its_place(scene: Scene) -> None:
     scene.rib.routes.update(table(100, 1, 2))
-    view = dataclasses.replace(VIEW, add_path=frozenset())
-    scene.session(Link(), view)
+    policy = dataclasses.replace(POLICY, add_path=frozenset())
+    scene.session(Link(), policy)
     scene.lost(refusal("192.168.0.2"))
-    scene.session(Link(), view)
+    scene.session(Link(), policy)
     assert {scene.outbound.sent(prefix(n)) for n in range(100)} == {(ip_address("192.168.0.1"),)}
 
 

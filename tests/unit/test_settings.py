@@ -337,7 +337,7 @@ def test_what_is_good(tmp_path: Path) -> None:
     )
     found = settings(tmp_path, text)
     first, second, third = found.bgp.peers
-    assert (first.local_pref, first.hold_time) == (200, 90)
+    assert (first.attributes.local_pref, first.hold_time) == (200, 90)
     assert first.password is not None
     assert first.password.value == b"secret$1"
     assert "secret" not in repr(found)

@@ -17,6 +17,7 @@ from ryu.lib import hub
 from porter_ryu import metrics
 from porter_ryu.http.figures import Figures
 from porter_ryu.bgp.speaker import Speaker
+from porter_ryu.domain.announcement import PathAttributes
 from porter_ryu.domain.peering import ConnectMode, Secret, SpeakerConfig
 from porter_ryu.supervisor import Supervisor
 from tests.unit.test_peering import peer
@@ -39,6 +40,9 @@ speaker = Refusing(config, supervisor)
 quiet = ConnectMode.PASSIVE
 a, b, c = (peer(name, mode=quiet) for name in "abc")
 
+def with_med(config, med):
+    return dataclasses.replace(config, attributes=PathAttributes(med=med))
+
 def names(): return sorted(p.config.name for p in speaker.manager.iterpeers)
 def running(name): return next(p for p in speaker.manager.iterpeers if p.config.name == name)
 figures = Figures(World().planner, lambda: [dataclasses.asdict(r) for r in speaker.reports()])
@@ -57,9 +61,9 @@ CASES = {
         kept = running("a")
         speaker.set_peers([c, a]); hub.sleep(0.05)
         assert names() == ["a", "c"] and running("a") is kept and kept.started
-        changed = dataclasses.replace(c, med=7)
+        changed = with_med(c, 7)
         speaker.set_peers([a, changed]); hub.sleep(0.05)
-        assert running("c").config.med == 7 and running("a") is kept
+        assert running("c").config.attributes.med == 7 and running("a") is kept
         speaker.set_peers([])
         assert names() == []
         assert not kept.started
@@ -123,11 +127,11 @@ CASES = {
         speaker.set_peers([a]); hub.sleep(0.05)
         kept = running("a")
         for number in range(200):
-            some = [dataclasses.replace(b, med=number)] if number % 2 else []
-            hub.spawn(speaker.set_peers, [a, *some, dataclasses.replace(c, med=number)])
-        until(lambda: names() == ["a", "b", "c"] and running("b").config.med == 199)
+            some = [with_med(b, number)] if number % 2 else []
+            hub.spawn(speaker.set_peers, [a, *some, with_med(c, number)])
+        until(lambda: names() == ["a", "b", "c"] and running("b").config.attributes.med == 199)
         hub.sleep(0.2)
-        assert running("c").config.med == 199 and running("a") is kept
+        assert running("c").config.attributes.med == 199 and running("a") is kept
         import gc
         from porter_ryu.bgp.peer import Peer
         assert sum(isinstance(o, Peer) and o.started for o in gc.get_objects()) == 3
@@ -140,7 +144,7 @@ CASES = {
             return sum(isinstance(o, Peer) for o in gc.get_objects())
         speaker.set_peers([a, b, c]); hub.sleep(0.05)
         for number in range(20):
-            speaker.set_peers([a, dataclasses.replace(b, med=number)]); hub.sleep(0.01)
+            speaker.set_peers([a, with_med(b, number)]); hub.sleep(0.01)
             speaker.set_peers([a, c]); hub.sleep(0.01)
         until(lambda: peers() == 2)
     """,

@@ -8,18 +8,26 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from porter_ryu.bgp.protocol import notification, wire
+from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.inbound import check_update
 from porter_ryu.bgp.protocol.notification import BgpError
 from porter_ryu.bgp.protocol.open_message import Open, decode_open, encode_open
-from porter_ryu.bgp.protocol.rib_out import AdjRibOut, PathIds, View
+from porter_ryu.bgp.protocol.path_ids import PathIds
+from porter_ryu.bgp.protocol.rib_out import AdjRibOut
 from porter_ryu.bgp.protocol.update import Attributes, Path, announce, end_of_rib, withdraw
+from porter_ryu.domain.announcement import NO_ATTRIBUTES, Announcement, NextHop
 from porter_ryu.domain.communities import CommunityError, parse_communities
 from porter_ryu.domain.labels import EVERYTHING, parse_selector
-from porter_ryu.domain.model import Family, NextHop
+from porter_ryu.domain.model import Address, Family
 from tests.unit.messages import OF_EVERYTHING
 
 MARKER = "ff" * 16
-EBGP = Attributes((65000,), four_octet_as=True)
+HOP, HOP6 = ip_address("192.168.0.1"), ip_address("fd00::1")
+
+
+def ebgp(next_hop: Address) -> Attributes:
+    """What a path by this next hop says to an external peer."""
+    return Attributes(next_hop, (65000,), four_octet_as=True)
 
 
 def hexes(messages) -> list[str]:
@@ -103,15 +111,14 @@ def test_announcements() -> None:
     four = Path(ip_network("203.0.113.1/32"), 0xC0A80001)
     plain = Path(ip_network("203.0.113.1/32"), None)
     six = Path(ip_network("2001:db8::1/128"), 7)
-    hop, hop6 = ip_address("192.168.0.1"), ip_address("fd00::1")
     path = "4001010040020602010000fde8"
-    assert hexes(announce({hop: [four]}, EBGP)) == [
+    assert hexes(announce({ebgp(HOP): [four]})) == [
         "00340200000014" + path + "400304c0a80001c0a8000120cb007101"
     ]
-    assert hexes(announce({hop: [plain]}, EBGP)) == [
+    assert hexes(announce({ebgp(HOP): [plain]})) == [
         "00300200000014" + path + "400304c0a8000120cb007101"
     ]
-    assert hexes(announce({hop6: [six]}, EBGP)) == [
+    assert hexes(announce({ebgp(HOP6): [six]})) == [
         "0051"
         "02"
         "0000"
@@ -129,9 +136,9 @@ def test_announcements() -> None:
 
 
 def test_attributes() -> None:
-    full = Attributes((70000, 70000), False, 5, None, (0xFDE80001,), ((65000, 1, 2),))
-    paths = {ip_address("192.168.0.1"): [Path(ip_network("10.0.0.0/8"), None)]}
-    assert hexes(announce(paths, full)) == [
+    full = Attributes(HOP, (70000, 70000), False, 5, None, (0xFDE80001,), ((65000, 1, 2),))
+    paths = [Path(ip_network("10.0.0.0/8"), None)]
+    assert hexes(announce({full: paths})) == [
         "0057"
         "02"
         "0000"
@@ -145,9 +152,9 @@ def test_attributes() -> None:
         "c0200c0000fde80000000100000002"
         "080a"
     ]
-    internal = Attributes((), True, local_pref=200)
-    assert "400504000000c8" in hexes(announce(paths, internal))[0]
-    assert "40050400000064" in hexes(announce(paths, Attributes((), True)))[0]
+    internal = Attributes(HOP, (), True, local_pref=200)
+    assert "400504000000c8" in hexes(announce({internal: paths}))[0]
+    assert "40050400000064" in hexes(announce({Attributes(HOP, (), True): paths}))[0]
 
 
 def test_withdrawals_and_end_of_rib() -> None:
@@ -162,33 +169,44 @@ def test_withdrawals_and_end_of_rib() -> None:
 
 def test_messages_are_packed_and_never_too_long() -> None:
     paths = [Path(ip_network(0x0A000000 + i), 9) for i in range(10_000)]
-    hops = {ip_address(f"192.168.0.{n}"): paths for n in range(1, 5)}
-    messages = list(announce(hops, EBGP))
+    hops = {ebgp(ip_address(f"192.168.0.{n}")): paths for n in range(1, 5)}
+    messages = list(announce(hops))
     assert len(messages) <= 92
     assert max(map(len, messages)) <= 4096
     assert max(map(len, withdraw(paths))) <= 4096
-    long = list(announce(hops, EBGP, 65535))
+    long = list(announce(hops, 65535))
     assert len(long) < len(messages) / 8
     assert 4096 < max(map(len, long)) <= 65535
 
 
-def hop(number: int, **labels: str) -> NextHop:
-    """A next hop on the node of that number."""
-    return NextHop(f"n{number}", ip_address(f"192.168.0.{number}"), frozenset(labels.items()))
+def hop(number: int, **labels: str) -> Announcement:
+    """A path by the node of that number."""
+    address = ip_address(f"192.168.0.{number}")
+    return Announcement(NextHop(f"n{number}", address, frozenset(labels.items())))
 
 
 def rib_out(add_path: bool = True, selector=EVERYTHING, limit: int = 0) -> AdjRibOut:
     """An empty table."""
     several = frozenset(Family) if add_path else frozenset()
-    view = View(
-        frozenset(Family), several, EBGP, selector, limit, ip_address("192.168.0.9"), False, 4096
+    policy = ExportPolicy(
+        families=frozenset(Family),
+        add_path=several,
+        local_as=65000,
+        internal=False,
+        four_octet_as=True,
+        attributes=NO_ATTRIBUTES,
+        selector=selector,
+        max_next_hops=limit,
+        local_address=ip_address("192.168.0.9"),
+        ipv4_over_ipv6=False,
+        max_length=4096,
     )
-    return AdjRibOut(view, PathIds())
+    return AdjRibOut(policy, PathIds())
 
 
 def sync(table: AdjRibOut, wanted, prefix) -> list[bytes]:
     """What a peer with this table is told."""
-    return list(table.sync(wanted, [prefix]).messages(table.view))
+    return list(table.sync(wanted, [prefix]).messages(table.policy.max_length))
 
 
 def test_adj_rib_out_sends_only_the_difference_and_announces_before_it_withdraws() -> None:
@@ -218,13 +236,13 @@ def test_adj_rib_out_selects_limits_and_speaks_of_itself() -> None:
     table = rib_out(selector=parse_selector("rack in (a, b),!old"))
     hops = {hop(1, rack="a"), hop(2, rack="c"), hop(3, rack="b", old="")}
     table.sync({prefix: frozenset(hops)}, [prefix])
-    assert list(table.sent[prefix].values()) == [ip_address("192.168.0.1")]
+    assert table.next_hops(prefix) == (ip_address("192.168.0.1"),)
     limited = rib_out(limit=2)
     limited.sync({prefix: frozenset(hop(n) for n in range(1, 9))}, [prefix])
     assert len(limited.sent[prefix]) == 2
     own = rib_out()
-    own.sync({prefix: frozenset([NextHop("n1", None, is_self=True)])}, [prefix])
-    assert list(own.sent[prefix].values()) == [ip_address("192.168.0.9")]
+    own.sync({prefix: frozenset([Announcement(NextHop("n1", None, is_self=True))])}, [prefix])
+    assert own.next_hops(prefix) == (ip_address("192.168.0.9"),)
 
 
 def test_path_identifiers_depend_on_the_next_hop_alone() -> None:
@@ -248,7 +266,9 @@ def test_a_refresh_sends_again_and_still_withdraws_what_is_gone() -> None:
     table = rib_out()
     sync(table, {prefix: frozenset([hop(1), hop(2)])}, prefix)
     wanted = {prefix: frozenset([hop(1)])}
-    announced, withdrawn = hexes(table.sync(wanted, [prefix], again=True).messages(table.view))
+    announced, withdrawn = hexes(
+        table.sync(wanted, [prefix], again=True).messages(table.policy.max_length)
+    )
     assert "c0a8000120cb007101" in announced
     assert "c0a8000220cb007101" in withdrawn
     assert sync(table, {prefix: frozenset([hop(1)])}, prefix) == []
@@ -271,11 +291,11 @@ def test_what_an_earlier_session_left_is_known_by_its_path() -> None:
 
 def test_ipv4_with_an_ipv6_next_hop() -> None:
     prefix = ip_network("203.0.113.1/32")
-    six = NextHop("n1", None, ipv6=ip_address("fd00::1"))
+    six = Announcement(NextHop("n1", None, ipv6=ip_address("fd00::1")))
     assert sync(rib_out(add_path=False), {prefix: frozenset([six])}, prefix) == []
     table = rib_out(add_path=False)
-    view = dataclasses.replace(table.view, ipv4_over_ipv6=True)
-    (message,) = hexes(sync(AdjRibOut(view, PathIds()), {prefix: frozenset([six])}, prefix))
+    policy = dataclasses.replace(table.policy, ipv4_over_ipv6=True)
+    (message,) = hexes(sync(AdjRibOut(policy, PathIds()), {prefix: frozenset([six])}, prefix))
     assert "800e1a00010110fd0000000000000000000000000000010020cb007101" in message
 
 

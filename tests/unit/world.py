@@ -151,7 +151,9 @@ class World:
             self.oddities += turn.oddities
             self.moved |= {str(k): s.moved for k, (_, s) in turn.services.items() if s.moved}
             for address, route in turn.routes.items():
-                self.routes[str(address)] = frozenset(str(h.address) for h in route.next_hops)
+                self.routes[str(address)] = frozenset(
+                    str(a.next_hop.address) for a in route.announcements
+                )
             for eip, eip_status in turn.eips.values():
                 if eip.status != eip_status:
                     recorded = dataclasses.replace(eip, status=eip_status)

@@ -1,14 +1,14 @@
 """Paths to packed UPDATE messages (RFC 4271 4.3, RFC 4760, RFC 7911, RFC 8092).
 
-All paths with one next hop share their attributes, so they share messages: ten thousand
-prefixes by four next hops are some ninety messages.
+Paths with the same attributes, the next hop among them, share messages: ten thousand prefixes by
+four next hops are some ninety messages.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from porter_ryu.bgp.protocol.open_message import AS_TRANS
@@ -36,17 +36,27 @@ _LENGTHS = 4  # the two length fields of an UPDATE
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What every path to one peer carries.
+    """The path attributes of an UPDATE (RFC 4271, 5), as a peer is sent them.
 
-    `as_path` is empty to an internal peer; `local_pref` None to an external one.
+    `as_path` is empty to an internal peer; `local_pref` is for an internal one alone.
     """
 
+    next_hop: Address
     as_path: tuple[int, ...]
     four_octet_as: bool
     med: int | None = None
     local_pref: int | None = None
     communities: tuple[int, ...] = ()
     large_communities: tuple[tuple[int, int, int], ...] = ()
+    # paths are grouped by it, forty thousand at a time, and it does not change
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        said = (self.as_path, self.med, self.local_pref, self.communities, self.large_communities)
+        object.__setattr__(self, "_hash", hash((self.next_hop, self.four_octet_as, said)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +76,14 @@ def end_of_rib(family: Family) -> bytes:
 
 
 def announce(
-    paths_by_next_hop: Mapping[Address, Iterable[Path]],
-    attributes: Attributes,
-    limit: int = MAX_LENGTH,
+    paths_by_attributes: Mapping[Attributes, Iterable[Path]], limit: int = MAX_LENGTH
 ) -> Iterator[bytes]:
     """Messages of at most `limit` octets that announce these paths; families may be mixed."""
-    shared = b"".join(_shared(attributes))
-    origin_and_path = b"".join(_origin_and_path(attributes))
-    for next_hop, paths in paths_by_next_hop.items():
-        by_family = _by_family(paths)
-        for family, nlri in by_family.items():
+    for attributes, paths in paths_by_attributes.items():
+        next_hop = attributes.next_hop
+        shared = b"".join(_shared(attributes))
+        origin_and_path = b"".join(_origin_and_path(attributes))
+        for family, nlri in _by_family(paths).items():
             if family is Family.IPV4 and isinstance(next_hop, IPv4Address):
                 hop = _attribute(_WELL_KNOWN, NEXT_HOP, next_hop.packed)
                 yield from _classic(origin_and_path + hop + shared, nlri, limit)

@@ -10,15 +10,8 @@ import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from porter_ryu.domain.model import (
-    Address,
-    EndpointSlice,
-    Family,
-    Network,
-    NextHop,
-    Node,
-    NodeVerdict,
-)
+from porter_ryu.domain.announcement import NextHop, NodeVerdict
+from porter_ryu.domain.model import Address, EndpointSlice, Family, Network, Node
 from porter_ryu.domain.special_purpose import never_a_next_hop
 from porter_ryu.domain.text import listed, printable
 from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict

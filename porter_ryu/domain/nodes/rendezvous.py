@@ -10,7 +10,8 @@ import heapq
 from collections.abc import Collection
 from hashlib import blake2b
 
-from porter_ryu.domain.model import Network, NextHop
+from porter_ryu.domain.announcement import NextHop
+from porter_ryu.domain.model import Network
 
 
 def choose(prefix: Network, hops: Collection[NextHop], count: int) -> list[NextHop]:

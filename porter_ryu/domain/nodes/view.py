@@ -10,18 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from porter_ryu.domain.announcement import NextHop, NodeVerdict
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import (
-    Address,
-    Family,
-    Kind,
-    NextHop,
-    Node,
-    NodeVerdict,
-    ObjectKey,
-    Service,
-)
+from porter_ryu.domain.model import Address, Family, Kind, Node, ObjectKey, Service
 from porter_ryu.domain.nodes.health import NodeHealth
 from porter_ryu.domain.nodes.next_hops import (
     Backends,

@@ -1,0 +1,83 @@
+"""The export policy of one session: which announcements a peer gets, and with which attributes.
+
+Pure.  Attributes of a path stand on top of those that the peer's group adds to all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from porter_ryu.bgp.protocol.update import Attributes
+from porter_ryu.domain.announcement import NO_ATTRIBUTES, Announcement, NextHop, PathAttributes
+from porter_ryu.domain.labels import LabelSelector
+from porter_ryu.domain.model import Address, Family
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPolicy:
+    """What was negotiated, and what the peer's settings say.
+
+    `add_path`: the families with ADD-PATH.  `local_as`: ours; `internal`: it is the peer's, too.
+    `attributes`: what the peer's group adds to every path.  `selector`: of the nodes that may be
+    its next hops.  `max_next_hops` 0: no limit.  `local_address`: the session's own, next hop where
+    this node announces itself.  `ipv4_over_ipv6`: IPv4 routes may have IPv6 next hops (RFC 8950).
+    `max_length`: of a message, in octets.
+    """
+
+    families: frozenset[Family]
+    add_path: frozenset[Family]
+    local_as: int
+    internal: bool
+    four_octet_as: bool
+    attributes: PathAttributes
+    selector: LabelSelector
+    max_next_hops: int
+    local_address: Address
+    ipv4_over_ipv6: bool
+    max_length: int
+
+    def limit(self, family: int) -> int:
+        """How many paths a prefix may have; 0: no limit."""
+        return self.max_next_hops if family in self.add_path else 1
+
+    def admitted(
+        self, announcements: Iterable[Announcement], family: int
+    ) -> Iterator[tuple[Announcement, Address]]:
+        """Those of a prefix's announcements that the peer may get, with the next hop that it is
+        told."""
+        for announcement in announcements:
+            hop = announcement.next_hop
+            address = self._next_hop(hop, family)
+            if address is not None and self._selects(hop):
+                yield announcement, address
+
+    def may_carry(self, next_hop: Address, family: int) -> bool:
+        """Whether a path of the family can have this next hop in this session."""
+        return next_hop.version == family or self.ipv4_over_ipv6
+
+    def path_attributes(
+        self, next_hop: Address, path: PathAttributes = NO_ATTRIBUTES
+    ) -> Attributes:
+        """The path attributes of an UPDATE (RFC 4271, 5) for a path that says `path`."""
+        said = path.over(self.attributes)
+        return Attributes(
+            next_hop,
+            () if self.internal else (self.local_as,) * (1 + said.as_path_prepend),
+            self.four_octet_as,
+            said.med,
+            said.local_pref,
+            said.communities,
+            said.large_communities,
+        )
+
+    def _next_hop(self, hop: NextHop, family: int) -> Address | None:
+        either = family == Family.IPV4 and self.ipv4_over_ipv6
+        if hop.is_self and (self.local_address.version == family or either):
+            return self.local_address
+        if hop.address is None and either:
+            return hop.ipv6
+        return hop.address
+
+    def _selects(self, hop: NextHop) -> bool:
+        return not self.selector.requirements or self.selector.matches(dict(hop.labels))

@@ -1,0 +1,69 @@
+"""What a peer is told of a path: the path's own attributes on top of those of the peer's group."""
+
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import ip_address, ip_network
+
+from porter_ryu.bgp.protocol.path_ids import PathIds
+from porter_ryu.bgp.protocol.rib_out import AdjRibOut
+from porter_ryu.domain.announcement import Announcement, NextHop, PathAttributes
+from porter_ryu.domain.labels import parse_selector
+from porter_ryu.domain.model import Family
+from tests.unit.outbound_scene import POLICY
+
+N1 = NextHop("n1", ip_address("192.168.0.1"))
+N2 = NextHop("n2", ip_address("192.168.0.2"), frozenset([("rack", "b")]))
+ONE, TWO = ip_network("203.0.113.1/32"), ip_network("203.0.113.2/32")
+PEER = dataclasses.replace(POLICY, attributes=PathAttributes((1,), (), None, 50, 1))
+
+
+def test_what_a_path_says_stands_on_top_of_what_the_peer_adds() -> None:
+    said = PEER.path_attributes(ip_address("192.168.0.1"), PathAttributes((2,), ((1, 2, 3),)))
+    assert said.communities == (1, 2)
+    assert said.large_communities == ((1, 2, 3),)
+    assert said.med == 50
+    assert said.as_path == (65000, 65000)
+    assert PEER.path_attributes(N1.address, PathAttributes(med=0)).med == 0
+    assert (
+        PEER.path_attributes(N1.address, PathAttributes(as_path_prepend=3)).as_path == (65000,) * 4
+    )
+    internal = dataclasses.replace(PEER, internal=True)
+    assert internal.path_attributes(N1.address, PathAttributes(local_pref=7)).local_pref == 7
+    assert internal.path_attributes(N1.address, PathAttributes(as_path_prepend=3)).as_path == ()
+
+
+def test_another_attribute_alone_is_an_update_without_a_withdrawal() -> None:
+    table = AdjRibOut(PEER, PathIds())
+    plain = frozenset([Announcement(N1), Announcement(N2)])
+    table.sync({ONE: plain}, [ONE])
+    drained = frozenset([Announcement(N1), Announcement(N2, PathAttributes(med=100))])
+    difference = table.sync({ONE: drained}, [ONE])
+    assert difference.withdrawn == ()
+    ((path, said),) = difference.announced
+    assert (path.path_id, said.med) == (int(N2.address), 100)
+    assert table.sync({ONE: drained}, [ONE]).announced == ()
+    assert table.count(Family.IPV4) == 2
+
+
+def test_updates_are_grouped_by_next_hop_and_attributes() -> None:
+    table = AdjRibOut(PEER, PathIds())
+    plain, marked = Announcement(N1), Announcement(N1, PathAttributes((7,)))
+    wanted = {ONE: frozenset([plain]), TWO: frozenset([plain])}
+    assert len(list(table.sync(wanted, wanted).messages(4096))) == 1
+    wanted[TWO] = frozenset([marked])
+    both = table.sync(wanted, wanted, again=True)
+    assert len(list(both.messages(4096))) == 2
+
+
+def test_prefixes_that_lead_to_the_same_share_their_paths() -> None:
+    table = AdjRibOut(PEER, PathIds())
+    both = frozenset([Announcement(N1), Announcement(N2)])
+    table.sync({ONE: both, TWO: both}, [ONE, TWO])
+    assert table.sent[ONE] is table.sent[TWO]
+
+
+def test_a_peer_is_told_of_the_nodes_that_its_selector_matches() -> None:
+    table = AdjRibOut(dataclasses.replace(PEER, selector=parse_selector("rack=b")), PathIds())
+    table.sync({ONE: frozenset([Announcement(N1), Announcement(N2)])}, [ONE])
+    assert table.next_hops(ONE) == (N2.address,)
