@@ -14,13 +14,14 @@ from ryu.app.wsgi import WSGIApplication
 from ryu.base import app_manager
 from ryu.lib import hub
 
-from porter_ryu import control_token, log, metrics
+from porter_ryu import control_token, log
 from porter_ryu.assembly import assemble
 from porter_ryu.domain.model import Network
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.garbage import Garbage
 from porter_ryu.http import api
 from porter_ryu.http.eip_addresses import EipAddresses
+from porter_ryu.http.figures import Process
 from porter_ryu.http.router import Router
 from porter_ryu.http.server import Server
 from porter_ryu.instance import Instance
@@ -58,6 +59,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         self.instance = make_instance(self.supervisor)
         self._files = WatchedFiles(self._watched)
         self._asked_to_reload = hub.Event()
+        self._reloaded = True
         self._ending = hub.Semaphore(1)
         self._left = ""
         self._closing_up = False
@@ -73,6 +75,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             self._unready,
             self._peers,
             self._sent,
+            self._process(),
             self._end,
             _control_token(self.instance.settings.state_dir),
         )
@@ -101,7 +104,6 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         )
         self.instance.start()
         self._http.start(self._eips.has)
-        metrics.config_last_reload_successful.set(1)
         self.supervisor.watch()
         self.supervisor.keep("log counts", self._tell_counts)
         reconciler = self.instance.reconciler
@@ -123,6 +125,16 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
     def _sent(self, prefix: Any) -> Any:
         speaker = self.instance.speaker
         return speaker.sent(prefix) if speaker is not None else {}
+
+    def _process(self) -> Process:
+        """What the metrics say of the process."""
+        bound, speaker = self.instance.bound_ips, self.instance.speaker
+        return Process(
+            bound_ips=lambda: bound.count if bound is not None else 0,
+            state_dir_writable=lambda: speaker is None or speaker.state_dir_writable,
+            loop_lag=lambda: self.supervisor.loop_lag,
+            reloaded=lambda: self._reloaded,
+        )
 
     def _bound(self) -> frozenset[Network]:
         bound = self.instance.bound_ips
@@ -175,13 +187,13 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         try:
             settings = read(files_of(cfg.CONF))
         except BadConfigurationError as error:
-            metrics.config_last_reload_successful.set(0)
+            self._reloaded = False
             for fault in error.faults:
                 LOG.error("not reloaded: %s", fault)
             return
         self.instance.apply(settings)
         self._files.learn()
-        metrics.config_last_reload_successful.set(1)
+        self._reloaded = True
 
 
 def make_instance(supervisor: Supervisor) -> Instance:

@@ -1,8 +1,8 @@
 """The figures that a running process exports; the names are public API.
 
-The objects stand here, below the rooms that count, so that neither knows who scrapes.  What
-describes a part that comes and goes (a peer, an Eip, a Service) is not kept here: `http.figures`
-reads it off the part when it is asked for.
+What is counted or timed stands here, below the rooms that count, so that neither knows who
+scrapes.  What is so now (a session is up, so many addresses are bound) is not kept here:
+`http.figures` reads it off the part when it is asked for.
 """
 
 from __future__ import annotations
@@ -46,19 +46,8 @@ watch_restarts = _counter(
     "kubernetes_watch_restarts", "Watches that had to be begun again.", "kind", "reason"
 )
 kubernetes_writes = _counter("kubernetes_writes", "Writes to the API, by answer.", "kind", "code")
-bound_ips = _gauge("bound_ips", "Addresses bound on this host by this program.")
 bound_ip_repairs = _counter("bound_ip_repairs", "Bindings put back after somebody removed them.")
-state_dir_writable = _gauge(
-    "state_dir_writable", "0 while the journal of announced paths cannot be written."
-)
-state_dir_writable.set(1)
 task_restarts = _counter("task_restarts", "Greenthreads that died by an exception.", "task")
-loop_lag_seconds = _gauge(
-    "loop_lag_seconds", "The longest time within a minute by which a wake-up of the loop was late."
-)
-config_last_reload_successful = _gauge(
-    "config_last_reload_successful", "1 while the configuration that was read last is in force."
-)
 _OF_PEERS = (
     bgp_updates_sent,
     bgp_bytes_sent,

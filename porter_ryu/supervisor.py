@@ -100,6 +100,11 @@ class Supervisor:
         found = (task.fault(now) for task in self._kept.values())
         return tuple(fault for fault in found if fault is not None)
 
+    @property
+    def loop_lag(self) -> float:
+        """The longest time within a minute by which a wake-up was late, in seconds."""
+        return max(self._lags)
+
     def _keep(self, task: Task, run: Callable[[Beat], object]) -> None:
         backoff = Backoff(_RESTART_FIRST, _RESTART_MOST)
 
@@ -154,4 +159,3 @@ class Supervisor:
                 self._lags.append(0.0)
             second = int(now)
             self._lags[-1] = max(self._lags[-1], late)
-            metrics.loop_lag_seconds.set(max(self._lags))

@@ -26,7 +26,7 @@ from urllib.parse import quote
 from eventlet import tpool
 from eventlet.semaphore import Semaphore
 
-from porter_ryu import metrics, state_file
+from porter_ryu import state_file
 from porter_ryu.backoff import Backoff
 from porter_ryu.bgp.journal_line import LONGEST, Change, decode, encode, may_be_next_hop
 from porter_ryu.bgp.protocol.update import Path
@@ -61,13 +61,19 @@ class Journals:
             self._known[peer] = RouteJournal(path, self._supervisor, self._one_at_a_time)
         return self._known[peer]
 
+    @property
+    def writable(self) -> bool:
+        """Whether every journal was written when it was last tried."""
+        return all(journal.writable for journal in self._known.values())
+
 
 class RouteJournal:
     """Next hops by path, of one peer.
 
     `known` is False where the file of an earlier run could not be read: then nobody can say what
-    the peer holds.  `unfit` are journalled paths whose next hop may never be one: they are not
-    announced again, but may have to be withdrawn.
+    the peer holds.  `writable` is False while the file cannot be written.  `unfit` are journalled
+    paths whose next hop may never be one: they are not announced again, but may have to be
+    withdrawn.
     """
 
     def __init__(
@@ -80,7 +86,7 @@ class RouteJournal:
         self._supervisor = supervisor
         self._one_at_a_time = one_at_a_time or Semaphore()
         self._lines = 0
-        self._writable = True
+        self.writable = True
         self._due = False
         self._since: list[bytes] | None = None
         self._generation = 0
@@ -107,7 +113,7 @@ class RouteJournal:
     def save(self) -> None:
         """Tries once more, before this returns, to write what could not be written: whoever does
         it later by `_rewrite` may not be there any more."""
-        if not self._writable:
+        if not self.writable:
             self._replace_now()
 
     # -- reading ------------------------------------------------------------------------------
@@ -174,7 +180,7 @@ class RouteJournal:
             return
         if self._since is not None:
             self._since += lines
-        if not self._writable:
+        if not self.writable:
             return
         try:
             _append(self._path, b"".join(lines), new=not self._lines)
@@ -188,9 +194,8 @@ class RouteJournal:
 
     def _failed(self, error: OSError) -> None:
         """From now on the file is not trusted; rewriting it is tried until it is done."""
-        metrics.state_dir_writable.set(0)
-        if self._writable:
-            self._writable = False
+        if self.writable:
+            self.writable = False
             LOG.error(
                 "the journal %s cannot be written (%s): routes are announced all the same; if "
                 "this process is killed now, what is withdrawn meanwhile may stay at the peer for "
@@ -201,7 +206,7 @@ class RouteJournal:
         self._try_again()
 
     def _try_again(self) -> None:
-        if not self._writable and not self._due:
+        if not self.writable and not self._due:
             self._due = True
             self._supervisor.after(self._backoff.next(), "journal", self._rewrite)
 
@@ -256,9 +261,8 @@ class RouteJournal:
     def _written(self, lines: int) -> None:
         self._lines = lines
         self._backoff.reset()
-        metrics.state_dir_writable.set(1)
-        if not self._writable:
-            self._writable = True
+        if not self.writable:
+            self.writable = True
             LOG.warning("the journal %s is written again, with all of its paths", self._path)
 
 

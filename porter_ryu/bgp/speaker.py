@@ -62,7 +62,7 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         self.rounds = OutputRounds(supervisor)
         self.configs: dict[str, PeerConfig] = {}
         self._loc_rib = rib
-        self._journals = Journals(speaker.state_dir, supervisor)
+        self.journals = Journals(speaker.state_dir, supervisor)
 
     def add_peer(self, neigh_conf: Any, common_conf: Any) -> None:
         """Called by Ryu's ConfigurationManager for every neighbour that is added."""
@@ -72,7 +72,7 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
 
     def outbound(self, name: str) -> Outbound:
         """What goes out to the peer of that name; the journal of an earlier one is its own."""
-        journal = self._journals.of(name)
+        journal = self.journals.of(name)
         return Outbound(name, self._loc_rib, journal, self.supervisor, self.rounds)
 
     def remove_peer(self, neigh_conf: Any) -> None:
@@ -176,7 +176,6 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
                     self._set_keys_of(peer)
             deaf = [peer.name for peer in wanted.values() if not self._listens_for(peer)]
             without_bfd = self._bfd.watch(wanted.values())
-            metrics.keep_peers(wanted)
             if self._refused or deaf or without_bfd or self._keyless:
                 self._settle_again()
 
@@ -244,6 +243,11 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             else:
                 found[peer.name] = not_set(peer, self._refused.get(peer.name, ""))
         return tuple(report for _, report in sorted(found.items()))
+
+    @property
+    def state_dir_writable(self) -> bool:
+        """Whether the journals of announced paths can be written."""
+        return self.manager.journals.writable
 
     def sent(self, prefix: Network) -> Mapping[str, tuple[Address, ...]]:
         """The next hops that each peer was sent for a prefix, by its name."""

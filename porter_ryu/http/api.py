@@ -21,7 +21,7 @@ from porter_ryu import report
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.planner import Planner
 from porter_ryu.http import answers, stop_rules
-from porter_ryu.http.figures import Figures
+from porter_ryu.http.figures import Figures, Process
 from porter_ryu.log import printable
 
 LOG = logging.getLogger(__name__)
@@ -35,8 +35,9 @@ class Running:
     """What the interface needs of the running parts.
 
     `faults` are sentences about tasks that are not healthy; `unready` is why the instance is not
-    ready, '' while it is.  `stop` ends the instance, withdrawing if told so, and with it the
-    process, unless that is to stay; `token` is what has to be known to ask for it.
+    ready, '' while it is.  `process` is what the metrics say of the process.  `stop` ends the
+    instance, withdrawing if told so, and with it the process, unless that is to stay; `token` is
+    what has to be known to ask for it.
     """
 
     planner: Planner
@@ -44,6 +45,7 @@ class Running:
     unready: Callable[[], str]
     peers: report.Peers
     sent: report.Sent
+    process: Process
     stop: Callable[[bool, bool], None]
     token: str
 
@@ -59,7 +61,7 @@ class _Shared:
 
 def register(wsgi: WSGIApplication, running: Running) -> None:
     """Adds the routes to Ryu's WSGI application."""
-    figures = Figures(running.planner, running.peers)
+    figures = Figures(running.planner, running.peers, running.process)
     wsgi.register(Api, {NAME: _Shared(running, figures)})
 
 

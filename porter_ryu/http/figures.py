@@ -1,13 +1,15 @@
 """What Prometheus is told: counters as they were counted, and the parts as they are now.
 
-A gauge that describes a part (a peer, an Eip, the Services) is read off that part when it is asked
-for.  So what is gone leaves no series behind, and reading a report changes no figure.
+A gauge is read off the part that it describes (a peer, an Eip, the Services, the loop) when it is
+asked for.  So what is gone leaves no series behind, and no part keeps a figure up to date.
 """
 
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -22,12 +24,25 @@ _SERIES_AT_ONCE = 200
 _UP = "Established"
 
 
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What is read of the process itself: how many addresses are bound, whether the journals of
+    announced paths can be written, by how many seconds the loop was late within a minute, and
+    whether the configuration that was read last is in force."""
+
+    bound_ips: Callable[[], int]
+    state_dir_writable: Callable[[], bool]
+    loop_lag: Callable[[], float]
+    reloaded: Callable[[], bool]
+
+
 class Figures:
     """The exposition text; `peers` are the sessions as they are reported."""
 
-    def __init__(self, planner: Planner, peers: report.Peers) -> None:
+    def __init__(self, planner: Planner, peers: report.Peers, process: Process) -> None:
         self._planner = planner
         self._peers = peers
+        self._process = process
         self._lock = hub.Semaphore(1)
         self._begun = self._made = 0
         self._text = b""
@@ -48,14 +63,18 @@ class Figures:
 
     def _pieces(self) -> Iterator[bytes]:
         give_way = TimeSlice()
-        # a session may count its last octets when its peer is configured no more
         peers = self._peers()
         metrics.keep_peers({peer["name"] for peer in peers})
-        for families in (metrics.REGISTRY.collect(), self._families(give_way), _of_peers(peers)):
-            for family in families:
-                yield from _exposition(family, give_way)
+        families = itertools.chain(
+            metrics.REGISTRY.collect(),
+            _of_process(self._process),
+            self._of_cluster(give_way),
+            _of_peers(peers),
+        )
+        for family in families:
+            yield from _exposition(family, give_way)
 
-    def _families(self, give_way: TimeSlice) -> Iterator[Metric]:
+    def _of_cluster(self, give_way: TimeSlice) -> Iterator[Metric]:
         planner = self._planner
         yield _gauge("leader", "1 while this instance assigns addresses and writes status.").add(
             planner.leading
@@ -77,6 +96,17 @@ class Figures:
             used.add(status.usage, name)
             give_way()
         yield from (size, used)
+
+
+def _of_process(process: Process) -> Iterator[Metric]:
+    text = "Addresses bound on this host by this program."
+    yield _gauge("bound_ips", text).add(process.bound_ips())
+    text = "0 while the journal of announced paths cannot be written."
+    yield _gauge("state_dir_writable", text).add(process.state_dir_writable())
+    text = "The longest time within a minute by which a wake-up of the loop was late."
+    yield _gauge("loop_lag_seconds", text).add(process.loop_lag())
+    text = "1 while the configuration that was read last is in force."
+    yield _gauge("config_last_reload_successful", text).add(process.reloaded())
 
 
 def _of_peers(peers: list[report.Json]) -> Iterator[Metric]:

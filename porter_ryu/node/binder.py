@@ -39,12 +39,14 @@ class Binder:
     """Binds in one mode; `interface` empty means that of the default route.
 
     `foreign` is what is wanted and was bound by somebody else: it is used and left alone.
+    `bound` is how many addresses of ours were bound at the last look.
     """
 
     def __init__(
         self, mode: str, interface: str, table: str, journal: Journal, ip: IpRoute
     ) -> None:
         self.foreign = _NOTHING
+        self.bound = 0
         self._mode = mode
         self._interface = interface
         self._table = table
@@ -143,11 +145,11 @@ class Binder:
         if this.place is None:
             if not this.wanted:
                 self._seen = _NOTHING
-            metrics.bound_ips.set(len(self._journal.entries))
+            self.bound = len(self._journal.entries)
             return
         self._seen = self._bound(this.place) & this.wanted
         self._give_way()
-        metrics.bound_ips.set(len(self._seen & self._ours(this.place)))
+        self.bound = len(self._seen & self._ours(this.place))
         self._give_way()
         missing = this.wanted - self._seen - self.foreign
         if missing:

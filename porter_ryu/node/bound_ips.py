@@ -96,6 +96,11 @@ class BoundIps:
         """Why the last try failed; empty where it did not."""
         return self._trouble
 
+    @property
+    def count(self) -> int:
+        """How many addresses of ours were bound at the last look."""
+        return self._binder.bound
+
     def ours(self) -> frozenset[Network]:
         """What is to be bound here, and what the journal says that we bound."""
         return self._wanted.union(network for _, network in self._journal.entries)

@@ -5,8 +5,15 @@ from __future__ import annotations
 import eventlet
 
 from porter_ryu.domain.model import Eip, Kind
-from porter_ryu.http.figures import Figures
+from porter_ryu.http.figures import Figures, Process
 from tests.unit.world import World, endpoints, node, service
+
+PROCESS = Process(
+    bound_ips=lambda: 0,
+    state_dir_writable=lambda: True,
+    loop_lag=lambda: 0.0,
+    reloaded=lambda: True,
+)
 
 
 def peer(name: str, state: str = "Established") -> dict:
@@ -27,7 +34,7 @@ def lines(figures: Figures) -> list[str]:
 
 def test_a_session_that_is_down_and_one_that_is_gone() -> None:
     peers = [peer("leaf1"), peer("leaf2", "Active")]
-    figures = Figures(World().planner, lambda: peers)
+    figures = Figures(World().planner, lambda: peers, PROCESS)
     assert 'porter_bgp_session_up{peer="leaf1"} 1.0' in lines(figures)
     assert 'porter_bgp_session_up{peer="leaf2"} 0.0' in lines(figures)
     assert 'porter_bgp_paths_announced{family="ipv4",peer="leaf1"} 3.0' in lines(figures)
@@ -36,11 +43,29 @@ def test_a_session_that_is_down_and_one_that_is_gone() -> None:
     assert not [line for line in lines(figures) if "leaf2" in line]
 
 
+def test_the_process_is_as_it_is_when_it_is_asked() -> None:
+    bound, late = [1], [0.5]
+    process = Process(lambda: bound[0], lambda: bound[0] == 1, lambda: late[0], lambda: False)
+    figures = Figures(World().planner, list, process)
+    assert {
+        "porter_bound_ips 1.0",
+        "porter_state_dir_writable 1.0",
+        "porter_loop_lag_seconds 0.5",
+        "porter_config_last_reload_successful 0.0",
+    } <= set(lines(figures))
+    bound[0], late[0] = 7, 0.25
+    assert {
+        "porter_bound_ips 7.0",
+        "porter_state_dir_writable 0.0",
+        "porter_loop_lag_seconds 0.25",
+    } <= set(lines(figures))
+
+
 def test_an_eip_and_a_service_that_are_gone() -> None:
     world = World(Eip("pool", "203.0.113.0/30")).put(
         node("n1", "192.168.9.11"), service("web"), endpoints("web", "n1")
     )
-    figures = Figures(world.planner, list)
+    figures = Figures(world.planner, list, PROCESS)
     assert 'porter_services{state="Announced"} 1.0' in lines(figures)
     assert 'porter_eip_pool_used{eip="pool"} 1.0' in lines(figures)
     world.remove(Kind.SERVICE, "web").remove(Kind.EIP, "pool")
@@ -50,14 +75,14 @@ def test_an_eip_and_a_service_that_are_gone() -> None:
 def test_ten_thousand_eips_are_one_metric_with_one_head() -> None:
     world = World(*(Eip(f"p{n:05}", f"10.{n >> 8}.{n & 255}.0/32") for n in range(2_000)))
     world.turn()
-    text = Figures(world.planner, list).text().decode()
+    text = Figures(world.planner, list, PROCESS).text().decode()
     assert text.count("# TYPE porter_eip_pool_size gauge") == 1
     assert text.count("\nporter_eip_pool_size{") == 2_000
     assert text.endswith("\n")
 
 
 def test_names_are_escaped() -> None:
-    figures = Figures(World().planner, lambda: [peer('a"b\\c\nd')])
+    figures = Figures(World().planner, lambda: [peer('a"b\\c\nd')], PROCESS)
     assert 'porter_bgp_session_up{peer="a\\"b\\\\c\\nd"} 1.0' in lines(figures)
 
 
@@ -69,7 +94,7 @@ def test_a_crowd_of_scrapes_costs_two() -> None:
         eventlet.sleep(0.01)
         return [peer("leaf")]
 
-    figures = Figures(World().planner, peers)
+    figures = Figures(World().planner, peers, PROCESS)
     scrapes = [eventlet.spawn(figures.text) for _ in range(40)]
     texts = {scrape.wait() for scrape in scrapes}
     assert len(made) <= 2

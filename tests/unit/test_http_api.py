@@ -14,6 +14,7 @@ from porter_ryu.domain.model import Eip
 from porter_ryu.http import api
 from porter_ryu.http.eip_addresses import EipAddresses
 from porter_ryu.http.router import Router
+from tests.unit.test_figures import PROCESS
 from tests.unit.world import World, endpoints, node, service
 
 RUNNING = api.Running(
@@ -22,6 +23,7 @@ RUNNING = api.Running(
     unready=lambda: "",
     peers=list,
     sent=report.nothing_sent,
+    process=PROCESS,
     stop=lambda withdraw, stay: None,
     token="s3cret",
 )

@@ -11,7 +11,6 @@ from pathlib import Path as File
 
 import pytest
 
-from porter_ryu import metrics
 from porter_ryu.bgp.journal import Journals, RouteJournal
 from porter_ryu.bgp.journal_line import may_be_next_hop
 from porter_ryu.bgp.protocol.update import Path
@@ -220,16 +219,12 @@ def fill(disk: File) -> File:
     return filler
 
 
-def writable() -> float | None:
-    """What the metric says."""
-    return metrics.REGISTRY.get_sample_value("porter_state_dir_writable")
-
-
 def test_a_disk_that_is_full_for_a_while_costs_no_line(
     small_disk: File, caplog: pytest.LogCaptureFixture
 ) -> None:
     later = Later()
-    journal = journal_of(small_disk, later=later)
+    journals = Journals(str(small_disk), later)
+    journal = journals.of("leaf")
     hop = ip_address("192.168.0.7")
     paths = [(Path(ip_network(0xCB007100 + n), 7), hop) for n in range(200)]
     journal.add(paths[:50])
@@ -238,11 +233,11 @@ def test_a_disk_that_is_full_for_a_while_costs_no_line(
         journal.add([path])
     later.passes(60)
     assert len(journal.paths) == 200
-    assert writable() == 0
+    assert not journals.writable
     assert caplog.text.count("cannot be written") == 1
     filler.unlink()
     later.passes(6)
-    assert writable() == 1
+    assert journals.writable
     assert "is written again" in caplog.text
     caplog.clear()
     assert journal_of(small_disk).paths == dict(paths)

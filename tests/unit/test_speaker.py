@@ -20,6 +20,7 @@ from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.announcement import PathAttributes
 from porter_ryu.domain.peering import ConnectMode, Secret, SpeakerConfig
 from porter_ryu.supervisor import Supervisor
+from tests.unit.test_figures import PROCESS
 from tests.unit.test_peering import peer
 from tests.unit.world import World
 
@@ -45,7 +46,8 @@ def with_med(config, med):
 
 def names(): return sorted(p.config.name for p in speaker.manager.iterpeers)
 def running(name): return next(p for p in speaker.manager.iterpeers if p.config.name == name)
-figures = Figures(World().planner, lambda: [dataclasses.asdict(r) for r in speaker.reports()])
+reports = lambda: [dataclasses.asdict(r) for r in speaker.reports()]
+figures = Figures(World().planner, reports, PROCESS)
 def text(): return figures.text().decode()
 def until(look):
     for _ in range(500):
