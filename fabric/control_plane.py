@@ -56,9 +56,7 @@ class ControlPlane:
         self.url = f"https://{address}:{_PORT}"
         self._address = address
         self._folder = host.folder
-        self._etcd: subprocess.Popen[bytes] | None = None
-        self._server: subprocess.Popen[bytes] | None = None
-        self._manager: subprocess.Popen[bytes] | None = None
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> ControlPlane:
         """Starts all of it and waits until the server is ready."""
@@ -71,7 +69,7 @@ class ControlPlane:
         return self
 
     def _start_etcd(self) -> None:
-        self._etcd = self.host.spawn(
+        self._processes["etcd"] = self.host.spawn(
             f"etcd --data-dir {self._folder}/etcd --unsafe-no-fsync "
             "--listen-client-urls http://127.0.0.1:2379 "
             "--advertise-client-urls http://127.0.0.1:2379 "
@@ -81,11 +79,11 @@ class ControlPlane:
 
     def _start_manager(self) -> None:
         """Anew with each API server: one that was cut off waits half a minute before it asks."""
-        if self._manager is not None:
-            end(self._manager)
+        if "manager" in self._processes:
+            end(self._processes["manager"])
         if not self._controllers:
             return
-        self._manager = self.host.spawn(
+        self._processes["manager"] = self.host.spawn(
             f"{self.binaries}/kube-controller-manager --kubeconfig {self.admin} "
             f"--leader-elect=false --controllers {self._controllers} --kube-api-qps 200 "
             "--kube-api-burst 400 --node-monitor-period 500ms --node-monitor-grace-period 4s "
@@ -96,7 +94,7 @@ class ControlPlane:
     def start_server(self) -> None:
         """Starts the API server, again after `kill_server`."""
         key = self._folder / "sa.key"
-        self._server = self.host.spawn(
+        self._processes["server"] = self.host.spawn(
             f"{self.binaries}/kube-apiserver --etcd-servers http://127.0.0.1:2379 "
             f"--authorization-mode=RBAC --token-auth-file {self._folder}/tokens "
             f"--service-account-issuer https://tests --service-account-key-file {key} "
@@ -114,15 +112,15 @@ class ControlPlane:
 
     def kill_server(self) -> None:
         """Ends the API server at once."""
-        if self._server is not None:
-            self._server.kill()
-            self._server.wait()
+        if "server" in self._processes:
+            self._processes["server"].kill()
+            self._processes["server"].wait()
 
     def stop(self) -> None:
         """Ends all of it."""
-        for process in (self._manager, self._server, self._etcd):
-            if process is not None:
-                end(process)
+        for name in ("manager", "server", "etcd"):
+            if name in self._processes:
+                end(self._processes[name])
 
     def install(self) -> None:
         """Applies the shipped manifests."""
@@ -132,16 +130,14 @@ class ControlPlane:
 
     def back_up(self) -> None:
         """Copies what etcd has, as it is at this moment."""
-        assert self._etcd is not None
-        self._etcd.send_signal(signal.SIGSTOP)
+        self._processes["etcd"].send_signal(signal.SIGSTOP)
         shutil.copytree(self._folder / "etcd", self._folder / "backup")
-        self._etcd.send_signal(signal.SIGCONT)
+        self._processes["etcd"].send_signal(signal.SIGCONT)
 
     def restore(self) -> None:
         """Brings everything back to how it was when it was copied."""
-        assert self._etcd is not None
         self.kill_server()
-        end(self._etcd)
+        end(self._processes["etcd"])
         shutil.rmtree(self._folder / "etcd")
         (self._folder / "backup").rename(self._folder / "etcd")
         self._start_etcd()

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 from fabric import FabricError, Host, end, wait_for
 
 Json = dict[str, Any]
+Sections = Mapping[str, Mapping[str, object]]
 
 
 def command(name: str) -> str:
@@ -32,7 +34,7 @@ class Program:
     def __init__(
         self,
         host: Host,
-        sections: dict[str, dict[str, object]],
+        sections: Sections,
         name: str = "porter",
         manifests: Path | None = None,
     ) -> None:
@@ -57,7 +59,19 @@ class Program:
             )
         )
         self._state_dir = Path(str(merged["porter"]["state_dir"]))
-        self.process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """Its process, running or ended; raises FabricError before the first start."""
+        if self._process is None:
+            raise FabricError(f"{self.config.name} was never started")
+        return self._process
+
+    @process.setter
+    def process(self, process: subprocess.Popen[bytes]) -> None:
+        """It was started in another way than by `start`."""
+        self._process = process
 
     def start(self, ready: bool = True, **environment: str) -> Program:
         """Starts it, and waits until it is ready."""
@@ -70,7 +84,7 @@ class Program:
 
     def stop(self) -> int:
         """Ends it in order."""
-        return end(self.process) if self.process is not None else 0
+        return end(self._process) if self._process is not None else 0
 
     @property
     def token_file(self) -> str:
@@ -84,13 +98,13 @@ class Program:
 
     def kill(self) -> None:
         """Ends it with SIGKILL."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def is_ready(self) -> bool:
         """Whether /readyz says so."""
-        if self.process is not None and self.process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
             raise FabricError(f"the program ended: {self.tail()}")
         return self.answers("/readyz")
 
@@ -107,6 +121,10 @@ class Program:
     def tail(self) -> str:
         """The last it has printed."""
         return self.host.log(self.log)[-2000:]
+
+    def logs(self, text: str, seconds: float = 5) -> None:
+        """Waits until it has printed a text."""
+        wait_for(lambda: self.host.log(self.log), lambda log: text in log, seconds, text)
 
     def put(self, file: str, *objects: Json) -> None:
         """Puts objects into a file of the directory, at once."""

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -45,7 +46,7 @@ class Worker:
         self.name, self.address = name, NODES[name]
         self.host = fabric.hosts[name]
         self._control = control
-        self._kubelet: subprocess.Popen[bytes] | None = None
+        self._kubelet: subprocess.Popen[bytes]
 
     def start(self) -> None:
         """Starts both."""
@@ -136,7 +137,7 @@ class Cluster:
     ) -> Program:
         """The program on a host, with the token of its ServiceAccount."""
         address = {"porter": OURS, "second": SECOND}[host]
-        sections: dict[str, dict[str, object]] = {
+        sections: dict[str, Json] = {
             "porter": {},
             "kubernetes": {
                 "kubeconfig": kubeconfig or self.api.service_account("porter-ryu"),
@@ -153,19 +154,20 @@ class Cluster:
         return self._programs[-1]
 
     @contextlib.contextmanager
-    def running(self, *arguments: object, **more: Json) -> Iterator[Program]:
+    def running(
+        self, host: str = "porter", kubeconfig: Path | None = None, **more: Json
+    ) -> Iterator[Program]:
         """An instance for as long as the `with` lasts; its routes are gone after it."""
-        program = self.instance(*arguments, **more).start()  # type: ignore[arg-type]
+        program = self.instance(host, kubeconfig, **more).start()
         try:
             yield program
         finally:
             with contextlib.suppress(Exception):
                 program.end_for_good()
-            if program.process is not None:
-                program.process.send_signal(signal.SIGCONT)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    program.process.wait(10)
-                end(program.process)
+            program.process.send_signal(signal.SIGCONT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                program.process.wait(10)
+            end(program.process)
 
     def pod(
         self, name: str, node: str, app: str = "web", grace: int = 2, **annotations: str
@@ -260,7 +262,7 @@ def standing(binaries: Path) -> Iterator[Cluster]:
             cluster.api.stop()
 
 
-def web(name: str = "web", policy: str = "Cluster", app: str = "web", **more: object) -> Json:
+def web(name: str = "web", policy: str = "Cluster", app: str = "web", **more: Any) -> Json:
     """A Service of ours over the Pods of an app."""
     ports = [{"port": 80, "targetPort": 8080, "protocol": "TCP"}]
     return service(name, selector={"app": app}, ports=ports, externalTrafficPolicy=policy, **more)

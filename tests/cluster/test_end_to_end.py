@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -39,7 +40,7 @@ def answering(cluster: Cluster, *pods: str, policy: str = "Cluster", address: st
 
 
 @POLICIES
-def test_pods_ready_not_ready_deleted(program: Program, clean: Cluster, policy) -> None:
+def test_pods_ready_not_ready_deleted(program: Program, clean: Cluster, policy: str) -> None:
     clean.api.apply(web(policy=policy), clean.pod("p1", "n1"), clean.pod("p2", "n2"))
     clean.routed(EIP, "n1", "n2")
     answering(clean, "p1", "p2", policy=policy)
@@ -58,7 +59,7 @@ def test_pods_ready_not_ready_deleted(program: Program, clean: Cluster, policy) 
 
 @POLICIES
 @pytest.mark.parametrize("families", [("IPv4", "IPv6"), ("IPv6",)], ids=["both", "IPv6 only"])
-def test_ipv6(program: Program, clean: Cluster, families: tuple[str, ...], policy) -> None:
+def test_ipv6(program: Program, clean: Cluster, families: tuple[str, ...], policy: str) -> None:
     clean.api.apply(eip("six", "2001:db8:8::/125"))
     stack = "RequireDualStack" if len(families) > 1 else "SingleStack"
     clean.api.apply(
@@ -84,7 +85,7 @@ def test_ipv6(program: Program, clean: Cluster, families: tuple[str, ...], polic
 
 @POLICIES
 def test_every_pod_is_replaced_and_no_request_is_lost(
-    program: Program, clean: Cluster, policy
+    program: Program, clean: Cluster, policy: str
 ) -> None:
     nodes = [f"n{1 + i % 4}" for i in range(8)]
     old = [clean.pod(f"old{i}", node) for i, node in enumerate(nodes)]
@@ -104,7 +105,7 @@ def test_every_pod_is_replaced_and_no_request_is_lost(
 
 
 @POLICIES
-def test_a_node_falls_silent_and_comes_back(program: Program, clean: Cluster, policy) -> None:
+def test_a_node_falls_silent_and_comes_back(program: Program, clean: Cluster, policy: str) -> None:
     clean.api.apply(web(policy=policy), *(clean.pod(f"p{i}", f"n{i}") for i in range(1, 5)))
     clean.routed(EIP, "n1", "n2", "n3", "n4")
     clean.workers["n2"].fall_silent()
@@ -143,7 +144,7 @@ def test_what_happens_while_the_program_is_down_is_done_when_it_is_back(
     clean.api.apply(*(web(name) for name in names), clean.pod("p1", "n1"))
     clean.routed(EIP, "n1")
     addresses = {
-        name: wait_for(lambda n=name: clean.record(n), bool, 5, f"an address of {name}")[0]
+        name: wait_for(partial(clean.record, name), bool, 5, f"an address of {name}")[0]
         for name in names
     }
     for address in addresses.values():

@@ -141,7 +141,7 @@ def recorded(cluster: Cluster, name: str, address: str) -> None:
 
 
 @pytest.mark.parametrize("round_", rounds())
-def test_etcd_is_compacted_under_a_watch_that_is_behind(clean: Cluster, round_) -> None:
+def test_etcd_is_compacted_under_a_watch_that_is_behind(clean: Cluster, round_: int) -> None:
     """410: what is listed anew differs, and the difference alone is acted upon.
 
     An instance that only follows: one that takes the Lease lists anew for that reason alone.
@@ -210,7 +210,7 @@ def faults(cluster: Cluster) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("round_", rounds())
-def test_a_fifth_of_all_calls_fails(clean: Cluster, faults: Path, round_) -> None:
+def test_a_fifth_of_all_calls_fails(clean: Cluster, faults: Path, round_: int) -> None:
     clean.api.apply(eip("big", "203.0.113.64/27"), clean.pod("p1", "n1"))
     account = clean.api.service_account("porter-ryu", f"http://{CONTROL}:{PROXY_PORT}")
     names = [f"s{i}" for i in range(20)]
@@ -298,7 +298,7 @@ def test_a_token_that_is_refused_is_read_again_from_disk(clean: Cluster) -> None
 
 
 @pytest.mark.parametrize("round_", rounds())
-def test_all_nodes_fall_silent_at_once(clean: Cluster, round_) -> None:
+def test_all_nodes_fall_silent_at_once(clean: Cluster, round_: int) -> None:
     with clean.running() as program:
         placed(clean, *EVERY)
         with clean.no_route_lost():

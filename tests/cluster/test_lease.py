@@ -14,13 +14,13 @@ import pytest
 
 from fabric import wait_for
 from fabric.control_plane import NAMESPACE
-from fabric.objects import eip
+from fabric.objects import Json, eip
 from fabric.program import Program
 from tests.cluster.harness import CONTROL, Cluster, end_silence, silence, web
 from tests.rounds import STOPPED_FOR, rounds
 
 EIP = "203.0.113.8"
-TWO = {"porter": {"single_instance": "false"}}
+TWO: Json = {"porter": {"single_instance": "false"}}
 TAKEOVER = 15
 
 
@@ -91,7 +91,7 @@ def all_different(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("round_", rounds())
-def test_the_leader_is_killed(clean: Cluster, both: tuple[Program, Program], round_) -> None:
+def test_the_leader_is_killed(clean: Cluster, both: tuple[Program, Program], round_: int) -> None:
     first, second = both
     assert (is_bound(first), is_bound(second)) == (True, False)
     with clean.no_route_lost():
@@ -107,7 +107,7 @@ def test_the_leader_is_killed(clean: Cluster, both: tuple[Program, Program], rou
 
 @pytest.mark.parametrize("round_", rounds())
 def test_the_leader_is_stopped_and_wakes_up_late(
-    clean: Cluster, both: tuple[Program, Program], round_
+    clean: Cluster, both: tuple[Program, Program], round_: int
 ) -> None:
     first, second = both
     with clean.no_route_lost():
@@ -165,7 +165,7 @@ def test_a_record_that_is_there_twice_is_repaired_and_the_earlier_one_stays(
 
 
 @pytest.mark.parametrize("round_", rounds())
-def test_services_come_and_go_while_instances_die_and_sleep(clean: Cluster, round_) -> None:
+def test_services_come_and_go_while_instances_die_and_sleep(clean: Cluster, round_: int) -> None:
     """Whoever it is and whenever: every Service is served, no address is given twice, the leaf has
     what is on record, and one instance alone has bound it."""
     chance = random.Random(round_)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from fabric import rogue, wait_for
+from fabric import Host, rogue, wait_for
 from fabric.leaves import Bird, Neighbour
 from fabric.mixture import Fault, deed, play
 from fabric.objects import eip, node, slice_of
@@ -154,6 +154,11 @@ class Mixture:
         self.cluster.api.kubectl("delete", "service", "greedy", "other", "another")
 
 
+def routes_to(leaf: Host, addresses: frozenset[str]) -> dict[str, frozenset[str]]:
+    """The next hops by which a leaf reaches each of some addresses."""
+    return {a: hops for a, hops in leaf.multipath().items() if a in addresses}
+
+
 def test_a_mixture_of_faults_costs_nothing_that_is_healthy(
     clean: Cluster, program: Program, faults: Path
 ) -> None:
@@ -165,7 +170,7 @@ def test_a_mixture_of_faults_costs_nothing_that_is_healthy(
     leaves = (clean.leaf.host, clean.fabric.hosts["control"])
     for leaf in leaves:
         wait_for(
-            lambda leaf=leaf: {a: h for a, h in leaf.multipath().items() if a in addresses},
+            partial(routes_to, leaf, addresses),
             lambda seen: seen == want,
             40,
             f"the routes of {leaf.name}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import configparser
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from fabric import FabricError, wait_for
 from fabric.control_plane import NAMESPACE, SHIPPED
 from fabric.leaves import Bird, Neighbour
-from fabric.objects import eip
+from fabric.objects import Json, eip
 from fabric.program import Program, command
 from tests.cluster.harness import NODES, Cluster, web
 
@@ -133,10 +134,13 @@ def test_the_manifests_of_openelb_apply_and_work_unchanged(clean: Cluster) -> No
         assert old["status"]["poolSize"] == 16
         clean.api.delete("service", "web", "exact")
         for name in names:
-            wait_for(
-                lambda n=name: clean.api.get("eip", n)["status"]["usage"], lambda u: u == 0, 5, name
-            )
+            wait_for(partial(usage, clean, name), lambda used: used == 0, 5, name)
     clean.api.delete("eip", *names)
+
+
+def usage(cluster: Cluster, name: str) -> int:
+    """How many addresses of an Eip are held, by its status."""
+    return int(cluster.api.get("eip", name)["status"]["usage"])
 
 
 def forget_eips(cluster: Cluster) -> None:
@@ -188,7 +192,7 @@ def test_moving_from_metallb_keeps_every_address(clean: Cluster, tmp_path: Path)
     clean.api.delete("eip", "pool")
     imported = configparser.ConfigParser()
     imported.read(new / "porter_ryu.conf")
-    groups = {group: dict(imported[group]) for group in imported.sections()}
+    groups: Json = {group: dict(imported[group]) for group in imported.sections()}
     with clean.running(**groups):
         clean.routed("198.51.100.35", "n1", within=25)
         assert clean.record("shop") == ["198.51.100.35"]

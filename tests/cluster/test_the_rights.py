@@ -77,7 +77,7 @@ def test_an_event_that_comes_again_is_counted_up(clean: Cluster) -> None:
 
 
 @pytest.mark.parametrize("account", ACCOUNTS)
-def test_nothing_was_forbidden_and_no_right_is_idle(cluster: Cluster, account) -> None:
+def test_nothing_was_forbidden_and_no_right_is_idle(cluster: Cluster, account: str) -> None:
     seen = asked(cluster, account)
     if not seen:
         pytest.fail(f"{account} asked for nothing: run the whole tier, not this file alone")

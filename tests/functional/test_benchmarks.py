@@ -15,7 +15,7 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("module", FIGURES)
-def test_a_small_benchmark_prints_its_figures(module) -> None:
+def test_a_small_benchmark_prints_its_figures(module: str) -> None:
     environment = {**os.environ, "SERVICES": "50"}
     argv = [sys.executable, "-m", module]
     done = subprocess.run(

@@ -12,7 +12,7 @@ import pytest
 from fabric import Fabric, wait_for
 from fabric.leaves import Frr, Neighbour
 from fabric.objects import eip, node, service, slice_of
-from fabric.program import Program
+from fabric.program import Program, Sections
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 BFD = (
@@ -33,7 +33,7 @@ def leaf(fabric: Fabric) -> Iterator[Frr]:
 @pytest.fixture
 def program(fabric: Fabric, leaf: Frr, request: pytest.FixtureRequest) -> Iterator[Program]:
     """One peer, with BFD."""
-    sections = {
+    sections: Sections = {
         "bgp": {"local_as": 65000, "router_id": OURS, "peers": "frr"},
         "peer:frr": {
             "address": LEAVES["frr"],
@@ -59,7 +59,7 @@ def seen_by(leaf: Frr) -> str:
 
 def session(program: Program) -> str:
     """The state of the BGP session."""
-    return program.get("/v1/peers")[0]["state"]
+    return str(program.get("/v1/peers")[0]["state"])
 
 
 def test_the_session_goes_and_comes_with_the_path(leaf: Frr, program: Program) -> None:

@@ -6,15 +6,15 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
 from fabric import Fabric, Host, wait_for
-from fabric.objects import eip, node, service, slice_of
-from fabric.program import Program, command
+from fabric.objects import Json, eip, node, service, slice_of
+from fabric.program import Program, Sections, command
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_a_state_dir_that_cannot_be_written_is_one_line(host: Host) -> None:
 
 def test_check_knows_its_own_running_instance(host: Host) -> None:
     leaf = {"address": "192.168.9.2", "remote_as": 65001}
-    sections = {
+    sections: Sections = {
         "bgp": {"local_as": 65000, "router_id": "192.168.9.1", "peers": "leaf"},
         "peer:leaf": leaf,
         "bound_ip": {"mode": "none"},
@@ -190,7 +190,7 @@ def test_plan_and_explain_without_an_instance(host: Host) -> None:
     assert not (program.manifests / ".status").exists(), "plan changes nothing"
 
 
-def pretended(program: Program, name: str, *objects: dict) -> Path:
+def pretended(program: Program, name: str, *objects: Json) -> Path:
     """The file of an instance over the same cluster with something more in it."""
     other = program.host.folder / f"{name}.manifests"
     shutil.copytree(program.manifests, other)
@@ -201,7 +201,7 @@ def pretended(program: Program, name: str, *objects: dict) -> Path:
 
 
 def test_check_finds_what_stands_in_the_way(host: Host) -> None:
-    def check(**sections: dict[str, object]) -> tuple[int, str]:
+    def check(**sections: Mapping[str, object]) -> tuple[int, str]:
         program = Program(host, sections, name=f"check{len(list(host.folder.iterdir()))}")
         argv = [command("porter-ryu"), "check", "--config-file", str(program.config)]
         done = subprocess.run(host.inside(argv), capture_output=True, text=True, check=False)
@@ -209,7 +209,11 @@ def test_check_finds_what_stands_in_the_way(host: Host) -> None:
 
     leaf = {"address": "192.168.9.2", "remote_as": 65001}
     bgp = {"local_as": 65000, "router_id": "192.168.9.1", "peers": "leaf"}
-    quiet = {"bound_ip": {"mode": "none"}, "bgp": bgp, "peer:leaf": leaf}
+    quiet: dict[str, Mapping[str, object]] = {
+        "bound_ip": {"mode": "none"},
+        "bgp": bgp,
+        "peer:leaf": leaf,
+    }
     assert check(**quiet) == (0, "the configuration and this host are fine\n")
     status, text = check(**{**quiet, "peer:leaf": {**leaf, "local_address": "10.9.9.9"}})
     assert (status, text) == (1, "[peer:leaf] local_address: 10.9.9.9 is not of this host\n")
@@ -288,11 +292,6 @@ def test_a_reload_says_of_every_key_that_it_needs_a_restart(host: Host) -> None:
         file.writelines(f"[{group}]\n{line}\n" for group, line in more.items())
     program.process.send_signal(1)
     for key in ("[kubernetes] panic_percent", "[bound_ip] table", "[porter] annotation"):
-        wait_for(
-            lambda: host.log(program.log),
-            lambda log, key=key: f"{key} was changed: that needs a restart" in log,
-            5,
-            f"a word about {key}",
-        )
+        program.logs(f"{key} was changed: that needs a restart")
     assert host.log(program.log).count("needs a restart") == 3
     assert program.stop() == 0

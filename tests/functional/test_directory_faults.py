@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def bird(fabric: Fabric) -> Bird:
 
 
 @pytest.fixture
-def program(fabric: Fabric, bird: Bird):
+def program(fabric: Fabric, bird: Bird) -> Iterator[Program]:
     """The program over two nodes and two Services that are announced."""
     peer = {"address": LEAVES["bird"], "remote_as": 65001, "connect_retry": 1}
     program = Program(
@@ -90,16 +91,14 @@ def record(program: Program, name: str) -> list[str]:
 
 def health(program: Program) -> tuple[str, str]:
     """What /healthz and /readyz answer."""
-    codes = (
-        program.host.run(
-            f"curl -s -o /dev/null -w %{{http_code}} http://127.0.0.1:8080/{path}", check=False
-        )
-        for path in ("healthz", "readyz")
+    ask = "curl -s -o /dev/null -w %{http_code} http://127.0.0.1:8080"
+    healthz, readyz = (
+        program.host.run(f"{ask}/{path}", check=False) for path in ("healthz", "readyz")
     )
-    return tuple(codes)
+    return healthz, readyz
 
 
-def test_nothing_that_is_put_there_stops_it(program, bird: Bird) -> None:
+def test_nothing_that_is_put_there_stops_it(program: Program, bird: Bird) -> None:
     before = {name: record(program, name) for name in ("web", "www")}
     for name, text in HOSTILE.items():
         (program.manifests / name).write_text(text)
@@ -123,7 +122,7 @@ def test_nothing_that_is_put_there_stops_it(program, bird: Bird) -> None:
     announced(bird, "203.0.113.9", "n2")
 
 
-def test_what_breaks_over_a_restart_keeps_its_address(program, bird: Bird) -> None:
+def test_what_breaks_over_a_restart_keeps_its_address(program: Program, bird: Bird) -> None:
     program.stop()
     (program.manifests / "web.yaml").write_text("kind: [oops\n")
     wrong = service("www")
@@ -143,7 +142,7 @@ def test_what_breaks_over_a_restart_keeps_its_address(program, bird: Bird) -> No
     assert record(program, "web") == ["203.0.113.8"]
 
 
-def test_a_document_that_breaks_while_it_runs_costs_no_route(program, bird: Bird) -> None:
+def test_a_document_that_breaks_while_it_runs_costs_no_route(program: Program, bird: Bird) -> None:
     for name in ("web", "pool", "n1", "www-slice"):
         (program.manifests / f"{name}.yaml").write_text("kind: [oops\n")
     program.put("web-slice", slice_of("web", "n1", "n2"))
@@ -152,7 +151,9 @@ def test_a_document_that_breaks_while_it_runs_costs_no_route(program, bird: Bird
     assert record(program, "web") == ["203.0.113.8"]
 
 
-def test_a_directory_that_is_away_costs_nothing_and_comes_back(program, bird: Bird) -> None:
+def test_a_directory_that_is_away_costs_nothing_and_comes_back(
+    program: Program, bird: Bird
+) -> None:
     away = program.manifests.with_suffix(".away")
     program.manifests.rename(away)
     wait_for(lambda: "cannot be read" in program.host.log(program.log), bool, WITHIN, "its report")
@@ -165,7 +166,7 @@ def test_a_directory_that_is_away_costs_nothing_and_comes_back(program, bird: Bi
     assert (record(program, "web"), record(program, "www")) == (["203.0.113.8"], ["203.0.113.9"])
 
 
-def test_status_is_written_through_no_link(program, bird: Bird, tmp_path: Path) -> None:
+def test_status_is_written_through_no_link(program: Program, bird: Bird, tmp_path: Path) -> None:
     program.stop()
     status, elsewhere = program.manifests / ".status", tmp_path / "elsewhere"
     status.rename(elsewhere)
@@ -190,7 +191,7 @@ def test_status_is_written_through_no_link(program, bird: Bird, tmp_path: Path) 
     announced(bird, "203.0.113.8", "n1")
 
 
-def test_a_plain_file_in_the_place_of_status_ends_nothing(program, bird: Bird) -> None:
+def test_a_plain_file_in_the_place_of_status_ends_nothing(program: Program, bird: Bird) -> None:
     services = program.manifests / ".status" / "services"
     services.rename(program.manifests / ".services")
     services.write_text("in the way")
@@ -204,7 +205,7 @@ def test_a_plain_file_in_the_place_of_status_ends_nothing(program, bird: Bird) -
     assert record(program, "web") == ["203.0.113.8"]
 
 
-def test_yaml_is_what_kubectl_makes_of_it(program, bird: Bird) -> None:
+def test_yaml_is_what_kubectl_makes_of_it(program: Program, bird: Bird) -> None:
     program.stop()
     shutil.rmtree(program.manifests)
     program.manifests.mkdir()
@@ -221,7 +222,7 @@ def test_yaml_is_what_kubectl_makes_of_it(program, bird: Bird) -> None:
     announced(bird, "203.0.113.12", "n1")
 
 
-def test_a_large_file_holds_up_nobody(program, bird: Bird) -> None:
+def test_a_large_file_holds_up_nobody(program: Program, bird: Bird) -> None:
     many = [service(f"many-{number}", annotations={"x": "y" * 500}) for number in range(15_000)]
     os.setpriority(os.PRIO_PROCESS, program.process.pid, -20)  # as what it is compared with
     metronome = Metronome(program.host.folder)

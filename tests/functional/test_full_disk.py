@@ -12,7 +12,7 @@ import pytest
 from fabric import Fabric, wait_for
 from fabric.leaves import Bird, Neighbour
 from fabric.objects import Json, eip, node, service, slice_of
-from fabric.program import Program
+from fabric.program import Program, Sections
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 NODE = "192.168.7.11"
@@ -54,7 +54,7 @@ def test_what_was_announced_while_the_disk_was_full_is_withdrawn_after_a_restart
 ) -> None:
     leaf = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], [Neighbour(OURS, 65000)])
     leaf.start()
-    sections = {
+    sections: Sections = {
         "porter": {"state_dir": disk},
         "bgp": {"local_as": 65000, "router_id": OURS, "peers": "leaf"},
         "peer:leaf": {

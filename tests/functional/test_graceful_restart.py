@@ -15,7 +15,7 @@ import pytest
 from fabric import Fabric, wait_for
 from fabric.leaves import Bird, Frr, Neighbour
 from fabric.objects import eip, node, service, slice_of
-from fabric.program import Program
+from fabric.program import Program, Sections
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 NODES = {f"n{n}": f"192.168.7.{10 + n}" for n in range(1, 5)}
@@ -27,6 +27,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "5"))
 def leaf(fabric: Fabric, request: pytest.FixtureRequest) -> Iterator[Bird | Frr]:
     """A router that helps with graceful restart."""
     us = [Neighbour(OURS, 65000)]
+    router: Bird | Frr
     if request.param == "bird":
         router = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us)
     else:
@@ -44,7 +45,7 @@ class Scene:
         name = "bird" if isinstance(leaf, Bird) else "frr"
         self.leaf = leaf
         self.number = len(list(fabric.folder.rglob("*.conf")))
-        self.sections: dict[str, dict[str, object]] = {
+        self.sections: Sections = {
             "porter": {"state_dir": fabric.folder / f"gr{self.number}.state"},
             "bgp": {
                 "local_as": 65000,

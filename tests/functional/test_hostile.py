@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from fabric import Fabric, wait_for
-from fabric.objects import eip, node, service, slice_of
+from fabric.leaves import Bird, Frr, Neighbour
+from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program
 from fabric.raw_peer import (
     KEEPALIVE,
@@ -26,7 +27,7 @@ from fabric.raw_peer import (
     message,
     open_message,
 )
-from tests.functional.conftest import LEAF_AS, LEAVES, OURS, Bird, Frr, Neighbour, peers
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
 
 STRANGER = "192.168.7.77"
 HEALTHY = ("bird", "frr")
@@ -91,7 +92,7 @@ class Caller:
         self._opened.append(peer)
         return peer
 
-    def report(self) -> dict:
+    def report(self) -> Json:
         """What is told of this peer."""
         return next(p for p in self._program.get("/v1/peers") if p["name"] == self.name)
 
@@ -185,7 +186,7 @@ OPENS = {
 
 
 @pytest.mark.parametrize("case", OPENS)
-def test_every_error_has_its_code(call: Caller, case) -> None:
+def test_every_error_has_its_code(call: Caller, case: str) -> None:
     data, expected = OPENS[case]
     peer = call()
     peer.send(data)
@@ -234,7 +235,7 @@ def test_a_peer_that_reads_nothing_but_keeps_talking_is_let_go(
             peer.send(message(KEEPALIVE))
         except OSError:
             pass
-        return call.report()["last_error"]
+        return str(call.report()["last_error"])
 
     wait_for(talk, lambda error: "reads nothing" in error, 60, "the send hold timer")
 

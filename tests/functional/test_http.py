@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -18,18 +18,29 @@ URL = ["--url", "http://127.0.0.1:8080"]
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[Host]:
+def fabric() -> Iterator[Fabric]:
     """A host beside another one."""
     with Fabric() as fabric:
         host, other = fabric.host("host"), fabric.host("other")
         fabric.link(host, other, [f"{OURS}/24"], [f"{OTHER}/24"])
         host.run(f"ip route add default via {OTHER}")
         other.run(f"ip route add {EIP}/30 via {OURS}")
-        host.other = other
-        yield host
+        yield fabric
 
 
-def program_on(host: Host, name: str, **sections: dict[str, object]) -> Program:
+@pytest.fixture
+def host(fabric: Fabric) -> Host:
+    """The one on which the program runs."""
+    return fabric.hosts["host"]
+
+
+@pytest.fixture
+def other(fabric: Fabric) -> Host:
+    """The one beside it."""
+    return fabric.hosts["other"]
+
+
+def program_on(host: Host, name: str, **sections: Mapping[str, object]) -> Program:
     """One with a Service that is announced as soon as there is a peer."""
     program = Program(
         host,
@@ -48,7 +59,7 @@ def status(host: Host, words: str, path: str = "/v1/stop", address: str = "127.0
     return host.run(argv, check=False)
 
 
-def test_only_who_can_read_the_token_ends_it(host: Host) -> None:
+def test_only_who_can_read_the_token_ends_it(host: Host, other: Host) -> None:
     program = program_on(host, "stop", DEFAULT={"wsapi_host": "0.0.0.0"}).start()
     token = host.run(["cat", program.token_file]).strip()
     assert host.run(["stat", "-c", "%a", program.token_file]).strip() == "600"
@@ -64,8 +75,8 @@ def test_only_who_can_read_the_token_ends_it(host: Host) -> None:
     assert ask("-H", "Host: rebound.example:8080") == "403"
     assert ask("-H", "Host:", "-0") == "403"
     assert ask(address=OURS) == "403", "this host, but not over loopback"
-    assert ask(address=OURS, of=host.other) == "403"
-    assert ask("-H", "Host: localhost:8080", address=OURS, of=host.other) == "403"
+    assert ask(address=OURS, of=other) == "403"
+    assert ask("-H", "Host: localhost:8080", address=OURS, of=other) == "403"
     assert status(host, "-XPOST") == "401"
     assert status(host, "-XPOST -HAuthorization:Basic") == "401"
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -90,14 +101,14 @@ def test_every_start_has_another_token(host: Host) -> None:
 
 
 @pytest.mark.parametrize("where", ["::", "0.0.0.0"])
-def test_nothing_answers_on_an_eip(host: Host, where: str) -> None:
+def test_nothing_answers_on_an_eip(host: Host, other: Host, where: str) -> None:
     """Also not where an IPv4 client comes in over the IPv6 wildcard."""
     bound = {"DEFAULT": {"wsapi_host": where}, "bound_ip": {"mode": "address"}}
     program = program_on(host, f"eip{len(where)}", **bound).start()
     wait_for(
         lambda: host.run("ip -br address show"), lambda text: f"{EIP}/32" in text, 5, "the EIP"
     )
-    for of in (host, host.other):
+    for of in (host, other):
         assert status(of, "", "/healthz", EIP) == "000"
         assert status(of, "", "/v1/services", EIP) == "000"
         assert status(of, "", "/healthz", OURS) == "200"

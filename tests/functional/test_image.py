@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,8 +17,8 @@ import yaml
 from fabric import Fabric, Host, end, wait_for
 from fabric.image import ImageBuilder, Stage, run_image
 from fabric.leaves import Bird, Neighbour
-from fabric.objects import eip, node, service, slice_of
-from fabric.program import Program
+from fabric.objects import Json, eip, node, service, slice_of
+from fabric.program import Program, Sections
 
 OURS, LEAF = "192.168.9.1", "192.168.9.2"
 MOST_MEGABYTES = 200
@@ -48,13 +49,13 @@ def image(fabric: Fabric) -> Stage:
     return ImageBuilder(fabric.folder, context).build(Path("deploy/Dockerfile"))
 
 
-def manifest(kind: str) -> dict:
+def manifest(kind: str) -> Json:
     """An object of the shipped manifest."""
     every = yaml.safe_load_all(Path("deploy/porter-ryu.yaml").read_text())
     return next(obj for obj in every if obj["kind"] == kind)
 
 
-def container(host: Host, program: Program, image: Stage, **how: object) -> subprocess.Popen[bytes]:
+def container(host: Host, program: Program, image: Stage, **how: Any) -> subprocess.Popen[bytes]:
     """A container over the configuration of a program that is not started otherwise."""
     state = host.folder / f"{program.config.stem}.state"
     state.mkdir(exist_ok=True)
@@ -78,7 +79,7 @@ def test_it_is_small_and_runs_as_nobody_where_that_is_enough(fabric: Fabric, ima
     assert not (image.root / "usr/bin/gcc").exists()
     host = fabric.hosts["host"]
     bgp = {"local_as": 65000, "router_id": OURS, "listen_port": 1790}
-    sections = {"bgp": bgp, "bound_ip": {"mode": "none"}, "porter": {"allocate": "false"}}
+    sections: Sections = {"bgp": bgp, "bound_ip": {"mode": "none"}, "porter": {"allocate": "false"}}
     program = Program(host, sections, name="nobody")
     process = program.process = container(host, program, image)
     log = "image.log"
@@ -97,7 +98,7 @@ def test_as_the_deployment_runs_it_it_binds_and_announces(fabric: Fabric, image:
     capabilities = tuple(name.lower() for name in context["capabilities"]["add"])
     host = fabric.hosts["host"]
     leaf = Bird(fabric.hosts["leaf"], 65001, LEAF, [Neighbour(OURS, 65000, passive=False)]).start()
-    sections = {
+    sections: Sections = {
         "bgp": {"local_as": 65000, "router_id": OURS, "peers": "leaf"},
         # it listens on 179 and is called: that needs NET_BIND_SERVICE
         "peer:leaf": {"address": LEAF, "remote_as": 65001, "mode": "passive"},

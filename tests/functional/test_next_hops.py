@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import partial
+
 import pytest
 
 from fabric import wait_for
 from fabric.leaves import Leaf
-from fabric.objects import eip, node, service, slice_of
+from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program
 
 NODES = {"n1": "192.168.7.11", "n2": "192.168.7.12", "n3": "192.168.7.13", "n4": "192.168.7.14"}
 WITHIN = 3.0
 
 
-def expect(leaves, prefix: str, *nodes: str, version: int = 4, hops=NODES) -> None:
+def next_hops(leaf: Leaf, prefix: str, version: int) -> frozenset[str]:
+    """By which nodes a leaf reaches a prefix."""
+    return leaf.routes(version).get(prefix, frozenset())
+
+
+def expect(
+    leaves: Mapping[str, Leaf],
+    prefix: str,
+    *nodes: str,
+    version: int = 4,
+    hops: Mapping[str, str] = NODES,
+) -> None:
     """Each leaf has a route to the prefix by exactly these nodes (none: no route)."""
     wanted = frozenset(hops[n] for n in nodes)
     for name, leaf in leaves.items():
         wait_for(
-            lambda leaf=leaf: leaf.routes(version).get(prefix, frozenset()),
+            partial(next_hops, leaf, prefix, version),
             lambda seen: seen == wanted,
             WITHIN,
             f"{name}'s next hops of {prefix} to be {sorted(wanted)}",
@@ -26,7 +40,7 @@ def expect(leaves, prefix: str, *nodes: str, version: int = 4, hops=NODES) -> No
 
 
 @pytest.fixture(autouse=True)
-def cluster(program: Program, leaves: dict[str, Leaf]):
+def cluster(program: Program, leaves: dict[str, Leaf]) -> Iterator[None]:
     """Four nodes, a pool, and a Service with endpoints on two of them."""
     for name, address in NODES.items():
         program.put(name, node(name, address))
@@ -106,7 +120,7 @@ def test_terminating_endpoints_serve_only_while_nothing_is_ready(
     ids=["not-ready", "network-unavailable", "excluded", "being-deleted", "no-address"],
 )
 def test_an_unusable_node_is_no_next_hop_until_it_is_usable_again(
-    program: Program, leaves: dict[str, Leaf], unusable
+    program: Program, leaves: dict[str, Leaf], unusable: Json
 ) -> None:
     program.put("n2", unusable)
     expect(leaves, "203.0.113.8", "n1")
@@ -136,7 +150,9 @@ def test_a_node_that_changes_its_address_or_is_deleted(
     [service("web", ours=False), service("web", type="ClusterIP")],
     ids=["annotation-removed", "retyped"],
 )
-def test_a_service_that_stops_being_ours(program: Program, leaves: dict[str, Leaf], other) -> None:
+def test_a_service_that_stops_being_ours(
+    program: Program, leaves: dict[str, Leaf], other: Json
+) -> None:
     program.put("web", other)
     expect(leaves, "203.0.113.8")
     wait_for(lambda: program.status("services", "default/web"), lambda s: not s, 2, "its status")

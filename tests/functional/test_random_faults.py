@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import operator
 import os
 import random
 import shutil
@@ -304,7 +305,7 @@ def started(fabric: Fabric, mixture: Mixture) -> Mixture:
     for name in LEAVES_BESIDE:
         leaf = fabric.hosts[name]
         want = dict.fromkeys(HELD, frozenset(NODES.values()))
-        wait_for(leaf.multipath, lambda seen, want=want: seen == want, 30, f"{name}'s routes")
+        wait_for(leaf.multipath, partial(operator.eq, want), 30, f"{name}'s routes")
     wait_for(
         lambda: mixture.program.host.run("ip -o -4 address show").count("203.0.113."),
         lambda count: count == HEALTHY,

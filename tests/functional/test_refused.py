@@ -32,7 +32,9 @@ NOT_NAMED = b"\x03\x08"
 
 
 @pytest.mark.parametrize("words", [NAMED, NOT_NAMED], ids=["named", "not-named"])
-def test_a_refused_next_hop_costs_but_itself_and_is_not_replayed(fabric: Fabric, words) -> None:
+def test_a_refused_next_hop_costs_but_itself_and_is_not_replayed(
+    fabric: Fabric, words: bytes
+) -> None:
     program = Program(fabric.hosts["porter"], SECTIONS, name=f"refused{len(words)}")
     program.put("pool", eip("pool", "203.0.113.0/24"))
     program.put("nodes", *(node(name, address) for name, address in NODES.items()))

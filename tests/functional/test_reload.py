@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from fabric import Fabric, wait_for
 from fabric.leaves import Bird, Frr, Neighbour
-from fabric.objects import eip, node, service, slice_of
-from fabric.program import Program
+from fabric.objects import Json, eip, node, service, slice_of
+from fabric.program import Program, Sections
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 
@@ -61,7 +63,7 @@ class Instance:
         staged.write_bytes(octets)
         staged.rename(self.program.config)
 
-    def peers(self) -> dict[str, dict]:
+    def peers(self) -> dict[str, Json]:
         """What is told of the peers."""
         return {peer["name"]: peer for peer in self.program.get("/v1/peers")}
 
@@ -79,7 +81,7 @@ class Instance:
 
     def says(self, text: str, seconds: float = 8) -> None:
         """A line of its log."""
-        wait_for(lambda: self.host.log(self.program.log), lambda log: text in log, seconds, text)
+        self.program.logs(text, seconds)
 
     def metric(self, series: str) -> str:
         """The value of a series, '' where there is none."""
@@ -91,7 +93,7 @@ class Instance:
 @pytest.fixture
 def instance(fabric: Fabric, frr: Frr, request: pytest.FixtureRequest) -> Iterator[Instance]:
     """Running, with FRR as its peer; at the end that session is the one of the beginning."""
-    sections = {
+    sections: Sections = {
         "bgp": {"local_as": 65000, "router_id": OURS},
         "bound_ip": {"mode": "none"},
     }
@@ -166,12 +168,12 @@ def test_a_file_that_is_no_file_changes_nothing(instance: Instance, how: str) ->
     path: Path = instance.program.config
     kept = path.read_bytes()
     path.unlink()
-    {
-        "removed": lambda: None,
-        "a directory": path.mkdir,
-        "a dangling link": lambda: path.symlink_to("nothing"),
-        "a pipe": lambda: instance.host.run(f"mkfifo {path}"),
-    }[how]()
+    if how == "a directory":
+        path.mkdir()
+    elif how == "a dangling link":
+        path.symlink_to("nothing")
+    elif how == "a pipe":
+        os.mkfifo(path)
     instance.says(f"not reloaded: {path}: ")
     assert set(instance.peers()) == {"frr"}
     path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
@@ -254,7 +256,7 @@ def reason(instance: Instance, wish: str) -> str:
     asks = {"eip.porter.kubesphere.io/v1alpha1": wish}
     instance.program.put("asks", service("asks", annotations=asks))
     conditions = wait_for(
-        lambda: instance.program.status("services", "default/asks").get("conditions"),
+        lambda: instance.program.status("services", "default/asks").get("conditions", []),
         bool,
         8,
         "an answer",
@@ -263,7 +265,7 @@ def reason(instance: Instance, wish: str) -> str:
     wait_for(
         lambda: instance.program.status("services", "default/asks"), lambda s: not s, 8, "its end"
     )
-    return next(c["reason"] for c in conditions if c["type"].endswith("/Allocated"))
+    return next(str(c["reason"]) for c in conditions if c["type"].endswith("/Allocated"))
 
 
 def test_reserved_addresses_follow_peers_and_the_host(instance: Instance) -> None:
@@ -278,7 +280,7 @@ def test_reserved_addresses_follow_peers_and_the_host(instance: Instance) -> Non
     try:
         for wish in every:
             wait_for(
-                lambda wish=wish: reason(instance, wish),
+                partial(reason, instance, wish),
                 lambda seen: seen == "AddressInUse",
                 20,
                 f"nobody to get {wish}",

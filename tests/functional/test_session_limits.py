@@ -12,7 +12,7 @@ import pytest
 
 from fabric import Fabric, Host, wait_for
 from fabric.objects import eip, node, service, slice_of
-from fabric.program import Program
+from fabric.program import Program, Sections
 from fabric.raw_peer import KEEPALIVE, UPDATE, RawPeer, message
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
@@ -22,7 +22,7 @@ PEER = LEAVES["gobgpd"]
 @pytest.fixture
 def program(fabric: Fabric, request: pytest.FixtureRequest) -> Iterator[Program]:
     """One passive peer."""
-    sections = {
+    sections: Sections = {
         "bgp": {"local_as": 65000, "router_id": OURS, "peers": "leaf", "hold_time": 3},
         "peer:leaf": {"address": PEER, "remote_as": LEAF_AS["gobgpd"], "mode": "passive"},
         "bound_ip": {"mode": "none"},
@@ -79,7 +79,7 @@ def test_without_descriptors_it_waits_and_then_serves_again(program: Program, ho
 def test_what_could_not_be_noted_without_descriptors_is_noted_afterwards(
     fabric: Fabric, host: Host
 ) -> None:
-    sections = {
+    sections: Sections = {
         "porter": {"allocate": "false"},
         "bgp": {"local_as": 65000, "router_id": OURS, "peers": "leaf", "graceful_restart": "true"},
         "peer:leaf": {"address": PEER, "remote_as": LEAF_AS["gobgpd"], "mode": "passive"},

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from fabric import Fabric, wait_for
-from fabric.leaves import Bird, Frr, Neighbour
-from fabric.objects import eip, node, service, slice_of
+from fabric.leaves import Bird, Frr, Leaf, Neighbour
+from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program, command
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
 
@@ -29,14 +29,16 @@ def program(fabric: Fabric) -> Iterator[Program]:
     program.put("pools", eip("pool", "203.0.113.0/28"), eip("six", "2001:db8:7::/124"))
     for i in range(10):
         families = ["IPv4", "IPv6"]
-        dual = {"families": families, "ipFamilyPolicy": "RequireDualStack"}
+        dual: Json = {"families": families, "ipFamilyPolicy": "RequireDualStack"}
         pieces = [slice_of(f"s{i}", *NODES, family=family) for family in families]
         program.put(f"s{i}", service(f"s{i}", **dual), *pieces)
     yield program
     program.stop()
 
 
-def has(leaf, count: int, nodes: dict[str, str], version: int = 4):
+def has(
+    leaf: Leaf, count: int, nodes: dict[str, str], version: int = 4
+) -> dict[str, frozenset[str]]:
     """The leaf has so many routes, each by all of these nodes."""
     every = frozenset(nodes.values())
     return wait_for(

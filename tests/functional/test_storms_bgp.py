@@ -13,12 +13,14 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from fabric import Fabric, Host, wait_for
+from fabric.leaves import Bird, Frr, Neighbour
 from fabric.metronome import Metronome
-from fabric.objects import eip, node, service, slice_of
+from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program
 from fabric.raw_peer import (
     KEEPALIVE,
@@ -30,7 +32,7 @@ from fabric.raw_peer import (
     open_message,
 )
 from porter_ryu.bgp.protocol.ending import Cause
-from tests.functional.conftest import LEAF_AS, LEAVES, OURS, Bird, Frr, Neighbour, peers
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
 
 STRANGER = "192.168.7.77"
 HEALTHY = ("bird", "frr")
@@ -119,7 +121,7 @@ def slowly(seen: float) -> float:
     return seen
 
 
-def report(program: Program, name: str) -> dict:
+def report(program: Program, name: str) -> Json:
     """What is told of one peer."""
     return next(peer for peer in program.get("/v1/peers") if peer["name"] == name)
 
@@ -265,15 +267,15 @@ def flap(peer: RawPeer) -> bool:
     return False
 
 
-def test_what_peers_say_is_no_label(program: Program, host: Host, parts: str) -> None:
+def test_what_peers_say_is_no_label(program: Program, host: Host, parts: Iterator[str]) -> None:
     for number in range(6):
         name = next(parts)
         peer = RawPeer(host, OURS, PARTS[name]).establish()
-        text = f"\x1b[31mreason {number}".encode()
-        hard = b"\x06\x09\x06\x02" + bytes([len(text)]) + text
+        words = f"\x1b[31mreason {number}".encode()
+        hard = b"\x06\x09\x06\x02" + bytes([len(words)]) + words
         peer.send(message(NOTIFICATION, hard))
         told = wait_for(
-            lambda name=name: report(program, name), lambda p: p["last_down_at"], 5, "its end"
+            partial(report, program, name), lambda p: bool(p["last_down_at"]), 5, "its end"
         )
         assert told["last_error"] == (
             "the peer sent Hard Reset (6/9): Administrative Shutdown (6/2): "

@@ -8,15 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from fabric import Fabric, FabricError, wait_for
+from fabric.leaves import Bird, Frr, Neighbour
 from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program
 from fabric.raw_peer import ROUTE_REFRESH, UPDATE, RawPeer, announces, message
-from tests.functional.conftest import LEAF_AS, LEAVES, OURS, Bird, Frr, Neighbour, peers
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
 
 SERVICES = 10_000
 NODES = {f"n{n}": f"192.168.7.{10 + n}" for n in range(1, 5)}
@@ -102,7 +103,7 @@ def healthy(program: Program) -> Iterator[None]:
 
 
 @pytest.fixture
-def call(fabric: Fabric, program: Program) -> Iterator:
+def call(fabric: Fabric, program: Program) -> Iterator[Callable[..., RawPeer]]:
     """Sessions from the third peer's address, closed after the test."""
     opened: list[RawPeer] = []
 
@@ -133,7 +134,7 @@ def hops_until(peer: RawPeer, end: tuple[int, bytes]) -> dict[bytes, int]:
 
 
 def test_forty_refreshes_in_one_write(
-    program: Program, call: Iterator, healthy: None, fabric: Fabric
+    program: Program, call: Callable[..., RawPeer], healthy: None, fabric: Fabric
 ) -> None:
     peer = call()
     everything = hops_until(peer, (UPDATE, END_OF_RIB))
@@ -154,7 +155,7 @@ def test_forty_refreshes_in_one_write(
 
 
 def test_a_peer_that_asks_and_reads_nothing(
-    program: Program, call: Iterator, healthy: None
+    program: Program, call: Callable[..., RawPeer], healthy: None
 ) -> None:
     peer = call(receive_buffer=4096)
     for _ in range(10):

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import pytest
 
 from fabric import Fabric, end, wait_for
-from fabric.leaves import Bird, Frr, Neighbour
+from fabric.leaves import Bird, Frr, Leaf, Neighbour
 from fabric.objects import eip, node, service, slice_of
-from fabric.program import Program
+from fabric.program import Program, Sections
 from fabric.raw_peer import NOTIFICATION, UPDATE, RawPeer, inside, open_message
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
+Started: TypeAlias = list[Program | Leaf]
 SELF = {"porter": {"node_name": "n1", "allocate": "true"}}
 
 
 @pytest.fixture
-def started(fabric: Fabric) -> Iterator[list[object]]:
+def started(fabric: Fabric) -> Iterator[Started]:
     """What a test starts, ended after it."""
-    parts: list[object] = []
+    parts: Started = []
     yield parts
     for part in parts:
         part.stop()
 
 
-def program_with(fabric: Fabric, started: list, sections: dict | None = None, **peer) -> Program:
+def program_with(
+    fabric: Fabric, started: Started, sections: Sections | None = None, **peer: Any
+) -> Program:
     """One Service, one node, one peer."""
     address = peer.pop("address", LEAVES["bird"])
     remote_as = peer.pop("remote_as", LEAF_AS["bird"])
@@ -57,13 +61,13 @@ def program_with(fabric: Fabric, started: list, sections: dict | None = None, **
     return program
 
 
-def routed(leaf, hop: str = "192.168.7.11") -> None:
+def routed(leaf: Leaf, hop: str = "192.168.7.11") -> None:
     """The leaf has the one route."""
     want = {"203.0.113.1": frozenset([hop])}
     wait_for(leaf.routes, lambda routes: routes == want, 12, f"the route by {hop}")
 
 
-def bird(fabric: Fabric, started: list, **neighbour) -> Bird:
+def bird(fabric: Fabric, started: Started, **neighbour: Any) -> Bird:
     """BIRD as the leaf."""
     address = neighbour.pop("address", OURS)
     n = Neighbour(address, 65000, **neighbour)
@@ -73,9 +77,7 @@ def bird(fabric: Fabric, started: list, **neighbour) -> Bird:
 
 
 @pytest.mark.parametrize("mode", ["both", "active", "passive"])
-def test_both_sides_call_and_one_session_stays(
-    fabric: Fabric, started: list[object], mode: str
-) -> None:
+def test_both_sides_call_and_one_session_stays(fabric: Fabric, started: Started, mode: str) -> None:
     leaf = bird(fabric, started, passive=False)
     program = program_with(fabric, started, mode=mode).start()
     routed(leaf)
@@ -86,13 +88,13 @@ def test_both_sides_call_and_one_session_stays(
     assert program.get("/v1/peers")[0]["state"] == "Established"
 
 
-def test_ipv4_routes_over_an_ipv6_session(fabric: Fabric, started: list[object]) -> None:
+def test_ipv4_routes_over_an_ipv6_session(fabric: Fabric, started: Started) -> None:
     leaf = bird(fabric, started, address="fd00:7::5", local="fd00:7::1")
     program_with(fabric, started, address="fd00:7::1").start()
     routed(leaf)
 
 
-def test_tcp_md5_both_ways_and_its_key_in_no_log(fabric: Fabric, started: list[object]) -> None:
+def test_tcp_md5_both_ways_and_its_key_in_no_log(fabric: Fabric, started: Started) -> None:
     leaf = bird(fabric, started, password="s3cret", passive=False)
     (fabric.folder / "key").write_text("s3cret\n")
     program = program_with(fabric, started, password_file=fabric.folder / "key").start()
@@ -109,7 +111,7 @@ def test_tcp_md5_both_ways_and_its_key_in_no_log(fabric: Fabric, started: list[o
 
 
 def test_while_a_key_cannot_be_set_its_peer_is_not_let_in_without_one(
-    fabric: Fabric, started: list[object]
+    fabric: Fabric, started: Started
 ) -> None:
     host, theirs = fabric.hosts["porter"], LEAVES["gobgpd"]
     (fabric.folder / "key").write_text("s3cret\n")
@@ -150,7 +152,7 @@ def test_while_a_key_cannot_be_set_its_peer_is_not_let_in_without_one(
 @pytest.mark.parametrize(("ours", "theirs"), [(OURS, LEAVES["frr"]), ("fd00:7::5", "fd00:7::2")])
 @pytest.mark.parametrize("mode", ["passive", "active"])
 def test_gtsm_with_a_router_that_has_it_too(
-    fabric: Fabric, started: list[object], mode: str, ours, theirs
+    fabric: Fabric, started: Started, mode: str, ours: str, theirs: str
 ) -> None:
     us = Neighbour(ours, 65000, passive=mode == "active")
     more = f"router bgp {LEAF_AS['frr']}\n neighbor {ours} ttl-security hops 1\n"
@@ -170,7 +172,7 @@ def test_gtsm_with_a_router_that_has_it_too(
 @pytest.mark.parametrize(("ours", "theirs"), [(OURS, LEAVES["gobgpd"]), ("fd00:7::5", "fd00:7::3")])
 @pytest.mark.parametrize(("hops", "ttl", "near"), [(1, 254, False), (1, 255, True), (3, 253, True)])
 def test_gtsm_keeps_out_who_is_far_away(
-    fabric: Fabric, started: list[object], hops: int, ttl: int, near: bool, ours, theirs
+    fabric: Fabric, started: Started, hops: int, ttl: int, near: bool, ours: str, theirs: str
 ) -> None:
     program = program_with(
         fabric,
@@ -191,7 +193,7 @@ def test_gtsm_keeps_out_who_is_far_away(
 
 
 def test_without_gtsm_our_answer_to_a_near_peer_has_a_ttl_of_one(
-    fabric: Fabric, started: list[object]
+    fabric: Fabric, started: Started
 ) -> None:
     gobgpd = LEAVES["gobgpd"]
     program_with(fabric, started, address=gobgpd, remote_as=LEAF_AS["gobgpd"]).start()
@@ -202,7 +204,7 @@ def test_without_gtsm_our_answer_to_a_near_peer_has_a_ttl_of_one(
     peer.close()
 
 
-def test_gtsm_and_a_hold_time_of_three_seconds(fabric: Fabric, started: list[object]) -> None:
+def test_gtsm_and_a_hold_time_of_three_seconds(fabric: Fabric, started: Started) -> None:
     us = Neighbour(OURS, 65000)
     more = f"router bgp {LEAF_AS['frr']}\n neighbor {OURS} ttl-security hops 1\n"
     leaf = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], [us], more)
@@ -222,7 +224,7 @@ def test_gtsm_and_a_hold_time_of_three_seconds(fabric: Fabric, started: list[obj
     assert program.get("/v1/peers")[0]["hold_time"] == 3
 
 
-def test_a_wrong_as_is_refused_and_said_so(fabric: Fabric, started: list[object]) -> None:
+def test_a_wrong_as_is_refused_and_said_so(fabric: Fabric, started: Started) -> None:
     bird(fabric, started, passive=False)
     program = program_with(fabric, started, remote_as=64999).start()
     error = wait_for(
@@ -232,10 +234,10 @@ def test_a_wrong_as_is_refused_and_said_so(fabric: Fabric, started: list[object]
 
 
 def test_a_node_instance_announces_itself_to_peers_that_select_its_node(
-    fabric: Fabric, started: list[object]
+    fabric: Fabric, started: Started
 ) -> None:
     leaf = bird(fabric, started, add_path=False)
-    sections = {**SELF, "bgp": {"next_hops": "self"}}
+    sections: Sections = {**SELF, "bgp": {"next_hops": "self"}}
     program = program_with(fabric, started, sections, node_selector="rack=a").start()
     routed(leaf, OURS)
     program.put("node", node("n1", "192.168.7.11", labels={"rack": "b"}))
@@ -245,9 +247,7 @@ def test_a_node_instance_announces_itself_to_peers_that_select_its_node(
     routed(leaf, OURS)
 
 
-def test_reload_changes_one_peer_and_leaves_the_other(
-    fabric: Fabric, started: list[object]
-) -> None:
+def test_reload_changes_one_peer_and_leaves_the_other(fabric: Fabric, started: Started) -> None:
     leaf = bird(fabric, started)
     us = [Neighbour(OURS, 65000)]
     frr = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us)
@@ -272,7 +272,7 @@ def test_reload_changes_one_peer_and_leaves_the_other(
 
 
 def test_a_swapped_symlink_reloads_as_a_mounted_config_map_does(
-    fabric: Fabric, started: list[object]
+    fabric: Fabric, started: Started
 ) -> None:
     leaf = bird(fabric, started)
     program = program_with(fabric, started)
@@ -292,7 +292,7 @@ def test_a_swapped_symlink_reloads_as_a_mounted_config_map_does(
     routed(leaf)
 
 
-def test_ipv4_routes_to_a_node_that_has_ipv6_only(fabric: Fabric, started: list[object]) -> None:
+def test_ipv4_routes_to_a_node_that_has_ipv6_only(fabric: Fabric, started: Started) -> None:
     more = f"router bgp {LEAF_AS['frr']}\n neighbor fd00:7::5 capability extended-nexthop\n"
     us = [Neighbour("fd00:7::5", 65000)]
     leaf = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us, more)
@@ -309,7 +309,7 @@ def test_ipv4_routes_to_a_node_that_has_ipv6_only(fabric: Fabric, started: list[
 
 
 def test_the_local_address_is_honoured_and_a_changed_key_touches_one_peer(
-    fabric: Fabric, started: list[object]
+    fabric: Fabric, started: Started
 ) -> None:
     fabric.hosts["porter"].run("ip address replace 192.168.7.55/24 dev e1a")
     leaf = bird(fabric, started, address="192.168.7.55", password="one", passive=False)
@@ -318,7 +318,7 @@ def test_the_local_address_is_honoured_and_a_changed_key_touches_one_peer(
     started.append(frr.start())
     key = fabric.folder / "changing"
     key.write_text("one")
-    sections = {
+    sections: Sections = {
         "bgp": {"peers": "leaf, frr"},
         "peer:frr": {"address": LEAVES["frr"], "remote_as": LEAF_AS["frr"], "connect_retry": 1},
     }
@@ -349,7 +349,7 @@ def test_the_local_address_is_honoured_and_a_changed_key_touches_one_peer(
 
 
 def test_a_peer_that_takes_our_call_and_says_nothing_is_served_when_it_calls(
-    fabric: Fabric, started: list[object]
+    fabric: Fabric, started: Started
 ) -> None:
     host = fabric.hosts["gobgpd"]
     with inside(host):
@@ -366,7 +366,7 @@ def test_a_peer_that_takes_our_call_and_says_nothing_is_served_when_it_calls(
 
 
 def test_our_own_identifier_from_an_internal_peer_is_refused(
-    fabric: Fabric, started: list[object]
+    fabric: Fabric, started: Started
 ) -> None:
     gobgpd = LEAVES["gobgpd"]
     program_with(fabric, started, address=gobgpd, remote_as=65000, mode="passive").start()
@@ -386,7 +386,7 @@ def answer_with_another_as(server: socket.socket, calls: list[object]) -> None:
 
 
 def test_a_peer_with_a_wrong_as_is_not_called_again_and_again(
-    fabric: Fabric, started: list[object]
+    fabric: Fabric, started: Started
 ) -> None:
     gobgpd = LEAVES["gobgpd"]
     with inside(fabric.hosts["gobgpd"]):
@@ -400,7 +400,7 @@ def test_a_peer_with_a_wrong_as_is_not_called_again_and_again(
     server.close()
 
 
-def test_exabgp_hears_every_path(fabric: Fabric, started: list[object]) -> None:
+def test_exabgp_hears_every_path(fabric: Fabric, started: Started) -> None:
     host = fabric.hosts["gobgpd"]
     heard = host.folder / "heard.json"
     config = host.folder / "exabgp.conf"
@@ -432,8 +432,8 @@ neighbor {OURS} {{
     def told() -> str:
         return heard.read_text() if heard.exists() else host.log("exabgp.log")[-500:]
 
-    for hop in ("192.168.7.11", "192.168.7.12"):
-        wait_for(told, lambda text, hop=hop: hop in text and "203.0.113.1" in text, 15, hop)
+    hops = ("192.168.7.11", "192.168.7.12", "203.0.113.1")
+    wait_for(told, lambda text: all(word in text for word in hops), 15, "both paths")
     wait_for(told, lambda text: '"eor"' in text, 10, "End-of-RIB")
     program.put("web", service("web"), slice_of("web", "n1"))
     wait_for(told, lambda text: '"withdraw"' in text, 10, "the withdrawal")
