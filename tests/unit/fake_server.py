@@ -14,7 +14,8 @@ from pathlib import Path
 import yaml
 
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-Answer = Callable[[str, dict[str, str]], "bytes | Iterator[bytes]"]
+Headers = dict[str, str]
+Answer = Callable[[str, Headers], "bytes | Iterator[bytes]"]
 
 
 def ok(body: object, **headers: str) -> bytes:

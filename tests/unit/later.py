@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from porter_ryu.supervisor import Supervisor, Task
 
-class Later:
+
+class Later(Supervisor):
     """What was spawned, or is due later, runs when time passes; `now` is its clock."""
 
     def __init__(self) -> None:
+        super().__init__(self.clock)
         self.now = 1000.0
         self._due: list[tuple[float, Callable[..., object], tuple[object, ...]]] = []
 
@@ -16,14 +19,14 @@ class Later:
         """In seconds."""
         return self.now
 
-    def spawn(self, name: str, run: Callable[..., object], *args: object) -> None:
+    def spawn(self, name: str, run: Callable[..., object], *args: object) -> Task:
         """As Supervisor.spawn."""
-        self.after(0.0, name, run, *args)
+        return self.after(0.0, name, run, *args)
 
-    def after(self, seconds: float, name: str, run: Callable[..., object], *args: object) -> None:
-        """As Supervisor.after."""
-        del name
+    def after(self, seconds: float, name: str, run: Callable[..., object], *args: object) -> Task:
+        """As Supervisor.after; the task is not ended by whoever holds it."""
         self._due.append((self.now + seconds, run, args))
+        return Task(name, None, self.now)
 
     def passes(self, seconds: float = 0.0) -> None:
         """Time passes, and everything that is due in it is done in order."""

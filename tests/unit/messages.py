@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address
 
 from porter_ryu.bgp.protocol.open_message import GracefulRestart, Open
 from porter_ryu.domain.model import Family
@@ -10,7 +10,7 @@ from porter_ryu.domain.model import Family
 OF_EVERYTHING = Open(
     65000,
     90,
-    ip_address("10.0.0.1"),
+    IPv4Address("10.0.0.1"),
     frozenset(Family),
     True,
     True,

@@ -241,7 +241,7 @@ def test_a_broken_pool_serves_its_last_good_form_over_a_restart_as_well() -> Non
 
 
 def test_those_that_swap_their_ports_go_on_sharing() -> None:
-    def ports(number: int) -> dict:
+    def ports(number: int) -> dict[str, Any]:
         return {"share_key": "k", "ports": frozenset([Port("TCP", number)])}
 
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"))

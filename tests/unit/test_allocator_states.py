@@ -44,7 +44,7 @@ class Addresses(RuleBasedStateMachine):
         return None if unreadable else cluster.services.get(key(name))
 
     @rule(name=st.sampled_from(NAMES))
-    def cannot_be_read(self, name) -> None:
+    def cannot_be_read(self, name: str) -> None:
         before = self.held()
         if key(name) in self.world.planner.cluster.services:
             self.world.broken(name)
@@ -53,7 +53,7 @@ class Addresses(RuleBasedStateMachine):
         assert self.held() == before
 
     @rule(name=st.sampled_from(NAMES), record=st.sampled_from(["10.0.0.2", "10.0.1.1", "10.0.0.4"]))
-    def forge(self, name, record) -> None:
+    def forge(self, name: str, record: str) -> None:
         """A record that takes nothing from anybody."""
         if self.form(name) is None:
             return
@@ -62,7 +62,7 @@ class Addresses(RuleBasedStateMachine):
         self.others_stay(before, {key(name)})
 
     @rule(name=st.sampled_from(NAMES), record=st.sampled_from(["10.0.0.2", "10.0.1.1"]))
-    def forge_over_a_restart(self, name, record) -> None:
+    def forge_over_a_restart(self, name: str, record: str) -> None:
         """The Eips name who holds what: all others stay."""
         if self.form(name) is None:
             return
@@ -71,7 +71,7 @@ class Addresses(RuleBasedStateMachine):
         self.others_stay(before, {key(name)})
 
     @rule(name=st.sampled_from(NAMES))
-    def delete(self, name) -> None:
+    def delete(self, name: str) -> None:
         """It terminates, and keeps what it has until it is gone."""
         service_ = self.form(name)
         if service_ is not None:
@@ -80,7 +80,7 @@ class Addresses(RuleBasedStateMachine):
             assert self.held() == before
 
     @rule(name=st.sampled_from(["n1", "n2"]), address=st.sampled_from(NODE_ADDRESSES))
-    def node(self, name, address) -> None:
+    def node(self, name: str, address: str) -> None:
         """A node reports an address, an EIP or not: nobody loses one."""
         before = self.held()
         self.world.put(node(name, address))
@@ -93,14 +93,16 @@ class Addresses(RuleBasedStateMachine):
         wish=st.sampled_from([None, None, "10.0.0.2", "10.0.1.1", "10.9.9.9"]),
         pool=st.sampled_from([None, None, None, "a", "b"]),
     )
-    def put(self, name, share, port, wish, pool) -> None:
+    def put(
+        self, name: str, share: str | None, port: int, wish: str | None, pool: str | None
+    ) -> None:
         before = self.held()
         ports = frozenset([Port("TCP", port)])
         self.world.put(service(name, share_key=share, ports=ports, wish=wish, pool=pool))
         self.others_stay(before, {key(name)})
 
     @rule(name=st.sampled_from(NAMES))
-    def remove(self, name) -> None:
+    def remove(self, name: str) -> None:
         before = self.held()
         self.world.remove(Kind.SERVICE, name)
         self.others_stay(before, {key(name)})
@@ -111,12 +113,12 @@ class Addresses(RuleBasedStateMachine):
         red=st.booleans(),
         disable=st.sampled_from([False, False, True]),
     )
-    def pool(self, name, text, red, disable) -> None:
+    def pool(self, name: str, text: str, red: bool, disable: bool) -> None:
         namespaces = ("red",) if red else ()
         self.world.put(Eip(name, text, created=name, namespaces=namespaces, disable=disable))
 
     @rule(name=st.sampled_from(["a", "b"]), running=st.booleans())
-    def eip_cannot_be_read(self, name, running) -> None:
+    def eip_cannot_be_read(self, name: str, running: bool) -> None:
         """Nobody loses an address for it, running or over a restart."""
         before = self.held()
         eip = self.world.planner.cluster.eips[ObjectKey("", name)]
@@ -144,7 +146,7 @@ class Addresses(RuleBasedStateMachine):
         assert self.held() == before
 
     @rule(names=st.lists(st.sampled_from(NAMES), min_size=2, max_size=4, unique=True))
-    def swap(self, names) -> None:
+    def swap(self, names: list[str]) -> None:
         """Several change what they share by in one turn; nobody else is touched."""
         forms = [self.form(name) for name in names]
         changing = [form for form in forms if form is not None]
@@ -155,7 +157,9 @@ class Addresses(RuleBasedStateMachine):
         self.world.turn()
         self.others_stay(before, {service_.key for service_ in changing})
 
-    def others_stay(self, before, changed) -> None:
+    def others_stay(
+        self, before: dict[ObjectKey, tuple[str, ...]], changed: set[ObjectKey]
+    ) -> None:
         after = self.held()
         for holder, addresses in before.items():
             if holder not in changed:
@@ -166,7 +170,7 @@ class Addresses(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         planner = self.world.planner
-        by_address: dict[str, list] = {}
+        by_address: dict[str, list[Service]] = {}
         for holder, service_ in planner.cluster.services.items():
             if planner.cluster.why_unreadable(Kind.SERVICE, holder):
                 continue

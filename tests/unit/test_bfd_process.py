@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from fabric.objects import Json
+
 PORT = 3784
 
 
@@ -21,16 +23,19 @@ class Bfd:
         argv = [sys.executable, "-m", "porter_ryu.bgp.bfd.process"]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.wants, self._says = self.process.stdin, self.process.stdout
 
     def want(self, *peers: dict[str, object]) -> None:
         """Sets the peers."""
-        self.process.stdin.write(json.dumps(peers) + "\n")
-        self.process.stdin.flush()
+        self.wants.write(json.dumps(peers) + "\n")
+        self.wants.flush()
 
-    def says(self, **wanted: object) -> dict[str, object]:
+    def says(self, **wanted: object) -> Json:
         """Reads on until it says this."""
-        for line in self.process.stdout:
-            told = json.loads(line)
+        for line in self._says:
+            told: Json = json.loads(line)
             if wanted.items() <= told.items():
                 return told
         raise AssertionError(f"it ended, and never said {wanted}")
@@ -94,7 +99,7 @@ def test_it_ends_with_its_input_and_says_farewell(two: tuple[Bfd, Bfd]) -> None:
     theirs.want(peer("us", "127.0.0.3", "127.0.0.2"))
     ours.want(peer("them", "127.0.0.2", "127.0.0.3"))
     assert theirs.says(name="us")["up"]
-    ours.process.stdin.close()
+    ours.wants.close()
     assert ours.process.wait(5) == 0
     told = theirs.says(name="us", up=False)
     assert told["on_purpose"]

@@ -42,7 +42,7 @@ class Room:
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
 def local(request: pytest.FixtureRequest) -> str:
-    return request.param
+    return str(request.param)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -102,7 +103,8 @@ def test_what_is_no_file_is_kept_aside_and_nothing_is_written_through_it(tmp_pat
     def link(path: Path) -> None:
         path.symlink_to(secret)
 
-    for number, make in enumerate((link, Path.mkdir, os.mkfifo)):
+    makes: tuple[Callable[[Path], None], ...] = (link, Path.mkdir, os.mkfifo)
+    for number, make in enumerate(makes):
         folder = tmp_path / str(number)
         folder.mkdir()
         make(folder / "bound.json")
@@ -115,7 +117,7 @@ def test_what_is_no_file_is_kept_aside_and_nothing_is_written_through_it(tmp_pat
     assert "203.0.113.1" in secret.read_text()
 
 
-BAD_ROWS = [
+BAD_ROWS: list[object] = [
     None,
     5,
     "address",
@@ -148,7 +150,7 @@ BAD_ROWS = [
 
 @pytest.mark.parametrize("row", BAD_ROWS, ids=str)
 def test_a_bad_row_costs_itself_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, row
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, row: object
 ) -> None:
     path = tmp_path / "bound.json"
     rows = [["address", "eth0", "203.0.113.1/32"], row, ["rule", "101", "203.0.113.1/32"]]
@@ -163,7 +165,7 @@ def test_a_bad_row_costs_itself_alone(
 
 
 @pytest.mark.parametrize("indexes", [None, 5, [], {"eth0": "2"}, {"eth0": -1}, {"eth0": True}])
-def test_bad_indexes_of_interfaces_leave_their_names(tmp_path: Path, indexes) -> None:
+def test_bad_indexes_of_interfaces_leave_their_names(tmp_path: Path, indexes: object) -> None:
     rows = [["address", "eth0", "203.0.113.1/32"]]
     document = {"boot": "boot", "bound": rows, "interfaces": indexes}
     (tmp_path / "bound.json").write_text(json.dumps(document))

@@ -115,7 +115,9 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (ok(b'{"error": "\\u001b[2J\\nroot"}', b"503 Service Unavailable"),),
     ],
 )
-def test_what_is_no_answer_of_ours(capsys: pytest.CaptureFixture[str], pieces) -> None:
+def test_what_is_no_answer_of_ours(
+    capsys: pytest.CaptureFixture[str], pieces: tuple[bytes, ...]
+) -> None:
     url = Answering(*pieces).url
     line = refused(capsys, "status", "--url", url)
     assert line.startswith(url)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fabric.objects import Json
 from porter_ryu.domain.model import Kind
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
@@ -19,6 +20,7 @@ from tests.unit.fake_server import (
     Answer,
     Authority,
     FakeServer,
+    Headers,
     answer,
     chunked,
     kubeconfig,
@@ -44,7 +46,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         server.close()
 
 
-def page(items: object, token: str = "", version: str = "5") -> dict:
+def page(items: object, token: str = "", version: str = "5") -> Json:
     """A page of a list."""
     return {"metadata": {"resourceVersion": version, "continue": token}, "items": items}
 
@@ -58,18 +60,18 @@ def failure(client: Client, act: Callable[[Client], object]) -> ApiError:
     return caught.value
 
 
-def listed(client: Client) -> list:
+def listed(client: Client) -> list[object]:
     """All items of a list."""
     return [item for items, _ in client.pages(Kind.NODE) for item in items]
 
 
-def watched(client: Client) -> list:
+def watched(client: Client) -> list[Json]:
     """All events of a watch."""
     return list(client.watch(Kind.NODE, "5"))
 
 
 def test_a_list_goes_on_page_by_page_over_one_connection(serve: Serve) -> None:
-    def respond(path, headers):
+    def respond(path: str, headers: Headers) -> bytes:
         assert headers["authorization"] == "Bearer t0ken"
         return ok(page([3]) if "continue=next" in path else page([1, {"a": 2}], "next"))
 
@@ -80,7 +82,7 @@ def test_a_list_goes_on_page_by_page_over_one_connection(serve: Serve) -> None:
 
 
 def test_a_page_that_is_too_large_is_asked_for_again_in_smaller_ones(serve: Serve) -> None:
-    def respond(path, _headers):
+    def respond(path: str, _headers: Headers) -> bytes:
         if "limit=500" not in path:
             return ok(page([path.partition("?")[2]], "" if "continue" in path else "next"))
         text = b'{"metadata": {}, "items": ["' + b"x" * (65 * MEGABYTE) + b'"]}'
@@ -106,7 +108,7 @@ def test_a_page_that_is_too_large_however_small_is_an_error(serve: Serve) -> Non
     ],
     ids=["the same token", "a token that returns"],
 )
-def test_a_list_without_an_end_is_an_error(serve: Serve, respond) -> None:
+def test_a_list_without_an_end_is_an_error(serve: Serve, respond: Answer) -> None:
     _, client = serve(respond)
     assert "does not go on" in str(failure(client, listed))
 
@@ -157,7 +159,9 @@ def test_events_come_whole_however_they_are_cut(serve: Serve) -> None:
     ],
     ids=["no JSON", "no object", "larger than 16 MB"],
 )
-def test_a_watch_ends_with_a_line_that_cannot_be_read(serve: Serve, pieces, reason: str) -> None:
+def test_a_watch_ends_with_a_line_that_cannot_be_read(
+    serve: Serve, pieces: list[bytes], reason: str
+) -> None:
     _, client = serve(lambda _path, _headers: chunked(*pieces))
     events = client.watch(Kind.NODE, "5")
     assert next(events) == {"type": "ADDED"}
@@ -174,7 +178,7 @@ def test_a_watch_that_is_cut_off_says_so(serve: Serve) -> None:
 def test_a_watch_that_is_kept_open_is_no_watch(tmp_path: Path) -> None:
     """A proxy that lost its server, and sends blank lines so that nobody notices."""
 
-    def respond(_path, _headers):
+    def respond(_path: str, _headers: Headers) -> Iterator[bytes]:
         yield from chunked(b'{"a": 1}\n', ends=False)
         while True:
             yield b"1\r\n\n\r\n"
@@ -205,18 +209,21 @@ def test_a_watch_of_a_former_time_is_refused_before_it_begins(serve: Serve) -> N
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("act", [listed, watched])
 def test_retry_after_is_read(
-    serve: Serve, act, status: int, header: str, least: int, most: int
+    serve: Serve, act: Callable[[Client], object], status: int, header: str, least: int, most: int
 ) -> None:
     _, client = serve(lambda _path, _headers: answer(status, {}, Retry_After=header))
     error = failure(client, act)
     assert error.status == status
+    assert error.retry_after is not None
     assert least <= error.retry_after <= most
 
 
 def test_retry_after_may_be_a_date(serve: Serve) -> None:
     date = email.utils.formatdate(time.time() + 30, usegmt=True)
     _, client = serve(lambda _path, _headers: answer(429, {}, Retry_After=date))
-    assert 20 < failure(client, listed).retry_after <= 30
+    seconds = failure(client, listed).retry_after
+    assert seconds is not None
+    assert 20 < seconds <= 30
 
 
 @pytest.mark.parametrize("header", ["", "soon", "²", "-5", "1e9", "Thu, 99 Xyz 2024"])
@@ -244,7 +251,7 @@ def test_the_servers_words_are_one_printable_line(serve: Serve) -> None:
 
 
 def test_a_credential_that_is_refused_is_named_and_read_again(serve: Serve, tmp_path: Path) -> None:
-    def respond(_path, headers):
+    def respond(_path: str, headers: Headers) -> bytes:
         good = headers["authorization"] == "Bearer new"
         return ok(page([])) if good else answer(401, {"reason": "Unauthorized"})
 

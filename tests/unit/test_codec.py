@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric import objects
+from fabric.objects import Json
 from porter_ryu.domain.model import (
     Condition,
+    EipStatus,
     Endpoint,
     Family,
     Kind,
@@ -29,7 +31,14 @@ CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]), "porter.exampl
 WEB = ObjectKey("default", "web")
 
 
-def service(**more) -> Service:
+def status_of(obj: Json) -> EipStatus:
+    """The decoded status of an Eip."""
+    status = CODEC.eip(obj).status
+    assert status is not None
+    return status
+
+
+def service(**more: Any) -> Service:
     """A decoded Service."""
     return CODEC.service(objects.service("web", **more))
 
@@ -49,7 +58,7 @@ def service(**more) -> Service:
         (objects.service("a", ours=False, loadBalancerClass="porter.example/ours"), True),
     ],
 )
-def test_which_services_are_ours(obj, ours: bool) -> None:
+def test_which_services_are_ours(obj: Json, ours: bool) -> None:
     decoded = CODEC.service(obj)
     assert decoded.ours is ours
     assert bool(decoded.not_ours) is not ours
@@ -83,11 +92,14 @@ def test_which_services_are_ours(obj, ours: bool) -> None:
         ({"externalIPs": ["10.0.0.3", "10.0.0.4"]}, [], "more than one"),
     ],
 )
-def test_what_a_service_asks_for(more: dict[str, Any], addresses, error: str | None) -> None:
+def test_what_a_service_asks_for(
+    more: dict[str, Any], addresses: list[str] | None, error: str | None
+) -> None:
     request = service(**more).request
     if addresses is None:
         assert request is None
         return
+    assert request is not None
     assert [str(a) for a in request.addresses] == addresses
     assert (error is None) == (request.error is None)
     assert (error or "") in (request.error or "")
@@ -142,7 +154,7 @@ ANY = st.recursive(
 TIME = "2024-01-01T00:00:00Z"
 
 
-def everything(obj: dict) -> dict:
+def everything(obj: Json) -> Json:
     """An object with every field that is read here."""
     obj = copy.deepcopy(obj)
     obj["metadata"] |= {
@@ -179,7 +191,7 @@ WHOLE = [
 ]
 
 
-def mangled(obj: dict, data) -> dict:
+def mangled(obj: Json, data: st.DataObject) -> Json:
     """The object with anything at all in one place of it."""
     obj = copy.deepcopy(obj)
     place = obj
@@ -193,9 +205,13 @@ def mangled(obj: dict, data) -> dict:
 
 
 @given(st.sampled_from(WHOLE), st.data())
-def test_whatever_stands_in_a_field_it_is_a_value_or_unreadable(obj, data) -> None:
+def test_whatever_stands_in_a_field_it_is_a_value_or_unreadable(
+    obj: Json, data: st.DataObject
+) -> None:
     odd = mangled(obj, data)
-    reading = CODEC.read(kind_of(obj), WEB, odd)
+    kind = kind_of(obj)
+    assert kind is not None
+    reading = CODEC.read(kind, WEB, odd)
     if isinstance(reading, Unreadable):
         assert 0 < len(reading.reason) <= 300
         assert reading.reason.isprintable()
@@ -203,13 +219,13 @@ def test_whatever_stands_in_a_field_it_is_a_value_or_unreadable(obj, data) -> No
         assert repr(reading).encode(), "it can be written down"
     try:
         kind_of(odd)
-        key_of(kind_of(obj), odd)
+        key_of(kind, odd)
     except CodecError:
         pass
 
 
 @given(ANY)
-def test_whatever_an_object_is_it_is_a_value_or_unreadable(odd) -> None:
+def test_whatever_an_object_is_it_is_a_value_or_unreadable(odd: Any) -> None:
     for kind in Kind:
         CODEC.read(kind, WEB, odd)
 
@@ -248,15 +264,21 @@ def test_of_a_record_that_does_not_end_the_beginning_counts(
     ingress = [{"ip": str(ip_address(first + number))} for number in range(75_000)]
     odd["status"] = {"loadBalancer": {"ingress": ingress}}
     reading = CODEC.read(Kind.SERVICE, WEB, odd)
-    record = reading.ingress if isinstance(reading, Service) else reading.record
+    if isinstance(reading, Service):
+        record = reading.ingress
+        assert not reading.plain_ingress
+    else:
+        assert isinstance(reading, Unreadable)
+        record = reading.record
     assert (record[0], len(record)) == (ip_address("10.0.0.1"), 100)
-    assert isinstance(reading, Unreadable) or not reading.plain_ingress
 
 
 @pytest.mark.parametrize("status", [None, [], "x", {"loadBalancer": []}, {"loadBalancer": None}])
-def test_a_record_that_cannot_be_read_is_none(status) -> None:
+def test_a_record_that_cannot_be_read_is_none(status: object) -> None:
     odd = {**objects.service("web", ports="80"), "status": status}
-    assert CODEC.read(Kind.SERVICE, WEB, odd).record == ()
+    reading = CODEC.read(Kind.SERVICE, WEB, odd)
+    assert isinstance(reading, Unreadable)
+    assert reading.record == ()
 
 
 def test_a_service_that_is_terminating_is_seen_to_be() -> None:
@@ -274,7 +296,9 @@ def test_a_service_that_is_terminating_is_seen_to_be() -> None:
 def test_a_wish_reaches_nobody_but_as_a_short_line(name: str, text: str) -> None:
     where = {"annotations": {name: text}} if "/" in name else {name: text}
     request = service(**where).request
+    assert request is not None
     for said in (request.error, request.text):
+        assert said is not None
         assert said.isprintable()
         assert len(said) <= 500
 
@@ -309,13 +333,13 @@ def test_a_serving_form_that_could_not_serve_is_none(text: str) -> None:
         ("", False),
     ],
 )
-def test_a_time_that_is_none_is_not_written_back(time, kept: bool) -> None:
+def test_a_time_that_is_none_is_not_written_back(time: object, kept: bool) -> None:
     obj = objects.eip("pool", "10.0.0.1")
     ready = {"type": "Ready", "status": "True", "reason": "Valid", "lastTransitionTime": time}
     obj["status"] = {"ready": True, "conditions": [ready]}
-    assert CODEC.eip(obj).status.since == (time if kept else "")
+    assert status_of(obj).since == (time if kept else "")
     ready["status"] = "Unknown"
-    assert CODEC.eip(obj).status.since == "", "its status is about to move"
+    assert status_of(obj).since == "", "its status is about to move"
 
 
 def test_a_patch_says_what_changed_and_carries_the_version() -> None:
@@ -361,7 +385,9 @@ def test_families_come_from_cluster_ips_where_they_are_not_listed() -> None:
         ([{"ip": "nonsense"}], False),
     ],
 )
-def test_a_record_that_says_more_than_addresses_is_put_right(ingress, plain: bool) -> None:
+def test_a_record_that_says_more_than_addresses_is_put_right(
+    ingress: list[Json], plain: bool
+) -> None:
     obj = {**objects.service("web"), "status": {"loadBalancer": {"ingress": ingress}}}
     service = CODEC.service(obj)
     assert service.plain_ingress is plain
@@ -389,6 +415,6 @@ def test_the_form_that_serves_comes_back_from_status_as_it_was() -> None:
         "serving": patches.serving(form),
         "conditions": [{"type": "Ready", "status": "False", "reason": "InvalidAddress"}],
     }
-    assert CODEC.eip(broken).status.serving == form
+    assert status_of(broken).serving == form
     broken["status"]["serving"] = "{not JSON"
     assert CODEC.eip(broken).status is None

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address
+from typing import Any
 
 import pytest
 
 from porter_ryu.bgp.protocol.collision import Contender, Identity, Verdict, judge
 from porter_ryu.bgp.protocol.fsm import State
 
-LOW, HIGH = Identity(ip_address("10.0.0.1"), 65000), Identity(ip_address("10.0.0.2"), 65001)
-SAME = Identity(ip_address("10.0.0.1"), 65001)
+LOW, HIGH = Identity(IPv4Address("10.0.0.1"), 65000), Identity(IPv4Address("10.0.0.2"), 65001)
+SAME = Identity(IPv4Address("10.0.0.1"), 65001)
 
 
-def contender(inbound: bool, at: float, state: State = State.OPEN_CONFIRM, **more) -> Contender:
+def contender(
+    inbound: bool, at: float, state: State = State.OPEN_CONFIRM, **more: Any
+) -> Contender:
     """A connection."""
     return Contender(inbound, state, at, **more)
 
@@ -30,7 +33,7 @@ def contender(inbound: bool, at: float, state: State = State.OPEN_CONFIRM, **mor
     ],
 )
 def test_the_one_that_the_higher_identifier_opened_stays(
-    ours, theirs, new_inbound: bool, verdict
+    ours: Identity, theirs: Identity, new_inbound: bool, verdict: Verdict
 ) -> None:
     old, new = contender(not new_inbound, 1.0), contender(new_inbound, 2.0)
     assert judge(old, new, ours, theirs) is verdict
@@ -42,7 +45,7 @@ def test_an_established_session_stays() -> None:
 
 
 @pytest.mark.parametrize("state", [State.OPEN_CONFIRM, State.ESTABLISHED])
-def test_one_that_the_peer_has_closed_is_gone(state) -> None:
+def test_one_that_the_peer_has_closed_is_gone(state: State) -> None:
     old = contender(False, 1.0, state, dead=True)
     assert judge(old, contender(True, 3.0), HIGH, LOW) is Verdict.OLD_IS_GONE
 

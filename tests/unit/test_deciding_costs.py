@@ -71,7 +71,7 @@ def service_change(planner: Planner) -> int:
 
 
 @pytest.mark.parametrize("change", [endpoint_change, service_change])
-def test_one_change_among_many_sharers_is_linear_at_worst(change) -> None:
+def test_one_change_among_many_sharers_is_linear_at_worst(change: Callable[[Planner], int]) -> None:
     few, many = (change(planner_with(count, shared=True)) for count in (100, 800))
     assert many < 10 * few
     assert many < 800 * 30, "a few calls for each sharer, not for each pair"
@@ -131,12 +131,15 @@ def strangers_at_one_address(world: World, count: int) -> None:
 @pytest.mark.parametrize(
     "build", [each_with_an_address, all_at_one_address, strangers_at_one_address]
 )
-def test_one_that_changes_costs_each_of_those_that_wait_for_it_the_same(build) -> None:
+def test_one_that_changes_costs_each_of_those_that_wait_for_it_the_same(
+    build: Callable[[World, int], None],
+) -> None:
     def change(count: int) -> int:
         world = World(Eip("pool", "10.0.0.0/24"))
         build(world, count)
         world.turn()
         before = world.planner.allocator.form(key("s0000"))
+        assert before is not None
         ports = before.ports | {Port("UDP", 9)}
         world.stage(dataclasses.replace(before, ports=ports))
         return calls(lambda: world.planner.turn(lambda: None, now=world.now))
@@ -170,7 +173,7 @@ def test_of_the_addresses_of_a_sharing_key_the_lowest_are_looked_at() -> None:
 
 
 @pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])
-def test_names_of_nodes_that_do_not_exist_leave_nothing_behind(mode) -> None:
+def test_names_of_nodes_that_do_not_exist_leave_nothing_behind(mode: NextHopMode) -> None:
     """999 new nodeNames in a slice update, again and again."""
     world = World(Eip("pool", "10.0.0.1"), policy=Policy(NextHopPolicy(mode=mode)))
     world.put(node("n1", "192.168.0.1"), service("a"), endpoints("a", "n1"))

@@ -40,7 +40,7 @@ def test_every_package_and_the_base_are_named_by_hash() -> None:
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_no_manifest_asks_for_latest(name) -> None:
+def test_no_manifest_asks_for_latest(name: str) -> None:
     images = re.findall(r"image: (\S+)", Path(name).read_text())
     assert images
     assert all(":" in image and not image.endswith(":latest") for image in images)

@@ -44,7 +44,7 @@ def directory(tmp_path: Path) -> Directory:
 
 @pytest.mark.parametrize("text", DAMAGED)
 def test_a_damaged_status_file_makes_its_object_unreadable_and_is_not_written_over(
-    directory: Directory, text
+    directory: Directory, text: str
 ) -> None:
     path = directory.record("web", "10.0.0.7")
     path.write_text(text)

@@ -58,7 +58,7 @@ MANY_LAUGHS = (
         ("a: 1e" + "9" * 250_000, ""),
     ],
 )
-def test_a_bomb_is_told_at_once(text, why: str) -> None:
+def test_a_bomb_is_told_at_once(text: str, why: str) -> None:
     began = time.process_time()
     faults = [entry.fault for entry in entries(text.encode()) if entry.fault]
     assert time.process_time() - began < 5

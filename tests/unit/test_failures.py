@@ -7,10 +7,12 @@ import socket
 import ssl
 
 import pytest
-from urllib3 import exceptions
+from urllib3 import HTTPConnectionPool, exceptions
+from urllib3.connection import HTTPConnection
 
 from porter_ryu.kube.failures import failure
 
+POOL, CONNECTION = HTTPConnectionPool("10.0.0.1"), HTTPConnection("10.0.0.1")
 UNREACHABLE = OSError(errno.EHOSTUNREACH, "No route to host")
 
 
@@ -24,15 +26,15 @@ def caused(error: Exception, cause: Exception) -> Exception:
     ("error", "label", "words"),
     [
         (exceptions.ConnectTimeoutError("x"), "TimedOut", "does not answer (timed out)"),
-        (exceptions.ReadTimeoutError(None, "/", "x"), "TimedOut", "does not answer (timed out)"),
+        (exceptions.ReadTimeoutError(POOL, "/", "x"), "TimedOut", "does not answer (timed out)"),
         (TimeoutError("timed out"), "TimedOut", "does not answer (timed out)"),
         (
-            caused(exceptions.NewConnectionError(None, "Bearer t0ken"), UNREACHABLE),
+            caused(exceptions.NewConnectionError(CONNECTION, "Bearer t0ken"), UNREACHABLE),
             "Unreachable",
             "cannot be asked: No route to host",
         ),
         (
-            caused(exceptions.MaxRetryError(None, "/", None), ConnectionRefusedError(111, "x")),
+            caused(exceptions.MaxRetryError(POOL, "/", None), ConnectionRefusedError(111, "x")),
             "ConnectionRefused",
             "refuses connections",
         ),
@@ -48,7 +50,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (ValueError("Invalid header value b'Bearer t0ken'"), "NoAnswer", "(ValueError)"),
     ],
 )
-def test_why_there_is_no_answer(error, label: str, words: str) -> None:
+def test_why_there_is_no_answer(error: Exception, label: str, words: str) -> None:
     found = failure(error, "10.0.0.1:6443")
     assert (found.status, found.label) == (0, label)
     assert str(found).startswith("the API server 10.0.0.1:6443 ")

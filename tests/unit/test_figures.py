@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import eventlet
 
+from fabric.objects import Json
 from porter_ryu.domain.model import Eip, Kind
 from porter_ryu.http.figures import Figures, Process
 from tests.unit.world import World, endpoints, node, service
@@ -16,7 +17,7 @@ PROCESS = Process(
 )
 
 
-def peer(name: str, state: str = "Established") -> dict:
+def peer(name: str, state: str = "Established") -> Json:
     """A session as it is reported."""
     up = state == "Established"
     return {
@@ -89,7 +90,7 @@ def test_names_are_escaped() -> None:
 def test_a_crowd_of_scrapes_costs_two() -> None:
     made = []
 
-    def peers() -> list[dict]:
+    def peers() -> list[Json]:
         made.append(1)
         eventlet.sleep(0.01)
         return [peer("leaf")]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from porter_ryu.domain.model import Address
 from porter_ryu.node.host import HostAddresses, HostView, local_addresses
@@ -22,7 +23,7 @@ class Kernel:
 
     def __init__(self) -> None:
         self.links = {"eth0": ["192.168.0.5/24"], "lo": ["127.0.0.1/8"]}
-        self.routes: dict[str, list[dict]] = {
+        self.routes: dict[str, list[dict[str, Any]]] = {
             "-4": [{"dst": "default", "gateway": "192.168.0.1", "dev": "eth0"}],
             "-6": [],
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 from ryu.app.wsgi import WSGIApplication
@@ -29,7 +30,7 @@ RUNNING = api.Running(
 )
 
 
-def router(**fields: object) -> Router:
+def router(**fields: Any) -> Router:
     """The routes over these parts."""
     wsgi = WSGIApplication()
     api.register(wsgi, dataclasses.replace(RUNNING, **fields))
@@ -37,7 +38,7 @@ def router(**fields: object) -> Router:
 
 
 def ask(
-    path: str, method: str = "GET", headers: dict[str, str] | None = None, **fields
+    path: str, method: str = "GET", headers: dict[str, str] | None = None, **fields: Any
 ) -> Response:
     """What a path answers to a client on loopback."""
     environ = {"SERVER_NAME": "127.0.0.1", "REMOTE_ADDR": "127.0.0.1"}
@@ -96,7 +97,7 @@ def test_a_service_and_the_plan() -> None:
         node("n1", "192.168.9.11"), service("web"), endpoints("web", "n1")
     )
     hop = (ip_address("192.168.9.11"),)
-    fields = {"planner": world.planner, "sent": lambda _prefix: {"leaf": hop}}
+    fields: dict[str, Any] = {"planner": world.planner, "sent": lambda _prefix: {"leaf": hop}}
     [line] = ask("/v1/services", **fields).json
     assert (line["state"], line["announced"]) == ("Announced", True)
     entry = ask("/v1/services/default/web", **fields).json
@@ -114,7 +115,9 @@ def test_nothing_at_all_is_valid_json() -> None:
     assert ask("/v1/plan").json == {"services": [], "eips": []}
 
 
-def stop(headers: dict[str, str], path: str = "/v1/stop?withdraw=true") -> tuple[int, list]:
+def stop(
+    headers: dict[str, str], path: str = "/v1/stop?withdraw=true"
+) -> tuple[int, list[tuple[bool, bool]]]:
     """The status of a request to stop, and what it did."""
     done: list[tuple[bool, bool]] = []
     fields = {"stop": lambda withdraw, stay: done.append((withdraw, stay))}

@@ -6,7 +6,8 @@ import json
 import os
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import eventlet
 import pytest
@@ -24,29 +25,37 @@ BIG = 20_000_000
 ENTRIES = 150_000
 
 
+Environ = dict[str, Any]
+
+
 class Application:
     """Answers by path."""
 
     def __init__(self) -> None:
         self.gate = Gate(1)
-        self.environ: dict = {}
+        self.environ: Environ = {}
 
-    def __call__(self, environ, start_response):
+    def __call__(self, environ: Environ, start_response: Callable[..., object]) -> Iterable[bytes]:
         self.environ = environ
         path = environ["PATH_INFO"]
         if path == "/broken":
             raise RuntimeError("boom")
-        if path == "/list":
-            answer = stream(self.gate, array({"n": n} for n in range(ENTRIES)))
-            return answer(environ, start_response)
-        if path == "/work":
-            return stream(self.gate, array(_work()))(environ, start_response)
+        if path in ("/list", "/work"):
+            entries = _work() if path == "/work" else ({"n": n} for n in range(ENTRIES))
+            streamed: Iterable[bytes] = stream(self.gate, array(entries))(environ, start_response)
+            return streamed
         if path == "/breaks":
             start_response("200 OK", [("Content-Type", "text/plain")])
-            return (b"x" if n < 3 else 1 / 0 for n in range(5))
+            return _breaks()
         body = b"x" * BIG if path == "/big" else environ["wsgi.input"].read() or b"hello"
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [body]
+
+
+def _breaks() -> Iterator[bytes]:
+    """An answer that fails in its midst."""
+    yield from (b"x",) * 3
+    raise ZeroDivisionError
 
 
 def _work() -> Iterator[int]:

@@ -8,6 +8,8 @@ import eventlet
 
 from porter_ryu.http.turn import Turn
 
+OTHER = -1
+
 
 def test_others_run_between_the_answers_of_a_crowd() -> None:
     turn, order = Turn(), []
@@ -21,7 +23,7 @@ def test_others_run_between_the_answers_of_a_crowd() -> None:
 
     def other() -> None:
         while True:
-            order.append("other")
+            order.append(OTHER)
             eventlet.sleep(0)
 
     crowd = [eventlet.spawn(answer, number) for number in range(20)]
@@ -29,11 +31,11 @@ def test_others_run_between_the_answers_of_a_crowd() -> None:
     for one in crowd:
         one.wait()
     running.kill()
-    answers = [entry for entry in order if entry != "other"]
+    answers = [entry for entry in order if entry != OTHER]
     assert sorted(answers) == list(range(20))
     longest = most = 0
     for entry in order:
-        longest = 0 if entry == "other" else longest + 1
+        longest = 0 if entry == OTHER else longest + 1
         most = max(most, longest)
     assert most <= 3, order
 

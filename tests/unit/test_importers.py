@@ -5,12 +5,14 @@ from __future__ import annotations
 import configparser
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fabric.objects import Json
 from fabric.program import command
 from porter_ryu.importers import acceptance
 from porter_ryu.importers import metallb as from_metallb
@@ -275,7 +277,7 @@ def test_porter_v0_0_1(tmp_path: Path) -> None:
     assert "10.0.1.0/28" in told
 
 
-def metallb(kind: str, name: str, spec: dict, **metadata: object) -> dict:
+def metallb(kind: str, name: str, spec: Json, **metadata: object) -> Json:
     """An object of MetalLB."""
     return {
         "apiVersion": "metallb.io/v1beta1",
@@ -285,7 +287,7 @@ def metallb(kind: str, name: str, spec: dict, **metadata: object) -> dict:
     }
 
 
-def openelb(kind: str, name: str, spec: dict, **metadata: object) -> dict:
+def openelb(kind: str, name: str, spec: Json, **metadata: object) -> Json:
     """An object of OpenELB."""
     return {
         "apiVersion": "network.kubesphere.io/v1alpha2",
@@ -295,7 +297,7 @@ def openelb(kind: str, name: str, spec: dict, **metadata: object) -> dict:
     }
 
 
-def peer(name: str = "rack1", address: str = "10.0.0.1", **spec: object) -> dict:
+def peer(name: str = "rack1", address: str = "10.0.0.1", **spec: object) -> Json:
     """A BGPPeer of MetalLB."""
     fields = {"myASN": 64500, "peerASN": 64501, "peerAddress": address, **spec}
     return metallb("BGPPeer", name, fields)
@@ -308,7 +310,7 @@ def groups(out: Path) -> dict[str, dict[str, str]]:
     return {name: dict(parser[name]) for name in parser.sections()}
 
 
-def eips(out: Path) -> dict[str, dict]:
+def eips(out: Path) -> dict[str, Json]:
     """The specs of the Eips that were written."""
     loaded = yaml.safe_load_all((out / "eips.yaml").read_text())
     return {entry["metadata"]["name"]: entry["spec"] for entry in loaded}
@@ -317,7 +319,7 @@ def eips(out: Path) -> dict[str, dict]:
 EVERYTHING = metallb("BGPAdvertisement", "all", {})
 
 # what is not as ours: the fields of the peer, what is said of it, and what its group has
-ODD_PEERS = {
+ODD_PEERS: dict[str, tuple[Json, str, dict[str, str]]] = {
     "a hold time in milliseconds": ({"holdTime": "3000ms"}, "", {"hold_time": "3"}),
     "a fractional hold time": ({"holdTime": "1.5m"}, "", {"hold_time": "90"}),
     "a hold time without sense": ({"holdTime": "soon"}, "is not a duration", {}),
@@ -351,7 +353,9 @@ ODD_PEERS = {
 
 
 @pytest.mark.parametrize("name", ODD_PEERS)
-def test_whatever_a_peer_of_metallb_says_our_own_check_takes_the_file(tmp_path: Path, name) -> None:
+def test_whatever_a_peer_of_metallb_says_our_own_check_takes_the_file(
+    tmp_path: Path, name: str
+) -> None:
     fields, told, has = ODD_PEERS[name]
     fast = metallb("BFDProfile", "fast", {"transmitInterval": 10, "detectMultiplier": 3})
     objects = [EVERYTHING, peer(**fields), fast]
@@ -416,8 +420,8 @@ def test_a_pool_that_bgp_does_not_announce_is_disabled(tmp_path: Path) -> None:
 
 
 def test_pools_with_a_service_allocation_come_first(tmp_path: Path) -> None:
-    def pool(name: str, **allocation: object) -> dict:
-        spec: dict = {"addresses": [f"10.{len(name)}.0.0/24"]}
+    def pool(name: str, **allocation: object) -> Json:
+        spec: Json = {"addresses": [f"10.{len(name)}.0.0/24"]}
         if allocation:
             spec["serviceAllocation"] = allocation
         return metallb("IPAddressPool", name, spec)
@@ -444,7 +448,7 @@ def test_an_advertisement_to_some_peers_alone_is_named(tmp_path: Path) -> None:
 
 
 def test_services_of_another_class_and_sharing_across_namespaces(tmp_path: Path) -> None:
-    def service(name: str, namespace: str, **spec: object) -> dict:
+    def service(name: str, namespace: str, **spec: object) -> Json:
         return {
             "apiVersion": "v1",
             "kind": "Service",
@@ -535,7 +539,7 @@ def test_eips_of_openelb_are_drawn_from_by_whom_they_were(tmp_path: Path) -> Non
 
 
 def test_services_of_openelb_on_one_address_say_that_they_share_it(tmp_path: Path) -> None:
-    def service(name: str, namespace: str, address: str, port: int) -> dict:
+    def service(name: str, namespace: str, address: str, port: int) -> Json:
         return {
             "apiVersion": "v1",
             "kind": "Service",
@@ -577,7 +581,7 @@ ANY = st.recursive(
 @pytest.mark.parametrize("origin", [from_metallb, from_openelb], ids=["metallb", "openelb"])
 @settings(max_examples=25, deadline=None)
 @given(spec=st.dictionaries(FIELDS, ANY, max_size=6), kind=KINDS)
-def test_any_spec_is_converted_or_named(origin, spec, kind) -> None:
+def test_any_spec_is_converted_or_named(origin: ModuleType, spec: Json, kind: object) -> None:
     document = {"kind": kind, "metadata": {"name": "x"}, "spec": spec, "status": spec}
     found = origin.convert([Manifest(document), Manifest(document)])
     acceptance.leave_out_what_is_refused(found)

@@ -42,7 +42,7 @@ def refused(code: int, look: Callable[[], object]) -> Notification | None:
 
 @MANY
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=8))
-def test_any_octets_in_any_pieces(data, cuts) -> None:
+def test_any_octets_in_any_pieces(data: bytes, cuts: list[int]) -> None:
     pieces = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
     buffer, taken = bytearray(), 0
     for start, end in itertools.pairwise(pieces):
@@ -56,7 +56,7 @@ def test_any_octets_in_any_pieces(data, cuts) -> None:
 
 @MANY
 @given(st.integers(0, len(OURS) - 20), st.integers(0, 255), st.binary(max_size=20))
-def test_an_open_with_damage(place, octet, tail) -> None:
+def test_an_open_with_damage(place: int, octet: int, tail: bytes) -> None:
     body = bytearray(OURS[19:])
     body[place] = octet
     refused(2, lambda: decode_open(bytes(body) + tail))
@@ -64,7 +64,7 @@ def test_an_open_with_damage(place, octet, tail) -> None:
 
 @MANY
 @given(st.binary(min_size=4, max_size=200))
-def test_any_update(body) -> None:
+def test_any_update(body: bytes) -> None:
     refused(3, lambda: check_update(body))
 
 
@@ -75,7 +75,9 @@ def test_any_update(body) -> None:
     ),
     st.integers(-3, 3),
 )
-def test_an_update_of_whole_attributes_with_a_wrong_length(attributes, off) -> None:
+def test_an_update_of_whole_attributes_with_a_wrong_length(
+    attributes: list[tuple[int, int, bytes]], off: int
+) -> None:
     raw = b"".join(
         bytes((flags & 0xEF, kind, len(value))) + value for flags, kind, value in attributes
     )
@@ -85,13 +87,13 @@ def test_an_update_of_whole_attributes_with_a_wrong_length(attributes, off) -> N
 
 @MANY
 @given(st.binary(max_size=12))
-def test_any_route_refresh(body) -> None:
+def test_any_route_refresh(body: bytes) -> None:
     notification = refused(7, lambda: decode_refresh_request(body))
     assert notification is None or notification.data == message(MessageType.ROUTE_REFRESH, body)
 
 
 @MANY
 @given(st.binary(max_size=64))
-def test_any_bfd_packet(data) -> None:
+def test_any_bfd_packet(data: bytes) -> None:
     packet = bfd_packet.decode(data)
     assert packet is None or (packet.mine and packet.multiplier)

@@ -35,7 +35,7 @@ def write(folder: File, octets: bytes, peer: str = "leaf") -> File:
     return file
 
 
-def test_it_outlives_the_process_and_a_torn_line(tmp_path: Path) -> None:
+def test_it_outlives_the_process_and_a_torn_line(tmp_path: File) -> None:
     journal_of(tmp_path, "rack/leaf 1").add(HOPS.items())
     (file,) = (tmp_path / "announced").iterdir()
     file.write_text(file.read_text() + "+ 203.0.113.9/32 1")
@@ -45,7 +45,7 @@ def test_it_outlives_the_process_and_a_torn_line(tmp_path: Path) -> None:
     assert journal_of(tmp_path, "rack/leaf 1").paths == {SECOND: HOPS[SECOND]}
 
 
-def test_it_does_not_grow_with_history(tmp_path: Path) -> None:
+def test_it_does_not_grow_with_history(tmp_path: File) -> None:
     later = Later()
     journal = journal_of(tmp_path, later=later)
     for _ in range(2000):
@@ -56,7 +56,7 @@ def test_it_does_not_grow_with_history(tmp_path: Path) -> None:
     assert len(file.read_text().splitlines()) <= 1001
 
 
-def test_what_is_added_while_it_is_rewritten_is_in_it(tmp_path: Path) -> None:
+def test_what_is_added_while_it_is_rewritten_is_in_it(tmp_path: File) -> None:
     later = Later()
     journal = journal_of(tmp_path, later=later)
     for _ in range(501):
@@ -97,7 +97,7 @@ BAD_LINES = {
 
 @pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES.keys())
 def test_a_bad_line_is_reported_once_and_costs_itself_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, line
+    tmp_path: File, caplog: pytest.LogCaptureFixture, line: bytes
 ) -> None:
     after = b"+ 2001:db8::/64 - fd00::1\n" if line.endswith(b"\n") else b""
     write(tmp_path, GOOD.encode() + line + after)
@@ -110,7 +110,7 @@ def test_a_bad_line_is_reported_once_and_costs_itself_alone(
 
 
 def test_a_file_of_garbage_is_told_in_a_few_lines(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: File, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(tmp_path, b"garbage\n" * 5000 + GOOD.encode())
     assert journal_of(tmp_path).paths == {FIRST: HOPS[FIRST]}
@@ -136,7 +136,7 @@ def test_a_file_of_garbage_is_told_in_a_few_lines(
     ],
 )
 def test_an_impossible_next_hop_is_never_replayed_but_its_path_may_be_taken_back(
-    tmp_path: Path, next_hop: str
+    tmp_path: File, next_hop: str
 ) -> None:
     prefix = "2001:db8::9/128" if ":" in next_hop else "203.0.113.9/32"
     write(tmp_path, f"{GOOD}+ {prefix} 9 {ip_address(next_hop)}\n".encode())
@@ -153,7 +153,7 @@ def test_addresses_of_real_nodes_may_be_next_hops() -> None:
 
 @pytest.mark.parametrize("kind", ["a symbolic link", "a folder", "a pipe", "a dangling link"])
 def test_what_cannot_be_read_is_told_set_aside_and_not_followed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+    tmp_path: File, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     file = write(tmp_path, b"")
     file.unlink()
@@ -180,7 +180,7 @@ def test_what_cannot_be_read_is_told_set_aside_and_not_followed(
 
 @pytest.mark.parametrize("peer", ["..", ".", ".leaf.next", "../../evil", "a/b", "leaf\n", "\u00e9"])
 def test_whatever_a_peer_is_called_its_journal_is_a_file_in_its_folder(
-    tmp_path: Path, peer: str
+    tmp_path: File, peer: str
 ) -> None:
     journal_of(tmp_path, peer).add(HOPS.items())
     assert journal_of(tmp_path, peer).paths == HOPS
@@ -188,7 +188,7 @@ def test_whatever_a_peer_is_called_its_journal_is_a_file_in_its_folder(
     assert not file.name.startswith(".")
 
 
-def test_a_file_that_somebody_removed_is_written_as_a_whole(tmp_path: Path) -> None:
+def test_a_file_that_somebody_removed_is_written_as_a_whole(tmp_path: File) -> None:
     later = Later()
     journal = journal_of(tmp_path, later=later)
     journal.add([(FIRST, HOPS[FIRST])])
@@ -199,7 +199,7 @@ def test_a_file_that_somebody_removed_is_written_as_a_whole(tmp_path: Path) -> N
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[File]:
+def small_disk(tmp_path: File) -> Iterator[File]:
     """A state_dir on a disk of 64 kB."""
     if os.geteuid() != 0:
         pytest.fail("a real full disk needs root, to mount one")

@@ -25,14 +25,16 @@ def nothing() -> None:
 
 @given(st.lists(JSON, max_size=5), st.dictionaries(st.text(max_size=5), JSON, max_size=3))
 @pytest.mark.parametrize("indent", [None, 1])
-def test_a_list_is_read_as_json_reads_it(indent: int | None, items, rest) -> None:
+def test_a_list_is_read_as_json_reads_it(
+    indent: int | None, items: list[object], rest: dict[str, object]
+) -> None:
     rest.pop("items", None)
     text = json.dumps({**rest, "items": items, "last": 1}, indent=indent)
     assert json_text.page(text, nothing) == (items, {**rest, "last": 1})
 
 
 @given(st.text(alphabet='{}[]":,\\ax1 \n', max_size=30))
-def test_any_text_is_a_value_or_a_value_error(text) -> None:
+def test_any_text_is_a_value_or_a_value_error(text: str) -> None:
     for read in (json_text.value, lambda given: json_text.page(given, nothing)):
         try:
             read(text)
@@ -66,5 +68,5 @@ def test_what_does_not_end_is_a_value_error(text: str) -> None:
 @pytest.mark.parametrize(
     ("digits", "value"), [("9" * 18, 10**18 - 1), ("9" * 5000, float("inf")), ("1" * 20, 1.1e19)]
 )
-def test_a_number_beyond_64_bits_is_a_float(digits: str, value) -> None:
+def test_a_number_beyond_64_bits_is_a_float(digits: str, value: float) -> None:
     assert json_text.value(digits) == pytest.approx(value, rel=0.02)

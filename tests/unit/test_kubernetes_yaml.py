@@ -109,7 +109,7 @@ def read(text: str | bytes) -> list[object]:
         ("*x", BROKEN),
     ],
 )
-def test_a_scalar_is_what_kubectl_makes_of_it(text: str, value) -> None:
+def test_a_scalar_is_what_kubectl_makes_of_it(text: str, value: object) -> None:
     expected = BROKEN if value is BROKEN else {"a": value}
     assert read(f"a: {text}") == [expected]
 
@@ -136,7 +136,7 @@ def test_a_scalar_is_what_kubectl_makes_of_it(text: str, value) -> None:
         ("&k a: *k", [{"a": "a"}]),
     ],
 )
-def test_keys_merges_and_aliases_are_kubectls(text: str, documents) -> None:
+def test_keys_merges_and_aliases_are_kubectls(text: str, documents: list[object]) -> None:
     assert read(text) == documents
 
 
@@ -180,7 +180,9 @@ def test_keys_merges_and_aliases_are_kubectls(text: str, documents) -> None:
         ("a: 1".encode("utf-16"), [BROKEN]),
     ],
 )
-def test_documents_are_told_apart_as_kubectl_does(text, documents) -> None:
+def test_documents_are_told_apart_as_kubectl_does(
+    text: str | bytes, documents: list[object]
+) -> None:
     assert read(text) == documents
 
 

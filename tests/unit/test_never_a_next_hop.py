@@ -102,7 +102,7 @@ def test_a_node_that_reports_an_eip_takes_it_from_nobody_and_leads_nowhere_by_it
 
 
 @pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])
-def test_a_nodes_address_follows_whether_it_is_an_eip(mode) -> None:
+def test_a_nodes_address_follows_whether_it_is_an_eip(mode: NextHopMode) -> None:
     """Another Service's routes change when an address in a pool becomes held, and free again."""
     world = World(Eip("pool", "10.0.0.1-10.0.0.3"), policy=Policy(NextHopPolicy(mode=mode))).put(
         service("a"), endpoints("a", "n1"), service("b")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from ipaddress import ip_network
+from typing import Any
 
-from porter_ryu.domain.model import Eip, Family, Kind, Port
+from porter_ryu.domain.model import Eip, Family, Kind, Port, Service
 from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
 from porter_ryu.domain.nodes.rendezvous import choose
 from porter_ryu.domain.planner import Policy
@@ -94,7 +95,7 @@ def test_an_ipv6_address_leads_to_ipv6_next_hops_of_ipv6_endpoints() -> None:
 
 
 def test_a_shared_address_is_the_union_until_one_is_local() -> None:
-    def shared(name: str, port: int, **more: object):
+    def shared(name: str, port: int, **more: Any) -> Service:
         return service(name, share_key="k", ports=frozenset([Port("TCP", port)]), **more)
 
     w = world().put(shared("a", 1), shared("b", 2), endpoints("a", "n1", "n2"))
@@ -125,7 +126,8 @@ def test_without_bgp_there_is_no_announced_condition() -> None:
 
 def test_rendezvous_moves_only_what_it_must() -> None:
     w = world().put(service("a"), endpoints("a", "n1", "n2", "n3", "n4"))
-    every = [v.next_hop for v in w.planner.view.verdicts(service("a"), Family.IPV4)]
+    verdicts = w.planner.view.verdicts(service("a"), Family.IPV4)
+    every = [v.next_hop for v in verdicts if v.next_hop is not None]
     prefixes = [ip_network(f"10.0.{i // 256}.{i % 256}/32") for i in range(400)]
     before = {p: choose(p, every, 1)[0] for p in prefixes}
     counts = [sum(hop == chosen for chosen in before.values()) for hop in every]

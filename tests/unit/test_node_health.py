@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from porter_ryu.domain.model import Eip, EndpointSlice, Kind
+from porter_ryu.domain.model import Eip, EndpointSlice, Kind, Node
 from porter_ryu.domain.nodes.health import OF_A_DIRECTORY
 from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
 from porter_ryu.domain.planner import Policy
@@ -21,12 +23,12 @@ def world(mode: NextHopMode = NextHopMode.ENDPOINTS, percent: int = 90) -> World
     return made.put(*(up(n) for n in NAMES), service("a"), endpoints("a", *NAMES))
 
 
-def up(name: str, **fields):
+def up(name: str, **fields: Any) -> Node:
     """A node that is Ready."""
     return node(name, f"192.168.0.{name[1:]}", **fields)
 
 
-def down(name: str, **fields):
+def down(name: str, **fields: Any) -> Node:
     """A node that is not."""
     return up(name, ready=False, **fields)
 
@@ -50,7 +52,7 @@ def slices(*ready: str) -> EndpointSlice:
 
 
 @pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])
-def test_all_nodes_lost_at_once_lose_no_route(mode) -> None:
+def test_all_nodes_lost_at_once_lose_no_route(mode: NextHopMode) -> None:
     w = world(mode)
     for name in NAMES:
         w.put(down(name))

@@ -45,7 +45,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("numbers", NAMES)
-def test_every_code_has_its_name(numbers) -> None:
+def test_every_code_has_its_name(numbers: tuple[int, int]) -> None:
     code, subcode = numbers
     assert str(Notification(code, subcode)) == f"{NAMES[numbers]} ({code}/{subcode})"
 
@@ -93,7 +93,7 @@ def test_the_longest_text() -> None:
         (Notification(255, 255), Cause.PEER_OTHER),
     ],
 )
-def test_a_hard_reset_counts_as_what_it_carries(told: Notification, cause) -> None:
+def test_a_hard_reset_counts_as_what_it_carries(told: Notification, cause: Cause) -> None:
     assert by_peer(told).cause is cause
 
 

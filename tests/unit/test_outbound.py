@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from porter_ryu.bgp.outbound import Outbound
 from porter_ryu.bgp.output_rounds import OutputRounds
 from porter_ryu.domain.model import Family
+from porter_ryu.supervisor import Task
 from tests.unit.later import Later
 from tests.unit.outbound_scene import (
     BEGIN,
@@ -220,7 +222,7 @@ class Supervised(Later):
         super().__init__()
         self.died: list[str] = []
 
-    def after(self, seconds, name, run, *args) -> None:
+    def after(self, seconds: float, name: str, run: Callable[..., object], *args: object) -> Task:
         """As Supervisor.after."""
 
         def safely() -> None:
@@ -229,11 +231,11 @@ class Supervised(Later):
             except RuntimeError:
                 self.died.append(name)
 
-        super().after(seconds, name, safely)
+        return super().after(seconds, name, safely)
 
 
 def test_a_slice_that_fails_costs_itself_alone() -> None:
-    later, said = Supervised(), []
+    later, said = Supervised(), list[str]()
     rounds = OutputRounds(later)
     broken = Broken(said)
     rounds.due(broken)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from porter_ryu.domain.peering import ConnectMode, PeerConfig, wanted_peers
 from tests.unit.world import node
 
 
-def peer(name: str, selector: str = "", **more) -> PeerConfig:
+def peer(name: str, selector: str = "", **more: Any) -> PeerConfig:
     """A peer as [peer:NAME] with defaults would be; its address by its last letter."""
     fields = {
         "address": ip_address(f"192.0.2.{ord(name[-1])}"),
@@ -38,7 +39,7 @@ OWN = NextHopPolicy(NextHopMode.SELF, "n1")
 
 
 @pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])
-def test_a_central_instance_speaks_to_all(mode) -> None:
+def test_a_central_instance_speaks_to_all(mode: NextHopMode) -> None:
     assert wanted_peers((A, B, C), NextHopPolicy(mode), None) == (A, B, C)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from ipaddress import ip_address
+from typing import Any
 
 from porter_ryu.domain.model import (
     AddressRequest,
@@ -29,7 +30,7 @@ def key(name: str) -> ObjectKey:
     return ObjectKey(namespace, rest) if slash else ObjectKey("default", name)
 
 
-def service(name: str, **fields) -> Service:
+def service(name: str, **fields: Any) -> Service:
     """A Service of ours with IPv4, older the earlier its name sorts."""
     wish = fields.pop("wish", None)
     if wish is not None:
@@ -55,7 +56,7 @@ class World:
         self.oddities: list[str] = []
         self.moved: dict[str, str] = {}
 
-    def put(self, *objects) -> World:
+    def put(self, *objects: Object) -> World:
         """Puts objects of any kind, and takes turns until nothing is left to do."""
         for obj in objects:
             self.stage(obj)
@@ -130,11 +131,11 @@ class World:
         cluster = self.planner.cluster
         before = cluster.services.get(obj.key)
         unread = cluster.unread(Kind.SERVICE, obj.key)
-        if obj.ingress or (before is None and unread is None):
+        if obj.ingress:
             return obj
-        if before is None:
-            return dataclasses.replace(obj, ingress=unread.record)
-        return dataclasses.replace(obj, ingress=before.ingress, conditions=before.conditions)
+        if before is not None:
+            return dataclasses.replace(obj, ingress=before.ingress, conditions=before.conditions)
+        return dataclasses.replace(obj, ingress=unread.record) if unread is not None else obj
 
     def remove(self, kind: Kind, name: str) -> World:
         """Removes an object."""
@@ -175,13 +176,15 @@ class World:
         return self.planner.decisions[key(name)].state
 
 
-def node(name: str, address: str = "", **fields) -> Node:
+def node(name: str, address: str = "", **fields: Any) -> Node:
     """A Node that is Ready, with one InternalIP."""
     addresses = (NodeAddress("InternalIP", ip_address(address)),) if address else ()
     return Node(name, addresses=addresses, **fields)
 
 
-def endpoints(service_name: str, *nodes: str, family: Family = Family.IPV4, **conditions):
+def endpoints(
+    service_name: str, *nodes: str | None, family: Family = Family.IPV4, **conditions: Any
+) -> EndpointSlice:
     """An EndpointSlice with one endpoint a node."""
     name = ObjectKey(key(service_name).namespace, f"{key(service_name).name}-{family}")
     pieces = tuple(Endpoint(n, **conditions) for n in nodes)
