@@ -10,6 +10,7 @@ import collections
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ryu.lib import hub
 
@@ -35,7 +36,7 @@ class Task:
         self.stalls_after = stalls_after
         self.beat_at = now
         self.deaths: collections.deque[float] = collections.deque(maxlen=_DEATHS_MOST + 1)
-        self.thread: object = None
+        self.thread: Any = None
         self._ended = False
 
     def end(self) -> None:

@@ -12,25 +12,24 @@ from porter_ryu.domain.labels import parse_selector
 from porter_ryu.domain.model import Family
 from tests.unit.outbound_scene import POLICY
 
-N1 = NextHop("n1", ip_address("192.168.0.1"))
-N2 = NextHop("n2", ip_address("192.168.0.2"), frozenset([("rack", "b")]))
+A1, A2 = ip_address("192.168.0.1"), ip_address("192.168.0.2")
+N1 = NextHop("n1", A1)
+N2 = NextHop("n2", A2, frozenset([("rack", "b")]))
 ONE, TWO = ip_network("203.0.113.1/32"), ip_network("203.0.113.2/32")
 PEER = dataclasses.replace(POLICY, attributes=PathAttributes((1,), (), None, 50, 1))
 
 
 def test_what_a_path_says_stands_on_top_of_what_the_peer_adds() -> None:
-    said = PEER.path_attributes(ip_address("192.168.0.1"), PathAttributes((2,), ((1, 2, 3),)))
+    said = PEER.path_attributes(A1, PathAttributes((2,), ((1, 2, 3),)))
     assert said.communities == (1, 2)
     assert said.large_communities == ((1, 2, 3),)
     assert said.med == 50
     assert said.as_path == (65000, 65000)
-    assert PEER.path_attributes(N1.address, PathAttributes(med=0)).med == 0
-    assert (
-        PEER.path_attributes(N1.address, PathAttributes(as_path_prepend=3)).as_path == (65000,) * 4
-    )
+    assert PEER.path_attributes(A1, PathAttributes(med=0)).med == 0
+    assert PEER.path_attributes(A1, PathAttributes(as_path_prepend=3)).as_path == (65000,) * 4
     internal = dataclasses.replace(PEER, internal=True)
-    assert internal.path_attributes(N1.address, PathAttributes(local_pref=7)).local_pref == 7
-    assert internal.path_attributes(N1.address, PathAttributes(as_path_prepend=3)).as_path == ()
+    assert internal.path_attributes(A1, PathAttributes(local_pref=7)).local_pref == 7
+    assert internal.path_attributes(A1, PathAttributes(as_path_prepend=3)).as_path == ()
 
 
 def test_another_attribute_alone_is_an_update_without_a_withdrawal() -> None:
@@ -41,7 +40,7 @@ def test_another_attribute_alone_is_an_update_without_a_withdrawal() -> None:
     difference = table.sync({ONE: drained}, [ONE])
     assert difference.withdrawn == ()
     ((path, said),) = difference.announced
-    assert (path.path_id, said.med) == (int(N2.address), 100)
+    assert (path.path_id, said.med) == (int(A2), 100)
     assert table.sync({ONE: drained}, [ONE]).announced == ()
     assert table.count(Family.IPV4) == 2
 

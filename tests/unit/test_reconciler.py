@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from porter_ryu.domain.model import Eip, Kind, Network
+from porter_ryu.domain.model import Eip, Kind, Network, Object
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.domain.ports import Standing
 from porter_ryu.reconciler import Reconciler
@@ -44,7 +44,7 @@ def instance(bindings: Bindings) -> Reconciler:
     made = Reconciler(planner, None, bindings, None, 300, bind_only_leading=True)
     pool, web, n1 = Eip("pool", "10.0.0.1"), service("web", ingress=(ip_address("10.0.0.1"),)), "n1"
     slices = endpoints("web", n1)
-    lists: Mapping[Kind, list] = {
+    lists: Mapping[Kind, list[Object]] = {
         Kind.EIP: [pool],
         Kind.SERVICE: [web],
         Kind.NODE: [node(n1, "192.168.0.1")],
@@ -93,7 +93,7 @@ def test_an_api_server_that_is_away_unbinds_nothing() -> None:
 
 
 @pytest.mark.parametrize("standing", Standing)
-def test_one_that_has_ended_does_nothing(standing) -> None:
+def test_one_that_has_ended_does_nothing(standing: Standing) -> None:
     bindings = Bindings(EIP)
     made = instance(bindings)
     made.retire()

@@ -26,7 +26,7 @@ def test_a_forged_record_for_a_free_address_gets_no_more_than_a_request_would() 
 
 
 @pytest.mark.parametrize("text", [SMALL, BIG])
-def test_a_forged_record_for_anothers_address_while_running(text) -> None:
+def test_a_forged_record_for_anothers_address_while_running(text: str) -> None:
     world = World(Eip("pool", text)).put(service("victim"), service("thief"))
     mine, theirs = world.address("victim"), world.address("thief")
     world.forge("thief", mine).turn()
@@ -63,7 +63,7 @@ def test_without_a_list_of_holders_who_asks_stays_then_the_older() -> None:
 
 
 @pytest.mark.parametrize("text", [SMALL, BIG])
-def test_a_disabled_eip_gives_nothing_to_a_forged_record_while_running(text) -> None:
+def test_a_disabled_eip_gives_nothing_to_a_forged_record_while_running(text: str) -> None:
     world = World(Eip("pool", text)).put(service("old"))
     mine = world.address("old")
     world.put(Eip("pool", text, disable=True), service("thief", pool="pool"))
@@ -102,7 +102,7 @@ def test_an_eip_without_a_status_gave_nobody_a_nodes_address() -> None:
 
 
 @pytest.mark.parametrize("used", [(("junk", "default/a"),), (("10.0.0.3", "default/b"),)])
-def test_a_list_of_holders_that_cannot_be_all_is_none(used: tuple[tuple[str, ...], ...]) -> None:
+def test_a_list_of_holders_that_cannot_be_all_is_none(used: tuple[tuple[str, str], ...]) -> None:
     status = EipStatus(True, PoolReason.VALID, "", usage=2, used=used)
     world = World(Eip("pool", SMALL, disable=True, status=status))
     made = service("a", ingress=(ip_address("10.0.0.3"),))

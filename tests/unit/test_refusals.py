@@ -118,7 +118,7 @@ def sessions_until_found(bad: set[Suspect], subcode: int = 8) -> tuple[set[Suspe
         refusals.opened()
         while True:
             said = [suspect for suspect in everything if suspect not in refusals.withheld]
-            refusals.said(hop for hop in said if hop in HOPS)
+            refusals.said(hop for hop in HOPS if hop in said)
             if bad.intersection(said):
                 refusals.take(Notification(3, subcode), [p for p in prefixes if p in said])
                 break
@@ -130,7 +130,7 @@ def sessions_until_found(bad: set[Suspect], subcode: int = 8) -> tuple[set[Suspe
 
 
 @pytest.mark.parametrize("bad", [{HOPS[0]}, {HOPS[99]}, {HOPS[3], HOPS[4]}, {HOPS[3], HOPS[77]}])
-def test_what_is_not_named_is_found_and_all_else_is_said(bad) -> None:
+def test_what_is_not_named_is_found_and_all_else_is_said(bad: set[Suspect]) -> None:
     withheld, sessions, seconds = sessions_until_found(bad)
     assert withheld == bad
     assert sessions <= 2 + 3 * len(bad)
@@ -138,7 +138,7 @@ def test_what_is_not_named_is_found_and_all_else_is_said(bad) -> None:
 
 
 def test_a_prefix_that_is_refused_is_found() -> None:
-    bad = {ip_network("203.0.113.42/32")}
+    bad: set[Suspect] = {ip_network("203.0.113.42/32")}
     assert sessions_until_found(bad, subcode=10)[0] == bad
 
 

@@ -7,9 +7,11 @@ from ipaddress import ip_address
 
 import pytest
 
+from fabric.objects import Json
 from porter_ryu import report
 from porter_ryu.domain.model import Eip, Kind
 from porter_ryu.domain.planner import Policy
+from porter_ryu.report import Sent
 from tests.unit.world import World, endpoints, key, node, service
 
 HOP = (ip_address("192.168.9.11"),)
@@ -23,12 +25,12 @@ def world(policy: Policy | None = None) -> World:
     )
 
 
-def sent_to(*peers: str):
+def sent_to(*peers: str) -> Sent:
     """Peers that were sent everything."""
     return lambda _prefix: dict.fromkeys(peers, HOP)
 
 
-def states(entry: dict) -> tuple[str, bool]:
+def states(entry: Json) -> tuple[str, bool]:
     """What the two keys say."""
     return entry["state"], entry["announced"]
 
@@ -42,7 +44,7 @@ def test_announced_is_said_once_a_peer_was_sent_it() -> None:
 
 
 @pytest.mark.parametrize("sent", [report.nothing_sent, lambda _prefix: {"leaf": ()}])
-def test_what_no_peer_was_sent_is_allocated(sent) -> None:
+def test_what_no_peer_was_sent_is_allocated(sent: Sent) -> None:
     planner = world().planner
     assert states(next(report.services(planner, sent))) == ("Allocated", False)
     entry = report.explanation(planner, key("web"), sent)

@@ -53,7 +53,7 @@ def check(octets: bytes) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=200))
 @example(b"[bgp]\npeers = \xff\n")
-def test_any_octets(octets) -> None:
+def test_any_octets(octets: bytes) -> None:
     check(octets)
 
 
@@ -63,5 +63,5 @@ def test_any_octets(octets) -> None:
 @example("[porter]\nannotation_values = $annotation_values\n")
 @example("[bgp]\npeers = $peers\n")
 @example("[bgp]\npeers = a\n[peer:a]\ncommunities = $communities\nfamilies = ${bgp.peers}\n")
-def test_anything_that_looks_like_a_configuration(text) -> None:
+def test_anything_that_looks_like_a_configuration(text: str) -> None:
     check(text.encode("utf-8", "replace"))

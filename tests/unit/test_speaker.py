@@ -182,7 +182,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_set_of_peers(case) -> None:
+def test_a_set_of_peers(case: str) -> None:
     source = HEAD + textwrap.dedent(CASES[case])
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", source],

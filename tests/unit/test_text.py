@@ -78,7 +78,9 @@ def test_so_is_the_status_of_an_eip(eip: Eip) -> None:
 def test_so_are_names_of_nodes() -> None:
     world = World(Eip("pool", "10.0.0.1")).put(service("a"))
     world.put(endpoints("a", *(f"{NASTY[:2000]}{n}" for n in range(50))))
-    message = world.planner.decisions[key("a")].announced.message
+    announced = world.planner.decisions[key("a")].announced
+    assert announced is not None
+    message = announced.message
     assert message.isprintable()
     assert len(message) < 1200
 

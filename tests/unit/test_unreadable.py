@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.unit.world import World, endpoints, key, node, service
 N1, N2 = node("n1", "192.168.0.1"), node("n2", "192.168.0.2")
 
 
-def ports(number: int, share: str = "k") -> dict:
+def ports(number: int, share: str = "k") -> dict[str, Any]:
     """A sharing key with a port of one's own."""
     return {"share_key": share, "ports": frozenset([Port("TCP", number)])}
 
@@ -23,7 +24,10 @@ def ports(number: int, share: str = "k") -> dict:
 def test_a_service_keeps_its_last_good_form_with_address_and_routes() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(N1, N2, service("a"), endpoints("a", "n1"))
     world.broken("a").put(endpoints("a", "n2"), service("b"), service("c"))
-    assert (world.address("a"), world.routes["10.0.0.1"]) == ("10.0.0.1", {"192.168.0.2"})
+    assert (world.address("a"), world.routes["10.0.0.1"]) == (
+        "10.0.0.1",
+        frozenset({"192.168.0.2"}),
+    )
     assert world.state("a") == "Announced"
     assert explain(world.planner, key("a")).unreadable == "oops"
     assert world.state("c") == "PoolExhausted"
@@ -37,7 +41,9 @@ def test_over_a_restart_its_record_stays_reserved_until_it_can_be_read() -> None
     after = world.broken("a").restarted().put(service("b"), service("c"))
     assert after.address("b") == "10.0.0.2"
     assert (after.state("a"), after.state("c")) == ("Unreadable", "PoolExhausted")
-    assert "oops" in explain(after.planner, key("a")).refusal.message
+    refusal = explain(after.planner, key("a")).refusal
+    assert refusal is not None
+    assert "oops" in refusal.message
     used = dict(after.planner.allocator.pool_status("pool").used)
     assert used["10.0.0.1"] == "default/a"
     after.put(service("a", ingress=(ip_address("10.0.0.1"),)))
@@ -101,6 +107,7 @@ def test_the_reservation_goes_with_the_object_and_with_the_wish() -> None:
 def test_a_list_without_it_ends_it_and_a_list_with_it_does_not() -> None:
     world = World(Eip("pool", "10.0.0.1")).unreadable(Kind.SERVICE, "a", "10.0.0.1")
     unread = world.planner.cluster.unread(Kind.SERVICE, key("a"))
+    assert unread is not None
     waiting = service("b")
     world.planner.replace(Kind.SERVICE, [unread, waiting])
     assert world.turn().state("b") == "PoolExhausted"

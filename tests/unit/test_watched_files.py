@@ -8,7 +8,7 @@ from pathlib import Path
 from porter_ryu.watched_files import WatchedFiles
 
 
-def watched(*paths) -> WatchedFiles:
+def watched(*paths: Path) -> WatchedFiles:
     """These files, from now on."""
     return WatchedFiles(lambda: [str(path) for path in paths])
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from ipaddress import ip_address, ip_network
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
@@ -15,10 +16,10 @@ from porter_ryu.bgp.protocol.open_message import Open, decode_open, encode_open
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.rib_out import AdjRibOut
 from porter_ryu.bgp.protocol.update import Attributes, Path, announce, end_of_rib, withdraw
-from porter_ryu.domain.announcement import NO_ATTRIBUTES, Announcement, NextHop
+from porter_ryu.domain.announcement import NO_ATTRIBUTES, Announcement, Announcements, NextHop
 from porter_ryu.domain.communities import CommunityError, parse_communities
-from porter_ryu.domain.labels import EVERYTHING, parse_selector
-from porter_ryu.domain.model import Address, Family
+from porter_ryu.domain.labels import EVERYTHING, LabelSelector, parse_selector
+from porter_ryu.domain.model import Address, Family, Network
 from tests.unit.messages import OF_EVERYTHING
 
 MARKER = "ff" * 16
@@ -30,7 +31,7 @@ def ebgp(next_hop: Address) -> Attributes:
     return Attributes(next_hop, (65000,), four_octet_as=True)
 
 
-def hexes(messages) -> list[str]:
+def hexes(messages: Iterable[bytes]) -> list[str]:
     """Messages without their markers."""
     return [message.hex().removeprefix(MARKER) for message in messages]
 
@@ -39,7 +40,7 @@ def test_open() -> None:
     ours = Open(
         70000,
         90,
-        ip_address("10.0.0.1"),
+        IPv4Address("10.0.0.1"),
         frozenset(Family),
         True,
         True,
@@ -185,7 +186,9 @@ def hop(number: int, **labels: str) -> Announcement:
     return Announcement(NextHop(f"n{number}", address, frozenset(labels.items())))
 
 
-def rib_out(add_path: bool = True, selector=EVERYTHING, limit: int = 0) -> AdjRibOut:
+def rib_out(
+    add_path: bool = True, selector: LabelSelector = EVERYTHING, limit: int = 0
+) -> AdjRibOut:
     """An empty table."""
     several = frozenset(Family) if add_path else frozenset()
     policy = ExportPolicy(
@@ -204,7 +207,7 @@ def rib_out(add_path: bool = True, selector=EVERYTHING, limit: int = 0) -> AdjRi
     return AdjRibOut(policy, PathIds())
 
 
-def sync(table: AdjRibOut, wanted, prefix) -> list[bytes]:
+def sync(table: AdjRibOut, wanted: Mapping[Network, Announcements], prefix: Network) -> list[bytes]:
     """What a peer with this table is told."""
     return list(table.sync(wanted, [prefix]).messages(table.policy.max_length))
 
@@ -307,7 +310,7 @@ def test_open_with_every_capability() -> None:
 
 def test_an_open_whose_capabilities_are_malformed_or_unknown_counts_without_them() -> None:
     body = bytes.fromhex("04fde8005a0a000001120210400300000005050001000001c802abcd")
-    assert decode_open(body) == Open(65000, 90, ip_address("10.0.0.1"))
+    assert decode_open(body) == Open(65000, 90, IPv4Address("10.0.0.1"))
 
 
 UPDATE_ERRORS = {
@@ -321,7 +324,7 @@ UPDATE_ERRORS = {
 
 
 @pytest.mark.parametrize(("body", "code"), UPDATE_ERRORS.items())
-def test_an_update_that_resets_the_session(body, code) -> None:
+def test_an_update_that_resets_the_session(body: str, code: tuple[int, int]) -> None:
     with pytest.raises(BgpError) as caught:
         check_update(bytes.fromhex(body.replace(" ", "")))
     assert (caught.value.notification.code, caught.value.notification.subcode) == code
