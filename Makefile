@@ -77,9 +77,10 @@ release:
 lock: $(VENV)/bin/tox
 	@scripts/lock-requirements $(VENV)/bin/python
 
+# On a real API server and a real leaf; ARGS="--services 1000 --only latency" for a part of it.
 bench: tools $(VENV)/installed
-	@$(VENV)/bin/python -m benchmarks
-	@$(VENV)/bin/python -m benchmarks.allocation
+	@PORTER_RYU_KUBERNETES="$$(tests/cluster/kubernetes/build)" \
+	    $(VENV)/bin/python -m benchmarks $(ARGS)
 
 clean:
 	@rm -rf $(VENV) .tox build deploy/release.yaml deploy/release-node.yaml

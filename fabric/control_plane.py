@@ -175,10 +175,15 @@ class ControlPlane:
         """The kubeconfig of an administrator."""
         return self._folder / "admin.kubeconfig"
 
+    @property
+    def authority(self) -> Path:
+        """The certificate that the server shows, which is its own authority."""
+        return self._folder / "certs" / "apiserver.crt"
+
     def kubeconfig(self, name: str, token: str, url: str = "", token_file: str = "") -> Path:
         """A kubeconfig with a token, or a file that has it."""
         path = self._folder / f"{name}.kubeconfig"
-        authority = {"certificate-authority": f"{self._folder}/certs/apiserver.crt"}
+        authority = {"certificate-authority": str(self.authority)}
         cluster = {"server": url} if url else {"server": self.url, **authority}
         user = {"tokenFile": token_file} if token_file else {"token": token}
         path.write_text(

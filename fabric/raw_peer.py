@@ -20,8 +20,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def inside(host: Host) -> Iterator[None]:
-    """What is opened here belongs to the host's namespace."""
-    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    """What this thread opens here belongs to the host's namespace."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     away = os.open(f"/run/netns/{host.namespace}", os.O_RDONLY)
     try:
         if _LIBC.setns(away, _CLONE_NEWNET):
@@ -44,9 +44,11 @@ def open_message(
     identifier: str = "192.168.7.3",
     more: bytes = b"",
     four_octet_as: bool = True,
+    add_path: int = 1,
 ) -> bytes:
-    """RFC 4271, 4.2, with IPv4 unicast, ADD-PATH receive, 4-octet AS and `more` capabilities."""
-    capabilities = bytes.fromhex("0104000100010200450400010101") + more
+    """RFC 4271, 4.2, with IPv4 unicast, ADD-PATH (1: receive, 2: send, 3: both), 4-octet AS and
+    `more` capabilities."""
+    capabilities = bytes.fromhex("01040001000102004504000101") + bytes((add_path,)) + more
     if four_octet_as:
         capabilities += bytes.fromhex("4104") + struct.pack(">I", asn)
     parameter = bytes((2, len(capabilities))) + capabilities
@@ -99,7 +101,7 @@ class RawPeer:
 
     def read(self) -> tuple[int, bytes] | None:
         """The next message, None at the end of the connection."""
-        while len(self._buffer) < 19 or len(self._buffer) < self._length():
+        while not self._has_message():
             try:
                 octets = self.sock.recv(65536)
             except ConnectionResetError:
@@ -107,10 +109,23 @@ class RawPeer:
             if not octets:
                 return None
             self._buffer += octets
-        length = self._length()
-        kind, body = self._buffer[18], self._buffer[19:length]
-        self._buffer = self._buffer[length:]
-        return kind, body
+        return self._next()
+
+    def take(self) -> list[tuple[int, bytes]]:
+        """The messages that are whole after one read of the socket; raises EOFError at the end of
+        the connection."""
+        octets = self.sock.recv(1 << 18)
+        if not octets:
+            raise EOFError
+        self._buffer += octets
+        return self.whole()
+
+    def whole(self) -> list[tuple[int, bytes]]:
+        """The messages that were read already and are whole."""
+        messages = []
+        while self._has_message():
+            messages.append(self._next())
+        return messages
 
     def read_until(self, kind: int) -> bytes:
         """The body of the next message of a kind."""
@@ -136,6 +151,15 @@ class RawPeer:
     def close(self) -> None:
         """Ends it with FIN."""
         self.sock.close()
+
+    def _has_message(self) -> bool:
+        return len(self._buffer) >= 19 and len(self._buffer) >= self._length()
+
+    def _next(self) -> tuple[int, bytes]:
+        length = self._length()
+        kind, body = self._buffer[18], self._buffer[19:length]
+        self._buffer = self._buffer[length:]
+        return kind, body
 
     def _length(self) -> int:
         return int.from_bytes(self._buffer[16:18], "big")

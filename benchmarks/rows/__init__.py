@@ -1,0 +1,1 @@
+"""What is measured, a row of the table each."""
