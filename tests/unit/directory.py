@@ -13,6 +13,7 @@ from porter_ryu.domain.model import Condition, Kind, ObjectKey, ServiceStatus, U
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.supervisor import Supervisor
+from tests.unit.told import Told
 
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
 ANNOUNCED = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x")
@@ -27,31 +28,6 @@ def key(name: str) -> tuple[Kind, ObjectKey]:
 def pool(name: str) -> tuple[Kind, ObjectKey]:
     """An Eip."""
     return Kind.EIP, ObjectKey("", name)
-
-
-class Told(dict):
-    """An Observer that keeps the newest of everything."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.removed: list[tuple[Kind, ObjectKey]] = []
-        self.lists = 0
-
-    def replace(self, kind, found, read_at) -> None:
-        """A list."""
-        self.lists += 1
-        for known in [known for known in self if known[0] is kind]:
-            del self[known]
-        self.update({(kind, obj.key): obj for obj in found})
-
-    def put(self, obj, read_at) -> None:
-        """An object."""
-        self[obj.kind, obj.key] = obj
-
-    def remove(self, kind, name, read_at) -> None:
-        """One less."""
-        self.removed.append((kind, name))
-        del self[kind, name]
 
 
 def until(true: Callable[[], object], what: str) -> None:
@@ -96,7 +72,7 @@ class Directory:
 
     def write(self, name: str) -> None:
         """Writes status for a Service, as the writer does."""
-        service = self.told[key(name)]
+        service = self.told.service(name)
         self.source.patch_service(service, ServiceStatus(service.ingress, (ANNOUNCED,)))
 
     def is_alive(self, marker: str) -> None:
@@ -109,4 +85,4 @@ class Directory:
     def unreadable(self, name: str) -> Unreadable:
         """What was told of a Service that cannot be read."""
         until(lambda: isinstance(self.told.get(key(name)), Unreadable), f"{name} is unreadable")
-        return self.told[key(name)]
+        return self.told.unreadable(name)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from ryu.lib import hub
 
 from fabric import objects
-from porter_ryu.domain.model import Condition, Kind, ObjectKey, ServiceStatus, Unreadable
+from fabric.objects import Json
+from porter_ryu.domain.model import Condition, Kind, ObjectKey, Reading, ServiceStatus, Unreadable
 from porter_ryu.kube.api import Api
+from porter_ryu.kube.client import Client
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.supervisor import Supervisor
+from tests.unit.directory import until
+from tests.unit.told import Told
 
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
 REFUSED = ApiError(0, "ConnectionRefused", "the API server 10.0.0.1:6443 refuses connections")
@@ -29,47 +35,55 @@ class Clock:
         return self.now
 
 
-class Cluster:
-    """Stands for client.Client: objects by kind, and kinds that cannot be read."""
+class Cluster(Client):
+    """Objects by kind, and kinds that cannot be read, without a server."""
 
     def __init__(self) -> None:
-        self.objects: dict[Kind, list] = {kind: [] for kind in Kind}
+        self.objects: dict[Kind, list[Json]] = {kind: [] for kind in Kind}
         self.refused: set[Kind] = set()
         self.listed: list[Kind] = []
-        self.answer: dict = {}
+        self.answer: Json = {}
 
-    def pages(self, kind):
+    def pages(self, kind: Kind) -> Iterator[tuple[list[Any], str]]:
         if kind in self.refused:
             raise REFUSED
         self.listed.append(kind)
         yield list(self.objects[kind]), "10"
 
-    def version(self, kind):
+    def version(self, kind: Kind) -> str:
         return "10"
 
-    def watch(self, kind, resource_version):
+    def watch(self, kind: Kind, resource_version: str) -> Iterator[Json]:
         return self._silence()
 
-    def _silence(self):
+    def _silence(self) -> Iterator[Json]:
         hub.sleep(60)
         yield {}
 
-    def request(self, method, path, query=None, body=None, content_type=""):
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Json | None = None,
+        body: Json | None = None,
+        content_type: str = "",
+    ) -> Json:
         return self.answer
 
 
-class Told:
-    """An Observer that keeps what it is told; some kinds it fails to take for a while."""
+class Failing(Told):
+    """An Observer that fails to take some kinds for a while."""
 
-    def __init__(self) -> None:
-        self.readings: dict[Kind, dict] = {}
-        self.fails: dict[Kind, int] = {}
+    def __init__(self, **fails: int) -> None:
+        super().__init__()
+        self._fails = fails
 
-    def replace(self, kind, objects, read_at) -> None:
-        if self.fails.get(kind, 0):
-            self.fails[kind] -= 1
+    def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:
+        """As it may be."""
+        if self._fails.get(kind.value, 0):
+            self._fails[kind.value] -= 1
             raise RuntimeError("a fault of the domain")
-        self.readings[kind] = {obj.key: obj for obj in objects}
+        super().replace(kind, objects, read_at)
 
 
 @pytest.fixture
@@ -80,17 +94,13 @@ def cluster() -> Cluster:
 
 def test_all_kinds_are_read_although_one_reader_dies(cluster: Cluster) -> None:
     """It is started again, lists anew, and what it could not take in is taken in."""
-    told, supervisor = Told(), Supervisor()
-    told.fails[Kind.NODE] = 2
+    told, supervisor = Failing(nodes=2), Supervisor()
     cluster.objects[Kind.NODE] = [objects.node("n1", "10.0.0.1")]
     Api(cluster, CODEC, supervisor).start(told)
     hub.sleep(0.05)
-    assert told.readings.keys() == set(Kind) - {Kind.NODE}
-    for _ in range(100):
-        if Kind.NODE in told.readings:
-            break
-        hub.sleep(0.02)
-    assert list(told.readings[Kind.NODE]) == [ObjectKey("", "n1")]
+    assert told.lists == len(Kind) - 1
+    until(lambda: told.lists == len(Kind), "nodes are listed")
+    assert list(told) == [(Kind.NODE, ObjectKey("", "n1"))]
     assert supervisor.faults == ()
 
 
@@ -104,11 +114,10 @@ def test_one_wrong_field_costs_nobody_else_anything_and_the_record_is_told(
     cluster.objects[Kind.SERVICE] = [odd, objects.service("good")]
     told = Told()
     Api(cluster, CODEC, Supervisor()).read_once(told)
-    services = told.readings[Kind.SERVICE]
     record = (ip_address("10.0.0.7"), ip_address("2001:db8::7"))
     why = "spec.ports: port is not a number"
-    assert services[WEB] == Unreadable(Kind.SERVICE, WEB, why, record)
-    assert services[ObjectKey("default", "good")].ours
+    assert told.unreadable("web") == Unreadable(Kind.SERVICE, WEB, why, record)
+    assert told.service("good").ours
 
 
 def test_trouble_is_one_sentence_for_the_kinds_that_cannot_be_read(cluster: Cluster) -> None:
@@ -121,11 +130,7 @@ def test_trouble_is_one_sentence_for_the_kinds_that_cannot_be_read(cluster: Clus
     clock.now += 11
     assert api.trouble == f"nodes, eips cannot be read: {REFUSED}"
     cluster.refused = set()
-    for _ in range(100):
-        if not api.trouble:
-            break
-        hub.sleep(0.02)
-    assert api.trouble == ""
+    until(lambda: not api.trouble, "all kinds are read again")
 
 
 def test_everything_is_listed_anew_before_the_lease_is_taken(cluster: Cluster) -> None:
@@ -143,7 +148,7 @@ def test_what_the_server_answers_to_a_write_counts_at_once(cluster: Cluster) -> 
     told, wanted = Told(), ServiceStatus((ip_address("10.0.0.1"),), ())
     api = Api(cluster, CODEC, Supervisor())
     api.read_once(told)
-    service = told.readings[Kind.SERVICE][WEB]
+    service = told.service("web")
     cluster.answer = {
         **objects.service("web"),
         "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}},
@@ -152,7 +157,8 @@ def test_what_the_server_answers_to_a_write_counts_at_once(cluster: Cluster) -> 
     written = api.patch_service(service, wanted)
     assert written is not None
     assert written.ingress == wanted.ingress
-    for odd in ({}, {"metadata": []}, {**cluster.answer, "spec": []}):
+    odds: tuple[Json, ...] = ({}, {"metadata": []}, {**cluster.answer, "spec": []})
+    for odd in odds:
         cluster.answer = odd
         assert api.patch_service(service, wanted) is None
 

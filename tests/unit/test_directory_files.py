@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from fabric import objects
-from porter_ryu.domain.model import Kind, ObjectKey, Service, Unreadable
+from porter_ryu.domain.model import EndpointSlice, Kind, ObjectKey, Service, Unreadable
 from porter_ryu.kube.directory import absent, files
 from porter_ryu.kube.directory import intake as intake_module
 from porter_ryu.kube.directory.intake import Intake
@@ -29,7 +29,7 @@ from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.limits import FILE_OCTETS, OBJECT_ENTRIES
 from porter_ryu.supervisor import Supervisor
 
-from .directory import Directory, key, pool, until
+from .directory import Directory, key, until
 
 NOBODY = 65534
 BROKEN = [
@@ -159,7 +159,7 @@ def test_a_document_that_breaks_leaves_its_objects_and_the_others_act(
         good = yaml.safe_dump(objects.service("api", loadBalancerIP="10.0.0.9"))
         (tmp_path / "a.yaml").write_text(f"kind: [oops\n---\n{good}")
         assert "a.yaml:2" in directory.unreadable("web").reason
-        until(lambda: directory.told[key("api")].request is not None, "api is another")
+        until(lambda: directory.told.service("api").request is not None, "api is another")
         assert "a.yaml:2" in caplog.text
         directory.put("a.yaml", objects.service("web"), objects.service("api"))
         until(lambda: isinstance(directory.told[key("web")], Service), "web is mended")
@@ -197,7 +197,7 @@ def test_a_record_outlives_a_restart_while_its_document_is_broken(tmp_path: Path
         assert (tmp_path / ".status/services/default/web.json").exists()
         directory.put("a.yaml", objects.service("web"))
         until(lambda: isinstance(directory.told[key("web")], Service), "web is read")
-        assert [str(address) for address in directory.told[key("web")].ingress] == [
+        assert [str(address) for address in directory.told.service("web").ingress] == [
             "10.0.0.7",
             "fd00::7",
         ]
@@ -249,7 +249,9 @@ def test_an_eip_in_a_broken_document_goes_on_serving_after_a_restart(tmp_path: P
     )
     (tmp_path / "pool.yaml").write_text("kind: [")
     with directory:
-        told = directory.told[pool("p")]
+        told = directory.told.eip("p")
+        assert told.status is not None
+        assert told.status.serving is not None
         assert told.invalid
         assert told.status.serving.address == "10.0.0.0/24"
         directory.is_alive("marker")
@@ -280,7 +282,7 @@ def test_the_directory_itself_is_trouble_and_nothing_is_touched_until_it_is_back
         directory.is_alive("marker")
         assert directory.told.removed == []
         assert isinstance(directory.told[key("web")], Service)
-        assert [str(a) for a in directory.told[key("web")].ingress] == ["10.0.0.7"]
+        assert [str(a) for a in directory.told.service("web").ingress] == ["10.0.0.7"]
 
 
 def test_a_start_without_the_directory_tells_nothing_until_it_is_there(tmp_path: Path) -> None:
@@ -349,10 +351,10 @@ def test_of_two_files_the_first_by_name_counts_and_the_other_takes_over(
     directory.put("a.yaml", objects.eip("p", "10.0.0.1"))
     directory.put("b.yaml", objects.eip("p", "10.0.0.2"))
     with directory:
-        assert directory.told[pool("p")].address == "10.0.0.1"
+        assert directory.told.eip("p").address == "10.0.0.1"
         assert "b.yaml:1: eips p is also in a.yaml" in caplog.text
         (tmp_path / "a.yaml").unlink()
-        until(lambda: directory.told[pool("p")].address == "10.0.0.2", "the second counts")
+        until(lambda: directory.told.eip("p").address == "10.0.0.2", "the second counts")
         assert directory.told.removed == []
 
 
@@ -644,7 +646,11 @@ def test_an_object_of_many_entries_holds_up_nobody(tmp_path: Path, count: int) -
         piece = (Kind.ENDPOINT_SLICE, ObjectKey("default", "web-ipv4"))
         until(lambda: piece in directory.told, "it is told")
         if count <= OBJECT_ENTRIES:
-            assert len(directory.told[piece].endpoints) == count
+            found = directory.told[piece]
+            assert isinstance(found, EndpointSlice)
+            assert len(found.endpoints) == count
         else:
-            assert "more than 10000 entries" in directory.told[piece].reason
+            found = directory.told[piece]
+            assert isinstance(found, Unreadable)
+            assert "more than 10000 entries" in found.reason
         directory.is_alive("marker")

@@ -70,7 +70,7 @@ def test_a_status_that_is_damaged_while_it_runs_stays_what_it_was(directory: Dir
             directory.record("web", "10.0.0.7")
             until(lambda: isinstance(directory.told[key("web")], Service), "it is mended")
         path.unlink()
-        until(lambda: str(directory.told[key("web")].ingress[0]) == "10.0.0.1", "its own counts")
+        until(lambda: str(directory.told.service("web").ingress[0]) == "10.0.0.1", "its own counts")
 
 
 def test_a_folder_in_the_place_of_a_status_file_is_unreadable(directory: Directory) -> None:
@@ -113,7 +113,7 @@ def test_a_folder_that_turns_into_a_file_loses_no_record(directory: Directory, p
         path.unlink()
         (directory.path.parent / "away").rename(path)
         until(lambda: isinstance(directory.told[key("web")], Service), "it is mended")
-        assert [str(address) for address in directory.told[key("web")].ingress] == ["10.0.0.7"]
+        assert [str(address) for address in directory.told.service("web").ingress] == ["10.0.0.7"]
 
 
 @pytest.mark.parametrize("place", [".status", ".status/services", ".status/services/default"])

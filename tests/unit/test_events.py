@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from fabric.objects import Json
 from porter_ryu.domain.model import ObjectKey, Service
+from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.events import Events
 from porter_ryu.metrics import REGISTRY
@@ -23,14 +25,22 @@ class Clock:
         return self.now
 
 
-class Server:
+class Server(Client):
     """Keeps Events as an API server does."""
 
     def __init__(self) -> None:
-        self.events: dict[str, dict] = {}
+        self.events: dict[str, Json] = {}
 
-    def request(self, method: str, path: str, _query=None, body=None, _type="") -> dict:
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Json | None = None,
+        body: Json | None = None,
+        content_type: str = "",
+    ) -> Json:
         """Creates, or patches what is there."""
+        assert body is not None
         if method == "POST":
             self.events[f"{path}/{body['metadata']['name']}"] = dict(body)
         elif path in self.events:

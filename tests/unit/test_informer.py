@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import pytest
 
-from porter_ryu.domain.model import Kind, Unreadable
+from fabric.objects import Json
+from porter_ryu.domain.model import Kind, Node, ObjectKey, Reading, Unreadable
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.informer import Informer
@@ -14,7 +17,7 @@ from porter_ryu.kube.informer import Informer
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
 
 
-def node(name: str, version: int, ready: str = "True") -> dict:
+def node(name: str, version: int, ready: str = "True") -> Json:
     """A Node of a resourceVersion."""
     return {
         "metadata": {"name": name, "resourceVersion": str(version)},
@@ -22,10 +25,14 @@ def node(name: str, version: int, ready: str = "True") -> dict:
     }
 
 
+Page = tuple[list[Any], str]
+Step = Page | list[Any] | ApiError | Callable[[], "Page | list[Any]"]
+
+
 class Script:
     """A Lister that plays lists and watches in order, then ends the informer."""
 
-    def __init__(self, *steps) -> None:
+    def __init__(self, *steps: Step) -> None:
         self.steps = list(steps)
         self.asked: list[str] = []
         self.now = "1000"
@@ -34,31 +41,36 @@ class Script:
         self.lists: list[float] = []
         self.informer = Informer(Kind.NODE, self, CODEC, lambda: self.time, self.sleep)
 
-    def sleep(self, seconds) -> None:
+    def sleep(self, seconds: float) -> None:
         assert seconds <= 60
         self.time += seconds
 
-    def pages(self, kind):
+    def pages(self, kind: Kind) -> Iterator[Page]:
         self.asked.append("list")
         self.lists.append(self.time)
-        yield self._next()
+        page = self.next_step()
+        assert isinstance(page, tuple)
+        yield page
 
-    def version(self, kind):
+    def version(self, kind: Kind) -> str:
         self.asked.append("version")
         return self.now
 
-    def watch(self, kind, resource_version):
+    def watch(self, kind: Kind, resource_version: str) -> Iterator[Json]:
         self.asked.append(f"watch {resource_version}")
-        return self._events(self._next())
+        events = self.next_step()
+        assert isinstance(events, list)
+        return self._events(events)
 
-    def _events(self, step):
+    def _events(self, step: list[Any]) -> Iterator[Json]:
         self.time += self.lasts
-        for event in step or ():
+        for event in step:
             if isinstance(event, ApiError):
                 raise event
             yield event
 
-    def _next(self):
+    def next_step(self) -> Page | list[Any]:
+        """What the server answers now; raises ApiError."""
         if not self.steps:
             self.informer.stop()
             raise ApiError(410, "Gone", "the script is over")
@@ -68,9 +80,12 @@ class Script:
         return step() if callable(step) else step
 
 
-def state(obj) -> object:
+def state(obj: Reading) -> object:
     """Whether a Node is ready, or why nobody can say."""
-    return obj.reason if isinstance(obj, Unreadable) else obj.ready
+    if isinstance(obj, Unreadable):
+        return obj.reason
+    assert isinstance(obj, Node)
+    return obj.ready
 
 
 class Told:
@@ -79,25 +94,25 @@ class Told:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def replace(self, kind, objects, read_at) -> None:
+    def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:
         words = sorted(f"{obj.key.name}={state(obj)}" for obj in objects)
         self.said.append(" ".join(["listed", *words]))
 
-    def put(self, obj, read_at) -> None:
+    def put(self, obj: Reading, read_at: float) -> None:
         self.said.append(f"put {obj.key.name}={state(obj)}")
 
-    def remove(self, kind, key, read_at) -> None:
+    def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:
         self.said.append(f"removed {key.name}")
 
 
-def play(*steps) -> tuple[list[str], list[str]]:
+def play(*steps: Step) -> tuple[list[str], list[str]]:
     """What is told and what is asked."""
     script, told = Script(*steps), Told()
     script.informer.run(told)
     return told.said, script.asked
 
 
-def event(kind: str, obj: dict) -> dict:
+def event(kind: str, obj: Any) -> Json:
     """A watch event."""
     return {"type": kind, "object": obj}
 
@@ -121,7 +136,7 @@ def test_a_watch_goes_on_from_the_last_bookmark() -> None:
     ],
     ids=["answer", "event"],
 )
-def test_410_is_a_new_list(gone) -> None:
+def test_410_is_a_new_list(gone: ApiError | list[Json]) -> None:
     told, asked = play(([node("a", 1)], "5"), gone, ([node("b", 7)], "8"), [])
     assert told == ["listed a=True", "listed b=True"]
     assert asked[:4] == ["list", "watch 5", "list", "watch 8"]
@@ -150,7 +165,7 @@ def test_an_older_event_does_not_undo_what_a_write_was_answered() -> None:
 
 
 def test_an_older_list_does_not_undo_what_a_write_was_answered() -> None:
-    def slow_list():
+    def slow_list() -> Page:
         assert script.informer.accept(node("a", 7, "False")) is not None
         return [node("a", 1), node("b", 2)], "5"
 
@@ -222,7 +237,9 @@ def test_a_broken_object_is_unreadable_whether_it_is_listed_or_watched(
         None,
     ],
 )
-def test_an_object_without_a_name_costs_itself_alone(odd, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_object_without_a_name_costs_itself_alone(
+    odd: object, caplog: pytest.LogCaptureFixture
+) -> None:
     told, _ = play(
         ([odd, node("a", 1)], "5"),
         [{"type": "ADDED", "object": odd}, {"type": "DELETED", "object": odd}],
@@ -253,17 +270,19 @@ STORMS = {
 
 
 @pytest.mark.parametrize("storm", STORMS.values(), ids=STORMS)
-def test_a_watch_that_ends_at_once_again_and_again_is_begun_ever_more_seldom(storm) -> None:
+def test_a_watch_that_ends_at_once_again_and_again_is_begun_ever_more_seldom(
+    storm: tuple[ApiError | list[Json]],
+) -> None:
     class Storm(Script):
         """The same answer to every watch."""
 
-        def _next(self):
+        def next_step(self) -> Page | list[Any]:
             self.time += 0.001
             if self.time > 600:
                 self.informer.stop()
             return ([node("a", 1)], "5") if self.asked[-1] == "list" else self.answer()
 
-        def answer(self):
+        def answer(self) -> list[Any]:
             if isinstance(storm[0], ApiError):
                 raise storm[0]
             return storm[0]
@@ -291,8 +310,8 @@ def test_a_watch_that_lived_goes_on_at_once() -> None:
 def test_after_a_storm_a_watch_that_lives_starts_over() -> None:
     begun = []
 
-    def watch(lasts):
-        def begin():
+    def watch(lasts: float) -> Step:
+        def begin() -> list[Any]:
             begun.append(script.time)
             script.time += lasts
             return []
@@ -324,16 +343,16 @@ def test_retry_after_is_honoured_by_a_watch_and_never_for_more_than_a_minute() -
 
 
 def test_a_list_that_is_too_old_under_way_begins_again() -> None:
-    script, told = Script(([node("a", 1)], "5"), []), Told()
-    whole = script.pages
+    class Aging(Script):
+        """The second page of the first list is asked for too late."""
 
-    def pages(kind):
-        yield from whole(kind)
-        if len(script.lists) == 1:
-            script.steps.insert(0, ([node("a", 1), node("b", 2)], "7"))
-            raise ApiError(410, "Expired", "the provided continue parameter is too old")
+        def pages(self, kind: Kind) -> Iterator[Page]:
+            yield from super().pages(kind)
+            if len(self.lists) == 1:
+                self.steps.insert(0, ([node("a", 1), node("b", 2)], "7"))
+                raise ApiError(410, "Expired", "the provided continue parameter is too old")
 
-    script.pages = pages
+    script, told = Aging(([node("a", 1)], "5"), []), Told()
     script.informer.run(told)
     assert told.said == ["listed a=True b=True"], "half a list is told to nobody"
     assert script.lists[1] > script.lists[0]
@@ -341,10 +360,10 @@ def test_a_list_that_is_too_old_under_way_begins_again() -> None:
 
 def test_trouble_is_told_when_it_lasts_and_ends_when_the_kind_is_read_again() -> None:
     refused = ApiError(0, "ConnectionRefused", "the API server 10.0.0.1:6443 refuses connections")
-    seen = {}
+    seen: dict[str, tuple[float, str]] = {}
 
-    def look(name, step):
-        def then():
+    def look(name: str, step: ApiError | list[Any]) -> Step:
+        def then() -> list[Any]:
             seen[name] = (script.time, script.informer.trouble)
             if isinstance(step, ApiError):
                 raise step

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from ryu.lib import hub
 
+from fabric.objects import Json
 from porter_ryu.domain.ports import Standing
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.lease import Lease
@@ -21,7 +23,7 @@ class Server:
 
     def __init__(self) -> None:
         self.version = 1
-        self.spec: dict = {}
+        self.spec: Json = {}
         self.away = False
 
     def written_by(self, holder: str, seconds: int, renewed: str = "t1") -> None:
@@ -33,12 +35,15 @@ class Server:
             "renewTime": renewed,
         }
 
-    def request(self, method, path, query=None, body=None):
+    def request(
+        self, method: str, path: str, query: Json | None = None, body: Json | None = None
+    ) -> Json:
         """GET and PUT."""
         assert path.endswith("/namespaces/porter-system/leases/porter-ryu")
         if self.away:
             raise ApiError(0, "ConnectError", "no answer")
         if method == "PUT":
+            assert body is not None
             if body["metadata"]["resourceVersion"] != str(self.version):
                 raise ApiError(409, "Conflict", "the object has been modified")
             self.version += 1
@@ -49,7 +54,7 @@ class Server:
 class Instance:
     """One that tries; `told` is what it came to know of who leads."""
 
-    def __init__(self, server: Server, prepare=lambda: None) -> None:
+    def __init__(self, server: Server, prepare: Callable[[], None] = lambda: None) -> None:
         self.told: list[Standing] = []
         self.prepared = 0
 

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 import yaml
 
 from fabric import objects
-from porter_ryu.domain.model import Condition, Kind, ObjectKey, ServiceStatus
+from porter_ryu.domain.model import Condition, ObjectKey, ServiceStatus
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.documents import BrokenFileError, read
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.supervisor import Supervisor
+from tests.unit.told import Told
 
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
 WEB = ObjectKey("default", "web")
-
-
-class Told(dict):
-    """An Observer that keeps the newest of everything."""
-
-    def replace(self, kind, found, read_at) -> None:
-        for key in [known for known in self if known[0] is kind]:
-            del self[key]
-        self.update({(kind, obj.key): obj for obj in found})
-
-    def put(self, obj, read_at) -> None:
-        self[obj.kind, obj.key] = obj
-
-    def remove(self, kind, key, read_at) -> None:
-        del self[kind, key]
 
 
 @pytest.fixture
@@ -42,12 +29,12 @@ def told() -> Told:
     return Told()
 
 
-def write(folder, name, *documents) -> None:
+def write(folder: Path, name: str, *documents: object) -> None:
     """A YAML file."""
     (folder / name).write_text(yaml.safe_dump_all(documents))
 
 
-def look(folder, told) -> Manifests:
+def look(folder: Path, told: Told) -> Manifests:
     """One look at a directory."""
     manifests = Manifests(str(folder), CODEC, keeps_status=True, supervisor=Supervisor())
     manifests.read_once(told)
@@ -75,7 +62,7 @@ def test_a_time_without_quotes_is_a_string(tmp_path: Path, told: Told) -> None:
     )
     (tmp_path / "a.yaml").write_text(text)
     look(tmp_path, told)
-    assert told[Kind.SERVICE, WEB].created == "2026-01-01T00:00:00Z"
+    assert told.service("web").created == "2026-01-01T00:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +86,7 @@ def test_the_first_file_counts_and_the_second_is_reported(
     write(tmp_path, "a.yaml", objects.eip("p", "10.0.0.1"))
     write(tmp_path, "b.yaml", objects.eip("p", "10.0.0.2"))
     look(tmp_path, told)
-    assert told[Kind.EIP, ObjectKey("", "p")].address == "10.0.0.1"
+    assert told.eip("p").address == "10.0.0.1"
     assert "b.yaml:1: eips p is also in a.yaml" in caplog.text
 
 
@@ -107,14 +94,15 @@ def test_status_is_kept_read_back_and_outlives_the_process(tmp_path: Path, told:
     write(tmp_path, "a.yaml", objects.service("web"))
     manifests = look(tmp_path, told)
     condition = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x")
-    address = CODEC.service(objects.service("x", loadBalancerIP="10.0.0.1")).request.addresses
-    written = manifests.patch_service(told[Kind.SERVICE, WEB], ServiceStatus(address, (condition,)))
+    address = (ip_address("10.0.0.1"),)
+    written = manifests.patch_service(told.service("web"), ServiceStatus(address, (condition,)))
+    assert written is not None
     assert written.ingress == address
     again = Told()
     second = look(tmp_path, again)
-    assert again[Kind.SERVICE, WEB].ingress == address
-    assert again[Kind.SERVICE, WEB].conditions == (condition,)
-    second.patch_service(again[Kind.SERVICE, WEB], ServiceStatus((), ()))
+    assert again.service("web").ingress == address
+    assert again.service("web").conditions == (condition,)
+    second.patch_service(again.service("web"), ServiceStatus((), ()))
     assert not list((tmp_path / ".status" / "services").rglob("*.json"))
 
 
@@ -126,7 +114,7 @@ def test_a_dump_of_a_cluster_carries_its_record(tmp_path: Path, told: Told) -> N
         {"kind": "List", "items": [{**objects.service("web"), "status": status}]},
     )
     look(tmp_path, told)
-    assert [str(a) for a in told[Kind.SERVICE, WEB].ingress] == ["10.0.0.7"]
+    assert [str(a) for a in told.service("web").ingress] == ["10.0.0.7"]
 
 
 def test_names_cannot_leave_the_status_folder(
@@ -148,5 +136,5 @@ def test_a_status_that_cannot_be_written_is_an_error_with_its_reason(
     (tmp_path / ".status").write_text("in the way")
     condition = Condition("porter.kubesphere.io/Allocated", False, "NoPool", "x")
     with pytest.raises(ApiError, match="status of default/web"):
-        manifests.patch_service(told[Kind.SERVICE, WEB], ServiceStatus((), (condition,)))
+        manifests.patch_service(told.service("web"), ServiceStatus((), (condition,)))
     assert not os.path.isdir(tmp_path / ".status")

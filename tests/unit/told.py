@@ -1,0 +1,56 @@
+"""An Observer that keeps what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from porter_ryu.domain.model import Eip, Kind, Node, ObjectKey, Reading, Service, Unreadable
+
+
+class Told(dict[tuple[Kind, ObjectKey], Reading]):
+    """The newest of everything by kind and key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.removed: list[tuple[Kind, ObjectKey]] = []
+        self.lists = 0
+
+    def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:
+        """A list."""
+        self.lists += 1
+        for known in [known for known in self if known[0] is kind]:
+            del self[known]
+        self.update({(kind, obj.key): obj for obj in objects})
+
+    def put(self, obj: Reading, read_at: float) -> None:
+        """An object."""
+        self[obj.kind, obj.key] = obj
+
+    def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:
+        """One less."""
+        self.removed.append((kind, key))
+        del self[kind, key]
+
+    def service(self, name: str) -> Service:
+        """A Service of the default namespace."""
+        found = self[Kind.SERVICE, ObjectKey("default", name)]
+        assert isinstance(found, Service)
+        return found
+
+    def eip(self, name: str) -> Eip:
+        """An Eip."""
+        found = self[Kind.EIP, ObjectKey("", name)]
+        assert isinstance(found, Eip)
+        return found
+
+    def node(self, name: str) -> Node:
+        """A Node."""
+        found = self[Kind.NODE, ObjectKey("", name)]
+        assert isinstance(found, Node)
+        return found
+
+    def unreadable(self, name: str) -> Unreadable:
+        """A Service of the default namespace that cannot be read."""
+        found = self[Kind.SERVICE, ObjectKey("default", name)]
+        assert isinstance(found, Unreadable)
+        return found
