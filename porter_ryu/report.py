@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 from typing import Any
 
+from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.announcement import NextHop
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
@@ -51,8 +52,9 @@ def service_line(decision: Decision, announced: bool) -> Json:
     """One Service in short.  Its `state` is `Announced` only where `announced`, else what stands
     in the way, and `Allocated` where that is only time."""
     outcome, state = decision.outcome, decision.state
-    refusal = outcome.refusal or decision.announced
-    message = refusal.message if refusal is not None else "BGP is not enabled"
+    message = decision.verdict.message
+    if decision.announced is None and outcome.verdict.ok:
+        message = "BGP is not enabled"
     if state == _ANNOUNCED and not announced:
         state, message = Reason.ALLOCATED.value, _why_not_yet(decision)
     return {
@@ -120,7 +122,7 @@ def explanation(planner: Planner, key: ObjectKey, sent: Sent | None) -> Json:
     if chain.unreadable:
         entry["unreadable"] = chain.unreadable
     entry["request"] = _request(chain)
-    entry["pools"] = [{"eip": p.eip, "usable": p.usable, "why": _short(p.why)} for p in chain.pools]
+    entry["pools"] = [_pool(pool) for pool in chain.pools]
     entry["routes"] = [_address(address, sent or nothing_sent) for address in chain.addresses]
     return entry
 
@@ -149,6 +151,16 @@ def _request(chain: Explanation) -> Json | None:
 
 def _short(text: str) -> str:
     return text if len(text) <= _TEXT_MOST else f"{text[:_TEXT_MOST]}… ({len(text)} characters)"
+
+
+def _pool(entry: PoolVerdict) -> Json:
+    verdict = entry.verdict
+    return {
+        "eip": entry.eip,
+        "usable": verdict.ok,
+        "reason": verdict.reason.value,
+        "why": _short(verdict.message),
+    }
 
 
 def _address(entry: AddressExplanation, sent: Sent) -> Json:

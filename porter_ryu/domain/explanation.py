@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from porter_ryu.domain.addresses.allocator import PoolVerdict
+from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.announcement import NodeVerdict
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Address, Family, Kind, ObjectKey, Service
 from porter_ryu.domain.planner import Planner
-from porter_ryu.domain.verdict import ServiceVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,6 @@ class Explanation:
     key: ObjectKey
     service: Service | None
     decision: Decision | None
-    refusal: ServiceVerdict | None
     addresses: tuple[AddressExplanation, ...]
     pools: tuple[PoolVerdict, ...]
     unreadable: str = ""
@@ -44,10 +42,9 @@ def explain(planner: Planner, key: ObjectKey) -> Explanation:
     decision = planner.decisions.get(key)
     unreadable = planner.cluster.why_unreadable(Kind.SERVICE, key)
     if decision is None:
-        return Explanation(key, service, None, None, (), (), unreadable)
+        return Explanation(key, service, None, (), (), unreadable)
     if service is None:
-        refusal = decision.outcome.refusal
-        return Explanation(key, decision.service, decision, refusal, (), (), unreadable)
+        return Explanation(key, decision.service, decision, (), (), unreadable)
     addresses = tuple(
         AddressExplanation(
             held.address,
@@ -59,5 +56,4 @@ def explain(planner: Planner, key: ObjectKey) -> Explanation:
         for held in decision.outcome.held
     )
     pools = planner.allocator.candidates(service)
-    refusal = decision.outcome.refusal
-    return Explanation(key, service, decision, refusal, addresses, pools, unreadable)
+    return Explanation(key, service, decision, addresses, pools, unreadable)

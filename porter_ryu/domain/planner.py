@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from porter_ryu.domain.addresses.allocator import Allocator, Outcome
+from porter_ryu.domain.addresses.allocator import Allocator
+from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.decision import Decision, of_unread
 from porter_ryu.domain.guard import Guard, Subject

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from porter_ryu.domain.addresses.allocator import Allocator, Held, Outcome
+from porter_ryu.domain.addresses.allocator import Allocator
+from porter_ryu.domain.addresses.holdings import Held
+from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.announcement import WITHDRAWN, Announcement, Announcements, NextHop, Route
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.guard import Guard

@@ -53,4 +53,18 @@ class PoolReason(enum.Enum):
     UNSUPPORTED_PROTOCOL = "UnsupportedProtocol"
 
 
+class DrawReason(enum.Enum):
+    """Why a Service could draw an address from an Eip by itself, or could not."""
+
+    AVAILABLE = "Available"
+    NOT_SERVING = "NotServing"
+    ANOTHER_NAMED = "AnotherNamed"
+    NOT_ALLOWED = "NotAllowed"
+    ONLY_ON_REQUEST = "OnlyOnRequest"
+    DISABLED = "Disabled"
+    EXHAUSTED = "Exhausted"
+    SERVICE_DELETED = "ServiceDeleted"
+    UNREADABLE = "Unreadable"
+
+
 ServiceVerdict = Verdict[Reason]

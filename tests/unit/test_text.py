@@ -54,9 +54,9 @@ def test_conditions_are_short_and_printable(wish: dict[str, Any]) -> None:
     for condition in world.planner.cluster.services[key("a")].conditions:
         assert condition.message.isprintable()
         assert len(condition.message) < 400
-    for verdict in world.planner.allocator.candidates(service("a", **wish)):
-        assert verdict.why.isprintable()
-        assert len(verdict.why) < 400
+    for pool in world.planner.allocator.candidates(service("a", **wish)):
+        assert pool.verdict.message.isprintable()
+        assert len(pool.verdict.message) < 400
 
 
 @pytest.mark.parametrize(

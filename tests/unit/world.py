@@ -123,8 +123,8 @@ class World:
 
     def message(self, name: str) -> str:
         """What is said of a Service that has not what it wants."""
-        refusal = self.planner.decisions[key(name)].outcome.refusal
-        return refusal.message if refusal is not None else ""
+        verdict = self.planner.decisions[key(name)].outcome.verdict
+        return "" if verdict.ok else verdict.message
 
     def _with_record(self, obj: Service) -> Service:
         """A new form keeps the status that was written, as an API server would."""

@@ -8,9 +8,9 @@ new one is served, is why nobody's address is ever given away.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.holdings import Held, Holdings
+from porter_ryu.domain.addresses.outcome import Outcome, PoolVerdict, allocated, nothing_free
 from porter_ryu.domain.addresses.pool_status import read_status
 from porter_ryu.domain.addresses.pools import Pool, Pools
 from porter_ryu.domain.addresses.rules import Rules, closed, terminating
@@ -26,29 +26,8 @@ from porter_ryu.domain.model import (
     ObjectKey,
     Service,
 )
-from porter_ryu.domain.text import listed, printable
-from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
-
-__all__ = ["Allocator", "Held", "Outcome", "PoolVerdict"]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a Service holds, why not all that it should, and why it lost what it held before this
-    decision."""
-
-    held: tuple[Held, ...]
-    refusal: ServiceVerdict | None
-    lost: ServiceVerdict | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PoolVerdict:
-    """Whether a Service could draw from an Eip by itself, and why (not)."""
-
-    eip: str
-    usable: bool
-    why: str
+from porter_ryu.domain.text import printable
+from porter_ryu.domain.verdict import DrawReason, Reason, ServiceVerdict, Verdict
 
 
 class Allocator:
@@ -141,13 +120,17 @@ class Allocator:
     def assign(self, service: Service) -> Outcome:
         """Gives a settled Service what it still lacks, or says why not."""
         picks, refusal = self._pick(service)
-        for held in picks:
-            self._book.give(service, held)
+        for pick in picks:
+            self._book.give(service, pick)
         lacking = set(self._rules.families(service)) - self._book.held(service.key).keys()
         waits = bool(lacking) and not service.deleting
-        (self._waiting.add if waits else self._waiting.discard)(service.key)
+        if waits:
+            self._waiting.add(service.key)
+        else:
+            self._waiting.discard(service.key)
         lost = self._settlement.lost.pop(service.key, None)
-        return Outcome(self.held(service.key), refusal, lost)
+        held = self.held(service.key)
+        return Outcome(held, refusal or allocated(service, held), lost)
 
     def look(self, service: Service) -> Outcome:
         """What `assign` would leave a Service with, on an instance that does not assign."""
@@ -156,7 +139,8 @@ class Allocator:
             message = "no address is recorded yet: the instance that allocates has to give one"
             refusal = Verdict(False, Reason.NO_POOL, message)
         self._settlement.lost.pop(service.key, None)
-        return Outcome(self.held(service.key), refusal)
+        held = self.held(service.key)
+        return Outcome(held, refusal or allocated(service, held))
 
     # -- what it knows -----------------------------------------------------------------------------
 
@@ -208,10 +192,10 @@ class Allocator:
         """What there is to say of each Eip to a Service that draws one."""
         verdicts = []
         for name, pool in sorted(self._pools.by_name.items()):
-            why = self._why_not(pool, service)
-            verdicts.append(PoolVerdict(name, why is None, why or "it may be drawn from"))
+            verdicts.append(PoolVerdict(name, self._may_draw(pool, service)))
         for name, reason in sorted(self._pools.unread.items()):
-            verdicts.append(PoolVerdict(name, False, f"it cannot be read: {printable(reason)}"))
+            text = f"it cannot be read: {printable(reason)}"
+            verdicts.append(PoolVerdict(name, Verdict(False, DrawReason.UNREADABLE, text)))
         return tuple(verdicts)
 
     # -- giving -----------------------------------------------------------------------------------
@@ -232,7 +216,10 @@ class Allocator:
         refusals: list[ServiceVerdict] = []
         for family in lacking:
             found = self._find(service, family, asked.get(family))
-            (picks if isinstance(found, Held) else refusals).append(found)  # type: ignore[arg-type]
+            if isinstance(found, Held):
+                picks.append(found)
+            else:
+                refusals.append(found)
         if not refusals:
             return picks, None
         optional = service.family_policy is FamilyPolicy.PREFER_DUAL_STACK and len(families) > 1
@@ -248,7 +235,7 @@ class Allocator:
             if pool is None:
                 return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, f"{asked} is in no Eip")
             return Held(asked, pool.eip.name)
-        usable = [p for p in self._pools.in_order if self._rules.why_closed(p, service) is None]
+        usable = [p for p in self._pools.in_order if self._rules.draw_objection(p, service) is None]
         of_family = [p for p in usable if p.space and family in p.space.families]
         opened = [p for p in of_family if not p.closed]
         for pool in opened:
@@ -259,7 +246,7 @@ class Allocator:
             address = self._lowest(pool, family)
             if address is not None:
                 return Held(address, pool.eip.name)
-        return _nothing(service, family, usable, of_family, opened)
+        return nothing_free(service, family, usable, of_family, opened)
 
     def _lowest(self, pool: Pool, family: Family) -> Address | None:
         if pool.space is None:
@@ -278,36 +265,20 @@ class Allocator:
                 return address
         return None
 
-    def _why_not(self, pool: Pool, service: Service) -> str | None:
+    def _may_draw(self, pool: Pool, service: Service) -> Verdict[DrawReason]:
         if service.deleting:
-            return terminating().message
-        why = self._rules.why_closed(pool, service)
-        if why is None and pool.closed:
-            return closed(pool).message
+            return Verdict(False, DrawReason.SERVICE_DELETED, terminating().message)
+        objection = self._rules.draw_objection(pool, service)
+        if objection is not None:
+            return objection
+        if pool.closed:
+            return Verdict(False, DrawReason.DISABLED, closed(pool).message)
         families = pool.space.families if pool.space is not None else ()
-        if why is None and all(self._lowest(pool, family) is None for family in families):
-            return "it is full"
-        return why
+        if all(self._lowest(pool, family) is None for family in families):
+            return Verdict(False, DrawReason.EXHAUSTED, "it is full")
+        return Verdict(True, DrawReason.AVAILABLE, "it may be drawn from")
 
     def _gained(self) -> frozenset[ObjectKey]:
         """Those who wait, where something was freed."""
         freed, self._book.freed = self._book.freed, False
         return frozenset(self._waiting) if freed else frozenset()
-
-
-def _nothing(
-    service: Service, family: Family, usable: list[Pool], of_family: list[Pool], opened: list[Pool]
-) -> ServiceVerdict:
-    """Why there is no address of a family to be drawn."""
-    if not usable:
-        text = "no Eip may be drawn from: create one, or ask for one by name or address"
-        return Verdict(False, Reason.NO_POOL, text)
-    if not of_family:
-        where = f"Eip {printable(service.pool)}" if service.pool else "every Eip that it may use"
-        text = f"{where} is without IPv{family.value} addresses"
-        return Verdict(False, Reason.FAMILY_UNAVAILABLE, text)
-    if not opened:
-        return closed(of_family[0])
-    names = listed([pool.eip.name for pool in opened])
-    text = f"every Eip that it may use is full ({names}): enlarge one, or free an address"
-    return Verdict(False, Reason.POOL_EXHAUSTED, text)

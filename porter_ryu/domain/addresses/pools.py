@@ -15,7 +15,7 @@ from porter_ryu.domain.addresses.address_pool import AddressPool, Interval, Pool
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Eip, EipStatus, Kind, Namespace, ObjectKey, Service
 from porter_ryu.domain.text import printable, quoted
-from porter_ryu.domain.verdict import PoolReason
+from porter_ryu.domain.verdict import PoolReason, Verdict
 
 _ABOVE_ALL = 1 << 128
 _PROTOCOLS = ("", "bgp")
@@ -25,19 +25,18 @@ _PROTOCOLS = ("", "bgp")
 class Pool:
     """An Eip and whether it serves: `space` is None where it never had a usable form.
 
-    `eip` is the form that serves, which is the last good one while `reason` is
+    `eip` is the form that serves, which is the last good one while the verdict's reason is
     INVALID_ADDRESS.
     """
 
     eip: Eip
     space: AddressPool | None
-    reason: PoolReason
-    message: str
+    verdict: Verdict[PoolReason]
 
     @property
     def serves(self) -> bool:
         """Whether addresses of it may be held."""
-        return self.space is not None and self.reason in (
+        return self.space is not None and self.verdict.reason in (
             PoolReason.VALID,
             PoolReason.INVALID_ADDRESS,
         )
@@ -138,7 +137,7 @@ class Pools:
             return self._read(eip, status)
         message = f"it cannot be judged: {self._guard.why(Kind.EIP, key)}"
         known = self.by_name.get(eip.name)
-        return known or Pool(eip, None, PoolReason.INVALID_ADDRESS, message)
+        return known or Pool(eip, None, Verdict(False, PoolReason.INVALID_ADDRESS, message))
 
     def _read(self, eip: Eip, status: EipStatus | None) -> Pool:
         problem = eip.invalid
@@ -150,14 +149,15 @@ class Pools:
             else:
                 if eip.protocol not in _PROTOCOLS:
                     message = f"protocol {quoted(eip.protocol)} is not supported, only bgp"
-                    return Pool(eip, space, PoolReason.UNSUPPORTED_PROTOCOL, message)
-                return Pool(eip, space, PoolReason.VALID, f"{space.size} addresses")
+                    verdict = Verdict(False, PoolReason.UNSUPPORTED_PROTOCOL, message)
+                    return Pool(eip, space, verdict)
+                return Pool(eip, space, Verdict(True, PoolReason.VALID, f"{space.size} addresses"))
         good = self._last_good(eip, status)
         if good is None:
-            return Pool(eip, None, PoolReason.INVALID_ADDRESS, problem)
+            return Pool(eip, None, Verdict(False, PoolReason.INVALID_ADDRESS, problem))
         message = f"{problem}; its last good form, {printable(good.address)}, stays in force"
         space = AddressPool.parse(good.address, good.avoid_buggy_ips)
-        return Pool(good, space, PoolReason.INVALID_ADDRESS, message)
+        return Pool(good, space, Verdict(False, PoolReason.INVALID_ADDRESS, message))
 
     def _last_good(self, eip: Eip, status: EipStatus | None) -> Eip | None:
         """The last form of an Eip that served: as this process saw it, else as is recorded, where
@@ -189,7 +189,8 @@ class Pools:
             other = next(filter(None, (_overlap(taken, i) for i in pool.space.intervals)), None)
             if other is not None:
                 text = f"overlaps with Eip {other}, which comes first (by age, then by name)"
-                marked[name] = dataclasses.replace(pool, reason=PoolReason.OVERLAPS, message=text)
+                overlaps = Verdict(False, PoolReason.OVERLAPS, text)
+                marked[name] = dataclasses.replace(pool, verdict=overlaps)
             else:
                 for interval in pool.space.intervals:
                     insort(taken, (interval, name))

@@ -12,7 +12,7 @@ from porter_ryu.domain.addresses.holdings import Holdings
 from porter_ryu.domain.addresses.pools import Pool, Pools
 from porter_ryu.domain.model import Address, Family, FamilyPolicy, Port, Service
 from porter_ryu.domain.text import listed, printable
-from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
+from porter_ryu.domain.verdict import DrawReason, Reason, ServiceVerdict, Verdict
 
 _EXCLUDED = "its namespaces, namespaceSelector or serviceSelector exclude the Service"
 _INSTEAD = ": ask for another, or enlarge an Eip"
@@ -72,9 +72,8 @@ class Rules:
         family = Family(address.version)
         if service.pool is not None and pool is not None and service.pool != pool.eip.name:
             what = f"Eip {printable(service.pool)}, which the Service names"
-            return Verdict(
-                False, Reason.ADDRESS_NOT_IN_POOL, f"{address} is not in {what}{_INSTEAD}"
-            )
+            text = f"{address} is not in {what}{_INSTEAD}"
+            return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, text)
         if family not in self.families(service):
             text = f"{address}: spec.ipFamilies of the Service has no IPv{family.value}"
             return Verdict(False, Reason.FAMILY_UNAVAILABLE, text)
@@ -123,9 +122,8 @@ class Rules:
         if request is None:
             return
         if request.error is not None:
-            yield Verdict(
-                False, Reason.INVALID_REQUEST, f"{request.source}: {printable(request.error)}"
-            )
+            text = f"{request.source}: {printable(request.error)}"
+            yield Verdict(False, Reason.INVALID_REQUEST, text)
             return
         mine = {held.address for held in self._book.held(service.key).values()}
         wanted = [address for address in request.addresses if address not in mine]
@@ -151,7 +149,7 @@ class Rules:
             text = f"there is no {name}, which the Service names: create it"
             return Verdict(False, Reason.NO_POOL, text)
         if not pool.serves:
-            what = f"does not serve ({pool.reason.value}): its status says why"
+            what = f"does not serve ({pool.verdict.reason.value}): its status says why"
             return Verdict(False, Reason.NO_POOL, f"{name}, which the Service names, {what}")
         if not self._pools.admits(pool, service):
             return Verdict(False, Reason.NOT_ALLOWED, f"{name} does not admit it: {_EXCLUDED}")
@@ -180,37 +178,38 @@ class Rules:
         held = (entry.address for entry in self._book.held(service.key).values())
         for address in (*request, *held, *service.ingress):
             return Family(address.version)
-        admitted = [p for p in self._pools.in_order if self.why_closed(p, service) is None]
+        admitted = [p for p in self._pools.in_order if self.draw_objection(p, service) is None]
         families = {family for p in admitted if p.space for family in p.space.families}
         return Family.IPV6 if families == {Family.IPV6} else Family.IPV4
 
-    def why_closed(self, pool: Pool, service: Service) -> str | None:
+    def draw_objection(self, pool: Pool, service: Service) -> Verdict[DrawReason] | None:
         """Why a Service may not draw from a pool, whether or not something is free in it; this
         one is for who runs the pools."""
         if not pool.serves:
-            return f"it does not serve: {pool.message}"
+            text = f"it does not serve: {pool.verdict.message}"
+            return Verdict(False, DrawReason.NOT_SERVING, text)
         if service.pool is not None and service.pool != pool.eip.name:
-            return f"the Service names Eip {printable(service.pool)}"
+            text = f"the Service names Eip {printable(service.pool)}"
+            return Verdict(False, DrawReason.ANOTHER_NAMED, text)
         if not self._pools.admits(pool, service):
-            return f"it does not admit it: {_EXCLUDED}"
+            return Verdict(False, DrawReason.NOT_ALLOWED, f"it does not admit it: {_EXCLUDED}")
         if not pool.eip.auto_assign and service.pool is None:
-            return "autoAssign is false: it has to be asked for by name or address"
+            text = "autoAssign is false: it has to be asked for by name or address"
+            return Verdict(False, DrawReason.ONLY_ON_REQUEST, text)
         return None
 
 
 def closed(pool: Pool) -> ServiceVerdict:
     """Why nothing new is given from a pool that is closed."""
     what = "is being deleted" if pool.eip.deleting else "is disabled"
-    return Verdict(
-        False, Reason.POOL_DISABLED, f"Eip {pool.eip.name} {what}: nothing new is given from it"
-    )
+    text = f"Eip {pool.eip.name} {what}: nothing new is given from it"
+    return Verdict(False, Reason.POOL_DISABLED, text)
 
 
 def terminating() -> ServiceVerdict:
     """Why a Service that is being deleted gets nothing."""
-    return Verdict(
-        False, Reason.NOT_ALLOWED, "the Service is being deleted: it gets no new address"
-    )
+    text = "the Service is being deleted: it gets no new address"
+    return Verdict(False, Reason.NOT_ALLOWED, text)
 
 
 def _ports(ports: frozenset[Port]) -> str:

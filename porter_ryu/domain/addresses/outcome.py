@@ -1,0 +1,68 @@
+"""What was decided about the addresses of a Service, and about each Eip that it could draw from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from porter_ryu.domain.addresses.holdings import Held
+from porter_ryu.domain.addresses.pools import Pool
+from porter_ryu.domain.addresses.rules import closed
+from porter_ryu.domain.model import Family, Service
+from porter_ryu.domain.text import listed, printable
+from porter_ryu.domain.verdict import DrawReason, Reason, ServiceVerdict, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a Service holds, whether that is all that it should, and why it lost what it held
+    before this decision."""
+
+    held: tuple[Held, ...]
+    verdict: ServiceVerdict
+    lost: ServiceVerdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolVerdict:
+    """Whether a Service could draw from an Eip by itself."""
+
+    eip: str
+    verdict: Verdict[DrawReason]
+
+
+def allocated(service: Service, held: Sequence[Held]) -> ServiceVerdict:
+    """That a Service has what it should."""
+    text = ", ".join(map(_origin, held))
+    if service.deleting:
+        text += "; it is being deleted, keeps that until it is gone, and gets no other"
+    return Verdict(True, Reason.ALLOCATED, text)
+
+
+def nothing_free(
+    service: Service,
+    family: Family,
+    usable: Sequence[Pool],
+    of_family: Sequence[Pool],
+    opened: Sequence[Pool],
+) -> ServiceVerdict:
+    """Why there is no address of a family to be drawn: of the pools that may be drawn from
+    (`usable`), those that have the family, and of these those that are not closed."""
+    if not usable:
+        text = "no Eip may be drawn from: create one, or ask for one by name or address"
+        return Verdict(False, Reason.NO_POOL, text)
+    if not of_family:
+        where = f"Eip {printable(service.pool)}" if service.pool else "every Eip that it may use"
+        text = f"{where} is without IPv{family.value} addresses"
+        return Verdict(False, Reason.FAMILY_UNAVAILABLE, text)
+    if not opened:
+        return closed(of_family[0])
+    names = listed([pool.eip.name for pool in opened])
+    text = f"every Eip that it may use is full ({names}): enlarge one, or free an address"
+    return Verdict(False, Reason.POOL_EXHAUSTED, text)
+
+
+def _origin(held: Held) -> str:
+    if held.eip:
+        return f"{held.address} from Eip {held.eip}"
+    return f"{held.address}, kept because an Eip cannot be read"
