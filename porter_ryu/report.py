@@ -15,6 +15,7 @@ from porter_ryu.domain.announcement import NextHop
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
 from porter_ryu.domain.model import Address, EipStatus, Network, ObjectKey
+from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.log import printable
@@ -169,12 +170,21 @@ def _address(entry: AddressExplanation, sent: Sent) -> Json:
         "eip": entry.eip,
         "recorded": entry.recorded,
         "sharedWith": [str(key) for key in entry.sharers],
-        "nodes": [{"node": v.node, "nextHop": _hop(v.next_hop), "why": v.why} for v in entry.nodes],
+        "nodes": [_node(node) for node in entry.nodes],
         "peers": {
             name: [str(hop) for hop in hops]
             for name, hops in sorted(sent(ip_network(entry.address)).items())
             if hops
         },
+    }
+
+
+def _node(entry: NodeVerdict) -> Json:
+    return {
+        "node": entry.node,
+        "nextHop": _hop(entry.next_hop),
+        "reason": entry.verdict.reason.value,
+        "why": entry.verdict.message,
     }
 
 

@@ -69,18 +69,6 @@ class NextHop:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeVerdict:
-    """What was decided about one node for one address: its next hop, or why it has none.
-
-    With a next hop, `why` says which of its addresses were passed over for it.
-    """
-
-    node: str
-    next_hop: NextHop | None
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class Announcement:
     """One path of a prefix: its next hop, and what it says to everybody."""
 

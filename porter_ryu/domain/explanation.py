@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.outcome import PoolVerdict
-from porter_ryu.domain.announcement import NodeVerdict
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Address, Family, Kind, ObjectKey, Service
+from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 
 

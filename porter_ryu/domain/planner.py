@@ -22,6 +22,7 @@ from porter_ryu.domain.routing import Routing
 from porter_ryu.domain.statuses import Statuses
 from porter_ryu.domain.text import printable
 from porter_ryu.domain.turn import Policy, Turn
+from porter_ryu.domain.verdict import AddressReason, Verdict
 
 __all__ = ["Planner", "Policy", "Turn"]
 
@@ -176,11 +177,13 @@ class Planner:
         mode, own = self._policy.next_hops.mode, self._policy.next_hops.node_name
         return mode is NextHopMode.NODES or (mode is NextHopMode.SELF and name == own)
 
-    def _taken(self, address: Address) -> str:
+    def _taken(self, address: Address) -> Verdict[AddressReason] | None:
         """Whose an address is that a node reports, where it is no next hop for that."""
         if address in self._peers:
-            return "a peer's"
-        return "an EIP that is held" if self.allocator.is_held(address) else ""
+            return Verdict(False, AddressReason.PEER, f"{address} is a peer's")
+        if self.allocator.is_held(address):
+            return Verdict(False, AddressReason.EIP, f"{address} is an EIP that is held")
+        return None
 
     def turn(self, pause: Callable[[], None], now: float) -> Turn:
         """Looks at everything marked.  `pause` is called for every piece of work, to let others

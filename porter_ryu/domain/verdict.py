@@ -67,4 +67,28 @@ class DrawReason(enum.Enum):
     UNREADABLE = "Unreadable"
 
 
+class NodeReason(enum.Enum):
+    """Why a node is a next hop of an address, or is not."""
+
+    NEXT_HOP = "NextHop"
+    NOT_READY = "NotReady"
+    EXCLUDED = "Excluded"
+    NETWORK_UNAVAILABLE = "NetworkUnavailable"
+    BEING_DELETED = "BeingDeleted"
+    NO_ADDRESS = "NoAddress"
+    NO_ENDPOINT = "NoEndpoint"
+    NOT_THIS_NODE = "NotThisNode"
+    NO_SUCH_NODE = "NoSuchNode"
+    UNREADABLE = "Unreadable"
+    UNDECIDED = "Undecided"
+
+
+class AddressReason(enum.Enum):
+    """Why an address that a node reports is no next hop."""
+
+    SPECIAL_PURPOSE = "SpecialPurpose"
+    PEER = "Peer"
+    EIP = "Eip"
+
+
 ServiceVerdict = Verdict[Reason]

@@ -23,7 +23,7 @@ def reporting(name: str, *addresses: str) -> Node:
 def why(world: World, name: str = "a", of: str = "n1") -> str:
     """What is said of a node."""
     (address,) = explain(world.planner, key(name)).addresses
-    return next(verdict.why for verdict in address.nodes if verdict.node == of)
+    return next(node.verdict.message for node in address.nodes if node.node == of)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,8 @@ def test_ipv4(text: str, kind: str) -> None:
     world.put(reporting("n1", text), node("n2", "192.168.0.2"))
     assert world.routes["10.0.0.1"] == {"192.168.0.2"}
     assert why(world).startswith(f"{text} is {kind}; it has no other IPv4 address")
-    assert f"node n1 reports {text}, which is {kind}: it is no next hop" in world.oddities
+    oddity = f"node n1 reports addresses that cannot be next hops: {text} is {kind}"
+    assert oddity in world.oddities
     world.put(reporting("n1", text, "192.168.0.1"))
     assert world.routes["10.0.0.1"] == {"192.168.0.1", "192.168.0.2"}
     assert why(world) == f"{text} is {kind}"

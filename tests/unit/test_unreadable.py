@@ -10,6 +10,7 @@ import pytest
 from porter_ryu import report
 from porter_ryu.domain.explanation import explain
 from porter_ryu.domain.model import Eip, Kind, Namespace, Port
+from porter_ryu.domain.verdict import NodeReason
 from porter_ryu.kube.fields import CodecError, string_map
 from tests.unit.world import World, endpoints, key, node, service
 
@@ -217,8 +218,9 @@ def test_a_node_and_a_slice_keep_their_last_good_form() -> None:
 def test_a_node_that_was_never_read_is_said_to_be_so() -> None:
     world = World(Eip("pool", "10.0.0.1")).unreadable(Kind.NODE, "n1", why="status is a list")
     world.put(service("a"), endpoints("a", "n1"))
-    verdicts = explain(world.planner, key("a")).addresses[0].nodes
-    assert [v.why for v in verdicts] == ["its Node cannot be read: status is a list"]
+    (found,) = explain(world.planner, key("a")).addresses[0].nodes
+    assert found.verdict.reason is NodeReason.UNREADABLE
+    assert found.verdict.message == "its Node cannot be read: status is a list"
 
 
 def test_an_eip_that_overlaps_with_one_that_was_never_read_takes_nothing_from_its_holders() -> None:

@@ -10,13 +10,13 @@ import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from porter_ryu.domain.announcement import NextHop, NodeVerdict
+from porter_ryu.domain.announcement import NextHop
 from porter_ryu.domain.model import Address, EndpointSlice, Family, Network, Node
 from porter_ryu.domain.special_purpose import never_a_next_hop
 from porter_ryu.domain.text import listed, printable
-from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
+from porter_ryu.domain.verdict import AddressReason, NodeReason, Reason, ServiceVerdict, Verdict
 
-Taken = Callable[[Address], str]
+Taken = Callable[[Address], Verdict[AddressReason] | None]
 
 _SHOWN = 5
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
@@ -43,6 +43,18 @@ class NextHopPolicy:
     node_name: str = ""
     networks: tuple[Network, ...] = ()
     ipv4_over_ipv6: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeVerdict:
+    """Whether a node may be a next hop of an address, and which one it is then.
+
+    With a next hop, the message says which of the node's addresses were passed over for it.
+    """
+
+    node: str
+    next_hop: NextHop | None
+    verdict: Verdict[NodeReason]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,59 +107,68 @@ def unready(slices: Iterable[EndpointSlice], family: Family) -> frozenset[str]:
     )
 
 
-def unusable(node: Node) -> str:
-    """Why no route may lead to this node; empty where one may.  A cordoned node is usable."""
+def node_objection(node: Node) -> Verdict[NodeReason] | None:
+    """Why no route may lead to a node, whatever its addresses.  A cordoned node is usable."""
     if node.deleting:
-        return "it is being deleted"
+        return Verdict(False, NodeReason.BEING_DELETED, "it is being deleted")
     if EXCLUDE_LABEL in node.labels:
-        return f"its label {EXCLUDE_LABEL} excludes it"
+        return Verdict(False, NodeReason.EXCLUDED, f"its label {EXCLUDE_LABEL} excludes it")
     if not node.ready:
-        return "it is not Ready"
+        return Verdict(False, NodeReason.NOT_READY, "it is not Ready")
     if node.network_unavailable:
-        return "its condition NetworkUnavailable is true"
-    return ""
+        text = "its condition NetworkUnavailable is true"
+        return Verdict(False, NodeReason.NETWORK_UNAVAILABLE, text)
+    return None
+
+
+def address_objection(address: Address, taken: Taken) -> Verdict[AddressReason] | None:
+    """Why no route may lead to an address that a node reports; `taken` is asked whether it is
+    somebody else's."""
+    purpose = never_a_next_hop(address)
+    if purpose:
+        return Verdict(False, AddressReason.SPECIAL_PURPOSE, f"{address} is {purpose}")
+    return taken(address)
 
 
 def next_hop_address(
     node: Node, family: Family, networks: tuple[Network, ...], taken: Taken
-) -> tuple[Address | None, tuple[str, ...]]:
+) -> tuple[Address | None, tuple[Verdict[AddressReason], ...]]:
     """The first address of the family that may be a next hop, in the node's own order, and why
-    those before it may not.
-
-    `taken` says whose an address is, where it is not the node's own for all that it reports.
-    """
-    passed: list[str] = []
+    those before it may not."""
+    passed: list[Verdict[AddressReason]] = []
     for kind, address in node.addresses:
         if address.version != family:
             continue
         if any(address in network for network in networks) or (
             not networks and kind == "InternalIP"
         ):
-            what = never_a_next_hop(address) or taken(address)
-            if not what:
+            objection = address_objection(address, taken)
+            if objection is None:
                 return address, tuple(passed)
-            passed.append(f"{address} is {what}")
+            passed.append(objection)
     return None, tuple(passed)
 
 
 def judge(node: Node, family: Family, policy: NextHopPolicy, taken: Taken) -> NodeVerdict:
     """The next hop that a node offers to routes of a family, or why none."""
-    why = unusable(node)
-    if why:
-        return NodeVerdict(node.name, None, why)
+    objection = node_objection(node)
+    if objection is not None:
+        return NodeVerdict(node.name, None, objection)
     address, passed = next_hop_address(node, family, policy.networks, taken)
     is_self = policy.mode is NextHopMode.SELF
     ipv6 = None
     if address is None and family is Family.IPV4 and policy.ipv4_over_ipv6:
         ipv6, more = next_hop_address(node, Family.IPV6, policy.networks, taken)
         passed += more
+    why_passed = listed([verdict.message for verdict in passed])
     if address is None and ipv6 is None and not is_self:
         where = "next_hop_networks" if policy.networks else "its InternalIPs"
         what = "it has no other" if passed else "it has no"
         text = f"{what} IPv{family.value} address in {where}"
-        return NodeVerdict(node.name, None, "; ".join(filter(None, (listed(passed), text))))
+        text = "; ".join(filter(None, (why_passed, text)))
+        return NodeVerdict(node.name, None, Verdict(False, NodeReason.NO_ADDRESS, text))
     hop = NextHop(node.name, address, frozenset(node.labels.items()), is_self, ipv6)
-    return NodeVerdict(node.name, hop, listed(passed))
+    return NodeVerdict(node.name, hop, Verdict(True, NodeReason.NEXT_HOP, why_passed))
 
 
 def candidates(
@@ -166,22 +187,17 @@ def candidates(
 def no_hops(found: Backends, nodes: Sequence[NodeVerdict], policy: NextHopPolicy) -> ServiceVerdict:
     """Why a Service has no next hop at all; `nodes` are those that have it."""
     if not found.anywhere:
-        return Verdict(
-            False,
-            Reason.NO_READY_ENDPOINTS,
-            "no endpoint is ready: look at the Pods and EndpointSlices of the Service",
-        )
+        text = "no endpoint is ready: look at the Pods and EndpointSlices of the Service"
+        return Verdict(False, Reason.NO_READY_ENDPOINTS, text)
     if policy.mode is NextHopMode.SELF and not nodes:
-        return Verdict(
-            False, Reason.NO_USABLE_NODE, f"node {policy.node_name} hosts no endpoint of it"
-        )
+        text = f"node {policy.node_name} hosts no endpoint of it"
+        return Verdict(False, Reason.NO_USABLE_NODE, text)
     if not nodes:
         return Verdict(False, Reason.NO_USABLE_NODE, "no endpoint names the node that hosts it")
-    shown = "; ".join(f"{printable(verdict.node)}: {verdict.why}" for verdict in nodes[:_SHOWN])
+    shown = "; ".join(f"{printable(n.node)}: {n.verdict.message}" for n in nodes[:_SHOWN])
     more = "; …" if len(nodes) > _SHOWN else ""
-    return Verdict(
-        False, Reason.NO_USABLE_NODE, f"no node that has it may be a next hop: {shown}{more}"
-    )
+    text = f"no node that has it may be a next hop: {shown}{more}"
+    return Verdict(False, Reason.NO_USABLE_NODE, text)
 
 
 def combine(hops_of_holders: Iterable[tuple[bool, frozenset[NextHop]]]) -> frozenset[NextHop]:

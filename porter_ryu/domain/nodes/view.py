@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from porter_ryu.domain.announcement import NextHop, NodeVerdict
+from porter_ryu.domain.announcement import NextHop
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Family, Kind, Node, ObjectKey, Service
@@ -19,16 +19,17 @@ from porter_ryu.domain.nodes.next_hops import (
     Backends,
     NextHopMode,
     NextHopPolicy,
+    NodeVerdict,
     Taken,
+    address_objection,
     backends,
     candidates,
     judge,
     no_hops,
     unready,
 )
-from porter_ryu.domain.special_purpose import never_a_next_hop
 from porter_ryu.domain.text import listed
-from porter_ryu.domain.verdict import ServiceVerdict
+from porter_ryu.domain.verdict import NodeReason, ServiceVerdict, Verdict
 
 _NEVER = -1
 
@@ -53,8 +54,8 @@ class _Hops:
 class NodeView:
     """The nodes of a Cluster as next hops.
 
-    `taken` says whose an address is, where it is an EIP's or a peer's; `address_changed` has to be
-    called where its answer changes.
+    `taken` says whether an address is an EIP or a peer's; `address_changed` has to be called where
+    its answer changes.
     """
 
     def __init__(
@@ -179,8 +180,14 @@ class NodeView:
             verdict = self._verdict(name, family)
             if name not in having:
                 other = self._policy.mode is NextHopMode.SELF and name != self._policy.node_name
-                why = "this instance announces itself alone" if other else "it hosts no endpoint"
-                verdict = NodeVerdict(name, None, f"{why} that could be used")
+                why = Verdict(
+                    False, NodeReason.NO_ENDPOINT, "it hosts no endpoint that could be used"
+                )
+                if other:
+                    why = Verdict(
+                        False, NodeReason.NOT_THIS_NODE, "this instance announces itself alone"
+                    )
+                verdict = NodeVerdict(name, None, why)
             verdicts.append(verdict)
         return tuple(verdicts)
 
@@ -191,13 +198,11 @@ class NodeView:
             return
         if not node.addresses:
             yield f"node {name} has no address, so it is no next hop"
-        passed = []
-        for entry in node.addresses:
-            what = never_a_next_hop(entry.address) or self._taken(entry.address)
-            if what and entry.type == "InternalIP":
-                passed.append(f"{entry.address}, which is {what}")
+        internal = (entry.address for entry in node.addresses if entry.type == "InternalIP")
+        objections = (address_objection(address, self._taken) for address in internal)
+        passed = [objection.message for objection in objections if objection is not None]
         if passed:
-            yield f"node {name} reports {listed(passed)}: it is no next hop"
+            yield f"node {name} reports addresses that cannot be next hops: {listed(passed)}"
 
     def _take_over(self, name: str) -> None:
         """Makes a node what the cluster says now."""
@@ -245,12 +250,14 @@ class NodeView:
             verdict = judge(node, family, self._policy, self._taken)
             self._verdicts[name, family] = self._last_verdicts[name, family] = verdict
             return verdict
-        nothing = NodeVerdict(name, None, "it cannot be judged")
-        return self._last_verdicts.get((name, family), nothing)
+        undecided = Verdict(False, NodeReason.UNDECIDED, "it cannot be judged")
+        return self._last_verdicts.get((name, family), NodeVerdict(name, None, undecided))
 
-    def _absent(self, name: str) -> str:
+    def _absent(self, name: str) -> Verdict[NodeReason]:
         why = self._cluster.why_unreadable(Kind.NODE, ObjectKey("", name))
-        return f"its Node cannot be read: {why}" if why else "there is no such Node"
+        if why:
+            return Verdict(False, NodeReason.UNREADABLE, f"its Node cannot be read: {why}")
+        return Verdict(False, NodeReason.NO_SUCH_NODE, "there is no such Node")
 
     def _forget_verdict(self, name: str) -> None:
         for family in Family:
