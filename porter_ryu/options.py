@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, MODES
+
 PORT = {"min": 1, "max": 65535}
 AS_NUMBER = {"min": 1, "max": 4294967294}
 WSAPI_HOST = "127.0.0.1"  # Ryu's own default is every address
@@ -90,12 +92,8 @@ BGP = [
     cfg.ListOpt("peers", default=[], help="Names of [peer:NAME] groups."),
     cfg.StrOpt(
         "next_hops",
-        default="endpoints",
-        choices=[
-            ("endpoints", "the nodes that host a usable endpoint of the Service"),
-            ("nodes", "every usable node for Cluster, endpoint nodes for Local"),
-            ("self", "this node alone, by the rule of nodes"),
-        ],
+        default=ENDPOINTS.name,
+        choices=[(mode.name, mode.summary) for mode in MODES.values()],
         help="Which nodes a route leads to.",
     ),
     cfg.ListOpt(

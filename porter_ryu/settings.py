@@ -13,7 +13,8 @@ from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
 
 from porter_ryu.domain.model import Address, Network
-from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, MODES, NextHopMode
+from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.peering import PeerConfig, session_address
 from porter_ryu.options import GROUPS, RELOADED, WSAPI_HOST
 from porter_ryu.settings_file import BadConfigurationError, shown
@@ -132,9 +133,9 @@ def _bgp(r: Reader) -> BgpSettings:
     names = peer_names(r)
     r.check_names(names)
     node_name = r.get("porter", "node_name")
-    mode = NextHopMode(r.get("bgp", "next_hops") or "endpoints")
-    if mode is NextHopMode.SELF and not node_name:
-        r.fault("bgp", "next_hops", "self needs [porter] node_name")
+    mode = MODES[r.get("bgp", "next_hops") or ENDPOINTS.name]
+    if not mode.central and not node_name:
+        r.fault("bgp", "next_hops", f"{mode.name} needs [porter] node_name")
     router_id = r.parse("bgp", "router_id", _router_id)
     if r.get("bgp", "hold_time") in REFUSED_HOLD_TIMES:
         r.fault("bgp", "hold_time", HOLD_TIME_RULE)
@@ -158,7 +159,7 @@ def _bgp(r: Reader) -> BgpSettings:
 
 def _restart_time(r: Reader, mode: NextHopMode) -> int:
     wanted = r.get("bgp", "graceful_restart")
-    alone = r.get("porter", "single_instance") and mode is not NextHopMode.SELF
+    alone = r.get("porter", "single_instance") and mode.central
     on = wanted == "true" or (wanted == "auto" and alone)
     return r.get("bgp", "restart_time") if on else 0
 

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from porter_ryu.domain.announcement import NO_ATTRIBUTES, PathAttributes
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector
 from porter_ryu.domain.model import Address, Family, Node
-from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 
 # "this network", and 240.0.0.0/4 with the limited broadcast (RFC 6890)
 _NO_HOSTS = (ip_network("0.0.0.0/8"), ip_network("240.0.0.0/4"))
@@ -93,7 +93,7 @@ def wanted_peers(
 ) -> tuple[PeerConfig, ...]:
     """The peers that this instance speaks to now: all that are configured; where it announces
     its own node alone, those whose selector matches that node (None: it is not known)."""
-    if policy.mode is not NextHopMode.SELF:
+    if policy.mode.central:
         return tuple(configured)
     return tuple(
         peer

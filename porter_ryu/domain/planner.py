@@ -16,7 +16,6 @@ from porter_ryu.domain.decision import Decision, of_unread
 from porter_ryu.domain.guard import Guard, Subject
 from porter_ryu.domain.model import Address, Kind, Node, ObjectKey, Reading, Service
 from porter_ryu.domain.nodes.health import NodeHealth
-from porter_ryu.domain.nodes.next_hops import NextHopMode
 from porter_ryu.domain.nodes.view import NodeView
 from porter_ryu.domain.routing import Routing
 from porter_ryu.domain.statuses import Statuses
@@ -38,7 +37,6 @@ class Planner:
         self._guard = Guard()
         self.allocator = Allocator(self._guard)
         self.decisions: dict[ObjectKey, Decision] = {}
-        self._policy = policy
         self._leading = leading
         self._assigning = leading
         self._dirty: set[ObjectKey] = set()
@@ -156,7 +154,7 @@ class Planner:
         elif kind is Kind.NODE:
             self._nodes_to_check.add(key.name)
             self.view.changed(key.name)
-            if self._depends_on(key.name):
+            if self.view.depends_on(key.name):
                 self._dirty.update(self.decisions)
         elif kind is Kind.NAMESPACE:
             self._namespaces_changed = True
@@ -168,14 +166,9 @@ class Planner:
         touched: set[ObjectKey] = set()
         for name in nodes:
             touched.update(self.cluster.services_on(name))
-            if self._depends_on(name):
+            if self.view.depends_on(name):
                 touched.update(self.decisions)
         return touched
-
-    def _depends_on(self, name: str) -> bool:
-        """Whether Services depend on a node without an endpoint on it."""
-        mode, own = self._policy.next_hops.mode, self._policy.next_hops.node_name
-        return mode is NextHopMode.NODES or (mode is NextHopMode.SELF and name == own)
 
     def _taken(self, address: Address) -> Verdict[AddressReason] | None:
         """Whose an address is that a node reports, where it is no next hop for that."""

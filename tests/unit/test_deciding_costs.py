@@ -21,7 +21,8 @@ from porter_ryu.domain.model import (
     Port,
     Service,
 )
-from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, NextHopMode
+from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.planner import Planner, Policy
 from tests.unit.world import World, endpoints, key, node, service
 
@@ -172,7 +173,7 @@ def test_of_the_addresses_of_a_sharing_key_the_lowest_are_looked_at() -> None:
     assert world.put(joins).address("v") == "10.0.0.32"
 
 
-@pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])
+@pytest.mark.parametrize("mode", [ENDPOINTS, NODES], ids=lambda mode: mode.name)
 def test_names_of_nodes_that_do_not_exist_leave_nothing_behind(mode: NextHopMode) -> None:
     """999 new nodeNames in a slice update, again and again."""
     world = World(Eip("pool", "10.0.0.1"), policy=Policy(NextHopPolicy(mode=mode)))

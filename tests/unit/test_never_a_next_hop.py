@@ -8,7 +8,8 @@ import pytest
 
 from porter_ryu.domain.explanation import explain
 from porter_ryu.domain.model import Eip, Family, Kind, Node, NodeAddress, Port
-from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, NextHopMode
+from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.planner import Policy
 from tests.unit.world import World, endpoints, key, node, service
 
@@ -102,7 +103,7 @@ def test_a_node_that_reports_an_eip_takes_it_from_nobody_and_leads_nowhere_by_it
     assert world.state("c") == "AddressInUse"
 
 
-@pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])
+@pytest.mark.parametrize("mode", [ENDPOINTS, NODES], ids=lambda mode: mode.name)
 def test_a_nodes_address_follows_whether_it_is_an_eip(mode: NextHopMode) -> None:
     """Another Service's routes change when an address in a pool becomes held, and free again."""
     world = World(Eip("pool", "10.0.0.1-10.0.0.3"), policy=Policy(NextHopPolicy(mode=mode))).put(

@@ -7,18 +7,19 @@ from ipaddress import ip_network
 from typing import Any
 
 from porter_ryu.domain.model import Eip, Family, Kind, Port, Service
-from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.nodes.next_hop_modes import NODES, SELF
+from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.nodes.rendezvous import choose
 from porter_ryu.domain.planner import Policy
 from tests.unit.world import World, endpoints, node, service
 
-NODES = tuple(node(f"n{i}", f"192.168.0.{i}") for i in range(1, 5))
+FOUR = tuple(node(f"n{i}", f"192.168.0.{i}") for i in range(1, 5))
 
 
 def world(policy: NextHopPolicy | None = None, announce: bool = True) -> World:
     """Four nodes and a pool."""
     chosen = Policy(policy or NextHopPolicy(), announce)
-    return World(Eip("pool", "10.0.0.1-10.0.0.9"), policy=chosen).put(*NODES)
+    return World(Eip("pool", "10.0.0.1-10.0.0.9"), policy=chosen).put(*FOUR)
 
 
 def hops(w: World, address: str = "10.0.0.1") -> str:
@@ -27,7 +28,7 @@ def hops(w: World, address: str = "10.0.0.1") -> str:
 
 
 def test_nodes_mode_is_every_usable_node_for_cluster_and_endpoint_nodes_for_local() -> None:
-    w = world(NextHopPolicy(NextHopMode.NODES)).put(service("a"), endpoints("a", "n1"))
+    w = world(NextHopPolicy(NODES)).put(service("a"), endpoints("a", "n1"))
     assert hops(w) == "1234"
     w.put(service("a", local_traffic=True))
     assert hops(w) == "1"
@@ -38,7 +39,7 @@ def test_nodes_mode_is_every_usable_node_for_cluster_and_endpoint_nodes_for_loca
 
 
 def test_self_is_this_node_alone() -> None:
-    w = world(NextHopPolicy(NextHopMode.SELF, "n2")).put(
+    w = world(NextHopPolicy(SELF, "n2")).put(
         service("a", local_traffic=True), endpoints("a", "n1", "n2")
     )
     assert hops(w) == "2"
@@ -59,7 +60,7 @@ def test_terminating_counts_only_while_no_node_has_a_ready_one_usable_or_not() -
 
 def test_a_terminating_endpoint_that_names_no_node_counts_for_every_node() -> None:
     """Contract section 2: it is serving, and nothing is ready."""
-    w = world(NextHopPolicy(NextHopMode.NODES)).put(service("a"))
+    w = world(NextHopPolicy(NODES)).put(service("a"))
     leaving = endpoints("a", None, ready=False, serving=True, terminating=True)
     assert hops(w.put(leaving)) == "1234"
     other = endpoints("a", "n1")

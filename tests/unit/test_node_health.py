@@ -8,14 +8,15 @@ import pytest
 
 from porter_ryu.domain.model import Eip, EndpointSlice, Kind, Node
 from porter_ryu.domain.nodes.health import OF_A_DIRECTORY
-from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, NextHopMode
+from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.planner import Policy
 from tests.unit.world import World, endpoints, node, service
 
 NAMES = ("n1", "n2", "n3", "n4")
 
 
-def world(mode: NextHopMode = NextHopMode.ENDPOINTS, percent: int = 90) -> World:
+def world(mode: NextHopMode = ENDPOINTS, percent: int = 90) -> World:
     """Four nodes, and a Service with an endpoint on each."""
     made = World(
         Eip("pool", "10.0.0.1"), policy=Policy(NextHopPolicy(mode=mode), panic_percent=percent)
@@ -51,7 +52,7 @@ def slices(*ready: str) -> EndpointSlice:
     return EndpointSlice(some.key, some.service, some.family, some.endpoints + missing.endpoints)
 
 
-@pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])
+@pytest.mark.parametrize("mode", [ENDPOINTS, NODES], ids=lambda mode: mode.name)
 def test_all_nodes_lost_at_once_lose_no_route(mode: NextHopMode) -> None:
     w = world(mode)
     for name in NAMES:
@@ -67,7 +68,7 @@ def test_all_nodes_lost_at_once_lose_no_route(mode: NextHopMode) -> None:
     w.put(slices(*NAMES))
     assert hops(later(w, 60)) == "1234"
     w.put(slices("n1"))
-    assert hops(w) == ("1" if mode is NextHopMode.ENDPOINTS else "1234")
+    assert hops(w) == ("1" if mode is ENDPOINTS else "1234")
 
 
 def test_one_node_that_is_lost_is_taken_out() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from porter_ryu.domain.labels import EVERYTHING, parse_selector
 from porter_ryu.domain.model import Family
-from porter_ryu.domain.nodes.next_hops import NextHopMode, NextHopPolicy
+from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, SELF, NextHopMode
+from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, wanted_peers
 from tests.unit.world import node
 
@@ -35,10 +36,10 @@ def peer(name: str, selector: str = "", **more: Any) -> PeerConfig:
 
 
 A, B, C = peer("a"), peer("b", "rack=one"), peer("c", "rack=two")
-OWN = NextHopPolicy(NextHopMode.SELF, "n1")
+OWN = NextHopPolicy(SELF, "n1")
 
 
-@pytest.mark.parametrize("mode", [NextHopMode.ENDPOINTS, NextHopMode.NODES])
+@pytest.mark.parametrize("mode", [ENDPOINTS, NODES], ids=lambda mode: mode.name)
 def test_a_central_instance_speaks_to_all(mode: NextHopMode) -> None:
     assert wanted_peers((A, B, C), NextHopPolicy(mode), None) == (A, B, C)
 

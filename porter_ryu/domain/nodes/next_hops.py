@@ -1,17 +1,18 @@
 """Which nodes a route may lead to, and for every other node why not.
 
-Two questions are asked apart: which nodes *have* the Service (its endpoints, or by policy every
-node), and which nodes are *usable* at all.  A next hop is a node for which both hold.
+Two questions are asked apart: which nodes *have* the Service, which the mode says, and which nodes
+are *usable* at all.  A next hop is a node for which both hold.
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from porter_ryu.domain.announcement import NextHop
-from porter_ryu.domain.model import Address, EndpointSlice, Family, Network, Node
+from porter_ryu.domain.model import Address, Family, Network, Node
+from porter_ryu.domain.nodes.backends import Backends
+from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NextHopMode
 from porter_ryu.domain.special_purpose import never_a_next_hop
 from porter_ryu.domain.text import listed, printable
 from porter_ryu.domain.verdict import AddressReason, NodeReason, Reason, ServiceVerdict, Verdict
@@ -22,24 +23,17 @@ _SHOWN = 5
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
-class NextHopMode(enum.Enum):
-    """[bgp] next_hops."""
-
-    ENDPOINTS = "endpoints"
-    NODES = "nodes"
-    SELF = "self"
-
-
 @dataclass(frozen=True, slots=True)
 class NextHopPolicy:
-    """How nodes become next hops; `node_name` is this host's, needed by SELF.
+    """How nodes become next hops; `node_name` is that of this host, which a mode needs that
+    is not central.
 
     `networks` empty: a node's InternalIPs are its next hops; else its addresses inside them.
     `ipv4_over_ipv6`: a node without an IPv4 address may be the next hop of IPv4 routes by its
     IPv6 one (RFC 8950).
     """
 
-    mode: NextHopMode = NextHopMode.ENDPOINTS
+    mode: NextHopMode = ENDPOINTS
     node_name: str = ""
     networks: tuple[Network, ...] = ()
     ipv4_over_ipv6: bool = False
@@ -55,56 +49,6 @@ class NodeVerdict:
     node: str
     next_hop: NextHop | None
     verdict: Verdict[NodeReason]
-
-
-@dataclass(frozen=True, slots=True)
-class Backends:
-    """Where the usable endpoints of a Service are, for one family.
-
-    `anywhere` also counts endpoints that name no node.
-    """
-
-    nodes: frozenset[str]
-    anywhere: bool
-
-
-def backends(
-    slices: Iterable[EndpointSlice], family: Family, trusted: frozenset[str] = frozenset()
-) -> Backends:
-    """The usable endpoints of all slices of a Service.
-
-    Ready ones, and those that are not on nodes of `trusted`; as long as no node has a ready one,
-    those that still serve while terminating (KEP-1669, as kube-proxy does).
-    """
-    ready: set[str] = set()
-    draining: set[str] = set()
-    homeless = False
-    for piece in slices:
-        if piece.family is not family:
-            continue
-        for endpoint in piece.endpoints:
-            if endpoint.ready or (endpoint.node in trusted and not endpoint.terminating):
-                found = ready
-            elif endpoint.serving and endpoint.terminating:
-                found = draining
-            else:
-                continue
-            homeless = homeless or not endpoint.node
-            if endpoint.node:
-                found.add(endpoint.node)
-    nodes = ready or draining
-    return Backends(frozenset(nodes), bool(nodes) or homeless)
-
-
-def unready(slices: Iterable[EndpointSlice], family: Family) -> frozenset[str]:
-    """The nodes that have endpoints of a Service which are neither ready nor terminating."""
-    return frozenset(
-        endpoint.node
-        for piece in slices
-        if piece.family is family
-        for endpoint in piece.endpoints
-        if endpoint.node and not endpoint.ready and not endpoint.terminating
-    )
 
 
 def node_objection(node: Node) -> Verdict[NodeReason] | None:
@@ -155,7 +99,7 @@ def judge(node: Node, family: Family, policy: NextHopPolicy, taken: Taken) -> No
     if objection is not None:
         return NodeVerdict(node.name, None, objection)
     address, passed = next_hop_address(node, family, policy.networks, taken)
-    is_self = policy.mode is NextHopMode.SELF
+    is_self = not policy.mode.central
     ipv6 = None
     if address is None and family is Family.IPV4 and policy.ipv4_over_ipv6:
         ipv6, more = next_hop_address(node, Family.IPV6, policy.networks, taken)
@@ -171,29 +115,13 @@ def judge(node: Node, family: Family, policy: NextHopPolicy, taken: Taken) -> No
     return NodeVerdict(node.name, hop, Verdict(True, NodeReason.NEXT_HOP, why_passed))
 
 
-def candidates(
-    found: Backends, local: bool, nodes: Mapping[str, Node], policy: NextHopPolicy
-) -> Iterable[str]:
-    """Names of the nodes that have the Service, usable or not."""
-    if policy.mode is NextHopMode.ENDPOINTS or local:
-        names: Iterable[str] = found.nodes
-    else:
-        names = nodes.keys() if found.anywhere else ()
-    if policy.mode is NextHopMode.SELF:
-        return (policy.node_name,) if policy.node_name in names else ()
-    return names
-
-
 def no_hops(found: Backends, nodes: Sequence[NodeVerdict], policy: NextHopPolicy) -> ServiceVerdict:
     """Why a Service has no next hop at all; `nodes` are those that have it."""
     if not found.anywhere:
         text = "no endpoint is ready: look at the Pods and EndpointSlices of the Service"
         return Verdict(False, Reason.NO_READY_ENDPOINTS, text)
-    if policy.mode is NextHopMode.SELF and not nodes:
-        text = f"node {policy.node_name} hosts no endpoint of it"
-        return Verdict(False, Reason.NO_USABLE_NODE, text)
     if not nodes:
-        return Verdict(False, Reason.NO_USABLE_NODE, "no endpoint names the node that hosts it")
+        return policy.mode.why_none(policy.node_name)
     shown = "; ".join(f"{printable(n.node)}: {n.verdict.message}" for n in nodes[:_SHOWN])
     more = "; …" if len(nodes) > _SHOWN else ""
     text = f"no node that has it may be a next hop: {shown}{more}"

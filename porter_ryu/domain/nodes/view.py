@@ -14,19 +14,15 @@ from porter_ryu.domain.announcement import NextHop
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Family, Kind, Node, ObjectKey, Service
+from porter_ryu.domain.nodes.backends import Backends, backends, unready
 from porter_ryu.domain.nodes.health import NodeHealth
 from porter_ryu.domain.nodes.next_hops import (
-    Backends,
-    NextHopMode,
     NextHopPolicy,
     NodeVerdict,
     Taken,
     address_objection,
-    backends,
-    candidates,
     judge,
     no_hops,
-    unready,
 )
 from porter_ryu.domain.text import listed
 from porter_ryu.domain.verdict import NodeReason, ServiceVerdict, Verdict
@@ -133,6 +129,10 @@ class NodeView:
             self._age += 1
         return names
 
+    def depends_on(self, name: str) -> bool:
+        """Whether Services depend on a node without an endpoint on it."""
+        return self._policy.mode.depends_on(name, self._policy.node_name)
+
     def addresses(self) -> Iterable[Address]:
         """What the nodes report as theirs."""
         return self._with_address.keys()
@@ -177,18 +177,11 @@ class NodeView:
         having = self._having(service, family)
         verdicts = []
         for name in sorted(having | self._nodes.keys()):
-            verdict = self._verdict(name, family)
-            if name not in having:
-                other = self._policy.mode is NextHopMode.SELF and name != self._policy.node_name
-                why = Verdict(
-                    False, NodeReason.NO_ENDPOINT, "it hosts no endpoint that could be used"
-                )
-                if other:
-                    why = Verdict(
-                        False, NodeReason.NOT_THIS_NODE, "this instance announces itself alone"
-                    )
-                verdict = NodeVerdict(name, None, why)
-            verdicts.append(verdict)
+            if name in having:
+                verdicts.append(self._verdict(name, family))
+            else:
+                why = self._policy.mode.why_not(name, self._policy.node_name)
+                verdicts.append(NodeVerdict(name, None, why))
         return tuple(verdicts)
 
     def oddities(self, name: str) -> Iterable[str]:
@@ -223,8 +216,9 @@ class NodeView:
 
     def _having(self, service: Service, family: Family) -> set[str]:
         """The nodes that have a Service, whether they may be next hops or not."""
-        found = self._backends(service, family)
-        return set(candidates(found, service.local_traffic, self._nodes, self._policy))
+        found, policy = self._backends(service, family), self._policy
+        local, nodes = service.local_traffic, self._nodes
+        return set(policy.mode.candidates(found, local, nodes, policy.node_name))
 
     def _backends(self, service: Service, family: Family) -> Backends:
         missed = self._hosts.get((service.key, family), _Hosts()).missed

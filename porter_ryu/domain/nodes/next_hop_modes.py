@@ -1,0 +1,104 @@
+"""The modes of [bgp] next_hops.
+
+A mode is one object that knows all in which the modes differ, so nobody else asks which mode it is.
+A new one is a class here and an entry in MODES.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Collection
+from typing import ClassVar
+
+from porter_ryu.domain.nodes.backends import Backends
+from porter_ryu.domain.verdict import NodeReason, Reason, ServiceVerdict, Verdict
+
+
+class NextHopMode(abc.ABC):
+    """Which nodes are candidates for next hops of a Service.
+
+    `name` is the value in the configuration, `summary` its help.  `central`: one instance
+    announces for every node; else each announces the node that it runs on, and no other.  That
+    node's name is `own` wherever it is asked for, empty where it is not known.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    central: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def candidates(
+        self, found: Backends, local: bool, nodes: Collection[str], own: str
+    ) -> Collection[str]:
+        """Names of the nodes that a Service may lead to if they are usable.  `found`: where its
+        endpoints are; `local`: its externalTrafficPolicy is Local; `nodes`: all that there are."""
+
+    @abc.abstractmethod
+    def depends_on(self, node: str, own: str) -> bool:
+        """Whether the next hops of Services depend on a node that hosts no endpoint of them."""
+
+    def why_not(self, node: str, own: str) -> Verdict[NodeReason]:
+        """Why a node is no candidate."""
+        return Verdict(False, NodeReason.NO_ENDPOINT, "it hosts no endpoint that could be used")
+
+    def why_none(self, own: str) -> ServiceVerdict:
+        """Why no node is a candidate, for a Service with an endpoint that could be used."""
+        text = "no endpoint names the node that hosts it"
+        return Verdict(False, Reason.NO_USABLE_NODE, text)
+
+
+class _Endpoints(NextHopMode):
+    name = "endpoints"
+    summary = "the nodes that host a usable endpoint of the Service"
+
+    def candidates(
+        self, found: Backends, local: bool, nodes: Collection[str], own: str
+    ) -> Collection[str]:
+        return found.nodes
+
+    def depends_on(self, node: str, own: str) -> bool:
+        return False
+
+
+class _Nodes(NextHopMode):
+    name = "nodes"
+    summary = "every usable node for Cluster, endpoint nodes for Local"
+
+    def candidates(
+        self, found: Backends, local: bool, nodes: Collection[str], own: str
+    ) -> Collection[str]:
+        if local:
+            return found.nodes
+        return nodes if found.anywhere else ()
+
+    def depends_on(self, node: str, own: str) -> bool:
+        return True
+
+
+class _Self(_Nodes):
+    name = "self"
+    summary = "this node alone, by the rule of nodes"
+    central = False
+
+    def candidates(
+        self, found: Backends, local: bool, nodes: Collection[str], own: str
+    ) -> Collection[str]:
+        return (own,) if own in super().candidates(found, local, nodes, own) else ()
+
+    def depends_on(self, node: str, own: str) -> bool:
+        return node == own
+
+    def why_not(self, node: str, own: str) -> Verdict[NodeReason]:
+        if node == own:
+            return super().why_not(node, own)
+        text = "this instance announces its own node alone"
+        return Verdict(False, NodeReason.NOT_THIS_NODE, text)
+
+    def why_none(self, own: str) -> ServiceVerdict:
+        return Verdict(False, Reason.NO_USABLE_NODE, f"node {own} hosts no endpoint of it")
+
+
+ENDPOINTS: NextHopMode = _Endpoints()
+NODES: NextHopMode = _Nodes()
+SELF: NextHopMode = _Self()
+MODES = {mode.name: mode for mode in (ENDPOINTS, NODES, SELF)}
