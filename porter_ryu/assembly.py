@@ -6,7 +6,7 @@ import errno
 import logging
 from ipaddress import IPv4Address
 
-from porter_ryu import state_file
+from porter_ryu import state_dir
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.nodes.health import OF_A_CLUSTER, OF_A_DIRECTORY
@@ -20,6 +20,7 @@ from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.lease import Lease
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.kube.writer import Writer
+from porter_ryu.log import reason_of
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.host import HostView
 from porter_ryu.node.iproute import IpRoute
@@ -76,11 +77,11 @@ def _refused(settings: Settings, group: str, key: str, why: str) -> BadConfigura
 def _lock(settings: Settings) -> None:
     """One process at a time uses a state_dir; the lock is held until this one ends."""
     try:
-        state_file.lock(settings.state_dir)
-    except state_file.StateDirTakenError as error:
+        state_dir.lock(settings.state_dir)
+    except state_dir.StateDirTakenError as error:
         raise _refused(settings, "porter", "state_dir", str(error)) from error
     except OSError as error:
-        why = f"{settings.state_dir} cannot be written: {error.strerror}"
+        why = f"{settings.state_dir} cannot be written: {reason_of(error)}"
         if error.errno not in _FULL:
             raise _refused(settings, "porter", "state_dir", why) from error
         LOG.error("%s; so nothing keeps a second process from it", why)

@@ -16,7 +16,7 @@ from typing import Any
 
 import porter_ryu_compat
 from porter_ryu.exit_status import ExitStatus
-from porter_ryu.log import printable
+from porter_ryu.log import printable, reason_of
 
 porter_ryu_compat.install()
 
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitStatus.UNABLE
     except OSError as error:
         _drop_output()
-        return _cannot(": ".join(str(e) for e in (error.filename, error.strerror or error) if e))
+        return _cannot(": ".join(str(e) for e in (error.filename, reason_of(error)) if e))
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     return status
@@ -255,7 +255,7 @@ def _stop(arguments: argparse.Namespace) -> int:
     try:
         token = control_token.read(arguments.token_file)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
+        why = reason_of(error)
         text = f"{arguments.token_file}: {why} (--token-file FILE: control.token in its state_dir)"
         raise CommandError(text) from error
     stay = "&stay=true" if arguments.stay else ""

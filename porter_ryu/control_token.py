@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 
-from porter_ryu import state_file
+from porter_ryu import atomic_file, regular_file
 
 DEFAULT = "/var/lib/porter-ryu/control.token"
 _NAME = "control.token"
@@ -19,18 +19,17 @@ _LENGTH_MOST = 256
 def create(state_dir: str) -> str:
     """A new token, on disk when this returns; raises OSError."""
     token = secrets.token_urlsafe(_OCTETS)
-    state_file.write(os.path.join(state_dir, _NAME), f"{token}\n".encode(), private=True)
+    atomic_file.write(os.path.join(state_dir, _NAME), f"{token}\n".encode(), private=True)
     return token
 
 
 def read(path: str) -> str:
     """The token in a file; raises OSError, or ValueError where there is none in it."""
-    with open(path, "rb") as file:
-        data = file.read(_LENGTH_MOST + 1)
+    data, _ = regular_file.read(path, _LENGTH_MOST, follow=True)
     try:
         token = data.decode("ascii").strip()
     except UnicodeDecodeError:
         token = ""
-    if not token or len(data) > _LENGTH_MOST or not token.isprintable() or " " in token:
+    if not token or not token.isprintable() or " " in token:
         raise ValueError("there is no token in it")
     return token

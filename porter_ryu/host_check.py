@@ -10,11 +10,12 @@ import os
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from porter_ryu import state_file
+from porter_ryu import state_dir
 from porter_ryu.bgp import transport
 from porter_ryu.domain.model import Address
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
+from porter_ryu.log import reason_of
 from porter_ryu.node.iproute import IpError, IpRoute
 from porter_ryu.settings import Settings
 
@@ -85,8 +86,8 @@ def _http(settings: Settings, running: _Running) -> Iterator[str]:
 class _Running:
     """The instance that runs with this state_dir, which is allowed to listen."""
 
-    def __init__(self, state_dir: str) -> None:
-        self._pid = state_file.holder_of(state_dir)
+    def __init__(self, path: str) -> None:
+        self._pid = state_dir.holder_of(path)
 
     def listens(self, port: int) -> bool:
         """Whether it has a listening TCP socket on a port."""
@@ -126,7 +127,7 @@ def _port(key: str, address: Address, port: int, running: _Running) -> Iterator[
         taken = error.errno == errno.EADDRINUSE
         if taken and running.listens(port):
             return
-        why = "another process listens there" if taken else str(error.strerror)
+        why = "another process listens there" if taken else reason_of(error)
         yield f"{key}: cannot listen on {address} port {port}: {why}"
 
 

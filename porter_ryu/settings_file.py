@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from oslo_config import iniparser
 
-from porter_ryu.log import printable
+from porter_ryu import regular_file
+from porter_ryu.log import printable, reason_of
 
 _MOST_OCTETS = 1 << 20
 _SHOWN = 60
@@ -69,14 +69,13 @@ def read_document(path: str) -> Document:
     try:
         _Lines(document).parse(io.StringIO(_text(path), newline=None))
     except (_LineError, OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise BadConfigurationError((Fault(path, "", "", why),)) from error
+        raise BadConfigurationError((Fault(path, "", "", reason_of(error)),)) from error
     return document
 
 
 def _text(path: str) -> str:
     """The whole text; raises OSError or ValueError."""
-    octets = read_regular(path, _MOST_OCTETS)
+    octets = read_octets(path, _MOST_OCTETS)
     if not octets.strip():
         # cut short by who writes it just now, or by a full disk: no peers at all is not meant
         raise ValueError("is empty")
@@ -92,21 +91,9 @@ def _text(path: str) -> str:
     return octets.decode("utf-8")
 
 
-def read_regular(path: str, most: int) -> bytes:
-    """The octets of an ordinary file, at most `most`; raises OSError or ValueError.
-
-    A device or a pipe could be read for ever, and is refused without waiting for it.
-    """
-    descriptor = os.open(os.path.expanduser(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise ValueError("is a directory")
-        if not stat.S_ISREG(mode):
-            raise ValueError("is not an ordinary file")
-        octets = file.read(most + 1)
-    if len(octets) > most:
-        raise ValueError(f"is larger than {most} bytes")
+def read_octets(path: str, most: int) -> bytes:
+    """The octets of a file that a user named, at most `most`; raises OSError or ValueError."""
+    octets, _ = regular_file.read(os.path.expanduser(path), most, follow=True)
     return octets
 
 

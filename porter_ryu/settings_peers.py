@@ -11,8 +11,9 @@ from porter_ryu.domain.communities import CommunityError, parse_communities
 from porter_ryu.domain.labels import LabelSelector, SelectorError, parse_selector
 from porter_ryu.domain.model import Address, Family
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret, session_address
+from porter_ryu.log import reason_of
 from porter_ryu.options import PEER, PEER_PREFIX
-from porter_ryu.settings_file import read_regular, shown
+from porter_ryu.settings_file import read_octets, shown
 from porter_ryu.settings_reader import Reader
 
 FAMILIES = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}
@@ -175,10 +176,9 @@ def _password(r: Reader, group: str) -> Secret | None:
         return None
     r.key_files.append(path)
     try:
-        key = read_regular(path, _KEY_FILE_MOST).rstrip(b"\r\n")
+        key = read_octets(path, _KEY_FILE_MOST).rstrip(b"\r\n")
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        r.fault(group, "password_file", f"cannot read {path}: {why}")
+        r.fault(group, "password_file", f"cannot read {path}: {reason_of(error)}")
         return None
     if not 0 < len(key) <= MD5_KEY_MAX:
         r.fault(group, "password_file", f"{path} must hold 1 to {MD5_KEY_MAX} bytes")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from porter_ryu.settings_file import read_regular
+from porter_ryu.settings_file import read_octets
 
 _MOST_OCTETS = 1 << 20
 Contents = dict[str, bytes | None]  # None: it cannot be read
@@ -44,6 +44,6 @@ class WatchedFiles:
 
 def _content(path: str) -> bytes | None:
     try:
-        return read_regular(path, _MOST_OCTETS)
+        return read_octets(path, _MOST_OCTETS)
     except (OSError, ValueError):
         return None

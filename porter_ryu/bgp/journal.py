@@ -19,18 +19,18 @@ import contextlib
 import io
 import logging
 import os
-import stat
 from collections.abc import Iterable
 from urllib.parse import quote
 
 from eventlet import tpool
 from eventlet.semaphore import Semaphore
 
-from porter_ryu import state_file
+from porter_ryu import atomic_file, regular_file
 from porter_ryu.backoff import Backoff
 from porter_ryu.bgp.journal_line import LONGEST, Change, decode, encode, may_be_next_hop
 from porter_ryu.bgp.protocol.update import Path
 from porter_ryu.domain.model import Address
+from porter_ryu.log import reason_of
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
 
@@ -120,17 +120,17 @@ class RouteJournal:
 
     def _load(self) -> None:
         try:
-            octets = _read(self._path)
+            octets, _ = regular_file.read(self._path, _LARGEST)
         except FileNotFoundError:
             return
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.known = False
             LOG.error(
                 "the journal %s cannot be read (%s): what its peer still holds of an earlier run "
                 "is not known, and what is not wanted any more stays there until the peer gives "
                 "it up by itself, after our restart time at most",
                 self._path,
-                error.strerror or error,
+                reason_of(error),
             )
             self._set_aside()
             return
@@ -201,7 +201,7 @@ class RouteJournal:
                 "this process is killed now, what is withdrawn meanwhile may stay at the peer for "
                 "our restart time",
                 self._path,
-                error.strerror or error,
+                reason_of(error),
             )
         self._try_again()
 
@@ -224,20 +224,16 @@ class RouteJournal:
     def _replace(self) -> None:
         """Puts a file with what is known in place of the old one.  Gives way while it is built
         and while the disk works; what is added meanwhile goes to both files."""
-        generation, staged = self._generation, _hidden(self._path, "next")
+        generation = self._generation
         since: list[bytes] = []
         self._since = since
         octets, count = self._text()
-        try:
-            tpool.execute(state_file.write, staged, octets)
-            _append(staged, b"".join(since), new=False)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(staged)
-            raise
-        if generation == self._generation:
-            os.replace(staged, self._path)
-            self._written(count + len(since))
+        with atomic_file.Draft(self._path) as draft:
+            tpool.execute(_write_down, draft, octets)
+            draft.append(b"".join(since))
+            if generation == self._generation:
+                draft.publish(durable=False)
+                self._written(count + len(since))
 
     def _text(self) -> tuple[bytes, int]:
         give_way = TimeSlice()
@@ -252,7 +248,7 @@ class RouteJournal:
         self._generation += 1
         octets = b"".join(encode(Change(path, hop)) for path, hop in self.paths.items())
         try:
-            state_file.write(self._path, octets)
+            atomic_file.write(self._path, octets)
         except OSError as error:
             self._failed(error)
             return
@@ -266,16 +262,9 @@ class RouteJournal:
             LOG.warning("the journal %s is written again, with all of its paths", self._path)
 
 
-def _read(path: str) -> bytes:
-    """The octets of a file; raises OSError for what is no plain file, or too large for one."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError("it is not a plain file")
-        if about.st_size > _LARGEST:
-            raise OSError(f"it has more than {_LARGEST} octets")
-        return file.read(_LARGEST)
+def _write_down(draft: atomic_file.Draft, octets: bytes) -> None:
+    draft.append(octets)
+    draft.sync()
 
 
 def _hidden(path: str, suffix: str) -> str:

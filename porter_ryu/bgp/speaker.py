@@ -37,6 +37,7 @@ from porter_ryu.bgp.session_output import LocRib
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret, SpeakerConfig
+from porter_ryu.log import reason_of
 from porter_ryu.supervisor import Supervisor, Task
 
 LOG = logging.getLogger(__name__)
@@ -329,7 +330,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         try:
             transport.set_md5(sock, peer.address, key)
         except OSError as error:
-            LOG.error("peer %s: cannot set its TCP MD5 key: %s", peer.name, error.strerror)
+            LOG.error("peer %s: cannot set its TCP MD5 key: %s", peer.name, reason_of(error))
             return False
         return True
 

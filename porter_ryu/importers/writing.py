@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import yaml
 
-from porter_ryu import state_file
+from porter_ryu import atomic_file
 from porter_ryu.importers.acceptance import text_of
 from porter_ryu.importers.reading import Imported, ImportingError
 
@@ -42,7 +42,7 @@ def write(found: Imported, directory: str) -> list[str]:
             f"{', '.join(edited)}: is there and differs: move it away, or name another --output"
         )
     for path, data in paths.items():
-        state_file.write(path, data, private=path.endswith(_KEY))
+        atomic_file.write(path, data, private=path.endswith(_KEY))
     return list(paths)
 
 

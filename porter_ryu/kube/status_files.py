@@ -18,12 +18,14 @@ from typing import Any
 
 from eventlet import tpool
 
+from porter_ryu import atomic_file, regular_file
 from porter_ryu.domain.model import Kind, ObjectKey
 from porter_ryu.kube.codec import key_of
 from porter_ryu.kube.directory import folders
 from porter_ryu.kube.directory.parsing import Id
 from porter_ryu.kube.fields import CodecError, Json
 from porter_ryu.kube.limits import OBJECT_DEPTH, OBJECT_OCTETS, too_deep
+from porter_ryu.log import reason_of
 
 LOG = logging.getLogger(__name__)
 
@@ -220,12 +222,12 @@ def _read_again(contents: _Contents, folder: int, where: str, name: str) -> bool
     if known is not None and known.signature == signature:
         return False
     try:
-        octets, found = folders.read(folder, file, OBJECT_OCTETS)
+        octets, found = regular_file.read(file, OBJECT_OCTETS, folder=folder)
         signature, status, fault = _signature(found), *_parsed(octets)
     except FileNotFoundError:
         return False
     except OSError as error:
-        signature, status, fault = None, None, f"cannot be read: {error.strerror}"
+        signature, status, fault = None, None, f"cannot be read: {reason_of(error)}"
     except ValueError as error:
         status, fault = None, str(error)
     if fault:
@@ -253,7 +255,7 @@ def _parsed(octets: bytes) -> tuple[Any, str]:
 
 def _put(directory: str, names: tuple[str, ...], name: str, octets: bytes) -> os.stat_result:
     with folders.opened(directory, names, create=True) as folder:
-        return folders.write(folder, f"{name}{_ENDING}", octets)
+        return atomic_file.write(f"{name}{_ENDING}", octets, folder)
 
 
 def _path(kind: Kind, namespace: str) -> tuple[str, ...]:
@@ -278,4 +280,4 @@ def _signature(found: os.stat_result) -> _Signature:
 
 
 def _text(names: tuple[str, ...], error: OSError) -> str:
-    return f"{os.path.join(*names)} cannot be read: {error.strerror}"
+    return f"{os.path.join(*names)} cannot be read: {reason_of(error)}"

@@ -13,14 +13,14 @@ import json
 import logging
 import os
 import re
-import stat
 from collections.abc import Iterable
 from ipaddress import ip_network
 
 from eventlet import tpool
 
-from porter_ryu import state_file
+from porter_ryu import atomic_file, regular_file
 from porter_ryu.domain.model import Address, Network
+from porter_ryu.log import reason_of
 from porter_ryu.node.interfaces import InterfaceAddress, Interfaces
 from porter_ryu.node.iproute import Place
 from porter_ryu.time_slice import TimeSlice
@@ -70,7 +70,7 @@ class Journal:
             self.unread = ""
             rows, indexes = _document(data, boot_id) if data is not None else ([], {})
         except OSError as error:
-            self.unread = f"{self._path} cannot be read: {error.strerror}"
+            self.unread = f"{self._path} cannot be read: {reason_of(error)}"
             LOG.error("%s; it is tried again", self.unread)
             return
         except _DamagedError as error:
@@ -161,9 +161,9 @@ class Journal:
             if self._set_aside:
                 _keep_aside(self._path)
             # a disk that is slow holds up whoever binds, and nobody else
-            tpool.execute(state_file.write, self._path, json.dumps(document).encode())
+            tpool.execute(atomic_file.write, self._path, json.dumps(document).encode())
         except OSError as error:
-            raise JournalError(f"{self._path} cannot be written: {error.strerror}") from error
+            raise JournalError(f"{self._path} cannot be written: {reason_of(error)}") from error
         self._set_aside = False
         self._written = entries
 
@@ -172,15 +172,11 @@ def _read(path: str) -> bytes | None:
     """The octets of a file, None where there is none; raises OSError where it cannot be told,
     _DamagedError for what is no file of ours."""
     try:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise _DamagedError("it is no regular file")
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            data = file.read(_OCTETS_MOST + 1)
+        data, _ = regular_file.read(path, _OCTETS_MOST)
     except FileNotFoundError:
         return None
-    if len(data) > _OCTETS_MOST:
-        raise _DamagedError(f"it is larger than {_OCTETS_MOST >> 20} MB")
+    except ValueError as error:
+        raise _DamagedError(f"it {error}") from error
     return data
 
 

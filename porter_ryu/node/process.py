@@ -20,6 +20,7 @@ from eventlet.green import select, subprocess
 from ryu.lib import hub
 
 from porter_ryu.domain.growth import doubled
+from porter_ryu.log import reason_of
 from porter_ryu.time_slice import TimeSlice
 
 _SECONDS = 5.0
@@ -70,8 +71,7 @@ class Commands:
                 try:
                     process, out, err = _start(argv, text, stack)
                 except (OSError, ValueError) as error:
-                    reason = getattr(error, "strerror", None) or error
-                    raise IpError(f"cannot run {argv[0]}: {reason}") from error
+                    raise IpError(f"cannot run {argv[0]}: {reason_of(error)}") from error
                 try:
                     printed, complaint = self._finish(process, out, err)
                 finally:

@@ -103,14 +103,18 @@ def test_what_is_no_file_is_kept_aside_and_nothing_is_written_through_it(tmp_pat
     def link(path: Path) -> None:
         path.symlink_to(secret)
 
-    makes: tuple[Callable[[Path], None], ...] = (link, Path.mkdir, os.mkfifo)
-    for number, make in enumerate(makes):
+    makers: dict[str, Callable[[Path], None]] = {
+        "a symbolic link": link,
+        "a directory": Path.mkdir,
+        "not a regular file": os.mkfifo,
+    }
+    for number, (what, make) in enumerate(makers.items()):
         folder = tmp_path / str(number)
         folder.mkdir()
         make(folder / "bound.json")
         journal = loaded(folder)
         assert journal.entries == frozenset()
-        assert "no regular file" in journal.damage
+        assert f"it is {what}" in journal.damage
         journal.add({(ETH, B)})
         assert loaded(folder).entries == {(ETH, B)}
         assert (folder / "bound.json.damaged").lstat()

@@ -16,6 +16,7 @@ from ryu.lib import hub
 from porter_ryu.backoff import Backoff
 from porter_ryu.bgp import transport
 from porter_ryu.domain.peering import PeerConfig
+from porter_ryu.log import reason_of
 from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class Bfd:
             # from /: no module of a working directory may stand in for it
             process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, cwd="/")
         except OSError as error:
-            return f"cannot be started: {error.strerror}"
+            return f"cannot be started: {reason_of(error)}"
         feeding = self._supervisor.spawn("bfd input", self._feed, process)
         try:
             why = self._follow(process, beat)

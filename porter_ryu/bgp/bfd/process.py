@@ -24,6 +24,7 @@ from typing import Any
 from porter_ryu.bgp.bfd import screen
 from porter_ryu.bgp.bfd.packet import Packet, State, decode, encode
 from porter_ryu.bgp.bfd.session import BfdSession
+from porter_ryu.log import reason_of
 
 _PORT = 3784  # RFC 5881, 4
 _SOURCE_PORTS = range(49152, 65536)
@@ -56,7 +57,7 @@ class Neighbour:
             self._sock.sendto(encode(packet), (self.peer["remote"], _PORT))
             self.fault = ""
         except OSError as error:
-            self.fault = f"cannot send to {self.peer['remote']}: {error.strerror}"
+            self.fault = f"cannot send to {self.peer['remote']}: {reason_of(error)}"
 
     def close(self) -> None:
         """Says farewell."""
@@ -135,7 +136,7 @@ class Process:
                 faults[name] = self._neighbours[remote].fault
             except OSError as error:
                 where = f"{peer['local']} port {_PORT}"
-                faults[name] = f"cannot listen on {where}: {error.strerror or error}"
+                faults[name] = f"cannot listen on {where}: {reason_of(error)}"
         for name, fault in faults.items():
             if fault != self._faults.get(name, ""):
                 print(json.dumps({"name": name, "fault": fault}), flush=True)

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 import eventlet
 from eventlet.green import subprocess
 
+from porter_ryu import regular_file
 from porter_ryu.kube.directory import parser_process
 from porter_ryu.kube.directory.parsing import Fault, Found, parse
 from porter_ryu.kube.limits import FILE_OCTETS, MIB
+from porter_ryu.log import reason_of
 
 SMALL_OCTETS = MIB // 4  # what takes a fifth of a second in slices of 5 ms
 _WALL_SECONDS = 240.0
@@ -54,7 +56,7 @@ def look(path: str) -> Entry:
             return Entry(None, "is a link to nothing")
         raise NoFileError(path) from error
     except OSError as error:
-        return Entry(None, f"cannot be read: {error.strerror}")
+        return Entry(None, f"cannot be read: {reason_of(error)}")
     except ValueError as error:
         return Entry(None, f"cannot be read: {error}")
     if stat.S_ISDIR(status.st_mode):
@@ -110,7 +112,7 @@ def _content(descriptor: int) -> bytes:
             if size > SMALL_OCTETS:
                 raise UnreadableFileError("grows while it is read")
     except OSError as error:
-        raise UnreadableFileError(f"cannot be read: {error.strerror}") from error
+        raise UnreadableFileError(f"cannot be read: {reason_of(error)}") from error
     return b"".join(pieces)
 
 
@@ -120,16 +122,13 @@ def _open(path: str) -> tuple[int, int]:
     if found.fault:
         raise UnreadableFileError(found.fault)
     try:
-        # not to block, should a FIFO have taken its place
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        descriptor, status = regular_file.opened(path, follow=True)
     except FileNotFoundError as error:
         raise NoFileError(path) from error
     except OSError as error:
-        raise UnreadableFileError(f"cannot be read: {error.strerror}") from error
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise UnreadableFileError("is not a regular file")
+        raise UnreadableFileError(f"cannot be read: {reason_of(error)}") from error
+    except ValueError as error:
+        raise UnreadableFileError(str(error)) from error
     return descriptor, status.st_size
 
 
@@ -139,7 +138,7 @@ def _parsed_outside(descriptor: int, pause: Callable[[], None]) -> Iterator[Foun
         # from /: no module of a working directory may stand in for it
         process = subprocess.Popen(argv, stdin=descriptor, stdout=subprocess.PIPE, cwd="/")
     except OSError as error:
-        raise UnreadableFileError(f"no process to parse it: {error.strerror}") from error
+        raise UnreadableFileError(f"no process to parse it: {reason_of(error)}") from error
     whole = False
     try:
         for line in _lines(process.stdout.fileno(), pause):

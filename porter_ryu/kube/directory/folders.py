@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from collections.abc import Iterator
 
-from porter_ryu import state_file
-
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _MODE = 0o755
 
 
@@ -44,27 +40,6 @@ def opened(root: str, names: tuple[str, ...], create: bool = False) -> Iterator[
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def read(folder: int, name: str, most: int) -> tuple[bytes, os.stat_result]:
-    """A regular file of at most `most` octets in an open folder; raises OSError, ValueError."""
-    descriptor = os.open(name, _FILE, dir_fd=folder)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("is not a regular file")
-        if status.st_size > most:
-            raise ValueError(f"is larger than {most} octets")
-        return os.read(descriptor, most + 1), status
-    finally:
-        os.close(descriptor)
-
-
-def write(folder: int, name: str, octets: bytes) -> os.stat_result:
-    """Puts a file into an open folder, whole and on disk; returns what it is; raises OSError."""
-    # by the descriptor, so that nobody can put a link in the way meanwhile
-    state_file.write(f"/proc/self/fd/{folder}/{name}", octets)
-    return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
 
 def remove(folder: int, name: str) -> None:

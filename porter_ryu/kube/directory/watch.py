@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from porter_ryu.kube.directory import files
 from porter_ryu.kube.limits import DIRECTORY_FILES
+from porter_ryu.log import reason_of
 
 POLL = 0.05
 _SECONDS_A_FILE = 6e-5  # ten times what a look at one takes
@@ -125,7 +126,7 @@ class Watch:
                     if entry.name.endswith(_ENDINGS) and not entry.name.startswith("."):
                         names.append(entry.name)
         except OSError as error:
-            text = f"{self._directory} cannot be read: {error.strerror}"
+            text = f"{self._directory} cannot be read: {reason_of(error)}"
             raise UnreadableDirectoryError(text) from error
         if self._device not in (None, device) and self._seen and not names:
             text = f"{self._directory} is another file system, and an empty one: is it unmounted?"

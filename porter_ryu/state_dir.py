@@ -1,8 +1,4 @@
-"""A file of state that is replaced as a whole: after a crash it is the old one or the new one.
-
-The one way in which this program writes such a file.  It never follows a symbolic link at the
-place of the file, so nobody who can write to the folder can turn the write elsewhere.
-"""
+"""The state_dir: one process at a time uses it, and says so by a lock on a file in it."""
 
 from __future__ import annotations
 
@@ -10,43 +6,8 @@ import contextlib
 import fcntl
 import os
 
-_MODE = 0o644
 _PRIVATE = 0o600
 _PID_MOST = 20
-
-
-def write(path: str, data: bytes, private: bool = False) -> None:
-    """Puts `data` in place of a file, on disk when this returns (`private`: mode 0600).
-
-    Folders that are missing are created.  Raises OSError; the old file is then as it was.
-    """
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
-    staged = os.path.join(folder, f".{os.path.basename(path)}.new")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(staged)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(staged, flags, _PRIVATE if private else _MODE)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(staged, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(staged)
-        raise
-    sync_folder(folder)
-
-
-def sync_folder(folder: str) -> None:
-    """Has the names in a folder on disk; raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class StateDirTakenError(Exception):
