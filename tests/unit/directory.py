@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import yaml
-from ryu.lib import hub
 
 from porter_ryu.domain.model import Condition, Kind, ObjectKey, ServiceStatus, Unreadable
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.supervisor import Supervisor
 from tests.unit.told import Told
+from tests.unit.until import until
 
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
 ANNOUNCED = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x")
-PATIENCE = 10.0
 
 
 def key(name: str) -> tuple[Kind, ObjectKey]:
@@ -28,16 +26,6 @@ def key(name: str) -> tuple[Kind, ObjectKey]:
 def pool(name: str) -> tuple[Kind, ObjectKey]:
     """An Eip."""
     return Kind.EIP, ObjectKey("", name)
-
-
-def until(true: Callable[[], object], what: str) -> None:
-    """Lets the greenthreads run until something is true."""
-    with_timeout = hub.Timeout(PATIENCE, AssertionError(f"still not: {what}"))
-    try:
-        while not true():
-            hub.sleep(0.01)
-    finally:
-        with_timeout.cancel()
 
 
 class Directory:

@@ -17,8 +17,8 @@ from porter_ryu.kube.client import Client
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.supervisor import Supervisor
-from tests.unit.directory import until
 from tests.unit.told import Told
+from tests.unit.until import until
 
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
 REFUSED = ApiError(0, "ConnectionRefused", "the API server 10.0.0.1:6443 refuses connections")

@@ -15,6 +15,7 @@ from ryu.lib import hub
 from porter_ryu.bgp.bfd.keeper import Bfd
 from porter_ryu.supervisor import Supervisor
 from tests.unit.test_peering import peer
+from tests.unit.until import until
 
 A = peer("a", bfd=True, local_address=ip_address("192.0.2.200"))
 
@@ -48,14 +49,6 @@ def kept(tmp_path: Path) -> Iterator[Callable[[str], tuple[Bfd, Told, Supervisor
     for bfd in running:
         bfd.stop()
     hub.sleep(0.2)
-
-
-def until(look: Callable[[], object], seconds: float = 15) -> None:
-    """Lets others run until this is so."""
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline, "it did not come to that"
-        hub.sleep(0.02)
 
 
 DOWN = "say(name='a', up=True, on_purpose=False, why='')\n"
@@ -93,7 +86,7 @@ def test_a_process_that_hangs_is_started_again(
 ) -> None:
     caplog.set_level(logging.ERROR)
     _, paths, _ = kept(f"{DOWN}time.sleep(60)\n")
-    until(lambda: paths.paths.count(("a", False)) == 2, seconds=30)
+    until(lambda: paths.paths.count(("a", False)) == 2)
     assert "the BFD process has said nothing for 10 s" in caplog.text
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from ryu.lib import hub
 
 from porter_ryu import metrics
 from porter_ryu.node.bound_ips import BoundIps
@@ -16,6 +15,7 @@ from porter_ryu.node.iproute import IpRoute, Place
 from porter_ryu.node.journal import Journal
 from porter_ryu.supervisor import Supervisor
 from tests.unit.fake_kernel import Kernel
+from tests.unit.until import until
 
 A, B, SIX = (ip_network(text) for text in ("203.0.113.1", "203.0.113.2", "2001:db8::1"))
 ETH = Place("address", "eth0", 2)
@@ -43,14 +43,6 @@ def again(kernel: Kernel, tmp_path: Path, boot: str = "boot") -> BoundIps:
     bound = BoundIps("address", "eth0", 101, journal, IpRoute(kernel), Supervisor())
     bound.start()
     return bound
-
-
-def until(good: Callable[[], bool], seconds: float = 10) -> None:
-    """Lets others run until it is so."""
-    deadline = time.monotonic() + seconds
-    while not good():
-        assert time.monotonic() < deadline
-        hub.sleep(0.01)
 
 
 def test_binding_twice_is_binding_once(kernel: Kernel, instance: BoundIps) -> None:
@@ -139,7 +131,7 @@ def test_an_address_that_the_kernel_refuses_holds_up_no_other(
     instance.bind(frozenset({B}))
     assert str(B) in kernel.addresses, "who asks waits until it was tried"
     kernel.refused = set()
-    until(lambda: str(SIX) in kernel.addresses, seconds=6)
+    until(lambda: str(SIX) in kernel.addresses)
 
 
 def test_withdrawing_leaves_only_what_was_there_before(kernel: Kernel, instance: BoundIps) -> None:

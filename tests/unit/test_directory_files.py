@@ -28,8 +28,8 @@ from porter_ryu.kube.directory.store import Store
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.limits import FILE_OCTETS, OBJECT_ENTRIES
 from porter_ryu.supervisor import Supervisor
-
-from .directory import Directory, key, until
+from tests.unit.directory import Directory, key
+from tests.unit.until import until
 
 NOBODY = 65534
 BROKEN = [

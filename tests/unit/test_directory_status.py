@@ -11,8 +11,8 @@ import pytest
 from fabric import objects
 from porter_ryu.domain.model import Service, ServiceStatus
 from porter_ryu.kube.errors import ApiError
-
-from .directory import ANNOUNCED, Directory, key, until
+from tests.unit.directory import ANNOUNCED, Directory, key
+from tests.unit.until import until
 
 DAMAGED = [
     "",

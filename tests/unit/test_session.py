@@ -23,6 +23,7 @@ from porter_ryu.bgp.session import Session
 from porter_ryu.domain.model import Family
 from porter_ryu.supervisor import Supervisor
 from tests.unit.test_fsm import OURS, REFRESH, THEIRS, UPDATE
+from tests.unit.until import until
 
 PATIENCE = 5.0
 
@@ -93,13 +94,6 @@ class Line:
         self.far.sendall(encode_open(THEIRS) + wire.KEEPALIVE)
         until(lambda: "established" in self.owner.log)
         return self
-
-
-def until(done: Callable[[], object]) -> None:
-    """Gives way until it is so."""
-    with hub.Timeout(PATIENCE):
-        while not done():
-            hub.sleep(0.001)
 
 
 @pytest.fixture

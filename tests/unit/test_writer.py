@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from ryu.lib import hub
@@ -14,6 +16,7 @@ from porter_ryu.domain.model import (
     EipStatus,
     Kind,
     ObjectKey,
+    Reading,
     Service,
     ServiceStatus,
 )
@@ -21,12 +24,15 @@ from porter_ryu.domain.verdict import PoolReason
 from porter_ryu.kube import patches
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.writer import Writer
-from porter_ryu.supervisor import Supervisor
+from porter_ryu.supervisor import Supervisor, Task
+from tests.unit.told import Told
+from tests.unit.until import until
 
+WEB = ObjectKey("default", "web")
 REFUSED = ApiError(422, "Invalid", "no")
 
 
-def service(name: str, **fields) -> Service:
+def service(name: str, **fields: Any) -> Service:
     """A Service of ours."""
     return Service(ObjectKey("default", name), True, **fields)
 
@@ -38,25 +44,32 @@ def status(text: str = "10.0.0.1", message: str = "fine") -> ServiceStatus:
 
 
 class Backend:
-    """Writes, or fails as it is told; knows what it was asked."""
+    """Writes, or fails as it is told; knows what it was asked.  `meanwhile` is what happens while
+    it writes a Service, and `most` how many it ever wrote at once."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
         self.answers: dict[str, Exception] = {}
         self.events: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.most = self._writing = 0
 
-    def patch_service(self, obj, wanted):
+    def patch_service(self, obj: Service, wanted: ServiceStatus) -> Service:
         name = obj.key.name
         self.asked.append((name, str(wanted.ingress[0])))
+        self._writing += 1
+        self.most = max(self.most, self._writing)
+        self.meanwhile()
+        self._writing -= 1
         if name in self.answers:
             raise self.answers[name]
         return dataclasses.replace(obj, ingress=wanted.ingress, conditions=wanted.conditions)
 
-    def patch_eip(self, eip, wanted):
+    def patch_eip(self, eip: Eip, wanted: EipStatus) -> Eip:
         self.asked.append((eip.name, wanted.message))
         return dataclasses.replace(eip, status=wanted)
 
-    def event(self, subject, warning, reason, message) -> None:
+    def event(self, subject: Service | Eip, warning: bool, reason: str, message: str) -> None:
         self.events.append(reason)
 
 
@@ -66,11 +79,12 @@ class Timers(Supervisor):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.waiting: list[tuple[float, object, tuple]] = []
+        self.waiting: list[tuple[float, Callable[..., object], tuple[object, ...]]] = []
 
-    def after(self, seconds, name, run, *args) -> None:
+    def after(self, seconds: float, name: str, run: Callable[..., object], *args: object) -> Task:
         assert seconds <= 60
         self.waiting.append((self.now + seconds, run, args))
+        return Task(name, None, self.now)
 
     def pass_by(self, seconds: float) -> None:
         """Time passes, and what is due is done."""
@@ -83,25 +97,29 @@ class Timers(Supervisor):
         self.now = end
 
 
-class Told:
-    """An Observer that notes what is put."""
+class Noting(Told):
+    """An Observer that notes what is put, and then fails where it is told to."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.put_: list[str] = []
+        self.failure: Exception | None = None
 
-    def put(self, obj, read_at) -> None:
+    def put(self, obj: Reading, read_at: float) -> None:
         self.put_.append(obj.key.name)
+        if self.failure is not None:
+            raise self.failure
 
 
 class Bench:
     """A writer that runs."""
 
     def __init__(self) -> None:
-        self.timers, self.backend, self.told = Timers(), Backend(), Told()
+        self.timers, self.backend, self.told = Timers(), Backend(), Noting()
         self.writer = Writer(self.backend, self.timers, lambda: self.timers.now)
         self.writer.start(self.told)
 
-    def want(self, name: str, wanted: ServiceStatus, **fields) -> None:
+    def want(self, name: str, wanted: ServiceStatus, **fields: Any) -> None:
         """Wishes, and lets the workers work."""
         self.writer.want_service(service(name, **fields), wanted)
         hub.sleep(0)
@@ -164,11 +182,8 @@ def test_a_wish_that_ceases_meanwhile_does_not_hurry_it_either(bench: Bench) -> 
 def test_an_object_that_is_gone_leaves_nothing_behind_when_its_last_write_fails(
     bench: Bench,
 ) -> None:
-    def gone_meanwhile(obj, wanted) -> None:
-        bench.writer.forget(Kind.SERVICE, obj.key)
-        raise REFUSED
-
-    bench.backend.patch_service = gone_meanwhile
+    bench.backend.answers["web"] = REFUSED
+    bench.backend.meanwhile = lambda: bench.writer.forget(Kind.SERVICE, WEB)
     bench.want("web", status())
     bench.timers.pass_by(120)
     assert bench.writer.idle
@@ -176,16 +191,13 @@ def test_an_object_that_is_gone_leaves_nothing_behind_when_its_last_write_fails(
 
 
 def test_the_same_wish_again_while_it_is_written_is_written_once(bench: Bench) -> None:
-    def slow(obj, wanted) -> None:
-        bench.backend.asked.append((obj.key.name, str(wanted.ingress[0])))
-        hub.sleep(0.01)
-
-    bench.backend.patch_service = slow
+    answered = hub.Event()
+    bench.backend.meanwhile = answered.wait
     bench.want("web", status())
     bench.want("web", status())
-    hub.sleep(0.03)
+    answered.set()
+    until(lambda: bench.writer.idle)
     assert len(bench.backend.asked) == 1
-    assert bench.writer.idle
 
 
 def test_what_is_tried_again_is_the_newest_wish(bench: Bench) -> None:
@@ -212,7 +224,7 @@ def test_retry_after_is_honoured_up_to_a_minute(bench: Bench, asked: float, leas
     [RecursionError(), ValueError("odd"), KeyError("x"), UnicodeEncodeError("a", "b", 0, 1, "c")],
 )
 def test_an_exception_costs_its_object_alone_and_no_worker(
-    bench: Bench, error: object, caplog: pytest.LogCaptureFixture
+    bench: Bench, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.backend.answers["odd"] = error
     for _ in range(20):
@@ -228,10 +240,7 @@ def test_an_exception_costs_its_object_alone_and_no_worker(
 
 
 def test_an_observer_that_fails_ends_no_worker(bench: Bench) -> None:
-    def fails(*_args) -> None:
-        raise RuntimeError("a fault of the domain")
-
-    bench.told.put = fails
+    bench.told.failure = RuntimeError("a fault of the domain")
     for number in range(20):
         bench.want(f"s{number}", status())
     assert len(bench.backend.asked) == 20
@@ -254,23 +263,14 @@ def test_an_object_that_is_gone_is_forgotten_with_its_failures(bench: Bench) -> 
 
 
 def test_one_object_is_not_written_by_two_at_once(bench: Bench) -> None:
-    writing: list[int] = []
-    most: list[int] = []
-
-    def slow(obj, wanted) -> None:
-        writing.append(1)
-        most.append(len(writing))
-        bench.backend.asked.append((obj.key.name, str(wanted.ingress[0])))
-        hub.sleep(0.01)
-        writing.pop()
-
-    bench.backend.patch_service = slow
+    answered = hub.Event()
+    bench.backend.meanwhile = answered.wait
     for number in range(1, 5):
         bench.want("web", status(f"10.0.0.{number}"))
-    hub.sleep(0.05)
-    assert max(most) == 1
+    answered.set()
+    until(lambda: bench.writer.idle)
+    assert bench.backend.most == 1
     assert bench.backend.asked == [("web", "10.0.0.1"), ("web", "10.0.0.4")]
-    assert bench.writer.idle
 
 
 READY = EipStatus(True, PoolReason.VALID, "fine", since="2024-01-01T00:00:00Z")

@@ -1,0 +1,20 @@
+"""How a unit test waits for what greenthreads, sockets or processes bring about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ryu.lib import hub
+
+PATIENCE = 20.0
+"""Seconds after which it is taken for never; what is waited for takes far less."""
+
+
+def until(true: Callable[[], object], what: str = "") -> None:
+    """Lets the greenthreads run until something is true; fails, saying `what`, if it never is."""
+    given_up = hub.Timeout(PATIENCE, AssertionError(f"still not: {what}" if what else "never"))
+    try:
+        while not true():
+            hub.sleep(0.002)
+    finally:
+        given_up.cancel()
