@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from fabric import Fabric, FabricError, Host, end, wait_for
 
@@ -233,8 +233,8 @@ class Gobgpd:
 Leaf: TypeAlias = Bird | Frr | Gobgpd
 
 
-def _next_hop(path: dict[str, object]) -> str:
-    for attribute in path["attrs"]:  # type: ignore[attr-defined]
+def _next_hop(path: dict[str, Any]) -> str:
+    for attribute in path["attrs"]:
         if "nexthop" in attribute:
             return str(attribute["nexthop"])
     raise FabricError(f"a path without a next hop: {path}")

@@ -8,9 +8,11 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from fabric import Host
 
+HEADER_OCTETS = 19
 MARKER = b"\xff" * 16
 OPEN, UPDATE, NOTIFICATION, KEEPALIVE, ROUTE_REFRESH = range(1, 6)
 _CLONE_NEWNET = 0x40000000
@@ -35,7 +37,7 @@ def inside(host: Host) -> Iterator[None]:
 
 def message(kind: int, body: bytes = b"") -> bytes:
     """RFC 4271, 4.1."""
-    return MARKER + struct.pack(">HB", 19 + len(body), kind) + body
+    return MARKER + struct.pack(">HB", HEADER_OCTETS + len(body), kind) + body
 
 
 def open_message(
@@ -135,9 +137,9 @@ class RawPeer:
             if found[0] == kind:
                 return found[1]
 
-    def establish(self, **kwargs: object) -> RawPeer:
+    def establish(self, **kwargs: Any) -> RawPeer:
         """OPEN and KEEPALIVE, both ways."""
-        self.send(open_message(**kwargs))  # type: ignore[arg-type]
+        self.send(open_message(**kwargs))
         self.read_until(OPEN)
         self.send(message(KEEPALIVE))
         self.read_until(KEEPALIVE)
@@ -153,11 +155,11 @@ class RawPeer:
         self.sock.close()
 
     def _has_message(self) -> bool:
-        return len(self._buffer) >= 19 and len(self._buffer) >= self._length()
+        return len(self._buffer) >= HEADER_OCTETS and len(self._buffer) >= self._length()
 
     def _next(self) -> tuple[int, bytes]:
         length = self._length()
-        kind, body = self._buffer[18], self._buffer[19:length]
+        kind, body = self._buffer[18], self._buffer[HEADER_OCTETS:length]
         self._buffer = self._buffer[length:]
         return kind, body
 

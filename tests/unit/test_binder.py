@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from porter_ryu.domain.model import Network
 from porter_ryu.node.binder import Binder
 from porter_ryu.node.iproute import IpRoute, Place
 from porter_ryu.node.journal import Journal, JournalError
@@ -28,9 +29,9 @@ class Run:
         self.journal.load()
         self.binder = Binder("address", interface, "101", self.journal, IpRoute(kernel))
 
-    def converge(self, *wanted: object, complete: bool = True) -> None:
+    def converge(self, *wanted: Network, complete: bool = True) -> None:
         """As the greenthread does."""
-        self.binder.converge(frozenset(wanted), complete, lambda: None)  # type: ignore[arg-type]
+        self.binder.converge(frozenset(wanted), complete, lambda: None)
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ class Holdings:
         tables = (self.services, self.unread, self._held, self._sharers, self._in_pool)
         more = (self._free, self._shared, self.turned, self.changed_pools)
         freed = sum(map(len, self._free.values()))
-        return freed + sum(len(table) for table in (*tables, *more))  # type: ignore[arg-type]
+        return freed + sum(len(table) for table in (*tables, *more))
 
     def held(self, key: ObjectKey) -> dict[Family, Held]:
         """What a Service holds, by family."""
@@ -210,7 +210,7 @@ class Holdings:
         group = group_of(service)
         if group is not None and service.key not in self.unread:
             addresses = self._shared.setdefault((group, address.version), [])
-            place = bisect_left(addresses, address)  # type: ignore[type-var]
+            place = bisect_left(addresses, address)
             if addresses[place : place + 1] != [address]:
                 addresses.insert(place, address)
 
@@ -220,7 +220,7 @@ class Holdings:
         if group is None or sharers.has(group):
             return
         addresses = self._shared.get((group, address.version), [])
-        place = bisect_left(addresses, address)  # type: ignore[type-var]
+        place = bisect_left(addresses, address)
         if addresses[place : place + 1] == [address]:
             del addresses[place]
         if not addresses:
