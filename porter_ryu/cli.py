@@ -73,12 +73,12 @@ def _cannot(text: str) -> int:
 def _show(value: Any, text: Any, as_json: bool) -> None:
     """Prints a value as JSON (in ASCII, so that no control character is left), or by `text`, which
     is given it with every text in it made printable."""
-    from porter_ryu import report
+    from porter_ryu import report_text
 
     if as_json:
         print(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
     else:
-        print(text(report.printed(value)))
+        print(text(report_text.printed(value)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -186,7 +186,7 @@ def _planner(files: Sequence[str]) -> Any:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from porter_ryu import report
+    from porter_ryu import report, report_text
 
     if arguments.diff and not arguments.url:
         raise CommandError("plan --diff needs --url")
@@ -194,16 +194,16 @@ def _plan(arguments: argparse.Namespace) -> int:
     entry = report.plan(_planner(arguments.config_file))
     as_json = arguments.output == "json"
     if remote is None:
-        _show(entry, report.plan_text, as_json)
+        _show(entry, report_text.plan, as_json)
         return ExitStatus.FINE
     with understood(arguments.url):
         changes = report.difference(remote.get("/v1/plan", dict), entry)
-        _show(changes, report.difference_text, as_json)
+        _show(changes, report_text.difference, as_json)
     return ExitStatus.FINE
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from porter_ryu import report
+    from porter_ryu import report, report_text
     from porter_ryu.domain.model import ObjectKey
 
     namespace, slash, name = arguments.service.partition("/")
@@ -214,23 +214,23 @@ def _explain(arguments: argparse.Namespace) -> int:
         path = "/".join(urllib.parse.quote(part, safe="") for part in (namespace, name))
         with understood(arguments.url):
             entry = Remote(arguments.url).get(f"/v1/services/{path}", dict)
-            _show(entry, report.explanation_text, as_json)
+            _show(entry, report_text.explanation, as_json)
             return ExitStatus.FINE if entry["announced"] else ExitStatus.WRONG
     if not arguments.config_file:
         raise CommandError("explain needs --config-file or --url")
     planner = _planner(arguments.config_file)
     entry = report.explanation(planner, ObjectKey(namespace, name), sent=None)
-    _show(entry, report.explanation_text, as_json)
+    _show(entry, report_text.explanation, as_json)
     return ExitStatus.WRONG  # what would be is not announced yet
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from porter_ryu import report
+    from porter_ryu import report_text
 
     parts = ("peers", "eips", "services")
     with understood(arguments.url):
         found = {part: Remote(arguments.url).get(f"/v1/{part}", list) for part in parts}
-        _show(found, report.status_text, as_json=False)
+        _show(found, report_text.status, as_json=False)
     return ExitStatus.FINE
 
 

@@ -1,11 +1,7 @@
-"""What the program says about itself: JSON for tools, plain words for people.
-
-HTTP and the command line print the same thing, because both print this.
-"""
+"""What the program says about itself, as JSON: HTTP and the command line tell the same."""
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 from typing import Any
@@ -18,7 +14,6 @@ from porter_ryu.domain.model import Address, EipStatus, Network, ObjectKey
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.verdict import Reason
-from porter_ryu.log import printable
 
 Json = dict[str, Any]
 Sent = Callable[[Network], Mapping[str, tuple[Address, ...]]]
@@ -128,21 +123,6 @@ def explanation(planner: Planner, key: ObjectKey, sent: Sent | None) -> Json:
     return entry
 
 
-def printed(value: Any) -> Any:
-    """The same value with every text in it as one printable line of bounded length.
-
-    Names, wishes and messages were written by somebody else; what is shown on a terminal goes
-    through here first.
-    """
-    if isinstance(value, str):
-        return printable(value, _TEXT_MOST)
-    if isinstance(value, dict):
-        return {printed(key): printed(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [printed(entry) for entry in value]
-    return value
-
-
 def _request(chain: Explanation) -> Json | None:
     request = chain.service.request if chain.service is not None else None
     if request is None:
@@ -194,52 +174,6 @@ def _hop(hop: NextHop | None) -> str | None:
     return "self" if hop.is_self else str(hop.address or hop.ipv6)
 
 
-def explanation_text(entry: Json) -> str:
-    """An explanation in plain words; its first line says what matters most."""
-    name = f"{entry['namespace']}/{entry['name']}"
-    if not entry["ours"]:
-        return f"{name}: {entry['state']}: {entry['message']}"
-    lines = [f"{name}: {_headline(entry)}"]
-    if entry["request"]:
-        lines.append(f"  asks for {entry['request']['text']} ({entry['request']['source']})")
-    for route in entry["routes"]:
-        lines += _route_lines(route)
-    if entry["pools"] or "unreadable" not in entry:
-        lines.append("  pools:")
-    for pool in entry["pools"]:
-        lines.append(f"    {pool['eip']}: {'usable' if pool['usable'] else 'no'}: {pool['why']}")
-    if not entry["pools"] and "unreadable" not in entry:
-        lines.append("    there is no Eip at all")
-    return "\n".join(lines)
-
-
-def _headline(entry: Json) -> str:
-    addresses = ", ".join(entry["addresses"])
-    if entry["announced"]:
-        peers = sorted({peer for route in entry["routes"] for peer in route["peers"]})
-        if not peers:
-            return f"would be announced: {addresses}"
-        return f"announced: {addresses} to {', '.join(peers)}"
-    if entry["state"] == Reason.ALLOCATED.value:
-        return f"{addresses}: {entry['message']}"
-    return f"{entry['state']}: {entry['message']}"
-
-
-def _route_lines(route: Json) -> list[str]:
-    record = "recorded in status" if route["recorded"] else "not recorded in status yet"
-    lines = [f"  {route['address']} from Eip {route['eip']}, {record}"]
-    if route["sharedWith"]:
-        lines.append(f"    shared with {', '.join(route['sharedWith'])}")
-    for node in route["nodes"]:
-        verdict = f"next hop {node['nextHop']}" if node["nextHop"] else f"no: {node['why']}"
-        if node["nextHop"] and node["why"]:
-            verdict += f" ({node['why']})"
-        lines.append(f"    node {node['node']}: {verdict}")
-    for peer, hops in route["peers"].items():
-        lines.append(f"    sent to {peer}: {', '.join(hops)}")
-    return lines
-
-
 def planned(planner: Planner) -> Iterator[Json]:
     """What would be of each Service of ours, in order of name; others may run in between."""
     for key in sorted(planner.decisions):
@@ -255,38 +189,6 @@ def planned(planner: Planner) -> Iterator[Json]:
 def plan(planner: Planner) -> Json:
     """What would be, for the whole cluster."""
     return {"services": list(planned(planner)), "eips": list(eips(planner))}
-
-
-def plan_text(entry: Json) -> str:
-    """A plan in plain words, one line for each Service and Eip."""
-    lines = []
-    for chain in entry["services"]:
-        name = f"{chain['namespace']}/{chain['name']}"
-        where = "; ".join(
-            f"{address} via {', '.join(hops) or 'nothing'}"
-            for address, hops in chain["nextHops"].items()
-        )
-        reason = "" if chain["announced"] else f": {chain['message']}"
-        lines.append(f"{name}: {chain['state']}{reason}{' (' + where + ')' if where else ''}")
-    for eip in entry["eips"]:
-        used = f"{eip['usage']} of {eip['poolSize']} used"
-        lines.append(f"eip {eip['name']}: {eip['reason']}, {used} ({eip['address']})")
-    return "\n".join(lines)
-
-
-def status_text(found: Json) -> str:
-    """Peers, Eips and how many Services are in which state, a line each."""
-    lines = []
-    for peer in found["peers"]:
-        paths = ", ".join(f"{count} {family} paths" for family, count in peer["paths"].items())
-        error = f" ({peer['last_error']})" if peer["last_error"] else ""
-        lines.append(f"peer {peer['name']} {peer['address']}: {peer['state']}, {paths}{error}")
-    for eip in found["eips"]:
-        used = f"{eip['usage']} of {eip['poolSize']} used"
-        lines.append(f"eip {eip['name']}: {eip['reason']}, {used}")
-    states = collections.Counter(service["state"] for service in found["services"])
-    lines += [f"services {state}: {count}" for state, count in sorted(states.items())]
-    return "\n".join(lines)
 
 
 def difference(running: Json, wanted: Json) -> list[Json]:
@@ -308,22 +210,3 @@ def _essence(entry: Json) -> dict[str, Json]:
         }
         for chain in entry["services"]
     }
-
-
-def difference_text(changes: list[Json]) -> str:
-    """A difference in plain words, one line for each Service that changes."""
-    lines = [
-        f"{change['service']}: {_essence_text(change['was'])} -> {_essence_text(change['becomes'])}"
-        for change in changes
-    ]
-    return "\n".join(lines) or "nothing would change"
-
-
-def _essence_text(essence: Json | None) -> str:
-    if essence is None:
-        return "not ours"
-    routes = (
-        f"{address} via {', '.join(hops) or 'nothing'}"
-        for address, hops in essence["nextHops"].items()
-    )
-    return "; ".join([essence["state"], *routes])

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from fabric.objects import Json
-from porter_ryu import report
+from porter_ryu import report, report_text
 from porter_ryu.domain.model import Eip, Kind
 from porter_ryu.domain.planner import Policy
 from porter_ryu.report import Sent
@@ -40,7 +40,7 @@ def test_announced_is_said_once_a_peer_was_sent_it() -> None:
     assert states(next(report.services(planner, sent_to("leaf")))) == ("Announced", True)
     entry = report.explanation(planner, key("web"), sent_to("leaf"))
     assert states(entry) == ("Announced", True)
-    assert report.explanation_text(entry).startswith("default/web: announced: 203.0.113.0 to leaf")
+    assert report_text.explanation(entry).startswith("default/web: announced: 203.0.113.0 to leaf")
 
 
 @pytest.mark.parametrize("sent", [report.nothing_sent, lambda _prefix: {"leaf": ()}])
@@ -49,7 +49,7 @@ def test_what_no_peer_was_sent_is_allocated(sent: Sent) -> None:
     assert states(next(report.services(planner, sent))) == ("Allocated", False)
     entry = report.explanation(planner, key("web"), sent)
     assert states(entry) == ("Allocated", False)
-    assert report.explanation_text(entry).startswith(
+    assert report_text.explanation(entry).startswith(
         "default/web: 203.0.113.0: no peer has been sent it"
     )
 
@@ -79,7 +79,7 @@ def test_a_plan_says_what_would_be() -> None:
     entry = report.plan(world().planner)["services"][0]
     assert states(entry) == ("Announced", True)
     assert entry["nextHops"] == {"203.0.113.0": ["192.168.9.11"]}
-    assert report.plan_text(report.plan(world().planner)).startswith(
+    assert report_text.plan(report.plan(world().planner)).startswith(
         "default/web: Announced (203.0.113.0 via 192.168.9.11)"
     )
 
@@ -112,7 +112,7 @@ def test_a_long_wish_is_cut_in_what_is_told() -> None:
         **report.explanation(fresh.planner, key("long"), report.nothing_sent),
         "message": hostile,
     }
-    text = report.explanation_text(report.printed(entry))
+    text = report_text.explanation(report_text.printed(entry))
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) < 2_000
 
@@ -131,7 +131,69 @@ def test_what_is_printed_has_no_line_of_somebody_elses() -> None:
         "eips": [],
         "services": [{"state": "A\nB"}],
     }
-    text = report.status_text(report.printed(found))
+    text = report_text.status(report_text.printed(found))
     assert len(text.splitlines()) == 2
     assert text.isascii() or all(c.isprintable() or c == "\n" for c in text)
-    json.dumps(report.printed(found))
+    json.dumps(report_text.printed(found))
+
+
+def test_each_pool_has_a_reason_beside_its_why() -> None:
+    busy = world().put(
+        Eip("bad", "nonsense"),
+        Eip("full", "203.0.113.8"),
+        Eip("off", "203.0.113.12", disable=True),
+        Eip("others", "203.0.113.16", namespaces=("elsewhere",)),
+        Eip("asked", "203.0.113.20", auto_assign=False),
+        service("fills", pool="full"),
+    )
+    busy.unreadable(Kind.EIP, "torn")
+    entry = report.explanation(busy.planner, key("web"), report.nothing_sent)
+    assert {pool["eip"]: (pool["usable"], pool["reason"]) for pool in entry["pools"]} == {
+        "pool": (True, "Available"),
+        "bad": (False, "NotServing"),
+        "full": (False, "Exhausted"),
+        "off": (False, "Disabled"),
+        "others": (False, "NotAllowed"),
+        "asked": (False, "OnlyOnRequest"),
+        "torn": (False, "Unreadable"),
+    }
+    assert all(pool["why"] for pool in entry["pools"])
+    (named,) = {
+        pool["reason"]
+        for pool in report.explanation(busy.planner, key("fills"), None)["pools"]
+        if pool["eip"] in ("pool", "off")
+    }
+    assert named == "AnotherNamed"
+    busy.put(service("web", deleting=True))
+    entry = report.explanation(busy.planner, key("web"), report.nothing_sent)
+    reasons = {pool["reason"] for pool in entry["pools"] if pool["eip"] != "torn"}
+    assert reasons == {"ServiceDeleted"}
+
+
+def test_each_node_has_a_reason_beside_its_why() -> None:
+    excluded = {"node.kubernetes.io/exclude-from-external-load-balancers": ""}
+    mixed = world().put(
+        node("off", "192.168.9.12", ready=False),
+        node("out", "192.168.9.13", labels=excluded),
+        node("cut", "192.168.9.14", network_unavailable=True),
+        node("going", "192.168.9.15", deleting=True),
+        node("bare", "127.0.0.1"),
+        node("idle", "192.168.9.16"),
+        endpoints("web", "n1", "off", "out", "cut", "going", "bare", "gone", "torn"),
+    )
+    mixed.unreadable(Kind.NODE, "torn")
+    entry = report.explanation(mixed.planner, key("web"), report.nothing_sent)
+    nodes = entry["routes"][0]["nodes"]
+    assert {told["node"]: told["reason"] for told in nodes} == {
+        "n1": "NextHop",
+        "off": "NotReady",
+        "out": "Excluded",
+        "cut": "NetworkUnavailable",
+        "going": "BeingDeleted",
+        "bare": "NoAddress",
+        "idle": "NoEndpoint",
+        "gone": "NoSuchNode",
+        "torn": "Unreadable",
+    }
+    assert [told["node"] for told in nodes if told["nextHop"]] == ["n1"]
+    assert all(told["why"] for told in nodes if not told["nextHop"])

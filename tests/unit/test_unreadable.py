@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from porter_ryu import report
+from porter_ryu import report, report_text
 from porter_ryu.domain.explanation import explain
 from porter_ryu.domain.model import Eip, Kind, Namespace, Port
 from porter_ryu.domain.verdict import NodeReason
@@ -70,7 +70,7 @@ def test_what_a_user_is_told_of_it() -> None:
         ["10.0.0.1"],
         ["10.0.0.1"],
     )
-    text = report.explanation_text(told)
+    text = report_text.explanation(told)
     assert text.startswith("default/a: Unreadable: it cannot be read (oops): what is on record")
     assert "there is no Eip" not in text, "there is one"
 

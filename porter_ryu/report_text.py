@@ -1,0 +1,128 @@
+"""What `report` says, in plain words for a terminal.
+
+It is made from the JSON alone, so a running instance that is asked over HTTP reads like a forecast.
+"""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+from porter_ryu.domain.verdict import Reason
+from porter_ryu.log import printable
+
+Json = dict[str, Any]
+
+_TEXT_MOST = 1_000
+
+
+def printed(value: Any) -> Any:
+    """The same value with every text in it as one printable line of bounded length.
+
+    Names, wishes and messages were written by somebody else; what is shown on a terminal goes
+    through here first.
+    """
+    if isinstance(value, str):
+        return printable(value, _TEXT_MOST)
+    if isinstance(value, dict):
+        return {printed(key): printed(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [printed(entry) for entry in value]
+    return value
+
+
+def explanation(entry: Json) -> str:
+    """An explanation in plain words; its first line says what matters most."""
+    name = f"{entry['namespace']}/{entry['name']}"
+    if not entry["ours"]:
+        return f"{name}: {entry['state']}: {entry['message']}"
+    lines = [f"{name}: {_headline(entry)}"]
+    if entry["request"]:
+        lines.append(f"  asks for {entry['request']['text']} ({entry['request']['source']})")
+    for route in entry["routes"]:
+        lines += _route_lines(route)
+    if entry["pools"] or "unreadable" not in entry:
+        lines.append("  pools:")
+    for pool in entry["pools"]:
+        lines.append(f"    {pool['eip']}: {'usable' if pool['usable'] else 'no'}: {pool['why']}")
+    if not entry["pools"] and "unreadable" not in entry:
+        lines.append("    there is no Eip at all")
+    return "\n".join(lines)
+
+
+def _headline(entry: Json) -> str:
+    addresses = ", ".join(entry["addresses"])
+    if entry["announced"]:
+        peers = sorted({peer for route in entry["routes"] for peer in route["peers"]})
+        if not peers:
+            return f"would be announced: {addresses}"
+        return f"announced: {addresses} to {', '.join(peers)}"
+    if entry["state"] == Reason.ALLOCATED.value:
+        return f"{addresses}: {entry['message']}"
+    return f"{entry['state']}: {entry['message']}"
+
+
+def _route_lines(route: Json) -> list[str]:
+    record = "recorded in status" if route["recorded"] else "not recorded in status yet"
+    lines = [f"  {route['address']} from Eip {route['eip']}, {record}"]
+    if route["sharedWith"]:
+        lines.append(f"    shared with {', '.join(route['sharedWith'])}")
+    for node in route["nodes"]:
+        verdict = f"next hop {node['nextHop']}" if node["nextHop"] else f"no: {node['why']}"
+        if node["nextHop"] and node["why"]:
+            verdict += f" ({node['why']})"
+        lines.append(f"    node {node['node']}: {verdict}")
+    for peer, hops in route["peers"].items():
+        lines.append(f"    sent to {peer}: {', '.join(hops)}")
+    return lines
+
+
+def plan(entry: Json) -> str:
+    """A plan in plain words, one line for each Service and Eip."""
+    lines = []
+    for chain in entry["services"]:
+        name = f"{chain['namespace']}/{chain['name']}"
+        where = "; ".join(
+            f"{address} via {', '.join(hops) or 'nothing'}"
+            for address, hops in chain["nextHops"].items()
+        )
+        reason = "" if chain["announced"] else f": {chain['message']}"
+        lines.append(f"{name}: {chain['state']}{reason}{' (' + where + ')' if where else ''}")
+    for eip in entry["eips"]:
+        used = f"{eip['usage']} of {eip['poolSize']} used"
+        lines.append(f"eip {eip['name']}: {eip['reason']}, {used} ({eip['address']})")
+    return "\n".join(lines)
+
+
+def status(found: Json) -> str:
+    """Peers, Eips and how many Services are in which state, a line each."""
+    lines = []
+    for peer in found["peers"]:
+        paths = ", ".join(f"{count} {family} paths" for family, count in peer["paths"].items())
+        error = f" ({peer['last_error']})" if peer["last_error"] else ""
+        lines.append(f"peer {peer['name']} {peer['address']}: {peer['state']}, {paths}{error}")
+    for eip in found["eips"]:
+        used = f"{eip['usage']} of {eip['poolSize']} used"
+        lines.append(f"eip {eip['name']}: {eip['reason']}, {used}")
+    states = collections.Counter(service["state"] for service in found["services"])
+    lines += [f"services {state}: {count}" for state, count in sorted(states.items())]
+    return "\n".join(lines)
+
+
+def difference(changes: list[Json]) -> str:
+    """A difference in plain words, one line for each Service that changes."""
+    lines = [
+        f"{change['service']}: {_essence_text(change['was'])} -> {_essence_text(change['becomes'])}"
+        for change in changes
+    ]
+    return "\n".join(lines) or "nothing would change"
+
+
+def _essence_text(essence: Json | None) -> str:
+    if essence is None:
+        return "not ours"
+    routes = (
+        f"{address} via {', '.join(hops) or 'nothing'}"
+        for address, hops in essence["nextHops"].items()
+    )
+    return "; ".join([essence["state"], *routes])
