@@ -27,6 +27,13 @@ def write(
         return draft.publish(durable=True)
 
 
+def write_all(descriptor: int, data: bytes) -> None:
+    """Writes all of the data to an open file; raises OSError, and a part may be written then."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
 class Draft:
     """The next content of a file, which nobody sees before `publish`.
 
@@ -67,9 +74,7 @@ class Draft:
 
     def append(self, data: bytes) -> None:
         """Puts data at the end."""
-        left = memoryview(data)
-        while left:
-            left = left[os.write(self._file, left) :]
+        write_all(self._file, data)
 
     def sync(self) -> None:
         """Has on disk what was appended so far."""

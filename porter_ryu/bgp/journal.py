@@ -29,6 +29,7 @@ from porter_ryu import atomic_file, regular_file
 from porter_ryu.backoff import Backoff
 from porter_ryu.bgp.journal_line import LONGEST, Change, decode, encode, may_be_next_hop
 from porter_ryu.bgp.protocol.update import Path
+from porter_ryu.complaints import Complaints
 from porter_ryu.domain.model import Address
 from porter_ryu.log import reason_of
 from porter_ryu.supervisor import Supervisor
@@ -40,6 +41,12 @@ _HISTORY_LEAST = 1000
 _LARGEST = 64 * 1024 * 1024
 _RETRY_FIRST, _RETRY_MOST = 0.25, 5.0
 _BAD_LINES_TOLD = 10
+_UNWRITABLE = (
+    "the journal %(subject)s cannot be written (%(wrong)s): routes are announced all the same; if "
+    "this process is killed now, what is withdrawn meanwhile may stay at the peer for our restart "
+    "time"
+)
+_WRITTEN_AGAIN = "the journal %(subject)s is written again, with all of its paths"
 
 
 class Journals:
@@ -71,9 +78,8 @@ class RouteJournal:
     """Next hops by path, of one peer.
 
     `known` is False where the file of an earlier run could not be read: then nobody can say what
-    the peer holds.  `writable` is False while the file cannot be written.  `unfit` are journalled
-    paths whose next hop may never be one: they are not announced again, but may have to be
-    withdrawn.
+    the peer holds.  `unfit` are journalled paths whose next hop may never be one: they are not
+    announced again, but may have to be withdrawn.
     """
 
     def __init__(
@@ -86,12 +92,17 @@ class RouteJournal:
         self._supervisor = supervisor
         self._one_at_a_time = one_at_a_time or Semaphore()
         self._lines = 0
-        self.writable = True
+        self._complaints = Complaints(LOG, _UNWRITABLE, _WRITTEN_AGAIN)
         self._due = False
         self._since: list[bytes] | None = None
         self._generation = 0
         self._backoff = Backoff(_RETRY_FIRST, _RETRY_MOST)
         self._load()
+
+    @property
+    def writable(self) -> bool:
+        """Whether the file was written when that was last tried."""
+        return not self._complaints.about(self._path)
 
     def add(self, paths: Iterable[tuple[Path, Address]]) -> None:
         """Notes paths that are about to be announced."""
@@ -194,15 +205,7 @@ class RouteJournal:
 
     def _failed(self, error: OSError) -> None:
         """From now on the file is not trusted; rewriting it is tried until it is done."""
-        if self.writable:
-            self.writable = False
-            LOG.error(
-                "the journal %s cannot be written (%s): routes are announced all the same; if "
-                "this process is killed now, what is withdrawn meanwhile may stay at the peer for "
-                "our restart time",
-                self._path,
-                reason_of(error),
-            )
+        self._complaints.note(self._path, reason_of(error))
         self._try_again()
 
     def _try_again(self) -> None:
@@ -257,9 +260,7 @@ class RouteJournal:
     def _written(self, lines: int) -> None:
         self._lines = lines
         self._backoff.reset()
-        if not self.writable:
-            self.writable = True
-            LOG.warning("the journal %s is written again, with all of its paths", self._path)
+        self._complaints.note(self._path, "")
 
 
 def _write_down(draft: atomic_file.Draft, octets: bytes) -> None:
@@ -282,7 +283,6 @@ def _append(path: str, octets: bytes, new: bool) -> None:
         flags |= os.O_CREAT
     descriptor = os.open(path, flags, 0o644)
     try:
-        if os.write(descriptor, octets) != len(octets):
-            raise OSError("the disk took only a part")
+        atomic_file.write_all(descriptor, octets)
     finally:
         os.close(descriptor)

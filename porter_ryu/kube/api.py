@@ -31,7 +31,7 @@ class Api:
     ) -> None:
         self._supervisor = supervisor
         self.client = client
-        self._events = Events(client, supervisor)
+        self._events = Events(client)
         self._informers = {kind: Informer(kind, client, codec, clock) for kind in Kind}
         self._readers: dict[Kind, Task] = {}
         self._observer: Observer | None = None

@@ -1,7 +1,7 @@
 """core/v1 Events: the same news of the same object once more counts up the Event that is there.
 
 Events are for people, and cost the API server a write each: beyond 100 at once, and 10 a second,
-they are only counted, and the count is logged.
+they are only counted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from porter_ryu.domain.text import printable
 from porter_ryu.kube.client import STRATEGIC_MERGE, Client
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.fields import Json
-from porter_ryu.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
 
@@ -27,33 +26,26 @@ _REMEMBERED = 4096
 _NAME_MOST, _MESSAGE_MOST = 200, 1000
 _NOT_FOUND = 404
 _PER_SECOND, _BURST = 10.0, 100.0
-_TELL_AFTER = 10.0
 _Subject = Service | Eip
 
 
 class Events:
     """Writes Events, and remembers the last few thousand to count them up.
 
-    Above a burst of 100 those of more than 10 a second are dropped; how many is logged within
-    10 s, and counted in porter_kubernetes_writes_total{kind="events",code="dropped"}.
+    Above a burst of 100 those of more than 10 a second are dropped: the log says so, and
+    porter_kubernetes_writes_total{kind="events",code="dropped"} counts them.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        supervisor: Supervisor,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
-        self._supervisor = supervisor
         self._bucket = _Bucket(_PER_SECOND, _BURST, clock)
-        self._dropped = 0
         self._known: OrderedDict[tuple[str, str, str, str], tuple[str, int]] = OrderedDict()
 
     def tell(self, subject: _Subject, warning: bool, reason: str, message: str) -> None:
         """Tells of a change of an object, or counts that it did not; raises ApiError."""
         if not self._bucket.take():
-            self._drop()
+            metrics.kubernetes_writes.labels(kind="events", code="dropped").inc()
+            LOG.warning("an Event is not written: there are too many of them")
             return
         try:
             self._write(subject, warning, reason, message)
@@ -61,18 +53,6 @@ class Events:
             metrics.kubernetes_writes.labels(kind="events", code=str(error.status)).inc()
             raise
         metrics.kubernetes_writes.labels(kind="events", code="201").inc()
-
-    def _drop(self) -> None:
-        metrics.kubernetes_writes.labels(kind="events", code="dropped").inc()
-        self._dropped += 1
-        if self._dropped == 1:
-            self._supervisor.after(_TELL_AFTER, "events", self.tell_dropped)
-
-    def tell_dropped(self) -> None:
-        """Logs how many Events were dropped since it was last said."""
-        dropped, self._dropped = self._dropped, 0
-        if dropped:
-            LOG.warning("%d Events were not written: they were too many at once", dropped)
 
     def _write(self, subject: _Subject, warning: bool, reason: str, message: str) -> None:
         event = _event(subject, warning, reason, message)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from ryu.lib import hub
 
 from porter_ryu import rfc3339
+from porter_ryu.complaints import Complaints
 from porter_ryu.domain.model import (
     Eip,
     EipStatus,
@@ -37,6 +38,7 @@ from porter_ryu.kube.directory.watch import POLL, UnreadableDirectoryError
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.fields import Json
 from porter_ryu.kube.status_files import StatusFiles
+from porter_ryu.log import reason_of
 from porter_ryu.supervisor import Beat, Supervisor
 from porter_ryu.time_slice import TimeSlice
 
@@ -65,7 +67,9 @@ class Manifests:
         self._told: dict[Id, Reading] = {}
         self._absent = Absent(self._store)
         self._hole = ""
-        self._trouble = ""
+        self._complaints = Complaints(
+            LOG, "%(wrong)s; everything stays as it was", "%(subject)s can be read again"
+        )
         self._stopped = False
 
     def start(self, observer: Observer) -> None:
@@ -79,14 +83,14 @@ class Manifests:
     @property
     def trouble(self) -> str:
         """Why the directory cannot be read (Source)."""
-        return self._trouble
+        return self._complaints.about(self._directory)
 
     def read_once(self, observer: Observer) -> None:
         """Tells the observer all that is there now; raises ApiError where the directory cannot
         be read."""
         pause = TimeSlice()
         if not self._load(pause):
-            raise ApiError(0, "Unreadable", self._trouble)
+            raise ApiError(0, "Unreadable", self.trouble)
         self._tell_all(observer, pause)
 
     def _run(self, observer: Observer, beat: Beat) -> None:
@@ -117,9 +121,9 @@ class Manifests:
         try:
             self._intake.load(pause)
         except UnreadableDirectoryError as error:
-            self._troubled(str(error))
+            self._complaints.note(self._directory, str(error))
             return False
-        self._troubled("")
+        self._complaints.note(self._directory, "")
         self._status.refresh(pause)
         self._hole = self._store.hole
         return True
@@ -132,9 +136,9 @@ class Manifests:
             try:
                 touched |= self._intake.look(pause)
             except UnreadableDirectoryError as error:
-                self._troubled(str(error))
+                self._complaints.note(self._directory, str(error))
                 return touched
-            self._troubled("")
+            self._complaints.note(self._directory, "")
             touched |= self._changed_status(pause)
         else:
             touched |= self._intake.settle(pause)
@@ -150,13 +154,6 @@ class Manifests:
         if folders:
             return {entry for entry in self._told if entry[0] in (Kind.SERVICE, Kind.EIP)}
         return {entry for entry in changed if entry in self._told}
-
-    def _troubled(self, text: str) -> None:
-        if text and text != self._trouble:
-            LOG.error("%s; everything stays as it was", text)
-        elif self._trouble and not text:
-            LOG.warning("%s can be read again", self._directory)
-        self._trouble = text
 
     # -- objects ---------------------------------------------------------------------------------
 
@@ -212,7 +209,7 @@ class Manifests:
         try:
             self._status.remove(kind, key)
         except OSError as error:
-            LOG.error("status of %s %s is not removed: %s", kind.value, key, error.strerror)
+            LOG.error("status of %s %s is not removed: %s", kind.value, key, reason_of(error))
 
     # -- status (writer.Backend) -------------------------------------------------------------------
 
@@ -250,7 +247,7 @@ class Manifests:
             else:
                 self._status.write(kind, key, document)
         except OSError as error:
-            raise ApiError(0, "Unwritable", f"status of {key}: {error.strerror}") from error
+            raise ApiError(0, "Unwritable", f"status of {key}: {reason_of(error)}") from error
         reading = self._readings.of(entry)
         if reading is None or isinstance(reading, Unreadable):
             return None

@@ -19,6 +19,7 @@ from typing import Any
 from eventlet import tpool
 
 from porter_ryu import atomic_file, regular_file
+from porter_ryu.complaints import Complaints
 from porter_ryu.domain.model import Kind, ObjectKey
 from porter_ryu.kube.codec import key_of
 from porter_ryu.kube.directory import folders
@@ -33,6 +34,7 @@ _Signature = tuple[int, int, int, int]
 _Folder = tuple[Kind, str]
 _ROOT = ".status"
 _ENDING = ".json"
+_STAYS = "what was last known of it stays"
 # a folder that changed within this many nanoseconds may change again without a new time
 _RACY_NS = 100_000_000
 _UNSETTLED = -1
@@ -75,6 +77,7 @@ class StatusFiles:
         self._directory = directory
         self._folders: dict[_Folder, _Contents] = {_EIPS: _Contents()}
         self._fault = self._services_fault = ""
+        self._complaints = Complaints(LOG, f"%(wrong)s; {_STAYS}", "%(subject)s can be read again")
 
     def get(self, kind: Kind, key: ObjectKey) -> Status:
         """The status of an object."""
@@ -99,7 +102,6 @@ class StatusFiles:
     def refresh(self, pause: Callable[[], None]) -> tuple[set[Id], bool]:
         """Reads what changed on disk; returns the objects whose status is another now, and
         whether a folder began or ceased to be readable."""
-        before = self._all_faults()
         changed: set[Id] = set()
         self._fault = self._openable((_ROOT,))
         if not self._fault:
@@ -107,10 +109,7 @@ class StatusFiles:
                 pause()
                 names = self._look(kind, namespace, pause)
                 changed |= {(kind, ObjectKey(namespace, name)) for name in names}
-        after = self._all_faults()
-        for fault in sorted(after - before):
-            LOG.error("%s; what was last known of it stays", fault)
-        return changed, before != after
+        return changed, self._complaints.note_all(self._faults())
 
     def write(self, kind: Kind, key: ObjectKey, document: Json) -> None:
         """Writes a status; raises OSError."""
@@ -132,10 +131,13 @@ class StatusFiles:
         contents.files.pop(key.name, None)
         contents.damaged.discard(key.name)
 
-    def _all_faults(self) -> set[str]:
-        faults = {self._fault, self._services_fault}
-        faults.update(folder.fault for folder in self._folders.values())
-        return faults - {""}
+    def _faults(self) -> dict[str, str]:
+        """Why folders cannot be read, by their path."""
+        faults = {_place((_ROOT,)): self._fault, _place(_path(*_SERVICES)): self._services_fault}
+        for folder, contents in self._folders.items():
+            if contents.fault:
+                faults[_place(_path(*folder))] = contents.fault
+        return {place: fault for place, fault in faults.items() if fault}
 
     def _openable(self, names: tuple[str, ...]) -> str:
         """Why a folder cannot be entered; empty where it can, or is not there."""
@@ -189,7 +191,7 @@ class StatusFiles:
                     contents.stamp = stamp if settled else _UNSETTLED
                     names = set(filter(None, map(_object_name, os.listdir(folder))))
                     gone = contents.files.keys() - names
-                where = os.path.join(*_path(kind, namespace))
+                where = _place(_path(kind, namespace))
                 changed = set()
                 for name in sorted(names):
                     pause()
@@ -232,7 +234,7 @@ def _read_again(contents: _Contents, folder: int, where: str, name: str) -> bool
         status, fault = None, str(error)
     if fault:
         fault = f"{os.path.join(where, file)} {fault}"
-        LOG.error("%s; what was last known of it stays", fault)
+        LOG.error("%s; %s", fault, _STAYS)
         status = known.status.value if known is not None else None
         contents.damaged.add(name)
     else:
@@ -262,6 +264,10 @@ def _path(kind: Kind, namespace: str) -> tuple[str, ...]:
     return (_ROOT, kind.value, namespace) if namespace else (_ROOT, kind.value)
 
 
+def _place(names: tuple[str, ...]) -> str:
+    return os.path.join(*names)
+
+
 def _object_name(file: str) -> str:
     """The name of an object that a file is for, empty where it is for none."""
     name = file.removesuffix(_ENDING)
@@ -280,4 +286,4 @@ def _signature(found: os.stat_result) -> _Signature:
 
 
 def _text(names: tuple[str, ...], error: OSError) -> str:
-    return f"{os.path.join(*names)} cannot be read: {reason_of(error)}"
+    return f"{_place(names)} cannot be read: {reason_of(error)}"

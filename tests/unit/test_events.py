@@ -10,7 +10,6 @@ from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.events import Events
 from porter_ryu.metrics import REGISTRY
-from porter_ryu.supervisor import Supervisor
 
 WEB = Service(ObjectKey("default", "web"), uid="u1", ours=True)
 
@@ -57,7 +56,7 @@ class Server(Client):
 def test_a_storm_is_one_event_with_a_count() -> None:
     server = Server()
     clock = Clock()
-    events = Events(server, Supervisor(), clock)
+    events = Events(server, clock)
     for number in range(50):
         clock.now += 1
         events.tell(WEB, True, "NoReadyEndpoints", f"no {number}")
@@ -67,7 +66,7 @@ def test_a_storm_is_one_event_with_a_count() -> None:
 
 def test_an_event_that_the_server_forgot_is_made_anew() -> None:
     server = Server()
-    events = Events(server, Supervisor(), Clock())
+    events = Events(server, Clock())
     events.tell(WEB, True, "PoolExhausted", "full")
     server.events.clear()
     events.tell(WEB, True, "PoolExhausted", "full")
@@ -82,12 +81,11 @@ def dropped() -> float:
 
 def test_what_is_beyond_a_burst_is_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
     server, clock, before = Server(), Clock(), dropped()
-    events = Events(server, Supervisor(), clock)
+    events = Events(server, clock)
     for number in range(250):
         events.tell(WEB, True, f"Reason{number}", "news")
     assert (len(server.events), dropped() - before) == (100, 150)
-    events.tell_dropped()
-    assert "150 Events were not written: they were too many at once" in caplog.text
+    assert caplog.text.count("an Event is not written: there are too many of them") == 150
     clock.now += 5
     for number in range(60):
         events.tell(WEB, True, f"Later{number}", "news")
@@ -96,7 +94,7 @@ def test_what_is_beyond_a_burst_is_counted_and_told(caplog: pytest.LogCaptureFix
 
 def test_a_message_is_one_printable_line_of_a_bounded_length() -> None:
     server = Server()
-    events = Events(server, Supervisor(), Clock())
+    events = Events(server, Clock())
     events.tell(WEB, True, "InvalidRequest", "\x1b[31m\n" + "x" * 200_000)
     (_, _, message) = server.seen()[0]
     assert message.startswith("\\x1b[31m\\nxxx")
@@ -105,7 +103,7 @@ def test_a_message_is_one_printable_line_of_a_bounded_length() -> None:
 
 def test_the_name_of_an_event_is_one_whatever_the_service_is_called() -> None:
     server = Server()
-    events = Events(server, Supervisor(), Clock())
+    events = Events(server, Clock())
     events.tell(Service(ObjectKey("default", "a" * 199 + "-b"), True, uid="u"), True, "R", "m")
     (path,) = server.events
     assert path.rsplit("/", 1)[1].startswith("a" * 199 + ".")
