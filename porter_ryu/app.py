@@ -16,7 +16,6 @@ from ryu.lib import hub
 
 from porter_ryu import control_token, log
 from porter_ryu.assembly import assemble
-from porter_ryu.domain.model import Network
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.garbage import Garbage
 from porter_ryu.http import api
@@ -65,16 +64,15 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         self._closing_up = False
         # the state_dir is ours by now: only then the port, and then the token
         self._http = self._listen(kwargs["wsgi"])
-        planner = self.instance.reconciler.planner
-        self._eips = EipAddresses(planner, self._bound)
-        if self.instance.speaker is not None:
-            self.instance.speaker.is_eip = self._eips.has
+        planner = self.instance.planner
+        self._eips = EipAddresses(planner, self.instance.bound_ips.ours)
+        self.instance.speaker.is_eip = self._eips.has
         running = api.Running(
             planner,
             lambda: self.supervisor.faults,
             self._unready,
             self._peers,
-            self._sent,
+            self.instance.speaker.sent,
             self._process(),
             self._end,
             _control_token(self.instance.settings.state_dir),
@@ -119,26 +117,17 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             self._tell()
 
     def _peers(self) -> list[dict[str, Any]]:
-        speaker = self.instance.speaker
-        return [dataclasses.asdict(r) for r in speaker.reports()] if speaker is not None else []
-
-    def _sent(self, prefix: Any) -> Any:
-        speaker = self.instance.speaker
-        return speaker.sent(prefix) if speaker is not None else {}
+        return [dataclasses.asdict(report) for report in self.instance.speaker.reports()]
 
     def _process(self) -> Process:
         """What the metrics say of the process."""
         bound, speaker = self.instance.bound_ips, self.instance.speaker
         return Process(
-            bound_ips=lambda: bound.count if bound is not None else 0,
-            state_dir_writable=lambda: speaker is None or speaker.state_dir_writable,
+            bound_ips=lambda: bound.count,
+            state_dir_writable=lambda: speaker.state_dir_writable,
             loop_lag=lambda: self.supervisor.loop_lag,
             reloaded=lambda: self._reloaded,
         )
-
-    def _bound(self) -> frozenset[Network]:
-        bound = self.instance.bound_ips
-        return bound.ours() if bound is not None else frozenset()
 
     def _unready(self) -> str:
         """Why this instance is not ready; '' while it is."""

@@ -12,6 +12,7 @@ from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.nodes.health import OF_A_CLUSTER, OF_A_DIRECTORY
 from porter_ryu.domain.peering import SpeakerConfig
 from porter_ryu.domain.planner import Planner, Policy
+from porter_ryu.effects import Effects
 from porter_ryu.instance import Instance, reserve
 from porter_ryu.kube.api import Api
 from porter_ryu.kube.client import Client
@@ -21,10 +22,12 @@ from porter_ryu.kube.lease import Lease
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.kube.writer import Writer
 from porter_ryu.log import reason_of
+from porter_ryu.leadership import Leadership
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.host import HostView
 from porter_ryu.node.iproute import IpRoute
 from porter_ryu.node.journal import Journal
+from porter_ryu.null_parts import NoLease, NoSpeaker, NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import BgpSettings, Settings
 from porter_ryu.settings_file import BadConfigurationError, Fault
@@ -54,19 +57,16 @@ def assemble(settings: Settings, supervisor: Supervisor) -> Instance:
         source = make_source(settings, supervisor)
     except ApiError as error:
         raise _refused(settings, "kubernetes", "kubeconfig", str(error)) from error
-    speaker = _speaker(settings, supervisor) if settings.bgp.enabled else None
-    writer = Writer(source, supervisor) if settings.allocate else None
-    reconciler = Reconciler(
-        planner,
-        speaker,
-        bindings,
-        writer,
-        settings.resync_seconds,
-        bind_only_leading=settings.bind_mode == "address" and _by_lease(settings),
-    )
-    lease = _lease(settings, source, reconciler, supervisor)
+    speaker = _speaker(settings, supervisor) if settings.bgp.enabled else NoSpeaker()
+    writer = Writer(source, supervisor) if settings.allocate else NoWriter()
+    bind_only_leading = settings.bind_mode == "address" and _by_lease(settings)
+    leadership = Leadership(planner, writer, bind_only_leading)
+    effects = Effects([speaker], bindings, writer, leadership)
+    reconciler = Reconciler(planner, effects, settings.resync_seconds)
+    leadership.on_change = reconciler.wake
+    lease = _lease(settings, source, leadership, supervisor)
     return Instance(
-        supervisor, reconciler, source, writer, speaker, bindings, lease, host, settings
+        supervisor, planner, reconciler, source, writer, speaker, bindings, lease, host, settings
     )
 
 
@@ -159,9 +159,9 @@ def _by_lease(settings: Settings) -> bool:
 def _lease(
     settings: Settings,
     source: Manifests | Api,
-    reconciler: Reconciler,
+    leadership: Leadership,
     supervisor: Supervisor,
-) -> Lease | None:
+) -> Lease | NoLease:
     if not _by_lease(settings) or not isinstance(source, Api):
-        return None
-    return Lease(source.client, settings.namespace, source.relist, reconciler.lead, supervisor)
+        return NoLease()
+    return Lease(source.client, settings.namespace, source.relist, leadership.learn, supervisor)

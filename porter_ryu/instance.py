@@ -19,28 +19,31 @@ from porter_ryu.kube.manifests import Manifests
 from porter_ryu.kube.writer import Writer
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.host import HostAddresses, HostView
+from porter_ryu.null_parts import NoLease, NoSpeaker, NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import Settings
 from porter_ryu.supervisor import Supervisor
+from porter_ryu.turn_log import TurnLog
 
 LOG = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Instance:
-    """The running parts; one that the settings do not ask for is None.
+    """The running parts; for one that the settings do not ask for stands one of `null_parts`.
 
     `started`: the settings that the parts were built from; `settings`: those read last, of which
     the peers are in force.
     """
 
     supervisor: Supervisor
+    planner: Planner
     reconciler: Reconciler
     source: Manifests | Api
-    writer: Writer | None
-    speaker: Speaker | None
-    bound_ips: BoundIps | None
-    lease: Lease | None
+    writer: Writer | NoWriter
+    speaker: Speaker | NoSpeaker
+    bound_ips: BoundIps
+    lease: Lease | NoLease
     host: HostView
     started: Settings
     settings: Settings = field(init=False)
@@ -51,15 +54,13 @@ class Instance:
 
     def start(self) -> None:
         """Starts the parts; the source last, when everybody listens."""
-        self.reconciler.after_turn = self._set_peers
-        if self.writer is not None:
-            self.writer.start(self.reconciler)
-        if self.bound_ips is not None:
-            self.bound_ips.start()
+        self.reconciler.follow(lambda _turn: self._set_peers())
+        self.reconciler.follow(TurnLog().follow)
+        self.writer.start(self.reconciler)
+        self.bound_ips.start()
         self.apply(self.started)
         self.supervisor.keep("host", lambda beat: self.host.watch(self._reserve, beat))
-        if self.lease is not None:
-            self.lease.start()
+        self.lease.start()
         self.source.start(self.reconciler)
 
     def stop(self, withdraw: bool) -> str:
@@ -68,11 +69,9 @@ class Instance:
         self.ended = True
         self.reconciler.retire()
         self.source.stop()
-        if self.speaker is not None:
-            self.speaker.stop(withdraw)
-        left = self.bound_ips.stop(withdraw) if self.bound_ips is not None else ""
-        if self.lease is not None:
-            self.lease.stop()
+        self.speaker.stop(withdraw)
+        left = self.bound_ips.stop(withdraw)
+        self.lease.stop()
         return left
 
     def apply(self, settings: Settings) -> None:
@@ -90,18 +89,18 @@ class Instance:
         self._set_peers()
 
     def _reserve(self) -> None:
-        reserve(self.reconciler.planner, self.host.addresses, self.settings.bgp.peers)
+        reserve(self.planner, self.host.addresses, self.settings.bgp.peers)
 
     def _set_peers(self) -> None:
-        if self.speaker is None or self.ended:
+        if self.ended:
             return
         policy = self.started.bgp.next_hops
-        own = self.reconciler.planner.cluster.node(policy.node_name)
+        own = self.planner.node(policy.node_name)
         self.speaker.set_peers(wanted_peers(self.settings.bgp.peers, policy, own))
 
 
 def reserve(planner: Planner, host: HostAddresses, peers: tuple[PeerConfig, ...]) -> None:
     """Tells the planner which addresses are given to nobody.  All configured peers count, also
     those that another node speaks to: they are routers of this network all the same."""
-    planner.reserve(host.own | host.gateways, [peer.address for peer in peers])
-    planner.allocator.set_found(host.found)
+    addresses = [peer.address for peer in peers]
+    planner.reserve(host.own | host.gateways, addresses, host.found)

@@ -271,6 +271,10 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         else:
             self.manager.rounds.when_sent(lambda: _observe(read_at))
 
+    def announces(self, prefix: Network) -> bool:
+        """Whether something is announced of a prefix (RouteTarget)."""
+        return prefix in self._rib.routes
+
     def complete(self) -> None:
         """Everything known is set: End-of-RIB may go out (RFC 4724, 2)."""
         self._rib.complete = True
@@ -343,7 +347,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             peer.accept(sock)
 
     def _is_announced(self, local: Address) -> bool:
-        return ip_network(local) in self._rib.routes
+        return self.announces(ip_network(local))
 
 
 def _observe(read_at: float) -> None:

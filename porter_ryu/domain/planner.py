@@ -95,9 +95,20 @@ class Planner:
             self.resync()
         self._leading = leading
 
-    def reserve(self, host: Iterable[Address], peers: Iterable[Address]) -> None:
+    def node(self, name: str) -> Node | None:
+        """The Node of this name as the cluster says it is; None where there is none."""
+        return self.cluster.node(name)
+
+    def reserve(
+        self,
+        host: Iterable[Address],
+        peers: Iterable[Address],
+        found: frozenset[Address] = frozenset(),
+    ) -> None:
         """Sets the addresses of this host and of the peers, which are given to nobody; those of
-        peers are no next hops either."""
+        peers are no next hops either.  `found` are on this host and not its own: they stay with
+        who has them on record."""
+        self.allocator.set_found(found)
         of_host, of_peers = frozenset(host), frozenset(peers)
         if (of_host, of_peers) != (self._host, self._peers):
             self._peers_changed |= self._peers ^ of_peers
@@ -202,7 +213,7 @@ class Planner:
         )
         eips = self._statuses.of_eips(pause)
         oddities = (*self._oddities(batch, pause), *self._guard.end())
-        return Turn(statuses, routes, eips, oddities)
+        return Turn(statuses, routes, eips, oddities, self.doubted)
 
     def _try_again(self, failed: Iterable[Subject]) -> None:
         """Marks what failed a while ago."""

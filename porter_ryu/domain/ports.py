@@ -86,6 +86,9 @@ class RouteTarget(Protocol):
         """Sets what is announced of these prefixes (nothing: withdraw); others stay as they are.
         `read_at`: when the oldest cause of this was read, for the latency histogram."""
 
+    def announces(self, prefix: Network) -> bool:
+        """Whether something is announced of a prefix."""
+
     def complete(self) -> None:
         """Everything known is set: End-of-RIB may be sent, and what the journal says beyond
         it is stale."""
@@ -95,10 +98,11 @@ class BindingTarget(Protocol):
     """Binds addresses on this host."""
 
     def bind(self, addresses: frozenset[Network]) -> None:
-        """Adds to what must be bound.  Returns once tried; a failure is retried inside."""
+        """Adds to what must be bound.  Returns once it was tried, at once where nothing is new;
+        a failure is retried inside."""
 
     def unbind(self, addresses: frozenset[Network]) -> None:
-        """Takes from what must be bound."""
+        """Takes from what must be bound, likewise."""
 
     def complete(self) -> None:
         """All that must be bound is known: what is ours beyond it is scrubbed."""

@@ -26,10 +26,12 @@ class Policy:
 class Turn:
     """What is wanted of the keys that this turn looked at; nothing is said of any other.
 
-    `oddities` are sentences about objects that cannot be used as they are.
+    `oddities` are sentences about objects that cannot be used as they are.  `nodes_doubted`: so
+    many nodes were lost at once that it is not believed.
     """
 
     services: Mapping[ObjectKey, tuple[Service, ServiceStatus]] = field(default_factory=dict)
     routes: Mapping[Address, Route] = field(default_factory=dict)
     eips: Mapping[ObjectKey, tuple[Eip, EipStatus]] = field(default_factory=dict)
     oddities: tuple[str, ...] = ()
+    nodes_doubted: bool = False

@@ -71,14 +71,16 @@ class BoundIps:
 
     def bind(self, addresses: frozenset[Network]) -> None:
         """Adds to what must be bound; waits until it was tried, a second at most, and not at all
-        while `ip` or the disk fails."""
-        if self._withdrawing:
+        where nothing is new or while `ip` or the disk fails."""
+        if self._withdrawing or addresses <= self._wanted:
             return
         self._wanted |= addresses
         self._ask()
 
     def unbind(self, addresses: frozenset[Network]) -> None:
         """Takes from what must be bound; waits likewise."""
+        if addresses.isdisjoint(self._wanted):
+            return
         self._wanted -= addresses
         self._ask()
 

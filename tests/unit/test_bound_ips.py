@@ -148,6 +148,6 @@ def test_what_is_removed_behind_our_back_is_put_back_and_counted(
     instance.bind(frozenset({A}))
     before = metrics.bound_ip_repairs._value.get()
     kernel.addresses.remove(str(A))
-    instance.bind(frozenset())
+    instance.bind(frozenset({B}))
     assert str(A) in kernel.addresses
     assert metrics.bound_ip_repairs._value.get() == before + 1

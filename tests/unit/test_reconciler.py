@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from porter_ryu.domain.model import Eip, Kind, Network, Object
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.domain.ports import Standing
+from porter_ryu.effects import Effects
+from porter_ryu.leadership import Leadership
+from porter_ryu.null_parts import NoWriter
 from porter_ryu.reconciler import Reconciler
 from tests.unit.world import endpoints, node, service
 
@@ -38,10 +42,20 @@ class Bindings:
         self.bound &= self._wanted
 
 
-def instance(bindings: Bindings) -> Reconciler:
+@dataclass
+class Instance:
+    """What a test of one looks at."""
+
+    planner: Planner
+    leadership: Leadership
+    reconciler: Reconciler
+
+
+def instance(bindings: Bindings) -> Instance:
     """One that binds where it leads, over a Service with an address on record."""
-    planner = Planner(Policy(), leading=False)
-    made = Reconciler(planner, None, bindings, None, 300, bind_only_leading=True)
+    planner, status = Planner(Policy(), leading=False), NoWriter()
+    leadership = Leadership(planner, status, bind_only_leading=True)
+    made = Reconciler(planner, Effects([], bindings, status, leadership), 300)
     pool, web, n1 = Eip("pool", "10.0.0.1"), service("web", ingress=(ip_address("10.0.0.1"),)), "n1"
     slices = endpoints("web", n1)
     lists: Mapping[Kind, list[Object]] = {
@@ -54,20 +68,20 @@ def instance(bindings: Bindings) -> Reconciler:
     for kind, objects in lists.items():
         made.replace(kind, objects, 0.0)
     made.turn()
-    return made
+    return Instance(planner, leadership, made)
 
 
-def told(made: Reconciler, standing: Standing) -> None:
+def told(made: Instance, standing: Standing) -> None:
     """It learns who leads."""
-    made.lead(standing)
-    made.turn()
+    made.leadership.learn(standing)
+    made.reconciler.turn()
 
 
 def test_what_an_earlier_run_bound_stays_until_it_is_known_who_leads() -> None:
     stale = ip_network("10.0.0.9/32")
     bindings = Bindings(EIP, stale)
     made = instance(bindings)
-    assert made.synced
+    assert made.reconciler.synced
     assert bindings.bound == {EIP, stale}
     told(made, Standing.LEADS)
     assert bindings.bound == {EIP}, "what is wanted never went, and the rest is scrubbed"
@@ -96,7 +110,7 @@ def test_an_api_server_that_is_away_unbinds_nothing() -> None:
 def test_one_that_has_ended_does_nothing(standing: Standing) -> None:
     bindings = Bindings(EIP)
     made = instance(bindings)
-    made.retire()
+    made.reconciler.retire()
     told(made, standing)
     assert bindings.bound == {EIP}
-    assert not made.synced
+    assert not made.reconciler.synced

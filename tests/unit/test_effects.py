@@ -1,0 +1,139 @@
+"""The order in which a turn takes effect, as the targets see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from porter_ryu.domain.announcement import Announcement, Announcements, NextHop, Route
+from porter_ryu.domain.model import Network, ServiceStatus
+from porter_ryu.domain.planner import Planner, Policy
+from porter_ryu.domain.ports import Standing
+from porter_ryu.domain.turn import Turn
+from porter_ryu.effects import Effects
+from porter_ryu.leadership import Leadership
+from porter_ryu.null_parts import NoWriter
+from tests.unit.world import service
+
+ADDRESS, PREFIX = ip_address("10.0.0.1"), ip_network("10.0.0.1/32")
+BY_N1 = frozenset([Announcement(NextHop("n1", ip_address("192.168.0.1")))])
+BY_N2 = frozenset([Announcement(NextHop("n2", ip_address("192.168.0.2")))])
+NOWHERE: Announcements = frozenset()
+
+
+class Target(NoWriter):
+    """A target of every kind that writes down what it is told that it does not know."""
+
+    def __init__(self, log: list[str], name: str = "") -> None:
+        self._log = log
+        self._name = name
+        self._announced: set[Network] = set()
+        self._bound: frozenset[Network] = frozenset()
+
+    def set_routes(self, routes: Mapping[Network, Announcements], read_at: float | None) -> None:
+        """Writes down what changes."""
+        for prefix, announcements in routes.items():
+            self._log.append(f"{self._name}{'announce' if announcements else 'withdraw'}")
+            self._announced.discard(prefix)
+            self._announced |= {prefix} if announcements else set()
+
+    def announces(self, prefix: Network) -> bool:
+        """What it was told."""
+        return prefix in self._announced
+
+    def bind(self, addresses: frozenset[Network]) -> None:
+        """Writes down what is new."""
+        self._log += ["bind"] * len(addresses - self._bound)
+        self._bound |= addresses
+
+    def unbind(self, addresses: frozenset[Network]) -> None:
+        """Writes down what goes."""
+        self._log += ["unbind"] * len(addresses & self._bound)
+        self._bound -= addresses
+
+    def complete(self) -> None:
+        """Writes it down."""
+        self._log.append(f"{self._name}complete")
+
+    def want_service(self, *_: object) -> None:
+        """Writes it down."""
+        self._log.append("record")
+
+
+def turn(bound: bool, announcements: Announcements) -> Turn:
+    """A turn about one Service."""
+    web = service("web")
+    status = ServiceStatus((ADDRESS,) if bound else (), ())
+    route = Route(ADDRESS, bound, announcements)
+    return Turn(services={web.key: (web, status)}, routes={ADDRESS: route})
+
+
+@pytest.fixture
+def log() -> list[str]:
+    """What the targets were told, in order."""
+    return []
+
+
+def effects(log: list[str], leads: bool = True, bind_only_leading: bool = False) -> Effects:
+    """Effects on one target of each kind."""
+    target = Target(log)
+    planner = Planner(Policy(), leading=leads)
+    leadership = Leadership(planner, target, bind_only_leading)
+    return Effects([target], target, target, leadership)
+
+
+def test_what_adds_runs_record_binding_announcement(log: list[str]) -> None:
+    effects(log).apply(turn(True, BY_N1), None)
+    assert log == ["record", "bind", "announce"]
+
+
+def test_what_takes_away_runs_announcement_binding_record(log: list[str]) -> None:
+    mine = effects(log)
+    mine.apply(turn(True, BY_N1), None)
+    log.clear()
+    mine.apply(turn(False, NOWHERE), None)
+    assert log == ["withdraw", "unbind", "record"]
+
+
+def test_another_next_hop_waits_for_nothing(log: list[str]) -> None:
+    mine = effects(log)
+    mine.apply(turn(True, BY_N1), None)
+    log.clear()
+    mine.apply(turn(True, BY_N2), None)
+    assert log == ["announce", "record"]
+
+
+def test_what_was_never_announced_is_not_withdrawn(log: list[str]) -> None:
+    effects(log).apply(turn(False, NOWHERE), None)
+    assert log == ["record"]
+
+
+def test_one_that_does_not_lead_writes_nothing(log: list[str]) -> None:
+    effects(log, leads=False).apply(turn(True, BY_N1), None)
+    assert log == ["bind", "announce"]
+
+
+def test_bindings_stay_while_nobody_knows_who_leads(log: list[str]) -> None:
+    target = Target(log)
+    planner = Planner(Policy(), leading=False)
+    leadership = Leadership(planner, target, bind_only_leading=True)
+    mine = Effects([target], target, target, leadership)
+    mine.apply(turn(True, BY_N1), None)
+    mine.complete()
+    assert log == ["announce", "complete"], "the bindings are not complete"
+    leadership.learn(Standing.LEADS)
+    log.clear()
+    mine.apply(turn(True, BY_N1), None)
+    mine.complete()
+    assert log == ["announce", "record", "bind", "complete"]
+
+
+def test_every_route_target_is_told(log: list[str]) -> None:
+    both = [Target(log, "first "), Target(log, "second ")]
+    planner = Planner(Policy(), leading=False)
+    mine = Effects(both, Target([]), NoWriter(), Leadership(planner, NoWriter(), False))
+    mine.apply(turn(True, BY_N1), None)
+    mine.complete()
+    assert log == ["first announce", "second announce", "first complete", "second complete"]
