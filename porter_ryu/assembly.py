@@ -21,8 +21,8 @@ from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.lease import Lease
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.kube.writer import Writer
-from porter_ryu.log import reason_of
 from porter_ryu.leadership import Leadership
+from porter_ryu.log import reason_of
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.host import HostView
 from porter_ryu.node.iproute import IpRoute

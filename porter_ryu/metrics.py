@@ -10,15 +10,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 REGISTRY = CollectorRegistry()
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-
-
-def _gauge(name: str, text: str, *labels: str) -> Gauge:
-    return Gauge(f"porter_{name}", text, labels, registry=REGISTRY)
 
 
 def _counter(name: str, text: str, *labels: str) -> Counter:
@@ -34,9 +30,6 @@ bgp_bytes_sent = _counter("bgp_bytes_sent", "Bytes of BGP messages sent.", "peer
 bgp_messages_received = _counter("bgp_messages_received", "BGP messages received.", "peer", "type")
 bgp_session_drops = _counter(
     "bgp_session_drops", "Established sessions that ended.", "peer", "reason"
-)
-nodes_doubted = _gauge(
-    "nodes_doubted", "1 while so many nodes were lost at once that it is not believed."
 )
 reconcile_seconds = _histogram("reconcile_seconds", "Duration of one turn of the loop.")
 event_to_wire = _histogram(

@@ -79,6 +79,8 @@ class Figures:
         yield _gauge("leader", "1 while this instance assigns addresses and writes status.").add(
             planner.leading
         )
+        text = "1 while so many nodes were lost at once that it is not believed."
+        yield _gauge("nodes_doubted", text).add(planner.doubted)
         services = _gauge(
             "services", "Services of ours, by the reason in their conditions.", "state"
         )
