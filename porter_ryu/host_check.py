@@ -12,22 +12,15 @@ from ipaddress import ip_address
 
 from porter_ryu import state_dir
 from porter_ryu.bgp import transport
-from porter_ryu.domain.model import Address
+from porter_ryu.domain.model import Address, Kind
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.resources import RESOURCES
 from porter_ryu.log import reason_of
 from porter_ryu.node.iproute import IpError, IpRoute
 from porter_ryu.settings import Settings
 
 _REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-_EIPS = "network.kubesphere.io"
-_READS = (
-    ("", "services"),
-    ("discovery.k8s.io", "endpointslices"),
-    ("", "nodes"),
-    ("", "namespaces"),
-    (_EIPS, "eips"),
-)
 _STRICT = "1"
 _LOCAL, _STATE, _INODE = 1, 3, 9  # columns of /proc/net/tcp
 _LISTEN = "0A"
@@ -192,12 +185,12 @@ def _rights(settings: Settings) -> Iterator[dict[str, str]]:
         blank = {"subresource": "", "namespace": "", "name": ""}
         return {**blank, "verb": verb, "group": group, "resource": resource, **more}
 
-    for group, resource in _READS:
-        yield right("list", group, resource)
-        yield right("watch", group, resource)
+    for kind, resource in RESOURCES.items():
+        yield right("list", resource.group, kind.value)
+        yield right("watch", resource.group, kind.value)
     if settings.allocate:
-        yield right("patch", "", "services", subresource="status")
-        yield right("patch", _EIPS, "eips", subresource="status")
+        for kind in (Kind.SERVICE, Kind.EIP):
+            yield right("patch", RESOURCES[kind].group, kind.value, subresource="status")
         yield right("create", "", "events")
         yield right("patch", "", "events")
         for verb in ("get", "update"):

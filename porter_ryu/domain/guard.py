@@ -17,13 +17,6 @@ from porter_ryu.domain.text import printable
 Subject = tuple[Kind, ObjectKey]
 
 _AGAIN_FIRST, _AGAIN_MOST = 1.0, 60.0  # seconds
-_SINGULAR = {
-    Kind.SERVICE: "Service",
-    Kind.ENDPOINT_SLICE: "EndpointSlice",
-    Kind.NODE: "Node",
-    Kind.NAMESPACE: "Namespace",
-    Kind.EIP: "Eip",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +62,7 @@ class Guard:
             del self._failures[subject]
         self._trying = set()
         return tuple(
-            f"{_SINGULAR[kind]} {key} cannot be decided, and keeps what it had: {why}"
+            f"{kind.singular} {key} cannot be decided, and keeps what it had: {why}"
             for (kind, key), why in sorted(self._failed.items(), key=_by_name)
         )
 

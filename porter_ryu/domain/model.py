@@ -38,6 +38,20 @@ class Kind(enum.Enum):
     NAMESPACE = "namespaces"
     EIP = "eips"
 
+    @property
+    def singular(self) -> str:
+        """The kind as its objects spell it."""
+        return _SINGULAR[self]
+
+
+_SINGULAR = {
+    Kind.SERVICE: "Service",
+    Kind.ENDPOINT_SLICE: "EndpointSlice",
+    Kind.NODE: "Node",
+    Kind.NAMESPACE: "Namespace",
+    Kind.EIP: "Eip",
+}
+
 
 class ObjectKey(NamedTuple):
     """What names an object of one kind; `namespace` is empty for cluster-scoped kinds."""

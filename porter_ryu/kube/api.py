@@ -9,11 +9,12 @@ from porter_ryu import rfc3339
 from porter_ryu.domain.model import Eip, EipStatus, Kind, Service, ServiceStatus
 from porter_ryu.domain.ports import Observer
 from porter_ryu.kube import patches
-from porter_ryu.kube.client import JSON_MERGE, PATHS, STRATEGIC_MERGE, Client
+from porter_ryu.kube.client import Client
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.events import Events
 from porter_ryu.kube.informer import Informer
+from porter_ryu.kube.resources import RESOURCES
 from porter_ryu.supervisor import Supervisor, Task
 
 _LIST_MOST = 120.0
@@ -82,9 +83,9 @@ class Api:
 
     def patch_service(self, service: Service, status: ServiceStatus) -> Service | None:
         """Patches services/status (writer.Backend); raises ApiError."""
-        path = f"/api/v1/namespaces/{service.key.namespace}/services/{service.key.name}/status"
+        path = f"{RESOURCES[Kind.SERVICE].path(service.key)}/status"
         patch = patches.service_patch(service, status, rfc3339.now())
-        answer = self.client.request("PATCH", path, None, patch, STRATEGIC_MERGE)
+        answer = self.client.request("PATCH", path, None, patch, RESOURCES[Kind.SERVICE].patch_type)
         written = self._informers[Kind.SERVICE].accept(answer)
         return written if isinstance(written, Service) else None
 
@@ -93,8 +94,8 @@ class Api:
         patch = patches.eip_document(eip, status, rfc3339.now())
         if eip.resource_version:
             patch["metadata"] = {"resourceVersion": eip.resource_version}
-        path = f"{PATHS[Kind.EIP]}/{eip.name}/status"
-        answer = self.client.request("PATCH", path, None, patch, JSON_MERGE)
+        path = f"{RESOURCES[Kind.EIP].path(eip.key)}/status"
+        answer = self.client.request("PATCH", path, None, patch, RESOURCES[Kind.EIP].patch_type)
         written = self._informers[Kind.EIP].accept(answer)
         return written if isinstance(written, Eip) else None
 

@@ -25,17 +25,9 @@ from porter_ryu.kube import json_text
 from porter_ryu.kube.errors import BAD_ANSWER, ApiError
 from porter_ryu.kube.failures import failure
 from porter_ryu.kube.fields import CodecError, Json, field
+from porter_ryu.kube.resources import RESOURCES
 from porter_ryu.time_slice import TimeSlice
 
-PATHS = {
-    Kind.SERVICE: "/api/v1/services",
-    Kind.ENDPOINT_SLICE: "/apis/discovery.k8s.io/v1/endpointslices",
-    Kind.NODE: "/api/v1/nodes",
-    Kind.NAMESPACE: "/api/v1/namespaces",
-    Kind.EIP: "/apis/network.kubesphere.io/v1alpha2/eips",
-}
-STRATEGIC_MERGE = "application/strategic-merge-patch+json"
-JSON_MERGE = "application/merge-patch+json"
 _CONNECT, _READ = 5.0, 30.0
 _WATCH_SECONDS, _WATCH_READ = 40, 50.0
 _ANSWER_SECONDS = 120.0
@@ -101,7 +93,7 @@ class Client:
         raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} does not end")
 
     def _page(self, kind: Kind, query: dict[str, Any]) -> tuple[list[Any], Json]:
-        text = self._text("GET", PATHS[kind], query)
+        text = self._text("GET", RESOURCES[kind].collection, query)
         try:
             items, rest = json_text.page(text, TimeSlice())
         except ValueError as error:
@@ -127,7 +119,7 @@ class Client:
             "timeoutSeconds": _WATCH_SECONDS,
         }
         with hub.Timeout(self._most, self._late()):
-            answer = self._send("GET", PATHS[kind], query, None, "", _WATCH_READ)
+            answer = self._send("GET", RESOURCES[kind].collection, query, None, "", _WATCH_READ)
         return self._events(answer)
 
     def _events(self, answer: urllib3.HTTPResponse) -> Iterator[Json]:

@@ -38,32 +38,25 @@ from porter_ryu.kube.fields import (
     objects,
     string_map,
 )
+from porter_ryu.kube.resources import KINDS, RESOURCES
 
 _SEED_ANNOTATION = "lb.kubesphere.io/v1apha1"  # as the README of Porter spelt it
 _SHARE = "eip.porter.kubesphere.io/share"
 _REASON_MOST = 300
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_GROUPS = {
-    ("v1", "Service"): Kind.SERVICE,
-    ("discovery.k8s.io/v1", "EndpointSlice"): Kind.ENDPOINT_SLICE,
-    ("v1", "Node"): Kind.NODE,
-    ("v1", "Namespace"): Kind.NAMESPACE,
-    ("network.kubesphere.io/v1alpha1", "Eip"): Kind.EIP,
-    ("network.kubesphere.io/v1alpha2", "Eip"): Kind.EIP,
-}
 
 
 def kind_of(obj: Json) -> Kind | None:
     """The kind of an object by its apiVersion and kind, None for one that is not read here."""
     version, kind = field(obj, "apiVersion", str, ""), field(obj, "kind", str, "")
-    return _GROUPS.get((version, kind))
+    return KINDS.get((version, kind))
 
 
 def key_of(kind: Kind, obj: Json) -> ObjectKey:
     """Namespace and name, `default` where a namespaced object has none; raises CodecError."""
     name = field(obj, "metadata.name", str, "")
-    cluster_scoped = kind in (Kind.NODE, Kind.NAMESPACE, Kind.EIP)
-    namespace = "" if cluster_scoped else field(obj, "metadata.namespace", str, "default")
+    namespaced = RESOURCES[kind].namespaced
+    namespace = field(obj, "metadata.namespace", str, "default") if namespaced else ""
     for text in (name, namespace or "default"):
         if not _NAME.fullmatch(text):
             raise CodecError(f"{quoted(text)} is not a name")

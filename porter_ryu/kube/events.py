@@ -15,9 +15,10 @@ from hashlib import sha256
 from porter_ryu import metrics, rfc3339
 from porter_ryu.domain.model import Eip, Service
 from porter_ryu.domain.text import printable
-from porter_ryu.kube.client import STRATEGIC_MERGE, Client
+from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.fields import Json
+from porter_ryu.kube.resources import STRATEGIC_MERGE
 
 LOG = logging.getLogger(__name__)
 
