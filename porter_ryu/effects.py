@@ -75,7 +75,5 @@ class Effects:
     def _write(self, turn: Turn) -> None:
         if not self._leadership.leads:
             return
-        for service, service_status in turn.services.values():
-            self._status.want_service(service, service_status)
-        for eip, eip_status in turn.eips.values():
-            self._status.want_eip(eip, eip_status)
+        for obj, status in turn.statuses:
+            self._status.want(obj, status)

@@ -7,16 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from porter_ryu.bgp.peer_report import PeerReport
 from porter_ryu.domain.announcement import Announcements
-from porter_ryu.domain.model import (
-    Address,
-    Eip,
-    EipStatus,
-    Kind,
-    Network,
-    ObjectKey,
-    Service,
-    ServiceStatus,
-)
+from porter_ryu.domain.model import Address, Kind, Network, ObjectKey, ObjectStatus, WithStatus
 from porter_ryu.domain.peering import PeerConfig
 from porter_ryu.domain.ports import Observer
 
@@ -60,10 +51,7 @@ class NoWriter:
     def start(self, observer: Observer) -> None:
         """There is nothing to write."""
 
-    def want_service(self, service: Service, status: ServiceStatus) -> None:
-        """Nothing is written (StatusTarget)."""
-
-    def want_eip(self, eip: Eip, status: EipStatus) -> None:
+    def want(self, obj: WithStatus, status: ObjectStatus) -> None:
         """Nothing is written (StatusTarget)."""
 
     def forget(self, kind: Kind, key: ObjectKey) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import Outcome
-from porter_ryu.domain.model import Condition, Service, ServiceStatus
-from porter_ryu.domain.text import printable
+from porter_ryu.domain.model import Address, Condition, Service, ServiceStatus
+from porter_ryu.domain.text import MESSAGE_MOST, printable
 from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
 
 _ALLOCATED = "porter.kubesphere.io/Allocated"
@@ -40,18 +41,29 @@ class Decision:
         return self.verdict.reason.value
 
 
-def service_status(decision: Decision) -> ServiceStatus:
-    """What status should say for a decision."""
+def service_status(decision: Decision, recorded: Sequence[Address]) -> ServiceStatus:
+    """What status should say for a decision, of a Service that has these addresses on record."""
     outcome, announced = decision.outcome, decision.announced
     conditions = [_condition(_ALLOCATED, outcome.verdict)]
     if announced is not None:
         conditions.append(_condition(_ANNOUNCED, announced))
-    moved = outcome.lost.message if outcome.lost is not None else ""
-    return ServiceStatus(tuple(held.address for held in outcome.held), tuple(conditions), moved)
+    addresses = tuple(held.address for held in outcome.held)
+    moved = _moved(recorded, addresses, outcome.lost)
+    return ServiceStatus(addresses, tuple(conditions), moved=moved)
+
+
+def _moved(before: Sequence[Address], now: Sequence[Address], lost: ServiceVerdict | None) -> str:
+    """From which addresses to which others a Service goes, and why; empty where it keeps all."""
+    gone = ", ".join(str(address) for address in before if address not in now)
+    if not gone:
+        return ""
+    why = f": {lost.message}" if lost is not None else ""
+    return f"from {gone} to {', '.join(map(str, now)) or 'no address'}{why}"
 
 
 def _condition(kind: str, verdict: ServiceVerdict) -> Condition:
-    return Condition(kind, verdict.ok, verdict.reason.value, verdict.message)
+    message = printable(verdict.message, MESSAGE_MOST)
+    return Condition(kind, verdict.ok, verdict.reason.value, message)
 
 
 def of_unread(service: Service, held: tuple[Held, ...], why: str) -> Decision:

@@ -66,13 +66,27 @@ class ObjectKey(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One entry of status.conditions; `since` is its lastTransitionTime, empty where it has to be
-    set anew."""
+    set anew.  `message` is one line of at most `text.MESSAGE_MOST` characters."""
 
     type: str
     status: bool
     reason: str
     message: str
     since: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """status of a Service: addresses, and our conditions (none: not ours), in order of type.
+
+    `plain_ingress`: nothing is said of the addresses that has to be put right.  `moved` is the
+    message of the Event that tells of other addresses than before, empty where there is none.
+    """
+
+    ingress: tuple[Address, ...]
+    conditions: tuple[Condition, ...]
+    plain_ingress: bool = True
+    moved: str = field(default="", compare=False)
 
 
 class FamilyPolicy(enum.Enum):
@@ -112,9 +126,9 @@ class Service:
     `created` is the creationTimestamp, None where it has none (sorts last).
     `families` is spec.ipFamilies, empty where unset.  `ingress` is the record: the addresses in
     status.loadBalancer.ingress, and `plain_ingress` whether nothing else is said there (a host
-    name, a mode that is not VIP).  `conditions` holds all conditions of ours that it carries.
-    `local_traffic` is externalTrafficPolicy Local.  `deleting`: it is terminating, and waits for
-    its finalizers.
+    name, a mode that is not VIP) that has to be put right, as it has of ours alone.  `conditions`
+    holds all conditions of ours that it carries, in order of type.  `local_traffic` is
+    externalTrafficPolicy Local.  `deleting`: it is terminating, and waits for its finalizers.
     """
 
     kind: ClassVar[Kind] = Kind.SERVICE
@@ -136,6 +150,11 @@ class Service:
     plain_ingress: bool = True
     conditions: tuple[Condition, ...] = ()
     deleting: bool = False
+
+    @property
+    def status(self) -> ServiceStatus:
+        """Its status as it is now."""
+        return ServiceStatus(self.ingress, self.conditions, self.plain_ingress)
 
     @property
     def age(self) -> tuple[bool, str, ObjectKey]:
@@ -214,9 +233,10 @@ class Namespace:
 class EipStatus:
     """status of an Eip, as contract and CRD define it.
 
-    `serving` is the bare form of the Eip that serves, None where none does: the record by which
-    an Eip that was edited to be broken goes on serving after a restart.  `since` is the
-    lastTransitionTime of its condition, empty where that has to be set anew.
+    `used` names the holders of each address, separated by `;`.  `serving` is the bare form of the
+    Eip that serves, None where none does: the record by which an Eip that was edited to be broken
+    goes on serving after a restart.  `since` is the lastTransitionTime of its condition, empty
+    where that has to be set anew.
     """
 
     ready: bool
@@ -228,9 +248,14 @@ class EipStatus:
     first_ip: str = ""
     last_ip: str = ""
     v4: bool = False
-    used: tuple[tuple[str, str], ...] = ()
+    used: Mapping[str, str] = field(default_factory=dict)
     serving: Eip | None = None
     since: str = field(default="", compare=False)
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The one condition of an Eip."""
+        return (Condition("Ready", self.ready, self.reason.value, self.message, self.since),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,14 +322,8 @@ class Unreadable:
 
 Reading = Object | Unreadable
 
+WithStatus = Service | Eip
+"""The objects whose status this program writes."""
 
-@dataclass(frozen=True, slots=True)
-class ServiceStatus:
-    """What status of a Service should say: addresses, and our conditions (none: not ours).
-
-    `moved` is for the Event alone: why it has not the addresses any more that it had.
-    """
-
-    ingress: tuple[Address, ...]
-    conditions: tuple[Condition, ...]
-    moved: str = field(default="", compare=False)
+ObjectStatus = ServiceStatus | EipStatus
+"""What their status says, or should say."""

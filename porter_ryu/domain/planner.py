@@ -14,7 +14,16 @@ from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.decision import Decision, of_unread
 from porter_ryu.domain.guard import Guard, Subject
-from porter_ryu.domain.model import Address, Kind, Node, ObjectKey, Reading, Service
+from porter_ryu.domain.model import (
+    Address,
+    Kind,
+    Node,
+    ObjectKey,
+    ObjectStatus,
+    Reading,
+    Service,
+    WithStatus,
+)
 from porter_ryu.domain.nodes.health import NodeHealth
 from porter_ryu.domain.nodes.view import NodeView
 from porter_ryu.domain.routing import Routing
@@ -208,12 +217,12 @@ class Planner:
             route = self._routing.route(address)
             if route is not None:
                 routes[address] = route
-        statuses = (
-            self._statuses.of_services(batch, self.decisions, pause) if self._assigning else {}
-        )
-        eips = self._statuses.of_eips(pause)
+        statuses: list[tuple[WithStatus, ObjectStatus]] = []
+        if self._assigning:
+            statuses += self._statuses.of_services(batch, self.decisions, pause)
+        statuses += self._statuses.of_eips(pause)
         oddities = (*self._oddities(batch, pause), *self._guard.end())
-        return Turn(statuses, routes, eips, oddities, self.doubted)
+        return Turn(statuses, routes, oddities, self.doubted)
 
     def _try_again(self, failed: Iterable[Subject]) -> None:
         """Marks what failed a while ago."""

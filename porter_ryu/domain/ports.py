@@ -9,14 +9,12 @@ from typing import Protocol
 
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import (
-    Eip,
-    EipStatus,
     Kind,
     Network,
     ObjectKey,
+    ObjectStatus,
     Reading,
-    Service,
-    ServiceStatus,
+    WithStatus,
 )
 
 
@@ -66,11 +64,8 @@ class Source(Protocol):
 class StatusTarget(Protocol):
     """Brings status of Services and Eips to what is wanted, on its own greenthreads."""
 
-    def want_service(self, service: Service, status: ServiceStatus) -> None:
-        """`service` is the newest form known; nothing is written where nothing differs."""
-
-    def want_eip(self, eip: Eip, status: EipStatus) -> None:
-        """As for Services."""
+    def want(self, obj: WithStatus, status: ObjectStatus) -> None:
+        """`obj` is the newest form known; nothing is written where nothing differs."""
 
     def forget(self, kind: Kind, key: ObjectKey) -> None:
         """The object is gone: a write that waits for it is dropped."""

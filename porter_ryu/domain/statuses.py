@@ -34,9 +34,9 @@ class Statuses:
         batch: Iterable[ObjectKey],
         decisions: Mapping[ObjectKey, Decision],
         pause: Callable[[], None],
-    ) -> dict[ObjectKey, tuple[Service, ServiceStatus]]:
+    ) -> list[tuple[Service, ServiceStatus]]:
         """What status should say of each of the batch; nothing of what cannot be read or failed."""
-        statuses = {}
+        statuses = []
         for key in batch:
             pause()
             service, decision = self._cluster.services.get(key), decisions.get(key)
@@ -46,20 +46,20 @@ class Statuses:
             with self._guard(Kind.SERVICE, key):
                 status = self._of(service, decision)
                 if status is not None:
-                    statuses[key] = (service, status)
+                    statuses.append((service, status))
         return statuses
 
     def _of(self, service: Service, decision: Decision | None) -> ServiceStatus | None:
         if decision is not None:
-            return service_status(decision)
+            return service_status(decision, service.ingress)
         if not service.ours and service.conditions:
             kept = tuple(a for a in service.ingress if self._allocator.pool_of(a) is None)
             return ServiceStatus(kept, ())
         return None
 
-    def of_eips(self, pause: Callable[[], None]) -> dict[ObjectKey, tuple[Eip, EipStatus]]:
+    def of_eips(self, pause: Callable[[], None]) -> list[tuple[Eip, EipStatus]]:
         """The Eips that are not, or whose status is not, what it was at the last turn."""
-        changed = {}
+        changed = []
         for key, eip in list(self._cluster.eips.items()):
             pause()
             if not self._allocator.knows_pool(eip.name) or self._cluster.unread(Kind.EIP, key):
@@ -67,7 +67,8 @@ class Statuses:
             with self._guard(Kind.EIP, key):
                 entry = (eip, self._allocator.pool_status(eip.name))
                 if self._of_eips.get(key) != entry:
-                    self._of_eips[key] = changed[key] = entry
+                    self._of_eips[key] = entry
+                    changed.append(entry)
         for key in self._of_eips.keys() - self._cluster.eips.keys():
             del self._of_eips[key]
         return changed

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+MESSAGE_MOST = 1024  # characters of a condition's message; the API takes 32,768
 _LISTED = 5
 
 
 def printable(text: str, most: int = 100) -> str:
     """At most `most` characters of a text; control characters and line ends are escaped."""
+    if len(text) <= most and text.isprintable():
+        return text
     cut = text[: most + 1]
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
     return shown if len(text) <= most and len(shown) <= most else f"{shown[: most - 1]}…"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from porter_ryu.domain.announcement import Route
-from porter_ryu.domain.model import Address, Eip, EipStatus, ObjectKey, Service, ServiceStatus
+from porter_ryu.domain.model import Address, ObjectStatus, WithStatus
 from porter_ryu.domain.nodes.health import OF_A_CLUSTER, Patience
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 
@@ -26,12 +26,12 @@ class Policy:
 class Turn:
     """What is wanted of the keys that this turn looked at; nothing is said of any other.
 
+    `statuses` has each object as it was read, and what its status should say.
     `oddities` are sentences about objects that cannot be used as they are.  `nodes_doubted`: so
     many nodes were lost at once that it is not believed.
     """
 
-    services: Mapping[ObjectKey, tuple[Service, ServiceStatus]] = field(default_factory=dict)
+    statuses: Sequence[tuple[WithStatus, ObjectStatus]] = ()
     routes: Mapping[Address, Route] = field(default_factory=dict)
-    eips: Mapping[ObjectKey, tuple[Eip, EipStatus]] = field(default_factory=dict)
     oddities: tuple[str, ...] = ()
     nodes_doubted: bool = False

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 
 from porter_ryu import rfc3339
-from porter_ryu.domain.model import Eip, EipStatus, Kind, Service, ServiceStatus
+from porter_ryu.domain.model import Kind, Object, ObjectStatus, WithStatus
+from porter_ryu.domain.news import News
 from porter_ryu.domain.ports import Observer
-from porter_ryu.kube import patches
 from porter_ryu.kube.client import Client
-from porter_ryu.kube.codec import Codec
+from porter_ryu.kube.codec import Codec, status_patch
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.events import Events
 from porter_ryu.kube.informer import Informer
@@ -81,24 +81,14 @@ class Api:
         for informer in self._informers.values():
             informer.list_once(observer)
 
-    def patch_service(self, service: Service, status: ServiceStatus) -> Service | None:
-        """Patches services/status (writer.Backend); raises ApiError."""
-        path = f"{RESOURCES[Kind.SERVICE].path(service.key)}/status"
-        patch = patches.service_patch(service, status, rfc3339.now())
-        answer = self.client.request("PATCH", path, None, patch, RESOURCES[Kind.SERVICE].patch_type)
-        written = self._informers[Kind.SERVICE].accept(answer)
-        return written if isinstance(written, Service) else None
+    def patch(self, obj: WithStatus, status: ObjectStatus) -> Object | None:
+        """Patches the status of an object (writer.Backend); raises ApiError."""
+        resource = RESOURCES[obj.kind]
+        path = f"{resource.path(obj.key)}/status"
+        patch = status_patch(obj, status, rfc3339.now())
+        answer = self.client.request("PATCH", path, None, patch, resource.patch_type)
+        return self._informers[obj.kind].accept(answer)
 
-    def patch_eip(self, eip: Eip, status: EipStatus) -> Eip | None:
-        """Patches eips/status (writer.Backend); raises ApiError."""
-        patch = patches.eip_document(eip, status, rfc3339.now())
-        if eip.resource_version:
-            patch["metadata"] = {"resourceVersion": eip.resource_version}
-        path = f"{RESOURCES[Kind.EIP].path(eip.key)}/status"
-        answer = self.client.request("PATCH", path, None, patch, RESOURCES[Kind.EIP].patch_type)
-        written = self._informers[Kind.EIP].accept(answer)
-        return written if isinstance(written, Eip) else None
-
-    def event(self, subject: Service | Eip, warning: bool, reason: str, message: str) -> None:
+    def event(self, obj: WithStatus, news: News) -> None:
         """Tells of a change (writer.Backend); raises ApiError."""
-        self._events.tell(subject, warning, reason, message)
+        self._events.tell(obj, news)

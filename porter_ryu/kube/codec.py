@@ -1,4 +1,4 @@
-"""API JSON to the domain's values; nowhere else is a field of the API named for reading.
+"""API JSON to the domain's values, and what status should say back to API JSON.
 
 Whatever stands in an object, it is a value or it is Unreadable: what is odd costs itself alone.
 
@@ -8,7 +8,7 @@ core/v1 Service, Node, Namespace; discovery.k8s.io/v1 EndpointSlice; network.kub
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,14 @@ from porter_ryu.domain.model import (
     NodeAddress,
     Object,
     ObjectKey,
+    ObjectStatus,
     Reading,
     Service,
     Unreadable,
+    WithStatus,
 )
 from porter_ryu.domain.text import printable, quoted
-from porter_ryu.kube import service_codec
-from porter_ryu.kube.eip_codec import eip_spec, eip_status
+from porter_ryu.kube import eip_codec, service_codec
 from porter_ryu.kube.fields import (
     CodecError,
     Json,
@@ -41,7 +42,6 @@ from porter_ryu.kube.fields import (
 from porter_ryu.kube.resources import KINDS, RESOURCES
 
 _SEED_ANNOTATION = "lb.kubesphere.io/v1apha1"  # as the README of Porter spelt it
-_SHARE = "eip.porter.kubesphere.io/share"
 _REASON_MOST = 300
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
@@ -97,26 +97,7 @@ class Codec:
         """A Service."""
         annotations = string_map(obj, "metadata.annotations")
         not_ours = self._not_ours(obj, annotations)
-        return Service(
-            key=key_of(Kind.SERVICE, obj),
-            ours=not not_ours,
-            not_ours=not_ours,
-            uid=field(obj, "metadata.uid", str, ""),
-            created=field(obj, "metadata.creationTimestamp", str, "") or None,
-            resource_version=field(obj, "metadata.resourceVersion", str, ""),
-            labels=string_map(obj, "metadata.labels"),
-            ports=frozenset(service_codec.ports(obj)),
-            families=tuple(service_codec.families(obj)),
-            family_policy=service_codec.family_policy(obj),
-            local_traffic=field(obj, "spec.externalTrafficPolicy", str, "Cluster") == "Local",
-            request=service_codec.request(obj, annotations),
-            pool=service_codec.pool(annotations),
-            share_key=annotations.get(_SHARE, "").strip() or None,
-            ingress=tuple(dict.fromkeys(service_codec.ingress(obj))),
-            plain_ingress=service_codec.plain_ingress(obj),
-            conditions=tuple(service_codec.conditions(obj)),
-            deleting=bool(field(obj, "metadata.deletionTimestamp", str, "")),
-        )
+        return service_codec.decode(key_of(Kind.SERVICE, obj), obj, annotations, not_ours)
 
     def _not_ours(self, obj: Json, annotations: dict[str, str]) -> str:
         kind = field(obj, "spec.type", str, "ClusterIP")
@@ -166,16 +147,8 @@ class Codec:
         return Namespace(name, string_map(obj, "metadata.labels"))
 
     def eip(self, obj: Json) -> Eip:
-        """An Eip of either version; a spec that cannot be understood is `invalid`, not lost."""
-        name = key_of(Kind.EIP, obj).name
-        common: dict[str, Any] = {
-            "name": name,
-            "uid": field(obj, "metadata.uid", str, ""),
-            "created": field(obj, "metadata.creationTimestamp", str, "") or None,
-            "resource_version": field(obj, "metadata.resourceVersion", str, ""),
-            "deleting": bool(field(obj, "metadata.deletionTimestamp", str, "")),
-        }
-        return Eip(**common, **eip_spec(obj), status=eip_status(name, obj))
+        """An Eip of either version."""
+        return eip_codec.decode(key_of(Kind.EIP, obj), obj)
 
 
 _DECODERS: dict[Kind, Callable[[Codec, Json], Object]] = {
@@ -185,6 +158,35 @@ _DECODERS: dict[Kind, Callable[[Codec, Json], Object]] = {
     Kind.NAMESPACE: Codec.namespace,
     Kind.EIP: Codec.eip,
 }
+
+
+# by kind, which is that of the object and of the status that they are given
+_ENCODERS: Mapping[Kind, Callable[[Any, Any, str], Json | None]] = {
+    Kind.SERVICE: service_codec.encode_status,
+    Kind.EIP: eip_codec.encode_status,
+}
+_PATCHES: Mapping[Kind, Callable[[Any, Any, str], Json]] = {
+    Kind.SERVICE: service_codec.status_patch,
+    Kind.EIP: eip_codec.status_patch,
+}
+
+
+def encode_status(obj: WithStatus, wanted: ObjectStatus, now: str) -> Json | None:
+    """The whole status that an object should have, None where it should have none of ours; `now`
+    is an RFC 3339 time."""
+    return _ENCODERS[obj.kind](obj, wanted, now)
+
+
+def status_patch(obj: WithStatus, wanted: ObjectStatus, now: str) -> Json:
+    """A merge patch that makes the status of an object what is wanted, of the type that its
+    Resource names; `now` is an RFC 3339 time.
+
+    It carries the resourceVersion that the decision was made from, so that a decision made from
+    an older form than the server's is refused.
+    """
+    version = obj.resource_version
+    metadata = {"resourceVersion": version} if version else {}
+    return {"metadata": metadata, "status": _PATCHES[obj.kind](obj, wanted, now)}
 
 
 def _endpoints(obj: Json) -> Iterator[Endpoint]:

@@ -1,26 +1,33 @@
-"""network.kubesphere.io Eip, either version: what its spec and its status say."""
+"""network.kubesphere.io Eip, either version: what its spec and its status say, and what its status
+should say."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from porter_ryu.domain.addresses.address_pool import AddressPool
 from porter_ryu.domain.labels import LabelSelector, Requirement, SelectorError, match_labels
-from porter_ryu.domain.model import Eip, EipStatus
+from porter_ryu.domain.model import Eip, EipStatus, ObjectKey
 from porter_ryu.domain.verdict import PoolReason
-from porter_ryu.kube import json_text
-from porter_ryu.kube.fields import (
-    CodecError,
-    Json,
-    field,
-    objects,
-    string_map,
-    strings,
-    timestamp,
-)
+from porter_ryu.kube import conditions, json_text
+from porter_ryu.kube.fields import CodecError, Json, field, objects, string_map, strings
 
 
-def eip_spec(obj: Json) -> dict[str, Any]:
+def decode(key: ObjectKey, obj: Json) -> Eip:
+    """An Eip; a spec that cannot be understood is `invalid`, not lost.  Raises CodecError."""
+    return Eip(
+        name=key.name,
+        uid=field(obj, "metadata.uid", str, ""),
+        created=field(obj, "metadata.creationTimestamp", str, "") or None,
+        resource_version=field(obj, "metadata.resourceVersion", str, ""),
+        deleting=bool(field(obj, "metadata.deletionTimestamp", str, "")),
+        **_spec(obj),
+        status=decode_status(key.name, obj),
+    )
+
+
+def _spec(obj: Json) -> dict[str, Any]:
     """The fields of an Eip that its spec gives; `invalid` where it cannot be understood."""
     try:
         return {
@@ -47,28 +54,29 @@ def _selector(obj: Json) -> LabelSelector:
     return LabelSelector(tuple(requirements))
 
 
-def eip_status(name: str, obj: Json) -> EipStatus | None:
+def decode_status(name: str, obj: Json) -> EipStatus | None:
     """The status that is there; None where it is not one that we could have written."""
     try:
-        conditions = {field(c, "type", str, ""): c for c in objects(obj, "status.conditions")}
-        ready = conditions.get("Ready")
+        entries = {field(c, "type", str, ""): c for c in objects(obj, "status.conditions")}
+        ready = entries.get("Ready")
         if ready is None:
             return None
         is_ready = field(obj, "status.ready", bool, False)
+        condition = conditions.decode(ready)
         same = field(ready, "status", str, "") == str(is_ready)
         return EipStatus(
             ready=is_ready,
-            reason=PoolReason(field(ready, "reason", str, "")),
-            message=field(ready, "message", str, ""),
+            reason=PoolReason(condition.reason),
+            message=condition.message,
             occupied=field(obj, "status.occupied", bool, False),
             usage=field(obj, "status.usage", int, 0),
             pool_size=field(obj, "status.poolSize", int, 0),
             first_ip=field(obj, "status.firstIP", str, ""),
             last_ip=field(obj, "status.lastIP", str, ""),
             v4=field(obj, "status.v4", bool, False),
-            used=tuple(string_map(obj, "status.used").items()),
+            used=string_map(obj, "status.used"),
             serving=_serving(name, obj),
-            since=timestamp(ready, "lastTransitionTime") if same else "",
+            since=condition.since if same else "",
         )
     except ValueError:
         return None
@@ -80,9 +88,55 @@ def _serving(name: str, obj: Json) -> Eip | None:
     text = field(obj, "status.serving", str, "")
     if not text:
         return None
-    form = Eip(name, **eip_spec({"spec": json_text.value(text)}))
+    form = Eip(name, **_spec({"spec": json_text.value(text)}))
     try:
         AddressPool.parse(form.address)
     except ValueError:
         return None
     return None if form.invalid else form
+
+
+def encode_status(eip: Eip, wanted: EipStatus, now: str) -> Json:
+    """The whole status of an Eip that should say what is wanted; `now` is an RFC 3339 time."""
+    before = eip.status.conditions if eip.status is not None else ()
+    return {
+        "ready": wanted.ready,
+        "occupied": wanted.occupied,
+        "usage": wanted.usage,
+        "poolSize": wanted.pool_size,
+        "firstIP": wanted.first_ip,
+        "lastIP": wanted.last_ip,
+        "v4": wanted.v4,
+        "used": dict(wanted.used),
+        "serving": _encode_serving(wanted.serving) if wanted.serving is not None else None,
+        "conditions": conditions.encode(wanted.conditions, before, now),
+    }
+
+
+def status_patch(eip: Eip, wanted: EipStatus, now: str) -> Json:
+    """The status in a JSON merge patch, which takes null for "remove": addresses that are used no
+    longer; `now` is an RFC 3339 time."""
+    patch = encode_status(eip, wanted, now)
+    if eip.status is not None:
+        patch["used"] = {**dict.fromkeys(eip.status.used), **wanted.used}
+    return patch
+
+
+def _encode_serving(form: Eip) -> str:
+    """The spec of a form of an Eip as text: a merge patch replaces text whole."""
+    requirements = [
+        {"key": r.key, "operator": r.operator, "values": sorted(r.values)}
+        for r in form.service_selector.requirements
+    ]
+    spec = {
+        "address": form.address,
+        "disable": form.disable,
+        "autoAssign": form.auto_assign,
+        "avoidBuggyIPs": form.avoid_buggy_ips,
+        "priority": form.priority,
+        "namespaces": list(form.namespaces),
+        "namespaceSelector": dict(form.namespace_selector),
+        "serviceSelector": {"matchExpressions": requirements},
+        "protocol": form.protocol,
+    }
+    return json.dumps(spec, sort_keys=True)

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from porter_ryu import metrics, rfc3339
-from porter_ryu.domain.model import Eip, Service
+from porter_ryu.domain.model import WithStatus
+from porter_ryu.domain.news import News
 from porter_ryu.domain.text import printable
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.fields import Json
-from porter_ryu.kube.resources import STRATEGIC_MERGE
+from porter_ryu.kube.resources import RESOURCES, STRATEGIC_MERGE
 
 LOG = logging.getLogger(__name__)
 
@@ -27,7 +28,6 @@ _REMEMBERED = 4096
 _NAME_MOST, _MESSAGE_MOST = 200, 1000
 _NOT_FOUND = 404
 _PER_SECOND, _BURST = 10.0, 100.0
-_Subject = Service | Eip
 
 
 class Events:
@@ -42,23 +42,23 @@ class Events:
         self._bucket = _Bucket(_PER_SECOND, _BURST, clock)
         self._known: OrderedDict[tuple[str, str, str, str], tuple[str, int]] = OrderedDict()
 
-    def tell(self, subject: _Subject, warning: bool, reason: str, message: str) -> None:
+    def tell(self, obj: WithStatus, news: News) -> None:
         """Tells of a change of an object, or counts that it did not; raises ApiError."""
         if not self._bucket.take():
             metrics.kubernetes_writes.labels(kind="events", code="dropped").inc()
             LOG.warning("an Event is not written: there are too many of them")
             return
         try:
-            self._write(subject, warning, reason, message)
+            self._write(obj, news)
         except ApiError as error:
             metrics.kubernetes_writes.labels(kind="events", code=str(error.status)).inc()
             raise
         metrics.kubernetes_writes.labels(kind="events", code="201").inc()
 
-    def _write(self, subject: _Subject, warning: bool, reason: str, message: str) -> None:
-        event = _event(subject, warning, reason, message)
+    def _write(self, obj: WithStatus, news: News) -> None:
+        event = _event(obj, news)
         involved = event["involvedObject"]
-        key = (involved["kind"], involved["name"], involved["uid"], event["type"] + reason)
+        key = (involved["kind"], involved["name"], involved["uid"], event["type"] + news.reason)
         if not self._count_up(key, event):
             self._client.request("POST", _path(event), None, event)
             self._remember(key, event["metadata"]["name"], 1)
@@ -94,27 +94,26 @@ def _path(event: Json) -> str:
     return f"/api/v1/namespaces/{event['metadata']['namespace']}/events"
 
 
-def _event(subject: _Subject, warning: bool, reason: str, message: str) -> Json:
+def _event(obj: WithStatus, news: News) -> Json:
     """Those about cluster-scoped Eips go to `default`, where alone they are accepted."""
-    if isinstance(subject, Service):
-        version, kind = "v1", "Service"
-        namespace, name = subject.key
-    else:
-        version, kind = "network.kubesphere.io/v1alpha2", "Eip"
-        namespace, name = "default", subject.name
-    now = rfc3339.now()
-    unique = sha256(f"{kind}{subject.uid}{reason}{time.time()}".encode()).hexdigest()[:16]
-    involved = {"apiVersion": version, "kind": kind, "name": name, "uid": subject.uid}
-    if isinstance(subject, Service):
+    kind, (namespace, name) = obj.kind.singular, obj.key
+    unique = sha256(f"{kind}{obj.uid}{news.reason}{time.time()}".encode()).hexdigest()[:16]
+    version = RESOURCES[obj.kind].api_version
+    involved = {"apiVersion": version, "kind": kind, "name": name, "uid": obj.uid}
+    if namespace:
         involved["namespace"] = namespace
+    now = rfc3339.now()
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"namespace": namespace, "name": f"{name[:_NAME_MOST].rstrip('-.')}.{unique}"},
+        "metadata": {
+            "namespace": namespace or "default",
+            "name": f"{name[:_NAME_MOST].rstrip('-.')}.{unique}",
+        },
         "involvedObject": involved,
-        "type": "Warning" if warning else "Normal",
-        "reason": reason,
-        "message": printable(message, _MESSAGE_MOST),
+        "type": "Warning" if news.warning else "Normal",
+        "reason": news.reason,
+        "message": printable(news.message, _MESSAGE_MOST),
         "source": {"component": _COMPONENT},
         "firstTimestamp": now,
         "lastTimestamp": now,

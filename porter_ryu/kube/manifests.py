@@ -16,19 +16,17 @@ from ryu.lib import hub
 from porter_ryu import rfc3339
 from porter_ryu.complaints import Complaints
 from porter_ryu.domain.model import (
-    Eip,
-    EipStatus,
     Kind,
     Object,
     ObjectKey,
+    ObjectStatus,
     Reading,
-    Service,
-    ServiceStatus,
     Unreadable,
+    WithStatus,
 )
+from porter_ryu.domain.news import News
 from porter_ryu.domain.ports import Observer
-from porter_ryu.kube import patches
-from porter_ryu.kube.codec import Codec
+from porter_ryu.kube.codec import Codec, encode_status
 from porter_ryu.kube.directory.absent import Absent
 from porter_ryu.kube.directory.intake import Intake
 from porter_ryu.kube.directory.parsing import Id
@@ -36,7 +34,6 @@ from porter_ryu.kube.directory.readings import Readings
 from porter_ryu.kube.directory.store import Store
 from porter_ryu.kube.directory.watch import POLL, UnreadableDirectoryError
 from porter_ryu.kube.errors import ApiError
-from porter_ryu.kube.fields import Json
 from porter_ryu.kube.status_files import StatusFiles
 from porter_ryu.log import reason_of
 from porter_ryu.supervisor import Beat, Supervisor
@@ -213,39 +210,20 @@ class Manifests:
 
     # -- status (writer.Backend) -------------------------------------------------------------------
 
-    def patch_service(self, service: Service, status: ServiceStatus) -> Service | None:
-        """Keeps the status of a Service, none for one that is not ours; raises ApiError."""
-        document = None
-        if status.conditions:
-            document = patches.service_document(service, status, rfc3339.now())
-        decoded = self._keep(Kind.SERVICE, service.key, document)
-        return decoded if isinstance(decoded, Service) else None
-
-    def patch_eip(self, eip: Eip, status: EipStatus) -> Eip | None:
-        """Keeps the status of an Eip; raises ApiError."""
-        document = patches.eip_document(eip, status, rfc3339.now())
-        used = document["status"]["used"]
-        document["status"]["used"] = {a: names for a, names in used.items() if names is not None}
-        decoded = self._keep(Kind.EIP, ObjectKey("", eip.name), document)
-        return decoded if isinstance(decoded, Eip) else None
-
-    def event(self, subject: Service | Eip, warning: bool, reason: str, message: str) -> None:
-        """There is nowhere to put an Event but the log."""
-        name = subject.key if isinstance(subject, Service) else subject.name
-        LOG.log(logging.WARNING if warning else logging.INFO, "%s: %s: %s", name, reason, message)
-
-    def _keep(self, kind: Kind, key: ObjectKey, document: Json | None) -> Object | None:
-        entry = (kind, key)
+    def patch(self, obj: WithStatus, status: ObjectStatus) -> Object | None:
+        """Keeps the status of an object, none for one that is not ours; raises ApiError."""
+        kind, key = entry = (obj.kind, obj.key)
         if entry not in self._told:
             raise ApiError(404, "NotFound", f"{kind.value} {key} is gone")
         fault = self._status.get(kind, key).fault
         if fault:
             raise ApiError(0, "Unreadable", f"{fault}, so it is not written over")
+        encoded = encode_status(obj, status, rfc3339.now())
         try:
-            if document is None:
+            if encoded is None:
                 self._status.remove(kind, key)
             else:
-                self._status.write(kind, key, document)
+                self._status.write(kind, key, encoded)
         except OSError as error:
             raise ApiError(0, "Unwritable", f"status of {key}: {reason_of(error)}") from error
         reading = self._readings.of(entry)
@@ -253,3 +231,8 @@ class Manifests:
             return None
         self._told[entry] = reading
         return reading
+
+    def event(self, obj: WithStatus, news: News) -> None:
+        """There is nowhere to put an Event but the log."""
+        level = logging.WARNING if news.warning else logging.INFO
+        LOG.log(level, "%s: %s: %s", obj.key, news.reason, news.message)

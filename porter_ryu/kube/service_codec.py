@@ -1,6 +1,6 @@
-"""core/v1 Service: single fields of its spec, its annotations and its status.
+"""core/v1 Service: what its spec, its annotations and its status say, and what status should say.
 
-Each function takes an object, and raises CodecError where what it reads cannot be understood.
+What reads takes an object, and raises CodecError where what it reads cannot be understood.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from porter_ryu.domain.model import (
     Condition,
     Family,
     FamilyPolicy,
+    ObjectKey,
     Port,
+    Service,
+    ServiceStatus,
 )
 from porter_ryu.domain.text import printable, quoted
+from porter_ryu.kube import conditions
 from porter_ryu.kube.fields import (
     CodecError,
     Json,
@@ -24,12 +28,13 @@ from porter_ryu.kube.fields import (
     field,
     inside,
     objects,
+    string_map,
     strings,
-    timestamp,
 )
 
-OUR_CONDITIONS = "porter.kubesphere.io/"
+_OUR_CONDITIONS = "porter.kubesphere.io/"
 FAMILIES = {"IPv4": Family.IPV4, "IPv6": Family.IPV6}
+_SHARE = "eip.porter.kubesphere.io/share"
 _REQUEST = ("eip.porter.kubesphere.io/v1alpha1", "eip.openelb.kubesphere.io/v1alpha1")
 _POOL = ("eip.porter.kubesphere.io/pool", "eip.openelb.kubesphere.io/v1alpha2")
 _WISH_MOST = 200
@@ -38,13 +43,37 @@ _INGRESS_MOST = 100
 _PORTS = range(1 << 16)
 
 
-def pool(annotations: dict[str, str]) -> str | None:
+def decode(key: ObjectKey, obj: Json, annotations: dict[str, str], not_ours: str) -> Service:
+    """A Service; `not_ours` says why it is not, empty where it is."""
+    return Service(
+        key=key,
+        ours=not not_ours,
+        not_ours=not_ours,
+        uid=field(obj, "metadata.uid", str, ""),
+        created=field(obj, "metadata.creationTimestamp", str, "") or None,
+        resource_version=field(obj, "metadata.resourceVersion", str, ""),
+        labels=string_map(obj, "metadata.labels"),
+        ports=frozenset(_ports(obj)),
+        families=tuple(_families(obj)),
+        family_policy=_family_policy(obj),
+        local_traffic=field(obj, "spec.externalTrafficPolicy", str, "Cluster") == "Local",
+        request=_request(obj, annotations),
+        pool=_pool(annotations),
+        share_key=annotations.get(_SHARE, "").strip() or None,
+        ingress=tuple(dict.fromkeys(_ingress(obj))),
+        plain_ingress=bool(not_ours) or _plain_ingress(obj),
+        conditions=_conditions(obj),
+        deleting=bool(field(obj, "metadata.deletionTimestamp", str, "")),
+    )
+
+
+def _pool(annotations: dict[str, str]) -> str | None:
     """The Eip that a Service names."""
     found = (annotations.get(name, "").strip() for name in _POOL)
     return next(filter(None, found), None)
 
 
-def ports(obj: Json) -> Iterator[Port]:
+def _ports(obj: Json) -> Iterator[Port]:
     """spec.ports."""
     entries = objects(obj, "spec.ports")
     with inside("spec.ports"):
@@ -55,7 +84,7 @@ def ports(obj: Json) -> Iterator[Port]:
             yield Port(field(entry, "protocol", str, "TCP"), number)
 
 
-def families(obj: Json) -> Iterator[Family]:
+def _families(obj: Json) -> Iterator[Family]:
     """spec.ipFamilies, or those of spec.clusterIPs where it is unset."""
     listed = strings(obj, "spec.ipFamilies")
     for text in listed:
@@ -69,7 +98,7 @@ def families(obj: Json) -> Iterator[Family]:
                 yield Family(address.version)
 
 
-def family_policy(obj: Json) -> FamilyPolicy:
+def _family_policy(obj: Json) -> FamilyPolicy:
     """spec.ipFamilyPolicy."""
     text = field(obj, "spec.ipFamilyPolicy", str, FamilyPolicy.SINGLE_STACK.value)
     try:
@@ -78,7 +107,7 @@ def family_policy(obj: Json) -> FamilyPolicy:
         raise CodecError(f"spec.ipFamilyPolicy: {quoted(text)} is not known") from error
 
 
-def request(obj: Json, annotations: dict[str, str]) -> AddressRequest | None:
+def _request(obj: Json, annotations: dict[str, str]) -> AddressRequest | None:
     """What the Service asks for: by annotation, else loadBalancerIP, else externalIPs."""
     for name in _REQUEST:
         if annotations.get(name, "").strip():
@@ -108,7 +137,7 @@ def _parsed(source: str, texts: list[str]) -> AddressRequest:
     return AddressRequest(source, whole, tuple(addresses.values()))
 
 
-def ingress(obj: Json) -> Iterator[Address]:
+def _ingress(obj: Json) -> Iterator[Address]:
     """The addresses in status.loadBalancer.ingress."""
     entries = objects(obj, "status.loadBalancer.ingress")
     with inside("status.loadBalancer.ingress"):
@@ -130,27 +159,49 @@ def record(obj: Json) -> Iterator[Address]:
             yield address
 
 
-def plain_ingress(obj: Json) -> bool:
+def _plain_ingress(obj: Json) -> bool:
     """Whether the record has addresses alone, each once; servers before 1.29 know no ipMode."""
     entries = objects(obj, "status.loadBalancer.ingress")
     if len(entries) > _INGRESS_MOST:
         return False
-    return len(set(ingress(obj))) == len(entries) and all(
+    return len(set(_ingress(obj))) == len(entries) and all(
         not entry.get("hostname") and entry.get("ipMode", "VIP") == "VIP" for entry in entries
     )
 
 
-def conditions(obj: Json) -> Iterator[Condition]:
-    """Those of status.conditions that are ours."""
+def _conditions(obj: Json) -> tuple[Condition, ...]:
+    """Those of status.conditions that are ours, each once, in order of type."""
     entries = objects(obj, "status.conditions")
     with inside("status.conditions"):
-        for entry in entries:
-            kind = field(entry, "type", str, "")
-            if kind.startswith(OUR_CONDITIONS):
-                yield Condition(
-                    kind,
-                    field(entry, "status", str, "") == "True",
-                    field(entry, "reason", str, ""),
-                    field(entry, "message", str, ""),
-                    timestamp(entry, "lastTransitionTime"),
-                )
+        ours = {
+            conditions.decode(entry)
+            for entry in entries
+            if field(entry, "type", str, "").startswith(_OUR_CONDITIONS)
+        }
+    return tuple(sorted(ours, key=lambda condition: condition.type))
+
+
+def encode_status(service: Service, wanted: ServiceStatus, now: str) -> Json | None:
+    """The whole status of a Service that should say what is wanted, None for one that is not
+    ours; `now` is an RFC 3339 time."""
+    if not wanted.conditions:
+        return None
+    return {
+        "loadBalancer": {"ingress": _encode_ingress(wanted)},
+        "conditions": conditions.encode(wanted.conditions, service.conditions, now),
+    }
+
+
+def status_patch(service: Service, wanted: ServiceStatus, now: str) -> Json:
+    """The status in a strategic merge patch; `now` is an RFC 3339 time."""
+    patch: Json = {}
+    if wanted.ingress != service.ingress or not service.plain_ingress:
+        patch["loadBalancer"] = {"ingress": _encode_ingress(wanted) or None}
+    merged = conditions.merge_patch(wanted.conditions, service.conditions, now)
+    if merged:
+        patch["conditions"] = merged
+    return patch
+
+
+def _encode_ingress(wanted: ServiceStatus) -> list[Json]:
+    return [{"ip": str(address), "ipMode": "VIP"} for address in wanted.ingress]

@@ -111,13 +111,13 @@ class StatusFiles:
                 changed |= {(kind, ObjectKey(namespace, name)) for name in names}
         return changed, self._complaints.note_all(self._faults())
 
-    def write(self, kind: Kind, key: ObjectKey, document: Json) -> None:
+    def write(self, kind: Kind, key: ObjectKey, status: Json) -> None:
         """Writes a status; raises OSError."""
-        octets = json.dumps(document, indent=2).encode()
+        octets = json.dumps({"status": status}, indent=2).encode()
         # in a thread: a disk may take its time until it has them
         found = tpool.execute(_put, self._directory, _path(kind, key.namespace), key.name, octets)
         folder = self._folders.setdefault((kind, key.namespace), _Contents())
-        folder.files[key.name] = _Known(_signature(found), Status(document["status"]))
+        folder.files[key.name] = _Known(_signature(found), Status(status))
         folder.damaged.discard(key.name)
 
     def remove(self, kind: Kind, key: ObjectKey) -> None:

@@ -8,7 +8,6 @@ other object a write.
 from __future__ import annotations
 
 import collections
-import dataclasses
 import logging
 import time
 from collections.abc import Callable
@@ -19,9 +18,9 @@ from ryu.lib import hub
 
 from porter_ryu import metrics
 from porter_ryu.backoff import Backoff
-from porter_ryu.domain.model import Eip, EipStatus, Kind, ObjectKey, Service, ServiceStatus
+from porter_ryu.domain.model import Kind, Object, ObjectKey, ObjectStatus, WithStatus
+from porter_ryu.domain.news import News, news
 from porter_ryu.domain.ports import Observer
-from porter_ryu.kube import patches
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.supervisor import Beat, Supervisor
 
@@ -36,20 +35,18 @@ _NOT_FOUND = 404
 class Backend(Protocol):
     """Where status and Events go."""
 
-    def patch_service(self, service: Service, status: ServiceStatus) -> Service | None:
-        """Writes; returns the new form; raises ApiError."""
+    def patch(self, obj: WithStatus, status: ObjectStatus) -> Object | None:
+        """Writes the status of an object; returns its new form, None where that cannot be told;
+        raises ApiError."""
 
-    def patch_eip(self, eip: Eip, status: EipStatus) -> Eip | None:
-        """Writes; returns the new form; raises ApiError."""
-
-    def event(self, subject: Service | Eip, warning: bool, reason: str, message: str) -> None:
+    def event(self, obj: WithStatus, news: News) -> None:
         """Tells of a change; raises ApiError."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    subject: Service | Eip
-    status: ServiceStatus | EipStatus
+    obj: WithStatus
+    status: ObjectStatus
 
 
 @dataclass
@@ -89,22 +86,10 @@ class Writer:
         for number in range(_WORKERS):
             self._supervisor.keep(f"writer {number}", self._work)
 
-    def want_service(self, service: Service, status: ServiceStatus) -> None:
-        """Sets what status of a Service should say (StatusTarget)."""
-        conditions = tuple(patches.bounded(condition) for condition in status.conditions)
-        status = dataclasses.replace(status, conditions=conditions)
-        same = (
-            service.ingress == status.ingress
-            and (service.plain_ingress or not service.ours)
-            and set(service.conditions) == set(status.conditions)
-        )
-        self._want((Kind.SERVICE, service.key), None if same else _Wish(service, status))
-
-    def want_eip(self, eip: Eip, status: EipStatus) -> None:
-        """Sets what status of an Eip should say (StatusTarget)."""
-        status = dataclasses.replace(status, message=patches.bounded_message(status.message))
-        same = eip.status is not None and _comparable(eip.status) == _comparable(status)
-        self._want((Kind.EIP, ObjectKey("", eip.name)), None if same else _Wish(eip, status))
+    def want(self, obj: WithStatus, status: ObjectStatus) -> None:
+        """Sets what status of an object should say (StatusTarget)."""
+        same = obj.status == status
+        self._want((obj.kind, obj.key), None if same else _Wish(obj, status))
 
     def forget(self, kind: Kind, key: ObjectKey) -> None:
         """Drops a wish for an object that is gone (StatusTarget)."""
@@ -158,7 +143,7 @@ class Writer:
 
     def _write(self, entry: _Id, wish: _Wish) -> None:
         try:
-            written = self._patch(wish)
+            written = self._backend.patch(wish.obj, wish.status)
         except ApiError as error:
             if error.status == _NOT_FOUND:
                 self._gone(entry, wish)
@@ -172,13 +157,6 @@ class Writer:
         if written is not None and self._observer is not None:
             self._observer.put(written, time.monotonic())
         self._tell(wish)
-
-    def _patch(self, wish: _Wish) -> Service | Eip | None:
-        if isinstance(wish.subject, Service) and isinstance(wish.status, ServiceStatus):
-            return self._backend.patch_service(wish.subject, wish.status)
-        if isinstance(wish.subject, Eip) and isinstance(wish.status, EipStatus):
-            return self._backend.patch_eip(wish.subject, wish.status)
-        raise TypeError(f"a {type(wish.status).__name__} is no status of that")
 
     def _gone(self, entry: _Id, wish: _Wish) -> None:
         metrics.kubernetes_writes.labels(kind=entry[0].value, code=str(_NOT_FOUND)).inc()
@@ -213,51 +191,8 @@ class Writer:
             del self._failing[entry]
 
     def _tell(self, wish: _Wish) -> None:
-        """An Event for each condition whose reason is another now."""
-        for warning, reason, message in _news(wish):
+        for item in news(wish.obj.status, wish.status):
             try:
-                self._backend.event(wish.subject, warning, reason, message)
+                self._backend.event(wish.obj, item)
             except ApiError as error:
                 LOG.warning("an Event was not written: %s", error)
-
-
-def _news(wish: _Wish) -> list[tuple[bool, str, str]]:
-    if isinstance(wish.subject, Service) and isinstance(wish.status, ServiceStatus):
-        before = {condition.type: condition.reason for condition in wish.subject.conditions}
-        news = [
-            (not condition.status, condition.reason, condition.message)
-            for condition in wish.status.conditions
-            if before.get(condition.type) != condition.reason
-        ]
-        return [*_moved(wish.subject, wish.status), *news]
-    if isinstance(wish.subject, Eip) and isinstance(wish.status, EipStatus):
-        old, new = wish.subject.status, wish.status
-        if old is None or old.reason is not new.reason:
-            return [(not new.ready, new.reason.value, new.message)]
-    return []
-
-
-def _moved(service: Service, status: ServiceStatus) -> list[tuple[bool, str, str]]:
-    """The Event of a Service that has other addresses than it had on record."""
-    gone = [str(address) for address in service.ingress if address not in status.ingress]
-    if not gone or not status.conditions:
-        return []
-    now = ", ".join(map(str, status.ingress)) or "no address"
-    why = f": {status.moved}" if status.moved else ""
-    return [(True, "AddressChanged", f"from {', '.join(gone)} to {now}{why}")]
-
-
-def _comparable(status: EipStatus) -> tuple[object, ...]:
-    return (
-        status.ready,
-        status.reason,
-        status.message,
-        status.occupied,
-        status.usage,
-        status.pool_size,
-        status.first_ip,
-        status.last_ip,
-        status.v4,
-        frozenset(status.used),
-        status.serving,
-    )

@@ -61,7 +61,7 @@ class Directory:
     def write(self, name: str) -> None:
         """Writes status for a Service, as the writer does."""
         service = self.told.service(name)
-        self.source.patch_service(service, ServiceStatus(service.ingress, (ANNOUNCED,)))
+        self.source.patch(service, ServiceStatus(service.ingress, (ANNOUNCED,)))
 
     def is_alive(self, marker: str) -> None:
         """Asserts that a change still acts."""

@@ -211,7 +211,7 @@ def test_pool_status() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"), service("b"))
     status = world.planner.allocator.pool_status("pool")
     assert (status.usage, status.pool_size, status.occupied) == (2, 2, True)
-    assert status.used == (("10.0.0.1", "default/a"), ("10.0.0.2", "default/b"))
+    assert status.used == {"10.0.0.1": "default/a", "10.0.0.2": "default/b"}
     huge = World(Eip("six", "2001:db8::/32")).planner
     huge.turn(lambda: None, now=0.0)
     assert huge.allocator.pool_status("six").pool_size == 2**63 - 1
@@ -266,4 +266,5 @@ def test_who_loses_an_address_is_told_why() -> None:
     world.put(service("a"))
     world.put(Eip("pool", "10.0.0.5-10.0.0.9"))
     assert world.address("a") == "10.0.0.5"
-    assert world.moved["default/a"].startswith("10.0.0.1 is in no Eip")
+    moved = world.moved["default/a"]
+    assert moved.startswith("from 10.0.0.1 to 10.0.0.5: 10.0.0.1 is in no Eip")

@@ -11,7 +11,15 @@ from ryu.lib import hub
 
 from fabric import objects
 from fabric.objects import Json
-from porter_ryu.domain.model import Condition, Kind, ObjectKey, Reading, ServiceStatus, Unreadable
+from porter_ryu.domain.model import (
+    Condition,
+    Kind,
+    ObjectKey,
+    Reading,
+    Service,
+    ServiceStatus,
+    Unreadable,
+)
 from porter_ryu.kube.api import Api
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.codec import Codec
@@ -154,13 +162,13 @@ def test_what_the_server_answers_to_a_write_counts_at_once(cluster: Cluster) -> 
         "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}},
     }
     cluster.answer["metadata"]["resourceVersion"] = "11"
-    written = api.patch_service(service, wanted)
-    assert written is not None
+    written = api.patch(service, wanted)
+    assert isinstance(written, Service)
     assert written.ingress == wanted.ingress
     odds: tuple[Json, ...] = ({}, {"metadata": []}, {**cluster.answer, "spec": []})
     for odd in odds:
         cluster.answer = odd
-        assert api.patch_service(service, wanted) is None
+        assert api.patch(service, wanted) is None
 
 
 def test_a_condition_keeps_its_time_over_the_api_too(cluster: Cluster) -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from fabric import objects
 from fabric.objects import Json
 from porter_ryu.domain.model import (
-    Condition,
     EipStatus,
     Endpoint,
     Family,
@@ -23,8 +22,7 @@ from porter_ryu.domain.model import (
     ServiceStatus,
     Unreadable,
 )
-from porter_ryu.kube import patches
-from porter_ryu.kube.codec import Codec, key_of, kind_of
+from porter_ryu.kube.codec import Codec, key_of, kind_of, status_patch
 from porter_ryu.kube.fields import CodecError
 
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]), "porter.example/ours")
@@ -342,31 +340,6 @@ def test_a_time_that_is_none_is_not_written_back(time: object, kept: bool) -> No
     assert status_of(obj).since == "", "its status is about to move"
 
 
-def test_a_patch_says_what_changed_and_carries_the_version() -> None:
-    old = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x")
-    gone = Condition("porter.kubesphere.io/Announced", True, "Announced", "y")
-    before = Service(
-        key_of(Kind.SERVICE, objects.service("web")),
-        True,
-        resource_version="7",
-        ingress=(ip_address("10.0.0.1"),),
-        conditions=(old, gone),
-    )
-    patch = patches.service_patch(before, ServiceStatus((ip_address("10.0.0.2"),), (old,)), "now")
-    assert patch == {
-        "metadata": {"resourceVersion": "7"},
-        "status": {
-            "loadBalancer": {"ingress": [{"ip": "10.0.0.2", "ipMode": "VIP"}]},
-            "conditions": [
-                {"type": old.type, "status": "True", "reason": "Allocated", "message": "x"},
-                {"$patch": "delete", "type": gone.type},
-            ],
-        },
-    }
-    nothing = patches.service_patch(before, ServiceStatus((), ()), "now")
-    assert nothing["status"]["loadBalancer"] == {"ingress": None}
-
-
 def test_families_come_from_cluster_ips_where_they_are_not_listed() -> None:
     obj = objects.service("web", families=[], clusterIPs=["10.96.0.1", "fd00::1"])
     assert CODEC.service(obj).families == (Family.IPV4, Family.IPV6)
@@ -391,30 +364,6 @@ def test_a_record_that_says_more_than_addresses_is_put_right(
     obj = {**objects.service("web"), "status": {"loadBalancer": {"ingress": ingress}}}
     service = CODEC.service(obj)
     assert service.plain_ingress is plain
-    patch = patches.service_patch(service, ServiceStatus(service.ingress, ()), "now")
-    assert ("loadBalancer" in patch["status"]) is not plain
-
-
-def test_the_form_that_serves_comes_back_from_status_as_it_was() -> None:
-    spec = {
-        "disable": True,
-        "autoAssign": False,
-        "avoidBuggyIPs": True,
-        "priority": -3,
-        "namespaces": ["a", "b"],
-        "namespaceSelector": {"k": "v"},
-        "serviceSelector": {
-            "matchLabels": {"x": "y"},
-            "matchExpressions": [{"key": "z", "operator": "NotIn", "values": ["2", "1"]}],
-        },
-        "protocol": "bgp",
-    }
-    form = CODEC.eip(objects.eip("pool", "10.0.0.1-10.0.0.9", **spec)).bare()
-    broken = objects.eip("pool", "oops")
-    broken["status"] = {
-        "serving": patches.serving(form),
-        "conditions": [{"type": "Ready", "status": "False", "reason": "InvalidAddress"}],
-    }
-    assert status_of(broken).serving == form
-    broken["status"]["serving"] = "{not JSON"
-    assert CODEC.eip(broken).status is None
+    wanted = ServiceStatus(service.ingress, ())
+    assert (service.status == wanted) is plain
+    assert ("loadBalancer" in status_patch(service, wanted, "now")["status"]) is not plain

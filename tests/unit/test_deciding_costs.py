@@ -234,7 +234,7 @@ def test_a_list_and_a_turn_give_way_for_every_piece_of_work() -> None:
         pauses += 1
         if pauses < 1000:
             assert not planner.ready, "nothing is decided between two pieces of a list"
-            assert not planner.turn(pause, now=0.0).services
+            assert not planner.turn(pause, now=0.0).statuses
 
     first = int(ip_address("10.0.0.0"))
     found = []

@@ -66,7 +66,7 @@ def test_a_status_that_is_damaged_while_it_runs_stays_what_it_was(directory: Dir
             told = directory.unreadable("web")
             assert [str(address) for address in told.record] == ["10.0.0.7"]
             with pytest.raises(ApiError, match="not written over"):
-                directory.source.patch_service(service, ServiceStatus((), (ANNOUNCED,)))
+                directory.source.patch(service, ServiceStatus((), (ANNOUNCED,)))
             directory.record("web", "10.0.0.7")
             until(lambda: isinstance(directory.told[key("web")], Service), "it is mended")
         path.unlink()
@@ -135,7 +135,7 @@ def test_no_folder_is_entered_by_a_link(directory: Directory, tmp_path: Path, pl
         service = Service(key("web")[1], ours=True)
         for status in (ServiceStatus((), (ANNOUNCED,)), ServiceStatus((), ())):
             with pytest.raises(ApiError):
-                directory.source.patch_service(service, status)
+                directory.source.patch(service, status)
         (directory.path / "a.yaml").unlink()
         until(lambda: key("web") in directory.told.removed, "the Service is gone")
     assert {file: file.read_text() for file in elsewhere.rglob("*.json")} == before

@@ -57,7 +57,7 @@ class Target(NoWriter):
         """Writes it down."""
         self._log.append(f"{self._name}complete")
 
-    def want_service(self, *_: object) -> None:
+    def want(self, *_: object) -> None:
         """Writes it down."""
         self._log.append("record")
 
@@ -67,7 +67,7 @@ def turn(bound: bool, announcements: Announcements) -> Turn:
     web = service("web")
     status = ServiceStatus((ADDRESS,) if bound else (), ())
     route = Route(ADDRESS, bound, announcements)
-    return Turn(services={web.key: (web, status)}, routes={ADDRESS: route})
+    return Turn(statuses=[(web, status)], routes={ADDRESS: route})
 
 
 @pytest.fixture

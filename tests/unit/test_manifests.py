@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from fabric import objects
-from porter_ryu.domain.model import Condition, ObjectKey, ServiceStatus
+from porter_ryu.domain.model import Condition, ObjectKey, Service, ServiceStatus
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.documents import BrokenFileError, read
 from porter_ryu.kube.errors import ApiError
@@ -95,14 +95,14 @@ def test_status_is_kept_read_back_and_outlives_the_process(tmp_path: Path, told:
     manifests = look(tmp_path, told)
     condition = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x")
     address = (ip_address("10.0.0.1"),)
-    written = manifests.patch_service(told.service("web"), ServiceStatus(address, (condition,)))
-    assert written is not None
+    written = manifests.patch(told.service("web"), ServiceStatus(address, (condition,)))
+    assert isinstance(written, Service)
     assert written.ingress == address
     again = Told()
     second = look(tmp_path, again)
     assert again.service("web").ingress == address
     assert again.service("web").conditions == (condition,)
-    second.patch_service(again.service("web"), ServiceStatus((), ()))
+    second.patch(again.service("web"), ServiceStatus((), ()))
     assert not list((tmp_path / ".status" / "services").rglob("*.json"))
 
 
@@ -136,5 +136,5 @@ def test_a_status_that_cannot_be_written_is_an_error_with_its_reason(
     (tmp_path / ".status").write_text("in the way")
     condition = Condition("porter.kubesphere.io/Allocated", False, "NoPool", "x")
     with pytest.raises(ApiError, match="status of default/web"):
-        manifests.patch_service(told.service("web"), ServiceStatus((), (condition,)))
+        manifests.patch(told.service("web"), ServiceStatus((), (condition,)))
     assert not os.path.isdir(tmp_path / ".status")

@@ -101,8 +101,8 @@ def test_an_eip_without_a_status_gave_nobody_a_nodes_address() -> None:
     assert world.turn().address("a") == "10.0.0.1"
 
 
-@pytest.mark.parametrize("used", [(("junk", "default/a"),), (("10.0.0.3", "default/b"),)])
-def test_a_list_of_holders_that_cannot_be_all_is_none(used: tuple[tuple[str, str], ...]) -> None:
+@pytest.mark.parametrize("used", [{"junk": "default/a"}, {"10.0.0.3": "default/b"}])
+def test_a_list_of_holders_that_cannot_be_all_is_none(used: dict[str, str]) -> None:
     status = EipStatus(True, PoolReason.VALID, "", usage=2, used=used)
     world = World(Eip("pool", SMALL, disable=True, status=status))
     made = service("a", ingress=(ip_address("10.0.0.3"),))

@@ -9,6 +9,7 @@ from typing import Any
 from porter_ryu.domain.model import (
     AddressRequest,
     Eip,
+    EipStatus,
     Endpoint,
     EndpointSlice,
     Family,
@@ -17,9 +18,12 @@ from porter_ryu.domain.model import (
     NodeAddress,
     Object,
     ObjectKey,
+    ObjectStatus,
     Port,
     Service,
+    ServiceStatus,
     Unreadable,
+    WithStatus,
 )
 from porter_ryu.domain.planner import Planner, Policy
 
@@ -150,22 +154,29 @@ class World:
         ):
             turn = self.planner.turn(lambda: None, now=self.now)
             self.oddities += turn.oddities
-            self.moved |= {str(k): s.moved for k, (_, s) in turn.services.items() if s.moved}
             for address, route in turn.routes.items():
                 self.routes[str(address)] = frozenset(
                     str(a.next_hop.address) for a in route.announcements
                 )
-            for eip, eip_status in turn.eips.values():
-                if eip.status != eip_status:
-                    recorded = dataclasses.replace(eip, status=eip_status)
-                    self.planner.put(recorded)
-            for obj, status in turn.services.values():
-                if (obj.ingress, obj.conditions) != (status.ingress, status.conditions):
-                    written = dataclasses.replace(
-                        obj, ingress=status.ingress, conditions=status.conditions
-                    )
-                    self.planner.put(written)
+            for obj, status in turn.statuses:
+                if obj.status != status:
+                    self.planner.put(self._written(obj, status))
         return self
+
+    def _written(self, obj: WithStatus, status: ObjectStatus) -> WithStatus:
+        """An object whose status was written."""
+        if isinstance(obj, Eip):
+            assert isinstance(status, EipStatus)
+            return dataclasses.replace(obj, status=status)
+        assert isinstance(status, ServiceStatus)
+        if status.moved:
+            self.moved[str(obj.key)] = status.moved
+        return dataclasses.replace(
+            obj,
+            ingress=status.ingress,
+            conditions=status.conditions,
+            plain_ingress=status.plain_ingress,
+        )
 
     def address(self, name: str) -> str:
         """The recorded addresses of a Service."""

@@ -6,6 +6,7 @@ from porter_ryu.domain.addresses.holdings import Holdings
 from porter_ryu.domain.addresses.pools import Pool
 from porter_ryu.domain.addresses.records import USED_SHOWN
 from porter_ryu.domain.model import EipStatus, Family
+from porter_ryu.domain.text import MESSAGE_MOST, printable
 
 _SIZE_MOST = (1 << 63) - 1
 
@@ -14,16 +15,17 @@ def read_status(pool: Pool, book: Holdings) -> EipStatus:
     """The status of a pool, of which these addresses are held; it is also the record of who holds
     them, which no tenant can write."""
     verdict = pool.verdict
+    message = printable(verdict.message, MESSAGE_MOST)
     if pool.space is None:
-        return EipStatus(verdict.ok, verdict.reason, verdict.message)
+        return EipStatus(verdict.ok, verdict.reason, message)
     held = book.in_pool(pool.eip.name)
     size = pool.space.size
     shown = sorted(held, key=lambda a: (a.version, int(a))) if size <= USED_SHOWN else ()
-    used = tuple((str(a), ";".join(map(str, sorted(book.holders(a))))) for a in shown)
+    used = {str(a): ";".join(map(str, sorted(book.holders(a)))) for a in shown}
     return EipStatus(
         ready=verdict.ok,
         reason=verdict.reason,
-        message=verdict.message,
+        message=message,
         occupied=len(held) >= size,
         usage=len(held),
         pool_size=min(size, _SIZE_MOST),

@@ -50,7 +50,7 @@ class Records:
 def _parse(status: EipStatus) -> _Used | None:
     """`used` by address; None where it cannot be all."""
     used: dict[Address, frozenset[ObjectKey]] = {}
-    for text, holders in status.used:
+    for text, holders in status.used.items():
         try:
             address = ip_address(text)
         except ValueError:

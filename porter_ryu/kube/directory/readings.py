@@ -10,11 +10,10 @@ from typing import Any
 from eventlet import tpool
 
 from porter_ryu.domain.model import Address, Eip, Kind, Object, Reading, Unreadable
-from porter_ryu.kube import service_codec
+from porter_ryu.kube import eip_codec, service_codec
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.directory.parsing import Id
 from porter_ryu.kube.directory.store import Place, Store
-from porter_ryu.kube.eip_codec import eip_status
 from porter_ryu.kube.fields import CodecError, Json
 from porter_ryu.kube.limits import OBJECT_ENTRIES
 from porter_ryu.kube.status_files import Status, StatusFiles
@@ -110,7 +109,9 @@ def _hidden(hole: str) -> str:
 def _unreadable(entry: Id, reason: str, document: Json, status: Status) -> Reading:
     kind, key = entry
     if kind is Kind.EIP:
-        found = eip_status(key.name, {"status": status.value or document.get("status")})
+        found = eip_codec.decode_status(
+            key.name, {"status": status.value or document.get("status")}
+        )
         if found is not None and found.serving is not None:
             # its status says what it was: as an Eip with a broken spec it goes on serving
             return Eip(key.name, "", invalid=reason, status=found)

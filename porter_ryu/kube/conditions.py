@@ -1,0 +1,60 @@
+"""status.conditions of the API, read and written: Services and Eips carry them alike.
+
+A condition's lastTransitionTime moves when its status does, and never else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from porter_ryu.domain.model import Condition
+from porter_ryu.kube.fields import Json, field, timestamp
+
+
+def decode(entry: Json) -> Condition:
+    """An entry of status.conditions; raises CodecError."""
+    return Condition(
+        field(entry, "type", str, ""),
+        field(entry, "status", str, "") == "True",
+        field(entry, "reason", str, ""),
+        field(entry, "message", str, ""),
+        timestamp(entry, "lastTransitionTime"),
+    )
+
+
+def encode(wanted: Iterable[Condition], before: Iterable[Condition], now: str) -> list[Json]:
+    """Entries that take the place of those `before`; `now` is an RFC 3339 time."""
+    known = {condition.type: condition for condition in before}
+    return [
+        {**_entry(condition), "lastTransitionTime": _since(condition, known) or now}
+        for condition in wanted
+    ]
+
+
+def merge_patch(wanted: Iterable[Condition], before: Iterable[Condition], now: str) -> list[Json]:
+    """Entries of a strategic merge patch, which merges conditions by their type: those that are
+    wanted, and the removal of those `before` that are not; `now` is an RFC 3339 time."""
+    gone = {condition.type: condition for condition in before}
+    entries = []
+    for condition in wanted:
+        entry = _entry(condition)
+        known = gone.pop(condition.type, None)
+        if known is None or known.status != condition.status:
+            entry["lastTransitionTime"] = now
+        entries.append(entry)
+    return [*entries, *({"$patch": "delete", "type": name} for name in gone)]
+
+
+def _since(condition: Condition, before: Mapping[str, Condition]) -> str:
+    """Since when a condition has its status; empty where it is about to move."""
+    known = before.get(condition.type)
+    return known.since if known is not None and known.status == condition.status else ""
+
+
+def _entry(condition: Condition) -> Json:
+    return {
+        "type": condition.type,
+        "status": "True" if condition.status else "False",
+        "reason": condition.reason,
+        "message": condition.message,
+    }
