@@ -11,7 +11,18 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from benchmarks.plan import Plan
-from benchmarks.rows import adj_rib_out, cold_start, first_start, idle, latency, memory
+from benchmarks.rows import (
+    adj_rib_out,
+    cold_start,
+    first_start,
+    idle,
+    latency,
+    memory,
+    node_lost,
+    peers,
+    storm,
+    synthetic,
+)
 from benchmarks.scene import Scene
 from benchmarks.table import Figure, text
 from fabric import Fabric
@@ -28,8 +39,14 @@ ON_A_CLUSTER: dict[str, Callable[[Scene, int], Figures]] = {
     "cold-start": cold_start.measure,
     **BOTH_SIZES,
     "idle": idle.measure,
+    "node-lost": node_lost.measure,
+    "storm": storm.measure,
+    "peers": peers.measure,
 }
-ALONE: dict[str, Callable[[Plan], Figures]] = {"adj-rib-out": adj_rib_out.measure}
+ALONE: dict[str, Callable[[Plan], Figures]] = {
+    "adj-rib-out": adj_rib_out.measure,
+    "synthetic": synthetic.measure,
+}
 
 
 class Progress:
@@ -70,12 +87,10 @@ def _on_a_cluster(plan: Plan, names: Collection[str]) -> Iterator[tuple[str, Fig
         scene = Scene(fabric, Path(binaries), plan)
         try:
             scene.start()
-            for name, measure in BOTH_SIZES.items():
-                if name in names:
-                    yield name, measure(scene, plan.few)
-            for name, measure in ON_A_CLUSTER.items():
-                if name in names:
-                    yield name, measure(scene, plan.services)
+            for rows, count in ((BOTH_SIZES, plan.few), (ON_A_CLUSTER, plan.services)):
+                for name, measure in rows.items():
+                    if name in names:
+                        yield name, measure(scene, count)
             scene.clear()
         finally:
             scene.api.stop()

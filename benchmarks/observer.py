@@ -29,7 +29,7 @@ class Observer:
 
     def __init__(self, host: Host, sources: Sequence[str], to: str) -> None:
         self._selector = selectors.DefaultSelector()
-        self._peers = [_connected(host, source, to) for source in sources]
+        self._peers = [session(host, to, source, OBSERVER_AS) for source in sources]
         self._paths = [0] * len(sources)
         self._early: list[Seen] = []
         for number, peer in enumerate(self._peers):
@@ -101,13 +101,15 @@ def prefixes_of(body: bytes) -> Iterator[tuple[int, bool]]:
             yield int.from_bytes(body[at + 5 : at + _NLRI], "big"), is_announced
 
 
-def _connected(host: Host, source: str, to: str) -> RawPeer:
-    """A session; whoever listens there may still be starting."""
+def session(host: Host, to: str, source: str, asn: int, add_path: int = 1) -> RawPeer:
+    """A raw session; whoever listens there may still be starting."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
             peer = RawPeer(host, to, source=source)
-            return peer.establish(asn=OBSERVER_AS, identifier=source, hold_time=HOLD_TIME)
+            return peer.establish(
+                asn=asn, identifier=source, hold_time=HOLD_TIME, add_path=add_path
+            )
         except (OSError, AssertionError) as error:
             if time.monotonic() > deadline:
                 raise FabricError(f"no session from {source} to {to}: {error}") from error

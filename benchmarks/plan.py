@@ -1,8 +1,8 @@
-"""How large a run is, and what all of its rows agree on."""
+"""How large a run is, and the table of routes that all of its rows agree on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -10,6 +10,7 @@ OUR_AS, LEAF_AS, OBSERVER_AS = 65000, 65001, 65003
 NODES = {f"n{i}": f"192.168.7.2{i}" for i in range(1, 5)}
 POOL = "10.64.0.0/12"
 FIRST = int(ip_address("10.64.0.0"))
+_FIRST_OF_MORE_NODES = int(ip_address("10.200.1.0"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,31 @@ class Plan:
     def rest(self) -> float:
         """Seconds after which the program is at rest: what it does beside the start is done."""
         return self.seconds / 4
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """So many Services, each by the nodes of one of several groups of equal size."""
+
+    services: int
+    nodes: Sequence[str] = tuple(NODES.values())
+    hops: int = len(NODES)
+
+    def groups(self) -> Iterator[tuple[Sequence[int], Sequence[str]]]:
+        """The prefixes (as numbers) of each group of nodes, and their addresses."""
+        groups = len(self.nodes) // self.hops
+        prefixes = range(FIRST, FIRST + self.services)
+        for group in range(groups):
+            yield prefixes[group::groups], self.nodes[group * self.hops :][: self.hops]
+
+    def nodes_of(self, number: int) -> range:
+        """The nodes of a Service, by their numbers."""
+        first = number % (len(self.nodes) // self.hops) * self.hops
+        return range(first, first + self.hops)
+
+
+def large_table(services: int) -> Table:
+    """A table over many nodes: one for twenty Services."""
+    nodes = max(1, services // 80) * len(NODES)
+    addresses = range(_FIRST_OF_MORE_NODES, _FIRST_OF_MORE_NODES + nodes)
+    return Table(services, tuple(str(ip_address(number)) for number in addresses))

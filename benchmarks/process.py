@@ -6,12 +6,24 @@ import re
 import time
 from pathlib import Path
 
+_LOOK, _QUIET = 0.5, 0.05  # seconds, and CPU seconds in each
 _SCHEDULED = 2  # CPUCLOCK_SCHED of linux/posix-timers.h
 
 
 def cpu_seconds(pid: int) -> float:
     """CPU seconds of all threads of a process, by its clock (clock_getcpuclockid(3))."""
     return time.clock_gettime((~pid << 3) | _SCHEDULED)
+
+
+def cpu_when_quiet(pid: int) -> float:
+    """The same, as soon as the process does next to nothing."""
+    before = cpu_seconds(pid)
+    while True:
+        time.sleep(_LOOK)
+        now = cpu_seconds(pid)
+        if now - before < _LOOK * _QUIET:
+            return now
+        before = now
 
 
 def resident(pid: int) -> float:

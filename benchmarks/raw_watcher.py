@@ -22,6 +22,7 @@ def main() -> None:
     url, authority, token, version, file = sys.argv[1:]
     addresses = json.loads(Path(file).read_text())
     peer = _peer()
+    peer.sendall(raw_bgp.announce(addresses, list(NODES.values()), OUR_AS))
     path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
     query = f"?watch=true&resourceVersion={version}&timeoutSeconds=3600"
     connection = Connection(None, url, token, Path(authority))

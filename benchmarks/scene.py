@@ -1,33 +1,22 @@
-"""Where the benchmarks are played: a real API server, a real FRR as the leaf, a raw observer, and
-the program between them, each on a host of its own.
-
-    control ──┐            ┌── leaf      FRR, its kernel's routes are watched
-    API server├── switch ──┤
-    porter  ──┘            └── observer  raw BGP sessions
-"""
+"""The network with a real API server, and the program with what it has announced."""
 
 from __future__ import annotations
 
 import contextlib
-import time
+import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import raw_bgp
 from benchmarks.kernel_routes import KernelRoutes
-from benchmarks.observer import HOLD_TIME, Observer
-from benchmarks.plan import FIRST, LEAF_AS, NODES, OBSERVER_AS, OUR_AS, Plan
+from benchmarks.network import CONTROL, OBSERVERS, OURS, PATIENCE, Network
+from benchmarks.observer import Observer
+from benchmarks.plan import NODES, Plan, Table
 from benchmarks.services import Services
-from fabric import Fabric, wait_for
+from fabric import Fabric, end, wait_for
 from fabric.control_plane import ControlPlane
-from fabric.leaves import Frr, Neighbour
 from fabric.program import Program
-from fabric.raw_peer import RawPeer
-
-OURS, LEAF, CONTROL = "192.168.7.5", "192.168.7.1", "192.168.7.10"
-OBSERVERS = [f"192.168.7.{100 + number}" for number in range(64)]
-PATIENCE = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +36,17 @@ class Scene:
     """All of it; `at_rest`: what the program had resident, in MB, by the number of Services."""
 
     def __init__(self, fabric: Fabric, binaries: Path, plan: Plan) -> None:
-        self.fabric = fabric
         self.plan = plan
+        self.network = Network(fabric)
+        self.api = ControlPlane(self.network.control, CONTROL, binaries, controllers="")
+        self.services = Services(self.api, self.network.porter)
         self.at_rest: dict[int, float] = {}
-        self._programs = 0
         self._running: Running | None = None
-        switch = fabric.switch("switch")
-        for name, address in {"control": CONTROL, "porter": OURS, "leaf": LEAF}.items():
-            fabric.link(fabric.host(name), switch, [f"{address}/24"], [])
-        addresses = [f"{address}/24" for address in OBSERVERS]
-        fabric.link(fabric.host("observer"), switch, addresses, [])
-        self.porter = fabric.hosts["porter"]
-        self.api = ControlPlane(fabric.hosts["control"], CONTROL, binaries, controllers="")
-        neighbours = [Neighbour(OURS, OUR_AS)]
-        self.leaf = Frr(fabric, fabric.hosts["leaf"], LEAF_AS, LEAF, neighbours)
-        self.services = Services(self.api, self.porter)
+
+    @property
+    def table(self) -> Table:
+        """What is announced when all is well."""
+        return Table(self.services.count)
 
     def start(self) -> None:
         """Starts the API server and has the program show what it writes of one Service."""
@@ -69,13 +54,16 @@ class Scene:
         self.api.start()
         self.api.install()
         self.services.begin()
-        self.leaf.start()
+        self.network.leaf.start()
         program = self.program().start()
         wait_for(self.services.learn, bool, 30, f"the first status: {program.tail()}")
         program.stop()
 
     def load(self, count: int, recorded: bool) -> None:
-        """Brings the cluster to so many Services, with their records or without."""
+        """Brings the cluster to so many Services, with their records or without; where that takes
+        writing, no program runs, which would write as well."""
+        if count > self.services.count or recorded != self.services.recorded:
+            self.clear()
         if count > self.services.count:
             self.plan.say(f"{count} Services are created")
             self.services.grow(count)
@@ -86,36 +74,21 @@ class Scene:
             self.plan.say("every record is taken away")
             self.services.forget()
 
-    def program(self, peers: Sequence[str] = ("leaf",), **more: dict[str, object]) -> Program:
-        """An instance that has never run, with these peers: `leaf`, or the number of an observer,
-        which calls."""
-        groups: dict[str, dict[str, object]] = {
-            "kubernetes": {
-                "kubeconfig": self.api.service_account("porter-ryu"),
-                "manifests": "",
-            },
-            "bgp": {"local_as": OUR_AS, "router_id": OURS, "peers": ",".join(peers)},
-            "bound_ip": {"mode": "none"},
-        }
-        for peer in peers:
-            if peer == "leaf":
-                group: dict[str, object] = {"address": LEAF, "remote_as": LEAF_AS}
-                groups["peer:leaf"] = {**group, "connect_retry": 1}
-            else:
-                group = {"address": OBSERVERS[int(peer)], "remote_as": OBSERVER_AS}
-                groups[f"peer:{peer}"] = {**group, "mode": "passive", "hold_time": HOLD_TIME}
-        for name, keys in more.items():
-            groups[name] = {**groups.get(name, {}), **keys}
-        self._programs += 1
-        return Program(self.porter, groups, name=f"porter{self._programs}")
+    def program(self, peers: Sequence[str] = ("leaf",)) -> Program:
+        """An instance that has never run, with the rights that are shipped."""
+        return self.network.program(self.api.service_account("porter-ryu"), peers)
+
+    def token(self) -> str:
+        """What the program shows to the API server."""
+        return self.api.token("porter-ryu")
 
     def settled(self) -> Running:
         """The program as it runs after a cold start; started now if it does not run yet."""
         if self._running is None:
             with self.empty_leaf() as routes:
                 program = self.program(("leaf", "0")).start(ready=False)
-                self.whole_table(routes)
-            observer = Observer(self.fabric.hosts["observer"], OBSERVERS[:1], OURS)
+                self.reached(routes)
+            observer = Observer(self.network.observer, OBSERVERS[:1], OURS)
             observer.paths(self.services.count * len(NODES), PATIENCE)
             self._running = Running(program, observer)
         return self._running
@@ -127,36 +100,34 @@ class Scene:
             self._running.program.stop()
             self._running = None
 
-    def token(self) -> str:
-        """What the program shows to the API server."""
-        return self.api.token("porter-ryu")
-
     @contextlib.contextmanager
     def empty_leaf(self) -> Iterator[KernelRoutes]:
-        """What the leaf's kernel reports, after the leaf was started anew and has no route; no
-        program runs then."""
+        """An empty leaf, and no program."""
         self.clear()
-        self.leaf.stop()
-        here = self.leaf.host
-        wait_for(lambda: here.run("ip route show proto bgp"), lambda s: not s, 60, "no route")
-        with KernelRoutes(here) as routes:
-            self.leaf.start()
+        with self.network.empty_leaf() as routes:
             yield routes
 
-    def whole_table(self, routes: KernelRoutes, seconds: float = PATIENCE) -> float:
+    def reached(self, routes: KernelRoutes, seconds: float = PATIENCE) -> float:
         """The moment at which the leaf's kernel has every route by every node."""
         return routes.reached(self.services.count, len(NODES), seconds)
 
-    def blast(self, routes: KernelRoutes) -> tuple[RawPeer, float]:
-        """The floor of every table: the same UPDATEs from a bare socket.  Returns the session and
-        the seconds to the leaf's kernel."""
-        peer = RawPeer(self.porter, LEAF, source=OURS)
-        peer.establish(asn=OUR_AS, identifier=OURS, hold_time=HOLD_TIME, add_path=2)
-        prefixes = range(FIRST, FIRST + self.services.count)
-        octets = raw_bgp.announce(prefixes, list(NODES.values()), OUR_AS)
-        began = time.monotonic()
-        peer.send(octets)
-        return peer, self.whole_table(routes) - began
+    @contextlib.contextmanager
+    def raw_watcher(self, addresses: list[int]) -> Iterator[Observer]:
+        """A bare watcher in the place of the program, as an observer sees it that has the whole
+        table."""
+        self.clear()
+        file = self.network.porter.folder / "addresses"
+        file.write_text(json.dumps(addresses))
+        told = [self.api.url, self.api.authority, self.token(), self.services.version(), file]
+        argv = [sys.executable, "-m", "benchmarks.raw_watcher", *map(str, told)]
+        process = self.network.porter.spawn(argv, "watcher.log")
+        observer = Observer(self.network.observer, OBSERVERS[:1], OURS)
+        try:
+            observer.paths(len(addresses) * len(NODES), PATIENCE)
+            yield observer
+        finally:
+            observer.close()
+            end(process)
 
 
 def pid_of(program: Program) -> int:

@@ -16,6 +16,7 @@ from fabric.objects import eip, node, service, slice_of
 
 Json = dict[str, Any]
 _SERVICES = "/api/v1/namespaces/default/services"
+_NODES = "/api/v1/nodes"
 _SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 
 
@@ -94,6 +95,17 @@ class Services:
         listed = json.loads(self._ask(Request("GET", f"{_SLICES}?limit=1")))
         version: str = listed["metadata"]["resourceVersion"]
         return version
+
+    def lose_node(self, name: str) -> None:
+        """Deletes a node; its endpoints stay in their slices."""
+        self._ask(Request("DELETE", f"{_NODES}/{name}"))
+
+    def return_node(self, name: str) -> None:
+        """Creates a node again."""
+        made = node(name, NODES[name])
+        self._ask(Request("POST", _NODES, json.dumps(made).encode()))
+        body = json.dumps({"status": made["status"]}).encode()
+        self._ask(Request("PATCH", f"{_NODES}/{name}/status", body, JSON_MERGE))
 
     def _records(self, numbers: range) -> Iterator[Request]:
         told = self._status["loadBalancer"]["ingress"][0]["ip"]

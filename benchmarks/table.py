@@ -57,6 +57,11 @@ def one(what: str, value: float, unit: str, **more: Any) -> Figure:
     return Figure(what, (value,), unit, **more)
 
 
+def percentile(values: Sequence[float], share: int) -> float:
+    """The value below which so many per cent of all are."""
+    return statistics.quantiles(values, n=100, method="inclusive")[share - 1]
+
+
 def text(rows: Sequence[tuple[str, Sequence[Figure]]]) -> str:
     """The table for people."""
     head = ("", "figure", "now", "runs", "floor", "x", "wanted", "")

@@ -1,0 +1,114 @@
+"""The hosts of the benchmarks: the program between whoever stands for Kubernetes, a leaf that runs
+FRR, whose kernel is watched, and raw observers.
+
+    control ── switch ─┬─ leaf
+    porter  ─────┘     └─ observer
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import empty_app, raw_bgp
+from benchmarks.kernel_routes import KernelRoutes
+from benchmarks.observer import HOLD_TIME, session
+from benchmarks.plan import LEAF_AS, OBSERVER_AS, OUR_AS, Table
+from fabric import Fabric, wait_for
+from fabric.leaves import Frr, Neighbour
+from fabric.program import Program, command
+from fabric.raw_peer import RawPeer
+
+OURS, LEAF, CONTROL = "192.168.7.5", "192.168.7.1", "192.168.7.10"
+OBSERVERS = [f"192.168.7.{100 + number}" for number in range(64)]
+# nodes beyond the four have their addresses here
+_MORE_NODES_VIA = "10.200.0.1/16"
+PATIENCE = 300.0
+
+
+class Network:
+    """All hosts, in namespaces of their own."""
+
+    def __init__(self, fabric: Fabric) -> None:
+        switch = fabric.switch("switch")
+        for name, address in {"control": CONTROL, "porter": OURS}.items():
+            fabric.link(fabric.host(name), switch, [f"{address}/24"], [])
+        fabric.link(fabric.host("leaf"), switch, [f"{LEAF}/24", _MORE_NODES_VIA], [])
+        observers = [f"{address}/24" for address in OBSERVERS]
+        fabric.link(fabric.host("observer"), switch, observers, [])
+        self.control, self.porter, self.observer = (
+            fabric.hosts[name] for name in ("control", "porter", "observer")
+        )
+        neighbours = [Neighbour(OURS, OUR_AS)]
+        self.leaf = Frr(fabric, fabric.hosts["leaf"], LEAF_AS, LEAF, neighbours)
+        self._programs = 0
+
+    def program(
+        self, kubeconfig: Path, peers: Sequence[str] = ("leaf",), **more: dict[str, object]
+    ) -> Program:
+        """An instance that has never run, with these peers: `leaf`, which is called, or the number
+        of an observer, which calls."""
+        groups: dict[str, dict[str, object]] = {
+            "kubernetes": {"kubeconfig": kubeconfig, "manifests": ""},
+            "bgp": {"local_as": OUR_AS, "router_id": OURS, "peers": ",".join(peers)},
+            "bound_ip": {"mode": "none"},
+            **more,
+        }
+        for peer in peers:
+            if peer == "leaf":
+                group: dict[str, object] = {"address": LEAF, "remote_as": LEAF_AS}
+                groups["peer:leaf"] = {**group, "connect_retry": 1}
+            else:
+                group = {"address": OBSERVERS[int(peer)], "remote_as": OBSERVER_AS}
+                groups[f"peer:{peer}"] = {**group, "mode": "passive", "hold_time": HOLD_TIME}
+        self._programs += 1
+        return Program(self.porter, groups, name=f"porter{self._programs}")
+
+    @contextlib.contextmanager
+    def empty_leaf(self) -> Iterator[KernelRoutes]:
+        """What the leaf's kernel reports, after the leaf was started anew and has no route."""
+        self.leaf.stop()
+        here = self.leaf.host
+        wait_for(lambda: here.run("ip route show proto bgp"), lambda s: not s, 60, "no route")
+        with KernelRoutes(here) as routes:
+            self.leaf.start()
+            yield routes
+
+    def blast(self, routes: KernelRoutes, table: Table) -> tuple[RawPeer, float]:
+        """The floor of every table: the same UPDATEs from a bare socket.  Returns the session and
+        the seconds to the leaf's kernel."""
+        peer = session(self.porter, LEAF, OURS, OUR_AS, add_path=2)
+        octets = b"".join(raw_bgp.announce(*group, OUR_AS) for group in table.groups())
+        began = time.monotonic()
+        peer.send(octets)
+        return peer, routes.reached(table.services, table.hops, PATIENCE) - began
+
+    def start_of_nothing(self) -> float:
+        """Seconds until an application of Ryu runs that does nothing."""
+        started = self.porter.folder / "started"
+        started.unlink(missing_ok=True)
+        argv = [command("ryu-manager"), str(Path(empty_app.__file__))]
+        began = time.monotonic()
+        process = self.porter.spawn(argv, "empty.log", {"STARTED": str(started)})
+        process.wait(60)
+        return float(started.read_text()) - began
+
+    def read_lists(self, url: str, more: Sequence[str] = ()) -> float:
+        """Seconds in which curl reads the five lists that the program needs."""
+        argv = ["curl", "-sf", *more]
+        for path in _LISTS:
+            argv += ["-o", "/dev/null", f"{url}{path}"]
+        began = time.monotonic()
+        self.porter.run(argv)
+        return time.monotonic() - began
+
+
+_LISTS = (
+    "/api/v1/services",
+    "/apis/discovery.k8s.io/v1/endpointslices",
+    "/api/v1/nodes",
+    "/api/v1/namespaces",
+    "/apis/network.kubesphere.io/v1alpha2/eips",
+)

@@ -1,0 +1,55 @@
+"""A node with endpoints of every Service goes: one withdrawal for each.
+
+The Node is deleted, which is believed at once; one that only falls silent is weighed for some
+seconds by design.  The floor is the same withdrawals from a bare socket.
+"""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks import raw_bgp
+from benchmarks.kernel_routes import KernelRoutes
+from benchmarks.network import PATIENCE
+from benchmarks.plan import FIRST, NODES
+from benchmarks.scene import Scene
+from benchmarks.table import Figure, one
+
+_LOST = list(NODES)[-1]
+_LEFT = len(NODES) - 1
+_TIMES_FLOOR = 2.0
+
+
+def measure(scene: Scene, count: int) -> list[Figure]:
+    """Seconds to the wire and to the leaf's kernel, and back again."""
+    scene.load(count, recorded=True)
+    scene.plan.say("a node lost: the floor")
+    withdrawals = raw_bgp.withdraw(range(FIRST, FIRST + count), NODES[_LOST])
+    with scene.empty_leaf() as routes:
+        peer, _ = scene.network.blast(routes, scene.table)
+        began = time.monotonic()
+        peer.send(withdrawals)
+        floor = routes.reached(count, _LEFT, PATIENCE) - began
+        peer.close()
+    settled = scene.settled()
+    scene.plan.say("a node lost")
+    with KernelRoutes(scene.network.leaf.host) as routes:
+        scene.services.lose_node(_LOST)
+        began = time.monotonic()
+        wire = settled.observer.paths(count * _LEFT, PATIENCE) - began
+        kernel = routes.reached(count, _LEFT, PATIENCE) - began
+        scene.services.return_node(_LOST)
+        began = time.monotonic()
+        back = settled.observer.paths(count * len(NODES), PATIENCE) - began
+    return [
+        one(
+            "to the leaf's kernel",
+            kernel,
+            "s",
+            floor=floor,
+            floor_is="raw withdrawals",
+            wanted=_TIMES_FLOOR * floor,
+        ),
+        one("to the wire", wire, "s"),
+        one("the node is back: to the wire", back, "s"),
+    ]
