@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints-build.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find porter_ryu -name '*.py') setup.py requirements.txt porter_ryu_compat.py porter_ryu_compat.pth
 
-.PHONY: demo test test-cluster soak tools lint sample release lock bench clean
+.PHONY: demo test test-cluster soak tools lint sample release lock bench profile clean
 
 tools:
 	@scripts/install-tools
@@ -81,6 +81,12 @@ lock: $(VENV)/bin/tox
 bench: tools $(VENV)/installed
 	@PORTER_RYU_KUBERNETES="$$(tests/cluster/kubernetes/build)" \
 	    $(VENV)/bin/python -m benchmarks $(ARGS)
+
+# A flame graph and a list of what holds memory, in build/profile; ARGS="--start first".
+profile: tools $(VENV)/installed
+	@$(VENV)/bin/pip install -q -r benchmarks/requirements.txt
+	@PORTER_RYU_KUBERNETES="$$(tests/cluster/kubernetes/build)" \
+	    $(VENV)/bin/python -m benchmarks.profile $(ARGS)
 
 clean:
 	@rm -rf $(VENV) .tox build deploy/release.yaml deploy/release-node.yaml

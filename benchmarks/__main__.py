@@ -6,11 +6,11 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from benchmarks.plan import Plan
+from benchmarks.progress import Progress
 from benchmarks.rows import (
     adj_rib_out,
     cold_start,
@@ -47,16 +47,6 @@ ALONE: dict[str, Callable[[Plan], Figures]] = {
     "adj-rib-out": adj_rib_out.measure,
     "synthetic": synthetic.measure,
 }
-
-
-class Progress:
-    """Says on stderr what is being done, and since when all of it runs."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-
-    def __call__(self, what: str) -> None:
-        print(f"[{time.monotonic() - self._began:5.0f} s] {what}", file=sys.stderr, flush=True)
 
 
 def main() -> int:

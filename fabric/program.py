@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,13 @@ class Program:
         """It was started in another way than by `start`."""
         self._process = process
 
-    def start(self, ready: bool = True, **environment: str) -> Program:
-        """Starts it, and waits until it is ready."""
-        argv = [command("ryu-manager"), "porter_ryu.app", "--config-file", str(self.config)]
+    def start(
+        self, ready: bool = True, under: Sequence[str] = (), beside: str = "", **environment: str
+    ) -> Program:
+        """Starts it, and waits until it is ready; `under` a command that runs it, `beside` another
+        application of Ryu."""
+        apps = [*filter(None, [beside]), "porter_ryu.app"]
+        argv = [*under, command("ryu-manager"), *apps, "--config-file", str(self.config)]
         environment["PYTHONUNBUFFERED"] = "1"
         self.process = self.host.spawn(argv, self.log, environment)
         if ready:
