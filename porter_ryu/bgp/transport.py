@@ -7,6 +7,8 @@ import socket
 import struct
 from ipaddress import IPv4Address
 
+from eventlet.green import socket as green
+
 from porter_ryu.domain.model import Address
 from porter_ryu.domain.peering import PeerConfig, Secret
 from porter_ryu.socket_address import canonical
@@ -36,7 +38,7 @@ def listen(address: Address, port: int) -> socket.socket:
     with GTSM (RFC 5082) takes no other.  `prepare` sets what is right for the peer afterwards.
     The SYN of each connection is kept for `syn_ttl`.
     """
-    sock = socket.socket(family_of(address), socket.SOCK_STREAM)
+    sock: socket.socket = green.socket(family_of(address), socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if sock.family == socket.AF_INET6:
@@ -53,7 +55,7 @@ def listen(address: Address, port: int) -> socket.socket:
 
 def connect(peer: PeerConfig, internal: bool, timeout: float) -> socket.socket:
     """An open connection to a peer, in `timeout` seconds; raises OSError."""
-    sock = socket.socket(family_of(peer.address), socket.SOCK_STREAM)
+    sock: socket.socket = green.socket(family_of(peer.address), socket.SOCK_STREAM)
     try:
         sock.settimeout(timeout)
         if peer.local_address is not None:
