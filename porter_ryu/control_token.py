@@ -25,10 +25,10 @@ def create(state_dir: str) -> str:
 
 def read(path: str) -> str:
     """The token in a file; raises OSError, or ValueError where there is none in it."""
-    data, _ = regular_file.read(path, _LENGTH_MOST, follow=True)
     try:
+        data, _ = regular_file.read(path, _LENGTH_MOST, follow=True)
         token = data.decode("ascii").strip()
-    except UnicodeDecodeError:
+    except ValueError:  # no regular file, too large, or not ASCII
         token = ""
     if not token or not token.isprintable() or " " in token:
         raise ValueError("there is no token in it")
