@@ -10,9 +10,12 @@ from ryu.base import app_manager
 
 
 class Empty(app_manager.RyuApp):  # type: ignore[misc]
-    """Writes the moment (monotonic) of its start to the file that STARTED names."""
+    """Writes the moment (monotonic) of its start, and what the kernel says of the process, to the
+    file that STARTED names."""
 
     def start(self) -> None:
-        """Ryu's own start, and the moment."""
+        """Ryu's own start, and the file."""
         super().start()
-        Path(os.environ["STARTED"]).write_text(str(time.monotonic()))
+        moment = time.monotonic()
+        status = Path("/proc/self/status").read_text()
+        Path(os.environ["STARTED"]).write_text(f"{moment}\n{status}")

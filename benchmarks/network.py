@@ -16,6 +16,7 @@ from benchmarks import empty_app, raw_bgp
 from benchmarks.kernel_routes import KernelRoutes
 from benchmarks.observer import HOLD_TIME, session
 from benchmarks.plan import LEAF_AS, OBSERVER_AS, OUR_AS, Table
+from benchmarks.process import megabytes
 from fabric import Fabric, wait_for
 from fabric.leaves import Frr, Neighbour
 from fabric.program import Program, command
@@ -85,15 +86,16 @@ class Network:
         peer.send(octets)
         return peer, routes.reached(table.services, table.hops, PATIENCE) - began
 
-    def start_of_nothing(self) -> float:
-        """Seconds until an application of Ryu runs that does nothing."""
+    def start_of_nothing(self) -> tuple[float, float]:
+        """Seconds until an application of Ryu runs that does nothing, and what it has resident, in
+        MB."""
         started = self.porter.folder / "started"
         started.unlink(missing_ok=True)
         argv = [command("ryu-manager"), str(Path(empty_app.__file__))]
         began = time.monotonic()
-        process = self.porter.spawn(argv, "empty.log", {"STARTED": str(started)})
-        process.wait(60)
-        return float(started.read_text()) - began
+        self.porter.spawn(argv, "empty.log", {"STARTED": str(started)}).wait(60)
+        moment, _, status = started.read_text().partition("\n")
+        return float(moment) - began, megabytes(status, "VmRSS")
 
     def read_lists(self, url: str, more: Sequence[str] = ()) -> float:
         """Seconds in which curl reads the five lists that the program needs."""

@@ -28,15 +28,20 @@ def cpu_when_quiet(pid: int) -> float:
 
 def resident(pid: int) -> float:
     """Resident memory of a process, in MB."""
-    return _status(pid, "VmRSS")
+    return megabytes(_status(pid), "VmRSS")
 
 
 def peak(pid: int) -> float:
     """The most that it ever had resident, in MB."""
-    return _status(pid, "VmHWM")
+    return megabytes(_status(pid), "VmHWM")
 
 
-def _status(pid: int, name: str) -> float:
-    found = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.M)
+def megabytes(status: str, name: str) -> float:
+    """A size in /proc/PID/status."""
+    found = re.search(rf"^{name}:\s+(\d+) kB", status, re.M)
     assert found is not None, name
     return int(found[1]) * 1024 / 1e6
+
+
+def _status(pid: int) -> str:
+    return Path(f"/proc/{pid}/status").read_text()

@@ -64,15 +64,15 @@ class Scene:
         writing, no program runs, which would write as well."""
         if count > self.services.count or recorded != self.services.recorded:
             self.clear()
+        if not recorded and self.services.recorded:
+            self.plan.say("every record is taken away")
+            self.services.forget()
         if count > self.services.count:
             self.plan.say(f"{count} Services are created")
             self.services.grow(count)
         if recorded and not self.services.recorded:
             self.plan.say("every Service gets its record")
             self.services.record()
-        if not recorded and self.services.recorded:
-            self.plan.say("every record is taken away")
-            self.services.forget()
 
     def program(self, peers: Sequence[str] = ("leaf",)) -> Program:
         """An instance that has never run, with the rights that are shipped."""

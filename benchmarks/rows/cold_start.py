@@ -29,7 +29,7 @@ def measure(scene: Scene, count: int) -> list[Figure]:
             peer, took = scene.network.blast(routes, scene.table)
             peer.close()
         blasts.append(took)
-        empty.append(scene.network.start_of_nothing())
+        empty.append(scene.network.start_of_nothing()[0])
     for number in range(scene.plan.rounds):
         scene.plan.say(f"cold start: {number + 1} of {scene.plan.rounds}")
         took, cpu = start(scene)

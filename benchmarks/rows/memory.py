@@ -21,8 +21,10 @@ def measure(scene: Scene, count: int) -> list[Figure]:
     most = peak(pid)
     time.sleep(scene.plan.rest)
     at_rest = resident(pid)
+    _, nothing = scene.network.start_of_nothing()
+    least = {"floor": nothing, "floor_is": "an empty ryu-manager app"}
     figures = [
-        one(f"resident at rest, {count} Services", at_rest, "MB", wanted=_WANTED_AT_REST),
+        one(f"resident at rest, {count} Services", at_rest, "MB", wanted=_WANTED_AT_REST, **least),
         one(f"the most while starting, {count} Services", most, "MB", wanted=_WANTED_MOST),
     ]
     for other, memory in scene.at_rest.items():

@@ -49,7 +49,7 @@ def _start(plan: Plan, network: Network, table: Table) -> tuple[list[Figure], fl
     with network.empty_leaf() as routes:
         peer, blast = network.blast(routes, table)
         peer.close()
-    empty = network.start_of_nothing()
+    empty = network.start_of_nothing()[0]
     with network.empty_leaf() as routes:
         program = network.program(_kubeconfig(network), porter={"allocate": "false"})
         began = time.monotonic()
