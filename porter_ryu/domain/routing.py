@@ -68,7 +68,8 @@ class Routing:
         """What is wanted of one address, where only holders whose record says so count; None:
         what was wanted before, because one of them cannot be judged."""
         recorded = []
-        for service in self._holders(address):
+        holders = self._holders(address)
+        for service in holders:
             with self._guard(Kind.SERVICE, service.key):
                 if address in service.ingress:
                     recorded.append(service)
@@ -76,7 +77,8 @@ class Routing:
                 return None
         if not self._announce:
             return Route(address, bool(recorded), WITHDRAWN)
-        hops = self._combined(address, recorded)
+        every = len(recorded) == len(holders)
+        hops = self._hops_of(address) if every else self._combined(address, recorded)
         return Route(address, bool(recorded), self._paths_by(hops))
 
     def _paths_by(self, hops: frozenset[NextHop]) -> Announcements:

@@ -80,7 +80,7 @@ class AddressPool:
         """Whether an address can be handed out of it."""
         key = Interval(address.version, int(address), _ABOVE_ALL)
         index = bisect_right(self.intervals, key) - 1
-        if index < 0 or self._is_buggy(address.version, int(address)):
+        if index < 0 or self.is_buggy(address.version, int(address)):
             return False
         interval = self.intervals[index]
         return interval.version == address.version and int(address) <= interval.last
@@ -91,10 +91,11 @@ class AddressPool:
             if interval.version != family or interval.last < number:
                 continue
             for value in _count(max(interval.first, number), interval.last):
-                if not self._is_buggy(family, value):
+                if not self.is_buggy(family, value):
                     yield interval.address(value)
 
-    def _is_buggy(self, version: int, number: int) -> bool:
+    def is_buggy(self, version: int, number: int) -> bool:
+        """Whether an address is one of those that avoidBuggyIPs skips."""
         return self.avoid_buggy and version == Family.IPV4 and number % _OCTET in (0, _OCTET - 1)
 
     def _buggy(self, interval: Interval) -> int:

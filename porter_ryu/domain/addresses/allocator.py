@@ -147,6 +147,8 @@ class Allocator:
     def held(self, key: ObjectKey) -> tuple[Held, ...]:
         """What a Service holds, in the order of its families."""
         by_family = self._book.held(key)
+        if len(by_family) <= 1:
+            return tuple(by_family.values())
         service = self._book.services.get(key)
         order = list(service.families) if service is not None else []
         rank = {family: order.index(family) if family in order else family for family in by_family}
@@ -154,7 +156,8 @@ class Allocator:
 
     def holders(self, address: Address) -> tuple[ObjectKey, ...]:
         """Who holds an address, in order of name."""
-        return tuple(sorted(self._book.holders(address)))
+        holders = self._book.holders(address)
+        return tuple(sorted(holders)) if len(holders) > 1 else tuple(holders)
 
     def is_held(self, address: Address) -> bool:
         """Whether anybody holds an address."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from porter_ryu.domain.addresses.address_pool import AddressPool
@@ -88,10 +88,10 @@ class Holdings:
         """What a Service holds, by family."""
         return self._held.get(key, {})
 
-    def holders(self, address: Address) -> set[ObjectKey]:
+    def holders(self, address: Address) -> Collection[ObjectKey]:
         """Who holds an address."""
         sharers = self._sharers.get(address)
-        return sharers.keys if sharers is not None else set()
+        return sharers.keys if sharers is not None else ()
 
     def admits(self, service: Service, address: Address, recorded: bool = False) -> bool:
         """Whether a Service may hold an address beside those that do; see `Sharers.admit`."""
@@ -121,10 +121,11 @@ class Holdings:
         """Notes that a Service holds an address."""
         self.note(service, unread=service.key in self.unread)
         self._held.setdefault(service.key, {})[Family(held.address.version)] = held
-        if held.address not in self._sharers:
-            self._sharers[held.address] = Sharers()
+        sharers = self._sharers.get(held.address)
+        if sharers is None:
+            sharers = self._sharers[held.address] = Sharers()
             self.turned.add(held.address)
-        self._join(service, held.address)
+        self._join(service, held.address, sharers)
         self._in_pool.setdefault(held.eip, set()).add(held.address)
         self.changed_pools.add(held.eip)
 
@@ -140,7 +141,7 @@ class Holdings:
         self.services[service.key] = service
         (self.unread.add if unread else self.unread.discard)(service.key)
         for address in addresses:
-            self._join(service, address)
+            self._join(service, address, self._sharers[address])
 
     def move(self, key: ObjectKey, family: Family, eip: str) -> None:
         """Notes that an address that is held is another Eip's now."""
@@ -205,8 +206,8 @@ class Holdings:
         if not addresses:
             self._in_pool.pop(held.eip, None)
 
-    def _join(self, service: Service, address: Address) -> None:
-        self._sharers[address].add(service, service.key in self.unread)
+    def _join(self, service: Service, address: Address, sharers: Sharers) -> None:
+        sharers.add(service, service.key in self.unread)
         group = group_of(service)
         if group is not None and service.key not in self.unread:
             addresses = self._shared.setdefault((group, address.version), [])

@@ -68,8 +68,8 @@ class Pools:
         self.status: dict[str, EipStatus | None] = {}
         self._guard = guard
         self._seen: dict[str, Eip] = {}
-        self._intervals: list[tuple[Interval, Pool]] = []
-        self._starts: list[Interval] = []
+        self._intervals: list[tuple[Interval, AddressPool, Pool]] = []
+        self._starts: list[tuple[int, int]] = []
 
     def set(self, eips: Mapping[str, Eip], unread: Mapping[str, str]) -> set[str]:
         """Takes the complete set of Eips; returns the names of those that serve otherwise now."""
@@ -87,10 +87,10 @@ class Pools:
         serving = [pool for pool in self.by_name.values() if pool.serves]
         self.in_order = sorted(serving, key=lambda pool: pool.order)
         self._intervals = sorted(
-            ((i, pool) for pool in serving if pool.space for i in pool.space.intervals),
+            ((i, pool.space, pool) for pool in serving if pool.space for i in pool.space.intervals),
             key=lambda entry: entry[0],
         )
-        self._starts = [interval for interval, _ in self._intervals]
+        self._starts = [(interval.version, interval.first) for interval, *_ in self._intervals]
         names = before.keys() | self.by_name.keys()
         return of_unread | {name for name in names if before.get(name) != self.by_name.get(name)}
 
@@ -100,12 +100,13 @@ class Pools:
 
     def holding(self, address: Address) -> Pool | None:
         """The pool that serves an address."""
-        key = Interval(address.version, int(address), _ABOVE_ALL)
-        index = bisect_right(self._starts, key) - 1
+        version, number = address.version, int(address)
+        index = bisect_right(self._starts, (version, number)) - 1
         if index < 0:
             return None
-        pool = self._intervals[index][1]
-        return pool if pool.space is not None and pool.space.contains(address) else None
+        interval, space, pool = self._intervals[index]
+        inside = interval.version == version and number <= interval.last
+        return pool if inside and not space.is_buggy(version, number) else None
 
     def admits(self, pool: Pool, service: Service, doubt: bool = False) -> bool:
         """Whether a Service may draw from a pool, however it asks.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TypeVar
 
 from porter_ryu.domain.model import ObjectKey, Port, Service
@@ -22,6 +23,73 @@ def check(service: Service) -> None:
 
 class Sharers:
     """The holders of one address, in the form in which each was noted.
+
+    Nearly every address has one holder, so they are indexed only once there is a second.
+    """
+
+    __slots__ = ("_crowd", "_sole", "_sole_unread")
+
+    def __init__(self) -> None:
+        self._sole: Service | None = None
+        self._sole_unread = False
+        self._crowd: _Crowd | None = None
+
+    @property
+    def keys(self) -> Collection[ObjectKey]:
+        """The holders."""
+        if self._crowd is not None:
+            return self._crowd.keys
+        return (self._sole.key,) if self._sole is not None else ()
+
+    def add(self, service: Service, unread: bool) -> None:
+        """One holder more; `unread`: it cannot be read."""
+        if self._crowd is None and self._sole is None:
+            self._sole, self._sole_unread = service, unread
+        else:
+            self._indexed().add(service, unread)
+
+    def remove(self, service: Service) -> None:
+        """One holder less, in the form in which it was added."""
+        if self._crowd is None:
+            self._sole = None
+            return
+        self._crowd.remove(service)
+        if not self._crowd.keys:
+            self._crowd = None
+
+    def has(self, group: Group | None) -> bool:
+        """Whether one of them shares by this key."""
+        return bool(self.keys) and self._indexed().has(group)
+
+    def admit(self, service: Service, known: Service | None, recorded: bool) -> bool:
+        """Whether a Service may hold the address beside the others.
+
+        `known` is the form in which it is among them, None where it is not.  `recorded`: it has
+        the address on record, so that it may well share it with one that cannot be read.
+        """
+        own = 1 if known is not None else 0
+        return len(self.keys) == own or self._indexed().admit(service, bool(own), recorded)
+
+    def stranger(self, service: Service) -> ObjectKey | None:
+        """The first by name of the others that does not share by the key of a Service."""
+        return self._indexed().stranger(service)
+
+    def rival(self, service: Service) -> ObjectKey | None:
+        """The first by name of the others that has a port of a Service."""
+        return self._indexed().rival(service)
+
+    def _indexed(self) -> _Crowd:
+        """The index, made where there is none yet."""
+        if self._crowd is None:
+            self._crowd = _Crowd()
+            if self._sole is not None:
+                self._crowd.add(self._sole, self._sole_unread)
+                self._sole = None
+        return self._crowd
+
+
+class _Crowd:
+    """Holders by sharing key and by port.
 
     `unread` are those of them that cannot be read: nobody knows what they share, so nobody new
     joins them.
@@ -60,15 +128,8 @@ class Sharers:
         """Whether one of them shares by this key."""
         return group in self._groups
 
-    def admit(self, service: Service, known: Service | None, recorded: bool) -> bool:
-        """Whether a Service may hold the address beside the others.
-
-        `known` is the form in which it is among them, None where it is not.  `recorded`: it has
-        the address on record, so that it may well share it with one that cannot be read.
-        """
-        own = 1 if known is not None else 0
-        if len(self.keys) == own:
-            return True
+    def admit(self, service: Service, own: bool, recorded: bool) -> bool:
+        """Whether a Service may hold the address beside the others; `own`: it is among them."""
         group = group_of(service)
         unread = len(self.unread - {service.key})
         if group is None and (len(self.keys) - own > unread or not own):

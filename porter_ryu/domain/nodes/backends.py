@@ -19,6 +19,9 @@ class Backends:
     anywhere: bool
 
 
+NOWHERE = Backends(frozenset(), anywhere=False)
+
+
 def backends(
     slices: Iterable[EndpointSlice], family: Family, trusted: frozenset[str] = frozenset()
 ) -> Backends:
@@ -44,7 +47,9 @@ def backends(
             if endpoint.node:
                 found.add(endpoint.node)
     nodes = ready or draining
-    return Backends(frozenset(nodes), bool(nodes) or homeless)
+    if not nodes and not homeless:
+        return NOWHERE
+    return Backends(frozenset(nodes), anywhere=True)
 
 
 def unready(slices: Iterable[EndpointSlice], family: Family) -> frozenset[str]:

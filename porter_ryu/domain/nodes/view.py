@@ -14,7 +14,7 @@ from porter_ryu.domain.announcement import NextHop
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Family, Kind, Node, ObjectKey, Service
-from porter_ryu.domain.nodes.backends import Backends, backends, unready
+from porter_ryu.domain.nodes.backends import NOWHERE, Backends, backends, unready
 from porter_ryu.domain.nodes.health import NodeHealth
 from porter_ryu.domain.nodes.next_hops import (
     NextHopPolicy,
@@ -32,10 +32,10 @@ _NEVER = -1
 
 @dataclass(frozen=True, slots=True)
 class _Hosts:
-    """The nodes with ready endpoints of a Service in one family, and those that had some when
+    """Where the usable endpoints of a Service in one family are, and the nodes that had some when
     they were lost."""
 
-    ready: frozenset[str] = frozenset()
+    found: Backends = NOWHERE
     missed: frozenset[str] = frozenset()
 
 
@@ -45,6 +45,9 @@ class _Hops:
 
     age: int
     hops: frozenset[NextHop]
+
+
+_NO_HOSTS = _Hosts()
 
 
 class NodeView:
@@ -74,6 +77,7 @@ class NodeView:
         self._verdicts: dict[tuple[str, Family], NodeVerdict] = {}
         self._last_verdicts: dict[tuple[str, Family], NodeVerdict] = {}
         self._hops: dict[ObjectKey, dict[tuple[Family, bool], _Hops]] = {}
+        self._hops_of_nodes: dict[tuple[frozenset[str], Family], frozenset[NextHop]] = {}
         self._age = 0
 
     @property
@@ -89,7 +93,8 @@ class NodeView:
     @property
     def kept(self) -> int:
         """How many entries are kept between turns, beside the nodes that exist."""
-        return len(self._hosts) + len(self._verdicts) + len(self._last_verdicts) + len(self._hops)
+        verdicts = len(self._verdicts) + len(self._last_verdicts)
+        return len(self._hosts) + verdicts + len(self._hops) + len(self._hops_of_nodes)
 
     def changed(self, name: str) -> None:
         """Takes note that a node is another, or gone."""
@@ -102,8 +107,9 @@ class NodeView:
             kept[which] = replace(known, age=_NEVER)
 
     def weigh(self, now: float) -> set[str]:
-        """Takes over what changed of the nodes, and asks whether their loss is believed; returns
-        those that count otherwise now though they did not change."""
+        """A turn begins: takes over what changed of the nodes, and asks whether their loss is
+        believed; returns those that count otherwise now though they did not change."""
+        self._hops_of_nodes.clear()
         due = self._health.due
         if not self._changed and (due is None or now < due):
             return set()
@@ -116,7 +122,7 @@ class NodeView:
         names = self._health.observe(ready, silent, now)
         for name in names:
             self._forget_verdict(name)
-        self._age += 1
+        self._grow_older()
         return names
 
     def address_changed(self, addresses: Iterable[Address]) -> set[str]:
@@ -124,9 +130,10 @@ class NodeView:
         names: set[str] = set()
         for address in addresses:
             names |= self._with_address.get(address, set())
+        if names:
+            self._grow_older()
         for name in names:
             self._forget_verdict(name)
-            self._age += 1
         return names
 
     def depends_on(self, name: str) -> bool:
@@ -139,14 +146,20 @@ class NodeView:
 
     def note(self, key: ObjectKey) -> None:
         """Keeps where a Service runs, for as long as the loss of those nodes may be doubted."""
+        slices = self._cluster.slices_of(key)
         for family in Family:
-            slices = self._cluster.slices_of(key)
-            before = self._hosts.get((key, family), _Hosts())
-            had = before.ready | before.missed
-            missed = frozenset(n for n in unready(slices, family) & had if self._watched(n))
-            self._hosts[key, family] = after = _Hosts(backends(slices, family).nodes, missed)
-            if before.missed != after.missed:
-                self.touched(key)
+            before = self._hosts.get((key, family), _NO_HOSTS)
+            had = before.found.nodes | before.missed
+            missed = (unready(slices, family) & had) if had else had
+            missed = frozenset(name for name in missed if self._watched(name))
+            after = _Hosts(backends(slices, family), missed)
+            if before == after:
+                continue
+            self.touched(key)
+            if after == _NO_HOSTS:
+                del self._hosts[key, family]
+            else:
+                self._hosts[key, family] = after
 
     def forget(self, key: ObjectKey) -> None:
         """Lets go of what was kept of a Service."""
@@ -161,11 +174,19 @@ class NodeView:
         if known is not None and known.age == self._age:
             return known.hops
         with self._guard(Kind.SERVICE, service.key):
-            verdicts = [self._verdict(name, family) for name in self._having(service, family)]
-            hops = frozenset(v.next_hop for v in verdicts if v.next_hop is not None)
+            hops = self._of_nodes(self._having(service, family), family)
             kept[family, service.local_traffic] = _Hops(self._age, hops)
             return hops
         return known.hops if known is not None else frozenset()
+
+    def _of_nodes(self, names: frozenset[str], family: Family) -> frozenset[NextHop]:
+        """The next hops that these nodes offer; one object for the same nodes."""
+        known = self._hops_of_nodes.get((names, family))
+        if known is None:
+            verdicts = (self._verdict(name, family) for name in names)
+            known = frozenset(v.next_hop for v in verdicts if v.next_hop is not None)
+            self._hops_of_nodes[names, family] = known
+        return known
 
     def why_none(self, service: Service, family: Family) -> ServiceVerdict:
         """Why no node leads to a Service."""
@@ -214,16 +235,23 @@ class NodeView:
             self._nodes.pop(name, None)
         self._forget_verdict(name)
 
-    def _having(self, service: Service, family: Family) -> set[str]:
+    def _having(self, service: Service, family: Family) -> frozenset[str]:
         """The nodes that have a Service, whether they may be next hops or not."""
         found, policy = self._backends(service, family), self._policy
         local, nodes = service.local_traffic, self._nodes
-        return set(policy.mode.candidates(found, local, nodes, policy.node_name))
+        return frozenset(policy.mode.candidates(found, local, nodes, policy.node_name))
 
     def _backends(self, service: Service, family: Family) -> Backends:
-        missed = self._hosts.get((service.key, family), _Hosts()).missed
-        trusted = frozenset(name for name in missed if self._health.trusts_endpoints(name))
+        hosts = self._hosts.get((service.key, family), _NO_HOSTS)
+        trusted = frozenset(name for name in hosts.missed if self._health.trusts_endpoints(name))
+        if not trusted:
+            return hosts.found
         return backends(self._cluster.slices_of(service.key), family, trusted)
+
+    def _grow_older(self) -> None:
+        """Some node counts otherwise now."""
+        self._age += 1
+        self._hops_of_nodes.clear()
 
     def _watched(self, name: str) -> bool:
         """Whether a node was lost, or is back from a loss that was not believed: what is told of
