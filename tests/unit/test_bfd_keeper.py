@@ -14,10 +14,10 @@ from ryu.lib import hub
 
 from porter_ryu.bgp.bfd.keeper import Bfd
 from porter_ryu.supervisor import Supervisor
-from tests.unit.test_peering import peer
+from tests.unit.peers import peer
 from tests.unit.until import until
 
-A = peer("a", bfd=True, local_address=ip_address("192.0.2.200"))
+A = peer("a", bfd=True, local_address="192.0.2.200")
 
 
 class Told:
@@ -117,7 +117,7 @@ def test_a_process_that_does_not_read_holds_up_nobody(
         peer(
             f"p{n}",
             bfd=True,
-            address=ip_address(f"10.0.{n // 250}.{n % 250 + 1}"),
+            address=f"10.0.{n // 250}.{n % 250 + 1}",
             local_address=ip_address("192.0.2.200"),
         )
         for n in range(2000)
@@ -138,7 +138,7 @@ def test_a_peer_without_a_route_is_named_and_the_others_are_told(
         "time.sleep(60)\n"
     )
     until(lambda: bfd.watch([A]) == frozenset())
-    nowhere = peer("nowhere", bfd=True, address=ip_address("255.255.255.255"))
+    nowhere = peer("nowhere", bfd=True, address="255.255.255.255")
     hub.sleep(0.5)
     assert bfd.watch([nowhere, A]) == frozenset({"nowhere"})
     until(lambda: ("a", True) in paths.paths)

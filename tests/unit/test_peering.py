@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-from typing import Any
-
 import pytest
 
 from porter_ryu.domain.labels import EVERYTHING, parse_selector
-from porter_ryu.domain.model import Family
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, SELF, NextHopMode
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
-from porter_ryu.domain.peering import ConnectMode, PeerConfig, wanted_peers
+from porter_ryu.domain.peering import PeerConfig, wanted_peers
+from tests.unit.peers import peer
 from tests.unit.world import node
 
 
-def peer(name: str, selector: str = "", **more: Any) -> PeerConfig:
-    """A peer as [peer:NAME] with defaults would be; its address by its last letter."""
-    fields = {
-        "address": ip_address(f"192.0.2.{ord(name[-1])}"),
-        "remote_as": 65001,
-        "port": 179,
-        "mode": ConnectMode.BOTH,
-        "local_address": None,
-        "password": None,
-        "ttl_security": False,
-        "multihop_ttl": 1,
-        "hold_time": 90,
-        "connect_retry": 5,
-        "add_path": True,
-        "families": frozenset({Family.IPV4}),
-        "node_selector": parse_selector(selector) if selector else EVERYTHING,
-    }
-    return PeerConfig(name, **{**fields, **more})
+def selecting(name: str, selector: str = "") -> PeerConfig:
+    """A peer that selects nodes by their labels."""
+    return peer(name, node_selector=parse_selector(selector) if selector else EVERYTHING)
 
 
-A, B, C = peer("a"), peer("b", "rack=one"), peer("c", "rack=two")
+A, B, C = selecting("a"), selecting("b", "rack=one"), selecting("c", "rack=two")
 OWN = NextHopPolicy(SELF, "n1")
 
 

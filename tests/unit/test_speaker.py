@@ -1,194 +1,257 @@
 """The set of peers on Ryu's running core: the difference is found, and one that Ryu refuses costs
-itself alone.  Ryu's core is one a process, so each case has its own."""
+itself alone."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
+import dataclasses
+import gc
+import resource
+import weakref
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
 
 import pytest
-
-HEAD = """
-import eventlet; eventlet.monkey_patch()
-import dataclasses, logging, tempfile
-from ipaddress import ip_address
+from eventlet.green import socket as green
 from ryu.lib import hub
+
 from porter_ryu import metrics
-from porter_ryu.http.figures import Figures
+from porter_ryu.bgp.peer import Peer
 from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.announcement import PathAttributes
-from porter_ryu.domain.peering import ConnectMode, Secret, SpeakerConfig
+from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret
+from porter_ryu.http.figures import Figures
 from porter_ryu.supervisor import Supervisor
+from tests.unit import peers
 from tests.unit.test_figures import PROCESS
-from tests.unit.test_peering import peer
+from tests.unit.until import until
 from tests.unit.world import World
 
-config = SpeakerConfig(
-    65000, ip_address("10.0.0.1"), (ip_address("127.0.0.9"),), 1790, 0, 0, tempfile.mkdtemp()
-)
-supervisor = Supervisor()
-refusals, tries = {}, []
+HERE = "127.0.0.9"
 
-class Refusing(Speaker):  # Ryu has something against an address, for so many tries
-    def neighbor_add(self, address, *args, **kwargs):
-        tries.append(address)
-        if tries.count(address) <= refusals.get(address, 0):
-            raise OSError(24, "Too many open files")
-        return super().neighbor_add(address, *args, **kwargs)
 
-speaker = Refusing(config, supervisor)
-quiet = ConnectMode.PASSIVE
-a, b, c = (peer(name, mode=quiet) for name in "abc")
+def passive(name: str, address: str, **more: Any) -> PeerConfig:
+    """A peer that calls us."""
+    return peers.peer(name, address, mode=ConnectMode.PASSIVE, **more)
 
-def with_med(config, med):
+
+A, B, C = passive("a", "192.0.2.1"), passive("b", "192.0.2.2"), passive("c", "192.0.2.3")
+
+
+def with_med(config: PeerConfig, med: int) -> PeerConfig:
+    """A peer with another attribute."""
     return dataclasses.replace(config, attributes=PathAttributes(med=med))
 
-def names(): return sorted(p.config.name for p in speaker.manager.iterpeers)
-def running(name): return next(p for p in speaker.manager.iterpeers if p.config.name == name)
-reports = lambda: [dataclasses.asdict(r) for r in speaker.reports()]
-figures = Figures(World().planner, reports, PROCESS)
-def text(): return figures.text().decode()
-def until(look):
-    for _ in range(500):
-        if look(): return
-        hub.sleep(0.02)
-    raise AssertionError("it did not come to that")
-"""
 
-CASES = {
-    "added, removed and changed, and the others are not touched": """
-        speaker.set_peers([a, b]); hub.sleep(0.05)
-        assert names() == ["a", "b"]
-        kept = running("a")
-        speaker.set_peers([c, a]); hub.sleep(0.05)
-        assert names() == ["a", "c"] and running("a") is kept and kept.started
-        changed = with_med(c, 7)
-        speaker.set_peers([a, changed]); hub.sleep(0.05)
-        assert running("c").config.attributes.med == 7 and running("a") is kept
-        speaker.set_peers([])
-        assert names() == []
-        assert not kept.started
-    """,
-    "addresses and names change places": """
-        speaker.set_peers([a, b]); hub.sleep(0.05)
-        x = dataclasses.replace(a, address=b.address), dataclasses.replace(b, address=a.address)
-        speaker.set_peers(x); hub.sleep(0.05)
-        assert {p.config for p in speaker.manager.iterpeers} == set(x)
-        speaker.set_peers([dataclasses.replace(a, name="z")]); hub.sleep(0.05)
-        assert names() == ["z"]
-    """,
-    "one that Ryu refuses costs itself alone, is named, and told of": """
-        bad = peer("bad", mode=quiet, address=ip_address("fe80::1%eth9"))
-        mapped = peer("mapped", mode=quiet, address=ip_address("::ffff:192.168.10.1"))
-        wide = peer("wide", mode=quiet, remote_as=1 << 40)
-        speaker.set_peers([bad, a, mapped, wide, b]); hub.sleep(0.05)
-        assert {"a", "b"} <= set(names()), names()
-        assert "bad" not in names() and "wide" not in names()
-        reports = {r.name: r for r in speaker.reports()}
-        assert set(reports) == {"a", "b", "bad", "mapped", "wide"}
-        assert reports["bad"].state == "Idle" and "cannot be set" in reports["bad"].last_error
-        assert 'porter_bgp_session_up{peer="bad"} 0.0' in text()
-        assert not supervisor.faults
-        speaker.set_peers([a, b])
-        assert [r.name for r in speaker.reports()] == ["a", "b"]
-    """,
-    "what Ryu refused for a moment is tried again by itself": """
-        refusals[str(b.address)] = 2
-        speaker.set_peers([a, b, c])
-        assert names() == ["a", "c"]
-        until(lambda: names() == ["a", "b", "c"])
-        assert tries.count(str(a.address)) == 1
-    """,
-    "without a descriptor they are set as far as can be, and the rest by itself later": """
-        import os, resource, socket
-        speaker._config = dataclasses.replace(config, listen_addresses=())
-        near = dataclasses.replace(a, address=ip_address("127.0.0.8"), mode=ConnectMode.PASSIVE)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
-        speaker.set_peers([near, b])
+class Refusing(Speaker):
+    """One whose Ryu has something against an address, for so many tries."""
+
+    def __init__(self, folder: Path, **config: Any) -> None:
+        self.refusals: dict[str, int] = {}
+        self.tries: list[str] = []
+        self.supervisor = Supervisor()
+        config = {"restart_time": 0, "listen_addresses": (ip_address(HERE),), **config}
+        with green.socket() as probe:
+            probe.bind((HERE, 0))
+            self.port: int = probe.getsockname()[1]
+        mine = peers.speaker(state_dir=str(folder), listen_port=self.port, **config)
+        super().__init__(mine, self.supervisor)
+
+    def neighbor_add(self, address: str, *arguments: Any, **more: Any) -> None:
+        """Ryu's, which refuses first."""
+        self.tries.append(address)
+        if self.tries.count(address) <= self.refusals.get(address, 0):
+            raise OSError(24, "Too many open files")
+        super().neighbor_add(address, *arguments, **more)
+
+    def set(self, *configs: PeerConfig) -> None:
+        """These are the peers, and those that Ryu took run."""
+        self.set_peers(configs)
+        until(lambda: all(peer.started for peer in self.running.values()), "they run")
+
+    @property
+    def running(self) -> dict[str, Peer]:
+        """The peers in Ryu's core, by name."""
+        return {peer.config.name: peer for peer in self.manager.iterpeers}
+
+    def text(self) -> str:
+        """The metrics."""
+
+        def reports() -> list[dict[str, Any]]:
+            return [dataclasses.asdict(report) for report in self.reports()]
+
+        return Figures(World().planner, reports, PROCESS).text().decode()
+
+    def listens(self) -> bool:
+        """Whether somebody may call."""
+        return bool(self._listener.sockets)
+
+    def end(self) -> None:
+        """Ends Ryu's core, of which a process has one."""
+        self.set_peers([])
+        self.stop(withdraw=False)
+        self.shutdown()
+        until(lambda: not self.listens(), "nothing listens any more")
+
+
+@pytest.fixture
+def speaker(tmp_path: Path) -> Iterator[Refusing]:
+    """One that listens, without peers."""
+    speaker = Refusing(tmp_path)
+    yield speaker
+    speaker.end()
+    assert speaker.supervisor.faults == ()
+
+
+def test_peers_are_added_removed_and_changed_and_the_others_are_not_touched(
+    speaker: Refusing,
+) -> None:
+    speaker.set(A, B)
+    assert speaker.running.keys() == {"a", "b"}
+    kept = speaker.running["a"]
+    speaker.set(C, A)
+    assert speaker.running.keys() == {"a", "c"}
+    speaker.set(A, with_med(C, 7))
+    assert speaker.running["c"].config.attributes.med == 7
+    assert speaker.running["a"] is kept
+    assert kept.started
+    speaker.set()
+    assert speaker.running == {}
+    assert not kept.started
+
+
+def test_addresses_and_names_change_places(speaker: Refusing) -> None:
+    speaker.set(A, B)
+    exchanged = {
+        dataclasses.replace(A, address=B.address),
+        dataclasses.replace(B, address=A.address),
+    }
+    speaker.set(*exchanged)
+    assert {peer.config for peer in speaker.running.values()} == exchanged
+    speaker.set(dataclasses.replace(A, name="z"))
+    assert speaker.running.keys() == {"z"}
+
+
+def test_one_that_ryu_refuses_costs_itself_alone_is_named_and_told_of(speaker: Refusing) -> None:
+    zoned = passive("zoned", "fe80::1%eth9")
+    mapped = passive("mapped", "::ffff:192.168.10.1")
+    wide = passive("wide", "192.0.2.4", remote_as=1 << 40)
+    speaker.set(zoned, A, mapped, wide, B)
+    assert {"a", "b"} <= speaker.running.keys()
+    assert not {"zoned", "wide"} & speaker.running.keys()
+    reports = {report.name: report for report in speaker.reports()}
+    assert reports.keys() == {"a", "b", "zoned", "mapped", "wide"}
+    assert reports["zoned"].state == "Idle"
+    assert "cannot be set" in reports["zoned"].last_error
+    assert 'porter_bgp_session_up{peer="zoned"} 0.0' in speaker.text()
+    speaker.set(A, B)
+    assert [report.name for report in speaker.reports()] == ["a", "b"]
+
+
+def test_what_ryu_refused_for_a_moment_is_tried_again_by_itself(speaker: Refusing) -> None:
+    speaker.refusals[str(B.address)] = 1
+    speaker.set(A, B, C)
+    assert speaker.running.keys() == {"a", "c"}
+    until(lambda: speaker.running.keys() == {"a", "b", "c"}, "it is set")
+    assert speaker.tries.count(str(A.address)) == 1
+
+
+def test_without_a_descriptor_the_rest_is_set_by_itself_later(tmp_path: Path) -> None:
+    """The address to listen on towards a peer is asked of the kernel, which takes a descriptor."""
+    speaker = Refusing(tmp_path, listen_addresses=())
+    near = passive("near", "127.0.0.8")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        speaker.set_peers([near, B])
+    finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        assert names() == ["a", "b"]
-        until(lambda: ip_address("127.0.0.1") in dict(speaker._listener.sockets))
-    """,
-    "the series of a removed peer go, and those of the others stay": """
-        speaker.set_peers([a, b])
-        for name in "ab":
-            metrics.bgp_session_drops.labels(peer=name, reason="x").inc()
-            metrics.bgp_messages_received.labels(peer=name, type="update").inc()
-            metrics.bgp_updates_sent.labels(peer=name).inc()
-            metrics.bgp_bytes_sent.labels(peer=name).inc()
-        before = text()
-        assert 'peer="a"' in before and 'peer="b"' in before
-        speaker.set_peers([b]); hub.sleep(0.1)
-        metrics.bgp_bytes_sent.labels(peer="a").inc()  # a session that ended late
-        assert 'peer="a"' not in text(), text()
-        assert text().count('peer="b"') == before.count('peer="b"')
-    """,
-    "a storm of sets ends at the last one, without one greenthread too many": """
-        speaker.set_peers([a]); hub.sleep(0.05)
-        kept = running("a")
-        for number in range(200):
-            some = [with_med(b, number)] if number % 2 else []
-            hub.spawn(speaker.set_peers, [a, *some, with_med(c, number)])
-        until(lambda: names() == ["a", "b", "c"] and running("b").config.attributes.med == 199)
-        hub.sleep(0.2)
-        assert running("c").config.attributes.med == 199 and running("a") is kept
-        import gc
-        from porter_ryu.bgp.peer import Peer
-        assert sum(isinstance(o, Peer) and o.started for o in gc.get_objects()) == 3
-    """,
-    "nothing is kept of peers that were": """
-        import gc
-        from porter_ryu.bgp.peer import Peer
-        def peers():
-            gc.collect()
-            return sum(isinstance(o, Peer) for o in gc.get_objects())
-        speaker.set_peers([a, b, c]); hub.sleep(0.05)
-        for number in range(20):
-            speaker.set_peers([a, with_med(b, number)]); hub.sleep(0.01)
-            speaker.set_peers([a, c]); hub.sleep(0.01)
-        until(lambda: peers() == 2)
-    """,
-    "keys on the listener follow the set": """
-        import socket
-        keyed = dataclasses.replace(a, address=ip_address("127.0.0.9"), password=Secret(b"k"))
-        speaker.set_peers([keyed, b])
-        until(lambda: speaker._listener.sockets)
-        (_, listener), = speaker._listener.sockets
-        def answers():
-            sock = socket.socket()
-            sock.bind(("127.0.0.9", 0)); sock.settimeout(0.5)
-            try:
-                sock.connect(("127.0.0.9", 1790))
-            except OSError:
-                return False
-            finally:
-                sock.close()
-            return True
-        assert not answers(), "a segment without the key is dropped"
-        speaker.set_peers([b])
-        until(answers)
-        speaker.set_peers([keyed]); hub.sleep(0.05)
-        assert not answers()
-    """,
-    "nothing is set after the end": """
-        speaker.set_peers([a])
-        speaker.stop(withdraw=False)
-        speaker.set_peers([a, b]); hub.sleep(0.05)
-        assert names() == ["a"]
-    """,
-}
+    assert speaker.running.keys() == {"near", "b"}
+    until(lambda: ip_address("127.0.0.1") in dict(speaker._listener.sockets), "it listens")
+    speaker.end()
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_set_of_peers(case: str) -> None:
-    source = HEAD + textwrap.dedent(CASES[case])
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", source],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+def test_the_series_of_a_removed_peer_go_and_those_of_the_others_stay(speaker: Refusing) -> None:
+    speaker.set(A, B)
+    for name in "ab":
+        metrics.bgp_session_drops.labels(peer=name, reason="x").inc()
+        metrics.bgp_messages_received.labels(peer=name, type="update").inc()
+        metrics.bgp_updates_sent.labels(peer=name).inc()
+        metrics.bgp_bytes_sent.labels(peer=name).inc()
+    before = speaker.text()
+    assert 'peer="a"' in before
+    assert 'peer="b"' in before
+    speaker.set(B)
+    metrics.bgp_bytes_sent.labels(peer="a").inc()  # a session that ended late
+    after = speaker.text()
+    assert 'peer="a"' not in after
+    assert after.count('peer="b"') == before.count('peer="b"')
+
+
+def test_a_storm_of_sets_ends_at_the_last_one(speaker: Refusing) -> None:
+    speaker.set(A)
+    kept = speaker.running["a"]
+    every: weakref.WeakSet[Peer] = weakref.WeakSet()
+    for number in range(200):
+        some = [with_med(B, number)] if number % 2 else []
+        hub.spawn(speaker.set_peers, [A, *some, with_med(C, number)])
+        hub.sleep(0)
+        every |= set(speaker.running.values())
+    until(
+        lambda: speaker.manager.configs.keys() == set(map(str, (A.address, B.address, C.address)))
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    until(lambda: speaker.running.keys() == {"a", "b", "c"}, "all three are set")
+    until(lambda: speaker.running["c"].config.attributes.med == 199, "it is the last one")
+    assert speaker.running["b"].config.attributes.med == 199
+    assert speaker.running["a"] is kept
+    until(lambda: sum(peer.started for peer in every | set(speaker.running.values())) == 3)
+
+
+def test_nothing_is_kept_of_peers_that_were(speaker: Refusing) -> None:
+    speaker.set(A, B, C)
+    were = [weakref.ref(peer) for peer in speaker.running.values()]
+    for number in range(5):
+        speaker.set(with_med(A, number), with_med(B, number))
+        were += [weakref.ref(peer) for peer in speaker.running.values()]
+        speaker.set(C)
+        were += [weakref.ref(peer) for peer in speaker.running.values()]
+    running = speaker.running["c"]
+
+    def left() -> set[Peer | None]:
+        gc.collect()
+        return {peer() for peer in were}
+
+    until(lambda: left() == {None, running}, "all others are forgotten")
+
+
+def answers(speaker: Refusing) -> bool:
+    """Whether the listener takes a connection without a key."""
+    caller = green.socket()
+    caller.bind((HERE, 0))
+    caller.settimeout(0.3)
+    try:
+        caller.connect((HERE, speaker.port))
+    except OSError:
+        return False
+    finally:
+        caller.close()
+    return True
+
+
+def test_keys_on_the_listener_follow_the_set(speaker: Refusing) -> None:
+    keyed = passive("keyed", HERE, password=Secret(b"k"))
+    speaker.set(keyed, B)
+    until(speaker.listens, "it listens")
+    assert not answers(speaker), "a segment without the key is dropped"
+    speaker.set(B)
+    assert answers(speaker)
+    speaker.set(keyed)
+    assert not answers(speaker)
+
+
+def test_nothing_is_set_after_the_end(speaker: Refusing) -> None:
+    speaker.set(A)
+    speaker.stop(withdraw=False)
+    speaker.set_peers([A, B])
+    assert speaker.running.keys() == {"a"}

@@ -1,0 +1,197 @@
+"""The other end of a session, played message by message over loopback, and a Speaker to play with.
+
+The router has an address of 127.0.0.0/8 of its own, and the speaker listens on a port that was
+free; Ryu's core, of which a process has one, is stopped with each speaker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+from eventlet.green import socket as green
+
+from porter_ryu.bgp.peer import Peer
+from porter_ryu.bgp.peer_report import PeerReport
+from porter_ryu.bgp.protocol import wire
+from porter_ryu.bgp.protocol.open_message import GracefulRestart, Open, encode_open
+from porter_ryu.bgp.protocol.wire import MessageType
+from porter_ryu.bgp.speaker import Speaker
+from porter_ryu.domain.announcement import Announcement, NextHop
+from porter_ryu.domain.model import Family
+from porter_ryu.domain.peering import ConnectMode, PeerConfig
+from porter_ryu.supervisor import Supervisor
+from tests.unit.peers import peer, speaker
+from tests.unit.until import PATIENCE, until
+
+HERE = "127.0.0.9"
+ROUTER, OTHER = "127.0.0.31", "127.0.0.32"
+EIP = ip_network("203.0.113.1/32")
+HOP = NextHop("n1", ip_address("192.168.0.1"))
+OPEN = Open(
+    65001,
+    30,
+    IPv4Address("192.0.2.1"),
+    frozenset({Family.IPV4}),
+    four_octet_as=True,
+    route_refresh=True,
+    add_path=((Family.IPV4, 1),),
+)
+GRACEFUL = replace(OPEN, graceful=GracefulRestart(120, families=OPEN.families or frozenset()))
+Message = tuple[MessageType, bytes]
+END_OF_RIB: Message = MessageType.UPDATE, bytes(4)
+ANNOUNCED = bytes.fromhex("c0a8000120cb007101")
+"""How an UPDATE with one path ends: its path identifier, 192.168.0.1, and 203.0.113.1/32."""
+
+
+class Router:
+    """One connection of a router; reading past the end of it is an end (None), not an error."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        sock.settimeout(PATIENCE)
+        self._buffer = bytearray()
+        self._read: list[Message] = []
+
+    def send(self, data: bytes) -> None:
+        """Sends octets."""
+        self.sock.sendall(data)
+
+    def read(self) -> Message | None:
+        """The next message; None when the other side has closed."""
+        while not self._read:
+            try:
+                octets = self.sock.recv(65536)
+            except ConnectionResetError:
+                return None
+            if not octets:
+                return None
+            self._buffer += octets
+            self._read += wire.split(self._buffer, wire.EXTENDED_MAX_LENGTH)
+        return self._read.pop(0)
+
+    def rest(self) -> list[Message]:
+        """All that comes before the other side closes, without KEEPALIVEs."""
+        found = list(iter(self.read, None))
+        return [message for message in found if message[0] is not MessageType.KEEPALIVE]
+
+    def read_until(self, wanted: Message) -> list[Message]:
+        """The messages up to one; fails where the connection ends before it."""
+        found: list[Message] = []
+        while not found or found[-1] != wanted:
+            message = self.read()
+            assert message is not None, f"the connection ended after {found}"
+            found.append(message)
+        return found
+
+    def establish(self, offered: Open = OPEN) -> Router:
+        """OPEN and KEEPALIVE, both ways."""
+        self.send(encode_open(offered) + wire.KEEPALIVE)
+        self.read_until((MessageType.KEEPALIVE, b""))
+        return self
+
+    def close(self) -> None:
+        """Ends it with FIN."""
+        self.sock.close()
+
+
+class Scene:
+    """A speaker that listens, with what is announced to everybody: one path to one EIP."""
+
+    def __init__(self, folder: Path, **config: Any) -> None:
+        with socket.create_server((HERE, 0)) as probe:
+            self.port: int = probe.getsockname()[1]
+        self.supervisor = Supervisor()
+        mine = speaker(
+            state_dir=str(folder),
+            listen_addresses=(ip_address(HERE),),
+            listen_port=self.port,
+            **{"restart_time": 0, **config},
+        )
+        self.speaker = Speaker(mine, self.supervisor)
+        self.speaker.set_routes({EIP: frozenset([Announcement(HOP)])}, None)
+        self.speaker.complete()
+        self._routers: list[Router] = []
+
+    def close(self) -> None:
+        """Ends the speaker, its peers and Ryu's core, and all connections."""
+        self.speaker.set_peers([])
+        self.speaker.stop(withdraw=False)
+        self.speaker.shutdown()
+        for router in self._routers:
+            router.close()
+        until(lambda: not self.speaker._listener.sockets, "nothing listens any more")
+
+    def add(self, *others: PeerConfig, **more: Any) -> None:
+        """Has the router as a peer, which calls unless it is told to be called."""
+        config = peer("leaf", ROUTER, **{"mode": ConnectMode.PASSIVE, **more})
+        self.speaker.set_peers([config, *others])
+        if {config.mode, *(other.mode for other in others)} != {ConnectMode.ACTIVE}:
+            until(lambda: self.speaker._listener.sockets, "it listens")
+        until(lambda: self.running.started, "the peer runs")
+
+    @property
+    def running(self) -> Peer:
+        """The peer."""
+        found = self.speaker.manager.by_address(ip_address(ROUTER))
+        assert found is not None
+        return found
+
+    @property
+    def report(self) -> PeerReport:
+        """What is told of it."""
+        return next(report for report in self.speaker.reports() if report.name == "leaf")
+
+    def call(self, source: str = ROUTER) -> Router:
+        """One more connection from a router."""
+        sock = green.socket()
+        sock.settimeout(PATIENCE)
+        sock.bind((source, 0))
+        sock.connect((HERE, self.port))
+        self._routers.append(Router(sock))
+        return self._routers[-1]
+
+    def up(self, offered: Open = OPEN) -> Router:
+        """A session that is Established, and has its table."""
+        router = self.call().establish(offered)
+        router.read_until(END_OF_RIB)
+        until(lambda: self.report.state == "Established", "it is Established")
+        return router
+
+
+class Waiting:
+    """A router that waits to be called."""
+
+    def __init__(self, address: str = ROUTER) -> None:
+        self._listener = green.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind((address, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._listener.listen(8)
+        self._listener.settimeout(PATIENCE)
+
+    def accept(self) -> tuple[Router, str]:
+        """The next that calls, and from where."""
+        sock, (source, _) = self._listener.accept()
+        return Router(sock), source
+
+    def close(self) -> None:
+        """Waits no more: who calls is refused."""
+        self._listener.close()
+
+
+@contextlib.contextmanager
+def speaking(folder: Path, **config: Any) -> Iterator[Scene]:
+    """A scene for as long as the `with` lasts; `config`: what the speaker's has beyond that of
+    `peers.speaker`, without graceful restart."""
+    scene = Scene(folder, **config)
+    try:
+        yield scene
+    finally:
+        scene.close()
+    assert scene.supervisor.faults == ()
