@@ -17,7 +17,7 @@ from ryu.lib import hub
 from porter_ryu import control_token, log
 from porter_ryu.assembly import assemble
 from porter_ryu.exit_status import ExitStatus
-from porter_ryu.garbage import Garbage
+from porter_ryu.garbage import GarbageCollector
 from porter_ryu.http import api
 from porter_ryu.http.eip_addresses import EipAddresses
 from porter_ryu.http.figures import Process
@@ -102,12 +102,12 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         )
         self.instance.start()
         self._http.start(self._eips.has)
-        self.supervisor.watch()
-        self.supervisor.keep("log counts", self._tell_counts)
+        self.supervisor.start_watchdog()
+        self.supervisor.keep_running("log counts", self._tell_counts)
         reconciler = self.instance.reconciler
-        self.supervisor.keep("garbage", Garbage(lambda: reconciler.lists_read).run)
-        self.supervisor.keep("configuration files", self._follow_files)
-        turns = self.supervisor.keep("turns", reconciler.run, _TURNS_STALL_AFTER)
+        self.supervisor.keep_running("garbage", GarbageCollector(lambda: reconciler.lists_read).run)
+        self.supervisor.keep_running("configuration files", self._follow_files)
+        turns = self.supervisor.keep_running("turns", reconciler.run, _TURNS_STALL_AFTER)
         return turns.thread
 
     def _tell_counts(self, beat: Beat) -> None:
@@ -181,7 +181,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
                 LOG.error("not reloaded: %s", fault)
             return
         self.instance.apply(settings)
-        self._files.learn()
+        self._files.add_new_paths()
         self._reloaded = True
 
 

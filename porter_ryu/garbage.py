@@ -1,9 +1,9 @@
-"""Keeps the garbage collector from stopping the loop.
+"""Keeps the garbage collector from blocking the loop.
 
-A full collection walks every object: 0.9 s with 10,000 Services, in which no keepalive is sent.
-Nearly nothing here is a cycle, and what was listed lives long.  So full collections are not left to
-chance: what a list brought is taken out of the collector's sight, and the rest, which is little, is
-collected every ten seconds.
+A full collection visits every object.  With 10,000 Services it takes 0.9 s, and no KEEPALIVE is
+sent meanwhile.  Almost no object here is part of a reference cycle, and the objects of a list live
+long.  So Python's automatic full collection is switched off; instead, the objects of each list are
+frozen (`gc.freeze`), and the few others are collected every ten seconds.
 """
 
 from __future__ import annotations
@@ -16,34 +16,35 @@ from ryu.lib import hub
 
 from porter_ryu.supervisor import Beat
 
-_EVERY = 10.0
-_TOO_LONG = 0.03
-_YOUNG, _MIDDLE, _NEVER = 5_000, 20, 1_000_000
+_INTERVAL_SECONDS = 10.0
+_SLOW_SECONDS = 0.03
+_THRESHOLDS = 5_000, 20, 1_000_000  # of the three generations; the last one never runs by itself
 
 
-class Garbage:
-    """`lists` counts the lists that were read so far."""
+class GarbageCollector:
+    """`lists_read` returns how many lists were read so far."""
 
-    def __init__(self, lists: Callable[[], int]) -> None:
-        self._lists = lists
-        self._seen = 0
+    def __init__(self, lists_read: Callable[[], int]) -> None:
+        self._lists_read = lists_read
+        self._lists_frozen = 0
 
     def run(self, beat: Beat) -> None:
-        """Collects for as long as the program runs."""
-        gc.set_threshold(_YOUNG, _MIDDLE, _NEVER)
+        """Collects every ten seconds; never returns."""
+        gc.set_threshold(*_THRESHOLDS)
         while True:
             beat()
-            hub.sleep(_EVERY)
+            hub.sleep(_INTERVAL_SECONDS)
             self.collect()
 
     def collect(self) -> None:
-        """Spares what lives long, or collects; what takes too long to walk is spared next."""
-        lists = self._lists()
-        if lists != self._seen:
-            self._seen = lists
+        """Freezes all objects if a list was read since the last call, else collects.  Freezes also
+        after a slow collection, so that the next one is fast."""
+        lists = self._lists_read()
+        if lists != self._lists_frozen:
+            self._lists_frozen = lists
             gc.freeze()
             return
-        began = time.monotonic()
+        started_at = time.monotonic()
         gc.collect()
-        if time.monotonic() - began > _TOO_LONG:
+        if time.monotonic() - started_at > _SLOW_SECONDS:
             gc.freeze()

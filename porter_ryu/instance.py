@@ -59,7 +59,7 @@ class Instance:
         self.writer.start(self.reconciler)
         self.bound_ips.start()
         self.apply(self.started)
-        self.supervisor.keep("host", lambda beat: self.host.watch(self._reserve, beat))
+        self.supervisor.keep_running("host", lambda beat: self.host.watch(self._reserve, beat))
         self.lease.start()
         self.source.start(self.reconciler)
 

@@ -1,7 +1,7 @@
-"""SIGTERM and SIGHUP under eventlet.
+"""SIGTERM, SIGINT and SIGHUP under eventlet.
 
-A handler runs wherever the interpreter happens to be, and the hub does not look up from its poll
-for it; so the signal goes through a pipe that the hub does poll.
+A signal handler does not end the poll of eventlet's hub, and it may interrupt any code.  So each
+signal is written to a pipe that the hub polls, and a greenthread acts on it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from eventlet.hubs import trampoline
 
 from porter_ryu.supervisor import Beat, Supervisor
 
-_ONE_READ = 64
+_READ_OCTETS = 64
 
 
 class Signals:
-    """Calls back from a greenthread; to be made in the main thread.  The two actions only begin
-    something, and return at once: one must never stand in the way of the other."""
+    """Calls `on_terminate` or `on_reload` from a greenthread.  Both must return at once, so that
+    one signal never delays another.  Create it in the main thread."""
 
     def __init__(
         self,
@@ -33,25 +33,25 @@ class Signals:
             signal.SIGINT: on_terminate,
             signal.SIGHUP: on_reload,
         }
-        self._came: set[int] = set()
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
-        # the pipe only wakes: one that is full of SIGHUP has still told of a SIGTERM
-        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._pending: set[int] = set()
+        self._read_end, self._write_end = os.pipe()
+        os.set_blocking(self._read_end, False)
+        os.set_blocking(self._write_end, False)
+        # a pipe full of SIGHUP loses the octet of a SIGTERM, but `_pending` has it
+        signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         for number in self._actions:
-            signal.signal(number, self._note)
-        supervisor.keep("signals", self._serve)
+            signal.signal(number, self._handle)
+        supervisor.keep_running("signals", self._serve)
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self._came.add(number)
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self._pending.add(number)
 
     def _serve(self, _beat: Beat) -> None:
         while True:
-            trampoline(self._read, read=True)
-            told = os.read(self._read, _ONE_READ)
-            came = {*told, *self._came}
-            self._came -= came
+            trampoline(self._read_end, read=True)
+            octets = os.read(self._read_end, _READ_OCTETS)
+            received = {*octets, *self._pending}
+            self._pending -= received
             for number, action in self._actions.items():
-                if number in came:
+                if number in received:
                     action()

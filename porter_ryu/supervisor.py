@@ -1,7 +1,7 @@
-"""Every greenthread of the program by name: what dies is logged, counted and started again.
+"""Starts every greenthread of the program by name; logs, counts and restarts those that die.
 
-A greenthread that dies without a word leaves a part of the program deaf while the process looks
-healthy.  So none is spawned elsewhere: this module knows them all, and `/healthz` asks it.
+A greenthread that dies silently stops one part of the program while the process still looks
+healthy.  So no other module spawns greenthreads, and `/healthz` reports the faults found here.
 """
 
 from __future__ import annotations
@@ -19,95 +19,98 @@ from porter_ryu.backoff import Backoff
 
 LOG = logging.getLogger(__name__)
 
-Beat = Callable[[], None]
+Beat = Callable[[], None]  # a heartbeat: the task calls it to report progress
 
-_RESTART_FIRST, _RESTART_MOST = 0.1, 5.0
-_DEATHS_WINDOW = 60.0
-_DEATHS_MOST = 5
-_WATCHDOG_INTERVAL = 0.05
-_LAG_WINDOW = 60
+_RESTART_FIRST_SECONDS, _RESTART_MAX_SECONDS = 0.1, 5.0
+_DEATHS_WINDOW_SECONDS = 60.0
+_DEATHS_MAX = 5
+_WATCHDOG_INTERVAL_SECONDS = 0.05
+_LAG_WINDOW_SECONDS = 60
 
 
 class Task:
-    """One greenthread; `stalls_after` seconds without a beat it counts as stuck (None: never)."""
+    """One greenthread.  It is stuck after `stall_timeout` seconds without a heartbeat (None:
+    never)."""
 
-    def __init__(self, name: str, stalls_after: float | None, now: float) -> None:
+    def __init__(self, name: str, stall_timeout: float | None, now: float) -> None:
         self.name = name
-        self.stalls_after = stalls_after
+        self.stall_timeout = stall_timeout
         self.beat_at = now
-        self.deaths: collections.deque[float] = collections.deque(maxlen=_DEATHS_MOST + 1)
+        self.deaths: collections.deque[float] = collections.deque(maxlen=_DEATHS_MAX + 1)
         self.thread: Any = None
         self._ended = False
 
     def end(self) -> None:
-        """Ends the greenthread where it waits; one that has ended already stays so."""
+        """Ends the greenthread at its next wait; does nothing if it has ended already."""
         self._ended = True
         hub.kill(self.thread)
 
     def fault(self, now: float) -> str | None:
-        """Why this task is not healthy, None while it is, or when it was ended on purpose."""
+        """The reason why this task is unhealthy; None if it is healthy or was ended on purpose."""
         if self._ended:
             return None
-        recent = [at for at in self.deaths if now - at < _DEATHS_WINDOW]
-        if len(recent) > _DEATHS_MOST:
-            return f"task {self.name} died {len(recent)} times within {_DEATHS_WINDOW:.0f} s"
-        if self.stalls_after is not None and now - self.beat_at > self.stalls_after:
-            return f"task {self.name} has not turned for {now - self.beat_at:.0f} s"
+        recent = [at for at in self.deaths if now - at < _DEATHS_WINDOW_SECONDS]
+        if len(recent) > _DEATHS_MAX:
+            window = f"{_DEATHS_WINDOW_SECONDS:.0f} s"
+            return f"task {self.name} died {len(recent)} times within {window}"
+        if self.stall_timeout is not None and now - self.beat_at > self.stall_timeout:
+            return f"task {self.name} has made no progress for {now - self.beat_at:.0f} s"
         return None
 
 
 class Supervisor:
-    """Starts greenthreads and knows how they are."""
+    """Starts greenthreads and knows their health."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: dict[str, Task] = {}
-        self._lags = collections.deque([0.0], maxlen=_LAG_WINDOW)
+        self._running: dict[str, Task] = {}
+        self._lags = collections.deque([0.0], maxlen=_LAG_WINDOW_SECONDS)
 
-    def keep(
-        self, name: str, run: Callable[[Beat], object], stalls_after: float | None = None
+    def keep_running(
+        self, name: str, run: Callable[[Beat], object], stall_timeout: float | None = None
     ) -> Task:
-        """Runs `run(beat)` for as long as the program lasts.
+        """Runs `run(beat)` until it returns, and restarts it when it raises.
 
-        A return means that it ended on purpose.  An exception is logged and counted, and `run` is
-        called again after a backoff of 0.1 to 5 s.  More than 5 deaths within 60 s, or no call of
-        `beat` for `stalls_after` seconds, is a fault.  `name` must be unique.
+        An exception is logged and counted; `run` is called again after a backoff of 0.1 to 5 s.
+        More than 5 deaths within 60 s, or no call of `beat` for `stall_timeout` seconds, is a
+        fault.  `name` must be unique.
         """
-        task = Task(name, stalls_after, self._clock())
-        self._kept[name] = task
-        task.thread = hub.spawn(self._keep, task, run)
+        task = Task(name, stall_timeout, self._clock())
+        self._running[name] = task
+        task.thread = hub.spawn(self._run_until_return, task, run)
         return task
 
     def spawn(self, name: str, run: Callable[..., object], *args: object) -> Task:
-        """Runs `run(*args)` once; an exception is logged and counted.  Many may have one name."""
+        """Runs `run(*args)` once; an exception is logged and counted.  `name` need not be
+        unique."""
         task = Task(name, None, self._clock())
-        task.thread = hub.spawn(self._once, task, run, args)
+        task.thread = hub.spawn(self._run_once, task, run, args)
         return task
 
     def after(self, seconds: float, name: str, run: Callable[..., object], *args: object) -> Task:
-        """As `spawn`, `seconds` from now."""
+        """Like `spawn`, `seconds` from now."""
         task = Task(name, None, self._clock())
-        task.thread = hub.spawn_after(seconds, self._once, task, run, args)
+        task.thread = hub.spawn_after(seconds, self._run_once, task, run, args)
         return task
 
-    def watch(self) -> Task:
+    def start_watchdog(self) -> Task:
         """Starts the watchdog, which measures how late the loop is."""
-        return self.keep("watchdog", self._watch)
+        return self.keep_running("watchdog", self._watch_loop)
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """A sentence for each task that is not healthy; empty while all is well."""
+        """One sentence for each unhealthy task; empty while all are healthy."""
         now = self._clock()
-        found = (task.fault(now) for task in self._kept.values())
+        found = (task.fault(now) for task in self._running.values())
         return tuple(fault for fault in found if fault is not None)
 
     @property
     def loop_lag(self) -> float:
-        """The longest time within a minute by which a wake-up was late, in seconds."""
+        """The largest delay of a wake-up in the last minute, in seconds."""
         return max(self._lags)
 
-    def _keep(self, task: Task, run: Callable[[Beat], object]) -> None:
-        backoff = Backoff(_RESTART_FIRST, _RESTART_MOST)
+    def _run_until_return(self, task: Task, run: Callable[[Beat], object]) -> None:
+        backoff = Backoff(_RESTART_FIRST_SECONDS, _RESTART_MAX_SECONDS)
 
         def beat() -> None:
             task.beat_at = self._clock()
@@ -118,45 +121,45 @@ class Supervisor:
             try:
                 run(beat)
             except Exception:
-                self._died(task)
+                self._record_death(task)
             else:
-                if self._kept.get(task.name) is task:
-                    del self._kept[task.name]
+                if self._running.get(task.name) is task:
+                    del self._running[task.name]
                 return
-            if self._clock() - started_at > _DEATHS_WINDOW:
+            if self._clock() - started_at > _DEATHS_WINDOW_SECONDS:
                 backoff.reset()
-            self._rest(task, backoff.next())
+            self._sleep(task, backoff.next())
 
     @staticmethod
-    def _rest(task: Task, seconds: float) -> None:
-        """Waits until a task is started again.  What it left behind in eventlet's hub may be thrown
-        into this very wait, and must not be the end of it."""
+    def _sleep(task: Task, seconds: float) -> None:
+        """Waits before a restart.  eventlet's hub may throw a late exception of the dead run into
+        this wait; that must not end the task."""
         try:
             hub.sleep(seconds)
         except Exception:
-            LOG.exception("task %s left something behind", task.name)
+            LOG.exception("task %s: a late exception of the run that died", task.name)
 
-    def _once(self, task: Task, run: Callable[..., object], args: tuple[object, ...]) -> None:
+    def _run_once(self, task: Task, run: Callable[..., object], args: tuple[object, ...]) -> None:
         try:
             run(*args)
         except Exception:
-            self._died(task)
+            self._record_death(task)
 
-    def _died(self, task: Task) -> None:
+    def _record_death(self, task: Task) -> None:
         LOG.exception("task %s died", task.name)
         metrics.task_restarts.labels(task=task.name).inc()
         task.deaths.append(self._clock())
 
-    def _watch(self, beat: Beat) -> None:
-        """Notes for each second the longest time by which a wake-up was late."""
+    def _watch_loop(self, beat: Beat) -> None:
+        """Records the largest delay of a wake-up for each second."""
         second = int(self._clock())
         while True:
-            due = self._clock() + _WATCHDOG_INTERVAL
-            hub.sleep(_WATCHDOG_INTERVAL)
+            due = self._clock() + _WATCHDOG_INTERVAL_SECONDS
+            hub.sleep(_WATCHDOG_INTERVAL_SECONDS)
             beat()
             now = self._clock()
-            late = max(0.0, now - due)
-            for _ in range(min(int(now) - second, _LAG_WINDOW)):
+            delay = max(0.0, now - due)
+            for _ in range(min(int(now) - second, _LAG_WINDOW_SECONDS)):
                 self._lags.append(0.0)
             second = int(now)
-            self._lags[-1] = max(self._lags[-1], late)
+            self._lags[-1] = max(self._lags[-1], delay)

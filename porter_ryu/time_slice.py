@@ -1,4 +1,7 @@
-"""Work that takes long gives way: eventlet's own sockets do so only when they have to wait."""
+"""Lets other greenthreads run during long work.
+
+eventlet switches greenthreads only when a call has to wait, so long work must yield by itself.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,17 @@ import time
 
 from ryu.lib import hub
 
-_SECONDS = 0.005
+_SLICE_SECONDS = 0.005
 
 
 class TimeSlice:
-    """To be called often in a long piece of work: lets every other greenthread run once this
-    one has worked for five milliseconds."""
+    """A slice of five milliseconds; call it often during long work."""
 
     def __init__(self) -> None:
-        self._until = time.monotonic() + _SECONDS
+        self._ends_at = time.monotonic() + _SLICE_SECONDS
 
     def __call__(self) -> None:
-        """Gives way when the slice is used up."""
-        if time.monotonic() >= self._until:
+        """Yields to the other greenthreads if the slice is used up."""
+        if time.monotonic() >= self._ends_at:
             hub.sleep(0)
-            self._until = time.monotonic() + _SECONDS
+            self._ends_at = time.monotonic() + _SLICE_SECONDS

@@ -55,7 +55,7 @@ class Listener:
     def want(self, address: Address, prepare: Callable[[socket.socket], None]) -> None:
         """Listens on an address from now on; `prepare` is called on its socket (MD5 keys)."""
         if address not in self._tasks:
-            self._tasks[address] = self._supervisor.keep(
+            self._tasks[address] = self._supervisor.keep_running(
                 f"listen {address}", lambda _beat: self._listen(address, prepare)
             )
 

@@ -102,7 +102,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def _run(self, start_protocol: Callable[[socket.socket], None]) -> None:
         """Connects for as long as the peer is configured (Ryu's Activity)."""
         del start_protocol  # our connections are told apart by who opened them, not by port
-        self._supervisor.keep(f"peer {self.config.name}", self._call)
+        self._supervisor.keep_running(f"peer {self.config.name}", self._call)
         while self.started:
             self._stopped.wait()
 

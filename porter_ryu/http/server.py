@@ -91,7 +91,7 @@ class Server:
     def start(self, is_eip: Callable[[Address], bool]) -> None:
         """Serves from now on; `is_eip` tells the addresses on which nothing of ours answers."""
         self._is_eip = is_eip
-        self._supervisor.keep("http", self._accept, _STALLS_AFTER)
+        self._supervisor.keep_running("http", self._accept, _STALLS_AFTER)
 
     def _accept(self, beat: Beat) -> None:
         if self._listener is None:

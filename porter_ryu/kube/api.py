@@ -57,7 +57,9 @@ class Api:
 
     def _read(self, kind: Kind, informer: Informer, observer: Observer) -> None:
         name = f"watch {kind.value}"
-        self._readers[kind] = self._supervisor.keep(name, lambda _beat: informer.run(observer))
+        self._readers[kind] = self._supervisor.keep_running(
+            name, lambda _beat: informer.run(observer)
+        )
 
     def relist(self) -> None:
         """Has everything listed anew and returns when it is told; raises ApiError."""

@@ -75,8 +75,8 @@ class Lease:
 
     def start(self) -> None:
         """Spawns its greenthreads."""
-        self._supervisor.keep("lease", self._run)
-        self._supervisor.keep("lease guard", self._guard, _STALLS_AFTER)
+        self._supervisor.keep_running("lease", self._run)
+        self._supervisor.keep_running("lease guard", self._guard, _STALLS_AFTER)
 
     def stop(self) -> None:
         """Gives the Lease up."""

@@ -71,7 +71,9 @@ class Manifests:
 
     def start(self, observer: Observer) -> None:
         """Spawns the greenthread that reads (Source)."""
-        self._supervisor.keep("manifests", lambda beat: self._run(observer, beat), _STALLS_AFTER)
+        self._supervisor.keep_running(
+            "manifests", lambda beat: self._run(observer, beat), _STALLS_AFTER
+        )
 
     def stop(self) -> None:
         """Ends it (Source)."""

@@ -84,7 +84,7 @@ class Writer:
         """Spawns the greenthreads that write."""
         self._observer = observer
         for number in range(_WORKERS):
-            self._supervisor.keep(f"writer {number}", self._work)
+            self._supervisor.keep_running(f"writer {number}", self._work)
 
     def want(self, obj: WithStatus, status: ObjectStatus) -> None:
         """Sets what status of an object should say (StatusTarget)."""

@@ -56,7 +56,7 @@ class BoundIps:
 
     def start(self) -> Task:
         """Spawns the greenthread, and returns it for who wants to wait for its end."""
-        return self._supervisor.keep("bound addresses", self._run, _STALLS_AFTER)
+        return self._supervisor.keep_running("bound addresses", self._run, _STALLS_AFTER)
 
     def stop(self, withdraw: bool = False, seconds: float = _WITHDRAW_MOST) -> str:
         """Ends it; everything stays bound unless `withdraw`.

@@ -1,4 +1,4 @@
-"""A supervisor whose time is moved by hand."""
+"""A supervisor with a manual clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from porter_ryu.supervisor import Supervisor, Task
 
 
 class Later(Supervisor):
-    """What was spawned, or is due later, runs when time passes; `now` is its clock."""
+    """Runs spawned and delayed tasks when the test moves its clock `now`."""
 
     def __init__(self) -> None:
         super().__init__(self.clock)
@@ -24,12 +24,12 @@ class Later(Supervisor):
         return self.after(0.0, name, run, *args)
 
     def after(self, seconds: float, name: str, run: Callable[..., object], *args: object) -> Task:
-        """As Supervisor.after; the task is not ended by whoever holds it."""
+        """As Supervisor.after; the task cannot be ended."""
         self._due.append((self.now + seconds, run, args))
         return Task(name, None, self.now)
 
     def passes(self, seconds: float = 0.0) -> None:
-        """Time passes, and everything that is due in it is done in order."""
+        """Moves the clock, and runs everything that becomes due, in order."""
         until = self.now + seconds
         while self._due:
             first = min(self._due, key=lambda task: task[0])

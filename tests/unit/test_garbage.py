@@ -1,4 +1,4 @@
-"""What was listed is out of the collector's sight; what comes later is collected."""
+"""The objects of a list are frozen; objects that are made later are collected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from porter_ryu.garbage import Garbage
+from porter_ryu.garbage import GarbageCollector
 
 
 class Cycle:
@@ -19,31 +19,31 @@ class Cycle:
 
 
 @pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """The collector of the tests is theirs, and what it has to walk here is little."""
+def frozen_test_objects() -> Iterator[None]:
+    """Hides the objects of the other tests from the collector, so that each collection is fast."""
     gc.freeze()
     yield
     gc.unfreeze()
 
 
-def test_what_a_list_brought_is_spared() -> None:
+def test_the_objects_of_a_list_are_frozen() -> None:
     lists = [0]
-    garbage = Garbage(lambda: lists[0])
-    gc.freeze()  # else a busy machine takes long to walk what the other tests left
+    garbage = GarbageCollector(lambda: lists[0])
+    gc.freeze()  # a slow collection would freeze, too
     frozen = gc.get_freeze_count()
     garbage.collect()
     between = gc.get_freeze_count()
-    assert between <= frozen  # some of what is frozen may end by itself
-    brought = [Cycle() for _ in range(1000)]
+    assert between <= frozen  # frozen objects may be freed meanwhile
+    listed = [Cycle() for _ in range(1000)]
     lists[0] = 5
     garbage.collect()
     assert gc.get_freeze_count() > between
-    assert len(brought) == 1000
+    assert len(listed) == 1000
 
 
-def test_a_cycle_that_came_after_it_is_collected() -> None:
-    garbage = Garbage(lambda: 1)
+def test_a_cycle_made_after_the_list_is_collected() -> None:
+    garbage = GarbageCollector(lambda: 1)
     garbage.collect()
-    gone = weakref.ref(Cycle())
+    cycle = weakref.ref(Cycle())
     garbage.collect()
-    assert gone() is None
+    assert cycle() is None

@@ -48,7 +48,7 @@ def ask(
 
 def test_healthy_while_every_task_lives() -> None:
     assert ask("/healthz").status_int == 200
-    faults = ("task turns has not turned for 12 s", "task watch nodes died 6 times\x1b[2J")
+    faults = ("task turns has made no progress for 12 s", "task watch nodes died 6 times\x1b[2J")
     answer = ask("/healthz", faults=lambda: faults)
     assert answer.status_int == 503
     assert answer.text == f"{faults[0]}\ntask watch nodes died 6 times\\x1b[2J\n"

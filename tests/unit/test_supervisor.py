@@ -1,6 +1,8 @@
-"""A greenthread that dies is logged, counted and started again; one that is stuck is a fault."""
+"""A greenthread that dies is logged, counted and restarted; one that is stuck is a fault."""
 
 from __future__ import annotations
+
+import time
 
 import pytest
 from eventlet import hubs
@@ -21,11 +23,11 @@ class Clock:
 
 
 def deaths(name: str) -> float:
-    """What the metric says."""
+    """The value of `porter_task_restarts_total`."""
     return metrics.REGISTRY.get_sample_value("porter_task_restarts_total", {"task": name}) or 0.0
 
 
-def test_a_task_that_dies_is_logged_counted_and_started_again(
+def test_a_task_that_dies_is_logged_counted_and_restarted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     runs: list[int] = []
@@ -38,7 +40,7 @@ def test_a_task_that_dies_is_logged_counted_and_started_again(
         done.set()
 
     supervisor = Supervisor()
-    supervisor.keep("restarted", run)
+    supervisor.keep_running("restarted", run)
     assert done.wait(timeout=5)
     assert deaths("restarted") == 2
     assert "task restarted died" in caplog.text
@@ -46,7 +48,7 @@ def test_a_task_that_dies_is_logged_counted_and_started_again(
     assert supervisor.faults == ()
 
 
-def test_a_task_that_dies_again_and_again_is_a_fault_until_it_lives() -> None:
+def test_a_task_that_dies_repeatedly_is_a_fault_until_it_recovers() -> None:
     clock, runs = Clock(), []
     died = hub.Event()
 
@@ -59,7 +61,7 @@ def test_a_task_that_dies_again_and_again_is_a_fault_until_it_lives() -> None:
         raise RuntimeError("always")
 
     supervisor = Supervisor(clock)
-    task = supervisor.keep("dying", run)
+    task = supervisor.keep_running("dying", run)
     assert died.wait(timeout=10)
     hub.sleep(0.01)
     assert list(supervisor.faults) == ["task dying died 6 times within 60 s"]
@@ -68,58 +70,58 @@ def test_a_task_that_dies_again_and_again_is_a_fault_until_it_lives() -> None:
     task.end()
 
 
-def test_a_task_that_does_not_beat_is_a_fault() -> None:
+def test_a_task_without_a_heartbeat_is_a_fault() -> None:
     clock = Clock()
     supervisor = Supervisor(clock)
-    task = supervisor.keep("stuck", lambda _beat: hub.sleep(60), stalls_after=10)
+    task = supervisor.keep_running("stuck", lambda _beat: hub.sleep(60), stall_timeout=10)
     clock.now += 9
     assert list(supervisor.faults) == []
     clock.now += 2
-    assert list(supervisor.faults) == ["task stuck has not turned for 11 s"]
+    assert list(supervisor.faults) == ["task stuck has made no progress for 11 s"]
     task.end()
 
 
-def test_what_a_task_left_behind_does_not_end_it() -> None:
-    """As eventlet throws "closed" into whoever waits, for a descriptor that is used again."""
+def test_a_late_exception_does_not_end_a_task_that_waits_for_its_restart() -> None:
+    """eventlet throws "closed" into a waiting greenthread when a descriptor number is reused."""
     runs: list[int] = []
-    died, again = hub.Event(), hub.Event()
+    died, restarted = hub.Event(), hub.Event()
 
     def run(_beat: object) -> None:
         runs.append(1)
         if len(runs) > 1:
-            again.set()
+            restarted.set()
             hub.sleep(60)
         died.set()
         raise RuntimeError("once")
 
-    task = Supervisor().keep("littering", run)
+    task = Supervisor().keep_running("late exception", run)
     assert died.wait(timeout=5)
     hub.sleep(0)
     hubs.get_hub().schedule_call_global(0, task.thread.throw, OSError("closed"))
-    assert again.wait(timeout=5)
+    assert restarted.wait(timeout=5)
     task.end()
 
 
-def test_a_task_that_is_ended_is_no_fault() -> None:
+def test_a_task_that_was_ended_is_not_a_fault() -> None:
     clock = Clock()
     supervisor = Supervisor(clock)
-    task = supervisor.keep("ended for good", lambda _beat: hub.sleep(60), stalls_after=10)
+    task = supervisor.keep_running("ended for good", lambda _beat: hub.sleep(60), stall_timeout=10)
     hub.sleep(0)
     task.end()
     clock.now += 60
     assert supervisor.faults == ()
 
 
-def test_a_task_that_returns_has_ended_on_purpose() -> None:
+def test_a_task_that_returned_is_not_a_fault() -> None:
     clock = Clock()
     supervisor = Supervisor(clock)
-    supervisor.keep("ended", lambda _beat: None, stalls_after=10)
+    supervisor.keep_running("ended", lambda _beat: None, stall_timeout=10)
     hub.sleep(0)
     clock.now += 60
     assert supervisor.faults == ()
 
 
-def test_work_that_is_done_once_is_counted_when_it_fails() -> None:
+def test_a_spawned_task_that_dies_is_counted() -> None:
     done = hub.Event()
 
     def run(text: str) -> None:
@@ -134,19 +136,17 @@ def test_work_that_is_done_once_is_counted_when_it_fails() -> None:
 
 def test_the_watchdog_measures_how_late_the_loop_is() -> None:
     supervisor = Supervisor()
-    task = supervisor.watch()
+    task = supervisor.start_watchdog()
     hub.sleep(0.06)
     deadline = hub.Event()
-    hub.spawn_after(0.01, _hold_the_loop, 0.2, deadline)
+    hub.spawn_after(0.01, _block_the_loop, 0.2, deadline)
     assert deadline.wait(timeout=5)
     hub.sleep(0.06)
     assert supervisor.loop_lag > 0.1
     task.end()
 
 
-def _hold_the_loop(seconds: float, done: hub.Event) -> None:
-    import time
-
+def _block_the_loop(seconds: float, done: hub.Event) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         pass

@@ -1,4 +1,4 @@
-"""A change of a file is noticed once it is whole."""
+"""A change of a file is detected once the file is complete."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ def watched(*paths: Path) -> WatchedFiles:
     return WatchedFiles(lambda: [str(path) for path in paths])
 
 
-def test_a_change_counts_when_it_was_the_same_in_two_looks(tmp_path: Path) -> None:
+def test_a_change_counts_when_two_scans_read_the_same(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("1")
     files = watched(path)
     assert not files.changed()
     path.write_text("")
-    assert not files.changed(), "somebody is about to write it"
+    assert not files.changed(), "the file is still being written"
     path.write_text("2")
     assert not files.changed()
     assert files.changed()
     assert not files.changed()
 
 
-def test_a_file_that_is_away_for_a_moment_did_not_change(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_for_one_scan_did_not_change(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("1")
     files = watched(path)
@@ -36,7 +36,7 @@ def test_a_file_that_is_away_for_a_moment_did_not_change(tmp_path: Path) -> None
     assert [files.changed(), files.changed()] == [False, False]
 
 
-def test_a_file_that_went_is_a_change_and_so_is_its_return(tmp_path: Path) -> None:
+def test_a_removed_file_is_a_change_and_so_is_its_return(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("1")
     files = watched(path)
@@ -58,7 +58,7 @@ def test_the_symlink_swap_of_a_config_map(tmp_path: Path) -> None:
     assert [files.changed(), files.changed()] == [False, True]
 
 
-def test_a_path_that_is_watched_only_now_did_not_change(tmp_path: Path) -> None:
+def test_a_new_path_did_not_change(tmp_path: Path) -> None:
     path, key = tmp_path / "a", tmp_path / "key"
     path.write_text("1")
     key.write_text("k")
@@ -70,19 +70,19 @@ def test_a_path_that_is_watched_only_now_did_not_change(tmp_path: Path) -> None:
     assert [files.changed(), files.changed()] == [False, True]
 
 
-def test_a_path_that_was_learnt_changes_from_what_it_was_then(tmp_path: Path) -> None:
+def test_an_added_path_is_compared_with_its_contents_when_it_was_added(tmp_path: Path) -> None:
     path, key = tmp_path / "a", tmp_path / "key"
     path.write_text("1")
     key.write_text("k")
     paths = [str(path)]
     files = WatchedFiles(lambda: paths)
     paths.append(str(key))
-    files.learn()
+    files.add_new_paths()
     key.write_text("l")
     assert [files.changed(), files.changed(), files.changed()] == [False, True, False]
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_or_a_directory_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     files = watched(tmp_path / "pipe", tmp_path, tmp_path / "none")
     assert [files.changed(), files.changed()] == [False, False]

@@ -62,7 +62,7 @@ class Bfd:
         self._news.set()
         if usable and not self._running and not self._stopped:
             self._running = True
-            self._supervisor.keep("bfd", self._keep)
+            self._supervisor.keep_running("bfd", self._keep)
         return frozenset(name for name, entry in described.items() if entry is None)
 
     def stop(self) -> None:
