@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import porter_ryu_compat
+from porter_ryu.domain.text import one_line
 from porter_ryu.exit_status import ExitStatus
-from porter_ryu.log import printable, reason_of
+from porter_ryu.log import reason_of
 
 porter_ryu_compat.install()
 
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandError as error:
         return _cannot(str(error))
     except RemoteError as error:
-        return _cannot(printable(str(error)))
+        return _cannot(one_line(str(error)))
     except BrokenPipeError:
         _drop_output()  # who reads us has enough
         return ExitStatus.UNABLE
@@ -66,7 +67,7 @@ def _drop_output() -> None:
 
 def _cannot(text: str) -> int:
     for line in text.splitlines():
-        print(printable(line), file=sys.stderr)
+        print(one_line(line), file=sys.stderr)
     return ExitStatus.UNABLE
 
 
@@ -159,7 +160,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
     found = list(findings(_load(arguments.config_file)))
     for line in found:
-        print(printable(line))
+        print(one_line(line))
     if not found:
         print("the configuration and this host are fine")
     return ExitStatus.WRONG if found else ExitStatus.FINE
@@ -245,9 +246,9 @@ def _import(arguments: argparse.Namespace) -> int:
     except reading.ImportingError as error:
         raise CommandError(str(error)) from error
     for path in paths:
-        print(printable(f"written: {path}"))
+        print(one_line(f"written: {path}"))
     for line in found.lost:
-        print(printable(line))
+        print(one_line(line))
     return ExitStatus.WRONG if found.lost else ExitStatus.FINE
 
 

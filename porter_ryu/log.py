@@ -14,12 +14,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from porter_ryu.domain.growth import doubled
+from porter_ryu.domain.text import one_line
 
 _OURS = "porter_ryu"
 _QUIET_FIRST, _QUIET_MOST = 60.0, 3600.0
 _REMEMBERED = 10_000
 _KIND_MOST, _KIND_WINDOW = 100, 60.0
-_LENGTH_MOST = 2000
 
 
 class _Said:
@@ -63,14 +63,14 @@ class LogFilter(logging.Filter):
         """Whether a record is printed; what is printed is made printable."""
         if not record.name.startswith(_OURS):
             return True
-        text = printable(record.getMessage())
+        text = one_line(record.getMessage())
         more = self._repeats(record.name, text, record.levelno)
         if more is None or not self._within_burst(record):
             return False
         record.msg, record.args = text + more, None
         if record.exc_info and not record.exc_text:
             lines = logging.Formatter().formatException(record.exc_info).splitlines()
-            record.exc_text = "\n".join(printable(line) for line in lines)
+            record.exc_text = "\n".join(one_line(line) for line in lines)
         return True
 
     def pending(self) -> list[tuple[str, int, str]]:
@@ -117,15 +117,6 @@ class LogFilter(logging.Filter):
             return True
         kind.dropped += 1
         return False
-
-
-def printable(text: str, most: int = _LENGTH_MOST) -> str:
-    """A text as one line of at most `most` characters; control characters are written out."""
-    if len(text) > most:
-        text = f"{text[:most]}… ({len(text)} characters)"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def reason_of(error: Exception) -> str:

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from porter_ryu.log import printable, reason_of
+from porter_ryu.domain.text import one_line
+from porter_ryu.log import reason_of
 
 ANSWER_MOST = 256 * 1024 * 1024
 ANSWER_WITHIN = 120.0
@@ -114,7 +115,7 @@ def _said(status: int, body: bytes) -> str:
         text = str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError, RecursionError):
         text = body[:_SHOWN].decode("utf-8", "replace")
-    return f"{status} {http.client.responses.get(status, '')}: {printable(text, _SHOWN)}"
+    return f"{status} {http.client.responses.get(status, '')}: {one_line(text, _SHOWN)}"
 
 
 @contextlib.contextmanager

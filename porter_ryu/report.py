@@ -13,6 +13,7 @@ from porter_ryu.domain.explanation import AddressExplanation, Explanation, expla
 from porter_ryu.domain.model import Address, EipStatus, Network, ObjectKey
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
 
 Json = dict[str, Any]
@@ -61,7 +62,7 @@ def service_line(decision: Decision, announced: bool) -> Json:
         "addresses": [str(held.address) for held in outcome.held],
         "eips": [held.eip for held in outcome.held],
         "recorded": [str(address) for address in decision.service.ingress],
-        "message": _short(message),
+        "message": shortened(message, _TEXT_MOST),
     }
 
 
@@ -88,10 +89,10 @@ def eips(planner: Planner) -> Iterator[Json]:
         eip = planner.cluster.eips.get(ObjectKey("", name))
         yield {
             "name": name,
-            "address": _short(eip.address) if eip is not None else "",
+            "address": shortened(eip.address, _TEXT_MOST) if eip is not None else "",
             "ready": status.ready,
             "reason": status.reason.value,
-            "message": _short(status.message),
+            "message": shortened(status.message, _TEXT_MOST),
             "usage": status.usage,
             "poolSize": status.pool_size,
             "used": dict(status.used),
@@ -108,7 +109,7 @@ def explanation(planner: Planner, key: ObjectKey, sent: Sent | None) -> Json:
         text = "there is no such Service"
         return {**entry, "state": "NotFound", "announced": False, "message": text}
     if chain.decision is None:
-        text = _short(chain.service.not_ours)
+        text = shortened(chain.service.not_ours, _TEXT_MOST)
         return {**entry, "state": "NotOurs", "announced": False, "message": text}
     if sent is None:
         announced = chain.decision.state == _ANNOUNCED
@@ -127,11 +128,7 @@ def _request(chain: Explanation) -> Json | None:
     request = chain.service.request if chain.service is not None else None
     if request is None:
         return None
-    return {"source": request.source, "text": _short(request.text)}
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _TEXT_MOST else f"{text[:_TEXT_MOST]}… ({len(text)} characters)"
+    return {"source": request.source, "text": shortened(request.text, _TEXT_MOST)}
 
 
 def _pool(entry: PoolVerdict) -> Json:
@@ -140,7 +137,7 @@ def _pool(entry: PoolVerdict) -> Json:
         "eip": entry.eip,
         "usable": verdict.ok,
         "reason": verdict.reason.value,
-        "why": _short(verdict.message),
+        "why": shortened(verdict.message, _TEXT_MOST),
     }
 
 

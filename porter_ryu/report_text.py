@@ -8,8 +8,8 @@ from __future__ import annotations
 import collections
 from typing import Any
 
+from porter_ryu.domain.text import one_line
 from porter_ryu.domain.verdict import Reason
-from porter_ryu.log import printable
 
 Json = dict[str, Any]
 
@@ -23,7 +23,7 @@ def printed(value: Any) -> Any:
     through here first.
     """
     if isinstance(value, str):
-        return printable(value, _TEXT_MOST)
+        return one_line(value, _TEXT_MOST)
     if isinstance(value, dict):
         return {printed(key): printed(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

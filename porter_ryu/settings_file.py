@@ -15,7 +15,8 @@ from typing import NoReturn
 from oslo_config import iniparser
 
 from porter_ryu import regular_file
-from porter_ryu.log import printable, reason_of
+from porter_ryu.domain.text import one_line
+from porter_ryu.log import reason_of
 
 _MOST_OCTETS = 1 << 20
 _SHOWN = 60
@@ -34,7 +35,7 @@ class Fault:
     def __str__(self) -> str:
         place = " ".join(part for part in (f"[{self.group}]" * bool(self.group), self.key) if part)
         text = ": ".join(part for part in (self.file, place, self.message) if part)
-        return printable(text, _LINE_MOST)
+        return one_line(text, _LINE_MOST)
 
 
 class BadConfigurationError(Exception):

@@ -12,10 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
+from typing import TypeVar
 
 from porter_ryu.bgp.protocol.update import Path
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.special_purpose import never_a_next_hop
+
+T = TypeVar("T")
 
 LONGEST = 128
 _NO_PATH_ID = "-"
@@ -59,27 +62,28 @@ def decode(line: bytes) -> Change:
 
 @lru_cache(maxsize=32768)
 def _network(text: str) -> Network:
-    network = ip_network(text)
-    if str(network) != text:
-        raise ValueError(f"prefix {text}")
-    return network
+    return _exactly(ip_network(text), text, "prefix")
 
 
 @lru_cache(maxsize=4096)
 def _address(text: str) -> Address:
-    address = ip_address(text)
-    if str(address) != text:
-        raise ValueError(f"next hop {text}")
-    return address
+    return _exactly(ip_address(text), text, "next hop")
 
 
 def _path_id(text: str) -> int | None:
     if text == _NO_PATH_ID:
         return None
-    number = int(text)
-    if number not in _PATH_IDS or str(number) != text:
+    number = _exactly(int(text), text, "path identifier")
+    if number not in _PATH_IDS:
         raise ValueError(f"path identifier {text}")
     return number
+
+
+def _exactly(value: T, text: str, what: str) -> T:
+    """A value that was read from a text, if it would be written just so; else ValueError."""
+    if str(value) != text:
+        raise ValueError(f"{what} {text}")
+    return value
 
 
 @lru_cache(maxsize=4096)

@@ -10,15 +10,29 @@ from collections.abc import Sequence
 
 MESSAGE_MOST = 1024  # characters of a condition's message; the API takes 32,768
 _LISTED = 5
+_LINE_MOST = 2000
 
 
 def printable(text: str, most: int = 100) -> str:
     """At most `most` characters of a text; control characters and line ends are escaped."""
-    if len(text) <= most and text.isprintable():
-        return text
-    cut = text[: most + 1]
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    shown = _escaped(text[: most + 1])
     return shown if len(text) <= most and len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def one_line(text: str, most: int = _LINE_MOST) -> str:
+    """A text as one printable line: what is cut off behind `most` characters is counted."""
+    return _escaped(shortened(text, most))
+
+
+def shortened(text: str, most: int) -> str:
+    """The first `most` characters of a text as it is, and how many it had where it had more."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def quoted(text: str, most: int = 100) -> str:

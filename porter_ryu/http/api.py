@@ -20,9 +20,9 @@ from webob import Request, Response
 from porter_ryu import report
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.text import one_line
 from porter_ryu.http import answers, stop_rules
 from porter_ryu.http.figures import Figures, Process
-from porter_ryu.log import printable
 
 LOG = logging.getLogger(__name__)
 
@@ -77,14 +77,14 @@ class Api(ControllerBase):  # type: ignore[misc]
     @route(NAME, "/healthz", methods=["GET"])  # type: ignore[untyped-decorator]
     def healthz(self, _req: Request, **_: Any) -> Response:
         """200 while the loop turns and every task lives; else what is wrong, a line each."""
-        faults = [printable(fault) for fault in self._running.faults()]
+        faults = [one_line(fault) for fault in self._running.faults()]
         return _verdict("\n".join(faults), "the loop turns and every task lives")
 
     @route(NAME, "/readyz", methods=["GET"])  # type: ignore[untyped-decorator]
     def readyz(self, _req: Request, **_: Any) -> Response:
         """200 once every list was read and the first decision applied, and while the source can
         be read."""
-        return _verdict(printable(self._running.unready()), "ready")
+        return _verdict(one_line(self._running.unready()), "ready")
 
     @route(NAME, "/metrics", methods=["GET"])  # type: ignore[untyped-decorator]
     def scrape(self, _req: Request, **_: Any) -> Response:

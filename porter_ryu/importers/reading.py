@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from porter_ryu.domain.text import one_line
 from porter_ryu.kube import documents
 from porter_ryu.kube.fields import Json
-from porter_ryu.log import printable
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Manifest:
         self._odd: list[str] = []
 
     def __str__(self) -> str:
-        return printable(f"{self.kind} {self.name}", _SHOWN)
+        return one_line(f"{self.kind} {self.name}", _SHOWN)
 
     def take(self, path: str, kind: type[T], default: T) -> T:
         """The field at a dotted path with all below it, if it is of that type."""
@@ -186,7 +186,7 @@ def _string_map(value: object) -> dict[str, str]:
 
 def _shown(path: str, value: object) -> str:
     """A value as a line may show it: no secret, and not without end."""
-    return "(not shown)" if _SECRET.search(path) else printable(repr(value), _SHOWN)
+    return "(not shown)" if _SECRET.search(path) else one_line(repr(value), _SHOWN)
 
 
 def _copy(value: Any) -> Any:

@@ -6,6 +6,7 @@ Whatever arrives is bounded, in octets and in time.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import socket
 import time
@@ -127,7 +128,7 @@ class Client:
         size = 0
         give_way = TimeSlice()
         until = time.monotonic() + self._most
-        try:
+        with contextlib.closing(answer), self._failures():
             for piece in answer.stream(_CHUNK):
                 *lines, rest = piece.split(b"\n")
                 for line in lines:
@@ -142,12 +143,16 @@ class Client:
                     # whoever keeps it open is not the API server, and may keep back what it says
                     raise ApiError(0, BAD_ANSWER, "a watch does not come to an end")
                 give_way()
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Makes an ApiError of whatever a request, or the reading of its answer, ends with."""
+        try:
+            yield
         except ApiError:
             raise
         except Exception as error:
             raise failure(error, self.server) from error
-        finally:
-            answer.close()
 
     def request(
         self,
@@ -171,14 +176,8 @@ class Client:
         """The text of an answer, which is whole within two minutes."""
         with hub.Timeout(self._most, self._late()):
             answer = self._send(method, path, query, body, content_type, _READ)
-            try:
+            with contextlib.closing(answer), self._failures():
                 text = _read(answer, _ANSWER_MOST)
-            except ApiError:
-                raise
-            except Exception as error:
-                raise failure(error, self.server) from error
-            finally:
-                answer.close()
         return text.decode(errors="replace")
 
     def _send(
@@ -193,7 +192,7 @@ class Client:
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = content_type
-        try:
+        with self._failures():
             request = self._api.param_serialize(
                 method,
                 path,
@@ -203,10 +202,6 @@ class Client:
                 auth_settings=["BearerToken"],
             )
             answer = self._api.call_api(*request, _request_timeout=(_CONNECT, read_timeout))
-        except ApiError:
-            raise
-        except Exception as error:
-            raise failure(error, self.server) from error
         response: urllib3.HTTPResponse = answer.response
         if not _OK <= response.status < _MULTIPLE:
             raise self._refused(method, path, response)

@@ -22,6 +22,7 @@ from porter_ryu.kube.yaml_documents import (
     Budget,
     Document,
     Item,
+    LineError,
     UnfitError,
     YamlReader,
 )
@@ -31,12 +32,8 @@ _SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-class BrokenFileError(ValueError):
-    """A file that cannot be parsed; `line` counts from 1."""
-
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(message)
-        self.line = line
+class BrokenFileError(LineError):
+    """A file that cannot be parsed."""
 
 
 @dataclass(frozen=True, slots=True)

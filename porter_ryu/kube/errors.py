@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from porter_ryu.domain.text import printable
 
+NOT_FOUND = 404
 GONE = 410
 BAD_ANSWER = "BadAnswer"
 _MESSAGE_MOST, _REASON_MOST = 500, 50
@@ -12,7 +13,7 @@ _SERVER_ERROR = 500
 _BY_STATUS = {
     401: "Unauthorized",
     403: "Forbidden",
-    404: "NotFound",
+    NOT_FOUND: "NotFound",
     409: "Conflict",
     GONE: "Gone",
     422: "Invalid",

@@ -17,7 +17,7 @@ from porter_ryu.domain.model import WithStatus
 from porter_ryu.domain.news import News
 from porter_ryu.domain.text import printable
 from porter_ryu.kube.client import Client
-from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.errors import NOT_FOUND, ApiError
 from porter_ryu.kube.fields import Json
 from porter_ryu.kube.resources import RESOURCES, STRATEGIC_MERGE
 
@@ -26,7 +26,6 @@ LOG = logging.getLogger(__name__)
 _COMPONENT = "porter-ryu"
 _REMEMBERED = 4096
 _NAME_MOST, _MESSAGE_MOST = 200, 1000
-_NOT_FOUND = 404
 _PER_SECOND, _BURST = 10.0, 100.0
 
 
@@ -76,7 +75,7 @@ class Events:
         try:
             self._client.request("PATCH", f"{_path(event)}/{name}", None, patch, STRATEGIC_MERGE)
         except ApiError as error:
-            if error.status != _NOT_FOUND:
+            if error.status != NOT_FOUND:
                 raise
             del self._known[key]
             return False

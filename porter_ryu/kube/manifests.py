@@ -33,7 +33,7 @@ from porter_ryu.kube.directory.parsing import Id
 from porter_ryu.kube.directory.readings import Readings
 from porter_ryu.kube.directory.store import Store
 from porter_ryu.kube.directory.watch import POLL, UnreadableDirectoryError
-from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.errors import NOT_FOUND, ApiError
 from porter_ryu.kube.status_files import StatusFiles
 from porter_ryu.log import reason_of
 from porter_ryu.supervisor import Beat, Supervisor
@@ -216,7 +216,7 @@ class Manifests:
         """Keeps the status of an object, none for one that is not ours; raises ApiError."""
         kind, key = entry = (obj.kind, obj.key)
         if entry not in self._told:
-            raise ApiError(404, "NotFound", f"{kind.value} {key} is gone")
+            raise ApiError(NOT_FOUND, "NotFound", f"{kind.value} {key} is gone")
         fault = self._status.get(kind, key).fault
         if fault:
             raise ApiError(0, "Unreadable", f"{fault}, so it is not written over")

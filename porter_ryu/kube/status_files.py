@@ -27,10 +27,10 @@ from porter_ryu.kube.directory.parsing import Id
 from porter_ryu.kube.fields import CodecError, Json
 from porter_ryu.kube.limits import OBJECT_DEPTH, OBJECT_OCTETS, too_deep
 from porter_ryu.log import reason_of
+from porter_ryu.regular_file import Signature
 
 LOG = logging.getLogger(__name__)
 
-_Signature = tuple[int, int, int, int]
 _Folder = tuple[Kind, str]
 _ROOT = ".status"
 _ENDING = ".json"
@@ -51,7 +51,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    signature: _Signature | None
+    signature: Signature | None
     status: Status
 
 
@@ -117,7 +117,7 @@ class StatusFiles:
         # in a thread: a disk may take its time until it has them
         found = tpool.execute(_put, self._directory, _path(kind, key.namespace), key.name, octets)
         folder = self._folders.setdefault((kind, key.namespace), _Contents())
-        folder.files[key.name] = _Known(_signature(found), Status(status))
+        folder.files[key.name] = _Known(regular_file.signature(found), Status(status))
         folder.damaged.discard(key.name)
 
     def remove(self, kind: Kind, key: ObjectKey) -> None:
@@ -216,7 +216,7 @@ def _read_again(contents: _Contents, folder: int, where: str, name: str) -> bool
     known = contents.files.get(name)
     file = f"{name}{_ENDING}"
     try:
-        signature: _Signature | None = _signature(
+        signature: Signature | None = regular_file.signature(
             os.stat(file, dir_fd=folder, follow_symlinks=False)
         )
     except FileNotFoundError:
@@ -225,7 +225,7 @@ def _read_again(contents: _Contents, folder: int, where: str, name: str) -> bool
         return False
     try:
         octets, found = regular_file.read(file, OBJECT_OCTETS, folder=folder)
-        signature, status, fault = _signature(found), *_parsed(octets)
+        signature, status, fault = regular_file.signature(found), *_parsed(octets)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -279,10 +279,6 @@ def _is_name(text: str) -> bool:
         return bool(key_of(Kind.EIP, {"metadata": {"name": text}}))
     except CodecError:
         return False
-
-
-def _signature(found: os.stat_result) -> _Signature:
-    return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
 
 
 def _text(names: tuple[str, ...], error: OSError) -> str:

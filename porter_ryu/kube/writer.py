@@ -21,7 +21,7 @@ from porter_ryu.backoff import Backoff
 from porter_ryu.domain.model import Kind, Object, ObjectKey, ObjectStatus, WithStatus
 from porter_ryu.domain.news import News, news
 from porter_ryu.domain.ports import Observer
-from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.errors import NOT_FOUND, ApiError
 from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
@@ -29,7 +29,6 @@ LOG = logging.getLogger(__name__)
 _WORKERS = 8
 _RETRY_FIRST, _RETRY_MOST = 0.2, 30.0
 _FORGIVEN_AFTER = 60.0
-_NOT_FOUND = 404
 
 
 class Backend(Protocol):
@@ -145,7 +144,7 @@ class Writer:
         try:
             written = self._backend.patch(wish.obj, wish.status)
         except ApiError as error:
-            if error.status == _NOT_FOUND:
+            if error.status == NOT_FOUND:
                 self._gone(entry, wish)
                 return
             LOG.warning("status of %s %s is not written: %s", entry[0].value, entry[1], error)
@@ -159,7 +158,7 @@ class Writer:
         self._tell(wish)
 
     def _gone(self, entry: _Id, wish: _Wish) -> None:
-        metrics.kubernetes_writes.labels(kind=entry[0].value, code=str(_NOT_FOUND)).inc()
+        metrics.kubernetes_writes.labels(kind=entry[0].value, code=str(NOT_FOUND)).inc()
         self._failing.pop(entry, None)
         self._fulfilled(entry, wish)
 

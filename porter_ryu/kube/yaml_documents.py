@@ -25,20 +25,20 @@ _EVENTS_A_TURN = 64
 _ITEMS = "items"
 
 
-class BrokenTextError(ValueError):
-    """A text that is no document: nothing behind `line` (from 1) can be understood."""
+class LineError(ValueError):
+    """Something is wrong at a line; `line` counts from 1."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
         self.line = line
 
 
-class UnfitError(ValueError):
-    """An object that is well formed and yet none of Kubernetes'; `line` counts from 1."""
+class BrokenTextError(LineError):
+    """A text that is no document: nothing behind the line can be understood."""
 
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(message)
-        self.line = line
+
+class UnfitError(LineError):
+    """An object that is well formed and yet none of Kubernetes'."""
 
 
 @dataclass(frozen=True, slots=True)

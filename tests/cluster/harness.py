@@ -218,6 +218,15 @@ class Cluster:
         status = self.api.get("service", service, "-n", namespace)["status"]
         return [entry["ip"] for entry in status["loadBalancer"].get("ingress", ())]
 
+    def free(self, pool: str) -> None:
+        """An Eip comes to say that none of its addresses is held."""
+        wait_for(
+            lambda: self.api.get("eip", pool)["status"],
+            lambda status: not status.get("usage"),
+            60,
+            f"Eip {pool} to say that it is free",
+        )
+
     @contextlib.contextmanager
     def load(self, address: str, rate: int = 100) -> Iterator[Json]:
         """Requests at a steady rate for as long as the `with` lasts; then the value is what the

@@ -233,12 +233,7 @@ def test_a_fifth_of_all_calls_fails(clean: Cluster, faults: Path, round_: int) -
         assert spent <= 6 * len(names), f"{spent} writes for {len(names)} Services"
         clean.api.kubectl("delete", "service", *names)
         wait_for(clean.leaf.routes, lambda routes: not routes, 30, "no route to be left")
-        wait_for(
-            lambda: clean.api.get("eip", "big")["status"],
-            lambda status: not status.get("usage"),
-            60,
-            "the Eip to say that it is free",
-        )
+        clean.free("big")
     clean.api.delete("eip", "big")
 
 

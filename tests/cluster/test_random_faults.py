@@ -77,12 +77,7 @@ def program(clean: Cluster, faults: Path) -> Iterator[Program]:
         wait_for(lambda: all(map(clean.record, NAMES)), bool, 40, "every Service to be served")
         yield program
         clean.api.kubectl("delete", "service", *NAMES, "late", "--ignore-not-found")
-        wait_for(
-            lambda: clean.api.get("eip", "big")["status"],
-            lambda status: not status.get("usage"),
-            60,
-            "the Eip to say that it is free",
-        )
+        clean.free("big")
     clean.api.delete("eip", "big")
     bird.stop()
 

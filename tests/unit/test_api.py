@@ -25,22 +25,13 @@ from porter_ryu.kube.client import Client
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.supervisor import Supervisor
+from tests.unit.clock import Clock
 from tests.unit.told import Told
 from tests.unit.until import until
 
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
 REFUSED = ApiError(0, "ConnectionRefused", "the API server 10.0.0.1:6443 refuses connections")
 WEB = ObjectKey("default", "web")
-
-
-class Clock:
-    """Moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Cluster(Client):

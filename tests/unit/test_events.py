@@ -11,18 +11,9 @@ from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.events import Events
 from porter_ryu.metrics import REGISTRY
+from tests.unit.clock import Clock
 
 WEB = Service(ObjectKey("default", "web"), uid="u1", ours=True)
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Server(Client):

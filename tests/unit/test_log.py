@@ -6,17 +6,9 @@ import errno
 import logging
 import socket
 
-from porter_ryu.log import LogFilter, printable, reason_of
-
-
-class Clock:
-    """Moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from porter_ryu.domain.text import one_line
+from porter_ryu.log import LogFilter, reason_of
+from tests.unit.clock import Clock
 
 
 def record(text: str, *args: object, name: str = "porter_ryu.kube") -> logging.LogRecord:
@@ -76,6 +68,6 @@ def test_why_something_failed_is_said_in_the_words_of_the_system() -> None:
 
 
 def test_text_from_outside_stays_on_its_line() -> None:
-    assert printable("a\x1b[31m\nb") == "a\\x1b[31m\\nb"
-    assert printable("ä 中") == "ä 中"
-    assert printable("x" * 200_000) == "x" * 2000 + "… (200000 characters)"
+    assert one_line("a\x1b[31m\nb") == "a\\x1b[31m\\nb"
+    assert one_line("ä 中") == "ä 中"
+    assert one_line("x" * 200_000) == "x" * 2000 + "… (200000 characters)"

@@ -10,16 +10,7 @@ from ryu.lib import hub
 
 from porter_ryu import metrics
 from porter_ryu.supervisor import Supervisor
-
-
-class Clock:
-    """Moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.unit.clock import Clock
 
 
 def deaths(name: str) -> float:
@@ -49,7 +40,7 @@ def test_a_task_that_dies_is_logged_counted_and_restarted(
 
 
 def test_a_task_that_dies_repeatedly_is_a_fault_until_it_recovers() -> None:
-    clock, runs = Clock(), []
+    clock, runs = Clock(100.0), []
     died = hub.Event()
 
     def run(_beat: object) -> None:
@@ -71,7 +62,7 @@ def test_a_task_that_dies_repeatedly_is_a_fault_until_it_recovers() -> None:
 
 
 def test_a_task_without_a_heartbeat_is_a_fault() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     supervisor = Supervisor(clock)
     task = supervisor.keep_running("stuck", lambda _beat: hub.sleep(60), stall_timeout=10)
     clock.now += 9
@@ -103,7 +94,7 @@ def test_a_late_exception_does_not_end_a_task_that_waits_for_its_restart() -> No
 
 
 def test_a_task_that_was_ended_is_not_a_fault() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     supervisor = Supervisor(clock)
     task = supervisor.keep_running("ended for good", lambda _beat: hub.sleep(60), stall_timeout=10)
     hub.sleep(0)
@@ -113,7 +104,7 @@ def test_a_task_that_was_ended_is_not_a_fault() -> None:
 
 
 def test_a_task_that_returned_is_not_a_fault() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     supervisor = Supervisor(clock)
     supervisor.keep_running("ended", lambda _beat: None, stall_timeout=10)
     hub.sleep(0)

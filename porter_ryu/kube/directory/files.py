@@ -28,8 +28,6 @@ _WALL_SECONDS = 240.0
 _LOOK_UP = 1.0
 _READ = 1 << 16
 
-Signature = tuple[int, int, int, int, int]
-
 
 class UnreadableFileError(Exception):
     """A file that is there and cannot be read: the message says why."""
@@ -43,7 +41,7 @@ class NoFileError(Exception):
 class Entry:
     """A name in the directory: what tells one content from another, or why it has none."""
 
-    signature: Signature | None
+    signature: regular_file.Signature | None
     fault: str = ""
 
 
@@ -65,7 +63,7 @@ def look(path: str) -> Entry:
         return Entry(None, "is not a regular file")
     if status.st_size > FILE_OCTETS:
         return Entry(None, f"is larger than {FILE_OCTETS // MIB} MiB")
-    return Entry(signature(status))
+    return Entry(regular_file.signature(status))
 
 
 def is_large(path: str) -> bool:
@@ -74,17 +72,6 @@ def is_large(path: str) -> bool:
         return os.stat(path).st_size > SMALL_OCTETS
     except (OSError, ValueError):
         return False
-
-
-def signature(status: os.stat_result) -> Signature:
-    """Changes with the content, the owner and the mode of a file."""
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        status.st_size,
-    )
 
 
 def read(path: str, pause: Callable[[], None]) -> Iterator[Found | Fault]:

@@ -16,6 +16,7 @@ from porter_ryu.kube.directory import files
 from porter_ryu.kube.directory.parsing import Fault, Found, Id
 from porter_ryu.kube.directory.store import Store
 from porter_ryu.kube.directory.watch import POLL, Changes, Watch
+from porter_ryu.regular_file import Signature
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
 
@@ -34,14 +35,14 @@ class _Parsed:
     fault: str = ""
     gone: bool = False
     large: bool = False
-    signature: files.Signature | None = None
+    signature: Signature | None = None
 
 
 @dataclass
 class _Failing:
     """A large file that could not be parsed, as it was then, and when it is tried again."""
 
-    signature: files.Signature | None
+    signature: Signature | None
     reason: str
     due: float = 0.0
     backoff: Backoff = field(default_factory=lambda: Backoff(_AGAIN_FIRST, _AGAIN_MOST))
@@ -186,7 +187,7 @@ class Intake:
         failing.due = time.monotonic() + failing.backoff.next()
 
 
-def _signature(path: str) -> files.Signature | None:
+def _signature(path: str) -> Signature | None:
     try:
         return files.look(path).signature
     except files.NoFileError:
