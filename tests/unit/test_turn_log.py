@@ -1,0 +1,29 @@
+"""What a turn found odd, and the alarm of nodes that are lost at once, in the log."""
+
+from __future__ import annotations
+
+import pytest
+
+from porter_ryu.domain.turn import Turn
+from porter_ryu.turn_log import TurnLog
+
+ALARM = (
+    "ALARM: almost all nodes are lost at once: that is not believed, and they count as Ready as "
+    "they were ([kubernetes] panic_percent)"
+)
+OVER = "ALARM over: nodes are back, and their readiness is believed again"
+
+
+def test_the_alarm_is_a_line_when_it_begins_and_one_when_it_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    log = TurnLog()
+    for doubted in (False, True, True, True, False, False):
+        log.follow(Turn(nodes_doubted=doubted))
+    assert [record.getMessage() for record in caplog.records] == [ALARM, OVER]
+
+
+def test_oddities_are_lines_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
+    TurnLog().follow(Turn(oddities=("node n1 has no address", "node n2 has no address")))
+    assert caplog.messages == ["node n1 has no address", "node n2 has no address"]
