@@ -41,7 +41,8 @@ def chunked(*pieces: bytes, ends: bool = True) -> Iterator[bytes]:
 
 
 class FakeServer:
-    """Serves each connection in a thread; knows the paths that were asked and the connections."""
+    """Serves each connection in a thread; knows the paths that were asked, what
+    was sent with them, and the connections."""
 
     def __init__(self, respond: Answer, context: ssl.SSLContext | None = None) -> None:
         self._respond = respond
@@ -49,6 +50,7 @@ class FakeServer:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.asked: list[str] = []
+        self.bodies: list[bytes] = []
         self.connections = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -75,7 +77,7 @@ class FakeServer:
                 while (head := file.readline().decode().strip()) != "":
                     name, _, text = head.partition(":")
                     headers[name.lower()] = text.strip()
-                file.read(int(headers.get("content-length", "0")))
+                self.bodies.append(file.read(int(headers.get("content-length", "0"))))
                 path = line.split()[1].decode()
                 self.asked.append(path)
                 said = self._respond(path, headers)

@@ -1,14 +1,18 @@
-"""Addresses as sockets name them, and the TTL of a SYN."""
+"""Addresses as sockets name them, and what a peer's settings make of its sockets."""
 
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
 from porter_ryu.bgp import transport
+from porter_ryu.domain.peering import PeerConfig, Secret
 from porter_ryu.socket_address import canonical
+from tests.unit.peers import peer
 
 
 @pytest.mark.parametrize(
@@ -49,3 +53,90 @@ def test_a_connection_whose_syn_was_not_kept_has_no_ttl() -> None:
     near, far = socket.socketpair()
     with near, far:
         assert transport.syn_ttl(near) is None
+
+
+IP_MINTTL = 21
+
+
+def prepared(config: PeerConfig, internal: bool = False) -> socket.socket:
+    """A socket as it is when a peer with these settings is spoken to."""
+    sock = socket.socket(transport.family_of(config.address), socket.SOCK_STREAM)
+    transport.prepare(sock, config, internal)
+    return sock
+
+
+@pytest.mark.parametrize(
+    ("more", "internal", "ttl"),
+    [
+        ({}, False, 1),
+        ({"multihop_ttl": 3}, False, 3),
+        ({"ttl_security": True}, False, 255),
+        ({"ttl_security": True}, True, 255),
+    ],
+)
+def test_how_far_what_is_sent_goes(more: dict[str, Any], internal: bool, ttl: int) -> None:
+    with prepared(peer(**more), internal) as sock:
+        assert sock.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == ttl
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    with prepared(peer(address="2001:db8::1", **more), internal) as sock:
+        assert sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) == ttl
+
+
+def test_an_internal_peer_may_be_anywhere() -> None:
+    with socket.socket() as plain, prepared(peer(), internal=True) as sock:
+        kernels = plain.getsockopt(socket.IPPROTO_IP, socket.IP_TTL)
+        assert sock.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == kernels
+
+
+@pytest.mark.parametrize(("hops", "least"), [(1, 255), (3, 253)])
+def test_with_gtsm_nothing_from_farther_away_is_taken(hops: int, least: int) -> None:
+    with prepared(peer(ttl_security=True, multihop_ttl=hops)) as sock:
+        assert sock.getsockopt(socket.IPPROTO_IP, IP_MINTTL) == least
+    with prepared(peer(multihop_ttl=hops)) as sock:
+        assert sock.getsockopt(socket.IPPROTO_IP, IP_MINTTL) == 0
+
+
+def test_a_connection_leaves_from_the_local_address_and_waits_for_nothing_afterwards() -> None:
+    with transport.listen(ip_address("127.0.0.1"), 0) as listening:
+        local = ip_address("127.0.0.78")
+        config = peer(address="127.0.0.1", port=port_of(listening), local_address=local)
+        with transport.connect(config, internal=False, timeout=5) as sock:
+            assert sock.getsockname()[0] == "127.0.0.78"
+            assert sock.gettimeout() is None
+
+
+def test_who_refuses_and_an_address_of_another_host_are_errors() -> None:
+    with transport.listen(ip_address("127.0.0.1"), 0) as listening:
+        port = port_of(listening)
+    with pytest.raises(ConnectionRefusedError):
+        transport.connect(peer(address="127.0.0.1", port=port), internal=False, timeout=5)
+    elsewhere = peer(address="127.0.0.1", port=port, local_address=ip_address("198.51.100.1"))
+    with pytest.raises(OSError, match="Cannot assign requested address"):
+        transport.connect(elsewhere, internal=False, timeout=5)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_both_ends_have_to_have_the_key(address: str) -> None:
+    here, key = ip_address(address), Secret(b"k3y")
+    with transport.listen(here, 0) as listening:
+        transport.set_md5(listening, here, key)
+        config = peer(address=address, port=port_of(listening), password=key)
+        transport.connect(config, internal=False, timeout=5).close()
+        other = replace(config, password=Secret(b"other"))
+        with pytest.raises(TimeoutError):
+            transport.connect(other, internal=False, timeout=0.2)
+        transport.set_md5(listening, here, None)
+        transport.connect(replace(config, password=None), internal=False, timeout=5).close()
+        transport.set_md5(listening, here, None)
+
+
+def test_the_address_from_which_a_peer_is_spoken_to() -> None:
+    assert transport.address_towards(ip_address("127.0.0.5")) == ip_address("127.0.0.1")
+    assert transport.address_towards(ip_address("::1")) == ip_address("::1")
+    assert transport.address_towards(ip_address("255.255.255.255")) is None
+
+
+def port_of(sock: socket.socket) -> int:
+    """Where a socket listens."""
+    port: int = sock.getsockname()[1]
+    return port
