@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from porter_ryu.domain.growth import doubled
-from porter_ryu.domain.model import Kind, ObjectKey
+from porter_ryu.domain.model import Kind, ObjectId, ObjectKey
 from porter_ryu.domain.text import printable
-
-Subject = tuple[Kind, ObjectKey]
 
 _AGAIN_FIRST, _AGAIN_MOST = 1.0, 60.0  # seconds
 
@@ -33,9 +31,9 @@ class Guard:
     `begin` is given, in seconds."""
 
     def __init__(self) -> None:
-        self._failures: dict[Subject, _Failure] = {}
-        self._trying: set[Subject] = set()
-        self._failed: dict[Subject, str] = {}
+        self._failures: dict[ObjectId, _Failure] = {}
+        self._trying: set[ObjectId] = set()
+        self._failed: dict[ObjectId, str] = {}
         self._now = 0.0
 
     def __call__(self, kind: Kind, key: ObjectKey) -> _Guarded:
@@ -47,7 +45,7 @@ class Guard:
         """When something is to be tried again; None: nothing is."""
         return min((failure.due for failure in self._failures.values()), default=None)
 
-    def begin(self, now: float) -> frozenset[Subject]:
+    def begin(self, now: float) -> frozenset[ObjectId]:
         """A turn begins: returns what failed before and is to be tried again in it."""
         self._now = now
         self._failed = {}
@@ -75,7 +73,7 @@ class Guard:
         failure = self._failures.get((kind, key))
         return failure.why if failure is not None else ""
 
-    def note(self, subject: Subject, error: Exception) -> None:
+    def note(self, subject: ObjectId, error: Exception) -> None:
         """Notes what an object failed with."""
         why = _told(error)
         if subject not in self._failed:
@@ -91,7 +89,7 @@ class _Guarded:
 
     __slots__ = ("_guard", "_subject")
 
-    def __init__(self, guard: Guard, subject: Subject) -> None:
+    def __init__(self, guard: Guard, subject: ObjectId) -> None:
         self._guard = guard
         self._subject = subject
 
@@ -120,6 +118,6 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {printable(str(error), 200)}{where}"
 
 
-def _by_name(entry: tuple[Subject, str]) -> tuple[str, ObjectKey]:
+def _by_name(entry: tuple[ObjectId, str]) -> tuple[str, ObjectKey]:
     (kind, key), _ = entry
     return kind.value, key

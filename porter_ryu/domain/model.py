@@ -63,6 +63,10 @@ class ObjectKey(NamedTuple):
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
+ObjectId = tuple[Kind, ObjectKey]
+"""What names an object among those of all kinds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One entry of status.conditions; `since` is its lastTransitionTime, empty where it has to be

@@ -13,11 +13,12 @@ from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.decision import Decision, of_unread
-from porter_ryu.domain.guard import Guard, Subject
+from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import (
     Address,
     Kind,
     Node,
+    ObjectId,
     ObjectKey,
     ObjectStatus,
     Reading,
@@ -224,7 +225,7 @@ class Planner:
         oddities = (*self._oddities(batch, pause), *self._guard.end())
         return Turn(statuses, routes, oddities, self.doubted)
 
-    def _try_again(self, failed: Iterable[Subject]) -> None:
+    def _try_again(self, failed: Iterable[ObjectId]) -> None:
         """Marks what failed a while ago."""
         for kind, key in failed:
             if kind is Kind.SERVICE:

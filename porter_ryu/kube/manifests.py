@@ -18,6 +18,7 @@ from porter_ryu.complaints import Complaints
 from porter_ryu.domain.model import (
     Kind,
     Object,
+    ObjectId,
     ObjectKey,
     ObjectStatus,
     Reading,
@@ -29,7 +30,6 @@ from porter_ryu.domain.ports import Observer
 from porter_ryu.kube.codec import Codec, encode_status
 from porter_ryu.kube.directory.absent import Absent
 from porter_ryu.kube.directory.intake import Intake
-from porter_ryu.kube.directory.parsing import Id
 from porter_ryu.kube.directory.readings import Readings
 from porter_ryu.kube.directory.store import Store
 from porter_ryu.kube.directory.watch import POLL, UnreadableDirectoryError
@@ -61,7 +61,7 @@ class Manifests:
         self._intake = Intake(directory, self._store, supervisor)
         self._status = StatusFiles(directory)
         self._readings = Readings(codec, self._store, self._status)
-        self._told: dict[Id, Reading] = {}
+        self._told: dict[ObjectId, Reading] = {}
         self._absent = Absent(self._store)
         self._hole = ""
         self._complaints = Complaints(
@@ -127,7 +127,7 @@ class Manifests:
         self._hole = self._store.hole
         return True
 
-    def _look(self, pause: Callable[[], None]) -> set[Id]:
+    def _look(self, pause: Callable[[], None]) -> set[ObjectId]:
         """What changed since the last look, by object."""
         touched = self._intake.parsed()
         if self._intake.due:
@@ -148,7 +148,7 @@ class Manifests:
         touched.update(self._absent.due())
         return touched
 
-    def _changed_status(self, pause: Callable[[], None]) -> set[Id]:
+    def _changed_status(self, pause: Callable[[], None]) -> set[ObjectId]:
         changed, folders = self._status.refresh(pause)
         if folders:
             return {entry for entry in self._told if entry[0] in (Kind.SERVICE, Kind.EIP)}
@@ -168,7 +168,9 @@ class Manifests:
         for kind in Kind:
             observer.replace(kind, found[kind].values(), now)
 
-    def _tell(self, touched: Iterable[Id], observer: Observer, pause: Callable[[], None]) -> None:
+    def _tell(
+        self, touched: Iterable[ObjectId], observer: Observer, pause: Callable[[], None]
+    ) -> None:
         heap: list[tuple[str, ObjectKey]] = []  # to sort so many takes its time in one go
         for kind, key in touched:
             pause()
@@ -187,7 +189,7 @@ class Manifests:
                 self._told[entry] = reading
                 observer.put(reading, now)
 
-    def _missing(self, entry: Id, observer: Observer, now: float) -> Reading | None:
+    def _missing(self, entry: ObjectId, observer: Observer, now: float) -> Reading | None:
         """An object is in no file; it is gone when that was so for a while, and unreadable while
         a hole hides it."""
         absence = self._absent.judge(entry, now, self._intake.awaited)
@@ -197,7 +199,7 @@ class Manifests:
             self._remove(entry, observer, now)
         return None
 
-    def _remove(self, entry: Id, observer: Observer, now: float) -> None:
+    def _remove(self, entry: ObjectId, observer: Observer, now: float) -> None:
         if self._keeps_status:
             self._drop_status(*entry)
         self._readings.forget(entry)

@@ -20,10 +20,9 @@ from eventlet import tpool
 
 from porter_ryu import atomic_file, regular_file
 from porter_ryu.complaints import Complaints
-from porter_ryu.domain.model import Kind, ObjectKey
+from porter_ryu.domain.model import Kind, ObjectId, ObjectKey
 from porter_ryu.kube.codec import key_of
 from porter_ryu.kube.directory import folders
-from porter_ryu.kube.directory.parsing import Id
 from porter_ryu.kube.fields import CodecError, Json
 from porter_ryu.kube.limits import OBJECT_DEPTH, OBJECT_OCTETS, too_deep
 from porter_ryu.log import reason_of
@@ -91,7 +90,7 @@ class StatusFiles:
             return Status(known.status.value if known is not None else None, fault)
         return known.status if known is not None else _NONE
 
-    def keys(self) -> list[Id]:
+    def keys(self) -> list[ObjectId]:
         """The objects that have a status here."""
         return [
             (kind, ObjectKey(namespace, name))
@@ -99,10 +98,10 @@ class StatusFiles:
             for name in folder.files
         ]
 
-    def refresh(self, pause: Callable[[], None]) -> tuple[set[Id], bool]:
+    def refresh(self, pause: Callable[[], None]) -> tuple[set[ObjectId], bool]:
         """Reads what changed on disk; returns the objects whose status is another now, and
         whether a folder began or ceased to be readable."""
-        changed: set[Id] = set()
+        changed: set[ObjectId] = set()
         self._fault = self._openable((_ROOT,))
         if not self._fault:
             for kind, namespace in self._listed():

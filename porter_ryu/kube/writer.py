@@ -18,7 +18,7 @@ from ryu.lib import hub
 
 from porter_ryu import metrics
 from porter_ryu.backoff import Backoff
-from porter_ryu.domain.model import Kind, Object, ObjectKey, ObjectStatus, WithStatus
+from porter_ryu.domain.model import Kind, Object, ObjectId, ObjectKey, ObjectStatus, WithStatus
 from porter_ryu.domain.news import News, news
 from porter_ryu.domain.ports import Observer
 from porter_ryu.kube.errors import NOT_FOUND, ApiError
@@ -56,9 +56,6 @@ class _Failing:
     again_at: float = 0.0
 
 
-_Id = tuple[Kind, ObjectKey]
-
-
 class Writer:
     """A StatusTarget over a Backend; what was written is reported to the observer at once."""
 
@@ -72,12 +69,12 @@ class Writer:
         self._clock = clock
         self._backend = backend
         self._observer: Observer | None = None
-        self._wishes: dict[_Id, _Wish] = {}
-        self._queue: collections.deque[_Id] = collections.deque()
-        self._queued: set[_Id] = set()
-        self._writing: set[_Id] = set()
+        self._wishes: dict[ObjectId, _Wish] = {}
+        self._queue: collections.deque[ObjectId] = collections.deque()
+        self._queued: set[ObjectId] = set()
+        self._writing: set[ObjectId] = set()
         self._wake = hub.Semaphore(0)
-        self._failing: dict[_Id, _Failing] = {}
+        self._failing: dict[ObjectId, _Failing] = {}
 
     def start(self, observer: Observer) -> None:
         """Spawns the greenthreads that write."""
@@ -105,7 +102,7 @@ class Writer:
         """Whether everything that was wished is written."""
         return not self._wishes
 
-    def _want(self, entry: _Id, wish: _Wish | None) -> None:
+    def _want(self, entry: ObjectId, wish: _Wish | None) -> None:
         if wish is None:
             self._wishes.pop(entry, None)
             return
@@ -114,7 +111,7 @@ class Writer:
         if failing is None or failing.again_at <= self._clock():
             self._enqueue(entry)
 
-    def _enqueue(self, entry: _Id) -> None:
+    def _enqueue(self, entry: ObjectId) -> None:
         if entry not in self._queued:
             self._queued.add(entry)
             self._queue.append(entry)
@@ -140,7 +137,7 @@ class Writer:
             if newest is not None and newest != wish:
                 self._want(entry, newest)
 
-    def _write(self, entry: _Id, wish: _Wish) -> None:
+    def _write(self, entry: ObjectId, wish: _Wish) -> None:
         try:
             written = self._backend.patch(wish.obj, wish.status)
         except ApiError as error:
@@ -157,17 +154,17 @@ class Writer:
             self._observer.put(written, time.monotonic())
         self._tell(wish)
 
-    def _gone(self, entry: _Id, wish: _Wish) -> None:
+    def _gone(self, entry: ObjectId, wish: _Wish) -> None:
         metrics.kubernetes_writes.labels(kind=entry[0].value, code=str(NOT_FOUND)).inc()
         self._failing.pop(entry, None)
         self._fulfilled(entry, wish)
 
-    def _fulfilled(self, entry: _Id, wish: _Wish) -> None:
+    def _fulfilled(self, entry: ObjectId, wish: _Wish) -> None:
         """Drops a wish that nothing is left of, unless another one took its place meanwhile."""
         if self._wishes.get(entry) == wish:
             del self._wishes[entry]
 
-    def _failed(self, entry: _Id, code: str, retry_after: float | None) -> None:
+    def _failed(self, entry: ObjectId, code: str, retry_after: float | None) -> None:
         """Has the object tried again later, with what is wished of it then."""
         metrics.kubernetes_writes.labels(kind=entry[0].value, code=code).inc()
         failing = self._failing.setdefault(entry, _Failing())
@@ -175,7 +172,7 @@ class Writer:
         failing.again_at = self._clock() + delay
         self._supervisor.after(delay, "write again", self._again, entry, failing)
 
-    def _again(self, entry: _Id, failing: _Failing) -> None:
+    def _again(self, entry: ObjectId, failing: _Failing) -> None:
         if entry in self._wishes:
             self._enqueue(entry)
         else:
@@ -184,7 +181,7 @@ class Writer:
                 _FORGIVEN_AFTER, "write again", self._forgive, entry, failing, since
             )
 
-    def _forgive(self, entry: _Id, failing: _Failing, since: float) -> None:
+    def _forgive(self, entry: ObjectId, failing: _Failing, since: float) -> None:
         """Forgets the failures of an object of which nothing was wished meanwhile."""
         if self._failing.get(entry) is failing and failing.again_at == since:
             del self._failing[entry]

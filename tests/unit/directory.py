@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from porter_ryu.domain.model import Condition, Kind, ObjectKey, ServiceStatus, Unreadable
+from porter_ryu.domain.model import Condition, Kind, ObjectId, ObjectKey, ServiceStatus, Unreadable
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.supervisor import Supervisor
@@ -18,12 +18,12 @@ CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
 ANNOUNCED = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x")
 
 
-def key(name: str) -> tuple[Kind, ObjectKey]:
+def key(name: str) -> ObjectId:
     """A Service of the default namespace."""
     return Kind.SERVICE, ObjectKey("default", name)
 
 
-def pool(name: str) -> tuple[Kind, ObjectKey]:
+def pool(name: str) -> ObjectId:
     """An Eip."""
     return Kind.EIP, ObjectKey("", name)
 

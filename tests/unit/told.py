@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from porter_ryu.domain.model import Eip, Kind, Node, ObjectKey, Reading, Service, Unreadable
+from porter_ryu.domain.model import (
+    Eip,
+    Kind,
+    Node,
+    ObjectId,
+    ObjectKey,
+    Reading,
+    Service,
+    Unreadable,
+)
 
 
-class Told(dict[tuple[Kind, ObjectKey], Reading]):
+class Told(dict[ObjectId, Reading]):
     """The newest of everything by kind and key."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.removed: list[tuple[Kind, ObjectKey]] = []
+        self.removed: list[ObjectId] = []
         self.lists = 0
 
     def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from porter_ryu.kube.directory.parsing import Id
+from porter_ryu.domain.model import ObjectId
 from porter_ryu.kube.directory.store import Store
 
 # an object that is gone may be on its way to another file, or its file be written anew
@@ -45,8 +45,8 @@ class Absent:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._waits: dict[Id, _Wait] = {}
-        self._hidden: dict[Id, frozenset[str]] = {}
+        self._waits: dict[ObjectId, _Wait] = {}
+        self._hidden: dict[ObjectId, frozenset[str]] = {}
         self._mended = 0
         self._before = self._now = time.monotonic()
 
@@ -54,7 +54,7 @@ class Absent:
         """What vanishes from now on was there at the look before, however long that took."""
         self._before, self._now = self._now, time.monotonic()
 
-    def due(self) -> Iterator[Id]:
+    def due(self) -> Iterator[ObjectId]:
         """The objects to judge again: their time is up, or what hid them is mended."""
         now = time.monotonic()
         if self._mended != self._store.mended:
@@ -65,12 +65,12 @@ class Absent:
                 return
             yield entry
 
-    def found(self, entry: Id) -> None:
+    def found(self, entry: ObjectId) -> None:
         """An object is in a file."""
         self._waits.pop(entry, None)
         self._hidden.pop(entry, None)
 
-    def judge(self, entry: Id, now: float, awaited: bool) -> Absence:
+    def judge(self, entry: ObjectId, now: float, awaited: bool) -> Absence:
         """What it means that an object is in no file; `awaited`: some file is being parsed, and
         the object may have moved there."""
         hole = self._any(self._hidden.get(entry, frozenset()))

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from ryu.lib import hub
 
 from porter_ryu.backoff import Backoff
+from porter_ryu.domain.model import ObjectId
 from porter_ryu.kube.directory import files
-from porter_ryu.kube.directory.parsing import Fault, Found, Id
+from porter_ryu.kube.directory.parsing import Fault, Found
 from porter_ryu.kube.directory.store import Store
 from porter_ryu.kube.directory.watch import POLL, Changes, Watch
 from porter_ryu.regular_file import Signature
@@ -94,17 +95,17 @@ class Intake:
         for name in filter(None, (*self._large, self._parsing)):
             self._store.unreadable(name, "is not read yet")
 
-    def look(self, pause: Callable[[], None]) -> set[Id]:
+    def look(self, pause: Callable[[], None]) -> set[ObjectId]:
         """Looks at everything."""
         return self._read(self._watch.look(pause), pause)
 
-    def settle(self, pause: Callable[[], None]) -> set[Id]:
+    def settle(self, pause: Callable[[], None]) -> set[ObjectId]:
         """Looks at those alone that moved."""
         return self._read(self._watch.settle(), pause)
 
-    def parsed(self) -> set[Id]:
+    def parsed(self) -> set[ObjectId]:
         """Takes in the large files that are parsed."""
-        touched: set[Id] = set()
+        touched: set[ObjectId] = set()
         while self._parsed:
             touched |= self._take(self._parsed.popleft())
         return touched
@@ -112,8 +113,8 @@ class Intake:
     def _path(self, name: str) -> str:
         return os.path.join(self._directory, name)
 
-    def _read(self, changes: Changes, pause: Callable[[], None]) -> set[Id]:
-        touched: set[Id] = set()
+    def _read(self, changes: Changes, pause: Callable[[], None]) -> set[ObjectId]:
+        touched: set[ObjectId] = set()
         for name in changes.read:
             pause()
             if not files.is_large(self._path(name)):
@@ -134,8 +135,8 @@ class Intake:
             return False
         return time.monotonic() < failing.due
 
-    def _apply(self, changes: Changes) -> set[Id]:
-        touched: set[Id] = set()
+    def _apply(self, changes: Changes) -> set[ObjectId]:
+        touched: set[ObjectId] = set()
         for name, reason in changes.unreadable.items():
             touched |= self._store.unreadable(name, reason)
         for name in changes.gone:
@@ -163,7 +164,7 @@ class Intake:
         finally:
             self._parsing = ""
 
-    def _take(self, parsed: _Parsed) -> set[Id]:
+    def _take(self, parsed: _Parsed) -> set[ObjectId]:
         if not self._watch.knows(parsed.name):
             return set()  # gone while it was parsed
         if parsed.fault and parsed.large:

@@ -8,11 +8,9 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from porter_ryu.domain.model import Kind, ObjectKey
+from porter_ryu.domain.model import ObjectId
 from porter_ryu.kube import documents
 from porter_ryu.kube.codec import key_of, kind_of
-
-Id = tuple[Kind, ObjectKey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +18,7 @@ class Found:
     """An object as JSON, and the line at which it begins."""
 
     line: int
-    entry: Id
+    entry: ObjectId
     text: bytes
 
 

@@ -9,10 +9,9 @@ from typing import Any
 
 from eventlet import tpool
 
-from porter_ryu.domain.model import Address, Eip, Kind, Object, Reading, Unreadable
+from porter_ryu.domain.model import Address, Eip, Kind, Object, ObjectId, Reading, Unreadable
 from porter_ryu.kube import eip_codec, service_codec
 from porter_ryu.kube.codec import Codec
-from porter_ryu.kube.directory.parsing import Id
 from porter_ryu.kube.directory.store import Place, Store
 from porter_ryu.kube.fields import CodecError, Json
 from porter_ryu.kube.limits import OBJECT_ENTRIES
@@ -30,10 +29,10 @@ class Readings:
         self._codec = codec
         self._store = store
         self._status = status
-        self._read: dict[Id, tuple[Place, Status, Reading]] = {}
-        self._found: set[Id] = set()
+        self._read: dict[ObjectId, tuple[Place, Status, Reading]] = {}
+        self._found: set[ObjectId] = set()
 
-    def of(self, entry: Id) -> Reading | None:
+    def of(self, entry: ObjectId) -> Reading | None:
         """What an object is now; None where it is gone."""
         while True:
             place, status = self._store.place(entry), self._status.get(*entry)
@@ -46,20 +45,20 @@ class Readings:
             # others run while a large object is decoded: it may be another one by then
             self._read[entry] = (place, status, self._reading(entry, place, status))
 
-    def behind(self, entry: Id, hole: str) -> Reading:
+    def behind(self, entry: ObjectId, hole: str) -> Reading:
         """What an object is that is in no file, and may stand where nothing can be read."""
         status, known = self._status.get(*entry), self._read.get(entry)
         text = known[0].text if known is not None else b"{}"
         document = tpool.execute(json.loads, text) if len(text) > _LARGE else json.loads(text)
         return _unreadable(entry, _hidden(hole), document, status)
 
-    def forget(self, entry: Id) -> None:
+    def forget(self, entry: ObjectId) -> None:
         """An object is gone."""
         self._read.pop(entry, None)
         if self._status.get(*entry) == Status():
             self._found.discard(entry)
 
-    def _without_place(self, entry: Id, status: Status) -> Reading | None:
+    def _without_place(self, entry: ObjectId, status: Status) -> Reading | None:
         """An object that has a status and was in no file since the start: while there is a file
         that cannot be read, it may be in that."""
         hole = self._store.hole
@@ -67,7 +66,7 @@ class Readings:
             return None
         return _unreadable(entry, _hidden(hole), {}, status)
 
-    def _reading(self, entry: Id, place: Place, status: Status) -> Reading:
+    def _reading(self, entry: ObjectId, place: Place, status: Status) -> Reading:
         kind, key = entry
         large = len(place.text) > _LARGE
         decode = functools.partial(self._decoded, kind, place.text, status.value)
@@ -106,7 +105,7 @@ def _hidden(hole: str) -> str:
     return f"it is in no file that can be read, and {hole}"
 
 
-def _unreadable(entry: Id, reason: str, document: Json, status: Status) -> Reading:
+def _unreadable(entry: ObjectId, reason: str, document: Json, status: Status) -> Reading:
     kind, key = entry
     if kind is Kind.EIP:
         found = eip_codec.decode_status(

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from porter_ryu.kube.directory.parsing import Fault, Found, Id
+from porter_ryu.domain.model import ObjectId
+from porter_ryu.kube.directory.parsing import Fault, Found
 from porter_ryu.kube.limits import DIRECTORY_OCTETS, MIB
 
 LOG = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class Place:
 
 @dataclass
 class _File:
-    places: dict[Id, Place] = field(default_factory=dict)
+    places: dict[ObjectId, Place] = field(default_factory=dict)
     hole: str = ""
     state: str = ""
     octets: int = 0
@@ -49,17 +50,17 @@ class Store:
     def __init__(self, pause: Callable[[], None]) -> None:
         self._pause = pause
         self._files: dict[str, _File] = {}
-        self._places: dict[Id, dict[str, Place]] = {}
+        self._places: dict[ObjectId, dict[str, Place]] = {}
         self._holes: dict[str, _Hole] = {}  # the oldest first
         self._mended = 0
         self._octets = 0
 
-    def place(self, entry: Id) -> Place | None:
+    def place(self, entry: ObjectId) -> Place | None:
         """Where an object stands; of several files the first by name counts."""
         places = self._places.get(entry)
         return places[min(places)] if places else None
 
-    def entries(self) -> Iterable[Id]:
+    def entries(self) -> Iterable[ObjectId]:
         """All objects."""
         return self._places.keys()
 
@@ -89,9 +90,9 @@ class Store:
         recent = itertools.takewhile(lambda item: item[1].since >= moment, newest)
         return frozenset(name for name, _ in recent)
 
-    def take(self, name: str, results: Iterable[Found | Fault]) -> set[Id]:
+    def take(self, name: str, results: Iterable[Found | Fault]) -> set[ObjectId]:
         """Takes what was read of a file; what is broken in it may be what stood there before."""
-        places: dict[Id, Place] = {}
+        places: dict[ObjectId, Place] = {}
         hole = state = ""
         for result in results:
             self._pause()
@@ -118,7 +119,7 @@ class Store:
             return self.unreadable(name, limit)
         return self._put(name, after)
 
-    def unreadable(self, name: str, reason: str, state: str = "") -> set[Id]:
+    def unreadable(self, name: str, reason: str, state: str = "") -> set[ObjectId]:
         """A file is there and cannot be read: all in it stays as it was.  `state`: what tells it
         from another one that cannot be read for the same reason."""
         LOG.error("%s: %s; what was last good in it stays in force", name, reason)
@@ -127,13 +128,13 @@ class Store:
         places = {e: dataclasses.replace(p, fault=hole) for e, p in before.places.items()}
         return self._put(name, _File(places, hole, state or reason, before.octets))
 
-    def drop(self, name: str) -> set[Id]:
+    def drop(self, name: str) -> set[ObjectId]:
         """A file is gone."""
         touched = self._put(name, _File())
         del self._files[name]
         return touched
 
-    def _put(self, name: str, file: _File) -> set[Id]:
+    def _put(self, name: str, file: _File) -> set[ObjectId]:
         before = self._files.get(name, _File())
         self._files[name] = file
         self._note_hole(name, file)
@@ -167,7 +168,7 @@ class Store:
             self._holes[name] = _Hole(file.hole, file.state, time.monotonic())
 
     @staticmethod
-    def _report_others(entry: Id, places: dict[str, Place]) -> None:
+    def _report_others(entry: ObjectId, places: dict[str, Place]) -> None:
         first, *others = sorted(places)
         for other in others:
             found = Found(places[other].line, entry, b"")
