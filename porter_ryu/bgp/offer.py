@@ -52,5 +52,5 @@ def export_policy(peer: PeerConfig, speaker: SpeakerConfig, session: Session) ->
         max_next_hops=speaker.max_next_hops,
         local_address=canonical(session.local_name[0]),
         ipv4_over_ipv6=session.ipv4_over_ipv6,
-        max_length=session.longest,
+        max_length=session.max_message_length,
     )

@@ -22,7 +22,7 @@ from porter_ryu.bgp.offer import export_policy, is_internal, our_open
 from porter_ryu.bgp.outbound import Outbound
 from porter_ryu.bgp.peer_report import History, PeerReport, family_name, negotiated
 from porter_ryu.bgp.protocol import collision, notification
-from porter_ryu.bgp.protocol.collision import Contender, Identity, Verdict
+from porter_ryu.bgp.protocol.collision import Candidate, Identity, Resolution
 from porter_ryu.bgp.protocol.ending import Cause, End
 from porter_ryu.bgp.protocol.fsm import Fsm, State
 from porter_ryu.bgp.protocol.notification import Notification
@@ -224,19 +224,19 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     def collides(self, session: Session) -> Notification | None:
         """Settles what becomes of this connection and the others (RFC 4271, 6.8)."""
-        assert session.theirs is not None
+        assert session.remote_open is not None
         ours = Identity(self._speaker.router_id, self._speaker.local_as)
-        theirs = Identity(session.theirs.identifier, session.theirs.asn)
+        theirs = Identity(session.remote_open.identifier, session.remote_open.asn)
         for other in list(self._sessions):
-            if other is session or other.theirs is None:
+            if other is session or other.remote_open is None:
                 continue
-            verdict = collision.judge(_contender(other), _contender(session), ours, theirs)
-            if verdict is Verdict.OLD_STAYS:
+            resolution = collision.resolve(_candidate(other), _candidate(session), ours, theirs)
+            if resolution is Resolution.KEEP_OLD:
                 return notification.COLLISION
-            if verdict is Verdict.OLD_IS_GONE:
-                other.close(None, Cause.REPLACED, verdict.value)
+            if resolution is Resolution.REPLACE_OLD:
+                other.close(None, Cause.REPLACED, resolution.value)
             else:
-                other.close(notification.COLLISION, Cause.COLLISION, verdict.value)
+                other.close(notification.COLLISION, Cause.COLLISION, resolution.value)
         return None
 
     def established(self, session: Session) -> None:
@@ -324,8 +324,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
         LOG.info("peer %s is not up: %s", self.config.name, self._history.why_down)
 
 
-def _contender(session: Session) -> Contender:
-    return Contender(
+def _candidate(session: Session) -> Candidate:
+    return Candidate(
         session.is_reactive,
         session.state,
         session.opened_at,

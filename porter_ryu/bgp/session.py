@@ -98,9 +98,9 @@ class Session:
         return State.IDLE if self._is_over else self._fsm.state
 
     @property
-    def theirs(self) -> Open | None:
+    def remote_open(self) -> Open | None:
         """The peer's OPEN, None before it is in."""
-        return self._fsm.theirs
+        return self._fsm.remote_open
 
     @property
     def negotiated(self) -> Negotiated:
@@ -153,9 +153,9 @@ class Session:
         return self.negotiated.ipv4_over_ipv6
 
     @property
-    def longest(self) -> int:
+    def max_message_length(self) -> int:
         """Octets that a message may have (RFC 8654)."""
-        return self.negotiated.longest
+        return self.negotiated.max_message_length
 
     @property
     def is_dead(self) -> bool:
@@ -220,7 +220,7 @@ class Session:
             if self._is_over:
                 return
             if progress:
-                self._fsm.output(time.monotonic(), self._connection.waiting)
+                self._fsm.record_output(time.monotonic(), self._connection.waiting)
             else:
                 hub.sleep(_TICK_LEAST)  # the connection is broken: the reader finds that out
         if not self._is_over:
@@ -240,7 +240,7 @@ class Session:
         if step.malformed:
             LOG.warning("an UPDATE was treated as withdraw (RFC 7606): %s", step.malformed)
         self.send(step.send)
-        if step.opened:
+        if step.open_received:
             return self._opened()
         if step.established:
             self.established_at = time.monotonic()
@@ -253,8 +253,8 @@ class Session:
         return self._fsm.receive(b"", time.monotonic()) if step.more else None
 
     def _opened(self) -> Step:
-        assert self._fsm.theirs is not None
-        self.recv_open_msg = OpenMessage(self._fsm.theirs)
+        assert self._fsm.remote_open is not None
+        self.recv_open_msg = OpenMessage(self._fsm.remote_open)
         refusal = self._owner.collides(self)
         self._wake.set()
         if refusal is not None:
@@ -269,11 +269,11 @@ class Session:
         if self._is_over or not data:
             return
         now = time.monotonic()
-        self._fsm.sent(now)
+        self._fsm.record_sent(now)
         begins_to_wait = self._connection.write(data)
         self._count()
         if begins_to_wait:
-            self._fsm.output(now, True)
+            self._fsm.record_output(now, True)
             self._wake.set()
             self._supervisor.spawn("session sender", self._guarded, self._flush)
 
@@ -288,7 +288,7 @@ class Session:
         end = self._fsm.close(end)
         last = b""
         if end.sent is not None:
-            last = wire.encode_notification(end.sent, self.negotiated.longest)
+            last = wire.encode_notification(end.sent, self.negotiated.max_message_length)
         self._connection.end(last)
         self._count()
         self._wake.set()

@@ -1,4 +1,4 @@
-"""Messages that more than one test sends."""
+"""Messages that several tests share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of two connections with one peer stays."""
+"""Collision detection: which of two connections with one peer is kept."""
 
 from __future__ import annotations
 
@@ -7,51 +7,51 @@ from typing import Any
 
 import pytest
 
-from porter_ryu.bgp.protocol.collision import Contender, Identity, Verdict, judge
+from porter_ryu.bgp.protocol.collision import Candidate, Identity, Resolution, resolve
 from porter_ryu.bgp.protocol.fsm import State
 
 LOW, HIGH = Identity(IPv4Address("10.0.0.1"), 65000), Identity(IPv4Address("10.0.0.2"), 65001)
 SAME = Identity(IPv4Address("10.0.0.1"), 65001)
 
 
-def contender(
+def candidate(
     inbound: bool, at: float, state: State = State.OPEN_CONFIRM, **more: Any
-) -> Contender:
+) -> Candidate:
     """A connection."""
-    return Contender(inbound, state, at, **more)
+    return Candidate(inbound, state, at, **more)
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "new_inbound", "verdict"),
+    ("ours", "theirs", "new_inbound", "resolution"),
     [
-        (LOW, HIGH, True, Verdict.NEW_STAYS),
-        (LOW, HIGH, False, Verdict.OLD_STAYS),
-        (HIGH, LOW, True, Verdict.OLD_STAYS),
-        (HIGH, LOW, False, Verdict.NEW_STAYS),
-        (LOW, SAME, True, Verdict.NEW_STAYS),
-        (SAME, LOW, True, Verdict.OLD_STAYS),
+        (LOW, HIGH, True, Resolution.KEEP_NEW),
+        (LOW, HIGH, False, Resolution.KEEP_OLD),
+        (HIGH, LOW, True, Resolution.KEEP_OLD),
+        (HIGH, LOW, False, Resolution.KEEP_NEW),
+        (LOW, SAME, True, Resolution.KEEP_NEW),
+        (SAME, LOW, True, Resolution.KEEP_OLD),
     ],
 )
-def test_the_one_that_the_higher_identifier_opened_stays(
-    ours: Identity, theirs: Identity, new_inbound: bool, verdict: Verdict
+def test_the_connection_of_the_higher_identifier_is_kept(
+    ours: Identity, theirs: Identity, new_inbound: bool, resolution: Resolution
 ) -> None:
-    old, new = contender(not new_inbound, 1.0), contender(new_inbound, 2.0)
-    assert judge(old, new, ours, theirs) is verdict
+    old, new = candidate(not new_inbound, 1.0), candidate(new_inbound, 2.0)
+    assert resolve(old, new, ours, theirs) is resolution
 
 
-def test_an_established_session_stays() -> None:
-    old = contender(False, 1.0, State.ESTABLISHED, established_at=2.0)
-    assert judge(old, contender(True, 3.0), LOW, HIGH) is Verdict.OLD_STAYS
+def test_an_established_session_is_kept() -> None:
+    old = candidate(False, 1.0, State.ESTABLISHED, established_at=2.0)
+    assert resolve(old, candidate(True, 3.0), LOW, HIGH) is Resolution.KEEP_OLD
 
 
 @pytest.mark.parametrize("state", [State.OPEN_CONFIRM, State.ESTABLISHED])
-def test_one_that_the_peer_has_closed_is_gone(state: State) -> None:
-    old = contender(False, 1.0, state, dead=True)
-    assert judge(old, contender(True, 3.0), HIGH, LOW) is Verdict.OLD_IS_GONE
+def test_a_connection_that_the_peer_closed_is_replaced(state: State) -> None:
+    old = candidate(False, 1.0, state, closed_by_peer=True)
+    assert resolve(old, candidate(True, 3.0), HIGH, LOW) is Resolution.REPLACE_OLD
 
 
-def test_a_peer_that_restarts_gracefully_has_lost_its_session_when_it_calls_again() -> None:
-    old = contender(True, 1.0, State.ESTABLISHED, established_at=2.0, graceful=True)
-    assert judge(old, contender(True, 3.0), HIGH, LOW) is Verdict.OLD_IS_GONE
-    assert judge(old, contender(False, 3.0), HIGH, LOW) is Verdict.OLD_STAYS
-    assert judge(old, contender(True, 1.5), HIGH, LOW) is Verdict.OLD_STAYS
+def test_a_new_connection_of_a_graceful_restart_peer_replaces_its_session() -> None:
+    old = candidate(True, 1.0, State.ESTABLISHED, established_at=2.0, graceful=True)
+    assert resolve(old, candidate(True, 3.0), HIGH, LOW) is Resolution.REPLACE_OLD
+    assert resolve(old, candidate(False, 3.0), HIGH, LOW) is Resolution.KEEP_OLD
+    assert resolve(old, candidate(True, 1.5), HIGH, LOW) is Resolution.KEEP_OLD

@@ -1,4 +1,4 @@
-"""A session as values: octets and the clock go in, octets and what happened come out."""
+"""The state machine of a session: octets and the time in, octets and events out."""
 
 from __future__ import annotations
 
@@ -45,28 +45,28 @@ def open_sent(now: float = 0.0) -> Fsm:
 
 
 def open_confirm(theirs: Open = THEIRS, now: float = 0.0) -> Fsm:
-    """One that has accepted the OPEN of its peer."""
+    """A machine in OpenConfirm."""
     fsm = open_sent(now)
-    assert fsm.receive(encode_open(theirs), now).opened
+    assert fsm.receive(encode_open(theirs), now).open_received
     fsm.confirm(now)
     return fsm
 
 
 def established(theirs: Open = THEIRS, now: float = 0.0) -> Fsm:
-    """One that is Established."""
+    """A machine in Established."""
     fsm = open_confirm(theirs, now)
     assert fsm.receive(wire.KEEPALIVE, now).established
     return fsm
 
 
 def end(step: Step) -> End:
-    """Why a step ends the session."""
+    """The end of the session in a step."""
     assert step.end is not None
     return step.end
 
 
 def answer(step: Step) -> Notification:
-    """The NOTIFICATION that ends it."""
+    """The NOTIFICATION that a step sends."""
     sent = end(step).sent
     assert sent is not None
     return sent
@@ -80,7 +80,7 @@ def test_a_session_comes_up_message_by_message() -> None:
     assert fsm.start() == encode_open(OURS)
     assert fsm.state is State.OPEN_SENT
     step = fsm.receive(encode_open(THEIRS), 1.0)
-    assert step == Step(received={MessageType.OPEN: 1}, opened=True)
+    assert step == Step(received={MessageType.OPEN: 1}, open_received=True)
     assert fsm.negotiated.hold_time == 9
     assert fsm.negotiated.families == {Family.IPV4}
     assert fsm.confirm(1.0) == Step(send=wire.KEEPALIVE)
@@ -90,10 +90,10 @@ def test_a_session_comes_up_message_by_message() -> None:
     assert [*states, fsm.state] == [State.OPEN_CONFIRM, State.ESTABLISHED]
 
 
-def test_all_in_one_piece_is_taken_in_up_to_each_change_of_state() -> None:
+def test_octets_are_handled_up_to_each_change_of_state() -> None:
     fsm = open_sent()
     step = fsm.receive(encode_open(THEIRS) + wire.KEEPALIVE + REFRESH, 0.0)
-    assert (step.opened, step.established, step.more) == (True, False, False)
+    assert (step.open_received, step.established, step.more) == (True, False, False)
     assert fsm.receive(UPDATE, 0.0) == Step()
     step = fsm.confirm(0.0)
     assert step == Step(send=wire.KEEPALIVE, more=True)
@@ -104,11 +104,11 @@ def test_all_in_one_piece_is_taken_in_up_to_each_change_of_state() -> None:
     assert step.received == {MessageType.ROUTE_REFRESH: 1, MessageType.UPDATE: 1}
 
 
-def test_it_comes_up_octet_by_octet() -> None:
+def test_an_open_may_arrive_octet_by_octet() -> None:
     fsm = open_sent()
     for octet in encode_open(THEIRS)[:-1]:
         assert fsm.receive(bytes([octet]), 0.0) == Step()
-    assert fsm.receive(encode_open(THEIRS)[-1:], 0.0).opened
+    assert fsm.receive(encode_open(THEIRS)[-1:], 0.0).open_received
 
 
 @pytest.mark.parametrize(
@@ -140,35 +140,35 @@ ODD_OPENS = {
     "the greatest identifier": "04fde9001effffffff00",
     "each capability in a parameter of its own": "04fde9001e0a000002080202020002024600",
     "an empty parameter": "04fde9001e0a000002020200",
-    "one capability twice, unlike": "04fde9001e0a000002140212450400010101450400010103010400010001",
-    "families that nobody knows": "04fde9001e0a00000208020601044004ff80",
+    "a capability with two values": "04fde9001e0a000002140212450400010101450400010103010400010001",
+    "unknown families": "04fde9001e0a00000208020601044004ff80",
     "a graceful restart without families": "04fde9001e0a0000020602044002ffff",
     "a name that is no UTF-8": "04fde9001e0a0000020802064904fffe1b0a",
     "a role": "04fde9001e0a0000020502030901ff",
-    "an ADD-PATH of nothing": "04fde9001e0a0000020402024500",
-    "capabilities cut to nothing": "04fde9001e0a0000020a02080100020005004500",
+    "an empty ADD-PATH capability": "04fde9001e0a0000020402024500",
+    "capabilities without values": "04fde9001e0a0000020a02080100020005004500",
     "extended parameters whose length octet is 1": "04fde9001e0a00000201ff00050200020200",
 }
 
 
 @pytest.mark.parametrize("case", ODD_OPENS)
-def test_an_odd_open_is_taken(case: str) -> None:
+def test_an_unusual_open_is_accepted(case: str) -> None:
     fsm = open_sent()
-    assert fsm.receive(message(MessageType.OPEN, bytes.fromhex(ODD_OPENS[case])), 0.0).opened
+    assert fsm.receive(message(MessageType.OPEN, bytes.fromhex(ODD_OPENS[case])), 0.0).open_received
     assert fsm.confirm(0.0).send == wire.KEEPALIVE
     assert fsm.receive(wire.KEEPALIVE, 0.0).established
 
 
-def test_a_peer_of_another_as_and_our_own_identifier_are_refused() -> None:
+def test_a_wrong_as_and_our_own_identifier_are_refused() -> None:
     step = open_sent().receive(encode_open(replace(THEIRS, asn=65009)), 0.0)
     assert (answer(step).code, answer(step).subcode) == (2, 2)
-    assert end(step).text == "AS 65009 where 65001 is due"
+    assert end(step).text == "AS 65009, expected 65001"
     internal = Fsm(OURS, 65000, 0.0)
     step = internal.receive(encode_open(replace(OURS, hold_time=30)), 0.0)
     assert (answer(step).code, answer(step).subcode) == (2, 3)
 
 
-def test_forty_refreshes_in_one_piece_are_one() -> None:
+def test_many_refresh_requests_at_once_count_as_one() -> None:
     fsm = established(replace(THEIRS, families=frozenset(Family)))
     other = message(MessageType.ROUTE_REFRESH, b"\0\2\0\1")
     step = fsm.receive((REFRESH + other) * 40, 0.0)
@@ -177,7 +177,7 @@ def test_forty_refreshes_in_one_piece_are_one() -> None:
 
 
 @pytest.mark.parametrize("body", ["0001 0002", "0001 0080", "0019 0041", "0003 0001", "0001 0101"])
-def test_a_refresh_of_nothing_that_we_send_is_ignored(body: str) -> None:
+def test_a_refresh_request_for_an_unknown_family_or_subtype_is_ignored(body: str) -> None:
     step = established().receive(
         message(MessageType.ROUTE_REFRESH, bytes.fromhex(body.replace(" ", ""))), 0.0
     )
@@ -187,17 +187,17 @@ def test_a_refresh_of_nothing_that_we_send_is_ignored(body: str) -> None:
 # -- errors and their data ----------------------------------------------------------------------
 
 
-def test_the_longest_refresh_is_answered_with_what_fits_in_a_message() -> None:
+def test_the_data_of_a_notification_is_cut_to_an_extended_message() -> None:
     fsm = established(replace(THEIRS, extended_message=True))
-    longest = message(MessageType.ROUTE_REFRESH, bytes(65535 - 19))
-    step = fsm.receive(longest, 0.0)
+    refresh = message(MessageType.ROUTE_REFRESH, bytes(65535 - 19))
+    step = fsm.receive(refresh, 0.0)
     assert end(step).cause is Cause.REFRESH_ERROR
-    sent = wire.encode_notification(answer(step), fsm.negotiated.longest)
+    sent = wire.encode_notification(answer(step), fsm.negotiated.max_message_length)
     assert len(sent) == 65535
-    assert sent[19:] == b"\x07\x01" + longest[: 65535 - 21]
+    assert sent[19:] == b"\x07\x01" + refresh[: 65535 - 21]
 
 
-def test_without_extended_messages_a_notification_has_four_thousand_octets() -> None:
+def test_without_extended_messages_a_notification_has_at_most_4096_octets() -> None:
     step = established().receive(message(MessageType.ROUTE_REFRESH, bytes(4000)), 0.0)
     sent = wire.encode_notification(answer(step))
     assert len(sent) == 19 + 2 + 19 + 4000
@@ -206,25 +206,25 @@ def test_without_extended_messages_a_notification_has_four_thousand_octets() -> 
     assert sent[19:21] == b"\x07\x01"
 
 
-def test_an_update_treated_as_withdraw_is_told_and_keeps_the_session() -> None:
+def test_an_update_treated_as_withdraw_is_reported_and_keeps_the_session() -> None:
     step = established().receive(
         message(MessageType.UPDATE, bytes.fromhex("00000003400105")) + UPDATE, 0.0
     )
-    assert "overruns" in step.malformed
+    assert "exceeds" in step.malformed
     assert step.end is None
 
 
-def test_what_the_peer_says_last_is_kept() -> None:
-    told = Notification(6, 2, b"\x0bmaintenance")
-    step = established().receive(wire.encode_notification(told), 0.0)
+def test_the_end_contains_the_notification_of_the_peer() -> None:
+    received = Notification(6, 2, b"\x0bmaintenance")
+    step = established().receive(wire.encode_notification(received), 0.0)
     assert step.end == End(
         Cause.PEER_SHUTDOWN,
         'the peer sent Administrative Shutdown (6/2): "maintenance"',
-        received=told,
+        received=received,
     )
 
 
-def test_the_end_that_we_mean_is_a_hard_reset_where_routes_outlast_a_notification() -> None:
+def test_an_administrative_shutdown_is_a_hard_reset_if_both_sides_set_the_n_bit() -> None:
     graceful = GracefulRestart(120, notification=True, families=frozenset(Family))
     fsm = established(replace(THEIRS, graceful=graceful))
     end = fsm.close(End(Cause.STOPPED, "ended by us", sent=notification.ADMINISTRATIVE_SHUTDOWN))
@@ -235,7 +235,7 @@ def test_the_end_that_we_mean_is_a_hard_reset_where_routes_outlast_a_notificatio
 # -- the clock ----------------------------------------------------------------------------------
 
 
-def test_a_keepalive_goes_out_every_third_of_the_hold_time() -> None:
+def test_a_keepalive_is_sent_every_third_of_the_hold_time() -> None:
     fsm = established()
     assert fsm.deadline == 3.0
     assert fsm.tick(2.99) == Step()
@@ -243,9 +243,9 @@ def test_a_keepalive_goes_out_every_third_of_the_hold_time() -> None:
     assert fsm.deadline == 6.0
 
 
-def test_an_update_of_ours_is_as_good_as_a_keepalive() -> None:
+def test_a_sent_update_restarts_the_keepalive_timer() -> None:
     fsm = established()
-    fsm.sent(2.0)
+    fsm.record_sent(2.0)
     assert fsm.tick(3.0) == Step()
     assert fsm.deadline == 5.0
 
@@ -254,7 +254,7 @@ def test_the_hold_timer() -> None:
     fsm = established()
     fsm.receive(UPDATE, 4.0)
     fsm.receive(REFRESH, 8.0)
-    fsm.sent(12.9)
+    fsm.record_sent(12.9)
     assert fsm.tick(12.99).end is None
     step = fsm.tick(13.0)
     assert end(step).cause is Cause.HOLD_TIMER
@@ -262,7 +262,7 @@ def test_the_hold_timer() -> None:
     assert fsm.deadline == math.inf
 
 
-def test_the_hold_timer_waits_for_what_has_arrived_but_keepalives_do_not() -> None:
+def test_the_hold_timer_waits_for_unread_octets_but_keepalives_do_not() -> None:
     fsm = established()
     assert fsm.tick(20.0, caught_up=False) == Step(send=wire.KEEPALIVE)
     fsm.receive(wire.KEEPALIVE, 20.0)
@@ -270,22 +270,22 @@ def test_the_hold_timer_waits_for_what_has_arrived_but_keepalives_do_not() -> No
     assert fsm.hold_expires == 29.0
 
 
-def test_the_send_hold_timer_runs_while_output_waits_and_begins_anew_with_each_octet() -> None:
+def test_the_send_hold_timer_runs_while_output_waits_and_restarts_with_each_octet() -> None:
     fsm = established()
-    fsm.output(1.0, waiting=True)
-    fsm.output(5.0, waiting=True)
+    fsm.record_output(1.0, waiting=True)
+    fsm.record_output(5.0, waiting=True)
     fsm.receive(wire.KEEPALIVE, 13.9)
-    fsm.sent(13.9)
+    fsm.record_sent(13.9)
     assert fsm.tick(13.99).end is None
     step = fsm.tick(14.0)
     assert end(step).cause is Cause.SEND_HOLD_TIMER
     assert answer(step) == Notification(8, 0)
 
 
-def test_no_send_hold_timer_when_nothing_waits() -> None:
+def test_no_send_hold_timer_while_no_output_waits() -> None:
     fsm = established()
-    fsm.output(1.0, waiting=True)
-    fsm.output(2.0, waiting=False)
+    fsm.record_output(1.0, waiting=True)
+    fsm.record_output(2.0, waiting=False)
     fsm.receive(wire.KEEPALIVE, 10.0)
     assert fsm.tick(11.5).end is None
 
@@ -297,19 +297,19 @@ def test_a_hold_time_of_zero_means_no_timers_once_established() -> None:
 
 
 @pytest.mark.parametrize("reach", [open_sent, lambda: open_confirm(replace(THEIRS, hold_time=0))])
-def test_a_peer_that_goes_silent_before_it_is_up_is_waited_for_four_minutes(reach: Reach) -> None:
+def test_an_unfinished_session_ends_after_four_silent_minutes(reach: Reach) -> None:
     fsm = reach()
     assert fsm.tick(239.9).end is None
     assert end(fsm.tick(240.0)).cause is Cause.HOLD_TIMER
 
 
-def test_in_open_confirm_the_negotiated_hold_time_counts() -> None:
+def test_in_open_confirm_the_negotiated_hold_time_applies() -> None:
     fsm = open_confirm()
     assert fsm.tick(8.9).end is None
     assert end(fsm.tick(9.0)).cause is Cause.HOLD_TIMER
 
 
-# -- whatever comes -----------------------------------------------------------------------------
+# -- random input -------------------------------------------------------------------------------
 
 
 @MANY
@@ -335,13 +335,13 @@ def test_any_messages_in_any_state_end_in_a_step(reach: Reach, messages: list[by
 
 
 def play(fsm: Fsm, pieces: list[bytes]) -> None:
-    """Drives a machine as a session does; whatever it refuses is a NOTIFICATION that fits."""
+    """Drives a machine as a session does; a refusal is a NOTIFICATION of at most 4096 octets."""
     now = 0.0
     for piece in pieces:
         now += 1.0
         step = fsm.receive(piece, now)
-        while step.end is None and (step.opened or step.more):
-            step = fsm.confirm(now) if step.opened else fsm.receive(b"", now)
+        while step.end is None and (step.open_received or step.more):
+            step = fsm.confirm(now) if step.open_received else fsm.receive(b"", now)
         if step.end is not None:
             assert fsm.state is State.IDLE
             if step.end.sent is not None:
@@ -353,10 +353,10 @@ def play(fsm: Fsm, pieces: list[bytes]) -> None:
 
 
 @given(st.integers(0, 255), st.integers(0, 255), st.binary(max_size=300))
-def test_whatever_a_notification_says_is_of_a_fixed_kind_and_one_printable_line(
+def test_any_notification_has_a_fixed_cause_and_one_printable_line(
     code: int, sub: int, data: bytes
 ) -> None:
-    told = by_peer(Notification(code, sub, data))
-    assert told.cause.value.startswith("peer-")
-    assert told.text.isprintable()
-    assert len(told.text) < 400
+    end_ = by_peer(Notification(code, sub, data))
+    assert end_.cause.value.startswith("peer-")
+    assert end_.text.isprintable()
+    assert len(end_.text) < 400

@@ -1,6 +1,6 @@
-"""Whatever a peer sends, it is taken, or refused with a NOTIFICATION; nothing else comes of it.
+"""Any input of a peer is accepted or refused with a NOTIFICATION; nothing else is raised.
 
-`EXAMPLES=100000` makes it a long run.
+`EXAMPLES=100000` makes a long run.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ MANY = settings(max_examples=int(os.environ.get("EXAMPLES", "500")), deadline=No
 OURS = encode_open(OF_EVERYTHING)
 
 
-def refused(code: int, look: Callable[[], object]) -> Notification | None:
-    """The NOTIFICATION, of this code, by which something was refused; None if it was taken."""
+def refused(code: int, decode: Callable[[], object]) -> Notification | None:
+    """The NOTIFICATION of this code that `decode` raises; None if it accepts its input."""
     try:
-        look()
+        decode()
     except BgpError as error:
         notification = error.notification
     else:
@@ -44,19 +44,19 @@ def refused(code: int, look: Callable[[], object]) -> Notification | None:
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=8))
 def test_any_octets_in_any_pieces(data: bytes, cuts: list[int]) -> None:
     pieces = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
-    buffer, taken = bytearray(), 0
+    buffer, read = bytearray(), 0
     for start, end in itertools.pairwise(pieces):
         buffer += data[start:end]
         sizes: list[int] = []
         if refused(1, lambda: sizes.extend(19 + len(body) for _, body in split(buffer))):  # noqa: B023
             return
-        taken += sum(sizes)
-    assert taken + len(buffer) == len(data)
+        read += sum(sizes)
+    assert read + len(buffer) == len(data)
 
 
 @MANY
 @given(st.integers(0, len(OURS) - 20), st.integers(0, 255), st.binary(max_size=20))
-def test_an_open_with_damage(place: int, octet: int, tail: bytes) -> None:
+def test_a_damaged_open(place: int, octet: int, tail: bytes) -> None:
     body = bytearray(OURS[19:])
     body[place] = octet
     refused(2, lambda: decode_open(bytes(body) + tail))

@@ -1,4 +1,4 @@
-"""What two OPENs add up to: what one side alone can do, no session has."""
+"""The result of two OPENs: a session has only what both sides can do."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ PEER = replace(
 NOTHING = Open(65001, 180, IPv4Address("192.0.2.1"))
 
 
-def test_two_that_can_do_everything() -> None:
+def test_both_sides_have_all_capabilities() -> None:
     assert negotiate(EVERYTHING, PEER) == Negotiated(
         hold_time=30,
         families=frozenset(Family),
         add_path=frozenset(Family),
         four_octet_as=True,
         graceful=True,
-        keeps_over_notification=True,
+        graceful_notification=True,
         enhanced_refresh=True,
         ipv4_over_ipv6=True,
-        longest=65535,
+        max_message_length=65535,
     )
 
 
-def test_with_one_that_says_nothing_there_is_ipv4_alone() -> None:
-    plain = Negotiated(hold_time=90, families=V4, longest=4096)
+def test_a_peer_without_capabilities_has_ipv4_only() -> None:
+    plain = Negotiated(hold_time=90, families=V4, max_message_length=4096)
     assert negotiate(EVERYTHING, NOTHING) == plain
     assert negotiate(NOTHING, EVERYTHING) == replace(plain, families=frozenset())
 
@@ -55,7 +55,9 @@ def test_with_one_that_says_nothing_there_is_ipv4_alone() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs", "agreed"), [(90, 30, 30), (9, 90, 9), (0, 90, 0), (90, 0, 0)]
 )
-def test_the_smaller_hold_time_counts_and_zero_is_none(ours: int, theirs: int, agreed: int) -> None:
+def test_the_smaller_hold_time_wins_and_zero_means_none(
+    ours: int, theirs: int, agreed: int
+) -> None:
     found = negotiate(replace(EVERYTHING, hold_time=ours), replace(PEER, hold_time=theirs))
     assert found.hold_time == agreed
 
@@ -69,7 +71,7 @@ def test_the_smaller_hold_time_counts_and_zero_is_none(ours: int, theirs: int, a
         (V6, ((Family.IPV4, RECEIVE),), frozenset()),
     ],
 )
-def test_several_paths_go_in_a_family_that_both_carry_and_the_peer_receives_them_in(
+def test_add_path_needs_a_common_family_in_which_the_peer_receives(
     families: frozenset[Family],
     add_path: tuple[tuple[Family, int], ...],
     agreed: frozenset[Family],
@@ -86,8 +88,8 @@ def test_several_paths_go_in_a_family_that_both_carry_and_the_peer_receives_them
         (GracefulRestart(0, notification=True), True, True),
     ],
 )
-def test_routes_outlive_a_notification_where_both_say_so(
+def test_graceful_restart_and_the_n_bit_need_both_sides(
     graceful: GracefulRestart | None, kept: bool, over_notification: bool
 ) -> None:
     found = negotiate(EVERYTHING, replace(PEER, graceful=graceful))
-    assert (found.graceful, found.keeps_over_notification) == (kept, over_notification)
+    assert (found.graceful, found.graceful_notification) == (kept, over_notification)

@@ -1,4 +1,4 @@
-"""What a NOTIFICATION says, in words."""
+"""The text and the cause of a NOTIFICATION."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_every_code_has_its_name(numbers: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "text"),
+    ("notification", "text"),
     [
         (
             Notification(6, 9, b"\x06\x02\x09back at 8"),
@@ -72,8 +72,10 @@ def test_every_code_has_its_name(numbers: tuple[int, int]) -> None:
         (Notification(6, 5, b"\x04text"), "Connection Rejected (6/5)"),
     ],
 )
-def test_what_its_data_says_is_shown_bounded_and_printable(told: Notification, text: str) -> None:
-    assert str(told) == text
+def test_the_text_in_its_data_is_bounded_and_printable(
+    notification: Notification, text: str
+) -> None:
+    assert str(notification) == text
 
 
 def test_the_longest_text() -> None:
@@ -81,7 +83,7 @@ def test_the_longest_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "cause"),
+    ("notification", "cause"),
     [
         (Notification(6, 9, b"\x06\x02"), Cause.PEER_SHUTDOWN),
         (Notification(6, 9, b"\x04\x00"), Cause.PEER_HOLD_TIMER),
@@ -93,11 +95,13 @@ def test_the_longest_text() -> None:
         (Notification(255, 255), Cause.PEER_OTHER),
     ],
 )
-def test_a_hard_reset_counts_as_what_it_carries(told: Notification, cause: Cause) -> None:
-    assert by_peer(told).cause is cause
+def test_the_cause_of_a_hard_reset_is_that_of_its_inner_notification(
+    notification: Notification, cause: Cause
+) -> None:
+    assert by_peer(notification).cause is cause
 
 
-def test_there_are_few_causes_and_each_is_a_word() -> None:
+def test_the_causes_are_few_and_their_values_are_words() -> None:
     values = [cause.value for cause in Cause]
     assert len(set(values)) == len(values) <= 30
     assert all(value.replace("-", "").isalpha() for value in values)

@@ -168,7 +168,7 @@ def test_an_open_of_another_as_is_refused_and_told(scene: Scene) -> None:
     *_, last = router.rest()
     assert last == (MessageType.NOTIFICATION, b"\x02\x02")
     until(lambda: scene.report.last_error, "it says why")
-    assert "AS 65009 where 65001 is due" in scene.report.last_error
+    assert "AS 65009, expected 65001" in scene.report.last_error
 
 
 # -- two connections ------------------------------------------------------------------------------

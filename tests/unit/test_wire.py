@@ -1,4 +1,4 @@
-"""Golden bytes of every message, and what a peer may not send."""
+"""Golden bytes of every message, and the errors of malformed ones."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_open() -> None:
         ("04 fde8 005a 0a000001 00 ff 0009 02 0006 4104 00011170", (2, 0)),
     ],
 )
-def test_an_open_that_is_not_accepted(body: str, code: tuple[int, ...]) -> None:
+def test_a_malformed_open(body: str, code: tuple[int, ...]) -> None:
     with pytest.raises(BgpError) as caught:
         decode_open(bytes.fromhex(body.replace(" ", "")))
     assert (caught.value.notification.code, caught.value.notification.subcode) == code
@@ -93,13 +93,13 @@ def test_unknown_capabilities_and_extended_parameters_are_read(length: str) -> N
         (MARKER + "001401" + "00", (1, 2)),
     ],
 )
-def test_headers_that_are_not_accepted(message: str, code: tuple[int, ...]) -> None:
+def test_a_malformed_header(message: str, code: tuple[int, ...]) -> None:
     with pytest.raises(BgpError) as caught:
         list(wire.split(bytearray.fromhex(message)))
     assert (caught.value.notification.code, caught.value.notification.subcode) == code
 
 
-def test_messages_come_out_whole_however_the_bytes_come_in() -> None:
+def test_messages_are_split_although_octets_arrive_one_by_one() -> None:
     stream = wire.KEEPALIVE + end_of_rib(Family.IPV4) + wire.KEEPALIVE
     buffer, seen = bytearray(), []
     for octet in stream:
@@ -308,7 +308,7 @@ def test_open_with_every_capability() -> None:
     assert decode_open(data[19:]) == OF_EVERYTHING
 
 
-def test_an_open_whose_capabilities_are_malformed_or_unknown_counts_without_them() -> None:
+def test_malformed_and_unknown_capabilities_are_ignored() -> None:
     body = bytes.fromhex("04fde8005a0a000001120210400300000005050001000001c802abcd")
     assert decode_open(body) == Open(65000, 90, IPv4Address("10.0.0.1"))
 
@@ -335,16 +335,16 @@ def test_an_update_that_resets_the_session(body: str, code: tuple[int, int]) -> 
     [
         ("0000 0000", ""),
         ("0000 0004 40010109", ""),
-        ("0000 0003 400105", "overruns"),
-        ("0000 0002 4001", "cut short"),
-        ("0000 0008 40010100 40010100", "twice"),
+        ("0000 0003 400105", "exceeds"),
+        ("0000 0002 4001", "truncated"),
+        ("0000 0008 40010100 40010100", "duplicate"),
     ],
 )
 def test_an_update_that_is_treated_as_withdraw(body: str, what: str) -> None:
     assert what in check_update(bytes.fromhex(body.replace(" ", "")))
 
 
-def test_the_end_is_a_hard_reset_where_routes_outlast_a_notification() -> None:
+def test_an_administrative_shutdown_becomes_a_hard_reset_and_a_hold_timer_does_not() -> None:
     shutdown = notification.hard_reset(notification.ADMINISTRATIVE_SHUTDOWN)
     assert (shutdown.code, shutdown.subcode, shutdown.data) == (6, 9, b"\x06\x02")
     assert (

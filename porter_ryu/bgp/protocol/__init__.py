@@ -1,1 +1,1 @@
-"""BGP as values: messages, tables and states, without sockets or clocks."""
+"""The BGP protocol without I/O: messages, tables and state machines."""

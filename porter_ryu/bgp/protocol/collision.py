@@ -1,4 +1,5 @@
-"""Which of two connections with one peer stays (RFC 4271, 6.8; RFC 6286, 2.3; RFC 4724, 5)."""
+"""Collision detection: which of two connections with one peer is kept (RFC 4271, 6.8; RFC 6286,
+2.3; RFC 4724, 5)."""
 
 from __future__ import annotations
 
@@ -10,51 +11,58 @@ from porter_ryu.bgp.protocol.fsm import State
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
-    """A connection whose OPEN is in.  `inbound`: the peer opened it; `dead`: the peer has closed
-    it already.  Times in seconds of one clock; `established_at` 0 before it is Established."""
+class Candidate:
+    """A connection whose OPEN was received.
+
+    `inbound`: the peer opened it.  `graceful`: graceful restart is negotiated.  `closed_by_peer`:
+    the peer has closed it, we have not handled that yet.  Times are in seconds of one clock;
+    `established_at` is 0 before the session is Established.
+    """
 
     inbound: bool
     state: State
     opened_at: float
     established_at: float = 0.0
     graceful: bool = False
-    dead: bool = False
+    closed_by_peer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A speaker as collisions compare it: by identifier, then by AS (RFC 6286, 2.3)."""
+    """What is compared of a speaker: its BGP identifier, then its AS (RFC 6286, 2.3)."""
 
     identifier: IPv4Address
     asn: int
 
     @property
     def rank(self) -> tuple[int, int]:
-        """The greater one's connection stays."""
+        """The connection that the speaker of higher rank opened is kept."""
         return int(self.identifier), self.asn
 
 
-class Verdict(enum.Enum):
-    """What becomes of the older connection when the OPEN of a newer one is in."""
+class Resolution(enum.Enum):
+    """What happens to the older connection when the OPEN of a newer one is received.
 
-    OLD_IS_GONE = "the peer has ended it and calls again"
-    OLD_STAYS = "another connection with this peer stays"
-    NEW_STAYS = "a connection of the other side stays"
+    Each value is the reason for the connection that is closed.
+    """
 
-
-def judge(old: Contender, new: Contender, ours: Identity, theirs: Identity) -> Verdict:
-    """Decides between two connections."""
-    if old.dead or _is_lost(old, new):
-        return Verdict.OLD_IS_GONE
-    wins = new.inbound == (theirs.rank > ours.rank)
-    if old.state is State.ESTABLISHED or not wins:
-        return Verdict.OLD_STAYS
-    return Verdict.NEW_STAYS
+    REPLACE_OLD = "the peer has lost this session and connected again"
+    KEEP_OLD = "collision: an older connection with this peer is kept"
+    KEEP_NEW = "collision: a newer connection with this peer is kept"
 
 
-def _is_lost(old: Contender, new: Contender) -> bool:
-    """Whether a peer that can restart gracefully calls again, so that the Established session is
-    one it has lost (RFC 4724, 5)."""
+def resolve(old: Candidate, new: Candidate, local: Identity, remote: Identity) -> Resolution:
+    """Decides which of two connections is kept."""
+    if old.closed_by_peer or _is_lost(old, new):
+        return Resolution.REPLACE_OLD
+    new_wins = new.inbound == (remote.rank > local.rank)
+    if old.state is State.ESTABLISHED or not new_wins:
+        return Resolution.KEEP_OLD
+    return Resolution.KEEP_NEW
+
+
+def _is_lost(old: Candidate, new: Candidate) -> bool:
+    """Whether the peer has lost the old session: it connects again although the old session, with
+    graceful restart, is Established (RFC 4724, 5)."""
     established = old.state is State.ESTABLISHED and old.graceful
     return established and new.inbound and new.opened_at > old.established_at

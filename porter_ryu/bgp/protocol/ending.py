@@ -1,7 +1,7 @@
-"""Why a session ended: one word of a fixed list for figures, one sentence for people.
+"""Why a session ended: one word of a fixed list for metrics, one sentence for people.
 
-The sentence may hold a peer's own words, so it is never a label: a peer that ends its session with
-a new text each time would make a new time series each time.
+The sentence may contain text that the peer sent, so it is never a metric label: a peer that sends a
+new text each time would create a new time series each time.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from porter_ryu.bgp.protocol.notification import CEASE, Cease, Notification
 
 
 class Cause(enum.Enum):
-    """The kinds of end.  The values are public: the label `reason` of
-    `porter_bgp_session_drops_total`."""
+    """The causes.  Their values are public: label `reason` of `porter_bgp_session_drops_total`."""
 
     PEER_CLOSED = "closed-by-peer"
     CONNECTION_BROKE = "connection-broke"
@@ -47,14 +46,14 @@ class Cause(enum.Enum):
     PEER_OTHER = "peer-other"
 
 
-_OURS = {
+_CAUSE_OF_OUR_CODE = {
     1: Cause.HEADER_ERROR,
     2: Cause.OPEN_ERROR,
     3: Cause.UPDATE_ERROR,
     5: Cause.FSM_ERROR,
     7: Cause.REFRESH_ERROR,
 }
-_PEERS = {
+_CAUSE_OF_PEER_CODE = {
     1: Cause.PEER_HEADER_ERROR,
     2: Cause.PEER_OPEN_ERROR,
     3: Cause.PEER_UPDATE_ERROR,
@@ -64,7 +63,7 @@ _PEERS = {
     7: Cause.PEER_REFRESH_ERROR,
     8: Cause.PEER_SEND_HOLD_TIMER,
 }
-_PEERS_CEASE: dict[int, Cause] = {
+_CAUSE_OF_PEER_CEASE: dict[int, Cause] = {
     Cease.MAXIMUM_PREFIXES: Cause.PEER_MAXIMUM_PREFIXES,
     Cease.ADMINISTRATIVE_SHUTDOWN: Cause.PEER_SHUTDOWN,
     Cease.COLLISION: Cause.PEER_COLLISION,
@@ -83,14 +82,15 @@ class End:
 
 
 def by_error(notification: Notification, why: str) -> End:
-    """The peer did what it may not, and is told so."""
-    return End(_OURS.get(notification.code, Cause.FAULT), why, sent=notification)
+    """The end of a session because of a protocol error of the peer; `notification` is sent."""
+    return End(_CAUSE_OF_OUR_CODE.get(notification.code, Cause.FAULT), why, sent=notification)
 
 
 def by_peer(notification: Notification) -> End:
-    """The peer ended the session; a Hard Reset counts as what it carries (RFC 8538, 3.1)."""
-    said = notification.inner or notification
-    cause = _PEERS.get(said.code, Cause.PEER_OTHER)
-    if said.code == CEASE:
-        cause = _PEERS_CEASE.get(said.subcode, cause)
+    """The end of a session by a NOTIFICATION of the peer.  The cause of a Hard Reset is that of the
+    NOTIFICATION inside it (RFC 8538, 3.1)."""
+    inner = notification.inner or notification
+    cause = _CAUSE_OF_PEER_CODE.get(inner.code, Cause.PEER_OTHER)
+    if inner.code == CEASE:
+        cause = _CAUSE_OF_PEER_CEASE.get(inner.subcode, cause)
     return End(cause, f"the peer sent {notification}", received=notification)

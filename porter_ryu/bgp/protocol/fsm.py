@@ -1,7 +1,8 @@
-"""One session as a machine (RFC 4271, 8): octets and the clock go in, octets to send and what
-happened come out.  It opens nothing, reads no clock and keeps nothing that a peer announces.
+"""The state machine of one BGP session (RFC 4271, 8).
 
-From OpenSent on: what leads to a TCP connection (Connect, Active) is the peer's.
+Its input is octets and the time; its output is octets to send and events.  It opens no socket,
+reads no clock and stores no route of the peer.  It starts in OpenSent: `bgp.peer` does what leads
+to a TCP connection (Connect, Active).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from porter_ryu.bgp.protocol.open_message import Open, decode_open, encode_open
 from porter_ryu.bgp.protocol.wire import MessageType
 from porter_ryu.domain.model import Family
 
-_LARGE_HOLD_TIME = 240.0  # RFC 4271, 8.2.2: until the hold time is negotiated
+_LARGE_HOLD_TIME_SECONDS = 240.0  # RFC 4271, 8.2.2: until the hold time is negotiated
 _KEEPALIVES_PER_HOLD_TIME = 3
 
 
@@ -34,180 +35,190 @@ class State(enum.Enum):
     ESTABLISHED = "Established"
 
 
-_UNEXPECTED = {State.OPEN_SENT: 1, State.OPEN_CONFIRM: 2, State.ESTABLISHED: 3}  # RFC 6608, 3
+_UNEXPECTED_MESSAGE = {State.OPEN_SENT: 1, State.OPEN_CONFIRM: 2, State.ESTABLISHED: 3}  # RFC 6608
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What came of some octets, or of time that went by.
+    """The output of the machine for one input.
 
-    `send`: octets for the peer.  `received`: how many messages of each type came in.  `refresh`:
-    the families that were asked for again, each once however often it was.  `malformed`: what was
-    wrong with the last UPDATE that was treated as withdraw (RFC 7606), empty if none was.
-    `opened`: a good OPEN is in, and waits for `confirm` or `close`.  `more`: what follows a change
-    of state waits for the next call of `receive`.  With `end`, the session is over; its `sent` is
-    still to be sent, in place of whatever waits to be.
+    `send`: octets for the peer.  `received`: number of messages of each type.  `refresh`: families
+    that the peer requested again.  `malformed`: the error in the last UPDATE that was treated as
+    withdraw (RFC 7606), empty if there was none.  `open_received`: a valid OPEN waits for `confirm`
+    or `close`.  `established`: the session has become Established.  `more`: call `receive` again,
+    octets after a change of state wait in the buffer.  `end`: the session is over; its `sent`
+    replaces all output that still waits.
     """
 
     send: bytes = b""
     received: Mapping[MessageType, int] = field(default_factory=dict)
     refresh: frozenset[Family] = frozenset()
     malformed: str = ""
-    opened: bool = False
+    open_received: bool = False
     established: bool = False
     more: bool = False
     end: End | None = None
 
 
 class Fsm:
-    """One session from its OPEN on; `now` everywhere in seconds of one steady clock.
+    """One session from its OPEN on; every `now` is in seconds of one monotonic clock.
 
     `remote_as` is the AS that the peer must have.
     """
 
-    def __init__(self, ours: Open, remote_as: int, now: float) -> None:
+    def __init__(self, local_open: Open, remote_as: int, now: float) -> None:
         self.state = State.OPEN_SENT
-        self.ours = ours
-        self.theirs: Open | None = None
+        self.local_open = local_open
+        self.remote_open: Open | None = None
         self.negotiated = Negotiated()
-        self.malformed = 0
+        self.malformed_updates = 0
         self._remote_as = remote_as
         self._buffer = bytearray()
-        self._heard_at = self._sent_at = now
+        self._received_at = self._sent_at = now
         self._blocked_at: float | None = None
 
     def start(self) -> bytes:
         """Our OPEN."""
-        return encode_open(self.ours)
+        return encode_open(self.local_open)
 
     # -- octets ---------------------------------------------------------------------------------
 
     def receive(self, octets: bytes, now: float) -> Step:
-        """Takes in what was read, up to the next change of state.  Raises nothing."""
+        """Handles received octets up to the next change of state.  Raises nothing."""
         self._buffer += octets
-        taken = _Taken()
-        if self.state is State.IDLE or self._is_waiting:
-            return taken.step()
+        step = _StepBuilder()
+        if self.state is State.IDLE or self._open_waits:
+            return step.build()
         before = self.state
         try:
-            for kind, body in wire.split(self._buffer, self.negotiated.longest):
-                taken.received[kind] += 1
-                self._take(kind, body, now, taken)
-                if self.state is not before or self._is_waiting:
+            for kind, body in wire.split(self._buffer, self.negotiated.max_message_length):
+                step.received[kind] += 1
+                self._receive_message(kind, body, now, step)
+                if self.state is not before or self._open_waits:
                     break
         except BgpError as error:
-            taken.end = self.close(ending.by_error(error.notification, str(error)))
-        taken.established = before is State.OPEN_CONFIRM and self.state is State.ESTABLISHED
-        taken.more = taken.established and bool(self._buffer)
-        return taken.step()
+            step.end = self.close(ending.by_error(error.notification, str(error)))
+        step.established = before is State.OPEN_CONFIRM and self.state is State.ESTABLISHED
+        step.more = step.established and bool(self._buffer)
+        return step.build()
 
     @property
-    def _is_waiting(self) -> bool:
-        """Whether an OPEN is in that is not confirmed yet."""
-        return self.state is State.OPEN_SENT and self.theirs is not None
+    def _open_waits(self) -> bool:
+        """Whether a received OPEN waits for `confirm`."""
+        return self.state is State.OPEN_SENT and self.remote_open is not None
 
-    def _take(self, kind: MessageType, body: bytes, now: float, taken: _Taken) -> None:
+    def _receive_message(
+        self, kind: MessageType, body: bytes, now: float, step: _StepBuilder
+    ) -> None:
         if kind is MessageType.NOTIFICATION:
-            taken.end = self.close(ending.by_peer(notification.decode_notification(body)))
+            step.end = self.close(ending.by_peer(notification.decode_notification(body)))
         elif self.state is State.OPEN_SENT and kind is MessageType.OPEN:
-            self.theirs = self._checked(decode_open(body))
-            self.negotiated = negotiate(self.ours, self.theirs)
-            taken.opened = True
+            self.remote_open = self._check_open(decode_open(body))
+            self.negotiated = negotiate(self.local_open, self.remote_open)
+            step.open_received = True
         elif self.state is State.OPEN_CONFIRM and kind is MessageType.KEEPALIVE:
-            self._heard_at = now
+            self._received_at = now
             self.state = State.ESTABLISHED
         elif self.state is State.ESTABLISHED and kind is not MessageType.OPEN:
-            self._take_established(kind, body, now, taken)
+            self._receive_established(kind, body, now, step)
         else:
             why = f"{kind.name} in {self.state.value}"
             # RFC 6608, 4: the data is the type of the message
-            raise BgpError(5, _UNEXPECTED[self.state], bytes([kind]), why)
+            raise BgpError(5, _UNEXPECTED_MESSAGE[self.state], bytes([kind]), why)
 
-    def _checked(self, received: Open) -> Open:
-        """RFC 4271, 6.2; RFC 6286, 2.2."""
+    def _check_open(self, received: Open) -> Open:
+        """Returns the OPEN; raises BgpError (RFC 4271, 6.2; RFC 6286, 2.2)."""
         if received.asn != self._remote_as:
-            raise BgpError(2, 2, why=f"AS {received.asn} where {self._remote_as} is due")
-        internal = self._remote_as == self.ours.asn
-        if internal and received.identifier == self.ours.identifier:
+            raise BgpError(2, 2, why=f"AS {received.asn}, expected {self._remote_as}")
+        internal = self._remote_as == self.local_open.asn
+        if internal and received.identifier == self.local_open.identifier:
             raise BgpError(2, 3, why="an internal peer with our own BGP identifier")
         return received
 
-    def _take_established(self, kind: MessageType, body: bytes, now: float, taken: _Taken) -> None:
+    def _receive_established(
+        self, kind: MessageType, body: bytes, now: float, step: _StepBuilder
+    ) -> None:
         if kind is MessageType.ROUTE_REFRESH:
             family = wire.decode_refresh_request(body)
             if family is not None and family in self.negotiated.families:
-                taken.refresh.add(family)
+                step.refresh.add(family)
             return
-        self._heard_at = now
+        self._received_at = now
         if kind is MessageType.UPDATE:
             malformed = check_update(body)
-            self.malformed += bool(malformed)
-            taken.malformed = malformed or taken.malformed
+            if malformed:
+                self.malformed_updates += 1
+                step.malformed = malformed
 
     # -- decisions ------------------------------------------------------------------------------
 
     def confirm(self, now: float) -> Step:
-        """The OPEN that is in is accepted: the session goes to OpenConfirm."""
+        """Accepts the received OPEN: the session goes to OpenConfirm."""
         self.state = State.OPEN_CONFIRM
-        self._heard_at = now
+        self._received_at = now
         return Step(send=wire.KEEPALIVE, more=bool(self._buffer))
 
     def close(self, end: End) -> End:
-        """Ends the session; returns `end` with the NOTIFICATION in the form in which it goes out
-        (RFC 8538, 3)."""
+        """Ends the session; returns `end` with the NOTIFICATION as it has to be sent: a Hard Reset
+        where RFC 8538, 3 asks for one."""
         self.state = State.IDLE
         self._buffer.clear()
         sent = end.sent
-        if sent is not None and self.negotiated.keeps_over_notification:
+        if sent is not None and self.negotiated.graceful_notification:
             sent = notification.hard_reset(sent)
         return End(end.cause, end.text, sent, end.received)
 
     # -- time -----------------------------------------------------------------------------------
 
-    def sent(self, now: float) -> None:
-        """Messages of others (UPDATEs) were handed over: no KEEPALIVE is due before its time."""
+    def record_sent(self, now: float) -> None:
+        """Restarts the keepalive timer, because other messages (UPDATEs) were sent."""
         self._sent_at = now
 
-    def output(self, now: float, waiting: bool) -> None:
-        """The kernel took octets, or took none and output begins to wait; `waiting` says whether
-        there is output that it has not taken."""
+    def record_output(self, now: float, waiting: bool) -> None:
+        """Restarts the send hold timer if output is `waiting` for the kernel, else stops it.
+
+        To be called when output begins to wait, and each time the kernel accepted some of it.
+        """
         self._blocked_at = now if waiting else None
 
     @property
     def hold_expires(self) -> float:
-        """When the hold timer expires, infinite where none runs (RFC 4271, 4.2)."""
+        """When the hold timer expires; infinite if it does not run (RFC 4271, 4.2)."""
         negotiated = float(self.negotiated.hold_time)
         if self.state is State.ESTABLISHED:
-            return self._heard_at + (negotiated or math.inf)
+            return self._received_at + (negotiated or math.inf)
         if self.state is State.OPEN_CONFIRM:
-            # a peer that asked for no hold timer may not hold an unfinished session for ever
-            return self._heard_at + (negotiated or _LARGE_HOLD_TIME)
-        return self._heard_at + _LARGE_HOLD_TIME
+            # a peer that negotiated no hold timer must not keep an unfinished session for ever
+            return self._received_at + (negotiated or _LARGE_HOLD_TIME_SECONDS)
+        return self._received_at + _LARGE_HOLD_TIME_SECONDS
 
     @property
     def deadline(self) -> float:
-        """When `tick` is due, infinite where it is not."""
+        """When `tick` must be called next; infinite if never."""
         if self.state is State.IDLE:
             return math.inf
         return min(self.hold_expires, self._send_hold_expires, self._keepalive_due)
 
     @property
     def _send_hold_expires(self) -> float:
-        """RFC 9687, at the hold time."""
+        """RFC 9687; the send hold time is the hold time."""
         if self._blocked_at is None or not self.negotiated.hold_time:
             return math.inf
         return self._blocked_at + self.negotiated.hold_time
 
     @property
     def _keepalive_due(self) -> float:
-        speaking = self.state in (State.OPEN_CONFIRM, State.ESTABLISHED)
-        if not speaking or not self.negotiated.hold_time:
+        sends_keepalives = self.state in (State.OPEN_CONFIRM, State.ESTABLISHED)
+        if not sends_keepalives or not self.negotiated.hold_time:
             return math.inf
         return self._sent_at + self.negotiated.hold_time / _KEEPALIVES_PER_HOLD_TIME
 
     def tick(self, now: float, caught_up: bool = True) -> Step:
-        """Lets time pass.  The hold timer is judged only when what had arrived by its end was
-        taken in (`caught_up`): a KEEPALIVE that waits in the socket is one that came in time."""
+        """Handles the timers that have expired by `now`.
+
+        The hold timer expires only if `caught_up`: all octets that had arrived before its end were
+        passed to `receive`.  A KEEPALIVE that waits in the socket has arrived in time.
+        """
         if self.state is State.IDLE:
             return Step()
         if caught_up and now >= self.hold_expires:
@@ -218,34 +229,34 @@ class Fsm:
             return self._expired(
                 Cause.SEND_HOLD_TIMER,
                 notification.SEND_HOLD_TIMER_EXPIRED,
-                "the peer reads nothing any more",
+                "the send hold timer expired: the peer does not read",
             )
         if now >= self._keepalive_due:
             self._sent_at = now
             return Step(send=wire.KEEPALIVE)
         return Step()
 
-    def _expired(self, cause: Cause, told: Notification, text: str) -> Step:
-        return Step(end=self.close(End(cause, text, sent=told)))
+    def _expired(self, cause: Cause, sent: Notification, text: str) -> Step:
+        return Step(end=self.close(End(cause, text, sent=sent)))
 
 
-class _Taken:
-    """What piles up while octets are taken in."""
+class _StepBuilder:
+    """Collects the output while messages are handled."""
 
     def __init__(self) -> None:
         self.received: collections.Counter[MessageType] = collections.Counter()
         self.refresh: set[Family] = set()
         self.malformed = ""
-        self.opened = self.established = self.more = False
+        self.open_received = self.established = self.more = False
         self.end: End | None = None
 
-    def step(self) -> Step:
-        """As a value."""
+    def build(self) -> Step:
+        """The output as a value."""
         return Step(
             received=dict(self.received),
             refresh=frozenset(self.refresh),
             malformed=self.malformed,
-            opened=self.opened,
+            open_received=self.open_received,
             established=self.established,
             more=self.more,
             end=self.end,

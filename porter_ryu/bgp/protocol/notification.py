@@ -1,11 +1,11 @@
-"""NOTIFICATION: what ends a session, as the peer is told and as people are (RFC 4271, 4.5).
+"""NOTIFICATION (RFC 4271, 4.5) as a value, as octets and as text for people.
 
 +---------------+---------------+-------------------------------+
 |  Error code   | Error subcode |      Data (variable)          |
 +---------------+---------------+-------------------------------+
 
-Its data may carry text of the peer's choice (RFC 9003), and another NOTIFICATION (RFC 8538): both
-are shown, bounded and printable, and neither ever becomes a name that is kept.
+Its data may carry a text of the peer (RFC 9003) or another NOTIFICATION (RFC 8538).  Both are
+shown, with a bounded length and printable, and neither becomes a metric label.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import enum
 import struct
 from dataclasses import dataclass
 
-_COMMUNICATION_LENGTHS = range(1, 256)  # RFC 9003, 2: a length octet and UTF-8 text
+_COMMUNICATION_OCTETS = range(1, 256)  # RFC 9003, 2: a length octet and UTF-8 text
 
 
 class Cease(enum.IntEnum):
@@ -33,8 +33,8 @@ class Cease(enum.IntEnum):
 
 
 CEASE = 6
-_COMMUNICATES = (Cease.ADMINISTRATIVE_SHUTDOWN, Cease.ADMINISTRATIVE_RESET)
-_CODES = {
+_WITH_COMMUNICATION = (Cease.ADMINISTRATIVE_SHUTDOWN, Cease.ADMINISTRATIVE_RESET)
+_CODE_NAMES = {
     1: "Message Header Error",
     2: "OPEN Message Error",
     3: "UPDATE Message Error",
@@ -44,7 +44,7 @@ _CODES = {
     7: "ROUTE-REFRESH Message Error",
     8: "Send Hold Timer Expired",
 }
-_NAMES = {
+_SUBCODE_NAMES = {
     (1, 1): "Connection Not Synchronized",
     (1, 2): "Bad Message Length",
     (1, 3): "Bad Message Type",
@@ -86,14 +86,14 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """An error as it goes over the wire (RFC 4271, 4.5)."""
+    """Error code, subcode and data (RFC 4271, 4.5)."""
 
     code: int
     subcode: int
     data: bytes = b""
 
     def __str__(self) -> str:
-        """Its name, its numbers, and what its data says: one printable line."""
+        """Name, numbers and the readable part of the data, in one printable line."""
         inner = self.inner
         if inner is not None:
             return f"{self._name}: {inner}"
@@ -102,12 +102,14 @@ class Notification:
 
     @property
     def _name(self) -> str:
-        named = _NAMES.get((self.code, self.subcode)) or _CODES.get(self.code, "unknown")
-        return f"{named} ({self.code}/{self.subcode})"
+        name = _SUBCODE_NAMES.get((self.code, self.subcode))
+        if name is None:
+            name = _CODE_NAMES.get(self.code, "unknown")
+        return f"{name} ({self.code}/{self.subcode})"
 
     @property
     def inner(self) -> Notification | None:
-        """The NOTIFICATION that a Hard Reset carries (RFC 8538, 3.1), None without one."""
+        """The NOTIFICATION inside a Hard Reset (RFC 8538, 3.1); None if there is none."""
         if (self.code, self.subcode) != (CEASE, Cease.HARD_RESET) or len(self.data) < 2:  # noqa: PLR2004
             return None
         if self.data[:2] == bytes((CEASE, Cease.HARD_RESET)):
@@ -116,26 +118,29 @@ class Notification:
 
     @property
     def communication(self) -> str:
-        """The text of an Administrative Shutdown or Reset (RFC 9003, 2): at most 255 octets of
-        UTF-8, with `\N{REPLACEMENT CHARACTER}` for what is not printable; empty without one."""
-        if self.code != CEASE or self.subcode not in _COMMUNICATES or not self.data:
+        """The text of an Administrative Shutdown or Reset (RFC 9003, 2), empty if there is none.
+
+        It has at most 255 octets of UTF-8; `\N{REPLACEMENT CHARACTER}` replaces each character that
+        is not printable.
+        """
+        if self.code != CEASE or self.subcode not in _WITH_COMMUNICATION or not self.data:
             return ""
         length = self.data[0]
-        if length not in _COMMUNICATION_LENGTHS or length > len(self.data) - 1:
+        if length not in _COMMUNICATION_OCTETS or length > len(self.data) - 1:
             return ""
         text = self.data[1 : 1 + length].decode("utf-8", "replace")
         return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 class BgpError(Exception):
-    """The peer did what it may not; `notification` is the answer."""
+    """A protocol error of the peer; `notification` is the NOTIFICATION to send."""
 
     def __init__(self, code: int, subcode: int, data: bytes = b"", why: str = "") -> None:
         self.notification = Notification(code, subcode, data)
         super().__init__(why or str(self.notification))
 
 
-UNSPECIFIC = Notification(CEASE, 0)  # RFC 4271, 4.5: where no subcode says it
+UNSPECIFIC = Notification(CEASE, 0)  # RFC 4271, 4.5: no subcode applies
 ADMINISTRATIVE_SHUTDOWN = Notification(CEASE, Cease.ADMINISTRATIVE_SHUTDOWN)
 PEER_DECONFIGURED = Notification(CEASE, Cease.PEER_DECONFIGURED)
 CONNECTION_REJECTED = Notification(CEASE, Cease.CONNECTION_REJECTED)
@@ -143,24 +148,24 @@ COLLISION = Notification(CEASE, Cease.COLLISION)
 BFD_DOWN = Notification(CEASE, Cease.BFD_DOWN)  # RFC 9384
 HOLD_TIMER_EXPIRED = Notification(4, 0)
 SEND_HOLD_TIMER_EXPIRED = Notification(8, 0)  # RFC 9687
-_FINAL = (ADMINISTRATIVE_SHUTDOWN, PEER_DECONFIGURED, BFD_DOWN)
+_REMOVES_ROUTES = (ADMINISTRATIVE_SHUTDOWN, PEER_DECONFIGURED, BFD_DOWN)
 
 
 def hard_reset(notification: Notification) -> Notification:
-    """The form in which a NOTIFICATION that means the end takes the routes with it although
-    both sides keep them over others (RFC 8538, 3)."""
-    if notification not in _FINAL:
+    """The NOTIFICATION to send to a peer that keeps our routes over a NOTIFICATION (RFC 8538, 3):
+    a Hard Reset around one that shall remove the routes; any other as it is."""
+    if notification not in _REMOVES_ROUTES:
         return notification
     inner = bytes((notification.code, notification.subcode)) + notification.data
     return Notification(CEASE, Cease.HARD_RESET, inner)
 
 
-def encode_body(notification: Notification, longest: int) -> bytes:
-    """Code, subcode and as much of the data as leaves the body at `longest` octets."""
+def encode_body(notification: Notification, max_length: int) -> bytes:
+    """Code, subcode and data, cut to `max_length` octets."""
     head = struct.pack(">BB", notification.code, notification.subcode)
-    return (head + notification.data)[:longest]
+    return (head + notification.data)[:max_length]
 
 
 def decode_notification(body: bytes) -> Notification:
-    """RFC 4271, 4.5; `body` has at least two octets."""
+    """Decodes a body of at least two octets (RFC 4271, 4.5)."""
     return Notification(body[0], body[1], body[2:])

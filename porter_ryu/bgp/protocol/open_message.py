@@ -1,4 +1,4 @@
-"""OPEN and its capabilities as bytes.
+"""Encodes and decodes OPEN and its capabilities.
 
 +---------------+---------------+---------------+---------------+
 |    Version    |     My Autonomous System      |   Hold Time   |
@@ -32,8 +32,8 @@ _VERSION = 4
 _OPEN = struct.Struct(">BHHIB")
 _PARAMETER_CAPABILITIES = 2
 _EXTENDED_PARAMETERS = b"\xff"  # RFC 9072
-_FORWARDING = 0x80  # RFC 4724, 3: the F bit
-_RESTART_TIME_MAX = 0x0FFF
+_FORWARDING_STATE = 0x80  # RFC 4724, 3: the F bit
+_RESTART_TIME_MASK = 0x0FFF
 _IPV4_OVER_IPV6 = struct.pack(">HHH", 1, SAFI_UNICAST, 2)  # RFC 8950, 4
 
 
@@ -52,9 +52,11 @@ class Capability(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class GracefulRestart:
-    """The capability of RFC 4724, 3: `restarting` is the R bit, `notification` the N bit of
-    RFC 8538; `restart_time` in seconds.  The F bit is true of every family: what we announce is
-    forwarded by the nodes, whoever restarts."""
+    """The graceful restart capability (RFC 4724, 3).
+
+    `restart_time` in seconds; `restarting` is the R bit, `notification` the N bit of RFC 8538.  The
+    F bit is always set: the nodes forward, and they go on while this program restarts.
+    """
 
     restart_time: int
     restarting: bool = False
@@ -64,10 +66,10 @@ class GracefulRestart:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """An OPEN message (RFC 4271, 4.2) with the capabilities that matter here.
+    """An OPEN message (RFC 4271, 4.2) with the capabilities that this program uses.
 
-    `families` None: no multiprotocol capability, which means IPv4 unicast alone.
-    `add_path`: for each family, what its sender can do (RFC 7911: 1 receive, 2 send, 3 both).
+    `hold_time` in seconds.  `families` None: no multiprotocol capability, which means IPv4 unicast
+    only.  `add_path`: for each family the mode of the sender (RFC 7911: 1 receive, 2 send, 3 both).
     """
 
     asn: int
@@ -83,39 +85,41 @@ class Open:
     graceful: GracefulRestart | None = None
 
 
-def encode_open(o: Open) -> bytes:
-    """RFC 4271, 4.2, one optional parameter with all capabilities (RFC 5492)."""
-    capabilities = b"".join(_capabilities(o))
+def encode_open(open_: Open) -> bytes:
+    """An OPEN (RFC 4271, 4.2) with all capabilities in one optional parameter (RFC 5492)."""
+    capabilities = b"".join(_capabilities(open_))
     parameter = struct.pack(">BB", _PARAMETER_CAPABILITIES, len(capabilities)) + capabilities
-    asn = o.asn if o.asn <= _TWO_OCTETS else AS_TRANS
-    head = _OPEN.pack(_VERSION, asn, o.hold_time, int(o.identifier), len(parameter))
+    asn = open_.asn if open_.asn <= _TWO_OCTETS else AS_TRANS
+    head = _OPEN.pack(_VERSION, asn, open_.hold_time, int(open_.identifier), len(parameter))
     return message(MessageType.OPEN, head + parameter)
 
 
-def _capabilities(o: Open) -> Iterator[bytes]:
-    for family in sorted(o.families or ()):
+def _capabilities(open_: Open) -> Iterator[bytes]:
+    for family in sorted(open_.families or ()):
         yield _capability(Capability.MULTIPROTOCOL, struct.pack(">HBB", AFI[family], 0, 1))
-    if o.route_refresh:
+    if open_.route_refresh:
         yield _capability(Capability.ROUTE_REFRESH, b"")
-    if o.four_octet_as:
-        yield _capability(Capability.FOUR_OCTET_AS, struct.pack(">I", o.asn))
-    if o.add_path:
-        tuples = (struct.pack(">HBB", AFI[f], SAFI_UNICAST, mode) for f, mode in o.add_path)
+    if open_.four_octet_as:
+        yield _capability(Capability.FOUR_OCTET_AS, struct.pack(">I", open_.asn))
+    if open_.add_path:
+        tuples = (struct.pack(">HBB", AFI[f], SAFI_UNICAST, mode) for f, mode in open_.add_path)
         yield _capability(Capability.ADD_PATH, b"".join(tuples))
-    if o.enhanced_refresh:
+    if open_.enhanced_refresh:
         yield _capability(Capability.ENHANCED_REFRESH, b"")
-    if o.extended_message:
+    if open_.extended_message:
         yield _capability(Capability.EXTENDED_MESSAGE, b"")
-    if o.ipv4_over_ipv6:
+    if open_.ipv4_over_ipv6:
         yield _capability(Capability.EXTENDED_NEXT_HOP, _IPV4_OVER_IPV6)
-    if o.graceful is not None:
-        yield _capability(Capability.GRACEFUL_RESTART, b"".join(_graceful(o.graceful)))
+    if open_.graceful is not None:
+        yield _capability(Capability.GRACEFUL_RESTART, _encode_graceful(open_.graceful))
 
 
-def _graceful(g: GracefulRestart) -> Iterator[bytes]:
-    yield struct.pack(">H", g.restarting << 15 | g.notification << 14 | g.restart_time)
-    for family in sorted(g.families):
-        yield struct.pack(">HBB", AFI[family], SAFI_UNICAST, _FORWARDING)
+def _encode_graceful(graceful: GracefulRestart) -> bytes:
+    flags = graceful.restarting << 15 | graceful.notification << 14
+    value = struct.pack(">H", flags | graceful.restart_time)
+    for family in sorted(graceful.families):
+        value += struct.pack(">HBB", AFI[family], SAFI_UNICAST, _FORWARDING_STATE)
+    return value
 
 
 def _capability(code: Capability, value: bytes) -> bytes:
@@ -123,7 +127,7 @@ def _capability(code: Capability, value: bytes) -> bytes:
 
 
 def decode_open(body: bytes) -> Open:
-    """Reads the body of an OPEN; raises BgpError for what is malformed (RFC 4271, 6.2)."""
+    """Decodes the body of an OPEN; raises BgpError (RFC 4271, 6.2)."""
     version, asn, hold_time, identifier, length = _OPEN.unpack_from(body)
     if version != _VERSION:
         raise BgpError(2, 1, struct.pack(">H", _VERSION), f"version {version}")
@@ -131,37 +135,37 @@ def decode_open(body: bytes) -> Open:
         raise BgpError(2, 6, why=f"hold time {hold_time}")
     if identifier == 0:
         raise BgpError(2, 3, why="identifier 0.0.0.0")
-    found = _Found(asn)
+    capabilities = _Capabilities(asn)
     for code, value in _read_capabilities(body[_OPEN.size :], length):
-        found.take(code, value)
-    if found.asn == 0:
+        capabilities.add(code, value)
+    if capabilities.asn == 0:
         raise BgpError(2, 2, why="AS 0")
     return Open(
-        found.asn,
+        capabilities.asn,
         hold_time,
         IPv4Address(identifier),
-        found.families,
-        Capability.FOUR_OCTET_AS in found.codes,
-        Capability.ROUTE_REFRESH in found.codes,
-        tuple(found.add_path),
-        Capability.ENHANCED_REFRESH in found.codes,
-        Capability.EXTENDED_MESSAGE in found.codes,
-        found.ipv4_over_ipv6,
-        found.graceful,
+        capabilities.families,
+        Capability.FOUR_OCTET_AS in capabilities.codes,
+        Capability.ROUTE_REFRESH in capabilities.codes,
+        tuple(capabilities.add_path),
+        Capability.ENHANCED_REFRESH in capabilities.codes,
+        Capability.EXTENDED_MESSAGE in capabilities.codes,
+        capabilities.ipv4_over_ipv6,
+        capabilities.graceful,
     )
 
 
 def _read_capabilities(rest: bytes, length: int) -> Iterator[tuple[int, bytes]]:
-    # RFC 9072, 2: the type 255 tells; the length octet before it is then ignored, unless it is 0
-    wide = length != 0 and rest[:1] == _EXTENDED_PARAMETERS
-    if wide:
+    # RFC 9072, 2: type 255 marks extended parameters; a length octet other than 0 is then ignored
+    extended = length != 0 and rest[:1] == _EXTENDED_PARAMETERS
+    if extended:
         if len(rest) < 3:  # noqa: PLR2004 - RFC 9072: the type and a length of two octets
-            raise BgpError(2, 0, why="optional parameters are cut short")
+            raise BgpError(2, 0, why="the optional parameters are truncated")
         length = int.from_bytes(rest[1:3], "big")
         rest = rest[3:]
     if length != len(rest):
         raise BgpError(2, 0, why="the length of the optional parameters is wrong")
-    for kind, value in _tlvs(rest, 2 if wide else 1):
+    for kind, value in _tlvs(rest, 2 if extended else 1):
         if kind != _PARAMETER_CAPABILITIES:
             raise BgpError(2, 4, why=f"optional parameter {kind}")
         yield from _tlvs(value, 1)
@@ -173,14 +177,14 @@ def _tlvs(data: bytes, length_octets: int) -> Iterator[tuple[int, bytes]]:
         start = position + 1 + length_octets
         length = int.from_bytes(data[position + 1 : start], "big")
         if start > len(data) or start + length > len(data):
-            raise BgpError(2, 0, why="an optional parameter is cut short")
+            raise BgpError(2, 0, why="an optional parameter is truncated")
         yield data[position], data[start : start + length]
         position = start + length
 
 
-class _Found:
-    """What the capabilities of an OPEN add up to; a malformed or unknown one counts as absent
-    (RFC 5492, 5)."""
+class _Capabilities:
+    """The capabilities of an OPEN, one added after the other; a malformed or unknown one counts as
+    absent (RFC 5492, 5)."""
 
     def __init__(self, asn: int) -> None:
         self.asn = asn
@@ -190,8 +194,8 @@ class _Found:
         self.ipv4_over_ipv6 = False
         self.graceful: GracefulRestart | None = None
 
-    def take(self, code: int, value: bytes) -> None:
-        """Takes in one capability."""
+    def add(self, code: int, value: bytes) -> None:
+        """Decodes one capability."""
         if code == Capability.FOUR_OCTET_AS:
             if len(value) != 4:  # noqa: PLR2004 - RFC 6793, 3
                 return
@@ -211,7 +215,7 @@ class _Found:
         elif code == Capability.GRACEFUL_RESTART and len(value) % 4 == 2:  # noqa: PLR2004
             head = int.from_bytes(value[:2], "big")
             self.graceful = GracefulRestart(
-                head & _RESTART_TIME_MAX,
+                head & _RESTART_TIME_MASK,
                 bool(head >> 15),
                 bool(head >> 14 & 1),
                 frozenset(

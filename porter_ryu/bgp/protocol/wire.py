@@ -1,4 +1,4 @@
-"""BGP messages as bytes: the header, framing, ROUTE-REFRESH.
+"""Encodes and decodes what all BGP messages share (header, framing), and ROUTE-REFRESH.
 
     0                   1                   2                   3
     +---------------------------------------------------------------+
@@ -6,7 +6,7 @@
     +-------------------------------+---------------+---------------+
     |            Length             |     Type      |               RFC 4271, 4.1
 
-What a peer may not send raises BgpError, which carries the code and subcode to answer with.
+A protocol error of the peer raises BgpError, which carries the NOTIFICATION to answer with.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class MessageType(enum.IntEnum):
 
 
 _TYPES = {int(kind): kind for kind in MessageType}
-_SHORTEST = {
+_MIN_LENGTH = {
     MessageType.OPEN: 29,
     MessageType.UPDATE: 23,
     MessageType.NOTIFICATION: 21,
@@ -49,26 +49,30 @@ _SHORTEST = {
 
 
 def message(kind: MessageType, body: bytes = b"") -> bytes:
-    """A whole message around a body."""
+    """A whole message: header and body."""
     return HEADER.pack(MARKER, HEADER_LENGTH + len(body), kind) + body
 
 
 KEEPALIVE = message(MessageType.KEEPALIVE)
 
 
-def encode_notification(notification: Notification, longest: int = MAX_LENGTH) -> bytes:
-    """RFC 4271, 4.5; its data is cut to what fits in a message of `longest` octets."""
-    return message(MessageType.NOTIFICATION, encode_body(notification, longest - HEADER_LENGTH))
+def encode_notification(notification: Notification, max_length: int = MAX_LENGTH) -> bytes:
+    """A NOTIFICATION (RFC 4271, 4.5); its data is cut so that the message has at most `max_length`
+    octets."""
+    return message(MessageType.NOTIFICATION, encode_body(notification, max_length - HEADER_LENGTH))
 
 
-def split(buffer: bytearray, limit: int = MAX_LENGTH) -> Iterator[tuple[MessageType, bytes]]:
-    """Takes every whole message of at most `limit` octets off the front of a buffer; raises
-    BgpError (RFC 4271, 6.1; RFC 8654, 4)."""
+def split(buffer: bytearray, max_length: int = MAX_LENGTH) -> Iterator[tuple[MessageType, bytes]]:
+    """Removes every whole message from the front of a buffer; yields its type and body.
+
+    Raises BgpError, also for a message of more than `max_length` octets (RFC 4271, 6.1; RFC 8654,
+    4).
+    """
     start = 0
     try:
         while len(buffer) - start >= HEADER_LENGTH:
             marker, length, kind = HEADER.unpack_from(buffer, start)
-            checked = _check_header(marker, length, kind, limit)
+            checked = _check_header(marker, length, kind, max_length)
             if len(buffer) - start < length:
                 return
             body = bytes(memoryview(buffer)[start + HEADER_LENGTH : start + length])
@@ -78,22 +82,25 @@ def split(buffer: bytearray, limit: int = MAX_LENGTH) -> Iterator[tuple[MessageT
         del buffer[:start]
 
 
-def _check_header(marker: bytes, length: int, kind: int, limit: int) -> MessageType:
+def _check_header(marker: bytes, length: int, kind: int, max_length: int) -> MessageType:
     if marker != MARKER:
         raise BgpError(1, 1, why="the marker is not all ones")
-    if not HEADER_LENGTH <= length <= (MAX_LENGTH if kind == MessageType.OPEN else limit):
+    if kind == MessageType.OPEN:
+        max_length = MAX_LENGTH  # RFC 8654, 4: an OPEN is never extended
+    if not HEADER_LENGTH <= length <= max_length:
         raise BgpError(1, 2, struct.pack(">H", length), f"a message of {length} octets")
     checked = _TYPES.get(kind)
     if checked is None:
         raise BgpError(1, 3, bytes([kind]), f"a message of type {kind}")
-    exact = checked is MessageType.KEEPALIVE
-    if length < _SHORTEST[checked] or (exact and length != _SHORTEST[checked]):
+    min_length = _MIN_LENGTH[checked]
+    too_long = checked is MessageType.KEEPALIVE and length > min_length
+    if length < min_length or too_long:
         raise BgpError(1, 2, struct.pack(">H", length), f"{checked.name} of {length} octets")
     return checked
 
 
 class Refresh(enum.IntEnum):
-    """What a ROUTE-REFRESH says (RFC 7313, 3.2)."""
+    """The subtypes of ROUTE-REFRESH (RFC 7313, 3.2)."""
 
     REQUEST = 0
     BEGIN = 1
@@ -101,14 +108,14 @@ class Refresh(enum.IntEnum):
 
 
 def encode_route_refresh(family: Family, subtype: Refresh) -> bytes:
-    """RFC 7313, 3.2."""
+    """A ROUTE-REFRESH (RFC 7313, 3.2)."""
     body = struct.pack(">HBB", AFI[family], subtype, SAFI_UNICAST)
     return message(MessageType.ROUTE_REFRESH, body)
 
 
 def decode_refresh_request(body: bytes) -> Family | None:
-    """The family that is asked for (RFC 2918, 3), None where none of ours is; raises BgpError
-    for a wrong length (RFC 7313, 5)."""
+    """The requested family (RFC 2918, 3); None for another subtype or an unknown family.  Raises
+    BgpError for a wrong length (RFC 7313, 5)."""
     if len(body) != 4:  # noqa: PLR2004 - AFI, subtype, SAFI
         raise BgpError(7, 1, message(MessageType.ROUTE_REFRESH, body), "ROUTE-REFRESH length")
     afi, subtype, safi = struct.unpack(">HBB", body)
