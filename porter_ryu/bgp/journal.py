@@ -19,7 +19,7 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from urllib.parse import quote
 
 from eventlet import tpool
@@ -27,10 +27,18 @@ from eventlet.semaphore import Semaphore
 
 from porter_ryu import atomic_file, regular_file
 from porter_ryu.backoff import Backoff
-from porter_ryu.bgp.journal_line import LONGEST, Change, decode, encode, may_be_next_hop
-from porter_ryu.bgp.protocol.update import Path
+from porter_ryu.bgp.journal_line import (
+    LONGEST,
+    Change,
+    announced,
+    decode,
+    may_be_next_hop,
+    struck_out,
+)
+from porter_ryu.bgp.protocol.rib_out import NextHops
+from porter_ryu.bgp.protocol.update import PathId
 from porter_ryu.complaints import Complaints
-from porter_ryu.domain.model import Address
+from porter_ryu.domain.model import Address, Network
 from porter_ryu.log import reason_of
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
@@ -75,7 +83,7 @@ class Journals:
 
 
 class RouteJournal:
-    """Next hops by path, of one peer.
+    """Next hops by prefix and path identifier, of one peer.
 
     `known` is False where the file of an earlier run could not be read: then nobody can say what
     the peer holds.  `unfit` are journalled paths whose next hop may never be one: they are not
@@ -85,13 +93,13 @@ class RouteJournal:
     def __init__(
         self, path: str, supervisor: Supervisor, one_at_a_time: Semaphore | None = None
     ) -> None:
-        self.paths: dict[Path, Address] = {}
-        self.unfit: frozenset[Path] = frozenset()
+        self.paths: dict[Network, NextHops] = {}
+        self.unfit: Mapping[Network, Collection[PathId]] = {}
         self.known = True
         self._path = path
         self._supervisor = supervisor
         self._one_at_a_time = one_at_a_time or Semaphore()
-        self._lines = 0
+        self._count = self._lines = 0
         self._complaints = Complaints(LOG, _UNWRITABLE, _WRITTEN_AGAIN)
         self._due = False
         self._since: list[bytes] | None = None
@@ -104,21 +112,42 @@ class RouteJournal:
         """Whether the file was written when that was last tried."""
         return not self._complaints.about(self._path)
 
-    def add(self, paths: Iterable[tuple[Path, Address]]) -> None:
-        """Notes paths that are about to be announced."""
-        new = [(path, hop) for path, hop in paths if self.paths.get(path) != hop]
-        self.paths.update(new)
-        self._append([encode(Change(path, hop)) for path, hop in new])
+    def add(self, paths: Iterable[tuple[Network, NextHops]]) -> None:
+        """Notes paths that are about to be announced; a mapping that is given is kept."""
+        lines: list[bytes] = []
+        for prefix, next_hops in paths:
+            before = self.paths.get(prefix)
+            if before is None:
+                self.paths[prefix] = new = next_hops
+            elif before == next_hops:
+                continue
+            else:
+                new = {i: hop for i, hop in next_hops.items() if before.get(i) != hop}
+                self.paths[prefix] = {**before, **new}
+            self._count += len(self.paths[prefix]) - len(before or ())
+            lines += announced(prefix, new)
+        self._append(lines)
 
-    def remove(self, paths: Iterable[Path]) -> None:
+    def remove(self, paths: Iterable[tuple[Network, Iterable[PathId]]]) -> None:
         """Strikes out paths that the peer has no more."""
-        gone = [path for path in paths if self.paths.pop(path, None) is not None]
-        self._append([encode(Change(path, None)) for path in gone])
+        lines: list[bytes] = []
+        for prefix, path_ids in paths:
+            before = self.paths.get(prefix, {})
+            gone = [path_id for path_id in path_ids if path_id in before]
+            left = {path_id: hop for path_id, hop in before.items() if path_id not in gone}
+            if left:
+                self.paths[prefix] = left
+            else:
+                self.paths.pop(prefix, None)
+            self._count -= len(gone)
+            lines += struck_out(prefix, gone)
+        self._append(lines)
 
     def clear(self) -> None:
         """Strikes out everything."""
         if self.paths or self._lines:
             self.paths.clear()
+            self._count = 0
             self._replace_now()
 
     def save(self) -> None:
@@ -152,7 +181,8 @@ class RouteJournal:
     def _take(self, lines: Iterable[bytes]) -> int:
         """Applies the lines; returns how many were not understood."""
         bad = 0
-        unfit: set[Path] = set()
+        paths: dict[Network, dict[PathId, Address]] = {}
+        unfit: dict[Network, set[PathId]] = {}
         for number, line in enumerate(lines, 1):
             self._lines = number
             try:
@@ -163,20 +193,15 @@ class RouteJournal:
                     shown = line[:LONGEST]
                     LOG.warning("%s:%d: left out (%s): %r", self._path, number, error, shown)
                 continue
-            if unfit:
-                unfit.discard(change.path)
-            if change.next_hop is None:
-                self.paths.pop(change.path, None)
-            elif may_be_next_hop(change.next_hop):
-                self.paths[change.path] = change.next_hop
-            else:
-                unfit.add(change.path)
-                self.paths.pop(change.path, None)
+            _apply(change, paths, unfit)
         if bad > _BAD_LINES_TOLD:
             LOG.warning("%s: %d lines were left out", self._path, bad)
-        if unfit:
-            LOG.warning("%s: %d paths by impossible next hops left out", self._path, len(unfit))
-        self.unfit = frozenset(unfit)
+        self.unfit = {prefix: path_ids for prefix, path_ids in unfit.items() if path_ids}
+        if self.unfit:
+            count = sum(map(len, self.unfit.values()))
+            LOG.warning("%s: %d paths by impossible next hops left out", self._path, count)
+        self.paths.update((prefix, hops) for prefix, hops in paths.items() if hops)
+        self._count = sum(map(len, self.paths.values()))
         return bad
 
     def _set_aside(self) -> None:
@@ -199,7 +224,7 @@ class RouteJournal:
             self._failed(error)
             return
         self._lines += len(lines)
-        if self._lines > 2 * len(self.paths) + _HISTORY_LEAST and not self._due:
+        if self._lines > 2 * self._count + _HISTORY_LEAST and not self._due:
             self._due = True
             self._supervisor.spawn("journal", self._rewrite)
 
@@ -241,26 +266,42 @@ class RouteJournal:
     def _text(self) -> tuple[bytes, int]:
         give_way = TimeSlice()
         lines = []
-        for path, hop in list(self.paths.items()):
-            lines.append(encode(Change(path, hop)))
+        for prefix, next_hops in list(self.paths.items()):
+            lines += announced(prefix, next_hops)
             give_way()
         return b"".join(lines), len(lines)
 
     def _replace_now(self) -> None:
         """As `_rewrite`, in one go: for what happens but once in a session's life."""
         self._generation += 1
-        octets = b"".join(encode(Change(path, hop)) for path, hop in self.paths.items())
+        lines = [line for entry in self.paths.items() for line in announced(*entry)]
         try:
-            atomic_file.write(self._path, octets)
+            atomic_file.write(self._path, b"".join(lines))
         except OSError as error:
             self._failed(error)
             return
-        self._written(len(self.paths))
+        self._written(len(lines))
 
     def _written(self, lines: int) -> None:
         self._lines = lines
         self._backoff.reset()
         self._complaints.note(self._path, "")
+
+
+def _apply(
+    change: Change, paths: dict[Network, dict[PathId, Address]], unfit: dict[Network, set[PathId]]
+) -> None:
+    """Brings what is known to what a line says."""
+    prefix, path_id, next_hop = change.prefix, change.path_id, change.next_hop
+    known = paths.setdefault(prefix, {})
+    if prefix in unfit:
+        unfit[prefix].discard(path_id)
+    if next_hop is not None and may_be_next_hop(next_hop):
+        known[path_id] = next_hop
+        return
+    known.pop(path_id, None)
+    if next_hop is not None:
+        unfit.setdefault(prefix, set()).add(path_id)
 
 
 def _write_down(draft: atomic_file.Draft, octets: bytes) -> None:

@@ -9,12 +9,14 @@ one that was cut or edited, are never taken for another path.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 from typing import TypeVar
 
-from porter_ryu.bgp.protocol.update import Path
+from porter_ryu.bgp.protocol.rib_out import NextHops
+from porter_ryu.bgp.protocol.update import PathId
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.special_purpose import never_a_next_hop
 
@@ -30,16 +32,24 @@ _PATH_IDS = range(1 << 32)  # RFC 7911, 3
 class Change:
     """What a line says; `next_hop` None: the path is struck out."""
 
-    path: Path
+    prefix: Network
+    path_id: PathId
     next_hop: Address | None
 
 
-def encode(change: Change) -> bytes:
-    """The line, with its end."""
-    path_id = _NO_PATH_ID if change.path.path_id is None else change.path.path_id
-    if change.next_hop is None:
-        return f"- {change.path.prefix} {path_id}\n".encode("ascii")
-    return f"+ {change.path.prefix} {path_id} {change.next_hop}\n".encode("ascii")
+def announced(prefix: Network, next_hops: NextHops) -> list[bytes]:
+    """The lines, with their ends, that note paths of a prefix."""
+    start = f"+ {prefix} "
+    return [
+        f"{start}{_path_id_text(path_id)} {_address_text(next_hop)}\n".encode("ascii")
+        for path_id, next_hop in next_hops.items()
+    ]
+
+
+def struck_out(prefix: Network, path_ids: Iterable[PathId]) -> list[bytes]:
+    """The lines, with their ends, that strike out paths of a prefix."""
+    start = f"- {prefix} "
+    return [f"{start}{_path_id_text(path_id)}\n".encode("ascii") for path_id in path_ids]
 
 
 def decode(line: bytes) -> Change:
@@ -50,11 +60,20 @@ def decode(line: bytes) -> Change:
     words = text.split()
     if len(words) != _WORDS.get(text[:2]) or " ".join(words) + "\n" != text:
         raise ValueError("not as it was written")
-    path = Path(_network(words[1]), _path_id(words[2]))
+    prefix, path_id = _network(words[1]), _path_id(words[2])
     next_hop = _address(words[3]) if len(words) == _WORDS["+ "] else None
-    if isinstance(next_hop, IPv4Address) and not isinstance(path.prefix, IPv4Network):
+    if isinstance(next_hop, IPv4Address) and not isinstance(prefix, IPv4Network):
         raise ValueError("an IPv6 prefix with an IPv4 next hop")
-    return Change(path, next_hop)
+    return Change(prefix, path_id, next_hop)
+
+
+def _path_id_text(path_id: PathId) -> str:
+    return _NO_PATH_ID if path_id is None else str(path_id)
+
+
+@lru_cache(maxsize=4096)
+def _address_text(address: Address) -> str:
+    return str(address)
 
 
 # the same few texts stand in the journals of all peers, and reading them is most of a start
@@ -70,7 +89,7 @@ def _address(text: str) -> Address:
     return _exactly(ip_address(text), text, "next hop")
 
 
-def _path_id(text: str) -> int | None:
+def _path_id(text: str) -> PathId:
     if text == _NO_PATH_ID:
         return None
     number = _exactly(int(text), text, "path identifier")

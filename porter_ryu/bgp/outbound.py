@@ -49,9 +49,10 @@ class Outbound:
         self._clock = clock
         self._refusals = Refusals(clock)
         self._output: SessionOutput | None = None
-        for path, next_hop in journal.paths.items():
-            if path.path_id is not None:
-                loc_rib.path_ids.restore(next_hop, path.path_id)
+        for next_hops in journal.paths.values():
+            for path_id, next_hop in next_hops.items():
+                if path_id is not None:
+                    loc_rib.path_ids.restore(next_hop, path_id)
 
     def open(self, session: Link, policy: ExportPolicy) -> None:
         """A session is Established: it is due the whole table."""
@@ -137,7 +138,8 @@ class Outbound:
         verdict = self._refusals.take(notification, output.rib_out.sent.keys())
         for suspect in verdict.barred:
             gone = [
-                path for path, hop in self._journal.paths.items() if suspect in (hop, path.prefix)
+                (prefix, [i for i, hop in next_hops.items() if suspect in (hop, prefix)])
+                for prefix, next_hops in self._journal.paths.items()
             ]
             LOG.error(
                 "peer %s refuses %s (%s): it is not announced to it for %.0f min; %d prefixes "

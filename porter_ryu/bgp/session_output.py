@@ -22,13 +22,14 @@ from porter_ryu import metrics
 from porter_ryu.bgp.journal import RouteJournal
 from porter_ryu.bgp.protocol import update, wire
 from porter_ryu.bgp.protocol.path_ids import PathIds
-from porter_ryu.bgp.protocol.rib_out import AdjRibOut, Difference
-from porter_ryu.bgp.protocol.update import Path
+from porter_ryu.bgp.protocol.rib_out import AdjRibOut, Difference, NextHops
+from porter_ryu.bgp.protocol.update import PathId
 from porter_ryu.bgp.refusals import Refusals
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Address, Family, Network
 
 T = TypeVar("T")
+_Left = collections.deque[tuple[Network, NextHops]]
 
 _PREFIXES_MOST, _PATHS_MOST = 512, 1024  # of a slice: some five milliseconds
 _REST_LEAST, _REST_MOST = 0.05, 1.0
@@ -97,13 +98,15 @@ class SessionOutput:
         self._clock = clock
         self._changed: dict[Network, None] = {}
         self._work: collections.deque[Network] = collections.deque()
-        self._replayed: collections.deque[tuple[Path, Address]] = collections.deque()
-        self._left: collections.deque[tuple[Path, Address]] | None = None
+        self._replayed: _Left = collections.deque()
+        self._left: _Left | None = None
         self._asked: set[Family] = set()
         self._again: collections.deque[Network] | None = None
         self._again_family = Family.IPV4
         self._began_at = 0.0
-        self._gone: collections.deque[tuple[float, Path]] = collections.deque()
+        self._gone: collections.deque[tuple[float, Network, Collection[PathId]]] = (
+            collections.deque()
+        )
         self._wake_at = 0.0
         self._rest_until = dict.fromkeys(Family, 0.0)
 
@@ -151,8 +154,7 @@ class SessionOutput:
         return self._settle_slice()
 
     def _replay_slice(self) -> bool:
-        paths = _pop(self._replayed, _PATHS_MOST)
-        self._say(self.rib_out.restore(paths))
+        self._say(self.rib_out.restore(_pop(self._replayed, _PATHS_MOST)))
         return bool(self._replayed)
 
     def _changes_slice(self) -> bool:
@@ -179,11 +181,11 @@ class SessionOutput:
         if self._left:
             paths = _pop(self._left, _PATHS_MOST)
             self._say(self.rib_out.stale(paths))
-            self._withdrawn(path for path, _ in paths if not self.rib_out.has(path))
+            self._withdrawn((prefix, self._not_sent(prefix, hops)) for prefix, hops in paths)
             return True
         families, self.end_of_rib_due = sorted(self.end_of_rib_due), frozenset()
-        self._say(self.rib_out.unsaid(self._journal.unfit))
-        self._journal.unfit = frozenset()
+        self._say(self.rib_out.unsaid(self._journal.unfit.items()))
+        self._journal.unfit = {}
         self._hand_over([update.end_of_rib(family) for family in families])
         return True
 
@@ -226,17 +228,21 @@ class SessionOutput:
         if self._gone and self._gone[0][0] > now:
             self._wait(self._gone[0][0] - now)
             return False
-        gone: list[Path] = []
+        gone: list[tuple[Network, Collection[PathId]]] = []
         while self._gone and self._gone[0][0] <= now and len(gone) < _PREFIXES_MOST:
-            gone.append(self._gone.popleft()[1])
-        self._journal.remove(path for path in gone if not self.rib_out.has(path))
+            _, prefix, path_ids = self._gone.popleft()
+            gone.append((prefix, self._not_sent(prefix, path_ids)))
+        self._journal.remove(gone)
         return bool(self._gone)
 
-    def _withdrawn(self, paths: Iterable[Path]) -> None:
+    def _not_sent(self, prefix: Network, path_ids: Iterable[PathId]) -> list[PathId]:
+        return [path_id for path_id in path_ids if not self.rib_out.has(prefix, path_id)]
+
+    def _withdrawn(self, paths: Iterable[tuple[Network, Collection[PathId]]]) -> None:
         due_at = self._clock() + _SETTLED
         before = len(self._gone)
         if self.link.graceful:
-            self._gone.extend((due_at, path) for path in paths)
+            self._gone.extend((due_at, prefix, path_ids) for prefix, path_ids in paths if path_ids)
         if len(self._gone) > before:
             self._wait(_SETTLED)
 
@@ -258,12 +264,12 @@ class SessionOutput:
     def _tell(self, difference: Difference) -> None:
         """Says a difference; what it announces is in the journal before it is sent."""
         if self.link.graceful:
-            self._journal.add((path, said.next_hop) for path, said in difference.announced)
+            self._journal.add(difference.next_hops())
         self._say(difference)
         self._withdrawn(difference.withdrawn)
 
     def _say(self, difference: Difference) -> None:
-        self._refusals.said(said.next_hop for _, said in difference.announced)
+        self._refusals.said(_distinct_next_hops(difference))
         self._hand_over(list(difference.messages(self.rib_out.policy.max_length)))
 
     def _hand_over(self, messages: list[bytes]) -> None:
@@ -272,8 +278,19 @@ class SessionOutput:
             self.link.send(b"".join(messages))
 
 
-def _pop(items: collections.deque[T], most: int) -> list[T]:
-    return list(itertools.islice(_popping(items), most))
+def _pop(left: _Left, most: int) -> list[tuple[Network, NextHops]]:
+    """Takes prefixes off the front, until they have `most` paths."""
+    found: list[tuple[Network, NextHops]] = []
+    while left and most > 0:
+        found.append(left.popleft())
+        most -= len(found[-1][1])
+    return found
+
+
+def _distinct_next_hops(difference: Difference) -> Iterable[Address]:
+    """The next hops that are announced; prefixes that share their paths are looked at once."""
+    shared = {id(paths): paths for _, paths in difference.announced}
+    return dict.fromkeys(said.next_hop for paths in shared.values() for said in paths.values())
 
 
 def _popping(items: collections.deque[T]) -> Iterator[T]:

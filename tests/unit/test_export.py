@@ -38,10 +38,11 @@ def test_another_attribute_alone_is_an_update_without_a_withdrawal() -> None:
     table.sync({ONE: plain}, [ONE])
     drained = frozenset([Announcement(N1), Announcement(N2, PathAttributes(med=100))])
     difference = table.sync({ONE: drained}, [ONE])
-    assert difference.withdrawn == ()
-    ((path, said),) = difference.announced
-    assert (path.path_id, said.med) == (int(A2), 100)
-    assert table.sync({ONE: drained}, [ONE]).announced == ()
+    assert difference.withdrawn == []
+    ((prefix, paths),) = difference.announced
+    assert prefix == ONE
+    assert {path_id: said.med for path_id, said in paths.items()} == {int(A2): 100}
+    assert table.sync({ONE: drained}, [ONE]).announced == []
     assert table.count(Family.IPV4) == 2
 
 

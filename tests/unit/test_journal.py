@@ -13,12 +13,15 @@ import pytest
 
 from porter_ryu.bgp.journal import Journals, RouteJournal
 from porter_ryu.bgp.journal_line import may_be_next_hop
-from porter_ryu.bgp.protocol.update import Path
+from porter_ryu.bgp.protocol.rib_out import NextHops
+from porter_ryu.domain.model import Network
 from tests.unit.later import Later
 
-FIRST = Path(ip_network("203.0.113.1/32"), 7)
-SECOND = Path(ip_network("2001:db8::/64"), None)
-HOPS = {FIRST: ip_address("192.168.0.7"), SECOND: ip_address("fd00::1")}
+FIRST, SECOND = ip_network("203.0.113.1/32"), ip_network("2001:db8::/64")
+HOPS: dict[Network, NextHops] = {
+    FIRST: {7: ip_address("192.168.0.7")},
+    SECOND: {None: ip_address("fd00::1")},
+}
 GOOD = "+ 203.0.113.1/32 7 192.168.0.7\n"
 
 
@@ -41,7 +44,7 @@ def test_it_outlives_the_process_and_a_torn_line(tmp_path: File) -> None:
     file.write_text(file.read_text() + "+ 203.0.113.9/32 1")
     again = journal_of(tmp_path, "rack/leaf 1")
     assert again.paths == HOPS
-    again.remove([FIRST])
+    again.remove([(FIRST, [7])])
     assert journal_of(tmp_path, "rack/leaf 1").paths == {SECOND: HOPS[SECOND]}
 
 
@@ -50,7 +53,7 @@ def test_it_does_not_grow_with_history(tmp_path: File) -> None:
     journal = journal_of(tmp_path, later=later)
     for _ in range(2000):
         journal.add([(FIRST, HOPS[FIRST])])
-        journal.remove([FIRST])
+        journal.remove([(FIRST, [7])])
         later.passes()
     (file,) = (tmp_path / "announced").iterdir()
     assert len(file.read_text().splitlines()) <= 1001
@@ -61,7 +64,7 @@ def test_what_is_added_while_it_is_rewritten_is_in_it(tmp_path: File) -> None:
     journal = journal_of(tmp_path, later=later)
     for _ in range(501):
         journal.add([(FIRST, HOPS[FIRST])])
-        journal.remove([FIRST])
+        journal.remove([(FIRST, [7])])
     journal.add([(SECOND, HOPS[SECOND])])
     later.passes()
     journal.add([(FIRST, HOPS[FIRST])])
@@ -142,8 +145,8 @@ def test_an_impossible_next_hop_is_never_replayed_but_its_path_may_be_taken_back
     write(tmp_path, f"{GOOD}+ {prefix} 9 {ip_address(next_hop)}\n".encode())
     journal = journal_of(tmp_path)
     assert journal.paths == {FIRST: HOPS[FIRST]}
-    assert journal.unfit == {Path(ip_network(prefix), 9)}
-    assert journal_of(tmp_path).unfit == frozenset()
+    assert journal.unfit == {ip_network(prefix): {9}}
+    assert journal_of(tmp_path).unfit == {}
 
 
 def test_addresses_of_real_nodes_may_be_next_hops() -> None:
@@ -210,6 +213,12 @@ def small_disk(tmp_path: File) -> Iterator[File]:
     subprocess.run(["umount", disk], check=True)
 
 
+def many(count: int) -> list[tuple[Network, NextHops]]:
+    """So many prefixes with a path each."""
+    next_hops: NextHops = {7: ip_address("192.168.0.7")}
+    return [(ip_network(0xCB007100 + number), next_hops) for number in range(count)]
+
+
 def fill(disk: File) -> File:
     """Leaves no block of a disk free."""
     filler = disk / "filler"
@@ -225,8 +234,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_line(
     later = Later()
     journals = Journals(str(small_disk), later)
     journal = journals.of("leaf")
-    hop = ip_address("192.168.0.7")
-    paths = [(Path(ip_network(0xCB007100 + n), 7), hop) for n in range(200)]
+    paths = many(200)
     journal.add(paths[:50])
     filler = fill(small_disk)
     for path in paths[50:]:
@@ -241,7 +249,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_line(
     assert "is written again" in caplog.text
     caplog.clear()
     assert journal_of(small_disk).paths == dict(paths)
-    journal.remove(path for path, _ in paths[:150])
+    journal.remove(paths[:150])
     assert journal_of(small_disk).paths == dict(paths[150:])
     assert caplog.text == ""
 
@@ -249,8 +257,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_line(
 def test_a_line_that_the_full_disk_cut_is_no_part_of_the_next(small_disk: File) -> None:
     later = Later()
     journal = journal_of(small_disk, later=later)
-    hop = ip_address("192.168.0.7")
-    paths = [(Path(ip_network(0xCB007100 + n), 7), hop) for n in range(300)]
+    paths = many(300)
     journal.add(paths[:1])
     filler = fill(small_disk)
     journal.add(paths[1:])
@@ -258,7 +265,7 @@ def test_a_line_that_the_full_disk_cut_is_no_part_of_the_next(small_disk: File) 
     assert 1 < len(after_a_kill) < 300
     assert after_a_kill.items() <= dict(paths).items()
     filler.unlink()
-    journal.remove(path for path, _ in paths[10:])
+    journal.remove(paths[10:])
     later.passes(6)
     assert journal_of(small_disk).paths == dict(paths[:10])
 

@@ -14,8 +14,8 @@ from porter_ryu.bgp.protocol.inbound import check_update
 from porter_ryu.bgp.protocol.notification import BgpError
 from porter_ryu.bgp.protocol.open_message import Open, decode_open, encode_open
 from porter_ryu.bgp.protocol.path_ids import PathIds
-from porter_ryu.bgp.protocol.rib_out import AdjRibOut
-from porter_ryu.bgp.protocol.update import Attributes, Path, announce, end_of_rib, withdraw
+from porter_ryu.bgp.protocol.rib_out import AdjRibOut, NextHops
+from porter_ryu.bgp.protocol.update import Attributes, PathId, Paths, announce, end_of_rib, withdraw
 from porter_ryu.domain.announcement import NO_ATTRIBUTES, Announcement, Announcements, NextHop
 from porter_ryu.domain.communities import CommunityError, parse_communities
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector, parse_selector
@@ -109,17 +109,15 @@ def test_messages_are_split_although_octets_arrive_one_by_one() -> None:
 
 
 def test_announcements() -> None:
-    four = Path(ip_network("203.0.113.1/32"), 0xC0A80001)
-    plain = Path(ip_network("203.0.113.1/32"), None)
-    six = Path(ip_network("2001:db8::1/128"), 7)
+    four, six = ip_network("203.0.113.1/32"), ip_network("2001:db8::1/128")
     path = "4001010040020602010000fde8"
-    assert hexes(announce({ebgp(HOP): [four]})) == [
+    assert hexes(announce([(four, {0xC0A80001: ebgp(HOP)})])) == [
         "00340200000014" + path + "400304c0a80001c0a8000120cb007101"
     ]
-    assert hexes(announce({ebgp(HOP): [plain]})) == [
+    assert hexes(announce([(four, {None: ebgp(HOP)})])) == [
         "00300200000014" + path + "400304c0a8000120cb007101"
     ]
-    assert hexes(announce({ebgp(HOP6): [six]})) == [
+    assert hexes(announce([(six, {7: ebgp(HOP6)})])) == [
         "0051"
         "02"
         "0000"
@@ -138,8 +136,8 @@ def test_announcements() -> None:
 
 def test_attributes() -> None:
     full = Attributes(HOP, (70000, 70000), False, 5, None, (0xFDE80001,), ((65000, 1, 2),))
-    paths = [Path(ip_network("10.0.0.0/8"), None)]
-    assert hexes(announce({full: paths})) == [
+    prefix = ip_network("10.0.0.0/8")
+    assert hexes(announce([(prefix, {None: full})])) == [
         "0057"
         "02"
         "0000"
@@ -154,12 +152,15 @@ def test_attributes() -> None:
         "080a"
     ]
     internal = Attributes(HOP, (), True, local_pref=200)
-    assert "400504000000c8" in hexes(announce({internal: paths}))[0]
-    assert "40050400000064" in hexes(announce({Attributes(HOP, (), True): paths}))[0]
+    assert "400504000000c8" in hexes(announce([(prefix, {None: internal})]))[0]
+    assert "40050400000064" in hexes(announce([(prefix, {None: Attributes(HOP, (), True)})]))[0]
 
 
 def test_withdrawals_and_end_of_rib() -> None:
-    paths = [Path(ip_network("10.0.0.1/32"), 1), Path(ip_network("2001:db8::/32"), None)]
+    paths: list[tuple[Network, list[PathId]]] = [
+        (ip_network("10.0.0.1/32"), [1]),
+        (ip_network("2001:db8::/32"), [None]),
+    ]
     assert hexes(withdraw(paths)) == [
         "002002000900000001200a0000010000",
         "0022020000000b800f080002012020010db8",
@@ -169,13 +170,14 @@ def test_withdrawals_and_end_of_rib() -> None:
 
 
 def test_messages_are_packed_and_never_too_long() -> None:
-    paths = [Path(ip_network(0x0A000000 + i), 9) for i in range(10_000)]
-    hops = {ebgp(ip_address(f"192.168.0.{n}")): paths for n in range(1, 5)}
-    messages = list(announce(hops))
+    prefixes = [ip_network(0x0A000000 + i) for i in range(10_000)]
+    by_four: Paths = {n: ebgp(ip_address(f"192.168.0.{n}")) for n in range(1, 5)}
+    announced = [(prefix, by_four) for prefix in prefixes]
+    messages = list(announce(announced))
     assert len(messages) <= 92
     assert max(map(len, messages)) <= 4096
-    assert max(map(len, withdraw(paths))) <= 4096
-    long = list(announce(hops, 65535))
+    assert max(map(len, withdraw((prefix, by_four) for prefix in prefixes))) <= 4096
+    long = list(announce(announced, 65535))
     assert len(long) < len(messages) / 8
     assert 4096 < max(map(len, long)) <= 65535
 
@@ -279,17 +281,16 @@ def test_a_refresh_sends_again_and_still_withdraws_what_is_gone() -> None:
 
 def test_what_an_earlier_session_left_is_known_by_its_path() -> None:
     one, two = ip_network("203.0.113.1/32"), ip_network("203.0.113.2/32")
-    left = {
-        Path(one, 0xC0A80001): ip_address("192.168.0.1"),
-        Path(one, 0xC0A80002): ip_address("192.168.0.2"),
-        Path(two, 0xC0A80001): ip_address("192.168.0.1"),
+    left: dict[Network, NextHops] = {
+        one: {0xC0A80001: ip_address("192.168.0.1"), 0xC0A80002: ip_address("192.168.0.2")},
+        two: {0xC0A80001: ip_address("192.168.0.1")},
     }
     table = rib_out()
     sync(table, {one: frozenset([hop(1)])}, one)
-    assert table.stale(left.items()).withdrawn == tuple(left)[1:]
+    assert table.stale(left.items()).withdrawn == [(one, (0xC0A80002,)), (two, (0xC0A80001,))]
     plain = rib_out(add_path=False)
     sync(plain, {one: frozenset([hop(1)])}, one)
-    assert plain.stale(left.items()).withdrawn == (Path(two, None),)
+    assert plain.stale(left.items()).withdrawn == [(two, (None,))]
 
 
 def test_ipv4_with_an_ipv6_next_hop() -> None:

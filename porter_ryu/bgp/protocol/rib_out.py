@@ -6,39 +6,46 @@ path identifier; its attributes, the next hop among them, are what a difference 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.path_ids import PathIds
-from porter_ryu.bgp.protocol.update import Attributes, Path, announce, withdraw
+from porter_ryu.bgp.protocol.update import PathId, Paths, announce, withdraw
 from porter_ryu.domain.announcement import WITHDRAWN, Announcements, NextHop, PathAttributes
 from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.domain.nodes.rendezvous import choose
 
-# paths of a prefix by their identifiers; prefixes that lead to the same share one, so it is never
-# changed in its place
-Paths = Mapping[int | None, Attributes]
+# next hops of a prefix by path identifier, as the journal keeps them
+NextHops = Mapping[PathId, Address]
 
-_NONE: Paths = {}
-_KEPT_MOST = 4096
+_NO_PATHS: Paths = {}
+_EXPORTED_MOST = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a peer has to be told."""
+    """What a peer has to be told: paths by prefix, and identifiers of paths by prefix."""
 
-    announced: tuple[tuple[Path, Attributes], ...] = ()
-    withdrawn: tuple[Path, ...] = ()
+    announced: Sequence[tuple[Network, Paths]] = ()
+    withdrawn: Sequence[tuple[Network, Collection[PathId]]] = ()
 
     def messages(self, max_length: int) -> Iterator[bytes]:
         """UPDATEs of at most so many octets that tell it.  What is new comes before what goes, so
         that a prefix never has no path in between."""
-        by_attributes: dict[Attributes, list[Path]] = {}
-        for path, attributes in self.announced:
-            by_attributes.setdefault(attributes, []).append(path)
-        yield from announce(by_attributes, max_length)
+        yield from announce(self.announced, max_length)
         yield from withdraw(self.withdrawn, max_length)
+
+    def next_hops(self) -> Iterator[tuple[Network, NextHops]]:
+        """What is announced, as the journal keeps it; prefixes that share their paths share this,
+        too."""
+        known: dict[int, NextHops] = {}
+        for prefix, paths in self.announced:
+            next_hops = known.get(id(paths))
+            if next_hops is None:
+                next_hops = {path_id: said.next_hop for path_id, said in paths.items()}
+                known[id(paths)] = next_hops
+            yield prefix, next_hops
 
 
 @dataclass
@@ -67,74 +74,99 @@ class AdjRibOut:
         `again`: what the peer was sent already is in it once more (route refresh).  No more
         prefixes are looked at once it has `most` paths (0: no limit).
         """
-        announced: list[tuple[Path, Attributes]] = []
-        withdrawn: list[Path] = []
+        announced: list[tuple[Network, Paths]] = []
+        withdrawn: list[tuple[Network, Collection[PathId]]] = []
+        count = 0
         for prefix in prefixes:
-            before = self.sent.get(prefix, _NONE)
+            before = self.sent.get(prefix, _NO_PATHS)
             after = self._paths(prefix, wanted.get(prefix, WITHDRAWN))
             if before == after and not again:
                 continue
-            for path_id, attributes in after.items():
-                if again or before.get(path_id) != attributes:
-                    announced.append((Path(prefix, path_id), attributes))
-            withdrawn.extend(Path(prefix, path_id) for path_id in before if path_id not in after)
+            new = after if again or not before else _changed(before, after)
+            gone = [path_id for path_id in before if path_id not in after]
+            if new:
+                announced.append((prefix, new))
+            if gone:
+                withdrawn.append((prefix, gone))
             self._note(prefix, before, after)
-            if most and len(announced) + len(withdrawn) >= most:
+            count += len(new) + len(gone)
+            if most and count >= most:
                 break
-        return Difference(tuple(announced), tuple(withdrawn))
+        return Difference(announced, withdrawn)
 
-    def restore(self, paths: Iterable[tuple[Path, Address]]) -> Difference:
+    def restore(self, left: Iterable[tuple[Network, NextHops]]) -> Difference:
         """The difference that announces what an earlier run did, noted as sent; it says what the
         peer's group says, and no more."""
         announced = []
-        for path, next_hop in paths:
-            written = self._as_negotiated(path, next_hop)
-            if written is not None and self._may_say(written, next_hop):
-                attributes = self.policy.path_attributes(next_hop)
-                before = self.sent.get(path.prefix, _NONE)
-                self._note(path.prefix, before, {**before, written.path_id: attributes})
-                announced.append((written, attributes))
-        return Difference(tuple(announced))
+        for prefix, next_hops in left:
+            paths = {
+                path_id: self.policy.path_attributes(next_hop)
+                for path_id, next_hop in self._as_negotiated(prefix, next_hops)
+                if self._may_say(prefix, next_hop)
+            }
+            if paths:
+                before = self.sent.get(prefix, _NO_PATHS)
+                self._note(prefix, before, {**before, **paths})
+                announced.append((prefix, paths))
+        return Difference(announced)
 
-    def stale(self, paths: Iterable[tuple[Path, Address]]) -> Difference:
+    def stale(self, left: Iterable[tuple[Network, NextHops]]) -> Difference:
         """What takes back those of the paths of an earlier session that are not sent in this one:
         announced and withdrawn in one breath, because FRR with soft-reconfiguration ignores the
         withdrawal of a path that it has not heard in this session, and at End-of-RIB purges but
         one stale path of a prefix."""
-        announced, withdrawn = [], []
-        for path, next_hop in paths:
-            written = self._as_negotiated(path, next_hop)
-            if written is None or self.has(written):
+        announced: list[tuple[Network, Paths]] = []
+        withdrawn: list[tuple[Network, Collection[PathId]]] = []
+        for prefix, next_hops in left:
+            sent = self.sent.get(prefix, _NO_PATHS)
+            if sent.keys() == next_hops.keys():
                 continue
-            if self._may_say(written, next_hop):
-                announced.append((written, self.policy.path_attributes(next_hop)))
-            withdrawn.append(written)
-        return Difference(tuple(announced), tuple(withdrawn))
+            stale = {
+                path_id: next_hop
+                for path_id, next_hop in self._as_negotiated(prefix, next_hops)
+                if path_id not in sent
+            }
+            said = {
+                path_id: self.policy.path_attributes(next_hop)
+                for path_id, next_hop in stale.items()
+                if self._may_say(prefix, next_hop)
+            }
+            if said:
+                announced.append((prefix, said))
+            if stale:
+                withdrawn.append((prefix, tuple(stale)))
+        return Difference(announced, withdrawn)
 
-    def unsaid(self, paths: Iterable[Path]) -> Difference:
+    def unsaid(self, paths: Iterable[tuple[Network, Collection[PathId]]]) -> Difference:
         """What takes back paths of an earlier session whose next hops must not be said again."""
-        negotiated = (
-            path
-            for path in paths
-            if path.prefix.version in self.policy.families
-            and (path.path_id is not None) == (path.prefix.version in self.policy.add_path)
-        )
-        return Difference(withdrawn=tuple(path for path in negotiated if not self.has(path)))
+        withdrawn = []
+        for prefix, path_ids in paths:
+            several = prefix.version in self.policy.add_path
+            gone = tuple(
+                path_id
+                for path_id in path_ids
+                if (path_id is not None) == several and not self.has(prefix, path_id)
+            )
+            if gone and prefix.version in self.policy.families:
+                withdrawn.append((prefix, gone))
+        return Difference(withdrawn=withdrawn)
 
     def withdraw_all(self) -> Difference:
         """What takes back everything, noted as done."""
-        paths = tuple(Path(prefix, path_id) for prefix, ids in self.sent.items() for path_id in ids)
+        gone = [(prefix, tuple(paths)) for prefix, paths in self.sent.items()]
         self.sent.clear()
         self._counts = dict.fromkeys(Family, 0)
-        return Difference(withdrawn=paths)
+        return Difference(withdrawn=gone)
 
-    def has(self, path: Path) -> bool:
+    def has(self, prefix: Network, path_id: PathId) -> bool:
         """Whether a path was sent and is not withdrawn."""
-        return path.path_id in self.sent.get(path.prefix, _NONE)
+        return path_id in self.sent.get(prefix, _NO_PATHS)
 
     def next_hops(self, prefix: Network) -> tuple[Address, ...]:
         """The next hops that the peer was sent for a prefix."""
-        return tuple(attributes.next_hop for attributes in self.sent.get(prefix, _NONE).values())
+        return tuple(
+            attributes.next_hop for attributes in self.sent.get(prefix, _NO_PATHS).values()
+        )
 
     def count(self, family: Family) -> int:
         """Paths of a family in this table."""
@@ -147,32 +179,37 @@ class AdjRibOut:
         else:
             self.sent.pop(prefix, None)
 
-    def _as_negotiated(self, path: Path, next_hop: Address) -> Path | None:
-        """A path of another session as this one writes it, with an identifier or without; None
+    def _as_negotiated(
+        self, prefix: Network, next_hops: NextHops
+    ) -> Iterator[tuple[PathId, Address]]:
+        """Paths of another session as this one writes them, with identifiers or without; nothing
         where it does not carry the family."""
-        if path.prefix.version not in self.policy.families:
-            return None
-        if path.prefix.version not in self.policy.add_path:
-            return path if path.path_id is None else Path(path.prefix, None)
-        return path if path.path_id is not None else Path(path.prefix, self.path_ids.of(next_hop))
+        if prefix.version not in self.policy.families:
+            return
+        several = prefix.version in self.policy.add_path
+        for path_id, next_hop in next_hops.items():
+            if not several:
+                yield None, next_hop
+            else:
+                yield self.path_ids.of(next_hop) if path_id is None else path_id, next_hop
 
-    def _may_say(self, path: Path, next_hop: Address) -> bool:
+    def _may_say(self, prefix: Network, next_hop: Address) -> bool:
         """Whether this session can carry, and may be told, a path by this next hop."""
-        if next_hop in self.withheld or path.prefix in self.withheld:
+        if next_hop in self.withheld or prefix in self.withheld:
             return False
-        return self.policy.may_carry(next_hop, path.prefix.version)
+        return self.policy.may_carry(next_hop, prefix.version)
 
     def _paths(self, prefix: Network, announcements: Announcements) -> Paths:
         """What the peer should have of a prefix."""
         family = prefix.version
         if not announcements or family not in self.policy.families:
-            return _NONE
+            return _NO_PATHS
         limit = self.policy.limit(family)
         if self.withheld or (limit and len(announcements) > limit):
             return self._chosen(prefix, announcements, limit)
         known = self._exported.get((announcements, family))
         if known is None:
-            if len(self._exported) >= _KEPT_MOST:
+            if len(self._exported) >= _EXPORTED_MOST:
                 self._exported.clear()
             known = self._chosen(prefix, announcements, limit)
             self._exported[announcements, family] = known
@@ -181,7 +218,7 @@ class AdjRibOut:
     def _chosen(self, prefix: Network, announcements: Announcements, limit: int) -> Paths:
         """At most `limit` of what the peer may get (0: no limit), as it is sent."""
         if self.withheld and prefix in self.withheld:
-            return _NONE
+            return _NO_PATHS
         family = prefix.version
         said: dict[NextHop, tuple[Address, PathAttributes]] = {
             announcement.next_hop: (address, announcement.attributes)
@@ -196,3 +233,8 @@ class AdjRibOut:
             )
             for address, attributes in chosen
         }
+
+
+def _changed(before: Paths, after: Paths) -> Paths:
+    """The paths that are new, or say something else."""
+    return {path_id: said for path_id, said in after.items() if before.get(path_id) != said}

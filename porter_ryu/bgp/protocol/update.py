@@ -59,12 +59,11 @@ class Attributes:
         return self._hash
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
-    """A prefix with its path identifier, None where ADD-PATH was not negotiated (RFC 7911)."""
+# tells paths of one prefix apart (RFC 7911, 3); None where ADD-PATH is not negotiated
+PathId = int | None
 
-    prefix: Network
-    path_id: int | None
+# what is announced of a prefix; prefixes that lead to the same share one, so it is never changed
+Paths = Mapping[PathId, Attributes]
 
 
 def end_of_rib(family: Family) -> bytes:
@@ -76,14 +75,14 @@ def end_of_rib(family: Family) -> bytes:
 
 
 def announce(
-    paths_by_attributes: Mapping[Attributes, Iterable[Path]], limit: int = MAX_LENGTH
+    announced: Iterable[tuple[Network, Paths]], limit: int = MAX_LENGTH
 ) -> Iterator[bytes]:
     """Messages of at most `limit` octets that announce these paths; families may be mixed."""
-    for attributes, paths in paths_by_attributes.items():
+    for attributes, by_family in _by_attributes(announced).items():
         next_hop = attributes.next_hop
         shared = b"".join(_shared(attributes))
         origin_and_path = b"".join(_origin_and_path(attributes))
-        for family, nlri in _by_family(paths).items():
+        for family, nlri in by_family.items():
             if family is Family.IPV4 and isinstance(next_hop, IPv4Address):
                 hop = _attribute(_WELL_KNOWN, NEXT_HOP, next_hop.packed)
                 yield from _classic(origin_and_path + hop + shared, nlri, limit)
@@ -92,9 +91,16 @@ def announce(
                 yield from _multiprotocol(family, parts, nlri, limit)
 
 
-def withdraw(paths: Iterable[Path], limit: int = MAX_LENGTH) -> Iterator[bytes]:
+def withdraw(
+    withdrawn: Iterable[tuple[Network, Iterable[PathId]]], limit: int = MAX_LENGTH
+) -> Iterator[bytes]:
     """Messages of at most `limit` octets that withdraw these paths; families may be mixed."""
-    for family, nlri in _by_family(paths).items():
+    by_family: dict[Family, list[bytes]] = {}
+    for prefix, path_ids in withdrawn:
+        octets = _prefix_octets(prefix)
+        nlri = by_family.setdefault(Family(prefix.version), [])
+        nlri.extend(_identifier(path_id) + octets for path_id in path_ids)
+    for family, nlri in by_family.items():
         if family is Family.IPV4:
             for chunk in _chunks(nlri, limit - HEADER_LENGTH - _LENGTHS):
                 yield _update(chunk, b"", b"")
@@ -103,6 +109,39 @@ def withdraw(paths: Iterable[Path], limit: int = MAX_LENGTH) -> Iterator[bytes]:
             room = limit - HEADER_LENGTH - _LENGTHS - 4 - len(head)
             for chunk in _chunks(nlri, room):
                 yield _update(b"", _attribute(_OPTIONAL, MP_UNREACH, head + chunk), b"")
+
+
+def _by_attributes(
+    announced: Iterable[tuple[Network, Paths]],
+) -> dict[Attributes, dict[Family, list[bytes]]]:
+    """NLRI (RFC 4271, 4.3) by what is said of them.  Where it goes is worked out once for paths
+    that are one object and one family."""
+    found: dict[Attributes, dict[Family, list[bytes]]] = {}
+    places: dict[tuple[int, int], tuple[Paths, list[tuple[bytes, list[bytes]]]]] = {}
+    for prefix, paths in announced:
+        which = (id(paths), prefix.version)
+        known = places.get(which)
+        if known is None:
+            family = Family(prefix.version)
+            nlri_of = [
+                (_identifier(path_id), found.setdefault(said, {}).setdefault(family, []))
+                for path_id, said in paths.items()
+            ]
+            known = places[which] = (paths, nlri_of)
+        octets = _prefix_octets(prefix)
+        for identifier, nlri in known[1]:
+            nlri.append(identifier + octets)
+    return found
+
+
+def _identifier(path_id: PathId) -> bytes:
+    """What stands before a prefix (RFC 7911, 3)."""
+    return b"" if path_id is None else path_id.to_bytes(4, "big")
+
+
+def _prefix_octets(prefix: Network) -> bytes:
+    length = prefix.prefixlen
+    return bytes((length,)) + prefix.network_address.packed[: (length + 7) // 8]
 
 
 def _classic(attributes: bytes, nlri: Sequence[bytes], limit: int) -> Iterator[bytes]:
@@ -127,19 +166,6 @@ def _update(withdrawn: bytes, attributes: bytes, nlri: bytes) -> bytes:
         (struct.pack(">H", len(withdrawn)), withdrawn, struct.pack(">H", len(attributes)))
     )
     return message(MessageType.UPDATE, body + attributes + nlri)
-
-
-def _by_family(paths: Iterable[Path]) -> dict[Family, list[bytes]]:
-    found: dict[Family, list[bytes]] = {}
-    for path in paths:
-        prefix = path.prefix
-        # RFC 7911, 3: the identifier stands before the prefix
-        identifier = b"" if path.path_id is None else path.path_id.to_bytes(4, "big")
-        length = prefix.prefixlen
-        octets = prefix.network_address.packed[: (length + 7) // 8]
-        nlri = identifier + bytes((length,)) + octets
-        found.setdefault(Family(prefix.version), []).append(nlri)
-    return found
 
 
 def _chunks(nlri: Sequence[bytes], room: int) -> Iterator[bytes]:
