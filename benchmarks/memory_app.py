@@ -13,6 +13,8 @@ from pathlib import Path
 from ryu.base import app_manager
 from ryu.lib import hub
 
+from fabric.files import replace
+
 _LOOK = 0.5
 _LINES = 60
 
@@ -37,6 +39,4 @@ class Memory(app_manager.RyuApp):  # type: ignore[misc]
                 frame = found.traceback[0]
                 where = frame.filename if by == "filename" else f"{frame.filename}:{frame.lineno}"
                 lines.append(f"{found.size / 1e6:9.2f} {found.count:9}  {where}")
-        staged = told.with_name(f"{told.name}.new")
-        staged.write_text("\n".join([*lines, ""]))
-        staged.replace(told)
+        replace(told, "\n".join([*lines, ""]))

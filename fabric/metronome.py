@@ -11,6 +11,7 @@ from collections import deque
 from pathlib import Path
 
 from fabric import end, wait_for
+from fabric.files import replace
 
 _INTERVAL = 0.05
 _WINDOW = 62
@@ -46,9 +47,7 @@ def measure(told: Path) -> None:
         seconds[-1] = max(seconds[-1], now - due)
         if int(now) > second:
             second = int(now)
-            staged = told.with_suffix(".new")
-            staged.write_text(str(max(seconds)))
-            staged.replace(told)
+            replace(told, str(max(seconds)))
             seconds.append(0.0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from fabric import FabricError, Host, end, wait_for
+from fabric.files import replace
 
 Json = dict[str, Any]
 Sections = Mapping[str, Mapping[str, object]]
@@ -122,6 +123,21 @@ class Program:
         """JSON from its HTTP interface."""
         return json.loads(self.host.run(f"curl -s http://127.0.0.1:8080{path}"))
 
+    def metrics(self, within: float = 30) -> str:
+        """What it tells Prometheus."""
+        return self.host.run(f"curl -s --max-time {within:g} http://127.0.0.1:8080/metrics")
+
+    def metric(self, series: str, within: float = 30) -> float | None:
+        """The value of a series, named with its labels; None where there is none."""
+        found = re.search(rf"^{re.escape(series)} (\S+)$", self.metrics(within), re.MULTILINE)
+        return float(found[1]) if found else None
+
+    def loop_lag(self, within: float = 30) -> float:
+        """The longest time within the last minute by which its loop was late, in seconds."""
+        lag = self.metric("porter_loop_lag_seconds", within)
+        assert lag is not None, "there is no porter_loop_lag_seconds"
+        return lag
+
     def tail(self) -> str:
         """The last it has printed."""
         return self.host.log(self.log)[-2000:]
@@ -132,9 +148,12 @@ class Program:
 
     def put(self, file: str, *objects: Json) -> None:
         """Puts objects into a file of the directory, at once."""
-        staged = self.manifests / f".{file}.new"
-        staged.write_text(yaml.safe_dump_all(objects))
-        os.replace(staged, self.manifests / f"{file}.yaml")
+        replace(self.manifests / f"{file}.yaml", yaml.safe_dump_all(objects))
+
+    def put_list(self, file: str, objects: Sequence[Json]) -> None:
+        """Puts many objects into a file of the directory, at once: JSON is sooner written."""
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+        replace(self.manifests / f"{file}.json", text)
 
     def remove(self, file: str) -> None:
         """Removes a file."""

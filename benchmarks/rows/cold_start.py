@@ -62,8 +62,7 @@ def start(scene: Scene) -> tuple[float, float]:
         took = scene.reached(routes) - began
         cpu = cpu_seconds(pid_of(program))
     wait_for(program.is_ready, bool, 20, "the program to be ready")
-    metrics = scene.network.porter.run("curl -s http://127.0.0.1:8080/metrics")
-    written = [line for line in metrics.splitlines() if _counts_writes(line)]
+    written = [line for line in program.metrics().splitlines() if _counts_writes(line)]
     program.stop()
     if written:
         raise FabricError(f"a start over records that are all right wrote: {written}")

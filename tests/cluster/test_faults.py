@@ -56,7 +56,7 @@ def program(clean: Cluster) -> Iterator[Program]:
 
 def doubts(program: Program) -> bool:
     """Whether the alarm is raised."""
-    return "porter_nodes_doubted 1.0" in program.host.run("curl -s http://127.0.0.1:8080/metrics")
+    return program.metric("porter_nodes_doubted") == 1
 
 
 def bound(program: Program) -> None:
@@ -166,8 +166,8 @@ def test_etcd_is_compacted_under_a_watch_that_is_behind(clean: Cluster, round_: 
             end_silence(program.host, CONTROL)
             clean.routed(gone, within=30)
             clean.routed(late, "n1", "n2", within=30)
-        metrics = program.host.run("curl -s http://127.0.0.1:8080/metrics")
-        restarts = [line for line in metrics.splitlines() if "watch_restarts_total{" in line]
+        lines = program.metrics().splitlines()
+        restarts = [line for line in lines if "watch_restarts_total{" in line]
         gone_lines = [s for s in restarts if 'reason="Expired"' in s or 'reason="Gone"' in s]
         assert gone_lines, restarts
 
@@ -239,8 +239,7 @@ def test_a_fifth_of_all_calls_fails(clean: Cluster, faults: Path, round_: int) -
 
 def restarts(program: Program) -> float:
     """How many watches had to be begun again, as a scrape says."""
-    text = program.host.run("curl -s http://127.0.0.1:8080/metrics")
-    lines = [line for line in text.splitlines() if "watch_restarts_total{" in line]
+    lines = [line for line in program.metrics().splitlines() if "watch_restarts_total{" in line]
     return sum(float(line.split()[-1]) for line in lines)
 
 

@@ -50,8 +50,8 @@ def announces(program: Program, paths: int, within: float = 10) -> None:
 def leads(program: Program, within: float = TAKEOVER) -> None:
     """An instance comes to lead."""
     wait_for(
-        lambda: program.host.run("curl -s http://127.0.0.1:8080/metrics"),
-        lambda metrics: "porter_leader 1.0" in metrics,
+        lambda: program.metric("porter_leader"),
+        lambda leads: leads == 1,
         within,
         "it to lead",
     )
@@ -121,8 +121,8 @@ def test_the_leader_is_stopped_and_wakes_up_late(
     before = clean.api.writes()
     first.process.send_signal(signal.SIGCONT)
     wait_for(
-        lambda: first.host.run("curl -s http://127.0.0.1:8080/metrics"),
-        lambda metrics: "porter_leader 0.0" in metrics,
+        lambda: first.metric("porter_leader"),
+        lambda leads: leads == 0,
         TAKEOVER,
         "it to step down",
     )

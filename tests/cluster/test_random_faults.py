@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from fabric import Host, rogue, wait_for
+from fabric.files import replace
 from fabric.leaves import Bird, Neighbour
 from fabric.mixture import Fault, deed, play
 from fabric.objects import eip, node, slice_of
@@ -82,13 +83,6 @@ def program(clean: Cluster, faults: Path) -> Iterator[Program]:
     bird.stop()
 
 
-def replaced(file: Path, text: str) -> None:
-    """Puts a file in place of another at once."""
-    staged = file.with_suffix(".staged")
-    staged.write_text(text)
-    staged.rename(file)
-
-
 class Mixture:
     """All faults by name: each begins, lasts a while and ends."""
 
@@ -109,9 +103,9 @@ class Mixture:
     @contextlib.contextmanager
     def api(self) -> Iterator[None]:
         """The API server answers with errors, or its watches end at once."""
-        replaced(self.file, json.dumps(self.chance.choice(TROUBLE)))
+        replace(self.file, json.dumps(self.chance.choice(TROUBLE)))
         yield
-        replaced(self.file, json.dumps(CALM))
+        replace(self.file, json.dumps(CALM))
 
     @contextlib.contextmanager
     def odd_node(self) -> Iterator[None]:

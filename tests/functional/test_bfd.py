@@ -80,9 +80,7 @@ def test_no_false_alarm_while_ten_thousand_routes_are_sent(leaf: Frr, program: P
     wait_for(lambda: seen_by(leaf), lambda s: s == "up", 15, "BFD to be up at FRR")
     names = [f"s{number}" for number in range(2500)]
     objects = [o for n in names for o in (service(n), slice_of(n, "n1", "n2", "n3", "n4"))]
-    staged = program.manifests / ".many.new"
-    staged.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-    staged.rename(program.manifests / "many.json")
+    program.put_list("many", objects)
     wait_for(
         lambda: program.get("/v1/peers")[0]["paths"]["ipv4"],
         lambda count: count == 10_001,

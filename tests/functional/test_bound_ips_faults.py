@@ -3,7 +3,6 @@ made anew, no default route, an `ip` that does not do what it should, a state_di
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fabric import Fabric, Host
+from fabric.files import replace
 from tests.functional.bindings import ALL, NONE, SIX, A, B, Instance, becomes, lone, rules, table
 
 
@@ -115,10 +115,7 @@ def test_a_default_route_that_is_gone_costs_nothing_and_a_new_one_is_followed(
 def put_ip(host: Host, body: str) -> str:
     """A program named `ip` that does this before it is the real one, on this host."""
     path = host.folder / "ip"
-    staged = host.folder / "ip.new"
-    staged.write_text(f'#!/bin/sh\n{body}\nexec ip -n {host.namespace} "$@"\n')
-    staged.chmod(0o755)
-    os.replace(staged, path)
+    replace(path, f'#!/bin/sh\n{body}\nexec ip -n {host.namespace} "$@"\n', executable=True)
     return str(path)
 
 

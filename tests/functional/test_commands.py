@@ -253,9 +253,8 @@ def test_http_status_explain_and_stop(host: Host) -> None:
     assert program.get("/v1/services/default/web")["state"] == "NoReadyEndpoints"
     assert program.get("/v1/eips")[0]["usage"] == 1
     assert program.get("/v1/peers") == []
-    metrics = host.run("curl -s http://127.0.0.1:8080/metrics")
-    assert 'porter_services{state="NoReadyEndpoints"} 1.0' in metrics
-    assert 'porter_eip_pool_used{eip="pool"} 1.0' in metrics
+    assert program.metric('porter_services{state="NoReadyEndpoints"}') == 1
+    assert program.metric('porter_eip_pool_used{eip="pool"}') == 1
     url = ["--url", "http://127.0.0.1:8080"]
     text = host.run([command("porter-ryu"), "status", *url])
     assert "eip pool: Valid, 1 of 4 used" in text

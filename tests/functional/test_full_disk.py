@@ -45,8 +45,7 @@ def addresses(first: int, last: int) -> set[str]:
 
 def writable(program: Program) -> bool:
     """Whether the program can write its journal, as it says."""
-    text = program.host.run("curl -s http://127.0.0.1:8080/metrics")
-    return "porter_state_dir_writable 1.0" in text
+    return program.metric("porter_state_dir_writable") == 1
 
 
 def test_what_was_announced_while_the_disk_was_full_is_withdrawn_after_a_restart(

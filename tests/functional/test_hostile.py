@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import pytest
 
 from fabric import Fabric, wait_for
-from fabric.leaves import Bird, Frr, Neighbour
 from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program
 from fabric.raw_peer import (
@@ -27,38 +26,26 @@ from fabric.raw_peer import (
     message,
     open_message,
 )
-from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
+from tests.functional.conftest import OURS
+from tests.functional.parts import HEALTHY, STRANGER, named_parts, stage
 
-STRANGER = "192.168.7.77"
-HEALTHY = ("bird", "frr")
 # one for each test: a peer whose sessions do not last is damped
-PARTS = {f"part{number}": f"192.168.7.{100 + number}" for number in range(1, 60)}
+PARTS = named_parts(59)
 FLAPS = int(os.environ.get("FLAPS", "400"))
 
 
 @pytest.fixture(scope="module")
 def program(fabric: Fabric) -> Iterator[Program]:
     """Two healthy peers, and one whose part the tests play."""
-    hosts, us = fabric.hosts, [Neighbour(OURS, 65000)]
-    Bird(hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()
-    frr = Frr(fabric, hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us).start()
-    sections = peers()
-    for address in (STRANGER, *PARTS.values()):
-        hosts["gobgpd"].run(f"ip address add {address}/24 dev e4a")
-    for name, address in PARTS.items():
-        sections[f"peer:{name}"] = {"address": address, "remote_as": 65003, "mode": "passive"}
-    sections["bgp"]["peers"] = ",".join((*HEALTHY, *PARTS))
-    sections["bgp"]["hold_time"] = 3
-    del sections["peer:gobgpd"]
-    program = Program(hosts["porter"], sections)
-    program.put("pool", eip("pool", "203.0.113.0/24"))
-    program.put("nodes", node("n1", "192.168.7.11"), node("n2", "192.168.7.12"))
-    for number in range(40):
-        program.put(f"s{number}", service(f"s{number}"), slice_of(f"s{number}", "n1", "n2"))
-    yield program.start()
-    print(program.tail())
-    program.stop()
-    frr.stop()
+    with stage(fabric, PARTS) as sections:
+        program = Program(fabric.hosts["porter"], sections)
+        program.put("pool", eip("pool", "203.0.113.0/24"))
+        program.put("nodes", node("n1", "192.168.7.11"), node("n2", "192.168.7.12"))
+        for number in range(40):
+            program.put(f"s{number}", service(f"s{number}"), slice_of(f"s{number}", "n1", "n2"))
+        yield program.start()
+        print(program.tail())
+        program.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fabric import Fabric, wait_for
+from fabric.files import replace
 from fabric.leaves import Bird, Frr, Neighbour
 from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program, Sections
@@ -59,9 +59,7 @@ class Instance:
 
     def put(self, octets: bytes) -> None:
         """The same with any content."""
-        staged = self.program.config.with_suffix(".new")
-        staged.write_bytes(octets)
-        staged.rename(self.program.config)
+        replace(self.program.config, octets)
 
     def peers(self) -> dict[str, Json]:
         """What is told of the peers."""
@@ -83,12 +81,6 @@ class Instance:
         """A line of its log."""
         self.program.logs(text, seconds)
 
-    def metric(self, series: str) -> str:
-        """The value of a series, '' where there is none."""
-        text = self.host.run("curl -s http://127.0.0.1:8080/metrics")
-        found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
-        return found[1] if found else ""
-
 
 @pytest.fixture
 def instance(fabric: Fabric, frr: Frr, request: pytest.FixtureRequest) -> Iterator[Instance]:
@@ -109,7 +101,7 @@ def instance(fabric: Fabric, frr: Frr, request: pytest.FixtureRequest) -> Iterat
     yield made
     if program.process.poll() is None:
         assert made.peers()["frr"]["established_seconds"] > time.monotonic() - began - 1
-        assert made.metric('porter_task_restarts_total{task="turns"}') == ""
+        assert made.program.metric('porter_task_restarts_total{task="turns"}') is None
     assert program.stop() == 0
 
 
@@ -126,11 +118,11 @@ def test_peers_are_added_changed_and_removed_and_the_other_one_never_notices(
         15,
         "the new MED",
     )
-    assert instance.metric('porter_bgp_session_up{peer="bird"}') == "1.0"
+    assert instance.program.metric('porter_bgp_session_up{peer="bird"}') == 1
     instance.write("frr", group("frr"))
     instance.up("frr")
     wait_for(bird.routes, lambda routes: not routes, 5, "no route")
-    text = instance.host.run("curl -s http://127.0.0.1:8080/metrics")
+    text = instance.program.metrics()
     assert 'peer="bird"' not in text, "a peer that is not configured is not down"
     assert 'porter_bgp_session_up{peer="frr"} 1.0' in text
 
@@ -157,10 +149,10 @@ def test_a_bad_file_changes_nothing_and_the_next_good_one_is_read(instance: Inst
     for what, (octets, line) in BAD.items():
         instance.put(octets)
         instance.says(f"not reloaded: {instance.program.config}: {line}")
-        assert instance.metric("porter_config_last_reload_successful") == "0.0", what
+        assert instance.program.metric("porter_config_last_reload_successful") == 0, what
     instance.write("frr", group("frr"), more="next_hops = nodes\n")
     instance.says("[bgp] next_hops was changed: that needs a restart")
-    assert instance.metric("porter_config_last_reload_successful") == "1.0"
+    assert instance.program.metric("porter_config_last_reload_successful") == 1
 
 
 @pytest.mark.parametrize("how", ["removed", "a directory", "a dangling link", "a pipe"])
@@ -179,8 +171,8 @@ def test_a_file_that_is_no_file_changes_nothing(instance: Instance, how: str) ->
     path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
     instance.put(kept)
     wait_for(
-        lambda: instance.metric("porter_config_last_reload_successful"),
-        lambda value: value == "1.0",
+        lambda: instance.program.metric("porter_config_last_reload_successful"),
+        lambda value: value == 1,
         8,
         "the good file to be read",
     )

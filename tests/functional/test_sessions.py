@@ -152,8 +152,7 @@ def test_strangers_and_resets_leave_the_sessions_alone(fabric: Fabric, program: 
     has(bird, 10, {name: NODES[name] for name in ("n1", "n2", "n3")})
     peer = program.get("/v1/peers")[0]
     assert peer["state"] == "Established"
-    metrics = program.host.run("curl -s http://127.0.0.1:8080/metrics")
-    assert 'porter_bgp_session_drops_total{peer="bird"' not in metrics
+    assert 'porter_bgp_session_drops_total{peer="bird"' not in program.metrics()
     bird.stop()
 
 

@@ -18,7 +18,6 @@ from functools import partial
 import pytest
 
 from fabric import Fabric, Host, wait_for
-from fabric.leaves import Bird, Frr, Neighbour
 from fabric.metronome import Metronome
 from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program
@@ -32,11 +31,10 @@ from fabric.raw_peer import (
     open_message,
 )
 from porter_ryu.bgp.protocol.ending import Cause
-from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
+from tests.functional.conftest import OURS
+from tests.functional.parts import HEALTHY, STRANGER, named_parts, stage
 
-STRANGER = "192.168.7.77"
-HEALTHY = ("bird", "frr")
-PARTS = {f"part{number}": f"192.168.7.{100 + number}" for number in range(1, 20)}
+PARTS = named_parts(19)
 LAG_MOST = 0.1
 REFRESH = message(ROUTE_REFRESH, b"\0\1\0\1")
 ATTRIBUTES = bytes.fromhex("4001010040020602010000fdeb400304c0a80703")
@@ -53,40 +51,30 @@ def metronome(fabric: Fabric) -> Iterator[Metronome]:
 @pytest.fixture(scope="module")
 def program(fabric: Fabric, metronome: Metronome) -> Iterator[Program]:
     """Two healthy peers, 500 Services on two nodes, and peers whose part the tests play."""
-    hosts, us = fabric.hosts, [Neighbour(OURS, 65000)]
-    Bird(hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()
-    frr = Frr(fabric, hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us).start()
-    sections = peers()
-    for address in (STRANGER, *PARTS.values()):
-        hosts["gobgpd"].run(f"ip address add {address}/24 dev e4a")
-    for name, address in PARTS.items():
-        sections[f"peer:{name}"] = {"address": address, "remote_as": 65003, "mode": "passive"}
-    sections["bgp"]["peers"] = ",".join((*HEALTHY, *PARTS))
-    sections["bgp"]["hold_time"] = 3
-    program = Program(hosts["porter"], sections)
-    program.put("pool", eip("pool", "198.18.0.0/16"))
-    program.put("nodes", node("n1", "192.168.7.11"), node("n2", "192.168.7.12"))
-    many = [o for n in range(500) for o in (service(f"s{n}"), slice_of(f"s{n}", "n1", "n2"))]
-    program.put("many", *many)
-    program.start()
-    # what is measured is the program, not what else the machine does
-    os.setpriority(os.PRIO_PROCESS, program.process.pid, -20)
-    wait_for(
-        lambda: {p["name"]: p["paths"]["ipv4"] for p in program.get("/v1/peers")},
-        lambda paths: all(paths[name] == 1000 for name in HEALTHY),
-        30,
-        "the whole table at the healthy peers",
-    )
-    wait_for(
-        lambda: slowly(lag(program)),
-        lambda late: late < LAG_MOST + metronome.late,
-        80,
-        "the minute of the start to be over",
-    )
-    yield program
-    print(program.tail())
-    program.stop()
-    frr.stop()
+    with stage(fabric, PARTS) as sections:
+        program = Program(fabric.hosts["porter"], sections)
+        program.put("pool", eip("pool", "198.18.0.0/16"))
+        program.put("nodes", node("n1", "192.168.7.11"), node("n2", "192.168.7.12"))
+        many = [o for n in range(500) for o in (service(f"s{n}"), slice_of(f"s{n}", "n1", "n2"))]
+        program.put("many", *many)
+        program.start()
+        # what is measured is the program, not what else the machine does
+        os.setpriority(os.PRIO_PROCESS, program.process.pid, -20)
+        wait_for(
+            lambda: {p["name"]: p["paths"]["ipv4"] for p in program.get("/v1/peers")},
+            lambda paths: all(paths[name] == 1000 for name in HEALTHY),
+            30,
+            "the whole table at the healthy peers",
+        )
+        wait_for(
+            lambda: slowly(program.loop_lag()),
+            lambda late: late < LAG_MOST + metronome.late,
+            80,
+            "the minute of the start to be over",
+        )
+        yield program
+        print(program.tail())
+        program.stop()
 
 
 @pytest.fixture
@@ -105,14 +93,6 @@ def parts() -> Iterator[str]:
 def part(parts: Iterator[str]) -> str:
     """The peer that the test plays."""
     return next(parts)
-
-
-def lag(program: Program) -> float:
-    """The longest time within the last minute by which the loop was late."""
-    text = program.host.run("curl -s http://127.0.0.1:8080/metrics")
-    found = re.search(r"^porter_loop_lag_seconds (\S+)$", text, re.MULTILINE)
-    assert found is not None
-    return float(found[1])
 
 
 def slowly(seen: float) -> float:
@@ -135,7 +115,7 @@ def unnoticed(program: Program, metronome: Metronome) -> Iterator[None]:
         told = report(program, name)
         assert (told["state"], told["last_down_at"]) == ("Established", 0.0), told
         assert told["established_seconds"] > before[name]
-    assert lag(program) < LAG_MOST + metronome.late
+    assert program.loop_lag() < LAG_MOST + metronome.late
 
 
 def established(host: Host, part: str, **how: object) -> RawPeer:
@@ -193,10 +173,9 @@ def test_forty_refreshes_in_one_write(program: Program, host: Host, part: str) -
 
 def sent(program: Program, part: str) -> float:
     """Octets that were sent to a peer."""
-    text = program.host.run("curl -s http://127.0.0.1:8080/metrics")
-    found = re.search(rf'^porter_bgp_bytes_sent_total{{peer="{part}"}} (\S+)$', text, re.MULTILINE)
-    assert found is not None
-    return float(found[1])
+    octets = program.metric(f'porter_bgp_bytes_sent_total{{peer="{part}"}}')
+    assert octets is not None
+    return octets
 
 
 def read_until_quiet(peer: RawPeer) -> None:
@@ -282,7 +261,7 @@ def test_what_peers_say_is_no_label(program: Program, host: Host, parts: Iterato
             f'"\ufffd[31mreason {number}"'
         )
         peer.close()
-    text = program.host.run("curl -s http://127.0.0.1:8080/metrics")
-    reasons = set(re.findall(r'porter_bgp_session_drops_total{[^}]*reason="([^"]*)"', text))
+    drops = re.compile(r'porter_bgp_session_drops_total{[^}]*reason="([^"]*)"')
+    reasons = set(drops.findall(program.metrics()))
     assert reasons <= {cause.value for cause in Cause}
     assert Cause.PEER_SHUTDOWN.value in reasons

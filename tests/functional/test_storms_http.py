@@ -67,7 +67,7 @@ class Scene:
         argv = [sys.executable, str(CROWD), str(count), manner, str(seconds), request]
         with Waiting() as waiting:
             seen: dict[str, Any] = json.loads(self.program.host.run(argv, seconds=200))
-        lag = self.lag() - waiting.longest
+        lag = self.program.loop_lag(within=5) - waiting.longest
         grown = self.memory("VmHWM") - before
         print(seen, f"lag {lag:.3f} s, memory +{grown >> 10} MB")
         assert seen["failures"] == []
@@ -76,15 +76,6 @@ class Scene:
         assert self.since() == since, "the session of the leaf was another one before"
         assert lag < LAG_MOST
         return seen
-
-    def lag(self) -> float:
-        """The longest lateness within a minute, in seconds."""
-        text = self.program.host.run("curl -s --max-time 5 http://127.0.0.1:8080/metrics")
-        return next(
-            float(line.split()[1])
-            for line in text.splitlines()
-            if line.startswith("porter_loop_lag_seconds ")
-        )
 
     def memory(self, key: str) -> int:
         """A figure of /proc, in kB."""
@@ -137,7 +128,7 @@ def scene() -> Iterator[Scene]:
         scene = Scene(program, leaf)
         minute = "sh", "-c", "sleep 1"
         wait_for(
-            lambda: (porter.run(minute), scene.lag())[1],
+            lambda: (porter.run(minute), scene.program.loop_lag(within=5))[1],
             lambda lag: lag < LAG_MOST,
             120,
             "the minute of its start to be over",

@@ -6,8 +6,6 @@ Ten thousand Services on four nodes; BIRD and FRR stand beside with a hold time 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -28,13 +26,6 @@ BEGIN, END = b"\0\1\1\1", b"\0\1\2\1"
 END_OF_RIB = b"\0\0\0\0"
 
 
-def put_json(program: Program, name: str, objects: list[Json]) -> None:
-    """Puts many objects into one file, at once."""
-    staged = program.manifests / f".{name}.new"
-    staged.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-    os.replace(staged, program.manifests / f"{name}.json")
-
-
 def sections() -> dict[str, dict[str, object]]:
     """Three peers, one of them played by the tests."""
     groups = peers()
@@ -51,8 +42,8 @@ def program(fabric: Fabric) -> Iterator[Program]:
     frr = Frr(fabric, hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us).start()
     program = Program(hosts["porter"], sections(), name="storms")
     names = [f"s{number}" for number in range(SERVICES)]
-    put_json(program, "services", [service(name) for name in names])
-    put_json(program, "slices", [slice_of(name, *NODES) for name in names])
+    program.put_list("services", [service(name) for name in names])
+    program.put_list("slices", [slice_of(name, *NODES) for name in names])
     program.put("pool", eip("pool", "10.64.0.0/17"))
     program.put("nodes", *(node(name, address) for name, address in NODES.items()))
     program.start(ready=False)
@@ -75,20 +66,13 @@ def announced(program: Program) -> list[int]:
     return [peer["paths"]["ipv4"] for peer in of_healthy(program)]
 
 
-def lag(program: Program) -> float:
-    """How late the loop was within the last minute, in seconds."""
-    text = program.host.run("curl -s http://127.0.0.1:8080/metrics")
-    (line,) = (line for line in text.splitlines() if line.startswith("porter_loop_lag_seconds "))
-    return float(line.split()[1])
-
-
 @pytest.fixture
 def healthy(program: Program) -> Iterator[None]:
     """After the storm the loop was never late, and no session has dropped.  A minute before it
     shows how late it is on this machine anyway."""
     with contextlib.suppress(FabricError):
-        wait_for(lambda: lag(program), lambda seconds: seconds < 0.1, 70, "a calm minute")
-    calm = max(0.1, lag(program))
+        wait_for(program.loop_lag, lambda seconds: seconds < 0.1, 70, "a calm minute")
+    calm = max(0.1, program.loop_lag())
     before = {peer["name"]: peer["established_seconds"] for peer in of_healthy(program)}
     yield
 
@@ -99,7 +83,7 @@ def healthy(program: Program) -> Iterator[None]:
         )
 
     wait_for(outlived, bool, 10, "the healthy sessions to be those of before")
-    assert lag(program) <= calm
+    assert program.loop_lag() <= calm
 
 
 @pytest.fixture

@@ -267,8 +267,7 @@ def test_reload_changes_one_peer_and_leaves_the_other(fabric: Fabric, started: S
     program.config.write_text(text)
     program.process.send_signal(1)
     wait_for(frr.routes, lambda routes: not routes, 5, "the second peer to go")
-    metrics = program.host.run("curl -s http://127.0.0.1:8080/metrics")
-    assert 'porter_bgp_session_drops_total{peer="leaf"' not in metrics
+    assert 'porter_bgp_session_drops_total{peer="leaf"' not in program.metrics()
 
 
 def test_a_swapped_symlink_reloads_as_a_mounted_config_map_does(

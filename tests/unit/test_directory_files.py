@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from fabric import objects
+from fabric.files import replace
 from porter_ryu.domain.model import EndpointSlice, Kind, ObjectKey, Service, Unreadable
 from porter_ryu.kube.directory import absent, files
 from porter_ryu.kube.directory import intake as intake_module
@@ -455,9 +456,7 @@ def test_a_large_file_is_parsed_beside_the_others(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     with directory:
         many = [objects.service(f"web-{number}") for number in range(3000)]
-        staged = tmp_path / ".large"
-        staged.write_text(json.dumps({"kind": "List", "items": many}))
-        staged.rename(tmp_path / "large.json")
+        replace(tmp_path / "large.json", json.dumps({"kind": "List", "items": many}))
         directory.is_alive("marker")
         until(lambda: key("web-2999") in directory.told, "the large file is read")
         (tmp_path / "large.json").unlink()
@@ -640,9 +639,7 @@ def test_an_object_of_many_entries_holds_up_nobody(tmp_path: Path, count: int) -
         many = objects.slice_of("web", *(f"n{number}" for number in range(10)))
         many["endpoints"] = [{"nodeName": "n"}] * count
         many["metadata"]["annotations"] = {"x": "y" * 70_000}
-        staged = tmp_path / ".many"
-        staged.write_text(json.dumps(many))
-        staged.rename(tmp_path / "many.json")
+        replace(tmp_path / "many.json", json.dumps(many))
         piece = (Kind.ENDPOINT_SLICE, ObjectKey("default", "web-ipv4"))
         until(lambda: piece in directory.told, "it is told")
         if count <= OBJECT_ENTRIES:

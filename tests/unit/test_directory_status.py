@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fabric import objects
+from fabric.files import replace
 from porter_ryu.domain.model import Service, ServiceStatus
 from porter_ryu.kube.errors import ApiError
 from tests.unit.directory import ANNOUNCED, Directory, key
@@ -60,9 +61,7 @@ def test_a_status_that_is_damaged_while_it_runs_stays_what_it_was(directory: Dir
     with directory:
         service = Service(key("web")[1], ours=True)
         for text in DAMAGED[:8]:
-            staged = path.with_suffix(".new")
-            staged.write_text(text)
-            staged.rename(path)
+            replace(path, text)
             told = directory.unreadable("web")
             assert [str(address) for address in told.record] == ["10.0.0.7"]
             with pytest.raises(ApiError, match="not written over"):
