@@ -25,7 +25,7 @@ from benchmarks.rows import (
 )
 from benchmarks.scene import Scene
 from benchmarks.table import Figure, text
-from fabric import Fabric
+from fabric import Fabric, FabricError
 
 Figures = list[Figure]
 # measured with few Services as well, before all are there
@@ -66,7 +66,7 @@ def main() -> int:
         print(json.dumps([each.as_json(row) for row, many in found.items() for each in many]))
     else:
         print(text(list(found.items())))
-    return 0
+    return 0 if all(found.values()) else 1
 
 
 def _on_a_cluster(plan: Plan, names: Collection[str]) -> Iterator[tuple[str, Figures]]:
@@ -80,10 +80,20 @@ def _on_a_cluster(plan: Plan, names: Collection[str]) -> Iterator[tuple[str, Fig
             for rows, count in ((BOTH_SIZES, plan.few), (ON_A_CLUSTER, plan.services)):
                 for name, measure in rows.items():
                     if name in names:
-                        yield name, measure(scene, count)
+                        yield name, _measured(scene, measure, count)
             scene.clear()
         finally:
             scene.api.stop()
+
+
+def _measured(scene: Scene, measure: Callable[[Scene, int], Figures], count: int) -> Figures:
+    """The figures of a row; none where it fails, which costs no other row."""
+    try:
+        return measure(scene, count)
+    except FabricError as error:
+        scene.plan.say(f"FAILED: {error}\n{scene.tail()}")
+        scene.clear()
+        return []
 
 
 def _arguments() -> argparse.Namespace:

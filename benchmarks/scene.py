@@ -100,6 +100,10 @@ class Scene:
             self._running.program.stop()
             self._running = None
 
+    def tail(self) -> str:
+        """The last that the program printed."""
+        return self._running.program.tail() if self._running is not None else ""
+
     @contextlib.contextmanager
     def empty_leaf(self) -> Iterator[KernelRoutes]:
         """An empty leaf, and no program."""

@@ -18,6 +18,7 @@ from fabric.files import replace
 
 Json = dict[str, Any]
 Sections = Mapping[str, Mapping[str, object]]
+_PATIENCE = 60.0  # of two cores under all tests at once; one that ends is told at once
 
 
 def command(name: str) -> str:
@@ -84,7 +85,10 @@ class Program:
         environment["PYTHONUNBUFFERED"] = "1"
         self.process = self.host.spawn(argv, self.log, environment)
         if ready:
-            wait_for(self.is_ready, bool, 20, f"the program to be ready: {self.tail()}")
+            try:
+                wait_for(self.is_ready, bool, _PATIENCE, "the program to be ready")
+            except FabricError as error:
+                raise FabricError(f"{error}: {self.tail()}") from error
         return self
 
     def stop(self) -> int:
