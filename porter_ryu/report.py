@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 from typing import Any
 
+from porter_ryu.domain import overview
 from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.announcement import NextHop
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
-from porter_ryu.domain.model import Address, EipStatus, Network, ObjectKey
+from porter_ryu.domain.model import Address, Network, ObjectKey
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.text import shortened
@@ -73,23 +74,12 @@ def _why_not_yet(decision: Decision) -> str:
     return "it would be given; nothing recorded yet"
 
 
-def eip_statuses(planner: Planner) -> Iterator[tuple[str, EipStatus]]:
-    """The status of every Eip that was looked at, in order of name; others may run in between."""
-    for name in sorted(eip.name for eip in planner.cluster.eips.values()):
-        try:
-            status = planner.allocator.pool_status(name)
-        except KeyError:
-            continue  # it was read, and no turn has looked at it yet, or is gone
-        yield name, status
-
-
 def eips(planner: Planner) -> Iterator[Json]:
     """One entry for every Eip, in order of name; others may run in between."""
-    for name, status in eip_statuses(planner):
-        eip = planner.cluster.eips.get(ObjectKey("", name))
+    for eip, status in overview.eips(planner):
         yield {
-            "name": name,
-            "address": shortened(eip.address, _TEXT_MOST) if eip is not None else "",
+            "name": eip.name,
+            "address": shortened(eip.address, _TEXT_MOST),
             "ready": status.ready,
             "reason": status.reason.value,
             "message": shortened(status.message, _TEXT_MOST),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
+from porter_ryu.domain import overview
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.planner import Planner
 
@@ -30,7 +31,7 @@ class EipAddresses:
         """Whether an address is one."""
         if address.is_loopback:
             return False
-        if self._planner.allocator.holders(address):
+        if overview.is_held(self._planner, address):
             return True
         if self._clock() >= self._until:
             self._known = frozenset(self._walk())
@@ -40,7 +41,4 @@ class EipAddresses:
     def _walk(self) -> Iterable[Address]:
         for network in self._bound():
             yield network.network_address
-        pool_of = self._planner.allocator.pool_of
-        for service in self._planner.cluster.services.values():
-            if service.ours:
-                yield from (a for a in service.ingress if pool_of(a) is not None)
+        yield from overview.recorded_addresses(self._planner)

@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import Metric
 from ryu.lib import hub
 
 from porter_ryu import metrics, report
+from porter_ryu.domain import overview
 from porter_ryu.domain.planner import Planner
 from porter_ryu.time_slice import TimeSlice
 
@@ -93,9 +94,9 @@ class Figures:
         yield services
         size = _gauge("eip_pool_size", "Addresses that the Eip has.", "eip")
         used = _gauge("eip_pool_used", "Addresses of the Eip that are held.", "eip")
-        for name, status in report.eip_statuses(planner):
-            size.add(status.pool_size, name)
-            used.add(status.usage, name)
+        for eip, status in overview.eips(planner):
+            size.add(status.pool_size, eip.name)
+            used.add(status.usage, eip.name)
             give_way()
         yield from (size, used)
 
