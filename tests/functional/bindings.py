@@ -53,7 +53,12 @@ def table(host: Host, version: int) -> list[str]:
 
 def becomes(look: Callable[[], T], wanted: T, seconds: float = 15) -> None:
     """Lets the greenthreads here run until it is so."""
-    wait_for(lambda: (hub.sleep(0.05), look())[1], lambda seen: seen == wanted, seconds, "it to be")
+
+    def after_a_turn_of_theirs() -> T:
+        hub.sleep(0.05)
+        return look()
+
+    wait_for(after_a_turn_of_theirs, lambda seen: seen == wanted, seconds, "it to be")
 
 
 class Instance:

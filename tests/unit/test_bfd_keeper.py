@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +17,7 @@ from ryu.lib import hub
 from porter_ryu.bgp.bfd.keeper import Bfd
 from porter_ryu.supervisor import Supervisor
 from tests.unit.peers import peer
-from tests.unit.until import until
+from tests.unit.until import children, until
 
 A = peer("a", bfd=True, local_address="192.0.2.200")
 
@@ -34,6 +36,7 @@ class Told:
 def kept(tmp_path: Path) -> Iterator[Callable[[str], tuple[Bfd, Told, Supervisor]]]:
     """Starts a keeper over a process that does what this script says, with FOLDER to note in."""
     running: list[Bfd] = []
+    before = children()
 
     def start(script: str) -> tuple[Bfd, Told, Supervisor]:
         head = f"import json,os,sys,time\nFOLDER={str(tmp_path)!r}\n"
@@ -48,7 +51,14 @@ def kept(tmp_path: Path) -> Iterator[Callable[[str], tuple[Bfd, Told, Supervisor
     yield start
     for bfd in running:
         bfd.stop()
-    hub.sleep(0.2)
+    ended(before)
+
+
+def ended(before: set[int]) -> None:
+    """Ends the processes that are there beside those of before; some of them hang on purpose."""
+    for pid in children() - before:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: children() == before, "they are gone")
 
 
 DOWN = "say(name='a', up=True, on_purpose=False, why='')\n"
@@ -95,6 +105,7 @@ def test_one_that_cannot_be_started_is_tried_again(
 ) -> None:
     caplog.set_level(logging.ERROR)
     program = tmp_path / "program"
+    before = children()
     told, supervisor = Told(), Supervisor()
     bfd = Bfd(told, supervisor, [str(program)])
     bfd.watch([A])
@@ -105,7 +116,7 @@ def test_one_that_cannot_be_started_is_tried_again(
     until(lambda: told.paths == [("a", True)])
     assert not supervisor.faults
     bfd.stop()
-    hub.sleep(0.2)
+    ended(before)
 
 
 def test_a_process_that_does_not_read_holds_up_nobody(
@@ -133,13 +144,13 @@ def test_a_peer_without_a_route_is_named_and_the_others_are_told(
 ) -> None:
     bfd, paths, _ = kept(
         "peers = json.loads(sys.stdin.readline())\n"
+        "say(name='a', up=False, on_purpose=True, why='it has begun')\n"
         "peers = json.loads(sys.stdin.readline())\n"
         "for p in peers: say(name=p['name'], up=True, on_purpose=False, why='')\n"
         "time.sleep(60)\n"
     )
-    until(lambda: bfd.watch([A]) == frozenset())
+    until(lambda: paths.paths, "the first line is read")
     nowhere = peer("nowhere", bfd=True, address="255.255.255.255")
-    hub.sleep(0.5)
     assert bfd.watch([nowhere, A]) == frozenset({"nowhere"})
     until(lambda: ("a", True) in paths.paths)
     assert "peer nowhere: no route to 255.255.255.255" in caplog.text

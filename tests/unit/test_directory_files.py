@@ -30,7 +30,7 @@ from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.limits import FILE_OCTETS, OBJECT_ENTRIES
 from porter_ryu.supervisor import Supervisor
 from tests.unit.directory import Directory, key
-from tests.unit.until import until
+from tests.unit.until import children, until
 
 NOBODY = 65534
 BROKEN = [
@@ -545,14 +545,6 @@ def test_an_empty_file_system_in_its_place_is_trouble(tmp_path: Path) -> None:
         directory.is_alive("marker")
         assert directory.source.trouble == ""
         assert directory.told.removed == []
-
-
-def children() -> set[int]:
-    """The processes that this one has."""
-    found: set[int] = set()
-    for path in Path("/proc/self/task").glob("*/children"):
-        found.update(int(pid) for pid in path.read_text().split())
-    return found
 
 
 def test_a_parser_process_that_dies_leaves_its_file_as_it_was(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_crowd_of_scrapes_costs_two() -> None:
 
     def peers() -> list[Json]:
         made.append(1)
-        eventlet.sleep(0.01)
+        eventlet.sleep(0)
         return [peer("leaf")]
 
     figures = Figures(World().planner, peers, PROCESS)

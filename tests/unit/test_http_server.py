@@ -18,6 +18,7 @@ from porter_ryu.http.connection import Bounds
 from porter_ryu.http.server import Server
 from porter_ryu.socket_address import canonical
 from porter_ryu.supervisor import Supervisor
+from tests.unit.until import until
 
 SHORT = Bounds(connections=8, request_within=0.3, read_within=0.3)
 GOOD = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -133,7 +134,7 @@ def test_a_request_may_come_octet_by_octet(scene: Scene) -> None:
     client = scene.client()
     for octet in GOOD:
         client.send(bytes([octet]))
-        eventlet.sleep(0.001)
+        eventlet.sleep(0)
     assert status(rest(client)) == 200
 
 
@@ -143,7 +144,8 @@ def test_empty_lines_before_a_request_are_passed_over(scene: Scene) -> None:
 
 def test_a_body_is_read_whole_wherever_it_is_cut(scene: Scene) -> None:
     client = scene.client(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nab")
-    eventlet.sleep(0.05)
+    for _ in range(10):  # what came is read, and the rest waited for
+        eventlet.sleep(0)
     client.sendall(b"cdefIGNORED")
     assert b"abcdef\r\n0" in rest(client)
 
@@ -192,15 +194,18 @@ def test_rubbish_is_answered_with_json(scene: Scene) -> None:
 
 def test_a_client_that_does_not_read_is_closed_and_its_gate_is_free_again(scene: Scene) -> None:
     client = scene.client(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")
-    eventlet.sleep(0.1)
+    assert client.recv(12) == b"HTTP/1.1 200", "its answer has begun"
     busy = scene.ask(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")
     assert status(busy) == 503
     assert b"Retry-After: 1" in busy
-    answer = b""
-    while status(answer) != 200:
-        answer = scene.ask(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")
-        eventlet.sleep(0.05)
-    assert answer.endswith(b"0\r\n\r\n")
+    answers: list[bytes] = []
+
+    def answered() -> bool:
+        answers.append(scene.ask(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n"))
+        return status(answers[-1]) == 200
+
+    until(answered, "its gate is free")
+    assert answers[-1].endswith(b"0\r\n\r\n")
     assert not rest(client).endswith(b"0\r\n\r\n"), "an answer that broke off says so"
 
 
@@ -208,8 +213,8 @@ def test_one_that_goes_within_its_answer_leaves_its_gate(scene: Scene) -> None:
     client = scene.client(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")
     client.recv(100)
     client.close()
-    eventlet.sleep(0.1)
-    assert status(scene.ask(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")) == 200
+    again = b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n"
+    until(lambda: status(scene.ask(again)) == 200, "its gate is free")
 
 
 def test_a_long_answer_is_valid_json(scene: Scene) -> None:
@@ -276,10 +281,9 @@ def test_without_descriptors_it_goes_on_when_there_are_some(
     try:
         for client in clients:
             client.connect(("127.0.0.1", scene.server.address[1]))
-            eventlet.sleep(0.1)
+        until(lambda: "Too many open files" in caplog.text, "it is told")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    assert "Too many open files" in caplog.text
     assert status(scene.ask()) == 200
     assert scene.supervisor.faults == ()
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ryu.lib import hub
 
 from fabric.objects import Json
 from porter_ryu.domain.ports import Standing
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.lease import Lease
 from porter_ryu.supervisor import Supervisor
+from tests.unit.until import until
 
 LONG, OVER = 10_000, 0  # seconds that a Lease lasts: for ever, or not even until it is looked at
 LEADS, FOLLOWS, UNKNOWN = Standing.LEADS, Standing.FOLLOWS, Standing.UNKNOWN
@@ -177,9 +177,9 @@ def test_an_odd_lease_does_not_end_the_greenthread(caplog: pytest.LogCaptureFixt
     server.spec = {"holderIdentity": ["other"]}
     one = Lease(server, "porter-system", lambda: None, lambda _standing: None, supervisor)
     one.start()
-    hub.sleep(0.1)
+    wrong = "the Lease cannot be kept: spec.holderIdentity is not a string"
+    until(lambda: wrong in caplog.text, "it is told")
     one.stop()
-    assert "the Lease cannot be kept: spec.holderIdentity is not a string" in caplog.text
     assert supervisor.faults == ()
 
 

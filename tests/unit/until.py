@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from ryu.lib import hub
 
@@ -18,3 +19,11 @@ def until(true: Callable[[], object], what: str = "") -> None:
             hub.sleep(0.002)
     finally:
         given_up.cancel()
+
+
+def children() -> set[int]:
+    """The processes that this one has."""
+    found: set[int] = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        found.update(int(pid) for pid in path.read_text().split())
+    return found
