@@ -25,7 +25,7 @@ from ryu.services.protocols.bgp.core_manager import CORE_MANAGER
 from porter_ryu import metrics
 from porter_ryu.backoff import Backoff
 from porter_ryu.bgp import transport
-from porter_ryu.bgp.bfd.keeper import Bfd
+from porter_ryu.bgp.bfd.monitor import BfdMonitor
 from porter_ryu.bgp.journal import Journals
 from porter_ryu.bgp.listener import Listener, refuse
 from porter_ryu.bgp.outbound import Outbound
@@ -124,7 +124,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         # nothing of ours answers on an EIP; who knows the others that are held sets a wider rule
         self.is_eip: Callable[[Address], bool] = self._is_announced
         self._listener = Listener(config.listen_port, self._accept, supervisor)
-        self._bfd = Bfd(self._path_is_up, supervisor)
+        self._bfd = BfdMonitor(self._path_is_up, supervisor)
         if config.restart_time:
             # half of it is left for the sessions to come up again
             supervisor.after(config.restart_time / 2, "replay", self._replay)
@@ -176,7 +176,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
                 elif peer.name in self._keyless:
                     self._set_keys_of(peer)
             deaf = [peer.name for peer in wanted.values() if not self._listens_for(peer)]
-            without_bfd = self._bfd.watch(wanted.values())
+            without_bfd = self._bfd.set_peers(wanted.values())
             if self._refused or deaf or without_bfd or self._keyless:
                 self._settle_again()
 

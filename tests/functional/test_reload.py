@@ -239,7 +239,7 @@ def test_one_peer_that_cannot_be_reached_costs_itself_alone(instance: Instance, 
         "the session with the good one",
     )
     instance.says("peer lonely: no route to 198.51.100.7")
-    instance.says("peer absent: no BFD for now: cannot listen on 10.9.9.9 port 3784")
+    instance.says("peer absent: BFD does not run: cannot listen on 10.9.9.9 port 3784")
     assert instance.program.answers("/healthz")
 
 

@@ -1,4 +1,4 @@
-"""BFD by hand: two sessions and a clock, golden bytes, what has to be discarded."""
+"""BFD without sockets: two sessions and a clock, golden bytes, packets that are discarded."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from porter_ryu.bgp.bfd.session import BfdSession
 
 
 def session(number: int) -> BfdSession:
-    """300 ms x 3, without jitter."""
+    """A session with 300 ms x 3, without jitter."""
     return BfdSession(number, 300_000, 3, lambda _, high: high, now=0.0)
 
 
 def talk(a: BfdSession, b: BfdSession, start: float, seconds: float) -> float:
-    """Lets both speak; returns the time afterwards."""
+    """Exchanges packets for some seconds; returns the time afterwards."""
     now = start
     while now < start + seconds:
         now += 0.05
@@ -27,13 +27,13 @@ def talk(a: BfdSession, b: BfdSession, start: float, seconds: float) -> float:
 
 
 def sent(session: BfdSession, now: float) -> Packet:
-    """What a session has to send now."""
+    """The packet that a session sends now."""
     packet = session.tick(now)
     assert packet is not None
     return packet
 
 
-def test_two_sessions_come_up_and_one_that_falls_silent_is_noticed() -> None:
+def test_two_sessions_come_up_and_a_silent_peer_is_detected() -> None:
     a, b = session(1), session(2)
     now = talk(a, b, 0.0, 4.0)
     assert (a.state, b.state) == (State.UP, State.UP)
@@ -48,7 +48,7 @@ def test_two_sessions_come_up_and_one_that_falls_silent_is_noticed() -> None:
     assert (a.state, b.state) == (State.UP, State.UP)
 
 
-def test_up_it_sends_at_its_interval_and_down_once_a_second() -> None:
+def test_it_sends_at_its_interval_while_up_and_once_a_second_while_down() -> None:
     a, b = session(1), session(2)
     assert sent(a, 0.0).desired_min_tx == 1_000_000
     assert a.tick(0.9) is None
@@ -58,17 +58,17 @@ def test_up_it_sends_at_its_interval_and_down_once_a_second() -> None:
     assert not packet.poll, "the poll was answered"
 
 
-def test_an_interval_that_shrinks_counts_at_once() -> None:
+def test_a_shorter_interval_applies_at_once() -> None:
     a = session(1)
     a.tick(0.0)
     a.receive(Packet(State.INIT, 3, 2, 1, 1_000_000, 1_000_000), 0.1)
     assert sent(a, 0.1).state is State.UP
-    assert a.next_send == pytest.approx(1.1), "the peer takes no more than one a second"
+    assert a.next_send == pytest.approx(1.1), "the peer accepts at most one packet per second"
     a.receive(Packet(State.UP, 3, 2, 1, 300_000, 300_000), 0.2)
     assert a.next_send == pytest.approx(0.5)
 
 
-def test_an_end_on_purpose_is_told() -> None:
+def test_admin_down_takes_the_session_of_the_peer_down() -> None:
     a, b = session(1), session(2)
     talk(a, b, 0.0, 4.0)
     b.receive(a.end(), 4.0)
@@ -97,5 +97,5 @@ def test_golden_bytes() -> None:
         "20c80318" + "00000001" + "00000000" + "00000001" * 3,
     ],
 )
-def test_what_is_discarded(data: str) -> None:
+def test_a_malformed_packet_is_discarded(data: str) -> None:
     assert decode(bytes.fromhex(data)) is None

@@ -1,4 +1,4 @@
-"""The process that speaks BFD, over loopback: what stands in one peer's way costs it alone."""
+"""The BFD process over loopback: a fault of one peer affects only that peer."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ class Bfd:
         self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.wants, self._says = self.process.stdin, self.process.stdout
+        self.input, self._reports = self.process.stdin, self.process.stdout
 
-    def want(self, *peers: dict[str, object]) -> None:
+    def set_peers(self, *peers: dict[str, object]) -> None:
         """Sets the peers."""
-        self.wants.write(json.dumps(peers) + "\n")
-        self.wants.flush()
+        self.input.write(json.dumps(peers) + "\n")
+        self.input.flush()
 
-    def says(self, **wanted: object) -> Json:
-        """Reads on until it says this."""
-        for line in self._says:
-            told: Json = json.loads(line)
-            if wanted.items() <= told.items():
-                return told
-        raise AssertionError(f"it ended, and never said {wanted}")
+    def report(self, **wanted: object) -> Json:
+        """Reads until a report that contains `wanted`."""
+        for line in self._reports:
+            report: Json = json.loads(line)
+            if wanted.items() <= report.items():
+                return report
+        raise AssertionError(f"it ended without the report {wanted}")
 
 
 def peer(name: str, local: str, remote: str) -> dict[str, object]:
-    """A peer as the keeper describes it."""
+    """A peer as the monitor describes it."""
     more = {"interval_ms": 50, "multiplier": 3}
     return {"name": name, "local": local, "remote": remote, **more}
 
@@ -61,45 +61,48 @@ def two() -> Iterator[tuple[Bfd, Bfd]]:
         bfd.process.wait()
 
 
-def test_an_address_that_is_not_here_costs_its_peer_alone(two: tuple[Bfd, Bfd]) -> None:
+def test_a_missing_local_address_affects_only_its_peer(two: tuple[Bfd, Bfd]) -> None:
     ours, theirs = two
-    theirs.want(peer("us", "127.0.0.3", "127.0.0.2"))
-    ours.want(
+    theirs.set_peers(peer("us", "127.0.0.3", "127.0.0.2"))
+    ours.set_peers(
         peer("gone", "198.51.100.9", "198.51.100.1"),
         peer("family", "2001:db8::9", "2001:db8::1"),
         peer("good", "127.0.0.2", "127.0.0.3"),
     )
-    fault = ours.says(name="gone")["fault"]
+    fault = ours.report(name="gone")["fault"]
     assert fault == "cannot listen on 198.51.100.9 port 3784: Cannot assign requested address"
-    assert "2001:db8::9" in ours.says(name="family")["fault"]
-    assert ours.says(name="good")["up"]
-    assert theirs.says(name="us")["up"]
+    assert "2001:db8::9" in ours.report(name="family")["fault"]
+    assert ours.report(name="good")["up"]
+    assert theirs.report(name="us")["up"]
 
 
-def test_a_taken_port_costs_its_peer_alone_and_is_tried_again(two: tuple[Bfd, Bfd]) -> None:
+def test_a_port_in_use_affects_only_its_peer_and_is_retried(two: tuple[Bfd, Bfd]) -> None:
     ours, theirs = two
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.4", PORT))
-        theirs.want(peer("us", "127.0.0.3", "127.0.0.2"), peer("us4", "127.0.0.5", "127.0.0.4"))
-        ours.want(peer("four", "127.0.0.4", "127.0.0.5"), peer("two", "127.0.0.2", "127.0.0.3"))
-        assert "Address already in use" in ours.says(name="four")["fault"]
-        assert ours.says(name="two")["up"]
-    assert ours.says(name="four")["fault"] == "", "it says that it is over"
-    assert ours.says(name="four", up=True)
+        theirs.set_peers(
+            peer("us", "127.0.0.3", "127.0.0.2"), peer("us4", "127.0.0.5", "127.0.0.4")
+        )
+        ours.set_peers(
+            peer("four", "127.0.0.4", "127.0.0.5"), peer("two", "127.0.0.2", "127.0.0.3")
+        )
+        assert "Address already in use" in ours.report(name="four")["fault"]
+        assert ours.report(name="two")["up"]
+    assert ours.report(name="four")["fault"] == "", "the fault has gone"
+    assert ours.report(name="four", up=True)
 
 
-def test_it_says_that_it_lives(two: tuple[Bfd, Bfd]) -> None:
+def test_it_sends_heartbeats(two: tuple[Bfd, Bfd]) -> None:
     ours, _ = two
-    assert ours.says(alive=True)
-    assert ours.says(alive=True)
+    assert ours.report(alive=True)
+    assert ours.report(alive=True)
 
 
-def test_it_ends_with_its_input_and_says_farewell(two: tuple[Bfd, Bfd]) -> None:
+def test_it_sends_admin_down_and_exits_when_its_input_ends(two: tuple[Bfd, Bfd]) -> None:
     ours, theirs = two
-    theirs.want(peer("us", "127.0.0.3", "127.0.0.2"))
-    ours.want(peer("them", "127.0.0.2", "127.0.0.3"))
-    assert theirs.says(name="us")["up"]
-    ours.wants.close()
+    theirs.set_peers(peer("us", "127.0.0.3", "127.0.0.2"))
+    ours.set_peers(peer("them", "127.0.0.2", "127.0.0.3"))
+    assert theirs.report(name="us")["up"]
+    ours.input.close()
     assert ours.process.wait(5) == 0
-    told = theirs.says(name="us", up=False)
-    assert told["on_purpose"]
+    assert theirs.report(name="us", up=False)["admin_down"]

@@ -96,4 +96,4 @@ def test_any_route_refresh(body: bytes) -> None:
 @given(st.binary(max_size=64))
 def test_any_bfd_packet(data: bytes) -> None:
     packet = bfd_packet.decode(data)
-    assert packet is None or (packet.mine and packet.multiplier)
+    assert packet is None or (packet.my_discriminator and packet.multiplier)

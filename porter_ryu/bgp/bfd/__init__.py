@@ -1,1 +1,1 @@
-"""BFD: packets and sessions as values, and the process that speaks it."""
+"""BFD: packets, sessions, the process that runs it, and the monitor of that process."""

@@ -1,4 +1,4 @@
-"""BFD control packets as bytes.
+"""Encodes and decodes BFD control packets.
 
 +-----+---------+---+-+-+-+-+-+-+---------------+---------------+
 |Vers |  Diag   |Sta|P|F|C|A|D|M|  Detect Mult  |    Length     |
@@ -32,7 +32,7 @@ class State(enum.IntEnum):
 
 
 class Diagnostic(enum.IntEnum):
-    """RFC 5880, 4.1; those that we give."""
+    """The diagnostics that we send (RFC 5880, 4.1)."""
 
     NONE = 0
     DETECTION_TIME_EXPIRED = 1
@@ -42,13 +42,15 @@ class Diagnostic(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A control packet without authentication; intervals in microseconds.  C is always set:
-    the process that sends it is not the one that speaks BGP."""
+    """A control packet without authentication; intervals in microseconds.
+
+    The C bit is always set: BFD does not share its fate with the process that runs BGP.
+    """
 
     state: State
     multiplier: int
-    mine: int
-    yours: int
+    my_discriminator: int
+    your_discriminator: int
     desired_min_tx: int
     required_min_rx: int
     diagnostic: int = Diagnostic.NONE
@@ -57,16 +59,19 @@ class Packet:
 
 
 def encode(packet: Packet) -> bytes:
-    """RFC 5880, 4.1."""
+    """Encodes a packet (RFC 5880, 4.1)."""
     flags = packet.state << 6 | _INDEPENDENT
-    flags |= (_POLL if packet.poll else 0) | (_FINAL if packet.final else 0)
+    if packet.poll:
+        flags |= _POLL
+    if packet.final:
+        flags |= _FINAL
     return _PACKET.pack(
         _VERSION << 5 | packet.diagnostic,
         flags,
         packet.multiplier,
         _PACKET.size,
-        packet.mine,
-        packet.yours,
+        packet.my_discriminator,
+        packet.your_discriminator,
         packet.desired_min_tx,
         packet.required_min_rx,
         0,
@@ -74,7 +79,7 @@ def encode(packet: Packet) -> bytes:
 
 
 def decode(data: bytes) -> Packet | None:
-    """A packet, None for one that has to be discarded (RFC 5880, 6.8.6)."""
+    """Decodes a packet; None for one that must be discarded (RFC 5880, 6.8.6)."""
     if len(data) < _PACKET.size:
         return None
     first, flags, multiplier, length, mine, yours, tx, rx, _ = _PACKET.unpack_from(data)

@@ -1,11 +1,12 @@
-"""The process that speaks BFD: `python -m porter_ryu.bgp.bfd.process`.
+"""The process that runs BFD: `python -m porter_ryu.bgp.bfd.process`.
 
-It is a process of its own so that nothing that the rest does, ten thousand routes at once or a
-full turn, can delay a packet.  A line of JSON on standard input is the whole set of peers, each
-with name, local, remote, interval_ms and multiplier; a line on standard output is a peer's new
-state, a fault of one peer ('' once it is over), or, every second, that this process lives.  What
-stands in the way of one peer (an address that is not here, a port that is taken) costs that peer
-alone, and is tried again every second.  It ends with its input, and says so to its peers.
+It is a process of its own so that long work of the main process never delays a BFD packet.
+
+A line of JSON on standard input is the complete list of peers, each with name, local, remote,
+interval_ms and multiplier.  A line on standard output is a report: the new state of a peer, a fault
+of a peer ('' when the fault has gone), or a heartbeat every second.  A fault of one peer (an
+address that this host does not have, a port in use) affects only that peer and is retried every
+second.  When its input ends, the process sends AdminDown to the peers and exits.
 """
 
 from __future__ import annotations
@@ -21,36 +22,40 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
-from porter_ryu.bgp.bfd import screen
+from porter_ryu.bgp.bfd import socket_filter
 from porter_ryu.bgp.bfd.packet import Packet, State, decode, encode
 from porter_ryu.bgp.bfd.session import BfdSession
 from porter_ryu.log import reason_of
 
 _PORT = 3784  # RFC 5881, 4
 _SOURCE_PORTS = range(49152, 65536)
+_SOURCE_PORT_TRIES = 100
 _TTL = 255
 _IP_RECVTTL = 12
-_ANCILLARY = 64
-_READ = 65536
-_EVERY = 1.0  # seconds between signs of life, and between tries of what failed
-_FAREWELLS = 3
+_ANCILLARY_OCTETS = 64
+_READ_OCTETS = 65536
+_HEARTBEAT_SECONDS = 1.0  # also the interval between retries after a fault
+_ADMIN_DOWN_PACKETS = 3  # one may get lost
 
 
 class Neighbour:
-    """A peer: its session and the socket that sends to it; raises OSError where there can be
-    none.  `fault` is why nothing can be sent now, '' while it can."""
+    """A peer: its session and the socket that sends to it.  Raises OSError if there is no socket.
+
+    `fault`: why the last packet could not be sent, '' if it was sent.
+    """
 
     def __init__(self, peer: dict[str, Any], now: float) -> None:
         self.peer = peer
-        self.told = State.DOWN
+        self.reported_state = State.DOWN
         self.fault = ""
         micros = peer["interval_ms"] * 1000
-        mine = random.randrange(1, 1 << 32)  # noqa: S311 - not a secret
-        self.session = BfdSession(mine, micros, peer["multiplier"], random.uniform, now)
+        discriminator = random.randrange(1, 1 << 32)  # noqa: S311 - not a secret
+        self.session = BfdSession(discriminator, micros, peer["multiplier"], random.uniform, now)
         self._sock = _sender(peer["local"])
 
     def send(self, packet: Packet | None) -> None:
-        """Sends; what the kernel refuses is found by the detection time."""
+        """Sends a packet, if there is one.  An error is only recorded in `fault`: the detection
+        time of the peer decides whether the session ends."""
         if packet is None:
             return
         try:
@@ -60,74 +65,76 @@ class Neighbour:
             self.fault = f"cannot send to {self.peer['remote']}: {reason_of(error)}"
 
     def close(self) -> None:
-        """Says farewell."""
-        for _ in range(_FAREWELLS):
+        """Sends AdminDown and closes the socket."""
+        for _ in range(_ADMIN_DOWN_PACKETS):
             self.send(self.session.end())
         self._sock.close()
 
 
 class Process:
-    """All sessions over one select loop."""
+    """All sessions in one select loop.  `_peers` and `_neighbours` are by remote address."""
 
     def __init__(self) -> None:
-        self._wanted: dict[str, dict[str, Any]] = {}
+        self._peers: dict[str, dict[str, Any]] = {}
         self._neighbours: dict[str, Neighbour] = {}
         self._listeners: dict[str, socket.socket] = {}
         self._faults: dict[str, str] = {}
         self._input = b""
-        self._due = time.monotonic()
+        self._heartbeat_at = time.monotonic()
 
     def run(self) -> None:
         """Runs until standard input ends."""
         while True:
             sources: list[int | socket.socket] = [0, *self._listeners.values()]
-            for ready in select.select(sources, [], [], self._wait())[0]:
+            for ready in select.select(sources, [], [], self._timeout())[0]:
                 if isinstance(ready, socket.socket):
                     self._receive(ready)
                 elif not self._read_input():
-                    self._want([])
+                    self._set_peers([])
                     return
             now = time.monotonic()
-            if now >= self._due:
-                self._due = now + _EVERY
-                self._settle()
-                print(json.dumps({"alive": True}), flush=True)
+            if now >= self._heartbeat_at:
+                self._heartbeat_at = now + _HEARTBEAT_SECONDS
+                self._start_missing()
+                _report(alive=True)
             for neighbour in self._neighbours.values():
                 neighbour.send(neighbour.session.tick(now))
-                self._tell(neighbour)
+                self._report_change(neighbour)
 
-    def _wait(self) -> float:
-        deadlines = [self._due]
+    def _timeout(self) -> float:
+        """Seconds until something is due."""
+        deadlines = [self._heartbeat_at]
         for neighbour in self._neighbours.values():
             deadlines.append(neighbour.session.next_send)
-            if neighbour.session.expires is not None:
-                deadlines.append(neighbour.session.expires)
+            if neighbour.session.detection_expires is not None:
+                deadlines.append(neighbour.session.detection_expires)
         return max(0.0, min(deadlines) - time.monotonic())
 
     def _read_input(self) -> bool:
-        octets = os.read(0, _READ)
+        """Reads standard input; returns False at its end."""
+        octets = os.read(0, _READ_OCTETS)
         self._input += octets
         *lines, self._input = self._input.split(b"\n")
         if lines:
-            self._want(json.loads(lines[-1]))
+            self._set_peers(json.loads(lines[-1]))
         return bool(octets)
 
-    def _want(self, peers: Iterable[dict[str, Any]]) -> None:
-        self._wanted = {peer["remote"]: peer for peer in peers}
+    def _set_peers(self, peers: Iterable[dict[str, Any]]) -> None:
+        self._peers = {peer["remote"]: peer for peer in peers}
         for remote, neighbour in list(self._neighbours.items()):
-            if self._wanted.get(remote) != neighbour.peer:
+            if self._peers.get(remote) != neighbour.peer:
                 neighbour.close()
                 del self._neighbours[remote]
-        for local in self._listeners.keys() - {peer["local"] for peer in self._wanted.values()}:
+        for local in self._listeners.keys() - {peer["local"] for peer in self._peers.values()}:
             self._listeners.pop(local).close()
         for sock in self._listeners.values():
-            self._screen(sock)
-        self._settle()
+            self._attach_filter(sock)
+        self._start_missing()
 
-    def _settle(self) -> None:
-        """Makes what is wanted and is not there, each for itself."""
+    def _start_missing(self) -> None:
+        """Starts each session and socket that is missing; reports the faults that changed."""
         faults = {}
-        for remote, peer in self._wanted.items():
+        for remote, peer in self._peers.items():
             name = peer["name"]
             try:
                 self._listen(peer["local"])
@@ -139,7 +146,7 @@ class Process:
                 faults[name] = f"cannot listen on {where}: {reason_of(error)}"
         for name, fault in faults.items():
             if fault != self._faults.get(name, ""):
-                print(json.dumps({"name": name, "fault": fault}), flush=True)
+                _report(name=name, fault=fault)
         self._faults = faults
 
     def _listen(self, local: str) -> None:
@@ -152,46 +159,50 @@ class Process:
             else:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
-            self._screen(sock)
+            self._attach_filter(sock)
             sock.bind((local, _PORT))
         except OSError:
             sock.close()
             raise
         self._listeners[local] = sock
 
-    def _screen(self, sock: socket.socket) -> None:
-        screen.attach(sock, [ip_address(remote) for remote in self._wanted])
+    def _attach_filter(self, sock: socket.socket) -> None:
+        socket_filter.attach(sock, [ip_address(remote) for remote in self._peers])
 
     def _receive(self, sock: socket.socket) -> None:
         try:
-            data, ancillary, _, source = sock.recvmsg(_READ, _ANCILLARY)
+            data, ancillary, _, source = sock.recvmsg(_READ_OCTETS, _ANCILLARY_OCTETS)
         except OSError:
-            return  # of a packet of ours that came back as an error
+            return  # an ICMP error about a packet that we sent
         hops = {int.from_bytes(value[:4], sys.byteorder) for _, _, value in ancillary}
         neighbour = self._neighbours.get(str(ip_address(source[0].partition("%")[0])))
         packet = decode(data)
-        # RFC 5881, 5: what came over a router is not from this neighbour
+        # RFC 5881, 5: a packet that was routed is not from this neighbour
         if neighbour is None or packet is None or hops != {_TTL}:
             return
-        if packet.yours not in (0, neighbour.session.mine):
+        if packet.your_discriminator not in (0, neighbour.session.local_discriminator):
             return
         neighbour.send(neighbour.session.receive(packet, time.monotonic()))
-        self._tell(neighbour, packet.state)
+        self._report_change(neighbour, packet.state)
 
     @staticmethod
-    def _tell(neighbour: Neighbour, remote: State = State.DOWN) -> None:
+    def _report_change(neighbour: Neighbour, remote: State = State.DOWN) -> None:
+        """Reports a session that has come up or gone down; `remote` is the state that the peer
+        sent."""
         state = neighbour.session.state
-        if (state is State.UP) == (neighbour.told is State.UP):
+        if (state is State.UP) == (neighbour.reported_state is State.UP):
             return
-        neighbour.told = state
-        on_purpose = state is not State.UP and remote is State.ADMIN_DOWN
-        told = {
-            "name": neighbour.peer["name"],
-            "up": state is State.UP,
-            "on_purpose": on_purpose,
-            "why": neighbour.session.why,
-        }
-        print(json.dumps(told), flush=True)
+        neighbour.reported_state = state
+        _report(
+            name=neighbour.peer["name"],
+            up=state is State.UP,
+            admin_down=state is not State.UP and remote is State.ADMIN_DOWN,
+            reason=neighbour.session.down_reason,
+        )
+
+
+def _report(**report: object) -> None:
+    print(json.dumps(report), flush=True)
 
 
 def _family(address: str) -> socket.AddressFamily:
@@ -199,14 +210,14 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 def _sender(local: str) -> socket.socket:
-    """A socket on a source port of RFC 5881, 4, with TTL 255."""
+    """A socket with a source port of RFC 5881, 4 and TTL 255; raises OSError."""
     family = _family(local)
     sock = socket.socket(family, socket.SOCK_DGRAM)
     if family == socket.AF_INET:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, _TTL)
     else:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, _TTL)
-    for port in random.sample(_SOURCE_PORTS, 100):
+    for port in random.sample(_SOURCE_PORTS, _SOURCE_PORT_TRIES):
         try:
             sock.bind((local, port))
         except OSError:
