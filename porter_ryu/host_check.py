@@ -1,6 +1,6 @@
-"""What `porter-ryu check` says of this host and the API server: whatever would go wrong later.
+"""`porter-ryu check`: finds what on this host or at the API server would prevent operation.
 
-Nothing is changed, and nothing is sent but questions to the API server.
+It changes nothing, and sends nothing but access reviews to the API server.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from porter_ryu.node.iproute import IpError, IpRoute
 from porter_ryu.settings import Settings
 
 _REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-_STRICT = "1"
-_LOCAL, _STATE, _INODE = 1, 3, 9  # columns of /proc/net/tcp
-_LISTEN = "0A"
-_ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
+_RP_FILTER_STRICT = "1"
+_LOCAL_ADDRESS, _STATE, _INODE = 1, 3, 9  # columns of /proc/net/tcp
+_STATE_LISTEN = "0A"
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
 
 def findings(settings: Settings) -> Iterator[str]:
-    """One sentence for each thing that stands in the way of these settings."""
-    for group in settings.put_aside:
-        yield f"[{group}] counts for nothing: [bgp] peers does not name it"
+    """One sentence for each problem that these settings have on this host."""
+    for group in settings.unused_peer_groups:
+        yield f"[{group}] is not used: [bgp] peers does not list it"
     running = _Running(settings.state_dir)
     yield from _addresses(settings, running)
     yield from _http(settings, running)
@@ -53,16 +53,16 @@ def _addresses(settings: Settings, running: _Running) -> Iterator[str]:
     listens: set[Address] = set(bgp.listen_addresses or ())
     for peer in bgp.peers:
         if peer.local_address is not None and peer.local_address not in own:
-            yield f"[peer:{peer.name}] local_address: {peer.local_address} is not of this host"
-        towards = peer.local_address or transport.address_towards(peer.address)
-        if towards is None:
+            yield f"[peer:{peer.name}] local_address: this host does not have {peer.local_address}"
+        local = peer.local_address or transport.address_towards(peer.address)
+        if local is None:
             yield f"[peer:{peer.name}] address: there is no route to {peer.address}"
         elif bgp.listen_addresses == ():
-            listens.add(towards)
+            listens.add(local)
     for address in sorted(listens, key=str):
-        if str(address) not in _ANYWHERE and address not in own:
+        if str(address) not in _WILDCARDS and address not in own:
             if address in (bgp.listen_addresses or ()):
-                yield f"[bgp] listen_addresses: {address} is not of this host"
+                yield f"[bgp] listen_addresses: this host does not have {address}"
             continue
         yield from _port("[bgp] listen_port", address, bgp.listen_port, running)
 
@@ -70,20 +70,20 @@ def _addresses(settings: Settings, running: _Running) -> Iterator[str]:
 def _http(settings: Settings, running: _Running) -> Iterator[str]:
     host, port = settings.http
     try:
-        address = ip_address(host or "0.0.0.0")  # noqa: S104 - empty: as the server takes it
+        address = ip_address(host or "0.0.0.0")  # noqa: S104 - the server listens there if it is empty
     except ValueError:
-        return  # a name
+        return  # a host name
     yield from _port("[DEFAULT] wsapi_port", address, port, running)
 
 
 class _Running:
-    """The instance that runs with this state_dir, which is allowed to listen."""
+    """The instance that runs with this state_dir; it may hold the ports."""
 
     def __init__(self, path: str) -> None:
         self._pid = state_dir.holder_of(path)
 
     def listens(self, port: int) -> bool:
-        """Whether it has a listening TCP socket on a port."""
+        """Whether this instance listens on a TCP port."""
         if self._pid is None:
             return False
         sockets = {inode for family in ("tcp", "tcp6") for inode in _listening(family, port)}
@@ -95,14 +95,14 @@ class _Running:
 
 
 def _listening(family: str, port: int) -> Iterator[str]:
-    """The sockets that listen on a port, as /proc names them in the folder of their process."""
+    """The sockets that listen on a port, as the links in /proc/PID/fd name them."""
     try:
         with open(f"/proc/net/{family}", encoding="ascii") as file:
             rows = [line.split() for line in file][1:]
     except OSError:
         return
     for row in rows:
-        if row[_STATE] == _LISTEN and int(row[_LOCAL].rpartition(":")[2], 16) == port:
+        if row[_STATE] == _STATE_LISTEN and int(row[_LOCAL_ADDRESS].rpartition(":")[2], 16) == port:
             yield f"socket:[{row[_INODE]}]"
 
 
@@ -117,11 +117,11 @@ def _port(key: str, address: Address, port: int, running: _Running) -> Iterator[
     try:
         transport.listen(address, port).close()
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        if taken and running.listens(port):
+        in_use = error.errno == errno.EADDRINUSE
+        if in_use and running.listens(port):
             return
-        why = "another process listens there" if taken else reason_of(error)
-        yield f"{key}: cannot listen on {address} port {port}: {why}"
+        reason = "another process listens there" if in_use else reason_of(error)
+        yield f"{key}: cannot listen on {address} port {port}: {reason}"
 
 
 def _interface(settings: Settings) -> Iterator[str]:
@@ -140,29 +140,29 @@ def _interface(settings: Settings) -> Iterator[str]:
     if not os.path.isdir(f"/sys/class/net/{name}"):
         yield f"[bound_ip] interface: there is no interface {name}"
         return
-    for where in ("all", name):
-        if _rp_filter(where) == _STRICT:
+    for scope in ("all", name):
+        if _rp_filter(scope) == _RP_FILTER_STRICT:
             yield (
-                f"net.ipv4.conf.{where}.rp_filter is 1 (strict): a packet to an EIP whose answer "
-                "would leave by another interface is dropped; 2 (loose) is safe"
+                f"net.ipv4.conf.{scope}.rp_filter is 1 (strict): the kernel drops a packet to an "
+                "EIP if the reply would leave by another interface; use 2 (loose)"
             )
     if os.geteuid() != 0:
-        yield f"[bound_ip] mode: {settings.bind_mode} needs NET_ADMIN, and this is not root"
+        yield f"[bound_ip] mode: {settings.bind_mode} needs NET_ADMIN, but this user is not root"
 
 
-def _rp_filter(where: str) -> str:
+def _rp_filter(scope: str) -> str:
     try:
-        with open(f"/proc/sys/net/ipv4/conf/{where}/rp_filter", encoding="ascii") as file:
+        with open(f"/proc/sys/net/ipv4/conf/{scope}/rp_filter", encoding="ascii") as file:
             return file.read().strip()
     except OSError:
         return ""
 
 
 def _writable(key: str, path: str) -> Iterator[str]:
-    place = os.path.abspath(path)
-    while not os.path.exists(place):
-        place = os.path.dirname(place)
-    if not os.path.isdir(place) or not os.access(place, os.W_OK | os.X_OK):
+    folder = os.path.abspath(path)
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
         yield f"{key}: {path} cannot be written"
 
 
@@ -173,11 +173,12 @@ def _api_server(settings: Settings) -> Iterator[str]:
         client = Client(settings.kubeconfig)
         for attributes in _rights(settings):
             if not _allowed(client, attributes):
-                what = "/".join(p for p in (attributes["resource"], attributes["subresource"]) if p)
-                where = f" in {attributes['namespace']}" if attributes["namespace"] else ""
-                yield f"the API server does not allow: {attributes['verb']} {what}{where}"
+                names = (attributes["resource"], attributes["subresource"])
+                resource = "/".join(name for name in names if name)
+                namespace = f" in {attributes['namespace']}" if attributes["namespace"] else ""
+                yield f"the API server does not allow: {attributes['verb']} {resource}{namespace}"
     except ApiError as error:
-        yield f"the API server cannot be asked: {error}"
+        yield f"the API server cannot be queried: {error}"
 
 
 def _rights(settings: Settings) -> Iterator[dict[str, str]]:

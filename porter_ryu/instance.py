@@ -82,8 +82,8 @@ class Instance:
                 LOG.warning("[%s] %s was changed: that needs a restart", group, key)
         if settings.bgp.next_hops.ipv4_over_ipv6 != self.started.bgp.next_hops.ipv4_over_ipv6:
             LOG.warning("[bgp] peers: the first over IPv6: IPv4 by it (RFC 8950) needs a restart")
-        for group in settings.put_aside:
-            LOG.warning("[%s] counts for nothing: [bgp] peers does not name it", group)
+        for group in settings.unused_peer_groups:
+            LOG.warning("[%s] is not used: [bgp] peers does not list it", group)
         self.settings = settings
         self._reserve()
         self._set_peers()

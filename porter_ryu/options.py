@@ -1,5 +1,7 @@
-"""Every option of ours, typed, with its help: the one list from which the sample file, the
-validator and the settings are made."""
+"""Every option of Porter-Ryu with its type and help text.
+
+The sample file, the validator and the settings are made from this one list.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, MODES
 
 PORT = {"min": 1, "max": 65535}
 AS_NUMBER = {"min": 1, "max": 4294967294}
-WSAPI_HOST = "127.0.0.1"  # Ryu's own default is every address
+WSAPI_HOST = "127.0.0.1"  # Ryu's own default is to listen on every address
 
 
 def _ip(name: str, text: str, **more: object) -> cfg.Opt:
@@ -23,73 +25,79 @@ PORTER = [
     cfg.ListOpt(
         "annotation_values",
         default=["porter"],
-        help="Its values that count (add openelb to take over from OpenELB).",
+        help="Values of the annotation that opt a Service in; add openelb to take over from "
+        "OpenELB.",
     ),
     cfg.StrOpt(
         "load_balancer_class",
         default="",
-        help="Also take Services with this spec.loadBalancerClass. One with another class is "
-        "never ours, even annotated.",
+        help="Also serve Services with this spec.loadBalancerClass. A Service with another class "
+        "is never served, even if it has the annotation.",
     ),
     cfg.StrOpt(
         "node_name",
         default="",
-        help="Node name of this host; needed by next_hops = self. A binding instance need not "
-        "be a Node.",
+        help="Name of the Kubernetes Node that this host is; required by next_hops = self. An "
+        "instance that binds addresses need not run on a Node.",
     ),
     cfg.BoolOpt(
         "allocate",
         default=True,
-        help="Allocate EIPs and write status; of several such instances the one that holds the "
-        "Lease acts. Needs a restart.",
+        help="Allocate EIPs and write status. Of several such instances only the one that holds "
+        "the Lease acts. A change needs a restart.",
     ),
     cfg.BoolOpt(
         "single_instance",
         default=True,
-        help="False where several instances announce the same (see graceful_restart).",
+        help="Set to false if several instances announce the same routes (see graceful_restart).",
     ),
     cfg.StrOpt(
         "state_dir",
         default="/var/lib/porter-ryu",
-        help="Journal of what was announced and bound; created if missing; must outlive the "
-        "process. Needs a restart.",
+        help="Directory for the journals of announced routes and bound addresses; created if "
+        "missing. It must survive a restart of the process. A change needs a restart.",
     ),
     cfg.IntOpt(
-        "resync_seconds", default=300, min=1, help="Everything is looked at again this often."
+        "resync_seconds", default=300, min=1, help="Interval between full resyncs, in seconds."
     ),
 ]
 
 KUBERNETES = [
-    cfg.StrOpt("kubeconfig", default="", help="Empty: in-cluster, then the default kubeconfig."),
+    cfg.StrOpt(
+        "kubeconfig",
+        default="",
+        help="Path of a kubeconfig file; empty: the in-cluster configuration, or else the "
+        "default kubeconfig.",
+    ),
     cfg.StrOpt(
         "manifests",
         default="",
-        help="A directory of YAML or JSON files to serve instead of an API server.",
+        help="Directory of YAML or JSON manifests to read instead of an API server.",
     ),
-    cfg.StrOpt("namespace", default="porter-system", help="Where the Lease lives."),
+    cfg.StrOpt("namespace", default="porter-system", help="Namespace of the Lease."),
     cfg.IntOpt(
         "panic_percent",
         default=90,
         min=1,
         max=100,
-        help="When more than this share of the present nodes that were Ready is lost within 60 "
-        "s, the view is doubted: readiness of nodes, and of endpoints on them, stays as it was "
-        "before, until the share is back below. Never at start.",
+        help="If more than this percentage of the Ready nodes become not Ready within 60 s, the "
+        "loss is not believed: the readiness of nodes, and of endpoints on them, is kept as it "
+        "was until the percentage is below this limit again. Does not apply at start.",
     ),
 ]
 
 BGP = [
-    cfg.BoolOpt("enabled", default=True, help="Announce by BGP."),
+    cfg.BoolOpt("enabled", default=True, help="Announce routes by BGP."),
     cfg.IntOpt("local_as", default=65000, **AS_NUMBER, help="AS number of this speaker."),
-    _ip("router_id", "BGP identifier; empty: this host's own InternalIPv4."),
+    _ip("router_id", "BGP identifier; empty: the IPv4 InternalIP of this host."),
     cfg.ListOpt(
         "listen_addresses",
         default=[],
-        help='Empty: the address towards each peer; wildcards (0.0.0.0, ::) are valid; "none": '
-        "never listen.",
+        help="Addresses to listen on; empty: the local address used to reach each peer; "
+        '0.0.0.0 and :: are allowed; "none": do not listen.',
     ),
     cfg.IntOpt("listen_port", default=179, **PORT, help="TCP port to listen on."),
-    cfg.ListOpt("peers", default=[], help="Names of [peer:NAME] groups."),
+    cfg.ListOpt("peers", default=[], help="Names of the peers: one [peer:NAME] group each."),
     cfg.StrOpt(
         "next_hops",
         default=ENDPOINTS.name,
@@ -99,24 +107,40 @@ BGP = [
     cfg.ListOpt(
         "next_hop_networks",
         default=[],
-        help="Which of a node's addresses may be next hops; empty: its InternalIPs.",
+        help="Networks from which the next hop address of a node is chosen; empty: its "
+        "InternalIPs.",
     ),
     cfg.IntOpt(
         "max_next_hops",
         default=0,
         min=0,
-        help="0: no limit; else a stable choice (rendezvous hash) of that many.",
+        help="Largest number of next hops of a route, chosen by a stable rendezvous hash; 0: no "
+        "limit.",
     ),
-    cfg.IntOpt("hold_time", default=90, min=0, max=65535, help="Seconds; 0 or at least 3."),
+    cfg.IntOpt(
+        "hold_time", default=90, min=0, max=65535, help="Hold time in seconds: 0, or at least 3."
+    ),
     cfg.StrOpt(
         "graceful_restart",
         default="auto",
-        choices=["auto", "true", "false"],
-        help="RFC 4724; auto: on for a single central instance, off for next_hops = self and "
-        "where single_instance is false.",
+        choices=[
+            (
+                "auto",
+                "on for a single central instance; off if next_hops is self or "
+                "single_instance is false",
+            ),
+            ("true", "on"),
+            ("false", "off"),
+        ],
+        help="Graceful restart (RFC 4724).",
     ),
     cfg.IntOpt(
-        "restart_time", default=120, min=1, max=4095, help="Seconds that peers keep our routes."
+        "restart_time",
+        default=120,
+        min=1,
+        max=4095,
+        help="Restart Time in seconds: how long peers keep the routes of this speaker while it "
+        "restarts.",
     ),
 ]
 
@@ -127,38 +151,63 @@ PEER = [
     cfg.StrOpt(
         "mode",
         default="both",
-        choices=["active", "passive", "both"],
+        choices=[
+            ("active", "this speaker"),
+            ("passive", "the peer"),
+            ("both", "either side"),
+        ],
         help="Which side opens the connection.",
     ),
-    _ip("local_address", "Address to speak from; empty: the kernel's choice."),
+    _ip("local_address", "Local address of the session; empty: the kernel chooses it."),
     cfg.StrOpt("password_file", default="", help="File with the TCP MD5 key (RFC 2385)."),
-    cfg.BoolOpt("ttl_security", default=False, help="GTSM (RFC 5082)."),
-    cfg.IntOpt("multihop_ttl", default=1, min=1, max=255, help="eBGP beyond one hop."),
-    cfg.IntOpt("hold_time", min=0, max=65535, help="Overrides [bgp] hold_time."),
+    cfg.BoolOpt("ttl_security", default=False, help="Use GTSM (RFC 5082)."),
+    cfg.IntOpt("multihop_ttl", default=1, min=1, max=255, help="TTL for eBGP multihop."),
+    cfg.IntOpt(
+        "hold_time",
+        min=0,
+        max=65535,
+        help="Hold time in seconds for this peer; empty: [bgp] hold_time.",
+    ),
     cfg.IntOpt(
         "connect_retry",
         default=5,
         min=1,
         max=3600,
-        help="Seconds before the first retry; backs off from there. Limits our own connects only.",
+        help="Seconds before the first retry; later retries back off. Limits only connections "
+        "opened by this speaker.",
     ),
     cfg.BoolOpt("add_path", default=True, help="Offer ADD-PATH send (RFC 7911)."),
     cfg.ListOpt("families", default=["ipv4", "ipv6"], help="Address families to announce."),
     cfg.StrOpt(
         "node_selector",
         default="",
-        help="Label selector: a central instance offers this peer only those nodes as next "
-        "hops; a node instance peers only if its node matches.",
+        help="Label selector for nodes. A central instance announces to this peer only next hops "
+        "on matching nodes. An instance with next_hops = self peers only if its own node "
+        "matches.",
     ),
-    cfg.ListOpt("communities", default=[], help="As 65000:1, no-export, 65000:1:2 (large)."),
-    cfg.IntOpt("local_pref", min=0, max=4294967295, help="LOCAL_PREF, to an internal peer."),
+    cfg.ListOpt(
+        "communities",
+        default=[],
+        help="Communities to attach, as 65000:1, no-export or 65000:1:2 (large).",
+    ),
+    cfg.IntOpt("local_pref", min=0, max=4294967295, help="LOCAL_PREF; for an internal peer only."),
     cfg.IntOpt("med", min=0, max=4294967295, help="MULTI_EXIT_DISC."),
     cfg.IntOpt(
-        "as_path_prepend", default=0, min=0, max=32, help="How often our AS is put in once more."
+        "as_path_prepend",
+        default=0,
+        min=0,
+        max=32,
+        help="How many extra times local_as is prepended to the AS_PATH.",
     ),
-    cfg.BoolOpt("bfd", default=False, help="BFD (RFC 5880, 5881)."),
-    cfg.IntOpt("bfd_interval_ms", default=300, min=50, max=60000, help="Milliseconds."),
-    cfg.IntOpt("bfd_multiplier", default=3, min=1, max=255, help="Detection multiplier."),
+    cfg.BoolOpt("bfd", default=False, help="Run BFD with this peer (RFC 5880, 5881)."),
+    cfg.IntOpt(
+        "bfd_interval_ms",
+        default=300,
+        min=50,
+        max=60000,
+        help="Interval between BFD control packets, in milliseconds.",
+    ),
+    cfg.IntOpt("bfd_multiplier", default=3, min=1, max=255, help="BFD detection multiplier."),
 ]
 
 BOUND_IP = [
@@ -167,38 +216,46 @@ BOUND_IP = [
         default="address",
         choices=[
             ("address", "a secondary address on the interface"),
-            ("rule", "ip rule over a local default route"),
-            ("blackhole", "ip rule over a blackhole default route"),
+            ("rule", "an ip rule that points to a table with a local default route"),
+            ("blackhole", "an ip rule that points to a table with a blackhole default route"),
             ("none", "nothing is bound"),
         ],
         help="How EIPs are bound on this host.",
     ),
-    cfg.StrOpt("interface", default="", help="Empty: the interface of the default route."),
+    cfg.StrOpt(
+        "interface",
+        default="",
+        help="Interface for the addresses; empty: the interface of the default route.",
+    ),
     cfg.IntOpt(
-        "table", default=101, min=1, max=4294967295, help="Routing table of rule and blackhole."
+        "table",
+        default=101,
+        min=1,
+        max=4294967295,
+        help="Routing table for the modes rule and blackhole.",
     ),
 ]
 
 PEER_PREFIX = "peer:"
-# read by Ryu's own libraries, where an application loads them
+# groups that Ryu's own libraries read if an application loads them
 FOREIGN_GROUPS = frozenset({"ovsdb", "bgp-app"})
 GROUPS = {"porter": PORTER, "kubernetes": KUBERNETES, "bgp": BGP, "bound_ip": BOUND_IP}
-# beside the groups of the peers; every other key needs a restart
+# keys that a reload applies, besides the [peer:NAME] groups; every other key needs a restart
 RELOADED = frozenset({("bgp", "peers"), ("bgp", "hold_time")})
 
 
 def of_ryu() -> list[cfg.Opt]:
-    """Every option that stands in [DEFAULT]: those of Ryu, and of whatever else is loaded."""
+    """Every option of [DEFAULT]: those of Ryu and of every other application that is loaded."""
     import ryu.app.wsgi
-    import ryu.base.app_manager  # with the controller: the two import one another
+    import ryu.base.app_manager  # imports the controller, in the only order that works
     import ryu.flags
     import ryu.log
-    import ryu.topology.switches  # noqa: F401 - each registers its own
+    import ryu.topology.switches  # noqa: F401 - each registers its options
     from ryu.cfg import CONF
 
-    # a ConfigOpts lists the names of what is registered, but not the options themselves
+    # ConfigOpts has no public way to list option objects, only their names
     options = {name: info["opt"] for name, info in CONF._opts.items()}
-    # ryu.cmd.manager cannot be imported for the names of its own: that patches and logs
+    # importing ryu.cmd.manager for its options would patch the standard library and log
     options = {option.dest: option for option in _OF_THE_MANAGER} | options
     return [option for name, option in options.items() if name not in _OF_OSLO]
 

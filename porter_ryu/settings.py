@@ -1,7 +1,7 @@
-"""Turns the configuration into Settings, or into one line for each thing wrong with it.
+"""Turns the configuration into Settings, or into one line for each error in it.
 
-`read` is the only way in, at start and at every reload, for the process and for its commands; what
-it returns is a value, so that a reload is a comparison of two of them.
+`read` is the only entry point: the process uses it at start and at every reload, and so does every
+command.  It returns a value, so a reload compares two values.
 """
 
 from __future__ import annotations
@@ -17,18 +17,23 @@ from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, MODES, NextHopMode
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.peering import PeerConfig, session_address
 from porter_ryu.options import GROUPS, RELOADED, WSAPI_HOST
-from porter_ryu.settings_file import BadConfigurationError, shown
+from porter_ryu.settings_file import BadConfigurationError, quoted_value
 from porter_ryu.settings_peers import HOLD_TIME_RULE, REFUSED_HOLD_TIMES, peer_names, read_peers
 from porter_ryu.settings_reader import DEFAULT, Reader, open_files
 
-_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - a socket on them is what is asked for
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - the user asks to listen on them
 KERNEL_TABLES = (253, 254, 255)
 _NEVER_EMPTY = (("porter", "annotation"), ("porter", "state_dir"), ("kubernetes", "namespace"))
 
 
 @dataclass(frozen=True, slots=True)
 class BgpSettings:
-    """[bgp] and its peers; `router_id` None: this host's own InternalIPv4."""
+    """[bgp] and its peers.
+
+    `router_id` is None for the IPv4 InternalIP of this host.  `listen_addresses` is None if the
+    speaker must not listen, and empty for the local address towards each peer.  `restart_time` is
+    in seconds, 0 without graceful restart.
+    """
 
     enabled: bool
     local_as: int
@@ -43,12 +48,12 @@ class BgpSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that the program is told; names as in the configuration file.
+    """The whole configuration; names as in the configuration file.
 
-    `fixed`: every key that needs a restart, by group and name, with its value as it was read.
-    `put_aside`: groups of peers that [bgp] peers does not name, and so count for nothing.
-    `key_files`: files whose content is a part of these settings, besides the configuration.
-    `http`: where the HTTP interface listens, by Ryu's options.
+    `fixed`: every key that needs a restart, by group and name, with its value.
+    `unused_peer_groups`: [peer:NAME] groups that [bgp] peers does not name.
+    `key_files`: files besides the configuration whose content is part of these settings.
+    `http`: host and port of the HTTP interface, from Ryu's options.
     """
 
     annotation: str
@@ -68,14 +73,14 @@ class Settings:
     table: int
     file: str = ""
     key_files: tuple[str, ...] = ()
-    put_aside: tuple[str, ...] = ()
+    unused_peer_groups: tuple[str, ...] = ()
     http: tuple[str, int] = (WSAPI_HOST, 8080)
     fixed: Mapping[tuple[str, str], Any] = field(default_factory=dict)
 
 
 def read(files: Sequence[str]) -> Settings:
     """The settings of these files, later ones overriding earlier ones; raises
-    BadConfigurationError with everything that is wrong."""
+    BadConfigurationError with all errors."""
     reader = open_files(files)
     settings = _settings(reader)
     if reader.faults:
@@ -89,14 +94,14 @@ def _settings(r: Reader) -> Settings:
         r.fault("porter", "annotation_values", "must name at least one value")
     table = r.get("bound_ip", "table")
     if table in KERNEL_TABLES:
-        r.fault("bound_ip", "table", f"{table} is one of the kernel's own tables")
-    for key, exists, what in (
+        r.fault("bound_ip", "table", f"{table} is reserved by the kernel")
+    for key, exists, file_type in (
         ("kubeconfig", os.path.isfile, "file"),
         ("manifests", os.path.isdir, "directory"),
     ):
         path = r.get("kubernetes", key)
         if path and not exists(path):
-            r.fault("kubernetes", key, f"there is no {what} {path}")
+            r.fault("kubernetes", key, f"there is no {file_type} {path}")
     for group, key in _NEVER_EMPTY:
         if r.get(group, key) == "":
             r.fault(group, key, "must not be empty")
@@ -118,7 +123,7 @@ def _settings(r: Reader) -> Settings:
         table=table,
         file=r.documents[0].path if r.documents else "(no file)",
         key_files=tuple(r.key_files),
-        put_aside=tuple(r.put_aside),
+        unused_peer_groups=tuple(r.unused_peer_groups),
         http=(r.get(DEFAULT, "wsapi_host"), r.get(DEFAULT, "wsapi_port")),
         fixed={
             (group, option.name): r.get(group, option.name)
@@ -158,10 +163,12 @@ def _bgp(r: Reader) -> BgpSettings:
 
 
 def _restart_time(r: Reader, mode: NextHopMode) -> int:
-    wanted = r.get("bgp", "graceful_restart")
-    alone = r.get("porter", "single_instance") and mode.central
-    on = wanted == "true" or (wanted == "auto" and alone)
-    return r.get("bgp", "restart_time") if on else 0
+    graceful_restart = r.get("bgp", "graceful_restart")
+    single = r.get("porter", "single_instance") and mode.central
+    if graceful_restart == "true" or (graceful_restart == "auto" and single):
+        seconds: int = r.get("bgp", "restart_time")
+        return seconds
+    return 0
 
 
 def _networks(r: Reader) -> Iterator[Network]:
@@ -169,7 +176,9 @@ def _networks(r: Reader) -> Iterator[Network]:
         try:
             yield ip_network(text)
         except ValueError:
-            r.fault("bgp", "next_hop_networks", f"{shown(text)} is not a network like 10.0.0.0/8")
+            r.fault(
+                "bgp", "next_hop_networks", f"{quoted_value(text)} is not a network like 10.0.0.0/8"
+            )
 
 
 def _listen_addresses(r: Reader) -> tuple[Address, ...] | None:
@@ -195,7 +204,7 @@ def _router_id(text: str) -> IPv4Address:
     try:
         router_id = IPv4Address(text)
     except ValueError:
-        raise ValueError(f"{shown(text)} is not an IPv4 address") from None
+        raise ValueError(f"{quoted_value(text)} is not an IPv4 address") from None
     if not int(router_id):
         raise ValueError("0.0.0.0 is not a BGP identifier")
     return router_id

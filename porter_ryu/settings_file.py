@@ -1,8 +1,8 @@
-"""One configuration file as text: groups, keys, and in which line each stands.
+"""One configuration file as text: groups, keys, and the line number of each.
 
-oslo.config reads the values, but it takes the last of two equal keys in silence, and ends in a
-traceback where a file is not what it expects.  So every file is read here first, by oslo's own
-grammar, and whatever is odd about it is a fault that names the line.
+oslo.config reads the values, but it silently uses the last of two equal keys, and raises with a
+traceback if a file is not valid.  So every file is first parsed here with oslo's own grammar, and
+each error becomes a fault that names the line.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from porter_ryu import regular_file
 from porter_ryu.domain.text import one_line
 from porter_ryu.log import reason_of
 
-_MOST_OCTETS = 1 << 20
-_SHOWN = 60
-_LINE_MOST = 500
+_MAX_FILE_OCTETS = 1 << 20
+_MAX_QUOTED_CHARACTERS = 60
+_MAX_MESSAGE_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong, and where; `group` and `key` empty: the file itself, the group."""
+    """One error and its location.  `key` is empty if it is about the group, `group` as well if it
+    is about the file."""
 
     file: str
     group: str
@@ -33,13 +34,14 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        place = " ".join(part for part in (f"[{self.group}]" * bool(self.group), self.key) if part)
-        text = ": ".join(part for part in (self.file, place, self.message) if part)
-        return one_line(text, _LINE_MOST)
+        group = f"[{self.group}]" if self.group else ""
+        location = " ".join(part for part in (group, self.key) if part)
+        text = ": ".join(part for part in (self.file, location, self.message) if part)
+        return one_line(text, _MAX_MESSAGE_CHARACTERS)
 
 
 class BadConfigurationError(Exception):
-    """The configuration cannot be used; `faults` has at least one entry."""
+    """The configuration is not valid; `faults` has at least one entry."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
@@ -48,7 +50,7 @@ class BadConfigurationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A value as it is written; continuation lines are joined by newlines."""
+    """A value as it is written in the file; continuation lines are joined by newlines."""
 
     text: str
     line: int
@@ -56,16 +58,18 @@ class Entry:
 
 @dataclass
 class Document:
-    """A file; `doubles`: (group, key, lines) of every key that stands in it twice.  A group may
-    begin twice: whoever appends to a file does that, and nothing is lost by it."""
+    """A parsed file; `duplicates`: (group, key, both line numbers) of every key that is set twice.
+
+    A group header may occur twice: appending to a file does that, and no value is lost.
+    """
 
     path: str
     groups: dict[str, dict[str, Entry]] = field(default_factory=dict)
-    doubles: list[tuple[str, str, tuple[int, int]]] = field(default_factory=list)
+    duplicates: list[tuple[str, str, tuple[int, int]]] = field(default_factory=list)
 
 
 def read_document(path: str) -> Document:
-    """Reads a file; raises BadConfigurationError where it is not one of key = value in groups."""
+    """Reads a file; raises BadConfigurationError if it cannot be read or parsed."""
     document = Document(path)
     try:
         _Lines(document).parse(io.StringIO(_text(path), newline=None))
@@ -76,9 +80,9 @@ def read_document(path: str) -> Document:
 
 def _text(path: str) -> str:
     """The whole text; raises OSError or ValueError."""
-    octets = read_octets(path, _MOST_OCTETS)
+    octets = read_octets(path, _MAX_FILE_OCTETS)
     if not octets.strip():
-        # cut short by who writes it just now, or by a full disk: no peers at all is not meant
+        # truncated by a writer that has not finished, or by a full disk, not "no peers"
         raise ValueError("is empty")
     for number, line in enumerate(octets.split(b"\n"), 1):
         try:
@@ -86,29 +90,32 @@ def _text(path: str) -> str:
         except UnicodeDecodeError:
             raise ValueError(f"line {number}: is not UTF-8 text") from None
         if "\0" in text:
-            raise ValueError(f"line {number}: has a NUL character in it, so it is no text")
+            raise ValueError(f"line {number}: contains a NUL character, so it is not text")
         if text.startswith("\ufeff"):
             raise ValueError(f"line {number}: begins with a byte order mark")
     return octets.decode("utf-8")
 
 
-def read_octets(path: str, most: int) -> bytes:
-    """The octets of a file that a user named, at most `most`; raises OSError or ValueError."""
-    octets, _ = regular_file.read(os.path.expanduser(path), most, follow=True)
+def read_octets(path: str, max_octets: int) -> bytes:
+    """The content of a file that a user named; raises OSError, or ValueError if it is larger than
+    `max_octets` or is not a regular file."""
+    octets, _ = regular_file.read(os.path.expanduser(path), max_octets, follow=True)
     return octets
 
 
-def shown(text: str) -> str:
-    """A value as it is quoted in a message: one line, not too long."""
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+def quoted_value(text: str) -> str:
+    """A value in quotes for a message: one line of limited length."""
+    if len(text) > _MAX_QUOTED_CHARACTERS:
+        text = text[:_MAX_QUOTED_CHARACTERS] + "…"
+    return repr(text)
 
 
 class _LineError(Exception):
-    """The message names the line."""
+    """A line that cannot be parsed; the message has its number."""
 
 
 class _Lines(iniparser.BaseParser):  # type: ignore[misc]
-    """oslo's grammar, with the number of the line of every key."""
+    """oslo's parser, extended to record the line number of every key."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -116,7 +123,7 @@ class _Lines(iniparser.BaseParser):  # type: ignore[misc]
         self._key_line = 0
 
     def new_section(self, section: str) -> None:
-        """A [group] line."""
+        """Called for a [group] line."""
         self._document.groups.setdefault(section, {})
         self._section = section
 
@@ -126,34 +133,36 @@ class _Lines(iniparser.BaseParser):  # type: ignore[misc]
         return key, value
 
     def assignment(self, key: str, value: list[str]) -> None:
-        """A key with the whole of its value."""
+        """Called for a key with its complete value."""
         if not self._section:
-            raise _LineError(f"line {self._key_line}: {shown(key)} stands before the first [group]")
+            raise _LineError(
+                f"line {self._key_line}: {quoted_value(key)} is before the first [group]"
+            )
         keys = self._document.groups[self._section]
         if key in keys:
             lines = keys[key].line, self._key_line
-            self._document.doubles.append((self._section, key, lines))
+            self._document.duplicates.append((self._section, key, lines))
         keys[key] = Entry("\n".join(value), self._key_line)
 
-    def _refuse(self, what: str) -> NoReturn:
-        raise _LineError(f"line {self.lineno}: {what}")
+    def _refuse(self, message: str) -> NoReturn:
+        raise _LineError(f"line {self.lineno}: {message}")
 
     def error_invalid_assignment(self, line: str) -> NoReturn:
-        """Neither a group, nor a comment, nor a value."""
-        self._refuse(f"{shown(line)} is neither [group] nor key = value")
+        """Called for a line that is neither a group, a comment nor a value."""
+        self._refuse(f"{quoted_value(line)} is neither [group] nor key = value")
 
     def error_empty_key(self, line: str) -> NoReturn:
-        """`= value`."""
-        self._refuse(f"{shown(line)} has no key")
+        """Called for `= value`."""
+        self._refuse(f"{quoted_value(line)} has no key")
 
     def error_unexpected_continuation(self, line: str) -> NoReturn:
-        """An indented line after an empty one."""
-        self._refuse(f"{shown(line)} is indented, but there is no value that it continues")
+        """Called for an indented line after an empty one."""
+        self._refuse(f"{quoted_value(line)} is indented, but continues no value")
 
     def error_no_section_end_bracket(self, line: str) -> NoReturn:
-        """`[group` or `[group] # comment`."""
-        self._refuse(f"{shown(line)} begins with [ and does not end with ]")
+        """Called for `[group` or `[group] # comment`."""
+        self._refuse(f"{quoted_value(line)} begins with [ but does not end with ]")
 
     def error_no_section_name(self, line: str) -> NoReturn:
-        """`[]`."""
-        self._refuse(f"{shown(line)} names no group")
+        """Called for `[]`."""
+        self._refuse(f"{quoted_value(line)} has no group name")

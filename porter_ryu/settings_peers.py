@@ -1,4 +1,4 @@
-"""The [peer:NAME] groups as values: which peers there are, and what is wrong with one of them."""
+"""Reads the [peer:NAME] groups into values, and reports the errors in them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from porter_ryu.domain.model import Address, Family
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret, session_address
 from porter_ryu.log import reason_of
 from porter_ryu.options import PEER, PEER_PREFIX
-from porter_ryu.settings_file import read_octets, shown
+from porter_ryu.settings_file import quoted_value, read_octets
 from porter_ryu.settings_reader import Reader
 
 FAMILIES = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}
-MD5_KEY_MAX = 80  # TCP_MD5SIG_MAXKEYLEN of Linux
-_KEY_FILE_MOST = 1 << 16
-REFUSED_HOLD_TIMES = (1, 2)
-HOLD_TIME_RULE = "1 and 2 are not allowed (RFC 4271, 4.2): 0, or at least 3"
-# a name is a file name, a label of metrics and a part of a group's name
+MD5_KEY_MAX = 80  # octets: TCP_MD5SIG_MAXKEYLEN of Linux
+_MAX_KEY_FILE_OCTETS = 1 << 16
+REFUSED_HOLD_TIMES = (1, 2)  # seconds
+HOLD_TIME_RULE = "must be 0 or at least 3 (RFC 4271, 4.2)"
+# the name is also a file name, a metric label and part of a group name
 PEER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,62}")
 PEER_NAME_RULE = (
-    "is no name for a peer: 1 to 63 letters, digits, '.', '_', ':' and '-', a letter or digit first"
+    "is not a valid peer name: 1 to 63 letters, digits, '.', '_', ':' and '-', starting with a "
+    "letter or digit"
 )
 
 
@@ -34,40 +35,43 @@ def peer_names(r: Reader) -> list[str]:
     found: dict[str, str] = {}
     for name in names:
         if not name:
-            r.fault("bgp", "peers", "there is nothing between two commas")
+            r.fault("bgp", "peers", "has an empty entry")
         elif not PEER_NAME.fullmatch(name):
-            r.fault("bgp", "peers", f"{shown(name)} {PEER_NAME_RULE}")
+            r.fault("bgp", "peers", f"{quoted_value(name)} {PEER_NAME_RULE}")
         elif name in found.values():
-            r.fault("bgp", "peers", f"{name} is named twice")
+            r.fault("bgp", "peers", f"{name} is listed twice")
         elif name.lower() in found:
             other = found[name.lower()]
-            r.fault("bgp", "peers", f"{name} and {other}: oslo.config takes them for one group")
+            r.fault(
+                "bgp", "peers", f"{name} and {other} differ only in case, which oslo.config ignores"
+            )
         else:
             found[name.lower()] = name
     return list(found.values())
 
 
 def read_peers(r: Reader, names: list[str], never_listens: bool) -> Iterator[PeerConfig]:
-    """The peers of these names whose groups are without fault."""
-    written = any("peers" in document.groups.get("bgp", {}) for document in r.documents)
-    if not names and r.put_aside and not written:
-        # a file that lost its [bgp] group, or is half written: to drop all sessions is not meant
-        r.fault("bgp", "peers", f"names no peer, though there is a group [{r.put_aside[0]}]")
+    """The peers with these names whose groups have no error."""
+    is_set = any("peers" in document.groups.get("bgp", {}) for document in r.documents)
+    if not names and r.unused_peer_groups and not is_set:
+        # a truncated file, or one that lost its [bgp] group: it does not mean "drop all sessions"
+        group = r.unused_peer_groups[0]
+        r.fault("bgp", "peers", f"is not set, but there is a group [{group}]")
     seen: dict[Address, str] = {}
     for name in names:
         group = PEER_PREFIX + name
         if group not in r.groups:
-            r.fault("bgp", "peers", f"{name} is named but there is no group [{group}]")
+            r.fault("bgp", "peers", f"{name} is listed, but there is no group [{group}]")
             continue
         r.register(group, PEER)
         before = len(r.faults)
         peer = _peer(r, name, group)
         if never_listens and r.get(group, "mode") == "passive":
-            r.fault(group, "mode", "passive needs a listener: [bgp] listen_addresses is none")
+            r.fault(group, "mode", "passive needs a listener, but [bgp] listen_addresses is none")
         if peer is None:
             continue
         if peer.address in seen:
-            r.fault(group, "address", f"is also that of [{PEER_PREFIX}{seen[peer.address]}]")
+            r.fault(group, "address", f"is also the address of [{PEER_PREFIX}{seen[peer.address]}]")
         seen.setdefault(peer.address, name)
         if len(r.faults) == before:
             yield peer
@@ -78,7 +82,7 @@ def _peer(r: Reader, name: str, group: str) -> PeerConfig | None:
     local = r.parse(group, "local_address", session_address)
     if local is not None and address is not None:
         if local.version != address.version:
-            r.fault(group, "local_address", f"is not of the family of address {address}")
+            r.fault(group, "local_address", f"is not of the same family as address {address}")
         elif local == address:
             r.fault(group, "local_address", "is also the address of the peer")
     hold_time = r.get(group, "hold_time")
@@ -87,16 +91,16 @@ def _peer(r: Reader, name: str, group: str) -> PeerConfig | None:
     if hold_time is None:
         hold_time = r.get("bgp", "hold_time")
     if r.get(group, "bfd") and (r.get(group, "multihop_ttl") or 1) > 1:
-        r.fault(group, "bfd", "is for a single hop (RFC 5881): multihop_ttl is above 1")
+        r.fault(group, "bfd", "is for a single hop only (RFC 5881), but multihop_ttl is above 1")
     local_pref = r.get(group, "local_pref")
     if local_pref is not None and remote_as not in (None, r.get("bgp", "local_as")):
-        text = "is for an internal peer (RFC 4271, 5.1.5): remote_as is not [bgp] local_as"
+        text = "is for internal peers only (RFC 4271, 5.1.5), but remote_as is not [bgp] local_as"
         r.fault(group, "local_pref", text)
     families = _families(r, group)
     standard, large = _communities(r, group)
     selector = _selector(r, group)
     password = _password(r, group)
-    rest: dict[str, Any] = {key: r.get(group, key) for key in _AS_THEY_ARE}
+    rest: dict[str, Any] = {key: r.get(group, key) for key in _UNCHANGED_KEYS}
     if address is None:
         return None
     return PeerConfig(
@@ -116,7 +120,7 @@ def _peer(r: Reader, name: str, group: str) -> PeerConfig | None:
     )
 
 
-_AS_THEY_ARE = (
+_UNCHANGED_KEYS = (
     "port",
     "ttl_security",
     "multihop_ttl",
@@ -148,7 +152,7 @@ def _families(r: Reader, group: str) -> frozenset[Family]:
     families = r.get(group, "families") or ()
     for text in families:
         if text not in FAMILIES:
-            r.fault(group, "families", f"{shown(text)} is neither ipv4 nor ipv6")
+            r.fault(group, "families", f"{quoted_value(text)} is neither ipv4 nor ipv6")
     if not families:
         r.fault(group, "families", "must name ipv4, ipv6 or both")
     return frozenset(FAMILIES[text] for text in families if text in FAMILIES)
@@ -176,7 +180,7 @@ def _password(r: Reader, group: str) -> Secret | None:
         return None
     r.key_files.append(path)
     try:
-        key = read_octets(path, _KEY_FILE_MOST).rstrip(b"\r\n")
+        key = read_octets(path, _MAX_KEY_FILE_OCTETS).rstrip(b"\r\n")
     except (OSError, ValueError) as error:
         r.fault(group, "password_file", f"cannot read {path}: {reason_of(error)}")
         return None

@@ -1,6 +1,6 @@
-"""Reads single values off oslo.config, and remembers in which file, group and key one was wrong.
+"""Reads single values from oslo.config, and records the file, group and key of each error.
 
-Types, environment variables and `$` are oslo's; what is said of a bad value is ours.
+oslo.config handles types, environment variables and `$`; the error messages are written here.
 """
 
 from __future__ import annotations
@@ -16,61 +16,67 @@ from typing import Any, TypeVar
 from oslo_config import cfg, types
 
 from porter_ryu.options import FOREIGN_GROUPS, GROUPS, PEER, PEER_PREFIX, WSAPI_HOST, of_ryu
-from porter_ryu.settings_file import BadConfigurationError, Document, Fault, read_document, shown
+from porter_ryu.settings_file import (
+    BadConfigurationError,
+    Document,
+    Fault,
+    quoted_value,
+    read_document,
+)
 
 T = TypeVar("T")
 
 DEFAULT = "DEFAULT"
-_NUMBER = re.compile(r"\s*([+-]?[0-9]+)?\s*|.*\$.*")  # with $: what it stands for counts
+_NUMBER = re.compile(r"\s*([+-]?[0-9]+)?\s*|.*\$.*")  # a value with $ is checked after substitution
 _COMMENT = re.compile(r"\s[#;]")
-_PORT_MOST = 65535
+_MAX_PORT = 65535
 _NO_FILE = "(no file)"
 
 
 @dataclass
 class Reader:
-    """Reads values off files and remembers what was wrong with them."""
+    """Reads values from files and records the errors."""
 
     conf: cfg.ConfigOpts
     documents: Sequence[Document]
     faults: list[Fault] = field(default_factory=list)
     options: dict[tuple[str, str], cfg.Opt] = field(default_factory=dict)
-    key_files: list[str] = field(default_factory=list)  # files that values name, by path
-    put_aside: list[str] = field(default_factory=list)  # groups of peers that are not named
+    key_files: list[str] = field(default_factory=list)  # paths of files that values refer to
+    unused_peer_groups: list[str] = field(default_factory=list)  # [bgp] peers does not name them
 
     @property
     def groups(self) -> set[str]:
-        """The groups that begin in any of the files."""
+        """The names of the groups in all files."""
         return {group for document in self.documents for group in document.groups}
 
     def register(self, group: str, options: Iterable[cfg.Opt]) -> None:
-        """Makes the options of a group known."""
+        """Registers the options of a group."""
         every = list(options)
         self.conf.register_opts(every, group=None if group == DEFAULT else group)
         self.options.update({(group, option.dest): option for option in every})
 
     def get(self, group: str, key: str) -> Any:
-        """The value of a key; None, and a fault, where it is not one of the option's type."""
+        """The value of a key; None, and a fault, if it is not of the option's type."""
         option, entry = self.options[group, key], self._written(group, key)
-        wrong = _wrong_text(option, entry) if entry is not None else ""
-        if wrong:
-            self.fault(group, key, wrong)
+        message = _text_error(option, entry) if entry is not None else ""
+        if message:
+            self.fault(group, key, message)
             return None
         try:
             value = self.conf[key] if group == DEFAULT else self.conf[group][key]
         except (cfg.Error, ValueError, RecursionError, AttributeError, KeyError, TypeError):
-            self.fault(group, key, _what_is_wrong(option, entry or ""))
+            self.fault(group, key, _value_error(option, entry or ""))
             return None
-        left = isinstance(value, str) and "$" in value
-        if left and entry is not None and "$$" not in entry and r"\$" not in entry:
-            self.fault(group, key, _what_is_wrong(option, entry))
+        unresolved = isinstance(value, str) and "$" in value
+        if unresolved and entry is not None and "$$" not in entry and r"\$" not in entry:
+            self.fault(group, key, _value_error(option, entry))
         if value is None and option.default is not None:
-            self.fault(group, key, f"is empty, and has to be {_due(option) or 'set'}")
+            self.fault(group, key, f"is empty; it must be {_expected(option) or 'set'}")
         return value
 
     def parse(self, group: str, key: str, parse: Callable[[str], T]) -> T | None:
-        """The value of a key through `parse`, whose ValueError says what is wrong with it; None
-        where it is empty."""
+        """The value of a key, parsed by `parse`; None if it is empty, or if `parse` raises
+        ValueError, whose text becomes the fault."""
         text = self.get(group, key)
         if not text:
             return None
@@ -81,13 +87,13 @@ class Reader:
             return None
 
     def fault(self, group: str, key: str, message: str) -> None:
-        """Remembers what is wrong, once."""
-        entry = Fault(self._place(group, key), group, key, message)
+        """Records an error, once."""
+        entry = Fault(self._location(group, key), group, key, message)
         if entry not in self.faults:
             self.faults.append(entry)
 
     def _written(self, group: str, key: str) -> str | None:
-        """The text of a value where it comes from, None where it is the default."""
+        """The text of a value in the environment or a file; None if it is the default."""
         if _variable(group, key) in os.environ:
             return os.environ[_variable(group, key)]
         for document in reversed(self.documents):
@@ -95,7 +101,8 @@ class Reader:
                 return document.groups[group][key].text
         return None
 
-    def _place(self, group: str, key: str) -> str:
+    def _location(self, group: str, key: str) -> str:
+        """The environment variable or file that sets a key, else a file that has its group."""
         if _variable(group, key) in os.environ:
             return f"environment {_variable(group, key)}"
         latest = list(reversed(self.documents))
@@ -103,18 +110,18 @@ class Reader:
         holders += [d.path for d in latest if group in d.groups]
         return next(iter(holders), self.documents[0].path if self.documents else _NO_FILE)
 
-    # -- what stands in the files and means nothing ---------------------------------------------
+    # -- unknown and duplicate names --------------------------------------------------------------
 
     def check_names(self, peers: Iterable[str]) -> None:
-        """Finds groups and keys that nobody reads, and keys that stand in a file twice.
+        """Records a fault for each unknown group or key, and for each key that a file sets twice.
 
-        The group of a peer that is not named is no fault: that is how a peer is put aside.
+        A [peer:NAME] group that [bgp] peers does not name is no fault: it may be kept for later.
         """
-        of_peers = {PEER_PREFIX + name for name in peers}
-        known = {*GROUPS, DEFAULT, *of_peers}
-        self.put_aside = sorted(
+        peer_groups = {PEER_PREFIX + name for name in peers}
+        known = {*GROUPS, DEFAULT, *peer_groups}
+        self.unused_peer_groups = sorted(
             group
-            for group in self.groups - of_peers
+            for group in self.groups - peer_groups
             if group.startswith(PEER_PREFIX) and any(d.groups.get(group) for d in self.documents)
         )
         for document in self.documents:
@@ -122,20 +129,22 @@ class Reader:
                 if group in known or group.startswith(PEER_PREFIX):
                     self._check_keys(document.path, group, keys)
                 elif not _is_foreign(group):
-                    message = _no_such_group(group, known)
+                    message = _unknown_group(group, known)
                     self.faults.append(Fault(document.path, group, "", message))
-            for group, key, lines in document.doubles:
-                self._double(document.path, group, key, lines)
+            for group, key, lines in document.duplicates:
+                self._duplicate(document.path, group, key, lines)
 
     def _check_keys(self, path: str, group: str, keys: Iterable[str]) -> None:
-        own = {option.dest for option in PEER} if group.startswith(PEER_PREFIX) else None
-        known = own or {key for where, key in self.options if where == group}
+        if group.startswith(PEER_PREFIX):
+            known = {option.dest for option in PEER}
+        else:
+            known = {key for of_group, key in self.options if of_group == group}
         for key in keys:
             if key not in known:
-                message = f"there is no such key in this group{_instead(key, group, known)}"
+                message = f"there is no such key in this group{_key_suggestion(key, group, known)}"
                 self.faults.append(Fault(path, group, key, message))
 
-    def _double(self, path: str, group: str, key: str, lines: tuple[int, int]) -> None:
+    def _duplicate(self, path: str, group: str, key: str, lines: tuple[int, int]) -> None:
         option = self.options.get((group, key))
         if _is_foreign(group) or (option is not None and option.multi):
             return
@@ -144,9 +153,9 @@ class Reader:
 
 
 def open_files(files: Sequence[str]) -> Reader:
-    """A reader of these files, which override one another in their order.
+    """A reader of these files; a later file overrides an earlier one.
 
-    Raises BadConfigurationError where one of them cannot be read or is not of this form.
+    Raises BadConfigurationError if one of them cannot be read or parsed.
     """
     documents: list[Document] = []
     faults: list[Fault] = []
@@ -161,24 +170,30 @@ def open_files(files: Sequence[str]) -> Reader:
     for group, options in {DEFAULT: of_ryu(), **GROUPS}.items():
         reader.register(group, options)
     reader.conf.set_default("wsapi_host", WSAPI_HOST)
-    words = [f"--config-file={path}" for path in files]
+    arguments = [f"--config-file={path}" for path in files]
     try:
-        reader.conf(words, project="porter-ryu", default_config_files=[], default_config_dirs=[])
-    except (cfg.Error, OSError, ValueError) as error:  # it was replaced since it was read above
-        why = " ".join(str(error).split())
-        raise BadConfigurationError((Fault(files[0], "", "", why),)) from error
+        reader.conf(
+            arguments, project="porter-ryu", default_config_files=[], default_config_dirs=[]
+        )
+    except (
+        cfg.Error,
+        OSError,
+        ValueError,
+    ) as error:  # the file was replaced after it was read above
+        message = " ".join(str(error).split())
+        raise BadConfigurationError((Fault(files[0], "", "", message),)) from error
     for document in documents:
         for key in document.groups.get(DEFAULT, ()):
             if (DEFAULT, key) in reader.options:
                 reader.get(DEFAULT, key)
     port = reader.get(DEFAULT, "wsapi_port")
-    if port is not None and not 0 < port <= _PORT_MOST:
+    if port is not None and not 0 < port <= _MAX_PORT:
         reader.fault(DEFAULT, "wsapi_port", f"{port} is not a port number")
     return reader
 
 
 def files_of(conf: cfg.ConfigOpts) -> list[str]:
-    """The files that a configuration is read from now, in order."""
+    """The files from which oslo.config reads this configuration, in order."""
     directories = conf.config_dir or []
     if isinstance(directories, str):
         directories = [directories]
@@ -189,33 +204,34 @@ def files_of(conf: cfg.ConfigOpts) -> list[str]:
 
 
 def _variable(group: str, key: str) -> str:
-    """The environment variable that overrides a key, in oslo.config's form."""
+    """The environment variable that overrides a key, as oslo.config names it."""
     return f"OS_{group.upper()}__{key.upper()}"
 
 
-def _wrong_text(option: cfg.Opt, text: str) -> str:
-    """What oslo.config takes in silence, and who wrote it surely did not mean; '' for nothing."""
+def _text_error(option: cfg.Opt, text: str) -> str:
+    """What is wrong with a text that oslo.config accepts but that nobody means; '' if nothing."""
     if _COMMENT.search(text):
-        return f"{shown(text)}: a comment needs a line of its own"
+        return f"{quoted_value(text)}: a comment must be on a line of its own"
     if isinstance(option.type, types.List):
         return ""
     if "\n" in text:
-        return f"the line {shown(text.split(chr(10))[1])} is indented, so it is of this value"
+        line = quoted_value(text.splitlines()[1])
+        return f"the line {line} is indented, so it is part of this value"
     if not text.isprintable():
-        return f"{shown(text)} has a control character in it"
+        return f"{quoted_value(text)} contains a control character"
     if isinstance(option.type, types.Integer) and not _NUMBER.fullmatch(text):
-        return _what_is_wrong(option, text)
+        return _value_error(option, text)
     return ""
 
 
-def _what_is_wrong(option: cfg.Opt, text: str) -> str:
+def _value_error(option: cfg.Opt, text: str) -> str:
     if "$" in text:
-        return f"{shown(text)}: there is nothing that $ could stand for; $$ is a dollar sign"
-    return f"{shown(text)} is not {_due(option) or 'a value of this key'}"
+        return f"{quoted_value(text)}: $ refers to an option that does not exist; write $$ for a $"
+    return f"{quoted_value(text)} is not {_expected(option) or 'a valid value'}"
 
 
-def _due(option: cfg.Opt) -> str:
-    """What a value of an option has to be."""
+def _expected(option: cfg.Opt) -> str:
+    """What a value of an option must be; '' if any text will do."""
     kind = option.type
     if isinstance(kind, types.Boolean):
         return "true or false"
@@ -228,22 +244,22 @@ def _due(option: cfg.Opt) -> str:
 
 
 def _is_foreign(group: str) -> bool:
-    """Whether a group is some other library's."""
+    """Whether another library reads a group."""
     return group in FOREIGN_GROUPS or group.startswith("oslo_")
 
 
-def _no_such_group(group: str, known: Iterable[str]) -> str:
-    return f"there is no such group{_close(group.strip(), known, '[{}]')}"
+def _unknown_group(group: str, known: Iterable[str]) -> str:
+    return f"there is no such group{_suggestion(group.strip(), known, '[{}]')}"
 
 
-def _instead(key: str, group: str, known: Iterable[str]) -> str:
+def _key_suggestion(key: str, group: str, known: Iterable[str]) -> str:
     elsewhere = [g for g, options in GROUPS.items() if key in {option.dest for option in options}]
     if elsewhere and group != elsewhere[0]:
-        return f"; it is of [{elsewhere[0]}]"
-    return _close(key.replace("-", "_"), known, "{}")
+        return f"; it belongs to [{elsewhere[0]}]"
+    return _suggestion(key.replace("-", "_"), known, "{}")
 
 
-def _close(name: str, known: Iterable[str], form: str) -> str:
-    by_small = {entry.lower(): entry for entry in known}
-    close = difflib.get_close_matches(name.lower(), by_small, 1)
-    return f"; did you mean {form.format(by_small[close[0]])}?" if close else ""
+def _suggestion(name: str, known: Iterable[str], form: str) -> str:
+    by_lower_case = {entry.lower(): entry for entry in known}
+    matches = difflib.get_close_matches(name.lower(), by_lower_case, 1)
+    return f"; did you mean {form.format(by_lower_case[matches[0]])}?" if matches else ""

@@ -37,7 +37,7 @@ def program_on(host: Host, name: str, **bgp: object) -> Program:
     [
         ("[porter]\nalocate = true\n", "[porter] alocate: there is no such key"),
         ("[bgp]\nlocal_as = many\n", "[bgp] local_as: "),
-        ("[bgp]\npeers = leaf9\n", "[bgp] peers: leaf9 is named but there is no group"),
+        ("[bgp]\npeers = leaf9\n", "[bgp] peers: leaf9 is listed, but there is no group"),
         ("[bgp]\nnext_hops = self\n", "[bgp] next_hops: self needs [porter] node_name"),
         ("[bgp]\nhold_time = 2\n", "[bgp] hold_time: "),
         (
@@ -47,11 +47,11 @@ def program_on(host: Host, name: str, **bgp: object) -> Program:
         ),
         ("[bound_ip]\nmode = magic\n", "[bound_ip] mode: "),
         ("[kubernetes]\nmanifests = /nowhere\n", "[kubernetes] manifests: "),
-        ("[porter]\nannotation = a$b\n", "[porter] annotation: 'a$b': there is nothing that $"),
+        ("[porter]\nannotation = a$b\n", "[porter] annotation: 'a$b': $ refers to an option"),
         ("[bgp]\nlocal_as = 1\nlocal_as = 2\n", "[bgp] local_as: is set twice, in lines 2 and 3"),
         ("[prter]\n", "[prter]: there is no such group; did you mean [porter]?"),
         ("[DEFAULT]\nwsapi_prot = 80\n", "[DEFAULT] wsapi_prot: there is no such key"),
-        ("[porter]\nallocate = true # why\n", "[porter] allocate: 'true # why': a comment needs"),
+        ("[porter]\nallocate = true # why\n", "[porter] allocate: 'true # why': a comment must"),
         (
             "[bgp]\npeers = a\n[peer:a]\naddress = fe80::1%eth9\nremote_as = 1\n",
             "[peer:a] address: fe80::1%eth9 is link-local: unnumbered peering is not supported",
@@ -92,7 +92,7 @@ def ended(host: Host, how: str, path: Path) -> tuple[int, str]:
     ("content", "line"),
     [
         (b"[bgp]\nlocal_as 5\n", "line 2: 'local_as 5' is neither [group] nor key = value"),
-        (b"\x7fELF\0", "line 1: has a NUL character in it, so it is no text"),
+        (b"\x7fELF\0", "line 1: contains a NUL character, so it is not text"),
         (b"[porter]\nnode_name = M\xfc\n", "line 2: is not UTF-8 text"),
         (None, "No such file or directory"),
     ],
@@ -200,7 +200,7 @@ def pretended(program: Program, name: str, *objects: Json) -> Path:
     return config
 
 
-def test_check_finds_what_stands_in_the_way(host: Host) -> None:
+def test_check_reports_each_problem(host: Host) -> None:
     def check(**sections: Mapping[str, object]) -> tuple[int, str]:
         program = Program(host, sections, name=f"check{len(list(host.folder.iterdir()))}")
         argv = [command("porter-ryu"), "check", "--config-file", str(program.config)]
@@ -216,16 +216,16 @@ def test_check_finds_what_stands_in_the_way(host: Host) -> None:
     }
     assert check(**quiet) == (0, "the configuration and this host are fine\n")
     status, text = check(**{**quiet, "peer:leaf": {**leaf, "local_address": "10.9.9.9"}})
-    assert (status, text) == (1, "[peer:leaf] local_address: 10.9.9.9 is not of this host\n")
+    assert (status, text) == (1, "[peer:leaf] local_address: this host does not have 10.9.9.9\n")
     status, text = check(**{**quiet, "peer:spare": {**leaf, "address": "192.168.9.3"}})
     assert (status, text) == (
         1,
-        "[peer:spare] counts for nothing: [bgp] peers does not name it\n",
+        "[peer:spare] is not used: [bgp] peers does not list it\n",
     )
     status, text = check(**{**quiet, "bound_ip": {"interface": "eth77"}})
     assert (status, text) == (1, "[bound_ip] interface: there is no interface eth77\n")
     status, text = check(**{**quiet, "bgp": {**bgp, "listen_addresses": "192.168.9.1, 10.9.9.9"}})
-    assert (status, text) == (1, "[bgp] listen_addresses: 10.9.9.9 is not of this host\n")
+    assert (status, text) == (1, "[bgp] listen_addresses: this host does not have 10.9.9.9\n")
     listener = "import socket,time; s=socket.create_server(('192.168.9.1',179)); time.sleep(60)"
     host.spawn([sys.executable, "-c", listener], "listener.log")
     wait_for(lambda: check(**quiet)[1], lambda t: "another process listens" in t, 10, "the port")

@@ -139,7 +139,7 @@ BAD = {
         b"[bgp]\npeers = a\n[peer:a]\naddress = ::ffff:192.168.10.1\nremote_as = 1\n",
         "[peer:a] address: ::ffff:192.168.10.1 is IPv4-mapped: write 192.168.10.1",
     ),
-    "a dollar": (b"[porter]\nnode_name = $x\n", "[porter] node_name: '$x': there is nothing that"),
+    "a dollar": (b"[porter]\nnode_name = $x\n", "[porter] node_name: '$x': $ refers to an option"),
     "a doubled key": (b"[bgp]\nlocal_as = 1\nlocal_as = 2\n", "[bgp] local_as: is set twice"),
     "an unknown group": (b"[prter]\n", "[prter]: there is no such group; did you mean [porter]?"),
 }

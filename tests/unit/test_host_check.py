@@ -1,4 +1,4 @@
-"""What `porter-ryu check` finds: a sentence for each thing that would go wrong later."""
+"""What `porter-ryu check` finds: one sentence for each problem."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Right = dict[str, Any]
 
 
 class Judge(FakeServer):
-    """An API server that is asked what its caller may, and forbids some of it."""
+    """An API server that answers access reviews, and denies some of them."""
 
     def __init__(self, *forbidden: str) -> None:
         super().__init__(self._judge)
@@ -34,7 +34,7 @@ class Judge(FakeServer):
 
 
 def found(folder: Path, text: str) -> list[str]:
-    """What is said of these settings on this host."""
+    """The findings for these settings on this host."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     path = folder / "porter.conf"
@@ -46,7 +46,7 @@ def found(folder: Path, text: str) -> list[str]:
 
 @pytest.fixture
 def manifests(tmp_path: Path) -> str:
-    """Settings with a directory that may be written."""
+    """Settings with a writable directory of manifests."""
     (tmp_path / "manifests").mkdir()
     return f"[kubernetes]\nmanifests = {tmp_path}/manifests\n"
 
@@ -59,24 +59,24 @@ def judge() -> Iterator[Judge]:
 
 
 def asking(folder: Path, judge: FakeServer) -> str:
-    """Settings with that API server."""
+    """Settings that use this API server."""
     return f"[kubernetes]\nkubeconfig = {kubeconfig(folder, f'http://127.0.0.1:{judge.port}')}\n"
 
 
-def test_where_nothing_stands_in_the_way_nothing_is_said(tmp_path: Path, manifests: str) -> None:
+def test_without_a_problem_there_is_no_finding(tmp_path: Path, manifests: str) -> None:
     assert found(tmp_path, manifests) == []
     assert not (tmp_path / "state").exists(), "nothing is changed"
 
 
-def test_a_group_that_counts_for_nothing(tmp_path: Path, manifests: str) -> None:
+def test_a_peer_group_that_is_not_used(tmp_path: Path, manifests: str) -> None:
     one = "[bgp]\npeers = one\n[peer:one]\naddress = 192.0.2.1\nremote_as = 65001\n"
     spare = "[peer:spare]\naddress = 192.0.2.2\nremote_as = 65002\n"
     assert found(tmp_path, manifests + one + spare) == [
-        "[peer:spare] counts for nothing: [bgp] peers does not name it"
+        "[peer:spare] is not used: [bgp] peers does not list it"
     ]
 
 
-def test_a_port_that_another_process_has(tmp_path: Path, manifests: str) -> None:
+def test_a_port_on_which_another_process_listens(tmp_path: Path, manifests: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert found(tmp_path, f"{manifests}[DEFAULT]\nwsapi_port = {port}\n") == [
@@ -99,16 +99,16 @@ WRITES = {"patch services/status", "patch eips/status", "create events", "patch 
 LEASE = {"get leases", "update leases"}
 
 
-def test_the_api_server_is_asked_for_every_right_that_is_used(tmp_path: Path, judge: Judge) -> None:
+def test_every_right_that_is_used_is_reviewed(tmp_path: Path, judge: Judge) -> None:
     assert found(tmp_path, asking(tmp_path, judge)) == []
     reads = {f"{verb} {kind}" for verb in ("list", "watch") for kind in LISTED}
     assert set(judge.reviewed) == reads | WRITES | LEASE
     judge.reviewed.clear()
     assert found(tmp_path, asking(tmp_path, judge) + "[porter]\nallocate = false\n") == []
-    assert set(judge.reviewed) == reads, "one that only reads needs no more"
+    assert set(judge.reviewed) == reads, "an instance that only reads needs no more"
 
 
-def test_each_right_that_is_not_there_is_named(tmp_path: Path, judge: Judge) -> None:
+def test_each_missing_right_is_named(tmp_path: Path, judge: Judge) -> None:
     judge.forbidden = ("watch nodes", "patch services/status", "update leases")
     assert found(tmp_path, asking(tmp_path, judge)) == [
         "the API server does not allow: watch nodes",
@@ -118,14 +118,16 @@ def test_each_right_that_is_not_there_is_named(tmp_path: Path, judge: Judge) -> 
 
 
 @pytest.mark.parametrize("status", [401, 500])
-def test_an_api_server_that_cannot_be_asked_is_one_sentence(tmp_path: Path, status: int) -> None:
+def test_an_api_server_that_answers_with_an_error_is_one_finding(
+    tmp_path: Path, status: int
+) -> None:
     server = FakeServer(lambda _path, _headers: answer(status, {}))
     [line] = found(tmp_path, asking(tmp_path, server))
     server.close()
-    assert line.startswith("the API server cannot be asked: ")
+    assert line.startswith("the API server cannot be queried: ")
 
 
-def test_an_api_server_that_is_not_there_is_one_sentence(tmp_path: Path, judge: Judge) -> None:
+def test_an_api_server_that_cannot_be_reached_is_one_finding(tmp_path: Path, judge: Judge) -> None:
     judge.close()
     with socket.create_server(("127.0.0.1", 0)) as probe:
         judge.port = probe.getsockname()[1]

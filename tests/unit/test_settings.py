@@ -1,4 +1,4 @@
-"""Configuration files as users write them: the settings, or the lines that say what is wrong."""
+"""Configuration files as users write them: the settings, or the error lines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def settings(tmp_path: Path, text: str) -> Settings:
 
 
 def faults(tmp_path: Path, text: str | bytes) -> list[str]:
-    """What is said of one file, without its name."""
+    """The error lines for one file, without its name."""
     path = tmp_path / "porter.conf"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(BadConfigurationError) as caught:
@@ -40,25 +40,25 @@ def faults(tmp_path: Path, text: str | bytes) -> list[str]:
     [
         (b"\xff\xfe[porter]\n", "line 1: is not UTF-8 text"),
         (b"[porter]\nnode_name = M\xfcnchen\n", "line 2: is not UTF-8 text"),
-        (b"\x7fELF\x02\x01\x01\0\0\0", "line 1: has a NUL character in it, so it is no text"),
+        (b"\x7fELF\x02\x01\x01\0\0\0", "line 1: contains a NUL character, so it is not text"),
         (b"\xef\xbb\xbf[porter]\n", "line 1: begins with a byte order mark"),
-        (b"local_as = 1\n", "line 1: 'local_as' stands before the first [group]"),
-        (b"[porter\n", "line 1: '[porter' begins with [ and does not end with ]"),
-        (b"[bgp] # ours\n", "line 1: '[bgp] # ours' begins with [ and does not end with ]"),
-        (b"[]\n", "line 1: '[]' names no group"),
+        (b"local_as = 1\n", "line 1: 'local_as' is before the first [group]"),
+        (b"[porter\n", "line 1: '[porter' begins with [ but does not end with ]"),
+        (b"[bgp] # ours\n", "line 1: '[bgp] # ours' begins with [ but does not end with ]"),
+        (b"[]\n", "line 1: '[]' has no group name"),
         (b"[bgp]\n\nlocal_as 5\n", "line 3: 'local_as 5' is neither [group] nor key = value"),
         (b"{\n", "line 1: '{' is neither [group] nor key = value"),
         (b"[bgp]\n= 5\n", "line 2: '= 5' has no key"),
         (
             b"[bgp]\n  local_as = 5\n",
-            "line 2: '  local_as = 5' is indented, but there is no value that it continues",
+            "line 2: '  local_as = 5' is indented, but continues no value",
         ),
         (b"[porter]\n" + b"#" * (1 << 20), "is larger than 1048576 bytes"),
         (b"", "is empty"),
         (b" \n\t\n", "is empty"),
     ],
 )
-def test_a_file_that_is_not_one(tmp_path: Path, text: bytes, line: str) -> None:
+def test_a_file_that_cannot_be_parsed(tmp_path: Path, text: bytes, line: str) -> None:
     assert faults(tmp_path, text) == [line]
 
 
@@ -72,7 +72,7 @@ def test_a_file_that_is_not_one(tmp_path: Path, text: bytes, line: str) -> None:
         ("x" * 300, "File name too long"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_one_line_and_not_waited_for(
+def test_a_file_that_cannot_be_read_is_reported_at_once_in_one_line(
     tmp_path: Path, path: str, line: str
 ) -> None:
     (tmp_path / "folder").mkdir()
@@ -102,7 +102,7 @@ def test_a_file_that_cannot_be_read_is_one_line_and_not_waited_for(
         ),
         (
             "[porter]\nlocal_as = 5\n",
-            "[porter] local_as: there is no such key in this group; it is of [bgp]",
+            "[porter] local_as: there is no such key in this group; it belongs to [bgp]",
         ),
         ("[prter]\n", "[prter]: there is no such group; did you mean [porter]?"),
         ("[BGP]\nlocal_as = 5\n", "[BGP]: there is no such group; did you mean [bgp]?"),
@@ -123,7 +123,7 @@ def test_a_file_that_cannot_be_read_is_one_line_and_not_waited_for(
         ),
     ],
 )
-def test_what_nobody_reads_is_said(tmp_path: Path, text: str, line: str) -> None:
+def test_unknown_and_duplicate_names_are_reported(tmp_path: Path, text: str, line: str) -> None:
     assert faults(tmp_path, text) == [line]
 
 
@@ -139,40 +139,40 @@ def test_what_nobody_reads_is_said(tmp_path: Path, text: str, line: str) -> None
         ("bgp.local_as", "4294967295", f"'4294967295' {AN_AS}"),
         ("bgp.local_as", "٣", f"'٣' {AN_AS}"),
         ("bgp.local_as", "9" * 5000, f"'{'9' * 60}…' {AN_AS}"),
-        ("bgp.local_as", "", "is empty, and has to be a whole number from 1 to 4294967294"),
+        ("bgp.local_as", "", "is empty; it must be a whole number from 1 to 4294967294"),
         ("bgp.max_next_hops", "-4", "'-4' is not a whole number, at least 0"),
         ("bgp.enabled", "maybe", "'maybe' is not true or false"),
         ("bgp.enabled", "", "'' is not true or false"),
         ("bgp.next_hops", "node", "'node' is not one of endpoints, nodes, self"),
-        ("porter.allocate", "true  # why", "'true  # why': a comment needs a line of its own"),
-        ("porter.node_name", "n1 ; mine", "'n1 ; mine': a comment needs a line of its own"),
-        ("porter.node_name", "\x1b[31mred", r"'\x1b[31mred' has a control character in it"),
+        ("porter.allocate", "true  # why", "'true  # why': a comment must be on a line of its own"),
+        ("porter.node_name", "n1 ; mine", "'n1 ; mine': a comment must be on a line of its own"),
+        ("porter.node_name", "\x1b[31mred", r"'\x1b[31mred' contains a control character"),
         (
             "porter.node_name",
             "n1\n  allocate = false",
-            "the line 'allocate = false' is indented, so it is of this value",
+            "the line 'allocate = false' is indented, so it is part of this value",
         ),
         ("porter.state_dir", "", "must not be empty"),
         ("porter.annotation", "", "must not be empty"),
         (
             "porter.annotation",
             "/a$b",
-            "'/a$b': there is nothing that $ could stand for; $$ is a dollar sign",
+            "'/a$b': $ refers to an option that does not exist; write $$ for a $",
         ),
         (
             "porter.state_dir",
             "$state_dir",
-            "'$state_dir': there is nothing that $ could stand for; $$ is a dollar sign",
+            "'$state_dir': $ refers to an option that does not exist; write $$ for a $",
         ),
         (
             "porter.node_name",
             "${no.such}",
-            "'${no.such}': there is nothing that $ could stand for; $$ is a dollar sign",
+            "'${no.such}': $ refers to an option that does not exist; write $$ for a $",
         ),
         (
             "porter.node_name",
             "a${",
-            "'a${': there is nothing that $ could stand for; $$ is a dollar sign",
+            "'a${': $ refers to an option that does not exist; write $$ for a $",
         ),
         ("bgp.router_id", "0.0.0.0", "0.0.0.0 is not a BGP identifier"),
         ("bgp.router_id", "::1", "'::1' is not an IPv4 address"),
@@ -189,11 +189,13 @@ def test_what_nobody_reads_is_said(tmp_path: Path, text: str, line: str) -> None
         (
             "DEFAULT.log_file",
             "/x$y",
-            "'/x$y': there is nothing that $ could stand for; $$ is a dollar sign",
+            "'/x$y': $ refers to an option that does not exist; write $$ for a $",
         ),
     ],
 )
-def test_a_bad_value_in_our_words(tmp_path: Path, key: str, value: str, message: str) -> None:
+def test_a_bad_value_is_reported_with_what_is_expected(
+    tmp_path: Path, key: str, value: str, message: str
+) -> None:
     group, _, name = key.partition(".")
     assert faults(tmp_path, f"[{group}]\n{name} = {value}\n") == [f"[{group}] {name}: {message}"]
 
@@ -201,15 +203,15 @@ def test_a_bad_value_in_our_words(tmp_path: Path, key: str, value: str, message:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ("a,,b", "there is nothing between two commas"),
-        ("a, a", "a is named twice"),
-        ("a, A", "A and a: oslo.config takes them for one group"),
-        ("leaf9", "leaf9 is named but there is no group [peer:leaf9]"),
+        ("a,,b", "has an empty entry"),
+        ("a, a", "a is listed twice"),
+        ("a, A", "A and a differ only in case, which oslo.config ignores"),
+        ("leaf9", "leaf9 is listed, but there is no group [peer:leaf9]"),
         *(
             (
                 name,
-                f"{name!r} is no name for a peer: 1 to 63 letters, digits, '.', '_', ':' and '-', "
-                "a letter or digit first",
+                f"{name!r} is not a valid peer name: 1 to 63 letters, digits, '.', '_', ':' "
+                "and '-', starting with a letter or digit",
             )
             for name in ("../../evil", ".", "a/b", "-x", "a b", "läuft", 'a"b', "a]")
         ),
@@ -226,7 +228,7 @@ def test_a_bad_list_of_peers(tmp_path: Path, names: str, message: str) -> None:
 
 def test_a_name_that_is_too_long(tmp_path: Path) -> None:
     (found,) = faults(tmp_path, f"[bgp]\npeers = {'x' * 64}\n")
-    assert found.startswith(f"[bgp] peers: '{'x' * 60}…' is no name for a peer: 1 to 63 letters")
+    assert found.startswith(f"[bgp] peers: '{'x' * 60}…' is not a valid peer name: 1 to 63 letters")
 
 
 @pytest.mark.parametrize(
@@ -253,13 +255,13 @@ def test_a_name_that_is_too_long(tmp_path: Path) -> None:
         ("", "is required"),
     ],
 )
-def test_an_address_that_cannot_be_a_peers(tmp_path: Path, address: str, message: str) -> None:
+def test_addresses_that_no_peer_can_have(tmp_path: Path, address: str, message: str) -> None:
     text = PEER.replace("192.0.2.1", address)
     assert faults(tmp_path, text) == [f"[peer:a] address: {message}"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "169.254.7.1", "2001:DB8::1", "fd00::1"])
-def test_an_address_that_can_be_a_peers(tmp_path: Path, address: str) -> None:
+def test_addresses_that_a_peer_can_have(tmp_path: Path, address: str) -> None:
     found = settings(tmp_path, PEER.replace("192.0.2.1", address))
     assert [peer.address for peer in found.bgp.peers] == [ip_address(address)]
 
@@ -269,20 +271,26 @@ def test_an_address_that_can_be_a_peers(tmp_path: Path, address: str) -> None:
     [
         ("local_address = fe80::2\n", "local_address: fe80::2 is link-local: unnumbered peering"),
         ("local_address = 0.0.0.0\n", "local_address: 0.0.0.0 is the address of no host"),
-        ("local_address = 2001:db8::2\n", "local_address: is not of the family of address 192.0.2"),
+        (
+            "local_address = 2001:db8::2\n",
+            "local_address: is not of the same family as address 192.0.2",
+        ),
         ("local_address = 192.0.2.1\n", "local_address: is also the address of the peer"),
-        ("local_pref = 100\n", "local_pref: is for an internal peer (RFC 4271, 5.1.5)"),
-        ("hold_time = 2\n", "hold_time: 1 and 2 are not allowed"),
-        ("port =\n", "port: is empty, and has to be a whole number from 1 to 65535"),
+        ("local_pref = 100\n", "local_pref: is for internal peers only (RFC 4271, 5.1.5)"),
+        ("hold_time = 2\n", "hold_time: must be 0 or at least 3"),
+        ("port =\n", "port: is empty; it must be a whole number from 1 to 65535"),
         ("mode = loud\n", "mode: 'loud' is not one of active, passive, both"),
         ("families = ipv5\n", "families: 'ipv5' is neither ipv4 nor ipv6"),
         ("families =\n", "families: must name ipv4, ipv6 or both"),
         ("communities = 1:2:3:4\n", "communities: '1:2:3:4' is not a community"),
         ("node_selector = ((\n", "node_selector: not a label selector"),
-        ("bfd = true\nmultihop_ttl = 2\n", "bfd: is for a single hop (RFC 5881)"),
+        ("bfd = true\nmultihop_ttl = 2\n", "bfd: is for a single hop only (RFC 5881)"),
         ("password_file = /dev/zero\n", "password_file: cannot read /dev/zero: is not a regular"),
         ("password_file = /etc\n", "password_file: cannot read /etc: is a directory"),
-        ("password_file = /a$b\n", "password_file: '/a$b': there is nothing that $ could stand"),
+        (
+            "password_file = /a$b\n",
+            "password_file: '/a$b': $ refers to an option that does not exist",
+        ),
         ("password_file = /none\n", "password_file: cannot read /none: No such file"),
     ],
 )
@@ -292,7 +300,7 @@ def test_a_bad_peer(tmp_path: Path, more: str, line: str) -> None:
 
 
 @pytest.mark.parametrize("key", [b"", b"\n", b"x" * 81, b"x" * 10_000])
-def test_a_key_of_no_length_or_too_long(tmp_path: Path, key: bytes) -> None:
+def test_an_md5_key_that_is_empty_or_too_long(tmp_path: Path, key: bytes) -> None:
     (tmp_path / "key").write_bytes(key)
     (found,) = faults(tmp_path, f"{PEER}password_file = {tmp_path}/key\n")
     assert found.endswith("key must hold 1 to 80 bytes")
@@ -301,10 +309,10 @@ def test_a_key_of_no_length_or_too_long(tmp_path: Path, key: bytes) -> None:
 def test_two_peers_on_one_address_however_it_is_spelled(tmp_path: Path) -> None:
     text = PEER.replace("peers = a", "peers = a, b").replace("192.0.2.1", "2001:db8::1")
     text += "[peer:b]\naddress = 2001:0DB8:0::0001\nremote_as = 1\n"
-    assert faults(tmp_path, text) == ["[peer:b] address: is also that of [peer:a]"]
+    assert faults(tmp_path, text) == ["[peer:b] address: is also the address of [peer:a]"]
 
 
-def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
     text = f"[porter]\nallocate = x\n{PEER}hold_time = 1\nmed = -1\n[what]\n"
     assert len(faults(tmp_path, text)) == 4
 
@@ -323,7 +331,7 @@ def test_a_bad_environment_variable_is_named(
     assert read([str(path)]).bgp.local_as == 7
 
 
-def test_what_is_good(tmp_path: Path) -> None:
+def test_a_valid_file(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"secret$1\n")
     text = (
         "# a comment\n[DEFAULT]\nwsapi_host = ::1\nverbose = true\napp = one\napp = two\n"
@@ -347,7 +355,7 @@ def test_what_is_good(tmp_path: Path) -> None:
     assert found.node_name == "a$b"
 
 
-def test_a_later_file_overrides_an_earlier_one_and_each_is_named(tmp_path: Path) -> None:
+def test_a_later_file_overrides_an_earlier_one_and_errors_name_the_file(tmp_path: Path) -> None:
     one, two = tmp_path / "1.conf", tmp_path / "2.conf"
     one.write_text("[bgp]\nlocal_as = 1\n")
     two.write_text("[bgp]\nlocal_as = 2\n")
@@ -362,24 +370,25 @@ def test_a_later_file_overrides_an_earlier_one_and_each_is_named(tmp_path: Path)
     assert len(caught.value.faults) == 2
 
 
-def test_a_peer_that_is_not_named_is_put_aside_and_told_of(tmp_path: Path) -> None:
+def test_a_peer_group_that_is_not_listed_is_reported_as_unused(tmp_path: Path) -> None:
     other = PEER.partition("[peer:a]")[2].replace("192.0.2.1", "192.0.2.2")
     found = settings(tmp_path, f"{PEER}[peer:b]{other}")
-    assert ([peer.name for peer in found.bgp.peers], found.put_aside) == (["a"], ("peer:b",))
-    assert settings(tmp_path, PEER).put_aside == ()
+    assert ([peer.name for peer in found.bgp.peers], found.unused_peer_groups) == (
+        ["a"],
+        ("peer:b",),
+    )
+    assert settings(tmp_path, PEER).unused_peer_groups == ()
 
 
 @pytest.mark.parametrize("head", ["", "[bgp]\n", "[bgp]\nlocal_as = 65000\n"])
-def test_a_file_that_lost_the_names_of_its_peers_is_not_one_without_peers(
-    tmp_path: Path, head: str
-) -> None:
-    line = "[bgp] peers: names no peer, though there is a group [peer:a]"
+def test_a_file_that_lost_its_list_of_peers_is_refused(tmp_path: Path, head: str) -> None:
+    line = "[bgp] peers: is not set, but there is a group [peer:a]"
     assert faults(tmp_path, head + PEER[PEER.index("[peer:a]") :]) == [line]
 
 
-def test_the_sample_file_as_it_is_shipped_is_all_defaults() -> None:
+def test_the_shipped_sample_file_sets_only_defaults() -> None:
     assert read(["etc/porter_ryu/porter_ryu.conf.sample"]).bgp.peers == ()
 
 
-def test_no_file_at_all_is_all_defaults() -> None:
+def test_without_a_file_everything_has_its_default() -> None:
     assert read([]).bgp.peers == ()
