@@ -55,7 +55,7 @@ class Planner:
         self._peers: frozenset[Address] = frozenset()
         self._peers_changed: frozenset[Address] = frozenset()
         self._pools_changed = self._namespaces_changed = self._reserved_changed = True
-        self._routed: dict[ObjectKey, frozenset[Address]] = {}
+        self._routed: dict[ObjectKey, tuple[Address, ...]] = {}
         self._nodes_to_check: set[str] = set()
         health = NodeHealth(policy.panic_percent, policy.patience)
         self.view = NodeView(self.cluster, policy.next_hops, health, self._taken, self._guard)
@@ -169,10 +169,7 @@ class Planner:
         if touched is None:
             return
         self._dirty.update(touched)
-        if kind in (Kind.SERVICE, Kind.ENDPOINT_SLICE):
-            for service in touched:
-                self.view.touched(service)
-        elif kind is Kind.NODE:
+        if kind is Kind.NODE:
             self._nodes_to_check.add(key.name)
             self.view.changed(key.name)
             if self.view.depends_on(key.name):
@@ -313,10 +310,10 @@ class Planner:
             self.view.note(key)
             allocator = self.allocator
             outcome = allocator.assign(service) if self._assigning else allocator.look(service)
-            before = self._routed.get(key, frozenset())
-            held = self._routed[key] = frozenset(entry.address for entry in outcome.held)
+            before = self._routed.get(key, ())
+            held = self._routed[key] = tuple(entry.address for entry in outcome.held)
             outcomes[key] = outcome
-            return held | before
+            return frozenset(held + before)
         return frozenset()
 
     def _without_outcome(self, key: ObjectKey) -> frozenset[Address]:
@@ -335,7 +332,7 @@ class Planner:
             self.decisions[key] = of_unread(form, held, unreadable.reason)
         elif form is None:
             self.view.forget(key)
-        return self._routed.pop(key, frozenset())
+        return frozenset(self._routed.pop(key, ()))
 
     def _conclude(self, key: ObjectKey, outcome: Outcome) -> None:
         service = self.allocator.form(key)

@@ -133,10 +133,10 @@ def combine(hops_of_holders: Iterable[tuple[bool, frozenset[NextHop]]]) -> froze
 
     The union while all are Cluster; as soon as one is Local, the nodes that every Local one has.
     """
-    union: set[NextHop] = set()
+    union: frozenset[NextHop] = frozenset()
     common: frozenset[NextHop] | None = None
     for local, hops in hops_of_holders:
-        union |= hops
+        union = union | hops if union else hops  # of one holder, as nearly always, the same object
         if local:
             common = hops if common is None else common & hops
-    return frozenset(union) if common is None else common
+    return union if common is None else common

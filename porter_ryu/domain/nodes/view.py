@@ -27,8 +27,6 @@ from porter_ryu.domain.nodes.next_hops import (
 from porter_ryu.domain.text import listed
 from porter_ryu.domain.verdict import NodeReason, ServiceVerdict, Verdict
 
-_NEVER = -1
-
 
 @dataclass(frozen=True, slots=True)
 class _Hosts:
@@ -37,14 +35,6 @@ class _Hosts:
 
     found: Backends = NOWHERE
     missed: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class _Hops:
-    """Next hops of a Service, true as long as no node changed since that `age` of the view."""
-
-    age: int
-    hops: frozenset[NextHop]
 
 
 _NO_HOSTS = _Hosts()
@@ -76,9 +66,9 @@ class NodeView:
         self._hosts: dict[tuple[ObjectKey, Family], _Hosts] = {}
         self._verdicts: dict[tuple[str, Family], NodeVerdict] = {}
         self._last_verdicts: dict[tuple[str, Family], NodeVerdict] = {}
-        self._hops: dict[ObjectKey, dict[tuple[Family, bool], _Hops]] = {}
+        self._backends_alike: dict[Backends, Backends] = {}
+        self._hops_of_backends: dict[tuple[Backends, bool, Family], frozenset[NextHop]] = {}
         self._hops_of_nodes: dict[tuple[frozenset[str], Family], frozenset[NextHop]] = {}
-        self._age = 0
 
     @property
     def due(self) -> float | None:
@@ -94,22 +84,18 @@ class NodeView:
     def kept(self) -> int:
         """How many entries are kept between turns, beside the nodes that exist."""
         verdicts = len(self._verdicts) + len(self._last_verdicts)
-        return len(self._hosts) + verdicts + len(self._hops) + len(self._hops_of_nodes)
+        shared = len(self._hops_of_nodes) + len(self._hops_of_backends) + len(self._backends_alike)
+        return len(self._hosts) + verdicts + shared
 
     def changed(self, name: str) -> None:
         """Takes note that a node is another, or gone."""
         self._changed.add(name)
 
-    def touched(self, key: ObjectKey) -> None:
-        """Takes note that a Service, or where it runs, is another."""
-        kept = self._hops.get(key, {})
-        for which, known in kept.items():
-            kept[which] = replace(known, age=_NEVER)
-
     def weigh(self, now: float) -> set[str]:
         """A turn begins: takes over what changed of the nodes, and asks whether their loss is
         believed; returns those that count otherwise now though they did not change."""
-        self._hops_of_nodes.clear()
+        self._backends_alike.clear()
+        self._forget_hops()
         due = self._health.due
         if not self._changed and (due is None or now < due):
             return set()
@@ -122,7 +108,6 @@ class NodeView:
         names = self._health.observe(ready, silent, now)
         for name in names:
             self._forget_verdict(name)
-        self._grow_older()
         return names
 
     def address_changed(self, addresses: Iterable[Address]) -> set[str]:
@@ -130,10 +115,9 @@ class NodeView:
         names: set[str] = set()
         for address in addresses:
             names |= self._with_address.get(address, set())
-        if names:
-            self._grow_older()
         for name in names:
             self._forget_verdict(name)
+        self._forget_hops()
         return names
 
     def depends_on(self, name: str) -> bool:
@@ -150,34 +134,32 @@ class NodeView:
         for family in Family:
             before = self._hosts.get((key, family), _NO_HOSTS)
             had = before.found.nodes | before.missed
-            missed = (unready(slices, family) & had) if had else had
-            missed = frozenset(name for name in missed if self._watched(name))
-            after = _Hosts(backends(slices, family), missed)
-            if before == after:
-                continue
-            self.touched(key)
-            if after == _NO_HOSTS:
-                del self._hosts[key, family]
-            else:
+            missed = unready(slices, family) & had if had else had
+            missed = frozenset(filter(self._watched, missed)) if missed else _NO_HOSTS.missed
+            found = backends(slices, family)
+            after = _Hosts(self._backends_alike.setdefault(found, found), missed)
+            if after != _NO_HOSTS:
                 self._hosts[key, family] = after
+            elif before is not _NO_HOSTS:
+                del self._hosts[key, family]
 
     def forget(self, key: ObjectKey) -> None:
         """Lets go of what was kept of a Service."""
-        self._hops.pop(key, None)
         for family in Family:
             self._hosts.pop((key, family), None)
 
     def next_hops(self, service: Service, family: Family) -> frozenset[NextHop]:
         """The nodes that lead to a Service."""
-        kept = self._hops.setdefault(service.key, {})
-        known = kept.get((family, service.local_traffic))
-        if known is not None and known.age == self._age:
-            return known.hops
+        local, hosts = service.local_traffic, self._hosts.get((service.key, family), _NO_HOSTS)
+        known = self._hops_of_backends.get((hosts.found, local, family))
+        if known is not None and not hosts.missed:
+            return known
         with self._guard(Kind.SERVICE, service.key):
-            hops = self._of_nodes(self._having(service, family), family)
-            kept[family, service.local_traffic] = _Hops(self._age, hops)
+            found = self._backends(service, family)
+            hops = self._of_nodes(self._candidates(found, local), family)
+            self._hops_of_backends[found, local, family] = hops
             return hops
-        return known.hops if known is not None else frozenset()
+        return frozenset()
 
     def _of_nodes(self, names: frozenset[str], family: Family) -> frozenset[NextHop]:
         """The next hops that these nodes offer; one object for the same nodes."""
@@ -237,20 +219,21 @@ class NodeView:
 
     def _having(self, service: Service, family: Family) -> frozenset[str]:
         """The nodes that have a Service, whether they may be next hops or not."""
-        found, policy = self._backends(service, family), self._policy
-        local, nodes = service.local_traffic, self._nodes
-        return frozenset(policy.mode.candidates(found, local, nodes, policy.node_name))
+        return self._candidates(self._backends(service, family), service.local_traffic)
+
+    def _candidates(self, found: Backends, local: bool) -> frozenset[str]:
+        policy = self._policy
+        return frozenset(policy.mode.candidates(found, local, self._nodes, policy.node_name))
 
     def _backends(self, service: Service, family: Family) -> Backends:
         hosts = self._hosts.get((service.key, family), _NO_HOSTS)
-        trusted = frozenset(name for name in hosts.missed if self._health.trusts_endpoints(name))
+        trusted = frozenset(filter(self._health.trusts_endpoints, hosts.missed))
         if not trusted:
             return hosts.found
         return backends(self._cluster.slices_of(service.key), family, trusted)
 
-    def _grow_older(self) -> None:
-        """Some node counts otherwise now."""
-        self._age += 1
+    def _forget_hops(self) -> None:
+        self._hops_of_backends.clear()
         self._hops_of_nodes.clear()
 
     def _watched(self, name: str) -> bool:
