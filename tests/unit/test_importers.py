@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import configparser
-import subprocess
+import contextlib
+import io
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabric.objects import Json
-from fabric.program import command
+from porter_ryu.cli import main
 from porter_ryu.importers import acceptance
 from porter_ryu.importers import metallb as from_metallb
 from porter_ryu.importers import openelb as from_openelb
@@ -163,23 +164,28 @@ spec:
 """
 
 
+def porter_ryu(*argv: str) -> tuple[int, str, str]:
+    """The status with which a command ends, and what it prints."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(argv)
+    return status, out.getvalue(), err.getvalue()
+
+
 def run(tmp_path: Path, origin: str, text: str, status: int = 1) -> tuple[str, Path]:
     """What it prints, and where it writes; it ends with 1 where something is lost."""
     (tmp_path / "in").mkdir(exist_ok=True)
     (tmp_path / "in" / "all.yaml").write_text(text)
-    argv = [command("porter-ryu"), "import", origin, str(tmp_path / "in")]
     out = tmp_path / "out"
-    whole = [*argv, "--output", str(out)]
-    done = subprocess.run(whole, capture_output=True, text=True, check=False)
-    assert done.returncode == status, done.stderr
-    return done.stdout, out
+    ended, told, complaint = porter_ryu("import", origin, f"{tmp_path}/in", "--output", str(out))
+    assert ended == status, complaint
+    return told, out
 
 
 def accepted(out: Path) -> None:
     """Our own check has nothing against the file; what it finds on this host is its business."""
-    argv = [command("porter-ryu"), "check", "--config-file", str(out / "porter_ryu.conf")]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert (done.returncode in (0, 1), done.stderr) == (True, "")
+    status, _, complaint = porter_ryu("check", "--config-file", f"{out}/porter_ryu.conf")
+    assert (status in (0, 1), complaint) == (True, "")
 
 
 def test_metallb(tmp_path: Path) -> None:
@@ -514,10 +520,11 @@ def test_a_file_that_was_edited_is_not_written_over(tmp_path: Path) -> None:
     run(tmp_path, "metallb", text, 0)
     conf = out / "porter_ryu.conf"
     conf.write_text(conf.read_text() + "# mine\n")
-    argv = [command("porter-ryu"), "import", "metallb", str(tmp_path / "in"), "--output", str(out)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "porter_ryu.conf: is there and differs" in done.stderr
+    status, told, complaint = porter_ryu(
+        "import", "metallb", f"{tmp_path}/in", "--output", str(out)
+    )
+    assert (status, told) == (2, "")
+    assert "porter_ryu.conf: is there and differs" in complaint
     assert conf.read_text().endswith("# mine\n")
 
 
@@ -590,7 +597,6 @@ def test_any_spec_is_converted_or_named(origin: ModuleType, spec: Json, kind: ob
 @pytest.mark.parametrize("text", ["a: [}", "[1]"])
 def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
-    argv = [command("porter-ryu"), "import", "metallb", str(tmp_path)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "bad.yaml:1" in done.stderr
+    status, _, complaint = porter_ryu("import", "metallb", str(tmp_path))
+    assert status == 2
+    assert "bad.yaml:1" in complaint

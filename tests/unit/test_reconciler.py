@@ -1,20 +1,24 @@
-"""What is bound follows who leads, and stays while nobody knows who does."""
+"""The loop: it turns when something happens, and goes on whatever breaks; what is bound follows who
+leads, and stays while nobody knows who does."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 import pytest
 
-from porter_ryu.domain.model import Eip, Kind, Network, Object
+from porter_ryu.domain.model import Eip, Kind, Network, Object, Service
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.domain.ports import Standing
+from porter_ryu.domain.turn import Turn
 from porter_ryu.effects import Effects
 from porter_ryu.leadership import Leadership
 from porter_ryu.null_parts import NoWriter
 from porter_ryu.reconciler import Reconciler
+from porter_ryu.supervisor import Supervisor
+from tests.unit.until import until
 from tests.unit.world import endpoints, node, service
 
 EIP = ip_network("10.0.0.1/32")
@@ -114,3 +118,91 @@ def test_one_that_has_ended_does_nothing(standing: Standing) -> None:
     told(made, standing)
     assert bindings.bound == {EIP}
     assert not made.reconciler.synced
+
+
+def recorded(name: str, address: str) -> Service:
+    """A Service that has its address."""
+    return service(name, ingress=(ip_address(address),))
+
+
+class Followed:
+    """A reconciler that runs, with a follower that fails as often as a test wants it."""
+
+    def __init__(self, resync_seconds: float = 300) -> None:
+        self.turns: list[Turn] = []
+        self.failures = 0
+        planner, status = Planner(Policy(), leading=True), NoWriter()
+        leadership = Leadership(planner, status, bind_only_leading=False)
+        effects = Effects([], Bindings(), status, leadership)
+        self.reconciler = Reconciler(planner, effects, resync_seconds)
+        self.reconciler.follow(self._follow)
+        self.supervisor = Supervisor()
+        self.task = self.supervisor.keep_running("turns", self.reconciler.run)
+
+    def _follow(self, turn: Turn) -> None:
+        self.turns.append(turn)
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("a fault of ours")
+
+    def read_all(self) -> None:
+        """The first lists, with a pool and one Service that has an address on record."""
+        lists: dict[Kind, list[Object]] = {
+            Kind.EIP: [Eip("pool", "10.0.0.0/28")],
+            Kind.SERVICE: [recorded("web", "10.0.0.1")],
+        }
+        for kind in Kind:
+            self.reconciler.replace(kind, lists.get(kind, []), 0.0)
+
+    def looked_at(self) -> list[list[str]]:
+        """The Services that each turn looked at."""
+        return [
+            sorted(obj.key.name for obj, _ in turn.statuses if isinstance(obj, Service))
+            for turn in self.turns
+        ]
+
+
+@pytest.fixture
+def followed() -> Iterator[Followed]:
+    """One whose lists are read."""
+    followed = Followed()
+    followed.read_all()
+    yield followed
+    followed.task.end()
+
+
+def test_nothing_is_decided_before_every_list_is_in() -> None:
+    followed = Followed()
+    followed.reconciler.replace(Kind.SERVICE, [service("web")], 0.0)
+    followed.reconciler.turn()
+    assert followed.turns == []
+    assert not followed.reconciler.synced
+    followed.task.end()
+
+
+def test_it_turns_when_something_happens_and_not_before(followed: Followed) -> None:
+    until(lambda: followed.turns, "the first turn")
+    assert followed.reconciler.synced
+    followed.reconciler.put(recorded("api", "10.0.0.2"), 0.0)
+    until(lambda: len(followed.turns) == 2, "a turn for the new one")
+    assert followed.looked_at() == [["web"], ["api"]], "each is looked at when it changed"
+
+
+def test_after_a_turn_that_failed_everything_is_looked_at_again(
+    followed: Followed, caplog: pytest.LogCaptureFixture
+) -> None:
+    until(lambda: followed.turns, "the first turn")
+    followed.failures = 2
+    followed.reconciler.put(recorded("api", "10.0.0.2"), 0.0)
+    until(lambda: len(followed.turns) == 4, "two turns fail, and a third does not")
+    assert followed.looked_at() == [["web"], ["api"], ["api", "web"], ["api", "web"]]
+    assert caplog.text.count("a turn failed, and everything is looked at again") == 2
+    assert followed.supervisor.faults == ()
+
+
+def test_everything_is_looked_at_again_every_so_often() -> None:
+    followed = Followed(resync_seconds=0.01)
+    followed.read_all()
+    until(lambda: len(followed.turns) > 1, "a resync")
+    assert followed.looked_at()[:2] == [["web"], ["web"]]
+    followed.task.end()

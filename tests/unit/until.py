@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ryu.lib import hub
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which it is taken for never; what is waited for takes far less."""
 
 
