@@ -13,6 +13,7 @@ from fabric import objects
 from fabric.objects import Json
 from porter_ryu.domain.model import (
     Condition,
+    EipStatus,
     Kind,
     ObjectKey,
     Reading,
@@ -20,6 +21,7 @@ from porter_ryu.domain.model import (
     ServiceStatus,
     Unreadable,
 )
+from porter_ryu.domain.verdict import PoolReason
 from porter_ryu.kube.api import Api
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.codec import Codec
@@ -42,6 +44,8 @@ class Cluster(Client):
         self.refused: set[Kind] = set()
         self.listed: list[Kind] = []
         self.answer: Json = {}
+        self.asked: list[tuple[str, str, str]] = []
+        self.bodies: list[Json] = []
 
     def pages(self, kind: Kind) -> Iterator[tuple[list[Any], str]]:
         if kind in self.refused:
@@ -67,6 +71,8 @@ class Cluster(Client):
         body: Json | None = None,
         content_type: str = "",
     ) -> Json:
+        self.asked.append((method, path, content_type))
+        self.bodies.append(body or {})
         return self.answer
 
 
@@ -160,6 +166,35 @@ def test_what_the_server_answers_to_a_write_counts_at_once(cluster: Cluster) -> 
     for odd in odds:
         cluster.answer = odd
         assert api.patch(service, wanted) is None
+
+
+def test_a_status_is_patched_where_its_kind_is_kept_and_for_the_version_that_was_read(
+    cluster: Cluster,
+) -> None:
+    web, pool = objects.service("web"), objects.eip("pool", "10.0.0.0/28")
+    for obj in (web, pool):
+        obj["metadata"]["resourceVersion"] = "7"
+    cluster.objects = {**cluster.objects, Kind.SERVICE: [web], Kind.EIP: [pool]}
+    told, api = Told(), Api(cluster, CODEC, Supervisor())
+    api.read_once(told)
+    api.patch(told.service("web"), ServiceStatus((ip_address("10.0.0.1"),), ()))
+    api.patch(told.eip("pool"), EipStatus(True, PoolReason.VALID, "fine", usage=1))
+    eips = "/apis/network.kubesphere.io/v1alpha2/eips"
+    assert cluster.asked == [
+        (
+            "PATCH",
+            "/api/v1/namespaces/default/services/web/status",
+            "application/strategic-merge-patch+json",
+        ),
+        ("PATCH", f"{eips}/pool/status", "application/merge-patch+json"),
+    ]
+    service, eip = cluster.bodies
+    assert service == {
+        "metadata": {"resourceVersion": "7"},
+        "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1", "ipMode": "VIP"}]}},
+    }
+    assert eip["metadata"] == {"resourceVersion": "7"}
+    assert eip["status"]["usage"] == 1
 
 
 def test_a_condition_keeps_its_time_over_the_api_too(cluster: Cluster) -> None:
