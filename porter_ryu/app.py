@@ -20,7 +20,7 @@ from porter_ryu.exit_status import ExitStatus
 from porter_ryu.garbage import GarbageCollector
 from porter_ryu.http import api
 from porter_ryu.http.eip_addresses import EipAddresses
-from porter_ryu.http.figures import Process
+from porter_ryu.http.exposition import ProcessState
 from porter_ryu.http.router import Router
 from porter_ryu.http.server import Server
 from porter_ryu.instance import Instance
@@ -67,17 +67,17 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         planner = self.instance.planner
         self._eips = EipAddresses(planner, self.instance.bound_ips.ours)
         self.instance.speaker.is_eip = self._eips.has
-        running = api.Running(
+        context = api.Context(
             planner,
             lambda: self.supervisor.faults,
             self._unready,
             self._peers,
             self.instance.speaker.sent,
-            self._process(),
+            self._process_state(),
             self._end,
             _control_token(self.instance.settings.state_dir),
         )
-        api.register(kwargs["wsgi"], running)
+        api.register(kwargs["wsgi"], context)
 
     def _listen(self, wsgi: WSGIApplication) -> Server:
         """Takes the port of the HTTP interface, or ends the process with status 2."""
@@ -119,10 +119,10 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
     def _peers(self) -> list[dict[str, Any]]:
         return [dataclasses.asdict(report) for report in self.instance.speaker.reports()]
 
-    def _process(self) -> Process:
-        """What the metrics say of the process."""
+    def _process_state(self) -> ProcessState:
+        """The gauges of the process."""
         bound, speaker = self.instance.bound_ips, self.instance.speaker
-        return Process(
+        return ProcessState(
             bound_ips=lambda: bound.count,
             state_dir_writable=lambda: speaker.state_dir_writable,
             loop_lag=lambda: self.supervisor.loop_lag,
@@ -132,10 +132,10 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
     def _unready(self) -> str:
         """Why this instance is not ready; '' while it is."""
         if self.instance.ended:
-            return "it is ending"
+            return "the instance is stopping"
         if self.instance.source.trouble:
             return self.instance.source.trouble
-        return "" if self.instance.reconciler.synced else "the lists are not read yet"
+        return "" if self.instance.reconciler.synced else "not all lists are read yet"
 
     def _end(self, withdraw: bool, stay: bool) -> None:
         """Ends everything in order, and then the process: ryu-manager's main greenthread is told

@@ -2,7 +2,7 @@
 
 What is counted or timed stands here, below the rooms that count, so that neither knows who
 scrapes.  What is so now (a session is up, so many addresses are bound) is not kept here:
-`http.figures` reads it off the part when it is asked for.
+`http.exposition` reads it from the part at the time of the scrape.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The HTTP interface: a small server around Ryu's WSGI router, bounded in all that it is sent."""
+"""The HTTP interface: a small server around Ryu's WSGI router, with limits on every request."""

@@ -1,6 +1,6 @@
-"""What the paths answer: health, readiness, metrics and the state as JSON (contract section 5).
+"""The HTTP endpoints: health, readiness, metrics and the state as JSON (docs/configuration.md).
 
-Thin: every answer is read off the running parts when it is asked for.
+They hold no state: each response is made from the running parts at the time of the request.
 """
 
 from __future__ import annotations
@@ -21,23 +21,22 @@ from porter_ryu import report
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.text import one_line
-from porter_ryu.http import answers, stop_rules
-from porter_ryu.http.figures import Figures, Process
+from porter_ryu.http import responses, stop_rules
+from porter_ryu.http.exposition import Exposition, ProcessState
 
 LOG = logging.getLogger(__name__)
 
 NAME = "porter_ryu"
-_LONG_ANSWERS_MOST = 3
+_MAX_LONG_RESPONSES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """What the interface needs of the running parts.
+class Context:
+    """What the endpoints need from the running parts.
 
-    `faults` are sentences about tasks that are not healthy; `unready` is why the instance is not
-    ready, '' while it is.  `process` is what the metrics say of the process.  `stop` ends the
-    instance, withdrawing if told so, and with it the process, unless that is to stay; `token` is
-    what has to be known to ask for it.
+    `faults` returns a sentence for each unhealthy task.  `unready` returns why the instance is not
+    ready, '' if it is.  `stop` takes (withdraw, stay) and ends the instance; the process ends as
+    well unless `stay` is true.  `token` is the control token that a stop request must carry.
     """
 
     planner: Planner
@@ -45,115 +44,121 @@ class Running:
     unready: Callable[[], str]
     peers: report.Peers
     sent: report.Sent
-    process: Process
+    process: ProcessState
     stop: Callable[[bool, bool], None]
     token: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What all requests share."""
+    """State that all requests share."""
 
-    running: Running
-    figures: Figures
-    long_answers: answers.Gate = field(default_factory=lambda: answers.Gate(_LONG_ANSWERS_MOST))
+    context: Context
+    exposition: Exposition
+    long_responses: responses.ConcurrencyLimit = field(
+        default_factory=lambda: responses.ConcurrencyLimit(_MAX_LONG_RESPONSES)
+    )
 
 
-def register(wsgi: WSGIApplication, running: Running) -> None:
+def register(wsgi: WSGIApplication, context: Context) -> None:
     """Adds the routes to Ryu's WSGI application."""
-    figures = Figures(running.planner, running.peers, running.process)
-    wsgi.register(Api, {NAME: _Shared(running, figures)})
+    exposition = Exposition(context.planner, context.peers, context.process)
+    wsgi.register(HttpController, {NAME: _Shared(context, exposition)})
 
 
-class Api(ControllerBase):  # type: ignore[misc]
-    """One method a path."""
+class HttpController(ControllerBase):  # type: ignore[misc]
+    """One method for each path; Ryu makes an instance for each request."""
 
     def __init__(self, req: Request, link: object, data: dict[str, _Shared], **config: Any) -> None:
         super().__init__(req, link, data, **config)
-        self._running = data[NAME].running
-        self._figures = data[NAME].figures
-        self._long = data[NAME].long_answers
+        self._context = data[NAME].context
+        self._exposition = data[NAME].exposition
+        self._long_responses = data[NAME].long_responses
 
     @route(NAME, "/healthz", methods=["GET"])  # type: ignore[untyped-decorator]
     def healthz(self, _req: Request, **_: Any) -> Response:
-        """200 while the loop turns and every task lives; else what is wrong, a line each."""
-        faults = [one_line(fault) for fault in self._running.faults()]
-        return _verdict("\n".join(faults), "the loop turns and every task lives")
+        """200 while the event loop runs and every task is alive; else 503 and one line a fault."""
+        faults = [one_line(fault) for fault in self._context.faults()]
+        return _plain_text("\n".join(faults), "the event loop runs and every task is alive")
 
     @route(NAME, "/readyz", methods=["GET"])  # type: ignore[untyped-decorator]
     def readyz(self, _req: Request, **_: Any) -> Response:
-        """200 once every list was read and the first decision applied, and while the source can
-        be read."""
-        return _verdict(one_line(self._running.unready()), "ready")
+        """200 after all lists were read and the first decisions were applied, while the source
+        can be read; else 503 and the reason."""
+        return _plain_text(one_line(self._context.unready()), "ready")
 
     @route(NAME, "/metrics", methods=["GET"])  # type: ignore[untyped-decorator]
     def scrape(self, _req: Request, **_: Any) -> Response:
-        """Prometheus text format."""
-        response = Response(body=self._figures.text())
+        """The metrics in the Prometheus text format."""
+        response = Response(body=self._exposition.text())
         response.headers["Content-Type"] = CONTENT_TYPE_LATEST
         return response
 
     @route(NAME, "/v1/peers", methods=["GET"])  # type: ignore[untyped-decorator]
     def peers(self, _req: Request, **_: Any) -> Response:
-        """The sessions."""
-        return answers.entry(self._running.peers())
+        """The BGP sessions."""
+        return responses.json_value(self._context.peers())
 
     @route(NAME, "/v1/services", methods=["GET"])  # type: ignore[untyped-decorator]
     def services(self, _req: Request, **_: Any) -> Response:
-        """Every Service of ours in short."""
-        entries = report.services(self._running.planner, self._running.sent)
-        return answers.stream(self._long, answers.array(entries))
+        """A summary of every Service that opted in."""
+        entries = report.services(self._context.planner, self._context.sent)
+        return responses.json_stream(self._long_responses, responses.json_array(entries))
 
     @route(NAME, "/v1/services/{namespace}/{name}", methods=["GET"])  # type: ignore[untyped-decorator]
     def service(self, _req: Request, namespace: str, name: str, **_: Any) -> Response:
-        """The whole chain for one Service; 404 where there is none of that name."""
+        """The decision about one Service with all its reasons; 404 if it does not exist."""
         key = ObjectKey(namespace, name)
-        entry = report.explanation(self._running.planner, key, self._running.sent)
-        return answers.entry(entry, HTTPStatus.OK if entry["found"] else HTTPStatus.NOT_FOUND)
+        entry = report.explanation(self._context.planner, key, self._context.sent)
+        return responses.json_value(
+            entry, HTTPStatus.OK if entry["found"] else HTTPStatus.NOT_FOUND
+        )
 
     @route(NAME, "/v1/eips", methods=["GET"])  # type: ignore[untyped-decorator]
     def eips(self, _req: Request, **_: Any) -> Response:
         """Every Eip."""
-        return answers.stream(self._long, answers.array(report.eips(self._running.planner)))
+        return responses.json_stream(
+            self._long_responses, responses.json_array(report.eips(self._context.planner))
+        )
 
     @route(NAME, "/v1/plan", methods=["GET"])  # type: ignore[untyped-decorator]
     def plan(self, _req: Request, **_: Any) -> Response:
-        """Everything, in the form of `porter-ryu plan`, for `plan --diff`."""
-        return answers.stream(self._long, self._plan())
+        """All Services and Eips in the form of `porter-ryu plan`; `plan --diff` reads it."""
+        return responses.json_stream(self._long_responses, self._plan())
 
     def _plan(self) -> Iterator[str]:
-        planner = self._running.planner
+        planner = self._context.planner
         return itertools.chain(
             ['{"services": '],
-            answers.array(report.planned(planner)),
+            responses.json_array(report.planned(planner)),
             [', "eips": '],
-            answers.array(report.eips(planner)),
+            responses.json_array(report.eips(planner)),
             ["}"],
         )
 
     @route(NAME, "/v1/stop", methods=["POST"])  # type: ignore[untyped-decorator]
     def stop(self, req: Request, **_: Any) -> Response:
-        """Ends this instance for good, for who knows the token."""
+        """Ends this instance; the request must carry the control token."""
         origin = req.headers.get("Origin")
-        asked = stop_rules.Asked(
+        request = stop_rules.StopRequest(
             ip_address(req.environ["SERVER_NAME"]),
             ip_address(req.environ["REMOTE_ADDR"]),
             req.environ.get("HTTP_HOST", ""),
             () if origin is None else (origin,),
             req.headers.get("Authorization", ""),
         )
-        refusal = stop_rules.refusal(asked, self._running.token)
+        refusal = stop_rules.refusal(request, self._context.token)
         if refusal is not None:
-            status, text = refusal
-            LOG.warning("a request to stop from %s was refused: %s", asked.remote, text)
-            return answers.error(status, text, WWW_Authenticate="Bearer")
+            status, message = refusal
+            LOG.warning("refused a stop request from %s: %s", request.remote, message)
+            return responses.error(status, message, WWW_Authenticate="Bearer")
         withdraw, stay = (req.GET.get(name) == "true" for name in ("withdraw", "stay"))
-        self._running.stop(withdraw, stay)
+        self._context.stop(withdraw, stay)
         return Response(status=HTTPStatus.ACCEPTED.value, text="stopping\n")
 
 
-def _verdict(trouble: str, good: str) -> Response:
-    status = HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK
-    return Response(
-        status=status.value, content_type="text/plain", charset="utf-8", text=f"{trouble or good}\n"
-    )
+def _plain_text(failure: str, success: str) -> Response:
+    """503 with the text of a failure, or 200 if that is empty."""
+    status = HTTPStatus.SERVICE_UNAVAILABLE if failure else HTTPStatus.OK
+    text = f"{failure or success}\n"
+    return Response(status=status.value, content_type="text/plain", charset="utf-8", text=text)

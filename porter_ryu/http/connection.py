@@ -1,7 +1,7 @@
-"""One HTTP connection: one request, one answer, each with a time in which it has to be done.
+"""One HTTP connection: one request and one response, each with a time limit.
 
-A client that sends or reads too slowly loses its connection and nobody else loses anything.  Every
-answer closes its connection: nobody here needs more, and nothing can wait in an idle one.
+A client that sends or reads too slowly loses its connection; other clients are not affected.  The
+server closes the connection after every response, so no connection is ever idle.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any
 from eventlet.green import socket
 
 from porter_ryu.domain.model import Address
-from porter_ryu.http.answers import error_body
-from porter_ryu.http.request import HEAD_MOST, Head, RefusedError, end_of_head, parse
-from porter_ryu.http.turn import Turn
+from porter_ryu.http.loop_budget import LoopBudget
+from porter_ryu.http.request import MAX_HEAD_OCTETS, Head, RefusedError, end_of_head, parse
+from porter_ryu.http.responses import error_body
 from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
@@ -30,33 +30,34 @@ LOG = logging.getLogger(__name__)
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
-_REQUEST_WITHIN = 5.0  # seconds from the accept to the last octet of the request
-_READ_WITHIN = (
-    10.0  # seconds that a client may let us wait, and one more for each _READ_RATE octets
-)
-_READ_RATE = 65_536
-_PIECE = 65_536
-_SEND_BUFFER = 262_144
-_LINGER = 1.0
-_BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
-_HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade"})
+_CHUNK_OCTETS = 65_536
+_SEND_BUFFER_OCTETS = 262_144
+_LINGER_SECONDS = 1.0
+_STATUSES_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_HOP_BY_HOP_FIELDS = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade"})
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """What is granted to clients.  `request_within`: seconds from the accept to the last octet of
-    a request; `read_within`: seconds that a client may let us wait for it to read on, and in all
-    of an answer, there with one more for each `read_rate` octets that it takes."""
+class Limits:
+    """Limits on clients.
 
-    connections: int = 256
-    request_within: float = 5.0
-    read_within: float = 10.0
-    read_rate: int = 262_144
+    `request_seconds`: from the accept to the last octet of the request.  `stall_seconds`: how long
+    the client may block one send, and all sends of a response together, where each
+    `min_octets_per_second` octets that it has read add one second.
+    """
+
+    max_connections: int = 256
+    request_seconds: float = 5.0
+    stall_seconds: float = 10.0
+    min_octets_per_second: int = 262_144
 
 
 class Connection:
-    """A client.  `reading` until its request is complete; `turn` is waited in before it is
-    answered, so that a crowd does not hold the loop."""
+    """A connection from a client.
+
+    `reading` is true until the request is complete.  Before the response, the connection waits for
+    the `budget`, so that many clients do not block the event loop.
+    """
 
     def __init__(
         self,
@@ -64,31 +65,31 @@ class Connection:
         remote: tuple[Address, int],
         local: tuple[Address, int],
         application: Application,
-        turn: Turn,
-        bounds: Bounds,
+        budget: LoopBudget,
+        limits: Limits,
     ) -> None:
         self.reading = True
         self._sock = sock
         self._remote = remote
         self._local = local
         self._application = application
-        self._turn = turn
-        self._bounds = bounds
-        self._slice = TimeSlice()
-        self._sent = 0
-        self._waited = 0.0
+        self._budget = budget
+        self._limits = limits
+        self._give_way = TimeSlice()
+        self._octets_sent = 0
+        self._seconds_blocked = 0.0
 
     def close(self) -> None:
-        """Closes it; twice is as good as once."""
+        """Closes the connection; may be called more than once."""
         self._sock.close()
 
     def run(self) -> None:
-        """Reads the request and answers it."""
+        """Reads the request and sends the response."""
         try:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_OCTETS)
             self._serve()
         except OSError as error:
-            LOG.debug("a client of the HTTP interface is gone, or too slow: %s", error)
+            LOG.debug("an HTTP client closed the connection or is too slow: %s", error)
         finally:
             self.close()
 
@@ -100,48 +101,51 @@ class Connection:
         else:
             refusal = None
         self.reading = False
-        self._turn.wait()
+        self._budget.wait()
         if refusal is None:
-            self._answer(head, body)
+            self._respond(head, body)
         else:
             self._refuse(refusal)
 
     # -- the request ------------------------------------------------------------------------------
 
     def _read(self) -> tuple[Head, bytes]:
-        """Raises RefusedError, or OSError where the client is gone."""
-        until = time.monotonic() + self._bounds.request_within
-        data, looked_at, begins = b"", 0, 0
-        while not begins:
-            data = (data + self._receive(until, HEAD_MOST)).lstrip(b"\r\n" if not data else b"")
-            begins = end_of_head(data, looked_at)
-            looked_at = len(data)
-        head, body = parse(data[:begins]), data[begins:]
+        """Raises RefusedError, or OSError if the client closed the connection."""
+        deadline = time.monotonic() + self._limits.request_seconds
+        data, searched, body_start = b"", 0, 0
+        while not body_start:
+            if data:
+                data += self._receive(deadline, MAX_HEAD_OCTETS)
+            else:
+                data = self._receive(deadline, MAX_HEAD_OCTETS).lstrip(b"\r\n")
+            body_start = end_of_head(data, searched)
+            searched = len(data)
+        head, body = parse(data[:body_start]), data[body_start:]
         if head.expects_continue and len(body) < head.length:
             self._sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        pieces, length = [body], len(body)
+        chunks, length = [body], len(body)
         while length < head.length:
-            pieces.append(self._receive(until, head.length - length))
-            length += len(pieces[-1])
-        return head, b"".join(pieces)[: head.length]
+            chunks.append(self._receive(deadline, head.length - length))
+            length += len(chunks[-1])
+        return head, b"".join(chunks)[: head.length]
 
-    def _receive(self, until: float, most: int) -> bytes:
-        left = until - time.monotonic()
+    def _receive(self, deadline: float, max_octets: int) -> bytes:
+        remaining = deadline - time.monotonic()
         try:
-            self._sock.settimeout(max(left, 0.001))
-            data: bytes = self._sock.recv(most)
+            self._sock.settimeout(max(remaining, 0.001))
+            data: bytes = self._sock.recv(max_octets)
         except TimeoutError:
-            left = 0.0
-        if left <= 0:
-            text = f"the request was not complete within {self._bounds.request_within} s"
+            remaining = 0.0
+        if remaining <= 0:
+            text = f"the request was not complete within {self._limits.request_seconds} s"
             raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, text)
         if not data:
-            raise ConnectionError("the connection ended within the request")
+            raise ConnectionError("the client closed the connection before its request ended")
         return data
 
     def _environ(self, head: Head, body: bytes) -> Environ:
-        """As PEP 3333 wants it; fields with an underscore are left out, because they would look
-        like others."""
+        """The environ of PEP 3333.  Fields with an underscore are left out, because they would
+        get the same name as fields with a hyphen."""
         environ: Environ = {
             "REQUEST_METHOD": head.method,
             "SCRIPT_NAME": "",
@@ -164,15 +168,16 @@ class Connection:
             if "_" in name or name == "host":
                 continue
             key = name.replace("-", "_").upper()
-            key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+            if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+                key = f"HTTP_{key}"
             environ[key] = f"{environ[key]},{value}" if key in environ else value
         if head.host:
             environ["HTTP_HOST"] = head.host
         return environ
 
-    # -- the answer -------------------------------------------------------------------------------
+    # -- the response -----------------------------------------------------------------------------
 
-    def _answer(self, head: Head, body: bytes) -> None:
+    def _respond(self, head: Head, body: bytes) -> None:
         started: list[Any] = []
         written: list[bytes] = []
 
@@ -183,8 +188,8 @@ class Connection:
         try:
             result = self._application(self._environ(head, body), start_response)
         except Exception:
-            LOG.exception("answering %s %s failed", head.method, head.path)
-            text = "something is wrong here; the log says what"
+            LOG.exception("handling %s %s failed", head.method, head.path)
+            text = "internal error; see the log"
             self._refuse(RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, text))
             return
         try:
@@ -197,51 +202,53 @@ class Connection:
     def _stream(
         self, head: Head, status: str, fields: list[tuple[str, str]], bodies: list[Iterable[bytes]]
     ) -> None:
-        """Sends what there is piece by piece; what breaks in the middle ends the connection
-        without the mark of a complete answer."""
-        fields = [(name, value) for name, value in fields if name.lower() not in _HOP_BY_HOP]
-        sized = any(name.lower() == "content-length" for name, _ in fields)
-        bodiless = head.method == "HEAD" or int(status[:3]) in _BODILESS
-        chunked = not sized and not bodiless and head.version == "HTTP/1.1"
+        """Sends the response chunk by chunk.  If it fails in the middle, the connection is closed
+        without the last chunk, so the client can tell that it is incomplete."""
+        fields = [(name, value) for name, value in fields if name.lower() not in _HOP_BY_HOP_FIELDS]
+        has_length = any(name.lower() == "content-length" for name, _ in fields)
+        without_body = head.method == "HEAD" or int(status[:3]) in _STATUSES_WITHOUT_BODY
+        chunked = not has_length and not without_body and head.version == "HTTP/1.1"
         if chunked:
             fields.append(("Transfer-Encoding", "chunked"))
         self._send(_head(status, fields))
-        if bodiless:
+        if without_body:
             return
         try:
-            for piece in (piece for body in bodies for piece in body if piece):
-                self._send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            for chunk in (chunk for body in bodies for chunk in body if chunk):
+                self._send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
             if chunked:
                 self._send(b"0\r\n\r\n")
         except OSError:
             raise
         except Exception:
-            LOG.exception("the answer to %s %s broke off", head.method, head.path)
+            LOG.exception("the response to %s %s is incomplete", head.method, head.path)
 
     def _refuse(self, error: RefusedError) -> None:
-        """Answers without the application, and lets the client read that before the close."""
+        """Sends an error without calling the application.  The client gets time to read it before
+        the connection is closed."""
         body = error_body(str(error))
         status = f"{error.status.value} {error.status.phrase}"
         length = ("Content-Length", str(len(body)))
         self._send(_head(status, [("Content-Type", "application/json"), length]) + body)
         self._sock.shutdown(socket.SHUT_WR)
-        self._sock.settimeout(_LINGER)
-        self._sock.recv(_PIECE)
+        self._sock.settimeout(_LINGER_SECONDS)
+        self._sock.recv(_CHUNK_OCTETS)
 
     def _send(self, data: bytes) -> None:
-        """Raises OSError where the client is gone, or takes longer than it may."""
-        bounds, view = self._bounds, memoryview(data)
-        while view:
-            began = time.monotonic()
-            left = bounds.read_within + self._sent / bounds.read_rate - self._waited
-            if left <= 0:
-                raise TimeoutError("the client does not read its answer")
-            self._sock.settimeout(min(left, bounds.read_within))
-            count = self._sock.send(view[:_PIECE])
-            self._waited += time.monotonic() - began
-            self._sent += count
-            view = view[count:]
-            self._slice()
+        """Raises OSError if the client closed the connection or reads too slowly."""
+        limits, unsent = self._limits, memoryview(data)
+        while unsent:
+            started = time.monotonic()
+            allowed = limits.stall_seconds + self._octets_sent / limits.min_octets_per_second
+            remaining = allowed - self._seconds_blocked
+            if remaining <= 0:
+                raise TimeoutError("the client does not read the response")
+            self._sock.settimeout(min(remaining, limits.stall_seconds))
+            count = self._sock.send(unsent[:_CHUNK_OCTETS])
+            self._seconds_blocked += time.monotonic() - started
+            self._octets_sent += count
+            unsent = unsent[count:]
+            self._give_way()
 
 
 def _head(status: str, fields: list[tuple[str, str]]) -> bytes:

@@ -1,4 +1,5 @@
-"""The addresses on which nothing of ours answers: every EIP, held, on record or bound."""
+"""The addresses on which this program must not answer: every EIP that is assigned, recorded in a
+status or bound on this host."""
 
 from __future__ import annotations
 
@@ -9,11 +10,12 @@ from porter_ryu.domain import overview
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.planner import Planner
 
-_KNOWN_FOR = 1.0
+_CACHE_SECONDS = 1.0
 
 
 class EipAddresses:
-    """Asked for every connection, so what takes a walk over all Services is kept for a second."""
+    """Checked for every connection, so the result of a scan over all Services is cached for a
+    second."""
 
     def __init__(
         self,
@@ -24,21 +26,21 @@ class EipAddresses:
         self._planner = planner
         self._bound = bound
         self._clock = clock
-        self._known: frozenset[Address] = frozenset()
-        self._until = float("-inf")
+        self._cached: frozenset[Address] = frozenset()
+        self._expires_at = float("-inf")
 
     def has(self, address: Address) -> bool:
-        """Whether an address is one."""
+        """Whether an address is an EIP."""
         if address.is_loopback:
             return False
         if overview.is_held(self._planner, address):
             return True
-        if self._clock() >= self._until:
-            self._known = frozenset(self._walk())
-            self._until = self._clock() + _KNOWN_FOR
-        return address in self._known
+        if self._clock() >= self._expires_at:
+            self._cached = frozenset(self._scan())
+            self._expires_at = self._clock() + _CACHE_SECONDS
+        return address in self._cached
 
-    def _walk(self) -> Iterable[Address]:
+    def _scan(self) -> Iterable[Address]:
         for network in self._bound():
             yield network.network_address
         yield from overview.recorded_addresses(self._planner)

@@ -1,6 +1,6 @@
-"""The head of an HTTP request as a value (RFC 9112), read strictly and within bounds.
+"""A strict parser for the head of an HTTP request (RFC 9112), with limits on its size.
 
-Octets in, a Head out, or a refusal with its status: no socket and no clock.
+It uses no socket and no clock: octets in; a Head, or a RefusedError with a status code, out.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass
 from http import HTTPStatus
 
-HEAD_MOST = 16_384
-BODY_MOST = 65_536
-_LINE_MOST = 8_192
-_FIELDS_MOST = 100
+MAX_HEAD_OCTETS = 16_384
+MAX_BODY_OCTETS = 65_536
+_MAX_LINE_OCTETS = 8_192
+_MAX_FIELDS = 100
 _REQUEST_LINE_PARTS = 3
 
 _END = re.compile(rb"\r?\n\r?\n")
@@ -24,7 +24,7 @@ _ABSOLUTE = re.compile(r"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 
 
 class RefusedError(Exception):
-    """A request that is not taken: the status that it is answered with, and a sentence."""
+    """A request that is refused: the status code of the response, and the reason."""
 
     def __init__(self, status: HTTPStatus, text: str) -> None:
         super().__init__(text)
@@ -33,7 +33,8 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Request line and fields; `host` is the authority that the client named, '' where none."""
+    """Request line and fields; `host` is the authority in the request, '' if it has none, and
+    `length` the number of octets of the body."""
 
     method: str
     path: str
@@ -49,19 +50,21 @@ class Head:
 
     @property
     def expects_continue(self) -> bool:
-        """Whether the client waits to be asked for its body (RFC 9110, 10.1.1)."""
+        """Whether the client waits for 100 Continue before it sends the body (RFC 9110, 10.1.1)."""
         return bool(self.length) and "100-continue" in map(str.lower, self.values("expect"))
 
 
-def end_of_head(data: bytes, looked_at: int) -> int:
-    """Where the body begins, 0 while the head is not complete; `looked_at` octets were looked at
-    before.  Raises RefusedError for a head that is too long already."""
-    found = _END.search(data, max(0, looked_at - 3))
-    if found is not None and found.end() <= HEAD_MOST:
+def end_of_head(data: bytes, searched: int) -> int:
+    """The offset at which the body begins, 0 if the head is not complete.
+
+    The first `searched` octets were searched before.  Raises RefusedError if the head is too long.
+    """
+    found = _END.search(data, max(0, searched - 3))
+    if found is not None and found.end() <= MAX_HEAD_OCTETS:
         return found.end()
-    if len(data) > _LINE_MOST and b"\n" not in data[:_LINE_MOST]:
+    if len(data) > _MAX_LINE_OCTETS and b"\n" not in data[:_MAX_LINE_OCTETS]:
         raise RefusedError(HTTPStatus.REQUEST_URI_TOO_LONG, "the request line is too long")
-    if found is not None or len(data) > HEAD_MOST:
+    if found is not None or len(data) > MAX_HEAD_OCTETS:
         raise RefusedError(
             HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request is too long"
         )
@@ -72,16 +75,16 @@ def parse(head: bytes) -> Head:
     """The head of a request, without its body; raises RefusedError."""
     lines = head.decode("latin-1").rstrip("\r\n").split("\n")
     first, *rest = (line.removesuffix("\r") for line in lines)
-    if len(first) > _LINE_MOST:
+    if len(first) > _MAX_LINE_OCTETS:
         raise RefusedError(HTTPStatus.REQUEST_URI_TOO_LONG, "the request line is too long")
-    if len(rest) > _FIELDS_MOST:
-        raise RefusedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many fields")
+    if len(rest) > _MAX_FIELDS:
+        raise RefusedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields")
     method, target, version = _request_line(first)
     fields = tuple(_field(line) for line in rest)
     authority, path, query = _split(target)
     hosts = [value for name, value in fields if name == "host"]
     if len(hosts) > 1 or (version == "HTTP/1.1" and not hosts):
-        raise _bad("there must be one Host")
+        raise _bad("the request must have exactly one Host field")
     host = authority or (hosts[0] if hosts else "")
     return Head(method, path, query, version, host, fields, _length(fields))
 
@@ -89,22 +92,22 @@ def parse(head: bytes) -> Head:
 def _request_line(line: str) -> tuple[str, str, str]:
     parts = line.split(" ")
     if len(parts) != _REQUEST_LINE_PARTS or not _TOKEN.fullmatch(parts[0]):
-        raise _bad("this is no HTTP request")
+        raise _bad("this is not an HTTP request")
     method, target, version = parts
     if version not in ("HTTP/1.0", "HTTP/1.1"):
-        raise RefusedError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "only HTTP/1.0 and 1.1")
+        raise RefusedError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "use HTTP/1.0 or HTTP/1.1")
     if not _TARGET.fullmatch(target):
         raise _bad("the request target is not printable ASCII")
     return method, target, version
 
 
 def _split(target: str) -> tuple[str, str, str]:
-    """Authority (of the absolute form alone), path and query of a request target."""
+    """Authority ('' unless in absolute form), path and query of a request target."""
     authority = ""
     if not target.startswith("/"):
         absolute = _ABSOLUTE.fullmatch(target)
         if absolute is None or not absolute[1]:
-            raise _bad("the request target is no path")
+            raise _bad("the request target is not a path")
         authority, target = absolute[1], absolute[2]
     path, _, query = target.partition("#")[0].partition("?")
     return authority, path or "/", query
@@ -113,10 +116,10 @@ def _split(target: str) -> tuple[str, str, str]:
 def _field(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not colon or not _TOKEN.fullmatch(name):
-        raise _bad("a field of the request has no name")
+        raise _bad("a header field has no valid name")
     value = value.strip(" \t")
     if not _VALUE.fullmatch(value):
-        raise _bad("a field of the request has control characters")
+        raise _bad("a header field contains control characters")
     return name.lower(), value
 
 
@@ -125,15 +128,15 @@ def _length(fields: tuple[tuple[str, str], ...]) -> int:
     if any(name == "transfer-encoding" for name, _ in fields):
         if lengths:
             raise _bad("Content-Length and Transfer-Encoding exclude each other")
-        raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "a body needs a Content-Length")
+        raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "a body must have a Content-Length")
     if not lengths:
         return 0
     text = lengths.pop()
     if lengths or not _LENGTH.fullmatch(text):
         raise _bad("Content-Length is not a number")
-    if int(text) > BODY_MOST:
+    if int(text) > MAX_BODY_OCTETS:
         raise RefusedError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {BODY_MOST} octets"
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BODY_OCTETS} octets"
         )
     return int(text)
 

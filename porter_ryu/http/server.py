@@ -1,8 +1,8 @@
-"""Accepts HTTP connections, within a number, whatever else connects.
+"""Accepts HTTP connections, up to a maximum number.
 
-Ryu's own server ends for good at the first error of `accept`, lets its clients take as long as
-they like, and shares its port with whoever asks.  So the one server of the process is this one;
-Ryu's WSGI application, with the routes of any other app that is loaded, stays what it serves.
+Ryu's own server ends at the first error of `accept`, has no time limits, and shares its port with
+other processes.  So this server replaces it; it serves Ryu's WSGI application, with the routes of
+any other app that is loaded.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from eventlet.green import socket
 from ryu.lib import hub
 
 from porter_ryu.domain.model import Address
-from porter_ryu.http.connection import Application, Bounds, Connection
-from porter_ryu.http.turn import Turn
+from porter_ryu.http.connection import Application, Connection, Limits
+from porter_ryu.http.loop_budget import LoopBudget
 from porter_ryu.socket_address import canonical
 from porter_ryu.supervisor import Beat, Supervisor, Task
 from porter_ryu.time_slice import TimeSlice
@@ -26,16 +26,18 @@ from porter_ryu.time_slice import TimeSlice
 LOG = logging.getLogger(__name__)
 
 _BACKLOG = 1024
-_ACCEPT_WAIT = 1.0
-_STALLS_AFTER = 10.0
-_NO_DESCRIPTORS = 0.05
+_ACCEPT_TIMEOUT_SECONDS = 1.0
+_STALLED_AFTER_SECONDS = 10.0
+_PAUSE_AFTER_ERROR_SECONDS = 0.05
 _RESET = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # struct linger: on, 0 s
-_NO_LISTENER = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
+_LISTENER_LOST = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 
 
 class Server:
-    """Serves so many connections at most: one more costs the oldest that has not sent its request,
-    else the oldest.  So whoever asks now is heard, however many hang.
+    """Serves a limited number of connections.
+
+    A connection above the limit closes the oldest one whose request is not complete, or else the
+    oldest one.  So a new client is served even if many others hang.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Server:
         port: int,
         application: Application,
         supervisor: Supervisor,
-        bounds: Bounds | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._host = host
         self._port = port
@@ -53,26 +55,26 @@ class Server:
         self._supervisor = supervisor
         self._listener: socket.socket | None = None
         self._connections: dict[Connection, Task] = {}
-        self._bounds = bounds or Bounds()
-        self._turn = Turn()
+        self._limits = limits or Limits()
+        self._budget = LoopBudget()
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens."""
+        """Host and port on which the server listens."""
         if self._listener is None:
             return self._host, self._port
         name: tuple[Any, ...] = self._listener.getsockname()
         return name[0], name[1]
 
     def listen(self) -> None:
-        """Takes the port; raises OSError, or ValueError, where it cannot be had."""
-        where: tuple[Any, ...] = (self._host, self._port)
+        """Opens the listening socket; raises OSError or ValueError if that is not possible."""
+        endpoint: tuple[Any, ...] = (self._host, self._port)
         if ":" in self._host:
             family = socket.AF_INET6
-            ip_address(self._host)  # else it would be looked up as a name
+            ip_address(self._host)  # else bind would look it up as a host name
         else:
             family = socket.AF_INET
-            where = socket.getaddrinfo(
+            endpoint = socket.getaddrinfo(
                 self._host or None, self._port, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
             )[0][4]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -80,18 +82,18 @@ class Server:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            listener.bind(where)
+            listener.bind(endpoint)
             listener.listen(_BACKLOG)
         except OSError:
             listener.close()
             raise
-        listener.settimeout(_ACCEPT_WAIT)
+        listener.settimeout(_ACCEPT_TIMEOUT_SECONDS)
         self._listener = listener
 
     def start(self, is_eip: Callable[[Address], bool]) -> None:
-        """Serves from now on; `is_eip` tells the addresses on which nothing of ours answers."""
+        """Starts to serve; connections to an address for which `is_eip` is true are reset."""
         self._is_eip = is_eip
-        self._supervisor.keep_running("http", self._accept, _STALLS_AFTER)
+        self._supervisor.keep_running("http", self._accept, _STALLED_AFTER_SECONDS)
 
     def _accept(self, beat: Beat) -> None:
         if self._listener is None:
@@ -105,36 +107,36 @@ class Server:
             except TimeoutError:
                 continue
             except OSError as error:
-                if error.errno in _NO_LISTENER:
+                if error.errno in _LISTENER_LOST:
                     self._listener = None
                     raise
                 LOG.warning("accepting an HTTP connection failed: %s", error)
                 self._make_room()
-                hub.sleep(_NO_DESCRIPTORS)
+                hub.sleep(_PAUSE_AFTER_ERROR_SECONDS)
                 continue
             self._admit(sock, remote)
 
     def _admit(self, sock: socket.socket, remote: tuple[Any, ...]) -> None:
         try:
             local = sock.getsockname()
-            ours, theirs = canonical(local[0]), canonical(remote[0])
-            if self._is_eip(ours):
+            local_address, remote_address = canonical(local[0]), canonical(remote[0])
+            if self._is_eip(local_address):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 sock.close()
                 return
         except (OSError, ValueError) as error:
-            LOG.debug("a connection was gone before it was looked at: %s", error)
+            LOG.debug("an HTTP client closed its connection at once: %s", error)
             sock.close()
             return
-        if len(self._connections) >= self._bounds.connections:
+        if len(self._connections) >= self._limits.max_connections:
             self._make_room()
         connection = Connection(
             sock,
-            (theirs, remote[1]),
-            (ours, local[1]),
+            (remote_address, remote[1]),
+            (local_address, local[1]),
             self._application,
-            self._turn,
-            self._bounds,
+            self._budget,
+            self._limits,
         )
         self._connections[connection] = self._supervisor.spawn("http client", self._run, connection)
 
@@ -145,9 +147,9 @@ class Server:
             self._connections.pop(connection, None)
 
     def _make_room(self) -> None:
-        """Ends the oldest connection that has not sent its request, else the oldest."""
-        waiting = (connection for connection in self._connections if connection.reading)
-        oldest = next(waiting, next(iter(self._connections), None))
+        """Closes the oldest connection whose request is not complete, or else the oldest."""
+        incomplete = (connection for connection in self._connections if connection.reading)
+        oldest = next(incomplete, next(iter(self._connections), None))
         if oldest is not None:
             self._connections.pop(oldest).end()
-            oldest.close()  # one that has not begun to run yet does not close itself
+            oldest.close()  # a greenthread that has not started would not close it

@@ -1,8 +1,8 @@
-"""Who may end the process: somebody on this host who can read the control token.
+"""Which stop requests are accepted: those from this host that carry the control token.
 
-A web page that a browser on this host shows can send requests to loopback as well, under its own
-name (Origin) or under a name that was made to lead here (DNS rebinding, seen by its Host).  Neither
-knows the token, and neither gets as far as being asked for it.
+A web page in a browser on this host can send requests to loopback as well, either with its own
+Origin or, by DNS rebinding, with a Host that resolves to loopback.  Both are refused before their
+token is checked.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _SCHEME = "bearer "
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request to stop: the addresses of its connection and the fields that count."""
+class StopRequest:
+    """A request to stop: the addresses of its connection and the relevant header fields."""
 
     local: Address
     remote: Address
@@ -31,25 +31,31 @@ class Asked:
     authorization: str
 
 
-def refusal(asked: Asked, token: str) -> tuple[HTTPStatus, str] | None:
-    """Why it is refused, None where it is not.  An empty `token` refuses everybody."""
-    if not (asked.local.is_loopback and asked.remote.is_loopback):
-        return HTTPStatus.FORBIDDEN, "only over loopback"
-    if not names_loopback(asked.host):
-        return HTTPStatus.FORBIDDEN, "only with a Host that names loopback"
-    if asked.origins:
-        return HTTPStatus.FORBIDDEN, "not from a web page: there is an Origin"
+def refusal(request: StopRequest, token: str) -> tuple[HTTPStatus, str] | None:
+    """Why a request is refused; None if it is accepted.  With an empty `token` all are refused."""
+    if not (request.local.is_loopback and request.remote.is_loopback):
+        return HTTPStatus.FORBIDDEN, "accepted only over loopback"
+    if not names_loopback(request.host):
+        return HTTPStatus.FORBIDDEN, "the Host field must name loopback"
+    if request.origins:
+        return (
+            HTTPStatus.FORBIDDEN,
+            "an Origin field, as in requests from web pages, is refused",
+        )
     if not token:
-        return HTTPStatus.FORBIDDEN, "there is no control token: state_dir could not be written"
-    scheme = asked.authorization[: len(_SCHEME)].lower()
-    given = asked.authorization[len(_SCHEME) :].strip()
-    if scheme != _SCHEME or not hmac.compare_digest(given.encode(), token.encode()):
-        return HTTPStatus.UNAUTHORIZED, "only with the token in state_dir/control.token"
+        return (
+            HTTPStatus.FORBIDDEN,
+            "there is no control token: state_dir could not be written",
+        )
+    scheme = request.authorization[: len(_SCHEME)].lower()
+    offered = request.authorization[len(_SCHEME) :].strip()
+    if scheme != _SCHEME or not hmac.compare_digest(offered.encode(), token.encode()):
+        return HTTPStatus.UNAUTHORIZED, "the token in state_dir/control.token is required"
     return None
 
 
 def names_loopback(host: str) -> bool:
-    """Whether a Host is localhost, 127.0.0.0/8 or [::1], with any port."""
+    """Whether a Host field is localhost, 127.0.0.0/8 or [::1], with or without a port."""
     found = _HOST.fullmatch(host)
     if found is None:
         return False

@@ -1,4 +1,4 @@
-"""The HTTP interface of a running instance: who may do what, and where it answers."""
+"""The HTTP interface of a running instance: who can stop it, and on which addresses it answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ URL = ["--url", "http://127.0.0.1:8080"]
 
 @pytest.fixture(scope="module")
 def fabric() -> Iterator[Fabric]:
-    """A host beside another one."""
+    """Two hosts on one link."""
     with Fabric() as fabric:
         host, other = fabric.host("host"), fabric.host("other")
         fabric.link(host, other, [f"{OURS}/24"], [f"{OTHER}/24"])
@@ -30,18 +30,18 @@ def fabric() -> Iterator[Fabric]:
 
 @pytest.fixture
 def host(fabric: Fabric) -> Host:
-    """The one on which the program runs."""
+    """The host on which the program runs."""
     return fabric.hosts["host"]
 
 
 @pytest.fixture
 def other(fabric: Fabric) -> Host:
-    """The one beside it."""
+    """The other host."""
     return fabric.hosts["other"]
 
 
 def program_on(host: Host, name: str, **sections: Mapping[str, object]) -> Program:
-    """One with a Service that is announced as soon as there is a peer."""
+    """A program with a Service that is announced as soon as there is a peer."""
     program = Program(
         host,
         {"bgp": {"router_id": OURS}, "bound_ip": {"mode": "none"}, **sections},
@@ -53,13 +53,13 @@ def program_on(host: Host, name: str, **sections: Mapping[str, object]) -> Progr
 
 
 def status(host: Host, words: str, path: str = "/v1/stop", address: str = "127.0.0.1") -> str:
-    """The status that curl sees; 000 where nothing answers."""
+    """The status code that curl prints; 000 without a response."""
     url = f"http://{address}:8080{path}"
     argv = ["curl", "-gs", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", url, *words.split()]
     return host.run(argv, check=False)
 
 
-def test_only_who_can_read_the_token_ends_it(host: Host, other: Host) -> None:
+def test_only_a_user_who_can_read_the_token_can_stop_it(host: Host, other: Host) -> None:
     program = program_on(host, "stop", DEFAULT={"wsapi_host": "0.0.0.0"}).start()
     token = host.run(["cat", program.token_file]).strip()
     assert host.run(["stat", "-c", "%a", program.token_file]).strip() == "600"
@@ -85,13 +85,13 @@ def test_only_who_can_read_the_token_ends_it(host: Host, other: Host) -> None:
         host.inside([*nobody, *argv]), capture_output=True, text=True, check=False
     )
     assert done.returncode != 0
-    assert program.is_ready(), "nothing of that ended it"
+    assert program.is_ready(), "none of these requests stopped it"
     assert "stopping" in program.end_for_good()
     wait_for(program.process.poll, lambda s: s is not None, 10, "its end")
     assert program.process.returncode == 0
 
 
-def test_every_start_has_another_token(host: Host) -> None:
+def test_every_start_makes_a_new_token(host: Host) -> None:
     program = program_on(host, "token").start()
     first = host.run(["cat", program.token_file])
     assert program.stop() == 0
@@ -102,7 +102,7 @@ def test_every_start_has_another_token(host: Host) -> None:
 
 @pytest.mark.parametrize("where", ["::", "0.0.0.0"])
 def test_nothing_answers_on_an_eip(host: Host, other: Host, where: str) -> None:
-    """Also not where an IPv4 client comes in over the IPv6 wildcard."""
+    """Nor if an IPv4 client connects to the IPv6 wildcard."""
     bound = {"DEFAULT": {"wsapi_host": where}, "bound_ip": {"mode": "address"}}
     program = program_on(host, f"eip{len(where)}", **bound).start()
     wait_for(
@@ -118,7 +118,7 @@ def test_nothing_answers_on_an_eip(host: Host, other: Host, where: str) -> None:
     wait_for(program.process.poll, lambda s: s is not None, 10, "its end")
 
 
-def test_a_port_that_is_taken_is_one_line_and_status_2(host: Host) -> None:
+def test_a_port_in_use_is_one_line_and_status_2(host: Host) -> None:
     first = program_on(host, "first").start()
     second = program_on(host, "second").start(ready=False)
     wait_for(second.process.poll, lambda s: s is not None, 15, "the end of the second")
@@ -131,7 +131,7 @@ def test_a_port_that_is_taken_is_one_line_and_status_2(host: Host) -> None:
 
 
 @pytest.mark.parametrize("where", ["203.0.113.99", "no.such.host.invalid", "::zz"])
-def test_an_address_that_cannot_be_had_is_one_line_and_status_2(host: Host, where: str) -> None:
+def test_an_unusable_address_is_one_line_and_status_2(host: Host, where: str) -> None:
     name = f"bad{len(where)}"
     program = program_on(host, name, DEFAULT={"wsapi_host": where}).start(ready=False)
     wait_for(program.process.poll, lambda s: s is not None, 15, "its end")
@@ -140,7 +140,7 @@ def test_an_address_that_cannot_be_had_is_one_line_and_status_2(host: Host, wher
     assert "Traceback" not in host.log(program.log)
 
 
-def test_what_no_peer_was_sent_is_nowhere_called_announced(host: Host) -> None:
+def test_a_route_that_no_peer_was_sent_is_not_reported_as_announced(host: Host) -> None:
     peer = {"address": OTHER, "remote_as": 65001}
     bgp = {"router_id": OURS, "peers": "leaf"}
     program = program_on(host, "alone", bgp=bgp, **{"peer:leaf": peer}).start()
@@ -162,7 +162,7 @@ def test_what_no_peer_was_sent_is_nowhere_called_announced(host: Host) -> None:
     assert program.stop() == 0
 
 
-def test_without_descriptors_it_answers_again_when_there_are_some(host: Host) -> None:
+def test_it_answers_again_after_a_lack_of_file_descriptors(host: Host) -> None:
     program = program_on(host, "files").start()
     pid = program.process.pid
     limit = host.run(f"prlimit --pid {pid} --nofile --noheadings -o SOFT,HARD").split()
@@ -174,10 +174,10 @@ def test_without_descriptors_it_answers_again_when_there_are_some(host: Host) ->
     assert program.stop() == 0
 
 
-def test_an_ending_instance_says_why_it_is_not_ready(host: Host) -> None:
+def test_a_stopping_instance_reports_why_it_is_not_ready(host: Host) -> None:
     program = program_on(host, "ending").start()
     program.end_for_good("--stay")
     wait_for(lambda: status(host, "", "/readyz"), lambda s: s == "503", 5, "it to be not ready")
-    assert host.run("curl -s 127.0.0.1:8080/readyz") == "it is ending\n"
+    assert host.run("curl -s 127.0.0.1:8080/readyz") == "the instance is stopping\n"
     assert status(host, "", "/healthz") == "200"
     assert program.stop() == 0

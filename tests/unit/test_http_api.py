@@ -1,4 +1,4 @@
-"""What the paths answer, through Ryu's router."""
+"""The HTTP endpoints, through Ryu's router."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from porter_ryu.domain.model import Eip
 from porter_ryu.http import api
 from porter_ryu.http.eip_addresses import EipAddresses
 from porter_ryu.http.router import Router
-from tests.unit.test_figures import PROCESS
+from tests.unit.test_http_exposition import PROCESS
 from tests.unit.world import World, endpoints, node, service
 
-RUNNING = api.Running(
+CONTEXT = api.Context(
     planner=World().planner,
     faults=lambda: (),
     unready=lambda: "",
@@ -33,20 +33,20 @@ RUNNING = api.Running(
 def router(**fields: Any) -> Router:
     """The routes over these parts."""
     wsgi = WSGIApplication()
-    api.register(wsgi, dataclasses.replace(RUNNING, **fields))
+    api.register(wsgi, dataclasses.replace(CONTEXT, **fields))
     return Router(wsgi)
 
 
 def ask(
     path: str, method: str = "GET", headers: dict[str, str] | None = None, **fields: Any
 ) -> Response:
-    """What a path answers to a client on loopback."""
+    """The response of a path to a client on loopback."""
     environ = {"SERVER_NAME": "127.0.0.1", "REMOTE_ADDR": "127.0.0.1"}
     request = Request.blank(path, environ=environ, method=method, headers=headers or {})
     return request.get_response(router(**fields))
 
 
-def test_healthy_while_every_task_lives() -> None:
+def test_healthz_reports_each_fault() -> None:
     assert ask("/healthz").status_int == 200
     faults = ("task turns has made no progress for 12 s", "task watch nodes died 6 times\x1b[2J")
     answer = ask("/healthz", faults=lambda: faults)
@@ -54,14 +54,14 @@ def test_healthy_while_every_task_lives() -> None:
     assert answer.text == f"{faults[0]}\ntask watch nodes died 6 times\\x1b[2J\n"
 
 
-def test_ready_or_why_not() -> None:
+def test_readyz_reports_the_reason() -> None:
     assert ask("/readyz").status_int == 200
     answer = ask("/readyz", unready=lambda: "/manifests: Permission denied")
     assert (answer.status_int, answer.text) == (503, "/manifests: Permission denied\n")
 
 
 def test_not_ready_is_healthy() -> None:
-    assert ask("/healthz", unready=lambda: "it is ending").status_int == 200
+    assert ask("/healthz", unready=lambda: "the instance is stopping").status_int == 200
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_not_ready_is_healthy() -> None:
         ("/v1/services", "DELETE", 405, "GET, HEAD"),
     ],
 )
-def test_what_is_not_there_is_said_in_json(
+def test_unknown_paths_and_methods_are_json_errors(
     path: str, method: str, status: int, allow: str | None
 ) -> None:
     answer = ask(path, method)
@@ -87,8 +87,8 @@ def test_what_is_not_there_is_said_in_json(
         assert answer.json["error"]
 
 
-def test_head_is_where_get_is() -> None:
-    """Its body the connection leaves out."""
+def test_head_is_supported_where_get_is() -> None:
+    """The connection leaves out the body."""
     assert ask("/healthz", "HEAD").status_int == 200
 
 
@@ -109,7 +109,7 @@ def test_a_service_and_the_plan() -> None:
     assert (gone.status_int, gone.json["state"]) == (404, "NotFound")
 
 
-def test_nothing_at_all_is_valid_json() -> None:
+def test_empty_lists_are_valid_json() -> None:
     assert ask("/v1/services").json == []
     assert ask("/v1/peers").json == []
     assert ask("/v1/plan").json == {"services": [], "eips": []}
@@ -118,7 +118,7 @@ def test_nothing_at_all_is_valid_json() -> None:
 def stop(
     headers: dict[str, str], path: str = "/v1/stop?withdraw=true"
 ) -> tuple[int, list[tuple[bool, bool]]]:
-    """The status of a request to stop, and what it did."""
+    """The status code of a stop request, and the calls that it made."""
     done: list[tuple[bool, bool]] = []
     fields = {"stop": lambda withdraw, stay: done.append((withdraw, stay))}
     headers = {"Host": "127.0.0.1:8080", **headers}
@@ -136,7 +136,7 @@ def test_stop_needs_the_token_and_no_web_page() -> None:
     assert stop({**good, "Host": "evil.example"}) == (403, [])
 
 
-def test_an_eip_is_one_while_it_is_held_or_on_record_or_bound() -> None:
+def test_an_address_is_an_eip_while_it_is_assigned_or_recorded_or_bound() -> None:
     world = World(Eip("pool", "203.0.113.0/30"), leading=False)
     world.put(service("web", ingress=(ip_address("203.0.113.2"),)))
     bound = {ip_network("198.51.100.7/32")}
@@ -151,8 +151,8 @@ def test_an_eip_is_one_while_it_is_held_or_on_record_or_bound() -> None:
     assert not eips.has(ip_address("198.51.100.7"))
 
 
-def test_a_record_outside_every_pool_makes_no_eip() -> None:
-    """Who can write a Service's status cannot shut an address of this host."""
+def test_a_recorded_address_outside_every_pool_is_not_an_eip() -> None:
+    """So a user who can write the status of a Service cannot block an address of this host."""
     world = World(Eip("pool", "203.0.113.0/30"))
     world.put(service("web", ingress=(ip_address("192.168.9.1"),)))
     assert not EipAddresses(world.planner, list).has(ip_address("192.168.9.1"))

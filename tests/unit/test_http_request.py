@@ -1,4 +1,4 @@
-"""The head of an HTTP request: what is read, and what is refused with which status."""
+"""The head of an HTTP request: what is accepted, and the status code of each refusal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import random
 
 import pytest
 
-from porter_ryu.http.request import BODY_MOST, HEAD_MOST, RefusedError, end_of_head, parse
+from porter_ryu.http.request import (
+    MAX_BODY_OCTETS,
+    MAX_HEAD_OCTETS,
+    RefusedError,
+    end_of_head,
+    parse,
+)
 
 
 def test_a_request_as_curl_sends_it() -> None:
@@ -22,7 +28,7 @@ def test_a_request_as_curl_sends_it() -> None:
 
 
 def test_the_authority_of_an_absolute_target_is_the_host() -> None:
-    """RFC 9112, 3.2.2: so no Host can hide behind a target."""
+    """RFC 9112, 3.2.2: a Host field cannot differ from the target."""
     head = parse(b"POST http://evil.example:80/v1/stop?a HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert (head.host, head.path, head.query) == ("evil.example:80", "/v1/stop", "a")
 
@@ -83,7 +89,7 @@ def test_a_bad_request_line(request_line: bytes, status: int) -> None:
         (b"Host: a\r\nContent-Length: 1\r\nContent-Length: 2", 400),
         (b"Host: a\r\nContent-Length: 1, 1", 400),
         (b"Host: a\r\nContent-Length: 999999", 413),
-        (b"Host: a\r\nContent-Length: %d" % (BODY_MOST + 1), 413),
+        (b"Host: a\r\nContent-Length: %d" % (MAX_BODY_OCTETS + 1), 413),
         (b"Host: a\r\nTransfer-Encoding: chunked", 411),
         (b"Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3", 400),
         (b"Host: a\r\n" + b"\r\n".join(b"x%d: y" % n for n in range(101)), 431),
@@ -95,7 +101,7 @@ def test_bad_fields(fields: bytes, status: int) -> None:
     assert caught.value.status == status
 
 
-def test_the_end_of_the_head_is_found_wherever_the_pieces_are_cut() -> None:
+def test_the_end_of_the_head_is_found_however_the_octets_are_split() -> None:
     text = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nbody"
     for cut in range(1, len(text)):
         seen = text[:cut]
@@ -103,19 +109,19 @@ def test_the_end_of_the_head_is_found_wherever_the_pieces_are_cut() -> None:
         assert (first or end_of_head(text, cut)) == len(text) - 4
 
 
-def test_a_head_without_end_is_refused_before_it_is_large() -> None:
+def test_a_head_that_is_too_long_is_refused() -> None:
     with pytest.raises(RefusedError) as caught:
         end_of_head(b"GET /" + b"a" * 8192, 0)
     assert caught.value.status == 414
     with pytest.raises(RefusedError) as caught:
-        end_of_head(b"GET / HTTP/1.1\r\nX: " + b"a" * HEAD_MOST, 0)
+        end_of_head(b"GET / HTTP/1.1\r\nX: " + b"a" * MAX_HEAD_OCTETS, 0)
     assert caught.value.status == 431
     with pytest.raises(RefusedError) as caught:
-        end_of_head(b"GET / HTTP/1.1\r\nX: " + b"a" * HEAD_MOST + b"\r\n\r\n", 0)
+        end_of_head(b"GET / HTTP/1.1\r\nX: " + b"a" * MAX_HEAD_OCTETS + b"\r\n\r\n", 0)
     assert caught.value.status == 431
 
 
-def test_whatever_comes_is_a_head_or_a_refusal() -> None:
+def test_random_octets_are_a_head_or_a_refusal() -> None:
     chance = random.Random(1)
     good = b"POST /v1/stop?withdraw=true HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n"
     for _ in range(20_000):

@@ -1,4 +1,4 @@
-"""The HTTP server over loopback: whoever hangs or sends rubbish, others are heard."""
+"""The HTTP server over loopback: a client that hangs or sends garbage does not stop others."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import eventlet
 import pytest
 from eventlet.green import socket
 
-from porter_ryu.http.answers import Gate, array, stream
-from porter_ryu.http.connection import Bounds
+from porter_ryu.http.connection import Limits
+from porter_ryu.http.responses import ConcurrencyLimit, json_array, json_stream
 from porter_ryu.http.server import Server
 from porter_ryu.socket_address import canonical
 from porter_ryu.supervisor import Supervisor
 from tests.unit.until import until
 
-SHORT = Bounds(connections=8, request_within=0.3, read_within=0.3)
+SHORT = Limits(max_connections=8, request_seconds=0.3, stall_seconds=0.3)
 GOOD = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
 BIG = 20_000_000
 ENTRIES = 150_000
@@ -33,7 +33,7 @@ class Application:
     """Answers by path."""
 
     def __init__(self) -> None:
-        self.gate = Gate(1)
+        self.limit = ConcurrencyLimit(1)
         self.environ: Environ = {}
 
     def __call__(self, environ: Environ, start_response: Callable[..., object]) -> Iterable[bytes]:
@@ -43,24 +43,26 @@ class Application:
             raise RuntimeError("boom")
         if path in ("/list", "/work"):
             entries = _work() if path == "/work" else ({"n": n} for n in range(ENTRIES))
-            streamed: Iterable[bytes] = stream(self.gate, array(entries))(environ, start_response)
+            streamed: Iterable[bytes] = json_stream(self.limit, json_array(entries))(
+                environ, start_response
+            )
             return streamed
         if path == "/breaks":
             start_response("200 OK", [("Content-Type", "text/plain")])
             return _breaks()
-        body = b"x" * BIG if path == "/big" else environ["wsgi.input"].read() or b"hello"
+        content = b"x" * BIG if path == "/big" else environ["wsgi.input"].read() or b"hello"
         start_response("200 OK", [("Content-Type", "text/plain")])
-        return [body]
+        return [content]
 
 
 def _breaks() -> Iterator[bytes]:
-    """An answer that fails in its midst."""
+    """A response that fails in the middle."""
     yield from (b"x",) * 3
     raise ZeroDivisionError
 
 
 def _work() -> Iterator[int]:
-    """Half a second of work and little to send."""
+    """Half a second of work for a short response."""
     for n in range(500):
         until = time.monotonic() + 0.001
         while time.monotonic() < until:
@@ -71,15 +73,15 @@ def _work() -> Iterator[int]:
 class Scene:
     """A server and its clients."""
 
-    def __init__(self, bounds: Bounds = SHORT, host: str = "127.0.0.1") -> None:
+    def __init__(self, limits: Limits = SHORT, host: str = "127.0.0.1") -> None:
         self.supervisor = Supervisor()
         self.application = Application()
-        self.server = Server(host, 0, self.application, self.supervisor, bounds)
+        self.server = Server(host, 0, self.application, self.supervisor, limits)
         self.server.listen()
         self.server.start(lambda address: str(address) == "127.0.0.99")
 
     def client(self, data: bytes = b"", address: str = "127.0.0.1") -> socket.socket:
-        """One that has sent this."""
+        """A client that has sent this."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         client = socket.socket(family)
         client.settimeout(5)
@@ -89,12 +91,12 @@ class Scene:
         return client
 
     def ask(self, data: bytes = GOOD, address: str = "127.0.0.1") -> bytes:
-        """The whole answer."""
+        """The whole response."""
         return rest(self.client(data, address))
 
 
 def rest(client: socket.socket) -> bytes:
-    """What comes until the end."""
+    """All octets until the connection ends."""
     pieces = []
     try:
         while piece := client.recv(65536):
@@ -107,17 +109,17 @@ def rest(client: socket.socket) -> bytes:
 
 
 def status(answer: bytes) -> int:
-    """The status of an answer, 0 where there is none."""
+    """The status code of a response, 0 if there is none."""
     return int(answer.split(b" ", 2)[1]) if answer else 0
 
 
 @pytest.fixture
 def scene() -> Scene:
-    """One with short times."""
+    """A server with short time limits."""
     return Scene()
 
 
-def test_an_answer_is_whole_and_ends_its_connection(scene: Scene) -> None:
+def test_a_response_is_complete_and_closes_the_connection(scene: Scene) -> None:
     head, _, body = scene.ask().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"Connection: close" in head
@@ -125,7 +127,7 @@ def test_an_answer_is_whole_and_ends_its_connection(scene: Scene) -> None:
     assert scene.application.environ["SERVER_NAME"] == "127.0.0.1"
 
 
-def test_http_1_0_is_answered_without_chunks_and_head_without_body(scene: Scene) -> None:
+def test_http_1_0_gets_no_chunks_and_head_gets_no_body(scene: Scene) -> None:
     assert scene.ask(b"GET /hello HTTP/1.0\r\n\r\n").endswith(b"\r\n\r\nhello")
     assert scene.ask(b"HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"\r\n\r\n")
 
@@ -138,7 +140,7 @@ def test_a_request_may_come_octet_by_octet(scene: Scene) -> None:
     assert status(rest(client)) == 200
 
 
-def test_empty_lines_before_a_request_are_passed_over(scene: Scene) -> None:
+def test_empty_lines_before_a_request_are_ignored(scene: Scene) -> None:
     assert status(scene.ask(b"\r\n\r\n" + GOOD)) == 200
 
 
@@ -150,7 +152,7 @@ def test_a_body_is_read_whole_wherever_it_is_cut(scene: Scene) -> None:
     assert b"abcdef\r\n0" in rest(client)
 
 
-def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(scene: Scene) -> None:
+def test_a_client_that_expects_100_continue_gets_it(scene: Scene) -> None:
     head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
     client = scene.client(head)
     assert client.recv(100).startswith(b"HTTP/1.1 100 ")
@@ -192,9 +194,9 @@ def test_rubbish_is_answered_with_json(scene: Scene) -> None:
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
 
 
-def test_a_client_that_does_not_read_is_closed_and_its_gate_is_free_again(scene: Scene) -> None:
+def test_a_client_that_does_not_read_is_closed_and_its_limit_is_released(scene: Scene) -> None:
     client = scene.client(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert client.recv(12) == b"HTTP/1.1 200", "its answer has begun"
+    assert client.recv(12) == b"HTTP/1.1 200", "its response has begun"
     busy = scene.ask(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")
     assert status(busy) == 503
     assert b"Retry-After: 1" in busy
@@ -204,35 +206,35 @@ def test_a_client_that_does_not_read_is_closed_and_its_gate_is_free_again(scene:
         answers.append(scene.ask(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n"))
         return status(answers[-1]) == 200
 
-    until(answered, "its gate is free")
+    until(answered, "the limit is released")
     assert answers[-1].endswith(b"0\r\n\r\n")
-    assert not rest(client).endswith(b"0\r\n\r\n"), "an answer that broke off says so"
+    assert not rest(client).endswith(b"0\r\n\r\n"), "an incomplete response has no last chunk"
 
 
-def test_one_that_goes_within_its_answer_leaves_its_gate(scene: Scene) -> None:
+def test_a_client_that_closes_during_its_response_releases_the_limit(scene: Scene) -> None:
     client = scene.client(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n")
     client.recv(100)
     client.close()
     again = b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n"
-    until(lambda: status(scene.ask(again)) == 200, "its gate is free")
+    until(lambda: status(scene.ask(again)) == 200, "the limit is released")
 
 
-def test_a_long_answer_is_valid_json(scene: Scene) -> None:
+def test_a_long_response_is_valid_json(scene: Scene) -> None:
     answer = scene.ask(b"GET /list HTTP/1.0\r\n\r\n")
     assert len(json.loads(answer.partition(b"\r\n\r\n")[2])) == ENTRIES
 
 
-def test_an_error_of_ours_is_500_without_a_traceback(scene: Scene) -> None:
+def test_an_internal_error_is_500_without_a_traceback(scene: Scene) -> None:
     answer = scene.ask(b"GET /broken HTTP/1.1\r\nHost: a\r\n\r\n")
     assert status(answer) == 500
     assert b"boom" not in answer
     assert not scene.ask(b"GET /breaks HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"0\r\n\r\n")
 
 
-def test_whoever_asks_now_is_heard_however_many_hang(scene: Scene) -> None:
+def test_a_new_client_is_served_even_if_many_others_hang(scene: Scene) -> None:
     hanging = [scene.client(b"GET /") for _ in range(40)]
     assert status(scene.ask()) == 200
-    assert len(hanging) > SHORT.connections
+    assert len(hanging) > SHORT.max_connections
     busy = [scene.client(b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n") for _ in range(40)]
     assert status(scene.ask()) == 200
     for client in (*hanging, *busy):
@@ -240,12 +242,12 @@ def test_whoever_asks_now_is_heard_however_many_hang(scene: Scene) -> None:
 
 
 def test_many_at_once_are_all_answered() -> None:
-    scene = Scene(Bounds())
+    scene = Scene(Limits())
     asked = [eventlet.spawn(scene.ask) for _ in range(200)]
     assert {status(answer.wait()) for answer in asked} == {200}
 
 
-def test_others_have_their_turns_while_a_long_answer_is_made(scene: Scene) -> None:
+def test_other_greenthreads_run_while_a_long_response_is_generated(scene: Scene) -> None:
     turns = 0
 
     def other() -> None:
@@ -265,15 +267,15 @@ def test_others_have_their_turns_while_a_long_answer_is_made(scene: Scene) -> No
     assert turns - before >= 50
 
 
-def test_a_big_answer_in_one_piece_arrives_whole(scene: Scene) -> None:
+def test_a_large_response_in_one_piece_arrives_complete(scene: Scene) -> None:
     answer = scene.ask(b"GET /big HTTP/1.0\r\n\r\n")
     assert len(answer.partition(b"\r\n\r\n")[2]) == BIG
 
 
-def test_without_descriptors_it_goes_on_when_there_are_some(
+def test_the_server_continues_after_a_lack_of_file_descriptors(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A kernel may drop the connection that met the lack; those that come after it are heard."""
+    """A kernel may drop the connection that meets the lack; later connections are served."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     clients = [socket.socket() for _ in range(3)]
     used = len(os.listdir("/proc/self/fd")) - 1
@@ -281,7 +283,7 @@ def test_without_descriptors_it_goes_on_when_there_are_some(
     try:
         for client in clients:
             client.connect(("127.0.0.1", scene.server.address[1]))
-        until(lambda: "Too many open files" in caplog.text, "it is told")
+        until(lambda: "Too many open files" in caplog.text, "the log line")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert status(scene.ask()) == 200
@@ -296,7 +298,7 @@ def test_nothing_answers_on_an_eip_whatever_family_the_listener_has() -> None:
     assert status(scene.ask(address="::1")) == 200
 
 
-def test_a_port_that_is_taken_is_an_oserror(scene: Scene) -> None:
+def test_a_port_that_is_in_use_raises_oserror(scene: Scene) -> None:
     port = scene.server.address[1]
     with pytest.raises(OSError, match="in use"):
         Server("127.0.0.1", port, scene.application, scene.supervisor).listen()

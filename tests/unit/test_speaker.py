@@ -21,10 +21,10 @@ from porter_ryu.bgp.peer import Peer
 from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.announcement import PathAttributes
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret
-from porter_ryu.http.figures import Figures
+from porter_ryu.http.exposition import Exposition
 from porter_ryu.supervisor import Supervisor
 from tests.unit import peers
-from tests.unit.test_figures import PROCESS
+from tests.unit.test_http_exposition import PROCESS
 from tests.unit.until import until
 from tests.unit.world import World
 
@@ -81,7 +81,7 @@ class Refusing(Speaker):
         def reports() -> list[dict[str, Any]]:
             return [dataclasses.asdict(report) for report in self.reports()]
 
-        return Figures(World().planner, reports, PROCESS).text().decode()
+        return Exposition(World().planner, reports, PROCESS).text().decode()
 
     def listens(self) -> bool:
         """Whether somebody may call."""

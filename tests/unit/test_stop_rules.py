@@ -1,4 +1,4 @@
-"""Who may end the process over HTTP."""
+"""Which stop requests are accepted."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 
 from porter_ryu import control_token
-from porter_ryu.http.stop_rules import Asked, names_loopback, refusal
+from porter_ryu.http.stop_rules import StopRequest, names_loopback, refusal
 
 TOKEN = "s3cret"
-GOOD = Asked(
+GOOD = StopRequest(
     ip_address("127.0.0.1"), ip_address("127.0.0.1"), "127.0.0.1:8080", (), "Bearer s3cret"
 )
 
 
 def status(**fields: Any) -> int | None:
-    """What a request like the good one is refused with."""
+    """The status code for the good request with these changes; None if it is accepted."""
     found = refusal(dataclasses.replace(GOOD, **fields), TOKEN)
     return found[0].value if found is not None else None
 
 
-def test_who_has_read_the_token_may() -> None:
+def test_a_request_with_the_token_is_accepted() -> None:
     assert status() is None
     assert status(authorization="bearer  s3cret ") is None
     assert status(local=ip_address("::1"), remote=ip_address("::1"), host="[::1]:8080") is None
@@ -49,7 +49,7 @@ def test_a_wrong_token_is_401(authorization: str) -> None:
 
 
 @pytest.mark.parametrize("origin", ["null", "http://127.0.0.1:8080", "https://evil.example", ""])
-def test_no_web_page_may_whatever_it_is_called(origin: str) -> None:
+def test_a_request_with_an_origin_is_refused(origin: str) -> None:
     assert status(origins=(origin,)) == 403
 
 
@@ -77,8 +77,8 @@ def test_no_web_page_may_whatever_it_is_called(origin: str) -> None:
         ("localhost:", False),
     ],
 )
-def test_only_a_host_that_names_loopback(host: str, good: bool) -> None:
-    """A name that was made to lead here (DNS rebinding) is none."""
+def test_the_host_must_name_loopback(host: str, good: bool) -> None:
+    """A name that resolves to loopback (DNS rebinding) does not count."""
     assert names_loopback(host) is good
     assert status(host=host) == (None if good else 403)
 
@@ -88,13 +88,13 @@ def test_only_over_loopback() -> None:
     assert status(local=ip_address("203.0.113.1")) == 403
 
 
-def test_without_a_token_nobody_may() -> None:
+def test_without_a_token_all_requests_are_refused() -> None:
     found = refusal(dataclasses.replace(GOOD, authorization="Bearer "), "")
     assert found is not None
     assert found[0] == 403
 
 
-def test_the_token_is_written_for_its_user_alone_and_read_back(tmp_path: Path) -> None:
+def test_the_token_is_readable_only_by_its_user(tmp_path: Path) -> None:
     state_dir = str(tmp_path / "state")
     token = control_token.create(state_dir)
     path = os.path.join(state_dir, "control.token")
@@ -103,7 +103,7 @@ def test_the_token_is_written_for_its_user_alone_and_read_back(tmp_path: Path) -
     assert control_token.create(state_dir) != token
 
 
-def test_a_symbolic_link_in_its_place_is_replaced_and_not_followed(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("mine")
     (tmp_path / "control.token").symlink_to(target)
@@ -112,7 +112,7 @@ def test_a_symbolic_link_in_its_place_is_replaced_and_not_followed(tmp_path: Pat
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"\xff\xfe", b"a b", b"x" * 300, b"a\x1bb"])
-def test_a_file_without_a_token_is_said_to_be_one(tmp_path: Path, data: bytes) -> None:
+def test_a_file_without_a_token_raises_value_error(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "control.token"
     path.write_bytes(data)
     with pytest.raises(ValueError, match="no token"):

@@ -1,7 +1,8 @@
-"""What Prometheus is told: counters as they were counted, and the parts as they are now.
+"""The metrics in the Prometheus text format.
 
-A gauge is read off the part that it describes (a peer, an Eip, the Services, the loop) when it is
-asked for.  So what is gone leaves no series behind, and no part keeps a figure up to date.
+Counters and histograms come from the registry.  Each gauge is read from the part that it describes
+(a peer, an Eip, the Services, the event loop) at the time of the scrape, so a deleted object leaves
+no series behind.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _UP = "Established"
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
-    """What is read of the process itself: how many addresses are bound, whether the journals of
-    announced paths can be written, by how many seconds the loop was late within a minute, and
-    whether the configuration that was read last is in force."""
+class ProcessState:
+    """Gauges of the process: the number of bound addresses, whether the journals of announced paths
+    can be written, the greatest delay of the event loop within a minute in seconds, and whether the
+    last reload of the configuration succeeded."""
 
     bound_ips: Callable[[], int]
     state_dir_writable: Callable[[], bool]
@@ -37,53 +38,53 @@ class Process:
     reloaded: Callable[[], bool]
 
 
-class Figures:
-    """The exposition text; `peers` are the sessions as they are reported."""
+class Exposition:
+    """Makes the exposition text; `peers` returns the session reports."""
 
-    def __init__(self, planner: Planner, peers: report.Peers, process: Process) -> None:
+    def __init__(self, planner: Planner, peers: report.Peers, process: ProcessState) -> None:
         self._planner = planner
         self._peers = peers
         self._process = process
         self._lock = hub.Semaphore(1)
-        self._begun = self._made = 0
+        self._started = self._finished = 0  # numbers of scrapes
         self._text = b""
 
     def text(self) -> bytes:
-        """Everything in Prometheus' text format, as it is now.
+        """The current values of all metrics.
 
-        One text is made at a time; all who ask while one is made share the next.
+        One text is made at a time; all scrapes that arrive meanwhile share the next one.
         """
-        wanted = self._begun + 1
+        wanted = self._started + 1
         with self._lock:
-            if self._made < wanted:
-                self._begun += 1
-                number = self._begun
-                self._text = b"".join(self._pieces())
-                self._made = number
+            if self._finished < wanted:
+                self._started += 1
+                number = self._started
+                self._text = b"".join(self._chunks())
+                self._finished = number
             return self._text
 
-    def _pieces(self) -> Iterator[bytes]:
+    def _chunks(self) -> Iterator[bytes]:
         give_way = TimeSlice()
         peers = self._peers()
         metrics.keep_peers({peer["name"] for peer in peers})
         families = itertools.chain(
             metrics.REGISTRY.collect(),
-            _of_process(self._process),
-            self._of_cluster(give_way),
-            _of_peers(peers),
+            _process_metrics(self._process),
+            self._cluster_metrics(give_way),
+            _peer_metrics(peers),
         )
         for family in families:
-            yield from _exposition(family, give_way)
+            yield from _metric_text(family, give_way)
 
-    def _of_cluster(self, give_way: TimeSlice) -> Iterator[Metric]:
+    def _cluster_metrics(self, give_way: TimeSlice) -> Iterator[Metric]:
         planner = self._planner
         yield _gauge("leader", "1 while this instance assigns addresses and writes status.").add(
             planner.leading
         )
-        text = "1 while so many nodes were lost at once that it is not believed."
+        text = "1 while so many nodes were lost at once that the loss is not believed."
         yield _gauge("nodes_doubted", text).add(planner.doubted)
         services = _gauge(
-            "services", "Services of ours, by the reason in their conditions.", "state"
+            "services", "Services that opted in, by the reason of their state.", "state"
         )
         states: collections.Counter[str] = collections.Counter()
         for decision in list(planner.decisions.values()):
@@ -92,8 +93,8 @@ class Figures:
         for state, count in sorted(states.items()):
             services.add(count, state)
         yield services
-        size = _gauge("eip_pool_size", "Addresses that the Eip has.", "eip")
-        used = _gauge("eip_pool_used", "Addresses of the Eip that are held.", "eip")
+        size = _gauge("eip_pool_size", "Number of addresses in the Eip.", "eip")
+        used = _gauge("eip_pool_used", "Number of addresses of the Eip that are assigned.", "eip")
         for eip, status in overview.eips(planner):
             size.add(status.pool_size, eip.name)
             used.add(status.usage, eip.name)
@@ -101,22 +102,22 @@ class Figures:
         yield from (size, used)
 
 
-def _of_process(process: Process) -> Iterator[Metric]:
-    text = "Addresses bound on this host by this program."
+def _process_metrics(process: ProcessState) -> Iterator[Metric]:
+    text = "Number of addresses that this program has bound on this host."
     yield _gauge("bound_ips", text).add(process.bound_ips())
     text = "0 while the journal of announced paths cannot be written."
     yield _gauge("state_dir_writable", text).add(process.state_dir_writable())
-    text = "The longest time within a minute by which a wake-up of the loop was late."
+    text = "Greatest delay of the event loop within the last minute."
     yield _gauge("loop_lag_seconds", text).add(process.loop_lag())
-    text = "1 while the configuration that was read last is in force."
+    text = "1 if the last reload of the configuration succeeded."
     yield _gauge("config_last_reload_successful", text).add(process.reloaded())
 
 
-def _of_peers(peers: list[report.Json]) -> Iterator[Metric]:
+def _peer_metrics(peers: list[report.Json]) -> Iterator[Metric]:
     up = _gauge("bgp_session_up", "1 while the session is Established.", "peer")
-    text = "Age of the Established session, 0 while down."
+    text = "Seconds since the session became Established; 0 while it is down."
     age = _gauge("bgp_session_established_seconds", text, "peer")
-    text = "Paths in the Adj-RIB-Out of the peer."
+    text = "Number of paths in the Adj-RIB-Out of the peer."
     paths = _gauge("bgp_paths_announced", text, "peer", "family")
     for peer in peers:
         up.add(peer["state"] == _UP, peer["name"])
@@ -127,10 +128,10 @@ def _of_peers(peers: list[report.Json]) -> Iterator[Metric]:
 
 
 class _Family(GaugeMetricFamily):
-    """A gauge that is read now."""
+    """A gauge whose series are read at the time of the scrape."""
 
     def add(self, value: float, *labels: str) -> _Family:
-        """One series more."""
+        """Adds a series and returns the gauge."""
         self.add_metric(labels, float(value))
         return self
 
@@ -139,8 +140,8 @@ def _gauge(name: str, text: str, *labels: str) -> _Family:
     return _Family(f"porter_{name}", text, labels=labels or None)
 
 
-class _One:
-    """A registry of one metric, as generate_latest reads it."""
+class _SingleMetricRegistry:
+    """A registry of one metric, for generate_latest."""
 
     def __init__(self, family: Metric) -> None:
         self._family = family
@@ -149,16 +150,16 @@ class _One:
         return (self._family,)
 
 
-def _exposition(family: Metric, give_way: TimeSlice) -> Iterator[bytes]:
-    """The text of one metric; a gauge with many series is written bit by bit."""
+def _metric_text(family: Metric, give_way: TimeSlice) -> Iterator[bytes]:
+    """The text of one metric; a gauge with many series is written in parts."""
     samples = list(family.samples)
     if family.type != "gauge" or len(samples) <= _SERIES_AT_ONCE:
-        yield generate_latest(_One(family))
+        yield generate_latest(_SingleMetricRegistry(family))
         give_way()
         return
     for start in range(0, len(samples), _SERIES_AT_ONCE):
         part = Metric(family.name, family.documentation, family.type)
         part.samples = samples[start : start + _SERIES_AT_ONCE]
-        text = generate_latest(_One(part))
-        yield text if start == 0 else text.split(b"\n", 2)[2]  # HELP and TYPE stand there once
+        text = generate_latest(_SingleMetricRegistry(part))
+        yield text if start == 0 else text.split(b"\n", 2)[2]  # HELP and TYPE are written once
         give_way()

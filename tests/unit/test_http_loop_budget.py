@@ -1,4 +1,4 @@
-"""A crowd of requests that is complete at once leaves the loop to others in between."""
+"""Other greenthreads run between the responses to many requests."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import time
 
 import eventlet
 
-from porter_ryu.http.turn import Turn
+from porter_ryu.http.loop_budget import LoopBudget
 
 OTHER = -1
 
 
-def test_others_run_between_the_answers_of_a_crowd() -> None:
-    turn, order = Turn(), []
+def test_others_run_between_the_responses_to_many_requests() -> None:
+    budget, order = LoopBudget(), []
 
     def answer(number: int) -> None:
-        turn.wait()
+        budget.wait()
         until = time.monotonic() + 0.003
         while time.monotonic() < until:
             pass
@@ -40,7 +40,7 @@ def test_others_run_between_the_answers_of_a_crowd() -> None:
     assert most <= 3, order
 
 
-def test_one_alone_waits_for_nobody() -> None:
+def test_a_single_request_does_not_wait() -> None:
     started = time.monotonic()
-    Turn().wait()
+    LoopBudget().wait()
     assert time.monotonic() - started < 0.5
