@@ -224,7 +224,7 @@ def test_a_peer_that_reads_nothing_but_keeps_talking_is_let_go(
             pass
         return str(call.report()["last_error"])
 
-    wait_for(talk, lambda error: "reads nothing" in error, 60, "the send hold timer")
+    wait_for(talk, lambda error: "does not read" in error, 60, "the send hold timer")
 
 
 def test_two_hundred_thousand_routes_are_neither_kept_nor_noticed(
