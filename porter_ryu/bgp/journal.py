@@ -16,7 +16,6 @@ trusted: nothing is appended until it was rewritten as a whole, which is tried a
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -25,20 +24,17 @@ from urllib.parse import quote
 from eventlet import tpool
 from eventlet.semaphore import Semaphore
 
-from porter_ryu import atomic_file, regular_file
+from porter_ryu import atomic_file
 from porter_ryu.backoff import Backoff
+from porter_ryu.bgp import journal_reading
 from porter_ryu.bgp.journal_line import (
-    LONGEST,
-    Change,
     announced,
-    decode,
-    may_be_next_hop,
     struck_out,
 )
 from porter_ryu.bgp.protocol.rib_out import NextHops
 from porter_ryu.bgp.protocol.update import PathId
 from porter_ryu.complaints import Complaints
-from porter_ryu.domain.model import Address, Network
+from porter_ryu.domain.model import Network
 from porter_ryu.log import reason_of
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
@@ -46,9 +42,7 @@ from porter_ryu.time_slice import TimeSlice
 LOG = logging.getLogger(__name__)
 
 _HISTORY_LEAST = 1000
-_LARGEST = 64 * 1024 * 1024
-_RETRY_FIRST, _RETRY_MOST = 0.25, 5.0
-_BAD_LINES_TOLD = 10
+_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.25, 5.0
 _UNWRITABLE = (
     "the journal %(subject)s cannot be written (%(wrong)s): routes are announced all the same; if "
     "this process is killed now, what is withdrawn meanwhile may stay at the peer for our restart "
@@ -104,7 +98,7 @@ class RouteJournal:
         self._due = False
         self._since: list[bytes] | None = None
         self._generation = 0
-        self._backoff = Backoff(_RETRY_FIRST, _RETRY_MOST)
+        self._backoff = Backoff(_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
         self._load()
 
     @property
@@ -128,12 +122,12 @@ class RouteJournal:
             lines += announced(prefix, new)
         self._append(lines)
 
-    def remove(self, paths: Iterable[tuple[Network, Iterable[PathId]]]) -> None:
+    def remove(self, paths: Iterable[tuple[Network, Collection[PathId]]]) -> None:
         """Strikes out paths that the peer has no more."""
         lines: list[bytes] = []
         for prefix, path_ids in paths:
             before = self.paths.get(prefix, {})
-            gone = [path_id for path_id in path_ids if path_id in before]
+            gone = before.keys() & path_ids
             left = {path_id: hop for path_id, hop in before.items() if path_id not in gone}
             if left:
                 self.paths[prefix] = left
@@ -160,7 +154,7 @@ class RouteJournal:
 
     def _load(self) -> None:
         try:
-            octets, _ = regular_file.read(self._path, _LARGEST)
+            contents = journal_reading.read(self._path)
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:
@@ -174,35 +168,12 @@ class RouteJournal:
             )
             self._set_aside()
             return
-        bad = self._take(io.BytesIO(octets))
-        if bad or self.unfit:
-            self._replace_now()
-
-    def _take(self, lines: Iterable[bytes]) -> int:
-        """Applies the lines; returns how many were not understood."""
-        bad = 0
-        paths: dict[Network, dict[PathId, Address]] = {}
-        unfit: dict[Network, set[PathId]] = {}
-        for number, line in enumerate(lines, 1):
-            self._lines = number
-            try:
-                change = decode(line)
-            except ValueError as error:
-                bad += 1
-                if bad <= _BAD_LINES_TOLD:
-                    shown = line[:LONGEST]
-                    LOG.warning("%s:%d: left out (%s): %r", self._path, number, error, shown)
-                continue
-            _apply(change, paths, unfit)
-        if bad > _BAD_LINES_TOLD:
-            LOG.warning("%s: %d lines were left out", self._path, bad)
-        self.unfit = {prefix: path_ids for prefix, path_ids in unfit.items() if path_ids}
-        if self.unfit:
-            count = sum(map(len, self.unfit.values()))
-            LOG.warning("%s: %d paths by impossible next hops left out", self._path, count)
-        self.paths.update((prefix, hops) for prefix, hops in paths.items() if hops)
+        self.paths.update(contents.paths)
+        self.unfit = contents.unfit
         self._count = sum(map(len, self.paths.values()))
-        return bad
+        self._lines = contents.lines
+        if contents.damaged or self.unfit:
+            self._replace_now()
 
     def _set_aside(self) -> None:
         """What cannot be read stays for whoever can read it, and is in nobody's way."""
@@ -286,22 +257,6 @@ class RouteJournal:
         self._lines = lines
         self._backoff.reset()
         self._complaints.note(self._path, "")
-
-
-def _apply(
-    change: Change, paths: dict[Network, dict[PathId, Address]], unfit: dict[Network, set[PathId]]
-) -> None:
-    """Brings what is known to what a line says."""
-    prefix, path_id, next_hop = change.prefix, change.path_id, change.next_hop
-    known = paths.setdefault(prefix, {})
-    if prefix in unfit:
-        unfit[prefix].discard(path_id)
-    if next_hop is not None and may_be_next_hop(next_hop):
-        known[path_id] = next_hop
-        return
-    known.pop(path_id, None)
-    if next_hop is not None:
-        unfit.setdefault(prefix, set()).add(path_id)
 
 
 def _write_down(draft: atomic_file.Draft, octets: bytes) -> None:
