@@ -1,16 +1,16 @@
-"""What a peer may still hold from us, on disk before it is sent.
+"""The journal of announced paths: which paths a peer may have from us, on disk.
 
-A peer with graceful restart keeps our routes while we are gone.  After `kill -9` this file is
-how we know which of them have to be taken back, and what to announce when the cluster cannot be
-read.  It may say too much, never too little: a path is written before it is announced and struck
-out well after it was withdrawn.  An append-only file, rewritten when it is mostly history.
+A peer with graceful restart keeps our routes while we restart.  After `kill -9` this file tells
+which of them have to be withdrawn, and what to announce if the cluster cannot be read.  It may list
+too many paths, never too few: a path is written before it is announced, and struck out some seconds
+after it was withdrawn.  It is an append-only file that is rewritten when most of it is history.
 
-Appends are handed to the kernel and not waited for: they outlast the process.  A host that loses
-power may lose the last half minute of them, and then a peer keeps what was withdrawn meanwhile
-for as long as our restart time.
+Appends are not synced to disk: they survive the process.  If the host loses power, the last half
+minute may be lost; then a peer keeps paths that were withdrawn in that time until our restart time
+is over.
 
-A disk that is full holds no announcement back.  After a write that failed nothing in the file is
-trusted: nothing is appended until it was rewritten as a whole, which is tried again and again.
+A full disk delays no announcement.  After a failed write the file is not trusted: nothing is
+appended until it is rewritten as a whole, which is retried with backoff.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
-_HISTORY_LEAST = 1000
+_MIN_HISTORY_LINES = 1000
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.25, 5.0
 _UNWRITABLE = (
-    "the journal %(subject)s cannot be written (%(wrong)s): routes are announced all the same; if "
-    "this process is killed now, what is withdrawn meanwhile may stay at the peer for our restart "
-    "time"
+    "the journal %(subject)s cannot be written (%(wrong)s): routes are announced nevertheless; if "
+    "this process is killed now, routes that are withdrawn meanwhile may stay at the peer for our "
+    "restart time"
 )
 _WRITTEN_AGAIN = "the journal %(subject)s is written again, with all of its paths"
 
 
 class Journals:
-    """The journals of all peers: one for each name as long as the process lasts, so that a peer
-    whose settings change goes on with what is known of it."""
+    """The journals of all peers by name, for as long as the process runs: a peer whose settings
+    change keeps its journal."""
 
     def __init__(self, state_dir: str, supervisor: Supervisor) -> None:
         self._folder = os.path.join(state_dir, "announced")
@@ -62,9 +62,9 @@ class Journals:
         self._known: dict[str, RouteJournal] = {}
 
     def of(self, peer: str) -> RouteJournal:
-        """The journal of a peer, read when it is asked for first."""
+        """The journal of a peer; it is read at the first call."""
         if peer not in self._known:
-            # no file of a peer is hidden, as those are that are written or set aside
+            # hidden files are those being written or set aside, so a peer never has one
             name = quote(peer, safe="").replace(".", "%2E", 1 if peer.startswith(".") else 0)
             path = os.path.join(self._folder, name)
             self._known[peer] = RouteJournal(path, self._supervisor, self._one_at_a_time)
@@ -72,15 +72,15 @@ class Journals:
 
     @property
     def writable(self) -> bool:
-        """Whether every journal was written when it was last tried."""
+        """Whether the last write of every journal succeeded."""
         return all(journal.writable for journal in self._known.values())
 
 
 class RouteJournal:
     """Next hops by prefix and path identifier, of one peer.
 
-    `known` is False where the file of an earlier run could not be read: then nobody can say what
-    the peer holds.  `unfit` are journalled paths whose next hop may never be one: they are not
+    `known` is False if the file of an earlier run could not be read: then it is not known which
+    paths the peer has.  `unfit` are paths in the file whose next hop is never valid: they are not
     announced again, but may have to be withdrawn.
     """
 
@@ -95,7 +95,7 @@ class RouteJournal:
         self._one_at_a_time = one_at_a_time or Semaphore()
         self._count = self._lines = 0
         self._complaints = Complaints(LOG, _UNWRITABLE, _WRITTEN_AGAIN)
-        self._due = False
+        self._rewrite_due = False
         self._since: list[bytes] | None = None
         self._generation = 0
         self._backoff = Backoff(_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
@@ -103,11 +103,11 @@ class RouteJournal:
 
     @property
     def writable(self) -> bool:
-        """Whether the file was written when that was last tried."""
+        """Whether the last write succeeded."""
         return not self._complaints.about(self._path)
 
     def add(self, paths: Iterable[tuple[Network, NextHops]]) -> None:
-        """Notes paths that are about to be announced; a mapping that is given is kept."""
+        """Writes paths that are about to be announced; keeps the mappings that it is given."""
         lines: list[bytes] = []
         for prefix, next_hops in paths:
             before = self.paths.get(prefix)
@@ -123,7 +123,7 @@ class RouteJournal:
         self._append(lines)
 
     def remove(self, paths: Iterable[tuple[Network, Collection[PathId]]]) -> None:
-        """Strikes out paths that the peer has no more."""
+        """Strikes out paths that the peer does not have any more."""
         lines: list[bytes] = []
         for prefix, path_ids in paths:
             before = self.paths.get(prefix, {})
@@ -145,8 +145,8 @@ class RouteJournal:
             self._replace_now()
 
     def save(self) -> None:
-        """Tries once more, before this returns, to write what could not be written: whoever does
-        it later by `_rewrite` may not be there any more."""
+        """Rewrites a file that could not be written, before this returns: at the end of the process
+        no later retry would run."""
         if not self.writable:
             self._replace_now()
 
@@ -160,9 +160,9 @@ class RouteJournal:
         except (OSError, ValueError) as error:
             self.known = False
             LOG.error(
-                "the journal %s cannot be read (%s): what its peer still holds of an earlier run "
-                "is not known, and what is not wanted any more stays there until the peer gives "
-                "it up by itself, after our restart time at most",
+                "the journal %s cannot be read (%s): which routes its peer still has from an "
+                "earlier run is not known; routes that are not wanted any more stay there until "
+                "our restart time is over at most",
                 self._path,
                 reason_of(error),
             )
@@ -176,7 +176,7 @@ class RouteJournal:
             self._replace_now()
 
     def _set_aside(self) -> None:
-        """What cannot be read stays for whoever can read it, and is in nobody's way."""
+        """Renames a file that cannot be read, so that a new one can take its place."""
         with contextlib.suppress(OSError):
             os.replace(self._path, _hidden(self._path, "unreadable"))
 
@@ -195,18 +195,18 @@ class RouteJournal:
             self._failed(error)
             return
         self._lines += len(lines)
-        if self._lines > 2 * self._count + _HISTORY_LEAST and not self._due:
-            self._due = True
+        if self._lines > 2 * self._count + _MIN_HISTORY_LINES and not self._rewrite_due:
+            self._rewrite_due = True
             self._supervisor.spawn("journal", self._rewrite)
 
     def _failed(self, error: OSError) -> None:
-        """From now on the file is not trusted; rewriting it is tried until it is done."""
+        """Stops trusting the file; a rewrite is retried until it succeeds."""
         self._complaints.note(self._path, reason_of(error))
         self._try_again()
 
     def _try_again(self) -> None:
-        if not self.writable and not self._due:
-            self._due = True
+        if not self.writable and not self._rewrite_due:
+            self._rewrite_due = True
             self._supervisor.after(self._backoff.next(), "journal", self._rewrite)
 
     def _rewrite(self) -> None:
@@ -217,12 +217,12 @@ class RouteJournal:
             self._failed(error)
         finally:
             self._since = None
-            self._due = False
+            self._rewrite_due = False
             self._try_again()
 
     def _replace(self) -> None:
-        """Puts a file with what is known in place of the old one.  Gives way while it is built
-        and while the disk works; what is added meanwhile goes to both files."""
+        """Replaces the file by one with the current paths.  Other greenthreads run meanwhile; lines
+        that they add go into both files."""
         generation = self._generation
         since: list[bytes] = []
         self._since = since
@@ -243,7 +243,7 @@ class RouteJournal:
         return b"".join(lines), len(lines)
 
     def _replace_now(self) -> None:
-        """As `_rewrite`, in one go: for what happens but once in a session's life."""
+        """As `_rewrite`, without giving way: for what happens once in a session."""
         self._generation += 1
         lines = [line for entry in self.paths.items() for line in announced(*entry)]
         try:
@@ -270,7 +270,7 @@ def _hidden(path: str, suffix: str) -> str:
 
 
 def _append(path: str, octets: bytes, new: bool) -> None:
-    """Puts whole lines at the end of a file; raises OSError where not all of them got there."""
+    """Appends whole lines to a file; raises OSError if not all of them were written."""
     if not octets:
         return
     flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -3,8 +3,8 @@
     + PREFIX PATH-ID NEXT-HOP       announced; PATH-ID is "-" without ADD-PATH
     - PREFIX PATH-ID                struck out
 
-A line counts only if it is just what would be written, so two that a full disk has merged, and
-one that was cut or edited, are never taken for another path.
+A line counts only if it is exactly what would be written.  So two lines that a full disk has
+merged, or a line that was cut or edited, are never read as another path.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from porter_ryu.domain.special_purpose import never_a_next_hop
 
 T = TypeVar("T")
 
-LONGEST = 128
+MAX_LINE_OCTETS = 128
 _NO_PATH_ID = "-"
 _WORDS = {"+ ": 4, "- ": 3}
 _PATH_IDS = range(1 << 32)  # RFC 7911, 3
@@ -38,7 +38,7 @@ class Change:
 
 
 def announced(prefix: Network, next_hops: NextHops) -> list[bytes]:
-    """The lines, with their ends, that note paths of a prefix."""
+    """The lines, with line ends, for announced paths of a prefix."""
     start = f"+ {prefix} "
     return [
         f"{start}{_path_id_text(path_id)} {_address_text(next_hop)}\n".encode("ascii")
@@ -47,14 +47,14 @@ def announced(prefix: Network, next_hops: NextHops) -> list[bytes]:
 
 
 def struck_out(prefix: Network, path_ids: Iterable[PathId]) -> list[bytes]:
-    """The lines, with their ends, that strike out paths of a prefix."""
+    """The lines, with line ends, that strike out paths of a prefix."""
     start = f"- {prefix} "
     return [f"{start}{_path_id_text(path_id)}\n".encode("ascii") for path_id in path_ids]
 
 
 def decode(line: bytes) -> Change:
-    """What a line with its end says; raises ValueError, with the reason, for any other octets."""
-    if len(line) > LONGEST:
+    """Reads a line with its line end; raises ValueError with the reason."""
+    if len(line) > MAX_LINE_OCTETS:
         raise ValueError(f"{len(line)} octets")
     text = line.decode("ascii")
     words = text.split()
@@ -76,7 +76,7 @@ def _address_text(address: Address) -> str:
     return str(address)
 
 
-# the same few texts stand in the journals of all peers, and reading them is most of a start
+# the journals of all peers have the same few texts, and parsing them is most of their reading
 
 
 @lru_cache(maxsize=32768)
@@ -107,6 +107,6 @@ def _exactly(value: T, text: str, what: str) -> T:
 
 @lru_cache(maxsize=4096)
 def may_be_next_hop(address: Address) -> bool:
-    """Whether a route may lead to an address at all."""
+    """Whether an address can be a next hop at all."""
     zone = isinstance(address, IPv6Address) and address.scope_id
     return not zone and not never_a_next_hop(address)

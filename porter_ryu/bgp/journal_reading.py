@@ -1,6 +1,6 @@
-"""Reads the journal of announced paths that an earlier run left.
+"""Reads the journal of announced paths of an earlier run.
 
-A line that is damaged costs itself alone and is reported.
+A damaged line is reported and left out; the others count.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from porter_ryu import regular_file
-from porter_ryu.bgp.journal_line import LONGEST, Change, decode, may_be_next_hop
+from porter_ryu.bgp.journal_line import MAX_LINE_OCTETS, Change, decode, may_be_next_hop
 from porter_ryu.bgp.protocol.rib_out import NextHops
 from porter_ryu.bgp.protocol.update import PathId
 from porter_ryu.domain.model import Address, Network
@@ -63,7 +63,7 @@ def _apply_all(lines: Iterable[bytes], path: str, paths: _Paths, unfit: _Unfit) 
         except ValueError as error:
             damaged += 1
             if damaged <= _DAMAGED_LINES_REPORTED:
-                LOG.warning("%s:%d: left out (%s): %r", path, number, error, line[:LONGEST])
+                LOG.warning("%s:%d: left out (%s): %r", path, number, error, line[:MAX_LINE_OCTETS])
         else:
             _apply(change, paths, unfit)
     return number, damaged

@@ -1,9 +1,9 @@
-"""What goes out to one peer, over one session after the other.
+"""What is sent to one peer, over one session after the other.
 
-Nothing is sent before everything is known; then the whole table, what an earlier session left
-with the peer and is no longer wanted, and End-of-RIB.  From then on, differences: a small one at
-once, a large one in slices, in turn with the other peers.  What a session is due and in which
-order, `bgp.session_output` knows; what outlasts it is here.
+Nothing is sent until the Loc-RIB is complete.  Then the whole table is sent, stale paths of an
+earlier session are withdrawn, and End-of-RIB follows.  From then on differences are sent: small
+ones immediately, large ones in slices, in turn with the other peers.  `bgp.session_output` knows
+what has to be sent in a session and in which order; this module keeps what outlasts the session.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from porter_ryu.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
 
-_AT_ONCE = 16
+_IMMEDIATE_PREFIXES = 16
 
 
 class Outbound:
-    """What is sent to a peer over its present session, the journal that outlasts it, and what it
+    """The output of the present session, the journal that outlasts it, and what the peer
     refused."""
 
     def __init__(
@@ -55,13 +55,13 @@ class Outbound:
                     loc_rib.path_ids.restore(next_hop, path_id)
 
     def open(self, session: Link, policy: ExportPolicy) -> None:
-        """A session is Established: it is due the whole table."""
+        """A session is Established: the whole table is queued for it."""
         self._refusals.opened()
         rib_out = AdjRibOut(policy, self._loc_rib.path_ids, self._refusals.withheld)
         if not session.graceful:
             self._journal.clear()
-        # nothing that it is given leads back to it: what `garbage` has spared once, a table among
-        # it, is not collected any more, and has to go by itself
+        # no reference cycle: the garbage collector does not look at frozen objects (`garbage`), so
+        # the table of an ended session has to be freed by its reference count
         self._output = output = SessionOutput(
             self._name,
             session,
@@ -77,28 +77,28 @@ class Outbound:
         self._rounds.due(self)
 
     def close(self) -> None:
-        """The session is down: what the peer keeps of it, the journal knows."""
+        """The session is down: the journal knows which paths the peer may keep."""
         self._output = None
 
     def save(self) -> None:
-        """The process ends: what could not be written yet is tried once more."""
+        """The process ends: tries once more to write a journal that could not be written."""
         self._journal.save()
 
     def send(self, prefixes: Collection[Network]) -> bool:
-        """Brings these prefixes to what the Loc-RIB says of them; with none, goes on with what
-        waits.  Up to 16 are sent before this returns, where the session takes them.  Whether
-        nothing of them is left for later."""
+        """Sends the changes of these prefixes; without any, continues with what is queued.  Up to
+        16 prefixes are sent before this returns, if the session can send.  Returns whether none is
+        left for later."""
         output = self._output
         if output is None:
             return True
-        if 0 < len(prefixes) <= _AT_ONCE and output.change_at_once(prefixes):
+        if 0 < len(prefixes) <= _IMMEDIATE_PREFIXES and output.change_at_once(prefixes):
             return True
         output.change(prefixes)
         self._rounds.due(self)
         return False
 
     def send_slice(self) -> bool:
-        """Sends a piece of what is due (output_rounds.Source)."""
+        """Sends one slice (output_rounds.Source)."""
         output = self._output
         if output is None:
             return False
@@ -108,21 +108,22 @@ class Outbound:
         return more
 
     def complete(self) -> None:
-        """Everything is known: what was replayed and is not wanted goes, End-of-RIB follows."""
+        """The Loc-RIB is complete: replayed paths that are not in it are withdrawn, End-of-RIB
+        follows."""
         if self._output is not None:
             self._output.change(self._output.rib_out.sent)
             self._output.change(self._loc_rib.routes)
             self._rounds.due(self)
 
     def refresh(self, family: Family) -> None:
-        """The peer asks for a family again (RFC 2918).  Requests that come while it is sent are
+        """The peer requests a route refresh (RFC 2918).  Requests that come during a refresh are
         answered by one more."""
         if self._output is not None:
             self._output.refresh(family)
             self._rounds.due(self)
 
     def replay(self) -> None:
-        """Announces what an earlier run did, as it was, while the cluster cannot be read."""
+        """Announces the paths in the journal while the cluster cannot be read."""
         output = self._output
         wanted = self._loc_rib.replaying and not self._loc_rib.complete
         if wanted and output is not None and output.link.graceful and not output.rib_out.sent:
@@ -130,13 +131,14 @@ class Outbound:
             self._rounds.due(self)
 
     def refused(self, notification: Notification) -> None:
-        """The peer ends the session because of an UPDATE: what it does not take is not said to it
-        again for a time; where it does not name it, the next sessions find it."""
+        """The peer ended the session because of an UPDATE.  The next hop or prefix that it refuses
+        is not announced to it for some time; if the NOTIFICATION does not name it, the next
+        sessions search for it."""
         output = self._output
         if output is None:
             return
-        verdict = self._refusals.take(notification, output.rib_out.sent.keys())
-        for suspect in verdict.barred:
+        finding = self._refusals.session_refused(notification, output.rib_out.sent.keys())
+        for suspect in finding.barred:
             gone = [
                 (prefix, [i for i, hop in next_hops.items() if suspect in (hop, prefix)])
                 for prefix, next_hops in self._journal.paths.items()
@@ -147,22 +149,22 @@ class Outbound:
                 self._name,
                 suspect,
                 notification,
-                verdict.seconds / 60,
+                finding.seconds / 60,
                 _affected(output.rib_out, suspect),
             )
             self._journal.remove(gone)
-            self._supervisor.after(verdict.seconds, "refusal", self._try_again)
-        if verdict.suspects:
+            self._supervisor.after(finding.seconds, "refusal", self._try_again)
+        if finding.suspects:
             LOG.error(
-                "peer %s refuses an UPDATE (%s) and does not say what of it: the next session "
+                "peer %s refuses an UPDATE (%s) and does not name the cause: the next session "
                 "tries %d suspects in groups",
                 self._name,
                 notification,
-                verdict.suspects,
+                finding.suspects,
             )
-        elif not verdict.barred:
+        elif not finding.barred:
             LOG.error(
-                "peer %s refuses what all its routes have in common (%s, %s): look at its group "
+                "peer %s refuses an attribute that all its routes have (%s, %s): check its group "
                 "in the configuration",
                 self._name,
                 notification,
@@ -170,14 +172,14 @@ class Outbound:
             )
 
     def withdraw_all(self) -> None:
-        """Takes back everything, for good."""
+        """Withdraws everything for good."""
         if self._output is not None:
             self._output.withdraw_all()
             self._output = None
             self._journal.clear()
 
     def forget(self) -> None:
-        """The peer is no longer ours: nothing of it is kept."""
+        """The peer is not configured any more: clears its journal."""
         self._journal.clear()
 
     def sent(self, prefix: Network) -> tuple[Address, ...]:
@@ -194,11 +196,11 @@ class Outbound:
         self._supervisor.after(seconds, "bgp output", self._rounds.due, self)
 
     def _try_again(self) -> None:
-        """What was refused long ago has a new chance."""
+        """Tries again what the peer refused some time ago."""
         if self._refusals.expire():
             self._rounds.due(self)
 
 
 def _affected(rib_out: AdjRibOut, suspect: Suspect) -> int:
-    """How many prefixes were announced by, or are, what is refused."""
+    """How many announced prefixes have the refused next hop, or are the refused prefix."""
     return sum(suspect == prefix or suspect in rib_out.next_hops(prefix) for prefix in rib_out.sent)

@@ -1,7 +1,7 @@
-"""Who has something to send sends one slice of it in turn, for all peers in one greenthread.
+"""Round robin over the peers that have something to send: one slice each, in one greenthread.
 
-So a table, or a storm of refreshes, delays everything else by one slice, however many peers
-there are, and a peer that asks much takes nothing from the others.
+So a whole table, or many route refreshes, delays everything else by one slice, however many peers
+there are, and a peer that requests much takes no time from the others.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _AFTER_A_FAULT = 0.1
 
 
 class Source(Protocol):
-    """Who sends."""
+    """Something that sends slice by slice."""
 
     def send_slice(self) -> bool:
-        """Sends a piece of a few milliseconds; whether there is more that can be sent now."""
+        """Sends a slice of a few milliseconds; returns whether more can be sent now."""
 
 
 class OutputRounds:
-    """The queue of those who have something to send."""
+    """The queue of sources that have something to send."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
@@ -33,13 +33,13 @@ class OutputRounds:
         self._waiting: list[Callable[[], object]] = []
 
     def due(self, source: Source) -> None:
-        """A source has something to send; one that waits its turn already goes on waiting."""
+        """Queues a source, unless it is queued already."""
         if source not in self._queue:
             self._queue.append(source)
         self._start(0.0)
 
     def when_sent(self, tell: Callable[[], object]) -> None:
-        """Calls `tell` once nobody has anything to send any more, now if that is so."""
+        """Calls `tell` when the queue is empty, immediately if it is empty now."""
         if self._queue:
             self._waiting.append(tell)
         else:
@@ -60,7 +60,7 @@ class OutputRounds:
                 try:
                     more = source.send_slice()
                 finally:
-                    # a fault costs the slice alone: the rest of the source has its turn again
+                    # after an exception only this slice is lost: the source is queued again
                     self._queue.popleft()
                     if more and source not in self._queue:
                         self._queue.append(source)

@@ -1,12 +1,17 @@
-"""What one session is still due, sent slice by slice.
+"""What has still to be sent in one session, slice by slice.
 
-In this order: what was announced before, while the cluster cannot be read; what changed, which at
-first is the whole table; what was refused and is tried again; what an earlier session left and is
-not wanted any more; End-of-RIB (RFC 4724, 4.1); the families that the peer asked for again
-(RFC 2918), between their marks where it knows them (RFC 7313); and last, what was withdrawn is
-struck out of the journal when the peer has surely read it.  A slice is some milliseconds of
-work, and only as much is encoded as the session takes: a peer that does not read collects
-prefixes, not messages.
+The order is:
+
+1. the paths in the journal, while the cluster cannot be read;
+2. changes, which at first are the whole table;
+3. paths that the peer refused earlier and that are tried again;
+4. withdrawals of stale paths: those that an earlier session left with the peer;
+5. End-of-RIB (RFC 4724, 4.1);
+6. route refreshes (RFC 2918), with BoRR and EoRR where the peer supports them (RFC 7313);
+7. withdrawn paths are struck out of the journal, some seconds after the peer was sent them.
+
+A slice is a few milliseconds of work.  Messages are encoded only when the session can send them:
+for a peer that does not read, prefixes pile up here and not messages.
 """
 
 from __future__ import annotations
@@ -29,17 +34,20 @@ from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Address, Family, Network
 
 T = TypeVar("T")
-_Left = collections.deque[tuple[Network, NextHops]]
+_LeftBehind = collections.deque[tuple[Network, NextHops]]
 
-_PREFIXES_MOST, _PATHS_MOST = 512, 1024  # of a slice: some five milliseconds
-_REST_LEAST, _REST_MOST = 0.05, 1.0
-_SETTLED = 5.0
+_SLICE_PREFIXES, _SLICE_PATHS = 512, 1024  # of a slice: some five milliseconds
+_MIN_REFRESH_REST_SECONDS, _MAX_REFRESH_REST_SECONDS = 0.05, 1.0
+_JOURNAL_DELAY_SECONDS = 5.0
 
 
 @dataclass
 class LocRib:
-    """What is wanted by all peers alike; `complete` once nothing known is missing from it,
-    `replaying` while the cluster cannot be read and the journal stands for it."""
+    """The Loc-RIB (RFC 4271, 3.2): what is to be announced, before the export policy of a peer.
+
+    `complete`: everything that the cluster has is in it.  `replaying`: the cluster cannot be read,
+    so that the journals are announced in its place.
+    """
 
     routes: dict[Network, Announcements]
     path_ids: PathIds
@@ -48,32 +56,32 @@ class LocRib:
 
 
 class Link(Protocol):
-    """A session, as far as output needs it."""
+    """A session, as far as sending needs it."""
 
     @property
     def congested(self) -> bool:
-        """Whether it has not yet taken all that was sent."""
+        """Whether its send buffer is full."""
 
     @property
     def graceful(self) -> bool:
-        """Whether the peer keeps our routes over a restart."""
+        """Whether the peer keeps our routes while we restart (RFC 4724)."""
 
     @property
     def families(self) -> frozenset[Family]:
-        """The families that it carries."""
+        """The negotiated address families."""
 
     @property
     def enhanced_refresh(self) -> bool:
-        """Whether the peer knows the marks of a refresh."""
+        """Whether enhanced route refresh was negotiated (RFC 7313)."""
 
     def send(self, data: bytes) -> None:
-        """Takes whole messages."""
+        """Queues whole messages."""
 
 
 class SessionOutput:
-    """One session's Adj-RIB-Out and what it is due.
+    """One session's Adj-RIB-Out, and what has still to be sent.
 
-    `wake_after` has `send_slice` called again in so many seconds.
+    `wake_after(seconds)` calls `send_slice` again after that time.
     """
 
     def __init__(
@@ -97,72 +105,72 @@ class SessionOutput:
         self._wake_after = wake_after
         self._clock = clock
         self._changed: dict[Network, None] = {}
-        self._work: collections.deque[Network] = collections.deque()
-        self._replayed: _Left = collections.deque()
-        self._left: _Left | None = None
-        self._asked: set[Family] = set()
-        self._again: collections.deque[Network] | None = None
-        self._again_family = Family.IPV4
-        self._began_at = 0.0
-        self._gone: collections.deque[tuple[float, Network, Collection[PathId]]] = (
+        self._batch: collections.deque[Network] = collections.deque()
+        self._to_replay: _LeftBehind = collections.deque()
+        self._left_behind: _LeftBehind | None = None
+        self._refresh_requests: set[Family] = set()
+        self._refreshing: collections.deque[Network] | None = None
+        self._refresh_family = Family.IPV4
+        self._refresh_began_at = 0.0
+        self._withdrawals: collections.deque[tuple[float, Network, Collection[PathId]]] = (
             collections.deque()
         )
         self._wake_at = 0.0
-        self._rest_until = dict.fromkeys(Family, 0.0)
+        self._no_refresh_until = dict.fromkeys(Family, 0.0)
 
-    # -- what it is due -----------------------------------------------------------------------
+    # -- what has to be sent -----------------------------------------------------------------------
 
     def change(self, prefixes: Iterable[Network]) -> None:
-        """These prefixes are to be brought to what the Loc-RIB says of them."""
+        """Queues prefixes whose routes changed in the Loc-RIB."""
         self._changed.update(dict.fromkeys(prefixes))
 
     def change_at_once(self, prefixes: Collection[Network]) -> bool:
-        """As `change`, and sends a few prefixes before it returns, whatever else is still due;
-        False, and does nothing, where the session takes nothing now."""
+        """Sends changes of a few prefixes before it returns, ahead of everything that is queued.
+        Returns False, and does nothing, if the session cannot send now."""
         if self.link.congested or not self._loc_rib.complete:
             return False
-        self._tell(self.rib_out.sync(self._loc_rib.routes, prefixes))
+        self._send_changes(self.rib_out.sync(self._loc_rib.routes, prefixes))
         return True
 
     def refresh(self, family: Family) -> None:
-        """The peer asks for a family again.  One refresh of a family is in work at a time; all
-        who ask meanwhile are answered by one more."""
+        """The peer requests a refresh of a family.  One refresh of a family runs at a time; all
+        requests that come meanwhile are answered by one more."""
         if family in self.link.families:
-            self._asked.add(family)
+            self._refresh_requests.add(family)
 
     def replay(self) -> None:
-        """What an earlier run announced is to be announced as it was."""
-        self._replayed = collections.deque(self._journal.paths.items())
+        """Queues all paths in the journal to be announced as they are there."""
+        self._to_replay = collections.deque(self._journal.paths.items())
 
     # -- sending ------------------------------------------------------------------------------
 
     def send_slice(self) -> bool:
-        """Sends the next slice; whether there is more that can be sent now."""
+        """Sends the next slice; returns whether more can be sent now."""
         if self.link.congested:
             return False
         if not self._loc_rib.complete:
             return self._replay_slice()
-        self._replayed.clear()
-        if self._changed or self._work:
+        self._to_replay.clear()
+        if self._changed or self._batch:
             return self._changes_slice()
-        if self._refusals.hunting:
+        if self._refusals.searching:
             return self._try_refused()
         if self.end_of_rib_due:
             return self._end_of_rib_slice()
         if self._refresh_slice():
             return True
-        return self._settle_slice()
+        return self._journal_slice()
 
     def _replay_slice(self) -> bool:
-        self._say(self.rib_out.restore(_pop(self._replayed, _PATHS_MOST)))
-        return bool(self._replayed)
+        self._send_difference(self.rib_out.restore(_pop(self._to_replay, _SLICE_PATHS)))
+        return bool(self._to_replay)
 
     def _changes_slice(self) -> bool:
-        if not self._work:
-            self._work.extend(self._changed)
+        if not self._batch:
+            self._batch.extend(self._changed)
             self._changed.clear()
-        prefixes = itertools.islice(_popping(self._work), _PREFIXES_MOST)
-        self._tell(self.rib_out.sync(self._loc_rib.routes, prefixes, most=_PATHS_MOST))
+        prefixes = itertools.islice(_popping(self._batch), _SLICE_PREFIXES)
+        self._send_changes(self.rib_out.sync(self._loc_rib.routes, prefixes, most=_SLICE_PATHS))
         return True
 
     def _try_refused(self) -> bool:
@@ -175,111 +183,121 @@ class SessionOutput:
         return True
 
     def _end_of_rib_slice(self) -> bool:
-        """What the peer kept and must not keep, then End-of-RIB."""
-        if self._left is None:
-            self._left = collections.deque(self._journal.paths.items())
-        if self._left:
-            paths = _pop(self._left, _PATHS_MOST)
-            self._say(self.rib_out.stale(paths))
-            self._withdrawn((prefix, self._not_sent(prefix, hops)) for prefix, hops in paths)
+        """Withdraws stale paths, then sends End-of-RIB."""
+        if self._left_behind is None:
+            self._left_behind = collections.deque(self._journal.paths.items())
+        if self._left_behind:
+            paths = _pop(self._left_behind, _SLICE_PATHS)
+            self._send_difference(self.rib_out.stale(paths))
+            self._note_withdrawals((prefix, self._not_sent(prefix, hops)) for prefix, hops in paths)
             return True
         families, self.end_of_rib_due = sorted(self.end_of_rib_due), frozenset()
-        self._say(self.rib_out.unsaid(self._journal.unfit.items()))
+        self._send_difference(self.rib_out.withdraw_unfit(self._journal.unfit.items()))
         self._journal.unfit = {}
-        self._hand_over([update.end_of_rib(family) for family in families])
+        self._send_messages([update.end_of_rib(family) for family in families])
         return True
 
     def _refresh_slice(self) -> bool:
-        if self._again is None:
+        if self._refreshing is None:
             return self._begin_refresh()
-        if self._again:
-            prefixes = itertools.islice(_popping(self._again), _PREFIXES_MOST)
+        if self._refreshing:
+            prefixes = itertools.islice(_popping(self._refreshing), _SLICE_PREFIXES)
             difference = self.rib_out.sync(
-                self._loc_rib.routes, prefixes, again=True, most=_PATHS_MOST
+                self._loc_rib.routes, prefixes, again=True, most=_SLICE_PATHS
             )
-            self._tell(difference)
+            self._send_changes(difference)
             return True
-        self._again = None
-        # a peer that asks for ever takes no more than half of the time
+        self._refreshing = None
+        # a peer that requests refreshes without end gets at most half of the time
         now = self._clock()
-        rest = min(max(_REST_LEAST, now - self._began_at), _REST_MOST)
-        self._rest_until[self._again_family] = now + rest
-        self._mark(wire.Refresh.END)
+        rest = min(
+            max(_MIN_REFRESH_REST_SECONDS, now - self._refresh_began_at), _MAX_REFRESH_REST_SECONDS
+        )
+        self._no_refresh_until[self._refresh_family] = now + rest
+        self._send_marker(wire.Refresh.END)
         return True
 
     def _begin_refresh(self) -> bool:
         now = self._clock()
-        ready = [family for family in sorted(self._asked) if self._rest_until[family] <= now]
+        ready = [
+            family
+            for family in sorted(self._refresh_requests)
+            if self._no_refresh_until[family] <= now
+        ]
         if not ready:
-            if self._asked:
-                self._wait(min(self._rest_until[family] for family in self._asked) - now)
+            if self._refresh_requests:
+                self._wait(
+                    min(self._no_refresh_until[family] for family in self._refresh_requests) - now
+                )
             return False
         family = ready[0]
-        self._asked.discard(family)
-        self._again_family = family
-        self._began_at = now
-        self._again = collections.deque(p for p in self.rib_out.sent if p.version == family)
-        self._mark(wire.Refresh.BEGIN)
+        self._refresh_requests.discard(family)
+        self._refresh_family = family
+        self._refresh_began_at = now
+        self._refreshing = collections.deque(p for p in self.rib_out.sent if p.version == family)
+        self._send_marker(wire.Refresh.BEGIN)
         return True
 
-    def _settle_slice(self) -> bool:
-        """Strikes out of the journal what was withdrawn, once the peer has surely read it."""
+    def _journal_slice(self) -> bool:
+        """Strikes paths out of the journal once the peer has certainly read the withdrawal."""
         now = self._clock()
-        if self._gone and self._gone[0][0] > now:
-            self._wait(self._gone[0][0] - now)
+        if self._withdrawals and self._withdrawals[0][0] > now:
+            self._wait(self._withdrawals[0][0] - now)
             return False
         gone: list[tuple[Network, Collection[PathId]]] = []
-        while self._gone and self._gone[0][0] <= now and len(gone) < _PREFIXES_MOST:
-            _, prefix, path_ids = self._gone.popleft()
+        while self._withdrawals and self._withdrawals[0][0] <= now and len(gone) < _SLICE_PREFIXES:
+            _, prefix, path_ids = self._withdrawals.popleft()
             gone.append((prefix, self._not_sent(prefix, path_ids)))
         self._journal.remove(gone)
-        return bool(self._gone)
+        return bool(self._withdrawals)
 
     def _not_sent(self, prefix: Network, path_ids: Iterable[PathId]) -> list[PathId]:
         return [path_id for path_id in path_ids if not self.rib_out.has(prefix, path_id)]
 
-    def _withdrawn(self, paths: Iterable[tuple[Network, Collection[PathId]]]) -> None:
-        due_at = self._clock() + _SETTLED
-        before = len(self._gone)
+    def _note_withdrawals(self, paths: Iterable[tuple[Network, Collection[PathId]]]) -> None:
+        due_at = self._clock() + _JOURNAL_DELAY_SECONDS
+        before = len(self._withdrawals)
         if self.link.graceful:
-            self._gone.extend((due_at, prefix, path_ids) for prefix, path_ids in paths if path_ids)
-        if len(self._gone) > before:
-            self._wait(_SETTLED)
+            self._withdrawals.extend(
+                (due_at, prefix, path_ids) for prefix, path_ids in paths if path_ids
+            )
+        if len(self._withdrawals) > before:
+            self._wait(_JOURNAL_DELAY_SECONDS)
 
-    def _mark(self, mark: wire.Refresh) -> None:
+    def _send_marker(self, mark: wire.Refresh) -> None:
         if self.link.enhanced_refresh:
-            self.link.send(wire.encode_route_refresh(self._again_family, mark))
+            self.link.send(wire.encode_route_refresh(self._refresh_family, mark))
 
     def _wait(self, seconds: float) -> None:
-        """Has this called again in so many seconds, unless it will be anyway."""
+        """Schedules `send_slice`, unless it is scheduled for an earlier time."""
         now = self._clock()
         if not now < self._wake_at <= now + seconds:
             self._wake_at = now + seconds
             self._wake_after(seconds)
 
     def withdraw_all(self) -> None:
-        """Takes back everything, for good, before it returns."""
-        self._say(self.rib_out.withdraw_all())
+        """Withdraws everything before it returns."""
+        self._send_difference(self.rib_out.withdraw_all())
 
-    def _tell(self, difference: Difference) -> None:
-        """Says a difference; what it announces is in the journal before it is sent."""
+    def _send_changes(self, difference: Difference) -> None:
+        """Sends a difference.  Paths are written to the journal before they are announced."""
         if self.link.graceful:
             self._journal.add(difference.next_hops())
-        self._say(difference)
-        self._withdrawn(difference.withdrawn)
+        self._send_difference(difference)
+        self._note_withdrawals(difference.withdrawn)
 
-    def _say(self, difference: Difference) -> None:
-        self._refusals.said(_distinct_next_hops(difference))
-        self._hand_over(list(difference.messages(self.rib_out.policy.max_length)))
+    def _send_difference(self, difference: Difference) -> None:
+        self._refusals.announced(_distinct_next_hops(difference))
+        self._send_messages(list(difference.messages(self.rib_out.policy.max_length)))
 
-    def _hand_over(self, messages: list[bytes]) -> None:
+    def _send_messages(self, messages: list[bytes]) -> None:
         if messages:
             self._updates.inc(len(messages))
             self.link.send(b"".join(messages))
 
 
-def _pop(left: _Left, most: int) -> list[tuple[Network, NextHops]]:
-    """Takes prefixes off the front, until they have `most` paths."""
+def _pop(left: _LeftBehind, most: int) -> list[tuple[Network, NextHops]]:
+    """Removes prefixes from the front until they have `most` paths."""
     found: list[tuple[Network, NextHops]] = []
     while left and most > 0:
         found.append(left.popleft())
@@ -288,12 +306,12 @@ def _pop(left: _Left, most: int) -> list[tuple[Network, NextHops]]:
 
 
 def _distinct_next_hops(difference: Difference) -> Iterable[Address]:
-    """The next hops that are announced; prefixes that share their paths are looked at once."""
+    """The next hops in a difference, each once."""
     shared = {id(paths): paths for _, paths in difference.announced}
     return dict.fromkeys(said.next_hop for paths in shared.values() for said in paths.values())
 
 
 def _popping(items: collections.deque[T]) -> Iterator[T]:
-    """Takes items off the front, one when the next is asked for."""
+    """Removes items from the front, one at each step."""
     while items:
         yield items.popleft()

@@ -174,7 +174,7 @@ def test_what_cannot_be_read_is_told_set_aside_and_not_followed(
     assert not journal.known
     assert journal.paths == {}
     assert "cannot be read" in caplog.text
-    assert "what its peer still holds of an earlier run is not known" in caplog.text
+    assert "which routes its peer still has from an earlier run is not known" in caplog.text
     journal.add(HOPS.items())
     assert journal_of(tmp_path).paths == HOPS
     assert elsewhere.read_text() == GOOD

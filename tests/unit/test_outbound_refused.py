@@ -110,5 +110,5 @@ def test_what_all_routes_share_is_reported_and_no_route_is_held_back(
     scene.rib.routes.update(table(10, 1, 2))
     scene.session(Link())
     scene.lost(Notification(3, 5, bytes.fromhex("c00804fde80001")))
-    assert "refuses what all its routes have in common" in caplog.text
+    assert "refuses an attribute that all its routes have" in caplog.text
     assert by_prefix(told(scene.session(Link()).take())) == everything(10, 1, 2)

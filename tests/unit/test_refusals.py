@@ -7,7 +7,13 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from porter_ryu.bgp.protocol.notification import Notification
-from porter_ryu.bgp.refusals import BARRED_FIRST, PAUSE, Refusals, Suspect, named_next_hop
+from porter_ryu.bgp.refusals import (
+    FIRST_BAR_SECONDS,
+    PAUSE_SECONDS,
+    Refusals,
+    Suspect,
+    named_next_hop,
+)
 from tests.unit.later import Later
 
 HOPS = [ip_address(f"192.168.0.{n}") for n in range(1, 101)]
@@ -44,13 +50,13 @@ def test_the_next_hop_in_a_notification(subcode: int, data: str, address: str | 
 def test_what_is_named_is_barred_alone_and_for_longer_each_time() -> None:
     later = Later()
     refusals = Refusals(later.clock)
-    refusals.said(HOPS)
+    refusals.announced(HOPS)
     named = Notification(3, 8, b"\x40\x03\x04" + HOPS[7].packed)
-    verdict = refusals.take(named, ())
-    assert verdict.barred == (HOPS[7],)
-    assert verdict.seconds == BARRED_FIRST
+    finding = refusals.session_refused(named, ())
+    assert finding.barred == (HOPS[7],)
+    assert finding.seconds == FIRST_BAR_SECONDS
     assert refusals.withheld == {HOPS[7]}
-    later.passes(BARRED_FIRST - 1)
+    later.passes(FIRST_BAR_SECONDS - 1)
     assert not refusals.expire()
     later.passes(1)
     assert refusals.expire()
@@ -58,16 +64,16 @@ def test_what_is_named_is_barred_alone_and_for_longer_each_time() -> None:
     assert refusals.withheld == {HOPS[7]}
     refusals.next_group()
     assert refusals.withheld == set()
-    refusals.said(HOPS)
-    assert refusals.take(WITHOUT_DATA, ()).seconds == 2 * BARRED_FIRST
+    refusals.announced(HOPS)
+    assert refusals.session_refused(WITHOUT_DATA, ()).seconds == 2 * FIRST_BAR_SECONDS
 
 
 def test_a_next_hop_that_was_never_said_is_not_believed() -> None:
     refusals = Refusals(Later().clock)
-    refusals.said(HOPS[:2])
-    verdict = refusals.take(Notification(3, 8, b"\x40\x03\x04\x7f\0\0\1"), ())
-    assert verdict.barred == ()
-    assert verdict.suspects == 2
+    refusals.announced(HOPS[:2])
+    finding = refusals.session_refused(Notification(3, 8, b"\x40\x03\x04\x7f\0\0\1"), ())
+    assert finding.barred == ()
+    assert finding.suspects == 2
 
 
 def test_a_peer_that_refuses_everything_has_nothing_barred() -> None:
@@ -75,15 +81,15 @@ def test_a_peer_that_refuses_everything_has_nothing_barred() -> None:
     refusals = Refusals(later.clock)
     for _ in range(20):
         refusals.opened()
-        refusals.said(hop for hop in HOPS[:4] if hop not in refusals.withheld)
-        if refusals.hunting:
+        refusals.announced(hop for hop in HOPS[:4] if hop not in refusals.withheld)
+        if refusals.searching:
             later.passes(refusals.pause())
             refusals.next_group()
-            refusals.said(hop for hop in HOPS[:4] if hop not in refusals.withheld)
-        assert refusals.take(WITHOUT_DATA, ()).barred == ()
+            refusals.announced(hop for hop in HOPS[:4] if hop not in refusals.withheld)
+        assert refusals.session_refused(WITHOUT_DATA, ()).barred == ()
     # until the peer is put right
     refusals.opened()
-    while refusals.hunting:
+    while refusals.searching:
         later.passes(refusals.pause())
         refusals.next_group()
     assert refusals.withheld == set()
@@ -92,20 +98,20 @@ def test_a_peer_that_refuses_everything_has_nothing_barred() -> None:
 @pytest.mark.parametrize(("subcode", "data"), [(5, "c00804fde80001"), (9, "c00804"), (11, "")])
 def test_an_attribute_that_all_routes_share_is_no_next_hops_fault(subcode: int, data: str) -> None:
     refusals = Refusals(Later().clock)
-    refusals.said(HOPS)
-    verdict = refusals.take(Notification(3, subcode, bytes.fromhex(data)), ())
-    assert not verdict.barred
-    assert verdict.suspects == 0
+    refusals.announced(HOPS)
+    finding = refusals.session_refused(Notification(3, subcode, bytes.fromhex(data)), ())
+    assert not finding.barred
+    assert finding.suspects == 0
     assert refusals.withheld == set()
 
 
 def test_what_the_peer_has_had_for_long_is_not_suspected() -> None:
     later = Later()
     refusals = Refusals(later.clock)
-    refusals.said(HOPS[:50])
+    refusals.announced(HOPS[:50])
     later.passes(11)
-    refusals.said(HOPS[50:51])
-    assert refusals.take(WITHOUT_DATA, ()).barred == (HOPS[50],)
+    refusals.announced(HOPS[50:51])
+    assert refusals.session_refused(WITHOUT_DATA, ()).barred == (HOPS[50],)
 
 
 def sessions_until_found(bad: set[Suspect], subcode: int = 8) -> tuple[set[Suspect], int, float]:
@@ -118,11 +124,13 @@ def sessions_until_found(bad: set[Suspect], subcode: int = 8) -> tuple[set[Suspe
         refusals.opened()
         while True:
             said = [suspect for suspect in everything if suspect not in refusals.withheld]
-            refusals.said(hop for hop in HOPS if hop in said)
+            refusals.announced(hop for hop in HOPS if hop in said)
             if bad.intersection(said):
-                refusals.take(Notification(3, subcode), [p for p in prefixes if p in said])
+                refusals.session_refused(
+                    Notification(3, subcode), [p for p in prefixes if p in said]
+                )
                 break
-            if not refusals.hunting:
+            if not refusals.searching:
                 return refusals.withheld, sessions, later.now - 1000
             later.passes(refusals.pause())
             refusals.next_group()
@@ -134,7 +142,7 @@ def test_what_is_not_named_is_found_and_all_else_is_said(bad: set[Suspect]) -> N
     withheld, sessions, seconds = sessions_until_found(bad)
     assert withheld == bad
     assert sessions <= 2 + 3 * len(bad)
-    assert seconds <= (10 + 10 * len(bad)) * PAUSE
+    assert seconds <= (10 + 10 * len(bad)) * PAUSE_SECONDS
 
 
 def test_a_prefix_that_is_refused_is_found() -> None:
@@ -144,8 +152,8 @@ def test_a_prefix_that_is_refused_is_found() -> None:
 
 def test_a_session_that_ends_for_another_reason_tries_the_same_group_again() -> None:
     refusals = Refusals(Later().clock)
-    refusals.said(HOPS)
-    assert refusals.take(WITHOUT_DATA, ()).suspects == 100
+    refusals.announced(HOPS)
+    assert refusals.session_refused(WITHOUT_DATA, ()).suspects == 100
     refusals.opened()
     refusals.next_group()
     assert len(refusals.withheld) == 90

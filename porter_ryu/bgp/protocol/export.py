@@ -1,6 +1,6 @@
 """The export policy of one session: which announcements a peer gets, and with which attributes.
 
-Pure.  Attributes of a path stand on top of those that the peer's group adds to all of them.
+Pure.  The attributes of a path override those of the peer's group; communities are added.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from porter_ryu.domain.model import Address, Family
 
 @dataclass(frozen=True, slots=True)
 class ExportPolicy:
-    """What was negotiated, and what the peer's settings say.
+    """The negotiated capabilities and the settings of the peer.
 
-    `add_path`: the families with ADD-PATH.  `local_as`: ours; `internal`: it is the peer's, too.
-    `attributes`: what the peer's group adds to every path.  `selector`: of the nodes that may be
-    its next hops.  `max_next_hops` 0: no limit.  `local_address`: the session's own, next hop where
-    this node announces itself.  `ipv4_over_ipv6`: IPv4 routes may have IPv6 next hops (RFC 8950).
+    `add_path`: families with ADD-PATH.  `internal`: the peer has the same AS.  `attributes`: of the
+    peer's group, for every path.  `selector` selects the nodes that may be next hops.
+    `max_next_hops` 0: no limit.  `local_address`: of the session; the next hop where this node
+    announces itself.  `ipv4_over_ipv6`: IPv4 routes may have IPv6 next hops (RFC 8950).
     `max_length`: of a message, in octets.
     """
 
@@ -44,8 +44,7 @@ class ExportPolicy:
     def admitted(
         self, announcements: Iterable[Announcement], family: int
     ) -> Iterator[tuple[Announcement, Address]]:
-        """Those of a prefix's announcements that the peer may get, with the next hop that it is
-        told."""
+        """The announcements of a prefix that the peer may get, each with its next hop address."""
         for announcement in announcements:
             hop = announcement.next_hop
             address = self._next_hop(hop, family)
@@ -53,22 +52,22 @@ class ExportPolicy:
                 yield announcement, address
 
     def may_carry(self, next_hop: Address, family: int) -> bool:
-        """Whether a path of the family can have this next hop in this session."""
+        """Whether a path of this family can have this next hop in this session."""
         return next_hop.version == family or self.ipv4_over_ipv6
 
     def path_attributes(
         self, next_hop: Address, path: PathAttributes = NO_ATTRIBUTES
     ) -> Attributes:
-        """The path attributes of an UPDATE (RFC 4271, 5) for a path that says `path`."""
-        said = path.over(self.attributes)
+        """The path attributes of an UPDATE (RFC 4271, 5) for a path with the attributes `path`."""
+        merged = path.over(self.attributes)
         return Attributes(
             next_hop,
-            () if self.internal else (self.local_as,) * (1 + said.as_path_prepend),
+            () if self.internal else (self.local_as,) * (1 + merged.as_path_prepend),
             self.four_octet_as,
-            said.med,
-            said.local_pref,
-            said.communities,
-            said.large_communities,
+            merged.med,
+            merged.local_pref,
+            merged.communities,
+            merged.large_communities,
         )
 
     def _next_hop(self, hop: NextHop, family: int) -> Address | None:

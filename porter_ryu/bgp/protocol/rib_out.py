@@ -1,7 +1,7 @@
-"""Adj-RIB-Out of one peer: what it should have, less what it was sent.
+"""Adj-RIB-Out of one peer (RFC 4271, 3.2): computes what has to be sent to it.
 
-Pure: the peer asks for the difference and sends it.  The key of a path is its prefix and its
-path identifier; its attributes, the next hop among them, are what a difference compares.
+Pure: it returns differences and sends nothing.  The key of a path is its prefix and its path
+identifier; differences are found by comparing the attributes, to which the next hop belongs.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _EXPORTED_MOST = 4096
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a peer has to be told: paths by prefix, and identifiers of paths by prefix."""
+    """Paths to announce by prefix, and identifiers of paths to withdraw by prefix."""
 
     announced: Sequence[tuple[Network, Paths]] = ()
     withdrawn: Sequence[tuple[Network, Collection[PathId]]] = ()
 
     def messages(self, max_length: int) -> Iterator[bytes]:
-        """UPDATEs of at most so many octets that tell it.  What is new comes before what goes, so
-        that a prefix never has no path in between."""
+        """The UPDATEs, of at most `max_length` octets.  Announcements come before withdrawals, so
+        that a prefix is never without a path in between."""
         yield from announce(self.announced, max_length)
         yield from withdraw(self.withdrawn, max_length)
 
     def next_hops(self) -> Iterator[tuple[Network, NextHops]]:
-        """What is announced, as the journal keeps it; prefixes that share their paths share this,
-        too."""
+        """The announced paths as the journal keeps them; prefixes that share a mapping of paths
+        share a mapping of next hops, too."""
         known: dict[int, NextHops] = {}
         for prefix, paths in self.announced:
             next_hops = known.get(id(paths))
@@ -50,9 +50,9 @@ class Difference:
 
 @dataclass
 class AdjRibOut:
-    """What one Established peer was sent, by prefix.
+    """The paths that were sent in one Established session, by prefix.
 
-    `withheld` are next hops and prefixes that it must not be sent, although they are wanted.
+    `withheld`: next hops and prefixes that must not be announced because the peer refuses them.
     """
 
     policy: ExportPolicy
@@ -69,10 +69,11 @@ class AdjRibOut:
         again: bool = False,
         most: int = 0,
     ) -> Difference:
-        """The difference that brings these prefixes to what is wanted of them, noted as sent.
+        """The difference between what is `wanted` and what was sent of these prefixes; it counts
+        as sent.
 
-        `again`: what the peer was sent already is in it once more (route refresh).  No more
-        prefixes are looked at once it has `most` paths (0: no limit).
+        `again`: paths that were sent already are announced again (route refresh).  Stops after
+        `most` paths (0: no limit).
         """
         announced: list[tuple[Network, Paths]] = []
         withdrawn: list[tuple[Network, Collection[PathId]]] = []
@@ -95,14 +96,14 @@ class AdjRibOut:
         return Difference(announced, withdrawn)
 
     def restore(self, left: Iterable[tuple[Network, NextHops]]) -> Difference:
-        """The difference that announces what an earlier run did, noted as sent; it says what the
-        peer's group says, and no more."""
+        """Announces the paths of an earlier run; they count as sent.  They have the attributes of
+        the peer's group and no others."""
         announced = []
         for prefix, next_hops in left:
             paths = {
                 path_id: self.policy.path_attributes(next_hop)
                 for path_id, next_hop in self._as_negotiated(prefix, next_hops)
-                if self._may_say(prefix, next_hop)
+                if self._may_announce(prefix, next_hop)
             }
             if paths:
                 before = self.sent.get(prefix, _NO_PATHS)
@@ -111,10 +112,12 @@ class AdjRibOut:
         return Difference(announced)
 
     def stale(self, left: Iterable[tuple[Network, NextHops]]) -> Difference:
-        """What takes back those of the paths of an earlier session that are not sent in this one:
-        announced and withdrawn in one breath, because FRR with soft-reconfiguration ignores the
-        withdrawal of a path that it has not heard in this session, and at End-of-RIB purges but
-        one stale path of a prefix."""
+        """Withdraws the paths of an earlier session that were not sent in this one.
+
+        They are announced and withdrawn directly after one another: FRR with soft-reconfiguration
+        ignores the withdrawal of a path that was not announced in this session, and at End-of-RIB
+        it removes only one stale path of a prefix.
+        """
         announced: list[tuple[Network, Paths]] = []
         withdrawn: list[tuple[Network, Collection[PathId]]] = []
         for prefix, next_hops in left:
@@ -129,7 +132,7 @@ class AdjRibOut:
             said = {
                 path_id: self.policy.path_attributes(next_hop)
                 for path_id, next_hop in stale.items()
-                if self._may_say(prefix, next_hop)
+                if self._may_announce(prefix, next_hop)
             }
             if said:
                 announced.append((prefix, said))
@@ -137,8 +140,8 @@ class AdjRibOut:
                 withdrawn.append((prefix, tuple(stale)))
         return Difference(announced, withdrawn)
 
-    def unsaid(self, paths: Iterable[tuple[Network, Collection[PathId]]]) -> Difference:
-        """What takes back paths of an earlier session whose next hops must not be said again."""
+    def withdraw_unfit(self, paths: Iterable[tuple[Network, Collection[PathId]]]) -> Difference:
+        """Withdraws paths of an earlier session whose next hops must not be announced again."""
         withdrawn = []
         for prefix, path_ids in paths:
             several = prefix.version in self.policy.add_path
@@ -152,18 +155,18 @@ class AdjRibOut:
         return Difference(withdrawn=withdrawn)
 
     def withdraw_all(self) -> Difference:
-        """What takes back everything, noted as done."""
+        """Withdraws everything; the table is empty afterwards."""
         gone = [(prefix, tuple(paths)) for prefix, paths in self.sent.items()]
         self.sent.clear()
         self._counts = dict.fromkeys(Family, 0)
         return Difference(withdrawn=gone)
 
     def has(self, prefix: Network, path_id: PathId) -> bool:
-        """Whether a path was sent and is not withdrawn."""
+        """Whether a path is announced."""
         return path_id in self.sent.get(prefix, _NO_PATHS)
 
     def next_hops(self, prefix: Network) -> tuple[Address, ...]:
-        """The next hops that the peer was sent for a prefix."""
+        """The next hops that are announced for a prefix."""
         return tuple(
             attributes.next_hop for attributes in self.sent.get(prefix, _NO_PATHS).values()
         )
@@ -182,8 +185,8 @@ class AdjRibOut:
     def _as_negotiated(
         self, prefix: Network, next_hops: NextHops
     ) -> Iterator[tuple[PathId, Address]]:
-        """Paths of another session as this one writes them, with identifiers or without; nothing
-        where it does not carry the family."""
+        """Paths of an earlier session with or without identifiers, as this session needs them;
+        none if the family is not negotiated."""
         if prefix.version not in self.policy.families:
             return
         several = prefix.version in self.policy.add_path
@@ -193,14 +196,14 @@ class AdjRibOut:
             else:
                 yield self.path_ids.of(next_hop) if path_id is None else path_id, next_hop
 
-    def _may_say(self, prefix: Network, next_hop: Address) -> bool:
-        """Whether this session can carry, and may be told, a path by this next hop."""
+    def _may_announce(self, prefix: Network, next_hop: Address) -> bool:
+        """Whether a path by this next hop can and may be announced in this session."""
         if next_hop in self.withheld or prefix in self.withheld:
             return False
         return self.policy.may_carry(next_hop, prefix.version)
 
     def _paths(self, prefix: Network, announcements: Announcements) -> Paths:
-        """What the peer should have of a prefix."""
+        """The paths that should be announced for a prefix."""
         family = prefix.version
         if not announcements or family not in self.policy.families:
             return _NO_PATHS
@@ -216,7 +219,7 @@ class AdjRibOut:
         return known
 
     def _chosen(self, prefix: Network, announcements: Announcements, limit: int) -> Paths:
-        """At most `limit` of what the peer may get (0: no limit), as it is sent."""
+        """At most `limit` of the admitted paths (0: no limit)."""
         if self.withheld and prefix in self.withheld:
             return _NO_PATHS
         family = prefix.version
@@ -236,5 +239,5 @@ class AdjRibOut:
 
 
 def _changed(before: Paths, after: Paths) -> Paths:
-    """The paths that are new, or say something else."""
+    """The paths that are new or have other attributes."""
     return {path_id: said for path_id, said in after.items() if before.get(path_id) != said}

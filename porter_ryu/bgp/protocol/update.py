@@ -62,7 +62,7 @@ class Attributes:
 # tells paths of one prefix apart (RFC 7911, 3); None where ADD-PATH is not negotiated
 PathId = int | None
 
-# what is announced of a prefix; prefixes that lead to the same share one, so it is never changed
+# the paths of a prefix; prefixes with the same paths share one mapping, so it is never changed
 Paths = Mapping[PathId, Attributes]
 
 
@@ -114,20 +114,20 @@ def withdraw(
 def _by_attributes(
     announced: Iterable[tuple[Network, Paths]],
 ) -> dict[Attributes, dict[Family, list[bytes]]]:
-    """NLRI (RFC 4271, 4.3) by what is said of them.  Where it goes is worked out once for paths
-    that are one object and one family."""
+    """Encoded NLRI (RFC 4271, 4.3) by attributes and family.  The grouping is worked out once for
+    all prefixes that share one mapping of paths."""
     found: dict[Attributes, dict[Family, list[bytes]]] = {}
-    places: dict[tuple[int, int], tuple[Paths, list[tuple[bytes, list[bytes]]]]] = {}
+    plans: dict[tuple[int, int], tuple[Paths, list[tuple[bytes, list[bytes]]]]] = {}
     for prefix, paths in announced:
         which = (id(paths), prefix.version)
-        known = places.get(which)
+        known = plans.get(which)
         if known is None:
             family = Family(prefix.version)
             nlri_of = [
-                (_identifier(path_id), found.setdefault(said, {}).setdefault(family, []))
-                for path_id, said in paths.items()
+                (_identifier(path_id), found.setdefault(attributes, {}).setdefault(family, []))
+                for path_id, attributes in paths.items()
             ]
-            known = places[which] = (paths, nlri_of)
+            known = plans[which] = (paths, nlri_of)
         octets = _prefix_octets(prefix)
         for identifier, nlri in known[1]:
             nlri.append(identifier + octets)
@@ -135,7 +135,7 @@ def _by_attributes(
 
 
 def _identifier(path_id: PathId) -> bytes:
-    """What stands before a prefix (RFC 7911, 3)."""
+    """The path identifier in front of a prefix (RFC 7911, 3)."""
     return b"" if path_id is None else path_id.to_bytes(4, "big")
 
 
