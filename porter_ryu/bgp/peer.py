@@ -19,7 +19,7 @@ from porter_ryu import metrics
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.listener import refuse
 from porter_ryu.bgp.offer import export_policy, is_internal, our_open
-from porter_ryu.bgp.outbound import Outbound
+from porter_ryu.bgp.output.outbound import Outbound
 from porter_ryu.bgp.peer_report import History, PeerReport, family_name, negotiated
 from porter_ryu.bgp.protocol import collision, notification
 from porter_ryu.bgp.protocol.collision import Candidate, Identity, Resolution

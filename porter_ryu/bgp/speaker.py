@@ -26,14 +26,14 @@ from porter_ryu import metrics
 from porter_ryu.backoff import Backoff
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.bfd.monitor import BfdMonitor
-from porter_ryu.bgp.journal import Journals
 from porter_ryu.bgp.listener import Listener, refuse
-from porter_ryu.bgp.outbound import Outbound
-from porter_ryu.bgp.output_rounds import OutputRounds
+from porter_ryu.bgp.output.journal import Journals
+from porter_ryu.bgp.output.outbound import Outbound
+from porter_ryu.bgp.output.rounds import OutputRounds
+from porter_ryu.bgp.output.session_output import LocRib
 from porter_ryu.bgp.peer import Peer
 from porter_ryu.bgp.peer_report import PeerReport, not_set
 from porter_ryu.bgp.protocol.path_ids import PathIds
-from porter_ryu.bgp.session_output import LocRib
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret, SpeakerConfig

@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, ip_address
 from pathlib import Path as Folder
 
-from porter_ryu.bgp.journal import Journals
-from porter_ryu.bgp.outbound import Outbound
-from porter_ryu.bgp.output_rounds import OutputRounds
+from porter_ryu.bgp.output.journal import Journals
+from porter_ryu.bgp.output.outbound import Outbound
+from porter_ryu.bgp.output.rounds import OutputRounds
+from porter_ryu.bgp.output.session_output import LocRib
 from porter_ryu.bgp.protocol import update, wire
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.notification import Notification
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.wire import MessageType, Refresh
-from porter_ryu.bgp.session_output import LocRib
 from porter_ryu.domain.announcement import NO_ATTRIBUTES, Announcement, Announcements, NextHop
 from porter_ryu.domain.labels import EVERYTHING
 from porter_ryu.domain.model import Family, Network

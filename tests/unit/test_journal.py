@@ -11,8 +11,8 @@ from pathlib import Path as File
 
 import pytest
 
-from porter_ryu.bgp.journal import Journals, RouteJournal
-from porter_ryu.bgp.journal_line import may_be_next_hop
+from porter_ryu.bgp.output.journal import Journals, RouteJournal
+from porter_ryu.bgp.output.journal_line import may_be_next_hop
 from porter_ryu.bgp.protocol.rib_out import NextHops
 from porter_ryu.domain.model import Network
 from tests.unit.later import Later

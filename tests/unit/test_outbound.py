@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from porter_ryu.bgp.outbound import Outbound
-from porter_ryu.bgp.output_rounds import OutputRounds
+from porter_ryu.bgp.output.outbound import Outbound
+from porter_ryu.bgp.output.rounds import OutputRounds
 from porter_ryu.domain.model import Family
 from porter_ryu.supervisor import Task
 from tests.unit.later import Later

@@ -6,14 +6,14 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from porter_ryu.bgp.protocol.notification import Notification
-from porter_ryu.bgp.refusals import (
+from porter_ryu.bgp.output.refusals import (
     FIRST_BAR_SECONDS,
     PAUSE_SECONDS,
     Refusals,
     Suspect,
     named_next_hop,
 )
+from porter_ryu.bgp.protocol.notification import Notification
 from tests.unit.later import Later
 
 HOPS = [ip_address(f"192.168.0.{n}") for n in range(1, 101)]

@@ -24,12 +24,12 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from porter_ryu import metrics
-from porter_ryu.bgp.journal import RouteJournal
+from porter_ryu.bgp.output.journal import RouteJournal
+from porter_ryu.bgp.output.refusals import Refusals
 from porter_ryu.bgp.protocol import update, wire
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.rib_out import AdjRibOut, Difference, NextHops
 from porter_ryu.bgp.protocol.update import PathId
-from porter_ryu.bgp.refusals import Refusals
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Address, Family, Network
 

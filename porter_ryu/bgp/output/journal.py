@@ -26,8 +26,8 @@ from eventlet.semaphore import Semaphore
 
 from porter_ryu import atomic_file
 from porter_ryu.backoff import Backoff
-from porter_ryu.bgp import journal_reading
-from porter_ryu.bgp.journal_line import (
+from porter_ryu.bgp.output import journal_reading
+from porter_ryu.bgp.output.journal_line import (
     announced,
     struck_out,
 )

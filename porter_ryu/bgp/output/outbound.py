@@ -2,7 +2,7 @@
 
 Nothing is sent until the Loc-RIB is complete.  Then the whole table is sent, stale paths of an
 earlier session are withdrawn, and End-of-RIB follows.  From then on differences are sent: small
-ones immediately, large ones in slices, in turn with the other peers.  `bgp.session_output` knows
+ones immediately, large ones in slices, in turn with the other peers.  `session_output` knows
 what has to be sent in a session and in which order; this module keeps what outlasts the session.
 """
 
@@ -12,13 +12,13 @@ import logging
 import time
 from collections.abc import Callable, Collection
 
-from porter_ryu.bgp.journal import RouteJournal
-from porter_ryu.bgp.output_rounds import OutputRounds
+from porter_ryu.bgp.output.journal import RouteJournal
+from porter_ryu.bgp.output.refusals import Refusals, Suspect
+from porter_ryu.bgp.output.rounds import OutputRounds
+from porter_ryu.bgp.output.session_output import Link, LocRib, SessionOutput
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.notification import Notification
 from porter_ryu.bgp.protocol.rib_out import AdjRibOut
-from porter_ryu.bgp.refusals import Refusals, Suspect
-from porter_ryu.bgp.session_output import Link, LocRib, SessionOutput
 from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.supervisor import Supervisor
 
@@ -98,7 +98,7 @@ class Outbound:
         return False
 
     def send_slice(self) -> bool:
-        """Sends one slice (output_rounds.Source)."""
+        """Sends one slice (rounds.Source)."""
         output = self._output
         if output is None:
             return False

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from porter_ryu import regular_file
-from porter_ryu.bgp.journal_line import MAX_LINE_OCTETS, Change, decode, may_be_next_hop
+from porter_ryu.bgp.output.journal_line import MAX_LINE_OCTETS, Change, decode, may_be_next_hop
 from porter_ryu.bgp.protocol.rib_out import NextHops
 from porter_ryu.bgp.protocol.update import PathId
 from porter_ryu.domain.model import Address, Network
