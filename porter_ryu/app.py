@@ -1,4 +1,4 @@
-"""The Ryu application: reads the settings, builds the parts, connects them.  Wiring only."""
+"""The Ryu application: reads the settings, and builds and connects the parts."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from porter_ryu.watched_files import WatchedFiles
 
 LOG = logging.getLogger(__name__)
 
-_LOOK_AT_FILES = 0.5
-_LOOK_AT_COUNTS = 5.0
-_TURNS_STALL_AFTER = 10.0
+_FILE_CHECK_SECONDS = 0.5
+_LOG_COUNT_SECONDS = 5.0
+_TURNS_STALLED_AFTER_SECONDS = 10.0
 cfg.CONF.set_default("wsapi_host", WSAPI_HOST)
 for _group, _options in GROUPS.items():
     cfg.CONF.register_opts(_options, group=_group)
@@ -50,19 +50,19 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._main = greenlet.getcurrent()
-        self._tell = log.install()
-        # left to its first use, one that comes while there are no descriptors would fail, and
-        # every later one wait for ever for threads that are not there
+        self._log_counts = log.install()
+        # if its first use came during a lack of file descriptors, it would fail, and every later
+        # use would wait forever for threads that were never started
         tpool.setup()
         self.supervisor = Supervisor()
         self.instance = make_instance(self.supervisor)
         self._files = WatchedFiles(self._watched)
-        self._asked_to_reload = hub.Event()
+        self._reload_requested = hub.Event()
         self._reloaded = True
-        self._ending = hub.Semaphore(1)
-        self._left = ""
-        self._closing_up = False
-        # the state_dir is ours by now: only then the port, and then the token
+        self._stopping = hub.Semaphore(1)
+        self._not_withdrawn = ""
+        self._exiting = False
+        # in this order: this process owns the state_dir before it opens the port or writes a token
         self._http = self._listen(kwargs["wsgi"])
         planner = self.instance.planner
         self._eips = EipAddresses(planner, self.instance.bound_ips.ours)
@@ -74,47 +74,47 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             self._peers,
             self.instance.speaker.sent,
             self._process_state(),
-            self._end,
+            self._stop,
             _control_token(self.instance.settings.state_dir),
         )
         api.register(kwargs["wsgi"], context)
 
     def _listen(self, wsgi: WSGIApplication) -> Server:
-        """Takes the port of the HTTP interface, or ends the process with status 2."""
+        """Opens the port of the HTTP interface, or exits with status 2."""
         host, port = cfg.CONF.wsapi_host, cfg.CONF.wsapi_port
         server = Server(host, port, Router(wsgi), self.supervisor)
         try:
             server.listen()
         except (OSError, OverflowError, ValueError) as error:
-            why = log.reason_of(error)
-            _refuse(f"[DEFAULT] wsapi_host, wsapi_port: cannot listen on {host} port {port}: {why}")
+            key, reason = "[DEFAULT] wsapi_host, wsapi_port", log.reason_of(error)
+            _refuse(f"{key}: cannot listen on {host} port {port}: {reason}")
         return server
 
     def start(self) -> Any:
-        """Starts the greenthreads; ryu-manager waits for the one that is returned."""
+        """Starts the greenthreads; ryu-manager waits for the returned one."""
         super().start()
-        # Ryu starts a server of its own for the WSGI application that it finds there
+        # otherwise Ryu would start its own server for the WSGI application
         app_manager.AppManager.get_instance().contexts.pop("wsgi", None)
         Signals(
-            on_terminate=lambda: self._end(withdraw=False, stay=False),
-            on_reload=self._asked_to_reload.set,
+            on_terminate=lambda: self._stop(withdraw=False, stay=False),
+            on_reload=self._reload_requested.set,
             supervisor=self.supervisor,
         )
         self.instance.start()
         self._http.start(self._eips.has)
         self.supervisor.start_watchdog()
-        self.supervisor.keep_running("log counts", self._tell_counts)
+        self.supervisor.keep_running("log counts", self._log_counts_regularly)
         reconciler = self.instance.reconciler
         self.supervisor.keep_running("garbage", GarbageCollector(lambda: reconciler.lists_read).run)
-        self.supervisor.keep_running("configuration files", self._follow_files)
-        turns = self.supervisor.keep_running("turns", reconciler.run, _TURNS_STALL_AFTER)
+        self.supervisor.keep_running("configuration files", self._watch_files)
+        turns = self.supervisor.keep_running("turns", reconciler.run, _TURNS_STALLED_AFTER_SECONDS)
         return turns.thread
 
-    def _tell_counts(self, beat: Beat) -> None:
+    def _log_counts_regularly(self, beat: Beat) -> None:
         while True:
             beat()
-            hub.sleep(_LOOK_AT_COUNTS)
-            self._tell()
+            hub.sleep(_LOG_COUNT_SECONDS)
+            self._log_counts()
 
     def _peers(self) -> list[dict[str, Any]]:
         return [dataclasses.asdict(report) for report in self.instance.speaker.reports()]
@@ -130,49 +130,49 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         )
 
     def _unready(self) -> str:
-        """Why this instance is not ready; '' while it is."""
+        """Why this instance is not ready; '' if it is."""
         if self.instance.ended:
             return "the instance is stopping"
         if self.instance.source.trouble:
             return self.instance.source.trouble
         return "" if self.instance.reconciler.synced else "not all lists are read yet"
 
-    def _end(self, withdraw: bool, stay: bool) -> None:
-        """Ends everything in order, and then the process: ryu-manager's main greenthread is told
-        to close up.  With `stay` the process idles until SIGTERM, so that nobody starts it anew.
-        Its status is 1 where something could not be taken back."""
-        self.supervisor.spawn("end", self._end_in_order, withdraw, stay)
+    def _stop(self, withdraw: bool, stay: bool) -> None:
+        """Stops the instance, and then the process by an exception in ryu-manager's main
+        greenthread.  With `stay` the process idles until SIGTERM, so that no supervisor restarts
+        it.  The exit status is 1 if something could not be withdrawn."""
+        self.supervisor.spawn("end", self._stop_in_order, withdraw, stay)
 
-    def _end_in_order(self, withdraw: bool, stay: bool) -> None:
+    def _stop_in_order(self, withdraw: bool, stay: bool) -> None:
         try:
-            with self._ending:  # a SIGTERM waits for what is being taken back
+            with self._stopping:  # a SIGTERM waits for a withdrawal in progress
                 if not self.instance.ended:
-                    LOG.info("stopping%s", ", for good" if withdraw else "")
-                    self._left = self.instance.stop(withdraw)
-        finally:  # whatever breaks, who was told to end ends
+                    LOG.info("stopping%s", ", withdrawing everything" if withdraw else "")
+                    self._not_withdrawn = self.instance.stop(withdraw)
+        finally:  # the process ends even if the instance fails to stop
             if stay:
                 LOG.info("stopped; idle until SIGTERM")
-            elif not self._closing_up:  # once: the next would break into the closing up itself
-                self._closing_up = True
-                end = SystemExit(ExitStatus.WRONG) if self._left else KeyboardInterrupt()
-                hubs.get_hub().schedule_call_global(0, self._main.throw, end)
+            elif not self._exiting:  # only once: a second exception would interrupt the exit
+                self._exiting = True
+                exit_ = SystemExit(ExitStatus.WRONG) if self._not_withdrawn else KeyboardInterrupt()
+                hubs.get_hub().schedule_call_global(0, self._main.throw, exit_)
 
     def _watched(self) -> list[str]:
         return [*files_of(cfg.CONF), *self.instance.settings.key_files]
 
-    def _follow_files(self, beat: Beat) -> None:
-        """Reads the configuration again when a file of it changed, or somebody asks for it; a
-        hundred who ask at once are one."""
+    def _watch_files(self, beat: Beat) -> None:
+        """Reloads the configuration when one of its files changed or a reload is requested;
+        requests at the same time cause one reload."""
         while True:
             beat()
-            asked = self._asked_to_reload.wait(timeout=_LOOK_AT_FILES)
-            self._asked_to_reload.clear()
-            if self._files.changed() or asked:
+            requested = self._reload_requested.wait(timeout=_FILE_CHECK_SECONDS)
+            self._reload_requested.clear()
+            if self._files.changed() or requested:
                 self._reload()
 
     def _reload(self) -> None:
-        """Reads the files again; a bad one changes nothing."""
-        LOG.info("reading the configuration again")
+        """Reads the files again; an invalid file changes nothing."""
+        LOG.info("reloading the configuration")
         try:
             settings = read(files_of(cfg.CONF))
         except BadConfigurationError as error:
@@ -186,8 +186,8 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
 
 
 def make_instance(supervisor: Supervisor) -> Instance:
-    """The instance that Ryu's CONF asks for; ends the process with status 2, and a line for each
-    fault, where there can be none."""
+    """The instance for the files in Ryu's CONF; if they are invalid, prints a line for each error
+    and exits with status 2."""
     try:
         return assemble(read(files_of(cfg.CONF)), supervisor)
     except BadConfigurationError as error:
@@ -195,13 +195,13 @@ def make_instance(supervisor: Supervisor) -> Instance:
 
 
 def _refuse(text: str) -> NoReturn:
-    """Ends a process that cannot start as it is configured; `text`: why, a line for each reason."""
+    """Prints the reasons, one a line, and exits with status 2."""
     print(text, file=sys.stderr, flush=True)
     sys.exit(ExitStatus.UNABLE)
 
 
 def _control_token(state_dir: str) -> str:
-    """What has to be known to end the process over HTTP; '' where it cannot be written down."""
+    """A new token for stop requests; '' if it cannot be written."""
     try:
         return control_token.create(state_dir)
     except OSError as error:

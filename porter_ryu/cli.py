@@ -1,6 +1,6 @@
-"""The `porter-ryu` command: runs the program, or reads and prints what it would do or does.
+"""The `porter-ryu` command: runs the program, or prints what it does or would do.
 
-Nothing that a user can do ends in a traceback: what cannot be done is one line and status 2.
+No input of a user ends in a traceback: each error is one line, and the exit status is 2.
 """
 
 from __future__ import annotations
@@ -24,128 +24,133 @@ porter_ryu_compat.install()
 from porter_ryu import control_token  # noqa: E402
 from porter_ryu.remote import Remote, RemoteError, understood  # noqa: E402
 
-_STATUSES = (
-    "Exit status: 0 all is well; 1 there is something to look at, as printed; 2 it could not be "
-    "done, and why."
+_EXIT_STATUSES = (
+    "Exit status: 0: success. 1: the command found a problem and printed it. 2: the command could "
+    "not be carried out; the reason is printed."
 )
-_URL = "the HTTP interface of a running instance, as http://127.0.0.1:8080"
+_URL = "URL of the HTTP interface of a running instance, such as http://127.0.0.1:8080"
 
 
 class CommandError(Exception):
-    """What was asked for cannot be done; a line for each reason."""
+    """A command cannot be carried out; the message has a line for each reason."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status; docs/configuration.md lists the commands and theirs."""
+    """Runs a command and returns its exit status (docs/configuration.md lists them)."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
         arguments = _parser().parse_args(argv)
-        status: int = arguments.act(arguments)
+        status: int = arguments.run(arguments)
         sys.stdout.flush()
     except CommandError as error:
-        return _cannot(str(error))
+        return _fail(str(error))
     except RemoteError as error:
-        return _cannot(one_line(str(error)))
+        return _fail(one_line(str(error)))
     except BrokenPipeError:
-        _drop_output()  # who reads us has enough
+        _discard_output()  # the reader of the pipe closed it
         return ExitStatus.UNABLE
     except OSError as error:
-        _drop_output()
-        return _cannot(": ".join(str(e) for e in (error.filename, reason_of(error)) if e))
+        _discard_output()
+        return _fail(": ".join(str(e) for e in (error.filename, reason_of(error)) if e))
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     return status
 
 
-def _drop_output() -> None:
-    """What is still buffered must not meet a closed pipe or a full disk at exit."""
+def _discard_output() -> None:
+    """Discards buffered output, so that flushing it at exit cannot fail again."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _cannot(text: str) -> int:
+def _fail(text: str) -> int:
+    """Prints each line of an error and returns the exit status."""
     for line in text.splitlines():
         print(one_line(line), file=sys.stderr)
     return ExitStatus.UNABLE
 
 
-def _show(value: Any, text: Any, as_json: bool) -> None:
-    """Prints a value as JSON (in ASCII, so that no control character is left), or by `text`, which
-    is given it with every text in it made printable."""
+def _print(value: Any, to_text: Any, as_json: bool) -> None:
+    """Prints a value as JSON in ASCII without control characters, or as the text that `to_text`
+    makes of it; before that, all strings in the value are made printable."""
     from porter_ryu import report_text
 
     if as_json:
         print(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
     else:
-        print(text(report_text.printed(value)))
+        print(to_text(report_text.printed(value)))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="porter-ryu",
         description="Runs Porter-Ryu, or shows what it does or would do.",
-        epilog=_STATUSES,
+        epilog=_EXIT_STATUSES,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, act: Any, text: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(act=act)
+        sub.set_defaults(run=run)
         return sub
 
-    def needs_file(sub: argparse.ArgumentParser, required: bool) -> None:
-        text = "the configuration; may be given again, and later files override earlier ones"
+    def add_config_file(sub: argparse.ArgumentParser, required: bool) -> None:
+        text = "configuration file; can be given several times, a later file overrides earlier ones"
         sub.add_argument(
             "--config-file", required=required, metavar="FILE", action="append", help=text
         )
 
-    needs_file(command("run", _run, "Run the program."), True)
-    needs_file(command("check", _check, "Validate the configuration and this host."), True)
-    plan = command("plan", _plan, "Show what would be, and change nothing.")
-    needs_file(plan, True)
-    plan.add_argument("--diff", action="store_true", help="only what a running instance has not")
+    add_config_file(command("run", _run, "Run the program."), True)
+    add_config_file(command("check", _check, "Validate the configuration and this host."), True)
+    plan = command(
+        "plan", _plan, "Show what would be allocated, bound and announced; change nothing."
+    )
+    add_config_file(plan, True)
+    plan.add_argument(
+        "--diff", action="store_true", help="show only the differences from a running instance"
+    )
     plan.add_argument("--url", help=_URL)
     plan.add_argument("-o", dest="output", choices=["text", "json"], default="text")
     explain = command(
-        "explain", _explain, "Say why a Service has its address and next hops, or none."
+        "explain", _explain, "Explain why a Service has its address and next hops, or has none."
     )
     explain.add_argument("service", metavar="NAMESPACE/NAME")
-    needs_file(explain, False)
-    explain.add_argument("--url", help=f"{_URL}; without it: what would be")
+    add_config_file(explain, False)
+    explain.add_argument("--url", help=f"{_URL}; without it, show what would be done")
     explain.add_argument("-o", dest="output", choices=["text", "json"], default="text")
     status = command("status", _status, "Show the peers, pools and counts of a running instance.")
     status.add_argument("--url", required=True, help=_URL)
-    importing = command("import", _import, "Turn the manifests of another load balancer into ours.")
+    importing = command("import", _import, "Convert the manifests of another load balancer.")
     importing.add_argument("origin", choices=["openelb", "metallb"])
-    text = "a directory with the output of kubectl get -o yaml"
+    text = "directory with the output of kubectl get -o yaml"
     importing.add_argument("directory", metavar="DIR", help=text)
-    text = "the directory to write to (default porter-ryu-import)"
+    text = "directory to write to (default porter-ryu-import)"
     importing.add_argument("--output", metavar="OUT", default="porter-ryu-import", help=text)
-    stop = command("stop", _stop, "End a running instance for good.")
+    stop = command("stop", _stop, "Stop a running instance permanently.")
     stop.add_argument("--url", required=True, help=_URL)
-    text = f"the instance's state_dir/control.token (default {control_token.DEFAULT})"
+    text = f"control.token in the state_dir of the instance (default {control_token.DEFAULT})"
     stop.add_argument("--token-file", default=control_token.DEFAULT, metavar="FILE", help=text)
-    text = "take back all routes and bound addresses; must be given (SIGTERM ends without that)"
+    text = "withdraw all routes and unbind all addresses; required (SIGTERM stops without that)"
     stop.add_argument("--withdraw", action="store_true", required=True, help=text)
-    text = "the process stays, idle, until SIGTERM: where a supervisor would start it anew"
+    text = "keep the process idle until SIGTERM, so that a supervisor does not restart it"
     stop.add_argument("--stay", action="store_true", help=text)
     return parser
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # first of all: with it threads are made green, before anything makes a lock
+    # must come first: it patches threading before any other module creates a lock
     from ryu.cmd.manager import main as ryu_manager
 
-    _load(arguments.config_file)  # ryu-manager has no words for a file that it cannot read
+    _load(arguments.config_file)  # ryu-manager prints a traceback for a file that it cannot read
     files = [f"--config-file={path}" for path in arguments.config_file]
     status = ryu_manager(args=[*files, "porter_ryu.app"], prog="porter-ryu")
     return int(status or 0)
 
 
 def _load(files: Sequence[str]) -> Any:
-    """Settings from these files; raises CommandError with a line for each fault."""
+    """The settings of these files; raises CommandError with one line for each error."""
     from porter_ryu.settings import read
     from porter_ryu.settings_file import BadConfigurationError
 
@@ -158,16 +163,16 @@ def _load(files: Sequence[str]) -> Any:
 def _check(arguments: argparse.Namespace) -> int:
     from porter_ryu.host_check import findings
 
-    found = list(findings(_load(arguments.config_file)))
-    for line in found:
+    problems = list(findings(_load(arguments.config_file)))
+    for line in problems:
         print(one_line(line))
-    if not found:
+    if not problems:
         print("the configuration and this host are fine")
-    return ExitStatus.WRONG if found else ExitStatus.FINE
+    return ExitStatus.WRONG if problems else ExitStatus.FINE
 
 
 def _planner(files: Sequence[str]) -> Any:
-    """A planner that has taken one turn over the cluster as it is; raises CommandError where it
+    """A planner after one turn over the current cluster; raises CommandError if the cluster
     cannot be read."""
     from porter_ryu.assembly import make_planner, make_source
     from porter_ryu.kube.errors import ApiError
@@ -195,11 +200,11 @@ def _plan(arguments: argparse.Namespace) -> int:
     entry = report.plan(_planner(arguments.config_file))
     as_json = arguments.output == "json"
     if remote is None:
-        _show(entry, report_text.plan, as_json)
+        _print(entry, report_text.plan, as_json)
         return ExitStatus.FINE
     with understood(arguments.url):
         changes = report.difference(remote.get("/v1/plan", dict), entry)
-        _show(changes, report_text.difference, as_json)
+        _print(changes, report_text.difference, as_json)
     return ExitStatus.FINE
 
 
@@ -215,14 +220,14 @@ def _explain(arguments: argparse.Namespace) -> int:
         path = "/".join(urllib.parse.quote(part, safe="") for part in (namespace, name))
         with understood(arguments.url):
             entry = Remote(arguments.url).get(f"/v1/services/{path}", dict)
-            _show(entry, report_text.explanation, as_json)
+            _print(entry, report_text.explanation, as_json)
             return ExitStatus.FINE if entry["announced"] else ExitStatus.WRONG
     if not arguments.config_file:
         raise CommandError("explain needs --config-file or --url")
     planner = _planner(arguments.config_file)
     entry = report.explanation(planner, ObjectKey(namespace, name), sent=None)
-    _show(entry, report_text.explanation, as_json)
-    return ExitStatus.WRONG  # what would be is not announced yet
+    _print(entry, report_text.explanation, as_json)
+    return ExitStatus.WRONG  # nothing is announced yet
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -231,7 +236,7 @@ def _status(arguments: argparse.Namespace) -> int:
     parts = ("peers", "eips", "services")
     with understood(arguments.url):
         found = {part: Remote(arguments.url).get(f"/v1/{part}", list) for part in parts}
-        _show(found, report_text.status, as_json=False)
+        _print(found, report_text.status, as_json=False)
     return ExitStatus.FINE
 
 
@@ -256,10 +261,10 @@ def _stop(arguments: argparse.Namespace) -> int:
     try:
         token = control_token.read(arguments.token_file)
     except (OSError, ValueError) as error:
-        why = reason_of(error)
-        text = f"{arguments.token_file}: {why} (--token-file FILE: control.token in its state_dir)"
+        reason = reason_of(error)
+        text = f"{arguments.token_file}: {reason} (name the token with --token-file)"
         raise CommandError(text) from error
     stay = "&stay=true" if arguments.stay else ""
     Remote(arguments.url).post(f"/v1/stop?withdraw=true{stay}", token)
-    print("it is stopping; its log and its exit status say whether all could be taken back")
+    print("the instance is stopping; its log and exit status tell whether all was withdrawn")
     return ExitStatus.FINE

@@ -1,6 +1,6 @@
-"""What has to be known to end the process over HTTP: a secret in a file of its state_dir.
+"""The token that a stop request over HTTP must carry: a secret in a file of the state_dir.
 
-Who can read that file is who runs the process, or root.  Every start has another one.
+Only root and the user that runs the process can read the file.  Every start makes a new token.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from porter_ryu import atomic_file, regular_file
 
 DEFAULT = "/var/lib/porter-ryu/control.token"
 _NAME = "control.token"
-_OCTETS = 32
-_LENGTH_MOST = 256
+_TOKEN_OCTETS = 32
+_MAX_FILE_OCTETS = 256
 
 
 def create(state_dir: str) -> str:
-    """A new token, on disk when this returns; raises OSError."""
-    token = secrets.token_urlsafe(_OCTETS)
+    """Makes a new token and writes it to disk; raises OSError."""
+    token = secrets.token_urlsafe(_TOKEN_OCTETS)
     atomic_file.write(os.path.join(state_dir, _NAME), f"{token}\n".encode(), private=True)
     return token
 
 
 def read(path: str) -> str:
-    """The token in a file; raises OSError, or ValueError where there is none in it."""
+    """The token in a file; raises OSError, or ValueError if the file has no token."""
     try:
-        data, _ = regular_file.read(path, _LENGTH_MOST, follow=True)
+        data, _ = regular_file.read(path, _MAX_FILE_OCTETS, follow=True)
         token = data.decode("ascii").strip()
-    except ValueError:  # no regular file, too large, or not ASCII
+    except ValueError:  # not a regular file, too large, or not ASCII
         token = ""
     if not token or not token.isprintable() or " " in token:
-        raise ValueError("there is no token in it")
+        raise ValueError("there is no token in the file")
     return token

@@ -1,4 +1,4 @@
-"""The exit statuses of the program and its commands; the README lists them."""
+"""The exit statuses of the program and its commands (docs/configuration.md lists them)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import enum
 
 
 class ExitStatus(enum.IntEnum):
-    """FINE: all is well.  WRONG: there is something to look at, as printed.  UNABLE: it could not
-    be done or read.  INTERRUPTED: by SIGINT, as shells count it."""
+    """FINE: success.  WRONG: the command found a problem and printed it.  UNABLE: the command
+    could not be carried out.  INTERRUPTED: ended by SIGINT, with the status that shells use."""
 
     FINE = 0
     WRONG = 1

@@ -1,7 +1,7 @@
-"""A running instance, asked over HTTP.
+"""A client of the HTTP interface of a running instance.
 
-Whatever stands at the URL may answer anything, or nothing, or without end: every answer has a
-bound in size and in time, and what is no answer of ours becomes one sentence.
+The server at the URL may be anything, so each response is limited in size and time, and every
+failure becomes a RemoteError with one sentence.
 """
 
 from __future__ import annotations
@@ -18,73 +18,72 @@ from typing import Any
 from porter_ryu.domain.text import one_line
 from porter_ryu.log import reason_of
 
-ANSWER_MOST = 256 * 1024 * 1024
-ANSWER_WITHIN = 120.0
-_SILENT_MOST = 10.0
-_PIECE = 1 << 16
-_SHOWN = 200
-_FOREIGN = "answers, but not as Porter-Ryu does"
-_BROKEN = (http.client.HTTPException, OSError, ValueError, RecursionError)
-
-
-_KINDS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+MAX_RESPONSE_OCTETS = 256 * 1024 * 1024
+RESPONSE_SECONDS = 120.0
+_SILENCE_SECONDS = 10.0
+_CHUNK_OCTETS = 1 << 16
+_MAX_ERROR_CHARACTERS = 200
+_NOT_PORTER_RYU = "the response is not from Porter-Ryu"
+_FAILURES = (http.client.HTTPException, OSError, ValueError, RecursionError)
+_CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
 
 
 class RemoteError(Exception):
-    """There is no instance to be asked, or what answers is none: a sentence with the URL."""
+    """The instance cannot be reached, or the response is not valid; one sentence with the URL."""
 
 
 class Remote:
-    """What listens at a URL such as http://127.0.0.1:8080."""
+    """The server at a URL such as http://127.0.0.1:8080."""
 
-    def __init__(self, url: str, most: int = ANSWER_MOST, within: float = ANSWER_WITHIN) -> None:
-        """`most`: octets of an answer, `within`: seconds for all of it.  Raises RemoteError for
-        what is no such URL."""
+    def __init__(
+        self, url: str, max_octets: int = MAX_RESPONSE_OCTETS, seconds: float = RESPONSE_SECONDS
+    ) -> None:
+        """`max_octets` and `seconds` limit each response.  Raises RemoteError for an invalid
+        URL."""
         self._url = url
-        self._most = most
-        self._within = within
-        form = f"{url}: is not of the form http://HOST:PORT"
+        self._max_octets = max_octets
+        self._seconds = seconds
+        invalid = f"{url}: is not of the form http://HOST:PORT"
         try:
             parts = urllib.parse.urlsplit(url)
-            kind = _KINDS.get(parts.scheme)
-            if kind is None or not parts.hostname or "@" in parts.netloc or not _is_plain(url):
-                raise RemoteError(form)
-            self._connection = kind(parts.hostname, parts.port, timeout=_SILENT_MOST)
+            connect = _CONNECTIONS.get(parts.scheme)
+            if connect is None or not parts.hostname or "@" in parts.netloc or not _is_plain(url):
+                raise RemoteError(invalid)
+            self._connection = connect(parts.hostname, parts.port, timeout=_SILENCE_SECONDS)
         except (ValueError, http.client.InvalidURL) as error:
-            raise RemoteError(form) from error
-        self._before = parts.path.rstrip("/")
+            raise RemoteError(invalid) from error
+        self._base_path = parts.path.rstrip("/")
 
     def get(self, path: str, shape: type) -> Any:
-        """The JSON at a path, of this type (dict, list), also of a 404 that has some; raises
-        RemoteError."""
-        status, body = self._ask("GET", path, {})
+        """The JSON value at a path, which must be a `shape` (dict or list).  A 404 counts if its
+        body is a value and not an error.  Raises RemoteError."""
+        status, body = self._request("GET", path, {})
         try:
-            found = json.loads(body)
+            value = json.loads(body)
         except (ValueError, RecursionError) as error:
-            text = f"{self._url}{path}: answers {status}, and no JSON: is this a Porter-Ryu?"
+            text = f"{self._url}{path}: status {status} without JSON; is this Porter-Ryu?"
             raise RemoteError(text) from error
-        is_entry = isinstance(found, dict) and "error" not in found
-        if status != HTTPStatus.OK and not (status == HTTPStatus.NOT_FOUND and is_entry):
-            raise RemoteError(f"{self._url}{path}: {_said(status, body)}")
-        if not isinstance(found, shape):
-            raise RemoteError(f"{self._url}{path}: {_FOREIGN}")
-        return found
+        has_value = isinstance(value, dict) and "error" not in value
+        if status != HTTPStatus.OK and not (status == HTTPStatus.NOT_FOUND and has_value):
+            raise RemoteError(f"{self._url}{path}: {_error_text(status, body)}")
+        if not isinstance(value, shape):
+            raise RemoteError(f"{self._url}{path}: {_NOT_PORTER_RYU}")
+        return value
 
     def post(self, path: str, token: str) -> None:
-        """Asks for something that needs the control token; raises RemoteError."""
-        status, body = self._ask("POST", path, {"Authorization": f"Bearer {token}"})
+        """Sends a POST request with the control token; raises RemoteError."""
+        status, body = self._request("POST", path, {"Authorization": f"Bearer {token}"})
         if status != HTTPStatus.ACCEPTED:
-            raise RemoteError(f"{self._url}{path}: {_said(status, body)}")
+            raise RemoteError(f"{self._url}{path}: {_error_text(status, body)}")
 
-    def _ask(self, method: str, path: str, fields: dict[str, str]) -> tuple[int, bytes]:
+    def _request(self, method: str, path: str, fields: dict[str, str]) -> tuple[int, bytes]:
         try:
-            with _time_limit(self._within), contextlib.closing(self._connection):
-                self._connection.request(method, self._before + path, headers=fields)
-                answer = self._connection.getresponse()
-                return answer.status, _read(answer, self._most)
-        except _BROKEN as error:
-            why = reason_of(error)
-            raise RemoteError(f"{self._url}: {why}") from error
+            with _time_limit(self._seconds), contextlib.closing(self._connection):
+                self._connection.request(method, self._base_path + path, headers=fields)
+                response = self._connection.getresponse()
+                return response.status, _read(response, self._max_octets)
+        except _FAILURES as error:
+            raise RemoteError(f"{self._url}: {reason_of(error)}") from error
 
 
 def _is_plain(url: str) -> bool:
@@ -93,39 +92,42 @@ def _is_plain(url: str) -> bool:
 
 @contextlib.contextmanager
 def understood(url: str) -> Iterator[None]:
-    """Around what reads an answer: one of another shape than ours is a RemoteError."""
+    """Wraps code that reads a response: turns errors about its shape into a RemoteError."""
     try:
         yield
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise RemoteError(f"{url}: {_FOREIGN}") from error
+        raise RemoteError(f"{url}: {_NOT_PORTER_RYU}") from error
 
 
-def _read(answer: http.client.HTTPResponse, most: int) -> bytes:
-    pieces, size = [], 0
-    while piece := answer.read(_PIECE):
-        size += len(piece)
-        if size > most:
-            raise ValueError(f"the answer is larger than {most >> 20} MiB")
-        pieces.append(piece)
-    return b"".join(pieces)
+def _read(response: http.client.HTTPResponse, max_octets: int) -> bytes:
+    chunks, size = [], 0
+    while chunk := response.read(_CHUNK_OCTETS):
+        size += len(chunk)
+        if size > max_octets:
+            raise ValueError(f"the response is larger than {max_octets >> 20} MiB")
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
-def _said(status: int, body: bytes) -> str:
+def _error_text(status: int, body: bytes) -> str:
+    """The status and the error message of a response."""
     try:
         text = str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        text = body[:_SHOWN].decode("utf-8", "replace")
-    return f"{status} {http.client.responses.get(status, '')}: {one_line(text, _SHOWN)}"
+        text = body[:_MAX_ERROR_CHARACTERS].decode("utf-8", "replace")
+    phrase = http.client.responses.get(status, "")
+    return f"{status} {phrase}: {one_line(text, _MAX_ERROR_CHARACTERS)}"
 
 
 @contextlib.contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raises TimeoutError in what takes longer, however it waits (in the main thread alone)."""
+    """Raises TimeoutError in the block after this time, whatever it waits for; works only in the
+    main thread."""
 
-    def late(_signal: int, _frame: object) -> None:
-        raise TimeoutError(f"no complete answer within {seconds:.0f} s")
+    def expire(_signal: int, _frame: object) -> None:
+        raise TimeoutError(f"no complete response within {seconds:.0f} s")
 
-    before = signal.signal(signal.SIGALRM, late)
+    before = signal.signal(signal.SIGALRM, expire)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield

@@ -28,7 +28,7 @@ def host() -> Iterator[Host]:
 
 
 def program_on(host: Host, name: str, **bgp: object) -> Program:
-    """One that has nobody to talk to."""
+    """A program without peers."""
     return Program(host, {"bgp": {**bgp}, "bound_ip": {"mode": "none"}}, name=name)
 
 
@@ -77,7 +77,7 @@ def test_bad_configuration_is_one_line_and_status_2(
 
 
 def ended(host: Host, how: str, path: Path) -> tuple[int, str]:
-    """The status of a command, and all that it printed."""
+    """The exit status and the output of a command."""
     program, *words = how.split()
     argv = host.inside([command(program), *words, "--config-file", str(path)])
     out = subprocess.STDOUT
@@ -107,7 +107,7 @@ def test_a_file_that_ryu_cannot_parse_is_one_line_too(
     assert ended(host, how, path) == (2, f"{path}: {line}\n")
 
 
-def test_a_second_instance_with_the_same_state_dir_says_so_before_it_does_anything(
+def test_a_second_instance_with_the_same_state_dir_exits_before_it_does_anything(
     host: Host,
 ) -> None:
     first = program_on(host, "first", router_id="192.168.9.1").start()
@@ -123,7 +123,7 @@ def test_a_second_instance_with_the_same_state_dir_says_so_before_it_does_anythi
         assert "Traceback" not in printed
         assert "wsgi" not in printed.replace("creating context wsgi", "")
     for how in ("porter-ryu check", "porter-ryu plan"):
-        assert ended(host, how, second.config)[0] == 0, "who only looks takes no lock"
+        assert ended(host, how, second.config)[0] == 0, "a command that only reads takes no lock"
     assert first.is_ready()
     first.kill()
     second.process = host.spawn(
@@ -184,14 +184,14 @@ def test_plan_and_explain_without_an_instance(host: Host) -> None:
     argv = [command("porter-ryu"), "explain", "default/web", "--config-file", str(program.config)]
     done = subprocess.run(host.inside(argv), capture_output=True, text=True, check=False)
     text = done.stdout
-    assert done.returncode == 1, "what would be is not announced"
+    assert done.returncode == 1, "nothing is announced yet"
     assert text.startswith("default/web: would be announced: 203.0.113.0\n")
     assert "node n2: no: it is not Ready" in text
     assert not (program.manifests / ".status").exists(), "plan changes nothing"
 
 
 def pretended(program: Program, name: str, *objects: Json) -> Path:
-    """The file of an instance over the same cluster with something more in it."""
+    """The configuration of an instance for the same cluster with more objects."""
     other = program.host.folder / f"{name}.manifests"
     shutil.copytree(program.manifests, other)
     (other / f"{name}.yaml").write_text(yaml.safe_dump_all(objects))
@@ -280,7 +280,7 @@ def test_run_is_the_same_program(host: Host) -> None:
     assert program.stop() == 0
 
 
-def test_a_reload_says_of_every_key_that_it_needs_a_restart(host: Host) -> None:
+def test_a_reload_names_every_key_that_needs_a_restart(host: Host) -> None:
     program = program_on(host, "reload", router_id="192.168.9.1").start()
     more = {
         "kubernetes": "panic_percent = 50",

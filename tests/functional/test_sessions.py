@@ -63,7 +63,7 @@ def test_an_instance_is_ended_for_good_and_its_process_stays(
     program.put("late", service("late"), slice_of("late", "n1"))
     with open(program.config, "a", encoding="utf-8") as file:
         file.write("med = 7\n")
-    again = "reading the configuration again"
+    again = "reloading the configuration"
     wait_for(lambda: host.log(program.log), lambda log: again in log, 5, "it to see its new file")
     host.run("sleep 2")
     assert bird.routes() == {}

@@ -1,4 +1,4 @@
-"""Whatever a user types, and whatever answers: one line and status 2, never a traceback."""
+"""Any input and any response of a server: one line and status 2, never a traceback."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PEER = {"name": "l", "address": "a", "state": "Idle", "paths": {"ipv4": 1}, "las
 STATUS = {"/v1/peers": [PEER], "/v1/eips": [], "/v1/services": [{"state": HOSTILE}]}
 
 
-class Answering:
-    """A server that answers every request with these octets, then with silence or the end."""
+class RawServer:
+    """A server that answers every request with these octets, then hangs or closes."""
 
     def __init__(self, *pieces: bytes, hangs: bool = False, every: float = 0.0) -> None:
         self.requests: list[bytes] = []
@@ -53,25 +53,25 @@ class Answering:
             client.close()
 
     def pieces(self, _request: bytes) -> Iterator[bytes]:
-        """What is sent."""
+        """The octets of the response."""
         yield from self._pieces
 
 
-class Speaking(Answering):
-    """One that answers by path, with JSON."""
+class JsonServer(RawServer):
+    """A server that answers with the JSON of a path."""
 
     def pieces(self, request: bytes) -> Iterator[bytes]:
-        """What is sent."""
+        """The octets of the response."""
         yield ok(json.dumps(STATUS[request.split()[1].decode()]).encode())
 
 
 def ok(body: bytes, status: bytes = b"200 OK") -> bytes:
-    """A whole answer."""
+    """A complete response."""
     return b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    """The one line that a command ends with."""
+    """The one line that a command prints when it fails."""
     assert main(argv) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -115,20 +115,20 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (ok(b'{"error": "\\u001b[2J\\nroot"}', b"503 Service Unavailable"),),
     ],
 )
-def test_what_is_no_answer_of_ours(
+def test_a_response_that_is_not_from_porter_ryu(
     capsys: pytest.CaptureFixture[str], pieces: tuple[bytes, ...]
 ) -> None:
-    url = Answering(*pieces).url
+    url = RawServer(*pieces).url
     line = refused(capsys, "status", "--url", url)
     assert line.startswith(url)
     assert line.isprintable()
     refused(capsys, "explain", "default/web", "--url", url)
 
 
-def test_an_answer_without_end_has_a_bound_in_size() -> None:
+def test_the_size_of_a_response_is_limited() -> None:
     endless = (b"HTTP/1.1 200 OK\r\n\r\n", *(b" " * 65536 for _ in range(100)))
     with pytest.raises(RemoteError, match="larger than 1 MiB"):
-        Remote(Answering(*endless).url, most=1 << 20).get("/v1/peers", list)
+        Remote(RawServer(*endless).url, max_octets=1 << 20).get("/v1/peers", list)
 
 
 @pytest.mark.parametrize(
@@ -140,12 +140,12 @@ def test_an_answer_without_end_has_a_bound_in_size() -> None:
         {"pieces": [b"HTTP/1.1 200 OK\r\n\r\n", *[b" "] * 1000], "every": 0.1},
     ],
 )
-def test_an_answer_without_end_has_a_bound_in_time(server: dict[str, Any]) -> None:
+def test_the_time_for_a_response_is_limited(server: dict[str, Any]) -> None:
     pieces = server.get("pieces", [])
     more = {key: value for key, value in server.items() if key != "pieces"}
     started = time.monotonic()
     with pytest.raises(RemoteError, match="within 1 s"):
-        Remote(Answering(*pieces, **more).url, within=1.0).get("/v1/peers", list)
+        Remote(RawServer(*pieces, **more).url, seconds=1.0).get("/v1/peers", list)
     assert time.monotonic() - started < 5
 
 
@@ -171,51 +171,51 @@ def test_an_answer_without_end_has_a_bound_in_time(server: dict[str, Any]) -> No
         "http://\x1b[2J",
     ],
 )
-def test_a_url_that_is_none(capsys: pytest.CaptureFixture[str], url: str) -> None:
+def test_an_invalid_url(capsys: pytest.CaptureFixture[str], url: str) -> None:
     line = refused(capsys, "status", "--url", url)
     assert line.isprintable()
 
 
-def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_on_which_nothing_listens(capsys: pytest.CaptureFixture[str]) -> None:
     sock = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     sock.close()
     assert refused(capsys, "status", "--url", url) == f"{url}: Connection refused"
 
 
-def test_a_proxy_of_the_environment_is_not_asked(
+def test_a_proxy_in_the_environment_is_not_used(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    assert main(["status", "--url", Speaking().url]) == 0
+    assert main(["status", "--url", JsonServer().url]) == 0
 
 
-def test_text_of_others_reaches_the_terminal_as_one_printable_line(
+def test_text_from_the_cluster_is_printed_as_one_printable_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["status", "--url", Speaking().url]) == 0
+    assert main(["status", "--url", JsonServer().url]) == 0
     printed = capsys.readouterr().out
     assert len(printed.splitlines()) == 2
     assert all(line.isprintable() for line in printed.splitlines())
 
 
-def test_the_token_is_sent_and_a_refusal_is_told(
+def test_the_token_is_sent_and_a_refusal_is_printed(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "control.token"
     path.write_text("abc\n")
     argv = ["stop", "--withdraw", "--token-file", str(path)]
-    server = Answering(ok(b"stopping\n", b"202 Accepted"))
+    server = RawServer(ok(b"stopping\n", b"202 Accepted"))
     assert main([*argv, "--url", server.url]) == 0
     assert server.requests[0].startswith(b"POST /v1/stop?withdraw=true HTTP/1.1\r\n")
     assert b"Authorization: Bearer abc\r\n" in server.requests[0]
     capsys.readouterr()
-    server = Answering(ok(b'{"error": "only with the token"}', b"401 Unauthorized"))
+    server = RawServer(ok(b'{"error": "only with the token"}', b"401 Unauthorized"))
     line = refused(capsys, *argv, "--url", server.url)
     assert line.endswith("401 Unauthorized: only with the token")
 
 
-def test_a_token_file_that_is_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_file_without_a_token(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("")
     for name in ("absent", "empty", "."):
         argv = ["stop", "--withdraw", "--url", "http://127.0.0.1:1"]
@@ -241,7 +241,7 @@ def test_a_configuration_that_cannot_be_read(
 
 
 @pytest.mark.parametrize("words", ["check", "plan", "explain a/b"])
-def test_a_configuration_that_is_not_there(
+def test_a_configuration_that_does_not_exist(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, words: str
 ) -> None:
     line = refused(capsys, *words.split(), "--config-file", str(tmp_path / "absent"))
@@ -259,12 +259,12 @@ def test_run_with_a_configuration_that_cannot_be_read(tmp_path: Path, data: byte
 
 
 @pytest.mark.parametrize("name", ["web", "/web", "default/", "\x1b[2J"])
-def test_a_service_that_is_none(capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_an_invalid_service_name(capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert "is not NAMESPACE/NAME" in refused(capsys, "explain", name, "--url", "http://a")
 
 
 @pytest.mark.parametrize("kubeconfig", [None, "", "a: b", "[1]"])
-def test_a_kubeconfig_that_is_none(
+def test_an_invalid_kubeconfig(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -281,24 +281,24 @@ def test_a_kubeconfig_that_is_none(
 
 
 def run(shell: str) -> subprocess.CompletedProcess[str]:
-    """A command of ours in a shell."""
+    """Runs a porter-ryu command in a shell."""
     shell = shell.replace("porter-ryu", command("porter-ryu"))
     return subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
 
 
-def test_a_pipe_that_closes_is_no_traceback() -> None:
-    url = Speaking().url
+def test_a_closed_pipe_is_no_traceback() -> None:
+    url = JsonServer().url
     done = run(f"porter-ryu status --url {url} | true; echo ${{PIPESTATUS[0]}}")
     assert done.stderr == ""
     done = run(f"(sleep 2; porter-ryu status --url {url}; echo $? >&2) | exec true")
     assert done.stderr == "2\n"
 
 
-def test_an_output_that_is_full_is_one_line() -> None:
-    done = run(f"porter-ryu status --url {Speaking().url} > /dev/full")
+def test_a_full_disk_is_one_line() -> None:
+    done = run(f"porter-ryu status --url {JsonServer().url} > /dev/full")
     assert (done.returncode, done.stderr) == (2, "No space left on device\n")
 
 
-def test_a_terminal_that_speaks_ascii_alone_is_no_traceback() -> None:
-    done = run(f"PYTHONIOENCODING=ascii porter-ryu status --url {Speaking().url}")
+def test_a_terminal_with_ascii_only_is_no_traceback() -> None:
+    done = run(f"PYTHONIOENCODING=ascii porter-ryu status --url {JsonServer().url}")
     assert (done.returncode, done.stderr) == (0, "")
