@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from porter_ryu import state_dir
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.speaker import Speaker
-from porter_ryu.domain.nodes.health import OF_A_CLUSTER, OF_A_DIRECTORY
+from porter_ryu.domain.nodes.health import API_SERVER_DELAYS, DIRECTORY_DELAYS
 from porter_ryu.domain.peering import SpeakerConfig
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.effects import Effects
@@ -104,9 +104,9 @@ def make_planner(settings: Settings, ip: IpRoute) -> Planner:
 
 def _planner(settings: Settings, host: HostView) -> Planner:
     bgp = settings.bgp
-    patience = OF_A_DIRECTORY if settings.manifests else OF_A_CLUSTER
+    loss_delays = DIRECTORY_DELAYS if settings.manifests else API_SERVER_DELAYS
     planner = Planner(
-        Policy(bgp.next_hops, bgp.enabled, settings.panic_percent, patience),
+        Policy(bgp.next_hops, bgp.enabled, settings.panic_percent, loss_delays),
         leading=settings.allocate and not _by_lease(settings),
     )
     host.look()

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 
 from porter_ryu.domain.planner import Planner
-from porter_ryu.domain.ports import Standing, StatusTarget
+from porter_ryu.domain.ports import Role, StatusTarget
 
 LOG = logging.getLogger(__name__)
 
@@ -40,10 +40,10 @@ class Leadership:
         """Whether bindings are for this instance; None while that is not known."""
         return self._binds
 
-    def learn(self, standing: Standing) -> None:
+    def learn(self, role: Role) -> None:
         """Takes note of what is known of who leads."""
-        leads = standing is Standing.LEADS
-        if self._bind_only_leading and standing is not Standing.UNKNOWN and leads != self._binds:
+        leads = role is Role.LEADER
+        if self._bind_only_leading and role is not Role.UNKNOWN and leads != self._binds:
             self._binds = leads
             self._planner.resync()
             self.on_change()

@@ -112,7 +112,7 @@ class Reconciler:
         if self._retired or not self._planner.ready or (waiting and self.synced):
             return
         read_at, self._oldest_read = self._oldest_read, None
-        turn = self._planner.turn(pause=self._give_way, now=started)
+        turn = self._planner.turn(give_way=self._give_way, now=started)
         self._effects.apply(turn, read_at)
         for follower in self._followers:
             follower(turn)

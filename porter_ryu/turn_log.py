@@ -26,6 +26,6 @@ class TurnLog:
 
     def follow(self, turn: Turn) -> None:
         """Logs what is to be said of a turn."""
-        for text in turn.oddities:
+        for text in turn.warnings:
             LOG.warning("%s", text)
         self._alarm.note(_NODES, "almost all nodes are lost at once" if turn.nodes_doubted else "")

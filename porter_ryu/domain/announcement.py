@@ -1,7 +1,7 @@
-"""What every route target is told: where a prefix leads, and what each of its paths says.
+"""What every route target gets: the next hops of a prefix, and the attributes of each path.
 
-A target gets `Announcements` by prefix.  The prefix is the key and not a part of the value, so that
-prefixes that lead to the same nodes share one set, which a target may recognise as such.
+A target gets `Announcements` by prefix.  The prefix is not a part of the value, so that prefixes
+with the same next hops share one set, which a target can recognise.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from porter_ryu.domain.model import Address
 
 @dataclass(frozen=True, slots=True)
 class PathAttributes:
-    """What a path says beside its next hop, in the terms of RFC 4271 5, RFC 1997 and RFC 8092.
+    """The attributes of a path other than its next hop (RFC 4271 section 5, RFC 1997, RFC 8092).
 
-    None: nothing is said.  `communities` are 32-bit numbers, `large_communities` three of them.
-    `as_path_prepend`: how often our AS is in the AS_PATH beyond the one time that is due.
+    None: the attribute is not set.  `communities` are 32-bit numbers, `large_communities` triples
+    of them.  `as_path_prepend`: how often the local AS is added to the AS_PATH beyond the one time
+    that RFC 4271 requires.
     """
 
     communities: tuple[int, ...] = ()
@@ -26,8 +27,8 @@ class PathAttributes:
     as_path_prepend: int = 0
 
     def over(self, base: PathAttributes) -> PathAttributes:
-        """These on top of a peer's own: the communities of both, and else what is said here,
-        where something is."""
+        """These attributes on top of those in `base`: the communities of both; every other
+        attribute from here where it is set, otherwise from `base`."""
         if self == NO_ATTRIBUTES:
             return base
         return PathAttributes(
@@ -44,12 +45,12 @@ NO_ATTRIBUTES = PathAttributes()
 
 @dataclass(frozen=True, slots=True)
 class NextHop:
-    """A node that a route may lead to.
+    """A node as the next hop of a route.
 
-    `address` is None only with `is_self`: then the session's local address is the next hop, and
-    `address`, where set, is for a route whose family the session's own address has not.
-    `labels` are the node's, for a peer's node_selector.  `ipv6` is for IPv4 routes to a node
-    without an IPv4 address, where the peer takes such next hops (RFC 8950).
+    With `is_self` the local address of the session is the next hop; `address`, which may be None
+    then, is for routes of the other family.  `labels` are the labels of the node, for the
+    node_selector of a peer.  `ipv6` is for IPv4 routes to a node without an IPv4 address, if the
+    peer accepts such next hops (RFC 8950).
     """
 
     node: str
@@ -57,7 +58,7 @@ class NextHop:
     labels: frozenset[tuple[str, str]] = frozenset()
     is_self: bool = False
     ipv6: Address | None = None
-    # it is hashed for each prefix that leads to it, and does not change
+    # computed once: it is hashed for every prefix that has this next hop
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +71,7 @@ class NextHop:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """One path of a prefix: its next hop, and what it says to everybody."""
+    """One path of a prefix: its next hop and its attributes, the same for every target."""
 
     next_hop: NextHop
     attributes: PathAttributes = NO_ATTRIBUTES
@@ -83,8 +84,8 @@ WITHDRAWN: Announcements = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What is wanted of one address: whether it is bound here, and what is announced of it (none:
-    it is withdrawn)."""
+    """What is wanted for one address: whether it is bound on this host, and its announcements
+    (none: it is withdrawn)."""
 
     address: Address
     bound: bool

@@ -1,7 +1,7 @@
-"""What the cluster looks like now, and which Services a change of it can touch.
+"""The objects of the cluster as they are now, and which Services a change touches.
 
-The indexes here are why one change costs the same with ten Services and with ten thousand.  An
-object that cannot be read is neither another nor gone: its last good form stays.
+With the indexes here one change costs the same among ten Services as among ten thousand.  An object
+that cannot be read is not gone: its last good form stays.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from porter_ryu.domain.model import (
     Unreadable,
 )
 
-NOTHING: frozenset[ObjectKey] = frozenset()
+_NO_SERVICES: frozenset[ObjectKey] = frozenset()
 
 
 class Cluster:
-    """The five kinds by key; `listed` holds the kinds of which a whole list has been read."""
+    """The objects of the five kinds by key; `listed` are the kinds that were listed completely."""
 
     def __init__(self) -> None:
         self.services: dict[ObjectKey, Service] = {}
@@ -41,7 +41,7 @@ class Cluster:
             Kind.NAMESPACE: self.namespaces,
             Kind.EIP: self.eips,
         }
-        self._unread: Mapping[Kind, dict[ObjectKey, Unreadable]] = {kind: {} for kind in Kind}
+        self._unreadable: Mapping[Kind, dict[ObjectKey, Unreadable]] = {kind: {} for kind in Kind}
         self._slices_of: dict[ObjectKey, dict[ObjectKey, EndpointSlice]] = {}
         self._services_on: dict[str, dict[ObjectKey, int]] = {}
 
@@ -54,52 +54,52 @@ class Cluster:
         return self._slices_of.get(service, {}).values()
 
     def services_on(self, node: str) -> Collection[ObjectKey]:
-        """The Services of which some slice names this node."""
+        """The Services with an EndpointSlice that names this node."""
         return self._services_on.get(node, {}).keys()
 
-    def unread(self, kind: Kind, key: ObjectKey) -> Unreadable | None:
-        """What there is of an object that cannot be understood now; None where it can."""
-        return self._unread[kind].get(key)
+    def unreadable(self, kind: Kind, key: ObjectKey) -> Unreadable | None:
+        """What is known of an object that cannot be read now; None where it can or is gone."""
+        return self._unreadable[kind].get(key)
 
     def why_unreadable(self, kind: Kind, key: ObjectKey) -> str:
         """Why an object cannot be read; empty where it can, or is not there."""
-        unreadable = self._unread[kind].get(key)
+        unreadable = self._unreadable[kind].get(key)
         return unreadable.reason if unreadable is not None else ""
 
     def never_read(self, kind: Kind) -> Collection[Unreadable]:
-        """The objects of a kind that are there, and of which no good form is known."""
+        """The unreadable objects of a kind of which no good form is known."""
         known = self._tables[kind]
-        return [there for key, there in self._unread[kind].items() if key not in known]
+        return [entry for key, entry in self._unreadable[kind].items() if key not in known]
 
     def keys(self, kind: Kind) -> set[ObjectKey]:
-        """Keys of all objects of a kind, readable or not."""
-        return self._tables[kind].keys() | self._unread[kind].keys()
+        """The keys of all objects of a kind, readable or not."""
+        return self._tables[kind].keys() | self._unreadable[kind].keys()
 
     def put(self, obj: Reading) -> Iterable[ObjectKey] | None:
-        """Takes in one object.
+        """Stores one object.
 
-        Returns the Services that it touches directly (for a Node: those with endpoints on it),
-        or None where the object is as it was.
+        Returns the Services that it touches directly (for a Node: those with endpoints on it), or
+        None where nothing changed.
         """
         kind, key = obj.kind, obj.key
-        unread, known = self._unread[kind], self._tables[kind]
+        unreadable, known = self._unreadable[kind], self._tables[kind]
         if isinstance(obj, Unreadable):
-            if unread.get(key) == obj:
+            if unreadable.get(key) == obj:
                 return None
-            unread[key] = obj
+            unreadable[key] = obj
             return self._touched_by(kind, key)
-        again = unread.pop(key, None) is not None
+        was_unreadable = unreadable.pop(key, None) is not None
         before = known.get(key)
         if before == obj:
-            return self._touched_by(kind, key) if again else None
+            return self._touched_by(kind, key) if was_unreadable else None
         known[key] = obj
         if isinstance(obj, EndpointSlice):
             return {*self._drop_slice(before), *self._add_slice(obj)}
         return self._touched_by(kind, key)
 
     def remove(self, kind: Kind, key: ObjectKey) -> Iterable[ObjectKey] | None:
-        """Takes out one object; returns as `put` does, None where it was not there."""
-        unreadable, known = self._unread[kind].pop(key, None), self._tables[kind].pop(key, None)
+        """Removes one object; returns what `put` does, None where it was not there."""
+        unreadable, known = self._unreadable[kind].pop(key, None), self._tables[kind].pop(key, None)
         if unreadable is None and known is None:
             return None
         if kind is Kind.ENDPOINT_SLICE:
@@ -109,11 +109,11 @@ class Cluster:
     def _touched_by(self, kind: Kind, key: ObjectKey) -> Iterable[ObjectKey]:
         if kind is Kind.SERVICE:
             return (key,)
-        return list(self.services_on(key.name)) if kind is Kind.NODE else NOTHING
+        return list(self.services_on(key.name)) if kind is Kind.NODE else _NO_SERVICES
 
     def _add_slice(self, piece: EndpointSlice) -> Iterable[ObjectKey]:
         if piece.service is None:
-            return NOTHING
+            return _NO_SERVICES
         self._slices_of.setdefault(piece.service, {})[piece.key] = piece
         for node in _nodes_in(piece):
             counts = self._services_on.setdefault(node, {})
@@ -122,7 +122,7 @@ class Cluster:
 
     def _drop_slice(self, piece: EndpointSlice | None) -> Iterable[ObjectKey]:
         if piece is None or piece.service is None:
-            return NOTHING
+            return _NO_SERVICES
         siblings = self._slices_of[piece.service]
         del siblings[piece.key]
         if not siblings:

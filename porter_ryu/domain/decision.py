@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.model import Address, Condition, Service, ServiceStatus
-from porter_ryu.domain.text import MESSAGE_MOST, printable
+from porter_ryu.domain.text import MAX_MESSAGE_CHARACTERS, printable
 from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
 
 _ALLOCATED = "porter.kubesphere.io/Allocated"
@@ -19,8 +19,8 @@ _ANNOUNCED = "porter.kubesphere.io/Announced"
 class Decision:
     """What was decided for one Service.
 
-    `announced` is None without BGP, and of a Service that could never be read.
-    `unreadable` says why the Service cannot be read now, where this is of its last good form.
+    `announced` is None without BGP, and for a Service that was never readable.  `unreadable` says
+    why the Service cannot be read now; the decision is then about its last good form.
     """
 
     service: Service
@@ -30,7 +30,8 @@ class Decision:
 
     @property
     def verdict(self) -> ServiceVerdict:
-        """What tells most about it: what stands in its way, else that it works."""
+        """Whether it is announced, or, before it has its addresses and without BGP, whether it has
+        them."""
         if self.announced is None or not self.outcome.verdict.ok:
             return self.outcome.verdict
         return self.announced
@@ -42,18 +43,20 @@ class Decision:
 
 
 def service_status(decision: Decision, recorded: Sequence[Address]) -> ServiceStatus:
-    """What status should say for a decision, of a Service that has these addresses on record."""
+    """The wanted status for a decision; `recorded` are the addresses in status now."""
     outcome, announced = decision.outcome, decision.announced
     conditions = [_condition(_ALLOCATED, outcome.verdict)]
     if announced is not None:
         conditions.append(_condition(_ANNOUNCED, announced))
     addresses = tuple(held.address for held in outcome.held)
-    moved = _moved(recorded, addresses, outcome.lost)
-    return ServiceStatus(addresses, tuple(conditions), moved=moved)
+    address_change = _address_change(recorded, addresses, outcome.lost)
+    return ServiceStatus(addresses, tuple(conditions), address_change=address_change)
 
 
-def _moved(before: Sequence[Address], now: Sequence[Address], lost: ServiceVerdict | None) -> str:
-    """From which addresses to which others a Service goes, and why; empty where it keeps all."""
+def _address_change(
+    before: Sequence[Address], now: Sequence[Address], lost: ServiceVerdict | None
+) -> str:
+    """Which addresses a Service loses, what it has instead, and why; empty where it keeps all."""
     gone = ", ".join(str(address) for address in before if address not in now)
     if not gone:
         return ""
@@ -62,12 +65,12 @@ def _moved(before: Sequence[Address], now: Sequence[Address], lost: ServiceVerdi
 
 
 def _condition(kind: str, verdict: ServiceVerdict) -> Condition:
-    message = printable(verdict.message, MESSAGE_MOST)
+    message = printable(verdict.message, MAX_MESSAGE_CHARACTERS)
     return Condition(kind, verdict.ok, verdict.reason.value, message)
 
 
-def of_unread(service: Service, held: tuple[Held, ...], why: str) -> Decision:
-    """The decision about a Service that could never be read: it keeps what is on record."""
+def unreadable_decision(service: Service, held: tuple[Held, ...], why: str) -> Decision:
+    """The decision about a Service that was never readable: it keeps the addresses on record."""
     kept = "what is on record stays reserved for it" if held else "nothing is on record for it"
     text = f"it cannot be read ({printable(why, 200)}): {kept}"
     return Decision(service, Outcome(held, Verdict(False, Reason.UNREADABLE, text)), None)

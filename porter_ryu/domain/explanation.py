@@ -1,4 +1,4 @@
-"""The whole chain for one Service, as a value: what `explain`, `plan` and the HTTP API tell."""
+"""Explains one Service completely, as a value that `explain`, `plan` and the HTTP API show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from porter_ryu.domain.planner import Planner
 
 @dataclass(frozen=True, slots=True)
 class AddressExplanation:
-    """One address: where from, whether recorded in status, and every node's verdict."""
+    """One address: its Eip, whether it is recorded in status, its other holders, and the verdict on
+    every node."""
 
     address: Address
     eip: str
@@ -24,9 +25,9 @@ class AddressExplanation:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`service` is None where there is none of that name; `decision` is None where it is not
-    ours.  `unreadable` says why the object cannot be read now: then this is of its last good form,
-    or, where there is none, of what is on record for it."""
+    """`service` is None if there is none of that name, `decision` is None if it is not ours.
+    `unreadable` says why the Service cannot be read now; then all else is about its last good form,
+    or, if there is none, about its record."""
 
     key: ObjectKey
     service: Service | None
@@ -51,9 +52,9 @@ def explain(planner: Planner, key: ObjectKey) -> Explanation:
             held.eip,
             held.address in service.ingress,
             tuple(k for k in planner.allocator.holders(held.address) if k != key),
-            planner.view.verdicts(service, Family(held.address.version)),
+            planner.resolver.verdicts(service, Family(held.address.version)),
         )
         for held in decision.outcome.held
     )
-    pools = planner.allocator.candidates(service)
+    pools = planner.allocator.pool_verdicts(service)
     return Explanation(key, service, decision, addresses, pools, unreadable)

@@ -1,11 +1,10 @@
-"""How a wait grows while something fails again and again: the one rule, without clock or chance."""
+"""How the delay between retries grows: the one rule, without clock or randomness."""
 
 from __future__ import annotations
 
-_DOUBLINGS_MOST = 60  # beyond it any wait is at its most
+_MAX_DOUBLINGS = 60  # more would overflow, and any delay has reached its maximum
 
 
-def doubled(first: float, most: float, failures: int) -> float:
-    """The wait after so many earlier failures: `first` doubled as often, `most` at the most; in
-    the unit of `first`."""
-    return min(first * 2.0 ** min(failures, _DOUBLINGS_MOST), most)
+def doubled(first: float, maximum: float, times: int) -> float:
+    """`first` doubled so many times, at most `maximum`; all in one unit."""
+    return min(first * 2.0 ** min(times, _MAX_DOUBLINGS), maximum)

@@ -1,9 +1,8 @@
-"""The values that flow between the rooms.
+"""The values that pass between the packages.
 
-What Kubernetes says comes in as Service, EndpointSlice, Node, Namespace and Eip; what the
-program wants goes out as ServiceStatus, EipStatus and Route (`announcement`).  All of them are
-frozen, compare by value and hold address objects, never text, so that "did anything change?" is
-`==` everywhere.
+The state of the cluster comes in as Service, EndpointSlice, Node, Namespace and Eip; what the
+program wants goes out as ServiceStatus, EipStatus and Route (`announcement`).  All are frozen,
+compare by value and hold address objects, never text, so "did anything change?" is `==` everywhere.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Family(enum.IntEnum):
 
 
 class Kind(enum.Enum):
-    """The kinds of objects that are read, by their API plural."""
+    """The kinds of objects that are read; the value is the resource name of the API."""
 
     SERVICE = "services"
     ENDPOINT_SLICE = "endpointslices"
@@ -40,7 +39,7 @@ class Kind(enum.Enum):
 
     @property
     def singular(self) -> str:
-        """The kind as its objects spell it."""
+        """The kind as in the `kind` field of an object."""
         return _SINGULAR[self]
 
 
@@ -54,7 +53,7 @@ _SINGULAR = {
 
 
 class ObjectKey(NamedTuple):
-    """What names an object of one kind; `namespace` is empty for cluster-scoped kinds."""
+    """Identifies an object among its kind; `namespace` is empty for cluster-scoped kinds."""
 
     namespace: str
     name: str
@@ -64,13 +63,16 @@ class ObjectKey(NamedTuple):
 
 
 ObjectId = tuple[Kind, ObjectKey]
-"""What names an object among those of all kinds."""
+"""Identifies an object among all kinds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One entry of status.conditions; `since` is its lastTransitionTime, empty where it has to be
-    set anew.  `message` is one line of at most `text.MESSAGE_MOST` characters."""
+    """One entry of status.conditions.
+
+    `since` is its lastTransitionTime, empty where it is yet to be set.  `message` is one line of at
+    most `text.MAX_MESSAGE_CHARACTERS` characters.
+    """
 
     type: str
     status: bool
@@ -81,16 +83,16 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """status of a Service: addresses, and our conditions (none: not ours), in order of type.
+    """status of a Service: its addresses, and our conditions (none: not ours) in order of type.
 
-    `plain_ingress`: nothing is said of the addresses that has to be put right.  `moved` is the
-    message of the Event that tells of other addresses than before, empty where there is none.
+    `plain_ingress`: status.loadBalancer.ingress has nothing to correct beside the addresses.
+    `address_change` is the message of the Event AddressChanged, empty where there is none.
     """
 
     ingress: tuple[Address, ...]
     conditions: tuple[Condition, ...]
     plain_ingress: bool = True
-    moved: str = field(default="", compare=False)
+    address_change: str = field(default="", compare=False)
 
 
 class FamilyPolicy(enum.Enum):
@@ -102,7 +104,7 @@ class FamilyPolicy(enum.Enum):
 
 
 class Port(NamedTuple):
-    """A port of a Service: protocol as Kubernetes spells it (TCP, UDP, SCTP), and number."""
+    """A port of a Service: protocol as in the API (TCP, UDP, SCTP), and number."""
 
     protocol: str
     port: int
@@ -110,10 +112,10 @@ class Port(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AddressRequest:
-    """The addresses that a Service asks for: at most one a family.
+    """The addresses that a Service requests: at most one of each family.
 
-    `source` names where the wish stands ("annotation eip.porter…", "spec.loadBalancerIP", …).
-    `error` is set, and `addresses` empty, when the text does not parse.
+    `source` names the annotation or field ("annotation eip.porter…", "spec.loadBalancerIP", …).
+    `error` is set, and `addresses` empty, if the text does not parse.
     """
 
     source: str
@@ -126,13 +128,13 @@ class AddressRequest:
 class Service:
     """A core/v1 Service, as far as the decision needs it.
 
-    `ours` says whether it opted in (type, class, annotation); `not_ours` says in words why not.
-    `created` is the creationTimestamp, None where it has none (sorts last).
-    `families` is spec.ipFamilies, empty where unset.  `ingress` is the record: the addresses in
-    status.loadBalancer.ingress, and `plain_ingress` whether nothing else is said there (a host
-    name, a mode that is not VIP) that has to be put right, as it has of ours alone.  `conditions`
-    holds all conditions of ours that it carries, in order of type.  `local_traffic` is
-    externalTrafficPolicy Local.  `deleting`: it is terminating, and waits for its finalizers.
+    `ours` says whether it opted in (type, class, annotation); `not_ours` says why not.  `created`
+    is the creationTimestamp, None where it has none (sorts last).  `families` is spec.ipFamilies,
+    empty where unset.  `ingress` is the record: the addresses in status.loadBalancer.ingress;
+    `plain_ingress` is false where a Service of ours has anything else there that has to be
+    corrected (a host name, an ipMode that is not VIP).  `conditions` holds our conditions on it, in
+    order of type.  `local_traffic`: externalTrafficPolicy is Local.  `deleting`: it has a
+    deletionTimestamp and waits for its finalizers.
     """
 
     kind: ClassVar[Kind] = Kind.SERVICE
@@ -157,7 +159,7 @@ class Service:
 
     @property
     def status(self) -> ServiceStatus:
-        """Its status as it is now."""
+        """Its present status."""
         return ServiceStatus(self.ingress, self.conditions, self.plain_ingress)
 
     @property
@@ -168,7 +170,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint of a slice, with discovery/v1's defaults already applied.
+    """One endpoint of a slice, with the defaults of discovery/v1 applied.
 
     `ready` unset counts as true, `serving` unset as `ready`, `terminating` unset as false.
     """
@@ -191,7 +193,7 @@ class EndpointSlice:
 
 
 class NodeAddress(NamedTuple):
-    """An entry of status.addresses that is an IP address; `type` as the API spells it."""
+    """An entry of status.addresses that is an IP address; `type` as in the API."""
 
     type: str
     address: Address
@@ -199,9 +201,9 @@ class NodeAddress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A core/v1 Node, without heartbeats: equal as long as nothing that matters changed.
+    """A core/v1 Node without its heartbeats, so that it is equal while nothing relevant changes.
 
-    `silent`: it is not Ready because nobody hears from it (condition Ready is Unknown).
+    `silent`: its kubelet stopped reporting (condition Ready is Unknown).
     """
 
     kind: ClassVar[Kind] = Kind.NODE
@@ -215,13 +217,13 @@ class Node:
 
     @property
     def key(self) -> ObjectKey:
-        """What names it among its kind."""
+        """Identifies it among its kind."""
         return ObjectKey("", self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A core/v1 Namespace: what a pool's namespaceSelector sees of it."""
+    """A core/v1 Namespace, as far as the namespaceSelector of an Eip needs it."""
 
     kind: ClassVar[Kind] = Kind.NAMESPACE
     name: str
@@ -229,18 +231,17 @@ class Namespace:
 
     @property
     def key(self) -> ObjectKey:
-        """What names it among its kind."""
+        """Identifies it among its kind."""
         return ObjectKey("", self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class EipStatus:
-    """status of an Eip, as contract and CRD define it.
+    """status of an Eip, as its CRD defines it.
 
-    `used` names the holders of each address, separated by `;`.  `serving` is the bare form of the
-    Eip that serves, None where none does: the record by which an Eip that was edited to be broken
-    goes on serving after a restart.  `since` is the lastTransitionTime of its condition, empty
-    where that has to be set anew.
+    `used` names the holders of each address, separated by `;`.  `serving` is the spec that serves,
+    None where none does: after a restart it lets an Eip serve on whose spec became invalid.
+    `since` is the lastTransitionTime of its condition, empty where it is yet to be set.
     """
 
     ready: bool
@@ -266,9 +267,9 @@ class EipStatus:
 class Eip:
     """A network.kubesphere.io Eip: a pool of addresses and who may draw from it.
 
-    `address` is the text of spec.address; `domain.address_pool` knows what it means.
-    `invalid` is set where another field of the spec cannot be understood.
-    `namespace_selector` is flat (all of it must match), as OpenELB's.
+    `address` is the text of spec.address, which `addresses.address_pool` parses.  `invalid` says
+    what is wrong with another field of the spec, None if nothing is.  `namespace_selector` is a
+    flat map of labels that must all match, as in OpenELB.
     """
 
     kind: ClassVar[Kind] = Kind.EIP
@@ -291,7 +292,7 @@ class Eip:
 
     @property
     def key(self) -> ObjectKey:
-        """What names it among its kind."""
+        """Identifies it among its kind."""
         return ObjectKey("", self.name)
 
     @property
@@ -299,23 +300,23 @@ class Eip:
         """Sorts the older first, those without a creationTimestamp last, then by name."""
         return (self.created is None, str(self.created or ""), self.name)
 
-    def bare(self) -> Eip:
-        """Its spec alone."""
+    def spec_only(self) -> Eip:
+        """A copy with its name and spec alone."""
         return dataclasses.replace(
             self, uid="", created=None, resource_version="", deleting=False, status=None
         )
 
 
 Object = Service | EndpointSlice | Node | Namespace | Eip
-"""What is read: each carries its kind, and the key that names it among its kind."""
+"""What is read; each object has its `kind`, and the `key` that identifies it among its kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An object that is there and cannot be understood: neither good nor gone.
+    """An object that exists and cannot be understood, for `reason`.
 
-    Its last good form stays in force.  `record` has the addresses that its status records, which
-    stay its own although nobody can say what it wants.
+    Its last good form stays in force.  `record` are the addresses in its status, which stay
+    reserved for it although its spec is not known.
     """
 
     kind: Kind
@@ -330,4 +331,4 @@ WithStatus = Service | Eip
 """The objects whose status this program writes."""
 
 ObjectStatus = ServiceStatus | EipStatus
-"""What their status says, or should say."""
+"""Their status, as it is or as it is wanted."""

@@ -24,6 +24,6 @@ def news(before: ObjectStatus | None, after: ObjectStatus) -> list[News]:
         for condition in after.conditions
         if reasons.get(condition.type) != condition.reason
     ]
-    if isinstance(after, ServiceStatus) and after.moved:
-        found.insert(0, News(True, "AddressChanged", after.moved))
+    if isinstance(after, ServiceStatus) and after.address_change:
+        found.insert(0, News(True, "AddressChanged", after.address_change))
     return found

@@ -1,5 +1,5 @@
-"""The shapes by which the rooms meet: who reports what Kubernetes says, and who is told what is
-wanted.  Nobody here knows who stands on the other side."""
+"""The interfaces between the packages: sources report the state of the cluster to an observer, and
+targets get what is wanted.  Neither side imports the other."""
 
 from __future__ import annotations
 
@@ -18,86 +18,87 @@ from porter_ryu.domain.model import (
 )
 
 
-class Standing(enum.Enum):
-    """What an instance knows of who leads among those that could assign addresses.
+class Role(enum.Enum):
+    """The role of an instance among those that can assign addresses.
 
-    UNKNOWN at first, and when the API server cannot be asked: then it assigns and writes nothing,
-    and what it has bound stays.
+    UNKNOWN at first, and while the API server cannot be reached: then the instance assigns and
+    writes nothing, and what it has bound stays.
     """
 
-    LEADS = enum.auto()
-    FOLLOWS = enum.auto()
+    LEADER = enum.auto()
+    FOLLOWER = enum.auto()
     UNKNOWN = enum.auto()
 
 
 class Observer(Protocol):
-    """Is told what the cluster looks like.  `read_at` is time.monotonic() at which the bytes
-    were read, in seconds.
+    """Gets the state of the cluster.
 
-    An object is good, Unreadable (its last good form and its record stay), or gone.
+    `read_at` is time.monotonic() when the bytes were read, in seconds.  An object is good,
+    Unreadable (its last good form and its record stay), or gone.
     """
 
     def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:
-        """A complete list of one kind: whatever is not in it is gone."""
+        """A complete list of one kind; an object that is not in it is gone."""
 
     def put(self, obj: Reading, read_at: float) -> None:
-        """One object is there, or is there in another form."""
+        """One object was added or changed."""
 
     def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:
         """One object is gone."""
 
 
 class Source(Protocol):
-    """Reads the five kinds for as long as it runs and tells an Observer."""
+    """Reads objects of the five kinds and reports them to an Observer until it is stopped."""
 
     @property
     def trouble(self) -> str:
-        """Why the source cannot be read at present; empty while it can."""
+        """Why the source cannot be read now; empty while it can."""
 
     def start(self, observer: Observer) -> None:
-        """Spawns its greenthreads and returns."""
+        """Starts its greenthreads and returns."""
 
     def stop(self) -> None:
-        """Ends them."""
+        """Stops them."""
 
 
 class StatusTarget(Protocol):
-    """Brings status of Services and Eips to what is wanted, on its own greenthreads."""
+    """Writes the wanted status of Services and Eips, on its own greenthreads."""
 
     def want(self, obj: WithStatus, status: ObjectStatus) -> None:
-        """`obj` is the newest form known; nothing is written where nothing differs."""
+        """Sets the wanted status of an object; `obj` is its newest form.  Nothing is written if the
+        status is as wanted."""
 
     def forget(self, kind: Kind, key: ObjectKey) -> None:
-        """The object is gone: a write that waits for it is dropped."""
+        """The object is gone: its pending write is dropped."""
 
     def drop(self) -> None:
-        """This instance may write no more: every write that waits is dropped."""
+        """This instance may not write any more: all pending writes are dropped."""
 
 
 class RouteTarget(Protocol):
-    """Announces."""
+    """Announces routes."""
 
     def set_routes(self, routes: Mapping[Network, Announcements], read_at: float | None) -> None:
-        """Sets what is announced of these prefixes (nothing: withdraw); others stay as they are.
-        `read_at`: when the oldest cause of this was read, for the latency histogram."""
+        """Sets the announcements of these prefixes (none: withdraw); other prefixes stay.
+        `read_at` is when the oldest cause was read, for the latency histogram."""
 
     def announces(self, prefix: Network) -> bool:
-        """Whether something is announced of a prefix."""
+        """Whether a prefix has announcements."""
 
     def complete(self) -> None:
-        """Everything known is set: End-of-RIB may be sent, and what the journal says beyond
-        it is stale."""
+        """All routes are set: End-of-RIB may be sent, and other routes in the journal are
+        stale."""
 
 
 class BindingTarget(Protocol):
     """Binds addresses on this host."""
 
     def bind(self, addresses: frozenset[Network]) -> None:
-        """Adds to what must be bound.  Returns once it was tried, at once where nothing is new;
-        a failure is retried inside."""
+        """Adds addresses to those that must be bound.  Returns after the first attempt, at once
+        where no address is new; failures are retried by the target."""
 
     def unbind(self, addresses: frozenset[Network]) -> None:
-        """Takes from what must be bound, likewise."""
+        """Removes addresses from those that must be bound; returns likewise."""
 
     def complete(self) -> None:
-        """All that must be bound is known: what is ours beyond it is scrubbed."""
+        """All wanted addresses are set: any other address of ours is unbound."""

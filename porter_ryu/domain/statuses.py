@@ -1,4 +1,4 @@
-"""What the status of each object should say after a turn."""
+"""The wanted status of each object after a turn."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from porter_ryu.domain.model import Eip, EipStatus, Kind, ObjectKey, Service, Se
 
 
 class Statuses:
-    """Remembers what was said of Eips, so that only what is news is said again."""
+    """Remembers the status last reported for each Eip, so that only changes are reported."""
 
     def __init__(self, cluster: Cluster, allocator: Allocator, guard: Guard) -> None:
         self._cluster = cluster
         self._allocator = allocator
         self._guard = guard
-        self._of_eips: dict[ObjectKey, tuple[Eip, EipStatus]] = {}
+        self._reported: dict[ObjectKey, tuple[Eip, EipStatus]] = {}
 
     @property
-    def kept(self) -> int:
-        """How many entries are kept between turns."""
-        return len(self._of_eips)
+    def cached_entries(self) -> int:
+        """How many entries are cached between turns."""
+        return len(self._reported)
 
-    def say_again(self) -> None:
-        """Everything is news."""
-        self._of_eips.clear()
+    def forget_reported(self) -> None:
+        """Makes the next turn report the status of every Eip."""
+        self._reported.clear()
 
     def of_services(
         self,
         batch: Iterable[ObjectKey],
         decisions: Mapping[ObjectKey, Decision],
-        pause: Callable[[], None],
+        give_way: Callable[[], None],
     ) -> list[tuple[Service, ServiceStatus]]:
-        """What status should say of each of the batch; nothing of what cannot be read or failed."""
+        """The wanted status of each Service of the batch that is readable and did not fail."""
         statuses = []
         for key in batch:
-            pause()
+            give_way()
             service, decision = self._cluster.services.get(key), decisions.get(key)
             unreadable = self._cluster.why_unreadable(Kind.SERVICE, key)
             if service is None or unreadable or self._guard.failed(Kind.SERVICE, key):
                 continue
             with self._guard(Kind.SERVICE, key):
-                status = self._of(service, decision)
+                status = self._of_service(service, decision)
                 if status is not None:
                     statuses.append((service, status))
         return statuses
 
-    def _of(self, service: Service, decision: Decision | None) -> ServiceStatus | None:
+    def _of_service(self, service: Service, decision: Decision | None) -> ServiceStatus | None:
         if decision is not None:
             return service_status(decision, service.ingress)
         if not service.ours and service.conditions:
@@ -57,18 +57,18 @@ class Statuses:
             return ServiceStatus(kept, ())
         return None
 
-    def of_eips(self, pause: Callable[[], None]) -> list[tuple[Eip, EipStatus]]:
-        """The Eips that are not, or whose status is not, what it was at the last turn."""
+    def of_eips(self, give_way: Callable[[], None]) -> list[tuple[Eip, EipStatus]]:
+        """The Eips that changed, or whose wanted status did, since the last turn."""
         changed = []
         for key, eip in list(self._cluster.eips.items()):
-            pause()
-            if not self._allocator.knows_pool(eip.name) or self._cluster.unread(Kind.EIP, key):
+            give_way()
+            if not self._allocator.knows_pool(eip.name) or self._cluster.unreadable(Kind.EIP, key):
                 continue
             with self._guard(Kind.EIP, key):
                 entry = (eip, self._allocator.pool_status(eip.name))
-                if self._of_eips.get(key) != entry:
-                    self._of_eips[key] = entry
+                if self._reported.get(key) != entry:
+                    self._reported[key] = entry
                     changed.append(entry)
-        for key in self._of_eips.keys() - self._cluster.eips.keys():
-            del self._of_eips[key]
+        for key in self._reported.keys() - self._cluster.eips.keys():
+            del self._reported[key]
         return changed

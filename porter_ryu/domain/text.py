@@ -1,32 +1,32 @@
-"""Text out of the cluster, made fit to stand in a message.
+"""Text from outside, made short and printable.
 
-Annotations, node names and errors about them come from anybody who may write an object, and end up
-in conditions, Events, logs and terminals: there they are short and printable.
+Annotations, node names and errors about them come from anybody who may write an object.  They end
+up in conditions, Events, logs and terminals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-MESSAGE_MOST = 1024  # characters of a condition's message; the API takes 32,768
-_LISTED = 5
-_LINE_MOST = 2000
+MAX_MESSAGE_CHARACTERS = 1024  # characters of a condition's message; the API allows 32,768
+_MAX_LISTED = 5
+_MAX_LINE_CHARACTERS = 2000
 
 
-def printable(text: str, most: int = 100) -> str:
-    """At most `most` characters of a text; control characters and line ends are escaped."""
-    shown = _escaped(text[: most + 1])
-    return shown if len(text) <= most and len(shown) <= most else f"{shown[: most - 1]}…"
+def printable(text: str, limit: int = 100) -> str:
+    """At most `limit` characters of a text; control characters and line ends are escaped."""
+    shown = _escaped(text[: limit + 1])
+    return shown if len(text) <= limit and len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
-def one_line(text: str, most: int = _LINE_MOST) -> str:
-    """A text as one printable line: what is cut off behind `most` characters is counted."""
-    return _escaped(shortened(text, most))
+def one_line(text: str, limit: int = _MAX_LINE_CHARACTERS) -> str:
+    """A text as one printable line; a text longer than `limit` is cut and its length added."""
+    return _escaped(shortened(text, limit))
 
 
-def shortened(text: str, most: int) -> str:
-    """The first `most` characters of a text as it is, and how many it had where it had more."""
-    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+def shortened(text: str, limit: int) -> str:
+    """The first `limit` characters of a text, and its length where it is longer."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
 
 
 def _escaped(text: str) -> str:
@@ -35,12 +35,12 @@ def _escaped(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def quoted(text: str, most: int = 100) -> str:
-    """A text from outside as a quotation: at most `most` characters of it, printable."""
-    return f"'{printable(text, most)}'"
+def quoted(text: str, limit: int = 100) -> str:
+    """At most `limit` characters of a text, printable, in quotation marks."""
+    return f"'{printable(text, limit)}'"
 
 
-def listed(names: Sequence[str], most: int = _LISTED) -> str:
-    """The first few of many names, and how many more there are."""
-    shown = ", ".join(printable(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def listed(names: Sequence[str], limit: int = _MAX_LISTED) -> str:
+    """The first `limit` names, and how many more there are."""
+    shown = ", ".join(printable(name) for name in names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

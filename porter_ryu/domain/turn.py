@@ -1,4 +1,4 @@
-"""What a Planner is told once, and what it answers each time."""
+"""The settings of a Planner, and the result of one of its turns."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from dataclasses import dataclass, field
 
 from porter_ryu.domain.announcement import Route
 from porter_ryu.domain.model import Address, ObjectStatus, WithStatus
-from porter_ryu.domain.nodes.health import OF_A_CLUSTER, Patience
+from porter_ryu.domain.nodes.health import API_SERVER_DELAYS, LossDelays
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules that stand in the configuration; `announce` is [bgp] enabled, `panic_percent`
-    (100: never) and `patience` are what `NodeHealth` takes."""
+    """What the configuration decides: `announce` is [bgp] enabled; `panic_percent` (100: never)
+    and `loss_delays` are for `NodeHealth`."""
 
     next_hops: NextHopPolicy = field(default_factory=NextHopPolicy)
     announce: bool = True
     panic_percent: int = 100
-    patience: Patience = OF_A_CLUSTER
+    loss_delays: LossDelays = API_SERVER_DELAYS
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What is wanted of the keys that this turn looked at; nothing is said of any other.
+    """What is wanted of the objects that this turn decided, and of no others.
 
-    `statuses` has each object as it was read, and what its status should say.
-    `oddities` are sentences about objects that cannot be used as they are.  `nodes_doubted`: so
-    many nodes were lost at once that it is not believed.
+    `statuses` has each object as it was read, and its wanted status.  `warnings` are sentences
+    about objects that cannot be used as they are.  `nodes_doubted`: so many nodes were lost at once
+    that their loss is not believed.
     """
 
     statuses: Sequence[tuple[WithStatus, ObjectStatus]] = ()
     routes: Mapping[Address, Route] = field(default_factory=dict)
-    oddities: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     nodes_doubted: bool = False

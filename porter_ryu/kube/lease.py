@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from ryu.lib import hub
 
 from porter_ryu import rfc3339
-from porter_ryu.domain.ports import Standing
+from porter_ryu.domain.ports import Role
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.fields import Json, field
 from porter_ryu.supervisor import Beat, Supervisor
@@ -57,7 +57,7 @@ class Lease:
         client: Requests,
         namespace: str,
         prepare: Callable[[], None],
-        on_change: Callable[[Standing], None],
+        on_change: Callable[[Role], None],
         supervisor: Supervisor,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,7 +82,7 @@ class Lease:
         """Gives the Lease up."""
         self._stopped = True
         if self._renewed_at is not None:
-            self._change(Standing.UNKNOWN)
+            self._change(Role.UNKNOWN)
             try:
                 self.attempt(release=True)
             except _ODD as error:
@@ -107,7 +107,7 @@ class Lease:
         while not self._stopped:
             beat()
             if self._renewed_at is not None and self._age() > _RENEW_WITHIN:
-                self._change(Standing.UNKNOWN)
+                self._change(Role.UNKNOWN)
             hub.sleep(_EVERY / 4)
 
     def _age(self) -> float:
@@ -127,7 +127,7 @@ class Lease:
             self._seen, self._expires_at = seen, started + min(duration, _DURATION_MOST)
         if others and started < self._expires_at:
             if alive or self._renewed_at is not None:
-                self._change(Standing.FOLLOWS)
+                self._change(Role.FOLLOWER)
             return
         if self._stopped is not release:
             return
@@ -137,7 +137,7 @@ class Lease:
         self._client.request("PUT", self._path, None, self._renewed(lease, holder, release))
         if not release:
             self._renewed_at = started
-            self._change(Standing.LEADS)
+            self._change(Role.LEADER)
 
     def _renewed(self, lease: Json, holder: str, release: bool) -> Json:
         stamp = rfc3339.now(microseconds=True)
@@ -151,7 +151,7 @@ class Lease:
             spec["leaseTransitions"] = min(before + 1, _TRANSITIONS_MOST)
         return {**lease, "spec": spec}
 
-    def _change(self, standing: Standing) -> None:
-        if standing is not Standing.LEADS:
+    def _change(self, role: Role) -> None:
+        if role is not Role.LEADER:
             self._renewed_at = None
-        self._on_change(standing)
+        self._on_change(role)

@@ -266,5 +266,5 @@ def test_who_loses_an_address_is_told_why() -> None:
     world.put(service("a"))
     world.put(Eip("pool", "10.0.0.5-10.0.0.9"))
     assert world.address("a") == "10.0.0.5"
-    moved = world.moved["default/a"]
+    moved = world.address_changes["default/a"]
     assert moved.startswith("from 10.0.0.1 to 10.0.0.5: 10.0.0.1 is in no Eip")

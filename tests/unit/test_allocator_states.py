@@ -192,7 +192,7 @@ class Addresses(RuleBasedStateMachine):
             unreadable = cluster.why_unreadable(Kind.SERVICE, service_.key)
             if unreadable or service_.ingress or service_.request is not None:
                 continue
-            drawn = [v.eip for v in allocator.candidates(service_) if v.verdict.ok]
+            drawn = [v.eip for v in allocator.pool_verdicts(service_) if v.verdict.ok]
             assert not drawn, f"{service_.key} waits though {drawn} could serve it"
 
     @invariant()

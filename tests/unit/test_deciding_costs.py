@@ -139,7 +139,7 @@ def test_one_that_changes_costs_each_of_those_that_wait_for_it_the_same(
         world = World(Eip("pool", "10.0.0.0/24"))
         build(world, count)
         world.turn()
-        before = world.planner.allocator.form(key("s0000"))
+        before = world.planner.allocator.settled(key("s0000"))
         assert before is not None
         ports = before.ports | {Port("UDP", 9)}
         world.stage(dataclasses.replace(before, ports=ports))
@@ -178,11 +178,11 @@ def test_names_of_nodes_that_do_not_exist_leave_nothing_behind(mode: NextHopMode
     """999 new nodeNames in a slice update, again and again."""
     world = World(Eip("pool", "10.0.0.1"), policy=Policy(NextHopPolicy(mode=mode)))
     world.put(node("n1", "192.168.0.1"), service("a"), endpoints("a", "n1"))
-    before = world.planner.kept
+    before = world.planner.cached_entries
     for number in range(50):
         world.put(endpoints("a", *(f"x{number}-{i}" for i in range(999))))
     world.put(endpoints("a", "n1"))
-    assert world.planner.kept == before
+    assert world.planner.cached_entries == before
     assert len(world.planner.cluster.services_on("x0-0")) == 0
 
 
@@ -206,10 +206,10 @@ def test_objects_that_come_and_go_leave_nothing_behind() -> None:
         world.turn()
 
     round_of(0)
-    before = world.planner.kept
+    before = world.planner.cached_entries
     for number in range(1, 51):
         round_of(number)
-    assert world.planner.kept == before
+    assert world.planner.cached_entries == before
 
 
 def test_an_address_that_is_given_and_freed_again_and_again_is_noted_once() -> None:
@@ -218,7 +218,7 @@ def test_an_address_that_is_given_and_freed_again_and_again_is_noted_once() -> N
     for _ in range(50):
         world.remove(Kind.SERVICE, "a")
         assert world.put(service("a")).address("a") == "10.0.0.1"
-        kept.append(world.planner.kept)
+        kept.append(world.planner.cached_entries)
     assert len(set(kept)) == 1
 
 
@@ -270,4 +270,4 @@ def test_what_is_told_during_a_turn_is_for_the_next_one() -> None:
     assert not pending
     assert key("s1") not in world.planner.decisions
     assert (world.address("s2"), world.address("s0")) == ("10.1.0.7", "10.1.0.0")
-    assert not [text for text in world.oddities if "cannot be decided" in text]
+    assert not [text for text in world.warnings if "cannot be decided" in text]

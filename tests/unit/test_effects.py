@@ -10,7 +10,7 @@ import pytest
 from porter_ryu.domain.announcement import Announcement, Announcements, NextHop, Route
 from porter_ryu.domain.model import Network, ServiceStatus
 from porter_ryu.domain.planner import Planner, Policy
-from porter_ryu.domain.ports import Standing
+from porter_ryu.domain.ports import Role
 from porter_ryu.domain.turn import Turn
 from porter_ryu.effects import Effects
 from porter_ryu.leadership import Leadership
@@ -123,7 +123,7 @@ def test_bindings_stay_while_nobody_knows_who_leads(log: list[str]) -> None:
     mine.apply(turn(True, BY_N1), None)
     mine.complete()
     assert log == ["announce", "complete"], "the bindings are not complete"
-    leadership.learn(Standing.LEADS)
+    leadership.learn(Role.LEADER)
     log.clear()
     mine.apply(turn(True, BY_N1), None)
     mine.complete()

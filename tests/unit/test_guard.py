@@ -59,7 +59,7 @@ def test_a_service_that_no_rule_foresaw(junk: dict[str, Any]) -> None:
     world.planner.put(dataclasses.replace(service("bad"), **junk))
     world.turn()
     still_well(world)
-    assert not [text for text in world.oddities if "Service default/web" in text]
+    assert not [text for text in world.warnings if "Service default/web" in text]
     world.planner.put(service("bad"))
     assert world.turn().address("bad")
 
@@ -73,7 +73,7 @@ def test_it_keeps_what_it_had_and_is_tried_again_later_each_time(junk: dict[str,
     world.turn()
     assert world.routes["10.0.0.2"] == {"192.168.0.1"}
     assert world.put(service("next")).address("next") == "10.0.0.3"
-    assert "Service default/bad cannot be decided, and keeps what it had" in world.oddities[-1]
+    assert "Service default/bad cannot be decided, and keeps what it had" in world.warnings[-1]
     times = []
     for _ in range(4):
         times.append(due(world) - world.now)

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from fabric.objects import Json
-from porter_ryu.domain.ports import Standing
+from porter_ryu.domain.ports import Role
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.lease import Lease
 from porter_ryu.supervisor import Supervisor
 from tests.unit.until import until
 
 LONG, OVER = 10_000, 0  # seconds that a Lease lasts: for ever, or not even until it is looked at
-LEADS, FOLLOWS, UNKNOWN = Standing.LEADS, Standing.FOLLOWS, Standing.UNKNOWN
+LEADS, FOLLOWS, UNKNOWN = Role.LEADER, Role.FOLLOWER, Role.UNKNOWN
 
 
 class Server:
@@ -55,7 +55,7 @@ class Instance:
     """One that tries; `told` is what it came to know of who leads."""
 
     def __init__(self, server: Server, prepare: Callable[[], None] = lambda: None) -> None:
-        self.told: list[Standing] = []
+        self.told: list[Role] = []
         self.prepared = 0
 
         def count() -> None:
@@ -187,7 +187,7 @@ def test_nobody_keeps_it_for_longer_than_a_minute_by_a_number() -> None:
     """Its holder is dead, and left a number of seconds that nobody lives to see."""
     server, now = Server(), [1000.0]
     server.written_by("other", 2**31 - 1)
-    told: list[Standing] = []
+    told: list[Role] = []
     one = Lease(server, "porter-system", lambda: None, told.append, Supervisor(), lambda: now[0])
     one.attempt()
     now[0] += 59

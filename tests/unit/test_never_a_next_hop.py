@@ -47,8 +47,8 @@ def test_ipv4(text: str, kind: str) -> None:
     world.put(reporting("n1", text), node("n2", "192.168.0.2"))
     assert world.routes["10.0.0.1"] == {"192.168.0.2"}
     assert why(world).startswith(f"{text} is {kind}; it has no other IPv4 address")
-    oddity = f"node n1 reports addresses that cannot be next hops: {text} is {kind}"
-    assert oddity in world.oddities
+    warning = f"node n1 reports addresses that cannot be next hops: {text} is {kind}"
+    assert warning in world.warnings
     world.put(reporting("n1", text, "192.168.0.1"))
     assert world.routes["10.0.0.1"] == {"192.168.0.1", "192.168.0.2"}
     assert why(world) == f"{text} is {kind}"

@@ -127,7 +127,7 @@ def test_without_bgp_there_is_no_announced_condition() -> None:
 
 def test_rendezvous_moves_only_what_it_must() -> None:
     w = world().put(service("a"), endpoints("a", "n1", "n2", "n3", "n4"))
-    verdicts = w.planner.view.verdicts(service("a"), Family.IPV4)
+    verdicts = w.planner.resolver.verdicts(service("a"), Family.IPV4)
     every = [v.next_hop for v in verdicts if v.next_hop is not None]
     prefixes = [ip_network(f"10.0.{i // 256}.{i % 256}/32") for i in range(400)]
     before = {p: choose(p, every, 1)[0] for p in prefixes}

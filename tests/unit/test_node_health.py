@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from porter_ryu.domain.model import Eip, EndpointSlice, Kind, Node
-from porter_ryu.domain.nodes.health import OF_A_DIRECTORY
+from porter_ryu.domain.nodes.health import DIRECTORY_DELAYS
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, NextHopMode
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.planner import Policy
@@ -101,7 +101,7 @@ def test_a_silent_node_waits_for_the_next_look_at_the_others() -> None:
 
 
 def test_where_nobody_looks_every_few_seconds_most_of_the_nodes_go_at_once() -> None:
-    policy = Policy(panic_percent=90, patience=OF_A_DIRECTORY)
+    policy = Policy(panic_percent=90, loss_delays=DIRECTORY_DELAYS)
     w = World(Eip("pool", "10.0.0.1"), policy=policy)
     w.put(*(up(n) for n in NAMES), service("a"), endpoints("a", *NAMES))
     w.put(*(down(name) for name in NAMES[:3]))

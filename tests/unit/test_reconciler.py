@@ -11,7 +11,7 @@ import pytest
 
 from porter_ryu.domain.model import Eip, Kind, Network, Object, Service
 from porter_ryu.domain.planner import Planner, Policy
-from porter_ryu.domain.ports import Standing
+from porter_ryu.domain.ports import Role
 from porter_ryu.domain.turn import Turn
 from porter_ryu.effects import Effects
 from porter_ryu.leadership import Leadership
@@ -75,9 +75,9 @@ def instance(bindings: Bindings) -> Instance:
     return Instance(planner, leadership, made)
 
 
-def told(made: Instance, standing: Standing) -> None:
+def told(made: Instance, role: Role) -> None:
     """It learns who leads."""
-    made.leadership.learn(standing)
+    made.leadership.learn(role)
     made.reconciler.turn()
 
 
@@ -87,35 +87,35 @@ def test_what_an_earlier_run_bound_stays_until_it_is_known_who_leads() -> None:
     made = instance(bindings)
     assert made.reconciler.synced
     assert bindings.bound == {EIP, stale}
-    told(made, Standing.LEADS)
+    told(made, Role.LEADER)
     assert bindings.bound == {EIP}, "what is wanted never went, and the rest is scrubbed"
 
 
 def test_another_one_leads_and_what_was_bound_goes() -> None:
     bindings = Bindings(EIP)
-    told(instance(bindings), Standing.FOLLOWS)
+    told(instance(bindings), Role.FOLLOWER)
     assert bindings.bound == set()
 
 
 def test_an_api_server_that_is_away_unbinds_nothing() -> None:
     bindings = Bindings()
     made = instance(bindings)
-    for standing in (Standing.LEADS, Standing.UNKNOWN, Standing.LEADS, Standing.UNKNOWN):
-        told(made, standing)
+    for role in (Role.LEADER, Role.UNKNOWN, Role.LEADER, Role.UNKNOWN):
+        told(made, role)
         assert bindings.bound == {EIP}
-        assert made.planner.leading is (standing is Standing.LEADS), "but it assigns no more"
-    told(made, Standing.FOLLOWS)
+        assert made.planner.leading is (role is Role.LEADER), "but it assigns no more"
+    told(made, Role.FOLLOWER)
     assert bindings.bound == set()
-    told(made, Standing.UNKNOWN)
+    told(made, Role.UNKNOWN)
     assert bindings.bound == set()
 
 
-@pytest.mark.parametrize("standing", Standing)
-def test_one_that_has_ended_does_nothing(standing: Standing) -> None:
+@pytest.mark.parametrize("role", Role)
+def test_one_that_has_ended_does_nothing(role: Role) -> None:
     bindings = Bindings(EIP)
     made = instance(bindings)
     made.reconciler.retire()
-    told(made, standing)
+    told(made, role)
     assert bindings.bound == {EIP}
     assert not made.reconciler.synced
 

@@ -192,7 +192,7 @@ def test_the_form_that_serves_comes_back_from_status_as_it_was() -> None:
         },
         "protocol": "bgp",
     }
-    form = CODEC.eip(objects.eip("pool", "10.0.0.1-10.0.0.9", **spec)).bare()
+    form = CODEC.eip(objects.eip("pool", "10.0.0.1-10.0.0.9", **spec)).spec_only()
     broken = objects.eip("pool", "oops")
     wanted = EipStatus(False, PoolReason.INVALID_ADDRESS, "oops", serving=form)
     broken["status"] = kept(Eip("pool", "oops"), wanted)

@@ -54,7 +54,7 @@ def test_conditions_are_short_and_printable(wish: dict[str, Any]) -> None:
     for condition in world.planner.cluster.services[key("a")].conditions:
         assert condition.message.isprintable()
         assert len(condition.message) < 400
-    for pool in world.planner.allocator.candidates(service("a", **wish)):
+    for pool in world.planner.allocator.pool_verdicts(service("a", **wish)):
         assert pool.verdict.message.isprintable()
         assert len(pool.verdict.message) < 400
 

@@ -25,5 +25,5 @@ def test_the_alarm_is_a_line_when_it_begins_and_one_when_it_is_over(
 
 
 def test_oddities_are_lines_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
-    TurnLog().follow(Turn(oddities=("node n1 has no address", "node n2 has no address")))
+    TurnLog().follow(Turn(warnings=("node n1 has no address", "node n2 has no address")))
     assert caplog.messages == ["node n1 has no address", "node n2 has no address"]

@@ -107,7 +107,7 @@ def test_the_reservation_goes_with_the_object_and_with_the_wish() -> None:
 
 def test_a_list_without_it_ends_it_and_a_list_with_it_does_not() -> None:
     world = World(Eip("pool", "10.0.0.1")).unreadable(Kind.SERVICE, "a", "10.0.0.1")
-    unread = world.planner.cluster.unread(Kind.SERVICE, key("a"))
+    unread = world.planner.cluster.unreadable(Kind.SERVICE, key("a"))
     assert unread is not None
     waiting = service("b")
     world.planner.replace(Kind.SERVICE, [unread, waiting])

@@ -57,8 +57,8 @@ class World:
         for kind in (Kind.NODE, Kind.NAMESPACE, Kind.SERVICE, Kind.ENDPOINT_SLICE):
             self.planner.replace(kind, [])
         self.routes: dict[str, frozenset[str]] = {}
-        self.oddities: list[str] = []
-        self.moved: dict[str, str] = {}
+        self.warnings: list[str] = []
+        self.address_changes: dict[str, str] = {}
 
     def put(self, *objects: Object) -> World:
         """Puts objects of any kind, and takes turns until nothing is left to do."""
@@ -92,7 +92,7 @@ class World:
                 world.stage(piece)
         for kind in Kind:
             for name in cluster.keys(kind):
-                unreadable = cluster.unread(kind, name)
+                unreadable = cluster.unreadable(kind, name)
                 if unreadable is not None:
                     world.planner.remove(kind, name)
                     world.planner.put(self._recorded(unreadable))
@@ -134,7 +134,7 @@ class World:
         """A new form keeps the status that was written, as an API server would."""
         cluster = self.planner.cluster
         before = cluster.services.get(obj.key)
-        unread = cluster.unread(Kind.SERVICE, obj.key)
+        unread = cluster.unreadable(Kind.SERVICE, obj.key)
         if obj.ingress:
             return obj
         if before is not None:
@@ -153,7 +153,7 @@ class World:
             self.planner.due is not None and self.planner.due <= self.now
         ):
             turn = self.planner.turn(lambda: None, now=self.now)
-            self.oddities += turn.oddities
+            self.warnings += turn.warnings
             for address, route in turn.routes.items():
                 self.routes[str(address)] = frozenset(
                     str(a.next_hop.address) for a in route.announcements
@@ -169,8 +169,8 @@ class World:
             assert isinstance(status, EipStatus)
             return dataclasses.replace(obj, status=status)
         assert isinstance(status, ServiceStatus)
-        if status.moved:
-            self.moved[str(obj.key)] = status.moved
+        if status.address_change:
+            self.address_changes[str(obj.key)] = status.address_change
         return dataclasses.replace(
             obj,
             ingress=status.ingress,

@@ -1,1 +1,1 @@
-"""Who holds which address: pools, rules, the book of what is held."""
+"""Who holds which address: pools, rules, holdings, records."""

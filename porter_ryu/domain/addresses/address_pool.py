@@ -1,4 +1,4 @@
-"""What the address text of an Eip means.
+"""Parses spec.address of an Eip.
 
 A pool is a few intervals of numbers, whatever its size: a /8 costs no more than a /32.
 """
@@ -20,25 +20,25 @@ _OCTET = 256
 
 
 class PoolError(ValueError):
-    """The text is not a list of addresses, CIDRs and ranges that can be handed out."""
+    """The text is not a list of addresses, CIDRs and ranges that may be assigned."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Interval:
-    """Addresses of one family from `first` to `last`, both of them in it, as numbers."""
+    """The addresses of one family from `first` to `last` inclusive, as numbers."""
 
     version: int
     first: int
     last: int
 
     def address(self, number: int) -> Address:
-        """The address of a number."""
+        """The address that a number stands for."""
         return IPv4Address(number) if self.version == Family.IPV4 else IPv6Address(number)
 
 
 @dataclass(frozen=True, slots=True)
 class AddressPool:
-    """Sorted intervals that do not touch; `avoid_buggy` leaves out .0 and .255 (IPv4)."""
+    """Sorted intervals that are not adjacent; `avoid_buggy` leaves out .0 and .255 (IPv4)."""
 
     intervals: tuple[Interval, ...]
     avoid_buggy: bool = False
@@ -58,8 +58,8 @@ class AddressPool:
 
     @property
     def size(self) -> int:
-        """How many addresses can be handed out of it."""
-        return sum(i.last - i.first + 1 - self._buggy(i) for i in self.intervals)
+        """How many addresses can be assigned from it."""
+        return sum(i.last - i.first + 1 - self._buggy_count(i) for i in self.intervals)
 
     @property
     def families(self) -> frozenset[Family]:
@@ -77,7 +77,7 @@ class AddressPool:
         return self.intervals[-1].address(self.intervals[-1].last)
 
     def contains(self, address: Address) -> bool:
-        """Whether an address can be handed out of it."""
+        """Whether an address can be assigned from it."""
         key = Interval(address.version, int(address), _ABOVE_ALL)
         index = bisect_right(self.intervals, key) - 1
         if index < 0 or self.is_buggy(address.version, int(address)):
@@ -86,7 +86,7 @@ class AddressPool:
         return interval.version == address.version and int(address) <= interval.last
 
     def from_number(self, family: Family, number: int) -> Iterator[Address]:
-        """Its addresses of a family from a number on, lowest first."""
+        """Its addresses of a family from `number` on, lowest first."""
         for interval in self.intervals:
             if interval.version != family or interval.last < number:
                 continue
@@ -95,15 +95,15 @@ class AddressPool:
                     yield interval.address(value)
 
     def is_buggy(self, version: int, number: int) -> bool:
-        """Whether an address is one of those that avoidBuggyIPs skips."""
+        """Whether avoidBuggyIPs leaves an address out."""
         return self.avoid_buggy and version == Family.IPV4 and number % _OCTET in (0, _OCTET - 1)
 
-    def _buggy(self, interval: Interval) -> int:
+    def _buggy_count(self, interval: Interval) -> int:
         if not self.avoid_buggy or interval.version != Family.IPV4:
             return 0
         return sum(
-            (interval.last - rest) // _OCTET - (interval.first - 1 - rest) // _OCTET
-            for rest in (0, _OCTET - 1)
+            (interval.last - last_octet) // _OCTET - (interval.first - 1 - last_octet) // _OCTET
+            for last_octet in (0, _OCTET - 1)
         )
 
 
@@ -120,19 +120,19 @@ def _interval(text: str) -> Interval:
     try:
         if "-" in text:
             low, high = (part.strip() for part in text.split("-", 1))
-            found = netaddr.IPRange(_address(low), _address(high))
+            parsed = netaddr.IPRange(_address(low), _address(high))
         elif "/" in text:
             address, length = text.split("/", 1)
             if not length.isdigit():
                 raise PoolError(f"{quoted(text)} is not a CIDR")
-            found = netaddr.IPNetwork(f"{_address(address)}/{length}").cidr
+            parsed = netaddr.IPNetwork(f"{_address(address)}/{length}").cidr
         else:
-            found = netaddr.IPRange(_address(text), _address(text))
+            parsed = netaddr.IPRange(_address(text), _address(text))
     except PoolError:
         raise
     except (netaddr.AddrFormatError, ValueError) as error:
         raise PoolError(f"{quoted(text)} is neither an address, a CIDR nor a range") from error
-    interval = Interval(found.version, int(found.first), int(found.last))
+    interval = Interval(parsed.version, int(parsed.first), int(parsed.last))
     for network, what in FORBIDDEN_IN_POOLS:
         if (
             network.version == interval.version

@@ -1,8 +1,8 @@
-"""Who holds which address.
+"""Which Service holds which address.
 
-Two steps, always in this order: `settle` adopts what is recorded and keeps or releases what is
-held; only then `assign` gives what is missing.  That order, over all Services before the first
-new one is served, is why nobody's address is ever given away.
+There are two steps, always in this order: `settle` adopts records and releases what is no longer
+allowed; `assign` then assigns what is missing.  Because all Services are settled before the first
+one is assigned an address, no recorded address is assigned to another Service.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from porter_ryu.domain.addresses.holdings import Held, Holdings
 from porter_ryu.domain.addresses.outcome import Outcome, PoolVerdict, allocated, nothing_free
-from porter_ryu.domain.addresses.pool_status import read_status
+from porter_ryu.domain.addresses.pool_status import wanted_status
 from porter_ryu.domain.addresses.pools import Pool, Pools
 from porter_ryu.domain.addresses.rules import Rules, closed, terminating
-from porter_ryu.domain.addresses.settlement import Settlement, Unread
+from porter_ryu.domain.addresses.settlement import Settlement, UnreadableRecords
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import (
     Address,
@@ -31,100 +31,106 @@ from porter_ryu.domain.verdict import DrawReason, Reason, ServiceVerdict, Verdic
 
 
 class Allocator:
-    """Holds the pools and the book; every answer is a function of what it was told, in order."""
+    """Holds the pools and the holdings; results depend only on the calls made and their order."""
 
     def __init__(self, guard: Guard) -> None:
         self._pools = Pools(guard)
-        self._book = Holdings()
-        self._rules = Rules(self._pools, self._book)
-        self._settlement = Settlement(self._pools, self._book, self._rules, guard)
+        self._holdings = Holdings()
+        self._rules = Rules(self._pools, self._holdings)
+        self._settlement = Settlement(self._pools, self._holdings, self._rules, guard)
         self._waiting: set[ObjectKey] = set()
         self._status: dict[str, EipStatus] = {}
 
-    # -- what it is told --------------------------------------------------------------------------
+    # -- inputs -----------------------------------------------------------------------------------
 
-    def set_pools(self, eips: Mapping[str, Eip], unread: Mapping[str, str]) -> frozenset[ObjectKey]:
-        """Takes the complete set of Eips, and why others cannot be read and never could; returns
-        the Services to look at again."""
-        changed = self._pools.set(eips, unread)
+    def set_pools(
+        self, eips: Mapping[str, Eip], unreadable: Mapping[str, str]
+    ) -> frozenset[ObjectKey]:
+        """Sets all Eips, and by name why an Eip cannot be read that never was readable.  Returns
+        the Services to decide again."""
+        changed = self._pools.set(eips, unreadable)
         if not changed:
             return frozenset()
-        self._book.forget_free(changed)
+        self._holdings.reset_free(changed)
         self._status.clear()
         holders = {
             key
             for name in (*changed, "")
-            for address in self._book.in_pool(name)
-            for key in self._book.holders(address)
+            for address in self._holdings.in_pool(name)
+            for key in self._holdings.holders(address)
         }
         return frozenset(holders | self._waiting)
 
-    def read_pools_again(self) -> None:
-        """Makes `set_pools` judge every Eip, changed or not."""
-        self._pools.look_again()
+    def reread_pools(self) -> None:
+        """Makes the next `set_pools` read every Eip, changed or not."""
+        self._pools.invalidate()
 
     def set_namespaces(
-        self, namespaces: Mapping[str, Namespace], unread: Iterable[str]
+        self, namespaces: Mapping[str, Namespace], unreadable: Iterable[str]
     ) -> frozenset[ObjectKey]:
-        """Takes all Namespaces, and those that cannot be read and never could; returns the
-        Services of those that changed, to look at again."""
+        """Sets all Namespaces, and those that never were readable.  Returns the Services in the
+        Namespaces that changed, to decide again."""
         before, after = self._pools.namespaces, dict(namespaces)
-        of_unread, self._pools.unread_namespaces = (
-            self._pools.unread_namespaces,
-            frozenset(unread),
+        unreadable_before, unreadable_after = (
+            self._pools.unreadable_namespaces,
+            frozenset(unreadable),
         )
-        self._pools.namespaces = after
+        self._pools.namespaces, self._pools.unreadable_namespaces = after, unreadable_after
         changed = {n for n in before.keys() | after.keys() if before.get(n) != after.get(n)}
-        changed |= of_unread ^ self._pools.unread_namespaces
+        changed |= unreadable_before ^ unreadable_after
         if not changed or not any(p.eip.namespace_selector for p in self._pools.in_order):
             return frozenset()
-        return frozenset(key for key in self._book.services if key.namespace in changed)
+        return frozenset(key for key in self._holdings.services if key.namespace in changed)
 
-    def set_found(self, addresses: frozenset[Address]) -> None:
-        """Takes, before anything else, the addresses that are bound on this host by who knows
-        whom: they stay with who has them on record, and are not given to anybody."""
-        self._book.found = addresses
+    def set_foreign(self, addresses: frozenset[Address]) -> None:
+        """Sets the addresses that another program bound on this host: a Service that has one on
+        record keeps it, and none is newly assigned.  To be called before all else."""
+        self._holdings.foreign = addresses
 
     def set_reserved(self, addresses: frozenset[Address]) -> frozenset[ObjectKey]:
-        """Takes the addresses of nodes, peers and this host, which are given to nobody and taken
-        from nobody; returns the Services that can gain by the change."""
-        before, self._book.reserved = self._book.reserved, addresses
+        """Sets the addresses of nodes, peers and this host, which are not newly assigned; a Service
+        that holds one keeps it.  Returns the Services that may now get an address."""
+        before, self._holdings.reserved = self._holdings.reserved, addresses
         if before <= addresses:
             return frozenset()
-        self._book.forget_free()
+        self._holdings.reset_free()
         return frozenset(self._waiting)
 
-    # -- deciding ---------------------------------------------------------------------------------
+    # -- decisions --------------------------------------------------------------------------------
 
     def settle(
-        self, services: Iterable[Service], unread: Unread, follow: bool, tick: Callable[[], None]
+        self,
+        services: Iterable[Service],
+        records: UnreadableRecords,
+        follow: bool,
+        give_way: Callable[[], None],
     ) -> frozenset[ObjectKey]:
-        """Takes in the newest forms of Services of ours, and the records of those that cannot be
-        read: releases what may not be held any more, adopts what is recorded and admissible, and
-        gives nothing new (`Settlement.settle`).  `tick` is called for each.  Returns the Services
-        that can gain by what was released."""
-        changed = self._settlement.settle(services, unread, follow, tick)
-        return self._gained() | {key for key in self._waiting if key.namespace in changed}
+        """Stores the newest forms of Services of ours and the records of unreadable ones, releases
+        addresses that are not allowed any more, and adopts records that are (`Settlement.settle`).
+        Nothing new is assigned.  `give_way` is called for each Service.  Returns the Services that
+        may now get an address."""
+        changed = self._settlement.settle(services, records, follow, give_way)
+        return self._waiting_if_freed() | {key for key in self._waiting if key.namespace in changed}
 
-    def release(self, key: ObjectKey) -> None:
-        """Forgets a Service that is gone or not ours; who can gain by it the next `settle` says."""
+    def forget(self, key: ObjectKey) -> None:
+        """Releases all addresses of a Service that is gone or not ours.  The next `settle` returns
+        the Services that may now get them."""
         self._waiting.discard(key)
         self._settlement.forget(key)
-        self._book.drop(key)
+        self._holdings.forget(key)
 
-    def turned(self) -> set[Address]:
-        """The addresses that became held or free since this was asked last."""
-        turned, self._book.turned = self._book.turned, set()
-        return turned
+    def pop_occupancy_changes(self) -> set[Address]:
+        """The addresses that became held or free since the last call."""
+        changes, self._holdings.occupancy_changes = self._holdings.occupancy_changes, set()
+        return changes
 
     def assign(self, service: Service) -> Outcome:
-        """Gives a settled Service what it still lacks, or says why not."""
-        picks, refusal = self._pick(service)
-        for pick in picks:
-            self._book.give(service, pick)
-        lacking = set(self._rules.families(service)) - self._book.held(service.key).keys()
-        waits = bool(lacking) and not service.deleting
-        if waits:
+        """Assigns to a settled Service what it lacks, or says why it cannot."""
+        choices, refusal = self._choose(service)
+        for choice in choices:
+            self._holdings.assign(service, choice)
+        lacking = set(self._rules.families(service)) - self._holdings.held(service.key).keys()
+        if lacking and not service.deleting:
             self._waiting.add(service.key)
         else:
             self._waiting.discard(service.key)
@@ -132,139 +138,140 @@ class Allocator:
         held = self.held(service.key)
         return Outcome(held, refusal or allocated(service, held), lost)
 
-    def look(self, service: Service) -> Outcome:
-        """What `assign` would leave a Service with, on an instance that does not assign."""
-        picks, refusal = self._pick(service)
-        if picks and refusal is None:
+    def preview(self, service: Service) -> Outcome:
+        """The outcome for a Service on an instance that does not assign addresses."""
+        choices, refusal = self._choose(service)
+        if choices and refusal is None:
             message = "no address is recorded yet: the instance that allocates has to give one"
             refusal = Verdict(False, Reason.NO_POOL, message)
         self._settlement.lost.pop(service.key, None)
         held = self.held(service.key)
         return Outcome(held, refusal or allocated(service, held))
 
-    # -- what it knows -----------------------------------------------------------------------------
+    # -- queries ----------------------------------------------------------------------------------
 
     def held(self, key: ObjectKey) -> tuple[Held, ...]:
-        """What a Service holds, in the order of its families."""
-        by_family = self._book.held(key)
+        """The addresses that a Service holds, in the order of its families."""
+        by_family = self._holdings.held(key)
         if len(by_family) <= 1:
             return tuple(by_family.values())
-        service = self._book.services.get(key)
+        service = self._holdings.services.get(key)
         order = list(service.families) if service is not None else []
         rank = {family: order.index(family) if family in order else family for family in by_family}
         return tuple(by_family[family] for family in sorted(by_family, key=lambda f: rank[f]))
 
     def holders(self, address: Address) -> tuple[ObjectKey, ...]:
-        """Who holds an address, in order of name."""
-        holders = self._book.holders(address)
+        """The Services that hold an address, in order of name."""
+        holders = self._holdings.holders(address)
         return tuple(sorted(holders)) if len(holders) > 1 else tuple(holders)
 
     def is_held(self, address: Address) -> bool:
-        """Whether anybody holds an address."""
-        return bool(self._book.holders(address))
+        """Whether a Service holds an address."""
+        return bool(self._holdings.holders(address))
 
     def knows_pool(self, name: str) -> bool:
-        """Whether an Eip was taken in."""
+        """Whether `set_pools` was given an Eip of this name."""
         return name in self._pools.by_name
 
     def pool_of(self, address: Address) -> str | None:
-        """The Eip that has an address."""
-        pool = self._pools.holding(address)
+        """The name of the serving Eip that contains an address; None where there is none."""
+        pool = self._pools.pool_for(address)
         return pool.eip.name if pool is not None else None
 
-    def form(self, key: ObjectKey) -> Service | None:
-        """A Service in the form in which it was settled."""
-        return self._book.services.get(key)
+    def settled(self, key: ObjectKey) -> Service | None:
+        """A Service as it was when it was settled; None where it never was."""
+        return self._holdings.services.get(key)
 
     def pool_status(self, name: str) -> EipStatus:
-        """The status of an Eip; raises KeyError for one that no turn has looked at."""
-        changed, self._book.changed_pools = self._book.changed_pools, set()
+        """The wanted status of an Eip; raises KeyError if no `set_pools` had it."""
+        changed, self._holdings.changed_pools = self._holdings.changed_pools, set()
         for other in changed:
             self._status.pop(other, None)
         known = self._status.get(name)
         if known is None:
-            known = self._status[name] = read_status(self._pools.by_name[name], self._book)
+            known = self._status[name] = wanted_status(self._pools.by_name[name], self._holdings)
         return known
 
     @property
-    def kept(self) -> int:
-        """How many entries are kept of Services and addresses."""
-        return self._book.kept + len(self._waiting) + len(self._settlement.lost)
+    def cached_entries(self) -> int:
+        """How many entries are kept for Services and addresses."""
+        return self._holdings.cached_entries + len(self._waiting) + len(self._settlement.lost)
 
-    def candidates(self, service: Service) -> tuple[PoolVerdict, ...]:
-        """What there is to say of each Eip to a Service that draws one."""
+    def pool_verdicts(self, service: Service) -> tuple[PoolVerdict, ...]:
+        """For each Eip, whether a Service could draw an address from it, in order of name."""
         verdicts = []
         for name, pool in sorted(self._pools.by_name.items()):
             verdicts.append(PoolVerdict(name, self._may_draw(pool, service)))
-        for name, reason in sorted(self._pools.unread.items()):
+        for name, reason in sorted(self._pools.unreadable.items()):
             text = f"it cannot be read: {printable(reason)}"
             verdicts.append(PoolVerdict(name, Verdict(False, DrawReason.UNREADABLE, text)))
         return tuple(verdicts)
 
-    # -- giving -----------------------------------------------------------------------------------
+    # -- choosing addresses -----------------------------------------------------------------------
 
-    def _pick(self, service: Service) -> tuple[list[Held], ServiceVerdict | None]:
-        """What would be given to a settled Service: all that it must have, or nothing."""
-        asked, mine = self._rules.asked(service), self._book.held(service.key)
+    def _choose(self, service: Service) -> tuple[list[Held], ServiceVerdict | None]:
+        """Chooses the addresses that a settled Service lacks: all that it must have, or none."""
+        requested, held = self._rules.requested(service), self._holdings.held(service.key)
         if service.deleting:
-            return [], None if mine else terminating()
+            return [], None if held else terminating()
         refusal = next(iter(self._rules.request_refusals(service)), None)
         families = self._rules.families(service)
-        lacking = [family for family in families if family not in mine]
+        lacking = [family for family in families if family not in held]
         if refusal is None and lacking:
-            refusal = self._rules.named_refusal(service)
+            refusal = self._rules.named_pool_refusal(service)
         if refusal is not None:
             return [], refusal
-        picks: list[Held] = []
+        choices: list[Held] = []
         refusals: list[ServiceVerdict] = []
         for family in lacking:
-            found = self._find(service, family, asked.get(family))
-            if isinstance(found, Held):
-                picks.append(found)
+            choice = self._choose_one(service, family, requested.get(family))
+            if isinstance(choice, Held):
+                choices.append(choice)
             else:
-                refusals.append(found)
+                refusals.append(choice)
         if not refusals:
-            return picks, None
+            return choices, None
         optional = service.family_policy is FamilyPolicy.PREFER_DUAL_STACK and len(families) > 1
-        if optional and (picks or mine):
-            return picks, None
+        if optional and (choices or held):
+            return choices, None
         return [], refusals[0]
 
-    def _find(
-        self, service: Service, family: Family, asked: Address | None
+    def _choose_one(
+        self, service: Service, family: Family, requested: Address | None
     ) -> Held | ServiceVerdict:
-        if asked is not None:
-            pool = self._pools.holding(asked)
+        """Chooses the address of one family, or says why there is none."""
+        if requested is not None:
+            pool = self._pools.pool_for(requested)
             if pool is None:
-                return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, f"{asked} is in no Eip")
-            return Held(asked, pool.eip.name)
+                return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, f"{requested} is in no Eip")
+            return Held(requested, pool.eip.name)
         usable = [p for p in self._pools.in_order if self._rules.draw_objection(p, service) is None]
         of_family = [p for p in usable if p.space and family in p.space.families]
         opened = [p for p in of_family if not p.closed]
         for pool in opened:
-            shared = self._joinable(service, family, pool)
+            shared = self._lowest_shareable(service, family, pool)
             if shared is not None:
                 return Held(shared, pool.eip.name)
         for pool in opened:
-            address = self._lowest(pool, family)
+            address = self._lowest_free(pool, family)
             if address is not None:
                 return Held(address, pool.eip.name)
         return nothing_free(service, family, usable, of_family, opened)
 
-    def _lowest(self, pool: Pool, family: Family) -> Address | None:
+    def _lowest_free(self, pool: Pool, family: Family) -> Address | None:
         if pool.space is None:
             return None
-        return self._book.lowest_free(pool.eip.name, pool.space, family)
+        return self._holdings.lowest_free(pool.eip.name, pool.space, family)
 
-    def _joinable(self, service: Service, family: Family, pool: Pool) -> Address | None:
-        """The lowest address of a pool that the Service can share by its key."""
+    def _lowest_shareable(self, service: Service, family: Family, pool: Pool) -> Address | None:
+        """The lowest address of a pool that a Service can share by its sharing key."""
         if not service.share_key:
             return None
-        for address in self._book.shared(service.key.namespace, service.share_key, family):
+        for address in self._holdings.shared(service.key.namespace, service.share_key, family):
             if self.pool_of(address) != pool.eip.name:
                 continue
-            admitted = self._book.admits(service, address)
-            if admitted and self._rules.gift_objection(service, address) is None:
+            admitted = self._holdings.admits(service, address)
+            if admitted and self._rules.assignment_objection(service, address) is None:
                 return address
         return None
 
@@ -276,12 +283,12 @@ class Allocator:
             return objection
         if pool.closed:
             return Verdict(False, DrawReason.DISABLED, closed(pool).message)
-        families = pool.space.families if pool.space is not None else ()
-        if all(self._lowest(pool, family) is None for family in families):
+        families = pool.space.families if pool.space is not None else frozenset()
+        if all(self._lowest_free(pool, family) is None for family in families):
             return Verdict(False, DrawReason.EXHAUSTED, "it is full")
         return Verdict(True, DrawReason.AVAILABLE, "it may be drawn from")
 
-    def _gained(self) -> frozenset[ObjectKey]:
-        """Those who wait, where something was freed."""
-        freed, self._book.freed = self._book.freed, False
+    def _waiting_if_freed(self) -> frozenset[ObjectKey]:
+        """The Services that lack an address, if an address was freed since the last call."""
+        freed, self._holdings.freed = self._holdings.freed, False
         return frozenset(self._waiting) if freed else frozenset()

@@ -1,4 +1,4 @@
-"""What was decided about the addresses of a Service, and about each Eip that it could draw from."""
+"""What was decided about the addresses of a Service, and about each Eip for a Service."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from porter_ryu.domain.verdict import DrawReason, Reason, ServiceVerdict, Verdic
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a Service holds, whether that is all that it should, and why it lost what it held
-    before this decision."""
+    """The addresses that a Service holds, whether they are all that it should have, and why it lost
+    an address in this turn (None: it lost none)."""
 
     held: tuple[Held, ...]
     verdict: ServiceVerdict
@@ -25,14 +25,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class PoolVerdict:
-    """Whether a Service could draw from an Eip by itself."""
+    """Whether a Service could draw an address from an Eip without requesting one."""
 
     eip: str
     verdict: Verdict[DrawReason]
 
 
 def allocated(service: Service, held: Sequence[Held]) -> ServiceVerdict:
-    """That a Service has what it should."""
+    """The verdict on a Service that has all addresses that it should have."""
     text = ", ".join(map(_origin, held))
     if service.deleting:
         text += "; it is being deleted, keeps that until it is gone, and gets no other"
@@ -46,8 +46,11 @@ def nothing_free(
     of_family: Sequence[Pool],
     opened: Sequence[Pool],
 ) -> ServiceVerdict:
-    """Why there is no address of a family to be drawn: of the pools that may be drawn from
-    (`usable`), those that have the family, and of these those that are not closed."""
+    """Why no address of a family can be drawn.
+
+    `usable` are the pools that the Service may draw from, `of_family` those of them that have the
+    family, `opened` those of these that are not closed.
+    """
     if not usable:
         text = "no Eip may be drawn from: create one, or ask for one by name or address"
         return Verdict(False, Reason.NO_POOL, text)

@@ -1,5 +1,7 @@
-"""What a record is worth: `status.loadBalancer` of a Service may be written by its tenant, `used`
-in the status of an Eip by nobody but us.
+"""Whether the status of an Eip confirms a record.
+
+A tenant may be able to write `status.loadBalancer` of its Service; only this program can write
+`used` in the status of an Eip.
 """
 
 from __future__ import annotations
@@ -10,45 +12,45 @@ from ipaddress import ip_address
 from porter_ryu.domain.addresses.pools import Pool, Pools
 from porter_ryu.domain.model import Address, EipStatus, ObjectKey
 
-USED_SHOWN = 256  # pools of more addresses do not say in their status who holds which
+MAX_USED_ADDRESSES = 256  # the status of a larger pool does not say who holds what
 _Used = Mapping[Address, frozenset[ObjectKey]]
 
 
 class Records:
-    """Reads the records that Eips keep, once for each form of a status."""
+    """Reads `used` in the status of Eips, once for each form of a status."""
 
     def __init__(self, pools: Pools) -> None:
         self._pools = pools
         self._read: dict[str, tuple[EipStatus, _Used | None]] = {}
 
-    def names(self, pool: Pool | None, address: Address, key: ObjectKey) -> bool | None:
-        """Whether the Eip says that this Service holds this address; None where it says nothing
-        of any."""
+    def names_holder(self, pool: Pool | None, address: Address, key: ObjectKey) -> bool | None:
+        """Whether `used` of the Eip names this Service as a holder of this address; None where the
+        Eip has no complete `used`."""
         used = self._used(pool) if pool is not None else None
         return None if used is None else key in used.get(address, ())
 
-    def fresh(self, pool: Pool) -> bool:
-        """Whether an Eip has no status of ours."""
+    def lacks_status(self, pool: Pool) -> bool:
+        """Whether no status of ours was written to an Eip yet."""
         return self._pools.status.get(pool.eip.name) is None
 
     def _used(self, pool: Pool) -> _Used | None:
         name = pool.eip.name
         status = self._pools.status.get(name)
-        if status is None or pool.space is None or pool.space.size > USED_SHOWN:
+        if status is None or pool.space is None or pool.space.size > MAX_USED_ADDRESSES:
             return None
-        known = self._read.get(name)
-        if known is None or known[0] is not status:
-            known = self._read[name] = (status, _parse(status))
-        return known[1]
+        cached = self._read.get(name)
+        if cached is None or cached[0] is not status:
+            cached = self._read[name] = (status, _parse(status))
+        return cached[1]
 
     def forget_gone(self) -> None:
-        """Lets go of what was read of Eips that are no more."""
+        """Removes what was read of Eips that are gone."""
         for name in self._read.keys() - self._pools.by_name.keys():
             del self._read[name]
 
 
 def _parse(status: EipStatus) -> _Used | None:
-    """`used` by address; None where it cannot be all."""
+    """`used` by address; None where it is not valid or not complete."""
     used: dict[Address, frozenset[ObjectKey]] = {}
     for text, holders in status.used.items():
         try:

@@ -1,8 +1,10 @@
-"""Settles, before anybody is given anything: who keeps what it holds, and whose record is adopted.
+"""Settles existing addresses before any is assigned: which Services keep what they hold, and whose
+record is adopted.
 
-A record alone is no gift: an address that could not be given (its Eip is disabled, a node has it)
-is adopted where the Eip itself names the Service, or where, at a start, nothing but the record can
-tell.  Of an Eip that nobody wrote a status to yet, nobody of ours gave a node's address.
+A record in a Service alone does not entitle it to an address.  An address that could not be
+assigned now (its Eip is disabled, a node reports it) is adopted only where the status of the Eip
+names the Service, or, at the start of the process, where that status says nothing.  While no status
+was ever written to an Eip, an address of a node, a peer or this host is not adopted either.
 """
 
 from __future__ import annotations
@@ -17,17 +19,21 @@ from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Family, Kind, ObjectKey, Service
 from porter_ryu.domain.verdict import ServiceVerdict
 
-Unread = Mapping[ObjectKey, tuple[Address, ...]]
+UnreadableRecords = Mapping[ObjectKey, tuple[Address, ...]]
+"""By Service that never was readable, the addresses in its status."""
 _Rank = tuple[bool, tuple[bool, str, ObjectKey]]
 
 
 class Settlement:
-    """Applies the rules to the book; `lost` says, until it was told, why a Service lost what."""
+    """Applies the rules to the holdings.
 
-    def __init__(self, pools: Pools, book: Holdings, rules: Rules, guard: Guard) -> None:
+    `lost` says why a Service lost an address, until the caller removes the entry.
+    """
+
+    def __init__(self, pools: Pools, holdings: Holdings, rules: Rules, guard: Guard) -> None:
         self.lost: dict[ObjectKey, ServiceVerdict] = {}
         self._pools = pools
-        self._book = book
+        self._holdings = holdings
         self._rules = rules
         self._guard = guard
         self._records = Records(pools)
@@ -36,170 +42,197 @@ class Settlement:
         self._followed: set[ObjectKey] = set()
 
     def settle(
-        self, services: Iterable[Service], unread: Unread, follow: bool, tick: Callable[[], None]
+        self,
+        services: Iterable[Service],
+        unreadable: UnreadableRecords,
+        follow: bool,
+        give_way: Callable[[], None],
     ) -> set[str]:
-        """Takes in the newest forms of Services of ours, and the records of those that cannot be
-        read and never could; releases what may be held no longer, then adopts what is recorded
-        and admissible.  Returns the namespaces in which Services share otherwise than before.
+        """Stores the newest forms of Services of ours, releases addresses that they may not hold
+        any more, and adopts records, also those of unreadable Services.
 
-        Of records that exclude each other the one that the Eip names stays, then the one that did
-        not change, then who asks for the address, then the older, then the first by name.  With
-        `follow`, on an instance that does not assign, what is not recorded is not held either.
+        Where records exclude each other, the Service stays that the status of the Eip names, then
+        one that did not change, then one that requests the address, then the older, then the first
+        by name.  With `follow`, on an instance that does not assign addresses, a Service holds
+        nothing but its record.  Returns the namespaces of the Services whose sharing key or ports
+        changed.
         """
         self._follow = follow
         every = list(services)
-        ranked = self._ranked(every, tick)
-        alike = self._note(ranked, tick)
-        for service in sorted(reversed(ranked), key=lambda s: s.key in alike):
-            tick()
+        ranked = self._ranked(every, give_way)
+        unchanged = self._update_services(ranked, give_way)
+        for service in _release_order(ranked, unchanged):
+            give_way()
             with self._guard(Kind.SERVICE, service.key):
-                self._keep(service)
-        self._adopt(ranked, unread, tick)
-        self._keep_what_failed(every)
+                self._release_forbidden(service)
+        self._adopt_all(ranked, unreadable, give_way)
+        self._reserve_failed(every)
         self._at_start = follow
         if follow:
             self._followed.update(service.key for service in ranked)
         else:
             self._followed.clear()
         self._records.forget_gone()
-        return {service.key.namespace for service in ranked if service.key not in alike}
+        return {service.key.namespace for service in ranked if service.key not in unchanged}
 
     def forget(self, key: ObjectKey) -> None:
-        """The Service is gone."""
+        """Removes what is kept for a Service that is gone."""
         self.lost.pop(key, None)
         self._followed.discard(key)
 
-    def _ranked(self, services: Iterable[Service], tick: Callable[[], None]) -> list[Service]:
-        """In the order in which records are adopted."""
+    def _ranked(self, services: Iterable[Service], give_way: Callable[[], None]) -> list[Service]:
+        """The Services in the order in which their records are adopted."""
         ranks: list[tuple[_Rank, Service]] = []
         for service in services:
-            tick()
+            give_way()
             with self._guard(Kind.SERVICE, service.key):
                 ranks.append((_rank(service), service))
         return [service for _, service in sorted(ranks, key=lambda entry: entry[0])]
 
-    def _note(self, services: Iterable[Service], tick: Callable[[], None]) -> set[ObjectKey]:
-        """Takes in the forms; returns those that share as they did."""
-        alike = set()
+    def _update_services(
+        self, services: Iterable[Service], give_way: Callable[[], None]
+    ) -> set[ObjectKey]:
+        """Stores the Services; returns those whose sharing key and ports did not change."""
+        unchanged = set()
         for service in services:
-            tick()
+            give_way()
             with self._guard(Kind.SERVICE, service.key):
-                before = self._book.services.get(service.key)
-                self._book.note(service)
+                before = self._holdings.services.get(service.key)
+                self._holdings.update(service)
                 if before is not None and _sharing(before) == _sharing(service):
-                    alike.add(service.key)
-        return alike
+                    unchanged.add(service.key)
+        return unchanged
 
-    def _keep(self, service: Service) -> None:
-        """Releases what a Service holds and may hold no longer."""
-        for family, held in list(self._book.held(service.key).items()):
+    def _release_forbidden(self, service: Service) -> None:
+        """Releases the addresses that a Service may not hold any more."""
+        for family, held in list(self._holdings.held(service.key).items()):
             if self._follow and held.address not in service.ingress:
-                self._book.take(service.key, family)
+                self._holdings.release(service.key, family)
                 continue
-            objection = self._rules.objection(service, held.address, held.eip, has=True)
+            objection = self._rules.objection(service, held.address, held.eip, existing=True)
             if objection is None and service.key in self._followed and not self._follow:
-                objection = self._claim_objection(service, held.address, held.eip)
+                objection = self._adoption_objection(service, held.address, held.eip)
             if objection is not None:
-                self._book.take(service.key, family)
+                self._holdings.release(service.key, family)
                 self.lost[service.key] = objection
                 continue
             eip = self._rules.eip_of(service, held.address)
             if eip and eip != held.eip:
-                self._book.move(service.key, family, eip)
+                self._holdings.move(service.key, family, eip)
 
-    def _adopt(self, services: Iterable[Service], unread: Unread, tick: Callable[[], None]) -> None:
-        """Takes over what is recorded: first what an Eip names, then what is recorded of those
-        that cannot be read, then the rest."""
+    def _adopt_all(
+        self,
+        services: Iterable[Service],
+        unreadable: UnreadableRecords,
+        give_way: Callable[[], None],
+    ) -> None:
+        """Adopts records: first those that the status of an Eip confirms, then those of unreadable
+        Services, then the rest."""
         for service in services:
-            tick()
+            give_way()
             with self._guard(Kind.SERVICE, service.key):
-                self._take_over(service, named=True)
-        for key, record in unread.items():
-            tick()
+                self._adopt(service, confirmed_only=True)
+        for key, record in unreadable.items():
+            give_way()
             with self._guard(Kind.SERVICE, key):
                 self._reserve(key, record)
         for service in services:
-            tick()
+            give_way()
             with self._guard(Kind.SERVICE, service.key):
-                self._take_over(service, named=False)
+                self._adopt(service, confirmed_only=False)
                 if not service.deleting and any(self._rules.request_refusals(service)):
                     self._release_all(service.key)
 
-    def _take_over(self, service: Service, named: bool) -> None:
+    def _adopt(self, service: Service, confirmed_only: bool) -> None:
+        """Adopts the record of a Service where the rules allow it; `confirmed_only`: only
+        addresses for which the status of the Eip names the Service."""
         for address in service.ingress:
-            if Family(address.version) in self._book.held(service.key):
+            if Family(address.version) in self._holdings.held(service.key):
                 continue
-            pool = self._pools.holding(address)
-            by_eip = self._records.names(pool, address, service.key)
-            if named and not by_eip:
+            pool = self._pools.pool_for(address)
+            confirmed = bool(self._records.names_holder(pool, address, service.key))
+            if confirmed_only and not confirmed:
                 continue
-            has = bool(by_eip) or self._follow or self._at_start
-            if self._rules.objection(service, address, has=has) is not None:
+            existing = confirmed or self._follow or self._at_start
+            if self._rules.objection(service, address, existing=existing) is not None:
                 continue
-            if self._follow or self._claim_objection(service, address) is None:
-                self._book.give(service, Held(address, self._rules.eip_of(service, address)))
+            if self._follow or self._adoption_objection(service, address) is None:
+                eip = self._rules.eip_of(service, address)
+                self._holdings.assign(service, Held(address, eip))
 
-    def _claim_objection(
+    def _adoption_objection(
         self, service: Service, address: Address, eip: str = ""
     ) -> ServiceVerdict | None:
-        """What stands against holding an address because a record says so."""
-        pool = self._pools.holding(address)
-        named = self._records.names(pool, address, service.key)
-        if named:
+        """Why a record alone does not entitle a Service to an address."""
+        pool = self._pools.pool_for(address)
+        confirmed = self._records.names_holder(pool, address, service.key)
+        if confirmed:
             return None
-        if self._at_start and self._rules.in_doubt(service, eip):
+        if self._at_start and self._rules.may_be_from_unreadable(service, eip):
             return None
-        if self._at_start and named is None:
-            fresh = pool is not None and self._records.fresh(pool)
-            return self._rules.reserved_objection(service, address) if fresh else None
-        return self._rules.gift_objection(service, address)
+        if self._at_start and confirmed is None:
+            if pool is not None and self._records.lacks_status(pool):
+                return self._rules.reserved_objection(service, address)
+            return None
+        return self._rules.assignment_objection(service, address)
 
     def _reserve(self, key: ObjectKey, record: Iterable[Address]) -> None:
-        """Keeps the record of a Service that cannot be read from everybody else."""
+        """Reserves the record of a Service that cannot be read."""
         recorded: dict[Family, Address] = {}
-        for address in sorted(record, key=lambda a: self._pools.holding(a) is None):
+        for address in sorted(record, key=lambda a: self._pools.pool_for(a) is None):
             recorded.setdefault(Family(address.version), address)
-        form = Service(key, ours=False, ingress=tuple(recorded.values()))
-        for family, held in list(self._book.held(key).items()):
-            if recorded.get(family) != held.address or self._pools.holding(held.address) is None:
-                self._book.take(key, family)
-        self._book.note(form, unread=True)
+        substitute = Service(key, ours=False, ingress=tuple(recorded.values()))
+        for family, held in list(self._holdings.held(key).items()):
+            if recorded.get(family) != held.address or self._pools.pool_for(held.address) is None:
+                self._holdings.release(key, family)
+        self._holdings.update(substitute, unreadable=True)
         for family, address in recorded.items():
-            pool = self._pools.holding(address)
-            if pool is None or family in self._book.held(key):
+            pool = self._pools.pool_for(address)
+            if pool is None or family in self._holdings.held(key):
                 continue
-            admitted = self._pools.admits_namespace(pool, key.namespace, doubt=True)
-            if not admitted or self._claim_objection(form, address) is not None:
+            admitted = self._pools.admits_namespace(pool, key.namespace, if_unreadable=True)
+            if not admitted or self._adoption_objection(substitute, address) is not None:
                 continue
-            named = self._records.names(pool, address, key)
-            others = self._book.holders(address)
-            if named or all(self._may_share(key, other) for other in others):
-                self._book.give(form, Held(address, pool.eip.name))
+            confirmed = self._records.names_holder(pool, address, key)
+            others = self._holdings.holders(address)
+            if confirmed or all(self._may_share(key, other) for other in others):
+                self._holdings.assign(substitute, Held(address, pool.eip.name))
 
     def _may_share(self, key: ObjectKey, other: ObjectKey) -> bool:
-        """Whether one that cannot be read may well share with another."""
-        form = self._book.services[other]
-        readable = other not in self._book.unread
-        return other.namespace == key.namespace and (not readable or form.share_key is not None)
+        """Whether an unreadable Service may share an address with another one."""
+        if other.namespace != key.namespace:
+            return False
+        unreadable = other in self._holdings.unreadable
+        return unreadable or self._holdings.services[other].share_key is not None
 
-    def _keep_what_failed(self, services: Iterable[Service]) -> None:
-        """What could not be settled has its record kept, like what cannot be read."""
+    def _reserve_failed(self, services: Iterable[Service]) -> None:
+        """Reserves the records of Services that failed, like those of unreadable ones."""
         for service in services:
-            if self._guard.failed(Kind.SERVICE, service.key) and not self._book.held(service.key):
-                with self._guard(Kind.SERVICE, service.key):
-                    self._reserve(service.key, service.ingress)
+            key = service.key
+            if self._guard.failed(Kind.SERVICE, key) and not self._holdings.held(key):
+                with self._guard(Kind.SERVICE, key):
+                    self._reserve(key, service.ingress)
 
     def _release_all(self, key: ObjectKey) -> None:
-        for family in list(self._book.held(key)):
-            self._book.take(key, family)
+        for family in list(self._holdings.held(key)):
+            self._holdings.release(key, family)
 
 
 def _rank(service: Service) -> _Rank:
-    """Sorts who asks for the address that it has before who does not, then by age."""
-    asked = service.request.addresses if service.request else ()
-    return (not set(asked) & set(service.ingress), service.age)
+    """Sorts a Service that requests an address of its record before others, then by age."""
+    requested = service.request.addresses if service.request else ()
+    return (set(requested).isdisjoint(service.ingress), service.age)
+
+
+def _release_order(ranked: list[Service], unchanged: set[ObjectKey]) -> list[Service]:
+    """The Services that changed before those that did not, and each the last ranked first: of two
+    that exclude each other the first one releases its address."""
+    last_first = ranked[::-1]
+    changed = [service for service in last_first if service.key not in unchanged]
+    others = [service for service in last_first if service.key in unchanged]
+    return changed + others
 
 
 def _sharing(service: Service) -> object:
-    """What decides about sharing."""
+    """What decides which Services it can share an address with."""
     return (service.share_key, service.ports)

@@ -1,4 +1,5 @@
-"""Who shares one address, indexed, so that one more is judged without looking at all the others."""
+"""The Services that share one address, indexed so that another one is judged without comparing it
+with each of them."""
 
 from __future__ import annotations
 
@@ -12,137 +13,143 @@ _K = TypeVar("_K")
 
 
 def group_of(service: Service) -> Group | None:
-    """Namespace and sharing key: who may share at all with a Service; None: nobody."""
+    """The namespace and sharing key that Services must have in common with it to share an address;
+    None: it shares with none."""
     return (service.key.namespace, service.share_key) if service.share_key else None
 
 
-def check(service: Service) -> None:
-    """Raises what counting a Service would raise, before anything is counted."""
+def check_hashable(service: Service) -> None:
+    """Raises TypeError if a Service cannot be indexed, before any index is changed."""
     hash((group_of(service), frozenset(service.ports)))
 
 
 class Sharers:
-    """The holders of one address, in the form in which each was noted.
+    """The holders of one address, each as it was added.
 
-    Nearly every address has one holder, so they are indexed only once there is a second.
+    Nearly every address has one holder, so holders are indexed only from the second one on.
     """
 
-    __slots__ = ("_crowd", "_sole", "_sole_unread")
+    __slots__ = ("_index", "_sole", "_sole_unreadable")
 
     def __init__(self) -> None:
         self._sole: Service | None = None
-        self._sole_unread = False
-        self._crowd: _Crowd | None = None
+        self._sole_unreadable = False
+        self._index: _SharerIndex | None = None
 
     @property
     def keys(self) -> Collection[ObjectKey]:
         """The holders."""
-        if self._crowd is not None:
-            return self._crowd.keys
+        if self._index is not None:
+            return self._index.keys
         return (self._sole.key,) if self._sole is not None else ()
 
-    def add(self, service: Service, unread: bool) -> None:
-        """One holder more; `unread`: it cannot be read."""
-        if self._crowd is None and self._sole is None:
-            self._sole, self._sole_unread = service, unread
+    def add(self, service: Service, unreadable: bool) -> None:
+        """Adds a holder; `unreadable`: it cannot be read."""
+        if self._index is None and self._sole is None:
+            self._sole, self._sole_unreadable = service, unreadable
         else:
-            self._indexed().add(service, unread)
+            self._indexed().add(service, unreadable)
 
     def remove(self, service: Service) -> None:
-        """One holder less, in the form in which it was added."""
-        if self._crowd is None:
+        """Removes a holder, as it was added."""
+        if self._index is None:
             self._sole = None
             return
-        self._crowd.remove(service)
-        if not self._crowd.keys:
-            self._crowd = None
+        self._index.remove(service)
+        if not self._index.keys:
+            self._index = None
 
     def has(self, group: Group | None) -> bool:
-        """Whether one of them shares by this key."""
+        """Whether a holder belongs to this group."""
         return bool(self.keys) and self._indexed().has(group)
 
-    def admit(self, service: Service, known: Service | None, recorded: bool) -> bool:
-        """Whether a Service may hold the address beside the others.
+    def admits(self, service: Service, known: Service | None, recorded: bool) -> bool:
+        """Whether a Service may hold the address together with the others.
 
-        `known` is the form in which it is among them, None where it is not.  `recorded`: it has
-        the address on record, so that it may well share it with one that cannot be read.
+        `known` is the form in which it is a holder, None where it is none.  `recorded`: it has the
+        address on record, so it may share it with a holder that cannot be read.
         """
-        own = 1 if known is not None else 0
-        return len(self.keys) == own or self._indexed().admit(service, bool(own), recorded)
+        is_holder = known is not None
+        others = len(self.keys) - is_holder
+        return not others or self._indexed().admits(service, is_holder, recorded)
 
-    def stranger(self, service: Service) -> ObjectKey | None:
-        """The first by name of the others that does not share by the key of a Service."""
-        return self._indexed().stranger(service)
+    def with_other_key(self, service: Service) -> ObjectKey | None:
+        """The first by name of the other holders that are not in the group of a Service."""
+        return self._indexed().with_other_key(service)
 
-    def rival(self, service: Service) -> ObjectKey | None:
-        """The first by name of the others that has a port of a Service."""
-        return self._indexed().rival(service)
+    def with_same_port(self, service: Service) -> ObjectKey | None:
+        """The first by name of the other holders that have a port in common with a Service."""
+        return self._indexed().with_same_port(service)
 
-    def _indexed(self) -> _Crowd:
-        """The index, made where there is none yet."""
-        if self._crowd is None:
-            self._crowd = _Crowd()
+    def _indexed(self) -> _SharerIndex:
+        """The index, created on first use."""
+        if self._index is None:
+            self._index = _SharerIndex()
             if self._sole is not None:
-                self._crowd.add(self._sole, self._sole_unread)
+                self._index.add(self._sole, self._sole_unreadable)
                 self._sole = None
-        return self._crowd
+        return self._index
 
 
-class _Crowd:
-    """Holders by sharing key and by port.
+class _SharerIndex:
+    """Holders by group and by port.
 
-    `unread` are those of them that cannot be read: nobody knows what they share, so nobody new
-    joins them.
+    `unreadable` are those of them that cannot be read: their groups and ports are not known, so no
+    Service may newly join them.
     """
 
     def __init__(self) -> None:
         self.keys: set[ObjectKey] = set()
-        self.unread: set[ObjectKey] = set()
+        self.unreadable: set[ObjectKey] = set()
         self._groups: dict[Group | None, set[ObjectKey]] = {}
         self._ports: dict[Port, set[ObjectKey]] = {}
         self._first: ObjectKey | None = None
 
-    def add(self, service: Service, unread: bool) -> None:
-        """One holder more."""
+    def add(self, service: Service, unreadable: bool) -> None:
+        """Adds a holder."""
         self.keys.add(service.key)
         self._first = None
-        if unread:
-            self.unread.add(service.key)
+        if unreadable:
+            self.unreadable.add(service.key)
             return
         self._groups.setdefault(group_of(service), set()).add(service.key)
         for port in service.ports:
             self._ports.setdefault(port, set()).add(service.key)
 
     def remove(self, service: Service) -> None:
-        """One holder less, in the form in which it was added."""
+        """Removes a holder, as it was added."""
         self.keys.discard(service.key)
         self._first = None
-        if service.key in self.unread:
-            self.unread.discard(service.key)
+        if service.key in self.unreadable:
+            self.unreadable.discard(service.key)
             return
         _drop(self._groups, group_of(service), service.key)
         for port in service.ports:
             _drop(self._ports, port, service.key)
 
     def has(self, group: Group | None) -> bool:
-        """Whether one of them shares by this key."""
+        """Whether a holder belongs to this group."""
         return group in self._groups
 
-    def admit(self, service: Service, own: bool, recorded: bool) -> bool:
-        """Whether a Service may hold the address beside the others; `own`: it is among them."""
+    def admits(self, service: Service, is_holder: bool, recorded: bool) -> bool:
+        """Whether a Service may hold the address together with the others; `is_holder`: it holds it
+        already."""
         group = group_of(service)
-        unread = len(self.unread - {service.key})
-        if group is None and (len(self.keys) - own > unread or not own):
+        others_unreadable = len(self.unreadable - {service.key})
+        others = len(self.keys) - is_holder
+        if group is None and (others > others_unreadable or not is_holder):
             return False
-        if unread and not own and not (recorded and self._near(service)):
+        if others_unreadable and not is_holder and not recorded:
+            return False
+        if not is_holder and not self._unreadable_are_in(service.key.namespace):
             return False
         for other, keys in self._groups.items():
             if other != group and keys != {service.key}:
                 return False
         return not any(self._others_with(port, service.key) for port in service.ports)
 
-    def stranger(self, service: Service) -> ObjectKey | None:
-        """The first by name of the others that does not share by the key of a Service."""
+    def with_other_key(self, service: Service) -> ObjectKey | None:
+        """The first by name of the other holders that are not in the group of a Service."""
         group = group_of(service)
         alike = self._groups.get(group, set()) if group is not None else set()
         if len(alike) == len(self.keys):
@@ -153,16 +160,16 @@ class _Crowd:
             self._first = min(self.keys)
         return self._first
 
-    def rival(self, service: Service) -> ObjectKey | None:
-        """The first by name of the others that has a port of a Service."""
-        found = (self._others_with(port, service.key) for port in service.ports)
-        return min((key for keys in found for key in keys), default=None)
+    def with_same_port(self, service: Service) -> ObjectKey | None:
+        """The first by name of the other holders that have a port in common with a Service."""
+        others = (self._others_with(port, service.key) for port in service.ports)
+        return min((key for keys in others for key in keys), default=None)
 
     def _others_with(self, port: Port, key: ObjectKey) -> set[ObjectKey]:
         return self._ports.get(port, set()) - {key}
 
-    def _near(self, service: Service) -> bool:
-        return all(key.namespace == service.key.namespace for key in self.unread)
+    def _unreadable_are_in(self, namespace: str) -> bool:
+        return all(key.namespace == namespace for key in self.unreadable)
 
 
 def _drop(table: dict[_K, set[ObjectKey]], name: _K, key: ObjectKey) -> None:

@@ -1,4 +1,4 @@
-"""Where the endpoints of a Service are that count."""
+"""On which nodes a Service has usable endpoints."""
 
 from __future__ import annotations
 
@@ -12,48 +12,50 @@ from porter_ryu.domain.model import EndpointSlice, Family
 class Backends:
     """Where the usable endpoints of a Service are, for one family.
 
-    `anywhere` also counts endpoints that name no node.
+    `anywhere`: there is one at all; an endpoint need not name its node.
     """
 
     nodes: frozenset[str]
     anywhere: bool
 
 
-NOWHERE = Backends(frozenset(), anywhere=False)
+NO_BACKENDS = Backends(frozenset(), anywhere=False)
 
 
 def backends(
-    slices: Iterable[EndpointSlice], family: Family, trusted: frozenset[str] = frozenset()
+    slices: Iterable[EndpointSlice], family: Family, assumed_ready: frozenset[str] = frozenset()
 ) -> Backends:
-    """The usable endpoints of all slices of a Service.
+    """The usable endpoints in all slices of a Service.
 
-    Ready ones, and those that are not on nodes of `trusted`; as long as no node has a ready one,
-    those that still serve while terminating (KEP-1669, as kube-proxy does).
+    Usable are ready endpoints and, on the nodes of `assumed_ready`, all that are not terminating.
+    Only where there is none of these, endpoints that still serve while terminating count (KEP-1669,
+    as in kube-proxy).
     """
     ready: set[str] = set()
-    draining: set[str] = set()
-    homeless = False
+    terminating: set[str] = set()
+    without_node = False
     for piece in slices:
         if piece.family is not family:
             continue
         for endpoint in piece.endpoints:
-            if endpoint.ready or (endpoint.node in trusted and not endpoint.terminating):
-                found = ready
+            if endpoint.ready or (endpoint.node in assumed_ready and not endpoint.terminating):
+                nodes = ready
             elif endpoint.serving and endpoint.terminating:
-                found = draining
+                nodes = terminating
             else:
                 continue
-            homeless = homeless or not endpoint.node
             if endpoint.node:
-                found.add(endpoint.node)
-    nodes = ready or draining
-    if not nodes and not homeless:
-        return NOWHERE
-    return Backends(frozenset(nodes), anywhere=True)
+                nodes.add(endpoint.node)
+            else:
+                without_node = True
+    usable = ready or terminating
+    if not usable and not without_node:
+        return NO_BACKENDS
+    return Backends(frozenset(usable), anywhere=True)
 
 
-def unready(slices: Iterable[EndpointSlice], family: Family) -> frozenset[str]:
-    """The nodes that have endpoints of a Service which are neither ready nor terminating."""
+def unready_nodes(slices: Iterable[EndpointSlice], family: Family) -> frozenset[str]:
+    """The nodes with endpoints of a Service that are neither ready nor terminating."""
     return frozenset(
         endpoint.node
         for piece in slices

@@ -1,7 +1,7 @@
 """The modes of [bgp] next_hops.
 
-A mode is one object that knows all in which the modes differ, so nobody else asks which mode it is.
-A new one is a class here and an entry in MODES.
+A mode is an object that contains all differences between the modes; no other module asks which mode
+is configured.  A new mode is a class here and an entry in MODES.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class NextHopMode(abc.ABC):
     """Which nodes are candidates for next hops of a Service.
 
     `name` is the value in the configuration, `summary` its help.  `central`: one instance
-    announces for every node; else each announces the node that it runs on, and no other.  That
-    node's name is `own` wherever it is asked for, empty where it is not known.
+    announces all nodes as next hops; otherwise each instance announces only the node that it runs
+    on.  Methods take the name of that node as `own`, empty where it is not known.
     """
 
     name: ClassVar[str]
@@ -28,10 +28,13 @@ class NextHopMode(abc.ABC):
 
     @abc.abstractmethod
     def candidates(
-        self, found: Backends, local: bool, nodes: Collection[str], own: str
+        self, backends: Backends, local: bool, nodes: Collection[str], own: str
     ) -> Collection[str]:
-        """Names of the nodes that a Service may lead to if they are usable.  `found`: where its
-        endpoints are; `local`: its externalTrafficPolicy is Local; `nodes`: all that there are."""
+        """Names of the nodes that are next hops of a Service if they are usable.
+
+        `backends` says where its endpoints are, `local` that its externalTrafficPolicy is Local;
+        `nodes` are all nodes.
+        """
 
     @abc.abstractmethod
     def depends_on(self, node: str, own: str) -> bool:
@@ -42,7 +45,7 @@ class NextHopMode(abc.ABC):
         return Verdict(False, NodeReason.NO_ENDPOINT, "it hosts no endpoint that could be used")
 
     def why_none(self, own: str) -> ServiceVerdict:
-        """Why no node is a candidate, for a Service with an endpoint that could be used."""
+        """Why no node is a candidate, for a Service that has a usable endpoint."""
         text = "no endpoint names the node that hosts it"
         return Verdict(False, Reason.NO_USABLE_NODE, text)
 
@@ -52,9 +55,9 @@ class _Endpoints(NextHopMode):
     summary = "the nodes that host a usable endpoint of the Service"
 
     def candidates(
-        self, found: Backends, local: bool, nodes: Collection[str], own: str
+        self, backends: Backends, local: bool, nodes: Collection[str], own: str
     ) -> Collection[str]:
-        return found.nodes
+        return backends.nodes
 
     def depends_on(self, node: str, own: str) -> bool:
         return False
@@ -65,11 +68,11 @@ class _Nodes(NextHopMode):
     summary = "every usable node for Cluster, endpoint nodes for Local"
 
     def candidates(
-        self, found: Backends, local: bool, nodes: Collection[str], own: str
+        self, backends: Backends, local: bool, nodes: Collection[str], own: str
     ) -> Collection[str]:
         if local:
-            return found.nodes
-        return nodes if found.anywhere else ()
+            return backends.nodes
+        return nodes if backends.anywhere else ()
 
     def depends_on(self, node: str, own: str) -> bool:
         return True
@@ -81,9 +84,9 @@ class _Self(_Nodes):
     central = False
 
     def candidates(
-        self, found: Backends, local: bool, nodes: Collection[str], own: str
+        self, backends: Backends, local: bool, nodes: Collection[str], own: str
     ) -> Collection[str]:
-        return (own,) if own in super().candidates(found, local, nodes, own) else ()
+        return (own,) if own in super().candidates(backends, local, nodes, own) else ()
 
     def depends_on(self, node: str, own: str) -> bool:
         return node == own

@@ -1,7 +1,7 @@
 """Which nodes a route may lead to, and for every other node why not.
 
-Two questions are asked apart: which nodes *have* the Service, which the mode says, and which nodes
-are *usable* at all.  A next hop is a node for which both hold.
+There are two separate questions: which nodes are candidates for a Service, which the mode answers,
+and which nodes are usable at all.  A next hop is a usable candidate.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from porter_ryu.domain.special_purpose import never_a_next_hop
 from porter_ryu.domain.text import listed, printable
 from porter_ryu.domain.verdict import AddressReason, NodeReason, Reason, ServiceVerdict, Verdict
 
-Taken = Callable[[Address], Verdict[AddressReason] | None]
+AddressConflict = Callable[[Address], Verdict[AddressReason] | None]
 
-_SHOWN = 5
+_MAX_NODES_SHOWN = 5
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
 @dataclass(frozen=True, slots=True)
 class NextHopPolicy:
-    """How nodes become next hops; `node_name` is that of this host, which a mode needs that
-    is not central.
+    """How nodes become next hops.
 
-    `networks` empty: a node's InternalIPs are its next hops; else its addresses inside them.
-    `ipv4_over_ipv6`: a node without an IPv4 address may be the next hop of IPv4 routes by its
-    IPv6 one (RFC 8950).
+    `node_name` is the Node of this host, needed by a mode that is not central.  A next hop is one
+    of the node's addresses in `networks`, or, where that is empty, one of its InternalIPs.
+    `ipv4_over_ipv6`: a node without an IPv4 address may be the next hop of IPv4 routes with its
+    IPv6 address (RFC 8950).
     """
 
     mode: NextHopMode = ENDPOINTS
@@ -41,9 +41,9 @@ class NextHopPolicy:
 
 @dataclass(frozen=True, slots=True)
 class NodeVerdict:
-    """Whether a node may be a next hop of an address, and which one it is then.
+    """Whether a node may be a next hop of an address, and which next hop that is.
 
-    With a next hop, the message says which of the node's addresses were passed over for it.
+    With a next hop, the message says which of the node's addresses were rejected first.
     """
 
     node: str
@@ -52,7 +52,8 @@ class NodeVerdict:
 
 
 def node_objection(node: Node) -> Verdict[NodeReason] | None:
-    """Why no route may lead to a node, whatever its addresses.  A cordoned node is usable."""
+    """Why a node is not usable, whatever its addresses; None if it is usable, as a cordoned node
+    is."""
     if node.deleting:
         return Verdict(False, NodeReason.BEING_DELETED, "it is being deleted")
     if EXCLUDE_LABEL in node.labels:
@@ -65,73 +66,82 @@ def node_objection(node: Node) -> Verdict[NodeReason] | None:
     return None
 
 
-def address_objection(address: Address, taken: Taken) -> Verdict[AddressReason] | None:
-    """Why no route may lead to an address that a node reports; `taken` is asked whether it is
-    somebody else's."""
+def address_objection(address: Address, conflict: AddressConflict) -> Verdict[AddressReason] | None:
+    """Why an address that a node reports cannot be a next hop; None if it can.  `conflict` says
+    whether it is an EIP or a peer's address."""
     purpose = never_a_next_hop(address)
     if purpose:
         return Verdict(False, AddressReason.SPECIAL_PURPOSE, f"{address} is {purpose}")
-    return taken(address)
+    return conflict(address)
 
 
 def next_hop_address(
-    node: Node, family: Family, networks: tuple[Network, ...], taken: Taken
+    node: Node, family: Family, networks: tuple[Network, ...], conflict: AddressConflict
 ) -> tuple[Address | None, tuple[Verdict[AddressReason], ...]]:
-    """The first address of the family that may be a next hop, in the node's own order, and why
-    those before it may not."""
-    passed: list[Verdict[AddressReason]] = []
+    """The first address of the family that can be a next hop, in the node's order, and why each
+    address before it cannot."""
+    rejected: list[Verdict[AddressReason]] = []
     for kind, address in node.addresses:
         if address.version != family:
             continue
-        if any(address in network for network in networks) or (
-            not networks and kind == "InternalIP"
-        ):
-            objection = address_objection(address, taken)
-            if objection is None:
-                return address, tuple(passed)
-            passed.append(objection)
-    return None, tuple(passed)
+        if networks:
+            selected = any(address in network for network in networks)
+        else:
+            selected = kind == "InternalIP"
+        if not selected:
+            continue
+        objection = address_objection(address, conflict)
+        if objection is None:
+            return address, tuple(rejected)
+        rejected.append(objection)
+    return None, tuple(rejected)
 
 
-def judge(node: Node, family: Family, policy: NextHopPolicy, taken: Taken) -> NodeVerdict:
-    """The next hop that a node offers to routes of a family, or why none."""
+def judge(
+    node: Node, family: Family, policy: NextHopPolicy, conflict: AddressConflict
+) -> NodeVerdict:
+    """The next hop that a node offers for routes of a family, or why it offers none."""
     objection = node_objection(node)
     if objection is not None:
         return NodeVerdict(node.name, None, objection)
-    address, passed = next_hop_address(node, family, policy.networks, taken)
+    address, rejected = next_hop_address(node, family, policy.networks, conflict)
     is_self = not policy.mode.central
     ipv6 = None
     if address is None and family is Family.IPV4 and policy.ipv4_over_ipv6:
-        ipv6, more = next_hop_address(node, Family.IPV6, policy.networks, taken)
-        passed += more
-    why_passed = listed([verdict.message for verdict in passed])
+        ipv6, more = next_hop_address(node, Family.IPV6, policy.networks, conflict)
+        rejected += more
+    why_rejected = listed([verdict.message for verdict in rejected])
     if address is None and ipv6 is None and not is_self:
         where = "next_hop_networks" if policy.networks else "its InternalIPs"
-        what = "it has no other" if passed else "it has no"
+        what = "it has no other" if rejected else "it has no"
         text = f"{what} IPv{family.value} address in {where}"
-        text = "; ".join(filter(None, (why_passed, text)))
+        if why_rejected:
+            text = f"{why_rejected}; {text}"
         return NodeVerdict(node.name, None, Verdict(False, NodeReason.NO_ADDRESS, text))
     hop = NextHop(node.name, address, frozenset(node.labels.items()), is_self, ipv6)
-    return NodeVerdict(node.name, hop, Verdict(True, NodeReason.NEXT_HOP, why_passed))
+    return NodeVerdict(node.name, hop, Verdict(True, NodeReason.NEXT_HOP, why_rejected))
 
 
-def no_hops(found: Backends, nodes: Sequence[NodeVerdict], policy: NextHopPolicy) -> ServiceVerdict:
-    """Why a Service has no next hop at all; `nodes` are those that have it."""
-    if not found.anywhere:
+def why_no_next_hop(
+    backends: Backends, nodes: Sequence[NodeVerdict], policy: NextHopPolicy
+) -> ServiceVerdict:
+    """Why a Service has no next hop at all; `nodes` are its candidates."""
+    if not backends.anywhere:
         text = "no endpoint is ready: look at the Pods and EndpointSlices of the Service"
         return Verdict(False, Reason.NO_READY_ENDPOINTS, text)
     if not nodes:
         return policy.mode.why_none(policy.node_name)
-    shown = "; ".join(f"{printable(n.node)}: {n.verdict.message}" for n in nodes[:_SHOWN])
-    more = "; …" if len(nodes) > _SHOWN else ""
+    shown = "; ".join(f"{printable(n.node)}: {n.verdict.message}" for n in nodes[:_MAX_NODES_SHOWN])
+    more = "; …" if len(nodes) > _MAX_NODES_SHOWN else ""
     text = f"no node that has it may be a next hop: {shown}{more}"
     return Verdict(False, Reason.NO_USABLE_NODE, text)
 
 
 def combine(hops_of_holders: Iterable[tuple[bool, frozenset[NextHop]]]) -> frozenset[NextHop]:
-    """Next hops of an address that several Services hold, from (is Local, next hops) of each.
+    """The next hops of an address that several Services hold, from (is Local, next hops) of each.
 
-    The union while all are Cluster; as soon as one is Local, the nodes that every Local one has.
+    While every holder has externalTrafficPolicy Cluster, they are the union.  Otherwise they are
+    the next hops that all Local holders have in common.
     """
     union: frozenset[NextHop] = frozenset()
     common: frozenset[NextHop] | None = None

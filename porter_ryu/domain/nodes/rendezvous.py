@@ -1,7 +1,7 @@
 """A stable choice of some next hops out of many: rendezvous (highest random weight) hashing.
 
-Every prefix ranks the nodes in an order of its own.  Prefixes spread over the nodes, and when a
-node goes only those that had chosen it choose again.
+Each prefix ranks the nodes in its own order.  So prefixes spread over the nodes, and the loss of a
+node changes the choice only of the prefixes that had chosen it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,157 @@
+"""What changed since the last turn, and which Services have to be decided again for it.
+
+A change of the cluster only marks what depends on it; nothing is decided here.  `collect` begins a
+turn: it hands the marked changes to the allocator and to the next-hop resolver, and returns the
+Services that the turn has to decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from porter_ryu.domain.addresses.allocator import Allocator
+from porter_ryu.domain.cluster import Cluster
+from porter_ryu.domain.model import Address, Kind, Node, ObjectId, ObjectKey, Reading
+from porter_ryu.domain.nodes.resolver import NextHopResolver
+
+
+class PendingChanges:
+    """Marks what the next turn has to look at.
+
+    `decided` holds the Services that have a decision.  `peers` are the addresses of the peers.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        allocator: Allocator,
+        resolver: NextHopResolver,
+        decided: Collection[ObjectKey],
+    ) -> None:
+        self.peers: frozenset[Address] = frozenset()
+        self._cluster = cluster
+        self._allocator = allocator
+        self._resolver = resolver
+        self._decided = decided
+        self._services: set[ObjectKey] = set()
+        self._nodes: set[str] = set()
+        self._host: frozenset[Address] = frozenset()
+        self._peers_changed: frozenset[Address] = frozenset()
+        self._pools_changed = self._namespaces_changed = self._reserved_changed = True
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is marked."""
+        return not (
+            self._services
+            or self._pools_changed
+            or self._namespaces_changed
+            or self._reserved_changed
+        )
+
+    @property
+    def cached_entries(self) -> int:
+        """How many marks are kept; an object that is gone leaves none behind after a turn."""
+        return len(self._services) + len(self._nodes)
+
+    def put(self, obj: Reading) -> None:
+        """Stores one object in the cluster and marks what depends on it."""
+        before = self._cluster.nodes.get(obj.key) if isinstance(obj, Node) else None
+        touched = self._cluster.put(obj)
+        self._mark(obj.kind, obj.key, touched)
+        if touched is not None and isinstance(obj, Node):
+            self._reserved_changed |= before is None or before.addresses != obj.addresses
+
+    def remove(self, kind: Kind, key: ObjectKey) -> None:
+        """Removes one object from the cluster and marks what depended on it."""
+        self._mark(kind, key, self._cluster.remove(kind, key))
+        self._reserved_changed |= kind is Kind.NODE
+
+    def reserve(self, host: frozenset[Address], peers: frozenset[Address]) -> None:
+        """Sets the addresses of this host and of the peers, which are assigned to no Service."""
+        if (host, peers) == (self._host, self.peers):
+            return
+        self._peers_changed |= self.peers ^ peers
+        self._host, self.peers = host, peers
+        self._reserved_changed = True
+
+    def mark_all(self) -> None:
+        """Marks every Service and every pool."""
+        self._services.update(self._cluster.services)
+        self._services.update(self._decided)
+        self._pools_changed = True
+
+    def collect(self, failed: Iterable[ObjectId], now: float) -> set[ObjectKey]:
+        """Begins a turn: applies the marked changes and returns the Services to decide.
+
+        `failed` are the objects that are due for another attempt; `now` is of a monotonic clock,
+        in seconds.
+        """
+        self._mark_failed(failed)
+        self._services |= self.services_of_nodes(self._resolver.begin_turn(now))
+        batch, self._services = self._services, set()
+        if self._peers_changed:
+            nodes = self._resolver.addresses_changed(self._peers_changed)
+            self._peers_changed = frozenset()
+            batch |= self.services_of_nodes(nodes)
+        if self._reserved_changed:
+            self._reserved_changed = False
+            reserved = self._host | self.peers | frozenset(self._resolver.addresses())
+            batch |= self._allocator.set_reserved(reserved)
+        if self._namespaces_changed:
+            self._namespaces_changed = False
+            namespaces = {n.name: n for n in self._cluster.namespaces.values()}
+            unreadable = (n.key.name for n in self._cluster.never_read(Kind.NAMESPACE))
+            batch |= self._allocator.set_namespaces(namespaces, unreadable)
+        if self._pools_changed:
+            self._pools_changed = False
+            batch |= self._apply_pools()
+        return batch
+
+    def _apply_pools(self) -> set[ObjectKey]:
+        eips = {eip.name: eip for eip in self._cluster.eips.values()}
+        reasons = {eip.key.name: eip.reason for eip in self._cluster.never_read(Kind.EIP)}
+        touched = set(self._allocator.set_pools(eips, reasons))
+        touched.update(service.key for service in self._cluster.never_read(Kind.SERVICE))
+        return touched
+
+    def services_of_nodes(self, nodes: Iterable[str]) -> set[ObjectKey]:
+        """The Services whose next hops depend on one of these nodes."""
+        touched: set[ObjectKey] = set()
+        for name in nodes:
+            touched.update(self._cluster.services_on(name))
+            if self._resolver.depends_on(name):
+                touched.update(self._decided)
+        return touched
+
+    def pop_nodes(self) -> set[str]:
+        """The nodes that changed since this was called last, by name."""
+        nodes, self._nodes = self._nodes, set()
+        return nodes
+
+    def _mark(self, kind: Kind, key: ObjectKey, touched: Iterable[ObjectKey] | None) -> None:
+        """Marks an object that changed and the Services that it touches; None: nothing changed."""
+        if touched is None:
+            return
+        self._services.update(touched)
+        if kind is Kind.NODE:
+            self._nodes.add(key.name)
+            self._resolver.node_changed(key.name)
+            if self._resolver.depends_on(key.name):
+                self._services.update(self._decided)
+        elif kind is Kind.NAMESPACE:
+            self._namespaces_changed = True
+        elif kind is Kind.EIP:
+            self._pools_changed = True
+
+    def _mark_failed(self, failed: Iterable[ObjectId]) -> None:
+        """Marks objects that failed in an earlier turn."""
+        for kind, key in failed:
+            if kind is Kind.SERVICE:
+                self._services.add(key)
+            elif kind is Kind.NODE:
+                self._resolver.node_changed(key.name)
+                self._services |= self.services_of_nodes([key.name])
+            elif kind is Kind.EIP:
+                self._allocator.reread_pools()
+                self._pools_changed = True
