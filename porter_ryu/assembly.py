@@ -144,7 +144,7 @@ def _own_ipv4(bgp: BgpSettings) -> IPv4Address | None:
     """The address that this host speaks to its peers from, or to anywhere."""
     towards = [peer.address for peer in bgp.peers if isinstance(peer.address, IPv4Address)]
     for address in (*towards, _ANYWHERE):
-        own = transport.address_towards(address)
+        own = transport.source_address(address)
         if isinstance(own, IPv4Address):
             return own
     return None

@@ -54,7 +54,7 @@ def _addresses(settings: Settings, running: _Running) -> Iterator[str]:
     for peer in bgp.peers:
         if peer.local_address is not None and peer.local_address not in own:
             yield f"[peer:{peer.name}] local_address: this host does not have {peer.local_address}"
-        local = peer.local_address or transport.address_towards(peer.address)
+        local = peer.local_address or transport.source_address(peer.address)
         if local is None:
             yield f"[peer:{peer.name}] address: there is no route to {peer.address}"
         elif bgp.listen_addresses == ():

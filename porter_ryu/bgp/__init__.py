@@ -1,1 +1,1 @@
-"""Talks to routers; the only room that imports ryu.services and ryu.lib.packet."""
+"""BGP with the routers; the only package that imports ryu.services and ryu.lib.packet."""

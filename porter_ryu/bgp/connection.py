@@ -1,8 +1,8 @@
-"""The socket of one session: reads in pieces, sends what the kernel takes and keeps the rest.
+"""The TCP connection of one session: reads in chunks, writes without blocking, buffers the rest.
 
-eventlet's own recv() and send() return without giving way for as long as there is something to
-take, so one peer that talks without end would starve every other.  Here each piece of at most 16 kB
-that is read or 256 kB that is sent is followed by a turn of everybody else.
+eventlet's recv() and send() do not yield while the socket is ready, so one peer that sends without
+end would starve all others.  Here every chunk of at most 16 kB that is read, or 256 kB that is
+written, is followed by a turn of the other greenthreads.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from ryu.lib import hub
 from porter_ryu.bgp.protocol import wire
 from porter_ryu.log import reason_of
 
-READ_MOST = 16 * 1024
-_SEND_AT_ONCE = 256 * 1024
-_LINGER = 2.0
-_LINGERING_MOST = 64
+READ_MAX_OCTETS = 16 * 1024
+_WRITE_MAX_OCTETS = 256 * 1024
+_LINGER_SECONDS = 2.0
+_LINGERING_MAX = 64
 _INT = struct.Struct("=i")
 
 
 class BrokenConnectionError(Exception):
-    """The connection ended with an error; its text says which."""
+    """The connection ended with an error; the text names it."""
 
 
 class Connection:
-    """One TCP connection; whoever calls `read` and `linger` is the only one who closes it."""
+    """One TCP connection.  Only the greenthread that calls `read` closes it, by `linger`."""
 
     _lingering = 0
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._fd = sock.fd  # type: ignore[attr-defined] # below eventlet: never waits
-        self._out: collections.deque[bytes] = collections.deque()
+        self._fd = sock.fd  # type: ignore[attr-defined] # the socket below eventlet never blocks
+        self._output: collections.deque[bytes] = collections.deque()
         self._offset = 0
         self._ended = False
-        self.taken = 0
-        self.handed_over = 0
+        self.octets_read = 0
+        self.octets_written = 0
 
     @property
     def local_name(self) -> tuple[str, int]:
@@ -52,13 +52,13 @@ class Connection:
         return str(name[0]), int(name[1])
 
     @property
-    def waiting(self) -> bool:
-        """Whether the kernel has not yet taken all that was written."""
-        return bool(self._out)
+    def output_waits(self) -> bool:
+        """Whether output waits because the send buffer of the kernel is full."""
+        return bool(self._output)
 
     @property
     def unread(self) -> int:
-        """Octets that have arrived and were not read (SIOCINQ), 0 when that is not known."""
+        """Octets in the receive buffer of the kernel (SIOCINQ); 0 if that is not known."""
         try:
             answer = fcntl.ioctl(self._fd.fileno(), termios.FIONREAD, _INT.pack(0))
         except (OSError, ValueError):
@@ -66,35 +66,36 @@ class Connection:
         return int(_INT.unpack(answer)[0])
 
     @property
-    def is_dead(self) -> bool:
-        """Whether the peer has ended the connection and we have not read that yet."""
+    def is_closed_by_peer(self) -> bool:
+        """Whether the peer has closed the connection and nothing is left to read."""
         try:
-            waiting = self._fd.recv(1, socket.MSG_PEEK)
+            octet = self._fd.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return False
         except OSError:
             return True
-        return not waiting
+        return not octet
 
     # -- reading --------------------------------------------------------------------------------
 
     def read(self) -> bytes:
-        """Waits for octets and returns at most 16 kB of them, none at the end of the stream.
-        Raises BrokenConnectionError."""
+        """Waits for octets and returns at most 16 kB; empty at the end of the stream.  Raises
+        BrokenConnectionError."""
         while not self._ended:
             try:
-                octets = bytes(self._fd.recv(READ_MOST))
+                octets = bytes(self._fd.recv(READ_MAX_OCTETS))
             except BlockingIOError:
                 self._wait(read=True)
                 continue
             except OSError as error:
                 raise BrokenConnectionError(reason_of(error)) from error
-            self.taken += len(octets)
+            self.octets_read += len(octets)
             return octets
         return b""
 
     def _wait(self, read: bool = False, timeout: float | None = None) -> None:
-        """Until the socket can be read or written, or `end` or the timeout ends the wait."""
+        """Waits until the socket is readable, or writable, or `end` is called, or the timeout (in
+        seconds)."""
         try:
             hubs.trampoline(
                 self._fd, read=read, write=not read, timeout=timeout, timeout_exc=TimeoutError
@@ -105,91 +106,93 @@ class Connection:
     # -- writing --------------------------------------------------------------------------------
 
     def write(self, messages: bytes) -> bool:
-        """Hands whole messages to the kernel, now where it takes them, else by `flush`, which has
-        to be run when this returns True."""
-        idle = not self._out
+        """Writes whole messages without blocking; what the kernel does not accept is buffered.
+        Returns True if output begins to wait: the caller must then run `flush`."""
+        idle = not self._output
         if messages and not self._ended:
-            self._out.append(messages)
+            self._output.append(messages)
             if idle:
-                self._push()
-        return idle and bool(self._out)
+                self._write_without_waiting()
+        return idle and bool(self._output)
 
     def flush(self) -> bool:
-        """Waits until the kernel takes some of what waits; returns whether it took anything."""
-        if self._ended or not self._out:
+        """Waits until the kernel accepts buffered output; returns whether it accepted any."""
+        if self._ended or not self._output:
             return False
         self._wait()
-        return not self._ended and self._push() > 0
+        return not self._ended and self._write_without_waiting() > 0
 
-    def _push(self) -> int:
-        """What the kernel takes now, without waiting; an error is found by the reader."""
-        done = 0
-        while self._out and done < _SEND_AT_ONCE:
-            piece = memoryview(self._out[0])[self._offset : self._offset + _SEND_AT_ONCE]
+    def _write_without_waiting(self) -> int:
+        """Writes what the kernel accepts now; returns the number of octets.  Errors are left to
+        `read`, which meets them as well."""
+        written = 0
+        while self._output and written < _WRITE_MAX_OCTETS:
+            chunk = memoryview(self._output[0])[self._offset : self._offset + _WRITE_MAX_OCTETS]
             try:
-                taken = self._fd.send(piece)
+                accepted = self._fd.send(chunk)
             except OSError:
                 break
-            done += taken
-            self._offset += taken
-            if self._offset == len(self._out[0]):
-                self._out.popleft()
+            written += accepted
+            self._offset += accepted
+            if self._offset == len(self._output[0]):
+                self._output.popleft()
                 self._offset = 0
-        self.handed_over += done
-        return done
+        self.octets_written += written
+        return written
 
     # -- the end --------------------------------------------------------------------------------
 
-    def end(self, last: bytes) -> None:
-        """Writes no more but the rest of the message that is half sent, and `last`; ends every
-        wait on the connection.  Without `last` nothing more is sent at all."""
-        if last and not self._ended:
+    def end(self, last_message: bytes) -> None:
+        """Replaces all output that waits by the rest of a message that is partly written and
+        `last_message`; drops all of it if `last_message` is empty.  Ends every wait."""
+        if last_message and not self._ended:
             rest = self._rest_of_message()
-            self._out.clear()
-            self._out.append(rest + last)
+            self._output.clear()
+            self._output.append(rest + last_message)
             self._offset = 0
-            self._push()
+            self._write_without_waiting()
         else:
-            self._out.clear()
+            self._output.clear()
         self._ended = True
         hubs.notify_opened(self._fd.fileno())  # eventlet's way to end every wait on a descriptor
 
     def _rest_of_message(self) -> bytes:
-        """What is missing of the message of which the kernel has taken a part."""
+        """The rest of a message of which the kernel has accepted a part."""
         if not self._offset:
             return b""
-        data, start = self._out[0], 0
+        data, start = self._output[0], 0
         while start < self._offset:
             _, length, _ = wire.HEADER.unpack_from(data, start)
             start += length
         return data[self._offset : start]
 
     def linger(self) -> None:
-        """Closes the socket, at once where all is said and read: else what is left gets two
-        seconds to go, because a close with unread octets is a reset, and takes it along."""
-        if (self._out or self.unread) and Connection._lingering < _LINGERING_MOST:
+        """Closes the socket; first writes the last output and reads what is unread, for at most two
+        seconds.  Closing a socket with unread octets would send a RST, and the peer could lose the
+        last message."""
+        if (self._output or self.unread) and Connection._lingering < _LINGERING_MAX:
             Connection._lingering += 1
             try:
-                self._say_the_rest(time.monotonic() + _LINGER)
+                self._write_and_read_rest(time.monotonic() + _LINGER_SECONDS)
             finally:
                 Connection._lingering -= 1
-        self._out.clear()
+        self._output.clear()
         try:
             self._fd.shutdown(socket.SHUT_RDWR)
         except OSError:
-            pass  # it was down before
+            pass  # the connection is closed already
         self._sock.close()
 
-    def _say_the_rest(self, until: float) -> None:
-        while self._out and (left := until - time.monotonic()) > 0:
+    def _write_and_read_rest(self, deadline: float) -> None:
+        while self._output and (left := deadline - time.monotonic()) > 0:
             self._wait(timeout=left)
-            if not self._push():
+            if not self._write_without_waiting():
                 break
         try:
             self._fd.shutdown(socket.SHUT_WR)
-            while (left := until - time.monotonic()) > 0:
+            while (left := deadline - time.monotonic()) > 0:
                 try:
-                    if not self._fd.recv(READ_MOST):
+                    if not self._fd.recv(READ_MAX_OCTETS):
                         return
                     hub.sleep(0)
                 except BlockingIOError:

@@ -1,7 +1,7 @@
-"""Accepts BGP connections, and survives whatever connects.
+"""Accepts BGP connections.
 
-A stranger gets a Cease and a close; nothing it does reaches a session, and a flood of strangers
-leaves everybody else their turn.
+A host that is not a peer gets a Cease and is disconnected.  It cannot affect a session, not even by
+a flood of connections.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
-_RETRY = 1.0
-_RETRY_MOST = 30.0
-_SHORTAGE = 0.05, 1.0  # seconds between tries while there are no descriptors
+_LISTEN_RETRY_FIRST_SECONDS, _LISTEN_RETRY_MAX_SECONDS = 1.0, 30.0
+_ACCEPT_RETRY_FIRST_SECONDS, _ACCEPT_RETRY_MAX_SECONDS = 0.05, 1.0  # no descriptors are left
 
 
 class Listener:
-    """Listening sockets by address, opened as soon as the address can be bound.
+    """Listening sockets by address.  An address that cannot be bound is retried.
 
-    `accept` is given every connection with the addresses of its two ends (remote, local).
+    `accept` is called with every connection and the addresses of its two ends (remote, local).
     """
 
     def __init__(
@@ -49,25 +48,29 @@ class Listener:
 
     @property
     def sockets(self) -> tuple[tuple[Address, socket.socket], ...]:
-        """The sockets that listen now."""
+        """The sockets that are listening now."""
         return tuple(self._sockets.items())
 
-    def want(self, address: Address, prepare: Callable[[socket.socket], None]) -> None:
-        """Listens on an address from now on; `prepare` is called on its socket (MD5 keys)."""
+    def listen(self, address: Address, prepare: Callable[[socket.socket], None]) -> None:
+        """Listens on an address from now on.  `prepare` is called with each socket that is opened
+        for it (to set MD5 keys)."""
         if address not in self._tasks:
             self._tasks[address] = self._supervisor.keep_running(
-                f"listen {address}", lambda _beat: self._listen(address, prepare)
+                f"listen {address}", lambda _beat: self._run(address, prepare)
             )
 
     def stop(self) -> None:
-        """Closes all sockets.  Each by the greenthread that waits on it: eventlet would go on to
-        wait on the number of a socket that another one closed, which is soon something else's."""
+        """Closes all sockets.
+
+        Each is closed by the greenthread that waits on it.  If another one closed it, eventlet
+        would still wait on its descriptor number, which is soon reused.
+        """
         self._stopped = True
         for task in self._tasks.values():
             task.end()
 
-    def _listen(self, address: Address, prepare: Callable[[socket.socket], None]) -> None:
-        backoff = Backoff(_RETRY, _RETRY_MOST)
+    def _run(self, address: Address, prepare: Callable[[socket.socket], None]) -> None:
+        backoff = Backoff(_LISTEN_RETRY_FIRST_SECONDS, _LISTEN_RETRY_MAX_SECONDS)
         while not self._stopped:
             try:
                 sock = transport.listen(address, self._port)
@@ -88,37 +91,37 @@ class Listener:
 
     def _serve(self, sock: socket.socket) -> None:
         give_way = TimeSlice()
-        shortage = Backoff(*_SHORTAGE)
+        backoff = Backoff(_ACCEPT_RETRY_FIRST_SECONDS, _ACCEPT_RETRY_MAX_SECONDS)
         while not self._stopped:
             try:
                 connection, remote = sock.accept()
             except OSError as error:
                 if not self._stopped:
-                    LOG.warning("accepting a connection failed: %s", reason_of(error))
-                    hub.sleep(shortage.next())
+                    LOG.warning("cannot accept a connection: %s", reason_of(error))
+                    hub.sleep(backoff.next())
                 continue
-            shortage.reset()
-            self._supervisor.spawn("accept", self._greet, connection, str(remote[0]))
+            backoff.reset()
+            self._supervisor.spawn("accept", self._hand_over, connection, str(remote[0]))
             give_way()
 
-    def _greet(self, connection: socket.socket, remote: str) -> None:
-        """Hands a connection on; whatever goes wrong with it costs it alone."""
+    def _hand_over(self, connection: socket.socket, remote: str) -> None:
+        """Passes a connection to `accept`; an error closes only this connection."""
         try:
             local = str(connection.getsockname()[0])
             self._accept(connection, canonical(remote), canonical(local))
         except OSError:
             connection.close()
-            LOG.debug("a connection was gone before it was looked at")
+            LOG.debug("a connection was closed before it was handled")
         except Exception:
             connection.close()
             raise
 
 
-def refuse(sock: socket.socket) -> None:
-    """Closes a connection that nobody configured, with Cease 6/5 where it fits."""
+def reject(sock: socket.socket) -> None:
+    """Closes a connection; sends Cease, Connection Rejected first if the send buffer has room."""
     try:
         sock.setblocking(False)
         sock.send(wire.encode_notification(notification.CONNECTION_REJECTED))
     except OSError:
-        LOG.debug("a refused connection was gone before it was refused")
+        LOG.debug("a connection was closed before it was rejected")
     sock.close()

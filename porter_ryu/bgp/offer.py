@@ -1,4 +1,4 @@
-"""What a peer's settings mean for its sessions: the OPEN that we send, and what it may be sent."""
+"""Derives the OPEN that we send and the export policy from the settings of a peer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ADD_PATH_SEND = 2  # RFC 7911, 4
 
 
 def is_internal(peer: PeerConfig, speaker: SpeakerConfig) -> bool:
-    """Whether the peer is of our own AS."""
+    """Whether the peer is an internal one: its AS is ours."""
     return peer.remote_as == speaker.local_as
 
 
@@ -23,7 +23,7 @@ def our_open(peer: PeerConfig, speaker: SpeakerConfig, restarting: bool) -> Open
         graceful = GracefulRestart(
             speaker.restart_time, restarting, notification=True, families=peer.families
         )
-    several = sorted(peer.families) if peer.add_path else ()
+    add_path = sorted(peer.families) if peer.add_path else ()
     return Open(
         speaker.local_as,
         peer.hold_time,
@@ -31,7 +31,7 @@ def our_open(peer: PeerConfig, speaker: SpeakerConfig, restarting: bool) -> Open
         peer.families,
         four_octet_as=True,
         route_refresh=True,
-        add_path=tuple((family, _ADD_PATH_SEND) for family in several),
+        add_path=tuple((family, _ADD_PATH_SEND) for family in add_path),
         enhanced_refresh=True,
         extended_message=True,
         ipv4_over_ipv6=peer.ipv4_over_ipv6,
@@ -40,7 +40,7 @@ def our_open(peer: PeerConfig, speaker: SpeakerConfig, restarting: bool) -> Open
 
 
 def export_policy(peer: PeerConfig, speaker: SpeakerConfig, session: Session) -> ExportPolicy:
-    """What goes to a peer over a session that is Established."""
+    """The export policy of an Established session."""
     return ExportPolicy(
         families=session.families,
         add_path=session.add_path,

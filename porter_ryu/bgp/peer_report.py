@@ -1,4 +1,4 @@
-"""What is told of a neighbour: to people, over HTTP and in the log."""
+"""The state of a peer as it is reported over HTTP and in the log."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from porter_ryu.bgp.session import Session
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.peering import PeerConfig
 
-_OF_COLLISIONS = (Cause.COLLISION, Cause.PEER_COLLISION, Cause.REJECTED, Cause.REPLACED)
+_COLLISION_CAUSES = (Cause.COLLISION, Cause.PEER_COLLISION, Cause.REJECTED, Cause.REPLACED)
 
 
 @dataclass(frozen=True, slots=True)
 class PeerReport:
-    """A peer as it is told about; times in seconds.
+    """The state of a peer; times in seconds.
 
-    `last_error`: why it is not up now, empty while it is.  `last_down_reason`, `last_down_cause`
-    (one of `protocol.ending.Cause`) and `last_down_at` (Unix time, 0 for never): of the last
-    session that was Established and ended, also after the next one came up.  `damped_seconds`: for
-    how long it is still kept idle because its sessions did not last.
+    `last_error`: why the session is not Established now, empty if it is.  `last_down_reason`,
+    `last_down_cause` (one of `protocol.ending.Cause`) and `last_down_at` (Unix time, 0 for never)
+    are about the last Established session that ended, also after the next one has come up.
+    `damped_seconds`: how long the peer is still kept idle because its sessions did not last.
     """
 
     name: str
@@ -39,46 +39,49 @@ class PeerReport:
     damped_seconds: float
 
 
-class History:
-    """Why a peer is not up: what it said last outlasts that it cannot be reached since."""
+class DownHistory:
+    """Why a session is not Established.
+
+    It keeps two texts, so that a later connect error does not hide why the last session ended.
+    """
 
     def __init__(self) -> None:
         self.down_reason = ""
         self.down_cause = ""
         self.down_at = 0.0
-        self._said = ""
-        self._tried = ""
+        self._session_error = ""
+        self._attempt_error = ""
 
     @property
-    def why_down(self) -> str:
-        """Both, where there are both."""
-        return "; now: ".join(text for text in (self._said, self._tried) if text)
+    def last_error(self) -> str:
+        """Why the last session ended, and why the latest attempt failed; empty for neither."""
+        return "; now: ".join(text for text in (self._session_error, self._attempt_error) if text)
 
     def came_up(self) -> None:
-        """A session is Established."""
-        self._said = self._tried = ""
+        """Records that a session is Established."""
+        self._session_error = self._attempt_error = ""
 
     def went_down(self, end: End, at: float) -> None:
-        """An Established session ended; `at` in Unix time."""
+        """Records the end of an Established session; `at` in Unix time."""
         self.down_reason, self.down_cause, self.down_at = end.text, end.cause.value, at
-        self._said, self._tried = end.text, ""
+        self._session_error, self._attempt_error = end.text, ""
 
     def attempt_ended(self, end: End) -> None:
-        """A connection ended before it was Established.  A collision says nothing of the peer."""
-        if end.cause in _OF_COLLISIONS:
+        """Records the end of a connection before Established.  A collision is not an error."""
+        if end.cause in _COLLISION_CAUSES:
             return
         if end.received is not None or end.sent is not None:
-            self._said, self._tried = end.text, ""
+            self._session_error, self._attempt_error = end.text, ""
         else:
-            self._tried = end.text
+            self._attempt_error = end.text
 
-    def attempt_failed(self, why: str) -> None:
-        """There was no connection."""
-        self._tried = why
+    def connect_failed(self, why: str) -> None:
+        """Records that no TCP connection could be made."""
+        self._attempt_error = why
 
 
-def not_set(peer: PeerConfig, why: str) -> PeerReport:
-    """A peer that is wanted and does not run, or not yet with these settings."""
+def report_not_running(peer: PeerConfig, why: str) -> PeerReport:
+    """The report of a configured peer that does not run with these settings (yet)."""
     return PeerReport(
         name=peer.name,
         address=str(peer.address),
@@ -98,16 +101,16 @@ def not_set(peer: PeerConfig, why: str) -> PeerReport:
     )
 
 
-def negotiated(session: Session) -> str:
-    """What two sides agreed on, as a sentence for the log."""
-    plain = [family_name(f) for f in sorted(session.families - session.add_path)]
-    several = [family_name(f) for f in sorted(session.add_path)]
+def describe_negotiated(session: Session) -> str:
+    """What both sides negotiated, as text for the log."""
+    with_add_path = [family_name(f) for f in sorted(session.add_path)]
+    without = [family_name(f) for f in sorted(session.families - session.add_path)]
     parts = [f"hold time {session.hold_time} s"]
-    if several:
-        parts.append(f"ADD-PATH for {', '.join(several)}")
-    if plain:
+    if with_add_path:
+        parts.append(f"ADD-PATH for {', '.join(with_add_path)}")
+    if without:
         parts.append(
-            f"no ADD-PATH for {', '.join(plain)}: one next hop per address, spread over the "
+            f"no ADD-PATH for {', '.join(without)}: one next hop per address, spread over the "
             "nodes by rendezvous hash"
         )
     if session.graceful:
@@ -118,5 +121,5 @@ def negotiated(session: Session) -> str:
 
 
 def family_name(family: Family) -> str:
-    """A family as the configuration and the metrics spell it."""
+    """The name of a family in the configuration and in the metrics."""
     return f"ipv{family.value}"

@@ -1,8 +1,8 @@
-"""When a peer is called again, and when one whose sessions do not last is served again.
+"""How long to wait before the next connection with a peer.
 
-Two waits, both of RFC 4271: ConnectRetryTimer (8.1.1 and 10), for calls that come to nothing, and
-IdleHoldTimer with DampPeerOscillations (8.1.1), for sessions that end soon after they came up: each
-of them costs a whole table, so a peer could have as many as it likes.
+RFC 4271 has two timers: the ConnectRetryTimer (8.1.1 and 10) for failed connection attempts, and
+the IdleHoldTimer with DampPeerOscillations (8.1.1) for sessions that end soon after they came up.
+Each session costs a full table, so a flapping peer must be slowed down.
 """
 
 from __future__ import annotations
@@ -13,72 +13,79 @@ from dataclasses import dataclass, field
 
 from porter_ryu.backoff import Backoff
 
-_MOST = 60.0
-_REFUSED = 30.0
-_REFUSALS_AT_ONCE = 3
-_SHORT_LIVED = 30.0
-_FLAPS_AT_ONCE = 3
-_IDLE_FIRST, _IDLE_MOST = 2.0, 120.0
-_PROMPTLY = (0.1, 0.5)
+_CONNECT_RETRY_MAX_SECONDS = 60.0
+_REFUSED_MIN_SECONDS = 30.0
+_REFUSALS_TOLERATED = 3
+_SHORT_LIVED_SECONDS = 30.0
+_FLAPS_TOLERATED = 3
+_IDLE_FIRST_SECONDS, _IDLE_MAX_SECONDS = 2.0, 120.0
+_RECONNECT_MIN_SECONDS, _RECONNECT_MAX_SECONDS = 0.1, 0.5
 
 Spread = Callable[[float, float], float]
+"""Returns a random number between two numbers."""
 
 
 @dataclass
 class ConnectRetry:
-    """How long to wait for the next call; `first` is connect_retry, in seconds."""
+    """The delay between connection attempts; `first` is connect_retry, in seconds."""
 
     first: float
     spread: Spread = field(default=random.uniform)
     _refusals: int = 0
 
     def __post_init__(self) -> None:
-        self._backoff = Backoff(self.first, max(_MOST, self.first), self.spread)
+        most = max(_CONNECT_RETRY_MAX_SECONDS, self.first)
+        self._backoff = Backoff(self.first, most, self.spread)
 
-    def succeeded(self) -> None:
-        """A session came up: all is forgotten."""
+    def reset(self) -> None:
+        """A session came up: the next failure is the first again."""
         self._refusals = 0
         self._backoff.reset()
 
-    def failed(self, refused: bool) -> float:
-        """A connection, or (`refused`) the OPEN over it, came to nothing.  Returns the seconds
-        to wait: not below 30 once a peer has refused our OPEN a few times."""
+    def next_delay(self, refused: bool) -> float:
+        """Returns the seconds to wait after one more failure.
+
+        `refused`: the connection was made, but the session did not come up.  After a few such
+        refusals the delay is at least 30 s.
+        """
         self._refusals += refused
         delay = self._backoff.next()
-        return max(delay, _REFUSED) if self._refusals > _REFUSALS_AT_ONCE else delay
+        if self._refusals > _REFUSALS_TOLERATED:
+            return max(delay, _REFUSED_MIN_SECONDS)
+        return delay
 
 
 @dataclass
 class Damping:
     """Keeps a peer idle for a growing time while its sessions end within 30 s.
 
-    The first three such ends cost nothing, so a restart or two is served at once; from the fourth
-    on the peer is neither called nor served for 2, 4, … 120 s.  A session that lasts makes all of
-    it forgotten.
+    The first three such ends have no effect, so one or two restarts are not delayed.  From the
+    fourth on there is no connection with the peer, in either direction, for 2, 4, … 120 s.  A
+    session that lasts longer resets the count.
     """
 
     spread: Spread = field(default=random.uniform)
     _flaps: int = 0
-    _until: float = 0.0
+    _idle_until: float = 0.0
 
     def __post_init__(self) -> None:
-        self._backoff = Backoff(_IDLE_FIRST, _IDLE_MOST, self.spread)
+        self._backoff = Backoff(_IDLE_FIRST_SECONDS, _IDLE_MAX_SECONDS, self.spread)
 
-    def ended(self, lived: float, now: float) -> float:
-        """An Established session ended after `lived` seconds.  Returns the seconds after which
-        the peer is called again."""
-        if lived >= _SHORT_LIVED:
+    def session_ended(self, lifetime: float, now: float) -> float:
+        """Records that an Established session ended after `lifetime` seconds.  Returns the seconds
+        until the next connection attempt."""
+        if lifetime >= _SHORT_LIVED_SECONDS:
             self._flaps = 0
             self._backoff.reset()
         else:
             self._flaps += 1
-        prompt = self.spread(*_PROMPTLY)
-        if self._flaps <= _FLAPS_AT_ONCE:
-            return prompt
+        delay = self.spread(_RECONNECT_MIN_SECONDS, _RECONNECT_MAX_SECONDS)
+        if self._flaps <= _FLAPS_TOLERATED:
+            return delay
         idle = self._backoff.next()
-        self._until = now + idle
-        return idle + prompt
+        self._idle_until = now + idle
+        return idle + delay
 
-    def remaining(self, now: float) -> float:
-        """For how many seconds the peer is still kept idle, 0 if it is not."""
-        return max(0.0, self._until - now)
+    def idle_seconds(self, now: float) -> float:
+        """How many seconds the peer is still kept idle; 0 if it is not damped."""
+        return max(0.0, self._idle_until - now)

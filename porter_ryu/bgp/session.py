@@ -1,9 +1,10 @@
-"""One BGP session over one connection: drives the machine of `protocol.fsm` and tells its peer.
+"""One BGP session over one connection: drives the state machine (`protocol.fsm`) and reports its
+events to the peer.
 
-It stands behind the interface of Ryu's BgpProtocol (`is_reactive`, `recv_open_msg`, …).  One
-greenthread reads, one keeps time, and while output waits one sends it, so that neither a full
-socket nor a silent peer can delay a timer.  Whatever one of them raises ends this session, in
-order, and no other.
+It has the interface of Ryu's BgpProtocol (`is_reactive`, `recv_open_msg`, …).  One greenthread
+reads, one runs the timers, and one more sends while output waits, so that neither a full socket nor
+a silent peer delays a timer.  An exception in one of them ends this session, with a NOTIFICATION,
+and no other.
 """
 
 from __future__ import annotations
@@ -29,36 +30,37 @@ from porter_ryu.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
 
-_TICK_LEAST, _TICK_MOST = 0.01, 60.0
+_TIMER_MIN_SECONDS, _TIMER_MAX_SECONDS = 0.01, 60.0
 
 
 class Owner(Protocol):
-    """The peer, as its sessions see it."""
+    """Receives the events of a session: its peer."""
 
-    def collides(self, session: Session) -> Notification | None:
-        """The OPEN is good: whether another connection stays and this one must go."""
+    def resolve_collision(self, session: Session) -> Notification | None:
+        """A valid OPEN was received.  Returns the NOTIFICATION with which this session must end
+        because another connection is kept, or None."""
 
     def established(self, session: Session) -> None:
-        """The session carries routes from now on."""
+        """The session is Established."""
 
-    def refresh(self, session: Session, family: Family) -> None:
-        """The peer asks for a family again (RFC 2918)."""
+    def refresh_requested(self, session: Session, family: Family) -> None:
+        """The peer requests a family again (RFC 2918)."""
 
-    def drained(self, session: Session) -> None:
-        """Everything that was handed to `send` is in the kernel."""
+    def output_drained(self, session: Session) -> None:
+        """The kernel has accepted all output that waited."""
 
     def closed(self, session: Session, end: End) -> None:
         """The session is over."""
 
     def count_received(self, received: Mapping[MessageType, int]) -> None:
-        """Messages came in."""
+        """Messages were received."""
 
     def count_sent(self, octets: int) -> None:
-        """Octets were handed to the kernel."""
+        """The kernel has accepted octets."""
 
 
 class OpenMessage:
-    """A received OPEN by the names that Ryu's speaker reads off it."""
+    """A received OPEN, with the attribute names that Ryu's speaker reads."""
 
     def __init__(self, received: Open) -> None:
         self.bgp_identifier = str(received.identifier)
@@ -66,7 +68,7 @@ class OpenMessage:
 
 
 class Session:
-    """A connection to a configured peer, from its first octet to its last."""
+    """The session over one connection with a configured peer."""
 
     def __init__(
         self,
@@ -86,11 +88,11 @@ class Session:
         self._connection = Connection(sock)
         self._wake = hub.Event()
         self._is_over = False
-        self._handled = 0
-        self._arrived: int | None = None
-        self._counted = 0
+        self._octets_handled = 0
+        self._octets_arrived: int | None = None
+        self._octets_counted = 0
 
-    # -- what was agreed on ---------------------------------------------------------------------
+    # -- state and negotiated values ------------------------------------------------------------
 
     @property
     def state(self) -> State:
@@ -99,12 +101,12 @@ class Session:
 
     @property
     def remote_open(self) -> Open | None:
-        """The peer's OPEN, None before it is in."""
+        """The OPEN of the peer; None until it is received."""
         return self._fsm.remote_open
 
     @property
     def negotiated(self) -> Negotiated:
-        """All that both sides agreed on."""
+        """What both sides can do."""
         return self._fsm.negotiated
 
     @property
@@ -114,12 +116,12 @@ class Session:
 
     @property
     def congested(self) -> bool:
-        """Whether the kernel has not yet taken all that was sent."""
-        return self._connection.waiting
+        """Whether output waits because the peer does not read fast enough."""
+        return self._connection.output_waits
 
     @property
     def hold_time(self) -> int:
-        """Seconds, 0 for none."""
+        """The negotiated hold time in seconds; 0: no hold timer."""
         return self.negotiated.hold_time
 
     @property
@@ -129,12 +131,12 @@ class Session:
 
     @property
     def add_path(self) -> frozenset[Family]:
-        """Families in which we send several paths (RFC 7911)."""
+        """Families in which we send several paths for one prefix (RFC 7911)."""
         return self.negotiated.add_path
 
     @property
     def four_octet_as(self) -> bool:
-        """Whether both sides write AS numbers in four octets (RFC 6793)."""
+        """Whether AS numbers have four octets (RFC 6793)."""
         return self.negotiated.four_octet_as
 
     @property
@@ -144,7 +146,7 @@ class Session:
 
     @property
     def enhanced_refresh(self) -> bool:
-        """Whether both sides mark the ends of a route refresh (RFC 7313)."""
+        """Whether a route refresh is marked by BoRR and EoRR (RFC 7313)."""
         return self.negotiated.enhanced_refresh
 
     @property
@@ -154,30 +156,30 @@ class Session:
 
     @property
     def max_message_length(self) -> int:
-        """Octets that a message may have (RFC 8654)."""
+        """The longest message, in octets (RFC 8654)."""
         return self.negotiated.max_message_length
 
     @property
-    def is_dead(self) -> bool:
-        """Whether the peer has ended the connection and we have not read that yet."""
-        return self._connection.is_dead
+    def is_closed_by_peer(self) -> bool:
+        """Whether the peer has closed the connection and `run` has not handled that yet."""
+        return self._connection.is_closed_by_peer
 
     # -- the greenthreads -----------------------------------------------------------------------
 
     def run(self) -> None:
-        """Speaks until the session is over; to be run in a greenthread of its own."""
-        self._supervisor.spawn("session timer", self._guarded, self._keep_time)
+        """Reads until the session is over; to be run in a greenthread of its own."""
+        self._supervisor.spawn("session timer", self._guarded, self._run_timers)
         try:
             self._guarded(self._read)
         finally:
             self._connection.linger()
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Whatever a part of the session raises ends it, and then reaches the supervisor."""
+        """Ends the session when a part of it raises, and leaves the exception to the supervisor."""
         try:
             work()
         except Exception:
-            text = "an internal fault; the log has its traceback"
+            text = "internal fault, see the traceback in the log"
             self._end(End(Cause.FAULT, text, sent=notification.UNSPECIFIC))
             raise
 
@@ -193,92 +195,93 @@ class Session:
                 self._end(End(Cause.PEER_CLOSED, "the peer closed the connection"))
                 return
             self._apply(self._fsm.receive(octets, time.monotonic()))
-            self._handled += len(octets)
+            self._octets_handled += len(octets)
             hub.sleep(0)
 
-    def _keep_time(self) -> None:
+    def _run_timers(self) -> None:
         while not self._is_over:
             now = time.monotonic()
             self._apply(self._fsm.tick(now, self._is_caught_up(now)))
-            wait = max(_TICK_LEAST, min(self._fsm.deadline - now, _TICK_MOST))
+            wait = max(_TIMER_MIN_SECONDS, min(self._fsm.deadline - now, _TIMER_MAX_SECONDS))
             self._wake.wait(timeout=wait)
             self._wake.clear()
 
     def _is_caught_up(self, now: float) -> bool:
-        """Whether all that had arrived when the hold timer ran out was taken in."""
+        """Whether all octets that had arrived when the hold timer expired were handled."""
         if now < self._fsm.hold_expires:
-            self._arrived = None
+            self._octets_arrived = None
             return True
-        if self._arrived is None:
-            self._arrived = self._connection.taken + self._connection.unread
-        return self._handled >= self._arrived
+        if self._octets_arrived is None:
+            self._octets_arrived = self._connection.octets_read + self._connection.unread
+        return self._octets_handled >= self._octets_arrived
 
     def _flush(self) -> None:
-        while self._connection.waiting and not self._is_over:
+        while self._connection.output_waits and not self._is_over:
             progress = self._connection.flush()
-            self._count()
+            self._count_sent()
             if self._is_over:
                 return
             if progress:
-                self._fsm.record_output(time.monotonic(), self._connection.waiting)
+                self._fsm.record_output(time.monotonic(), self._connection.output_waits)
             else:
-                hub.sleep(_TICK_LEAST)  # the connection is broken: the reader finds that out
+                hub.sleep(_TIMER_MIN_SECONDS)  # the connection is broken: `_read` ends the session
         if not self._is_over:
-            self._owner.drained(self)
+            self._owner.output_drained(self)
 
-    # -- what the machine says ------------------------------------------------------------------
+    # -- output of the state machine ------------------------------------------------------------
 
     def _apply(self, step: Step) -> None:
-        """Does what one step asks for, and the steps that follow from it."""
+        """Carries out a step and the steps that follow from it."""
         following: Step | None = step
         while following is not None and not self._is_over:
-            following = self._do(following)
+            following = self._apply_one(following)
 
-    def _do(self, step: Step) -> Step | None:
+    def _apply_one(self, step: Step) -> Step | None:
         if step.received:
             self._owner.count_received(step.received)
         if step.malformed:
             LOG.warning("an UPDATE was treated as withdraw (RFC 7606): %s", step.malformed)
         self.send(step.send)
         if step.open_received:
-            return self._opened()
+            return self._open_received()
         if step.established:
             self.established_at = time.monotonic()
             self._owner.established(self)
         for family in sorted(step.refresh):
             if not self._is_over:
-                self._owner.refresh(self, family)
+                self._owner.refresh_requested(self, family)
         if step.end is not None:
             self._end(step.end)
         return self._fsm.receive(b"", time.monotonic()) if step.more else None
 
-    def _opened(self) -> Step:
+    def _open_received(self) -> Step:
         assert self._fsm.remote_open is not None
         self.recv_open_msg = OpenMessage(self._fsm.remote_open)
-        refusal = self._owner.collides(self)
+        collision = self._owner.resolve_collision(self)
         self._wake.set()
-        if refusal is not None:
-            text = "another connection with this peer stays"
-            return Step(end=End(Cause.COLLISION, text, sent=refusal))
+        if collision is not None:
+            text = "collision: another connection with this peer is kept"
+            return Step(end=End(Cause.COLLISION, text, sent=collision))
         return Step() if self._is_over else self._fsm.confirm(time.monotonic())
 
     # -- sending and ending ---------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
-        """Hands whole messages to the kernel at once where it takes them, else when it does."""
+        """Sends whole messages; does not block.  What the kernel does not accept now is sent when
+        it does."""
         if self._is_over or not data:
             return
         now = time.monotonic()
         self._fsm.record_sent(now)
         begins_to_wait = self._connection.write(data)
-        self._count()
+        self._count_sent()
         if begins_to_wait:
             self._fsm.record_output(now, True)
             self._wake.set()
             self._supervisor.spawn("session sender", self._guarded, self._flush)
 
     def close(self, sent: Notification | None, cause: Cause, text: str) -> None:
-        """Ends the session from our side, with a NOTIFICATION where one is due."""
+        """Ends the session from our side; `sent` is the NOTIFICATION to send, if any."""
         self._end(End(cause, text, sent=sent))
 
     def _end(self, end: End) -> None:
@@ -286,16 +289,16 @@ class Session:
             return
         self._is_over = True
         end = self._fsm.close(end)
-        last = b""
+        last_message = b""
         if end.sent is not None:
-            last = wire.encode_notification(end.sent, self.negotiated.max_message_length)
-        self._connection.end(last)
-        self._count()
+            last_message = wire.encode_notification(end.sent, self.max_message_length)
+        self._connection.end(last_message)
+        self._count_sent()
         self._wake.set()
         self._owner.closed(self, end)
 
-    def _count(self) -> None:
-        octets = self._connection.handed_over - self._counted
-        self._counted += octets
+    def _count_sent(self) -> None:
+        octets = self._connection.octets_written - self._octets_counted
+        self._octets_counted += octets
         if octets:
             self._owner.count_sent(octets)

@@ -16,12 +16,12 @@ from porter_ryu.socket_address import canonical
 _TCP_MD5SIG = 14
 _TCP_SAVE_SYN = 27
 _TCP_SAVED_SYN = 28
-_SYN_MOST = 256
+_SYN_MAX_OCTETS = 256
 _IP_MINTTL = 21
 _IPV6_MINHOPCOUNT = 73
 _MAX_TTL = 255
-_DEFAULT_TTL = -1  # the kernel's own
-_TTL_AT, _HOP_LIMIT_AT = 8, 7  # in the headers of IPv4 and IPv6
+_DEFAULT_TTL = -1  # the default of the kernel
+_TTL_OFFSET, _HOP_LIMIT_OFFSET = 8, 7  # in the headers of IPv4 and IPv6
 _BACKLOG = 128
 _PROBE_PORT = 179
 
@@ -32,11 +32,11 @@ def family_of(address: Address) -> socket.AddressFamily:
 
 
 def listen(address: Address, port: int) -> socket.socket:
-    """A listening socket; raises OSError.
+    """Opens a listening socket; raises OSError.
 
-    Its SYN-ACKs leave with TTL 255, because they go out before it is known who called, and a peer
-    with GTSM (RFC 5082) takes no other.  `prepare` sets what is right for the peer afterwards.
-    The SYN of each connection is kept for `syn_ttl`.
+    Its SYN-ACKs have TTL 255: the kernel sends them before the peer is known, and a peer with GTSM
+    (RFC 5082) accepts no other.  `prepare` sets the TTL for the peer afterwards.  The kernel saves
+    the SYN of each connection for `syn_ttl`.
     """
     sock: socket.socket = green.socket(family_of(address), socket.SOCK_STREAM)
     try:
@@ -54,7 +54,7 @@ def listen(address: Address, port: int) -> socket.socket:
 
 
 def connect(peer: PeerConfig, internal: bool, timeout: float) -> socket.socket:
-    """An open connection to a peer, in `timeout` seconds; raises OSError."""
+    """Opens a connection to a peer within `timeout` seconds; raises OSError."""
     sock: socket.socket = green.socket(family_of(peer.address), socket.SOCK_STREAM)
     try:
         sock.settimeout(timeout)
@@ -72,40 +72,42 @@ def connect(peer: PeerConfig, internal: bool, timeout: float) -> socket.socket:
 
 
 def prepare(sock: socket.socket, peer: PeerConfig, internal: bool) -> None:
-    """Sets TTL and TCP options of a peer's connection; raises OSError.
+    """Sets TTL and TCP options of the connection with a peer; raises OSError.
 
-    With GTSM we send 255 and accept nothing that came over more hops than allowed; without it
-    an external peer is as near as multihop_ttl says, an internal one anywhere.
+    With GTSM we send TTL 255 and accept only packets that came over at most multihop_ttl hops.
+    Without it, an external peer is sent TTL multihop_ttl and an internal one the default TTL.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if peer.ttl_security:
         _set_ttl(sock, _MAX_TTL)
-        _set_least_ttl(sock, _least_ttl(peer))
+        _set_min_ttl(sock, _min_ttl(peer))
     else:
         _set_ttl(sock, _DEFAULT_TTL if internal else peer.multihop_ttl)
 
 
-def is_near_enough(sock: socket.socket, peer: PeerConfig) -> bool:
-    """Whether an accepted connection may be this peer's by GTSM (RFC 5082, 3): the least TTL can
-    be set only once a connection is there, so its first packet is looked at.  One whose SYN was
-    not kept (a SYN flood is answered with cookies) is not."""
+def passes_gtsm(sock: socket.socket, peer: PeerConfig) -> bool:
+    """Whether GTSM allows an accepted connection to be this peer's (RFC 5082, 3).
+
+    The minimum TTL can be set only after the connection is accepted, so the TTL of its SYN is
+    checked here.  A connection whose SYN was not saved (the kernel used SYN cookies) does not pass.
+    """
     if not peer.ttl_security:
         return True
     ttl = syn_ttl(sock)
-    return ttl is not None and ttl >= _least_ttl(peer)
+    return ttl is not None and ttl >= _min_ttl(peer)
 
 
 def syn_ttl(sock: socket.socket) -> int | None:
-    """The TTL or hop limit with which an accepted connection's SYN came, None if unknown."""
+    """The TTL or hop limit of the SYN of an accepted connection; None if unknown."""
     try:
-        syn = sock.getsockopt(socket.IPPROTO_TCP, _TCP_SAVED_SYN, _SYN_MOST)
+        syn = sock.getsockopt(socket.IPPROTO_TCP, _TCP_SAVED_SYN, _SYN_MAX_OCTETS)
     except OSError:
         return None
-    at = _TTL_AT if sock.family == socket.AF_INET else _HOP_LIMIT_AT
-    return syn[at] if len(syn) > at else None
+    offset = _TTL_OFFSET if sock.family == socket.AF_INET else _HOP_LIMIT_OFFSET
+    return syn[offset] if len(syn) > offset else None
 
 
-def _least_ttl(peer: PeerConfig) -> int:
+def _min_ttl(peer: PeerConfig) -> int:
     return _MAX_TTL + 1 - peer.multihop_ttl
 
 
@@ -116,7 +118,7 @@ def _set_ttl(sock: socket.socket, ttl: int) -> None:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
 
 
-def _set_least_ttl(sock: socket.socket, ttl: int) -> None:
+def _set_min_ttl(sock: socket.socket, ttl: int) -> None:
     if sock.family == socket.AF_INET:
         sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, ttl)
     else:
@@ -124,16 +126,16 @@ def _set_least_ttl(sock: socket.socket, ttl: int) -> None:
 
 
 def set_md5(sock: socket.socket, address: Address, password: Secret | None) -> None:
-    """Sets, or with None removes, the key for segments from and to a peer (RFC 2385).
+    """Sets the TCP MD5 key for a peer (RFC 2385), or removes it if None; raises OSError.
 
-    Takes struct tcp_md5sig of linux/tcp.h; raises OSError.
+    The option is a struct tcp_md5sig (linux/tcp.h).
     """
     key = password.value if password is not None else b""
     if address.version == IPv4Address(0).version:
-        where = struct.pack("=HH4s120x", socket.AF_INET, 0, address.packed)
+        sockaddr = struct.pack("=HH4s120x", socket.AF_INET, 0, address.packed)
     else:
-        where = struct.pack("=HHI16sI100x", socket.AF_INET6, 0, 0, address.packed, 0)
-    option = where + struct.pack("=BBHI80s", 0, 0, len(key), 0, key)
+        sockaddr = struct.pack("=HHI16sI100x", socket.AF_INET6, 0, 0, address.packed, 0)
+    option = sockaddr + struct.pack("=BBHI80s", 0, 0, len(key), 0, key)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, _TCP_MD5SIG, option)
     except OSError as error:
@@ -142,9 +144,9 @@ def set_md5(sock: socket.socket, address: Address, password: Secret | None) -> N
         raise
 
 
-def address_towards(peer: Address) -> Address | None:
-    """The local address from which this host would speak to a peer, None without a route, or
-    where that cannot be told now (no descriptors).  Nothing is sent for it."""
+def source_address(peer: Address) -> Address | None:
+    """The source address that this host uses towards a peer; None without a route or a free
+    descriptor.  Sends nothing."""
     try:
         with socket.socket(family_of(peer), socket.SOCK_DGRAM) as probe:
             probe.connect((str(peer), _PROBE_PORT))

@@ -164,7 +164,7 @@ def test_a_restart_while_the_cluster_cannot_be_read_keeps_every_route(
         "context: {cluster: c, user: u}}]}"
     )
     blind = scene.another(manifests="", kubeconfig=kubeconfig).start(ready=False)
-    told = "announced before is announced again"
+    told = "the routes of the earlier run are announced"
     wait_for(lambda: blind.host.log(blind.log), lambda log: told in log, 15, "the replay")
     wait_for(
         lambda: blind.get("/v1/peers")[0]["paths"]["ipv4"], lambda n: n == 4, 10, "paths again"

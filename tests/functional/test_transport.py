@@ -188,7 +188,7 @@ def test_gtsm_keeps_out_who_is_far_away(
         peer.establish().read_until(UPDATE)
     else:
         assert peer.read() is None, "not even an OPEN"
-        assert "too far away" in program.host.log(program.log)
+        assert "connection refused by GTSM" in program.host.log(program.log)
     peer.close()
 
 

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import pytest
 from eventlet.green import socket as green
 
-from porter_ryu.bgp.listener import Listener, refuse
+from porter_ryu.bgp.listener import Listener, reject
 from porter_ryu.domain.model import Address
 from porter_ryu.supervisor import Supervisor
 from tests.unit.until import until
@@ -44,7 +44,7 @@ class Scene:
 
     def listen(self, address: Address = HERE) -> None:
         """It listens from now on."""
-        self.listener.want(address, self._prepare)
+        self.listener.listen(address, self._prepare)
         until(lambda: address in dict(self.listener.sockets), f"it listens on {address}")
 
     def call(self, to: Address = HERE, source: str = "") -> socket.socket:
@@ -109,7 +109,7 @@ def test_a_port_that_another_process_has_is_told_and_taken_when_it_is_free(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("127.0.0.1", scene.port)):
-        scene.listener.want(HERE, lambda _sock: None)
+        scene.listener.listen(HERE, lambda _sock: None)
         until(lambda: "Address already in use" in caplog.text, "it says so")
     assert scene.listener.sockets == ()
     scene.listen()
@@ -131,7 +131,7 @@ def test_one_that_is_stopped_lets_nobody_in(scene: Scene) -> None:
 def test_a_stranger_is_told_that_nobody_waits_for_it() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
-        refuse(ours)
+        reject(ours)
         assert theirs.recv(100) == REJECTED
         assert theirs.recv(100) == b""
 
@@ -139,7 +139,7 @@ def test_a_stranger_is_told_that_nobody_waits_for_it() -> None:
 def test_a_stranger_that_is_gone_or_reads_nothing_holds_up_nobody() -> None:
     ours, theirs = socket.socketpair()
     theirs.close()
-    refuse(ours)
+    reject(ours)
     assert ours.fileno() == -1
     ours, theirs = socket.socketpair()
     with theirs:
@@ -147,5 +147,5 @@ def test_a_stranger_that_is_gone_or_reads_nothing_holds_up_nobody() -> None:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         with pytest.raises(BlockingIOError):
             ours.sendall(bytes(1 << 20))
-        refuse(ours)
+        reject(ours)
         assert ours.fileno() == -1

@@ -276,11 +276,11 @@ def test_a_neighbour_that_is_disabled_in_ryu_has_no_session_until_it_is_enabled(
 def test_the_session_goes_and_comes_with_the_path_that_bfd_watches(scene: Scene) -> None:
     scene.add()
     router = scene.up()
-    scene.running.path_is_up(False)
+    scene.running.set_path_usable(False)
     assert router.rest() == [BFD_DOWN]
-    assert scene.report.last_down_reason == "BFD says that the path is down"
+    assert scene.report.last_down_reason == "BFD reports that the path is down"
     assert refused(scene) == [REJECTED]
-    scene.running.path_is_up(True)
+    scene.running.set_path_usable(True)
     scene.up()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from porter_ryu.bgp.peer_report import History
+from porter_ryu.bgp.peer_report import DownHistory
 from porter_ryu.bgp.protocol.ending import Cause, End, by_peer
 from porter_ryu.bgp.protocol.notification import Notification
 
@@ -12,35 +12,35 @@ REFUSED = "cannot connect: Connection refused"
 
 
 def test_that_it_cannot_be_reached_since_does_not_hide_what_it_said() -> None:
-    history = History()
+    history = DownHistory()
     history.went_down(RESET, 1000.0)
     for _ in range(10):
-        history.attempt_failed(REFUSED)
-    assert history.why_down == f"{SAID}; now: {REFUSED}"
+        history.connect_failed(REFUSED)
+    assert history.last_error == f"{SAID}; now: {REFUSED}"
     history.attempt_ended(End(Cause.PEER_CLOSED, "the peer closed the connection"))
-    assert history.why_down == f"{SAID}; now: the peer closed the connection"
+    assert history.last_error == f"{SAID}; now: the peer closed the connection"
 
 
 def test_the_last_end_is_known_when_the_next_session_is_up() -> None:
-    history = History()
+    history = DownHistory()
     history.went_down(RESET, 1000.0)
     history.came_up()
-    assert history.why_down == ""
+    assert history.last_error == ""
     assert (history.down_reason, history.down_cause) == (SAID, "peer-shutdown")
     assert history.down_at == 1000.0
 
 
 def test_a_refused_open_outlasts_that_it_cannot_be_reached() -> None:
-    history = History()
+    history = DownHistory()
     history.attempt_ended(by_peer(Notification(2, 2)))
-    history.attempt_failed(REFUSED)
-    assert history.why_down == f"the peer sent Bad Peer AS (2/2); now: {REFUSED}"
+    history.connect_failed(REFUSED)
+    assert history.last_error == f"the peer sent Bad Peer AS (2/2); now: {REFUSED}"
     assert history.down_at == 0.0
 
 
 def test_a_collision_says_nothing_of_the_peer() -> None:
-    history = History()
-    history.attempt_failed(REFUSED)
+    history = DownHistory()
+    history.connect_failed(REFUSED)
     history.attempt_ended(by_peer(Notification(6, 7)))
     history.attempt_ended(End(Cause.COLLISION, "x", sent=Notification(6, 7)))
-    assert history.why_down == REFUSED
+    assert history.last_error == REFUSED

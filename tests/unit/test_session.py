@@ -12,7 +12,7 @@ import pytest
 from eventlet.green import socket as green
 from ryu.lib import hub
 
-from porter_ryu.bgp.connection import READ_MOST
+from porter_ryu.bgp.connection import READ_MAX_OCTETS
 from porter_ryu.bgp.protocol import notification, wire
 from porter_ryu.bgp.protocol.ending import Cause, End
 from porter_ryu.bgp.protocol.fsm import Fsm, State
@@ -40,7 +40,7 @@ class Owner:
         self.on_refresh: Callable[[], None] = lambda: None
         self.on_closed: Callable[[], None] = lambda: None
 
-    def collides(self, _session: Session) -> Notification | None:
+    def resolve_collision(self, _session: Session) -> Notification | None:
         """As the test wants it."""
         return self.refusal
 
@@ -48,12 +48,12 @@ class Owner:
         """Notes it."""
         self.log.append("established")
 
-    def refresh(self, _session: Session, family: Family) -> None:
+    def refresh_requested(self, _session: Session, family: Family) -> None:
         """Notes it, and does what the test wants."""
         self.log.append(f"refresh {family.name}")
         self.on_refresh()
 
-    def drained(self, _session: Session) -> None:
+    def output_drained(self, _session: Session) -> None:
         """Notes it."""
         self.log.append("drained")
 
@@ -146,7 +146,7 @@ def test_after_every_piece_everybody_else_has_a_turn(line: Line) -> None:
         turns.append(line.owner.received)
         hub.sleep(0)
     steps = [b - a for a, b in itertools.pairwise(turns)]
-    assert max(steps) <= READ_MOST / 19 + 1
+    assert max(steps) <= READ_MAX_OCTETS / 19 + 1
     assert line.owner.received - before == 20_000
 
 
@@ -174,7 +174,7 @@ def test_the_last_word_is_said_at_a_message_boundary_though_output_waits(line: L
 def test_a_peer_that_reads_nothing_is_not_waited_for_for_long(line: Line) -> None:
     line.establish()
     line.session.send(UPDATE * 200_000)
-    line.session.close(notification.BFD_DOWN, Cause.BFD, "BFD says that the path is down")
+    line.session.close(notification.BFD_DOWN, Cause.BFD, "BFD reports that the path is down")
     assert line.owner.ends[0].cause is Cause.BFD
     until(lambda: line.near.fileno() == -1)
 

@@ -131,9 +131,9 @@ def test_both_ends_have_to_have_the_key(address: str) -> None:
 
 
 def test_the_address_from_which_a_peer_is_spoken_to() -> None:
-    assert transport.address_towards(ip_address("127.0.0.5")) == ip_address("127.0.0.1")
-    assert transport.address_towards(ip_address("::1")) == ip_address("::1")
-    assert transport.address_towards(ip_address("255.255.255.255")) is None
+    assert transport.source_address(ip_address("127.0.0.5")) == ip_address("127.0.0.1")
+    assert transport.source_address(ip_address("::1")) == ip_address("::1")
+    assert transport.source_address(ip_address("255.255.255.255")) is None
 
 
 def port_of(sock: socket.socket) -> int:

@@ -168,7 +168,7 @@ class BfdMonitor:
 
 def _description(peer: PeerConfig) -> dict[str, object] | None:
     """A peer as the process reads it; None without a route to it."""
-    local = peer.local_address or transport.address_towards(peer.address)
+    local = peer.local_address or transport.source_address(peer.address)
     if local is None:
         LOG.error("peer %s: no route to %s: BFD does not run", peer.name, peer.address)
         return None
