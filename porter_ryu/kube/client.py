@@ -1,4 +1,4 @@
-"""The API server by the official client's configuration, authentication and transport.
+"""The API server as this program asks it: lists, watches and single requests.
 
 Answers are parsed as plain JSON: the generated models would cost more time than all else here.
 Whatever arrives is bounded, in octets and in time.
@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
-import socket
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import urllib3
-import yaml
-from kubernetes import client as official
-from kubernetes import config
 from ryu.lib import hub
-from urllib3.connection import HTTPConnection
 
 from porter_ryu.domain.model import Kind
 from porter_ryu.kube import json_text
@@ -27,9 +21,10 @@ from porter_ryu.kube.errors import BAD_ANSWER, ApiError
 from porter_ryu.kube.failures import failure
 from porter_ryu.kube.fields import CodecError, Json, field
 from porter_ryu.kube.resources import RESOURCES
+from porter_ryu.kube.transport import Transport
 from porter_ryu.time_slice import TimeSlice
 
-_CONNECT, _READ = 5.0, 30.0
+_READ = 30.0
 _WATCH_SECONDS, _WATCH_READ = 40, 50.0
 _ANSWER_SECONDS = 120.0
 _PAGE, _PAGE_OF_LARGE, _PAGES_MOST = 500, 40, 10_000
@@ -40,16 +35,7 @@ _ANSWER_MOST, _REFUSAL_MOST = 64 * _MEGABYTE, _MEGABYTE
 _LINE_MOST = 16 * _MEGABYTE
 _TOO_LARGE = "TooLarge"
 _OK, _MULTIPLE, _UNAUTHORIZED = 200, 300, 401
-# a peer that is silent for this long is gone, though the watch has nothing to say for longer
-_KEEPALIVE = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 12_000),
-)
 _CHUNK = 1 << 16
-_PARALLEL = 20
 
 
 class Client:
@@ -59,14 +45,13 @@ class Client:
         """From a kubeconfig file, or (empty) from inside the cluster, else from the default
         kubeconfig; an answer may take `most` seconds.  Raises ApiError where none of them can be
         read."""
-        self._kubeconfig = kubeconfig
         self._most = most
-        self._api = _connect(kubeconfig)
+        self._transport = Transport(kubeconfig)
 
     @property
     def server(self) -> str:
         """Host and port of the API server."""
-        return urlsplit(str(self._api.configuration.host)).netloc.rpartition("@")[2]
+        return self._transport.server
 
     def pages(self, kind: Kind) -> Iterator[tuple[list[Any], str]]:
         """All objects of a kind, in pages of 500, and the resourceVersion of the list with each;
@@ -123,7 +108,7 @@ class Client:
             answer = self._send("GET", RESOURCES[kind].collection, query, None, "", _WATCH_READ)
         return self._events(answer)
 
-    def _events(self, answer: urllib3.HTTPResponse) -> Iterator[Json]:
+    def _events(self, answer: urllib3.BaseHTTPResponse) -> Iterator[Json]:
         begun: list[bytes] = []
         size = 0
         give_way = TimeSlice()
@@ -188,21 +173,9 @@ class Client:
         body: Json | None,
         content_type: str,
         read_timeout: float,
-    ) -> urllib3.HTTPResponse:
-        headers = {"Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = content_type
+    ) -> urllib3.BaseHTTPResponse:
         with self._failures():
-            request = self._api.param_serialize(
-                method,
-                path,
-                query_params=list(query.items()),
-                header_params=headers,
-                body=body,
-                auth_settings=["BearerToken"],
-            )
-            answer = self._api.call_api(*request, _request_timeout=(_CONNECT, read_timeout))
-        response: urllib3.HTTPResponse = answer.response
+            response = self._transport.send(method, path, read_timeout, query, body, content_type)
         if not _OK <= response.status < _MULTIPLE:
             raise self._refused(method, path, response)
         return response
@@ -210,7 +183,7 @@ class Client:
     def _late(self) -> ApiError:
         return ApiError(0, "TimedOut", f"the API server {self.server} does not come to an end")
 
-    def _refused(self, method: str, path: str, response: urllib3.HTTPResponse) -> ApiError:
+    def _refused(self, method: str, path: str, response: urllib3.BaseHTTPResponse) -> ApiError:
         after = _seconds(response.headers.get("Retry-After", ""))
         reason, message = "Status", f"{method} {path}"
         try:
@@ -225,49 +198,11 @@ class Client:
             response.close()
         if response.status == _UNAUTHORIZED:
             # a token that was replaced on disk: what is tried again, is tried with the new one
-            message = f"the API server {self.server} does not accept {self._read_again()}"
+            message = f"the API server {self.server} does not accept {self._transport.renew()}"
         return ApiError(response.status, reason, message, after)
 
-    def _read_again(self) -> str:
-        """Reads the credential again, where it can be, and says which it is."""
-        try:
-            self._api = _connect(self._kubeconfig)
-        except ApiError as error:
-            return f"the credential, which cannot be read again: {error}"
-        where = self._kubeconfig or "the service account, or the default kubeconfig"
-        return f"the credential of {where}"
 
-
-def _connect(kubeconfig: str) -> official.ApiClient:
-    """The official client by a kubeconfig; raises ApiError."""
-    configuration = official.Configuration()
-    try:
-        if kubeconfig:
-            config.load_kube_config(kubeconfig, client_configuration=configuration)
-        else:
-            try:
-                config.load_incluster_config(client_configuration=configuration)
-            except config.ConfigException:
-                config.load_kube_config(client_configuration=configuration)
-    except (config.ConfigException, OSError) as error:
-        hint = "" if kubeconfig else "; set [kubernetes] kubeconfig, or manifests (a directory)"
-        text = f"no way to an API server: {str(error).rstrip('.')}{hint}"
-        raise ApiError(0, "NoConfiguration", text) from error
-    except yaml.YAMLError as error:
-        # its text quotes the file, and may quote a token
-        text = f"no way to an API server: {kubeconfig or 'the kubeconfig'} is not YAML"
-        raise ApiError(0, "NoConfiguration", text) from error
-    except Exception as error:
-        name = kubeconfig or "the kubeconfig"
-        text = f"no way to an API server: {name} is not one ({type(error).__name__})"
-        raise ApiError(0, "NoConfiguration", text) from error
-    configuration.retries = False
-    configuration.connection_pool_maxsize = _PARALLEL
-    configuration.socket_options = [*HTTPConnection.default_socket_options, *_KEEPALIVE]
-    return official.ApiClient(configuration)
-
-
-def _read(answer: urllib3.HTTPResponse, most: int) -> bytes:
+def _read(answer: urllib3.BaseHTTPResponse, most: int) -> bytes:
     """The body of an answer, which must not be larger than `most`; raises ApiError, and what
     the transport raises."""
     pieces, size = [], 0

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from fabric.objects import Json
+
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 Headers = dict[str, str]
 Answer = Callable[[str, Headers], "bytes | Iterator[bytes]"]
@@ -87,16 +89,25 @@ class FakeServer:
                     return
 
 
-def kubeconfig(folder: Path, url: str, ca: Path | None = None, token: str = "t0ken") -> str:
-    """A kubeconfig for a server; the path of it."""
-    cluster = {"server": url} | ({"certificate-authority": str(ca)} if ca else {})
+def kubeconfig(
+    folder: Path,
+    url: str,
+    ca: Path | None = None,
+    token: str = "t0ken",
+    user: Json | None = None,
+    cluster: Json | None = None,
+) -> str:
+    """A kubeconfig for a server, with `user` in the place of the token and more of the cluster;
+    the path of it."""
+    authority = {"certificate-authority": str(ca)} if ca else {}
+    where = {"server": url, **authority, **(cluster or {})}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "c",
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "clusters": [{"name": "c", "cluster": cluster}],
-        "users": [{"name": "u", "user": {"token": token}}],
+        "clusters": [{"name": "c", "cluster": where}],
+        "users": [{"name": "u", "user": user or {"token": token}}],
     }
     path = folder / "kubeconfig"
     path.write_text(yaml.safe_dump(config))

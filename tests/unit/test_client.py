@@ -16,6 +16,7 @@ from fabric.objects import Json
 from porter_ryu.domain.model import Kind
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.resources import JSON_MERGE
 from tests.unit.fake_server import (
     Answer,
     Authority,
@@ -29,6 +30,7 @@ from tests.unit.fake_server import (
 
 Serve = Callable[[Answer], tuple[FakeServer, Client]]
 MEGABYTE = 1 << 20
+EXEC = "client.authentication.k8s.io/v1"
 
 
 @pytest.fixture
@@ -263,6 +265,60 @@ def test_a_credential_that_is_refused_is_named_and_read_again(serve: Serve, tmp_
         f"of {file}"
     )
     assert listed(client) == []
+
+
+def test_a_token_that_has_expired_is_replaced_before_the_request(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """A credential plugin whose tokens have expired as soon as they are made."""
+    tokens = []
+
+    def respond(_path: str, headers: Headers) -> bytes:
+        tokens.append(headers["authorization"])
+        return ok(page([]))
+
+    server, _ = serve(respond)
+    count = tmp_path / "count"
+    status = '{"token": "t$(wc -l < COUNT)", "expirationTimestamp": "2024-01-01T00:00:00Z"}'
+    credential = f'{{"apiVersion": "{EXEC}", "kind": "ExecCredential", "status": {status}}}'
+    script = f"echo >> COUNT\ncat <<END\n{credential}\nEND\n".replace("COUNT", str(count))
+    plugin = {"apiVersion": EXEC, "command": "sh", "args": ["-c", script]}
+    file = kubeconfig(tmp_path, f"http://127.0.0.1:{server.port}", user={"exec": plugin})
+    client = Client(file)
+    for _ in range(3):
+        listed(client)
+    assert tokens == ["Bearer t2", "Bearer t3", "Bearer t4"]
+
+
+def test_a_server_below_a_path_is_asked_there(serve: Serve, tmp_path: Path) -> None:
+    server, _ = serve(lambda _path, _headers: ok(page([1])))
+    client = Client(kubeconfig(tmp_path, f"http://127.0.0.1:{server.port}/clusters/c1"))
+    assert listed(client) == [1]
+    assert server.asked == ["/clusters/c1/api/v1/nodes?limit=500"]
+
+
+def test_a_proxy_is_told_the_whole_address(serve: Serve, tmp_path: Path) -> None:
+    proxy, _ = serve(lambda _path, _headers: ok(page([1])))
+    by = {"proxy-url": f"http://127.0.0.1:{proxy.port}"}
+    client = Client(kubeconfig(tmp_path, "http://api.invalid:6443", cluster=by))
+    assert listed(client) == [1]
+    assert proxy.asked == ["http://api.invalid:6443/api/v1/nodes?limit=500"]
+
+
+def test_a_body_is_json_of_the_type_that_is_said(serve: Serve) -> None:
+    types = []
+
+    def respond(_path: str, headers: Headers) -> bytes:
+        types.append(headers["content-type"])
+        return ok({"kind": "Service"})
+
+    server, client = serve(respond)
+    body = {"status": {"loadBalancer": None, "text": "\ud800 ü", "list": [1, True]}}
+    assert client.request("PATCH", "/x y", None, body, JSON_MERGE) == {"kind": "Service"}
+    assert client.request("POST", "/z", {"a": "b c/"}, {}) == {"kind": "Service"}
+    assert server.asked == ["/x%20y", "/z?a=b+c%2F"]
+    assert [json.loads(text) for text in server.bodies] == [body, {}]
+    assert types == [JSON_MERGE, "application/json"]
 
 
 def test_a_redirection_is_not_followed_for_the_token_goes_with_it(serve: Serve) -> None:
