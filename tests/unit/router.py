@@ -1,7 +1,7 @@
-"""The other end of a session, played message by message over loopback, and a Speaker to play with.
+"""The router's end of a session, driven message by message over loopback, and a Speaker to test.
 
-The router has an address of 127.0.0.0/8 of its own, and the speaker listens on a port that was
-free; Ryu's core, of which a process has one, is stopped with each speaker.
+The router has an address of its own in 127.0.0.0/8, and the speaker listens on a free port.  A
+process has only one core of Ryu, so it is stopped with each speaker.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ GRACEFUL = replace(OPEN, graceful=GracefulRestart(120, families=OPEN.families or
 Message = tuple[MessageType, bytes]
 END_OF_RIB: Message = MessageType.UPDATE, bytes(4)
 ANNOUNCED = bytes.fromhex("c0a8000120cb007101")
-"""How an UPDATE with one path ends: its path identifier, 192.168.0.1, and 203.0.113.1/32."""
+"""The end of an UPDATE with one path: its path identifier, 192.168.0.1, and 203.0.113.1/32."""
 
 
 class Router:
-    """One connection of a router; reading past the end of it is an end (None), not an error."""
+    """One connection of a router.  Reading after its end returns None."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -63,7 +63,7 @@ class Router:
         self.sock.sendall(data)
 
     def read(self) -> Message | None:
-        """The next message; None when the other side has closed."""
+        """The next message; None if the other side has closed the connection."""
         while not self._read:
             try:
                 octets = self.sock.recv(65536)
@@ -76,12 +76,12 @@ class Router:
         return self._read.pop(0)
 
     def rest(self) -> list[Message]:
-        """All that comes before the other side closes, without KEEPALIVEs."""
+        """All messages until the other side closes, without KEEPALIVEs."""
         found = list(iter(self.read, None))
         return [message for message in found if message[0] is not MessageType.KEEPALIVE]
 
     def read_until(self, wanted: Message) -> list[Message]:
-        """The messages up to one; fails where the connection ends before it."""
+        """The messages up to `wanted`; fails if the connection ends before it."""
         found: list[Message] = []
         while not found or found[-1] != wanted:
             message = self.read()
@@ -90,18 +90,18 @@ class Router:
         return found
 
     def establish(self, offered: Open = OPEN) -> Router:
-        """OPEN and KEEPALIVE, both ways."""
+        """Exchanges OPEN and KEEPALIVE."""
         self.send(encode_open(offered) + wire.KEEPALIVE)
         self.read_until((MessageType.KEEPALIVE, b""))
         return self
 
     def close(self) -> None:
-        """Ends it with FIN."""
+        """Closes the connection with FIN."""
         self.sock.close()
 
 
 class Scene:
-    """A speaker that listens, with what is announced to everybody: one path to one EIP."""
+    """A speaker that listens and announces one path to one EIP."""
 
     def __init__(self, folder: Path, **config: Any) -> None:
         with socket.create_server((HERE, 0)) as probe:
@@ -128,7 +128,7 @@ class Scene:
         until(lambda: not self.speaker._listener.sockets, "nothing listens any more")
 
     def add(self, *others: PeerConfig, **more: Any) -> None:
-        """Has the router as a peer, which calls unless it is told to be called."""
+        """Sets the router as a peer; it connects to the speaker unless `mode` says otherwise."""
         config = peer("leaf", ROUTER, **{"mode": ConnectMode.PASSIVE, **more})
         self.speaker.set_peers([config, *others])
         if {config.mode, *(other.mode for other in others)} != {ConnectMode.ACTIVE}:
@@ -137,18 +137,18 @@ class Scene:
 
     @property
     def running(self) -> Peer:
-        """The peer."""
+        """The running peer."""
         found = self.speaker.manager.by_address(ip_address(ROUTER))
         assert found is not None
         return found
 
     @property
     def report(self) -> PeerReport:
-        """What is told of it."""
+        """The report of the peer."""
         return next(report for report in self.speaker.reports() if report.name == "leaf")
 
     def call(self, source: str = ROUTER) -> Router:
-        """One more connection from a router."""
+        """A new connection from a router."""
         sock = green.socket()
         sock.settimeout(PATIENCE)
         sock.bind((source, 0))
@@ -157,7 +157,7 @@ class Scene:
         return self._routers[-1]
 
     def up(self, offered: Open = OPEN) -> Router:
-        """A session that is Established, and has its table."""
+        """A session that is Established and has received the table."""
         router = self.call().establish(offered)
         router.read_until(END_OF_RIB)
         until(lambda: self.report.state == "Established", "it is Established")
@@ -165,7 +165,7 @@ class Scene:
 
 
 class Waiting:
-    """A router that waits to be called."""
+    """A router that waits for a connection."""
 
     def __init__(self, address: str = ROUTER) -> None:
         self._listener = green.socket()
@@ -176,19 +176,19 @@ class Waiting:
         self._listener.settimeout(PATIENCE)
 
     def accept(self) -> tuple[Router, str]:
-        """The next that calls, and from where."""
+        """The next connection and its source address."""
         sock, (source, _) = self._listener.accept()
         return Router(sock), source
 
     def close(self) -> None:
-        """Waits no more: who calls is refused."""
+        """Stops listening."""
         self._listener.close()
 
 
 @contextlib.contextmanager
 def speaking(folder: Path, **config: Any) -> Iterator[Scene]:
-    """A scene for as long as the `with` lasts; `config`: what the speaker's has beyond that of
-    `peers.speaker`, without graceful restart."""
+    """A scene inside a `with`.  `config` overrides that of `peers.speaker`; graceful restart is
+    off by default."""
     scene = Scene(folder, **config)
     try:
         yield scene

@@ -1,4 +1,4 @@
-"""The listener: who connects is handed over with both ends' addresses, and breaks nothing."""
+"""The listener hands over each connection with the addresses of both ends; errors stay local."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ HERE = ip_address("127.0.0.1")
 REJECTED = bytes.fromhex("ff" * 16 + "0015030605")  # Cease, Connection Rejected
 
 
-class Taken:
-    """Takes connections, or fails to as a test wants it."""
+class Accepted:
+    """Collects the accepted connections, or raises `failure`."""
 
     def __init__(self) -> None:
         self.connections: list[tuple[socket.socket, Address, Address]] = []
@@ -32,23 +32,23 @@ class Taken:
 
 
 class Scene:
-    """A listener on a port that was free, and those who call it."""
+    """A listener on a free port, and clients that connect to it."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
-        self.taken = Taken()
+        self.accepted = Accepted()
         self.supervisor = Supervisor()
-        self.listener = Listener(self.port, self.taken, self.supervisor)
+        self.listener = Listener(self.port, self.accepted, self.supervisor)
         self.prepared = 0
 
     def listen(self, address: Address = HERE) -> None:
-        """It listens from now on."""
+        """Listens on an address and waits until it does."""
         self.listener.listen(address, self._prepare)
         until(lambda: address in dict(self.listener.sockets), f"it listens on {address}")
 
     def call(self, to: Address = HERE, source: str = "") -> socket.socket:
-        """One more that connects."""
+        """A client that connects."""
         family = green.AF_INET6 if to.version == 6 else green.AF_INET
         caller: socket.socket = green.socket(family, green.SOCK_STREAM)
         caller.settimeout(5)
@@ -67,7 +67,7 @@ def scene() -> Iterator[Scene]:
     yield scene
     scene.listener.stop()
     until(lambda: not scene.listener.sockets, "it listens no more")
-    for connection, _, _ in scene.taken.connections:
+    for connection, _, _ in scene.accepted.connections:
         connection.close()
 
 
@@ -75,37 +75,37 @@ def test_a_connection_is_handed_over_with_the_addresses_of_its_ends(scene: Scene
     scene.listen()
     scene.listen(ip_address("::1"))
     with scene.call(source="127.0.0.9"), scene.call(ip_address("::1")):
-        until(lambda: len(scene.taken.connections) == 2, "both are taken")
-    assert [ends for _, *ends in scene.taken.connections] == [
+        until(lambda: len(scene.accepted.connections) == 2, "both are accepted")
+    assert [ends for _, *ends in scene.accepted.connections] == [
         [ip_address("127.0.0.9"), HERE],
         [ip_address("::1"), ip_address("::1")],
     ]
 
 
-def test_an_address_that_is_wanted_twice_is_one_socket_and_prepared_once(scene: Scene) -> None:
+def test_listening_twice_on_an_address_opens_one_socket(scene: Scene) -> None:
     scene.listen()
     scene.listen()
     assert len(scene.listener.sockets) == scene.prepared == 1
 
 
-def test_a_connection_with_which_something_goes_wrong_costs_itself_alone(
+def test_an_error_with_one_connection_affects_no_other(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene.listen()
-    scene.taken.failure = RuntimeError("a fault of ours")
+    scene.accepted.failure = RuntimeError("a fault of ours")
     with scene.call() as caller:
-        assert caller.recv(1) == b"", "nobody is left waiting"
-    scene.taken.failure = OSError("it was gone already")
+        assert caller.recv(1) == b"", "the connection is closed"
+    scene.accepted.failure = OSError("it was gone already")
     with scene.call() as caller:
         assert caller.recv(1) == b""
-    scene.taken.failure = None
+    scene.accepted.failure = None
     with scene.call():
-        until(lambda: len(scene.taken.connections) == 1, "the next one is taken")
+        until(lambda: len(scene.accepted.connections) == 1, "the next one is accepted")
     assert caplog.text.count("task accept died") == 1
     assert scene.supervisor.faults == ()
 
 
-def test_a_port_that_another_process_has_is_told_and_taken_when_it_is_free(
+def test_a_port_in_use_is_logged_and_retried_until_it_is_free(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("127.0.0.1", scene.port)):
@@ -120,7 +120,7 @@ def test_a_port_that_another_process_has_is_told_and_taken_when_it_is_free(
     )
 
 
-def test_one_that_is_stopped_lets_nobody_in(scene: Scene) -> None:
+def test_a_stopped_listener_refuses_connections(scene: Scene) -> None:
     scene.listen()
     scene.listener.stop()
     until(lambda: not scene.listener.sockets, "it listens no more")
@@ -128,7 +128,7 @@ def test_one_that_is_stopped_lets_nobody_in(scene: Scene) -> None:
         scene.call()
 
 
-def test_a_stranger_is_told_that_nobody_waits_for_it() -> None:
+def test_a_rejected_connection_gets_a_cease() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         reject(ours)
@@ -136,7 +136,7 @@ def test_a_stranger_is_told_that_nobody_waits_for_it() -> None:
         assert theirs.recv(100) == b""
 
 
-def test_a_stranger_that_is_gone_or_reads_nothing_holds_up_nobody() -> None:
+def test_rejecting_never_blocks() -> None:
     ours, theirs = socket.socketpair()
     theirs.close()
     reject(ours)

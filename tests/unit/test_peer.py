@@ -1,4 +1,4 @@
-"""A peer as its router sees it: who is let in, what is said, and how a session ends."""
+"""A peer as its router sees it: accepted and rejected connections, messages, ends of sessions."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ LOW, HIGH = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.250")  # ours is 192.
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    """Without graceful restart."""
+    """A speaker without graceful restart."""
     with speaking(tmp_path) as scene:
         yield scene
 
 
 @pytest.fixture
 def graceful(tmp_path: Path) -> Iterator[Scene]:
-    """With it."""
+    """A speaker with graceful restart."""
     with speaking(tmp_path, restart_time=120) as scene:
         yield scene
 
 
 @pytest.fixture
 def waiting() -> Iterator[Waiting]:
-    """A router that waits to be called."""
+    """A router that waits for a connection."""
     waiting = Waiting()
     yield waiting
     waiting.close()
@@ -73,11 +73,11 @@ def updates(messages: list[Message]) -> list[bytes]:
 # -- coming up ------------------------------------------------------------------------------------
 
 
-def test_a_router_that_calls_gets_the_table_and_then_end_of_rib(scene: Scene) -> None:
+def test_a_router_that_connects_gets_the_table_and_then_end_of_rib(scene: Scene) -> None:
     scene.add(hold_time=9)
     router = scene.call()
     kind, _ = router.read() or (None, b"")
-    assert kind is MessageType.OPEN, "nobody waits for the other to begin"
+    assert kind is MessageType.OPEN, "the speaker does not wait for the router's OPEN"
     router.establish()
     announced, last = updates(router.read_until(END_OF_RIB))
     assert announced.endswith(ANNOUNCED)
@@ -90,7 +90,7 @@ def test_a_router_that_calls_gets_the_table_and_then_end_of_rib(scene: Scene) ->
     assert scene.speaker.sent(EIP) == {"leaf": (HOP.address,)}
 
 
-def test_a_router_is_called_from_the_address_that_is_set(scene: Scene, waiting: Waiting) -> None:
+def test_the_speaker_connects_from_its_local_address(scene: Scene, waiting: Waiting) -> None:
     scene.add(mode=ConnectMode.ACTIVE, port=waiting.port, local_address=ip_address("127.0.0.77"))
     router, source = waiting.accept()
     assert source == "127.0.0.77"
@@ -99,9 +99,7 @@ def test_a_router_is_called_from_the_address_that_is_set(scene: Scene, waiting: 
     router.close()
 
 
-def test_a_router_that_refuses_is_called_again_and_why_is_told(
-    scene: Scene, waiting: Waiting
-) -> None:
+def test_a_refused_connection_is_reported_and_retried(scene: Scene, waiting: Waiting) -> None:
     port = waiting.port
     waiting.close()
     scene.add(mode=ConnectMode.ACTIVE, port=port, connect_retry=0.05)
@@ -116,52 +114,52 @@ def test_a_router_that_refuses_is_called_again_and_why_is_told(
         caller.close()
 
 
-def test_ryu_says_the_same_of_the_state(scene: Scene) -> None:
-    """So that whatever watches a BGPSpeaker sees ours."""
+def test_ryus_state_of_the_peer_is_the_reported_one(scene: Scene) -> None:
+    """Code that observes a BGPSpeaker works as usual."""
     scene.add()
     assert scene.running.state.bgp_state == scene.report.state == "Idle"
     scene.up()
     assert scene.running.state.bgp_state == scene.report.state == "Established"
 
 
-# -- who is not let in ----------------------------------------------------------------------------
+# -- rejected connections -------------------------------------------------------------------------
 
 
 def refused(scene: Scene, source: str = ROUTER) -> list[Message]:
-    """What a caller is told that is not let in."""
+    """The messages on a connection that is rejected."""
     return scene.call(source).rest()
 
 
-def test_a_stranger_and_a_peer_that_is_to_be_called_are_rejected(scene: Scene) -> None:
+def test_an_unknown_host_and_an_active_only_peer_are_rejected(scene: Scene) -> None:
     someone = peer("else", "127.0.0.33", mode=ConnectMode.PASSIVE)
     scene.add(someone, mode=ConnectMode.ACTIVE, connect_retry=60)
     assert refused(scene, OTHER) == [REJECTED]
     assert refused(scene) == [REJECTED]
 
 
-def test_nobody_is_let_in_over_an_eip(scene: Scene) -> None:
+def test_a_connection_to_an_eip_is_rejected(scene: Scene) -> None:
     scene.add()
     scene.speaker.is_eip = lambda local: str(local) == HERE
     assert refused(scene) == [REJECTED]
 
 
 def test_a_connection_from_farther_away_than_gtsm_allows_is_closed(scene: Scene) -> None:
-    """The caller's TTL is the kernel's own, 64: with GTSM only 255 is near enough."""
+    """The TTL of the caller is the kernel's default, 64; GTSM accepts only 255."""
     scene.add(ttl_security=True)
     assert refused(scene) == []
     assert scene.report.state == "Idle"
 
 
-def test_a_router_whose_sessions_do_not_last_is_kept_waiting(scene: Scene) -> None:
+def test_a_router_whose_sessions_do_not_last_is_damped(scene: Scene) -> None:
     scene.add()
     for _ in range(4):
         scene.up().close()
-        until(lambda: scene.report.state != "Established", "it is seen to be gone")
+        until(lambda: scene.report.state != "Established", "the session is down")
     assert scene.report.damped_seconds > 0
     assert refused(scene) == [REJECTED]
 
 
-def test_an_open_of_another_as_is_refused_and_told(scene: Scene) -> None:
+def test_an_open_of_another_as_is_refused_and_reported(scene: Scene) -> None:
     scene.add()
     router = scene.call()
     router.send(encode_open(replace(OPEN, asn=65009)))
@@ -174,7 +172,7 @@ def test_an_open_of_another_as_is_refused_and_told(scene: Scene) -> None:
 # -- two connections ------------------------------------------------------------------------------
 
 
-def test_a_second_connection_beside_an_established_one_has_to_go(scene: Scene) -> None:
+def test_a_second_connection_beside_an_established_one_is_closed(scene: Scene) -> None:
     scene.add()
     first, second = scene.up(), scene.call()
     second.send(encode_open(OPEN) + wire.KEEPALIVE)
@@ -184,10 +182,10 @@ def test_a_second_connection_beside_an_established_one_has_to_go(scene: Scene) -
     assert scene.report.state == "Established"
 
 
-def test_a_router_that_calls_again_has_lost_its_session_where_it_restarts_gracefully(
+def test_a_new_connection_of_a_graceful_restart_router_replaces_its_session(
     graceful: Scene,
 ) -> None:
-    """It crashed: the old connection is closed without a word, and the new one gets the table."""
+    """It crashed: the old connection is closed silently, and the new one gets the table."""
     graceful.add()
     first = graceful.up(GRACEFUL)
     second = graceful.call().establish(GRACEFUL)
@@ -197,7 +195,7 @@ def test_a_router_that_calls_again_has_lost_its_session_where_it_restarts_gracef
 
 
 @pytest.mark.parametrize(("theirs", "stays"), [(LOW, "ours"), (HIGH, "theirs")])
-def test_of_two_that_come_up_at_once_the_one_of_the_higher_identifier_stays(
+def test_of_two_simultaneous_connections_that_of_the_higher_identifier_is_kept(
     scene: Scene, waiting: Waiting, theirs: IPv4Address, stays: str
 ) -> None:
     scene.add(mode=ConnectMode.BOTH, port=waiting.port)
@@ -218,14 +216,14 @@ def test_of_two_that_come_up_at_once_the_one_of_the_higher_identifier_stays(
 # -- how a session ends ---------------------------------------------------------------------------
 
 
-def test_a_peer_that_is_taken_out_is_told_so(graceful: Scene) -> None:
+def test_a_removed_peer_gets_peer_deconfigured(graceful: Scene) -> None:
     graceful.add()
     router = graceful.up(GRACEFUL)
     graceful.speaker.set_peers([])
     assert router.rest() == [PEER_DECONFIGURED]
 
 
-def test_at_the_end_a_router_that_keeps_our_routes_is_told_nothing(graceful: Scene) -> None:
+def test_at_a_stop_a_router_with_graceful_restart_gets_no_notification(graceful: Scene) -> None:
     graceful.add()
     router = graceful.up(GRACEFUL)
     graceful.speaker.stop(withdraw=False)
@@ -233,7 +231,9 @@ def test_at_the_end_a_router_that_keeps_our_routes_is_told_nothing(graceful: Sce
 
 
 @pytest.mark.parametrize("restart_time", [0, 120])
-def test_at_the_end_a_router_that_keeps_nothing_is_told(tmp_path: Path, restart_time: int) -> None:
+def test_at_a_stop_a_router_without_graceful_restart_gets_administrative_shutdown(
+    tmp_path: Path, restart_time: int
+) -> None:
     with speaking(tmp_path, restart_time=restart_time) as scene:
         scene.add()
         router = scene.up(OPEN if restart_time else GRACEFUL)
@@ -241,7 +241,7 @@ def test_at_the_end_a_router_that_keeps_nothing_is_told(tmp_path: Path, restart_
         assert router.rest() == [ADMINISTRATIVE_SHUTDOWN]
 
 
-def test_an_end_for_good_takes_everything_back_first(graceful: Scene) -> None:
+def test_a_stop_with_withdraw_withdraws_all_routes_first(graceful: Scene) -> None:
     graceful.add()
     router = graceful.up(GRACEFUL)
     graceful.speaker.stop(withdraw=True)
@@ -251,7 +251,9 @@ def test_an_end_for_good_takes_everything_back_first(graceful: Scene) -> None:
     assert last == ADMINISTRATIVE_SHUTDOWN
 
 
-def test_changed_settings_are_a_new_session_over_which_the_routes_are_kept(graceful: Scene) -> None:
+def test_changed_settings_make_a_new_session_and_the_router_keeps_the_routes(
+    graceful: Scene,
+) -> None:
     graceful.add()
     router = graceful.up(GRACEFUL)
     graceful.add(hold_time=12)
@@ -260,7 +262,7 @@ def test_changed_settings_are_a_new_session_over_which_the_routes_are_kept(grace
     assert graceful.report.hold_time == 12
 
 
-def test_a_neighbour_that_is_disabled_in_ryu_has_no_session_until_it_is_enabled(
+def test_a_neighbour_disabled_in_ryu_has_no_session_until_it_is_enabled(
     scene: Scene,
 ) -> None:
     scene.add()
@@ -273,7 +275,7 @@ def test_a_neighbour_that_is_disabled_in_ryu_has_no_session_until_it_is_enabled(
     scene.up()
 
 
-def test_the_session_goes_and_comes_with_the_path_that_bfd_watches(scene: Scene) -> None:
+def test_the_session_follows_the_path_that_bfd_monitors(scene: Scene) -> None:
     scene.add()
     router = scene.up()
     scene.running.set_path_usable(False)
@@ -284,22 +286,22 @@ def test_the_session_goes_and_comes_with_the_path_that_bfd_watches(scene: Scene)
     scene.up()
 
 
-def test_why_the_last_session_ended_is_told_also_when_the_next_is_up(scene: Scene) -> None:
+def test_why_the_last_session_ended_is_reported_also_when_the_next_is_up(scene: Scene) -> None:
     scene.add()
     router = scene.up()
     router.send(wire.message(MessageType.NOTIFICATION, b"\x06\x04\x05later"))
     until(lambda: scene.report.state != "Established", "it is down")
-    told = 'the peer sent Administrative Reset (6/4): "later"'
-    assert (scene.report.last_error, scene.report.last_down_reason) == (told, told)
+    reason = 'the peer sent Administrative Reset (6/4): "later"'
+    assert (scene.report.last_error, scene.report.last_down_reason) == (reason, reason)
     assert scene.report.last_down_at > 0
     scene.up()
-    assert (scene.report.last_error, scene.report.last_down_reason) == ("", told)
+    assert (scene.report.last_error, scene.report.last_down_reason) == ("", reason)
 
 
 # -- while it is up -------------------------------------------------------------------------------
 
 
-def test_a_change_is_one_update_and_the_same_again_is_none(scene: Scene) -> None:
+def test_a_change_is_one_update_and_a_repetition_is_none(scene: Scene) -> None:
     scene.add()
     router = scene.up()
     second = NextHop("n2", ip_address("192.168.0.2"))

@@ -1,4 +1,4 @@
-"""Why a peer is not up, and that it is not forgotten."""
+"""Why a session is not Established; later errors do not hide the reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SAID = 'the peer sent Hard Reset (6/9): Administrative Shutdown (6/2): "upgrade"
 REFUSED = "cannot connect: Connection refused"
 
 
-def test_that_it_cannot_be_reached_since_does_not_hide_what_it_said() -> None:
+def test_a_connect_error_does_not_hide_why_the_session_ended() -> None:
     history = DownHistory()
     history.went_down(RESET, 1000.0)
     for _ in range(10):
@@ -21,7 +21,7 @@ def test_that_it_cannot_be_reached_since_does_not_hide_what_it_said() -> None:
     assert history.last_error == f"{SAID}; now: the peer closed the connection"
 
 
-def test_the_last_end_is_known_when_the_next_session_is_up() -> None:
+def test_the_last_end_is_still_reported_when_the_next_session_is_up() -> None:
     history = DownHistory()
     history.went_down(RESET, 1000.0)
     history.came_up()
@@ -30,7 +30,7 @@ def test_the_last_end_is_known_when_the_next_session_is_up() -> None:
     assert history.down_at == 1000.0
 
 
-def test_a_refused_open_outlasts_that_it_cannot_be_reached() -> None:
+def test_a_connect_error_does_not_hide_a_refused_open() -> None:
     history = DownHistory()
     history.attempt_ended(by_peer(Notification(2, 2)))
     history.connect_failed(REFUSED)
@@ -38,7 +38,7 @@ def test_a_refused_open_outlasts_that_it_cannot_be_reached() -> None:
     assert history.down_at == 0.0
 
 
-def test_a_collision_says_nothing_of_the_peer() -> None:
+def test_a_collision_is_not_an_error() -> None:
     history = DownHistory()
     history.connect_failed(REFUSED)
     history.attempt_ended(by_peer(Notification(6, 7)))

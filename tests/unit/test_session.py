@@ -1,4 +1,4 @@
-"""A session over a real connection: its turns, its last words, and what becomes of its faults."""
+"""A session over a real connection: fairness, its last message, and faults."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ PATIENCE = 5.0
 
 
 class Owner:
-    """A peer that notes what it is told; `on_refresh` is what it does when asked for a table,
-    `on_closed` when a session ends."""
+    """A peer that records the events of its session.  `on_refresh` and `on_closed` are called with
+    these events."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -41,24 +41,24 @@ class Owner:
         self.on_closed: Callable[[], None] = lambda: None
 
     def resolve_collision(self, _session: Session) -> Notification | None:
-        """As the test wants it."""
+        """Returns what the test has set."""
         return self.refusal
 
     def established(self, _session: Session) -> None:
-        """Notes it."""
+        """Records it."""
         self.log.append("established")
 
     def refresh_requested(self, _session: Session, family: Family) -> None:
-        """Notes it, and does what the test wants."""
+        """Records it and calls `on_refresh`."""
         self.log.append(f"refresh {family.name}")
         self.on_refresh()
 
     def output_drained(self, _session: Session) -> None:
-        """Notes it."""
+        """Records it."""
         self.log.append("drained")
 
     def closed(self, _session: Session, end: End) -> None:
-        """Keeps it, and does what the test wants."""
+        """Records it and calls `on_closed`."""
         self.ends.append(end)
         self.on_closed()
 
@@ -67,7 +67,7 @@ class Owner:
         self.received += sum(received.values())
 
     def count_sent(self, octets: int) -> None:
-        """Is not looked at."""
+        """Not used."""
 
 
 class Line:
@@ -84,7 +84,7 @@ class Line:
         self._buffer = bytearray()
 
     def read(self) -> Iterator[tuple[MessageType, bytes]]:
-        """Messages at the far end, until the connection ends."""
+        """The messages at the far end, until the connection ends."""
         while octets := self.far.recv(65536):
             self._buffer += octets
             yield from wire.split(self._buffer)
@@ -98,21 +98,21 @@ class Line:
 
 @pytest.fixture
 def line() -> Iterator[Line]:
-    """A fresh one."""
+    """A session that is not Established yet."""
     line = Line()
     yield line
     line.session.close(None, Cause.STOPPED, "the test is over")
     line.far.close()
 
 
-def test_it_opens_and_comes_up(line: Line) -> None:
+def test_it_sends_open_and_keepalive_and_comes_up(line: Line) -> None:
     line.establish()
     kinds = [kind for kind, _ in zip(line.read(), range(2), strict=False)]
     assert [kind for kind, _ in kinds] == [MessageType.OPEN, MessageType.KEEPALIVE]
     assert line.session.state is State.ESTABLISHED
 
 
-def test_what_a_part_of_it_raises_ends_it_in_order(line: Line) -> None:
+def test_an_exception_ends_the_session_with_a_notification(line: Line) -> None:
     def fail() -> None:
         raise struct.error("out of range")
 
@@ -126,7 +126,7 @@ def test_what_a_part_of_it_raises_ends_it_in_order(line: Line) -> None:
     until(lambda: line.near.fileno() == -1)
 
 
-def test_a_fault_in_telling_of_the_end_still_closes_the_socket(line: Line) -> None:
+def test_an_exception_in_the_closed_event_still_closes_the_socket(line: Line) -> None:
     def fail() -> None:
         raise OSError("No space left on device")
 
@@ -136,7 +136,7 @@ def test_a_fault_in_telling_of_the_end_still_closes_the_socket(line: Line) -> No
     until(lambda: line.near.fileno() == -1)
 
 
-def test_after_every_piece_everybody_else_has_a_turn(line: Line) -> None:
+def test_other_greenthreads_run_after_every_chunk(line: Line) -> None:
     line.establish()
     line.far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     before, turns = line.owner.received, []
@@ -150,14 +150,14 @@ def test_after_every_piece_everybody_else_has_a_turn(line: Line) -> None:
     assert line.owner.received - before == 20_000
 
 
-def test_refreshes_of_one_piece_are_handed_on_once(line: Line) -> None:
+def test_refresh_requests_in_one_chunk_are_reported_once(line: Line) -> None:
     line.establish()
     line.far.sendall(REFRESH * 40)
     until(lambda: line.owner.received >= 42)
     assert line.owner.log.count("refresh IPV4") <= 2
 
 
-def test_the_last_word_is_said_at_a_message_boundary_though_output_waits(line: Line) -> None:
+def test_the_notification_starts_at_a_message_boundary_although_output_waits(line: Line) -> None:
     line.establish()
     update = message(MessageType.UPDATE, bytes(4) + bytes(3000))
     line.session.send(update * 2000)
@@ -171,7 +171,7 @@ def test_the_last_word_is_said_at_a_message_boundary_though_output_waits(line: L
     assert {len(body) for body in updates} == {3004}
 
 
-def test_a_peer_that_reads_nothing_is_not_waited_for_for_long(line: Line) -> None:
+def test_a_peer_that_does_not_read_delays_the_end_only_briefly(line: Line) -> None:
     line.establish()
     line.session.send(UPDATE * 200_000)
     line.session.close(notification.BFD_DOWN, Cause.BFD, "BFD reports that the path is down")
@@ -179,21 +179,21 @@ def test_a_peer_that_reads_nothing_is_not_waited_for_for_long(line: Line) -> Non
     until(lambda: line.near.fileno() == -1)
 
 
-def test_the_last_word_reaches_a_peer_that_talks_on(line: Line) -> None:
+def test_the_notification_reaches_a_peer_that_still_sends(line: Line) -> None:
     line.establish()
     hub.spawn(send_all, line.far, wire.KEEPALIVE * 5000 + b"\0" * 19 + wire.KEEPALIVE * 20_000)
     assert list(line.read())[-1] == (MessageType.NOTIFICATION, b"\x01\x01")
 
 
 def send_all(sock: socket.socket, data: bytes) -> None:
-    """Sends until it is all said or nobody listens."""
+    """Sends everything, or until the connection is closed."""
     try:
         sock.sendall(data)
     except OSError:
         sock.settimeout(0)
 
 
-def test_what_waits_goes_when_the_peer_reads_and_that_is_told(line: Line) -> None:
+def test_waiting_output_is_sent_when_the_peer_reads_and_that_is_reported(line: Line) -> None:
     line.establish()
     line.session.send(UPDATE * 200_000)
     assert line.session.congested
@@ -206,21 +206,21 @@ def test_what_waits_goes_when_the_peer_reads_and_that_is_told(line: Line) -> Non
     assert not line.session.congested
 
 
-def test_a_collision_that_it_loses(line: Line) -> None:
+def test_a_lost_collision_ends_the_session(line: Line) -> None:
     line.owner.refusal = notification.COLLISION
     line.far.sendall(encode_open(THEIRS))
     assert list(line.read())[-1] == (MessageType.NOTIFICATION, b"\x06\x07")
     assert line.owner.ends[0].cause is Cause.COLLISION
 
 
-def test_the_peer_that_hangs_up(line: Line) -> None:
+def test_a_peer_that_closes_the_connection(line: Line) -> None:
     line.establish()
     line.far.close()
     until(lambda: line.owner.ends)
     assert line.owner.ends[0].cause in (Cause.PEER_CLOSED, Cause.CONNECTION_BROKE)
 
 
-def test_a_session_that_is_ended_before_it_ran() -> None:
+def test_a_session_that_is_closed_before_it_runs() -> None:
     near, far = green.socketpair()
     owner, supervisor = Owner(), Supervisor()
     session = Session(near, owner, Fsm(OURS, 65001, 0.0), False, supervisor)
@@ -232,7 +232,7 @@ def test_a_session_that_is_ended_before_it_ran() -> None:
     far.close()
 
 
-def test_a_message_longer_than_four_thousand_octets_where_both_can() -> None:
+def test_an_extended_message_if_both_sides_can() -> None:
     line = Line()
     line.far.sendall(encode_open(replace(THEIRS, extended_message=True)) + wire.KEEPALIVE)
     line.far.sendall(message(MessageType.ROUTE_REFRESH, bytes(65535 - 19)))

@@ -1,5 +1,5 @@
-"""The set of peers on Ryu's running core: the difference is found, and one that Ryu refuses costs
-itself alone."""
+"""The set of peers in Ryu's running core: only differences are applied, and a peer that Ryu refuses
+affects no other."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HERE = "127.0.0.9"
 
 
 def passive(name: str, address: str, **more: Any) -> PeerConfig:
-    """A peer that calls us."""
+    """A peer that connects to us."""
     return peers.peer(name, address, mode=ConnectMode.PASSIVE, **more)
 
 
@@ -40,15 +40,15 @@ A, B, C = passive("a", "192.0.2.1"), passive("b", "192.0.2.2"), passive("c", "19
 
 
 def with_med(config: PeerConfig, med: int) -> PeerConfig:
-    """A peer with another attribute."""
+    """A peer with another MED."""
     return dataclasses.replace(config, attributes=PathAttributes(med=med))
 
 
-class Refusing(Speaker):
-    """One whose Ryu has something against an address, for so many tries."""
+class FailingSpeaker(Speaker):
+    """A speaker whose Ryu fails to add an address; `failures` says how many times."""
 
     def __init__(self, folder: Path, **config: Any) -> None:
-        self.refusals: dict[str, int] = {}
+        self.failures: dict[str, int] = {}
         self.tries: list[str] = []
         self.supervisor = Supervisor()
         config = {"restart_time": 0, "listen_addresses": (ip_address(HERE),), **config}
@@ -59,14 +59,14 @@ class Refusing(Speaker):
         super().__init__(mine, self.supervisor)
 
     def neighbor_add(self, address: str, *arguments: Any, **more: Any) -> None:
-        """Ryu's, which refuses first."""
+        """As Ryu's, but fails first."""
         self.tries.append(address)
-        if self.tries.count(address) <= self.refusals.get(address, 0):
+        if self.tries.count(address) <= self.failures.get(address, 0):
             raise OSError(24, "Too many open files")
         super().neighbor_add(address, *arguments, **more)
 
     def set(self, *configs: PeerConfig) -> None:
-        """These are the peers, and those that Ryu took run."""
+        """Sets the peers and waits until those that Ryu accepted run."""
         self.set_peers(configs)
         until(lambda: all(peer.started for peer in self.running.values()), "they run")
 
@@ -84,11 +84,11 @@ class Refusing(Speaker):
         return Exposition(World().planner, reports, PROCESS).text().decode()
 
     def listens(self) -> bool:
-        """Whether somebody may call."""
+        """Whether a socket listens."""
         return bool(self._listener.sockets)
 
     def end(self) -> None:
-        """Ends Ryu's core, of which a process has one."""
+        """Stops the speaker and Ryu's core, of which a process has only one."""
         self.set_peers([])
         self.stop(withdraw=False)
         self.shutdown()
@@ -96,16 +96,16 @@ class Refusing(Speaker):
 
 
 @pytest.fixture
-def speaker(tmp_path: Path) -> Iterator[Refusing]:
-    """One that listens, without peers."""
-    speaker = Refusing(tmp_path)
+def speaker(tmp_path: Path) -> Iterator[FailingSpeaker]:
+    """A speaker without peers."""
+    speaker = FailingSpeaker(tmp_path)
     yield speaker
     speaker.end()
     assert speaker.supervisor.faults == ()
 
 
 def test_peers_are_added_removed_and_changed_and_the_others_are_not_touched(
-    speaker: Refusing,
+    speaker: FailingSpeaker,
 ) -> None:
     speaker.set(A, B)
     assert speaker.running.keys() == {"a", "b"}
@@ -121,7 +121,7 @@ def test_peers_are_added_removed_and_changed_and_the_others_are_not_touched(
     assert not kept.started
 
 
-def test_addresses_and_names_change_places(speaker: Refusing) -> None:
+def test_two_peers_exchange_their_addresses_and_one_is_renamed(speaker: FailingSpeaker) -> None:
     speaker.set(A, B)
     exchanged = {
         dataclasses.replace(A, address=B.address),
@@ -133,7 +133,7 @@ def test_addresses_and_names_change_places(speaker: Refusing) -> None:
     assert speaker.running.keys() == {"z"}
 
 
-def test_one_that_ryu_refuses_costs_itself_alone_is_named_and_told_of(speaker: Refusing) -> None:
+def test_a_peer_that_ryu_refuses_affects_no_other_and_is_reported(speaker: FailingSpeaker) -> None:
     zoned = passive("zoned", "fe80::1%eth9")
     mapped = passive("mapped", "::ffff:192.168.10.1")
     wide = passive("wide", "192.0.2.4", remote_as=1 << 40)
@@ -149,17 +149,17 @@ def test_one_that_ryu_refuses_costs_itself_alone_is_named_and_told_of(speaker: R
     assert [report.name for report in speaker.reports()] == ["a", "b"]
 
 
-def test_what_ryu_refused_for_a_moment_is_tried_again_by_itself(speaker: Refusing) -> None:
-    speaker.refusals[str(B.address)] = 1
+def test_a_peer_that_ryu_refused_once_is_retried(speaker: FailingSpeaker) -> None:
+    speaker.failures[str(B.address)] = 1
     speaker.set(A, B, C)
     assert speaker.running.keys() == {"a", "c"}
     until(lambda: speaker.running.keys() == {"a", "b", "c"}, "it is set")
     assert speaker.tries.count(str(A.address)) == 1
 
 
-def test_without_a_descriptor_the_rest_is_set_by_itself_later(tmp_path: Path) -> None:
-    """The address to listen on towards a peer is asked of the kernel, which takes a descriptor."""
-    speaker = Refusing(tmp_path, listen_addresses=())
+def test_without_a_free_descriptor_listening_is_retried(tmp_path: Path) -> None:
+    """Asking the kernel for the source address towards a peer needs a descriptor."""
+    speaker = FailingSpeaker(tmp_path, listen_addresses=())
     near = passive("near", "127.0.0.8")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
@@ -172,7 +172,7 @@ def test_without_a_descriptor_the_rest_is_set_by_itself_later(tmp_path: Path) ->
     speaker.end()
 
 
-def test_the_series_of_a_removed_peer_go_and_those_of_the_others_stay(speaker: Refusing) -> None:
+def test_the_metrics_of_a_removed_peer_are_removed(speaker: FailingSpeaker) -> None:
     speaker.set(A, B)
     for name in "ab":
         metrics.bgp_session_drops.labels(peer=name, reason="x").inc()
@@ -189,7 +189,7 @@ def test_the_series_of_a_removed_peer_go_and_those_of_the_others_stay(speaker: R
     assert after.count('peer="b"') == before.count('peer="b"')
 
 
-def test_a_storm_of_sets_ends_at_the_last_one(speaker: Refusing) -> None:
+def test_after_many_concurrent_changes_the_last_one_is_in_force(speaker: FailingSpeaker) -> None:
     speaker.set(A)
     kept = speaker.running["a"]
     every: weakref.WeakSet[Peer] = weakref.WeakSet()
@@ -208,7 +208,7 @@ def test_a_storm_of_sets_ends_at_the_last_one(speaker: Refusing) -> None:
     until(lambda: sum(peer.started for peer in every | set(speaker.running.values())) == 3)
 
 
-def test_nothing_is_kept_of_peers_that_were(speaker: Refusing) -> None:
+def test_removed_peers_are_freed(speaker: FailingSpeaker) -> None:
     speaker.set(A, B, C)
     were = [weakref.ref(peer) for peer in speaker.running.values()]
     for number in range(5):
@@ -222,11 +222,11 @@ def test_nothing_is_kept_of_peers_that_were(speaker: Refusing) -> None:
         gc.collect()
         return {peer() for peer in were}
 
-    until(lambda: left() == {None, running}, "all others are forgotten")
+    until(lambda: left() == {None, running}, "all others are freed")
 
 
-def answers(speaker: Refusing) -> bool:
-    """Whether the listener takes a connection without a key."""
+def answers(speaker: FailingSpeaker) -> bool:
+    """Whether the listener accepts a connection without a key."""
     caller = green.socket()
     caller.bind((HERE, 0))
     caller.settimeout(0.3)
@@ -239,7 +239,7 @@ def answers(speaker: Refusing) -> bool:
     return True
 
 
-def test_keys_on_the_listener_follow_the_set(speaker: Refusing) -> None:
+def test_the_md5_keys_of_the_listener_follow_the_peers(speaker: FailingSpeaker) -> None:
     keyed = passive("keyed", HERE, password=Secret(b"k"))
     speaker.set(keyed, B)
     until(speaker.listens, "it listens")
@@ -250,7 +250,7 @@ def test_keys_on_the_listener_follow_the_set(speaker: Refusing) -> None:
     assert not answers(speaker)
 
 
-def test_nothing_is_set_after_the_end(speaker: Refusing) -> None:
+def test_peers_cannot_be_set_after_a_stop(speaker: FailingSpeaker) -> None:
     speaker.set(A)
     speaker.stop(withdraw=False)
     speaker.set_peers([A, B])

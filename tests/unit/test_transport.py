@@ -1,4 +1,4 @@
-"""Addresses as sockets name them, and what a peer's settings make of its sockets."""
+"""Addresses of sockets, and the socket options of a peer."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from tests.unit.peers import peer
         ("2001:db8::1", "2001:db8::1"),
     ],
 )
-def test_an_address_without_its_zone_and_mapping(text: str, address: str) -> None:
+def test_zone_and_ipv4_mapping_are_removed_from_an_address(text: str, address: str) -> None:
     assert canonical(text) == ip_address(address)
 
 
-def test_what_is_no_address_is_refused() -> None:
+def test_an_invalid_address_is_refused() -> None:
     with pytest.raises(ValueError, match="does not appear"):
         canonical("")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("ttl", [64, 254, 255])
-def test_the_ttl_with_which_a_connection_came(address: str, ttl: int) -> None:
+def test_the_ttl_of_the_syn_of_a_connection(address: str, ttl: int) -> None:
     listening = transport.listen(ip_address(address), 0)
     family = transport.family_of(ip_address(address))
     with listening, socket.socket(family, socket.SOCK_STREAM) as caller:
@@ -49,7 +49,7 @@ def test_the_ttl_with_which_a_connection_came(address: str, ttl: int) -> None:
             assert transport.syn_ttl(accepted) == ttl
 
 
-def test_a_connection_whose_syn_was_not_kept_has_no_ttl() -> None:
+def test_a_connection_without_a_saved_syn_has_no_ttl() -> None:
     near, far = socket.socketpair()
     with near, far:
         assert transport.syn_ttl(near) is None
@@ -59,7 +59,7 @@ IP_MINTTL = 21
 
 
 def prepared(config: PeerConfig, internal: bool = False) -> socket.socket:
-    """A socket as it is when a peer with these settings is spoken to."""
+    """A socket with the options for a peer."""
     sock = socket.socket(transport.family_of(config.address), socket.SOCK_STREAM)
     transport.prepare(sock, config, internal)
     return sock
@@ -74,7 +74,7 @@ def prepared(config: PeerConfig, internal: bool = False) -> socket.socket:
         ({"ttl_security": True}, True, 255),
     ],
 )
-def test_how_far_what_is_sent_goes(more: dict[str, Any], internal: bool, ttl: int) -> None:
+def test_the_ttl_that_is_sent(more: dict[str, Any], internal: bool, ttl: int) -> None:
     with prepared(peer(**more), internal) as sock:
         assert sock.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == ttl
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -82,21 +82,21 @@ def test_how_far_what_is_sent_goes(more: dict[str, Any], internal: bool, ttl: in
         assert sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) == ttl
 
 
-def test_an_internal_peer_may_be_anywhere() -> None:
+def test_an_internal_peer_is_sent_the_default_ttl() -> None:
     with socket.socket() as plain, prepared(peer(), internal=True) as sock:
-        kernels = plain.getsockopt(socket.IPPROTO_IP, socket.IP_TTL)
-        assert sock.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == kernels
+        default = plain.getsockopt(socket.IPPROTO_IP, socket.IP_TTL)
+        assert sock.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == default
 
 
 @pytest.mark.parametrize(("hops", "least"), [(1, 255), (3, 253)])
-def test_with_gtsm_nothing_from_farther_away_is_taken(hops: int, least: int) -> None:
+def test_gtsm_sets_the_minimum_ttl(hops: int, least: int) -> None:
     with prepared(peer(ttl_security=True, multihop_ttl=hops)) as sock:
         assert sock.getsockopt(socket.IPPROTO_IP, IP_MINTTL) == least
     with prepared(peer(multihop_ttl=hops)) as sock:
         assert sock.getsockopt(socket.IPPROTO_IP, IP_MINTTL) == 0
 
 
-def test_a_connection_leaves_from_the_local_address_and_waits_for_nothing_afterwards() -> None:
+def test_a_connection_has_the_local_address_and_no_timeout_once_it_is_open() -> None:
     with transport.listen(ip_address("127.0.0.1"), 0) as listening:
         local = ip_address("127.0.0.78")
         config = peer(address="127.0.0.1", port=port_of(listening), local_address=local)
@@ -105,7 +105,7 @@ def test_a_connection_leaves_from_the_local_address_and_waits_for_nothing_afterw
             assert sock.gettimeout() is None
 
 
-def test_who_refuses_and_an_address_of_another_host_are_errors() -> None:
+def test_a_refused_connection_and_a_foreign_local_address_raise() -> None:
     with transport.listen(ip_address("127.0.0.1"), 0) as listening:
         port = port_of(listening)
     with pytest.raises(ConnectionRefusedError):
@@ -116,7 +116,7 @@ def test_who_refuses_and_an_address_of_another_host_are_errors() -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_both_ends_have_to_have_the_key(address: str) -> None:
+def test_both_ends_need_the_md5_key(address: str) -> None:
     here, key = ip_address(address), Secret(b"k3y")
     with transport.listen(here, 0) as listening:
         transport.set_md5(listening, here, key)
@@ -130,13 +130,13 @@ def test_both_ends_have_to_have_the_key(address: str) -> None:
         transport.set_md5(listening, here, None)
 
 
-def test_the_address_from_which_a_peer_is_spoken_to() -> None:
+def test_the_source_address_towards_a_peer() -> None:
     assert transport.source_address(ip_address("127.0.0.5")) == ip_address("127.0.0.1")
     assert transport.source_address(ip_address("::1")) == ip_address("::1")
     assert transport.source_address(ip_address("255.255.255.255")) is None
 
 
 def port_of(sock: socket.socket) -> int:
-    """Where a socket listens."""
+    """The port on which a socket listens."""
     port: int = sock.getsockname()[1]
     return port
