@@ -1,4 +1,4 @@
-"""Builds the parts that the settings ask for."""
+"""Builds an Instance from the settings."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from porter_ryu.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
 
-_ANYWHERE = IPv4Address("192.0.2.1")  # RFC 5737: only asks which address would be the source
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DOCUMENTATION_ADDRESS = IPv4Address("192.0.2.1")  # RFC 5737: no packet is sent to it
+_DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 
 
 def assemble(settings: Settings, supervisor: Supervisor) -> Instance:
-    """Takes the state_dir for this process, and builds everything; no socket is open yet.
+    """Locks the state_dir for this process and builds all parts; opens no socket.
 
-    Raises BadConfigurationError where this host cannot do what it is told, or another process
-    does it already.
+    Raises BadConfigurationError if this host does not allow what is configured, or another process
+    uses the state_dir.
     """
     _lock(settings)
     ip = IpRoute()
@@ -56,10 +56,10 @@ def assemble(settings: Settings, supervisor: Supervisor) -> Instance:
     try:
         source = make_source(settings, supervisor)
     except ApiError as error:
-        raise _refused(settings, "kubernetes", "kubeconfig", str(error)) from error
+        raise _bad_config(settings, "kubernetes", "kubeconfig", str(error)) from error
     speaker = _speaker(settings, supervisor) if settings.bgp.enabled else NoSpeaker()
     writer = Writer(source, supervisor) if settings.allocate else NoWriter()
-    bind_only_leading = settings.bind_mode == "address" and _by_lease(settings)
+    bind_only_leading = settings.bind_mode == "address" and _elects_leader(settings)
     leadership = Leadership(planner, writer, bind_only_leading)
     effects = Effects([speaker], bindings, writer, leadership)
     reconciler = Reconciler(planner, effects, settings.resync_seconds)
@@ -70,25 +70,26 @@ def assemble(settings: Settings, supervisor: Supervisor) -> Instance:
     )
 
 
-def _refused(settings: Settings, group: str, key: str, why: str) -> BadConfigurationError:
+def _bad_config(settings: Settings, group: str, key: str, why: str) -> BadConfigurationError:
     return BadConfigurationError((Fault(settings.file, group, key, why),))
 
 
 def _lock(settings: Settings) -> None:
-    """One process at a time uses a state_dir; the lock is held until this one ends."""
+    """Locks the state_dir until this process ends: one process at a time uses it."""
     try:
         state_dir.lock(settings.state_dir)
     except state_dir.StateDirTakenError as error:
-        raise _refused(settings, "porter", "state_dir", str(error)) from error
+        raise _bad_config(settings, "porter", "state_dir", str(error)) from error
     except OSError as error:
         why = f"{settings.state_dir} cannot be written: {reason_of(error)}"
-        if error.errno not in _FULL:
-            raise _refused(settings, "porter", "state_dir", why) from error
-        LOG.error("%s; so nothing keeps a second process from it", why)
+        if error.errno not in _DISK_FULL_ERRORS:
+            raise _bad_config(settings, "porter", "state_dir", why) from error
+        LOG.error("%s; so it is not locked against a second process", why)
 
 
 def make_source(settings: Settings, supervisor: Supervisor) -> Manifests | Api:
-    """Where the objects are read from."""
+    """Where the objects are read from: the directory of manifests, or the API server.  Raises
+    ApiError if the API client cannot be configured."""
     codec = Codec(settings.annotation, settings.annotation_values, settings.load_balancer_class)
     if settings.manifests:
         return Manifests(
@@ -98,7 +99,7 @@ def make_source(settings: Settings, supervisor: Supervisor) -> Manifests | Api:
 
 
 def make_planner(settings: Settings, ip: IpRoute) -> Planner:
-    """The planner of these settings, with the addresses of peers and this host set aside."""
+    """A planner for these settings, with the addresses of peers and this host reserved."""
     return _planner(settings, HostView(ip, settings.interface, _journal(settings).bound))
 
 
@@ -107,7 +108,7 @@ def _planner(settings: Settings, host: HostView) -> Planner:
     loss_delays = DIRECTORY_DELAYS if settings.manifests else API_SERVER_DELAYS
     planner = Planner(
         Policy(bgp.next_hops, bgp.enabled, settings.panic_percent, loss_delays),
-        leading=settings.allocate and not _by_lease(settings),
+        leading=settings.allocate and not _elects_leader(settings),
     )
     host.look()
     reserve(planner, host.addresses, bgp.peers)
@@ -124,8 +125,8 @@ def _speaker(settings: Settings, supervisor: Supervisor) -> Speaker:
     bgp = settings.bgp
     router_id = bgp.router_id or _own_ipv4(bgp)
     if router_id is None:
-        text = "this host has no IPv4 address to take, so it has to be set"
-        raise _refused(settings, "bgp", "router_id", text)
+        text = "this host has no IPv4 address to use, so it has to be set"
+        raise _bad_config(settings, "bgp", "router_id", text)
     return Speaker(
         SpeakerConfig(
             local_as=bgp.local_as,
@@ -141,18 +142,19 @@ def _speaker(settings: Settings, supervisor: Supervisor) -> Speaker:
 
 
 def _own_ipv4(bgp: BgpSettings) -> IPv4Address | None:
-    """The address that this host speaks to its peers from, or to anywhere."""
-    towards = [peer.address for peer in bgp.peers if isinstance(peer.address, IPv4Address)]
-    for address in (*towards, _ANYWHERE):
+    """The source address of this host towards its first peer that it has a route to, otherwise
+    that of its default route; None where there is none."""
+    destinations = [peer.address for peer in bgp.peers if isinstance(peer.address, IPv4Address)]
+    for address in (*destinations, _DOCUMENTATION_ADDRESS):
         own = transport.source_address(address)
         if isinstance(own, IPv4Address):
             return own
     return None
 
 
-def _by_lease(settings: Settings) -> bool:
-    """Whether several instances settle by the Lease who leads: without an API server there is
-    none, and an instance always does."""
+def _elects_leader(settings: Settings) -> bool:
+    """Whether instances elect a leader by the Lease.  Without an API server there is no Lease, and
+    an instance always leads."""
     return settings.allocate and not settings.manifests
 
 
@@ -162,6 +164,6 @@ def _lease(
     leadership: Leadership,
     supervisor: Supervisor,
 ) -> Lease | NoLease:
-    if not _by_lease(settings) or not isinstance(source, Api):
+    if not _elects_leader(settings) or not isinstance(source, Api):
         return NoLease()
-    return Lease(source.client, settings.namespace, source.relist, leadership.learn, supervisor)
+    return Lease(source.client, settings.namespace, source.relist, leadership.set_role, supervisor)

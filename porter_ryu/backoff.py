@@ -1,4 +1,4 @@
-"""Exponential backoff with jitter, the one that everything which is tried again uses."""
+"""Exponential backoff with jitter, used for all retries."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass, field
 
 from porter_ryu.domain.growth import doubled
 
-_JITTER = (0.75, 1.0)
+_JITTER = (0.75, 1.0)  # factor of a delay, at least and at most
 
 
 @dataclass
 class Backoff:
-    """Delays that double from `first` to `most`, in seconds, each cut by up to a quarter at
-    random so that those who fail together do not come back together."""
+    """Delays that double from `first` to `maximum`, in seconds.  Each is shortened at random by up
+    to a quarter, so that instances that fail at the same time do not retry at the same time."""
 
     first: float
-    most: float
+    maximum: float
     spread: Callable[[float, float], float] = field(default=random.uniform)
     _failures: int = 0
 
     def next(self) -> float:
-        """How long to wait after one more failure."""
-        delay = doubled(self.first, self.most, self._failures)
+        """How long to wait after another failure, in seconds."""
+        delay = doubled(self.first, self.maximum, self._failures)
         self._failures += 1
         return delay * self.spread(*_JITTER)
 
     def reset(self) -> None:
-        """It worked: the next failure is the first again."""
+        """Starts again at `first`, after a success."""
         self._failures = 0

@@ -80,7 +80,7 @@ def _print(value: Any, to_text: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
     else:
-        print(to_text(report_text.printed(value)))
+        print(to_text(report_text.printable_json(value)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -177,13 +177,13 @@ def _planner(files: Sequence[str]) -> Any:
     from porter_ryu.assembly import make_planner, make_source
     from porter_ryu.kube.errors import ApiError
     from porter_ryu.node.iproute import IpRoute
-    from porter_ryu.once import Once
+    from porter_ryu.planner_feed import PlannerFeed
     from porter_ryu.supervisor import Supervisor
 
     settings = _load(files)
     planner = make_planner(settings, IpRoute())
     try:
-        make_source(settings, Supervisor()).read_once(Once(planner))
+        make_source(settings, Supervisor()).read_once(PlannerFeed(planner))
     except (ApiError, OSError) as error:
         raise CommandError(f"the cluster cannot be read: {error}") from error
     planner.lead(True)

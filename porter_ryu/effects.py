@@ -1,7 +1,7 @@
-"""The order in which a turn takes effect.
+"""The order in which the result of a turn is applied.
 
-What adds runs record, binding, announcement: an address is bound and announced once it is recorded.
-What takes away runs the other way round.  A change of what is announced already waits for neither.
+A new address is recorded in status, then bound, then announced.  An address that goes is withdrawn,
+then unbound, then removed from status.  A change of an existing announcement waits for neither.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from porter_ryu.leadership import Leadership
 
 
 class Effects:
-    """Tells the targets what a turn wants of them; each knows itself what it has."""
+    """Gives the targets what a turn wants; each target knows its present state itself."""
 
     def __init__(
         self,
@@ -38,18 +38,18 @@ class Effects:
         announced = {prefix: route.announcements for prefix, route in wanted.items()}
         bound = {prefix for prefix, route in wanted.items() if route.bound}
         binds = self._leadership.binds
-        mine = bound if binds else set()
-        new = [self._change(target, announced, read_at) for target in self._routes]
+        to_bind = bound if binds else set()
+        new = [self._update(target, announced, read_at) for target in self._routes]
         if binds is not None:
-            self._bindings.unbind(frozenset(wanted.keys() - mine))
+            self._bindings.unbind(frozenset(wanted.keys() - to_bind))
         self._write(turn)
-        self._bindings.bind(frozenset(mine))
+        self._bindings.bind(frozenset(to_bind))
         for target, routes in zip(self._routes, new, strict=True):
             if routes:
                 target.set_routes(routes, read_at)
 
     def complete(self) -> None:
-        """Everything known was applied: the targets may drop what an earlier run left."""
+        """All that was read is applied: targets may remove what is left of an earlier run."""
         if not self._routes_complete:
             self._routes_complete = True
             for target in self._routes:
@@ -59,14 +59,14 @@ class Effects:
             self._bindings.complete()
 
     def forget(self, kind: Kind, key: ObjectKey) -> None:
-        """An object is gone: nothing is written to it any more."""
+        """An object is gone: its pending write is dropped."""
         self._status.forget(kind, key)
 
     @staticmethod
-    def _change(
+    def _update(
         target: RouteTarget, announced: dict[Network, Announcements], read_at: float | None
     ) -> dict[Network, Announcements]:
-        """Sets what a target announces already; returns what it is to announce anew."""
+        """Sets the prefixes that a target announces already; returns those to announce newly."""
         known = {p: paths for p, paths in announced.items() if target.announces(p)}
         if known:
             target.set_routes(known, read_at)

@@ -1,8 +1,7 @@
-"""A running instance: its parts, the settings in force, and what follows from them.
+"""A running instance: its parts and the settings in force.
 
-Start and reload are one call, `Instance.apply`: the set of peers, and the addresses that are given
-to nobody, are made from the settings, the nodes and this host whenever one of the three changed,
-and always all of it.
+Start and reload are one call, `Instance.apply`.  Whenever the settings, the nodes or this host
+change, the set of peers and the reserved addresses are computed anew from all three.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Instance:
-    """The running parts; for one that the settings do not ask for stands one of `null_parts`.
+    """The running parts; one that the configuration turns off is from `null_parts`.
 
-    `started`: the settings that the parts were built from; `settings`: those read last, of which
-    the peers are in force.
+    `initial_settings` are those that the parts were built from, `settings` those read last, whose
+    peers are in force.
     """
 
     supervisor: Supervisor
@@ -45,27 +44,27 @@ class Instance:
     bound_ips: BoundIps
     lease: Lease | NoLease
     host: HostView
-    started: Settings
+    initial_settings: Settings
     settings: Settings = field(init=False)
     ended: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self.settings = self.started
+        self.settings = self.initial_settings
 
     def start(self) -> None:
-        """Starts the parts; the source last, when everybody listens."""
-        self.reconciler.follow(lambda _turn: self._set_peers())
-        self.reconciler.follow(TurnLog().follow)
+        """Starts the parts, the source last, because it reports to the others."""
+        self.reconciler.subscribe(lambda _turn: self._set_peers())
+        self.reconciler.subscribe(TurnLog().log)
         self.writer.start(self.reconciler)
         self.bound_ips.start()
-        self.apply(self.started)
+        self.apply(self.initial_settings)
         self.supervisor.keep_running("host", lambda beat: self.host.watch(self._reserve, beat))
         self.lease.start()
         self.source.start(self.reconciler)
 
     def stop(self, withdraw: bool) -> str:
-        """Ends them: no session is left open, and bindings stay unless `withdraw`.  Returns what
-        could not be taken back, in one sentence; empty where nothing is left."""
+        """Stops the parts: sessions are closed, and bindings stay unless `withdraw`.  Returns one
+        sentence about what could not be unbound, empty if nothing is left."""
         self.ended = True
         self.reconciler.retire()
         self.source.stop()
@@ -75,13 +74,14 @@ class Instance:
         return left
 
     def apply(self, settings: Settings) -> None:
-        """Makes these the settings in force: sessions whose settings did not change are not
-        touched.  What needs a restart is said, and stays as it was."""
+        """Puts settings in force; sessions whose settings did not change stay up.  A change that
+        needs a restart is logged and has no effect."""
         for (group, key), value in settings.fixed.items():
-            if self.started.fixed.get((group, key)) != value:
+            if self.initial_settings.fixed.get((group, key)) != value:
                 LOG.warning("[%s] %s was changed: that needs a restart", group, key)
-        if settings.bgp.next_hops.ipv4_over_ipv6 != self.started.bgp.next_hops.ipv4_over_ipv6:
-            LOG.warning("[bgp] peers: the first over IPv6: IPv4 by it (RFC 8950) needs a restart")
+        initial = self.initial_settings.bgp.next_hops
+        if settings.bgp.next_hops.ipv4_over_ipv6 != initial.ipv4_over_ipv6:
+            LOG.warning("[bgp] peers: IPv4 routes over an IPv6 session (RFC 8950) need a restart")
         for group in settings.unused_peer_groups:
             LOG.warning("[%s] is not used: [bgp] peers does not list it", group)
         self.settings = settings
@@ -94,13 +94,13 @@ class Instance:
     def _set_peers(self) -> None:
         if self.ended:
             return
-        policy = self.started.bgp.next_hops
+        policy = self.initial_settings.bgp.next_hops
         own = self.planner.node(policy.node_name)
         self.speaker.set_peers(wanted_peers(self.settings.bgp.peers, policy, own))
 
 
 def reserve(planner: Planner, host: HostAddresses, peers: tuple[PeerConfig, ...]) -> None:
-    """Tells the planner which addresses are given to nobody.  All configured peers count, also
-    those that another node speaks to: they are routers of this network all the same."""
+    """Tells the planner which addresses are assigned to no Service.  All configured peers count,
+    also those that only other nodes speak to: they are routers of this network."""
     addresses = [peer.address for peer in peers]
     planner.reserve(host.own | host.gateways, addresses, host.found)

@@ -1,8 +1,8 @@
-"""Who leads among several instances, and what follows from it for this one.
+"""The role of this instance among several, and what it may do in it.
 
-The instance that leads assigns addresses and writes status.  Where bindings are its task, too, they
-stay as they are while it is not known who leads: only another instance that is seen to lead makes
-this one let go.
+The leader assigns addresses and writes status.  If only the leader binds addresses, bindings stay
+as they are while the role is not known: an instance unbinds only when it sees that another one
+leads.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ LOG = logging.getLogger(__name__)
 class Leadership:
     """What this instance may do now.
 
-    `bind_only_leading`: bindings are for the instance that leads.  `on_change` is called when
-    something has to be decided or applied anew.
+    `bind_only_leading`: only the leader binds addresses.  `on_change` is called when that changes,
+    and a turn is due.
     """
 
     def __init__(self, planner: Planner, status: StatusTarget, bind_only_leading: bool) -> None:
@@ -28,7 +28,7 @@ class Leadership:
         self._status = status
         self._bind_only_leading = bind_only_leading
         self._binds: bool | None = None if bind_only_leading else True
-        self.on_change: Callable[[], None] = _nobody_follows
+        self.on_change: Callable[[], None] = _do_nothing
 
     @property
     def leads(self) -> bool:
@@ -37,23 +37,23 @@ class Leadership:
 
     @property
     def binds(self) -> bool | None:
-        """Whether bindings are for this instance; None while that is not known."""
+        """Whether this instance binds addresses; None while that is not known."""
         return self._binds
 
-    def learn(self, role: Role) -> None:
-        """Takes note of what is known of who leads."""
+    def set_role(self, role: Role) -> None:
+        """Sets the role of this instance."""
         leads = role is Role.LEADER
         if self._bind_only_leading and role is not Role.UNKNOWN and leads != self._binds:
             self._binds = leads
             self._planner.resync()
             self.on_change()
         if leads != self.leads:
-            LOG.info("this instance %s", "leads now" if leads else "does not lead any more")
+            LOG.info("this instance leads now" if leads else "this instance does not lead any more")
             self._planner.lead(leads)
             if not leads:
                 self._status.drop()
             self.on_change()
 
 
-def _nobody_follows() -> None:
-    """Until a loop runs there is nobody to tell."""
+def _do_nothing() -> None:
+    """Until a reconciler runs, no turn can be due."""

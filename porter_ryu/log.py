@@ -1,8 +1,7 @@
-"""What reaches the log: each line once, printable, of a bounded length.
+"""A log filter: each line is printed once, printable, of a bounded length.
 
-A fault that repeats is logged when it begins; its repeats are counted and the count is told.  Text
-that came from outside (an annotation, a peer, a file) can neither break a line nor reach the
-terminal as a control sequence.
+Repeats of a line are counted, and the count is logged later.  Text from outside (an annotation, a
+peer, a file) can neither break a line nor reach the terminal as a control sequence.
 """
 
 from __future__ import annotations
@@ -17,129 +16,132 @@ from porter_ryu.domain.growth import doubled
 from porter_ryu.domain.text import one_line
 
 _OURS = "porter_ryu"
-_QUIET_FIRST, _QUIET_MOST = 60.0, 3600.0
-_REMEMBERED = 10_000
-_KIND_MOST, _KIND_WINDOW = 100, 60.0
+_FIRST_QUIET_SECONDS, _MAX_QUIET_SECONDS = 60.0, 3600.0
+_MAX_REMEMBERED_LINES = 10_000
+_MAX_BURST_LINES, _BURST_SECONDS = 100, 60.0
 
 
-class _Said:
-    """A line that was logged: until when its repeats are only counted, and how many came."""
+class _LoggedLine:
+    """A line that was logged: until when its repeats are only counted, and how many there are."""
 
-    __slots__ = ("count", "level", "told", "until")
+    __slots__ = ("level", "repeats", "reports", "until")
 
     def __init__(self, now: float, level: int) -> None:
         self.level = level
-        self.told = self.count = 0
-        self.until = now + _QUIET_FIRST
+        self.reports = self.repeats = 0
+        self.until = now + _FIRST_QUIET_SECONDS
 
-    def tell(self, now: float) -> int:
-        """How many repeats came since it was last told; from now on they are counted anew."""
-        count, self.count = self.count, 0
-        self.told += 1
-        self.until = now + doubled(_QUIET_FIRST, _QUIET_MOST, self.told)
-        return count
+    def report(self, now: float) -> int:
+        """Returns the number of repeats, resets it, and begins the next, longer quiet period."""
+        repeats, self.repeats = self.repeats, 0
+        self.reports += 1
+        self.until = now + doubled(_FIRST_QUIET_SECONDS, _MAX_QUIET_SECONDS, self.reports)
+        return repeats
 
 
-class _Kind:
-    """How often one message template was logged in the present minute."""
+class _Burst:
+    """How often one message format was logged in the present minute."""
 
     __slots__ = ("count", "dropped", "until")
 
     def __init__(self, now: float) -> None:
-        self.until = now + _KIND_WINDOW
+        self.until = now + _BURST_SECONDS
         self.count = self.dropped = 0
 
 
 class LogFilter(logging.Filter):
-    """To be put on a handler.  Records of other libraries pass as they are."""
+    """A filter for a handler.  Records of other packages pass unchanged."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._said: OrderedDict[tuple[str, str], _Said] = OrderedDict()
-        self._kinds: OrderedDict[tuple[str, str], _Kind] = OrderedDict()
+        self._logged: OrderedDict[tuple[str, str], _LoggedLine] = OrderedDict()
+        self._bursts: OrderedDict[tuple[str, str], _Burst] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is printed; what is printed is made printable."""
+        """Whether a record is printed; makes its text printable."""
         if not record.name.startswith(_OURS):
             return True
         text = one_line(record.getMessage())
-        more = self._repeats(record.name, text, record.levelno)
-        if more is None or not self._within_burst(record):
+        suffix = self._repeats(record.name, text, record.levelno)
+        if suffix is None or not self._within_burst(record):
             return False
-        record.msg, record.args = text + more, None
+        record.msg, record.args = text + suffix, None
         if record.exc_info and not record.exc_text:
             lines = logging.Formatter().formatException(record.exc_info).splitlines()
             record.exc_text = "\n".join(one_line(line) for line in lines)
         return True
 
     def pending(self) -> list[tuple[str, int, str]]:
-        """Logger, level and line for each count that is due to be told; they count as told."""
+        """Logger, level and line for each count that is due; each is returned once."""
         now, lines = self._clock(), []
-        for (name, text), said in list(self._said.items()):
-            if now < said.until:
+        for (name, text), line in list(self._logged.items()):
+            if now < line.until:
                 continue
-            if said.count:
-                lines.append((name, said.level, f"{text} ({said.tell(now)} more times)"))
+            if line.repeats:
+                lines.append((name, line.level, f"{text} ({line.report(now)} more times)"))
             else:
-                del self._said[name, text]
-        for (name, template), kind in list(self._kinds.items()):
-            if now >= kind.until:
-                if kind.dropped:
-                    text = f"{kind.dropped} more lines of this kind: {template}"
+                del self._logged[name, text]
+        for (name, template), burst in list(self._bursts.items()):
+            if now >= burst.until:
+                if burst.dropped:
+                    text = f"{burst.dropped} more lines of this kind: {template}"
                     lines.append((name, logging.WARNING, text))
-                del self._kinds[name, template]
+                del self._bursts[name, template]
         return lines
 
     def _repeats(self, name: str, text: str, level: int) -> str | None:
-        """What to add to a line about its repeats; None where the line is only counted."""
+        """The suffix of a line about its earlier repeats; None: the line is only counted."""
         now = self._clock()
-        said = self._said.get((name, text))
-        if said is not None and now < said.until:
-            said.count += 1
+        line = self._logged.get((name, text))
+        if line is not None and now < line.until:
+            line.repeats += 1
             return None
-        more = f" ({said.count} more times)" if said is not None and said.count else ""
-        self._said[name, text] = _Said(now, level)
-        self._said.move_to_end((name, text))
-        while len(self._said) > _REMEMBERED:
-            self._said.popitem(last=False)
-        return more
+        suffix = ""
+        if line is not None and line.repeats:
+            suffix = f" ({line.repeats} more times)"
+        self._logged[name, text] = _LoggedLine(now, level)
+        self._logged.move_to_end((name, text))
+        while len(self._logged) > _MAX_REMEMBERED_LINES:
+            self._logged.popitem(last=False)
+        return suffix
 
     def _within_burst(self, record: logging.LogRecord) -> bool:
-        now, place = self._clock(), (record.name, str(record.msg))
-        kind = self._kinds.get(place)
-        if kind is None:
-            kind = self._kinds[place] = _Kind(now)
-            while len(self._kinds) > _REMEMBERED:
-                self._kinds.popitem(last=False)
-        kind.count += 1
-        if kind.count <= _KIND_MOST:
+        """Whether its message format was not logged too often in the present minute."""
+        now, template = self._clock(), (record.name, str(record.msg))
+        burst = self._bursts.get(template)
+        if burst is None:
+            burst = self._bursts[template] = _Burst(now)
+            while len(self._bursts) > _MAX_REMEMBERED_LINES:
+                self._bursts.popitem(last=False)
+        burst.count += 1
+        if burst.count <= _MAX_BURST_LINES:
             return True
-        kind.dropped += 1
+        burst.dropped += 1
         return False
 
 
 def reason_of(error: Exception) -> str:
-    """Why something failed, in the words of the system: eventlet's sockets have but the name of
-    the error (ECONNREFUSED)."""
+    """The text of an error.  For errors of the system it is that of strerror, because eventlet's
+    sockets have only the name there (ECONNREFUSED)."""
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, OSError) and number and number < 0:
-        return error.strerror or str(error)  # a number of getaddrinfo's
+        return error.strerror or str(error)  # an error of getaddrinfo
     return os.strerror(number) if number else str(error) or type(error).__name__
 
 
 def install() -> Callable[[], None]:
-    """Puts a filter on every handler of the root logger; returns what has to be called every
-    few seconds, so that counts are told."""
+    """Adds a filter to every handler of the root logger.  Returns a function that has to be called
+    every few seconds, which logs the counts that are due."""
     filters = []
     for handler in logging.getLogger().handlers:
-        mine = LogFilter()
-        handler.addFilter(mine)
-        filters.append((handler, mine))
+        log_filter = LogFilter()
+        handler.addFilter(log_filter)
+        filters.append((handler, log_filter))
 
-    def tell() -> None:
-        for handler, mine in filters:
-            for name, level, text in mine.pending():
+    def log_counts() -> None:
+        for handler, log_filter in filters:
+            for name, level, text in log_filter.pending():
                 handler.emit(logging.LogRecord(name, level, __file__, 0, text, None, None))
 
-    return tell
+    return log_counts

@@ -1,5 +1,7 @@
-"""Parts that the settings do not ask for: they take every wish and do nothing, so that nobody has
-to ask whether a part is there."""
+"""Stand-ins for parts that the configuration turns off.
+
+They accept every call and do nothing, so no caller has to check whether a part exists.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ from porter_ryu.domain.ports import Observer
 
 
 class NoSpeaker:
-    """In the place of `bgp.speaker.Speaker` where [bgp] enabled is false."""
+    """Replaces `bgp.speaker.Speaker` if [bgp] enabled is false."""
 
     state_dir_writable = True
     is_eip: Callable[[Address], bool]
 
     def set_peers(self, peers: Iterable[PeerConfig]) -> None:
-        """Speaks to none of them."""
+        """Opens no session."""
 
     def set_routes(self, routes: Mapping[Network, Announcements], read_at: float | None) -> None:
         """Announces nothing (RouteTarget)."""
@@ -30,7 +32,7 @@ class NoSpeaker:
         return False
 
     def complete(self) -> None:
-        """There is nothing to end (RouteTarget)."""
+        """There is no End-of-RIB to send (RouteTarget)."""
 
     def stop(self, withdraw: bool) -> None:
         """There is no session."""
@@ -46,7 +48,7 @@ class NoSpeaker:
 
 
 class NoWriter:
-    """In the place of `kube.writer.Writer` where [porter] allocate is false."""
+    """Replaces `kube.writer.Writer` if [porter] allocate is false."""
 
     def start(self, observer: Observer) -> None:
         """There is nothing to write."""
@@ -55,17 +57,17 @@ class NoWriter:
         """Nothing is written (StatusTarget)."""
 
     def forget(self, kind: Kind, key: ObjectKey) -> None:
-        """No write waits (StatusTarget)."""
+        """There is no pending write (StatusTarget)."""
 
     def drop(self) -> None:
-        """No write waits (StatusTarget)."""
+        """There is no pending write (StatusTarget)."""
 
 
 class NoLease:
-    """In the place of `kube.lease.Lease` where one instance alone assigns."""
+    """Replaces `kube.lease.Lease` if no other instance can assign addresses."""
 
     def start(self) -> None:
-        """Nobody else is asked."""
+        """There is no Lease to acquire."""
 
     def stop(self) -> None:
-        """There is nothing to give up."""
+        """There is no Lease to release."""

@@ -1,7 +1,6 @@
-"""The loop: what was touched is decided again, and takes effect.
+"""The main loop: it waits for changes, lets the planner decide in a turn, and applies the result.
 
-It waits, turns and retries.  There is one path for everything: the first list, one changed endpoint
-and the resync are the same turn.
+The first list, one changed endpoint and the periodic resync take the same path.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
-_HEARTBEAT = 1.0
-_RETRY_FIRST, _RETRY_MOST = 0.1, 10.0
+_HEARTBEAT_SECONDS = 1.0
+_FIRST_RETRY_SECONDS, _MAX_RETRY_SECONDS = 0.1, 10.0
 
 
 class Reconciler:
-    """An Observer of the cluster that takes turns.
+    """An Observer that takes a turn when something changed, and a resync every `resync_seconds`.
 
-    `synced`: everything that was known at the start is applied.
+    `synced`: the first turn after all lists was applied.  `lists_read` counts lists.
     """
 
     def __init__(self, planner: Planner, effects: Effects, resync_seconds: float) -> None:
@@ -39,52 +38,52 @@ class Reconciler:
         self._planner = planner
         self._effects = effects
         self._resync_seconds = resync_seconds
-        self._followers: list[Callable[[Turn], None]] = []
+        self._subscribers: list[Callable[[Turn], None]] = []
         self._wake = hub.Event()
         self._oldest_read: float | None = None
         self._retired = False
         self._slice = TimeSlice()
-        self._beat: Beat = _unwatched
+        self._beat: Beat = _no_beat
 
-    def follow(self, follower: Callable[[Turn], None]) -> None:
-        """Has `follower` told of every turn after it took effect."""
-        self._followers.append(follower)
+    def subscribe(self, subscriber: Callable[[Turn], None]) -> None:
+        """Calls `subscriber` with every turn after it was applied."""
+        self._subscribers.append(subscriber)
 
     def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:
         """A complete list of one kind (Observer)."""
         self.lists_read += 1
         self._planner.replace(kind, objects, self._give_way)
-        self._touch(read_at)
+        self._changed(read_at)
 
     def put(self, obj: Reading, read_at: float) -> None:
-        """One object is there or changed (Observer)."""
+        """One object was added or changed (Observer)."""
         self._planner.put(obj)
-        self._touch(read_at)
+        self._changed(read_at)
 
     def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:
         """One object is gone (Observer)."""
         self._planner.remove(kind, key)
         self._effects.forget(kind, key)
-        self._touch(read_at)
+        self._changed(read_at)
 
     def wake(self) -> None:
-        """Has a turn taken now."""
+        """Starts a turn now."""
         self._wake.set()
 
     def retire(self) -> None:
-        """Decides nothing any more: alive, but not ready."""
+        """Stops taking turns: the process is alive, but not ready."""
         self._retired = True
         self.synced = False
 
     def run(self, beat: Beat) -> None:
-        """Turns for ever: whatever breaks a turn is logged whole, and everything is looked at
-        again with backoff."""
+        """Takes turns until it is killed.  After an exception in a turn, which is logged with its
+        traceback, everything is decided again, with backoff."""
         self._beat = beat
         resync_at = time.monotonic() + self._resync_seconds
-        backoff = Backoff(_RETRY_FIRST, _RETRY_MOST)
+        backoff = Backoff(_FIRST_RETRY_SECONDS, _MAX_RETRY_SECONDS)
         while True:
             beat()
-            self._wake.wait(timeout=self._patience())
+            self._wake.wait(timeout=self._wait_seconds())
             self._wake.clear()
             now = time.monotonic()
             if now >= resync_at:
@@ -94,42 +93,44 @@ class Reconciler:
                 self.turn()
                 backoff.reset()
             except Exception:
-                LOG.exception("a turn failed, and everything is looked at again")
+                LOG.exception("a turn failed: everything is decided again")
                 hub.sleep(backoff.next())
                 self._planner.resync()
                 self._wake.set()
 
-    def _patience(self) -> float:
-        """How long to wait for something to happen, in seconds."""
+    def _wait_seconds(self) -> float:
+        """How long to wait for a change."""
         due = self._planner.due
-        return _HEARTBEAT if due is None else min(_HEARTBEAT, max(0.0, due - time.monotonic()))
+        if due is None:
+            return _HEARTBEAT_SECONDS
+        return min(_HEARTBEAT_SECONDS, max(0.0, due - time.monotonic()))
 
     def turn(self) -> None:
-        """Decides what was touched and applies it."""
+        """Decides what changed and applies it; does nothing where there is nothing to decide."""
         started = time.monotonic()
         due = self._planner.due
-        waiting = self._planner.idle and (due is None or started < due)
-        if self._retired or not self._planner.ready or (waiting and self.synced):
+        idle = self._planner.idle and (due is None or started < due)
+        if self._retired or not self._planner.ready or (idle and self.synced):
             return
         read_at, self._oldest_read = self._oldest_read, None
         turn = self._planner.turn(give_way=self._give_way, now=started)
         self._effects.apply(turn, read_at)
-        for follower in self._followers:
-            follower(turn)
+        for subscriber in self._subscribers:
+            subscriber(turn)
         self._effects.complete()
         self.synced = True
         metrics.reconcile_seconds.observe(time.monotonic() - started)
 
     def _give_way(self) -> None:
-        """A turn that takes long is no loop that stands still."""
+        """Lets other greenthreads run, and reports that the loop is alive."""
         self._beat()
         self._slice()
 
-    def _touch(self, read_at: float) -> None:
+    def _changed(self, read_at: float) -> None:
         if self._oldest_read is None:
             self._oldest_read = read_at
         self._wake.set()
 
 
-def _unwatched() -> None:
-    """Before the loop runs nobody watches over it."""
+def _no_beat() -> None:
+    """Until `run` is called, no supervisor waits for a beat."""

@@ -1,4 +1,4 @@
-"""What the program says about itself, as JSON: HTTP and the command line tell the same."""
+"""The state of the program as JSON, for the HTTP API and the command line."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ Json = dict[str, Any]
 Sent = Callable[[Network], Mapping[str, tuple[Address, ...]]]
 Peers = Callable[[], list[Json]]
 
-_TEXT_MOST = 1_000
+_MAX_TEXT_CHARACTERS = 1_000
 _ANNOUNCED = Reason.ANNOUNCED.value
 
 
 def nothing_sent(_prefix: Network) -> Mapping[str, tuple[Address, ...]]:
-    """Stands for the sessions where there are none."""
+    """For callers without BGP sessions."""
     return {}
 
 
 def services(planner: Planner, sent: Sent) -> Iterator[Json]:
-    """One entry for every Service of ours, in order of name; others may run in between."""
+    """One entry for every Service of ours, in order of name.  The planner may change between two
+    entries."""
     for key in sorted(planner.decisions):
         decision = planner.decisions.get(key)
         if decision is not None:
@@ -39,7 +40,7 @@ def services(planner: Planner, sent: Sent) -> Iterator[Json]:
 
 
 def is_announced(decision: Decision, sent: Sent) -> bool:
-    """Whether it is decided that a Service is announced, and a peer was sent an address of it."""
+    """Whether a Service is to be announced, and one of its addresses was sent to a peer."""
     if decision.announced is None or not decision.announced.ok:
         return False
     prefixes = (ip_network(held.address) for held in decision.outcome.held)
@@ -47,8 +48,8 @@ def is_announced(decision: Decision, sent: Sent) -> bool:
 
 
 def service_line(decision: Decision, announced: bool) -> Json:
-    """One Service in short.  Its `state` is `Announced` only where `announced`, else what stands
-    in the way, and `Allocated` where that is only time."""
+    """One Service in short.  Its `state` is `Announced` only if `announced`; otherwise the reason
+    why not, or `Allocated` while nothing prevents it."""
     outcome, state = decision.outcome, decision.state
     message = decision.verdict.message
     if decision.announced is None and outcome.verdict.ok:
@@ -63,26 +64,26 @@ def service_line(decision: Decision, announced: bool) -> Json:
         "addresses": [str(held.address) for held in outcome.held],
         "eips": [held.eip for held in outcome.held],
         "recorded": [str(address) for address in decision.service.ingress],
-        "message": shortened(message, _TEXT_MOST),
+        "message": shortened(message, _MAX_TEXT_CHARACTERS),
     }
 
 
 def _why_not_yet(decision: Decision) -> str:
     recorded = decision.service.ingress
     if all(held.address in recorded for held in decision.outcome.held):
-        return "no peer has been sent it"
-    return "it would be given; nothing recorded yet"
+        return "it was not sent to any peer yet"
+    return "the address is not recorded in its status yet"
 
 
 def eips(planner: Planner) -> Iterator[Json]:
-    """One entry for every Eip, in order of name; others may run in between."""
+    """One entry for every Eip, in order of name.  The planner may change between two entries."""
     for eip, status in overview.eips(planner):
         yield {
             "name": eip.name,
-            "address": shortened(eip.address, _TEXT_MOST),
+            "address": shortened(eip.address, _MAX_TEXT_CHARACTERS),
             "ready": status.ready,
             "reason": status.reason.value,
-            "message": shortened(status.message, _TEXT_MOST),
+            "message": shortened(status.message, _MAX_TEXT_CHARACTERS),
             "usage": status.usage,
             "poolSize": status.pool_size,
             "used": dict(status.used),
@@ -90,8 +91,8 @@ def eips(planner: Planner) -> Iterator[Json]:
 
 
 def explanation(planner: Planner, key: ObjectKey, sent: Sent | None) -> Json:
-    """The whole chain for one Service; `sent` tells which peer was sent which next hops, None
-    stands for a forecast, where what is decided is taken as done."""
+    """Everything about one Service.  `sent` returns by peer the next hops that were sent to it;
+    None: a dry run, which shows decisions as if they were applied."""
     chain = explain(planner, key)
     entry: Json = {"namespace": key.namespace, "name": key.name, "found": chain.service is not None}
     entry["ours"] = chain.decision is not None
@@ -99,7 +100,7 @@ def explanation(planner: Planner, key: ObjectKey, sent: Sent | None) -> Json:
         text = "there is no such Service"
         return {**entry, "state": "NotFound", "announced": False, "message": text}
     if chain.decision is None:
-        text = shortened(chain.service.not_ours, _TEXT_MOST)
+        text = shortened(chain.service.not_ours, _MAX_TEXT_CHARACTERS)
         return {**entry, "state": "NotOurs", "announced": False, "message": text}
     if sent is None:
         announced = chain.decision.state == _ANNOUNCED
@@ -118,7 +119,7 @@ def _request(chain: Explanation) -> Json | None:
     request = chain.service.request if chain.service is not None else None
     if request is None:
         return None
-    return {"source": request.source, "text": shortened(request.text, _TEXT_MOST)}
+    return {"source": request.source, "text": shortened(request.text, _MAX_TEXT_CHARACTERS)}
 
 
 def _pool(entry: PoolVerdict) -> Json:
@@ -127,7 +128,7 @@ def _pool(entry: PoolVerdict) -> Json:
         "eip": entry.eip,
         "usable": verdict.ok,
         "reason": verdict.reason.value,
-        "why": shortened(verdict.message, _TEXT_MOST),
+        "why": shortened(verdict.message, _MAX_TEXT_CHARACTERS),
     }
 
 
@@ -162,7 +163,8 @@ def _hop(hop: NextHop | None) -> str | None:
 
 
 def planned(planner: Planner) -> Iterator[Json]:
-    """What would be of each Service of ours, in order of name; others may run in between."""
+    """The wanted state of every Service of ours, in order of name.  The planner may change between
+    two entries."""
     for key in sorted(planner.decisions):
         entry = explanation(planner, key, None)
         if entry["ours"]:
@@ -174,14 +176,14 @@ def planned(planner: Planner) -> Iterator[Json]:
 
 
 def plan(planner: Planner) -> Json:
-    """What would be, for the whole cluster."""
+    """The wanted state of the whole cluster."""
     return {"services": list(planned(planner)), "eips": list(eips(planner))}
 
 
 def difference(running: Json, wanted: Json) -> list[Json]:
-    """What would change for each Service between two plans: `was` and `becomes` have state,
-    addresses and next hops, None where it is not ours."""
-    before, after = _essence(running), _essence(wanted)
+    """The Services that differ between two plans.  `was` and `becomes` have state, addresses and
+    next hops, None where the Service is not ours."""
+    before, after = _plan_summary(running), _plan_summary(wanted)
     return [
         {"service": name, "was": before.get(name), "becomes": after.get(name)}
         for name in sorted(before.keys() | after.keys())
@@ -189,7 +191,7 @@ def difference(running: Json, wanted: Json) -> list[Json]:
     ]
 
 
-def _essence(entry: Json) -> dict[str, Json]:
+def _plan_summary(entry: Json) -> dict[str, Json]:
     return {
         f"{chain['namespace']}/{chain['name']}": {
             "state": chain["state"],

@@ -1,6 +1,6 @@
-"""What `report` says, in plain words for a terminal.
+"""Formats the JSON of `report` as text for a terminal.
 
-It is made from the JSON alone, so a running instance that is asked over HTTP reads like a forecast.
+The JSON is the only input, so a running instance over HTTP and a dry run look alike.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from porter_ryu.domain.verdict import Reason
 
 Json = dict[str, Any]
 
-_TEXT_MOST = 1_000
+_MAX_TEXT_CHARACTERS = 1_000
 
 
-def printed(value: Any) -> Any:
-    """The same value with every text in it as one printable line of bounded length.
+def printable_json(value: Any) -> Any:
+    """A copy of a JSON value in which every text is one printable line of bounded length.
 
-    Names, wishes and messages were written by somebody else; what is shown on a terminal goes
-    through here first.
+    Names, requests and messages come from outside: they go through here before they are shown on a
+    terminal.
     """
     if isinstance(value, str):
-        return one_line(value, _TEXT_MOST)
+        return one_line(value, _MAX_TEXT_CHARACTERS)
     if isinstance(value, dict):
-        return {printed(key): printed(entry) for key, entry in value.items()}
+        return {printable_json(key): printable_json(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [printed(entry) for entry in value]
+        return [printable_json(entry) for entry in value]
     return value
 
 
 def explanation(entry: Json) -> str:
-    """An explanation in plain words; its first line says what matters most."""
+    """The text of an explanation; its first line is the summary."""
     name = f"{entry['namespace']}/{entry['name']}"
     if not entry["ours"]:
         return f"{name}: {entry['state']}: {entry['message']}"
@@ -46,7 +46,7 @@ def explanation(entry: Json) -> str:
     for pool in entry["pools"]:
         lines.append(f"    {pool['eip']}: {'usable' if pool['usable'] else 'no'}: {pool['why']}")
     if not entry["pools"] and "unreadable" not in entry:
-        lines.append("    there is no Eip at all")
+        lines.append("    there is no Eip")
     return "\n".join(lines)
 
 
@@ -78,7 +78,7 @@ def _route_lines(route: Json) -> list[str]:
 
 
 def plan(entry: Json) -> str:
-    """A plan in plain words, one line for each Service and Eip."""
+    """The text of a plan, one line for each Service and Eip."""
     lines = []
     for chain in entry["services"]:
         name = f"{chain['namespace']}/{chain['name']}"
@@ -95,7 +95,7 @@ def plan(entry: Json) -> str:
 
 
 def status(found: Json) -> str:
-    """Peers, Eips and how many Services are in which state, a line each."""
+    """The text of a status: a line for each peer, each Eip and each state of Services."""
     lines = []
     for peer in found["peers"]:
         paths = ", ".join(f"{count} {family} paths" for family, count in peer["paths"].items())
@@ -110,19 +110,19 @@ def status(found: Json) -> str:
 
 
 def difference(changes: list[Json]) -> str:
-    """A difference in plain words, one line for each Service that changes."""
+    """The text of a difference, one line for each Service that changes."""
     lines = [
-        f"{change['service']}: {_essence_text(change['was'])} -> {_essence_text(change['becomes'])}"
+        f"{change['service']}: {_summary_text(change['was'])} -> {_summary_text(change['becomes'])}"
         for change in changes
     ]
     return "\n".join(lines) or "nothing would change"
 
 
-def _essence_text(essence: Json | None) -> str:
-    if essence is None:
+def _summary_text(summary: Json | None) -> str:
+    if summary is None:
         return "not ours"
     routes = (
         f"{address} via {', '.join(hops) or 'nothing'}"
-        for address, hops in essence["nextHops"].items()
+        for address, hops in summary["nextHops"].items()
     )
-    return "; ".join([essence["state"], *routes])
+    return "; ".join([summary["state"], *routes])

@@ -1,12 +1,11 @@
-"""Says in the log what a turn found odd, and when the loss of nodes begins and ceases to be
-doubted."""
+"""Logs the warnings of a turn, and the alarm while the loss of nodes is doubted."""
 
 from __future__ import annotations
 
 import logging
 
-from porter_ryu.complaints import Complaints
 from porter_ryu.domain.turn import Turn
+from porter_ryu.problem_log import ProblemLog
 
 LOG = logging.getLogger(__name__)
 
@@ -14,18 +13,19 @@ _NODES = "nodes"
 
 
 class TurnLog:
-    """Follows the turns."""
+    """A subscriber of the Reconciler."""
 
     def __init__(self) -> None:
-        self._alarm = Complaints(
+        self._alarm = ProblemLog(
             LOG,
-            "ALARM: %(wrong)s: that is not believed, and they count as Ready as they were "
+            "ALARM: %(problem)s: their loss is not believed, and they count as Ready "
             "([kubernetes] panic_percent)",
             "ALARM over: nodes are back, and their readiness is believed again",
         )
 
-    def follow(self, turn: Turn) -> None:
-        """Logs what is to be said of a turn."""
+    def log(self, turn: Turn) -> None:
+        """Logs what a turn reports."""
         for text in turn.warnings:
             LOG.warning("%s", text)
-        self._alarm.note(_NODES, "almost all nodes are lost at once" if turn.nodes_doubted else "")
+        problem = "almost all nodes were lost at once" if turn.nodes_doubted else ""
+        self._alarm.update(_NODES, problem)

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from ryu.lib import hub
 
 from porter_ryu import rfc3339
-from porter_ryu.complaints import Complaints
 from porter_ryu.domain.model import (
     Kind,
     Object,
@@ -36,6 +35,7 @@ from porter_ryu.kube.directory.watch import POLL, UnreadableDirectoryError
 from porter_ryu.kube.errors import NOT_FOUND, ApiError
 from porter_ryu.kube.status_files import StatusFiles
 from porter_ryu.log import reason_of
+from porter_ryu.problem_log import ProblemLog
 from porter_ryu.supervisor import Beat, Supervisor
 from porter_ryu.time_slice import TimeSlice
 
@@ -64,8 +64,8 @@ class Manifests:
         self._told: dict[ObjectId, Reading] = {}
         self._absent = Absent(self._store)
         self._hole = ""
-        self._complaints = Complaints(
-            LOG, "%(wrong)s; everything stays as it was", "%(subject)s can be read again"
+        self._problems = ProblemLog(
+            LOG, "%(problem)s; everything stays as it was", "%(subject)s can be read again"
         )
         self._stopped = False
 
@@ -82,7 +82,7 @@ class Manifests:
     @property
     def trouble(self) -> str:
         """Why the directory cannot be read (Source)."""
-        return self._complaints.about(self._directory)
+        return self._problems.current(self._directory)
 
     def read_once(self, observer: Observer) -> None:
         """Tells the observer all that is there now; raises ApiError where the directory cannot
@@ -120,9 +120,9 @@ class Manifests:
         try:
             self._intake.load(pause)
         except UnreadableDirectoryError as error:
-            self._complaints.note(self._directory, str(error))
+            self._problems.update(self._directory, str(error))
             return False
-        self._complaints.note(self._directory, "")
+        self._problems.update(self._directory, "")
         self._status.refresh(pause)
         self._hole = self._store.hole
         return True
@@ -135,9 +135,9 @@ class Manifests:
             try:
                 touched |= self._intake.look(pause)
             except UnreadableDirectoryError as error:
-                self._complaints.note(self._directory, str(error))
+                self._problems.update(self._directory, str(error))
                 return touched
-            self._complaints.note(self._directory, "")
+            self._problems.update(self._directory, "")
             touched |= self._changed_status(pause)
         else:
             touched |= self._intake.settle(pause)

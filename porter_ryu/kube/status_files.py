@@ -19,13 +19,13 @@ from typing import Any
 from eventlet import tpool
 
 from porter_ryu import atomic_file, regular_file
-from porter_ryu.complaints import Complaints
 from porter_ryu.domain.model import Kind, ObjectId, ObjectKey
 from porter_ryu.kube.codec import key_of
 from porter_ryu.kube.directory import folders
 from porter_ryu.kube.fields import CodecError, Json
 from porter_ryu.kube.limits import OBJECT_DEPTH, OBJECT_OCTETS, too_deep
 from porter_ryu.log import reason_of
+from porter_ryu.problem_log import ProblemLog
 from porter_ryu.regular_file import Signature
 
 LOG = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class StatusFiles:
         self._directory = directory
         self._folders: dict[_Folder, _Contents] = {_EIPS: _Contents()}
         self._fault = self._services_fault = ""
-        self._complaints = Complaints(LOG, f"%(wrong)s; {_STAYS}", "%(subject)s can be read again")
+        self._problems = ProblemLog(LOG, f"%(problem)s; {_STAYS}", "%(subject)s can be read again")
 
     def get(self, kind: Kind, key: ObjectKey) -> Status:
         """The status of an object."""
@@ -108,7 +108,7 @@ class StatusFiles:
                 pause()
                 names = self._look(kind, namespace, pause)
                 changed |= {(kind, ObjectKey(namespace, name)) for name in names}
-        return changed, self._complaints.note_all(self._faults())
+        return changed, self._problems.update_all(self._faults())
 
     def write(self, kind: Kind, key: ObjectKey, status: Json) -> None:
         """Writes a status; raises OSError."""

@@ -149,7 +149,7 @@ def test_a_route_that_no_peer_was_sent_is_not_reported_as_announced(host: Host) 
     )
     [line] = program.get("/v1/services")
     assert (line["state"], line["announced"]) == ("Allocated", False)
-    assert line["message"] == "no peer has been sent it"
+    assert line["message"] == "it was not sent to any peer yet"
     entry = program.get("/v1/services/default/web")
     assert (entry["state"], entry["announced"]) == ("Allocated", False)
     argv = [command("porter-ryu"), "explain", "default/web", *URL, "-o", "json"]

@@ -123,7 +123,7 @@ def test_bindings_stay_while_nobody_knows_who_leads(log: list[str]) -> None:
     mine.apply(turn(True, BY_N1), None)
     mine.complete()
     assert log == ["announce", "complete"], "the bindings are not complete"
-    leadership.learn(Role.LEADER)
+    leadership.set_role(Role.LEADER)
     log.clear()
     mine.apply(turn(True, BY_N1), None)
     mine.complete()

@@ -192,7 +192,7 @@ def test_a_group_that_peers_does_not_name_and_ipv4_over_ipv6_are_said(
     assert "[peer:two] is not used: [bgp] peers does not list it" in caplog.text
     six = f"[bgp]\npeers = six\n{ONE.replace('one', 'six').replace('192.168.0.11', 'fd00::1')}"
     scene.instance.apply(scene.read(six))
-    assert "the first over IPv6: IPv4 by it (RFC 8950) needs a restart" in caplog.text
+    assert "IPv4 routes over an IPv6 session (RFC 8950) need a restart" in caplog.text
     scene.end()
 
 

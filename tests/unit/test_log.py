@@ -16,49 +16,49 @@ def record(text: str, *args: object, name: str = "porter_ryu.kube") -> logging.L
     return logging.LogRecord(name, logging.WARNING, "", 0, text, args, None)
 
 
-def test_a_line_that_repeats_is_logged_once_and_the_repeats_are_told() -> None:
+def test_a_line_that_repeats_is_logged_once_and_the_repeats_are_counted() -> None:
     clock = Clock()
-    told = LogFilter(clock)
-    assert told.filter(record("peer %s is down", "leaf1"))
-    assert not told.filter(record("peer %s is down", "leaf1"))
-    assert not told.filter(record("peer %s is down", "leaf1"))
-    assert told.filter(record("peer %s is down", "leaf2"))
-    assert told.pending() == []
+    log_filter = LogFilter(clock)
+    assert log_filter.filter(record("peer %s is down", "leaf1"))
+    assert not log_filter.filter(record("peer %s is down", "leaf1"))
+    assert not log_filter.filter(record("peer %s is down", "leaf1"))
+    assert log_filter.filter(record("peer %s is down", "leaf2"))
+    assert log_filter.pending() == []
     clock.now = 61
-    assert told.pending() == [
+    assert log_filter.pending() == [
         ("porter_ryu.kube", logging.WARNING, "peer leaf1 is down (2 more times)")
     ]
-    assert told.pending() == []
+    assert log_filter.pending() == []
 
 
 def test_the_count_comes_with_the_line_when_it_is_logged_again() -> None:
     clock = Clock()
-    told = LogFilter(clock)
-    told.filter(record("down"))
-    told.filter(record("down"))
+    log_filter = LogFilter(clock)
+    log_filter.filter(record("down"))
+    log_filter.filter(record("down"))
     clock.now = 61
     again = record("down")
-    assert told.filter(again)
+    assert log_filter.filter(again)
     assert again.getMessage() == "down (1 more times)"
 
 
-def test_a_storm_of_one_kind_is_told_as_a_count() -> None:
+def test_a_burst_of_one_kind_is_logged_as_a_count() -> None:
     clock = Clock()
-    told = LogFilter(clock)
-    printed = sum(told.filter(record("Service %s has no address", n)) for n in range(250))
+    log_filter = LogFilter(clock)
+    printed = sum(log_filter.filter(record("Service %s has no address", n)) for n in range(250))
     assert printed == 100
     clock.now = 61
-    texts = [text for _, _, text in told.pending()]
+    texts = [text for _, _, text in log_filter.pending()]
     assert texts == ["150 more lines of this kind: Service %s has no address"]
 
 
 def test_records_of_others_pass() -> None:
-    told = LogFilter(Clock())
-    assert told.filter(record("x", name="ryu.base"))
-    assert told.filter(record("x", name="ryu.base"))
+    log_filter = LogFilter(Clock())
+    assert log_filter.filter(record("x", name="ryu.base"))
+    assert log_filter.filter(record("x", name="ryu.base"))
 
 
-def test_why_something_failed_is_said_in_the_words_of_the_system() -> None:
+def test_the_reason_of_a_failure_is_the_text_of_the_system() -> None:
     assert reason_of(ConnectionRefusedError(errno.ECONNREFUSED, "ECONNREFUSED")) == (
         "Connection refused"
     )

@@ -77,7 +77,7 @@ def instance(bindings: Bindings) -> Instance:
 
 def told(made: Instance, role: Role) -> None:
     """It learns who leads."""
-    made.leadership.learn(role)
+    made.leadership.set_role(role)
     made.reconciler.turn()
 
 
@@ -125,8 +125,8 @@ def recorded(name: str, address: str) -> Service:
     return service(name, ingress=(ip_address(address),))
 
 
-class Followed:
-    """A reconciler that runs, with a follower that fails as often as a test wants it."""
+class Subscribed:
+    """A reconciler that runs, with a subscriber that fails as often as a test wants it."""
 
     def __init__(self, resync_seconds: float = 300) -> None:
         self.turns: list[Turn] = []
@@ -135,11 +135,11 @@ class Followed:
         leadership = Leadership(planner, status, bind_only_leading=False)
         effects = Effects([], Bindings(), status, leadership)
         self.reconciler = Reconciler(planner, effects, resync_seconds)
-        self.reconciler.follow(self._follow)
+        self.reconciler.subscribe(self._on_turn)
         self.supervisor = Supervisor()
         self.task = self.supervisor.keep_running("turns", self.reconciler.run)
 
-    def _follow(self, turn: Turn) -> None:
+    def _on_turn(self, turn: Turn) -> None:
         self.turns.append(turn)
         if self.failures:
             self.failures -= 1
@@ -163,46 +163,46 @@ class Followed:
 
 
 @pytest.fixture
-def followed() -> Iterator[Followed]:
+def subscribed() -> Iterator[Subscribed]:
     """One whose lists are read."""
-    followed = Followed()
-    followed.read_all()
-    yield followed
-    followed.task.end()
+    subscribed = Subscribed()
+    subscribed.read_all()
+    yield subscribed
+    subscribed.task.end()
 
 
 def test_nothing_is_decided_before_every_list_is_in() -> None:
-    followed = Followed()
-    followed.reconciler.replace(Kind.SERVICE, [service("web")], 0.0)
-    followed.reconciler.turn()
-    assert followed.turns == []
-    assert not followed.reconciler.synced
-    followed.task.end()
+    subscribed = Subscribed()
+    subscribed.reconciler.replace(Kind.SERVICE, [service("web")], 0.0)
+    subscribed.reconciler.turn()
+    assert subscribed.turns == []
+    assert not subscribed.reconciler.synced
+    subscribed.task.end()
 
 
-def test_it_turns_when_something_happens_and_not_before(followed: Followed) -> None:
-    until(lambda: followed.turns, "the first turn")
-    assert followed.reconciler.synced
-    followed.reconciler.put(recorded("api", "10.0.0.2"), 0.0)
-    until(lambda: len(followed.turns) == 2, "a turn for the new one")
-    assert followed.looked_at() == [["web"], ["api"]], "each is looked at when it changed"
+def test_it_turns_when_something_happens_and_not_before(subscribed: Subscribed) -> None:
+    until(lambda: subscribed.turns, "the first turn")
+    assert subscribed.reconciler.synced
+    subscribed.reconciler.put(recorded("api", "10.0.0.2"), 0.0)
+    until(lambda: len(subscribed.turns) == 2, "a turn for the new one")
+    assert subscribed.looked_at() == [["web"], ["api"]], "each is looked at when it changed"
 
 
 def test_after_a_turn_that_failed_everything_is_looked_at_again(
-    followed: Followed, caplog: pytest.LogCaptureFixture
+    subscribed: Subscribed, caplog: pytest.LogCaptureFixture
 ) -> None:
-    until(lambda: followed.turns, "the first turn")
-    followed.failures = 2
-    followed.reconciler.put(recorded("api", "10.0.0.2"), 0.0)
-    until(lambda: len(followed.turns) == 4, "two turns fail, and a third does not")
-    assert followed.looked_at() == [["web"], ["api"], ["api", "web"], ["api", "web"]]
-    assert caplog.text.count("a turn failed, and everything is looked at again") == 2
-    assert followed.supervisor.faults == ()
+    until(lambda: subscribed.turns, "the first turn")
+    subscribed.failures = 2
+    subscribed.reconciler.put(recorded("api", "10.0.0.2"), 0.0)
+    until(lambda: len(subscribed.turns) == 4, "two turns fail, and a third does not")
+    assert subscribed.looked_at() == [["web"], ["api"], ["api", "web"], ["api", "web"]]
+    assert caplog.text.count("a turn failed: everything is decided again") == 2
+    assert subscribed.supervisor.faults == ()
 
 
 def test_everything_is_looked_at_again_every_so_often() -> None:
-    followed = Followed(resync_seconds=0.01)
-    followed.read_all()
-    until(lambda: len(followed.turns) > 1, "a resync")
-    assert followed.looked_at()[:2] == [["web"], ["web"]]
-    followed.task.end()
+    subscribed = Subscribed(resync_seconds=0.01)
+    subscribed.read_all()
+    until(lambda: len(subscribed.turns) > 1, "a resync")
+    assert subscribed.looked_at()[:2] == [["web"], ["web"]]
+    subscribed.task.end()

@@ -50,7 +50,7 @@ def test_what_no_peer_was_sent_is_allocated(sent: Sent) -> None:
     entry = report.explanation(planner, key("web"), sent)
     assert states(entry) == ("Allocated", False)
     assert report_text.explanation(entry).startswith(
-        "default/web: 203.0.113.0: no peer has been sent it"
+        "default/web: 203.0.113.0: it was not sent to any peer yet"
     )
 
 
@@ -61,7 +61,7 @@ def test_what_is_not_recorded_is_not_announced() -> None:
     fresh.planner.turn(lambda: None, now=0.0)
     entry = report.explanation(fresh.planner, key("new"), report.nothing_sent)
     assert states(entry) == ("Allocated", False)
-    assert entry["message"] == "it would be given; nothing recorded yet"
+    assert entry["message"] == "the address is not recorded in its status yet"
 
 
 def test_what_stands_in_the_way_is_the_state_whatever_a_peer_still_has() -> None:
@@ -112,7 +112,7 @@ def test_a_long_wish_is_cut_in_what_is_told() -> None:
         **report.explanation(fresh.planner, key("long"), report.nothing_sent),
         "message": hostile,
     }
-    text = report_text.explanation(report_text.printed(entry))
+    text = report_text.explanation(report_text.printable_json(entry))
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) < 2_000
 
@@ -131,10 +131,10 @@ def test_what_is_printed_has_no_line_of_somebody_elses() -> None:
         "eips": [],
         "services": [{"state": "A\nB"}],
     }
-    text = report_text.status(report_text.printed(found))
+    text = report_text.status(report_text.printable_json(found))
     assert len(text.splitlines()) == 2
     assert text.isascii() or all(c.isprintable() or c == "\n" for c in text)
-    json.dumps(report_text.printed(found))
+    json.dumps(report_text.printable_json(found))
 
 
 def test_each_pool_has_a_reason_beside_its_why() -> None:

@@ -1,4 +1,4 @@
-"""What a turn found odd, and the alarm of nodes that are lost at once, in the log."""
+"""The warnings of a turn, and the alarm while the loss of nodes is doubted, in the log."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from porter_ryu.domain.turn import Turn
 from porter_ryu.turn_log import TurnLog
 
 ALARM = (
-    "ALARM: almost all nodes are lost at once: that is not believed, and they count as Ready as "
-    "they were ([kubernetes] panic_percent)"
+    "ALARM: almost all nodes were lost at once: their loss is not believed, and they count as "
+    "Ready ([kubernetes] panic_percent)"
 )
 OVER = "ALARM over: nodes are back, and their readiness is believed again"
 
@@ -20,10 +20,10 @@ def test_the_alarm_is_a_line_when_it_begins_and_one_when_it_is_over(
     caplog.set_level("INFO")
     log = TurnLog()
     for doubted in (False, True, True, True, False, False):
-        log.follow(Turn(nodes_doubted=doubted))
+        log.log(Turn(nodes_doubted=doubted))
     assert [record.getMessage() for record in caplog.records] == [ALARM, OVER]
 
 
-def test_oddities_are_lines_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
-    TurnLog().follow(Turn(warnings=("node n1 has no address", "node n2 has no address")))
+def test_warnings_are_lines_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
+    TurnLog().log(Turn(warnings=("node n1 has no address", "node n2 has no address")))
     assert caplog.messages == ["node n1 has no address", "node n2 has no address"]

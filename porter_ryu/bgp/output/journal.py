@@ -33,9 +33,9 @@ from porter_ryu.bgp.output.journal_line import (
 )
 from porter_ryu.bgp.protocol.rib_out import NextHops
 from porter_ryu.bgp.protocol.update import PathId
-from porter_ryu.complaints import Complaints
 from porter_ryu.domain.model import Network
 from porter_ryu.log import reason_of
+from porter_ryu.problem_log import ProblemLog
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
 
@@ -44,9 +44,9 @@ LOG = logging.getLogger(__name__)
 _MIN_HISTORY_LINES = 1000
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.25, 5.0
 _UNWRITABLE = (
-    "the journal %(subject)s cannot be written (%(wrong)s): routes are announced nevertheless; if "
-    "this process is killed now, routes that are withdrawn meanwhile may stay at the peer for our "
-    "restart time"
+    "the journal %(subject)s cannot be written (%(problem)s): routes are announced nevertheless; "
+    "if this process is killed now, routes that are withdrawn meanwhile may stay at the peer for "
+    "our restart time"
 )
 _WRITTEN_AGAIN = "the journal %(subject)s is written again, with all of its paths"
 
@@ -94,7 +94,7 @@ class RouteJournal:
         self._supervisor = supervisor
         self._one_at_a_time = one_at_a_time or Semaphore()
         self._count = self._lines = 0
-        self._complaints = Complaints(LOG, _UNWRITABLE, _WRITTEN_AGAIN)
+        self._problems = ProblemLog(LOG, _UNWRITABLE, _WRITTEN_AGAIN)
         self._rewrite_due = False
         self._since: list[bytes] | None = None
         self._generation = 0
@@ -104,7 +104,7 @@ class RouteJournal:
     @property
     def writable(self) -> bool:
         """Whether the last write succeeded."""
-        return not self._complaints.about(self._path)
+        return not self._problems.current(self._path)
 
     def add(self, paths: Iterable[tuple[Network, NextHops]]) -> None:
         """Writes paths that are about to be announced; keeps the mappings that it is given."""
@@ -201,7 +201,7 @@ class RouteJournal:
 
     def _failed(self, error: OSError) -> None:
         """Stops trusting the file; a rewrite is retried until it succeeds."""
-        self._complaints.note(self._path, reason_of(error))
+        self._problems.update(self._path, reason_of(error))
         self._try_again()
 
     def _try_again(self) -> None:
@@ -256,7 +256,7 @@ class RouteJournal:
     def _written(self, lines: int) -> None:
         self._lines = lines
         self._backoff.reset()
-        self._complaints.note(self._path, "")
+        self._problems.update(self._path, "")
 
 
 def _write_down(draft: atomic_file.Draft, octets: bytes) -> None:
