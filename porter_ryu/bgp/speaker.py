@@ -18,7 +18,6 @@ from ipaddress import ip_network
 from typing import Any
 
 from ryu.lib import hub
-from ryu.services.protocols.bgp import core_managers
 from ryu.services.protocols.bgp.bgpspeaker import BGPSpeaker
 from ryu.services.protocols.bgp.core_manager import CORE_MANAGER
 
@@ -27,80 +26,21 @@ from porter_ryu.backoff import Backoff
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.bfd.monitor import BfdMonitor
 from porter_ryu.bgp.listener import Listener, reject
-from porter_ryu.bgp.output.journal import Journals
-from porter_ryu.bgp.output.outbound import Outbound
-from porter_ryu.bgp.output.rounds import OutputRounds
+from porter_ryu.bgp.md5_keys import Md5Keys
 from porter_ryu.bgp.output.session_output import LocRib
 from porter_ryu.bgp.peer import Peer
+from porter_ryu.bgp.peer_manager import PeerManager
 from porter_ryu.bgp.peer_report import PeerReport, report_not_running
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Address, Family, Network
-from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret, SpeakerConfig
-from porter_ryu.log import reason_of
+from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
 from porter_ryu.supervisor import Supervisor, Task
 
 LOG = logging.getLogger(__name__)
 
 _NO_RYU_LISTENER = 0
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 1.0, 30.0
-
-
-class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
-    """Ryu's PeerManager, creating our Peers.  `configs`: all wanted peers, by address as text."""
-
-    def __init__(
-        self,
-        core: Any,
-        neighbors_conf: Any,
-        speaker: SpeakerConfig,
-        rib: LocRib,
-        supervisor: Supervisor,
-    ) -> None:
-        super().__init__(core, neighbors_conf)
-        self.supervisor = supervisor
-        self.speaker = speaker
-        self.rounds = OutputRounds(supervisor)
-        self.configs: dict[str, PeerConfig] = {}
-        self._loc_rib = rib
-        self.journals = Journals(speaker.state_dir, supervisor)
-
-    def add_peer(self, neigh_conf: Any, common_conf: Any) -> None:
-        """Creates a peer; Ryu's ConfigurationManager calls it for each neighbour that is added."""
-        peer = Peer(common_conf, neigh_conf, self._core_service, self._signal_bus, self)
-        self._peers[neigh_conf.ip_address] = peer
-        self._core_service.on_peer_added(peer)
-
-    def outbound(self, name: str) -> Outbound:
-        """A new output side for the peer with this name.  It continues the journal of an earlier
-        one."""
-        journal = self.journals.of(name)
-        return Outbound(name, self._loc_rib, journal, self.supervisor, self.rounds)
-
-    def remove_peer(self, neigh_conf: Any) -> None:
-        """Stops a peer; Ryu's ConfigurationManager calls it for each neighbour that is removed,
-        also for one that could not be added."""
-        peer: Peer | None = self._peers.pop(neigh_conf.ip_address, None)
-        if peer is None:
-            return
-        if not peer.started:
-            hub.sleep(0)  # it was just added: a peer can be stopped only after it has started
-        peer.stop()
-        self._core_service.on_peer_removed(peer)
-        self._remove_signal_listeners(peer)
-
-    def _remove_signal_listeners(self, peer: Peer) -> None:
-        """Removes a peer from Ryu's signal bus, which would keep every peer in memory for ever."""
-        listeners = self._signal_bus._listeners
-        own = [identifier for identifier in listeners if identifier[-1] is peer]
-        removed = {entry for identifier in own for entry in listeners.pop(identifier)}
-        for identifier, entries in listeners.items():
-            listeners[identifier] = [entry for entry in entries if entry not in removed]
-
-    def by_address(self, address: Address) -> Peer | None:
-        """The running peer with an address, if any."""
-        peer: Peer | None = self._peers.get(str(address))
-        return peer
 
 
 class Speaker(BGPSpeaker):  # type: ignore[misc]
@@ -111,7 +51,6 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         self._config = config
         self._rib = LocRib({}, PathIds())
         self._setup_errors: dict[str, str] = {}
-        self._without_key: set[str] = set()
         self._applying = hub.Semaphore(1)
         self._retry_task: Task | None = None
         self._backoff = Backoff(_RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS)
@@ -125,6 +64,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         # connections to an EIP are rejected; the caller may set a rule that knows all EIPs
         self.is_eip: Callable[[Address], bool] = self._is_announced
         self._listener = Listener(config.listen_port, self._accept, supervisor)
+        self._keys = Md5Keys(lambda: [sock for _, sock in self._listener.sockets])
         self._bfd = BfdMonitor(self._set_path_usable, supervisor)
         if config.restart_time:
             # the other half is for the sessions to come up
@@ -175,11 +115,12 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             for peer in wanted.values():
                 if peer.name not in present:
                     self._add_peer(peer)
-                elif peer.name in self._without_key:
-                    self._set_key_everywhere(peer)
+                elif self._keys.is_missing(peer):
+                    self._keys.set(peer)
             unreachable = [peer.name for peer in wanted.values() if not self._listen_for(peer)]
             without_bfd = self._bfd.set_peers(wanted.values())
-            if self._setup_errors or unreachable or without_bfd or self._without_key:
+            failed = self._setup_errors or unreachable or without_bfd
+            if failed or not self._keys.complete:
                 self._schedule_retry()
 
     def _schedule_retry(self) -> None:
@@ -193,7 +134,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
 
     def _add_peer(self, peer: PeerConfig) -> None:
         """Adds a neighbour to Ryu, which starts it."""
-        self._set_key_everywhere(peer)
+        self._keys.set(peer)
         try:
             self.neighbor_add(
                 str(peer.address),
@@ -216,10 +157,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         else:
             running.outbound.forget()
         self._delete_neighbor(running.config)
-        self._without_key.discard(running.config.name)
-        if running.config.password is not None:
-            for _, sock in self._listener.sockets:
-                self._set_key(sock, running.config, None)
+        self._keys.remove(running.config)
 
     def _delete_neighbor(self, peer: PeerConfig) -> None:
         try:
@@ -320,36 +258,13 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         return True
 
     def _set_all_keys(self, sock: socket.socket) -> None:
-        """Sets the keys of all peers on a new listening socket."""
-        for peer in self.manager.configs.values():
-            if peer.password is not None and not self._set_key(sock, peer, peer.password):
-                self._without_key.add(peer.name)
-                self._schedule_retry()
-
-    def _set_key_everywhere(self, peer: PeerConfig) -> None:
-        """Sets the key of a peer on all listening sockets.  A socket without the key accepts
-        unsigned segments, so the peer is rejected until its key is set on all of them."""
-        self._without_key.discard(peer.name)
-        if peer.password is None:
-            return
-        for _, sock in self._listener.sockets:
-            if not self._set_key(sock, peer, peer.password):
-                self._without_key.add(peer.name)
-
-    @staticmethod
-    def _set_key(sock: socket.socket, peer: PeerConfig, key: Secret | None) -> bool:
-        if sock.family != transport.family_of(peer.address):
-            return True
-        try:
-            transport.set_md5(sock, peer.address, key)
-        except OSError as error:
-            LOG.error("peer %s: cannot set its TCP MD5 key: %s", peer.name, reason_of(error))
-            return False
-        return True
+        self._keys.set_on(sock, self.manager.configs.values())
+        if not self._keys.complete:
+            self._schedule_retry()
 
     def _accept(self, sock: socket.socket, remote: Address, local: Address) -> None:
         peer = self.manager.by_address(remote)
-        if peer is None or peer.config.name in self._without_key or self.is_eip(local):
+        if peer is None or self._keys.is_missing(peer.config) or self.is_eip(local):
             reject(sock)
         else:
             peer.accept(sock)
