@@ -25,8 +25,8 @@ class CommunityError(ValueError):
 def parse_communities(
     texts: Iterable[str],
 ) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
-    """Standard communities as 32-bit numbers and large ones as triples, each sorted and without
-    doubles (RFC 1997, RFC 8092 section 3); raises CommunityError."""
+    """Standard communities as 32-bit numbers and large communities as triples, sorted, without
+    duplicates (RFC 1997, RFC 8092 section 3); raises CommunityError."""
     standard: set[int] = set()
     large: set[tuple[int, int, int]] = set()
     for text in texts:

@@ -19,12 +19,13 @@ _TERM = re.compile(
 
 
 class SelectorError(ValueError):
-    """A selector that cannot be understood; the message says where."""
+    """A selector that does not parse; the message says where."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One entry of matchExpressions; raises SelectorError for an operator that does not exist."""
+    """One entry of matchExpressions.  Raises SelectorError for an unknown operator, and for values
+    that do not fit the operator."""
 
     key: str
     operator: str
@@ -41,7 +42,7 @@ class Requirement:
             )
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """As apimachinery's labels.Requirement: NotIn also matches where the key is absent."""
+        """As labels.Requirement of apimachinery: NotIn also matches if the key is absent."""
         if self.operator == "In":
             return labels.get(self.key) in self.values
         if self.operator == "NotIn":
@@ -51,12 +52,12 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class LabelSelector:
-    """All requirements must match; one without any matches everything."""
+    """All requirements must match; a selector without any matches everything."""
 
     requirements: tuple[Requirement, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether an object with these labels is selected."""
+        """Whether the selector matches an object with these labels."""
         return all(requirement.matches(labels) for requirement in self.requirements)
 
 
@@ -64,7 +65,7 @@ EVERYTHING = LabelSelector()
 
 
 def match_labels(labels: Mapping[str, str]) -> tuple[Requirement, ...]:
-    """The requirements that a matchLabels map stands for."""
+    """The requirements of a matchLabels map."""
     return tuple(Requirement(k, "In", frozenset([v])) for k, v in sorted(labels.items()))
 
 

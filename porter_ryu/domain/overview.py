@@ -1,6 +1,6 @@
-"""What there is to tell of the whole: the Eips with their status, and every address of an EIP.
+"""Read-only queries about all Eips and addresses, for reports, metrics and the HTTP server.
 
-Read off the planner without changing it, so that who tells it does not know how it is kept.
+So they need not know how the planner stores them.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from porter_ryu.domain.planner import Planner
 
 
 def eips(planner: Planner) -> Iterator[tuple[Eip, EipStatus]]:
-    """Every Eip that a turn has looked at, in order of name; others may run in between."""
+    """Every Eip that a turn has processed, and its wanted status, in order of name.  The planner may
+    change between two entries."""
     for eip in sorted(planner.cluster.eips.values(), key=lambda eip: eip.name):
         try:
             status = planner.allocator.pool_status(eip.name)
         except KeyError:
-            continue  # no turn has looked at it yet, or it is gone meanwhile
+            continue  # no turn has processed it yet, or it is gone meanwhile
         yield eip, status
 
 

@@ -1,7 +1,7 @@
-"""What a speaker and its peers are told: settings as values, with no file behind them.
+"""The configuration of the BGP speaker and its peers, as values.
 
-The set of peers is one value, `wanted_peers`: whatever follows from it (sessions, TCP MD5 keys,
-BFD, metrics) is made from that value alone.
+The set of peers is one value, `wanted_peers`: sessions, TCP MD5 keys, BFD and metrics are made from
+it alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from porter_ryu.domain.model import Address, Family, Node
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 
 # "this network", and 240.0.0.0/4 with the limited broadcast (RFC 6890)
-_NO_HOSTS = (ip_network("0.0.0.0/8"), ip_network("240.0.0.0/4"))
+_NOT_HOSTS = (ip_network("0.0.0.0/8"), ip_network("240.0.0.0/4"))
 
 
 class ConnectMode(enum.Enum):
@@ -32,8 +32,8 @@ class ConnectMode(enum.Enum):
 class SpeakerConfig:
     """The local side; times in seconds.
 
-    `listen_addresses` empty: the address towards each peer; None: never listen.
-    `restart_time` is 0 where graceful restart is off.  `max_next_hops` 0: no limit.
+    `listen_addresses` empty: the local address towards each peer; None: never listen.
+    `restart_time` 0: graceful restart is off.  `max_next_hops` 0: no limit.
     """
 
     local_as: int
@@ -49,8 +49,8 @@ class SpeakerConfig:
 class PeerConfig:
     """One peer; times in seconds.
 
-    `password` is the TCP MD5 key (kept out of every repr).  `attributes` are what its group adds
-    to every path (LOCAL_PREF is sent as 100 to an internal peer, which must have one).
+    `password` is the TCP MD5 key.  `attributes` are added to every path (an internal peer is sent
+    LOCAL_PREF 100 where none is set, because it has to have one).
     """
 
     name: str
@@ -74,13 +74,13 @@ class PeerConfig:
 
     @property
     def ipv4_over_ipv6(self) -> bool:
-        """Whether IPv4 routes may go over an IPv6 session (RFC 8950)."""
+        """Whether IPv4 routes are sent over an IPv6 session (RFC 8950)."""
         return isinstance(self.address, IPv6Address) and Family.IPV4 in self.families
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """Bytes that never show in a repr, a log line or a traceback."""
+    """Bytes that are not shown in a repr, and so in no log line or traceback."""
 
     value: bytes
 
@@ -91,8 +91,11 @@ class Secret:
 def wanted_peers(
     configured: Iterable[PeerConfig], policy: NextHopPolicy, own: Node | None
 ) -> tuple[PeerConfig, ...]:
-    """The peers that this instance speaks to now: all that are configured; where it announces
-    its own node alone, those whose selector matches that node (None: it is not known)."""
+    """The peers that this instance speaks to now.
+
+    They are all configured peers, or, if it announces only its own node, those whose node_selector
+    matches that node.  `own` is that node, None where it is not known.
+    """
     if policy.mode.central:
         return tuple(configured)
     return tuple(
@@ -104,10 +107,10 @@ def wanted_peers(
 
 
 def session_address(text: str) -> Address:
-    """An address that one end of a BGP session can have; raises ValueError with what is wrong.
+    """Parses an address of one end of a BGP session; raises ValueError with what is wrong.
 
-    Loopback is allowed, for a router on the same host, and IPv4 link-local, which clouds give to
-    theirs.
+    Loopback is allowed, for a router on the same host, and IPv4 link-local, which routers of cloud
+    providers have.
     """
     try:
         address = ip_address(text)
@@ -120,6 +123,6 @@ def session_address(text: str) -> Address:
             raise ValueError(f"{text} has a zone, which only link-local addresses have")
         if address.ipv4_mapped is not None:
             raise ValueError(f"{text} is IPv4-mapped: write {address.ipv4_mapped}")
-    if address.is_unspecified or address.is_multicast or any(address in n for n in _NO_HOSTS):
+    if address.is_unspecified or address.is_multicast or any(address in n for n in _NOT_HOSTS):
         raise ValueError(f"{address} is the address of no host")
     return address

@@ -1,8 +1,7 @@
-"""Addresses with a purpose of their own (RFC 6890): no pool may hand them out, no route may lead to
-them.
+"""Special-purpose addresses (RFC 6890): never assigned from a pool, and never a next hop.
 
-A router that is told such a next hop does not leave it out: FRR answers with a NOTIFICATION 3/8,
-and every route of the session is gone.
+A router that receives such a next hop may end the session: FRR sends a NOTIFICATION 3/8, and all
+routes of the session are lost.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _NO_NEXT_HOPS = (
 
 
 def never_a_next_hop(address: Address) -> str:
-    """What kind of address it is, where no route may lead to it; empty where one may."""
+    """What kind of special-purpose address it is; empty if it can be a next hop."""
     for network, what in _NO_NEXT_HOPS:
         if network.version == address.version and address in network:
             return what

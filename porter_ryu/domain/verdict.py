@@ -1,7 +1,7 @@
-"""One answer to every "why?" and "why not?": yes or no, a reason out of a fixed list, a sentence.
+"""The one form of every answer to "why?" and "why not?": yes or no, a reason, and a message.
 
-The reason is for programs (a condition, a metric's label, a filter), so there are few of them and
-their texts do not change.  The message is for people, and says what to do where that is known.
+The reason is for programs (conditions, labels of metrics, filters), so the list is short and its
+texts do not change.  The message is for people, and says what to do where that is known.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ R = TypeVar("R", bound=enum.Enum)
 
 @dataclass(frozen=True, slots=True)
 class Verdict(Generic[R]):
-    """Whether something holds, the reason, and the same in words."""
+    """Whether something is so, the reason, and the reason as a sentence."""
 
     ok: bool
     reason: R
@@ -25,7 +25,7 @@ class Verdict(Generic[R]):
 class Reason(enum.Enum):
     """Why a Service has, or has not, an address and routes; the texts are public API.
 
-    UNREADABLE is a state that is told, never a condition: nothing is written to such a Service.
+    UNREADABLE is shown in reports, never in a condition: nothing is written to such a Service.
     """
 
     ALLOCATED = "Allocated"
@@ -54,7 +54,7 @@ class PoolReason(enum.Enum):
 
 
 class DrawReason(enum.Enum):
-    """Why a Service could draw an address from an Eip by itself, or could not."""
+    """Why a Service can or cannot draw an address from an Eip without requesting one."""
 
     AVAILABLE = "Available"
     NOT_SERVING = "NotServing"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from porter_ryu import rfc3339
 from porter_ryu.domain.model import Kind, Object, ObjectStatus, WithStatus
-from porter_ryu.domain.news import News
 from porter_ryu.domain.ports import Observer
+from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.codec import Codec, status_patch
 from porter_ryu.kube.errors import ApiError
@@ -91,6 +91,6 @@ class Api:
         answer = self.client.request("PATCH", path, None, patch, resource.patch_type)
         return self._informers[obj.kind].accept(answer)
 
-    def event(self, obj: WithStatus, news: News) -> None:
+    def event(self, obj: WithStatus, change: StatusChange) -> None:
         """Tells of a change (writer.Backend); raises ApiError."""
-        self._events.tell(obj, news)
+        self._events.tell(obj, change)

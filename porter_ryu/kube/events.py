@@ -1,4 +1,4 @@
-"""core/v1 Events: the same news of the same object once more counts up the Event that is there.
+"""core/v1 Events: a repeated change of the same object increments the count of its Event.
 
 Events are for people, and cost the API server a write each: beyond 100 at once, and 10 a second,
 they are only counted.
@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from porter_ryu import metrics, rfc3339
 from porter_ryu.domain.model import WithStatus
-from porter_ryu.domain.news import News
+from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.domain.text import printable
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import NOT_FOUND, ApiError
@@ -41,23 +41,23 @@ class Events:
         self._bucket = _Bucket(_PER_SECOND, _BURST, clock)
         self._known: OrderedDict[tuple[str, str, str, str], tuple[str, int]] = OrderedDict()
 
-    def tell(self, obj: WithStatus, news: News) -> None:
+    def tell(self, obj: WithStatus, change: StatusChange) -> None:
         """Tells of a change of an object, or counts that it did not; raises ApiError."""
         if not self._bucket.take():
             metrics.kubernetes_writes.labels(kind="events", code="dropped").inc()
             LOG.warning("an Event is not written: there are too many of them")
             return
         try:
-            self._write(obj, news)
+            self._write(obj, change)
         except ApiError as error:
             metrics.kubernetes_writes.labels(kind="events", code=str(error.status)).inc()
             raise
         metrics.kubernetes_writes.labels(kind="events", code="201").inc()
 
-    def _write(self, obj: WithStatus, news: News) -> None:
-        event = _event(obj, news)
+    def _write(self, obj: WithStatus, change: StatusChange) -> None:
+        event = _event(obj, change)
         involved = event["involvedObject"]
-        key = (involved["kind"], involved["name"], involved["uid"], event["type"] + news.reason)
+        key = (involved["kind"], involved["name"], involved["uid"], event["type"] + change.reason)
         if not self._count_up(key, event):
             self._client.request("POST", _path(event), None, event)
             self._remember(key, event["metadata"]["name"], 1)
@@ -93,10 +93,10 @@ def _path(event: Json) -> str:
     return f"/api/v1/namespaces/{event['metadata']['namespace']}/events"
 
 
-def _event(obj: WithStatus, news: News) -> Json:
+def _event(obj: WithStatus, change: StatusChange) -> Json:
     """Those about cluster-scoped Eips go to `default`, where alone they are accepted."""
     kind, (namespace, name) = obj.kind.singular, obj.key
-    unique = sha256(f"{kind}{obj.uid}{news.reason}{time.time()}".encode()).hexdigest()[:16]
+    unique = sha256(f"{kind}{obj.uid}{change.reason}{time.time()}".encode()).hexdigest()[:16]
     version = RESOURCES[obj.kind].api_version
     involved = {"apiVersion": version, "kind": kind, "name": name, "uid": obj.uid}
     if namespace:
@@ -110,9 +110,9 @@ def _event(obj: WithStatus, news: News) -> Json:
             "name": f"{name[:_NAME_MOST].rstrip('-.')}.{unique}",
         },
         "involvedObject": involved,
-        "type": "Warning" if news.warning else "Normal",
-        "reason": news.reason,
-        "message": printable(news.message, _MESSAGE_MOST),
+        "type": "Warning" if change.warning else "Normal",
+        "reason": change.reason,
+        "message": printable(change.message, _MESSAGE_MOST),
         "source": {"component": _COMPONENT},
         "firstTimestamp": now,
         "lastTimestamp": now,

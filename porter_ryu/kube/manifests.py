@@ -24,8 +24,8 @@ from porter_ryu.domain.model import (
     Unreadable,
     WithStatus,
 )
-from porter_ryu.domain.news import News
 from porter_ryu.domain.ports import Observer
+from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.kube.codec import Codec, encode_status
 from porter_ryu.kube.directory.absent import Absent
 from porter_ryu.kube.directory.intake import Intake
@@ -236,7 +236,7 @@ class Manifests:
         self._told[entry] = reading
         return reading
 
-    def event(self, obj: WithStatus, news: News) -> None:
+    def event(self, obj: WithStatus, change: StatusChange) -> None:
         """There is nowhere to put an Event but the log."""
-        level = logging.WARNING if news.warning else logging.INFO
-        LOG.log(level, "%s: %s: %s", obj.key, news.reason, news.message)
+        level = logging.WARNING if change.warning else logging.INFO
+        LOG.log(level, "%s: %s: %s", obj.key, change.reason, change.message)

@@ -19,8 +19,8 @@ from ryu.lib import hub
 from porter_ryu import metrics
 from porter_ryu.backoff import Backoff
 from porter_ryu.domain.model import Kind, Object, ObjectId, ObjectKey, ObjectStatus, WithStatus
-from porter_ryu.domain.news import News, news
 from porter_ryu.domain.ports import Observer
+from porter_ryu.domain.status_changes import StatusChange, status_changes
 from porter_ryu.kube.errors import NOT_FOUND, ApiError
 from porter_ryu.supervisor import Beat, Supervisor
 
@@ -38,7 +38,7 @@ class Backend(Protocol):
         """Writes the status of an object; returns its new form, None where that cannot be told;
         raises ApiError."""
 
-    def event(self, obj: WithStatus, news: News) -> None:
+    def event(self, obj: WithStatus, change: StatusChange) -> None:
         """Tells of a change; raises ApiError."""
 
 
@@ -187,8 +187,8 @@ class Writer:
             del self._failing[entry]
 
     def _tell(self, wish: _Wish) -> None:
-        for item in news(wish.obj.status, wish.status):
+        for change in status_changes(wish.obj.status, wish.status):
             try:
-                self._backend.event(wish.obj, item)
+                self._backend.event(wish.obj, change)
             except ApiError as error:
                 LOG.warning("an Event was not written: %s", error)

@@ -1,4 +1,4 @@
-"""The same news once more counts up the Event that is there, until the server forgot it."""
+"""A repeated change increments the count of its Event, until the server has deleted the Event."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from fabric.objects import Json
 from porter_ryu.domain.model import Eip, ObjectKey, Service
-from porter_ryu.domain.news import News
+from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.events import Events
@@ -51,17 +51,17 @@ def test_a_storm_is_one_event_with_a_count() -> None:
     events = Events(server, clock)
     for number in range(50):
         clock.now += 1
-        events.tell(WEB, News(True, "NoReadyEndpoints", f"no {number}"))
-        events.tell(WEB, News(False, "Announced", "fine"))
+        events.tell(WEB, StatusChange(True, "NoReadyEndpoints", f"no {number}"))
+        events.tell(WEB, StatusChange(False, "Announced", "fine"))
     assert server.seen() == [("NoReadyEndpoints", 50, "no 49"), ("Announced", 50, "fine")]
 
 
 def test_an_event_that_the_server_forgot_is_made_anew() -> None:
     server = Server()
     events = Events(server, Clock())
-    events.tell(WEB, News(True, "PoolExhausted", "full"))
+    events.tell(WEB, StatusChange(True, "PoolExhausted", "full"))
     server.events.clear()
-    events.tell(WEB, News(True, "PoolExhausted", "full"))
+    events.tell(WEB, StatusChange(True, "PoolExhausted", "full"))
     assert server.seen() == [("PoolExhausted", 1, "full")]
 
 
@@ -75,19 +75,19 @@ def test_what_is_beyond_a_burst_is_counted_and_told(caplog: pytest.LogCaptureFix
     server, clock, before = Server(), Clock(), dropped()
     events = Events(server, clock)
     for number in range(250):
-        events.tell(WEB, News(True, f"Reason{number}", "news"))
+        events.tell(WEB, StatusChange(True, f"Reason{number}", "news"))
     assert (len(server.events), dropped() - before) == (100, 150)
     assert caplog.text.count("an Event is not written: there are too many of them") == 150
     clock.now += 5
     for number in range(60):
-        events.tell(WEB, News(True, f"Later{number}", "news"))
+        events.tell(WEB, StatusChange(True, f"Later{number}", "news"))
     assert (len(server.events), dropped() - before) == (150, 160)
 
 
 def test_a_message_is_one_printable_line_of_a_bounded_length() -> None:
     server = Server()
     events = Events(server, Clock())
-    events.tell(WEB, News(True, "InvalidRequest", "\x1b[31m\n" + "x" * 200_000))
+    events.tell(WEB, StatusChange(True, "InvalidRequest", "\x1b[31m\n" + "x" * 200_000))
     (_, _, message) = server.seen()[0]
     assert message.startswith("\\x1b[31m\\nxxx")
     assert len(message) <= 1000
@@ -97,7 +97,7 @@ def test_the_name_of_an_event_is_one_whatever_the_service_is_called() -> None:
     server = Server()
     events = Events(server, Clock())
     long = Service(ObjectKey("default", "a" * 199 + "-b"), True, uid="u")
-    events.tell(long, News(True, "R", "m"))
+    events.tell(long, StatusChange(True, "R", "m"))
     (path,) = server.events
     assert path.rsplit("/", 1)[1].startswith("a" * 199 + ".")
 
@@ -106,8 +106,8 @@ def test_an_event_names_the_object_that_it_is_about() -> None:
     """Those about cluster-scoped objects are accepted in the namespace default alone."""
     server = Server()
     events = Events(server, Clock())
-    events.tell(WEB, News(True, "NoPool", "m"))
-    events.tell(Eip("pool", "10.0.0.1", uid="u2"), News(False, "Valid", "m"))
+    events.tell(WEB, StatusChange(True, "NoPool", "m"))
+    events.tell(Eip("pool", "10.0.0.1", uid="u2"), StatusChange(False, "Valid", "m"))
     about_service, about_eip = server.events.values()
     assert about_service["involvedObject"] == {
         "apiVersion": "v1",

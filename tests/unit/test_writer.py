@@ -23,7 +23,7 @@ from porter_ryu.domain.model import (
     ServiceStatus,
     WithStatus,
 )
-from porter_ryu.domain.news import News
+from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.domain.verdict import PoolReason
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.writer import Writer
@@ -70,8 +70,8 @@ class Backend:
             raise self.answers[name]
         return dataclasses.replace(obj, ingress=wanted.ingress, conditions=wanted.conditions)
 
-    def event(self, _obj: WithStatus, news: News) -> None:
-        self.events.append(news.reason)
+    def event(self, _obj: WithStatus, change: StatusChange) -> None:
+        self.events.append(change.reason)
 
 
 class Timers(Supervisor):
