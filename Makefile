@@ -26,22 +26,22 @@ $(VENV)/installed: $(VENV)/bin/tox $(SOURCES) | tools
 demo: tools $(VENV)/installed
 	@$(VENV)/bin/python -m demo
 
+# Kubernetes' parts are built from their Go module, once, into the user's cache, beside the tests.
+GO := $(shell go version 2>/dev/null | grep -E 'go1\.(2[6-9]|[3-9][0-9])')
 test: tools $(VENV)/bin/tox
 	@if [ "$$(id -u)" -ne 0 ]; then \
 	    echo "*** NOT ROOT: the functional tests (namespaces, real routers, ip) cannot run ***"; \
 	    [ -z "$$CI" ] || exit 1; \
-	    $(VENV)/bin/tox run -e style,unit; \
+	    $(VENV)/bin/tox run-parallel -p all -e style,unit; \
+	elif [ -z "$(GO)" ]; then \
+	    echo "*** NO Go 1.26, which builds Kubernetes: the tests on a real cluster are NOT run ***"; \
+	    $(VENV)/bin/tox run-parallel -p all -e style,unit,functional; \
 	else \
-	    $(VENV)/bin/tox run -e style,unit,functional && $(MAKE) --no-print-directory test-cluster; \
+	    $(VENV)/bin/tox run-parallel -p all -e style,unit,functional,cluster; \
 	fi
 
-# Kubernetes' parts are built from their Go module, once, into the user's cache.
 test-cluster: tools $(VENV)/bin/tox
-	@if go version 2>/dev/null | grep -qE 'go1\.(2[6-9]|[3-9][0-9])'; then \
-	    PORTER_RYU_KUBERNETES="$$(tests/cluster/kubernetes/build)" $(VENV)/bin/tox run -e cluster; \
-	else \
-	    echo "*** NO Go 1.26, which builds Kubernetes: the tests on a real cluster are NOT run ***"; \
-	fi
+	@$(VENV)/bin/tox run -e cluster
 
 # The long counts of what `make test` does a few times; its last result is in docs/bgp.md and
 # docs/cluster.md.
@@ -51,8 +51,7 @@ soak: tools $(VENV)/bin/tox
 	    tests/functional/test_random_faults.py
 	@EXAMPLES=2000 $(VENV)/bin/tox run -e unit -- \
 	    tests/unit/test_allocator_states.py tests/unit/test_inbound_fuzz.py
-	@ROUNDS=10 PORTER_RYU_KUBERNETES="$$(tests/cluster/kubernetes/build)" \
-	    $(VENV)/bin/tox run -e cluster
+	@ROUNDS=10 $(VENV)/bin/tox run -e cluster
 
 lint: $(VENV)/bin/tox
 	@$(VENV)/bin/tox run -e style
@@ -79,14 +78,12 @@ lock: $(VENV)/bin/tox
 
 # On a real API server and a real leaf; ARGS="--services 1000 --only latency" for a part of it.
 bench: tools $(VENV)/installed
-	@PORTER_RYU_KUBERNETES="$$(tests/cluster/kubernetes/build)" \
-	    $(VENV)/bin/python -m benchmarks $(ARGS)
+	@$(VENV)/bin/python -m benchmarks $(ARGS)
 
 # A flame graph and a list of what holds memory, in build/profile; ARGS="--start first".
 profile: tools $(VENV)/installed
 	@$(VENV)/bin/pip install -q -r benchmarks/requirements.txt
-	@PORTER_RYU_KUBERNETES="$$(tests/cluster/kubernetes/build)" \
-	    $(VENV)/bin/python -m benchmarks.profile $(ARGS)
+	@$(VENV)/bin/python -m benchmarks.profile $(ARGS)
 
 clean:
 	@rm -rf $(VENV) .tox build deploy/release.yaml deploy/release-node.yaml

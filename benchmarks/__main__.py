@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
 
 from benchmarks.plan import Plan
 from benchmarks.progress import Progress
@@ -26,6 +24,7 @@ from benchmarks.rows import (
 from benchmarks.scene import Scene
 from benchmarks.table import Figure, text
 from fabric import Fabric, FabricError
+from fabric.control_plane import binaries
 
 Figures = list[Figure]
 # measured with few Services as well, before all are there
@@ -70,11 +69,8 @@ def main() -> int:
 
 
 def _on_a_cluster(plan: Plan, names: Collection[str]) -> Iterator[tuple[str, Figures]]:
-    binaries = os.environ.get("PORTER_RYU_KUBERNETES")
-    if binaries is None:
-        sys.exit("PORTER_RYU_KUBERNETES: say where tests/cluster/kubernetes/build put Kubernetes")
     with Fabric() as fabric:
-        scene = Scene(fabric, Path(binaries), plan)
+        scene = Scene(fabric, binaries(), plan)
         try:
             scene.start()
             for rows, count in ((BOTH_SIZES, plan.few), (ON_A_CLUSTER, plan.services)):

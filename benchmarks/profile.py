@@ -16,6 +16,7 @@ from benchmarks.plan import Plan
 from benchmarks.progress import Progress
 from benchmarks.scene import Scene, pid_of
 from fabric import Fabric, wait_for
+from fabric.control_plane import binaries
 from fabric.program import command
 
 _PER_SECOND = 200
@@ -29,7 +30,7 @@ def main() -> int:
     given.into.mkdir(parents=True, exist_ok=True)
     plan = Plan(given.services, 1, 0, 0.0, Progress())
     with Fabric() as fabric:
-        scene = Scene(fabric, Path(os.environ["PORTER_RYU_KUBERNETES"]), plan)
+        scene = Scene(fabric, binaries(), plan)
         try:
             scene.start()
             written = [

@@ -37,6 +37,16 @@ _CONTROLLERS = (
 )
 
 
+def binaries() -> Path:
+    """The folder with Kubernetes' parts: what PORTER_RYU_KUBERNETES says, else that of the user's
+    cache, into which they are built once, in some minutes."""
+    told = os.environ.get("PORTER_RYU_KUBERNETES")
+    if told is None:
+        build = Path(__file__).parent / "kubernetes" / "build"
+        told = subprocess.run([build], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return Path(told.strip())
+
+
 class ControlPlane:
     """The parts at an address of a host; `binaries` is where they were built, `controllers` which
     controllers run (none: no kube-controller-manager), `more` further flags of kube-apiserver."""

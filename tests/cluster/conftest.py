@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from fabric.control_plane import binaries
 from fabric.objects import eip
 from tests.cluster.harness import Cluster, standing
 
@@ -17,7 +16,7 @@ POOL = "203.0.113.8/29"
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The cluster."""
-    with standing(Path(os.environ["PORTER_RYU_KUBERNETES"])) as cluster:
+    with standing(binaries()) as cluster:
         yield cluster
 
 

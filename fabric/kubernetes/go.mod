@@ -1,4 +1,4 @@
-module porter-ryu/tests/cluster/kubernetes
+module porter-ryu/fabric/kubernetes
 
 go 1.26
 
