@@ -12,8 +12,10 @@ from porter_ryu.domain.planner import Planner
 
 
 def eips(planner: Planner) -> Iterator[tuple[Eip, EipStatus]]:
-    """Every Eip that a turn has processed, and its wanted status, in order of name.  The planner may
-    change between two entries."""
+    """Every Eip that a turn has processed, and its wanted status, in order of name.
+
+    The planner may change between two entries.
+    """
     for eip in sorted(planner.cluster.eips.values(), key=lambda eip: eip.name):
         try:
             status = planner.allocator.pool_status(eip.name)

@@ -1,5 +1,5 @@
-"""What changed in the status of an object, as far as an Event reports it: the reason of a condition,
-or the addresses of a Service."""
+"""The changes of a status that are reported as Events: another reason of a condition, or other
+addresses of a Service."""
 
 from __future__ import annotations
 
