@@ -1,7 +1,7 @@
-"""A directory of manifests in place of an API server: a Source, and where status is kept.
+"""A directory of manifests instead of an API server: a Source that also stores status.
 
-Whoever can write there can write anything.  One bad entry costs itself alone: it is reported by
-file and line, its last good form stays in force, and its record stays its own.
+A user may write anything there.  An invalid object affects only itself: it is reported with file
+and line, its last valid definition stays in force, and it keeps its recorded addresses.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from porter_ryu.domain.model import (
 from porter_ryu.domain.ports import Observer
 from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.kube.codec import Codec, encode_status
-from porter_ryu.kube.directory.absent import Absent
-from porter_ryu.kube.directory.intake import Intake
+from porter_ryu.kube.directory.absence import AbsentObjects
+from porter_ryu.kube.directory.loader import Loader
 from porter_ryu.kube.directory.readings import Readings
+from porter_ryu.kube.directory.scanner import SCAN_SECONDS, UnreadableDirectoryError
 from porter_ryu.kube.directory.store import Store
-from porter_ryu.kube.directory.watch import POLL, UnreadableDirectoryError
 from porter_ryu.kube.errors import NOT_FOUND, ApiError
 from porter_ryu.kube.status_files import StatusFiles
 from porter_ryu.log import reason_of
@@ -41,14 +41,14 @@ from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
-_STALLS_AFTER = 60.0
-_TROUBLED_POLL = 0.5
+_STALLED_AFTER_SECONDS = 60.0
+_RETRY_SECONDS = 0.5
 
 
 class Manifests:
-    """Reads a directory every 50 ms, less often where it is large; nobody waits for it.
+    """Scans a directory every 50 ms, or less often if it is large, in a greenthread of its own.
 
-    `keeps_status`: this instance is the one that writes and removes status; others only read.
+    `keeps_status`: this instance writes and removes status; other instances only read it.
     """
 
     def __init__(
@@ -58,25 +58,25 @@ class Manifests:
         self._keeps_status = keeps_status
         self._directory = directory
         self._store = Store(TimeSlice())
-        self._intake = Intake(directory, self._store, supervisor)
+        self._loader = Loader(directory, self._store, supervisor)
         self._status = StatusFiles(directory)
         self._readings = Readings(codec, self._store, self._status)
-        self._told: dict[ObjectId, Reading] = {}
-        self._absent = Absent(self._store)
-        self._hole = ""
+        self._reported: dict[ObjectId, Reading] = {}
+        self._absent = AbsentObjects(self._store)
+        self._store_fault = ""
         self._problems = ProblemLog(
             LOG, "%(problem)s; everything stays as it was", "%(subject)s can be read again"
         )
         self._stopped = False
 
     def start(self, observer: Observer) -> None:
-        """Spawns the greenthread that reads (Source)."""
+        """Starts the greenthread that scans the directory (Source)."""
         self._supervisor.keep_running(
-            "manifests", lambda beat: self._run(observer, beat), _STALLS_AFTER
+            "manifests", lambda beat: self._run(observer, beat), _STALLED_AFTER_SECONDS
         )
 
     def stop(self) -> None:
-        """Ends it (Source)."""
+        """Stops the greenthread (Source)."""
         self._stopped = True
 
     @property
@@ -85,12 +85,12 @@ class Manifests:
         return self._problems.current(self._directory)
 
     def read_once(self, observer: Observer) -> None:
-        """Tells the observer all that is there now; raises ApiError where the directory cannot
-        be read."""
+        """Reports all objects to the observer once; raises ApiError if the directory cannot be
+        read."""
         pause = TimeSlice()
         if not self._load(pause):
             raise ApiError(0, "Unreadable", self.trouble)
-        self._tell_all(observer, pause)
+        self._report_all(observer, pause)
 
     def _run(self, observer: Observer, beat: Beat) -> None:
         slice_ = TimeSlice()
@@ -100,50 +100,50 @@ class Manifests:
             beat()
 
         while not self._load(pause):
-            hub.sleep(_TROUBLED_POLL)
+            hub.sleep(_RETRY_SECONDS)
             beat()
             if self._stopped:
                 return
-        self._tell_all(observer, pause)
-        self._tell(set(self._status.keys()), observer, pause)
+        self._report_all(observer, pause)
+        self._report(set(self._status.keys()), observer, pause)
         while not self._stopped:
             beat()
-            hub.sleep(POLL)
-            touched = self._look(pause)
+            hub.sleep(SCAN_SECONDS)
+            touched = self._scan(pause)
             if touched:
-                self._tell(touched, observer, pause)
+                self._report(touched, observer, pause)
 
     # -- files -----------------------------------------------------------------------------------
 
     def _load(self, pause: Callable[[], None]) -> bool:
-        """Reads everything; returns False, with the reason in `trouble`, where that cannot be."""
+        """Reads everything; returns False, with the reason in `trouble`, if that fails."""
         try:
-            self._intake.load(pause)
+            self._loader.load_all(pause)
         except UnreadableDirectoryError as error:
             self._problems.update(self._directory, str(error))
             return False
         self._problems.update(self._directory, "")
         self._status.refresh(pause)
-        self._hole = self._store.hole
+        self._store_fault = self._store.fault
         return True
 
-    def _look(self, pause: Callable[[], None]) -> set[ObjectId]:
-        """What changed since the last look, by object."""
-        touched = self._intake.parsed()
-        if self._intake.due:
-            self._absent.look_begins()
+    def _scan(self, pause: Callable[[], None]) -> set[ObjectId]:
+        """The objects that may have changed since the last scan."""
+        touched = self._loader.store_parsed()
+        if self._loader.due:
+            self._absent.scan_begins()
             try:
-                touched |= self._intake.look(pause)
+                touched |= self._loader.scan(pause)
             except UnreadableDirectoryError as error:
                 self._problems.update(self._directory, str(error))
                 return touched
             self._problems.update(self._directory, "")
             touched |= self._changed_status(pause)
         else:
-            touched |= self._intake.settle(pause)
-        if self._hole != self._store.hole:
-            # now it may be known that an object is in no file, or no longer
-            self._hole = self._store.hole
+            touched |= self._loader.scan_unstable(pause)
+        if self._store_fault != self._store.fault:
+            # objects that were in no file may now count as deleted, or as unreadable
+            self._store_fault = self._store.fault
             touched.update(self._status.keys())
         touched.update(self._absent.due())
         return touched
@@ -151,27 +151,30 @@ class Manifests:
     def _changed_status(self, pause: Callable[[], None]) -> set[ObjectId]:
         changed, folders = self._status.refresh(pause)
         if folders:
-            return {entry for entry in self._told if entry[0] in (Kind.SERVICE, Kind.EIP)}
-        return {entry for entry in changed if entry in self._told}
+            with_status = (Kind.SERVICE, Kind.EIP)
+            return {object_id for object_id in self._reported if object_id[0] in with_status}
+        return {object_id for object_id in changed if object_id in self._reported}
 
     # -- objects ---------------------------------------------------------------------------------
 
-    def _tell_all(self, observer: Observer, pause: Callable[[], None]) -> None:
+    def _report_all(self, observer: Observer, pause: Callable[[], None]) -> None:
         found: dict[Kind, dict[ObjectKey, Reading]] = {kind: {} for kind in Kind}
-        for entry in {*self._store.entries(), *self._status.keys()}:
+        for kind, key in {*self._store.object_ids(), *self._status.keys()}:
             pause()
-            reading = self._readings.of(entry)
+            reading = self._readings.get((kind, key))
             if reading is not None:
-                found[entry[0]][entry[1]] = reading
+                found[kind][key] = reading
         now = time.monotonic()
-        self._told = {(kind, key): r for kind in Kind for key, r in found[kind].items()}
+        self._reported = {(kind, key): r for kind in Kind for key, r in found[kind].items()}
         for kind in Kind:
             observer.replace(kind, found[kind].values(), now)
 
-    def _tell(
+    def _report(
         self, touched: Iterable[ObjectId], observer: Observer, pause: Callable[[], None]
     ) -> None:
-        heap: list[tuple[str, ObjectKey]] = []  # to sort so many takes its time in one go
+        heap: list[
+            tuple[str, ObjectKey]
+        ] = []  # sorting them all at once would take too long without a pause
         for kind, key in touched:
             pause()
             heapq.heappush(heap, (kind.value, key))
@@ -179,45 +182,48 @@ class Manifests:
             pause()
             plural, key = heapq.heappop(heap)
             kind, now = Kind(plural), time.monotonic()
-            entry = (kind, key)
-            reading = self._readings.of(entry)
+            object_id = (kind, key)
+            reading = self._readings.get(object_id)
             if reading is not None:
-                self._absent.found(entry)
+                self._absent.discard(object_id)
             else:
-                reading = self._missing(entry, observer, now)
-            if reading is not None and self._told.get(entry) != reading:
-                self._told[entry] = reading
+                reading = self._absent_reading(object_id, observer, now)
+            if reading is not None and self._reported.get(object_id) != reading:
+                self._reported[object_id] = reading
                 observer.put(reading, now)
 
-    def _missing(self, entry: ObjectId, observer: Observer, now: float) -> Reading | None:
-        """An object is in no file; it is gone when that was so for a while, and unreadable while
-        a hole hides it."""
-        absence = self._absent.judge(entry, now, self._intake.awaited)
-        if absence.hole:
-            return self._readings.behind(entry, absence.hole)
-        if absence.gone:
-            self._remove(entry, observer, now)
+    def _absent_reading(
+        self, object_id: ObjectId, observer: Observer, now: float
+    ) -> Reading | None:
+        """The reading of an object that is in no file: Unreadable if an unreadable file may contain
+        it.  An object that was deleted is removed."""
+        absence = self._absent.assess(object_id, now, self._loader.parsing)
+        if absence.hidden_by:
+            return self._readings.hidden(object_id, absence.hidden_by)
+        if absence.deleted:
+            self._remove(object_id, observer, now)
         return None
 
-    def _remove(self, entry: ObjectId, observer: Observer, now: float) -> None:
+    def _remove(self, object_id: ObjectId, observer: Observer, now: float) -> None:
         if self._keeps_status:
-            self._drop_status(*entry)
-        self._readings.forget(entry)
-        if self._told.pop(entry, None) is not None:
-            observer.remove(*entry, now)
+            self._remove_status(*object_id)
+        self._readings.forget(object_id)
+        if self._reported.pop(object_id, None) is not None:
+            observer.remove(*object_id, now)
 
-    def _drop_status(self, kind: Kind, key: ObjectKey) -> None:
+    def _remove_status(self, kind: Kind, key: ObjectKey) -> None:
         try:
             self._status.remove(kind, key)
         except OSError as error:
-            LOG.error("status of %s %s is not removed: %s", kind.value, key, reason_of(error))
+            reason = reason_of(error)
+            LOG.error("the status of %s %s cannot be removed: %s", kind.value, key, reason)
 
     # -- status (writer.Backend) -------------------------------------------------------------------
 
     def patch(self, obj: WithStatus, status: ObjectStatus) -> Object | None:
         """Keeps the status of an object, none for one that is not ours; raises ApiError."""
-        kind, key = entry = (obj.kind, obj.key)
-        if entry not in self._told:
+        kind, key = object_id = (obj.kind, obj.key)
+        if object_id not in self._reported:
             raise ApiError(NOT_FOUND, "NotFound", f"{kind.value} {key} is gone")
         fault = self._status.get(kind, key).fault
         if fault:
@@ -230,10 +236,10 @@ class Manifests:
                 self._status.write(kind, key, encoded)
         except OSError as error:
             raise ApiError(0, "Unwritable", f"status of {key}: {reason_of(error)}") from error
-        reading = self._readings.of(entry)
+        reading = self._readings.get(object_id)
         if reading is None or isinstance(reading, Unreadable):
             return None
-        self._told[entry] = reading
+        self._reported[object_id] = reading
         return reading
 
     def event(self, obj: WithStatus, change: StatusChange) -> None:

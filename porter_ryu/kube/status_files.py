@@ -1,8 +1,8 @@
-"""`.status` beside manifests: the record of assignments where there is no API server.
+"""The folder `.status` beside manifests: it records assignments if there is no API server.
 
-DIR/.status/services/NAMESPACE/NAME.json and DIR/.status/eips/NAME.json, each {"status": …}.  A
-file that is there and cannot be read is not "no record": what was last known of it stays, and its
-object counts as unreadable until it is mended or removed.
+It has DIR/.status/services/NAMESPACE/NAME.json and DIR/.status/eips/NAME.json, each
+{"status": …}.  A file that cannot be read does not mean "no status": its last known status is kept,
+and its object counts as unreadable until the file is repaired or removed.
 """
 
 from __future__ import annotations
@@ -32,66 +32,67 @@ LOG = logging.getLogger(__name__)
 
 _Folder = tuple[Kind, str]
 _ROOT = ".status"
-_ENDING = ".json"
-_STAYS = "what was last known of it stays"
-# a folder that changed within this many nanoseconds may change again without a new time
-_RACY_NS = 100_000_000
-_UNSETTLED = -1
+_SUFFIX = ".json"
+_KEPT = "the last known status is kept"
+# a folder that was modified so recently may be modified again with the same mtime
+_RACY_NANOSECONDS = 100_000_000
+_UNSETTLED = -1  # in place of an mtime: read the folder again
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is kept for an object: its status, None where there is none, or what was last known,
-    and why there is no better one."""
+    """The status of an object, None if it has none.  With a `fault`, which says why its file cannot
+    be read, it is the last known status."""
 
     value: Any = None
     fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _StatusFile:
     signature: Signature | None
     status: Status
 
 
 @dataclass
 class _Contents:
-    """What is known of a folder."""
+    """The cached content of a folder; `mtime` is in nanoseconds, `fault` says why the folder cannot
+    be read, and `damaged` names the files that cannot be read."""
 
-    stamp: int = _UNSETTLED
+    mtime: int = _UNSETTLED
     fault: str = ""
-    files: dict[str, _Known] = field(default_factory=dict)
+    files: dict[str, _StatusFile] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
 
 
-_NONE = Status()
+_NO_STATUS = Status()
 _SERVICES = (Kind.SERVICE, "")
 _EIPS = (Kind.EIP, "")
 
 
 class StatusFiles:
-    """Keeps status by object, written atomically, and notices what others write."""
+    """Reads and atomically writes status by object, and detects changes by other processes."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._folders: dict[_Folder, _Contents] = {_EIPS: _Contents()}
         self._fault = self._services_fault = ""
-        self._problems = ProblemLog(LOG, f"%(problem)s; {_STAYS}", "%(subject)s can be read again")
+        self._problems = ProblemLog(LOG, f"%(problem)s; {_KEPT}", "%(subject)s can be read again")
 
     def get(self, kind: Kind, key: ObjectKey) -> Status:
         """The status of an object."""
         if kind not in (Kind.SERVICE, Kind.EIP):
-            return _NONE
+            return _NO_STATUS
         folder = self._folders.get((kind, key.namespace), _Contents())
         known = folder.files.get(key.name)
         fault = self._fault or (self._services_fault if kind is Kind.SERVICE else "")
         fault = fault or folder.fault
         if fault:
             return Status(known.status.value if known is not None else None, fault)
-        return known.status if known is not None else _NONE
+        return known.status if known is not None else _NO_STATUS
 
     def keys(self) -> list[ObjectId]:
-        """The objects that have a status here."""
+        """The objects that have a status file."""
         return [
             (kind, ObjectKey(namespace, name))
             for (kind, namespace), folder in self._folders.items()
@@ -99,31 +100,32 @@ class StatusFiles:
         ]
 
     def refresh(self, pause: Callable[[], None]) -> tuple[set[ObjectId], bool]:
-        """Reads what changed on disk; returns the objects whose status is another now, and
-        whether a folder began or ceased to be readable."""
+        """Reads what changed on disk; returns the objects whose status changed, and whether a
+        folder became readable or unreadable."""
         changed: set[ObjectId] = set()
-        self._fault = self._openable((_ROOT,))
+        self._fault = self._fault_of((_ROOT,))
         if not self._fault:
-            for kind, namespace in self._listed():
+            for kind, namespace in self._changed_folders():
                 pause()
-                names = self._look(kind, namespace, pause)
+                names = self._refresh_folder(kind, namespace, pause)
                 changed |= {(kind, ObjectKey(namespace, name)) for name in names}
         return changed, self._problems.update_all(self._faults())
 
     def write(self, kind: Kind, key: ObjectKey, status: Json) -> None:
         """Writes a status; raises OSError."""
         octets = json.dumps({"status": status}, indent=2).encode()
-        # in a thread: a disk may take its time until it has them
-        found = tpool.execute(_put, self._directory, _path(kind, key.namespace), key.name, octets)
+        # in a thread: a disk may be slow
+        path = _path(kind, key.namespace)
+        found = tpool.execute(_write_file, self._directory, path, key.name, octets)
         folder = self._folders.setdefault((kind, key.namespace), _Contents())
-        folder.files[key.name] = _Known(regular_file.signature(found), Status(status))
+        folder.files[key.name] = _StatusFile(regular_file.signature(found), Status(status))
         folder.damaged.discard(key.name)
 
     def remove(self, kind: Kind, key: ObjectKey) -> None:
-        """Removes the status of an object that is gone or not ours; raises OSError."""
+        """Removes the status of an object that was deleted or is not ours; raises OSError."""
         try:
             with folders.opened(self._directory, _path(kind, key.namespace)) as folder:
-                folders.remove(folder, f"{key.name}{_ENDING}")
+                folders.remove(folder, f"{key.name}{_SUFFIX}")
         except FileNotFoundError:
             pass
         contents = self._folders.get((kind, key.namespace), _Contents())
@@ -131,25 +133,26 @@ class StatusFiles:
         contents.damaged.discard(key.name)
 
     def _faults(self) -> dict[str, str]:
-        """Why folders cannot be read, by their path."""
-        faults = {_place((_ROOT,)): self._fault, _place(_path(*_SERVICES)): self._services_fault}
+        """The unreadable folders: path and reason."""
+        services = os.path.join(*_path(*_SERVICES))
+        faults = {_ROOT: self._fault, services: self._services_fault}
         for folder, contents in self._folders.items():
             if contents.fault:
-                faults[_place(_path(*folder))] = contents.fault
-        return {place: fault for place, fault in faults.items() if fault}
+                faults[os.path.join(*_path(*folder))] = contents.fault
+        return {path: fault for path, fault in faults.items() if fault}
 
-    def _openable(self, names: tuple[str, ...]) -> str:
-        """Why a folder cannot be entered; empty where it can, or is not there."""
+    def _fault_of(self, names: tuple[str, ...]) -> str:
+        """Why a folder cannot be opened; '' if it can, or does not exist."""
         try:
             with folders.opened(self._directory, names):
                 return ""
         except FileNotFoundError:
             return ""
         except OSError as error:
-            return _text(names, error)
+            return _read_fault(names, error)
 
-    def _listed(self) -> list[_Folder]:
-        """The folders that may hold something else than they did."""
+    def _changed_folders(self) -> list[_Folder]:
+        """The folders whose content may have changed."""
         known = {folder for folder in self._folders if folder[0] is Kind.SERVICE}
         found: set[_Folder] = set()
         self._services_fault = ""
@@ -158,73 +161,73 @@ class StatusFiles:
                 for namespace in filter(_is_name, os.listdir(top)):
                     folder = (Kind.SERVICE, namespace)
                     known.discard(folder)
-                    if not self._settled(top, folder):
+                    if not self._is_unchanged(top, folder):
                         found.add(folder)
         except FileNotFoundError:
             pass
         except OSError as error:
-            self._services_fault = _text(_path(*_SERVICES), error)
+            self._services_fault = _read_fault(_path(*_SERVICES), error)
             return [_EIPS]
         return [_EIPS, *sorted(found | known, key=lambda folder: folder[1])]
 
-    def _settled(self, top: int, folder: _Folder) -> bool:
-        """Whether a folder is what it was, which one look from above tells."""
+    def _is_unchanged(self, top: int, folder: _Folder) -> bool:
+        """Whether a folder did not change since it was read; costs one stat call."""
         contents = self._folders.get(folder)
         if contents is None or contents.fault or contents.damaged:
             return False
         found = os.stat(folder[1], dir_fd=top, follow_symlinks=False)
-        return stat.S_ISDIR(found.st_mode) and found.st_mtime_ns == contents.stamp
+        return stat.S_ISDIR(found.st_mode) and found.st_mtime_ns == contents.mtime
 
-    def _look(self, kind: Kind, namespace: str, pause: Callable[[], None]) -> set[str]:
-        """Reads a folder where it changed; returns the names of which the status is another."""
+    def _refresh_folder(self, kind: Kind, namespace: str, pause: Callable[[], None]) -> set[str]:
+        """Reads a folder if it changed; returns the names whose status changed."""
         contents = self._folders.setdefault((kind, namespace), _Contents())
         try:
             with folders.opened(self._directory, _path(kind, namespace)) as folder:
                 contents.fault = ""
-                stamp = os.fstat(folder).st_mtime_ns
-                if contents.stamp == stamp:
-                    # what is damaged may be mended in its place
-                    names, gone = set(contents.damaged), set()
+                mtime = os.fstat(folder).st_mtime_ns
+                if contents.mtime == mtime:
+                    # a damaged file may be repaired in place
+                    names, deleted = set(contents.damaged), set()
                 else:
-                    settled = stamp < time.time_ns() - _RACY_NS
-                    contents.stamp = stamp if settled else _UNSETTLED
+                    settled = mtime < time.time_ns() - _RACY_NANOSECONDS
+                    contents.mtime = mtime if settled else _UNSETTLED
                     names = set(filter(None, map(_object_name, os.listdir(folder))))
-                    gone = contents.files.keys() - names
-                where = _place(_path(kind, namespace))
+                    deleted = contents.files.keys() - names
+                folder_path = os.path.join(*_path(kind, namespace))
                 changed = set()
                 for name in sorted(names):
                     pause()
-                    if _read_again(contents, folder, where, name):
+                    if _refresh_file(contents, folder, folder_path, name):
                         changed.add(name)
         except FileNotFoundError:
-            contents.fault, contents.stamp = "", _UNSETTLED
-            changed, gone = set(), set(contents.files)
+            contents.fault, contents.mtime = "", _UNSETTLED
+            changed, deleted = set(), set(contents.files)
         except OSError as error:
-            contents.fault = _text(_path(kind, namespace), error)
+            contents.fault = _read_fault(_path(kind, namespace), error)
             return set()
-        for name in gone:
+        for name in deleted:
             del contents.files[name]
             contents.damaged.discard(name)
-        if kind is Kind.SERVICE and contents.stamp == _UNSETTLED and not contents.files:
+        if kind is Kind.SERVICE and contents.mtime == _UNSETTLED and not contents.files:
             del self._folders[kind, namespace]
-        return changed | gone
+        return changed | deleted
 
 
-def _read_again(contents: _Contents, folder: int, where: str, name: str) -> bool:
-    """Brings what is known of a file to what it holds; returns whether that is another."""
+def _refresh_file(contents: _Contents, folder: int, folder_path: str, name: str) -> bool:
+    """Reads a file if it changed; returns whether its status changed."""
     known = contents.files.get(name)
-    file = f"{name}{_ENDING}"
+    file = f"{name}{_SUFFIX}"
     try:
         signature: Signature | None = regular_file.signature(
             os.stat(file, dir_fd=folder, follow_symlinks=False)
         )
     except FileNotFoundError:
-        return False  # gone since the listing: the folder has another time now
+        return False  # deleted after the listing; that changed the mtime of the folder
     if known is not None and known.signature == signature:
         return False
     try:
         octets, found = regular_file.read(file, OBJECT_OCTETS, folder=folder)
-        signature, status, fault = regular_file.signature(found), *_parsed(octets)
+        signature, status, fault = regular_file.signature(found), *_parse(octets)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -232,44 +235,42 @@ def _read_again(contents: _Contents, folder: int, where: str, name: str) -> bool
     except ValueError as error:
         status, fault = None, str(error)
     if fault:
-        fault = f"{os.path.join(where, file)} {fault}"
-        LOG.error("%s; %s", fault, _STAYS)
+        fault = f"{os.path.join(folder_path, file)} {fault}"
+        LOG.error("%s; %s", fault, _KEPT)
         status = known.status.value if known is not None else None
         contents.damaged.add(name)
     else:
         contents.damaged.discard(name)
-    contents.files[name] = _Known(signature, Status(status, fault))
+    contents.files[name] = _StatusFile(signature, Status(status, fault))
     return known is None or known.status != contents.files[name].status
 
 
-def _parsed(octets: bytes) -> tuple[Any, str]:
-    """The status that a file holds, or why it holds none."""
+def _parse(octets: bytes) -> tuple[Any, str]:
+    """The status in a file, or None and the reason."""
     try:
         document = json.loads(octets)
     except (ValueError, RecursionError) as error:
         return None, f"cannot be parsed: {error}"
     status = document.get("status") if isinstance(document, dict) else None
-    if isinstance(status, dict) and too_deep(status):
-        return None, f"is nested more than {OBJECT_DEPTH} deep"
-    return (status, "") if isinstance(status, dict) else (None, "has no status")
+    if not isinstance(status, dict):
+        return None, "has no status"
+    if too_deep(status):
+        return None, f"is nested more than {OBJECT_DEPTH} levels deep"
+    return status, ""
 
 
-def _put(directory: str, names: tuple[str, ...], name: str, octets: bytes) -> os.stat_result:
+def _write_file(directory: str, names: tuple[str, ...], name: str, octets: bytes) -> os.stat_result:
     with folders.opened(directory, names, create=True) as folder:
-        return atomic_file.write(f"{name}{_ENDING}", octets, folder)
+        return atomic_file.write(f"{name}{_SUFFIX}", octets, folder)
 
 
 def _path(kind: Kind, namespace: str) -> tuple[str, ...]:
     return (_ROOT, kind.value, namespace) if namespace else (_ROOT, kind.value)
 
 
-def _place(names: tuple[str, ...]) -> str:
-    return os.path.join(*names)
-
-
 def _object_name(file: str) -> str:
-    """The name of an object that a file is for, empty where it is for none."""
-    name = file.removesuffix(_ENDING)
+    """The name of the object to which a file belongs; '' if to none."""
+    name = file.removesuffix(_SUFFIX)
     return name if name != file and _is_name(name) else ""
 
 
@@ -280,5 +281,5 @@ def _is_name(text: str) -> bool:
         return False
 
 
-def _text(names: tuple[str, ...], error: OSError) -> str:
-    return f"{_place(names)} cannot be read: {reason_of(error)}"
+def _read_fault(names: tuple[str, ...], error: OSError) -> str:
+    return f"{os.path.join(*names)} cannot be read: {reason_of(error)}"

@@ -21,9 +21,9 @@ import yaml
 from fabric import objects
 from fabric.files import replace
 from porter_ryu.domain.model import EndpointSlice, Kind, ObjectKey, Service, Unreadable
-from porter_ryu.kube.directory import absent, files
-from porter_ryu.kube.directory import intake as intake_module
-from porter_ryu.kube.directory.intake import Intake
+from porter_ryu.kube.directory import absence, files
+from porter_ryu.kube.directory import loader as loader_module
+from porter_ryu.kube.directory.loader import Loader
 from porter_ryu.kube.directory.parsing import Found
 from porter_ryu.kube.directory.store import Store
 from porter_ryu.kube.errors import ApiError
@@ -117,7 +117,7 @@ def test_only_regular_files_are_opened_and_links_to_them_are(
         for name in ("fifo", "zero", "null", "socket"):
             assert f"{name}.yaml: is not a regular file" in caplog.text
         assert "loop.yaml: cannot be read: Too many levels of symbolic links" in caplog.text
-        assert "nowhere.yaml: is a link to nothing" in caplog.text
+        assert "nowhere.yaml: is a broken link" in caplog.text
         assert "folder.yaml" not in caplog.text
         directory.is_alive("marker")
     server.close()
@@ -392,7 +392,7 @@ def test_what_a_hole_hides_is_gone_when_it_is_not_there_once_the_hole_is_mended(
     with directory:
         (tmp_path / "b.yaml").symlink_to("/nowhere")
         (tmp_path / "a.yaml").unlink()
-        assert "b.yaml: is a link to nothing" in directory.unreadable("web").reason
+        assert "b.yaml: is a broken link" in directory.unreadable("web").reason
         directory.is_alive("marker")
         assert record.exists()
         (tmp_path / "b.yaml").unlink()
@@ -405,7 +405,7 @@ def test_what_a_hole_hides_is_gone_when_it_is_not_there_once_the_hole_is_mended(
 def test_an_old_hole_lets_deletions_act_and_a_new_one_in_its_file_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(absent, "_BEFORE", 0.0)
+    monkeypatch.setattr(absence, "_HIDING_SECONDS", 0.0)
     directory = Directory(tmp_path)
     for name in ("web", "api"):
         directory.put(f"{name}.yaml", objects.service(name))
@@ -468,12 +468,12 @@ def test_a_start_does_not_wait_for_one_large_file_longer_than_for_all(tmp_path: 
     endless.write_text("---\nkind: x\n" * 40_000)
     Directory(tmp_path).put("web.yaml", objects.service("web"))
     store = Store(lambda: None)
-    intake = Intake(str(tmp_path), store, Supervisor(), patience=0.2)
-    intake.load(lambda: None)
-    assert store.hole == "endless.yaml: is not read yet"
-    assert key("web") in store.entries()
-    until(lambda: not intake.parsed() and not intake.awaited, "it is read")
-    assert store.hole == ""
+    loader = Loader(str(tmp_path), store, Supervisor(), large_files_seconds=0.2)
+    loader.load_all(lambda: None)
+    assert store.fault == "endless.yaml: is not parsed yet"
+    assert key("web") in store.object_ids()
+    until(lambda: not loader.store_parsed() and not loader.parsing, "it is read")
+    assert store.fault == ""
 
 
 def test_a_file_beyond_the_limit_is_not_opened(
@@ -579,39 +579,39 @@ def failing_parser(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], 
 def test_a_large_file_that_cannot_be_parsed_is_tried_again_at_leisure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake_module, "_AGAIN_FIRST", 300.0)
+    monkeypatch.setattr(loader_module, "_RETRY_FIRST_SECONDS", 300.0)
     with monkeypatch.context() as failing:
         starts = failing_parser(tmp_path, failing)
         large = tmp_path / "large.yaml"
         large.write_text("---\nkind: x\n" * 40_000)
         store = Store(lambda: None)
-        intake = Intake(str(tmp_path), store, Supervisor())
-        intake.load(lambda: None)
+        loader = Loader(str(tmp_path), store, Supervisor())
+        loader.load_all(lambda: None)
         assert starts() == 1
-        assert "takes too much time or memory" in store.hole
-        looks = itertools.count()
+        assert "takes too much time or memory" in store.fault
+        scans = itertools.count()
 
-        def look() -> int:
-            intake.parsed()
-            intake.look(lambda: None)
-            return next(looks)
+        def scan() -> int:
+            loader.store_parsed()
+            loader.scan(lambda: None)
+            return next(scans)
 
-        until(lambda: look() > 20, "many looks")
+        until(lambda: scan() > 20, "many scans")
         assert starts() == 1
-        assert not intake.awaited
+        assert not loader.parsing
         large.write_text("---\nkind: z\n" * 40_000)
-        until(lambda: look() and starts() > 1, "another file is tried at once")
-        until(lambda: look() and not intake.awaited, "that failed, too")
-        until(lambda: look() > 60, "many looks")
+        until(lambda: scan() and starts() > 1, "another file is tried at once")
+        until(lambda: scan() and not loader.parsing, "that failed, too")
+        until(lambda: scan() > 60, "many scans")
         assert starts() == 2
     large.touch()
-    until(lambda: look() and not store.hole, "it is read")
+    until(lambda: scan() and not store.fault, "it is read")
 
 
 def test_a_large_file_that_could_not_be_parsed_is_read_though_it_does_not_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake_module, "_AGAIN_FIRST", 0.01)
+    monkeypatch.setattr(loader_module, "_RETRY_FIRST_SECONDS", 0.01)
     directory = Directory(tmp_path)
     many = [objects.service(f"web-{number}") for number in range(1500)]
     (tmp_path / "large.json").write_text(json.dumps({"kind": "List", "items": many}))

@@ -1,1 +1,1 @@
-"""The directory of manifests, piece by piece: files, their parsing, the folder of status."""
+"""The directory of manifests: scans, reads and parses its files, and stores their objects."""

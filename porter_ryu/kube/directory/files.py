@@ -1,8 +1,8 @@
-"""Opens and reads the files of the directory; whoever can write there can put anything there.
+"""Opens and reads the files of the directory, in which a user may have put anything.
 
-A FIFO would block, a device may do anything when it is opened, a link may dangle: only regular
-files are opened, at most so large, and links to them are followed, for a mounted ConfigMap is
-made of links.
+A FIFO would block, opening a device may have side effects, and a link may be broken.  So only
+regular files of limited size are opened.  Symbolic links to them are followed, because a mounted
+ConfigMap consists of links.
 """
 
 from __future__ import annotations
@@ -23,51 +23,51 @@ from porter_ryu.kube.directory.parsing import Fault, Found, parse
 from porter_ryu.kube.limits import FILE_OCTETS, MIB
 from porter_ryu.log import reason_of
 
-SMALL_OCTETS = MIB // 4  # what takes a fifth of a second in slices of 5 ms
-_WALL_SECONDS = 240.0
-_LOOK_UP = 1.0
-_READ = 1 << 16
+SMALL_OCTETS = MIB // 4  # parsing that many takes 0.2 s, in slices of 5 ms
+_PARSE_SECONDS = 240.0
+_WAKE_UP_SECONDS = 1.0
+_CHUNK_OCTETS = 1 << 16
 
 
 class UnreadableFileError(Exception):
-    """A file that is there and cannot be read: the message says why."""
+    """A file exists and cannot be read; the message says why."""
 
 
 class NoFileError(Exception):
-    """Nothing is there, or a folder."""
+    """The path does not exist or is a folder."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A name in the directory: what tells one content from another, or why it has none."""
+class FileState:
+    """The signature of a file, which changes with its content, or why it cannot be read."""
 
     signature: regular_file.Signature | None
     fault: str = ""
 
 
-def look(path: str) -> Entry:
-    """What is at a path now; raises NoFileError."""
+def state_of(path: str) -> FileState:
+    """The current state of a file; raises NoFileError."""
     try:
         status = os.stat(path)
     except FileNotFoundError as error:
         if os.path.islink(path):
-            return Entry(None, "is a link to nothing")
+            return FileState(None, "is a broken link")
         raise NoFileError(path) from error
     except OSError as error:
-        return Entry(None, f"cannot be read: {reason_of(error)}")
+        return FileState(None, f"cannot be read: {reason_of(error)}")
     except ValueError as error:
-        return Entry(None, f"cannot be read: {error}")
+        return FileState(None, f"cannot be read: {error}")
     if stat.S_ISDIR(status.st_mode):
         raise NoFileError(path)
     if not stat.S_ISREG(status.st_mode):
-        return Entry(None, "is not a regular file")
+        return FileState(None, "is not a regular file")
     if status.st_size > FILE_OCTETS:
-        return Entry(None, f"is larger than {FILE_OCTETS // MIB} MiB")
-    return Entry(regular_file.signature(status))
+        return FileState(None, f"is larger than {FILE_OCTETS // MIB} MiB")
+    return FileState(regular_file.signature(status))
 
 
 def is_large(path: str) -> bool:
-    """Whether a file is parsed in a process of its own."""
+    """Whether a file is parsed in a separate process."""
     try:
         return os.stat(path).st_size > SMALL_OCTETS
     except (OSError, ValueError):
@@ -75,14 +75,14 @@ def is_large(path: str) -> bool:
 
 
 def read(path: str, pause: Callable[[], None]) -> Iterator[Found | Fault]:
-    """What is in a file; a large one is parsed in a process of its own.
+    """The objects and faults in a file; a large one is parsed in a separate process.
 
-    Raises UnreadableFileError, NoFileError; for a large file also in the midst of it.
+    Raises UnreadableFileError or NoFileError; for a large file also after the first results.
     """
     descriptor, size = _open(path)
     try:
         if size > SMALL_OCTETS:
-            yield from _parsed_outside(descriptor, pause)
+            yield from _parse_in_process(descriptor, pause)
             return
         content = _content(descriptor)
     finally:
@@ -91,23 +91,23 @@ def read(path: str, pause: Callable[[], None]) -> Iterator[Found | Fault]:
 
 
 def _content(descriptor: int) -> bytes:
-    pieces, size = [], 0
+    chunks, size = [], 0
     try:
-        while piece := os.read(descriptor, SMALL_OCTETS):
-            pieces.append(piece)
-            size += len(piece)
+        while chunk := os.read(descriptor, SMALL_OCTETS):
+            chunks.append(chunk)
+            size += len(chunk)
             if size > SMALL_OCTETS:
                 raise UnreadableFileError("grows while it is read")
     except OSError as error:
         raise UnreadableFileError(f"cannot be read: {reason_of(error)}") from error
-    return b"".join(pieces)
+    return b"".join(chunks)
 
 
 def _open(path: str) -> tuple[int, int]:
-    """A regular file, open for reading, and its size; raises as `read` does."""
-    found = look(path)
-    if found.fault:
-        raise UnreadableFileError(found.fault)
+    """A descriptor of a regular file, open for reading, and its size; raises as `read` does."""
+    state = state_of(path)
+    if state.fault:
+        raise UnreadableFileError(state.fault)
     try:
         descriptor, status = regular_file.opened(path, follow=True)
     except FileNotFoundError as error:
@@ -119,54 +119,60 @@ def _open(path: str) -> tuple[int, int]:
     return descriptor, status.st_size
 
 
-def _parsed_outside(descriptor: int, pause: Callable[[], None]) -> Iterator[Found | Fault]:
+def _parse_in_process(descriptor: int, pause: Callable[[], None]) -> Iterator[Found | Fault]:
     argv = [sys.executable, "-m", "porter_ryu.kube.directory.parser_process"]
     try:
-        # from /: no module of a working directory may stand in for it
+        # started in /, so that no module in a working directory can replace ours
         process = subprocess.Popen(argv, stdin=descriptor, stdout=subprocess.PIPE, cwd="/")
     except OSError as error:
-        raise UnreadableFileError(f"no process to parse it: {reason_of(error)}") from error
-    whole = False
+        raise UnreadableFileError(
+            f"its parser process cannot be started: {reason_of(error)}"
+        ) from error
+    complete = False
     try:
         for line in _lines(process.stdout.fileno(), pause):
-            result = parser_process.decoded(line)
+            result = parser_process.decode(line)
             if result is None:
-                whole = True
+                complete = True
                 break
             yield result
     except TimeoutError as error:
-        raise UnreadableFileError(f"takes more than {_WALL_SECONDS:.0f} s to parse") from error
+        raise UnreadableFileError(f"takes more than {_PARSE_SECONDS:.0f} s to parse") from error
     except (OSError, parser_process.ProtocolError) as error:
-        raise UnreadableFileError(f"its parser cannot be understood: {error}") from error
+        raise UnreadableFileError(
+            f"the output of its parser process is invalid: {error}"
+        ) from error
     finally:
         process.stdout.close()
         process.kill()
         process.wait()
-    if not whole:
-        ended = f"it was ended by signal {-process.returncode}" if process.returncode < 0 else ""
-        raise UnreadableFileError(f"takes too much time or memory to parse {ended}".rstrip())
+    if not complete:
+        text = "takes too much time or memory to parse"
+        if process.returncode < 0:
+            text += f": its parser process was ended by signal {-process.returncode}"
+        raise UnreadableFileError(text)
 
 
 def _lines(descriptor: int, pause: Callable[[], None]) -> Iterator[bytes]:
-    """The whole lines of a pipe; raises TimeoutError."""
-    rest: list[bytes] = []
-    until = time.monotonic() + _WALL_SECONDS
+    """The complete lines from a pipe; raises TimeoutError."""
+    incomplete: list[bytes] = []
+    deadline = time.monotonic() + _PARSE_SECONDS
     while True:
         try:
             eventlet.hubs.trampoline(
-                descriptor, read=True, timeout=_LOOK_UP, timeout_exc=TimeoutError
+                descriptor, read=True, timeout=_WAKE_UP_SECONDS, timeout_exc=TimeoutError
             )
         except TimeoutError:
             pause()
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise
             continue
-        octets = os.read(descriptor, _READ)
+        octets = os.read(descriptor, _CHUNK_OCTETS)
         if not octets:
             return
         pause()
         first, *more = octets.split(b"\n")
-        rest.append(first)
+        incomplete.append(first)
         for line in more:
-            yield b"".join(rest)
-            rest = [line]
+            yield b"".join(incomplete)
+            incomplete = [line]

@@ -1,7 +1,7 @@
-"""Folders below the directory that are never entered through a symbolic link.
+"""Opens folders below the directory without following symbolic links.
 
-Who can write manifests could else lead a privileged writer to any file of the host: every
-component is opened from the one above it, without following (openat(2), O_NOFOLLOW).
+Otherwise a user who can write manifests could redirect a privileged writer to any file of the host.
+Every component is opened relative to its parent with O_NOFOLLOW (openat(2)).
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE = 0o755
 
 
 class NoRootError(OSError):
-    """The directory itself cannot be entered: of what is below it nothing is known."""
+    """The directory itself cannot be opened, so nothing below it is known."""
 
 
 @contextlib.contextmanager
 def opened(root: str, names: tuple[str, ...], create: bool = False) -> Iterator[int]:
-    """A descriptor of the folder at `names` below `root`, which alone may be a link.
+    """A descriptor of the folder at `names` below `root`; only `root` may be a symbolic link.
 
-    Raises OSError: FileNotFoundError where one is missing (and not to be created), ENOTDIR or
-    ELOOP where one is something else, NoRootError for `root`.
+    Raises OSError: FileNotFoundError if a folder is missing and `create` is false, ENOTDIR or ELOOP
+    if one of them is not a folder, NoRootError if `root` cannot be opened.
     """
     try:
         descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -34,7 +34,7 @@ def opened(root: str, names: tuple[str, ...], create: bool = False) -> Iterator[
             if create:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(name, _MODE, dir_fd=descriptor)
-            below = os.open(name, _FOLDER, dir_fd=descriptor)
+            below = os.open(name, _FOLDER_FLAGS, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = below
         yield descriptor
@@ -43,6 +43,6 @@ def opened(root: str, names: tuple[str, ...], create: bool = False) -> Iterator[
 
 
 def remove(folder: int, name: str) -> None:
-    """Removes a file, or a link in its place, from an open folder; raises OSError."""
+    """Removes a file or symbolic link from an open folder; raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name, dir_fd=folder)

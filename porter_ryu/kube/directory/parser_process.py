@@ -1,8 +1,8 @@
-"""Parses a large file in a process of its own, so that nobody in the program waits for it.
+"""Parses a large file in a separate process, so that the main process does not wait for it.
 
-libyaml and json hold Python's lock for as long as they work, so a thread would not do.  The file
-is standard input; each result is a line of standard output, a JSON header, a tab and the object,
-and the last line says that it was all.
+libyaml and json hold Python's global lock while they parse, so a thread would not help.  The file
+is standard input.  Each result is a line of standard output: a JSON header, a tab and the object.
+The last line marks the end.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from porter_ryu.kube.limits import FILE_OCTETS, MIB
 
 CPU_SECONDS = 120
 _MEMORY_OCTETS = 1024 * MIB
-_END = b"end\t"
+_END_LINE = b"end\t"
 
 
 class ProtocolError(ValueError):
-    """Not what a parser process writes."""
+    """A line that no parser process writes."""
 
 
-def encoded(result: Found | Fault) -> bytes:
-    """One result as a line."""
+def encode(result: Found | Fault) -> bytes:
+    """The line for a result."""
     if isinstance(result, Fault):
         return json.dumps([result.line, [result.reason, result.content]]).encode() + b"\t\n"
-    kind, key = result.entry
+    kind, key = result.object_id
     header = json.dumps([result.line, kind.value, key.namespace, key.name])
     return header.encode() + b"\t" + result.text + b"\n"
 
 
-def decoded(line: bytes) -> Found | Fault | None:
-    """A result of a line without its end, None for the last; raises ProtocolError."""
-    if line == _END:
+def decode(line: bytes) -> Found | Fault | None:
+    """The result in a line without its newline, None for the last line; raises ProtocolError."""
+    if line == _END_LINE:
         return None
     header, _, text = line.partition(b"\t")
     try:
@@ -57,10 +57,10 @@ def _content() -> bytes:
 
 def _lines(content: bytes) -> Iterator[bytes]:
     if len(content) > FILE_OCTETS:
-        yield encoded(Fault(1, f"the file is larger than {FILE_OCTETS // MIB} MiB"))
+        yield encode(Fault(1, f"the file is larger than {FILE_OCTETS // MIB} MiB"))
     else:
-        yield from map(encoded, parse(content, lambda: None))
-    yield _END + b"\n"
+        yield from map(encode, parse(content, lambda: None))
+    yield _END_LINE + b"\n"
 
 
 def _write(lines: Iterable[bytes]) -> None:

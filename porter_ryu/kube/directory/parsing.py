@@ -1,4 +1,4 @@
-"""What of a file concerns us: the objects of our kinds, by name, and the faults."""
+"""Finds in a file the objects of the kinds that the program reads, and the faults."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Found:
     """An object as JSON, and the line at which it begins."""
 
     line: int
-    entry: ObjectId
+    object_id: ObjectId
     text: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that cannot be understood: it may have been any object.
+    """A part of a file that cannot be parsed; it may contain any object.
 
-    `content`: a digest of the file, which tells one that is broken anew from one that still is.
+    `content` is a digest of the file: it differs if the file changed and is still invalid.
     """
 
     line: int
@@ -35,7 +35,7 @@ class Fault:
 
 
 def parse(content: bytes, pause: Callable[[], None]) -> Iterator[Found | Fault]:
-    """The objects of our kinds in the content of a file, and what is wrong in it."""
+    """The objects in the content of a file, of the kinds that the program reads, and the faults."""
     digest = functools.cache(lambda: hashlib.blake2b(content, digest_size=16).hexdigest())
     for entry in documents.entries(content, pause):
         if entry.fault:

@@ -1,4 +1,4 @@
-"""From an object as it stands in files, and its status, to what the domain is told of it."""
+"""Makes a Reading for the domain from the definition of an object in a file and its status."""
 
 from __future__ import annotations
 
@@ -12,80 +12,84 @@ from eventlet import tpool
 from porter_ryu.domain.model import Address, Eip, Kind, Object, ObjectId, Reading, Unreadable
 from porter_ryu.kube import eip_codec, service_codec
 from porter_ryu.kube.codec import Codec
-from porter_ryu.kube.directory.store import Place, Store
+from porter_ryu.kube.directory.store import Definition, Store
 from porter_ryu.kube.fields import CodecError, Json
 from porter_ryu.kube.limits import OBJECT_ENTRIES
 from porter_ryu.kube.status_files import Status, StatusFiles
 
 LOG = logging.getLogger(__name__)
 
-_LARGE = 1 << 16  # octets; what is decoded in a thread, for it takes more than a slice of time
+_LARGE_OCTETS = 1 << 16  # larger objects are decoded in a thread: they take more than a slice
 
 
 class Readings:
-    """Decodes, and says of each object whether it is good, unreadable or gone."""
+    """Decodes objects, and decides for each whether it is valid, unreadable or deleted."""
 
     def __init__(self, codec: Codec, store: Store, status: StatusFiles) -> None:
         self._codec = codec
         self._store = store
         self._status = status
-        self._read: dict[ObjectId, tuple[Place, Status, Reading]] = {}
-        self._found: set[ObjectId] = set()
+        self._cache: dict[ObjectId, tuple[Definition, Status, Reading]] = {}
+        self._seen: set[ObjectId] = set()  # objects that were in a file since the start
 
-    def of(self, entry: ObjectId) -> Reading | None:
-        """What an object is now; None where it is gone."""
+    def get(self, object_id: ObjectId) -> Reading | None:
+        """The reading of an object; None if it is in no file."""
         while True:
-            place, status = self._store.place(entry), self._status.get(*entry)
-            if place is None:
-                return self._without_place(entry, status)
-            self._found.add(entry)
-            known = self._read.get(entry)
-            if known is not None and known[:2] == (place, status):
-                return known[2]
-            # others run while a large object is decoded: it may be another one by then
-            self._read[entry] = (place, status, self._reading(entry, place, status))
+            definition, status = self._store.definition(object_id), self._status.get(*object_id)
+            if definition is None:
+                return self._without_definition(object_id, status)
+            self._seen.add(object_id)
+            cached = self._cache.get(object_id)
+            if cached is not None and cached[:2] == (definition, status):
+                return cached[2]
+            # other greenthreads run while a large object is decoded, so it may have changed by then
+            reading = self._reading(object_id, definition, status)
+            self._cache[object_id] = (definition, status, reading)
 
-    def behind(self, entry: ObjectId, hole: str) -> Reading:
-        """What an object is that is in no file, and may stand where nothing can be read."""
-        status, known = self._status.get(*entry), self._read.get(entry)
-        text = known[0].text if known is not None else b"{}"
-        document = tpool.execute(json.loads, text) if len(text) > _LARGE else json.loads(text)
-        return _unreadable(entry, _hidden(hole), document, status)
+    def hidden(self, object_id: ObjectId, fault: str) -> Reading:
+        """The reading of an object that is in no file, but may be in an unreadable one."""
+        status, cached = self._status.get(*object_id), self._cache.get(object_id)
+        text = cached[0].text if cached is not None else b"{}"
+        if len(text) > _LARGE_OCTETS:
+            document = tpool.execute(json.loads, text)
+        else:
+            document = json.loads(text)
+        return _unreadable(object_id, _hidden_reason(fault), document, status)
 
-    def forget(self, entry: ObjectId) -> None:
-        """An object is gone."""
-        self._read.pop(entry, None)
-        if self._status.get(*entry) == Status():
-            self._found.discard(entry)
+    def forget(self, object_id: ObjectId) -> None:
+        """Forgets a deleted object."""
+        self._cache.pop(object_id, None)
+        if self._status.get(*object_id) == Status():
+            self._seen.discard(object_id)
 
-    def _without_place(self, entry: ObjectId, status: Status) -> Reading | None:
-        """An object that has a status and was in no file since the start: while there is a file
-        that cannot be read, it may be in that."""
-        hole = self._store.hole
-        if not hole or entry in self._found or status == Status():
+    def _without_definition(self, object_id: ObjectId, status: Status) -> Reading | None:
+        """An object that has a status and was in no file since the start may be in an unreadable
+        file, as long as there is one."""
+        fault = self._store.fault
+        if not fault or object_id in self._seen or status == Status():
             return None
-        return _unreadable(entry, _hidden(hole), {}, status)
+        return _unreadable(object_id, _hidden_reason(fault), {}, status)
 
-    def _reading(self, entry: ObjectId, place: Place, status: Status) -> Reading:
-        kind, key = entry
-        large = len(place.text) > _LARGE
-        decode = functools.partial(self._decoded, kind, place.text, status.value)
+    def _reading(self, object_id: ObjectId, definition: Definition, status: Status) -> Reading:
+        kind, key = object_id
+        decode = functools.partial(self._decode, kind, definition.text, status.value)
+        large = len(definition.text) > _LARGE_OCTETS
         found, document = tpool.execute(decode) if large else decode()
-        fault = place.fault or status.fault
+        fault = definition.fault or status.fault
         if not fault and not isinstance(found, str):
             return found
         if not fault:
-            fault = f"{place.file}:{place.line}: {kind.value} {key}: {found}"
+            fault = f"{definition.file}:{definition.line}: {kind.value} {key}: {found}"
             LOG.error("%s", fault)
-        return _unreadable(entry, fault, document, status)
+        return _unreadable(object_id, fault, document, status)
 
-    def _decoded(self, kind: Kind, text: bytes, status: Any) -> tuple[Object | str, Json]:
-        """The value of an object, or why it has none; and the object."""
+    def _decode(self, kind: Kind, text: bytes, status: Any) -> tuple[Object | str, Json]:
+        """The value of an object, or why it cannot be decoded; and the object as JSON."""
         document: Json = json.loads(text)
         if status is not None:
             document["status"] = status
-        if len(text) > _LARGE and _longest_list(document) > OBJECT_ENTRIES:
-            return f"a list of it has more than {OBJECT_ENTRIES} entries", document
+        if len(text) > _LARGE_OCTETS and _longest_list(document) > OBJECT_ENTRIES:
+            return f"one of its lists has more than {OBJECT_ENTRIES} entries", document
         try:
             return self._codec.decode(kind, document), document
         except CodecError as error:
@@ -101,23 +105,23 @@ def _longest_list(value: Any) -> int:
     return longest
 
 
-def _hidden(hole: str) -> str:
-    return f"it is in no file that can be read, and {hole}"
+def _hidden_reason(fault: str) -> str:
+    return f"it is in no file that can be read, and {fault}"
 
 
-def _unreadable(entry: ObjectId, reason: str, document: Json, status: Status) -> Reading:
-    kind, key = entry
+def _unreadable(object_id: ObjectId, reason: str, document: Json, status: Status) -> Reading:
+    kind, key = object_id
     if kind is Kind.EIP:
         found = eip_codec.decode_status(
             key.name, {"status": status.value or document.get("status")}
         )
         if found is not None and found.serving is not None:
-            # its status says what it was: as an Eip with a broken spec it goes on serving
+            # its status records the last valid spec, which stays in force
             return Eip(key.name, "", invalid=reason, status=found)
     value = document.get("status") if status.value is None else status.value
     return Unreadable(kind, key, reason, _record(value))
 
 
 def _record(status: Any) -> tuple[Address, ...]:
-    """The addresses in a status, whatever else is wrong in it."""
+    """The addresses in a status, even if other parts of it are invalid."""
     return tuple(dict.fromkeys(service_codec.record({"status": status})))

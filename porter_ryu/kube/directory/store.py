@@ -1,4 +1,7 @@
-"""What the files say, object by object; of what cannot be read now, what was last good in it."""
+"""The content of the files, object by object.
+
+If a file or a part of it cannot be read, the last valid definitions from it are kept.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,13 @@ from porter_ryu.kube.limits import DIRECTORY_OCTETS, MIB
 
 LOG = logging.getLogger(__name__)
 
+_KEPT = "its last valid objects stay in force"
+
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """An object where it stands, as JSON; `fault`: why it may not stand there so any more."""
+class Definition:
+    """An object as JSON and its location.  `fault`, if not empty, says why the file may have
+    changed it since: a part of the file cannot be read."""
 
     file: str
     line: int
@@ -28,108 +34,112 @@ class Place:
 
 @dataclass
 class _File:
-    places: dict[ObjectId, Place] = field(default_factory=dict)
-    hole: str = ""
-    state: str = ""
+    """`fault`: why the file, or a part of it, cannot be read; `fault_content`: a text that differs
+    if the unreadable content does."""
+
+    definitions: dict[ObjectId, Definition] = field(default_factory=dict)
+    fault: str = ""
+    fault_content: str = ""
     octets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Hole:
-    """Why nobody knows what stands in a file, in which state of it, and since when."""
+class _Unreadable:
+    """Why a file is unreadable, for which content, and since when."""
 
-    reason: str
-    state: str
+    fault: str
+    content: str
     since: float
 
 
 class Store:
-    """Places of objects by file and by object.  Each change returns the objects that it may
-    concern; `pause` is called often."""
+    """Definitions by file and by object.  Each change returns the objects that it may affect;
+    `pause` is called often."""
 
     def __init__(self, pause: Callable[[], None]) -> None:
         self._pause = pause
         self._files: dict[str, _File] = {}
-        self._places: dict[ObjectId, dict[str, Place]] = {}
-        self._holes: dict[str, _Hole] = {}  # the oldest first
-        self._mended = 0
+        self._definitions: dict[ObjectId, dict[str, Definition]] = {}
+        self._unreadable: dict[str, _Unreadable] = {}  # the oldest first
+        self._repairs = 0
         self._octets = 0
 
-    def place(self, entry: ObjectId) -> Place | None:
-        """Where an object stands; of several files the first by name counts."""
-        places = self._places.get(entry)
-        return places[min(places)] if places else None
+    def definition(self, object_id: ObjectId) -> Definition | None:
+        """The definition of an object; if several files have one, that of the first file by
+        name."""
+        definitions = self._definitions.get(object_id)
+        return definitions[min(definitions)] if definitions else None
 
-    def entries(self) -> Iterable[ObjectId]:
+    def object_ids(self) -> Iterable[ObjectId]:
         """All objects."""
-        return self._places.keys()
+        return self._definitions.keys()
 
     @property
     def files(self) -> Iterable[str]:
-        """The files that are known."""
+        """The names of all files."""
         return self._files.keys()
 
     @property
-    def hole(self) -> str:
-        """Some place of which nobody knows what stands there; empty where there is none."""
-        return next((hole.reason for hole in self._holes.values()), "")
+    def fault(self) -> str:
+        """The fault of one of the unreadable files; '' if there is none."""
+        return next((file.fault for file in self._unreadable.values()), "")
 
     @property
-    def mended(self) -> int:
-        """How many holes there were that are there no more."""
-        return self._mended
+    def repairs(self) -> int:
+        """How often an unreadable file became readable or was removed."""
+        return self._repairs
 
-    def hole_of(self, name: str) -> str:
-        """Why nobody knows what stands in a file; empty where that is known."""
-        hole = self._holes.get(name)
-        return hole.reason if hole is not None else ""
+    def fault_of(self, name: str) -> str:
+        """Why a file, or a part of it, cannot be read; '' if all of it can."""
+        unreadable = self._unreadable.get(name)
+        return unreadable.fault if unreadable is not None else ""
 
-    def holes_since(self, moment: float) -> frozenset[str]:
-        """The files that have a hole which came up at a moment or later."""
-        newest = reversed(self._holes.items())
+    def unreadable_since(self, moment: float) -> frozenset[str]:
+        """The files that became unreadable at this time or later."""
+        newest = reversed(self._unreadable.items())
         recent = itertools.takewhile(lambda item: item[1].since >= moment, newest)
         return frozenset(name for name, _ in recent)
 
-    def take(self, name: str, results: Iterable[Found | Fault]) -> set[ObjectId]:
-        """Takes what was read of a file; what is broken in it may be what stood there before."""
-        places: dict[ObjectId, Place] = {}
-        hole = state = ""
+    def put_file(self, name: str, results: Iterable[Found | Fault]) -> set[ObjectId]:
+        """Sets the content of a file.  If a part of it is invalid, the objects that are missing now
+        are kept, because the invalid part may contain them."""
+        definitions: dict[ObjectId, Definition] = {}
+        fault = content = ""
         for result in results:
             self._pause()
             if isinstance(result, Fault):
-                LOG.error(
-                    "%s:%d: %s; what was last good in it stays in force",
-                    name,
-                    result.line,
-                    result.reason,
-                )
-                hole = hole or f"{name}:{result.line}: {result.reason}"
-                state = result.content
-            elif result.entry in places:
-                _twice(name, result, "stands here twice, the first counts")
+                LOG.error("%s:%d: %s; %s", name, result.line, result.reason, _KEPT)
+                fault = fault or f"{name}:{result.line}: {result.reason}"
+                content = result.content
+            elif result.object_id in definitions:
+                _log_duplicate(name, result, "is defined twice, the first definition is used")
             else:
-                places[result.entry] = Place(name, result.line, result.text)
+                definitions[result.object_id] = Definition(name, result.line, result.text)
         before = self._files.get(name, _File())
-        if hole:
-            kept = {e: p for e, p in before.places.items() if e not in places}
-            places.update({e: dataclasses.replace(p, fault=hole) for e, p in kept.items()})
-        after = _File(places, hole, state, sum(len(place.text) for place in places.values()))
-        if self._octets - before.octets + after.octets > DIRECTORY_OCTETS:
+        if fault:
+            for object_id, definition in before.definitions.items():
+                if object_id not in definitions:
+                    definitions[object_id] = dataclasses.replace(definition, fault=fault)
+        octets = sum(len(definition.text) for definition in definitions.values())
+        if self._octets - before.octets + octets > DIRECTORY_OCTETS:
             limit = f"more than {DIRECTORY_OCTETS // MIB} MiB of objects in the directory"
-            return self.unreadable(name, limit)
-        return self._put(name, after)
+            return self.mark_unreadable(name, limit)
+        return self._put(name, _File(definitions, fault, content, octets))
 
-    def unreadable(self, name: str, reason: str, state: str = "") -> set[ObjectId]:
-        """A file is there and cannot be read: all in it stays as it was.  `state`: what tells it
-        from another one that cannot be read for the same reason."""
-        LOG.error("%s: %s; what was last good in it stays in force", name, reason)
-        hole = f"{name}: {reason}"
+    def mark_unreadable(self, name: str, reason: str, content: str = "") -> set[ObjectId]:
+        """Notes that a file exists and cannot be read; its objects are kept.  `content` differs if
+        the file changed and cannot be read for the same reason."""
+        LOG.error("%s: %s; %s", name, reason, _KEPT)
+        fault = f"{name}: {reason}"
         before = self._files.get(name, _File())
-        places = {e: dataclasses.replace(p, fault=hole) for e, p in before.places.items()}
-        return self._put(name, _File(places, hole, state or reason, before.octets))
+        definitions = {
+            object_id: dataclasses.replace(definition, fault=fault)
+            for object_id, definition in before.definitions.items()
+        }
+        return self._put(name, _File(definitions, fault, content or reason, before.octets))
 
-    def drop(self, name: str) -> set[ObjectId]:
-        """A file is gone."""
+    def remove_file(self, name: str) -> set[ObjectId]:
+        """Removes a file with its objects."""
         touched = self._put(name, _File())
         del self._files[name]
         return touched
@@ -137,43 +147,46 @@ class Store:
     def _put(self, name: str, file: _File) -> set[ObjectId]:
         before = self._files.get(name, _File())
         self._files[name] = file
-        self._note_hole(name, file)
+        self._note_fault(name, file)
         self._octets += file.octets - before.octets
         touched = set()
-        for entry in before.places.keys() - file.places.keys():
+        for object_id in before.definitions.keys() - file.definitions.keys():
             self._pause()
-            touched.add(entry)
-            del self._places[entry][name]
-            if not self._places[entry]:
-                del self._places[entry]
-        for entry, place in file.places.items():
+            touched.add(object_id)
+            del self._definitions[object_id][name]
+            if not self._definitions[object_id]:
+                del self._definitions[object_id]
+        for object_id, definition in file.definitions.items():
             self._pause()
-            if before.places.get(entry) == place:
+            if before.definitions.get(object_id) == definition:
                 continue
-            touched.add(entry)
-            places = self._places.setdefault(entry, {})
-            places[name] = place
-            if len(places) > 1:
-                self._report_others(entry, places)
+            touched.add(object_id)
+            definitions = self._definitions.setdefault(object_id, {})
+            definitions[name] = definition
+            if len(definitions) > 1:
+                self._report_others(object_id, definitions)
         return touched
 
-    def _note_hole(self, name: str, file: _File) -> None:
-        known = self._holes.get(name)
-        if not file.hole:
-            self._mended += self._holes.pop(name, None) is not None
-        elif known is not None and known.state == file.state:
-            self._holes[name] = _Hole(file.hole, file.state, known.since)
+    def _note_fault(self, name: str, file: _File) -> None:
+        before = self._unreadable.get(name)
+        if not file.fault:
+            if before is not None:
+                del self._unreadable[name]
+                self._repairs += 1
+        elif before is not None and before.content == file.fault_content:
+            self._unreadable[name] = _Unreadable(file.fault, file.fault_content, before.since)
         else:
-            self._holes.pop(name, None)  # so that it becomes the last
-            self._holes[name] = _Hole(file.hole, file.state, time.monotonic())
+            self._unreadable.pop(name, None)  # so that it becomes the newest
+            self._unreadable[name] = _Unreadable(file.fault, file.fault_content, time.monotonic())
 
     @staticmethod
-    def _report_others(entry: ObjectId, places: dict[str, Place]) -> None:
-        first, *others = sorted(places)
+    def _report_others(object_id: ObjectId, definitions: dict[str, Definition]) -> None:
+        first, *others = sorted(definitions)
         for other in others:
-            found = Found(places[other].line, entry, b"")
-            _twice(other, found, f"is also in {first}, which counts")
+            found = Found(definitions[other].line, object_id, b"")
+            _log_duplicate(other, found, f"is also in {first}, whose definition is used")
 
 
-def _twice(name: str, found: Found, why: str) -> None:
-    LOG.error("%s:%d: %s %s %s", name, found.line, found.entry[0].value, found.entry[1], why)
+def _log_duplicate(name: str, found: Found, message: str) -> None:
+    kind, key = found.object_id
+    LOG.error("%s:%d: %s %s %s", name, found.line, kind.value, key, message)

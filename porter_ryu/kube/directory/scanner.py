@@ -1,0 +1,136 @@
+"""Finds out, by scanning the directory repeatedly, which files are new, changed or gone.
+
+A file counts as changed once it was the same in two scans in a row.  A scan of many files takes
+time, so large directories are scanned less often: scanning takes at most a tenth of the time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from porter_ryu.kube.directory import files
+from porter_ryu.kube.limits import DIRECTORY_FILES
+from porter_ryu.log import reason_of
+
+SCAN_SECONDS = 0.05
+_INTERVAL_SECONDS_PER_FILE = 6e-5  # ten times what it takes to check one
+_MAX_SCAN_SECONDS = 0.5
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+_TOO_MANY = files.FileState(None, f"is one more than the {DIRECTORY_FILES} files that are read")
+
+
+class UnreadableDirectoryError(Exception):
+    """The directory itself cannot be read, so nothing is known about its content."""
+
+
+@dataclass
+class Changes:
+    """The result of a scan: files to read, unreadable files with the reason, and deleted files."""
+
+    read: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    deleted: list[str] = field(default_factory=list)
+
+
+class Scanner:
+    """Remembers the state of each file when it was last read."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._known: dict[str, files.FileState] = {}
+        self._unstable: dict[str, files.FileState] = {}
+        self._device: int | None = None
+        self._next_scan = 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for the next scan."""
+        return time.monotonic() >= self._next_scan
+
+    def scan(self, pause: Callable[[], None], at_once: bool = False) -> Changes:
+        """Checks all files; with `at_once`, files that are just being changed count as well.
+
+        Raises UnreadableDirectoryError.
+        """
+        names = self._names(pause)
+        changes = Changes()
+        found: set[str] = set()
+        for name in names:
+            pause()
+            state = self._state(name) if len(found) < DIRECTORY_FILES else _TOO_MANY
+            if state is not None:
+                found.add(name)
+                self._compare(name, state, changes, at_once)
+        for name in self._known.keys() - found:
+            changes.deleted.append(name)
+            del self._known[name]
+        for name in self._unstable.keys() - found:
+            del self._unstable[name]
+        interval = min(SCAN_SECONDS + len(names) * _INTERVAL_SECONDS_PER_FILE, _MAX_SCAN_SECONDS)
+        self._next_scan = time.monotonic() + interval
+        return changes
+
+    def scan_unstable(self) -> Changes:
+        """Checks only the files that changed at the last check."""
+        changes = Changes()
+        for name in list(self._unstable):
+            state = self._state(name)
+            if state is not None:
+                self._compare(name, state, changes, at_once=False)
+        return changes
+
+    def knows(self, name: str) -> bool:
+        """Whether the last scan found a file."""
+        return name in self._known
+
+    def forget(self, name: str) -> None:
+        """Makes the next scan report a file again, because it was not read after all."""
+        self._known.pop(name, None)
+
+    def retry(self, name: str, reason: str) -> None:
+        """Makes each scan report a file again, because it could not be read."""
+        self._known[name] = files.FileState(None, reason)
+
+    def _compare(self, name: str, state: files.FileState, changes: Changes, at_once: bool) -> None:
+        if self._known.get(name) == state:
+            self._unstable.pop(name, None)
+            return
+        if not at_once and self._unstable.get(name) != state:
+            self._unstable[name] = state
+            return
+        self._unstable.pop(name, None)
+        self._known[name] = state
+        if state.fault:
+            changes.unreadable[name] = state.fault
+        else:
+            changes.read.append(name)
+
+    def _state(self, name: str) -> files.FileState | None:
+        try:
+            return files.state_of(os.path.join(self._directory, name))
+        except files.NoFileError:
+            return None
+
+    def _names(self, pause: Callable[[], None]) -> list[str]:
+        names = []
+        try:
+            device = os.stat(self._directory).st_dev
+            with os.scandir(self._directory) as entries:
+                for entry in entries:
+                    pause()
+                    if entry.name.endswith(_SUFFIXES) and not entry.name.startswith("."):
+                        names.append(entry.name)
+        except OSError as error:
+            text = f"{self._directory} cannot be read: {reason_of(error)}"
+            raise UnreadableDirectoryError(text) from error
+        if self._device not in (None, device) and self._known and not names:
+            text = f"{self._directory} is now an empty, different file system: is it unmounted?"
+            raise UnreadableDirectoryError(text)
+        self._device = device
+        # if there are too many files, known ones go first
+        return sorted(names, key=lambda name: (name not in self._known, name))
