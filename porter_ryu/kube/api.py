@@ -32,14 +32,15 @@ class Api:
     ) -> None:
         self._supervisor = supervisor
         self.client = client
-        self._events = Events(client)
+        self._events = Events(client, supervisor)
         self._informers = {kind: Informer(kind, client, codec, clock) for kind in Kind}
         self._readers: dict[Kind, Task] = {}
         self._observer: Observer | None = None
 
     def start(self, observer: Observer) -> None:
-        """Spawns one greenthread a kind (Source)."""
+        """Spawns one greenthread a kind, and the one that writes Events (Source)."""
         self._observer = observer
+        self._events.start()
         for kind, informer in self._informers.items():
             self._read(kind, informer, observer)
 
@@ -92,5 +93,5 @@ class Api:
         return self._informers[obj.kind].accept(answer)
 
     def event(self, obj: WithStatus, change: StatusChange) -> None:
-        """Tells of a change (writer.Backend); raises ApiError."""
+        """Has a change told (writer.Backend)."""
         self._events.tell(obj, change)

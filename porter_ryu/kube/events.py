@@ -6,11 +6,14 @@ they are only counted.
 
 from __future__ import annotations
 
+import collections
 import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
+
+from ryu.lib import hub
 
 from porter_ryu import metrics, rfc3339
 from porter_ryu.domain.model import WithStatus
@@ -20,6 +23,7 @@ from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import NOT_FOUND, ApiError
 from porter_ryu.kube.fields import Json
 from porter_ryu.kube.resources import RESOURCES, STRATEGIC_MERGE
+from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
 
@@ -27,32 +31,67 @@ _COMPONENT = "porter-ryu"
 _REMEMBERED = 4096
 _NAME_MOST, _MESSAGE_MOST = 200, 1000
 _PER_SECOND, _BURST = 10.0, 100.0
+_REPORT_AFTER_SECONDS = 5.0
 
 
 class Events:
-    """Writes Events, and remembers the last few thousand to count them up.
+    """Writes Events one by one, and remembers the last few thousand to count them up.
 
-    Above a burst of 100 those of more than 10 a second are dropped: the log says so, and
+    They have a greenthread of their own, so that no status waits for them.  Above a burst of 100
+    those of more than 10 a second are dropped: the log says how many, and
     porter_kubernetes_writes_total{kind="events",code="dropped"} counts them.
     """
 
-    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        client: Client,
+        supervisor: Supervisor,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
+        self._supervisor = supervisor
         self._bucket = _Bucket(_PER_SECOND, _BURST, clock)
+        self._queue: collections.deque[tuple[WithStatus, StatusChange]] = collections.deque()
+        self._wake = hub.Semaphore(0)
+        self._dropped = 0
         self._known: OrderedDict[tuple[str, str, str, str], tuple[str, int]] = OrderedDict()
 
+    def start(self) -> None:
+        """Spawns the greenthread that writes."""
+        self._supervisor.keep_running("events", self._work)
+
     def tell(self, obj: WithStatus, change: StatusChange) -> None:
-        """Tells of a change of an object, or counts that it did not; raises ApiError."""
-        if not self._bucket.take():
-            metrics.kubernetes_writes.labels(kind="events", code="dropped").inc()
-            LOG.warning("an Event is not written: there are too many of them")
+        """Has an Event of a change written later, or counts that it is not."""
+        if len(self._queue) >= _BURST or not self._bucket.take():
+            self._drop()
             return
-        try:
-            self._write(obj, change)
-        except ApiError as error:
-            metrics.kubernetes_writes.labels(kind="events", code=str(error.status)).inc()
-            raise
-        metrics.kubernetes_writes.labels(kind="events", code="201").inc()
+        self._queue.append((obj, change))
+        self._wake.release()
+
+    def _drop(self) -> None:
+        metrics.kubernetes_writes.labels(kind="events", code="dropped").inc()
+        if not self._dropped:
+            self._supervisor.after(_REPORT_AFTER_SECONDS, "events dropped", self._report_dropped)
+        self._dropped += 1
+
+    def _report_dropped(self) -> None:
+        dropped, self._dropped = self._dropped, 0
+        LOG.warning("%d Events are not written: there are too many of them", dropped)
+
+    def _work(self, _beat: Beat) -> None:
+        while True:
+            self._wake.acquire()
+            obj, change = self._queue.popleft()
+            try:
+                self._write(obj, change)
+                code = "201"
+            except ApiError as error:
+                LOG.warning("an Event was not written: %s", error)
+                code = str(error.status)
+            except Exception:
+                LOG.exception("an Event of %s %s is not written", obj.kind.value, obj.key)
+                code = "failed"
+            metrics.kubernetes_writes.labels(kind="events", code=code).inc()
 
     def _write(self, obj: WithStatus, change: StatusChange) -> None:
         event = _event(obj, change)

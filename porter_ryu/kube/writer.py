@@ -2,7 +2,7 @@
 
 The newest wish for an object is the one that counts.  An object that cannot be written is tried
 again with backoff, whatever is wished of it meanwhile, until it is written or gone; it costs no
-other object a write.
+other object a write.  An Eip is written at most once a second.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
 
-_WORKERS = 8
+_WORKERS = 16
+# an Eip changes with each Service that it serves, and says all of them each time
+_SECONDS_BETWEEN_WRITES = {Kind.EIP: 1.0}
 _RETRY_FIRST, _RETRY_MOST = 0.2, 30.0
 _FORGIVEN_AFTER = 60.0
 
@@ -39,7 +41,7 @@ class Backend(Protocol):
         raises ApiError."""
 
     def event(self, obj: WithStatus, change: StatusChange) -> None:
-        """Tells of a change; raises ApiError."""
+        """Has a change told, without waiting until it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Writer:
         self._writing: set[ObjectId] = set()
         self._wake = hub.Semaphore(0)
         self._failing: dict[ObjectId, _Failing] = {}
+        self._resting: set[ObjectId] = set()
 
     def start(self, observer: Observer) -> None:
         """Spawns the greenthreads that write."""
@@ -90,6 +93,7 @@ class Writer:
     def forget(self, kind: Kind, key: ObjectKey) -> None:
         """Drops a wish for an object that is gone (StatusTarget)."""
         self._failing.pop((kind, key), None)
+        self._resting.discard((kind, key))
         self._want((kind, key), None)
 
     def drop(self) -> None:
@@ -108,7 +112,8 @@ class Writer:
             return
         self._wishes[entry] = wish
         failing = self._failing.get(entry)
-        if failing is None or failing.again_at <= self._clock():
+        waits = failing is not None and failing.again_at > self._clock()
+        if not waits and entry not in self._resting:
             self._enqueue(entry)
 
     def _enqueue(self, entry: ObjectId) -> None:
@@ -150,9 +155,23 @@ class Writer:
         metrics.kubernetes_writes.labels(kind=entry[0].value, code="200").inc()
         self._failing.pop(entry, None)
         self._fulfilled(entry, wish)
+        self._rest(entry)
         if written is not None and self._observer is not None:
             self._observer.put(written, time.monotonic())
         self._tell(wish)
+
+    def _rest(self, entry: ObjectId) -> None:
+        """Has the next wish for an object that was written wait, where its kind asks for that."""
+        seconds = _SECONDS_BETWEEN_WRITES.get(entry[0])
+        if seconds is not None:
+            self._resting.add(entry)
+            self._supervisor.after(seconds, "write on", self._rested, entry)
+
+    def _rested(self, entry: ObjectId) -> None:
+        self._resting.discard(entry)
+        wish = self._wishes.get(entry)
+        if wish is not None:
+            self._want(entry, wish)
 
     def _gone(self, entry: ObjectId, wish: _Wish) -> None:
         metrics.kubernetes_writes.labels(kind=entry[0].value, code=str(NOT_FOUND)).inc()
@@ -188,7 +207,4 @@ class Writer:
 
     def _tell(self, wish: _Wish) -> None:
         for change in status_changes(wish.obj.status, wish.status):
-            try:
-                self._backend.event(wish.obj, change)
-            except ApiError as error:
-                LOG.warning("an Event was not written: %s", error)
+            self._backend.event(wish.obj, change)

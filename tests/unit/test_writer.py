@@ -58,6 +58,10 @@ class Backend:
         self.most = self._writing = 0
 
     def patch(self, obj: WithStatus, wanted: ObjectStatus) -> Object:
+        if isinstance(obj, Eip):
+            assert isinstance(wanted, EipStatus)
+            self.asked.append((obj.name, f"{wanted.usage} used"))
+            return dataclasses.replace(obj, status=wanted)
         assert isinstance(obj, Service)
         assert isinstance(wanted, ServiceStatus)
         name = obj.key.name
@@ -278,3 +282,33 @@ def test_an_eip_of_which_nothing_but_a_time_or_an_order_differs_is_not_written(
     bench.writer.want(Eip("pool", "10.0.0.1", status=before), wanted)
     hub.sleep(0)
     assert bench.backend.asked == []
+
+
+def pool_status(usage: int) -> EipStatus:
+    """One that says how many addresses are in use."""
+    return EipStatus(True, PoolReason.VALID, "fine", usage=usage)
+
+
+def test_an_eip_is_written_once_a_second_however_often_it_changes(bench: Bench) -> None:
+    for usage in range(1, 101):
+        bench.writer.want(Eip("pool", "10.0.0.0/16"), pool_status(usage))
+        hub.sleep(0)
+        bench.timers.pass_by(0.1)
+    written = bench.backend.asked
+    assert written[0] == ("pool", "1 used"), "at once"
+    assert 9 <= len(written) <= 11
+    bench.timers.pass_by(1)
+    assert bench.backend.asked[-1] == ("pool", "100 used")
+    assert bench.writer.idle
+    bench.timers.pass_by(10)
+    bench.writer.want(Eip("pool", "10.0.0.0/16"), pool_status(101))
+    hub.sleep(0)
+    assert bench.backend.asked[-1] == ("pool", "101 used"), "at once, after a rest"
+
+
+def test_an_eip_that_is_made_again_does_not_wait_for_the_one_before(bench: Bench) -> None:
+    for usage in (1, 2):
+        bench.writer.want(Eip("pool", "10.0.0.0/16"), pool_status(usage))
+        hub.sleep(0)
+        bench.writer.forget(Kind.EIP, ObjectKey("", "pool"))
+    assert bench.backend.asked == [("pool", "1 used"), ("pool", "2 used")]
