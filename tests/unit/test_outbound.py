@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from porter_ryu.bgp.output.outbound import Outbound
-from porter_ryu.bgp.output.rounds import OutputRounds
 from porter_ryu.domain.model import Family
-from porter_ryu.supervisor import Task
-from tests.unit.later import Later
 from tests.unit.outbound_scene import (
     BEGIN,
     END,
@@ -197,51 +193,6 @@ def test_one_peer_that_asks_takes_nothing_from_the_others(tmp_path: Path) -> Non
     scene.later.passes()
     assert by_prefix(told(others.take())) == everything(5000, 1, 2)
     assert link.take()[-1] == END
-
-
-class Broken:
-    """A source that fails once."""
-
-    def __init__(self, link: list[str]) -> None:
-        self.left = 3
-        self.said = link
-
-    def send_slice(self) -> bool:
-        """Fails at its second slice."""
-        self.left -= 1
-        self.said.append(f"broken {self.left}")
-        if self.left == 1:
-            raise RuntimeError("a slice that cannot be encoded")
-        return self.left > 0
-
-
-class Supervised(Later):
-    """Lives on when a task dies, as the supervisor does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.died: list[str] = []
-
-    def after(self, seconds: float, name: str, run: Callable[..., object], *args: object) -> Task:
-        """As Supervisor.after."""
-
-        def safely() -> None:
-            try:
-                run(*args)
-            except RuntimeError:
-                self.died.append(name)
-
-        return super().after(seconds, name, safely)
-
-
-def test_a_slice_that_fails_costs_itself_alone() -> None:
-    later, said = Supervised(), list[str]()
-    rounds = OutputRounds(later)
-    broken = Broken(said)
-    rounds.due(broken)
-    later.passes(1)
-    assert said == ["broken 2", "broken 1", "broken 0"]
-    assert later.died == ["bgp output"]
 
 
 def test_a_table_is_gone_with_its_session_without_the_garbage_collector(scene: Scene) -> None:
