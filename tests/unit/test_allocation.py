@@ -1,4 +1,4 @@
-"""Who gets which address, who does not, and why: the rules of docs/addresses.md."""
+"""Which Service gets which address, and why not: the rules of docs/addresses.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from porter_ryu.domain.verdict import PoolReason
 from tests.unit.world import World, node, service
 
 
-def test_lowest_free_address_by_age_and_lowest_again_when_freed() -> None:
+def test_the_oldest_gets_the_lowest_free_address_and_a_freed_one_is_assigned_again() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.3"))
     world.put(service("c"), service("a"), service("b"))
     assert [world.address(name) for name in "abc"] == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
@@ -21,7 +21,7 @@ def test_lowest_free_address_by_age_and_lowest_again_when_freed() -> None:
     assert world.address("d") == "10.0.0.2"
 
 
-def test_the_oldest_that_waits_is_served_first() -> None:
+def test_the_oldest_service_that_waits_gets_the_freed_address() -> None:
     world = World(Eip("pool", "10.0.0.1"))
     world.put(service("a")).put(service("z")).put(service("m"))
     assert (world.state("z"), world.address("z")) == ("PoolExhausted", "")
@@ -31,13 +31,13 @@ def test_the_oldest_that_waits_is_served_first() -> None:
     assert (world.address("m"), world.address("z")) == ("10.0.0.1", "10.0.0.2")
 
 
-def test_records_are_adopted_before_anything_is_given() -> None:
+def test_records_are_adopted_before_any_address_is_assigned() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2"))
     world.put(service("a"), service("b", ingress=(ip_address("10.0.0.1"),)))
     assert (world.address("a"), world.address("b")) == ("10.0.0.2", "10.0.0.1")
 
 
-def test_priority_then_name_and_autoassign() -> None:
+def test_pools_are_drawn_from_by_priority_then_name_if_auto_assign() -> None:
     world = World(
         Eip("a", "10.0.1.1", priority=1),
         Eip("b", "10.0.2.1"),
@@ -51,14 +51,14 @@ def test_priority_then_name_and_autoassign() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "reason"),
+    ("fields", "reason"),
     [
-        ({"wish": "10.9.9.9"}, "AddressNotInPool"),
-        ({"wish": "10.0.0.1"}, "AddressInUse"),
-        ({"wish": "10.0.0.7"}, "AddressInUse"),
-        ({"wish": "10.0.5.1"}, "NotAllowed"),
-        ({"wish": "10.0.6.1"}, "PoolDisabled"),
-        ({"wish": "2001:db8::1"}, "FamilyUnavailable"),
+        ({"requested": "10.9.9.9"}, "AddressNotInPool"),
+        ({"requested": "10.0.0.1"}, "AddressInUse"),
+        ({"requested": "10.0.0.7"}, "AddressInUse"),
+        ({"requested": "10.0.5.1"}, "NotAllowed"),
+        ({"requested": "10.0.6.1"}, "PoolDisabled"),
+        ({"requested": "2001:db8::1"}, "FamilyUnavailable"),
         (
             {"request": AddressRequest("annotation", "x", error="'x' is no address")},
             "InvalidRequest",
@@ -68,11 +68,11 @@ def test_priority_then_name_and_autoassign() -> None:
         ({"pool": "closed"}, "PoolDisabled"),
         ({"pool": "broken"}, "NoPool"),
         ({"pool": "six"}, "FamilyUnavailable"),
-        ({"pool": "closed", "wish": "10.0.0.2"}, "AddressNotInPool"),
+        ({"pool": "closed", "requested": "10.0.0.2"}, "AddressNotInPool"),
     ],
 )
-def test_a_request_that_cannot_be_met_is_refused_and_never_answered_otherwise(
-    wish: dict[str, Any], reason: str
+def test_a_request_that_cannot_be_met_gets_no_other_address(
+    fields: dict[str, Any], reason: str
 ) -> None:
     world = World(
         Eip("pool", "10.0.0.1-10.0.0.9"),
@@ -81,39 +81,41 @@ def test_a_request_that_cannot_be_met_is_refused_and_never_answered_otherwise(
         Eip("broken", "10.0.7.1-"),
         Eip("six", "2001:db8::/120"),
     )
-    world.put(node("n1", "10.0.0.7"), service("holder", wish="10.0.0.1"), service("w", **wish))
+    world.put(
+        node("n1", "10.0.0.7"), service("holder", requested="10.0.0.1"), service("w", **fields)
+    )
     assert (world.state("w"), world.address("w")) == (reason, "")
 
 
-def test_a_request_takes_the_address_and_a_changed_one_moves_it() -> None:
+def test_a_request_is_met_and_a_changed_request_changes_the_address() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
-    assert world.put(service("a", wish="10.0.0.5")).address("a") == "10.0.0.5"
-    assert world.put(service("a", wish="10.0.0.6")).address("a") == "10.0.0.6"
+    assert world.put(service("a", requested="10.0.0.5")).address("a") == "10.0.0.5"
+    assert world.put(service("a", requested="10.0.0.6")).address("a") == "10.0.0.6"
     assert world.put(service("a")).address("a") == "10.0.0.6"
-    assert world.put(service("a", wish="10.1.0.1")).address("a") == ""
+    assert world.put(service("a", requested="10.1.0.1")).address("a") == ""
 
 
-def test_who_may_draw_is_asked_however_it_is_asked_for() -> None:
+def test_a_pool_must_admit_the_service_however_it_requests() -> None:
     pool = Eip("team", "10.0.0.1-10.0.0.9", namespaces=("red",), namespace_selector={"team": "red"})
     world = World(pool).put(Namespace("blue", {"team": "blue"}), Namespace("pink", {"team": "red"}))
     world.put(service("red/a"), service("pink/a"), service("blue/a"))
-    world.put(service("blue/b", wish="10.0.0.8"), service("blue/c", pool="team"))
+    world.put(service("blue/b", requested="10.0.0.8"), service("blue/c", pool="team"))
     assert world.address("red/a")
     assert world.address("pink/a")
     assert [world.state(f"blue/{n}") for n in "abc"] == ["NoPool", "NotAllowed", "NotAllowed"]
     world.put(Namespace("pink", {"team": "blue"}))
-    assert world.address("pink/a") == "", "it lost what made it one of them"
+    assert world.address("pink/a") == "", "its Namespace does not match any more"
     assert world.address("red/a")
 
 
-def test_a_service_selector() -> None:
+def test_a_service_selector_restricts_a_pool() -> None:
     selector = LabelSelector(match_labels({"tier": "front"}))
     world = World(Eip("front", "10.0.0.1", service_selector=selector))
     world.put(service("a"), service("b", labels={"tier": "front"}))
     assert (world.state("a"), world.address("b")) == ("NoPool", "10.0.0.1")
 
 
-def test_a_forged_record_is_put_right() -> None:
+def test_a_record_written_by_somebody_else_is_corrected() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
     world.put(service("victim"))
     world.put(service("thief", ingress=(ip_address("10.0.0.1"),)))
@@ -148,7 +150,7 @@ def test_overlapping_broken_and_unsupported_pools() -> None:
     assert world.address("a") == "10.0.0.9"
 
 
-def test_a_disabled_pool_keeps_what_is_held_and_a_deleted_one_does_not() -> None:
+def test_holders_keep_addresses_of_a_disabled_pool_and_lose_those_of_a_deleted_one() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"))
     world.put(Eip("pool", "10.0.0.1-10.0.0.2", disable=True), service("b"))
     assert (world.address("a"), world.state("b")) == ("10.0.0.1", "PoolDisabled")
@@ -156,7 +158,7 @@ def test_a_disabled_pool_keeps_what_is_held_and_a_deleted_one_does_not() -> None
     assert (world.address("a"), world.state("a")) == ("", "NoPool")
 
 
-def test_families() -> None:
+def test_ip_families_and_policy_decide_the_families() -> None:
     both = (Family.IPV4, Family.IPV6)
     world = World(Eip("four", "10.0.0.1-10.0.0.9"))
     require = {"families": both, "family_policy": FamilyPolicy.REQUIRE_DUAL_STACK}
@@ -172,11 +174,11 @@ def test_families() -> None:
     assert world.address("p") == "10.0.0.1"
 
 
-def test_a_service_that_names_no_family_takes_what_there_is() -> None:
+def test_a_service_without_ip_families_gets_the_family_that_is_available() -> None:
     assert World(Eip("six", "2001:db8::1")).put(service("a", families=())).address("a")
 
 
-def test_sharing_needs_key_namespace_and_disjoint_ports() -> None:
+def test_sharing_needs_one_key_one_namespace_and_disjoint_ports() -> None:
     udp = frozenset([Port("UDP", 80)])
     world = World(Eip("pool", "10.0.0.1-10.0.0.9")).put(service("a", share_key="k"))
     world.put(service("b", share_key="k", ports=udp), service("c", share_key="k"))
@@ -188,19 +190,19 @@ def test_sharing_needs_key_namespace_and_disjoint_ports() -> None:
         "10.0.0.3",
         "10.0.0.4",
     ]
-    world.put(service("x", share_key="k", wish="10.0.0.1"))
+    world.put(service("x", share_key="k", requested="10.0.0.1"))
     assert world.state("x") == "AddressInUse"
     world.put(service("b", share_key="k"))
-    assert (world.address("a"), world.address("b")) == ("10.0.0.1", "10.0.0.5"), "b changed, b goes"
+    assert (world.address("a"), world.address("b")) == ("10.0.0.1", "10.0.0.5"), "b changed"
 
 
-def test_conflicting_records_after_a_restart_stay_with_who_asks_then_the_older() -> None:
+def test_of_conflicting_records_after_a_restart_the_requester_stays_then_the_older() -> None:
     one = (ip_address("10.0.0.1"),)
     two = (ip_address("10.0.0.2"),)
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
     world.put(
         service("a", ingress=one),
-        service("b", ingress=one, wish="10.0.0.1"),
+        service("b", ingress=one, requested="10.0.0.1"),
         service("c", ingress=two),
         service("d", ingress=two, created=None),
     )
@@ -217,14 +219,14 @@ def test_pool_status() -> None:
     assert huge.allocator.pool_status("six").pool_size == 2**63 - 1
 
 
-def test_an_instance_that_does_not_lead_assigns_nothing_and_knows_what_is_recorded() -> None:
+def test_a_follower_assigns_nothing_and_adopts_records() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2"), leading=False)
     world.put(service("a"), service("b", ingress=(ip_address("10.0.0.2"),)))
     assert (world.address("a"), world.address("b")) == ("", "10.0.0.2")
     assert "10.0.0.2" in world.routes
 
 
-def test_a_broken_pool_serves_its_last_good_form_over_a_restart_as_well() -> None:
+def test_a_broken_pool_serves_its_last_good_form_also_after_a_restart() -> None:
     labels = LabelSelector(match_labels({"tier": "front"}))
     pool = Eip("pool", "10.0.0.1-10.0.0.9", uid="1", namespaces=("red",), service_selector=labels)
     world = World(pool).put(service("red/a", labels={"tier": "front"}))
@@ -235,12 +237,12 @@ def test_a_broken_pool_serves_its_last_good_form_over_a_restart_as_well() -> Non
         assert (status.ready, status.reason) == (False, PoolReason.INVALID_ADDRESS)
         assert "10.0.0.1-10.0.0.9, stays in force" in status.message
         after.put(service("blue/b", labels={"tier": "front"}), service("red/c"))
-        assert after.address("blue/b") == after.address("red/c") == "", "who may draw holds on"
+        assert after.address("blue/b") == after.address("red/c") == "", "they are still excluded"
     world.remove(Kind.EIP, "pool").put(Eip("pool", "10.0.0.1-oops", uid="2"))
     assert world.address("red/a") == "", "another Eip of that name has no last good form"
 
 
-def test_those_that_swap_their_ports_go_on_sharing() -> None:
+def test_services_that_swap_their_ports_keep_sharing() -> None:
     def ports(number: int) -> dict[str, Any]:
         return {"share_key": "k", "ports": frozenset([Port("TCP", number)])}
 
@@ -253,7 +255,7 @@ def test_those_that_swap_their_ports_go_on_sharing() -> None:
     assert (world.address("a"), world.address("b")) == ("10.0.0.2", "10.0.0.1"), "a changed"
 
 
-def test_an_instance_that_follows_lets_go_of_what_is_recorded_no_more() -> None:
+def test_a_follower_releases_an_address_that_is_not_recorded_any_more() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"), leading=False)
     world.put(service("a", ingress=(ip_address("10.0.0.1"),)))
     world.planner.put(service("a"))
@@ -261,7 +263,7 @@ def test_an_instance_that_follows_lets_go_of_what_is_recorded_no_more() -> None:
     assert world.planner.allocator.holders(ip_address("10.0.0.1")) == (service("b").key,)
 
 
-def test_who_loses_an_address_is_told_why() -> None:
+def test_an_address_change_has_a_reason() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
     world.put(service("a"))
     world.put(Eip("pool", "10.0.0.5-10.0.0.9"))

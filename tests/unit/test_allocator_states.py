@@ -1,8 +1,9 @@
-"""Random clusters, crashes and restarts against the planner: what must hold holds after each.
+"""Random clusters, crashes and restarts against the planner: the invariants hold after each step.
 
-No address is held twice beyond sharing, none outside its pool, none moves without a cause, none
-waits while one is free for it, and a restart changes nothing, whatever of it cannot be read, is
-forged, is being deleted, or is a node's as well.  `EXAMPLES=20000` runs it longer, at random.
+No address is held twice except by sharing, or outside its pool; no Service loses an address for a
+change of another one, or waits while an address is free for it; a restart changes nothing.  Objects
+may be unreadable, forged, being deleted, or have an address of a node.  `EXAMPLES=20000` runs it
+longer, at random.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ NODE_ADDRESSES = ["192.168.0.1", "10.0.0.2", "10.0.1.1", "10.9.9.9"]
 
 
 class Addresses(RuleBasedStateMachine):
-    """One world, changed by a rule at a time."""
+    """One World, changed by one rule at a time."""
 
     @initialize()
     def begin(self) -> None:
@@ -31,14 +32,14 @@ class Addresses(RuleBasedStateMachine):
         self.pools_changed = False
 
     def held(self) -> dict[ObjectKey, tuple[str, ...]]:
-        """What is on record, of those that cannot be read as well."""
+        """The records of all Services, readable or not."""
         cluster = self.world.planner.cluster
         records = {u.key: u.record for u in cluster.never_read(Kind.SERVICE)}
         records |= {k: service_.ingress for k, service_ in cluster.services.items()}
         return {k: tuple(map(str, record)) for k, record in records.items() if record}
 
     def form(self, name: str) -> Service | None:
-        """A Service as it is, where it can be read."""
+        """A Service; None if it is unreadable or not there."""
         cluster = self.world.planner.cluster
         unreadable = cluster.why_unreadable(Kind.SERVICE, key(name))
         return None if unreadable else cluster.services.get(key(name))
@@ -54,7 +55,7 @@ class Addresses(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES), record=st.sampled_from(["10.0.0.2", "10.0.1.1", "10.0.0.4"]))
     def forge(self, name: str, record: str) -> None:
-        """A record that takes nothing from anybody."""
+        """A forged record: no other Service loses an address."""
         if self.form(name) is None:
             return
         before = self.held()
@@ -63,7 +64,7 @@ class Addresses(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES), record=st.sampled_from(["10.0.0.2", "10.0.1.1"]))
     def forge_over_a_restart(self, name: str, record: str) -> None:
-        """The Eips name who holds what: all others stay."""
+        """A forged record before a restart: the holders that the Eips name stay."""
         if self.form(name) is None:
             return
         before = self.held()
@@ -72,7 +73,7 @@ class Addresses(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES))
     def delete(self, name: str) -> None:
-        """It terminates, and keeps what it has until it is gone."""
+        """A Service that is being deleted keeps its address until it is gone."""
         service_ = self.form(name)
         if service_ is not None:
             before = self.held()
@@ -81,7 +82,7 @@ class Addresses(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["n1", "n2"]), address=st.sampled_from(NODE_ADDRESSES))
     def node(self, name: str, address: str) -> None:
-        """A node reports an address, an EIP or not: nobody loses one."""
+        """A node reports an address, perhaps an EIP: no Service loses one."""
         before = self.held()
         self.world.put(node(name, address))
         self.others_stay(before, set())
@@ -90,15 +91,15 @@ class Addresses(RuleBasedStateMachine):
         name=st.sampled_from(NAMES),
         share=st.sampled_from([None, None, "k"]),
         port=st.sampled_from([80, 81]),
-        wish=st.sampled_from([None, None, "10.0.0.2", "10.0.1.1", "10.9.9.9"]),
+        requested=st.sampled_from([None, None, "10.0.0.2", "10.0.1.1", "10.9.9.9"]),
         pool=st.sampled_from([None, None, None, "a", "b"]),
     )
     def put(
-        self, name: str, share: str | None, port: int, wish: str | None, pool: str | None
+        self, name: str, share: str | None, port: int, requested: str | None, pool: str | None
     ) -> None:
         before = self.held()
         ports = frozenset([Port("TCP", port)])
-        self.world.put(service(name, share_key=share, ports=ports, wish=wish, pool=pool))
+        self.world.put(service(name, share_key=share, ports=ports, requested=requested, pool=pool))
         self.others_stay(before, {key(name)})
 
     @rule(name=st.sampled_from(NAMES))
@@ -119,7 +120,7 @@ class Addresses(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["a", "b"]), running=st.booleans())
     def eip_cannot_be_read(self, name: str, running: bool) -> None:
-        """Nobody loses an address for it, running or over a restart."""
+        """An Eip becomes unreadable: no Service loses an address, also over a restart."""
         before = self.held()
         eip = self.world.planner.cluster.eips[ObjectKey("", name)]
         self.world.unreadable(Kind.EIP, name)
@@ -136,8 +137,8 @@ class Addresses(RuleBasedStateMachine):
         assert self.held() == before
 
     @rule()
-    def another_takes_over(self) -> None:
-        """An instance that only followed has the same book as the one that led."""
+    def leadership_changes(self) -> None:
+        """A new leader has the same holdings as the one before."""
         before = self.held()
         self.world.planner.lead(False)
         self.world.turn()
@@ -147,7 +148,7 @@ class Addresses(RuleBasedStateMachine):
 
     @rule(names=st.lists(st.sampled_from(NAMES), min_size=2, max_size=4, unique=True))
     def swap(self, names: list[str]) -> None:
-        """Several change what they share by in one turn; nobody else is touched."""
+        """Several Services swap their ports in one turn; no other one is affected."""
         forms = [self.form(name) for name in names]
         changing = [form for form in forms if form is not None]
         ports = [service_.ports for service_ in changing]
@@ -163,7 +164,7 @@ class Addresses(RuleBasedStateMachine):
         after = self.held()
         for holder, addresses in before.items():
             if holder not in changed:
-                assert after.get(holder) == addresses, f"{holder} moved for another's change"
+                assert after.get(holder) == addresses, f"{holder} lost its address"
 
     @invariant()
     def nothing_is_held_twice_or_outside_its_pool(self) -> None:
@@ -184,7 +185,7 @@ class Addresses(RuleBasedStateMachine):
             assert len(sharers) == 1 or (len(keys) == 1 and len(set(ports)) == len(ports))
 
     @invariant()
-    def nobody_waits_while_one_is_free_for_it(self) -> None:
+    def no_service_waits_while_an_address_is_free_for_it(self) -> None:
         if not hasattr(self, "world"):
             return
         allocator, cluster = self.world.planner.allocator, self.world.planner.cluster
@@ -193,10 +194,10 @@ class Addresses(RuleBasedStateMachine):
             if unreadable or service_.ingress or service_.request is not None:
                 continue
             drawn = [v.eip for v in allocator.pool_verdicts(service_) if v.verdict.ok]
-            assert not drawn, f"{service_.key} waits though {drawn} could serve it"
+            assert not drawn, f"{service_.key} waits although {drawn} could serve it"
 
     @invariant()
-    def a_second_look_changes_nothing(self) -> None:
+    def a_resync_changes_nothing(self) -> None:
         if not hasattr(self, "world"):
             return
         before = self.held()

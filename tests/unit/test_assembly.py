@@ -1,4 +1,4 @@
-"""Settings to parts: which there are, and a line for what this host cannot do."""
+"""Building the parts from settings, and the error if this host does not allow them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def assembled(folder: Path, text: str, state: str = "") -> Instance:
 
 
 def refused(folder: Path, text: str, state: str = "") -> str:
-    """The one line that says why there can be no instance."""
+    """The one line that says why no instance can be built."""
     with pytest.raises(BadConfigurationError) as caught:
         assembled(folder, text, state)
     [fault] = caught.value.faults
@@ -45,11 +45,11 @@ def directory(folder: Path) -> str:
 
 
 def api_server(folder: Path) -> str:
-    """Settings with an API server, which is not asked anything yet."""
+    """Settings with an API server, to which no request is sent."""
     return f"[kubernetes]\nkubeconfig = {kubeconfig(folder, 'http://127.0.0.1:1')}\n"
 
 
-def test_over_a_directory_one_instance_leads_without_a_lease(tmp_path: Path) -> None:
+def test_with_a_directory_an_instance_leads_without_a_lease(tmp_path: Path) -> None:
     instance = assembled(tmp_path, directory(tmp_path))
     assert isinstance(instance.source, Manifests)
     assert isinstance(instance.writer, Writer)
@@ -58,16 +58,16 @@ def test_over_a_directory_one_instance_leads_without_a_lease(tmp_path: Path) -> 
     assert instance.planner.leading
 
 
-def test_with_an_api_server_the_lease_says_who_leads(tmp_path: Path) -> None:
+def test_with_an_api_server_the_lease_decides_who_leads(tmp_path: Path) -> None:
     instance = assembled(tmp_path, api_server(tmp_path))
     assert isinstance(instance.source, Api)
     assert isinstance(instance.writer, Writer)
     assert isinstance(instance.lease, Lease)
-    assert not instance.planner.leading, "it has not asked yet"
+    assert not instance.planner.leading, "it does not have the Lease yet"
 
 
 @pytest.mark.parametrize("source", [directory, api_server])
-def test_one_that_does_not_allocate_writes_nothing_and_leads_nobody(
+def test_an_instance_that_does_not_allocate_writes_nothing_and_has_no_lease(
     tmp_path: Path, source: object
 ) -> None:
     assert callable(source)
@@ -77,7 +77,7 @@ def test_one_that_does_not_allocate_writes_nothing_and_leads_nobody(
     assert not instance.planner.leading
 
 
-def test_a_state_dir_that_another_process_has_is_named_with_it(tmp_path: Path) -> None:
+def test_a_locked_state_dir_is_reported_with_its_process(tmp_path: Path) -> None:
     state = tmp_path / "state"
     held = state_dir.lock(str(state))
     line = refused(tmp_path, directory(tmp_path))
@@ -85,13 +85,13 @@ def test_a_state_dir_that_another_process_has_is_named_with_it(tmp_path: Path) -
     assert line == f"[porter] state_dir: {state} is in use by process {os.getpid()}"
 
 
-def test_a_state_dir_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_state_dir_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     line = refused(tmp_path, directory(tmp_path), f"{tmp_path}/file/state")
     assert line == f"[porter] state_dir: {tmp_path}/file/state cannot be written: Not a directory"
 
 
-def test_a_kubeconfig_that_is_none_is_named(tmp_path: Path) -> None:
+def test_an_invalid_kubeconfig_is_reported(tmp_path: Path) -> None:
     (tmp_path / "kubeconfig").write_text("kind: [")
     line = refused(tmp_path, f"[kubernetes]\nkubeconfig = {tmp_path}/kubeconfig\n")
     assert line.startswith("[kubernetes] kubeconfig: ")

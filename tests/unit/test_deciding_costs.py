@@ -1,4 +1,5 @@
-"""What a tenant can make the deciding cost: counted in calls and kept entries, not in seconds."""
+"""What decisions can cost when a tenant tries to make them expensive, counted in calls and cached
+entries, not in seconds."""
 
 from __future__ import annotations
 
@@ -31,12 +32,12 @@ def calls(run: Callable[[], object]) -> int:
     """How many Python calls something takes."""
     count = 0
 
-    def noted(_frame: object, event: str, _argument: object) -> None:
+    def count_call(_frame: object, event: str, _argument: object) -> None:
         nonlocal count
         count += event == "call"
 
     before = sys.getprofile()
-    sys.setprofile(noted)
+    sys.setprofile(count_call)
     try:
         run()
     finally:
@@ -78,8 +79,8 @@ def test_one_change_among_many_sharers_is_linear_at_worst(change: Callable[[Plan
     assert many < 800 * 30, "a few calls for each sharer, not for each pair"
 
 
-def test_everything_about_many_sharers_is_linear() -> None:
-    """The resync, a node's loss and the first turn look at all of them, once."""
+def test_a_resync_with_many_sharers_is_linear() -> None:
+    """A resync and the loss of a node decide each of them once."""
 
     def everything(count: int) -> int:
         planner = planner_with(count, shared=True)
@@ -91,7 +92,7 @@ def test_everything_about_many_sharers_is_linear() -> None:
     assert everything(800) < 12 * everything(100)
 
 
-def test_many_that_ask_to_share_at_once_cost_as_much_each_as_a_few() -> None:
+def test_the_cost_of_joining_a_shared_address_does_not_grow_with_the_joiners() -> None:
     def joining(count: int) -> int:
         world = World(Eip("pool", "10.0.0.0/24"))
         for number in range(count):
@@ -104,35 +105,37 @@ def test_many_that_ask_to_share_at_once_cost_as_much_each_as_a_few() -> None:
     assert joining(400) < 6 * joining(100)
 
 
-def each_with_an_address(world: World, count: int) -> None:
-    """One sharing key and one port: nobody can join anybody, and half of them wait."""
+def each_with_its_address(world: World, count: int) -> None:
+    """One sharing key and one port: no Service can join another, and half of them wait."""
     world.stage(Eip("pool", f"10.0.0.1-{ip_address('10.0.0.0') + count}"))
     for number in range(2 * count):
         world.stage(service(f"s{number:04}", share_key="k", ports=frozenset([Port("TCP", 9)])))
 
 
 def all_at_one_address(world: World, count: int) -> None:
-    """Half of them share an address, the others want it with a port that is there already."""
+    """Half of them share an address; the others request it with a port that is in use."""
     for name in ("s", "w"):
         for number in range(count):
             ports = frozenset([Port("TCP", number)])
-            one = service(f"{name}{number:04}", share_key="k", ports=ports, wish="10.0.0.1")
+            one = service(f"{name}{number:04}", share_key="k", ports=ports, requested="10.0.0.1")
             world.stage(one)
 
 
-def strangers_at_one_address(world: World, count: int) -> None:
-    """Half of them share an address, the others want it and share by another key."""
+def other_keys_at_one_address(world: World, count: int) -> None:
+    """Half of them share an address; the others request it with another sharing key."""
     for name, share_key in (("s", "k"), ("w", "other")):
         for number in range(count):
             ports = frozenset([Port("TCP", number)])
-            one = service(f"{name}{number:04}", share_key=share_key, ports=ports, wish="10.0.0.1")
+            one = service(
+                f"{name}{number:04}", share_key=share_key, ports=ports, requested="10.0.0.1"
+            )
             world.stage(one)
 
 
 @pytest.mark.parametrize(
-    "build", [each_with_an_address, all_at_one_address, strangers_at_one_address]
+    "build", [each_with_its_address, all_at_one_address, other_keys_at_one_address]
 )
-def test_one_that_changes_costs_each_of_those_that_wait_for_it_the_same(
+def test_a_change_costs_the_same_for_each_service_that_waits(
     build: Callable[[World, int], None],
 ) -> None:
     def change(count: int) -> int:
@@ -148,7 +151,7 @@ def test_one_that_changes_costs_each_of_those_that_wait_for_it_the_same(
     assert change(400) < 6 * change(100)
 
 
-def test_many_eips_cost_as_much_each_as_a_few() -> None:
+def test_the_cost_of_an_eip_does_not_grow_with_their_number() -> None:
     def judging(count: int) -> int:
         world = World()
         for number in range(count):
@@ -158,7 +161,7 @@ def test_many_eips_cost_as_much_each_as_a_few() -> None:
     assert judging(1600) < 10 * judging(200)
 
 
-def test_of_the_addresses_of_a_sharing_key_the_lowest_are_looked_at() -> None:
+def test_only_the_lowest_addresses_of_a_sharing_key_are_tried() -> None:
     world = World(Eip("pool", "10.0.0.0/24"))
     tcp, udp = Port("TCP", 1), Port("UDP", 1)
     for number in range(40):
@@ -166,7 +169,7 @@ def test_of_the_addresses_of_a_sharing_key_the_lowest_are_looked_at() -> None:
         world.put(service(f"s{number:02}", share_key="k", ports=ports))
     joins = service("t", share_key="k", ports=frozenset([udp]))
     assert world.put(joins).address("t") == "10.0.0.40"
-    asks = service("u", share_key="k", ports=frozenset([udp]), wish="10.0.0.39")
+    asks = service("u", share_key="k", ports=frozenset([udp]), requested="10.0.0.39")
     assert world.put(asks).address("u") == "10.0.0.39"
     world.remove(Kind.SERVICE, "s07")
     joins = service("v", share_key="k", ports=frozenset([udp]))
@@ -175,7 +178,7 @@ def test_of_the_addresses_of_a_sharing_key_the_lowest_are_looked_at() -> None:
 
 @pytest.mark.parametrize("mode", [ENDPOINTS, NODES], ids=lambda mode: mode.name)
 def test_names_of_nodes_that_do_not_exist_leave_nothing_behind(mode: NextHopMode) -> None:
-    """999 new nodeNames in a slice update, again and again."""
+    """Updates of a slice, each with 999 new nodeNames."""
     world = World(Eip("pool", "10.0.0.1"), policy=Policy(NextHopPolicy(mode=mode)))
     world.put(node("n1", "192.168.0.1"), service("a"), endpoints("a", "n1"))
     before = world.planner.cached_entries
@@ -212,14 +215,14 @@ def test_objects_that_come_and_go_leave_nothing_behind() -> None:
     assert world.planner.cached_entries == before
 
 
-def test_an_address_that_is_given_and_freed_again_and_again_is_noted_once() -> None:
+def test_an_address_that_is_assigned_and_freed_repeatedly_is_stored_once() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9")).put(service("a"), service("b"))
-    kept = []
+    entries = []
     for _ in range(50):
         world.remove(Kind.SERVICE, "a")
         assert world.put(service("a")).address("a") == "10.0.0.1"
-        kept.append(world.planner.cached_entries)
-    assert len(set(kept)) == 1
+        entries.append(world.planner.cached_entries)
+    assert len(set(entries)) == 1
 
 
 def test_a_list_and_a_turn_give_way_for_every_piece_of_work() -> None:
@@ -227,27 +230,27 @@ def test_a_list_and_a_turn_give_way_for_every_piece_of_work() -> None:
     for kind in (Kind.NODE, Kind.NAMESPACE, Kind.ENDPOINT_SLICE):
         planner.replace(kind, [])
     planner.replace(Kind.EIP, [Eip("pool", "10.0.0.0/20")])
-    pauses = 0
+    pieces = 0
 
-    def pause() -> None:
-        nonlocal pauses
-        pauses += 1
-        if pauses < 1000:
+    def give_way() -> None:
+        nonlocal pieces
+        pieces += 1
+        if pieces < 1000:
             assert not planner.ready, "nothing is decided between two pieces of a list"
-            assert not planner.turn(pause, now=0.0).statuses
+            assert not planner.turn(give_way, now=0.0).statuses
 
     first = int(ip_address("10.0.0.0"))
-    found = []
+    services = []
     for number in range(1000):
-        found.append(service(f"s{number:04}", ingress=(ip_address(first + number),)))
-    planner.replace(Kind.SERVICE, found, pause)
-    assert pauses == 1000
-    planner.turn(pause, now=0.0)
-    assert pauses > 5000, "settling, adopting, deciding, telling and reporting are each a piece"
+        services.append(service(f"s{number:04}", ingress=(ip_address(first + number),)))
+    planner.replace(Kind.SERVICE, services, give_way)
+    assert pieces == 1000
+    planner.turn(give_way, now=0.0)
+    assert pieces > 5000, "settling, adopting, deciding, routes and statuses are a piece each"
 
 
-def test_what_is_told_during_a_turn_is_for_the_next_one() -> None:
-    """Whatever is put, or taken away, between two pieces of a turn."""
+def test_what_changes_during_a_turn_is_for_the_next_turn() -> None:
+    """Objects are stored and removed between two pieces of a turn."""
     world = World(Eip("pool", "10.0.0.1-10.0.0.9")).put(node("n1", "192.168.0.1"))
     for number in range(5):
         world.put(service(f"s{number}"), endpoints(f"s{number}", "n1"))
@@ -258,7 +261,7 @@ def test_what_is_told_during_a_turn_is_for_the_next_one() -> None:
         lambda: world.stage(service("s9")),
         lambda: world.planner.remove(Kind.EIP, ObjectKey("", "pool")),
         lambda: world.planner.remove(Kind.NODE, ObjectKey("", "n1")),
-        lambda: world.stage(service("s2", wish="10.1.0.7")),
+        lambda: world.stage(service("s2", requested="10.1.0.7")),
     ]
 
     def meanwhile() -> None:

@@ -1,4 +1,4 @@
-"""The order in which a turn takes effect, as the targets see it."""
+"""The order in which the result of a turn is applied, as the targets see it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOWHERE: Announcements = frozenset()
 
 
 class Target(NoWriter):
-    """A target of every kind that writes down what it is told that it does not know."""
+    """A target of every kind that logs the calls that change something."""
 
     def __init__(self, log: list[str], name: str = "") -> None:
         self._log = log
@@ -33,32 +33,32 @@ class Target(NoWriter):
         self._bound: frozenset[Network] = frozenset()
 
     def set_routes(self, routes: Mapping[Network, Announcements], read_at: float | None) -> None:
-        """Writes down what changes."""
+        """Logs the change of each prefix."""
         for prefix, announcements in routes.items():
             self._log.append(f"{self._name}{'announce' if announcements else 'withdraw'}")
             self._announced.discard(prefix)
             self._announced |= {prefix} if announcements else set()
 
     def announces(self, prefix: Network) -> bool:
-        """What it was told."""
+        """Whether the prefix was announced last."""
         return prefix in self._announced
 
     def bind(self, addresses: frozenset[Network]) -> None:
-        """Writes down what is new."""
+        """Logs each new address."""
         self._log += ["bind"] * len(addresses - self._bound)
         self._bound |= addresses
 
     def unbind(self, addresses: frozenset[Network]) -> None:
-        """Writes down what goes."""
+        """Logs each address that was bound."""
         self._log += ["unbind"] * len(addresses & self._bound)
         self._bound -= addresses
 
     def complete(self) -> None:
-        """Writes it down."""
+        """Logs the call."""
         self._log.append(f"{self._name}complete")
 
     def want(self, *_: object) -> None:
-        """Writes it down."""
+        """Logs the call."""
         self._log.append("record")
 
 
@@ -72,24 +72,24 @@ def turn(bound: bool, announcements: Announcements) -> Turn:
 
 @pytest.fixture
 def log() -> list[str]:
-    """What the targets were told, in order."""
+    """The calls of the targets, in order."""
     return []
 
 
 def effects(log: list[str], leads: bool = True, bind_only_leading: bool = False) -> Effects:
-    """Effects on one target of each kind."""
+    """Effects with one target of each kind."""
     target = Target(log)
     planner = Planner(Policy(), leading=leads)
     leadership = Leadership(planner, target, bind_only_leading)
     return Effects([target], target, target, leadership)
 
 
-def test_what_adds_runs_record_binding_announcement(log: list[str]) -> None:
+def test_a_new_address_is_recorded_then_bound_then_announced(log: list[str]) -> None:
     effects(log).apply(turn(True, BY_N1), None)
     assert log == ["record", "bind", "announce"]
 
 
-def test_what_takes_away_runs_announcement_binding_record(log: list[str]) -> None:
+def test_an_old_address_is_withdrawn_then_unbound_then_removed_from_status(log: list[str]) -> None:
     mine = effects(log)
     mine.apply(turn(True, BY_N1), None)
     log.clear()
@@ -97,7 +97,7 @@ def test_what_takes_away_runs_announcement_binding_record(log: list[str]) -> Non
     assert log == ["withdraw", "unbind", "record"]
 
 
-def test_another_next_hop_waits_for_nothing(log: list[str]) -> None:
+def test_a_changed_announcement_comes_first(log: list[str]) -> None:
     mine = effects(log)
     mine.apply(turn(True, BY_N1), None)
     log.clear()
@@ -110,19 +110,19 @@ def test_what_was_never_announced_is_not_withdrawn(log: list[str]) -> None:
     assert log == ["record"]
 
 
-def test_one_that_does_not_lead_writes_nothing(log: list[str]) -> None:
+def test_a_follower_writes_nothing(log: list[str]) -> None:
     effects(log, leads=False).apply(turn(True, BY_N1), None)
     assert log == ["bind", "announce"]
 
 
-def test_bindings_stay_while_nobody_knows_who_leads(log: list[str]) -> None:
+def test_bindings_stay_while_the_role_is_unknown(log: list[str]) -> None:
     target = Target(log)
     planner = Planner(Policy(), leading=False)
     leadership = Leadership(planner, target, bind_only_leading=True)
     mine = Effects([target], target, target, leadership)
     mine.apply(turn(True, BY_N1), None)
     mine.complete()
-    assert log == ["announce", "complete"], "the bindings are not complete"
+    assert log == ["announce", "complete"], "the bindings are not complete yet"
     leadership.set_role(Role.LEADER)
     log.clear()
     mine.apply(turn(True, BY_N1), None)
@@ -130,7 +130,7 @@ def test_bindings_stay_while_nobody_knows_who_leads(log: list[str]) -> None:
     assert log == ["announce", "record", "bind", "complete"]
 
 
-def test_every_route_target_is_told(log: list[str]) -> None:
+def test_every_route_target_gets_the_routes(log: list[str]) -> None:
     both = [Target(log, "first "), Target(log, "second ")]
     planner = Planner(Policy(), leading=False)
     mine = Effects(both, Target([]), NoWriter(), Leadership(planner, NoWriter(), False))

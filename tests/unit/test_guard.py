@@ -1,4 +1,4 @@
-"""One broken object costs itself alone: whatever is raised about it, the turn goes on."""
+"""A broken object affects only itself: whatever it raises, the turn continues."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POOL = Eip("pool", "10.0.0.1-10.0.0.9")
 
 
 ANYTHING: tuple[Any, ...] = (5, None)
-"""What no type allows and a fault of our own may yet bring."""
+"""Values that the types forbid, and that a bug may bring about."""
 
 
 def due(world: World) -> float:
@@ -27,12 +27,12 @@ def due(world: World) -> float:
 
 
 def healthy() -> World:
-    """A Service with a route, beside which everything else breaks."""
+    """A Service with a route, which no broken object may affect."""
     return World(POOL).put(node("n1", "192.168.0.1"), service("web"), endpoints("web", "n1"))
 
 
-def still_well(world: World) -> None:
-    """The healthy one keeps what it has and follows its endpoints; another one is served."""
+def check_unaffected(world: World) -> None:
+    """The Service keeps its address and follows its endpoints; a new Service gets an address."""
     assert (world.address("web"), world.state("web")) == ("10.0.0.1", "Announced")
     world.put(node("n2", "192.168.0.2"), endpoints("web", "n2"), service("more"))
     assert world.routes["10.0.0.1"] == {"192.168.0.2"}
@@ -54,18 +54,20 @@ def still_well(world: World) -> None:
         {"conditions": None},
     ],
 )
-def test_a_service_that_no_rule_foresaw(junk: dict[str, Any]) -> None:
+def test_a_service_with_invalid_fields(junk: dict[str, Any]) -> None:
     world = healthy()
     world.planner.put(dataclasses.replace(service("bad"), **junk))
     world.turn()
-    still_well(world)
+    check_unaffected(world)
     assert not [text for text in world.warnings if "Service default/web" in text]
     world.planner.put(service("bad"))
     assert world.turn().address("bad")
 
 
 @pytest.mark.parametrize("junk", [{"ports": None}, {"ingress": 5}, {"families": 4}])
-def test_it_keeps_what_it_had_and_is_tried_again_later_each_time(junk: dict[str, Any]) -> None:
+def test_a_failed_service_keeps_what_it_had_and_is_retried_ever_later(
+    junk: dict[str, Any],
+) -> None:
     world = healthy().put(service("bad"), endpoints("bad", "n1"))
     assert world.routes["10.0.0.2"] == {"192.168.0.1"}
     bad = dataclasses.replace(world.planner.cluster.services[key("bad")], **junk)
@@ -86,7 +88,7 @@ def test_it_keeps_what_it_had_and_is_tried_again_later_each_time(junk: dict[str,
     assert (world.address("bad"), world.state("bad")) == ("10.0.0.2", "Announced")
 
 
-def test_over_a_restart_its_record_is_kept() -> None:
+def test_the_record_of_a_failed_service_is_kept_over_a_restart() -> None:
     world = World(POOL)
     bad = dataclasses.replace(service("bad"), ports=ANYTHING[1], ingress=(ip_address("10.0.0.1"),))
     world.planner.put(bad)
@@ -110,13 +112,13 @@ def test_over_a_restart_its_record_is_kept() -> None:
         {"address": "x"},
     ],
 )
-def test_a_status_that_keeps_no_good_form_is_none(serving: Any) -> None:
-    """An Eip that is broken and whose `status.serving` is `{"address":"x"}` failed every turn."""
+def test_an_invalid_form_in_status_serving_is_ignored(serving: Any) -> None:
+    """A broken Eip whose `status.serving` is `{"address":"x"}` failed in every turn."""
     status = EipStatus(False, PoolReason.INVALID_ADDRESS, "", serving=serving)
     world = healthy()
     world.put(Eip("bad", "10.1.0.1-oops", uid="7", status=status))
     assert world.planner.allocator.pool_status("bad").reason is PoolReason.INVALID_ADDRESS
-    still_well(world)
+    check_unaffected(world)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_a_status_that_keeps_no_good_form_is_none(serving: Any) -> None:
         {"status": 5},
     ],
 )
-def test_an_eip_that_no_rule_foresaw(junk: dict[str, Any]) -> None:
+def test_an_eip_with_invalid_fields(junk: dict[str, Any]) -> None:
     world = healthy()
     world.put(dataclasses.replace(Eip("bad", "10.1.0.1"), **junk))
     assert (world.address("web"), world.state("web")) == ("10.0.0.1", "Announced")
@@ -143,10 +145,10 @@ def test_an_eip_that_no_rule_foresaw(junk: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("junk", [{"addresses": None}, {"addresses": (5,)}, {"labels": None}])
-def test_a_node_that_no_rule_foresaw_keeps_what_it_had(junk: dict[str, Any]) -> None:
+def test_a_node_with_invalid_fields_keeps_what_it_had(junk: dict[str, Any]) -> None:
     world = healthy()
     world.put(dataclasses.replace(node("n9", "192.168.0.9"), **junk))
-    still_well(world)
+    check_unaffected(world)
     before = node("n2", "192.168.0.2")
     world.put(dataclasses.replace(before, **junk))
     assert world.routes["10.0.0.1"] == {"192.168.0.2"}
@@ -154,25 +156,25 @@ def test_a_node_that_no_rule_foresaw_keeps_what_it_had(junk: dict[str, Any]) -> 
     assert world.routes["10.0.0.1"] == {"192.168.0.2"}
 
 
-def test_a_slice_that_no_rule_foresaw_keeps_the_route() -> None:
+def test_a_slice_with_repeated_endpoints_keeps_the_route() -> None:
     world = healthy().put(service("bad"), endpoints("bad", "n1"))
     piece = endpoints("bad", "n1")
     world.planner.put(
         EndpointSlice(piece.key, piece.service, Family.IPV4, piece.endpoints * 2),
     )
-    still_well(world.turn())
+    check_unaffected(world.turn())
 
 
-def test_a_guard_tells_the_place_and_swallows_only_errors() -> None:
+def test_a_guard_names_the_place_and_suppresses_only_exceptions() -> None:
     guard = Guard()
     guard.begin(0.0)
     with guard(Kind.NODE, ObjectKey("", "n1")):
         raise ValueError("\x1b[31mred" * 100)
-    (told,) = guard.end()
-    assert told.startswith("Node n1 cannot be decided")
-    assert "ValueError" in told
-    assert "test_guard.py" in told
-    assert "\x1b" not in told
-    assert len(told) < 500
+    (warning,) = guard.end()
+    assert warning.startswith("Node n1 cannot be decided")
+    assert "ValueError" in warning
+    assert "test_guard.py" in warning
+    assert "\x1b" not in warning
+    assert len(warning) < 500
     with pytest.raises(KeyboardInterrupt), guard(Kind.NODE, ObjectKey("", "n1")):
         raise KeyboardInterrupt

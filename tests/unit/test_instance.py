@@ -1,4 +1,4 @@
-"""A running instance: what follows from settings, nodes and this host, at start and at a reload."""
+"""A running instance: peers and reserved addresses, at start and at a reload."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ from tests.unit.world import endpoints, key, node, service
 ONE = "[peer:one]\naddress = 192.168.0.11\nremote_as = 65001\n"
 TWO = "[peer:two]\naddress = 192.168.0.12\nremote_as = 65002\nnode_selector = rack=b\n"
 BOTH = f"[bgp]\npeers = one, two\n{ONE}{TWO}"
-POOL = Eip("pool", "192.168.0.0/28")  # in which the host, its gateway and the peers are
+POOL = Eip("pool", "192.168.0.0/28")  # contains the host, its gateway and the peers
 
 
 N1 = node("n1", "192.168.0.21")
 
 
 def asking(address: str) -> Service:
-    """A Service that asks for an address."""
-    return service("web", wish=address)
+    """A Service that requests an address."""
+    return service("web", requested=address)
 
 
 class Speaker(NoSpeaker):
-    """Notes which peers it is to have, and how it ended."""
+    """Remembers the peers that it was given, and how it was stopped."""
 
     def __init__(self) -> None:
         self.sets: list[list[str]] = []
         self.stopped: list[bool] = []
 
     def set_peers(self, peers: Iterable[PeerConfig]) -> None:
-        """Notes their names."""
+        """Remembers their names."""
         self.sets.append([peer.name for peer in peers])
 
     def stop(self, withdraw: bool) -> None:
-        """Notes it."""
+        """Remembers it."""
         self.stopped.append(withdraw)
 
 
 class Silent(Manifests):
-    """A source that reads nothing: the test tells what there is."""
+    """A source that reads nothing: the test stores objects itself."""
 
     def start(self, observer: Observer) -> None:
         """Reads nothing."""
@@ -100,7 +100,7 @@ class Scene:
         self.instance.start()
 
     def read(self, text: str) -> Settings:
-        """The settings that a configuration file with this text means."""
+        """The settings from a configuration file with this text."""
         path = self._folder / "porter.conf"
         head = (
             f"[kubernetes]\nmanifests = {self._folder}/manifests\n"
@@ -110,7 +110,7 @@ class Scene:
         return read([str(path)])
 
     def turn(self, web: Service, n1: Node = N1) -> str:
-        """A turn over a Service that runs on a node; what becomes of it."""
+        """Takes a turn with a Service that runs on a node; returns its state."""
         lists: dict[Kind, list[Object]] = {
             Kind.EIP: [POOL],
             Kind.NODE: [n1],
@@ -124,7 +124,7 @@ class Scene:
         return self.instance.planner.decisions[key("web")].state
 
     def end(self, withdraw: bool = False) -> str:
-        """Ends it; what it says is left."""
+        """Stops it; returns what could not be unbound."""
         left = self.instance.stop(withdraw)
         until(lambda: self.supervisor.faults == (), "no task is at fault")
         return left
@@ -134,7 +134,7 @@ OURS, GATEWAY, PEER, FREE = "192.168.0.5", "192.168.0.1", "192.168.0.11", "192.1
 
 
 @pytest.mark.parametrize("address", [OURS, GATEWAY, PEER, "192.168.0.12"])
-def test_addresses_of_this_host_its_gateway_and_its_peers_are_given_to_nobody(
+def test_addresses_of_this_host_its_gateway_and_its_peers_are_not_assigned(
     tmp_path: Path, address: str
 ) -> None:
     scene = Scene(tmp_path, BOTH)
@@ -143,7 +143,7 @@ def test_addresses_of_this_host_its_gateway_and_its_peers_are_given_to_nobody(
     scene.end()
 
 
-def test_a_reload_sets_the_peers_and_gives_back_the_address_of_one_that_is_gone(
+def test_a_reload_sets_the_peers_and_frees_the_address_of_a_removed_one(
     tmp_path: Path,
 ) -> None:
     scene = Scene(tmp_path, BOTH)
@@ -171,7 +171,7 @@ NODE_NAME = "[porter]\nnode_name = n1\n"
 NEEDS_RESTART = "was changed: that needs a restart"
 
 
-def test_what_needs_a_restart_is_said_of_each_changed_key_and_of_no_other(
+def test_each_changed_key_that_needs_a_restart_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene = Scene(tmp_path, BOTH)
@@ -185,7 +185,7 @@ def test_what_needs_a_restart_is_said_of_each_changed_key_and_of_no_other(
     scene.end()
 
 
-def test_a_group_that_peers_does_not_name_and_ipv4_over_ipv6_are_said(
+def test_unused_peer_groups_and_ipv4_over_ipv6_are_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene = Scene(tmp_path, f"[bgp]\npeers = one\n{ONE}{TWO}")
@@ -197,9 +197,7 @@ def test_a_group_that_peers_does_not_name_and_ipv4_over_ipv6_are_said(
 
 
 @pytest.mark.parametrize("withdraw", [False, True])
-def test_an_end_reaches_the_sessions_and_nothing_is_set_after_it(
-    tmp_path: Path, withdraw: bool
-) -> None:
+def test_stop_closes_sessions_and_no_peers_are_set_after_it(tmp_path: Path, withdraw: bool) -> None:
     scene = Scene(tmp_path, BOTH)
     scene.turn(asking(FREE))
     assert scene.end(withdraw) == ""
@@ -212,17 +210,17 @@ def test_an_end_reaches_the_sessions_and_nothing_is_set_after_it(
 
 
 class Leaving(BoundIps):
-    """Bindings of which one cannot be taken back."""
+    """Bindings of which one cannot be unbound."""
 
     def __init__(self) -> None:
-        """There is nothing behind it."""
+        """Nothing is bound."""
 
     def stop(self, withdraw: bool = False, seconds: float = 0.0) -> str:
-        """Says what is left."""
+        """Returns what is left."""
         return f"{FREE} is still bound" if withdraw else ""
 
 
-def test_what_cannot_be_taken_back_is_said(tmp_path: Path) -> None:
+def test_stop_returns_what_could_not_be_unbound(tmp_path: Path) -> None:
     scene = Scene(tmp_path, BOTH)
     scene.instance.bound_ips.stop(withdraw=False)
     scene.instance.bound_ips = Leaving()

@@ -1,4 +1,4 @@
-"""Addresses of a node to which no route may lead, whatever the node says: the next one counts."""
+"""Addresses of a node that can never be next hops: the node's next address is used instead."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reporting(name: str, *addresses: str) -> Node:
 
 
 def why(world: World, name: str = "a", of: str = "n1") -> str:
-    """What is said of a node."""
+    """Why a node is no next hop, or which of its addresses were rejected."""
     (address,) = explain(world.planner, key(name)).addresses
     return next(node.verdict.message for node in address.nodes if node.node == of)
 
@@ -75,19 +75,19 @@ def test_ipv6(text: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["192.0.2.1", "198.51.100.1", "203.0.113.9", "100.64.0.1"])
-def test_what_documents_use_is_as_good_as_any(text: str) -> None:
+def test_addresses_for_documentation_can_be_next_hops(text: str) -> None:
     world = World(Eip("pool", "10.0.0.1")).put(service("a"), endpoints("a", "n1"))
     assert world.put(reporting("n1", text)).routes["10.0.0.1"] == {text}
 
 
-def test_next_hop_networks_do_not_make_one_good() -> None:
+def test_next_hop_networks_do_not_allow_a_forbidden_address() -> None:
     policy = Policy(NextHopPolicy(networks=(ip_network("169.254.0.0/16"),)))
     world = World(Eip("pool", "10.0.0.1"), policy=policy).put(service("a"), endpoints("a", "n1"))
     world.put(reporting("n1", "169.254.0.7"))
     assert world.routes["10.0.0.1"] == frozenset()
 
 
-def test_a_node_that_reports_an_eip_takes_it_from_nobody_and_leads_nowhere_by_it() -> None:
+def test_an_eip_that_a_node_reports_stays_with_its_holder_and_is_no_next_hop() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.3")).put(
         service("a"), endpoints("a", "n1", "n2"), node("n2", "192.168.0.2")
     )
@@ -99,21 +99,21 @@ def test_a_node_that_reports_an_eip_takes_it_from_nobody_and_leads_nowhere_by_it
     world.put(reporting("n1", "10.0.0.1", "192.168.0.1"))
     assert world.routes["10.0.0.1"] == {"192.168.0.1", "192.168.0.2"}
     assert world.put(service("b")).address("b") == "10.0.0.2"
-    world.put(service("c", wish="10.0.0.1"))
+    world.put(service("c", requested="10.0.0.1"))
     assert world.state("c") == "AddressInUse"
 
 
 @pytest.mark.parametrize("mode", [ENDPOINTS, NODES], ids=lambda mode: mode.name)
-def test_a_nodes_address_follows_whether_it_is_an_eip(mode: NextHopMode) -> None:
-    """Another Service's routes change when an address in a pool becomes held, and free again."""
+def test_a_node_address_is_a_next_hop_while_it_is_no_held_eip(mode: NextHopMode) -> None:
+    """The routes of another Service change when the address becomes held, and free again."""
     world = World(Eip("pool", "10.0.0.1-10.0.0.3"), policy=Policy(NextHopPolicy(mode=mode))).put(
         service("a"), endpoints("a", "n1"), service("b")
     )
     world.put(reporting("n1", "10.0.0.2"))
     assert world.routes["10.0.0.1"] == frozenset()
     world.remove(Kind.SERVICE, "b")
-    assert world.routes["10.0.0.1"] == {"10.0.0.2"}, "nobody's, so it is the node's"
-    assert world.put(service("b")).address("b") == "10.0.0.3", "and given to nobody"
+    assert world.routes["10.0.0.1"] == {"10.0.0.2"}, "no Service holds it, so the node may use it"
+    assert world.put(service("b")).address("b") == "10.0.0.3", "and it is not assigned"
     world.put(Eip("pool", "10.0.0.1"))
     assert world.routes["10.0.0.1"] == {"10.0.0.2"}
 
@@ -128,7 +128,7 @@ def test_addresses_of_peers_are_no_next_hops_and_those_of_this_host_are() -> Non
     assert world.turn().routes["10.0.0.1"] == {"192.168.0.1", "192.168.0.2"}
 
 
-def test_a_peer_and_this_host_keep_an_address_from_being_given_and_take_it_from_nobody() -> None:
+def test_addresses_of_peers_and_this_host_are_not_assigned_and_not_taken_away() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.4")).put(service("a"))
     world.planner.reserve([ip_address("10.0.0.1"), ip_address("10.0.0.2")], [])
     world.put(service("b"))
@@ -136,18 +136,18 @@ def test_a_peer_and_this_host_keep_an_address_from_being_given_and_take_it_from_
     world.put(service("c"), service("d"))
     assert [world.address(n) for n in "abcd"] == ["10.0.0.1", "10.0.0.3", "10.0.0.4", ""]
     world.planner.reserve([], [])
-    assert world.turn().address("d") == "10.0.0.2", "a reload that frees it serves who waits"
+    assert world.turn().address("d") == "10.0.0.2", "a reload freed it"
 
 
-def test_nobody_joins_an_address_that_a_node_reports() -> None:
+def test_no_service_joins_an_address_that_a_node_reports() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.3")).put(service("a", share_key="k"))
     world.put(reporting("n1", "10.0.0.1"))
     world.put(service("b", share_key="k", ports=frozenset([Port("UDP", 80)])))
     assert (world.address("a"), world.address("b")) == ("10.0.0.1", "10.0.0.2")
 
 
-def test_a_node_is_judged_anew_only_at_a_turn_that_weighs_its_loss() -> None:
-    """What is told of nodes while a long turn gives way is for the next one."""
+def test_a_node_that_changes_during_a_turn_is_read_at_the_next_one() -> None:
+    """A change of a node while a long turn gives way is for the next turn."""
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"), policy=Policy(panic_percent=90))
     world.put(node("n1", "192.168.0.1"), service("a"), service("b"))
     world.put(endpoints("a", "n1"), endpoints("b", "n1"))

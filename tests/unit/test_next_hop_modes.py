@@ -1,4 +1,4 @@
-"""The modes of [bgp] next_hops, each as an object alone."""
+"""The modes of [bgp] next_hops as objects."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from porter_ryu.domain.verdict import NodeReason, Reason
 from porter_ryu.options import BGP
 
 ALL = ("n1", "n2", "n3")
-SOMEWHERE = Backends(frozenset({"n1"}), anywhere=True)
-HOMELESS = Backends(frozenset(), anywhere=True)
-NOWHERE = Backends(frozenset(), anywhere=False)
+ON_N1 = Backends(frozenset({"n1"}), anywhere=True)
+WITHOUT_NODE = Backends(frozenset(), anywhere=True)
+NO_BACKENDS = Backends(frozenset(), anywhere=False)
 
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES.keys())
 
 
 @pytest.mark.parametrize(
-    ("mode", "found", "local", "expected"),
+    ("mode", "backends", "local", "expected"),
     [
-        (ENDPOINTS, SOMEWHERE, False, {"n1"}),
-        (ENDPOINTS, SOMEWHERE, True, {"n1"}),
-        (ENDPOINTS, HOMELESS, False, set()),
-        (NODES, SOMEWHERE, False, set(ALL)),
-        (NODES, SOMEWHERE, True, {"n1"}),
-        (NODES, HOMELESS, False, set(ALL)),
-        (NODES, HOMELESS, True, set()),
-        (SELF, SOMEWHERE, False, {"n2"}),
-        (SELF, SOMEWHERE, True, set()),
-        (SELF, HOMELESS, False, {"n2"}),
+        (ENDPOINTS, ON_N1, False, {"n1"}),
+        (ENDPOINTS, ON_N1, True, {"n1"}),
+        (ENDPOINTS, WITHOUT_NODE, False, set()),
+        (NODES, ON_N1, False, set(ALL)),
+        (NODES, ON_N1, True, {"n1"}),
+        (NODES, WITHOUT_NODE, False, set(ALL)),
+        (NODES, WITHOUT_NODE, True, set()),
+        (SELF, ON_N1, False, {"n2"}),
+        (SELF, ON_N1, True, set()),
+        (SELF, WITHOUT_NODE, False, {"n2"}),
     ],
 )
-def test_which_nodes_have_a_service(
-    mode: NextHopMode, found: Backends, local: bool, expected: set[str]
+def test_the_candidates_of_each_mode(
+    mode: NextHopMode, backends: Backends, local: bool, expected: set[str]
 ) -> None:
-    assert set(mode.candidates(found, local, ALL, "n2")) == expected
+    assert set(mode.candidates(backends, local, ALL, "n2")) == expected
 
 
 @every_mode
 @pytest.mark.parametrize("local", [False, True])
-def test_without_an_endpoint_no_node_has_it(mode: NextHopMode, local: bool) -> None:
-    assert not mode.candidates(NOWHERE, local, ALL, "n2")
+def test_without_an_endpoint_there_is_no_candidate(mode: NextHopMode, local: bool) -> None:
+    assert not mode.candidates(NO_BACKENDS, local, ALL, "n2")
 
 
-def test_self_needs_a_node_that_is_there() -> None:
-    assert not SELF.candidates(SOMEWHERE, False, ALL, "n4")
-    assert SELF.candidates(SOMEWHERE, True, ALL, "n1") == ("n1",)
+def test_self_needs_an_existing_node() -> None:
+    assert not SELF.candidates(ON_N1, False, ALL, "n4")
+    assert SELF.candidates(ON_N1, True, ALL, "n1") == ("n1",)
 
 
-def test_on_which_nodes_a_service_depends_that_has_no_endpoint_there() -> None:
+def test_which_modes_depend_on_nodes_without_endpoints() -> None:
     depends = {name: [n for n in ALL if mode.depends_on(n, "n2")] for name, mode in MODES.items()}
     assert depends == {"endpoints": [], "nodes": list(ALL), "self": ["n2"]}
 
@@ -58,7 +58,7 @@ def test_on_which_nodes_a_service_depends_that_has_no_endpoint_there() -> None:
 def test_a_mode_depends_on_each_node_that_it_may_choose_without_an_endpoint(
     mode: NextHopMode,
 ) -> None:
-    chosen = mode.candidates(HOMELESS, False, ALL, "n2")
+    chosen = mode.candidates(WITHOUT_NODE, False, ALL, "n2")
     assert all(mode.depends_on(node, "n2") for node in chosen)
 
 

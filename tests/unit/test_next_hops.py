@@ -1,4 +1,4 @@
-"""Which nodes a route leads to."""
+"""Which nodes are next hops of a route."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_terminating_counts_only_while_no_node_has_a_ready_one_usable_or_not() -
 
 
 def test_a_terminating_endpoint_that_names_no_node_counts_for_every_node() -> None:
-    """Contract section 2: it is serving, and nothing is ready."""
+    """It is serving, and no endpoint is ready."""
     w = world(NextHopPolicy(NODES)).put(service("a"))
     leaving = endpoints("a", None, ready=False, serving=True, terminating=True)
     assert hops(w.put(leaving)) == "1234"
@@ -83,7 +83,7 @@ def test_next_hop_networks_choose_the_address() -> None:
     assert hops(w) == "1"
 
 
-def test_an_ipv6_address_leads_to_ipv6_next_hops_of_ipv6_endpoints() -> None:
+def test_an_ipv6_address_has_ipv6_next_hops_from_ipv6_endpoints() -> None:
     w = World(Eip("six", "2001:db8::1")).put(
         node("n1", "fd00::1"),
         node("n2", "192.168.0.2"),
@@ -95,7 +95,7 @@ def test_an_ipv6_address_leads_to_ipv6_next_hops_of_ipv6_endpoints() -> None:
     assert w.routes["2001:db8::1"] == frozenset()
 
 
-def test_a_shared_address_is_the_union_until_one_is_local() -> None:
+def test_next_hops_of_a_shared_address_are_the_union_until_a_holder_is_local() -> None:
     def shared(name: str, port: int, **more: Any) -> Service:
         return service(name, share_key="k", ports=frozenset([Port("TCP", port)]), **more)
 
@@ -110,7 +110,7 @@ def test_a_shared_address_is_the_union_until_one_is_local() -> None:
     assert hops(w) == "12"
 
 
-def test_nothing_is_announced_before_it_is_recorded() -> None:
+def test_an_address_is_not_announced_before_it_is_recorded() -> None:
     w = world()
     w.planner.put(service("a"))
     w.planner.put(endpoints("a", "n1"))
@@ -125,7 +125,7 @@ def test_without_bgp_there_is_no_announced_condition() -> None:
     assert [c.type for c in conditions] == ["porter.kubesphere.io/Allocated"]
 
 
-def test_rendezvous_moves_only_what_it_must() -> None:
+def test_rendezvous_changes_only_choices_of_a_lost_node() -> None:
     w = world().put(service("a"), endpoints("a", "n1", "n2", "n3", "n4"))
     verdicts = w.planner.resolver.verdicts(service("a"), Family.IPV4)
     every = [v.next_hop for v in verdicts if v.next_hop is not None]

@@ -1,4 +1,4 @@
-"""Which peers an instance speaks to, as a function of settings and nodes."""
+"""The peers of an instance, from settings and nodes."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def test_a_central_instance_speaks_to_all(mode: NextHopMode) -> None:
     assert wanted_peers((A, B, C), NextHopPolicy(mode), None) == (A, B, C)
 
 
-def test_a_node_instance_speaks_to_those_that_select_its_node() -> None:
+def test_a_node_instance_speaks_to_the_peers_that_select_its_node() -> None:
     own = node("n1", labels={"rack": "one"})
     assert wanted_peers((A, B, C), OWN, own) == (A, B)
 
 
-def test_a_node_that_is_not_known_is_selected_by_nobody() -> None:
+def test_no_selector_matches_an_unknown_node() -> None:
     assert wanted_peers((A, B, C), OWN, None) == (A,)
 
 
-def test_a_label_that_changes_changes_the_set() -> None:
+def test_a_changed_label_changes_the_peers() -> None:
     for rack, wanted in (("two", (A, C)), ("three", (A,)), ("one", (A, B))):
         own = node("n1", labels={"rack": rack})
         assert wanted_peers((A, B, C), OWN, own) == wanted

@@ -1,4 +1,4 @@
-"""What an address text means, and what it may not say."""
+"""Parsing of spec.address of an Eip."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from porter_ryu.domain.model import Family
         ("10.0.0.0/8", 2**24, "10.0.0.0", "10.255.255.255"),
     ],
 )
-def test_text_to_addresses(text: str, size: int, first: str, last: str) -> None:
+def test_parsing_of_addresses_cidrs_and_ranges(text: str, size: int, first: str, last: str) -> None:
     pool = AddressPool.parse(text)
     assert (pool.size, str(pool.first), str(pool.last)) == (size, first, last)
 
@@ -52,7 +52,7 @@ def test_text_to_addresses(text: str, size: int, first: str, last: str) -> None:
         "010.0.0.1",
     ],
 )
-def test_what_cannot_be_handed_out(text: str) -> None:
+def test_addresses_that_cannot_be_in_a_pool(text: str) -> None:
     with pytest.raises(PoolError):
         AddressPool.parse(text)
 

@@ -1,5 +1,5 @@
-"""The loop: it turns when something happens, and goes on whatever breaks; what is bound follows who
-leads, and stays while nobody knows who does."""
+"""The main loop: it takes a turn when something changed and continues after errors; bindings depend
+on the role of the instance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EIP = ip_network("10.0.0.1/32")
 
 
 class Bindings:
-    """A BindingTarget that remembers; what an earlier run bound is there until it is scrubbed."""
+    """A BindingTarget in memory; addresses of an earlier run stay until `complete`."""
 
     def __init__(self, *left: Network) -> None:
         self.bound = set(left)
@@ -42,13 +42,13 @@ class Bindings:
         self.bound -= addresses
 
     def complete(self) -> None:
-        """Scrubs."""
+        """Unbinds what is not wanted."""
         self.bound &= self._wanted
 
 
 @dataclass
 class Instance:
-    """What a test of one looks at."""
+    """The parts that a test needs."""
 
     planner: Planner
     leadership: Leadership
@@ -56,7 +56,7 @@ class Instance:
 
 
 def instance(bindings: Bindings) -> Instance:
-    """One that binds where it leads, over a Service with an address on record."""
+    """An instance that binds if it leads, with a Service that has an address on record."""
     planner, status = Planner(Policy(), leading=False), NoWriter()
     leadership = Leadership(planner, status, bind_only_leading=True)
     made = Reconciler(planner, Effects([], bindings, status, leadership), 300)
@@ -75,58 +75,58 @@ def instance(bindings: Bindings) -> Instance:
     return Instance(planner, leadership, made)
 
 
-def told(made: Instance, role: Role) -> None:
-    """It learns who leads."""
+def set_role(made: Instance, role: Role) -> None:
+    """Sets the role and takes a turn."""
     made.leadership.set_role(role)
     made.reconciler.turn()
 
 
-def test_what_an_earlier_run_bound_stays_until_it_is_known_who_leads() -> None:
+def test_bindings_of_an_earlier_run_stay_until_the_role_is_known() -> None:
     stale = ip_network("10.0.0.9/32")
     bindings = Bindings(EIP, stale)
     made = instance(bindings)
     assert made.reconciler.synced
     assert bindings.bound == {EIP, stale}
-    told(made, Role.LEADER)
-    assert bindings.bound == {EIP}, "what is wanted never went, and the rest is scrubbed"
+    set_role(made, Role.LEADER)
+    assert bindings.bound == {EIP}, "the wanted address stayed bound all the time"
 
 
-def test_another_one_leads_and_what_was_bound_goes() -> None:
+def test_a_follower_unbinds() -> None:
     bindings = Bindings(EIP)
-    told(instance(bindings), Role.FOLLOWER)
+    set_role(instance(bindings), Role.FOLLOWER)
     assert bindings.bound == set()
 
 
-def test_an_api_server_that_is_away_unbinds_nothing() -> None:
+def test_an_unreachable_api_server_unbinds_nothing() -> None:
     bindings = Bindings()
     made = instance(bindings)
     for role in (Role.LEADER, Role.UNKNOWN, Role.LEADER, Role.UNKNOWN):
-        told(made, role)
+        set_role(made, role)
         assert bindings.bound == {EIP}
-        assert made.planner.leading is (role is Role.LEADER), "but it assigns no more"
-    told(made, Role.FOLLOWER)
+        assert made.planner.leading is (role is Role.LEADER), "but it does not assign"
+    set_role(made, Role.FOLLOWER)
     assert bindings.bound == set()
-    told(made, Role.UNKNOWN)
+    set_role(made, Role.UNKNOWN)
     assert bindings.bound == set()
 
 
 @pytest.mark.parametrize("role", Role)
-def test_one_that_has_ended_does_nothing(role: Role) -> None:
+def test_a_retired_reconciler_does_nothing(role: Role) -> None:
     bindings = Bindings(EIP)
     made = instance(bindings)
     made.reconciler.retire()
-    told(made, role)
+    set_role(made, role)
     assert bindings.bound == {EIP}
     assert not made.reconciler.synced
 
 
 def recorded(name: str, address: str) -> Service:
-    """A Service that has its address."""
+    """A Service with an address on record."""
     return service(name, ingress=(ip_address(address),))
 
 
 class Subscribed:
-    """A reconciler that runs, with a subscriber that fails as often as a test wants it."""
+    """A running reconciler with a subscriber that raises for the next `failures` turns."""
 
     def __init__(self, resync_seconds: float = 300) -> None:
         self.turns: list[Turn] = []
@@ -146,7 +146,7 @@ class Subscribed:
             raise RuntimeError("a fault of ours")
 
     def read_all(self) -> None:
-        """The first lists, with a pool and one Service that has an address on record."""
+        """Stores the first lists, with a pool and one Service that has an address on record."""
         lists: dict[Kind, list[Object]] = {
             Kind.EIP: [Eip("pool", "10.0.0.0/28")],
             Kind.SERVICE: [recorded("web", "10.0.0.1")],
@@ -154,8 +154,8 @@ class Subscribed:
         for kind in Kind:
             self.reconciler.replace(kind, lists.get(kind, []), 0.0)
 
-    def looked_at(self) -> list[list[str]]:
-        """The Services that each turn looked at."""
+    def decided(self) -> list[list[str]]:
+        """The Services that each turn decided."""
         return [
             sorted(obj.key.name for obj, _ in turn.statuses if isinstance(obj, Service))
             for turn in self.turns
@@ -164,14 +164,14 @@ class Subscribed:
 
 @pytest.fixture
 def subscribed() -> Iterator[Subscribed]:
-    """One whose lists are read."""
+    """One for which all lists are stored."""
     subscribed = Subscribed()
     subscribed.read_all()
     yield subscribed
     subscribed.task.end()
 
 
-def test_nothing_is_decided_before_every_list_is_in() -> None:
+def test_nothing_is_decided_before_every_kind_was_listed() -> None:
     subscribed = Subscribed()
     subscribed.reconciler.replace(Kind.SERVICE, [service("web")], 0.0)
     subscribed.reconciler.turn()
@@ -180,29 +180,29 @@ def test_nothing_is_decided_before_every_list_is_in() -> None:
     subscribed.task.end()
 
 
-def test_it_turns_when_something_happens_and_not_before(subscribed: Subscribed) -> None:
+def test_it_takes_a_turn_when_something_changed_and_not_before(subscribed: Subscribed) -> None:
     until(lambda: subscribed.turns, "the first turn")
     assert subscribed.reconciler.synced
     subscribed.reconciler.put(recorded("api", "10.0.0.2"), 0.0)
     until(lambda: len(subscribed.turns) == 2, "a turn for the new one")
-    assert subscribed.looked_at() == [["web"], ["api"]], "each is looked at when it changed"
+    assert subscribed.decided() == [["web"], ["api"]], "each is decided when it changed"
 
 
-def test_after_a_turn_that_failed_everything_is_looked_at_again(
+def test_after_a_failed_turn_everything_is_decided_again(
     subscribed: Subscribed, caplog: pytest.LogCaptureFixture
 ) -> None:
     until(lambda: subscribed.turns, "the first turn")
     subscribed.failures = 2
     subscribed.reconciler.put(recorded("api", "10.0.0.2"), 0.0)
     until(lambda: len(subscribed.turns) == 4, "two turns fail, and a third does not")
-    assert subscribed.looked_at() == [["web"], ["api"], ["api", "web"], ["api", "web"]]
+    assert subscribed.decided() == [["web"], ["api"], ["api", "web"], ["api", "web"]]
     assert caplog.text.count("a turn failed: everything is decided again") == 2
     assert subscribed.supervisor.faults == ()
 
 
-def test_everything_is_looked_at_again_every_so_often() -> None:
+def test_everything_is_decided_again_at_each_resync() -> None:
     subscribed = Subscribed(resync_seconds=0.01)
     subscribed.read_all()
     until(lambda: len(subscribed.turns) > 1, "a resync")
-    assert subscribed.looked_at()[:2] == [["web"], ["web"]]
+    assert subscribed.decided()[:2] == [["web"], ["web"]]
     subscribed.task.end()

@@ -1,4 +1,4 @@
-"""What is told of a Service: one entry does not say two things."""
+"""Reports about Services and Eips: no entry contradicts itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOP = (ip_address("192.168.9.11"),)
 
 
 def world(policy: Policy | None = None) -> World:
-    """One Service that is recorded and has a next hop."""
+    """A Service with a record and a next hop."""
     pool = Eip("pool", "203.0.113.0/30")
     return World(pool, policy=policy).put(
         node("n1", "192.168.9.11"), service("web"), endpoints("web", "n1")
@@ -26,16 +26,16 @@ def world(policy: Policy | None = None) -> World:
 
 
 def sent_to(*peers: str) -> Sent:
-    """Peers that were sent everything."""
+    """Peers that were sent every route."""
     return lambda _prefix: dict.fromkeys(peers, HOP)
 
 
 def states(entry: Json) -> tuple[str, bool]:
-    """What the two keys say."""
+    """The values of the two keys."""
     return entry["state"], entry["announced"]
 
 
-def test_announced_is_said_once_a_peer_was_sent_it() -> None:
+def test_the_state_is_announced_once_a_peer_was_sent_the_route() -> None:
     planner = world().planner
     assert states(next(report.services(planner, sent_to("leaf")))) == ("Announced", True)
     entry = report.explanation(planner, key("web"), sent_to("leaf"))
@@ -44,7 +44,7 @@ def test_announced_is_said_once_a_peer_was_sent_it() -> None:
 
 
 @pytest.mark.parametrize("sent", [report.nothing_sent, lambda _prefix: {"leaf": ()}])
-def test_what_no_peer_was_sent_is_allocated(sent: Sent) -> None:
+def test_the_state_is_allocated_while_no_peer_was_sent_the_route(sent: Sent) -> None:
     planner = world().planner
     assert states(next(report.services(planner, sent))) == ("Allocated", False)
     entry = report.explanation(planner, key("web"), sent)
@@ -54,7 +54,7 @@ def test_what_no_peer_was_sent_is_allocated(sent: Sent) -> None:
     )
 
 
-def test_what_is_not_recorded_is_not_announced() -> None:
+def test_an_address_without_record_is_not_announced() -> None:
     fresh = world()
     fresh.stage(service("new"))
     fresh.stage(endpoints("new", "n1"))
@@ -64,7 +64,7 @@ def test_what_is_not_recorded_is_not_announced() -> None:
     assert entry["message"] == "the address is not recorded in its status yet"
 
 
-def test_what_stands_in_the_way_is_the_state_whatever_a_peer_still_has() -> None:
+def test_the_state_is_the_reason_why_not_even_if_a_peer_still_has_the_route() -> None:
     fresh = world().put(endpoints("web"))
     entry = report.explanation(fresh.planner, key("web"), sent_to("leaf"))
     assert states(entry) == ("NoReadyEndpoints", False)
@@ -75,7 +75,7 @@ def test_without_bgp_nothing_is_announced() -> None:
     assert states(next(report.services(planner, report.nothing_sent))) == ("Allocated", False)
 
 
-def test_a_plan_says_what_would_be() -> None:
+def test_a_plan_shows_wanted_routes() -> None:
     entry = report.plan(world().planner)["services"][0]
     assert states(entry) == ("Announced", True)
     assert entry["nextHops"] == {"203.0.113.0": ["192.168.9.11"]}
@@ -84,19 +84,19 @@ def test_a_plan_says_what_would_be() -> None:
     )
 
 
-def test_every_entry_says_whether_it_is_announced() -> None:
+def test_every_entry_has_the_key_announced() -> None:
     planner = world().planner
     for name in ("web", "gone"):
         assert "announced" in report.explanation(planner, key(name), report.nothing_sent)
 
 
-def test_an_eip_that_no_turn_has_looked_at_yet_is_left_out() -> None:
+def test_an_eip_that_no_turn_has_processed_is_left_out() -> None:
     fresh = world()
     fresh.planner.put(Eip("new", "198.51.100.0/24"))
     assert [entry["name"] for entry in report.eips(fresh.planner)] == ["pool"]
 
 
-def test_services_that_come_and_go_while_they_are_told_break_nothing() -> None:
+def test_services_may_change_while_they_are_reported() -> None:
     fresh = world().put(service("a"), service("b"), service("c"))
     entries = report.services(fresh.planner, report.nothing_sent)
     told = [next(entries)["name"]]
@@ -105,8 +105,8 @@ def test_services_that_come_and_go_while_they_are_told_break_nothing() -> None:
     assert told == ["a", "c", "web"]
 
 
-def test_a_long_wish_is_cut_in_what_is_told() -> None:
-    fresh = world().put(service("long", wish=None, ports=frozenset()))
+def test_a_long_request_is_cut_in_reports() -> None:
+    fresh = world().put(service("long", requested=None, ports=frozenset()))
     hostile = "\x1b[2J\n" + "x" * 200_000
     entry = {
         **report.explanation(fresh.planner, key("long"), report.nothing_sent),
@@ -117,7 +117,7 @@ def test_a_long_wish_is_cut_in_what_is_told() -> None:
     assert max(map(len, text.splitlines())) < 2_000
 
 
-def test_what_is_printed_has_no_line_of_somebody_elses() -> None:
+def test_text_from_outside_cannot_add_a_line_to_the_output() -> None:
     found = {
         "peers": [
             {

@@ -1,4 +1,4 @@
-"""What comes out of an annotation is short and printable wherever it is told."""
+"""Text from outside is short and printable in every message."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def test_listed_says_how_many_more() -> None:
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "fields",
     [
         {"pool": NASTY},
         {"request": AddressRequest("annotation x", NASTY, error=f"{NASTY} is no address")},
-        {"share_key": NASTY, "wish": "10.9.9.9"},
-        {"pool": NASTY, "wish": "10.0.0.1"},
+        {"share_key": NASTY, "requested": "10.9.9.9"},
+        {"pool": NASTY, "requested": "10.0.0.1"},
     ],
 )
-def test_conditions_are_short_and_printable(wish: dict[str, Any]) -> None:
-    world = World(Eip("pool", "10.0.0.1")).put(service("a", **wish))
+def test_conditions_are_short_and_printable(fields: dict[str, Any]) -> None:
+    world = World(Eip("pool", "10.0.0.1")).put(service("a", **fields))
     for condition in world.planner.cluster.services[key("a")].conditions:
         assert condition.message.isprintable()
         assert len(condition.message) < 400
-    for pool in world.planner.allocator.pool_verdicts(service("a", **wish)):
+    for pool in world.planner.allocator.pool_verdicts(service("a", **fields)):
         assert pool.verdict.message.isprintable()
         assert len(pool.verdict.message) < 400
 
@@ -69,13 +69,13 @@ def test_conditions_are_short_and_printable(wish: dict[str, Any]) -> None:
         Eip("e", "10.0.0.1", protocol=NASTY),
     ],
 )
-def test_so_is_the_status_of_an_eip(eip: Eip) -> None:
+def test_the_status_of_an_eip_is_short_and_printable(eip: Eip) -> None:
     message = World(eip).turn().planner.allocator.pool_status("e").message
     assert message.isprintable()
     assert len(message) < 400
 
 
-def test_so_are_names_of_nodes() -> None:
+def test_names_of_nodes_are_short_and_printable() -> None:
     world = World(Eip("pool", "10.0.0.1")).put(service("a"))
     world.put(endpoints("a", *(f"{NASTY[:2000]}{n}" for n in range(50))))
     announced = world.planner.decisions[key("a")].announced
@@ -85,27 +85,27 @@ def test_so_are_names_of_nodes() -> None:
     assert len(message) < 1200
 
 
-def test_so_are_selectors() -> None:
+def test_selectors_are_short_and_printable() -> None:
     with pytest.raises(SelectorError) as error:
         parse_selector(NASTY)
     assert str(error.value).isprintable()
     assert len(str(error.value)) < 200
 
 
-def test_nothing_is_said_of_others() -> None:
-    """Neither of another tenant's Service nor of an Eip that is for others."""
+def test_messages_name_no_object_of_other_tenants() -> None:
+    """Neither a Service of another namespace nor an Eip that excludes the Service."""
     world = World(
         Eip("secret", "10.0.5.1-10.0.5.9", namespaces=("other",), created="1"),
         Eip("hidden", "10.0.5.5", created="2"),
         Eip("pool", "10.0.0.1-10.0.0.2"),
     )
-    world.put(service("other/victim", wish="10.0.0.1"), service("own", wish="10.0.0.2"))
+    world.put(service("other/victim", requested="10.0.0.1"), service("own", requested="10.0.0.2"))
     world.put(
-        service("a", wish="10.0.5.1"),
-        service("b", wish="10.0.0.1"),
+        service("a", requested="10.0.5.1"),
+        service("b", requested="10.0.0.1"),
         service("c", pool="hidden"),
         service("d"),
-        service("e", wish="10.0.0.2"),
+        service("e", requested="10.0.0.2"),
     )
     states = {name: world.state(name) for name in "abcde"}
     assert states == {

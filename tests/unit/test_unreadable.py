@@ -1,4 +1,4 @@
-"""An object that cannot be read is neither good nor gone: what it had stays its own."""
+"""An object that cannot be read is not gone: it keeps what it had."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ N1, N2 = node("n1", "192.168.0.1"), node("n2", "192.168.0.2")
 
 
 def ports(number: int, share: str = "k") -> dict[str, Any]:
-    """A sharing key with a port of one's own."""
+    """A sharing key and a port that no other Service has."""
     return {"share_key": share, "ports": frozenset([Port("TCP", number)])}
 
 
@@ -37,7 +37,7 @@ def test_a_service_keeps_its_last_good_form_with_address_and_routes() -> None:
     assert world.address("a") == "10.0.0.1"
 
 
-def test_over_a_restart_its_record_stays_reserved_until_it_can_be_read() -> None:
+def test_its_record_stays_reserved_over_a_restart_until_it_is_readable() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(N1, service("a"), endpoints("a", "n1"))
     after = world.broken("a").restarted().put(service("b"), service("c"))
     assert after.address("b") == "10.0.0.2"
@@ -49,13 +49,13 @@ def test_over_a_restart_its_record_stays_reserved_until_it_can_be_read() -> None
     assert (after.address("a"), after.state("a")) == ("10.0.0.1", "Announced")
 
 
-def test_of_its_record_that_counts_which_an_eip_has() -> None:
+def test_of_a_record_the_address_in_an_eip_counts() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2"))
     world.unreadable(Kind.SERVICE, "a", "203.0.113.5,10.0.0.1,203.0.113.7")
     assert world.put(service("b")).address("b") == "10.0.0.2"
 
 
-def test_what_a_user_is_told_of_it() -> None:
+def test_explain_of_an_unreadable_service() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a")).broken("a")
     world.unreadable(Kind.EIP, "other", why="spec is a list")
     told = report.explanation(world.planner, key("a"), report.nothing_sent)
@@ -75,13 +75,13 @@ def test_what_a_user_is_told_of_it() -> None:
     assert "there is no Eip" not in text, "there is one"
 
 
-def test_a_number_in_an_annotation_is_named() -> None:
+def test_a_number_as_annotation_is_named_in_the_reason() -> None:
     text = "metadata.annotations: 'share' or its value is not text: put it in quotes"
     with pytest.raises(CodecError, match=text):
         string_map({"metadata": {"annotations": {"a": "b", "share": 5}}}, "metadata.annotations")
 
 
-def test_nothing_is_written_to_what_cannot_be_read() -> None:
+def test_no_status_is_written_to_an_unreadable_object() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).unreadable(Kind.SERVICE, "a", "10.0.0.1")
     world.planner.resync()
     turn = world.planner.turn(lambda: None, now=0.0)
@@ -92,7 +92,7 @@ def test_nothing_is_written_to_what_cannot_be_read() -> None:
     assert key("a") not in [obj.key for obj, _ in turn.statuses]
 
 
-def test_the_reservation_goes_with_the_object_and_with_the_wish() -> None:
+def test_the_reservation_ends_with_the_object_or_its_opt_in() -> None:
     for gone in (True, False):
         world = World(Eip("pool", "10.0.0.1")).unreadable(Kind.SERVICE, "a", "10.0.0.1")
         world.put(service("b"))
@@ -105,7 +105,7 @@ def test_the_reservation_goes_with_the_object_and_with_the_wish() -> None:
         assert (key("a") in world.planner.decisions) is not gone
 
 
-def test_a_list_without_it_ends_it_and_a_list_with_it_does_not() -> None:
+def test_a_list_without_an_unreadable_object_removes_it() -> None:
     world = World(Eip("pool", "10.0.0.1")).unreadable(Kind.SERVICE, "a", "10.0.0.1")
     unread = world.planner.cluster.unreadable(Kind.SERVICE, key("a"))
     assert unread is not None
@@ -116,8 +116,8 @@ def test_a_list_without_it_ends_it_and_a_list_with_it_does_not() -> None:
     assert world.turn().address("b") == "10.0.0.1"
 
 
-def test_no_other_record_is_adopted_over_it_but_that_of_one_that_shares_with_it() -> None:
-    """Of a big pool, whose status does not name the holders."""
+def test_only_a_service_that_may_share_adopts_the_address_of_an_unreadable_one() -> None:
+    """In a large pool, whose status does not name the holders."""
     world = World(Eip("big", "10.0.0.0/20"))
     world.planner.put(service("thief", ingress=(EIP,)))
     sharer = service("sharer", ingress=(EIP,), **ports(81))
@@ -133,7 +133,7 @@ def test_no_other_record_is_adopted_over_it_but_that_of_one_that_shares_with_it(
 EIP = ip_address("10.0.0.7")
 
 
-def test_who_shares_with_it_keeps_the_address_and_nobody_new_joins() -> None:
+def test_sharers_of_an_unreadable_service_stay_and_no_other_joins() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9"))
     world.put(N1, service("a", **ports(80)), service("b", **ports(81)), endpoints("b", "n1"))
     after = world.broken("a").restarted()
@@ -146,7 +146,7 @@ def test_who_shares_with_it_keeps_the_address_and_nobody_new_joins() -> None:
     assert after.put(service("d", **ports(84))).address("d") == "10.0.0.1"
 
 
-def test_one_that_cannot_be_read_takes_no_address_from_who_is_named_by_the_eip() -> None:
+def test_an_unreadable_service_takes_no_address_from_a_confirmed_holder() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9")).put(service("a"))
     world.unreadable(Kind.SERVICE, "evil/x", "10.0.0.1")
     for after in (world, world.restarted()):
@@ -154,13 +154,13 @@ def test_one_that_cannot_be_read_takes_no_address_from_who_is_named_by_the_eip()
         assert not after.planner.allocator.held(key("evil/x"))
 
 
-def test_holders_of_a_known_eip_stay_as_they_are_when_it_breaks() -> None:
+def test_holders_stay_when_their_eip_becomes_unreadable() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"))
     world.unreadable(Kind.EIP, "pool").put(service("b"))
     assert (world.address("a"), world.address("b")) == ("10.0.0.1", "10.0.0.2")
 
 
-def test_while_an_eip_was_never_read_nobody_loses_an_address_that_may_be_of_it() -> None:
+def test_no_service_loses_an_address_that_may_be_from_an_unreadable_eip() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2"), Eip("spare", "10.1.0.1"))
     world.put(N1, service("a"), service("n", pool="pool"), endpoints("a", "n1"))
     world.put(endpoints("n", "n1"))
@@ -180,20 +180,20 @@ def test_while_an_eip_was_never_read_nobody_loses_an_address_that_may_be_of_it()
     assert [after.address(n) for n in "an"] == ["", ""]
 
 
-def test_an_eip_that_was_never_read_and_goes_takes_its_addresses_along() -> None:
+def test_addresses_are_released_when_the_unreadable_eip_is_deleted() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"))
     after = world.unreadable(Kind.EIP, "pool").restarted()
     assert after.address("a") == "10.0.0.1"
     assert after.remove(Kind.EIP, "pool").address("a") == ""
 
 
-def test_a_deleted_eip_is_gone_though_another_cannot_be_read() -> None:
+def test_a_deleted_eip_is_gone_although_another_is_unreadable() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.2")).put(service("a"))
     world.unreadable(Kind.EIP, "other").remove(Kind.EIP, "pool")
     assert world.address("a") == ""
 
 
-def test_a_namespace_that_cannot_be_read_admits_who_is_there_and_nobody_new() -> None:
+def test_an_unreadable_namespace_keeps_its_holders_and_admits_no_other() -> None:
     world = World(Eip("pool", "10.0.0.1-10.0.0.9", namespace_selector={"team": "red"}))
     world.put(Namespace("pink", {"team": "red"}), service("pink/a"))
     world.unreadable(Kind.NAMESPACE, "pink").put(service("pink/b"))
@@ -217,7 +217,7 @@ def test_a_node_and_a_slice_keep_their_last_good_form() -> None:
     assert world.routes["10.0.0.1"] == frozenset()
 
 
-def test_a_node_that_was_never_read_is_said_to_be_so() -> None:
+def test_explain_of_a_node_that_was_never_readable() -> None:
     world = World(Eip("pool", "10.0.0.1")).unreadable(Kind.NODE, "n1", why="status is a list")
     world.put(service("a"), endpoints("a", "n1"))
     (found,) = explain(world.planner, key("a")).addresses[0].nodes
@@ -225,7 +225,7 @@ def test_a_node_that_was_never_read_is_said_to_be_so() -> None:
     assert found.verdict.message == "its Node cannot be read: status is a list"
 
 
-def test_an_eip_that_overlaps_with_one_that_was_never_read_takes_nothing_from_its_holders() -> None:
+def test_an_eip_that_overlaps_with_an_unreadable_one_takes_nothing_from_its_holders() -> None:
     for rules in ({"disable": True}, {"namespaces": ("red",)}):
         old = Eip("old", "10.0.0.1-10.0.0.3", created="1")
         world = World(old, Eip("young", "10.0.0.1-10.0.0.3", created="2", **rules))
@@ -237,7 +237,7 @@ def test_an_eip_that_overlaps_with_one_that_was_never_read_takes_nothing_from_it
         assert after.planner.allocator.pool_status("old").used["10.0.0.1"] == "default/a"
 
 
-def test_one_that_cannot_be_read_reserves_nothing_that_it_could_not_be_given() -> None:
+def test_an_unreadable_service_reserves_only_addresses_that_it_may_hold() -> None:
     world = World(
         Eip("red", "10.0.0.1", namespaces=("red",)),
         Eip("closed", "10.1.0.1", disable=True),

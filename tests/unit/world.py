@@ -1,4 +1,4 @@
-"""A planner with a little cluster around it, driven as the process drives it."""
+"""A planner with a small cluster, driven as the process drives it."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ def key(name: str) -> ObjectKey:
 
 
 def service(name: str, **fields: Any) -> Service:
-    """A Service of ours with IPv4, older the earlier its name sorts."""
-    wish = fields.pop("wish", None)
-    if wish is not None:
-        addresses = tuple(ip_address(text) for text in wish.split(","))
-        fields["request"] = AddressRequest("annotation", wish, addresses)
+    """A Service of ours with IPv4; the earlier its name sorts, the older it is.  `requested` are
+    addresses that it requests, separated by commas."""
+    requested = fields.pop("requested", None)
+    if requested is not None:
+        addresses = tuple(ip_address(text) for text in requested.split(","))
+        fields["request"] = AddressRequest("annotation", requested, addresses)
     fields.setdefault("families", (Family.IPV4,))
     fields.setdefault("created", key(name).name)
     fields.setdefault("ports", frozenset([Port("TCP", 80)]))
@@ -47,7 +48,7 @@ def service(name: str, **fields: Any) -> Service:
 
 
 class World:
-    """Applies what is wanted at once: what a turn wants of status is recorded."""
+    """Applies the result of each turn at once: the wanted status is written."""
 
     def __init__(self, *eips: Eip, policy: Policy | None = None, leading: bool = True) -> None:
         self.policy = policy or Policy()
@@ -61,13 +62,13 @@ class World:
         self.address_changes: dict[str, str] = {}
 
     def put(self, *objects: Object) -> World:
-        """Puts objects of any kind, and takes turns until nothing is left to do."""
+        """Stores objects of any kind, and takes turns until nothing is left to decide."""
         for obj in objects:
             self.stage(obj)
         return self.turn()
 
     def stage(self, obj: Object) -> None:
-        """Puts an object, and waits with the turn."""
+        """Stores an object without taking a turn."""
         if isinstance(obj, Service):
             obj = self._with_record(obj)
         elif isinstance(obj, Eip):
@@ -81,7 +82,7 @@ class World:
         return dataclasses.replace(obj, status=before.status)
 
     def restarted(self) -> World:
-        """A new process over what is recorded."""
+        """A new process that reads the same cluster."""
         cluster = self.planner.cluster
         world = World(policy=self.policy, leading=self.planner.leading)
         for table in (cluster.eips, cluster.namespaces, cluster.nodes, cluster.services):
@@ -99,14 +100,14 @@ class World:
         return world.turn()
 
     def _recorded(self, unreadable: Unreadable) -> Unreadable:
-        """With what is on record for it, which can be read."""
+        """An unreadable object with its record, which is readable."""
         before = self.planner.cluster.services.get(unreadable.key)
         if unreadable.kind is not Kind.SERVICE or before is None:
             return unreadable
         return dataclasses.replace(unreadable, record=before.ingress)
 
     def unreadable(self, kind: Kind, name: str, record: str = "", why: str = "oops") -> World:
-        """An object is there and cannot be understood."""
+        """Makes an object unreadable, or adds one that is."""
         namespaced = kind in (Kind.SERVICE, Kind.ENDPOINT_SLICE)
         addresses = tuple(ip_address(text) for text in record.split(",") if text)
         of = key(name) if namespaced else ObjectKey("", name)
@@ -114,11 +115,11 @@ class World:
         return self.turn()
 
     def broken(self, name: str) -> World:
-        """A Service cannot be understood any more; its status can."""
+        """Makes a Service unreadable except for its record."""
         return self.unreadable(Kind.SERVICE, name, self.address(name))
 
     def forge(self, name: str, record: str) -> World:
-        """Somebody who may patch services/status writes a record."""
+        """Writes a record, as somebody may who can patch services/status."""
         service_ = self.planner.cluster.services[key(name)]
         addresses = tuple(ip_address(text) for text in record.split(",") if text)
         forged = dataclasses.replace(service_, ingress=addresses)
@@ -126,20 +127,22 @@ class World:
         return self
 
     def message(self, name: str) -> str:
-        """What is said of a Service that has not what it wants."""
+        """Why a Service lacks an address; empty if it lacks none."""
         verdict = self.planner.decisions[key(name)].outcome.verdict
         return "" if verdict.ok else verdict.message
 
     def _with_record(self, obj: Service) -> Service:
-        """A new form keeps the status that was written, as an API server would."""
+        """A new form with the status that was written, as an API server keeps it."""
         cluster = self.planner.cluster
         before = cluster.services.get(obj.key)
-        unread = cluster.unreadable(Kind.SERVICE, obj.key)
+        unreadable = cluster.unreadable(Kind.SERVICE, obj.key)
         if obj.ingress:
             return obj
         if before is not None:
             return dataclasses.replace(obj, ingress=before.ingress, conditions=before.conditions)
-        return dataclasses.replace(obj, ingress=unread.record) if unread is not None else obj
+        if unreadable is not None:
+            return dataclasses.replace(obj, ingress=unreadable.record)
+        return obj
 
     def remove(self, kind: Kind, name: str) -> World:
         """Removes an object."""
@@ -148,7 +151,7 @@ class World:
         return self.turn()
 
     def turn(self) -> World:
-        """Takes turns, recording what is wanted, until nothing is left."""
+        """Takes turns and writes the wanted status until nothing is left to decide."""
         while not self.planner.idle or (
             self.planner.due is not None and self.planner.due <= self.now
         ):
@@ -164,7 +167,7 @@ class World:
         return self
 
     def _written(self, obj: WithStatus, status: ObjectStatus) -> WithStatus:
-        """An object whose status was written."""
+        """The object with that status."""
         if isinstance(obj, Eip):
             assert isinstance(status, EipStatus)
             return dataclasses.replace(obj, status=status)
@@ -183,7 +186,7 @@ class World:
         return ",".join(str(a) for a in self.planner.cluster.services[key(name)].ingress)
 
     def state(self, name: str) -> str:
-        """The reason that tells most about a Service."""
+        """The state of a Service."""
         return self.planner.decisions[key(name)].state
 
 
@@ -196,7 +199,7 @@ def node(name: str, address: str = "", **fields: Any) -> Node:
 def endpoints(
     service_name: str, *nodes: str | None, family: Family = Family.IPV4, **conditions: Any
 ) -> EndpointSlice:
-    """An EndpointSlice with one endpoint a node."""
+    """An EndpointSlice with one endpoint on each node."""
     name = ObjectKey(key(service_name).namespace, f"{key(service_name).name}-{family}")
     pieces = tuple(Endpoint(n, **conditions) for n in nodes)
     return EndpointSlice(name, key(service_name), family, pieces)
