@@ -16,7 +16,7 @@ from porter_ryu.domain.nodes.resolver import NextHopResolver
 
 
 class PendingChanges:
-    """Marks what the next turn has to look at.
+    """Marks what the next turn has to decide.
 
     `decided` holds the Services that have a decision.  `peers` are the addresses of the peers.
     """

@@ -1,4 +1,4 @@
-"""What was decided for one Service, and what its status says of it."""
+"""The decision about one Service, and the status that follows from it."""
 
 from __future__ import annotations
 
@@ -71,6 +71,6 @@ def _condition(kind: str, verdict: ServiceVerdict) -> Condition:
 
 def unreadable_decision(service: Service, held: tuple[Held, ...], why: str) -> Decision:
     """The decision about a Service that was never readable: it keeps the addresses on record."""
-    kept = "what is on record stays reserved for it" if held else "nothing is on record for it"
-    text = f"it cannot be read ({printable(why, 200)}): {kept}"
+    record = "its record stays reserved" if held else "it has no record"
+    text = f"it cannot be read ({printable(why, 200)}): {record}"
     return Decision(service, Outcome(held, Verdict(False, Reason.UNREADABLE, text)), None)

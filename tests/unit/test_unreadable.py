@@ -71,7 +71,7 @@ def test_explain_of_an_unreadable_service() -> None:
         ["10.0.0.1"],
     )
     text = report_text.explanation(told)
-    assert text.startswith("default/a: Unreadable: it cannot be read (oops): what is on record")
+    assert text.startswith("default/a: Unreadable: it cannot be read (oops): its record")
     assert "there is no Eip" not in text, "there is one"
 
 

@@ -142,7 +142,7 @@ class Allocator:
         """The outcome for a Service on an instance that does not assign addresses."""
         choices, refusal = self._choose(service)
         if choices and refusal is None:
-            message = "no address is recorded yet: the instance that allocates has to give one"
+            message = "no address is recorded yet: the leading instance has to assign one"
             refusal = Verdict(False, Reason.NO_POOL, message)
         self._settlement.lost.pop(service.key, None)
         held = self.held(service.key)
@@ -286,7 +286,7 @@ class Allocator:
         families = pool.space.families if pool.space is not None else frozenset()
         if all(self._lowest_free(pool, family) is None for family in families):
             return Verdict(False, DrawReason.EXHAUSTED, "it is full")
-        return Verdict(True, DrawReason.AVAILABLE, "it may be drawn from")
+        return Verdict(True, DrawReason.AVAILABLE, "an address may be drawn from it")
 
     def _waiting_if_freed(self) -> frozenset[ObjectKey]:
         """The Services that lack an address, if an address was freed since the last call."""

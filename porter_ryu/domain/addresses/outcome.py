@@ -35,7 +35,7 @@ def allocated(service: Service, held: Sequence[Held]) -> ServiceVerdict:
     """The verdict on a Service that has all addresses that it should have."""
     text = ", ".join(map(_origin, held))
     if service.deleting:
-        text += "; it is being deleted, keeps that until it is gone, and gets no other"
+        text += "; it is being deleted: it keeps this until it is gone, and gets no new address"
     return Verdict(True, Reason.ALLOCATED, text)
 
 
@@ -52,7 +52,9 @@ def nothing_free(
     family, `opened` those of these that are not closed.
     """
     if not usable:
-        text = "no Eip may be drawn from: create one, or ask for one by name or address"
+        text = (
+            "there is no Eip that it may draw from: create one, or request one by name or address"
+        )
         return Verdict(False, Reason.NO_POOL, text)
     if not of_family:
         where = f"Eip {printable(service.pool)}" if service.pool else "every Eip that it may use"

@@ -96,7 +96,7 @@ class Rules:
         """Why an address is not assigned to any Service, whatever the Eips say."""
         foreign = address in self._holdings.foreign and address not in service.ingress
         if foreign or address in self._holdings.reserved:
-            text = f"{address} belongs to a node, a peer or this host: take it out of the Eip"
+            text = f"{address} belongs to a node, a peer or this host: remove it from the Eip"
             return Verdict(False, Reason.ADDRESS_IN_USE, text)
         return None
 
@@ -205,7 +205,7 @@ class Rules:
 def closed(pool: Pool) -> ServiceVerdict:
     """The verdict that no new address is assigned from a closed pool."""
     what = "is being deleted" if pool.eip.deleting else "is disabled"
-    text = f"Eip {pool.eip.name} {what}: nothing new is given from it"
+    text = f"Eip {pool.eip.name} {what}: no new address is assigned from it"
     return Verdict(False, Reason.POOL_DISABLED, text)
 
 

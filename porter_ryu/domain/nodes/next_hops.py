@@ -133,7 +133,7 @@ def why_no_next_hop(
         return policy.mode.why_none(policy.node_name)
     shown = "; ".join(f"{printable(n.node)}: {n.verdict.message}" for n in nodes[:_MAX_NODES_SHOWN])
     more = "; …" if len(nodes) > _MAX_NODES_SHOWN else ""
-    text = f"no node that has it may be a next hop: {shown}{more}"
+    text = f"none of its nodes can be a next hop: {shown}{more}"
     return Verdict(False, Reason.NO_USABLE_NODE, text)
 
 
