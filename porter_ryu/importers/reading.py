@@ -148,7 +148,7 @@ def _read_file(path: str, name: str) -> list[Manifest]:
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
-        return [Manifest(document) for _, document in documents.read(name, text)]
+        return [Manifest(document) for _, document in documents.read(text)]
     except documents.BrokenFileError as error:
         raise ImportingError(f"{path}:{error.line}: {error}") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -1,8 +1,8 @@
-"""Files of Kubernetes objects as kubectl reads them: YAML with several documents, streams of JSON
-values, and Lists in both, whatever the file is called.
+"""Parses files of Kubernetes objects as kubectl does: YAML with several documents, streams of JSON
+values, and Lists in both, whatever the name of the file.
 
-Each object comes out on its own, as JSON octets of a bounded size; what is broken costs itself
-alone, as far as one can tell where it ends.
+The result is one entry for each object, as JSON of limited size.  An invalid object affects only
+itself, as far as its end can be found.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from porter_ryu.kube.fields import Json
-from porter_ryu.kube.json_documents import JsonReader, refuse, skipped
+from porter_ryu.kube.json_documents import JsonReader, refuse, skip_space
 from porter_ryu.kube.limits import MIB, OBJECT_DEPTH, OBJECT_OCTETS, too_deep
 from porter_ryu.kube.yaml_documents import (
     BrokenTextError,
@@ -27,7 +27,7 @@ from porter_ryu.kube.yaml_documents import (
     YamlReader,
 )
 
-# the rules of apimachinery's YAMLReader: a document ends at a line that begins so
+# as in apimachinery's YAMLReader: a document ends at a line that begins like this
 _SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -38,41 +38,42 @@ class BrokenFileError(LineError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One object as JSON, or, with a `fault`, something that is none; `line` counts from 1."""
+    """One object as JSON, or a `fault` that says why it cannot be read; `line` counts from 1."""
 
     line: int
     text: bytes
     fault: str = ""
 
 
-def _never() -> None:
-    """Nobody waits."""
+def _no_pause() -> None:
+    """Does nothing."""
 
 
-def read(name: str, text: str) -> Iterator[tuple[int, Json]]:
-    """The objects in the text of a file with the lines they start at; raises BrokenFileError."""
-    del name  # the content tells what it is
+def read(text: str) -> Iterator[tuple[int, Json]]:
+    """The objects in the text of a file, each with its first line; raises BrokenFileError."""
     for entry in entries(text):
         if entry.fault:
             raise BrokenFileError(entry.line, entry.fault)
         yield entry.line, json.loads(entry.text)
 
 
-def entries(content: bytes | str, pause: Callable[[], None] = _never) -> Iterator[Entry]:
-    """All that is in a file; `pause` is called often.  Raises nothing: whatever goes wrong is an
-    entry with a fault, and with it what stands behind that place may be missing."""
+def entries(content: bytes | str, pause: Callable[[], None] = _no_pause) -> Iterator[Entry]:
+    """All objects in a file; `pause` is called often.
+
+    Raises nothing: each error is an entry with a fault, and the objects after it may be missing.
+    """
     try:
-        text = content if isinstance(content, str) else _decoded(content)
+        text = content if isinstance(content, str) else _decode(content)
         yield from _entries(text.removeprefix("\ufeff"), pause)
     except (BrokenTextError, UnfitError) as error:
         yield Entry(error.line, b"", str(error))
     except MemoryError:
         yield Entry(1, b"", "takes too much memory")
-    except Exception as error:  # no input may end the reader, whatever a parser does with it
+    except Exception as error:  # no input may end the caller, whatever a parser raises
         yield Entry(1, b"", f"cannot be parsed: {type(error).__name__}: {error}")
 
 
-def _decoded(content: bytes) -> str:
+def _decode(content: bytes) -> str:
     if content.startswith(_UTF16):
         raise BrokenTextError(1, "is UTF-16, which kubectl does not read either; save it as UTF-8")
     try:
@@ -83,9 +84,9 @@ def _decoded(content: bytes) -> str:
 
 
 def _entries(text: str, pause: Callable[[], None]) -> Iterator[Entry]:
-    """kubectl's way: JSON values for as long as there are any, and YAML from there."""
+    """As kubectl does: JSON values as long as there are any, then YAML."""
     position, line, values, budget = 0, 1, 0, Budget()
-    while text.startswith("{", begin := skipped(text, position)):
+    while text.startswith("{", begin := skip_space(text, position)):
         line += text.count("\n", position, begin)
         position = begin
         try:
@@ -106,7 +107,7 @@ def _entries(text: str, pause: Callable[[], None]) -> Iterator[Entry]:
 def _as_fault(error: Exception, line: int) -> Entry:
     if isinstance(error, BrokenTextError):
         return Entry(error.line, b"", str(error))
-    return Entry(line, b"", f"is nested more than {OBJECT_DEPTH} deep")
+    return Entry(line, b"", f"is nested more than {OBJECT_DEPTH} levels deep")
 
 
 def _not_json(
@@ -118,8 +119,8 @@ def _not_json(
     budget: Budget,
     pause: Callable[[], None],
 ) -> Iterator[Entry]:
-    """What begins as JSON may be YAML in its flow style, unless two values went before, as
-    kubectl has it; a large one is not read twice."""
+    """Text that begins like JSON may be YAML in flow style, unless two JSON values came before (a
+    rule of kubectl).  A large text is not parsed twice."""
     if values > 1 or len(text) - position > OBJECT_OCTETS:
         yield fault
         return
@@ -139,7 +140,7 @@ def _not_json(
 def _yaml(
     text: str, start: int, line: int, budget: Budget, pause: Callable[[], None]
 ) -> Iterator[Entry]:
-    """Each document by itself: of the others nothing is lost where one is broken."""
+    """Parses each document separately, so that an invalid one does not affect the others."""
     while start < len(text):
         following = _SEPARATOR.search(text, start + 1)
         end = following.start() if following else len(text)
@@ -155,7 +156,8 @@ def _yaml(
 
 
 def _kept(item: Item) -> list[Entry]:
-    """An item of a List as what is kept of it: octets, which the garbage collector never walks."""
+    """The entries for an item of a List.  They hold octets, which the garbage collector does not
+    traverse."""
     if item.fault:
         return [Entry(item.line, b"", item.fault)]
     return list(_unpacked(item.line, item.value))
@@ -168,7 +170,7 @@ def _of_document(document: Document) -> Iterator[Entry]:
     if document.items is None:
         yield from _unpacked(document.line, value)
     elif "items" in value:
-        yield _entry(document.line, value)  # it stands there twice, which is a fault
+        yield _entry(document.line, value)  # it is set twice, which is a fault
     elif _is_list(value):
         for kept in document.items:
             yield from kept
@@ -177,7 +179,7 @@ def _of_document(document: Document) -> Iterator[Entry]:
 
 
 def _with_items(line: int, value: Json, items: list[list[Entry]]) -> Iterator[Entry]:
-    """An object that has a field `items` and is no List."""
+    """An object that has a field `items` but is not a List."""
     inside = [entry for kept in items for entry in kept]
     fault = next((entry for entry in inside if entry.fault), None)
     if fault is not None:
@@ -199,7 +201,7 @@ def _is_list(value: Json) -> bool:
 
 
 def _unpacked(line: int, value: Any) -> Iterator[Entry]:
-    """An object, or what is in a List."""
+    """The entry for an object, or those for the items of a List."""
     if not isinstance(value, dict):
         yield Entry(line, b"", "is not an object")
     elif _is_list(value) and isinstance(value.get("items"), list):
@@ -210,10 +212,10 @@ def _unpacked(line: int, value: Any) -> Iterator[Entry]:
 
 
 def _entry(line: int, value: Json) -> Entry:
-    """An object as JSON, or why it cannot be one."""
+    """The entry for an object, with a fault if it is invalid."""
     try:
         if too_deep(value):
-            return Entry(line, b"", f"is nested more than {OBJECT_DEPTH} deep")
+            return Entry(line, b"", f"is nested more than {OBJECT_DEPTH} levels deep")
         text = json.dumps(
             value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=refuse
         )
@@ -226,7 +228,7 @@ def _entry(line: int, value: Json) -> Entry:
 
 
 def _utf8(text: str) -> bytes:
-    """Octets; half a surrogate pair becomes U+FFFD, as in Go."""
+    """Encodes a text; half a surrogate pair becomes U+FFFD, as in Go."""
     try:
         return text.encode()
     except UnicodeEncodeError:

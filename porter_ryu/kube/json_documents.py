@@ -1,4 +1,4 @@
-"""JSON to objects, the items of a List one by one, so that of a large one only text is kept."""
+"""Parses a JSON object, the items of a List one by one, so that a large one needs little memory."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from porter_ryu.kube.fields import Json
 from porter_ryu.kube.yaml_documents import BrokenTextError, Document, Item
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_SAFE_INT_DIGITS = 300  # any that a float can hold; int() of thousands is refused by Python
+_MAX_INT_DIGITS = 300  # more than a float can hold; Python refuses int() for thousands of digits
 _ITEMS = "items"
 
 
-def skipped(text: str, position: int) -> int:
-    """Where the white space at a position ends."""
+def skip_space(text: str, position: int) -> int:
+    """The offset at which the white space at `position` ends."""
     found = _SPACE.match(text, position)
     return found.end() if found else position
 
 
 def refuse(value: Any) -> Any:
-    """For json.dumps: says why a value that this module made is none."""
+    """A `default` for json.dumps: raises ValueError for the marker of a duplicate key."""
     raise ValueError(f"key {value.name[:40]!r} is already set")
 
 
 class JsonReader:
-    """Reads one object that begins at `start`, in line `line`.  `keep` is told each item of its
-    `items` and returns what to hold of it; `end` is where the object ended."""
+    """Parses one object that begins at offset `start`, in line `line`.
+
+    `keep` is called with each item of its `items` and returns what to store for it.  `end` is the
+    offset at which the object ended.
+    """
 
     def __init__(
         self,
@@ -45,10 +48,10 @@ class JsonReader:
         self.end = start
 
     def document(self) -> Document:
-        """The object; raises BrokenTextError, and RecursionError where it is too deep."""
+        """The object; raises BrokenTextError, or RecursionError if it is nested too deeply."""
         fields: Json = {}
         items: list[Any] | None = None
-        position = skipped(self._text, self._start + 1)
+        position = skip_space(self._text, self._start + 1)
         while not self._text.startswith("}", position):
             if fields or items is not None:
                 position = self._expect(",", position)
@@ -60,16 +63,16 @@ class JsonReader:
                 items, position = self._items(position)
             else:
                 value, position = self._value(position)
-                twice = name in fields or (name == _ITEMS and items is not None)
-                fields[name] = _Twice(name) if twice else value
-            position = skipped(self._text, position)
+                duplicate = name in fields or (name == _ITEMS and items is not None)
+                fields[name] = _Duplicate(name) if duplicate else value
+            position = skip_space(self._text, position)
         self.end = position + 1
         return Document(self._line, fields, items)
 
     def _items(self, position: int) -> tuple[list[Any], int]:
         kept: list[Any] = []
         line, counted = self._line, self._start
-        position = skipped(self._text, position + 1)
+        position = skip_space(self._text, position + 1)
         while not self._text.startswith("]", position):
             if kept:
                 position = self._expect(",", position)
@@ -78,7 +81,7 @@ class JsonReader:
             counted = position
             value, position = self._value(position)
             kept.append(self._keep(Item(line, value)))
-            position = skipped(self._text, position)
+            position = skip_space(self._text, position)
         return kept, position + 1
 
     def _value(self, position: int) -> tuple[Any, int]:
@@ -90,10 +93,10 @@ class JsonReader:
             raise self._broken(position, str(error)) from error
 
     def _expect(self, sign: str, position: int) -> int:
-        position = skipped(self._text, position)
+        position = skip_space(self._text, position)
         if not self._text.startswith(sign, position):
             raise self._broken(position, f"{sign!r} is expected")
-        return skipped(self._text, position + 1)
+        return skip_space(self._text, position + 1)
 
     def _broken(self, position: int, message: str) -> BrokenTextError:
         line = self._line + self._text.count("\n", self._start, position)
@@ -101,8 +104,8 @@ class JsonReader:
 
 
 @dataclass(frozen=True, slots=True)
-class _Twice:
-    """In the place of a value whose key stands there twice."""
+class _Duplicate:
+    """A marker in place of a value whose key is set twice."""
 
     name: str
 
@@ -113,17 +116,17 @@ def _object(pairs: list[tuple[str, Any]]) -> Json:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                fields[name] = _Twice(name)
+                fields[name] = _Duplicate(name)
             seen.add(name)
     return fields
 
 
 def _integer(text: str) -> int | float:
-    return int(text) if len(text) < _SAFE_INT_DIGITS else math.inf
+    return int(text) if len(text) < _MAX_INT_DIGITS else math.inf
 
 
 def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not valid JSON")
 
 
 _DECODER = json.JSONDecoder(

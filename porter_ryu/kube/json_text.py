@@ -1,7 +1,7 @@
-"""JSON text to values, whatever the text is.
+"""Parses JSON responses of the API server.
 
-One odd object must not cost the page that it stands in, nor a large page the loop its turns: a
-list is read item by item.
+A list is parsed item by item, so that one unusual object does not affect the others, and other
+greenthreads run during a large page.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-_DEPTH_MOST = 64
-_DIGITS_MOST = 19
+_MAX_DEPTH = 64
+_MAX_INT_DIGITS = 19
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
 def _integer(digits: str) -> int | float:
-    """A number as Go reads it into an interface: beyond 64 bits it is a float."""
-    return int(digits) if len(digits.lstrip("-")) <= _DIGITS_MOST else float(digits)
+    """A number as Go decodes it into an interface: beyond 64 bits it is a float."""
+    return int(digits) if len(digits.lstrip("-")) <= _MAX_INT_DIGITS else float(digits)
 
 
 _DECODER = json.JSONDecoder(parse_int=_integer)
@@ -28,8 +28,8 @@ _DECODER = json.JSONDecoder(parse_int=_integer)
 def value(text: str) -> Any:
     """The value of a text; raises ValueError.
 
-    What lies deeper than 64 levels is null where the text is too deep for the parser: nothing
-    that is read here lies deeper than ten.
+    If the text is nested too deeply for the parser, values below 64 levels become null; the program
+    reads no field below ten levels.
     """
     try:
         return _DECODER.decode(text)
@@ -38,8 +38,8 @@ def value(text: str) -> Any:
 
 
 def page(text: str, pause: Callable[[], None]) -> tuple[list[Any], dict[str, Any]]:
-    """`items` of a list (none where it is null) and what else stands beside them; calls `pause`
-    after each item; raises ValueError."""
+    """The `items` of a list (empty if null) and its other fields; calls `pause` after each item;
+    raises ValueError."""
     items: list[Any] = []
     rest: dict[str, Any] = {}
     at = _after(text, 0, "{")
@@ -52,7 +52,7 @@ def page(text: str, pause: Callable[[], None]) -> tuple[list[Any], dict[str, Any
             rest[str(name)], at = _one(text, at)
         at = _next(text, at, "}")
     if _skip(text, at + 1) != len(text):
-        raise ValueError("something follows the list")
+        raise ValueError("there is text after the list")
     if rest.get("items") is not None:
         raise ValueError("items is not a list")
     return items, rest
@@ -69,7 +69,7 @@ def _items(text: str, at: int, items: list[Any], pause: Callable[[], None]) -> i
 
 
 def _one(text: str, at: int) -> tuple[Any, int]:
-    """The value that begins at a place, and where it ends."""
+    """The value at an offset, and the offset of its end."""
     try:
         return _DECODER.raw_decode(text, at)
     except RecursionError:
@@ -78,7 +78,7 @@ def _one(text: str, at: int) -> tuple[Any, int]:
 
 
 def _next(text: str, at: int, closing: str) -> int:
-    """The place of what follows a value: the next one, or what closes."""
+    """The offset of the next value, or of the closing bracket."""
     at = _skip(text, at)
     if text[at : at + 1] == closing:
         return at
@@ -88,7 +88,7 @@ def _next(text: str, at: int, closing: str) -> int:
 def _after(text: str, at: int, sign: str) -> int:
     at = _skip(text, at)
     if text[at : at + 1] != sign:
-        raise ValueError(f"there is no {sign!r} at {at}")
+        raise ValueError(f"{sign!r} is expected at offset {at}")
     return _skip(text, at + 1)
 
 
@@ -98,25 +98,25 @@ def _skip(text: str, at: int) -> int:
 
 
 def _end(text: str, at: int) -> int:
-    """Where the object or list ends that begins at a place."""
+    """The offset at which the object or list at `at` ends."""
     depth = 0
     for token in _TOKEN.finditer(text, at):
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
         if depth == 0:
             return token.end()
-    raise ValueError("it does not end")
+    raise ValueError("an object or list does not end")
 
 
 def _shallow(text: str) -> str:
-    """The text with null for whatever lies deeper than 64 levels."""
+    """The text with null in place of all values below 64 levels."""
     pieces, depth, kept_from = [], 0, 0
     for token in _TOKEN.finditer(text):
         if token[0] in ("{", "["):
             depth += 1
-            if depth == _DEPTH_MOST + 1:
+            if depth == _MAX_DEPTH + 1:
                 pieces.append(f"{text[kept_from : token.start()]}null")
         elif token[0] in ("}", "]"):
-            if depth == _DEPTH_MOST + 1:
+            if depth == _MAX_DEPTH + 1:
                 kept_from = token.end()
             depth -= 1
     return "".join([*pieces, text[kept_from:]]) if depth == 0 else "{"

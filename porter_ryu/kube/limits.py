@@ -1,4 +1,4 @@
-"""How much of what stands in files is taken: docs/limits.md tells the reader."""
+"""Limits on the content of manifest files; docs/limits.md lists them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 MIB = 1 << 20
 
-OBJECT_OCTETS = 3 * MIB // 2  # etcd's default for one request, thus the most of any API object
-OBJECT_DEPTH = 100
-OBJECT_ENTRIES = 10_000  # of one list; the API server takes 1,000 endpoints in a slice
+OBJECT_OCTETS = 3 * MIB // 2  # etcd's default limit for one request, and so for any API object
+OBJECT_DEPTH = 100  # levels
+OBJECT_ENTRIES = 10_000  # of one list; the API server accepts 1,000 endpoints in a slice
 FILE_OCTETS = 64 * MIB
-ALIAS_OCTETS = 10 * MIB  # what aliases may add to one file
-DIRECTORY_OCTETS = 256 * MIB  # of objects of our kinds, as JSON
+ALIAS_OCTETS = 10 * MIB  # size that expanded aliases may add to one file
+DIRECTORY_OCTETS = 256 * MIB  # of objects of the supported kinds, as JSON
 DIRECTORY_FILES = 20_000
 
 
 def too_deep(value: Any) -> bool:
-    """Whether JSON is nested deeper than OBJECT_DEPTH: to compare or write it would recurse."""
+    """Whether JSON has more than OBJECT_DEPTH levels; comparing or encoding it would recurse."""
     level = [value]
     for _ in range(OBJECT_DEPTH):
         below = (n.values() if isinstance(n, dict) else n for n in level)

@@ -1,9 +1,9 @@
-"""YAML to objects, bounded before anything is built.
+"""Parses YAML within limits that are checked before any value is built.
 
-A kilobyte of YAML can stand for a billion nodes (aliases of aliases), and a Python object for a
-node takes a hundred octets.  So the stream of events is read, which is as long as the text, and
-what each object would weigh as JSON is counted as it grows, aliases at the weight of what they
-stand for.  The items of a List are done one by one: a bad one costs itself alone.
+A kilobyte of YAML can expand to a billion nodes (aliases of aliases), and a Python object for a
+node takes a hundred octets.  So this module reads the stream of events, which is as long as the
+text, and adds up the size that each object would have as JSON, including its expanded aliases.  The
+items of a List are parsed one by one, so that an invalid item affects only itself.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from porter_ryu.kube.yaml_scalars import ScalarError
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "<<"
-_NODE_OCTETS = 2  # what a node takes at least in JSON, with its separator
-_EVENTS_A_TURN = 64
+_NODE_OCTETS = 2  # the least size of a node in JSON, with its separator
+_EVENTS_PER_PAUSE = 64
 _ITEMS = "items"
+_TOO_DEEP = f"is nested more than {OBJECT_DEPTH} levels deep"
 
 
 class LineError(ValueError):
-    """Something is wrong at a line; `line` counts from 1."""
+    """An error with its line; `line` counts from 1."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
@@ -34,16 +35,16 @@ class LineError(ValueError):
 
 
 class BrokenTextError(LineError):
-    """A text that is no document: nothing behind the line can be understood."""
+    """A text that cannot be parsed from this line on."""
 
 
 class UnfitError(LineError):
-    """An object that is well formed and yet none of Kubernetes'."""
+    """A document or item that is valid YAML but not a valid Kubernetes object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item of the `items` of a document: its value, or why it is none."""
+    """One item of the `items` of a document: its value, or a fault that says why it has none."""
 
     line: int
     value: Any
@@ -52,8 +53,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document; `items` are those of its field of that name, already handed out, and None
-    where it has none."""
+    """A document.  `items` has what `keep` returned for the items of its field `items`; None if it
+    has no such field."""
 
     line: int
     value: Any
@@ -62,7 +63,7 @@ class Document:
 
 @dataclass
 class Budget:
-    """What is left for the aliases of a file, in octets."""
+    """The octets that expanded aliases may still add to a file."""
 
     alias_octets: int = ALIAS_OCTETS
 
@@ -76,8 +77,11 @@ class _Anchored:
 
 @dataclass
 class YamlReader:
-    """Reads one text, which starts at `line`.  `keep` is told each item of a root's `items` and
-    returns what to hold of it until the document ends; `pause` is called often."""
+    """Parses one text that starts at line `line`.
+
+    `keep` is called with each item of the `items` of a document and returns what to store for it;
+    `pause` is called often.
+    """
 
     text: str
     line: int
@@ -111,14 +115,14 @@ class YamlReader:
 
     def _next(self) -> Any:
         self._events += 1
-        if self._events % _EVENTS_A_TURN == 0:
+        if self._events % _EVENTS_PER_PAUSE == 0:
             self.pause()
         event = self._loader.get_event()
         if isinstance(event, yaml.CollectionStartEvent):
             self._open += 1
             if self._open > OBJECT_DEPTH:
-                # for good: what is nested without end costs libyaml the square of its depth
-                raise BrokenTextError(self._at(event), f"is nested more than {OBJECT_DEPTH} deep")
+                # stop: the time that libyaml takes grows with the square of the depth
+                raise BrokenTextError(self._at(event), _TOO_DEEP)
         elif isinstance(event, yaml.CollectionEndEvent):
             self._open -= 1
         return event
@@ -157,7 +161,7 @@ class YamlReader:
         return isinstance(event, yaml.ScalarEvent) and event.value == name
 
     def _items(self, start: Any) -> list[Any]:
-        """The items of the root, each within a budget of its own."""
+        """The items of a document, each with its own size limit."""
         self._opens(start)
         outside, level, kept = self._left, self._open, []
         while not self._ends():
@@ -219,14 +223,14 @@ class YamlReader:
         self.budget.alias_octets -= found.octets
         if self.budget.alias_octets < 0:
             limit = f"more than {ALIAS_OCTETS // MIB} MiB in one file"
-            raise BrokenTextError(line, f"aliases stand for {limit}")
+            raise BrokenTextError(line, f"expanded aliases have {limit}")
         if self._open + found.depth > OBJECT_DEPTH:
-            raise UnfitError(line, f"is nested more than {OBJECT_DEPTH} deep")
+            raise UnfitError(line, _TOO_DEEP)
         self._spend(event, found.octets)
         return found.value
 
     def _member(self, event: Any, fields: dict[str, Any], explicit: set[str]) -> None:
-        """Takes a key, which is the event, and its value into the fields of an object."""
+        """Adds a key, which is the event, and its value to the fields of an object."""
         line = self._at(event)
         if self._is_merge(event):
             self._merge(line, self._node(self._next()), fields)
@@ -242,8 +246,7 @@ class YamlReader:
         fields[text] = self._node(self._next())
 
     def _claim(self, event: Any, name: str, explicit: set[str]) -> None:
-        # kubectl's YAML takes the last, and the API server refuses the same in JSON: an object
-        # that says two things is refused
+        # kubectl uses the last of two equal keys in YAML, but the API server refuses them in JSON
         if name in explicit:
             raise UnfitError(self._at(event), f"key {name[:40]!r} is already set")
         explicit.add(name)
@@ -256,10 +259,10 @@ class YamlReader:
 
     @staticmethod
     def _merge(line: int, merged: Any, fields: dict[str, Any]) -> None:
-        """Merge keys as go-yaml v2 has them: in order, of several the first counts."""
+        """Merges keys like go-yaml v2: if several sources have a key, the first one counts."""
         sources = merged if isinstance(merged, list) else [merged]
         if not all(isinstance(source, dict) for source in sources):
-            raise UnfitError(line, "<< needs an object, or a list of objects")
+            raise UnfitError(line, "the value of << must be an object or a list of objects")
         for source in reversed(sources):
             fields.update(source)
 
@@ -280,7 +283,7 @@ class YamlReader:
 
 
 def _depth(value: Any) -> int:
-    """How deep a value is nested; linear in what it is made of where that is shared, too."""
+    """The levels of a value; visits each shared value only once."""
     depths: dict[int, int] = {}
 
     def of(node: Any) -> int:

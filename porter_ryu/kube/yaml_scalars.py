@@ -1,8 +1,8 @@
-"""What a scalar of YAML means to Kubernetes.
+"""The values of YAML scalars as Kubernetes reads them.
 
-kubectl reads YAML with sigs.k8s.io/yaml, which is go-yaml v2 and then JSON: mostly YAML 1.1, yet
-without base 60 numbers, with octal numbers in both spellings, and with times as strings.  The
-rules are those of go-yaml's resolve.go; the tests hold what kubectl 1.36 makes of each text.
+kubectl reads YAML with sigs.k8s.io/yaml, that is go-yaml v2 followed by JSON: mostly YAML 1.1, but
+without base 60 numbers, with octal numbers in both spellings, and with times as strings.  The rules
+are those of go-yaml's resolve.go; the tests compare with the results of kubectl 1.36.
 """
 
 from __future__ import annotations
@@ -33,20 +33,21 @@ _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _BASED = re.compile(r"([-+]?)0(?:[xX]([0-9a-fA-F]+)|[bB]([01]+)|[oO]?([0-7]+))")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _DATE = re.compile(r"[0-9]{4}-")
-# beyond 64 bits go-yaml takes a number for a float, and JSON writes floats below 1e21 as integers
-_INT_DIGITS = 19
-_INT_MOST, _INT_LEAST = 2**64 - 1, -(2**63)
+# go-yaml reads numbers beyond 64 bits as floats, and JSON writes floats below 1e21 as integers
+_MAX_INT_DIGITS = 19
+_MAX_INT, _MIN_INT = 2**64 - 1, -(2**63)
 _WHOLE_BELOW = 1e21
 
 
 class ScalarError(ValueError):
-    """A text that is not what its tag says."""
+    """A text that does not match its tag."""
 
 
 def scalar(text: str, tag: str | None, plain: bool) -> Scalar:
-    """The value of a scalar.  `tag` is None where there is none; `plain`: it is not quoted.
+    """The value of a scalar with a tag (or None); `plain`: the scalar is not quoted.
 
-    A tag that YAML does not know (`!Ref`, `!!python/name`) makes a string.  Raises ScalarError.
+    With a tag that YAML does not define (`!Ref`, `!!python/name`) it is a string.  Raises
+    ScalarError.
     """
     if tag is None:
         return _resolved(text) if plain else text
@@ -55,7 +56,7 @@ def scalar(text: str, tag: str | None, plain: bool) -> Scalar:
         try:
             octets = base64.b64decode("".join(text.split()), validate=True)
         except ValueError as error:
-            raise ScalarError("a !!binary value is no base64") from error
+            raise ScalarError("a !!binary value is not base64") from error
         return octets.decode("utf-8", "replace")
     if short not in _RESOLVED or short == tag:
         return text
@@ -65,12 +66,12 @@ def scalar(text: str, tag: str | None, plain: bool) -> Scalar:
     if short == "float" and _kind(value) == "int":
         return value
     if _kind(value) != short:
-        raise ScalarError(f"{text[:40]!r} is no !!{short}")
+        raise ScalarError(f"{text[:40]!r} is not a valid !!{short}")
     return value
 
 
 def key(value: Scalar) -> str:
-    """The name of a field, as JSON has it; raises ScalarError for null."""
+    """The name of a field as in JSON; raises ScalarError for null."""
     if value is None:
         raise ScalarError("a key is null")
     if isinstance(value, bool):
@@ -90,13 +91,13 @@ def _kind(value: Scalar) -> str:
 
 
 def _resolved(text: str) -> Scalar:
-    """What a plain text without a tag is."""
+    """The value of a plain scalar without a tag."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "+-.0123456789":
         return text
     digits = text.replace("_", "") if text[0] != "." else text
-    if _DECIMAL.fullmatch(digits) and len(digits) <= _INT_DIGITS:
+    if _DECIMAL.fullmatch(digits) and len(digits) <= _MAX_INT_DIGITS:
         return int(digits)
     based = _BASED.fullmatch(digits)
     if based is not None:
@@ -111,11 +112,11 @@ def _resolved(text: str) -> Scalar:
 
 
 def _in_range(number: int) -> bool:
-    return _INT_LEAST <= number <= _INT_MOST
+    return _MIN_INT <= number <= _MAX_INT
 
 
 def _float(digits: str, text: str) -> Scalar:
-    """A number, or the text as it stands where no float is that great."""
+    """The value of a number; the text itself if it is too large for a float."""
     value = float(digits)
     if math.isinf(value):
         return text  # as go-yaml: ParseFloat reports a range error

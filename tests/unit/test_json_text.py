@@ -1,4 +1,4 @@
-"""Any text is a value or a ValueError, and a list is read item by item."""
+"""Any text is a value or a ValueError, and a list is parsed item by item."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ JSON = st.recursive(
 
 
 def nothing() -> None:
-    """Nobody waits."""
+    """Does nothing."""
 
 
 @given(st.lists(JSON, max_size=5), st.dictionaries(st.text(max_size=5), JSON, max_size=3))
@@ -42,7 +42,7 @@ def test_any_text_is_a_value_or_a_value_error(text: str) -> None:
             pass
 
 
-def test_others_have_their_turn_after_each_item() -> None:
+def test_pause_is_called_after_each_item() -> None:
     turns: list[int] = []
     json_text.page('{"items": [1, 2, 3]}', lambda: turns.append(1))
     assert len(turns) == 3
@@ -50,7 +50,7 @@ def test_others_have_their_turn_after_each_item() -> None:
 
 @pytest.mark.parametrize("depth", [10, 64, 65, 900, 30_000])
 @pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
-def test_what_is_too_deep_is_null_and_the_rest_is_read(depth: int, opens: str, closes: str) -> None:
+def test_values_that_are_too_deep_are_null(depth: int, opens: str, closes: str) -> None:
     deep = f"{opens * depth}1{closes * depth}"
     text = f'{{"before": "]}}\\"", "deep": {deep}, "after": "[{{"}}'
     value = json_text.value(text)
@@ -60,7 +60,7 @@ def test_what_is_too_deep_is_null_and_the_rest_is_read(depth: int, opens: str, c
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '"\\', '["' + "\\" * 99_999])
-def test_what_does_not_end_is_a_value_error(text: str) -> None:
+def test_an_incomplete_text_is_a_value_error(text: str) -> None:
     with pytest.raises(json.JSONDecodeError):
         json_text.value(text)
 

@@ -1,7 +1,7 @@
 """YAML and JSON as kubectl reads them.
 
-Each expected value is what apimachinery's YAMLOrJSONDecoder of Kubernetes 1.36, which kubectl
-reads files with, makes of the text; where we differ, the test says so.
+Each expected value is the result of apimachinery's YAMLOrJSONDecoder in Kubernetes 1.36, with which
+kubectl reads files; a test says so if the program differs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BROKEN = object()
 
 
 def read(text: str | bytes) -> list[object]:
-    """The documents of a file, BROKEN in the place of those that are none."""
+    """The documents of a file, with BROKEN in place of invalid ones."""
     return [BROKEN if e.fault else json.loads(e.text) for e in entries(text)]
 
 
