@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from porter_ryu.kube.fields import Json
+from porter_ryu.kube.json_text import Json
 
 
 def eip(name: str, spec: Json) -> Json:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from porter_ryu.domain.labels import LabelSelector, Requirement, SelectorError, parse_selector
 from porter_ryu.importers.eips import eip
 from porter_ryu.importers.reading import Imported, Manifest, selector_text
-from porter_ryu.kube.fields import Json
+from porter_ryu.kube.json_text import Json
 
 
 @dataclass(frozen=True, slots=True)

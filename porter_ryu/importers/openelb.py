@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from porter_ryu.importers.acceptance import set_peers
 from porter_ryu.importers.eips import eip
 from porter_ryu.importers.reading import Imported, Manifest, selector_text
-from porter_ryu.kube.fields import Json
+from porter_ryu.kube.json_text import Json
 
 _KEPT = (
     "address",

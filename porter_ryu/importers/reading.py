@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from porter_ryu.domain.text import one_line
 from porter_ryu.kube import documents
-from porter_ryu.kube.fields import Json
+from porter_ryu.kube.json_text import Json
 
 T = TypeVar("T")
 

@@ -89,7 +89,7 @@ class Api:
         resource = RESOURCES[obj.kind]
         path = f"{resource.path(obj.key)}/status"
         patch = status_patch(obj, status, rfc3339.now())
-        answer = self.client.request("PATCH", path, None, patch, resource.patch_type)
+        answer = self.client.text("PATCH", path, None, patch, resource.patch_type)
         return self._informers[obj.kind].accept(answer)
 
     def event(self, obj: WithStatus, change: StatusChange) -> None:

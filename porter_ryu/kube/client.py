@@ -1,6 +1,7 @@
 """The API server as this program asks it: lists, watches and single requests.
 
-Answers are parsed as plain JSON: the generated models would cost more time than all else here.
+Lists and watches are decoded by what is read of them, and their objects handed on as they stand
+there: the generated models would cost more time than all else here.
 Whatever arrives is bounded, in octets and in time.
 """
 
@@ -9,17 +10,18 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import urllib3
+from msgspec.json import Decoder
 from ryu.lib import hub
 
 from porter_ryu.domain.model import Kind
-from porter_ryu.kube import json_text
-from porter_ryu.kube.errors import BAD_ANSWER, ApiError
+from porter_ryu.kube import structs
+from porter_ryu.kube.errors import BAD_ANSWER, ApiError, CodecError
 from porter_ryu.kube.failures import failure
-from porter_ryu.kube.fields import CodecError, Json, field
+from porter_ryu.kube.json_text import ANY, Json, Text, decoded
 from porter_ryu.kube.resources import RESOURCES
 from porter_ryu.kube.transport import Transport
 from porter_ryu.time_slice import TimeSlice
@@ -36,6 +38,8 @@ _LINE_MOST = 16 * _MEGABYTE
 _TOO_LARGE = "TooLarge"
 _OK, _MULTIPLE, _UNAUTHORIZED = 200, 300, 401
 _CHUNK = 1 << 16
+_LIST, _EVENT = Decoder(structs.ObjectList), Decoder(structs.WatchEvent)
+_STATUS = Decoder(structs.Status)
 
 
 class Client:
@@ -53,24 +57,22 @@ class Client:
         """Host and port of the API server."""
         return self._transport.server
 
-    def pages(self, kind: Kind) -> Iterator[tuple[list[Any], str]]:
+    def pages(self, kind: Kind) -> Iterator[tuple[Sequence[Text], str]]:
         """All objects of a kind, in pages of 500, and the resourceVersion of the list with each;
         in pages of 40 where one is larger than 64 MB.  Raises ApiError, 410 where the list was
         too long under way."""
         query: dict[str, Any] = {"limit": _PAGE}
         for _ in range(_PAGES_MOST):
             try:
-                items, meta = self._page(kind, query)
+                found = self._page(kind, query)
             except ApiError as error:
                 if error.reason != _TOO_LARGE or query["limit"] != _PAGE:
                     raise
                 query["limit"] = _PAGE_OF_LARGE
                 continue
-            try:
-                token = field(meta, "continue", str, "")
-                yield items, field(meta, "resourceVersion", str, "")
-            except CodecError as error:
-                raise ApiError(0, BAD_ANSWER, f"the list of {kind.value}: {error}") from error
+            token = found.metadata.continue_
+            yield found.items or (), found.metadata.resource_version or ""
+            del found  # or two pages were held at once
             if not token:
                 return
             if token == query.get("continue"):
@@ -78,23 +80,19 @@ class Client:
             query["continue"] = token
         raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} does not end")
 
-    def _page(self, kind: Kind, query: dict[str, Any]) -> tuple[list[Any], Json]:
-        text = self._text("GET", RESOURCES[kind].collection, query)
+    def _page(self, kind: Kind, query: dict[str, Any]) -> structs.ObjectList:
+        text = self.text("GET", RESOURCES[kind].collection, query)
         try:
-            items, rest = json_text.page(text, TimeSlice())
-        except ValueError as error:
-            raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} is not a list") from error
-        meta = rest.get("metadata")
-        if not isinstance(meta, dict):
-            raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} is not a list")
-        return items, meta
+            return decoded(_LIST, text)
+        except CodecError as error:
+            reason = f"the list of {kind.value} is not a list: {error}"
+            raise ApiError(0, BAD_ANSWER, reason) from error
 
     def version(self, kind: Kind) -> str:
         """The resourceVersion that a list of a kind would have now; raises ApiError."""
-        version: Any = self._page(kind, {"limit": 1})[1].get("resourceVersion")
-        return version if isinstance(version, str) else ""
+        return self._page(kind, {"limit": 1}).metadata.resource_version or ""
 
-    def watch(self, kind: Kind, resource_version: str) -> Iterator[Json]:
+    def watch(self, kind: Kind, resource_version: str) -> Iterator[structs.WatchEvent]:
         """Begins a watch from a resourceVersion on, and returns its events until the server ends
         it; both raise ApiError, for a connection that is silent for 50 s, for an event of more
         than 16 MB, and for a watch that lasts 120 s though 40 were asked for, as well."""
@@ -108,7 +106,7 @@ class Client:
             answer = self._send("GET", RESOURCES[kind].collection, query, None, "", _WATCH_READ)
         return self._events(answer)
 
-    def _events(self, answer: urllib3.BaseHTTPResponse) -> Iterator[Json]:
+    def _events(self, answer: urllib3.BaseHTTPResponse) -> Iterator[structs.WatchEvent]:
         begun: list[bytes] = []
         size = 0
         give_way = TimeSlice()
@@ -119,7 +117,7 @@ class Client:
                 for line in lines:
                     whole, begun, size = b"".join([*begun, line]), [], 0
                     if whole.strip():
-                        yield _parse(whole.decode(errors="replace"))
+                        yield _event(whole)
                 begun.append(rest)
                 size += len(rest)
                 if size > _LINE_MOST:
@@ -148,22 +146,22 @@ class Client:
         content_type: str = "application/json",
     ) -> Json:
         """One request and its answer; raises ApiError."""
-        return _parse(self._text(method, path, query or {}, body, content_type))
+        return _parse(self.text(method, path, query, body, content_type))
 
-    def _text(
+    def text(
         self,
         method: str,
         path: str,
-        query: dict[str, Any],
+        query: dict[str, Any] | None = None,
         body: Json | None = None,
-        content_type: str = "",
-    ) -> str:
-        """The text of an answer, which is whole within two minutes."""
+        content_type: str = "application/json",
+    ) -> bytes:
+        """One request and the text of its answer, which is whole within two minutes; raises
+        ApiError."""
         with hub.Timeout(self._most, self._late()):
-            answer = self._send(method, path, query, body, content_type, _READ)
+            answer = self._send(method, path, query or {}, body, content_type, _READ)
             with contextlib.closing(answer), self._failures():
-                text = _read(answer, _ANSWER_MOST)
-        return text.decode(errors="replace")
+                return _read(answer, _ANSWER_MOST)
 
     def _send(
         self,
@@ -187,11 +185,10 @@ class Client:
         after = _seconds(response.headers.get("Retry-After", ""))
         reason, message = "Status", f"{method} {path}"
         try:
-            status = _parse(_read(response, _REFUSAL_MOST).decode(errors="replace"))
-            reason = field(status, "reason", str, reason)
-            message = field(status, "message", str, message)
-            if after is None:
-                after = field(status, "details.retryAfterSeconds", int, 0) or None
+            status = decoded(_STATUS, _read(response, _REFUSAL_MOST))
+            reason, message = status.reason or reason, status.message or message
+            if after is None and status.details is not None:
+                after = status.details.retry_after_seconds or None
         except Exception:
             message = f"{method} {path}: the answer says no more"
         finally:
@@ -226,10 +223,18 @@ def _seconds(after: str) -> float | None:
         return None
 
 
-def _parse(text: str) -> Json:
+def _event(line: bytes) -> structs.WatchEvent:
+    """An event of a watch; raises ApiError."""
     try:
-        parsed = json_text.value(text)
-    except ValueError as error:
+        return decoded(_EVENT, line)
+    except CodecError as error:
+        raise ApiError(0, BAD_ANSWER, f"an event of a watch is none: {error}") from error
+
+
+def _parse(text: bytes) -> Json:
+    try:
+        parsed = decoded(ANY, text)
+    except CodecError as error:
         raise ApiError(0, BAD_ANSWER, "the answer of the API server is not JSON") from error
     if not isinstance(parsed, dict):
         raise ApiError(0, BAD_ANSWER, "the answer of the API server is not an object")

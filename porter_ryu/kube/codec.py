@@ -10,7 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from sys import intern
+from typing import Any, NamedTuple
+
+from msgspec.json import Decoder
 
 from porter_ryu.domain.model import (
     Eip,
@@ -29,38 +33,67 @@ from porter_ryu.domain.model import (
     WithStatus,
 )
 from porter_ryu.domain.text import printable, quoted
-from porter_ryu.kube import eip_codec, service_codec
-from porter_ryu.kube.fields import (
-    CodecError,
-    Json,
-    address_of,
-    field,
-    inside,
-    objects,
-    string_map,
-)
+from porter_ryu.kube import eip_codec, service_codec, structs
+from porter_ryu.kube.errors import CodecError
+from porter_ryu.kube.json_text import Json, Text, decoded, part
 from porter_ryu.kube.resources import KINDS, RESOURCES
+from porter_ryu.kube.shared import REMEMBERED, address_of, labels
 
 _SEED_ANNOTATION = "lb.kubesphere.io/v1apha1"  # as the README of Porter spelt it
 _REASON_MOST = 300
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_NULL = b"null"
+
+_TYPE, _NAMED = Decoder(structs.TypeMeta), Decoder(structs.NamedObject)
+_STATUS_OF = Decoder(structs.StatusOfObject)
+_SERVICE, _SERVICE_STATUS = Decoder(structs.Service), Decoder(structs.ServiceStatus | None)
+_ENDPOINT_SLICE = Decoder(structs.EndpointSlice)
+_NODE, _NAMESPACE, _EIP = Decoder(structs.Node), Decoder(structs.Namespace), Decoder(structs.Eip)
+_NO_NAME, _NO_SPEC, _NO_STATUS = (
+    structs.ObjectName(),
+    structs.ServiceSpec(),
+    structs.ServiceStatus(),
+)
+_NO_CONDITIONS = structs.EndpointConditions()
+_NO_NODE_META, _NO_NODE_STATUS = structs.NodeMeta(), structs.NodeStatus()
 
 
-def kind_of(obj: Json) -> Kind | None:
-    """The kind of an object by its apiVersion and kind, None for one that is not read here."""
-    version, kind = field(obj, "apiVersion", str, ""), field(obj, "kind", str, "")
-    return KINDS.get((version, kind))
+def kind_of(text: Text) -> Kind | None:
+    """The kind of an object by its apiVersion and kind, None for one that is not read here;
+    raises CodecError."""
+    found = decoded(_TYPE, text)
+    return KINDS.get((found.api_version or "", found.kind or ""))
 
 
-def key_of(kind: Kind, obj: Json) -> ObjectKey:
-    """Namespace and name, `default` where a namespaced object has none; raises CodecError."""
-    name = field(obj, "metadata.name", str, "")
-    namespaced = RESOURCES[kind].namespaced
-    namespace = field(obj, "metadata.namespace", str, "default") if namespaced else ""
-    for text in (name, namespace or "default"):
-        if not _NAME.fullmatch(text):
-            raise CodecError(f"{quoted(text)} is not a name")
-    return ObjectKey(namespace, name)
+class Identity(NamedTuple):
+    """What names an object, and its resourceVersion, empty where it has none."""
+
+    key: ObjectKey
+    version: str
+
+
+def identity(kind: Kind, text: Text) -> Identity:
+    """What names an object, in the namespace `default` where a namespaced one has none; raises
+    CodecError."""
+    meta = decoded(_NAMED, text).metadata or _NO_NAME
+    namespace = ""
+    if RESOURCES[kind].namespaced:
+        namespace = "default" if meta.namespace is None else meta.namespace
+        _check_name(namespace or "default")
+    name, version = meta.name or "", meta.resource_version
+    _check_name(name)
+    key = ObjectKey(intern(namespace), name)
+    return Identity(key, version if isinstance(version, str) else "")
+
+
+def _check_name(text: str) -> None:
+    if not is_name(text):
+        raise CodecError(f"{quoted(text)} is not a name")
+
+
+def is_name(text: str) -> bool:
+    """Whether an object or a namespace could have this name."""
+    return _NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,88 +108,127 @@ class Codec:
     values: frozenset[str]
     load_balancer_class: str = ""
 
-    def read(self, kind: Kind, key: ObjectKey, obj: Json) -> Reading:
+    def read(self, kind: Kind, key: ObjectKey, text: Text) -> Reading:
         """What an object of this key is: its value, or Unreadable with the reason and, of a
         Service, the addresses that it has on record."""
         try:
-            return self.decode(kind, obj)
+            return self.decode(kind, key, text)
         except CodecError as error:
-            record = tuple(service_codec.record(obj)) if kind is Kind.SERVICE else ()
+            record = service_codec.record(status_of(text)) if kind is Kind.SERVICE else ()
             return Unreadable(kind, key, printable(str(error), _REASON_MOST), record)
 
-    def decode(self, kind: Kind, obj: Json) -> Object:
-        """The value of an object; raises CodecError that names the field, and nothing else."""
+    def decode(self, kind: Kind, key: ObjectKey, text: Text, status: Text | None = None) -> Object:
+        """The value of an object; `status` stands in place of its own where it is given.  Raises
+        CodecError that names the field, and nothing else."""
         try:
-            return _DECODERS[kind](self, obj)
+            return _DECODERS[kind](self, key, text, status)
         except CodecError:
             raise
         except Exception as error:
             raise CodecError(f"it cannot be understood ({type(error).__name__})") from error
 
-    def service(self, obj: Json) -> Service:
-        """A Service."""
-        annotations = string_map(obj, "metadata.annotations")
-        not_ours = self._not_ours(obj, annotations)
-        return service_codec.decode(key_of(Kind.SERVICE, obj), obj, annotations, not_ours)
+    def _service(self, key: ObjectKey, text: Text, status: Text | None) -> Service:
+        obj = decoded(_SERVICE, text)
+        found = part(_SERVICE_STATUS, obj.status if status is None else status, "status")
+        return service_codec.decode(key, obj, found or _NO_STATUS, self._not_ours(obj))
 
-    def _not_ours(self, obj: Json, annotations: dict[str, str]) -> str:
-        kind = field(obj, "spec.type", str, "ClusterIP")
+    def _not_ours(self, obj: structs.Service) -> str:
+        spec = obj.spec or _NO_SPEC
+        kind = "ClusterIP" if spec.type is None else spec.type
         if kind != "LoadBalancer":
             return f"its type is {quoted(kind)}, not LoadBalancer"
-        own_class = field(obj, "spec.loadBalancerClass", str, "")
+        own_class = spec.load_balancer_class
         if own_class:
             if own_class == self.load_balancer_class:
                 return ""
             return f"its loadBalancerClass is {quoted(own_class)}, which is another's"
+        annotations = obj.metadata.annotations or {}
         values = {annotations.get(name, "").strip() for name in (self.annotation, _SEED_ANNOTATION)}
         if values & self.values:
             return ""
         wanted = " or ".join(sorted(self.values))
         return f"it has no annotation {self.annotation}: {wanted}"
 
-    def endpoint_slice(self, obj: Json) -> EndpointSlice:
-        """An EndpointSlice."""
-        key = key_of(Kind.ENDPOINT_SLICE, obj)
-        owner = string_map(obj, "metadata.labels").get("kubernetes.io/service-name")
-        return EndpointSlice(
-            key=key,
-            service=ObjectKey(key.namespace, owner) if owner else None,
-            family=service_codec.FAMILIES.get(field(obj, "addressType", str, "")),
-            endpoints=tuple(_endpoints(obj)),
-        )
 
-    def node(self, obj: Json) -> Node:
-        """A Node."""
-        conditions = {
-            field(entry, "type", str, ""): field(entry, "status", str, "")
-            for entry in objects(obj, "status.conditions")
-        }
-        return Node(
-            name=key_of(Kind.NODE, obj).name,
-            labels=string_map(obj, "metadata.labels"),
-            addresses=tuple(_node_addresses(obj)),
-            ready=conditions.get("Ready") == "True",
-            silent=conditions.get("Ready") == "Unknown",
-            network_unavailable=conditions.get("NetworkUnavailable") == "True",
-            deleting=bool(field(obj, "metadata.deletionTimestamp", str, "")),
-        )
-
-    def namespace(self, obj: Json) -> Namespace:
-        """A Namespace."""
-        name = key_of(Kind.NAMESPACE, obj).name
-        return Namespace(name, string_map(obj, "metadata.labels"))
-
-    def eip(self, obj: Json) -> Eip:
-        """An Eip of either version."""
-        return eip_codec.decode(key_of(Kind.EIP, obj), obj)
+def status_of(text: Text) -> Text:
+    """The status of an object as it stands there; null where there is none that can be found."""
+    try:
+        return decoded(_STATUS_OF, text).status or _NULL
+    except CodecError:
+        return _NULL
 
 
-_DECODERS: dict[Kind, Callable[[Codec, Json], Object]] = {
-    Kind.SERVICE: Codec.service,
-    Kind.ENDPOINT_SLICE: Codec.endpoint_slice,
-    Kind.NODE: Codec.node,
-    Kind.NAMESPACE: Codec.namespace,
-    Kind.EIP: Codec.eip,
+def _endpoint_slice(
+    _codec: Codec, key: ObjectKey, text: Text, _status: Text | None
+) -> EndpointSlice:
+    obj = decoded(_ENDPOINT_SLICE, text)
+    owner = _labels_of(obj.metadata).get("kubernetes.io/service-name")
+    return EndpointSlice(
+        key=key,
+        service=ObjectKey(key.namespace, owner) if owner else None,
+        family=service_codec.FAMILIES.get(obj.address_type or ""),
+        endpoints=_endpoints(obj.endpoints or ()),
+    )
+
+
+@lru_cache(REMEMBERED)
+def _endpoints(entries: tuple[structs.Endpoint, ...]) -> tuple[Endpoint, ...]:
+    return tuple(map(_endpoint, entries))
+
+
+@lru_cache(REMEMBERED)
+def _endpoint(entry: structs.Endpoint) -> Endpoint:
+    conditions = entry.conditions or _NO_CONDITIONS
+    ready = conditions.ready is not False
+    return Endpoint(
+        node=intern(entry.node_name) if entry.node_name else None,
+        ready=ready,
+        serving=ready if conditions.serving is None else conditions.serving,
+        terminating=bool(conditions.terminating),
+    )
+
+
+def _node(_codec: Codec, key: ObjectKey, text: Text, _status: Text | None) -> Node:
+    obj = decoded(_NODE, text)
+    meta, status = obj.metadata or _NO_NODE_META, obj.status or _NO_NODE_STATUS
+    conditions = {entry.type: entry.status for entry in status.conditions or ()}
+    return Node(
+        name=key.name,
+        labels=labels(meta.labels),
+        addresses=tuple(_node_addresses(status)),
+        ready=conditions.get("Ready") == "True",
+        silent=conditions.get("Ready") == "Unknown",
+        network_unavailable=conditions.get("NetworkUnavailable") == "True",
+        deleting=bool(meta.deletion_timestamp),
+    )
+
+
+def _node_addresses(status: structs.NodeStatus) -> Iterator[NodeAddress]:
+    for entry in status.addresses or ():
+        address = address_of(entry.address)
+        if address is not None:
+            yield NodeAddress(intern(entry.type or ""), address)
+
+
+def _namespace(_codec: Codec, key: ObjectKey, text: Text, _status: Text | None) -> Namespace:
+    return Namespace(key.name, labels(_labels_of(decoded(_NAMESPACE, text).metadata)))
+
+
+def _eip(_codec: Codec, key: ObjectKey, text: Text, status: Text | None) -> Eip:
+    obj = decoded(_EIP, text)
+    return eip_codec.decode(key, obj, obj.status if status is None else status)
+
+
+def _labels_of(meta: structs.Labels | None) -> dict[str, str]:
+    return (meta.labels or {}) if meta is not None else {}
+
+
+_DECODERS: Mapping[Kind, Callable[[Codec, ObjectKey, Text, Text | None], Object]] = {
+    Kind.SERVICE: Codec._service,
+    Kind.ENDPOINT_SLICE: _endpoint_slice,
+    Kind.NODE: _node,
+    Kind.NAMESPACE: _namespace,
+    Kind.EIP: _eip,
 }
 
 
@@ -187,29 +259,3 @@ def status_patch(obj: WithStatus, wanted: ObjectStatus, now: str) -> Json:
     version = obj.resource_version
     metadata = {"resourceVersion": version} if version else {}
     return {"metadata": metadata, "status": _PATCHES[obj.kind](obj, wanted, now)}
-
-
-def _endpoints(obj: Json) -> Iterator[Endpoint]:
-    entries = objects(obj, "endpoints")
-    with inside("endpoints"):
-        for entry in entries:
-            yield _endpoint(entry)
-
-
-def _endpoint(entry: Json) -> Endpoint:
-    ready = field(entry, "conditions.ready", bool, True)
-    return Endpoint(
-        node=field(entry, "nodeName", str, "") or None,
-        ready=ready,
-        serving=field(entry, "conditions.serving", bool, ready),
-        terminating=field(entry, "conditions.terminating", bool, False),
-    )
-
-
-def _node_addresses(obj: Json) -> Iterator[NodeAddress]:
-    entries = objects(obj, "status.addresses")
-    with inside("status.addresses"):
-        for entry in entries:
-            address = address_of(field(entry, "address", str, ""))
-            if address is not None:
-                yield NodeAddress(field(entry, "type", str, ""), address)

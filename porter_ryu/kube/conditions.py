@@ -5,20 +5,29 @@ A condition's lastTransitionTime moves when its status does, and never else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from sys import intern
 
 from porter_ryu.domain.model import Condition
-from porter_ryu.kube.fields import Json, field, timestamp
+from porter_ryu.kube import structs
+from porter_ryu.kube.json_text import Json
+from porter_ryu.kube.shared import REMEMBERED
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
-def decode(entry: Json) -> Condition:
-    """An entry of status.conditions; raises CodecError."""
+@lru_cache(REMEMBERED)
+def decode(entry: structs.Condition) -> Condition:
+    """An entry of status.conditions."""
+    since = entry.last_transition_time or ""
     return Condition(
-        field(entry, "type", str, ""),
-        field(entry, "status", str, "") == "True",
-        field(entry, "reason", str, ""),
-        field(entry, "message", str, ""),
-        timestamp(entry, "lastTransitionTime"),
+        intern(entry.type or ""),
+        entry.status == "True",
+        intern(entry.reason or ""),
+        entry.message or "",
+        intern(since) if _TIME.fullmatch(since) else "",
     )
 
 

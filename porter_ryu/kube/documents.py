@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from porter_ryu.kube.fields import Json
 from porter_ryu.kube.json_documents import JsonReader, refuse, skip_space
+from porter_ryu.kube.json_text import Json
 from porter_ryu.kube.limits import MIB, OBJECT_DEPTH, OBJECT_OCTETS, too_deep
 from porter_ryu.kube.yaml_documents import (
     BrokenTextError,

@@ -6,89 +6,99 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from msgspec.json import Decoder
+
 from porter_ryu.domain.addresses.address_pool import AddressPool
 from porter_ryu.domain.labels import LabelSelector, Requirement, SelectorError, match_labels
 from porter_ryu.domain.model import Eip, EipStatus, ObjectKey
 from porter_ryu.domain.verdict import PoolReason
-from porter_ryu.kube import conditions, json_text
-from porter_ryu.kube.fields import CodecError, Json, field, objects, string_map, strings
+from porter_ryu.kube import conditions, structs
+from porter_ryu.kube.errors import CodecError
+from porter_ryu.kube.json_text import ANY, Json, Text, decoded, part
+from porter_ryu.kube.shared import labels
+
+_SPEC, _STATUS = Decoder(structs.EipSpec | None), Decoder(structs.EipStatus | None)
+_NO_SPEC, _NO_SELECTOR = structs.EipSpec(), structs.LabelSelector()
+_NO_STATUS = structs.EipStatus()
 
 
-def decode(key: ObjectKey, obj: Json) -> Eip:
-    """An Eip; a spec that cannot be understood is `invalid`, not lost.  Raises CodecError."""
+def decode(key: ObjectKey, obj: structs.Eip, status: Text) -> Eip:
+    """An Eip; a spec that cannot be understood is `invalid`, not lost."""
+    meta = obj.metadata
     return Eip(
         name=key.name,
-        uid=field(obj, "metadata.uid", str, ""),
-        created=field(obj, "metadata.creationTimestamp", str, "") or None,
-        resource_version=field(obj, "metadata.resourceVersion", str, ""),
-        deleting=bool(field(obj, "metadata.deletionTimestamp", str, "")),
-        **_spec(obj),
-        status=decode_status(key.name, obj),
+        uid=meta.uid or "",
+        created=meta.creation_timestamp or None,
+        resource_version=meta.resource_version or "",
+        deleting=bool(meta.deletion_timestamp),
+        **_spec(obj.spec),
+        status=decode_status(key.name, status),
     )
 
 
-def _spec(obj: Json) -> dict[str, Any]:
+def _spec(text: Text) -> dict[str, Any]:
     """The fields of an Eip that its spec gives; `invalid` where it cannot be understood."""
     try:
+        spec = part(_SPEC, text, "spec") or _NO_SPEC
         return {
-            "address": field(obj, "spec.address", str, ""),
-            "disable": field(obj, "spec.disable", bool, False),
-            "auto_assign": field(obj, "spec.autoAssign", bool, True),
-            "avoid_buggy_ips": field(obj, "spec.avoidBuggyIPs", bool, False),
-            "priority": field(obj, "spec.priority", int, 0),
-            "namespaces": strings(obj, "spec.namespaces"),
-            "namespace_selector": string_map(obj, "spec.namespaceSelector"),
-            "service_selector": _selector(obj),
-            "protocol": field(obj, "spec.protocol", str, ""),
+            "address": spec.address or "",
+            "disable": bool(spec.disable),
+            "auto_assign": spec.auto_assign is not False,
+            "avoid_buggy_ips": bool(spec.avoid_buggy_ips),
+            "priority": spec.priority or 0,
+            "namespaces": spec.namespaces or (),
+            "namespace_selector": labels(spec.namespace_selector),
+            "service_selector": _selector(spec.service_selector or _NO_SELECTOR),
+            "protocol": spec.protocol or "",
         }
     except (CodecError, SelectorError) as error:
         return {"address": "", "invalid": str(error)}
 
 
-def _selector(obj: Json) -> LabelSelector:
-    requirements = list(match_labels(string_map(obj, "spec.serviceSelector.matchLabels")))
-    for entry in objects(obj, "spec.serviceSelector.matchExpressions"):
-        values = frozenset(strings(entry, "values"))
-        operator = field(entry, "operator", str, "")
-        requirements.append(Requirement(field(entry, "key", str, ""), operator, values))
+def _selector(selector: structs.LabelSelector) -> LabelSelector:
+    requirements = list(match_labels(selector.match_labels or {}))
+    for entry in selector.match_expressions or ():
+        values = frozenset(entry.values or ())
+        requirements.append(Requirement(entry.key or "", entry.operator or "", values))
     return LabelSelector(tuple(requirements))
 
 
-def decode_status(name: str, obj: Json) -> EipStatus | None:
+def decode_status(name: str, text: Text) -> EipStatus | None:
     """The status that is there; None where it is not one that we could have written."""
     try:
-        entries = {field(c, "type", str, ""): c for c in objects(obj, "status.conditions")}
+        status = part(_STATUS, text, "status") or _NO_STATUS
+        entries = {entry.type: entry for entry in status.conditions or ()}
         ready = entries.get("Ready")
         if ready is None:
             return None
-        is_ready = field(obj, "status.ready", bool, False)
+        is_ready = bool(status.ready)
         condition = conditions.decode(ready)
-        same = field(ready, "status", str, "") == str(is_ready)
+        same = ready.status == str(is_ready)
         return EipStatus(
             ready=is_ready,
             reason=PoolReason(condition.reason),
             message=condition.message,
-            occupied=field(obj, "status.occupied", bool, False),
-            usage=field(obj, "status.usage", int, 0),
-            pool_size=field(obj, "status.poolSize", int, 0),
-            first_ip=field(obj, "status.firstIP", str, ""),
-            last_ip=field(obj, "status.lastIP", str, ""),
-            v4=field(obj, "status.v4", bool, False),
-            used=string_map(obj, "status.used"),
-            serving=_serving(name, obj),
+            occupied=bool(status.occupied),
+            usage=status.usage or 0,
+            pool_size=status.pool_size or 0,
+            first_ip=status.first_ip or "",
+            last_ip=status.last_ip or "",
+            v4=bool(status.v4),
+            used=status.used or {},
+            serving=_serving(name, status.serving),
             since=condition.since if same else "",
         )
     except ValueError:
         return None
 
 
-def _serving(name: str, obj: Json) -> Eip | None:
+def _serving(name: str, text: str | None) -> Eip | None:
     """The form of an Eip that served, which status keeps as the JSON text of a spec; None where
     it is not one that could have served, for anybody may have written it."""
-    text = field(obj, "status.serving", str, "")
     if not text:
         return None
-    form = Eip(name, **_spec({"spec": json_text.value(text)}))
+    decoded(ANY, text.encode())  # what is not even JSON, was not written by this program
+    form = Eip(name, **_spec(text.encode()))
     try:
         AddressPool.parse(form.address)
     except ValueError:

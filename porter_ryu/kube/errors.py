@@ -1,4 +1,4 @@
-"""What can go wrong with a write or a read of the API."""
+"""What can go wrong with a write or a read of the API, or with what is read."""
 
 from __future__ import annotations
 
@@ -49,3 +49,7 @@ class ApiError(Exception):
         if self.status in _BY_STATUS:
             return _BY_STATUS[self.status]
         return "ServerError" if self.status >= _SERVER_ERROR else "Refused"
+
+
+class CodecError(ValueError):
+    """An object that cannot be understood; the message names the field."""

@@ -21,7 +21,7 @@ from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.domain.text import printable
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import NOT_FOUND, ApiError
-from porter_ryu.kube.fields import Json
+from porter_ryu.kube.json_text import Json
 from porter_ryu.kube.resources import RESOURCES, STRATEGIC_MERGE
 from porter_ryu.supervisor import Beat, Supervisor
 

@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from msgspec.json import Decoder
 from ryu.lib import hub
 
 from porter_ryu import metrics
 from porter_ryu.domain.model import Kind, Object, ObjectKey, Reading, Unreadable
 from porter_ryu.domain.ports import Observer
-from porter_ryu.kube.codec import Codec, key_of
-from porter_ryu.kube.errors import BAD_ANSWER, GONE, ApiError
-from porter_ryu.kube.fields import CodecError, Json, field
+from porter_ryu.kube import structs
+from porter_ryu.kube.codec import Codec, Identity, identity
+from porter_ryu.kube.errors import BAD_ANSWER, GONE, ApiError, CodecError
+from porter_ryu.kube.json_text import Text, decoded
 from porter_ryu.kube.pace import Pace
 from porter_ryu.time_slice import TimeSlice
 
@@ -32,19 +34,21 @@ LOG = logging.getLogger(__name__)
 
 _TROUBLE_AFTER = 10.0
 _CODES = range(400, 600)
+_ABOUT_OBJECTS = ("ADDED", "MODIFIED", "DELETED")
 _DIGITS_MOST = 30
+_NAMED, _STATUS = Decoder(structs.NamedObject), Decoder(structs.Status)
 
 
 class Lister(Protocol):
     """What an informer reads from (`client.Client`)."""
 
-    def pages(self, kind: Kind) -> Iterator[tuple[list[Any], str]]:
-        """All objects, page by page, each with the resourceVersion; raises ApiError."""
+    def pages(self, kind: Kind) -> Iterator[tuple[Sequence[Text], str]]:
+        """All objects as JSON, page by page, each with the resourceVersion; raises ApiError."""
 
     def version(self, kind: Kind) -> str:
         """The resourceVersion that a list would have now; raises ApiError."""
 
-    def watch(self, kind: Kind, resource_version: str) -> Iterator[Json]:
+    def watch(self, kind: Kind, resource_version: str) -> Iterator[structs.WatchEvent]:
         """Begins a watch and returns its events from there on; both raise ApiError."""
 
 
@@ -136,10 +140,11 @@ class Informer:
         for items, of_page in self._lister.pages(self._kind):
             version, read_at = of_page, time.monotonic()
             for item in items:
-                key = self._key(item)
-                if key is not None:
+                named = self._named(item)
+                if named is not None:
+                    key = named.key
                     found[key] = self._read(key, item)
-                    versions[key] = _version(item)
+                    versions[key] = _number(named.version)
                 give_way()
         answered, self._answered = self._answered, None
         for key in answered.keys() & versions.keys() & self._versions.keys():
@@ -202,7 +207,9 @@ class Informer:
                 LOG.warning("%s are watched again: %s", self._kind.value, error)
         return went
 
-    def _take_all(self, events: Iterator[Json], went: _Watch, observer: Observer) -> None:
+    def _take_all(
+        self, events: Iterator[structs.WatchEvent], went: _Watch, observer: Observer
+    ) -> None:
         give_way = TimeSlice()
         for event in events:
             if self._stopped:
@@ -211,64 +218,60 @@ class Informer:
             went.events += 1
             give_way()
 
-    def _take(self, event: Json, observer: Observer) -> str:
+    def _take(self, event: structs.WatchEvent, observer: Observer) -> str:
         """Takes in one event; returns the resourceVersion to go on from, empty where it says
         none; raises ApiError where the watch cannot go on."""
         read_at = time.monotonic()
-        kind, obj = event.get("type"), event.get("object")
-        if kind == "ERROR":
-            raise _told_error(obj)
-        if kind == "DELETED":
-            self._gone(obj, observer, read_at)
-        elif kind in ("ADDED", "MODIFIED"):
-            self._there(obj, observer, read_at)
-        version = _version_text(obj)
+        if event.type == "ERROR":
+            raise _told_error(event.object)
+        named = self._named(event.object) if event.type in _ABOUT_OBJECTS else None
+        if named is not None and event.type == "DELETED":
+            self._versions.pop(named.key, None)
+            observer.remove(self._kind, named.key, read_at)
+        elif named is not None:
+            self._there(named, event.object, observer, read_at)
+        version = named.version if named is not None else _version_of(event.object)
         if version:
             self._told = _number(version)
         return version
 
-    def accept(self, obj: Json) -> Object | None:
+    def _there(self, named: Identity, text: Text, observer: Observer, read_at: float) -> None:
+        """Tells what an object is, unless that is older than what is known, or was told."""
+        key, version = named.key, _number(named.version)
+        if version < self._versions.get(key, self._told):
+            return
+        if version and version == self._versions.get(key):
+            return  # what a write was answered comes by the watch as well
+        self._versions[key] = version
+        observer.put(self._read(key, text), read_at)
+
+    def accept(self, text: Text) -> Object | None:
         """Takes in what the server answered to a write; None where it is older than what is
         known, as that the object is gone, or cannot be understood."""
-        key = self._key(obj)
-        reading = self._newer(key, obj) if key is not None else None
-        if key is None or reading is None or isinstance(reading, Unreadable):
+        named = self._named(text)
+        if named is None:
             return None
+        key, version = named.key, _number(named.version)
+        if version < self._versions.get(key, self._told):
+            return None
+        reading = self._read(key, text)
+        if isinstance(reading, Unreadable):
+            return None
+        self._versions[key] = version
         if self._answered is not None:
             self._answered[key] = reading
         return reading
 
-    def _newer(self, key: ObjectKey, obj: Any) -> Reading | None:
-        """What an object is, its version noted; None where what is known is newer."""
-        if _version(obj) < self._versions.get(key, self._told):
-            return None
-        self._versions[key] = _version(obj)
-        return self._read(key, obj)
-
-    def _there(self, obj: Any, observer: Observer, read_at: float) -> None:
-        key = self._key(obj)
-        reading = self._newer(key, obj) if key is not None else None
-        if reading is not None:
-            observer.put(reading, read_at)
-
-    def _gone(self, obj: Any, observer: Observer, read_at: float) -> None:
-        key = self._key(obj)
-        if key is not None:
-            self._versions.pop(key, None)
-            observer.remove(self._kind, key, read_at)
-
-    def _key(self, obj: Any) -> ObjectKey | None:
+    def _named(self, text: Text) -> Identity | None:
         """What names an object; None, and a line in the log, where nothing does."""
         try:
-            if not isinstance(obj, dict):
-                raise CodecError("it is not an object")
-            return key_of(self._kind, obj)
+            return identity(self._kind, text)
         except CodecError as error:
             LOG.error("one of the %s is left out: %s", self._kind.value, error)
             return None
 
-    def _read(self, key: ObjectKey, obj: Json) -> Reading:
-        reading = self._codec.read(self._kind, key, obj)
+    def _read(self, key: ObjectKey, text: Text) -> Reading:
+        reading = self._codec.read(self._kind, key, text)
         if isinstance(reading, Unreadable):
             LOG.error(
                 "%s %s: %s; what was last good of it stays", self._kind.value, key, reading.reason
@@ -276,29 +279,29 @@ class Informer:
         return reading
 
 
-def _told_error(status: Any) -> ApiError:
+def _told_error(text: Text) -> ApiError:
     """The error that a watch ends with (metav1.Status); 410 where its code is none."""
     try:
-        code = field(status, "code", int, GONE)
-        reason, message = field(status, "reason", str, ""), field(status, "message", str, "")
-        after = field(status, "details.retryAfterSeconds", int, 0)
+        status = decoded(_STATUS, text)
     except CodecError as error:
         return ApiError(GONE, BAD_ANSWER, str(error))
-    return ApiError(code if code in _CODES else GONE, reason, message, after)
+    code = status.code if status.code is not None and status.code in _CODES else GONE
+    after = status.details.retry_after_seconds if status.details is not None else None
+    return ApiError(code, status.reason or "", status.message or "", after or 0)
 
 
-def _version_text(obj: Any) -> str:
-    metadata = obj.get("metadata") if isinstance(obj, dict) else None
-    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+def _version_of(text: Text) -> str:
+    """The resourceVersion of an object that need not have a name, empty where it has none."""
+    try:
+        meta = decoded(_NAMED, text).metadata
+    except CodecError:
+        return ""
+    version = meta.resource_version if meta is not None else None
     return version if isinstance(version, str) else ""
 
 
-def _version(obj: Any) -> int:
-    """The resourceVersion as a number: comparable as of Kubernetes 1.35 (KEP-5504), and in
-    practice before."""
-    return _number(_version_text(obj))
-
-
 def _number(version: str) -> int:
+    """A resourceVersion as a number: comparable as of Kubernetes 1.35 (KEP-5504), and in practice
+    before; 0 where it is none."""
     plain = version.isascii() and version.isdigit() and len(version) <= _DIGITS_MOST
     return int(version) if plain else 0

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from porter_ryu.kube.fields import Json
+from porter_ryu.kube.json_text import Json
 from porter_ryu.kube.yaml_documents import BrokenTextError, Document, Item
 
 _SPACE = re.compile(r"[ \t\r\n]*")

@@ -18,8 +18,9 @@ from ryu.lib import hub
 
 from porter_ryu import rfc3339
 from porter_ryu.domain.ports import Role
+from porter_ryu.kube import structs
 from porter_ryu.kube.errors import ApiError
-from porter_ryu.kube.fields import Json, field
+from porter_ryu.kube.json_text import Json, converted
 from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ _EVERY = 2.0
 _LEAST = 0.05
 _STALLS_AFTER = 30.0
 _TRANSITIONS_MOST = 2**31 - 1
+_NO_SPEC = structs.LeaseSpec()
 # what is in a Lease is not ours alone to write
 _ODD = (ApiError, ValueError, TypeError, ArithmeticError)
 
@@ -118,12 +120,14 @@ class Lease:
         raises ApiError, and CodecError where it is odd."""
         started = self._clock()
         lease = self._client.request("GET", self._path)
-        holder = field(lease, "spec.holderIdentity", str, "")
+        spec = converted(structs.Lease, lease).spec or _NO_SPEC
+        holder = spec.holder_identity or ""
         others = holder not in ("", self._identity)
-        seen = (holder, field(lease, "spec.renewTime", str, ""))
+        seen = (holder, spec.renew_time or "")
         alive = others and self._seen not in (None, seen)
         if seen != self._seen:
-            duration = field(lease, "spec.leaseDurationSeconds", int, DURATION)
+            duration = spec.lease_duration_seconds
+            duration = DURATION if duration is None else duration
             self._seen, self._expires_at = seen, started + min(duration, _DURATION_MOST)
         if others and started < self._expires_at:
             if alive or self._renewed_at is not None:
@@ -134,21 +138,22 @@ class Lease:
         if self._renewed_at is None and not release:
             self._prepare()
             started = self._clock()
-        self._client.request("PUT", self._path, None, self._renewed(lease, holder, release))
+        self._client.request("PUT", self._path, None, self._renewed(lease, spec, release))
         if not release:
             self._renewed_at = started
             self._change(Role.LEADER)
 
-    def _renewed(self, lease: Json, holder: str, release: bool) -> Json:
+    def _renewed(self, lease: Json, before: structs.LeaseSpec, release: bool) -> Json:
+        """The Lease with what this program writes of it; whatever else it has stays."""
         stamp = rfc3339.now(microseconds=True)
         spec = dict(lease.get("spec") or {})
         spec["holderIdentity"] = "" if release else self._identity
         spec["leaseDurationSeconds"] = 1 if release else DURATION
         spec["renewTime"] = stamp
-        if holder != self._identity and not release:
+        if before.holder_identity != self._identity and not release:
             spec["acquireTime"] = stamp
-            before = field(lease, "spec.leaseTransitions", int, 0)
-            spec["leaseTransitions"] = min(before + 1, _TRANSITIONS_MOST)
+            transitions = (before.lease_transitions or 0) + 1
+            spec["leaseTransitions"] = min(transitions, _TRANSITIONS_MOST)
         return {**lease, "spec": spec}
 
     def _change(self, role: Role) -> None:

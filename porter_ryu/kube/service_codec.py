@@ -1,12 +1,16 @@
 """core/v1 Service: what its spec, its annotations and its status say, and what status should say.
 
-What reads takes an object, and raises CodecError where what it reads cannot be understood.
+What reads raises CodecError where what it reads cannot be understood.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import groupby
+from sys import intern
+
+from msgspec.json import Decoder
 
 from porter_ryu.domain.model import (
     Address,
@@ -20,17 +24,10 @@ from porter_ryu.domain.model import (
     ServiceStatus,
 )
 from porter_ryu.domain.text import printable, quoted
-from porter_ryu.kube import conditions
-from porter_ryu.kube.fields import (
-    CodecError,
-    Json,
-    address_of,
-    field,
-    inside,
-    objects,
-    string_map,
-    strings,
-)
+from porter_ryu.kube import conditions, structs
+from porter_ryu.kube.errors import CodecError
+from porter_ryu.kube.json_text import Json, Text, decoded
+from porter_ryu.kube.shared import REMEMBERED, address_of, labels
 
 _OUR_CONDITIONS = "porter.kubesphere.io/"
 FAMILIES = {"IPv4": Family.IPV4, "IPv6": Family.IPV6}
@@ -40,83 +37,91 @@ _POOL = ("eip.porter.kubesphere.io/pool", "eip.openelb.kubesphere.io/v1alpha2")
 _WISH_MOST = 200
 # a tenant may write 75,000; ours has one of each family, and is written over what else is there
 _INGRESS_MOST = 100
-_PORTS = range(1 << 16)
+_NO_SPEC, _NO_ADDRESS = structs.ServiceSpec(), structs.RecordedAddress()
+_RECORDED_STATUS = Decoder(structs.RecordedStatus)
+_RECORDED_ADDRESS = Decoder(structs.RecordedAddress)
 
 
-def decode(key: ObjectKey, obj: Json, annotations: dict[str, str], not_ours: str) -> Service:
+def decode(
+    key: ObjectKey, obj: structs.Service, status: structs.ServiceStatus, not_ours: str
+) -> Service:
     """A Service; `not_ours` says why it is not, empty where it is."""
+    meta, spec = obj.metadata, obj.spec or _NO_SPEC
+    annotations = meta.annotations or {}
+    entries = _entries(status)
+    ingress = _addresses(entries)
     return Service(
         key=key,
         ours=not not_ours,
-        not_ours=not_ours,
-        uid=field(obj, "metadata.uid", str, ""),
-        created=field(obj, "metadata.creationTimestamp", str, "") or None,
-        resource_version=field(obj, "metadata.resourceVersion", str, ""),
-        labels=string_map(obj, "metadata.labels"),
-        ports=frozenset(_ports(obj)),
-        families=tuple(_families(obj)),
-        family_policy=_family_policy(obj),
-        local_traffic=field(obj, "spec.externalTrafficPolicy", str, "Cluster") == "Local",
-        request=_request(obj, annotations),
+        not_ours=intern(not_ours),
+        uid=meta.uid or "",
+        created=intern(meta.creation_timestamp) if meta.creation_timestamp else None,
+        resource_version=meta.resource_version or "",
+        labels=labels(meta.labels),
+        ports=_ports(spec.ports or ()),
+        families=_families(spec),
+        family_policy=_family_policy(spec),
+        local_traffic=spec.external_traffic_policy == "Local",
+        request=_request(spec, annotations),
         pool=_pool(annotations),
         share_key=annotations.get(_SHARE, "").strip() or None,
-        ingress=tuple(dict.fromkeys(_ingress(obj))),
-        plain_ingress=bool(not_ours) or _plain_ingress(obj),
-        conditions=_conditions(obj),
-        deleting=bool(field(obj, "metadata.deletionTimestamp", str, "")),
+        ingress=ingress,
+        plain_ingress=bool(not_ours) or _is_plain(entries, ingress),
+        conditions=_conditions(status),
+        deleting=bool(meta.deletion_timestamp),
     )
 
 
 def _pool(annotations: dict[str, str]) -> str | None:
     """The Eip that a Service names."""
     found = (annotations.get(name, "").strip() for name in _POOL)
-    return next(filter(None, found), None)
+    name = next(filter(None, found), None)
+    return intern(name) if name else None
 
 
-def _ports(obj: Json) -> Iterator[Port]:
+@lru_cache(REMEMBERED)
+def _ports(entries: tuple[structs.ServicePort, ...]) -> frozenset[Port]:
     """spec.ports."""
-    entries = objects(obj, "spec.ports")
-    with inside("spec.ports"):
-        for entry in entries:
-            number = field(entry, "port", int, 0)
-            if number not in _PORTS:
-                raise CodecError(f"{number} is not a port")
-            yield Port(field(entry, "protocol", str, "TCP"), number)
+    return frozenset(
+        Port(intern("TCP" if entry.protocol is None else entry.protocol), entry.port or 0)
+        for entry in entries
+    )
 
 
-def _families(obj: Json) -> Iterator[Family]:
+def _families(spec: structs.ServiceSpec) -> tuple[Family, ...]:
     """spec.ipFamilies, or those of spec.clusterIPs where it is unset."""
-    listed = strings(obj, "spec.ipFamilies")
+    if spec.ip_families:
+        return _listed_families(spec.ip_families)
+    addresses = filter(None, map(address_of, spec.cluster_ips or ()))
+    return _listed_families(tuple(f"IPv{address.version}" for address in addresses))
+
+
+@lru_cache(REMEMBERED)
+def _listed_families(listed: tuple[str, ...]) -> tuple[Family, ...]:
     for text in listed:
         if text not in FAMILIES:
             raise CodecError(f"spec.ipFamilies: {quoted(text)} is neither IPv4 nor IPv6")
-        yield FAMILIES[text]
-    if not listed:
-        for text in strings(obj, "spec.clusterIPs"):
-            address = address_of(text)
-            if address is not None:
-                yield Family(address.version)
+    return tuple(FAMILIES[text] for text in listed)
 
 
-def _family_policy(obj: Json) -> FamilyPolicy:
+def _family_policy(spec: structs.ServiceSpec) -> FamilyPolicy:
     """spec.ipFamilyPolicy."""
-    text = field(obj, "spec.ipFamilyPolicy", str, FamilyPolicy.SINGLE_STACK.value)
+    text = spec.ip_family_policy
     try:
-        return FamilyPolicy(text)
+        return FamilyPolicy.SINGLE_STACK if text is None else FamilyPolicy(text)
     except ValueError as error:
-        raise CodecError(f"spec.ipFamilyPolicy: {quoted(text)} is not known") from error
+        raise CodecError(f"spec.ipFamilyPolicy: {quoted(str(text))} is not known") from error
 
 
-def _request(obj: Json, annotations: dict[str, str]) -> AddressRequest | None:
+def _request(spec: structs.ServiceSpec, annotations: dict[str, str]) -> AddressRequest | None:
     """What the Service asks for: by annotation, else loadBalancerIP, else externalIPs."""
     for name in _REQUEST:
         if annotations.get(name, "").strip():
             return _parsed(f"annotation {name}", annotations[name].split(","))
-    wish = field(obj, "spec.loadBalancerIP", str, "").strip()
+    wish = (spec.load_balancer_ip or "").strip()
     if wish:
         return _parsed("spec.loadBalancerIP", [wish])
-    external = strings(obj, "spec.externalIPs")
-    return _parsed("spec.externalIPs", list(external)) if external else None
+    return _parsed("spec.externalIPs", list(spec.external_ips)) if spec.external_ips else None
 
 
 def _parsed(source: str, texts: list[str]) -> AddressRequest:
@@ -137,48 +142,55 @@ def _parsed(source: str, texts: list[str]) -> AddressRequest:
     return AddressRequest(source, whole, tuple(addresses.values()))
 
 
-def _ingress(obj: Json) -> Iterator[Address]:
-    """The addresses in status.loadBalancer.ingress."""
-    entries = objects(obj, "status.loadBalancer.ingress")
-    with inside("status.loadBalancer.ingress"):
-        for entry in entries[:_INGRESS_MOST]:
-            address = address_of(field(entry, "ip", str, ""))
-            if address is not None:
-                yield address
+def _entries(status: structs.ServiceStatus) -> Sequence[structs.LoadBalancerIngress]:
+    """status.loadBalancer.ingress."""
+    balancer = status.load_balancer
+    return (balancer.ingress or ()) if balancer is not None else ()
 
 
-def record(obj: Json) -> Iterator[Address]:
-    """The addresses in status.loadBalancer.ingress of an object of which nothing is certain."""
-    place: Any = obj
-    for part in ("status", "loadBalancer", "ingress"):
-        place = place.get(part) if isinstance(place, dict) else None
-    for entry in place[:_INGRESS_MOST] if isinstance(place, list) else ():
-        text = entry.get("ip") if isinstance(entry, dict) else None
-        address = address_of(text) if isinstance(text, str) else None
-        if address is not None:
-            yield address
+def _addresses(
+    entries: Sequence[structs.LoadBalancerIngress | structs.RecordedAddress],
+) -> tuple[Address, ...]:
+    """The addresses of a record, each once."""
+    found = (address_of(entry.ip) for entry in entries[:_INGRESS_MOST])
+    return tuple(dict.fromkeys(address for address in found if address is not None))
 
 
-def _plain_ingress(obj: Json) -> bool:
-    """Whether the record has addresses alone, each once; servers before 1.29 know no ipMode."""
-    entries = objects(obj, "status.loadBalancer.ingress")
-    if len(entries) > _INGRESS_MOST:
-        return False
-    return len(set(_ingress(obj))) == len(entries) and all(
-        not entry.get("hostname") and entry.get("ipMode", "VIP") == "VIP" for entry in entries
+def record(status: Text) -> tuple[Address, ...]:
+    """The addresses in status.loadBalancer.ingress of a Service of which nothing is certain."""
+    try:
+        balancer = decoded(_RECORDED_STATUS, status).load_balancer
+    except CodecError:
+        return ()
+    entries = (balancer.ingress or ()) if balancer is not None else ()
+    return _addresses([*map(_recorded, entries[:_INGRESS_MOST])])
+
+
+def _recorded(entry: Text) -> structs.RecordedAddress:
+    try:
+        return decoded(_RECORDED_ADDRESS, entry)
+    except CodecError:
+        return _NO_ADDRESS
+
+
+def _is_plain(
+    entries: Sequence[structs.LoadBalancerIngress], addresses: tuple[Address, ...]
+) -> bool:
+    """Whether the record has addresses alone, each once."""
+    return len(addresses) == len(entries) and all(
+        not entry.hostname and entry.ip_mode == "VIP" for entry in entries
     )
 
 
-def _conditions(obj: Json) -> tuple[Condition, ...]:
+def _conditions(status: structs.ServiceStatus) -> tuple[Condition, ...]:
     """Those of status.conditions that are ours, each once, in order of type."""
-    entries = objects(obj, "status.conditions")
-    with inside("status.conditions"):
-        ours = {
-            conditions.decode(entry)
-            for entry in entries
-            if field(entry, "type", str, "").startswith(_OUR_CONDITIONS)
-        }
-    return tuple(sorted(ours, key=lambda condition: condition.type))
+    ours = [
+        conditions.decode(entry)
+        for entry in status.conditions or ()
+        if entry.type and entry.type.startswith(_OUR_CONDITIONS)
+    ]
+    ours.sort(key=lambda condition: condition.type)
+    return tuple(condition for condition, _ in groupby(ours))
 
 
 def encode_status(service: Service, wanted: ServiceStatus, now: str) -> Json | None:

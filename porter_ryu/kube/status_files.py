@@ -14,15 +14,14 @@ import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from eventlet import tpool
 
 from porter_ryu import atomic_file, regular_file
 from porter_ryu.domain.model import Kind, ObjectId, ObjectKey
-from porter_ryu.kube.codec import key_of
+from porter_ryu.kube.codec import is_name
 from porter_ryu.kube.directory import folders
-from porter_ryu.kube.fields import CodecError, Json
+from porter_ryu.kube.json_text import Json
 from porter_ryu.kube.limits import OBJECT_DEPTH, OBJECT_OCTETS, too_deep
 from porter_ryu.log import reason_of
 from porter_ryu.problem_log import ProblemLog
@@ -41,10 +40,10 @@ _UNSETTLED = -1  # in place of an mtime: read the folder again
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The status of an object, None if it has none.  With a `fault`, which says why its file cannot
-    be read, it is the last known status."""
+    """The status of an object as JSON, None if it has none.  With a `fault`, which says why its
+    file cannot be read, it is the last known status."""
 
-    value: Any = None
+    value: bytes | None = None
     fault: str = ""
 
 
@@ -118,7 +117,7 @@ class StatusFiles:
         path = _path(kind, key.namespace)
         found = tpool.execute(_write_file, self._directory, path, key.name, octets)
         folder = self._folders.setdefault((kind, key.namespace), _Contents())
-        folder.files[key.name] = _StatusFile(regular_file.signature(found), Status(status))
+        folder.files[key.name] = _StatusFile(regular_file.signature(found), Status(_encode(status)))
         folder.damaged.discard(key.name)
 
     def remove(self, kind: Kind, key: ObjectKey) -> None:
@@ -158,7 +157,7 @@ class StatusFiles:
         self._services_fault = ""
         try:
             with folders.opened(self._directory, _path(*_SERVICES)) as top:
-                for namespace in filter(_is_name, os.listdir(top)):
+                for namespace in filter(is_name, os.listdir(top)):
                     folder = (Kind.SERVICE, namespace)
                     known.discard(folder)
                     if not self._is_unchanged(top, folder):
@@ -245,7 +244,7 @@ def _refresh_file(contents: _Contents, folder: int, folder_path: str, name: str)
     return known is None or known.status != contents.files[name].status
 
 
-def _parse(octets: bytes) -> tuple[Any, str]:
+def _parse(octets: bytes) -> tuple[bytes | None, str]:
     """The status in a file, or None and the reason."""
     try:
         document = json.loads(octets)
@@ -256,7 +255,11 @@ def _parse(octets: bytes) -> tuple[Any, str]:
         return None, "has no status"
     if too_deep(status):
         return None, f"is nested more than {OBJECT_DEPTH} levels deep"
-    return status, ""
+    return _encode(status), ""
+
+
+def _encode(status: Json) -> bytes:
+    return json.dumps(status, separators=(",", ":")).encode()
 
 
 def _write_file(directory: str, names: tuple[str, ...], name: str, octets: bytes) -> os.stat_result:
@@ -271,14 +274,7 @@ def _path(kind: Kind, namespace: str) -> tuple[str, ...]:
 def _object_name(file: str) -> str:
     """The name of the object to which a file belongs; '' if to none."""
     name = file.removesuffix(_SUFFIX)
-    return name if name != file and _is_name(name) else ""
-
-
-def _is_name(text: str) -> bool:
-    try:
-        return bool(key_of(Kind.EIP, {"metadata": {"name": text}}))
-    except CodecError:
-        return False
+    return name if name != file and is_name(name) else ""
 
 
 def _read_fault(names: tuple[str, ...], error: OSError) -> str:

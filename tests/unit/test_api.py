@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from ipaddress import ip_address
-from typing import Any
 
 import pytest
 from ryu.lib import hub
@@ -24,14 +23,15 @@ from porter_ryu.domain.model import (
 from porter_ryu.domain.verdict import PoolReason
 from porter_ryu.kube.api import Api
 from porter_ryu.kube.client import Client
-from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.structs import WatchEvent
 from porter_ryu.supervisor import Supervisor
+from tests.unit import decoded
 from tests.unit.clock import Clock
+from tests.unit.decoded import CODEC, text
 from tests.unit.told import Told
 from tests.unit.until import until
 
-CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
 REFUSED = ApiError(0, "ConnectionRefused", "the API server 10.0.0.1:6443 refuses connections")
 WEB = ObjectKey("default", "web")
 
@@ -47,33 +47,33 @@ class Cluster(Client):
         self.asked: list[tuple[str, str, str]] = []
         self.bodies: list[Json] = []
 
-    def pages(self, kind: Kind) -> Iterator[tuple[list[Any], str]]:
+    def pages(self, kind: Kind) -> Iterator[tuple[list[bytes], str]]:
         if kind in self.refused:
             raise REFUSED
         self.listed.append(kind)
-        yield list(self.objects[kind]), "10"
+        yield [text(obj) for obj in self.objects[kind]], "10"
 
     def version(self, kind: Kind) -> str:
         return "10"
 
-    def watch(self, kind: Kind, resource_version: str) -> Iterator[Json]:
+    def watch(self, kind: Kind, resource_version: str) -> Iterator[WatchEvent]:
         return self._silence()
 
-    def _silence(self) -> Iterator[Json]:
+    def _silence(self) -> Iterator[WatchEvent]:
         hub.sleep(60)
-        yield {}
+        yield WatchEvent()
 
-    def request(
+    def text(
         self,
         method: str,
         path: str,
         query: Json | None = None,
         body: Json | None = None,
         content_type: str = "",
-    ) -> Json:
+    ) -> bytes:
         self.asked.append((method, path, content_type))
         self.bodies.append(body or {})
-        return self.answer
+        return text(self.answer)
 
 
 class Failing(Told):
@@ -118,7 +118,7 @@ def test_one_wrong_field_costs_nobody_else_anything_and_the_record_is_told(
     told = Told()
     Api(cluster, CODEC, Supervisor()).read_once(told)
     record = (ip_address("10.0.0.7"), ip_address("2001:db8::7"))
-    why = "spec.ports: port is not a number"
+    why = "spec.ports[0].port is not a number"
     assert told.unreadable("web") == Unreadable(Kind.SERVICE, WEB, why, record)
     assert told.service("good").ours
 
@@ -206,6 +206,6 @@ def test_a_condition_keeps_its_time_over_the_api_too(cluster: Cluster) -> None:
             {"type": kind, "status": "True", "reason": "Allocated", "lastTransitionTime": then}
         ]
     }
-    (condition,) = CODEC.service(obj).conditions
+    (condition,) = decoded.service(obj).conditions
     assert condition == Condition(kind, True, "Allocated", "")
     assert condition.since == then

@@ -7,14 +7,17 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import pytest
+from msgspec.json import Decoder
 
 from fabric.objects import Json
 from porter_ryu.domain.model import Kind, Node, ObjectKey, Reading, Unreadable
-from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.informer import Informer
+from porter_ryu.kube.json_text import decoded
+from porter_ryu.kube.structs import WatchEvent
+from tests.unit.decoded import CODEC, text
 
-CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
+EVENT = Decoder(WatchEvent)
 
 
 def node(name: str, version: int, ready: str = "True") -> Json:
@@ -26,6 +29,7 @@ def node(name: str, version: int, ready: str = "True") -> Json:
 
 
 Page = tuple[list[Any], str]
+"""Objects, and the resourceVersion of the list."""
 Step = Page | list[Any] | ApiError | Callable[[], "Page | list[Any]"]
 
 
@@ -45,29 +49,29 @@ class Script:
         assert seconds <= 60
         self.time += seconds
 
-    def pages(self, kind: Kind) -> Iterator[Page]:
+    def pages(self, kind: Kind) -> Iterator[tuple[list[bytes], str]]:
         self.asked.append("list")
         self.lists.append(self.time)
         page = self.next_step()
         assert isinstance(page, tuple)
-        yield page
+        yield [text(obj) for obj in page[0]], page[1]
 
     def version(self, kind: Kind) -> str:
         self.asked.append("version")
         return self.now
 
-    def watch(self, kind: Kind, resource_version: str) -> Iterator[Json]:
+    def watch(self, kind: Kind, resource_version: str) -> Iterator[WatchEvent]:
         self.asked.append(f"watch {resource_version}")
         events = self.next_step()
         assert isinstance(events, list)
         return self._events(events)
 
-    def _events(self, step: list[Any]) -> Iterator[Json]:
+    def _events(self, step: list[Any]) -> Iterator[WatchEvent]:
         self.time += self.lasts
         for event in step:
             if isinstance(event, ApiError):
                 raise event
-            yield event
+            yield decoded(EVENT, text(event))
 
     def next_step(self) -> Page | list[Any]:
         """What the server answers now; raises ApiError."""
@@ -158,7 +162,7 @@ def test_a_list_that_fails_is_tried_again_and_tells_nothing() -> None:
 def test_an_older_event_does_not_undo_what_a_write_was_answered() -> None:
     script, told = Script(([node("a", 1)], "5"), [event("MODIFIED", node("a", 6, "False"))]), Told()
     script.informer.list_once(told)
-    assert script.informer.accept(node("a", 7)) is not None
+    assert script.informer.accept(text(node("a", 7))) is not None
     script.steps.insert(0, ([node("a", 7)], "7"))
     script.informer.run(told)
     assert "put a=False" not in told.said
@@ -166,7 +170,7 @@ def test_an_older_event_does_not_undo_what_a_write_was_answered() -> None:
 
 def test_an_older_list_does_not_undo_what_a_write_was_answered() -> None:
     def slow_list() -> Page:
-        assert script.informer.accept(node("a", 7, "False")) is not None
+        assert script.informer.accept(text(node("a", 7, "False"))) is not None
         return [node("a", 1), node("b", 2)], "5"
 
     script, told = Script(([node("a", 1)], "5"), slow_list), Told()
@@ -196,8 +200,8 @@ def test_a_store_that_comes_from_a_backup_is_believed() -> None:
 def test_an_answer_that_comes_after_the_end_of_its_object_does_not_revive_it() -> None:
     script, told = Script(([node("a", 1)], "5"), [event("DELETED", node("a", 8))]), Told()
     script.informer.run(told)
-    assert script.informer.accept(node("a", 7)) is None
-    assert script.informer.accept(node("a", 9)) is not None, "it was made again"
+    assert script.informer.accept(text(node("a", 7))) is None
+    assert script.informer.accept(text(node("a", 9))) is not None, "it was made again"
 
 
 BROKEN = {"metadata": {"name": "a", "resourceVersion": "6"}, "status": {"conditions": "odd"}}
@@ -346,7 +350,7 @@ def test_a_list_that_is_too_old_under_way_begins_again() -> None:
     class Aging(Script):
         """The second page of the first list is asked for too late."""
 
-        def pages(self, kind: Kind) -> Iterator[Page]:
+        def pages(self, kind: Kind) -> Iterator[tuple[list[bytes], str]]:
             yield from super().pages(kind)
             if len(self.lists) == 1:
                 self.steps.insert(0, ([node("a", 1), node("b", 2)], "7"))

@@ -20,10 +20,10 @@ from porter_ryu.domain.model import (
     WithStatus,
 )
 from porter_ryu.domain.verdict import PoolReason, Reason, Verdict
-from porter_ryu.kube.codec import Codec, encode_status, status_patch
+from porter_ryu.kube.codec import encode_status, status_patch
+from tests.unit import decoded
 from tests.unit.world import World
 
-CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
 NOW, THEN = "2025-06-07T08:09:10Z", "2024-01-01T00:00:00Z"
 ALLOCATED = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x", THEN)
 ANNOUNCED = Condition("porter.kubesphere.io/Announced", False, "NoReadyEndpoints", "y", THEN)
@@ -119,7 +119,7 @@ def test_what_is_kept_of_a_service_is_read_back_as_it_was() -> None:
         (ip_address("10.0.0.1"), ip_address("2001:db8::1")), (ALLOCATED, ANNOUNCED)
     )
     stored = {**objects.service("web"), "status": kept(service(), wanted)}
-    assert CODEC.service(stored).status == wanted
+    assert decoded.service(stored).status == wanted
 
 
 def test_what_is_kept_of_an_eip_is_read_back_as_it_was() -> None:
@@ -138,7 +138,7 @@ def test_what_is_kept_of_an_eip_is_read_back_as_it_was() -> None:
     )
     stored = objects.eip("pool", "10.0.0.1-10.0.0.2")
     stored["status"] = kept(Eip("pool", "10.0.0.1-10.0.0.2"), wanted)
-    assert CODEC.eip(stored).status == wanted
+    assert decoded.eip(stored).status == wanted
 
 
 def test_conditions_in_another_order_are_the_same_status() -> None:
@@ -146,15 +146,15 @@ def test_conditions_in_another_order_are_the_same_status() -> None:
     foreign = {"type": "elsewhere.example/Ready", "status": "True"}
     announced = kept(service(), ServiceStatus((), (ANNOUNCED,)))["conditions"]
     stored["status"]["conditions"] = [*announced, foreign, *stored["status"]["conditions"]]
-    assert CODEC.service(stored).status == ServiceStatus((), (ALLOCATED, ANNOUNCED))
+    assert decoded.service(stored).status == ServiceStatus((), (ALLOCATED, ANNOUNCED))
 
 
 def test_a_service_that_is_not_ours_has_nothing_to_be_put_right() -> None:
     ingress = [{"hostname": "elsewhere.example"}]
     stored = {**objects.service("web"), "status": {"loadBalancer": {"ingress": ingress}}}
-    assert not CODEC.service(stored).status.plain_ingress
+    assert not decoded.service(stored).status.plain_ingress
     stored["spec"]["type"] = "ClusterIP"
-    assert CODEC.service(stored).status.plain_ingress
+    assert decoded.service(stored).status.plain_ingress
 
 
 LONG = "x" * 200_000 + "\x1b"
@@ -168,7 +168,7 @@ def test_a_message_is_cut_where_the_status_is_made_so_that_it_is_written_once() 
         **objects.service("web"),
         "status": kept(service(), ServiceStatus((), (condition,))),
     }
-    assert CODEC.service(stored).conditions == (condition,)
+    assert decoded.service(stored).conditions == (condition,)
 
 
 def test_so_is_that_of_an_eip() -> None:
@@ -192,13 +192,13 @@ def test_the_form_that_serves_comes_back_from_status_as_it_was() -> None:
         },
         "protocol": "bgp",
     }
-    form = CODEC.eip(objects.eip("pool", "10.0.0.1-10.0.0.9", **spec)).spec_only()
+    form = decoded.eip(objects.eip("pool", "10.0.0.1-10.0.0.9", **spec)).spec_only()
     broken = objects.eip("pool", "oops")
     wanted = EipStatus(False, PoolReason.INVALID_ADDRESS, "oops", serving=form)
     broken["status"] = kept(Eip("pool", "oops"), wanted)
     assert isinstance(broken["status"]["serving"], str), "a merge patch replaces text whole"
-    read = CODEC.eip(broken).status
+    read = decoded.eip(broken).status
     assert read is not None
     assert read.serving == form
     broken["status"]["serving"] = "{not JSON"
-    assert CODEC.eip(broken).status is None
+    assert decoded.eip(broken).status is None

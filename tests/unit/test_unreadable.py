@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from fabric import objects
 from porter_ryu import report, report_text
 from porter_ryu.domain.explanation import explain
 from porter_ryu.domain.model import Eip, Kind, Namespace, Port
 from porter_ryu.domain.verdict import NodeReason
-from porter_ryu.kube.fields import CodecError, string_map
+from porter_ryu.kube.errors import CodecError
+from tests.unit import decoded
 from tests.unit.world import World, endpoints, key, node, service
 
 N1, N2 = node("n1", "192.168.0.1"), node("n2", "192.168.0.2")
@@ -78,7 +80,7 @@ def test_explain_of_an_unreadable_service() -> None:
 def test_a_number_as_annotation_is_named_in_the_reason() -> None:
     text = "metadata.annotations: 'share' or its value is not text: put it in quotes"
     with pytest.raises(CodecError, match=text):
-        string_map({"metadata": {"annotations": {"a": "b", "share": 5}}}, "metadata.annotations")
+        decoded.service(objects.service("web", annotations={"share": 5}))
 
 
 def test_no_status_is_written_to_an_unreadable_object() -> None:

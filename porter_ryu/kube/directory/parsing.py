@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from porter_ryu.domain.model import ObjectId
 from porter_ryu.kube import documents
-from porter_ryu.kube.codec import key_of, kind_of
+from porter_ryu.kube.codec import identity, kind_of
+from porter_ryu.kube.errors import CodecError
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ def parse(content: bytes, pause: Callable[[], None]) -> Iterator[Found | Fault]:
             yield Fault(entry.line, entry.fault, digest())
             continue
         try:
-            document = json.loads(entry.text)
-            kind = kind_of(document)
+            kind = kind_of(entry.text)
             if kind is not None:
-                yield Found(entry.line, (kind, key_of(kind, document)), entry.text)
-        except (ValueError, RecursionError) as error:
+                key = identity(kind, entry.text).key
+                yield Found(entry.line, (kind, key), entry.text)
+        except CodecError as error:
             yield Fault(entry.line, str(error), digest())

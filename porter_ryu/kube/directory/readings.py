@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 from typing import Any
 
 from eventlet import tpool
 
-from porter_ryu.domain.model import Address, Eip, Kind, Object, ObjectId, Reading, Unreadable
+from porter_ryu.domain.model import Eip, Kind, Object, ObjectId, Reading, Unreadable
 from porter_ryu.kube import eip_codec, service_codec
-from porter_ryu.kube.codec import Codec
+from porter_ryu.kube.codec import Codec, status_of
 from porter_ryu.kube.directory.store import Definition, Store
-from porter_ryu.kube.fields import CodecError, Json
+from porter_ryu.kube.errors import CodecError
+from porter_ryu.kube.json_text import ANY, decoded
 from porter_ryu.kube.limits import OBJECT_ENTRIES
 from porter_ryu.kube.status_files import Status, StatusFiles
 
 LOG = logging.getLogger(__name__)
 
+_NO_FIELDS = b"{}"
 _LARGE_OCTETS = 1 << 16  # larger objects are decoded in a thread: they take more than a slice
 
 
@@ -49,12 +50,8 @@ class Readings:
     def hidden(self, object_id: ObjectId, fault: str) -> Reading:
         """The reading of an object that is in no file, but may be in an unreadable one."""
         status, cached = self._status.get(*object_id), self._cache.get(object_id)
-        text = cached[0].text if cached is not None else b"{}"
-        if len(text) > _LARGE_OCTETS:
-            document = tpool.execute(json.loads, text)
-        else:
-            document = json.loads(text)
-        return _unreadable(object_id, _hidden_reason(fault), document, status)
+        text = cached[0].text if cached is not None else _NO_FIELDS
+        return _unreadable(object_id, _hidden_reason(fault), text, status)
 
     def forget(self, object_id: ObjectId) -> None:
         """Forgets a deleted object."""
@@ -68,32 +65,29 @@ class Readings:
         fault = self._store.fault
         if not fault or object_id in self._seen or status == Status():
             return None
-        return _unreadable(object_id, _hidden_reason(fault), {}, status)
+        return _unreadable(object_id, _hidden_reason(fault), _NO_FIELDS, status)
 
     def _reading(self, object_id: ObjectId, definition: Definition, status: Status) -> Reading:
         kind, key = object_id
-        decode = functools.partial(self._decode, kind, definition.text, status.value)
+        decode = functools.partial(self._decode, object_id, definition.text, status.value)
         large = len(definition.text) > _LARGE_OCTETS
-        found, document = tpool.execute(decode) if large else decode()
+        found = tpool.execute(decode) if large else decode()
         fault = definition.fault or status.fault
         if not fault and not isinstance(found, str):
             return found
         if not fault:
             fault = f"{definition.file}:{definition.line}: {kind.value} {key}: {found}"
             LOG.error("%s", fault)
-        return _unreadable(object_id, fault, document, status)
+        return _unreadable(object_id, fault, definition.text, status)
 
-    def _decode(self, kind: Kind, text: bytes, status: Any) -> tuple[Object | str, Json]:
-        """The value of an object, or why it cannot be decoded; and the object as JSON."""
-        document: Json = json.loads(text)
-        if status is not None:
-            document["status"] = status
-        if len(text) > _LARGE_OCTETS and _longest_list(document) > OBJECT_ENTRIES:
-            return f"one of its lists has more than {OBJECT_ENTRIES} entries", document
+    def _decode(self, object_id: ObjectId, text: bytes, status: bytes | None) -> Object | str:
+        """The value of an object, or why it cannot be decoded."""
         try:
-            return self._codec.decode(kind, document), document
+            if len(text) > _LARGE_OCTETS and _longest_list(decoded(ANY, text)) > OBJECT_ENTRIES:
+                return f"one of its lists has more than {OBJECT_ENTRIES} entries"
+            return self._codec.decode(*object_id, text, status)
         except CodecError as error:
-            return str(error), document
+            return str(error)
 
 
 def _longest_list(value: Any) -> int:
@@ -109,19 +103,14 @@ def _hidden_reason(fault: str) -> str:
     return f"it is in no file that can be read, and {fault}"
 
 
-def _unreadable(object_id: ObjectId, reason: str, document: Json, status: Status) -> Reading:
+def _unreadable(object_id: ObjectId, reason: str, text: bytes, status: Status) -> Reading:
+    """The reading of an object of which only the status may be valid; it is the one in `text` if
+    there is no other."""
     kind, key = object_id
+    value = status_of(text) if status.value is None else status.value
     if kind is Kind.EIP:
-        found = eip_codec.decode_status(
-            key.name, {"status": status.value or document.get("status")}
-        )
+        found = eip_codec.decode_status(key.name, value)
         if found is not None and found.serving is not None:
             # its status records the last valid spec, which stays in force
             return Eip(key.name, "", invalid=reason, status=found)
-    value = document.get("status") if status.value is None else status.value
-    return Unreadable(kind, key, reason, _record(value))
-
-
-def _record(status: Any) -> tuple[Address, ...]:
-    """The addresses in a status, even if other parts of it are invalid."""
-    return tuple(dict.fromkeys(service_codec.record({"status": status})))
+    return Unreadable(kind, key, reason, service_codec.record(value))
