@@ -23,10 +23,10 @@ from porter_ryu.kube.manifests import Manifests
 from porter_ryu.kube.writer import Writer
 from porter_ryu.leadership import Leadership
 from porter_ryu.log import reason_of
+from porter_ryu.node.binding_journal import BindingJournal
 from porter_ryu.node.bound_ips import BoundIps
-from porter_ryu.node.host import HostView
+from porter_ryu.node.host import HostMonitor
 from porter_ryu.node.iproute import IpRoute
-from porter_ryu.node.journal import Journal
 from porter_ryu.null_parts import NoLease, NoSpeaker, NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import BgpSettings, Settings
@@ -48,7 +48,7 @@ def assemble(settings: Settings, supervisor: Supervisor) -> Instance:
     _lock(settings)
     ip = IpRoute()
     journal = _journal(settings)
-    host = HostView(ip, settings.interface, journal.bound)
+    host = HostMonitor(ip, settings.interface, journal.bound_among)
     planner = _planner(settings, host)
     bindings = BoundIps(
         settings.bind_mode, settings.interface, settings.table, journal, ip, supervisor
@@ -100,23 +100,23 @@ def make_source(settings: Settings, supervisor: Supervisor) -> Manifests | Api:
 
 def make_planner(settings: Settings, ip: IpRoute) -> Planner:
     """A planner for these settings, with the addresses of peers and this host reserved."""
-    return _planner(settings, HostView(ip, settings.interface, _journal(settings).bound))
+    return _planner(settings, HostMonitor(ip, settings.interface, _journal(settings).bound_among))
 
 
-def _planner(settings: Settings, host: HostView) -> Planner:
+def _planner(settings: Settings, host: HostMonitor) -> Planner:
     bgp = settings.bgp
     loss_delays = DIRECTORY_DELAYS if settings.manifests else API_SERVER_DELAYS
     planner = Planner(
         Policy(bgp.next_hops, bgp.enabled, settings.panic_percent, loss_delays),
         leading=settings.allocate and not _elects_leader(settings),
     )
-    host.look()
+    host.scan()
     reserve(planner, host.addresses, bgp.peers)
     return planner
 
 
-def _journal(settings: Settings) -> Journal:
-    journal = Journal(settings.state_dir)
+def _journal(settings: Settings) -> BindingJournal:
+    journal = BindingJournal(settings.state_dir)
     journal.load()
     return journal
 

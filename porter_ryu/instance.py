@@ -17,7 +17,7 @@ from porter_ryu.kube.lease import Lease
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.kube.writer import Writer
 from porter_ryu.node.bound_ips import BoundIps
-from porter_ryu.node.host import HostAddresses, HostView
+from porter_ryu.node.host import HostAddresses, HostMonitor
 from porter_ryu.null_parts import NoLease, NoSpeaker, NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import Settings
@@ -43,7 +43,7 @@ class Instance:
     speaker: Speaker | NoSpeaker
     bound_ips: BoundIps
     lease: Lease | NoLease
-    host: HostView
+    host: HostMonitor
     initial_settings: Settings
     settings: Settings = field(init=False)
     ended: bool = field(default=False, init=False)
@@ -58,7 +58,7 @@ class Instance:
         self.writer.start(self.reconciler)
         self.bound_ips.start()
         self.apply(self.initial_settings)
-        self.supervisor.keep_running("host", lambda beat: self.host.watch(self._reserve, beat))
+        self.supervisor.keep_running("host", lambda beat: self.host.run(self._reserve, beat))
         self.lease.start()
         self.source.start(self.reconciler)
 
@@ -103,4 +103,4 @@ def reserve(planner: Planner, host: HostAddresses, peers: tuple[PeerConfig, ...]
     """Tells the planner which addresses are assigned to no Service.  All configured peers count,
     also those that only other nodes speak to: they are routers of this network."""
     addresses = [peer.address for peer in peers]
-    planner.reserve(host.own | host.gateways, addresses, host.found)
+    planner.reserve(host.own | host.gateways, addresses, host.unattributed)

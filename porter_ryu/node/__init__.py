@@ -1,1 +1,1 @@
-"""Talks to the kernel of this host."""
+"""Reads and changes the network configuration of this host."""

@@ -1,7 +1,8 @@
-"""Brings the kernel to what is wanted, once: the journal first, then binding, then unbinding.
+"""Makes the kernel match what is wanted, once: writes the journal, then binds, then unbinds.
 
-A step that fails does not keep the others from being tried.  What could not be read never counts
-as gone, and what is bound and wanted is unbound only where it is bound somewhere better.
+A step that fails does not keep the others from being tried.  An address that could not be read does
+not count as gone.  An address that is wanted is unbound at an old place only when it is bound at
+the new one.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from dataclasses import dataclass
 from porter_ryu import metrics
 from porter_ryu.domain.model import Network
 from porter_ryu.node import tables
+from porter_ryu.node.binding_journal import Binding, BindingJournal, BindingJournalError
+from porter_ryu.node.command import RefusedError
 from porter_ryu.node.interfaces import Interfaces, Link
 from porter_ryu.node.iproute import IpError, IpRoute, Place
-from porter_ryu.node.journal import Entry, Journal, JournalError
-from porter_ryu.node.process import RefusedError
 from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
@@ -26,229 +27,242 @@ _NOTHING: frozenset[Network] = frozenset()
 
 @dataclass(slots=True)
 class _Round:
-    """One look at everything; `place` is where addresses are to be bound, None where it is not
-    known or nothing is wanted."""
+    """One call of `converge`.  `place`: where addresses are to be bound; None if that is not known
+    or nothing is wanted."""
 
     wanted: frozenset[Network]
     complete: bool
-    alive: Callable[[], None]
+    beat: Callable[[], None]
     place: Place | None = None
 
 
 class Binder:
-    """Binds in one mode; `interface` empty means that of the default route.
+    """Binds in one mode.  `interface` empty: that of the default route.
 
-    `foreign` is what is wanted and was bound by somebody else: it is used and left alone.
-    `bound` is how many addresses of ours were bound at the last look.
+    `foreign`: wanted addresses that somebody else has bound; they are used and left alone.
+    `count`: how many addresses of ours were bound after the last round.
     """
 
     def __init__(
-        self, mode: str, interface: str, table: str, journal: Journal, ip: IpRoute
+        self, mode: str, interface: str, table: str, journal: BindingJournal, ip: IpRoute
     ) -> None:
         self.foreign = _NOTHING
-        self.bound = 0
+        self.count = 0
         self._mode = mode
         self._interface = interface
         self._table = table
         self._journal = journal
         self._ip = ip
-        self._view: Interfaces | None = None
-        self._used: Place | None = None
-        self._seen = _NOTHING
+        self._cached: Interfaces | None = None
+        self._last_place: Place | None = None
+        self._last_bound = _NOTHING
         self._adopted = False
         self._give_way = TimeSlice()
 
     def converge(
-        self, wanted: frozenset[Network], complete: bool, alive: Callable[[], None]
+        self, wanted: frozenset[Network], complete: bool, beat: Callable[[], None]
     ) -> None:
-        """Binds what is wanted; with `complete` unbinds what is ours beyond it.
+        """Binds what is wanted.  With `complete`, unbinds everything else that is ours.
 
-        `alive` is called now and then.  Raises the first IpError or JournalError, when the rest
-        was tried all the same.
+        Calls `beat` now and then.  Raises the first IpError or BindingJournalError after all steps
+        were tried.
         """
-        self._journal.require()
-        self._look()
-        this = _Round(wanted if self._mode != "none" else _NOTHING, complete, alive)
-        first: IpError | JournalError | None = None
-        steps = (self._adopt, self._bind, self._unbind, self._write, self._account)
+        self._journal.ensure_read()
+        self._read_interfaces()
+        round_ = _Round(wanted if self._mode != "none" else _NOTHING, complete, beat)
+        first_error: IpError | BindingJournalError | None = None
+        steps = (
+            self._adopt_rules,
+            self._bind,
+            self._unbind,
+            self._write_journal,
+            self._check_result,
+        )
         for step in steps:
-            alive()
+            beat()
             try:
-                step(this)
-            except (IpError, JournalError) as error:
-                first = first or error
-        if first is not None:
-            raise first
+                step(round_)
+            except (IpError, BindingJournalError) as error:
+                first_error = first_error or error
+        if first_error is not None:
+            raise first_error
 
-    def _adopt(self, _this: _Round) -> None:
-        """Rules carry our mark: what a damaged journal does not say of them any more is ours."""
-        if self._journal.damage and self._mode in tables.DEFAULT_OF and not self._adopted:
+    def _adopt_rules(self, _round: _Round) -> None:
+        """Adds the rules with our protocol to a damaged journal that may have lost them."""
+        if self._journal.damage and self._mode in tables.ROUTE_TYPE and not self._adopted:
             place = Place(self._mode, self._table)
-            self._journal.add((place, n) for n in self._ip.rules(self._table, marked=True))
+            self._journal.add((place, n) for n in self._ip.rules(self._table, ours_only=True))
             self._adopted = True
 
-    def _bind(self, this: _Round) -> None:
+    def _bind(self, round_: _Round) -> None:
         self.foreign, known = _NOTHING, self.foreign
-        if not this.wanted:
+        if not round_.wanted:
             return
-        place = this.place = self._place()
+        place = round_.place = self._find_place()
         if place.mode != "address":
-            versions = {network.version for network in this.wanted}
-            tables.keep_defaults(self._ip, place, versions)
-        actual, own, ours = self._bound(place), self._own(), self._ours(place)
-        self.foreign = this.wanted & ((actual - ours) | own)
+            versions = {network.version for network in round_.wanted}
+            tables.ensure_default_routes(self._ip, place, versions)
+        bound, own, ours = self._bound_at(place), self._own_addresses(), self._ours_at(place)
+        self.foreign = round_.wanted & ((bound - ours) | own)
         for network in self.foreign - known:
             self._give_way()
-            LOG.warning("%s was bound before by somebody else and is left alone", network)
+            LOG.warning("%s is already bound by somebody else, left alone", network)
         self._give_way()
-        missing = this.wanted - actual - own
+        missing = round_.wanted - bound - own
         if not missing:
             return
-        metrics.bound_ip_repairs.inc(len(missing & self._seen))
-        for network in missing & self._seen:
+        metrics.bound_ip_repairs.inc(len(missing & self._last_bound))
+        for network in missing & self._last_bound:
             self._give_way()
-            LOG.warning("%s had been removed and is bound again", network)
-        entries = [(place, network) for network in missing]
+            LOG.warning("%s was removed by somebody else and is bound again", network)
+        bindings = [(place, network) for network in missing]
         try:
-            self._journal.add(entries)
-        finally:  # what was on disk before
-            self._batch([e for e in entries if e in self._journal.entries], True, this.alive)
+            self._journal.add(bindings)
+        finally:  # if the disk is full, those that the journal has are still bound
+            recorded = [entry for entry in bindings if entry in self._journal.bindings]
+            self._run_batch(recorded, True, round_.beat)
 
-    def _unbind(self, this: _Round) -> None:
-        if not this.complete:
+    def _unbind(self, round_: _Round) -> None:
+        if not round_.complete:
             return
-        here = self._bound(this.place) if this.place is not None else _NOTHING
+        here = self._bound_at(round_.place) if round_.place is not None else _NOTHING
         stale = set()
-        for place, network in self._journal.entries:
+        for place, network in self._journal.bindings:
             self._give_way()
-            moved = not place.same(this.place) and (network in here or network in self.foreign)
-            if moved or network not in this.wanted:
+            elsewhere = not place.is_same_as(round_.place)
+            moved = elsewhere and (network in here or network in self.foreign)
+            if moved or network not in round_.wanted:
                 stale.add((place, network))
         if not stale:
             return
-        before = {place: self._bound(place, marked=True) for place in {p for p, _ in stale}}
+        places = {place for place, _ in stale}
+        before = {place: self._bound_at(place, ours_only=True) for place in places}
         try:
-            self._batch([e for e in stale if e[1] in before[e[0]]], False, this.alive)
-        finally:  # what did go is noted all the same
-            after = {place: self._bound(place, marked=True) for place in before}
+            present = [entry for entry in stale if entry[1] in before[entry[0]]]
+            self._run_batch(present, False, round_.beat)
+        finally:  # those that were unbound leave the journal although others failed
+            after = {place: self._bound_at(place, ours_only=True) for place in before}
             gone = frozenset(entry for entry in stale if entry[1] not in after[entry[0]])
             self._give_way()
-            in_use = {place for place, _ in self._journal.entries - gone} | {this.place}
-            tables.drop_defaults(self._ip, before.keys() - in_use)
+            in_use = {place for place, _ in self._journal.bindings - gone} | {round_.place}
+            tables.remove_default_routes(self._ip, before.keys() - in_use)
             self._journal.remove(gone)
 
-    def _write(self, _this: _Round) -> None:
+    def _write_journal(self, _round: _Round) -> None:
         self._journal.write()
 
-    def _account(self, this: _Round) -> None:
-        """Notes what is bound now; raises IpError where something is not."""
-        if this.place is None:
-            if not this.wanted:
-                self._seen = _NOTHING
-            self.bound = len(self._journal.entries)
+    def _check_result(self, round_: _Round) -> None:
+        """Reads what is bound now; raises IpError if a wanted address is not."""
+        if round_.place is None:
+            if not round_.wanted:
+                self._last_bound = _NOTHING
+            self.count = len(self._journal.bindings)
             return
-        self._seen = self._bound(this.place) & this.wanted
+        self._last_bound = self._bound_at(round_.place) & round_.wanted
         self._give_way()
-        self.bound = len(self._seen & self._ours(this.place))
+        self.count = len(self._last_bound & self._ours_at(round_.place))
         self._give_way()
-        missing = this.wanted - self._seen - self.foreign
+        missing = round_.wanted - self._last_bound - self.foreign
         if missing:
             first = min(str(network) for network in missing)
-            raise RefusedError(f"{len(missing)} addresses are not bound, {first} first")
+            raise RefusedError(f"{len(missing)} addresses are not bound, the first is {first}")
 
-    # -- where ------------------------------------------------------------------------------------
+    # -- where to bind ----------------------------------------------------------------------------
 
-    def _place(self) -> Place:
-        """Where to bind; raises IpError where that is not known."""
+    def _find_place(self) -> Place:
+        """Where to bind; raises IpError if that is not known."""
         if self._mode != "address":
             return Place(self._mode, self._table)
-        last = self._last()
+        last = self._last_link()
         if self._interface:
             found = self._interfaces().named(self._interface)
             obstacle = f"there is no interface {self._interface}"
         else:
-            found = self._of_default_route(last)
+            found = self._default_link(last)
             obstacle = "there is no default route whose interface could be used"
         link = found or last
         if link is None:
             raise RefusedError(obstacle)
         if found is None:
-            LOG.warning("%s: addresses stay on %s, where they are", obstacle, link.name)
+            LOG.warning("%s: addresses stay on %s", obstacle, link.name)
         place = Place("address", link.name, link.index)
-        if self._used is not None and self._used.index != place.index:
-            LOG.warning("addresses go from %s to %s", self._used.where, place.where)
-            self._seen = _NOTHING
-        elif self._used is not None and self._used != place:
-            LOG.warning("interface %s is called %s now", self._used.where, place.where)
-        self._used = place
+        if self._last_place is not None and self._last_place.index != place.index:
+            LOG.warning("addresses move from %s to %s", self._last_place.where, place.where)
+            self._last_bound = _NOTHING
+        elif self._last_place is not None and self._last_place != place:
+            LOG.warning("interface %s was renamed to %s", self._last_place.where, place.where)
+        self._last_place = place
         return place
 
-    def _of_default_route(self, last: Link | None) -> Link | None:
-        """The interface that was used last while the default route has it, else the first."""
-        names = self._ip.main_interfaces()
+    def _default_link(self, last: Link | None) -> Link | None:
+        """The interface of the default route: the last used one if it is among them, else the
+        first."""
+        names = self._ip.default_interfaces()
         if last is not None and last.name in names:
             return last
         return self._interfaces().named(names[0]) if names else None
 
-    def _last(self) -> Link | None:
-        """The interface that was used last, by this run or, for most addresses, an earlier one;
-        None where it is gone."""
+    def _last_link(self) -> Link | None:
+        """The interface that was used last: by this run or, for most addresses, by an earlier one.
+        None if it has gone."""
         interfaces = self._interfaces()
-        if self._used is not None and (link := interfaces.at(self._used.index)):
+        if self._last_place is not None and (link := interfaces.at(self._last_place.index)):
             return link
-        indexes = [place.index for place, _ in self._journal.entries if place.mode == "address"]
-        most = max(sorted(set(indexes)), key=indexes.count, default=0)
-        return interfaces.at(most)
+        indexes = [place.index for place, _ in self._journal.bindings if place.mode == "address"]
+        most_frequent = max(sorted(set(indexes)), key=indexes.count, default=0)
+        return interfaces.at(most_frequent)
 
     # -- the kernel -------------------------------------------------------------------------------
 
-    def _look(self) -> None:
-        """Looks at the interfaces anew where they matter; raises IpError."""
-        self._view = None
-        modes = {self._mode} | {place.mode for place, _ in self._journal.entries}
+    def _read_interfaces(self) -> None:
+        """Reads the interfaces again if this mode or the journal needs them; raises IpError."""
+        self._cached = None
+        modes = {self._mode} | {place.mode for place, _ in self._journal.bindings}
         if "address" in modes:
             self._interfaces()
 
     def _interfaces(self) -> Interfaces:
-        """The interfaces as they are since something was changed; the journal follows them."""
-        if self._view is None:
-            self._view = self._ip.interfaces()
-            self._journal.follow(self._view)
-        return self._view
+        """The interfaces since the last change.  Reading them updates the journal."""
+        if self._cached is None:
+            self._cached = self._ip.interfaces()
+            self._journal.update_interfaces(self._cached)
+        return self._cached
 
-    def _bound(self, place: Place, marked: bool = False) -> frozenset[Network]:
-        """What is bound at a place, whoever bound it.  `marked`: of rules only those with our
-        mark; addresses have none, and of them the journal alone knows whose they are."""
+    def _bound_at(self, place: Place, ours_only: bool = False) -> frozenset[Network]:
+        """What is bound at a place, by us or by others.  `ours_only`: only rules with our protocol;
+        addresses have no such mark, only the journal knows which of them are ours."""
         if place.mode == "address":
-            lone = self._interfaces().lone(place.index)
+            addresses = self._interfaces().host_prefixes_on(place.index)
             self._give_way()
-            return lone
-        return self._ip.rules(place.where, marked)
+            return addresses
+        return self._ip.rules(place.where, ours_only)
 
-    def _own(self) -> frozenset[Network]:
-        return self._interfaces().own() if self._mode == "address" else _NOTHING
+    def _own_addresses(self) -> frozenset[Network]:
+        return self._interfaces().own_addresses() if self._mode == "address" else _NOTHING
 
-    def _ours(self, place: Place) -> frozenset[Network]:
+    def _ours_at(self, place: Place) -> frozenset[Network]:
         ours = set()
-        for where, network in self._journal.entries:
+        for where, network in self._journal.bindings:
             self._give_way()
-            if where.same(place):
+            if where.is_same_as(place):
                 ours.add(network)
         return frozenset(ours)
 
-    def _batch(self, entries: Iterable[Entry], adding: bool, alive: Callable[[], None]) -> None:
-        """Runs all of it, whatever is refused; raises IpError with the first complaint."""
-        self._view, complaint = None, None
-        ordered = sorted(entries, key=lambda entry: int(entry[1].network_address))
+    def _run_batch(
+        self, bindings: Iterable[Binding], adding: bool, beat: Callable[[], None]
+    ) -> None:
+        """Adds or removes all bindings, also after a refusal; raises the first IpError."""
+        self._cached, first_error = None, None
+        ordered = sorted(bindings, key=lambda entry: int(entry[1].network_address))
         lines: dict[int, list[str]] = {4: [], 6: []}
         for place, network in ordered:
             self._give_way()
-            line = place.add(network) if adding else place.remove(network)
+            line = place.add_line(network) if adding else place.remove_line(network)
             lines[network.version].append(line)
         for version, batch in lines.items():
             try:
-                self._ip.batch(batch, version, alive)
+                self._ip.batch(batch, version, beat)
             except IpError as error:
-                complaint = complaint or error
-        if complaint is not None:
-            raise complaint
+                first_error = first_error or error
+        if first_error is not None:
+            raise first_error

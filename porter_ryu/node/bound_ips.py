@@ -1,7 +1,7 @@
-"""Keeps the addresses bound that should be, and nothing of ours beyond them.
+"""Keeps the wanted addresses bound, and unbinds all others that this program has bound.
 
-One greenthread compares what should be with what `ip` says there is, when something is asked for
-and every few seconds; so a repair, a retry and an ordinary change are the same thing.
+One greenthread compares what is wanted with the kernel: after each change and every few seconds.
+So an ordinary change, a retry and a repair are the same thing.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from ryu.lib import hub
 from porter_ryu.backoff import Backoff
 from porter_ryu.domain.model import Network
 from porter_ryu.node.binder import Binder
+from porter_ryu.node.binding_journal import BindingJournal, BindingJournalError
+from porter_ryu.node.command import RefusedError
 from porter_ryu.node.iproute import IpError, IpRoute
-from porter_ryu.node.journal import Journal, JournalError
-from porter_ryu.node.process import RefusedError
 from porter_ryu.supervisor import Beat, Supervisor, Task
 
 LOG = logging.getLogger(__name__)
 
-_CHECK_EVERY = 5.0
-_RETRY_FIRST, _RETRY_MOST = 1.0, 30.0
-_STALLS_AFTER = 120.0
-_WAIT_MOST = 1.0
-_WITHDRAW_MOST = 30.0  # nobody scrubs after the last run
+_CHECK_INTERVAL_SECONDS = 5.0
+_RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 1.0, 30.0
+_STALL_TIMEOUT_SECONDS = 120.0
+_WAIT_MAX_SECONDS = 1.0
+_WITHDRAW_MAX_SECONDS = 30.0  # no later run removes what is left then
 
 
 class BoundIps:
-    """A BindingTarget in one mode; `interface` empty means that of the default route."""
+    """A BindingTarget in one mode.  `interface` empty: that of the default route."""
 
     def __init__(
         self,
         mode: str,
         interface: str,
         table: int,
-        journal: Journal,
+        journal: BindingJournal,
         ip: IpRoute,
         supervisor: Supervisor,
     ) -> None:
@@ -46,72 +46,72 @@ class BoundIps:
         self._mode = mode
         self._wanted: frozenset[Network] = frozenset()
         self._complete = False
-        self._withdrawing = self._taken_back = False
+        self._withdrawing = self._withdrawn = False
         self._stopped = False
-        self._trouble = ""
+        self._last_error = ""
         self._failing = False
-        self._backoff = Backoff(_RETRY_FIRST, _RETRY_MOST)
+        self._backoff = Backoff(_RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS)
         self._wake = hub.Event()
         self._done = hub.Event()
 
     def start(self) -> Task:
-        """Spawns the greenthread, and returns it for who wants to wait for its end."""
-        return self._supervisor.keep_running("bound addresses", self._run, _STALLS_AFTER)
+        """Starts the greenthread and returns its task."""
+        return self._supervisor.keep_running("bound addresses", self._run, _STALL_TIMEOUT_SECONDS)
 
-    def stop(self, withdraw: bool = False, seconds: float = _WITHDRAW_MOST) -> str:
-        """Ends it; everything stays bound unless `withdraw`.
+    def stop(self, withdraw: bool = False, seconds: float = _WITHDRAW_MAX_SECONDS) -> str:
+        """Ends the greenthread.  Everything stays bound unless `withdraw`.
 
-        Returns, within these seconds, what is known to be left of what should be taken back, in
-        one sentence; empty where nothing is.
+        With `withdraw`, returns within these seconds one sentence about the addresses that are
+        still bound; empty if there are none.
         """
-        complaint = self._withdraw(seconds) if withdraw else ""
+        remaining = self._withdraw(seconds) if withdraw else ""
         self._stopped = True
         self._wake.set()
-        return complaint
+        return remaining
 
     def bind(self, addresses: frozenset[Network]) -> None:
-        """Adds to what must be bound; waits until it was tried, a second at most, and not at all
-        where nothing is new or while `ip` or the disk fails."""
+        """Adds wanted addresses.  Waits until binding them was tried, one second at most; does not
+        wait if all are wanted already, or while `ip` or the disk fails."""
         if self._withdrawing or addresses <= self._wanted:
             return
         self._wanted |= addresses
-        self._ask()
+        self._request_round()
 
     def unbind(self, addresses: frozenset[Network]) -> None:
-        """Takes from what must be bound; waits likewise."""
+        """Removes wanted addresses; waits like `bind`."""
         if addresses.isdisjoint(self._wanted):
             return
         self._wanted -= addresses
-        self._ask()
+        self._request_round()
 
     def complete(self) -> None:
-        """All that must be bound is known; what is ours beyond it goes."""
+        """All wanted addresses are known: the others that are ours are unbound from now on."""
         self._complete = True
-        self._ask()
+        self._request_round()
 
     def foreign(self) -> frozenset[Network]:
-        """What is wanted and was bound by somebody else before; it is used and left alone."""
+        """Wanted addresses that somebody else has bound; they are used and left alone."""
         return self._binder.foreign
 
     @property
-    def trouble(self) -> str:
-        """Why the last try failed; empty where it did not."""
-        return self._trouble
+    def last_error(self) -> str:
+        """Why the last round failed; empty if it succeeded."""
+        return self._last_error
 
     @property
     def count(self) -> int:
-        """How many addresses of ours were bound at the last look."""
-        return self._binder.bound
+        """How many addresses of ours were bound after the last round."""
+        return self._binder.count
 
-    def ours(self) -> frozenset[Network]:
-        """What is to be bound here, and what the journal says that we bound."""
-        return self._wanted.union(network for _, network in self._journal.entries)
+    def wanted_or_bound(self) -> frozenset[Network]:
+        """The wanted addresses, and those that are bound by us according to the journal."""
+        return self._wanted.union(network for _, network in self._journal.bindings)
 
-    def _ask(self) -> None:
+    def _request_round(self) -> None:
         self._done.clear()
         self._wake.set()
         if not self._failing:
-            self._done.wait(timeout=_WAIT_MOST)
+            self._done.wait(timeout=_WAIT_MAX_SECONDS)
 
     def _withdraw(self, seconds: float) -> str:
         self._withdrawing = self._complete = True
@@ -122,28 +122,29 @@ class BoundIps:
             self._done.clear()
             self._wake.set()
             self._done.wait(timeout=max(0.0, deadline - time.monotonic()))
-            left = self._left()
-            if not left:
-                return self._forgotten()
+            remaining = self._remaining()
+            if not remaining:
+                return self._lost_with_journal()
             if time.monotonic() >= deadline:
-                LOG.error("withdrawn, but %s", left)
-                return left
+                LOG.error("withdrawn, but %s", remaining)
+                return remaining
 
-    def _left(self) -> str:
-        """What is ours and still bound, as far as that is known."""
-        if self._journal.unread:
-            return f"what is bound is not known: {self._journal.unread}"
-        networks = [str(network) for _, network in self._journal.entries]
-        why = self._trouble or "ip did not answer in time"
+    def _remaining(self) -> str:
+        """A sentence about our addresses that are still bound, as far as they are known."""
+        if self._journal.read_error:
+            return f"the bound addresses are not known: {self._journal.read_error}"
+        networks = [str(network) for _, network in self._journal.bindings]
+        why = self._last_error or "ip did not answer in time"
         if not networks:
-            return "" if self._taken_back else why
-        return f"{len(networks)} addresses could not be unbound, {min(networks)} first: {why}"
+            return "" if self._withdrawn else why
+        first = min(networks)
+        return f"{len(networks)} addresses could not be unbound, the first is {first}: {why}"
 
-    def _forgotten(self) -> str:
-        """What may be left that only the part of the journal told which is lost."""
+    def _lost_with_journal(self) -> str:
+        """A sentence about addresses that only the lost part of a damaged journal had."""
         if not self._journal.damage or self._mode != "address":
             return ""
-        text = f"what was bound before is left where {self._journal.damage}"
+        text = f"addresses of an earlier run may still be bound, because {self._journal.damage}"
         LOG.error("withdrawn, but %s", text)
         return text
 
@@ -151,27 +152,28 @@ class BoundIps:
         while not self._stopped:
             self._wake.clear()
             withdrawing = self._withdrawing
-            pause = self._attempt(beat)
-            known = not self._trouble or not self._journal.damage
-            self._taken_back = withdrawing and known and not self._journal.entries
-            if not self._wake.is_set():  # else what was asked for meanwhile is yet to be tried
+            pause = self._try_round(beat)
+            known = not self._last_error or not self._journal.damage
+            self._withdrawn = withdrawing and known and not self._journal.bindings
+            if not self._wake.is_set():  # else another round is requested already
                 self._done.set()
             if self._failing:
-                hub.sleep(min(pause, _RETRY_FIRST))  # however often something is asked for
-                pause = max(0.0, pause - _RETRY_FIRST)
+                # requests do not shorten this part of the wait
+                hub.sleep(min(pause, _RETRY_FIRST_SECONDS))
+                pause = max(0.0, pause - _RETRY_FIRST_SECONDS)
             self._wake.wait(timeout=pause)
 
-    def _attempt(self, beat: Beat) -> float:
-        """Tries once; returns after how many seconds to try again."""
+    def _try_round(self, beat: Beat) -> float:
+        """Runs one round; returns the seconds until the next one."""
         try:
             self._binder.converge(self._wanted, self._complete, beat)
-        except (IpError, JournalError) as error:
-            self._trouble = str(error)
-            LOG.error("binding addresses: %s; it is tried again", error)
-            # an address that the kernel refuses holds up no other
+        except (IpError, BindingJournalError) as error:
+            self._last_error = str(error)
+            LOG.error("cannot bind addresses, it is retried: %s", error)
+            # a refused address must not delay the others
             self._failing = not isinstance(error, RefusedError)
             pause = self._backoff.next()
-            return pause if self._failing else min(pause, _CHECK_EVERY)
-        self._trouble, self._failing = "", False
+            return pause if self._failing else min(pause, _CHECK_INTERVAL_SECONDS)
+        self._last_error, self._failing = "", False
         self._backoff.reset()
-        return _CHECK_EVERY
+        return _CHECK_INTERVAL_SECONDS

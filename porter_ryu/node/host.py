@@ -1,9 +1,9 @@
-"""Which addresses this host and its default gateways have: they are never given to a Service.
+"""The addresses of this host and of its default gateways, which no Service may get.
 
-The kernel is asked again every few seconds, for a host gets addresses and gateways while it runs.
-What cannot be read is what it was; and while there is no default route, the last one counts on,
-because a route that flaps must not give the address of a router away.  Where `ip` has not answered
-yet, /proc says at least which addresses there are.
+They are read again every few seconds, because they change while the program runs.  When they cannot
+be read, the last ones count.  The last gateways also count while there is no default route: the
+address of a router must not be given away because a route flaps.  If `ip` has never worked yet,
+/proc gives at least the addresses.
 """
 
 from __future__ import annotations
@@ -22,97 +22,101 @@ from porter_ryu.supervisor import Beat
 LOG = logging.getLogger(__name__)
 
 _IPVS_DEVICE = "kube-ipvs0"
-_LOOK_EVERY = 5.0
+_SCAN_INTERVAL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class HostAddresses:
-    """`own`: of this host, by whoever runs it.  `found`: on this host, and maybe some Service's:
-    what kube-proxy in its IPVS mode keeps on its own device, and lone addresses beside a subnet's
-    on the interface that we bind to, which an earlier run whose journal is lost, or Porter before
-    us, left.  `gateways`: of its default routes.  What our journal has is in none of them."""
+    """Addresses of this host, without those that our journal has.
+
+    `own`: certainly of the host.  `unattributed`: on the host, but maybe of a Service: kube-proxy
+    in IPVS mode keeps the addresses of Services on its own device, and an earlier run with a lost
+    journal, or Porter, leaves host prefixes beside a subnet on the interface that we bind to.
+    `gateways`: of the default routes.
+    """
 
     own: frozenset[Address] = frozenset()
-    found: frozenset[Address] = frozenset()
+    unattributed: frozenset[Address] = frozenset()
     gateways: frozenset[Address] = frozenset()
 
 
-Bound = Callable[[Iterable[InterfaceAddress]], frozenset[Address]]
+BoundAmong = Callable[[Iterable[InterfaceAddress]], frozenset[Address]]
 
 
-class HostView:
-    """Knows the addresses of this host as they were when they could last be read.
+class HostMonitor:
+    """Keeps the latest addresses of this host.
 
-    `bound` says which addresses of interfaces are ours by our journal; `interface` empty: that of
-    the default route; `local` says which addresses the kernel takes for its own.
+    `bound_among` returns which of some addresses are ours by the journal.  `interface` is where we
+    bind; empty: that of the default route.  `local` reads the addresses from /proc.
     """
 
     def __init__(
         self,
         ip: IpRoute,
         interface: str,
-        bound: Bound,
+        bound_among: BoundAmong,
         local: Callable[[], frozenset[Address]] | None = None,
     ) -> None:
         self.addresses = HostAddresses()
         self._ip = ip
         self._interface = interface
-        self._bound = bound
+        self._bound_among = bound_among
         self._local = local or local_addresses
         self._device: str | None = None
-        self._seen: Sequence[InterfaceAddress] = ()
+        self._last_scan: Sequence[InterfaceAddress] = ()
 
-    def look(self) -> bool:
-        """Asks the kernel; returns whether anything is other than it was."""
+    def scan(self) -> bool:
+        """Reads the addresses; returns whether they changed."""
         before = self.addresses
-        ours = self._bound(self._seen)  # what is unbound just now is in the journal only before
+        # an address that is unbound during this scan is in the journal only before it
+        ours = self._bound_among(self._last_scan)
         try:
-            self._device = self._interface or self._ip.main_interface() or self._device
-            self._seen = every = self._ip.interface_addresses()
+            self._device = self._interface or self._ip.default_interface() or self._device
+            self._last_scan = every = self._ip.interface_addresses()
             gateways = self._ip.default_gateways() or before.gateways
         except IpError as error:
             LOG.warning("the addresses of this host cannot be read: %s", error)
             if before == HostAddresses():
-                self.addresses = HostAddresses(found=self._local())
+                self.addresses = HostAddresses(unattributed=self._local())
             return self.addresses != before
-        ours |= self._bound(every)
-        found = {
+        ours |= self._bound_among(every)
+        unattributed = {
             entry.address
             for entry in every
             if entry.device == _IPVS_DEVICE
-            or (entry.extra and self._device in (None, entry.device))
+            or (entry.beside_subnet and self._device in (None, entry.device))
         }
         own = {entry.address for entry in every}
         self.addresses = HostAddresses(
-            frozenset(own - found - ours), frozenset(found - ours), gateways
+            frozenset(own - unattributed - ours), frozenset(unattributed - ours), gateways
         )
         return self.addresses != before
 
-    def watch(self, changed: Callable[[], None], beat: Beat) -> None:
-        """Looks every five seconds for as long as the program lasts."""
+    def run(self, changed: Callable[[], None], beat: Beat) -> None:
+        """Scans every five seconds and calls `changed` after a change; never returns."""
         while True:
             beat()
-            hub.sleep(_LOOK_EVERY)
-            if self.look():
+            hub.sleep(_SCAN_INTERVAL_SECONDS)
+            if self.scan():
                 changed()
 
 
 def local_addresses(root: str = "/proc/net") -> frozenset[Address]:
-    """The addresses that the kernel takes for its own, without a word of their interfaces: what
-    has to do while no process can be started.  Nothing where they cannot be read."""
+    """The addresses of this host from /proc, for when no process can be started: without their
+    interfaces, and empty if they cannot be read."""
     found: set[Address] = set()
     try:
         with open(f"{root}/fib_trie", encoding="ascii") as file:
-            found.update(_of_trie(file))
+            found.update(_local_ipv4(file))
         with open(f"{root}/if_inet6", encoding="ascii") as file:
             found.update(IPv6Address(bytes.fromhex(line.split()[0])) for line in file)
     except (OSError, ValueError, IndexError) as error:
-        LOG.warning("%s does not tell all addresses of this host: %s", root, error)
+        LOG.warning("some addresses of this host cannot be read from %s: %s", root, error)
     return frozenset(found)
 
 
-def _of_trie(lines: Iterable[str]) -> Iterable[Address]:
-    """An address stands in a line of its own, before the lines about its prefixes."""
+def _local_ipv4(lines: Iterable[str]) -> Iterable[Address]:
+    """In fib_trie, the line of an address precedes the lines of its prefixes."""
     address = ""
     for line in lines:
         words = line.split()

@@ -1,4 +1,4 @@
-"""The interfaces of this host and their addresses, as they were at one moment."""
+"""The interfaces of this host and their addresses at one moment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from porter_ryu.domain.model import Address, Network
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An interface.  `index` stays when it is renamed; one that is made anew gets another."""
+    """An interface.  `index` stays when it is renamed; an interface that is created again gets
+    another one."""
 
     index: int
     name: str
@@ -22,40 +23,42 @@ class Link:
 class InterfaceAddress:
     """An address of this host.
 
-    `lone`: a host route (/32, /128) without a peer, which is the form in which we bind.  `extra`:
-    a lone one on an interface that has a subnet of that family as well.
+    `is_host_prefix`: it is a /32 or /128 without a peer address, as this program binds an EIP.
+    `beside_subnet`: it is a host prefix, and its interface also has a subnet of that family.
     """
 
     device: str
     address: Address
-    extra: bool
-    lone: bool
+    beside_subnet: bool
+    is_host_prefix: bool
     index: int
 
 
 @dataclass(frozen=True, slots=True)
 class Interfaces:
-    """All of them with all their addresses; `lone_at` has the lone ones by index."""
+    """All interfaces with all their addresses; `host_prefixes` are by index of the interface."""
 
     links: tuple[Link, ...]
     addresses: tuple[InterfaceAddress, ...]
-    lone_at: Mapping[int, frozenset[Network]]
+    host_prefixes: Mapping[int, frozenset[Network]]
 
     def at(self, index: int) -> Link | None:
         """The interface with an index, whatever its name is now."""
         return next((link for link in self.links if link.index == index), None)
 
     def named(self, name: str) -> Link | None:
-        """The interface with a name, else that with it as an alternative name."""
+        """The interface with a name, else the one with this alternative name."""
         for link in self.links:
             if link.name == name:
                 return link
         return next((link for link in self.links if name in link.altnames), None)
 
-    def lone(self, index: int) -> frozenset[Network]:
-        """The lone addresses on an interface."""
-        return self.lone_at.get(index, frozenset())
+    def host_prefixes_on(self, index: int) -> frozenset[Network]:
+        """The host prefixes on an interface."""
+        return self.host_prefixes.get(index, frozenset())
 
-    def own(self) -> frozenset[Network]:
-        """What is certainly this host's: addresses with a subnet or a peer, on any interface."""
-        return frozenset(ip_network(entry.address) for entry in self.addresses if not entry.lone)
+    def own_addresses(self) -> frozenset[Network]:
+        """The addresses with a subnet or a peer address, on any interface: certainly the host's."""
+        return frozenset(
+            ip_network(entry.address) for entry in self.addresses if not entry.is_host_prefix
+        )

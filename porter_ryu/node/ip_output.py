@@ -1,7 +1,6 @@
-"""What `ip -j` prints, as values.
+"""Parses the output of `ip -j`.
 
-Whatever else a program of that name prints is an IpError: output that cannot be read never counts
-as "there is nothing".
+Any other output raises IpError: invalid output never counts as an empty list.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
 from porter_ryu.domain.model import Address, Network
+from porter_ryu.node.command import IpError
 from porter_ryu.node.interfaces import InterfaceAddress, Interfaces, Link
-from porter_ryu.node.process import IpError
 from porter_ryu.time_slice import TimeSlice
 
 T = TypeVar("T")
 Row = dict[str, Any]
 
 _BITS = {4: 32, 6: 128}
-_SHOWN = 60  # characters of what cannot be read
+_SHOWN_CHARACTERS = 60  # of invalid output, in the error
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A policy rule from everywhere to one destination, and where it leads."""
+    """A policy rule from any source to one destination, and the table that it leads to."""
 
     destination: Network
     table: str
@@ -36,7 +35,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One way of a route; what is not said is None or empty."""
+    """One next hop of a route; a missing value is None or empty."""
 
     device: str
     gateway: Address | None
@@ -52,39 +51,40 @@ class DefaultRoute:
 
 
 def interfaces(text: str) -> Interfaces:
-    """Reads `ip -j address show`; raises IpError."""
+    """Parses the output of `ip -j address show`; raises IpError."""
     links: list[Link] = []
     addresses: list[InterfaceAddress] = []
-    lone_at: dict[int, frozenset[Network]] = {}
+    host_prefixes: dict[int, frozenset[Network]] = {}
 
-    def take(row: Row) -> None:
+    def read_link(row: Row) -> None:
         altnames = frozenset(str(name) for name in row.get("altnames", ()))
         link = Link(int(row["ifindex"]), str(row["ifname"]), altnames)
         links.append(link)
-        found, lone_at[link.index] = _of_link(link, row.get("addr_info", ()))
+        found, host_prefixes[link.index] = _addresses(link, row.get("addr_info", ()))
         addresses.extend(found)
 
-    _each(text, take)
+    _read_rows(text, read_link)
     if not links:
-        raise IpError("ip printed what cannot be read: no interface at all, not even lo")
-    return Interfaces(tuple(links), tuple(addresses), lone_at)
+        raise IpError("the output of ip cannot be read: it has no interface, not even lo")
+    return Interfaces(tuple(links), tuple(addresses), host_prefixes)
 
 
 def rules(text: str, version: int) -> list[Rule]:
-    """Reads `ip -N -j -VERSION rule show`: those to a destination from everywhere; raises
-    IpError."""
-    return [rule for rule in _each(text, lambda row: _rule(row, version)) if rule is not None]
+    """Parses the output of `ip -N -j -VERSION rule show`: the rules from any source to a
+    destination.  Raises IpError."""
+    return [rule for rule in _read_rows(text, lambda row: _rule(row, version)) if rule is not None]
 
 
 def default_routes(text: str) -> list[DefaultRoute]:
-    """Reads the default routes of `ip -j route show …`, in its order; raises IpError."""
-    return [route for route in _each(text, _default) if route is not None]
+    """Parses the default routes in the output of `ip -j route show …`, in its order; raises
+    IpError."""
+    return [route for route in _read_rows(text, _default_route) if route is not None]
 
 
-def _of_link(link: Link, rows: list[Row]) -> tuple[list[InterfaceAddress], frozenset[Network]]:
-    """The addresses of an interface, and of them the lone ones."""
+def _addresses(link: Link, rows: list[Row]) -> tuple[list[InterfaceAddress], frozenset[Network]]:
+    """The addresses of an interface, and the host prefixes among them."""
     found: list[tuple[Address, bool]] = []
-    networks: set[Network] = set()
+    host_prefixes: set[Network] = set()
     subnets: set[int] = set()
     give_way = TimeSlice()
     for row in rows:
@@ -92,17 +92,23 @@ def _of_link(link: Link, rows: list[Row]) -> tuple[list[InterfaceAddress], froze
         if "local" not in row:
             continue
         address, length = ip_address(str(row["local"])), int(row["prefixlen"])
-        lone = length == _BITS[address.version] and "address" not in row
-        if lone:
-            networks.add(ip_network(address))
+        is_host_prefix = length == _BITS[address.version] and "address" not in row
+        if is_host_prefix:
+            host_prefixes.add(ip_network(address))
         if length < _BITS[address.version]:
             subnets.add(address.version)
-        found.append((address, lone))
-    entries = [
-        InterfaceAddress(link.name, address, lone and address.version in subnets, lone, link.index)
-        for address, lone in found
+        found.append((address, is_host_prefix))
+    addresses = [
+        InterfaceAddress(
+            link.name,
+            address,
+            beside_subnet=is_host_prefix and address.version in subnets,
+            is_host_prefix=is_host_prefix,
+            index=link.index,
+        )
+        for address, is_host_prefix in found
     ]
-    return entries, frozenset(networks)
+    return addresses, frozenset(host_prefixes)
 
 
 def _rule(row: Row, version: int) -> Rule | None:
@@ -119,7 +125,7 @@ def _rule(row: Row, version: int) -> Rule | None:
     )
 
 
-def _default(row: Row) -> DefaultRoute | None:
+def _default_route(row: Row) -> DefaultRoute | None:
     if row.get("dst") != "default":
         return None
     hops = tuple(_hop(hop) for hop in row.get("nexthops", [row]))
@@ -132,15 +138,15 @@ def _hop(row: Row) -> Hop:
     return Hop(str(row.get("dev", "")), address)
 
 
-def _each(text: str, read: Callable[[Row], T]) -> list[T]:
-    """Every entry of a JSON list; `ip` prints `{}` for what it filtered out."""
-    give_way, found = TimeSlice(), []
+def _read_rows(text: str, read: Callable[[Row], T]) -> list[T]:
+    """Reads each entry of a JSON list, except `{}`, which `ip` prints for filtered entries."""
+    give_way, values = TimeSlice(), []
     try:
-        # not strict: a name of an interface may contain control characters
+        # not strict: the name of an interface may contain control characters
         for row in json.loads(text, strict=False):
             give_way()
             if row != {}:
-                found.append(read(row))
+                values.append(read(row))
     except (
         ArithmeticError,
         AttributeError,
@@ -149,6 +155,8 @@ def _each(text: str, read: Callable[[Row], T]) -> list[T]:
         TypeError,
         ValueError,
     ) as error:
-        shown = repr(text[:_SHOWN]) + ("…" if len(text) > _SHOWN else "")
-        raise IpError(f"ip printed what cannot be read: {shown}: {error}") from error
-    return found
+        shown = repr(text[:_SHOWN_CHARACTERS])
+        if len(text) > _SHOWN_CHARACTERS:
+            shown += "…"
+        raise IpError(f"the output of ip cannot be read: {shown}: {error}") from error
+    return values

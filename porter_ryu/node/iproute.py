@@ -1,4 +1,4 @@
-"""`ip` as it is typed, and its `-j` output as it is read; the kernel is asked by nothing else."""
+"""The commands of iproute2's `ip` that this program uses; it asks the kernel in no other way."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from ipaddress import IPv4Address
 
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.node import ip_output
+from porter_ryu.node.command import CommandRunner, IpError, RefusedError, Runner
 from porter_ryu.node.interfaces import InterfaceAddress, Interfaces
 from porter_ryu.node.ip_output import DefaultRoute
-from porter_ryu.node.process import Commands, IpError, RefusedError, Run
 
 __all__ = ["InterfaceAddress", "Interfaces", "IpError", "IpRoute", "Place"]
 
-_BATCH = 1000  # lines that one process surely ends within the timeout
-_FAILED = re.compile(r"Command failed -:(\d+)")
-_NO_TABLE = "FIB table does not exist"  # the kernel's words for one that never had a route
+_BATCH_LINES = 1000  # as many as one process completes well within its timeout
+_FAILED_LINE = re.compile(r"Command failed -:(\d+)")
+_NO_TABLE = "FIB table does not exist"  # the kernel's error for a table that never had a route
 _IPV4 = IPv4Address(0).version
 RULE_PRIORITY = 10100  # before the main table (32766), after the local one (0)
-ROUTE_PROTOCOL = 201  # marks what is ours for whoever looks at it
+ROUTE_PROTOCOL = 201  # marks our rules and routes
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """How and where addresses are bound: mode `address` on an interface, `rule` or `blackhole` by
-    way of a table.
+    """How and where addresses are bound: in mode `address` on an interface, in mode `rule` or
+    `blackhole` by a rule that leads to a table.
 
-    `index` is the interface's, which stays when it is renamed; 0 where it is not known, and for a
-    table.
+    `where` is the name of the interface or table.  `index` is that of the interface, which stays
+    when it is renamed; 0 if it is not known, and for a table.
     """
 
     mode: str
     where: str
     index: int = 0
 
-    def same(self, other: Place | None) -> bool:
-        """Whether both are one place, whatever its interface was called when."""
+    def is_same_as(self, other: Place | None) -> bool:
+        """Whether both are one place, although its interface may have been renamed."""
         if other is None or self.mode != other.mode:
             return False
         return self.index == other.index and (self.index != 0 or self.where == other.where)
 
-    def add(self, network: Network) -> str:
+    def add_line(self, network: Network) -> str:
         """The line for `ip -batch` that binds an address."""
         if self.mode != "address":
             return f"rule add {self._rule(network)} protocol {ROUTE_PROTOCOL}"
         # preferred_lft 0: never chosen as a source address by itself (RFC 6724, rule 3)
-        more = "" if network.version == _IPV4 else " nodad preferred_lft 0"
-        return f"address add {network} dev {self.where}{more}"
+        options = "" if network.version == _IPV4 else " nodad preferred_lft 0"
+        return f"address add {network} dev {self.where}{options}"
 
-    def remove(self, network: Network) -> str:
+    def remove_line(self, network: Network) -> str:
         """The line for `ip -batch` that unbinds an address."""
         if self.mode != "address":
             return f"rule del {self._rule(network)} protocol {ROUTE_PROTOCOL}"
@@ -61,122 +61,125 @@ class Place:
 
 
 class IpRoute:
-    """The commands; `program` goes before every one (as `ip -n NAMESPACE` does)."""
+    """Runs `ip`.  `program` is the start of each command line (for example `ip -n NAMESPACE`)."""
 
-    def __init__(self, execute: Run | None = None, program: Sequence[str] = ("ip",)) -> None:
-        self._execute: Run = execute if execute is not None else Commands()
+    def __init__(self, execute: Runner | None = None, program: Sequence[str] = ("ip",)) -> None:
+        self._execute: Runner = execute if execute is not None else CommandRunner()
         self._program = tuple(program)
 
     def interfaces(self) -> Interfaces:
-        """Every interface with its addresses; raises IpError."""
-        return ip_output.interfaces(self._print("address", "show"))
+        """All interfaces with their addresses; raises IpError."""
+        return ip_output.interfaces(self._query("address", "show"))
 
     def interface_addresses(self) -> list[InterfaceAddress]:
-        """Every address on every interface, with where it is; raises IpError."""
+        """All addresses of this host with their interfaces; raises IpError."""
         return list(self.interfaces().addresses)
 
     def host_addresses(self) -> frozenset[Address]:
-        """Every address on every interface of this host; raises IpError."""
+        """All addresses of this host; raises IpError."""
         return frozenset(entry.address for entry in self.interfaces().addresses)
 
-    def rules(self, table: str, marked: bool = False) -> frozenset[Network]:
-        """The addresses for which a rule leads to a table, whoever put it there; raises IpError.
+    def rules(self, table: str, ours_only: bool = False) -> frozenset[Network]:
+        """The destinations of the rules that lead to a table; raises IpError.
 
-        `marked`: only those that carry our protocol and priority.
+        `ours_only`: only of rules with our protocol and priority.
         """
         found: set[Network] = set()
         for version in (4, 6):
-            for rule in ip_output.rules(self._print("-N", f"-{version}", "rule", "show"), version):
-                ours = (rule.protocol, rule.priority) == (ROUTE_PROTOCOL, RULE_PRIORITY)
-                if rule.table == table and (ours or not marked):
+            for rule in ip_output.rules(self._query("-N", f"-{version}", "rule", "show"), version):
+                is_ours = (rule.protocol, rule.priority) == (ROUTE_PROTOCOL, RULE_PRIORITY)
+                if rule.table == table and (is_ours or not ours_only):
                     found.add(rule.destination)
         return frozenset(found)
 
     def batch(
-        self, lines: Iterable[str], version: int, alive: Callable[[], None] = lambda: None
+        self, lines: Iterable[str], version: int, beat: Callable[[], None] = lambda: None
     ) -> None:
-        """Runs lines of one IP version, going on after one that is refused; raises IpError with
-        the first complaint and the line that it is about.  Where `ip` itself does not run there
-        is no going on.  `alive` is called between the processes."""
-        every = list(lines)
-        complaint: IpError | None = None
-        for start in range(0, len(every), _BATCH):
-            piece = every[start : start + _BATCH]
-            argv = (*self._program, f"-{version}", "-force", "-batch", "-")
-            alive()
-            try:
-                self._execute(argv, "\n".join(piece) + "\n")
-            except RefusedError as error:
-                complaint = complaint or _about(error, piece)
-        if complaint is not None:
-            raise complaint
+        """Runs lines of one IP version with `ip -batch`; calls `beat` before each process.
 
-    def defaults(self, table: str, version: int) -> list[tuple[str, bool]]:
-        """Of the default routes in a table the type (`local`, `blackhole`, `unicast`, …) and
-        whether it carries our mark; raises IpError."""
+        A line that is refused does not stop the others.  Raises IpError: the first refusal, with
+        its line, or at once if `ip` itself cannot be run.
+        """
+        every = list(lines)
+        first_error: IpError | None = None
+        for start in range(0, len(every), _BATCH_LINES):
+            some = every[start : start + _BATCH_LINES]
+            argv = (*self._program, f"-{version}", "-force", "-batch", "-")
+            beat()
+            try:
+                self._execute(argv, "\n".join(some) + "\n")
+            except RefusedError as error:
+                first_error = first_error or _with_line(error, some)
+        if first_error is not None:
+            raise first_error
+
+    def default_routes_in(self, table: str, version: int) -> list[tuple[str, bool]]:
+        """For each default route in a table: its type (`local`, `blackhole`, `unicast`, …) and
+        whether it has our protocol.  Raises IpError."""
         try:
-            out = self._print(f"-{version}", "route", "show", "table", table)
+            output = self._query(f"-{version}", "route", "show", "table", table)
         except RefusedError as error:
             if _NO_TABLE in str(error):
                 return []
             raise
-        mark = str(ROUTE_PROTOCOL)
-        return [(route.kind, route.protocol == mark) for route in ip_output.default_routes(out)]
+        ours = str(ROUTE_PROTOCOL)
+        return [(route.kind, route.protocol == ours) for route in ip_output.default_routes(output)]
 
-    def add_default(self, mode: str, table: str, version: int) -> None:
-        """Adds the route that the rules lead to; raises IpError."""
-        line = f"route add {_target(mode)} table {table} proto {ROUTE_PROTOCOL}"
+    def add_default_route(self, mode: str, table: str, version: int) -> None:
+        """Adds the default route of a mode to a table; raises IpError."""
+        line = f"route add {_route(mode)} table {table} proto {ROUTE_PROTOCOL}"
         self.batch([line], version)
 
-    def remove_default(self, mode: str, table: str, version: int) -> None:
-        """Removes that route; raises IpError."""
-        line = f"route del {_target(mode)} table {table} proto {ROUTE_PROTOCOL}"
+    def remove_default_route(self, mode: str, table: str, version: int) -> None:
+        """Removes the default route of a mode from a table; raises IpError."""
+        line = f"route del {_route(mode)} table {table} proto {ROUTE_PROTOCOL}"
         self.batch([line], version)
 
-    def main_interfaces(self) -> tuple[str, ...]:
-        """The interfaces of the best default route, more than one where it is multipath: of IPv4,
-        else of IPv6; empty where there is none.  Raises IpError."""
+    def default_interfaces(self) -> tuple[str, ...]:
+        """The interfaces of the best IPv4 default route, else of the best IPv6 one: several if it
+        is multipath, none if there is no default route.  Raises IpError."""
         for version in (4, 6):
-            for route in self._main_defaults(version):
+            for route in self._main_default_routes(version):
                 names = [hop.device for hop in route.hops if hop.device]
                 if names:
                     return tuple(dict.fromkeys(names))
         return ()
 
-    def main_interface(self) -> str | None:
-        """The first of them; None where there is no default route.  Raises IpError."""
-        return next(iter(self.main_interfaces()), None)
+    def default_interface(self) -> str | None:
+        """The first of `default_interfaces`, None if there is none; raises IpError."""
+        return next(iter(self.default_interfaces()), None)
 
     def default_gateways(self) -> frozenset[Address]:
-        """The gateways of every default route, IPv4 and IPv6, of all paths of a multipath one,
-        and those of IPv4 `via inet6` (RFC 5549); raises IpError."""
+        """The gateways of all default routes, IPv4 and IPv6, also of multipath ones and of IPv4
+        `via inet6` (RFC 5549).  Raises IpError."""
         return frozenset(
             hop.gateway
             for version in (4, 6)
-            for route in self._main_defaults(version)
+            for route in self._main_default_routes(version)
             for hop in route.hops
             if hop.gateway is not None
         )
 
-    def _main_defaults(self, version: int) -> list[DefaultRoute]:
-        """Of the main table, the best first (the kernel sorts by metric); none that drops."""
-        routes = ip_output.default_routes(self._print(f"-{version}", "route", "show", "default"))
+    def _main_default_routes(self, version: int) -> list[DefaultRoute]:
+        """The unicast default routes in the main table, the best first: the kernel sorts them by
+        metric."""
+        routes = ip_output.default_routes(self._query(f"-{version}", "route", "show", "default"))
         return [route for route in routes if route.kind == "unicast"]
 
-    def _print(self, *words: str) -> str:
+    def _query(self, *words: str) -> str:
         return self._execute((*self._program, "-j", *words))
 
 
-def _target(mode: str) -> str:
+def _route(mode: str) -> str:
     return "blackhole default" if mode == "blackhole" else "local default dev lo"
 
 
-def _about(complaint: RefusedError, lines: Sequence[str]) -> IpError:
-    """A complaint with the line that it is about, where it names one."""
-    failed = _FAILED.search(str(complaint))
+def _with_line(error: RefusedError, lines: Sequence[str]) -> IpError:
+    """The error with the line that failed in its text, if `ip` printed its number."""
+    failed = _FAILED_LINE.search(str(error))
     if failed is None or not 0 < int(failed[1]) <= len(lines):
-        return complaint
-    text = f"ip {lines[int(failed[1]) - 1]}: {str(complaint).partition(';')[0]}"
-    about = RefusedError(text)
-    about.__cause__ = complaint
-    return about
+        return error
+    text = f"ip {lines[int(failed[1]) - 1]}: {str(error).partition(';')[0]}"
+    with_line = RefusedError(text)
+    with_line.__cause__ = error
+    return with_line

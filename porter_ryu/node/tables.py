@@ -1,36 +1,38 @@
-"""The default route in the table that our rules lead to, which carries our mark."""
+"""The default route in the table that our policy rules lead to; it carries our protocol number."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from porter_ryu.node.command import RefusedError
 from porter_ryu.node.iproute import IpRoute, Place
-from porter_ryu.node.process import RefusedError
 
-DEFAULT_OF = {"rule": "local", "blackhole": "blackhole"}
+ROUTE_TYPE = {"rule": "local", "blackhole": "blackhole"}
+"""The type of the default route by mode."""
 
 
-def keep_defaults(ip: IpRoute, place: Place, versions: Iterable[int]) -> None:
-    """Has the default route of a mode in a table, for these IP versions; raises IpError, also
-    where a foreign one stands in its place."""
-    kind = DEFAULT_OF[place.mode]
+def ensure_default_routes(ip: IpRoute, place: Place, versions: Iterable[int]) -> None:
+    """Adds the default route of a mode to its table, for these IP versions, if it is missing.
+    Raises IpError, also if the table has a foreign default route."""
+    wanted = ROUTE_TYPE[place.mode]
     for version in versions:
-        there = ip.defaults(place.where, version)
-        if kind in (kind_there for kind_there, _ in there):
+        routes = ip.default_routes_in(place.where, version)
+        if wanted in (route_type for route_type, _ in routes):
             continue
-        if not all(marked for _, marked in there):
+        if not all(is_ours for _, is_ours in routes):
             raise RefusedError(f"table {place.where} has a foreign default route, left alone")
-        for mode, kind_of_mode in DEFAULT_OF.items():  # of an earlier run in another mode
-            if (kind_of_mode, True) in there:
-                ip.remove_default(mode, place.where, version)
-        ip.add_default(place.mode, place.where, version)
+        for mode, route_type in ROUTE_TYPE.items():  # left by an earlier run in another mode
+            if (route_type, True) in routes:
+                ip.remove_default_route(mode, place.where, version)
+        ip.add_default_route(place.mode, place.where, version)
 
 
-def drop_defaults(ip: IpRoute, places: Iterable[Place]) -> None:
-    """Takes back our default routes of places that are not used any more; raises IpError."""
+def remove_default_routes(ip: IpRoute, places: Iterable[Place]) -> None:
+    """Removes our default routes from the tables of places that are no longer used; raises
+    IpError."""
     for place in places:
         if place.mode == "address":
             continue
         for version in (4, 6):
-            if (DEFAULT_OF[place.mode], True) in ip.defaults(place.where, version):
-                ip.remove_default(place.mode, place.where, version)
+            if (ROUTE_TYPE[place.mode], True) in ip.default_routes_in(place.where, version):
+                ip.remove_default_route(place.mode, place.where, version)

@@ -10,9 +10,9 @@ from ryu.lib import hub
 
 from fabric import Host, wait_for
 from porter_ryu.domain.model import Network
+from porter_ryu.node.binding_journal import BindingJournal
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.iproute import IpRoute
-from porter_ryu.node.journal import Journal
 from porter_ryu.supervisor import Supervisor
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ class Instance:
         program: str = "",
     ) -> None:
         self.host = host
-        journal = Journal(str(host.folder / "state"))
+        journal = BindingJournal(str(host.folder / "state"))
         journal.load()
         before = (program,) if program else ("ip", "-n", host.namespace)
         self.supervisor = Supervisor()
@@ -93,7 +93,7 @@ class Instance:
         """Waits until just these are bound on an interface and nothing is in the way."""
 
         def look() -> tuple[frozenset[Network], str]:
-            return lone(self.host, interface), self.bound.trouble
+            return lone(self.host, interface), self.bound.last_error
 
         becomes(look, (networks, ""), seconds)
 

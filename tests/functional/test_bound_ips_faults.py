@@ -152,7 +152,7 @@ def test_an_ip_that_does_not_work_for_a_while_costs_nothing(host: Host, body: st
     put_ip(host, body)
     instance.bound.bind(frozenset({B}))
     instance.bound.unbind(frozenset({A}))
-    becomes(lambda: instance.bound.trouble != "", True)
+    becomes(lambda: instance.bound.last_error != "", True)
     assert lone(host) == ALL - {B}
     assert instance.bound.stop(withdraw=True, seconds=1) != ""
     instance.end()
@@ -172,7 +172,7 @@ def test_an_ip_that_is_not_there_or_no_program_for_a_while_is_waited_for(
     else:
         program.chmod(mode)
     instance = Instance(host, program=str(program))
-    assert "cannot run" in instance.bound.trouble
+    assert "cannot run" in instance.bound.last_error
     put_ip(host, "")
     instance.expect(ALL)
 
@@ -184,7 +184,7 @@ def test_withdrawing_with_an_ip_that_hangs_says_what_is_left(host: Host) -> None
     begun = time.monotonic()
     left = instance.bound.stop(withdraw=True, seconds=6)
     assert time.monotonic() - begun < 8
-    assert left.startswith("3 addresses could not be unbound, 2001:db8:9::1/128 first: ")
+    assert left.startswith("3 addresses could not be unbound, the first is 2001:db8:9::1/128: ")
     assert "did not end within 5 s" in left
     instance.end()
     put_ip(host, "")
@@ -246,7 +246,7 @@ def test_with_a_state_dir_that_takes_nothing_only_what_is_new_waits(
     instance.bound.bind(frozenset({B}))
     instance.bound.unbind(frozenset({A}))
     becomes(lambda: lone(host), frozenset({SIX}))
-    assert "bound.json cannot be written" in instance.bound.trouble
+    assert "bound.json cannot be written" in instance.bound.last_error
     (small_disk / "filler").unlink() if how == "full" else remount("rw")
     instance.expect(ALL - {A}, seconds=40)
     instance.end()

@@ -54,7 +54,7 @@ def test_a_foreign_rule_and_route_stay(host: Host) -> None:
     host.run("ip rule add to 203.0.113.1 lookup 101 pref 50")
     host.run("ip route add default via 192.168.9.2 table 101")
     instance = Instance(host, frozenset({A}), "rule", "e1a")
-    becomes(lambda: instance.bound.trouble != "", True)
+    becomes(lambda: instance.bound.last_error != "", True)
     assert table(host, 4) == ["unicast"]
     instance.bound.stop(withdraw=True)
     assert rules(host) == {A}

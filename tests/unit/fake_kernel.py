@@ -1,16 +1,18 @@
-"""The interfaces of a host and what `ip` does to them, as a few sets."""
+"""A fake kernel: `ip` over a few sets of addresses."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 
-from porter_ryu.node.process import IpError, RefusedError
+from porter_ryu.node.command import IpError, RefusedError
 
 
 class Kernel:
-    """Interfaces by index with their addresses, and the default route; `broken` is what every
-    command complains of, `refused` what it refuses to add."""
+    """Interfaces by index with their addresses, and the interface of the default route.
+
+    `broken`: the error of every command, if not empty.  `refused`: addresses that cannot be added.
+    """
 
     def __init__(self) -> None:
         self.names = {2: "eth0"}
@@ -29,9 +31,9 @@ class Kernel:
         if self.broken:
             raise IpError(self.broken)
         if "-batch" in argv:
-            complaints = [c for line in text.splitlines() if (c := self._line(line.split()))]
-            if complaints:
-                raise RefusedError(complaints[0])
+            errors = [error for line in text.splitlines() if (error := self._line(line.split()))]
+            if errors:
+                raise RefusedError(errors[0])
             return ""
         if "route" in argv:
             route = {"dst": "default", "gateway": "192.168.0.1", "dev": self.default}
@@ -53,5 +55,8 @@ class Kernel:
             return "RTNETLINK answers: refused"
         if (words[2] in self.at[index]) == (words[1] == "add"):
             return "RTNETLINK answers: no"
-        (self.at[index].add if words[1] == "add" else self.at[index].remove)(words[2])
+        if words[1] == "add":
+            self.at[index].add(words[2])
+        else:
+            self.at[index].remove(words[2])
         return ""

@@ -1,5 +1,4 @@
-"""One look at the kernel after another: what is ours goes along with its interface, and what
-could not be read or done costs nobody an address."""
+"""Rounds of binding: bindings follow their interface, and no failure loses an address."""
 
 from __future__ import annotations
 
@@ -12,9 +11,9 @@ import pytest
 
 from porter_ryu.domain.model import Network
 from porter_ryu.node.binder import Binder
+from porter_ryu.node.binding_journal import BindingJournal, BindingJournalError
+from porter_ryu.node.command import IpError
 from porter_ryu.node.iproute import IpRoute, Place
-from porter_ryu.node.journal import Journal, JournalError
-from porter_ryu.node.process import IpError
 from tests.unit.fake_kernel import Kernel
 
 A, B, C = (ip_network(f"203.0.113.{n}") for n in (1, 2, 3))
@@ -22,15 +21,15 @@ OWN = "192.168.0.5/24"
 
 
 class Run:
-    """A Binder with its journal on disk, over a kernel."""
+    """A Binder with its journal on disk, over a fake kernel."""
 
     def __init__(self, kernel: Kernel, folder: Path, interface: str = "") -> None:
-        self.journal = Journal(str(folder / "state"), "boot")
+        self.journal = BindingJournal(str(folder / "state"), "boot")
         self.journal.load()
         self.binder = Binder("address", interface, "101", self.journal, IpRoute(kernel))
 
     def converge(self, *wanted: Network, complete: bool = True) -> None:
-        """As the greenthread does."""
+        """Runs one round."""
         self.binder.converge(frozenset(wanted), complete, lambda: None)
 
 
@@ -48,7 +47,7 @@ def run(kernel: Kernel, tmp_path: Path) -> Run:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_renamed_interface_keeps_what_is_ours(
+def test_the_bindings_of_a_renamed_interface_stay_ours(
     kernel: Kernel, run: Run, tmp_path: Path, restarted: bool
 ) -> None:
     kernel.names[2] = kernel.default = "lan0"
@@ -60,7 +59,7 @@ def test_a_renamed_interface_keeps_what_is_ours(
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_configured_interface_that_is_renamed_stays_the_one(
+def test_a_configured_interface_that_is_renamed_is_still_used(
     kernel: Kernel, tmp_path: Path, caplog: pytest.LogCaptureFixture, restarted: bool
 ) -> None:
     run = Run(kernel, tmp_path, "eth0")
@@ -72,7 +71,7 @@ def test_a_configured_interface_that_is_renamed_stays_the_one(
     assert "there is no interface eth0: addresses stay on lan0" in caplog.text
 
 
-def test_a_configured_interface_whose_name_another_took_is_left_for_that(
+def test_addresses_move_to_the_interface_that_now_has_the_configured_name(
     kernel: Kernel, tmp_path: Path
 ) -> None:
     run = Run(kernel, tmp_path, "eth0")
@@ -84,7 +83,7 @@ def test_a_configured_interface_whose_name_another_took_is_left_for_that(
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_without_a_default_route_everything_stays_and_goes_on(
+def test_without_a_default_route_the_last_interface_is_used(
     kernel: Kernel, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture, restarted: bool
 ) -> None:
     kernel.default = None
@@ -97,18 +96,18 @@ def test_without_a_default_route_everything_stays_and_goes_on(
     assert kernel.at[2] == {OWN}
 
 
-def test_a_default_route_that_moves_takes_the_addresses_along(
+def test_addresses_move_with_the_default_route(
     kernel: Kernel, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     kernel.names[3], kernel.at[3] = "eth1", {"10.0.0.1/24"}
     kernel.default = "eth1"
     run.converge(A, B)
     assert kernel.at == {2: {OWN}, 3: {"10.0.0.1/24", str(A), str(B)}}
-    assert "addresses go from eth0 to eth1" in caplog.text
-    assert "had been removed" not in caplog.text
+    assert "addresses move from eth0 to eth1" in caplog.text
+    assert "was removed" not in caplog.text
 
 
-def test_where_the_new_interface_takes_none_the_old_one_keeps_them(
+def test_addresses_stay_on_the_old_interface_if_the_new_one_refuses_them(
     kernel: Kernel, tmp_path: Path
 ) -> None:
     def refuses(argv: Sequence[str], text: str = "") -> str:
@@ -122,10 +121,10 @@ def test_where_the_new_interface_takes_none_the_old_one_keeps_them(
     run.binder = Binder("address", "", "101", run.journal, IpRoute(refuses))
     with pytest.raises(IpError, match="Permission denied"):
         run.converge(A)
-    assert kernel.at == {2: {OWN, str(A)}, 3: set()}, "B is not wanted; A stays until it is there"
+    assert kernel.at == {2: {OWN, str(A)}, 3: set()}, "A is wanted and not bound on eth1"
 
 
-def test_of_a_default_route_with_two_paths_the_interface_in_use_stays(
+def test_with_a_multipath_default_route_the_interface_in_use_is_kept(
     kernel: Kernel, run: Run
 ) -> None:
     kernel.names[3], kernel.at[3] = "eth1", set()
@@ -140,9 +139,9 @@ def test_of_a_default_route_with_two_paths_the_interface_in_use_stays(
     assert kernel.at == {2: {OWN, str(A), str(B)}, 3: set()}
 
 
-def test_an_interface_that_was_made_anew_gets_its_addresses_again(kernel: Kernel, run: Run) -> None:
+def test_an_interface_that_was_created_again_gets_its_addresses(kernel: Kernel, run: Run) -> None:
     del kernel.names[2]
-    kernel.names[9], kernel.at = "eth0", {9: {str(B)}}  # this B somebody else put there
+    kernel.names[9], kernel.at = "eth0", {9: {str(B)}}  # this B is bound by somebody else
     run.converge(A, B)
     assert kernel.at[9] == {str(A), str(B)}
     assert run.binder.foreign == {B}
@@ -150,7 +149,7 @@ def test_an_interface_that_was_made_anew_gets_its_addresses_again(kernel: Kernel
     assert kernel.at[9] == {str(B)}
 
 
-def test_without_any_interface_it_fails_until_there_is_one(kernel: Kernel, run: Run) -> None:
+def test_without_an_interface_binding_fails_until_there_is_one(kernel: Kernel, run: Run) -> None:
     kernel.names, kernel.at, kernel.default = {1: "lo"}, {1: {"127.0.0.1/8"}}, None
     with pytest.raises(IpError, match="there is no default route"):
         run.converge(A)
@@ -159,7 +158,7 @@ def test_without_any_interface_it_fails_until_there_is_one(kernel: Kernel, run: 
     assert kernel.at[3] == {str(A)}
 
 
-def test_an_interface_that_is_renamed_between_two_commands_loses_nothing(
+def test_an_interface_that_is_renamed_between_two_commands_keeps_its_addresses(
     kernel: Kernel, tmp_path: Path
 ) -> None:
     def renames(argv: Sequence[str], text: str = "") -> str:
@@ -177,7 +176,7 @@ def test_an_interface_that_is_renamed_between_two_commands_loses_nothing(
 
 
 @pytest.mark.parametrize("command", ["address", "route", "-batch"])
-def test_a_command_that_hangs_makes_nothing_of_ours_forgotten(
+def test_after_a_command_that_hangs_the_journal_has_all_bindings(
     kernel: Kernel, run: Run, tmp_path: Path, command: str
 ) -> None:
     def hangs(argv: Sequence[str], text: str = "") -> str:
@@ -188,12 +187,12 @@ def test_a_command_that_hangs_makes_nothing_of_ours_forgotten(
     binder = Binder("address", "", "101", run.journal, IpRoute(hangs))
     with pytest.raises(IpError, match="did not end"):
         binder.converge(frozenset({A, C}), True, lambda: None)
-    assert Run(kernel, tmp_path).journal.entries >= {(Place("address", "eth0", 2), A)}
+    assert Run(kernel, tmp_path).journal.bindings >= {(Place("address", "eth0", 2), A)}
     run.converge()
     assert kernel.at[2] == {OWN}
 
 
-def test_the_hosts_own_address_is_neither_bound_nor_unbound_whatever_the_journal_says(
+def test_an_own_address_of_the_host_is_never_bound_or_unbound(
     kernel: Kernel, tmp_path: Path
 ) -> None:
     own, ptp = ip_network("192.168.0.5"), ip_network("192.168.0.6")
@@ -207,18 +206,18 @@ def test_the_hosts_own_address_is_neither_bound_nor_unbound_whatever_the_journal
     assert kernel.at[2] == {OWN, "192.168.0.6/25"}
 
 
-def test_with_a_disk_that_takes_nothing_new_ones_wait_and_old_ones_go(
+def test_while_the_journal_cannot_be_written_nothing_new_is_bound_and_unbinding_works(
     kernel: Kernel, run: Run, tmp_path: Path
 ) -> None:
     os.rename(tmp_path / "state", tmp_path / "kept")
     (tmp_path / "state").write_text("no folder")
-    with pytest.raises(JournalError, match=r"bound\.json cannot be written"):
+    with pytest.raises(BindingJournalError, match=r"bound\.json cannot be written"):
         run.converge(A, C)
     assert kernel.at[2] == {OWN, str(A)}
     kernel.at[2].remove(str(A))
-    with pytest.raises(JournalError):
+    with pytest.raises(BindingJournalError):
         run.converge(A, C)
-    assert kernel.at[2] == {OWN, str(A)}, "what is on disk is repaired"
+    assert kernel.at[2] == {OWN, str(A)}, "a binding that is on disk is repaired"
     (tmp_path / "state").unlink()
     os.rename(tmp_path / "kept", tmp_path / "state")
     run.converge(A, C)
@@ -228,7 +227,7 @@ def test_with_a_disk_that_takes_nothing_new_ones_wait_and_old_ones_go(
     assert kernel.at[2] == {OWN}
 
 
-def test_after_a_damaged_journal_what_is_bound_is_used_and_left(
+def test_after_a_damaged_journal_bound_addresses_are_foreign(
     kernel: Kernel, run: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "state" / "bound.json").write_text('{"boot": "boot", "bou')

@@ -1,4 +1,4 @@
-"""What BoundIps promises whoever asks it, against a kernel that is a few sets."""
+"""BoundIps over a fake kernel."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from porter_ryu import metrics
+from porter_ryu.node.binding_journal import BindingJournal
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.iproute import IpRoute, Place
-from porter_ryu.node.journal import Journal
 from porter_ryu.supervisor import Supervisor
 from tests.unit.fake_kernel import Kernel
 from tests.unit.until import until
@@ -29,7 +29,7 @@ def kernel() -> Kernel:
 @pytest.fixture
 def instance(kernel: Kernel, tmp_path: Path) -> Iterator[BoundIps]:
     bound = BoundIps(
-        "address", "", 101, Journal(str(tmp_path), "boot"), IpRoute(kernel), Supervisor()
+        "address", "", 101, BindingJournal(str(tmp_path), "boot"), IpRoute(kernel), Supervisor()
     )
     bound.start()
     yield bound
@@ -37,15 +37,15 @@ def instance(kernel: Kernel, tmp_path: Path) -> Iterator[BoundIps]:
 
 
 def again(kernel: Kernel, tmp_path: Path, boot: str = "boot") -> BoundIps:
-    """What starts after the first was killed."""
-    journal = Journal(str(tmp_path), boot)
+    """A second instance, as after `kill -9` of the first."""
+    journal = BindingJournal(str(tmp_path), boot)
     journal.load()
     bound = BoundIps("address", "eth0", 101, journal, IpRoute(kernel), Supervisor())
     bound.start()
     return bound
 
 
-def test_binding_twice_is_binding_once(kernel: Kernel, instance: BoundIps) -> None:
+def test_binding_again_runs_no_command(kernel: Kernel, instance: BoundIps) -> None:
     instance.bind(frozenset({A, SIX}))
     assert kernel.addresses == {"192.168.0.5/24", str(A), str(SIX)}
     batches = sum("-batch" in argv for argv in kernel.commands)
@@ -54,7 +54,7 @@ def test_binding_twice_is_binding_once(kernel: Kernel, instance: BoundIps) -> No
     assert instance.count == 2
 
 
-def test_nothing_goes_before_all_that_is_wanted_is_known(
+def test_nothing_is_unbound_before_all_wanted_addresses_are_known(
     kernel: Kernel, instance: BoundIps
 ) -> None:
     instance.bind(frozenset({A, B}))
@@ -64,17 +64,17 @@ def test_nothing_goes_before_all_that_is_wanted_is_known(
     assert kernel.addresses == {"192.168.0.5/24", str(A)}
 
 
-def test_the_journal_is_written_before_the_kernel_is_told(
+def test_the_journal_is_written_before_an_address_is_bound(
     kernel: Kernel, instance: BoundIps, tmp_path: Path
 ) -> None:
     instance.bind(frozenset({A}))
     kernel.addresses.discard(str(A))  # as if killed between the two
-    journal = Journal(str(tmp_path), "boot")
+    journal = BindingJournal(str(tmp_path), "boot")
     journal.load()
-    assert journal.entries == {(ETH, A)}
+    assert journal.bindings == {(ETH, A)}
 
 
-def test_after_a_kill_what_is_ours_is_adopted_or_scrubbed(
+def test_after_a_kill_bound_addresses_are_kept_or_unbound(
     kernel: Kernel, instance: BoundIps, tmp_path: Path
 ) -> None:
     instance.bind(frozenset({A, B}))
@@ -86,7 +86,9 @@ def test_after_a_kill_what_is_ours_is_adopted_or_scrubbed(
     after.stop()
 
 
-def test_what_was_there_before_is_foreign_and_stays(kernel: Kernel, instance: BoundIps) -> None:
+def test_an_address_of_somebody_else_is_foreign_and_stays(
+    kernel: Kernel, instance: BoundIps
+) -> None:
     kernel.addresses.add(str(A))
     instance.complete()
     instance.bind(frozenset({A, B}))
@@ -95,7 +97,7 @@ def test_what_was_there_before_is_foreign_and_stays(kernel: Kernel, instance: Bo
     assert kernel.addresses == {"192.168.0.5/24", str(A)}
 
 
-def test_a_journal_of_before_a_reboot_claims_nothing(
+def test_a_journal_from_before_a_reboot_is_ignored(
     kernel: Kernel, instance: BoundIps, tmp_path: Path
 ) -> None:
     instance.bind(frozenset({A}))
@@ -105,7 +107,7 @@ def test_a_journal_of_before_a_reboot_claims_nothing(
     after.stop()
 
 
-def test_while_it_fails_nobody_waits_and_it_works_when_ip_does(
+def test_while_ip_fails_bind_does_not_wait_and_is_retried(
     kernel: Kernel, instance: BoundIps, caplog: pytest.LogCaptureFixture
 ) -> None:
     kernel.broken = "RTNETLINK answers: Operation not permitted"
@@ -118,10 +120,10 @@ def test_while_it_fails_nobody_waits_and_it_works_when_ip_does(
     kernel.broken = ""
     instance.complete()
     until(lambda: {str(A), str(B)} <= kernel.addresses)
-    until(lambda: instance.trouble == "")
+    until(lambda: instance.last_error == "")
 
 
-def test_an_address_that_the_kernel_refuses_holds_up_no_other(
+def test_an_address_that_the_kernel_refuses_delays_no_other(
     kernel: Kernel, instance: BoundIps, caplog: pytest.LogCaptureFixture
 ) -> None:
     kernel.refused = {str(SIX)}
@@ -129,20 +131,20 @@ def test_an_address_that_the_kernel_refuses_holds_up_no_other(
     assert str(A) in kernel.addresses
     assert "RTNETLINK answers: refused" in caplog.text
     instance.bind(frozenset({B}))
-    assert str(B) in kernel.addresses, "who asks waits until it was tried"
+    assert str(B) in kernel.addresses, "bind waits until it was tried"
     kernel.refused = set()
     until(lambda: str(SIX) in kernel.addresses)
 
 
-def test_withdrawing_leaves_only_what_was_there_before(kernel: Kernel, instance: BoundIps) -> None:
+def test_withdrawing_unbinds_all_addresses_of_ours(kernel: Kernel, instance: BoundIps) -> None:
     instance.bind(frozenset({A, SIX}))
     assert instance.stop(withdraw=True) == ""
     assert kernel.addresses == {"192.168.0.5/24"}
     instance.bind(frozenset({B}))
-    assert kernel.addresses == {"192.168.0.5/24"}, "a turn that was under way binds no more"
+    assert kernel.addresses == {"192.168.0.5/24"}, "nothing is bound after a withdrawal"
 
 
-def test_what_is_removed_behind_our_back_is_put_back_and_counted(
+def test_an_address_that_somebody_removed_is_bound_again_and_counted(
     kernel: Kernel, instance: BoundIps
 ) -> None:
     instance.bind(frozenset({A}))

@@ -1,4 +1,4 @@
-"""Which addresses this host has, by the words of `ip`."""
+"""The addresses of this host, from the output of `ip`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from porter_ryu.domain.model import Address
-from porter_ryu.node.host import HostAddresses, HostView, local_addresses
+from porter_ryu.node.host import HostAddresses, HostMonitor, local_addresses
 from porter_ryu.node.iproute import IpError, IpRoute
 
 
@@ -19,7 +19,7 @@ def addresses(*texts: str) -> frozenset[Address]:
 
 
 class Kernel:
-    """What `ip` answers; `links`: addresses by device, `routes`: default routes by version."""
+    """A fake `ip`.  `links`: addresses by device; `routes`: default routes by IP version."""
 
     def __init__(self) -> None:
         self.links = {"eth0": ["192.168.0.5/24"], "lo": ["127.0.0.1/8"]}
@@ -28,7 +28,7 @@ class Kernel:
             "-6": [],
         }
         self.broken = False
-        self.meanwhile: Callable[[], None] = lambda: None  # what others do while `ip` answers
+        self.meanwhile: Callable[[], None] = lambda: None  # runs while `ip` answers
 
     def __call__(self, argv: Sequence[str], text: str = "") -> str:
         """Runs `ip -j`."""
@@ -52,84 +52,84 @@ class Kernel:
         )
 
 
-def view(kernel: Kernel, ours: Sequence[str] = (), interface: str = "") -> HostView:
-    """A view of that kernel; `ours` is what the journal has."""
-    return HostView(
+def monitor(kernel: Kernel, ours: Sequence[str] = (), interface: str = "") -> HostMonitor:
+    """A monitor of that kernel; `ours` are the addresses in the journal."""
+    return HostMonitor(
         IpRoute(kernel), interface, lambda every: addresses(*ours) & {e.address for e in every}
     )
 
 
 def test_own_addresses_and_the_gateway() -> None:
-    host = view(Kernel())
-    assert host.look()
+    host = monitor(Kernel())
+    assert host.scan()
     assert host.addresses == HostAddresses(
         addresses("192.168.0.5", "127.0.0.1"), frozenset(), addresses("192.168.0.1")
     )
-    assert not host.look(), "nothing changed"
+    assert not host.scan(), "nothing changed"
 
 
-def test_an_address_that_comes_later_is_seen() -> None:
+def test_an_address_that_is_added_later_is_found() -> None:
     kernel = Kernel()
-    host = view(kernel)
-    host.look()
+    host = monitor(kernel)
+    host.scan()
     kernel.links["eth1"] = ["10.0.0.7/8", "fd00::7/64"]
-    assert host.look()
+    assert host.scan()
     assert addresses("10.0.0.7", "fd00::7") < host.addresses.own
     del kernel.links["eth1"]
-    assert host.look()
+    assert host.scan()
     assert not addresses("10.0.0.7", "fd00::7") & host.addresses.own
 
 
-def test_a_lone_address_beside_a_subnets_may_be_some_services() -> None:
+def test_a_host_prefix_beside_a_subnet_is_unattributed() -> None:
     kernel = Kernel()
     kernel.links["eth0"].append("203.0.113.1/32")
     kernel.links["kube-ipvs0"] = ["203.0.113.2/32"]
     kernel.links["lo"].append("203.0.113.3/32")
-    host = view(kernel)
-    host.look()
-    assert host.addresses.found == addresses("203.0.113.1", "203.0.113.2")
+    host = monitor(kernel)
+    host.scan()
+    assert host.addresses.unattributed == addresses("203.0.113.1", "203.0.113.2")
     assert ip_address("203.0.113.3") in host.addresses.own
 
 
-def test_what_we_have_bound_is_nothing_of_the_hosts() -> None:
+def test_an_address_that_we_have_bound_is_not_the_hosts() -> None:
     kernel = Kernel()
     kernel.links["eth0"].append("203.0.113.1/32")
-    host = view(kernel, ours=["203.0.113.1"])
-    host.look()
-    assert ip_address("203.0.113.1") not in host.addresses.own | host.addresses.found
+    host = monitor(kernel, ours=["203.0.113.1"])
+    host.scan()
+    assert ip_address("203.0.113.1") not in host.addresses.own | host.addresses.unattributed
 
 
-def test_what_is_unbound_while_we_look_is_nothing_of_the_hosts_either() -> None:
+def test_an_address_that_is_unbound_during_the_scan_is_not_the_hosts() -> None:
     kernel = Kernel()
     kernel.links["eth0"].append("203.0.113.1/32")
     ours = ["203.0.113.1"]
-    host = view(kernel, ours)
-    host.look()
+    host = monitor(kernel, ours)
+    host.scan()
     kernel.meanwhile = ours.clear
-    host.look()
-    assert ip_address("203.0.113.1") not in host.addresses.own | host.addresses.found
+    host.scan()
+    assert ip_address("203.0.113.1") not in host.addresses.own | host.addresses.unattributed
 
 
-def test_what_cannot_be_read_is_what_it_was() -> None:
+def test_while_the_addresses_cannot_be_read_the_last_ones_count() -> None:
     kernel = Kernel()
-    host = view(kernel)
-    host.look()
+    host = monitor(kernel)
+    host.scan()
     before = host.addresses
     kernel.broken = True
-    assert not host.look()
+    assert not host.scan()
     assert host.addresses == before
 
 
-def test_a_default_route_that_is_gone_gives_no_gateway_and_no_interface_away() -> None:
+def test_without_a_default_route_the_last_gateway_and_interface_count() -> None:
     kernel = Kernel()
     kernel.links["eth0"].append("203.0.113.1/32")
-    host = view(kernel)
-    host.look()
+    host = monitor(kernel)
+    host.scan()
     before, kernel.routes["-4"] = host.addresses, []
-    assert not host.look()
+    assert not host.scan()
     assert host.addresses == before
     kernel.routes["-4"] = [{"dst": "default", "gateway": "192.168.0.2", "dev": "eth0"}]
-    assert host.look()
+    assert host.scan()
     assert host.addresses.gateways == addresses("192.168.0.2")
 
 
@@ -140,8 +140,8 @@ def test_every_gateway_of_every_default_route() -> None:
         {"dst": "default", "via": {"family": "inet6", "host": "fe80::1"}, "dev": "eth0"},
     ]
     kernel.routes["-6"] = [{"dst": "default", "gateway": "fd00::1", "dev": "eth0"}]
-    host = view(kernel)
-    host.look()
+    host = monitor(kernel)
+    host.scan()
     assert host.addresses.gateways == addresses("10.0.0.1", "fe80::1", "fd00::1")
 
 
@@ -160,7 +160,7 @@ Local:
 """
 
 
-def test_an_ip_that_does_not_answer_at_the_start_gives_no_address_of_the_host_away(
+def test_if_ip_fails_at_the_start_the_addresses_come_from_proc(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "fib_trie").write_text(TRIE)
@@ -170,17 +170,17 @@ def test_an_ip_that_does_not_answer_at_the_start_gives_no_address_of_the_host_aw
     assert local_addresses(str(tmp_path)) == known
     kernel = Kernel()
     kernel.broken = True
-    host = HostView(IpRoute(kernel), "", lambda _: frozenset(), lambda: known)
-    assert host.look()
-    assert host.addresses.found == known, "who has one on record keeps it"
+    host = HostMonitor(IpRoute(kernel), "", lambda _: frozenset(), lambda: known)
+    assert host.scan()
+    assert host.addresses.unattributed == known, "a Service that has one on record keeps it"
     kernel.broken = False
-    assert host.look()
+    assert host.scan()
     assert host.addresses.own == addresses("192.168.0.5", "127.0.0.1")
 
 
-def test_no_proc_is_nothing_and_no_failure(tmp_path: Path) -> None:
+def test_without_proc_there_are_no_addresses(tmp_path: Path) -> None:
     assert local_addresses(str(tmp_path)) == frozenset()
 
 
-def test_this_kernel_says_its_loopback() -> None:
+def test_proc_of_this_kernel_has_its_loopback_address() -> None:
     assert ip_address("127.0.0.1") in local_addresses()

@@ -16,10 +16,10 @@ from porter_ryu.instance import Instance
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.leadership import Leadership
+from porter_ryu.node.binding_journal import BindingJournal
 from porter_ryu.node.bound_ips import BoundIps
-from porter_ryu.node.host import HostView
+from porter_ryu.node.host import HostMonitor
 from porter_ryu.node.iproute import IpRoute
-from porter_ryu.node.journal import Journal
 from porter_ryu.null_parts import NoLease, NoSpeaker, NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import Settings, read
@@ -74,10 +74,10 @@ class Scene:
         settings = self.read(text)
         self.supervisor, self.speaker, self.kernel = Supervisor(), Speaker(), Kernel()
         ip = IpRoute(self.kernel)
-        journal = Journal(str(folder / "state"), "boot")
+        journal = BindingJournal(str(folder / "state"), "boot")
         journal.load()
-        host = HostView(ip, "", journal.bound)
-        host.look()
+        host = HostMonitor(ip, "", journal.bound_among)
+        host.scan()
         planner = Planner(Policy(settings.bgp.next_hops), leading=True)
         bindings = BoundIps("address", "", 101, journal, ip, self.supervisor)
         writer = NoWriter()

@@ -1,4 +1,4 @@
-"""Whatever a program named `ip` does, who asks gets an answer or an IpError, and soon."""
+"""Any behaviour of a program named `ip` gives a result or an IpError in bounded time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from ryu.lib import hub
 
+from porter_ryu.node.command import CommandRunner, IpError, RefusedError
 from porter_ryu.node.iproute import IpRoute
-from porter_ryu.node.process import Commands, IpError, RefusedError
 from tests.unit.until import until
 
 A, B = ip_network("203.0.113.1"), ip_network("203.0.113.2")
@@ -29,7 +29,7 @@ def script(folder: Path, body: str) -> str:
 
 
 def running(group: int) -> bool:
-    """Whether a process of this group runs: one that is dead and not collected does not."""
+    """Whether a process of this group runs; a zombie does not count."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, _, pgrp = path.read_text(errors="replace").rpartition(")")[2].split()[:3]
@@ -58,26 +58,26 @@ def running(group: int) -> bool:
         ("printf 'no\\377\\n\\nnever\\nthird\\n' >&2; exit 1", "^no\ufffd; never$"),
     ],
 )
-def test_a_command_that_fails_says_how_and_leaves_nothing_running(
+def test_a_command_that_fails_is_reported_and_leaves_no_process(
     tmp_path: Path, body: str, words: str
 ) -> None:
     command = script(tmp_path, f"echo $$ > {tmp_path}/pid\n{body}")
     seconds = 0.5 if "did not end" in words else 30.0
     started = time.monotonic()
     with pytest.raises(IpError, match=words):
-        Commands(seconds)([command])
+        CommandRunner(seconds)([command])
     assert time.monotonic() - started < seconds + 5
     pid = int((tmp_path / "pid").read_text())
-    until(lambda: not running(pid), "the kernel has killed it, in its own time")
+    until(lambda: not running(pid), "SIGKILL has taken effect")
 
 
-def test_a_command_that_cannot_be_started_says_why(tmp_path: Path) -> None:
+def test_a_command_that_cannot_be_started_is_reported(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("no program")
     garbage = tmp_path / "garbage"
     garbage.write_bytes(b"\x7fELF garbage")
     garbage.chmod(0o755)
-    commands = Commands()
+    commands = CommandRunner()
     for path, why in (
         ("/nonexistent/ip", "No such file or directory"),
         (str(plain), "Permission denied"),
@@ -89,10 +89,10 @@ def test_a_command_that_cannot_be_started_says_why(tmp_path: Path) -> None:
             commands([path])
 
 
-def test_without_a_descriptor_left_it_fails_and_works_again_afterwards() -> None:
+def test_without_free_descriptors_a_command_fails_and_works_again_afterwards() -> None:
     before = os.listdir("/proc/self/fd")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    commands = Commands()
+    commands = CommandRunner()
     for spare in range(6):
         resource.setrlimit(resource.RLIMIT_NOFILE, (len(before) - 1 + spare, limits[1]))
         try:
@@ -104,12 +104,12 @@ def test_without_a_descriptor_left_it_fails_and_works_again_afterwards() -> None
     assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
-def test_input_and_output_of_any_octets_come_through() -> None:
+def test_input_and_output_may_have_any_octets() -> None:
     text = "x" * 3_000_000 + "\udcff\n"
-    assert Commands()(["cat"], text) == text
+    assert CommandRunner()(["cat"], text) == text
 
 
-def test_others_run_while_a_command_hangs_or_floods(tmp_path: Path) -> None:
+def test_other_greenthreads_run_while_a_command_hangs_or_prints_without_end(tmp_path: Path) -> None:
     over = threading.Event()
     gaps: dict[str, list[float]] = {"loop": [], "machine": []}
 
@@ -124,17 +124,19 @@ def test_others_run_while_a_command_hangs_or_floods(tmp_path: Path) -> None:
     watcher = hub.spawn(watch, "loop", hub.sleep)
     for body in ("sleep 14", "yes"):
         with pytest.raises(IpError):
-            Commands(seconds=0.5)([script(tmp_path, body)])
+            CommandRunner(timeout=0.5)([script(tmp_path, body)])
     over.set()
     hub.joinall([watcher])
     machine.join()
-    assert max(gaps["loop"]) < 0.1 + max(gaps["machine"]), "beyond how late the machine itself is"
+    assert max(gaps["loop"]) < 0.1 + max(gaps["machine"]), (
+        "the loop is later than the machine itself"
+    )
 
 
 def test_one_command_runs_at_a_time(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     command = script(tmp_path, f"mkdir {lock} || exit 1; sleep 0.05; rmdir {lock}")
-    commands = Commands()
+    commands = CommandRunner()
     threads = [hub.spawn(commands, [command]) for _ in range(5)]
     assert [thread.wait() for thread in threads] == [""] * 5
 
@@ -166,40 +168,44 @@ def test_one_command_runs_at_a_time(tmp_path: Path) -> None:
         "\0\udcff",
     ],
 )
-def test_output_that_cannot_be_read_is_never_taken_for_nothing(text: str) -> None:
+def test_invalid_output_of_addresses_is_an_error(text: str) -> None:
     ip = IpRoute(lambda argv, text_in="": text)
-    for ask in (ip.interfaces, ip.interface_addresses, ip.host_addresses):
+    for query in (ip.interfaces, ip.interface_addresses, ip.host_addresses):
         with pytest.raises(IpError, match="cannot be read"):
-            ask()
+            query()
 
 
 @pytest.mark.parametrize("text", ["", "null", "[5]", '[{"src": "all", "dst": "x"}]'])
-def test_rules_that_cannot_be_read_are_never_taken_for_none(text: str) -> None:
+def test_invalid_output_of_rules_is_an_error(text: str) -> None:
     with pytest.raises(IpError, match="cannot be read"):
         IpRoute(lambda argv, text_in="": text).rules("101")
 
 
 @pytest.mark.parametrize("text", ["", "null", "[5]", '[{"dst": "default", "gateway": "x"}]'])
-def test_routes_that_cannot_be_read_are_never_taken_for_none(text: str) -> None:
+def test_invalid_output_of_routes_is_an_error(text: str) -> None:
     ip = IpRoute(lambda argv, text_in="": text)
-    for ask in (ip.main_interfaces, ip.default_gateways, lambda: ip.defaults("101", 4)):
+    for query in (
+        ip.default_interfaces,
+        ip.default_gateways,
+        lambda: ip.default_routes_in("101", 4),
+    ):
         with pytest.raises(IpError, match="cannot be read"):
-            ask()
+            query()
 
 
-def test_a_table_that_has_never_had_a_route_is_empty_and_one_that_cannot_be_read_is_not() -> None:
+def test_a_table_that_never_had_a_route_is_empty() -> None:
     def no_table(argv: Sequence[str], text: str = "") -> str:
         raise RefusedError("Error: ipv4: FIB table does not exist.; Dump terminated")
 
     def hung(argv: Sequence[str], text: str = "") -> str:
         raise IpError("ip -j -4 route show table 101 did not end within 5 s")
 
-    assert IpRoute(no_table).defaults("101", 4) == []
+    assert IpRoute(no_table).default_routes_in("101", 4) == []
     with pytest.raises(IpError, match="did not end"):
-        IpRoute(hung).defaults("101", 4)
+        IpRoute(hung).default_routes_in("101", 4)
 
 
-def test_which_addresses_are_the_hosts_own_and_which_may_be_bound() -> None:
+def test_host_prefixes_and_own_addresses() -> None:
     text = (
         '[{},{"ifindex":3,"ifname":"it\'s \\"x\\"\x01","altnames":["enp1"],"addr_info":['
         '{"local":"192.168.0.5","prefixlen":24},{"local":"203.0.113.1","prefixlen":32},'
@@ -207,16 +213,16 @@ def test_which_addresses_are_the_hosts_own_and_which_may_be_bound() -> None:
         '{"local":"2001:db8::1","prefixlen":128},{"family":"odd"}]}]'
     )
     interfaces = IpRoute(lambda argv, text_in="": text).interfaces()
-    assert interfaces.lone(3) == {A, ip_network("2001:db8::1")}
-    assert interfaces.own() == {ip_network("192.168.0.5"), ip_network("10.9.9.1")}
-    assert [str(a.address) for a in interfaces.addresses if a.extra] == ["203.0.113.1"]
+    assert interfaces.host_prefixes_on(3) == {A, ip_network("2001:db8::1")}
+    assert interfaces.own_addresses() == {ip_network("192.168.0.5"), ip_network("10.9.9.1")}
+    assert [str(a.address) for a in interfaces.addresses if a.beside_subnet] == ["203.0.113.1"]
     link = interfaces.named("enp1")
     assert link is not None
     assert link.index == 3
     assert interfaces.named("eth0") is None
 
 
-def test_rules_are_read_by_mark() -> None:
+def test_rules_with_and_without_our_protocol() -> None:
     seen = (
         '[{"priority":0,"src":"all","table":"255"},'
         '{"priority":50,"src":"all","dst":"203.0.113.1","table":"101","protocol":"3"},'
@@ -226,10 +232,10 @@ def test_rules_are_read_by_mark() -> None:
     )
     ip = IpRoute(lambda argv, text="": seen if "-4" in argv else "[]")
     assert ip.rules("101") == {A, B}
-    assert ip.rules("101", marked=True) == {B}
+    assert ip.rules("101", ours_only=True) == {B}
 
 
-def test_a_batch_names_the_line_that_was_refused_and_goes_on() -> None:
+def test_a_batch_continues_after_a_refused_line_and_reports_it() -> None:
     texts: list[str] = []
 
     def execute(argv: Sequence[str], text: str = "") -> str:
@@ -242,7 +248,7 @@ def test_a_batch_names_the_line_that_was_refused_and_goes_on() -> None:
     assert [text.count("\n") for text in texts] == [1000, 500]
 
 
-def test_a_batch_ends_where_ip_does_not_run() -> None:
+def test_a_batch_stops_if_ip_cannot_be_run() -> None:
     calls: list[object] = []
 
     def execute(argv: Sequence[str], text: str = "") -> str:
@@ -254,7 +260,7 @@ def test_a_batch_ends_where_ip_does_not_run() -> None:
     assert len(calls) == 1
 
 
-def test_the_gateways_and_the_interface_of_default_routes_of_every_form() -> None:
+def test_gateways_and_interfaces_of_all_kinds_of_default_routes() -> None:
     four = (
         '[{"dst":"default","nexthops":[{"gateway":"10.0.0.2","dev":"v0","weight":1,"flags":[]},'
         '{"via":{"family":"inet6","host":"fe80::7"},"dev":"v1","weight":1,"flags":[]}]},'
@@ -270,9 +276,9 @@ def test_the_gateways_and_the_interface_of_default_routes_of_every_form() -> Non
     ip = IpRoute(lambda argv, text="": four if "-4" in argv else six)
     expected = ("10.0.0.2", "fe80::7", "10.0.1.9", "fe80::5")
     assert ip.default_gateways() == {ip_address(text) for text in expected}
-    assert ip.main_interfaces() == ("v0", "v1")
+    assert ip.default_interfaces() == ("v0", "v1")
     only_six = IpRoute(lambda argv, text="": "[]" if "-4" in argv else six)
-    assert only_six.main_interface() == "v0"
+    assert only_six.default_interface() == "v0"
     none = IpRoute(lambda argv, text="": '[{"type":"unreachable","dst":"default","dev":"lo"}]')
-    assert none.main_interface() is None
+    assert none.default_interface() is None
     assert none.default_gateways() == frozenset()

@@ -1,4 +1,4 @@
-"""bound.json: what cannot be read is not nothing, and a bad row costs itself alone."""
+"""bound.json: an unreadable file does not count as empty; a damaged row affects no other."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from porter_ryu.node.binding_journal import BindingJournal, BindingJournalError
 from porter_ryu.node.interfaces import InterfaceAddress, Interfaces, Link
 from porter_ryu.node.iproute import Place
-from porter_ryu.node.journal import Journal, JournalError
 
 A, B = ip_network("203.0.113.1"), ip_network("203.0.113.2")
 ETH = Place("address", "eth0", 2)
 
 
-def loaded(folder: Path, boot: str = "boot") -> Journal:
-    """What the next run reads."""
-    journal = Journal(str(folder), boot)
+def loaded(folder: Path, boot: str = "boot") -> BindingJournal:
+    """The journal as the next run reads it."""
+    journal = BindingJournal(str(folder), boot)
     journal.load()
     return journal
 
@@ -31,15 +31,15 @@ def interfaces(**names: int) -> Interfaces:
     return Interfaces(links, (), {})
 
 
-def test_what_was_added_and_removed_is_read_again(tmp_path: Path) -> None:
-    journal = Journal(str(tmp_path), "boot")
+def test_bindings_are_read_back_until_a_reboot(tmp_path: Path) -> None:
+    journal = BindingJournal(str(tmp_path), "boot")
     rule = (Place("rule", "101"), A)
     journal.add({(ETH, A), (ETH, B), rule})
-    assert loaded(tmp_path).entries == {(ETH, A), (ETH, B), rule}
+    assert loaded(tmp_path).bindings == {(ETH, A), (ETH, B), rule}
     journal.remove({(ETH, A)})
     journal.write()
-    assert loaded(tmp_path).entries == {(ETH, B), rule}
-    assert loaded(tmp_path, "another").entries == frozenset(), "nothing is ours after a reboot"
+    assert loaded(tmp_path).bindings == {(ETH, B), rule}
+    assert loaded(tmp_path, "another").bindings == frozenset(), "nothing is ours after a reboot"
     assert loaded(tmp_path).damage == ""
 
 
@@ -49,9 +49,9 @@ def test_a_file_of_an_earlier_version_is_read_and_an_earlier_version_reads_ours(
     path = tmp_path / "bound.json"
     path.write_text('{"boot": "boot", "bound": [["address", "eth0", "203.0.113.1/32"]]}')
     journal = loaded(tmp_path)
-    assert journal.entries == {(Place("address", "eth0"), A)}
-    journal.follow(interfaces(lo=1, eth0=2))
-    assert journal.entries == {(ETH, A)}
+    assert journal.bindings == {(Place("address", "eth0"), A)}
+    journal.update_interfaces(interfaces(lo=1, eth0=2))
+    assert journal.bindings == {(ETH, A)}
     journal.write()
     document = json.loads(path.read_text())
     assert document["bound"] == [["address", "eth0", "203.0.113.1/32"]]
@@ -79,14 +79,14 @@ def test_a_file_of_an_earlier_version_is_read_and_an_earlier_version_reads_ours(
     ],
     ids=lambda data: repr(data[:20]),
 )
-def test_a_damaged_file_is_said_and_kept_aside_and_claims_nothing(
+def test_a_damaged_file_is_reported_and_kept_and_counts_as_empty(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, data: bytes
 ) -> None:
     path, aside = tmp_path / "bound.json", tmp_path / "bound.json.damaged"
     path.write_bytes(data)
     aside.write_text("of an earlier time")
     journal = loaded(tmp_path)
-    assert journal.entries == frozenset()
+    assert journal.bindings == frozenset()
     assert "bound.json is damaged" in journal.damage
     assert caplog.text.count("is damaged") == 1
     assert path.read_bytes() == data, "reading alone changes nothing: `plan` reads it as well"
@@ -96,7 +96,9 @@ def test_a_damaged_file_is_said_and_kept_aside_and_claims_nothing(
     assert sorted(os.listdir(tmp_path)) == ["bound.json", "bound.json.damaged"]
 
 
-def test_what_is_no_file_is_kept_aside_and_nothing_is_written_through_it(tmp_path: Path) -> None:
+def test_something_other_than_a_regular_file_is_kept_and_never_written_through(
+    tmp_path: Path,
+) -> None:
     secret = tmp_path / "elsewhere"
     secret.write_text('{"boot": "boot", "bound": [["address", "eth0", "203.0.113.1/32"]]}')
 
@@ -113,10 +115,10 @@ def test_what_is_no_file_is_kept_aside_and_nothing_is_written_through_it(tmp_pat
         folder.mkdir()
         make(folder / "bound.json")
         journal = loaded(folder)
-        assert journal.entries == frozenset()
+        assert journal.bindings == frozenset()
         assert f"it is {what}" in journal.damage
         journal.add({(ETH, B)})
-        assert loaded(folder).entries == {(ETH, B)}
+        assert loaded(folder).bindings == {(ETH, B)}
         assert (folder / "bound.json.damaged").lstat()
     assert "203.0.113.1" in secret.read_text()
 
@@ -153,7 +155,7 @@ BAD_ROWS: list[object] = [
 
 
 @pytest.mark.parametrize("row", BAD_ROWS, ids=str)
-def test_a_bad_row_costs_itself_alone(
+def test_a_damaged_row_affects_no_other(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, row: object
 ) -> None:
     path = tmp_path / "bound.json"
@@ -161,34 +163,36 @@ def test_a_bad_row_costs_itself_alone(
     data = json.dumps({"boot": "boot", "bound": rows, "interfaces": {"eth0": 2}})
     path.write_text(data)
     journal = loaded(tmp_path)
-    assert journal.entries == {(ETH, A), (Place("rule", "101"), A)}
+    assert journal.bindings == {(ETH, A), (Place("rule", "101"), A)}
     assert "has 1 damaged rows" in caplog.text
     journal.write()
     assert (tmp_path / "bound.json.damaged").read_text() == data
-    assert loaded(tmp_path).entries == journal.entries
+    assert loaded(tmp_path).bindings == journal.bindings
 
 
 @pytest.mark.parametrize("indexes", [None, 5, [], {"eth0": "2"}, {"eth0": -1}, {"eth0": True}])
-def test_bad_indexes_of_interfaces_leave_their_names(tmp_path: Path, indexes: object) -> None:
+def test_without_a_valid_index_the_name_of_the_interface_counts(
+    tmp_path: Path, indexes: object
+) -> None:
     rows = [["address", "eth0", "203.0.113.1/32"]]
     document = {"boot": "boot", "bound": rows, "interfaces": indexes}
     (tmp_path / "bound.json").write_text(json.dumps(document))
-    assert loaded(tmp_path).entries == {(Place("address", "eth0"), A)}
+    assert loaded(tmp_path).bindings == {(Place("address", "eth0"), A)}
 
 
-def test_entries_go_with_a_renamed_interface_and_end_with_one_that_is_gone(tmp_path: Path) -> None:
-    journal = Journal(str(tmp_path), "boot")
+def test_bindings_follow_a_renamed_interface_and_end_with_a_removed_one(tmp_path: Path) -> None:
+    journal = BindingJournal(str(tmp_path), "boot")
     table = (Place("rule", "101"), A)
     journal.add({(ETH, A), (Place("address", "eth1", 3), B), table})
-    journal.follow(interfaces(lo=1, lan0=2, eth1=7, eth0=8))
+    journal.update_interfaces(interfaces(lo=1, lan0=2, eth1=7, eth0=8))
     lan = Place("address", "lan0", 2)
-    assert journal.entries == {(lan, A), table}, "eth1 and eth0 are new ones of these names"
+    assert journal.bindings == {(lan, A), table}, "eth1 and eth0 are new ones of these names"
     journal.write()
-    assert loaded(tmp_path).entries == {(lan, A), table}
+    assert loaded(tmp_path).bindings == {(lan, A), table}
 
 
-def test_only_host_routes_that_are_there_count_as_bound_by_us(tmp_path: Path) -> None:
-    journal = Journal(str(tmp_path), "boot")
+def test_only_host_prefixes_that_exist_count_as_bound_by_us(tmp_path: Path) -> None:
+    journal = BindingJournal(str(tmp_path), "boot")
     own, ptp = ip_network("192.168.0.5"), ip_network("10.9.9.1")
     journal.add({(ETH, A), (ETH, own), (ETH, ptp), (ETH, ip_network("198.51.100.1"))})
     journal.add({(Place("address", "gone", 3), B), (Place("address", "eth0"), B)})
@@ -202,44 +206,44 @@ def test_only_host_routes_that_are_there_count_as_bound_by_us(tmp_path: Path) ->
         there("203.0.113.1", "lan0", 2, True),
         there("203.0.113.2", "gone", 9, True),
     ]
-    assert journal.bound(seen) == {ip_address("203.0.113.1")}
+    assert journal.bound_among(seen) == {ip_address("203.0.113.1")}
 
 
-def test_a_file_that_cannot_be_opened_now_is_tried_again_and_not_overwritten(
+def test_a_file_that_cannot_be_opened_is_retried_and_not_overwritten(
     tmp_path: Path,
 ) -> None:
-    Journal(str(tmp_path), "boot").add({(ETH, A)})
+    BindingJournal(str(tmp_path), "boot").add({(ETH, A)})
     folder, away = tmp_path / "state", tmp_path / "away"
-    folder.symlink_to(folder)  # ELOOP, which is nobody's answer that there is no such file
+    folder.symlink_to(folder)  # ELOOP does not mean that there is no file
     journal = loaded(folder)
-    assert "Too many levels" in journal.unread
-    with pytest.raises(JournalError, match="cannot be read"):
-        journal.require()
+    assert "Too many levels" in journal.read_error
+    with pytest.raises(BindingJournalError, match="cannot be read"):
+        journal.ensure_read()
     folder.unlink()
     away.mkdir()
     os.rename(tmp_path / "bound.json", away / "bound.json")
     folder.symlink_to(away)
-    journal.require()
-    assert journal.entries == {(ETH, A)}
-    assert journal.unread == ""
+    journal.ensure_read()
+    assert journal.bindings == {(ETH, A)}
+    assert journal.read_error == ""
 
 
-def test_where_the_disk_takes_nothing_what_is_new_is_not_ours_and_what_is_gone_is_gone(
+def test_while_the_file_cannot_be_written_nothing_is_added_and_removing_works(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "state"
-    journal = Journal(str(folder), "boot")
+    journal = BindingJournal(str(folder), "boot")
     journal.add({(ETH, A), (ETH, B)})
     os.rename(folder, tmp_path / "kept")
     folder.write_text("no folder any more")
-    with pytest.raises(JournalError, match=r"bound\.json cannot be written: "):
+    with pytest.raises(BindingJournalError, match=r"bound\.json cannot be written: "):
         journal.add({(ETH, ip_network("203.0.113.3"))})
     journal.add({(ETH, A)})  # is on disk already
     journal.remove({(ETH, A)})
-    assert journal.entries == {(ETH, B)}
-    with pytest.raises(JournalError):
+    assert journal.bindings == {(ETH, B)}
+    with pytest.raises(BindingJournalError):
         journal.write()
     folder.unlink()
     os.rename(tmp_path / "kept", folder)
     journal.write()
-    assert loaded(folder).entries == {(ETH, B)}
+    assert loaded(folder).bindings == {(ETH, B)}
