@@ -1,4 +1,4 @@
-"""What can go wrong with a write or a read of the API, or with what is read."""
+"""The errors of requests to the Kubernetes API, and of reading its objects."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from porter_ryu.domain.text import printable
 NOT_FOUND = 404
 GONE = 410
 BAD_ANSWER = "BadAnswer"
-_MESSAGE_MOST, _REASON_MOST = 500, 50
-_RETRY_AFTER_MOST = 60.0
+_MAX_MESSAGE_CHARACTERS, _MAX_REASON_CHARACTERS = 500, 50
+_MAX_RETRY_AFTER_SECONDS = 60.0
 _SERVER_ERROR = 500
 _BY_STATUS = {
     401: "Unauthorized",
@@ -22,28 +22,28 @@ _BY_STATUS = {
 
 
 class ApiError(Exception):
-    """An answer of the API server that is not a success, or no answer at all (status 0).
+    """An error response of the API server, or no valid response (status 0).
 
-    `reason` is the server's own word, or ours where there is no answer; BAD_ANSWER is one that
-    cannot be read.  `retry_after`: seconds that the server asks to wait, at most 60.  The message
-    is printable and at most 500 characters long.
+    `reason` is the one in the response, or one of this program if there is none; BAD_ANSWER means
+    that the response cannot be read.  `retry_after` is the number of seconds that the server asks
+    to wait, at most 60.  The message is printable and has at most 500 characters.
     """
 
     def __init__(
         self, status: int, reason: str, message: str, retry_after: float | None = None
     ) -> None:
-        message = printable(message, _MESSAGE_MOST)
-        reason = printable(reason, _REASON_MOST)
+        message = printable(message, _MAX_MESSAGE_CHARACTERS)
+        reason = printable(reason, _MAX_REASON_CHARACTERS)
         super().__init__(f"{status} {reason}: {message}" if status else message)
         self.status = status
         self.reason = reason
         self.retry_after = None
         if retry_after is not None:
-            self.retry_after = min(max(0.0, retry_after), _RETRY_AFTER_MOST)
+            self.retry_after = min(max(0.0, retry_after), _MAX_RETRY_AFTER_SECONDS)
 
     @property
     def label(self) -> str:
-        """The reason out of a fixed list, as a metric's label needs it."""
+        """The reason from a fixed list, for the label of a metric."""
         if not self.status:
             return self.reason
         if self.status in _BY_STATUS:

@@ -1,6 +1,6 @@
-"""Why the API server gave no answer, in words that say what to look at.
+"""Explains why a request to the API server failed, with a hint at the cause.
 
-An exception's own text may carry a header, and with it a token: none of it is passed on.
+The text of an exception may contain a header with a token, so it is never part of the message.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from urllib3.util.ssl_match_hostname import CertificateError
 
 from porter_ryu.kube.errors import ApiError
 
-_CAUSES_MOST = 20
+_MAX_CAUSES = 20
 # X509_V_ERR_…, openssl/x509_vfy.h
-_REFUSED = {
+_VERIFY_ERRORS = {
     9: "it is not valid yet",
     10: "it has expired",
-    18: "it is signed by itself, and not by the CA of the kubeconfig",
+    18: "it is self-signed, not signed by the CA of the kubeconfig",
     19: "it is not signed by the CA of the kubeconfig",
     20: "it is not signed by the CA of the kubeconfig",
     21: "it is not signed by the CA of the kubeconfig",
@@ -31,21 +31,21 @@ _REFUSED = {
 
 
 def failure(error: BaseException, server: str) -> ApiError:
-    """The ApiError of an exception that a request ended with; `server` is host:port."""
+    """The ApiError for an exception of a request; `server` is host:port."""
     causes = list(_causes(error))
     for explain in (_certificate, _tls, _name, _timeout, _connection, _system):
         found = explain(causes)
         if found is not None:
-            reason, words = found
-            return ApiError(0, reason, f"the API server {server} {words}")
+            reason, text = found
+            return ApiError(0, reason, f"the API server {server} {text}")
     name = type(error).__name__
-    return ApiError(0, "NoAnswer", f"the API server {server} cannot be asked ({name})")
+    return ApiError(0, "NoAnswer", f"the API server {server} cannot be reached ({name})")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what led to it: urllib3 and the official client wrap it in their own."""
+    """An exception and its causes, because urllib3 and the official client wrap exceptions."""
     waiting, seen = [error], 0
-    while waiting and seen < _CAUSES_MOST:
+    while waiting and seen < _MAX_CAUSES:
         cause = waiting.pop(0)
         seen += 1
         yield cause
@@ -54,17 +54,18 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 _Found = tuple[str, str] | None
-_NOT_MADE = urllib3.exceptions.NewConnectionError
+_NEW_CONNECTION_ERROR = urllib3.exceptions.NewConnectionError
 
 
 def _certificate(causes: list[BaseException]) -> _Found:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             code, text = getattr(cause, "verify_code", 0), getattr(cause, "verify_message", "")
-            why = _REFUSED.get(code, str(text))
-            return "CertificateRefused", f"shows a certificate that is refused: {why}"
+            problem = _VERIFY_ERRORS.get(code, str(text))
+            return "CertificateRefused", f"has a certificate that is not accepted: {problem}"
         if isinstance(cause, CertificateError):
-            return "CertificateRefused", f"shows a certificate that is refused: {_REFUSED[62]}"
+            problem = _VERIFY_ERRORS[62]
+            return "CertificateRefused", f"has a certificate that is not accepted: {problem}"
     return None
 
 
@@ -73,8 +74,8 @@ def _tls(causes: list[BaseException]) -> _Found:
         if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             return "ConnectionLost", "ended the connection"
         if isinstance(cause, ssl.SSLError):
-            why = getattr(cause, "reason", None) or "nobody says why"
-            return "TlsFailed", f"and this host do not agree on TLS: {why}"
+            problem = getattr(cause, "reason", None) or "unknown reason"
+            return "TlsFailed", f"and this host cannot agree on TLS: {problem}"
     return None
 
 
@@ -87,8 +88,8 @@ def _name(causes: list[BaseException]) -> _Found:
 def _timeout(causes: list[BaseException]) -> _Found:
     wanted = (urllib3.exceptions.TimeoutError, TimeoutError)
     for cause in causes:
-        # urllib3 calls a connection that cannot be made a timeout, whatever was the matter
-        if isinstance(cause, wanted) and not isinstance(cause, _NOT_MADE):
+        # in urllib3 a NewConnectionError is a timeout, whatever its cause
+        if isinstance(cause, wanted) and not isinstance(cause, _NEW_CONNECTION_ERROR):
             return "TimedOut", "does not answer (timed out)"
     return None
 
@@ -112,5 +113,5 @@ def _system(causes: list[BaseException]) -> _Found:
     for cause in causes:
         if isinstance(cause, OSError) and cause.errno:
             where = f" ({cause.filename})" if isinstance(cause.filename, str) else ""
-            return "Unreachable", f"cannot be asked: {os.strerror(cause.errno)}{where}"
+            return "Unreachable", f"cannot be reached: {os.strerror(cause.errno)}{where}"
     return None

@@ -1,8 +1,8 @@
-"""Which instance may allocate and write: the one that holds the Lease (coordination.k8s.io/v1).
+"""Leader election: only the holder of the Lease (coordination.k8s.io/v1) allocates and writes.
 
-Time is this host's own: a Lease has expired when it did not change for its duration as seen from
-here, so that a wrong clock somewhere else changes nothing.  A Lease that is odd is reported, and
-looked at again.
+Only the clock of this host counts: a Lease has expired when it did not change for its duration as
+seen from here, so a wrong clock on another host has no effect.  An invalid Lease is reported and
+read again.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from porter_ryu.supervisor import Beat, Supervisor
 LOG = logging.getLogger(__name__)
 
 NAME = "porter-ryu"
-DURATION = 10
-_DURATION_MOST = 60
-_RENEW_WITHIN = 7.0
-_EVERY = 2.0
-_LEAST = 0.05
-_STALLS_AFTER = 30.0
-_TRANSITIONS_MOST = 2**31 - 1
+DURATION_SECONDS = 10
+_MAX_DURATION_SECONDS = 60
+_RENEW_DEADLINE_SECONDS = 7.0
+_RETRY_SECONDS = 2.0
+_AFTER_EXPIRY_SECONDS = 0.05
+_STALLED_AFTER_SECONDS = 30.0
+_MAX_TRANSITIONS = 2**31 - 1
 _NO_SPEC = structs.LeaseSpec()
-# what is in a Lease is not ours alone to write
-_ODD = (ApiError, ValueError, TypeError, ArithmeticError)
+# other clients can write a Lease as well, so its content may be invalid
+_FAILURES = (ApiError, ValueError, TypeError, ArithmeticError)
 
 
 class Requests(Protocol):
-    """What the Lease is read and written by (`client.Client`)."""
+    """The client that reads and writes the Lease (`client.Client`)."""
 
     def request(
         self, method: str, path: str, query: dict[str, Any] | None = None, body: Json | None = None
     ) -> Json:
-        """One request and its answer; raises ApiError."""
+        """Sends a request and returns the response; raises ApiError."""
 
 
 class Lease:
-    """Tries for the Lease as long as it runs and tells `on_change` what is known of who leads.
+    """Tries to acquire and renew the Lease, and calls `on_change` with the role of this instance.
 
-    `prepare` is called before it is taken: who takes it has to know all that the last holder
-    wrote.  It may raise ApiError.
+    `prepare` is called before the Lease is acquired, because the new holder must know everything
+    that the last holder wrote.  It may raise ApiError.
     """
 
     def __init__(
@@ -70,67 +70,72 @@ class Lease:
         self._prepare = prepare
         self._on_change = on_change
         self._identity = f"{socket.gethostname()}_{os.getpid()}_{os.urandom(4).hex()}"
-        self._seen: Any = None
+        self._observed: Any = None  # holder and renewTime
         self._expires_at = 0.0
         self._renewed_at: float | None = None
         self._stopped = False
 
     def start(self) -> None:
-        """Spawns its greenthreads."""
+        """Starts the greenthreads."""
         self._supervisor.keep_running("lease", self._run)
-        self._supervisor.keep_running("lease guard", self._guard, _STALLS_AFTER)
+        self._supervisor.keep_running("lease guard", self._guard, _STALLED_AFTER_SECONDS)
 
     def stop(self) -> None:
-        """Gives the Lease up."""
+        """Releases the Lease."""
         self._stopped = True
         if self._renewed_at is not None:
             self._change(Role.UNKNOWN)
             try:
                 self.attempt(release=True)
-            except _ODD as error:
-                LOG.warning("the Lease was not given up: %s", error)
+            except _FAILURES as error:
+                LOG.warning("the Lease cannot be released: %s", error)
 
     def _run(self, beat: Beat) -> None:
         while not self._stopped:
             beat()
             try:
                 self.attempt()
-            except _ODD as error:
-                LOG.warning("the Lease cannot be kept: %s", error)
-            hub.sleep(self._patience())
+            except _FAILURES as error:
+                LOG.warning("the Lease cannot be acquired or renewed: %s", error)
+            hub.sleep(self._wait_seconds())
 
-    def _patience(self) -> float:
-        """How long to wait before it is looked at again, in seconds: not beyond its expiry."""
-        left = self._expires_at - self._clock()
-        return min(_EVERY, left + _LEAST) if left > 0 else _EVERY
+    def _wait_seconds(self) -> float:
+        """The wait before the next attempt: at most until just after the Lease expires."""
+        remaining = self._expires_at - self._clock()
+        if remaining <= 0:
+            return _RETRY_SECONDS
+        return min(_RETRY_SECONDS, remaining + _AFTER_EXPIRY_SECONDS)
 
     def _guard(self, beat: Beat) -> None:
-        """Steps down before anybody else could take the Lease for expired."""
+        """Steps down before the Lease can look expired to another instance."""
         while not self._stopped:
             beat()
-            if self._renewed_at is not None and self._age() > _RENEW_WITHIN:
+            if self._renewed_at is not None and self._age() > _RENEW_DEADLINE_SECONDS:
                 self._change(Role.UNKNOWN)
-            hub.sleep(_EVERY / 4)
+            hub.sleep(_RETRY_SECONDS / 4)
 
     def _age(self) -> float:
         return self._clock() - (self._renewed_at or 0.0)
 
     def attempt(self, release: bool = False) -> None:
-        """Looks at the Lease once, and takes or renews it where that may be, or gives it up;
-        raises ApiError, and CodecError where it is odd."""
+        """Reads the Lease once, and acquires or renews it if possible; with `release`, releases it.
+
+        Raises ApiError, or CodecError if the Lease is invalid.
+        """
         started = self._clock()
         lease = self._client.request("GET", self._path)
         spec = converted(structs.Lease, lease).spec or _NO_SPEC
         holder = spec.holder_identity or ""
-        others = holder not in ("", self._identity)
-        seen = (holder, spec.renew_time or "")
-        alive = others and self._seen not in (None, seen)
-        if seen != self._seen:
+        held_by_other = holder not in ("", self._identity)
+        observed = (holder, spec.renew_time or "")
+        renewed = held_by_other and self._observed not in (None, observed)
+        if observed != self._observed:
             duration = spec.lease_duration_seconds
-            duration = DURATION if duration is None else duration
-            self._seen, self._expires_at = seen, started + min(duration, _DURATION_MOST)
-        if others and started < self._expires_at:
-            if alive or self._renewed_at is not None:
+            duration = DURATION_SECONDS if duration is None else duration
+            self._observed = observed
+            self._expires_at = started + min(duration, _MAX_DURATION_SECONDS)
+        if held_by_other and started < self._expires_at:
+            if renewed or self._renewed_at is not None:
                 self._change(Role.FOLLOWER)
             return
         if self._stopped is not release:
@@ -148,12 +153,12 @@ class Lease:
         stamp = rfc3339.now(microseconds=True)
         spec = dict(lease.get("spec") or {})
         spec["holderIdentity"] = "" if release else self._identity
-        spec["leaseDurationSeconds"] = 1 if release else DURATION
+        spec["leaseDurationSeconds"] = 1 if release else DURATION_SECONDS
         spec["renewTime"] = stamp
         if before.holder_identity != self._identity and not release:
             spec["acquireTime"] = stamp
             transitions = (before.lease_transitions or 0) + 1
-            spec["leaseTransitions"] = min(transitions, _TRANSITIONS_MOST)
+            spec["leaseTransitions"] = min(transitions, _MAX_TRANSITIONS)
         return {**lease, "spec": spec}
 
     def _change(self, role: Role) -> None:

@@ -349,7 +349,7 @@ def test_a_certificate_that_is_refused_says_why(
     error = failure(client, listed)
     server.close()
     assert str(error) == (
-        f"the API server 127.0.0.1:{server.port} shows a certificate that is refused: {why}"
+        f"the API server 127.0.0.1:{server.port} has a certificate that is not accepted: {why}"
     )
     assert error.label == "CertificateRefused"
 
@@ -374,7 +374,7 @@ def test_a_server_without_tls_says_so(tmp_path: Path) -> None:
         port = listener.getsockname()[1]
         error = failure(Client(kubeconfig(tmp_path, f"https://127.0.0.1:{port}")), listed)
     assert error.label == "TlsFailed"
-    assert "do not agree on TLS" in str(error)
+    assert "cannot agree on TLS" in str(error)
 
 
 def test_a_refused_connection_says_so(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Exceptions of the transport to words, for those that no test server on loopback brings about."""
+"""Messages for exceptions that a test server on loopback cannot cause."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNREACHABLE = OSError(errno.EHOSTUNREACH, "No route to host")
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
-    """An exception that another led to."""
+    """An exception with a cause."""
     error.__cause__ = cause
     return error
 
@@ -31,7 +31,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (
             caused(exceptions.NewConnectionError(CONNECTION, "Bearer t0ken"), UNREACHABLE),
             "Unreachable",
-            "cannot be asked: No route to host",
+            "cannot be reached: No route to host",
         ),
         (
             caused(exceptions.MaxRetryError(POOL, "/", None), ConnectionRefusedError(111, "x")),
@@ -39,18 +39,18 @@ def caused(error: Exception, cause: Exception) -> Exception:
             "refuses connections",
         ),
         (socket.gaierror(-3, "again"), "NameNotResolved", "cannot be found: its name does not"),
-        (OSError(errno.EMFILE, "x"), "Unreachable", "cannot be asked: Too many open files"),
+        (OSError(errno.EMFILE, "x"), "Unreachable", "cannot be reached: Too many open files"),
         (
             FileNotFoundError(errno.ENOENT, "x", "/etc/ca.crt"),
             "Unreachable",
-            "cannot be asked: No such file or directory (/etc/ca.crt)",
+            "cannot be reached: No such file or directory (/etc/ca.crt)",
         ),
         (ssl.SSLEOFError(8, "EOF"), "ConnectionLost", "ended the connection"),
-        (ssl.SSLError(1, "x"), "TlsFailed", "and this host do not agree on TLS"),
+        (ssl.SSLError(1, "x"), "TlsFailed", "and this host cannot agree on TLS"),
         (ValueError("Invalid header value b'Bearer t0ken'"), "NoAnswer", "(ValueError)"),
     ],
 )
-def test_why_there_is_no_answer(error: Exception, label: str, words: str) -> None:
+def test_the_message_names_the_cause(error: Exception, label: str, words: str) -> None:
     found = failure(error, "10.0.0.1:6443")
     assert (found.status, found.label) == (0, label)
     assert str(found).startswith("the API server 10.0.0.1:6443 ")
@@ -58,7 +58,7 @@ def test_why_there_is_no_answer(error: Exception, label: str, words: str) -> Non
     assert "t0ken" not in str(found)
 
 
-def test_causes_in_a_circle_come_to_an_end() -> None:
+def test_circular_causes_are_limited() -> None:
     one, two = ValueError("one"), ValueError("two")
     one.__cause__, two.__cause__ = two, one
     assert failure(one, "a:1").label == "NoAnswer"

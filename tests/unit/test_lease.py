@@ -1,4 +1,4 @@
-"""Who leads, as one instance sees it: a Lease that others write too, and a server that fails."""
+"""Leader election as one instance sees it: other writers of the Lease, and a failing API server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from porter_ryu.kube.lease import Lease
 from porter_ryu.supervisor import Supervisor
 from tests.unit.until import until
 
-LONG, OVER = 10_000, 0  # seconds that a Lease lasts: for ever, or not even until it is looked at
+LONG, OVER = 10_000, 0  # seconds that a Lease lasts: it never expires, or is expired at once
 LEADS, FOLLOWS, UNKNOWN = Role.LEADER, Role.FOLLOWER, Role.UNKNOWN
 
 
@@ -27,7 +27,7 @@ class Server:
         self.away = False
 
     def written_by(self, holder: str, seconds: int, renewed: str = "t1") -> None:
-        """Somebody else writes it."""
+        """Another holder writes the Lease."""
         self.version += 1
         self.spec = {
             "holderIdentity": holder,
@@ -52,7 +52,7 @@ class Server:
 
 
 class Instance:
-    """One that tries; `told` is what it came to know of who leads."""
+    """An instance that tries to lead; `told` has the reported roles."""
 
     def __init__(self, server: Server, prepare: Callable[[], None] = lambda: None) -> None:
         self.told: list[Role] = []
@@ -65,7 +65,7 @@ class Instance:
         self.lease = Lease(server, "porter-system", count, self.told.append, Supervisor())
 
 
-def test_a_lease_that_nobody_holds_is_taken_and_kept() -> None:
+def test_a_lease_without_a_holder_is_acquired_and_renewed() -> None:
     server = Server()
     one = Instance(server)
     one.lease.attempt()
@@ -90,7 +90,7 @@ def test_a_holder_counts_as_alive_only_once_it_is_seen_to_renew() -> None:
     assert one.told == [FOLLOWS]
 
 
-def test_one_that_has_expired_is_taken() -> None:
+def test_an_expired_lease_is_acquired() -> None:
     server = Server()
     server.written_by("other", OVER)
     one = Instance(server)
@@ -99,7 +99,7 @@ def test_one_that_has_expired_is_taken() -> None:
     assert server.spec["holderIdentity"] != "other"
 
 
-def test_who_led_follows_when_another_has_taken_it_meanwhile() -> None:
+def test_a_leader_follows_when_another_has_acquired_the_lease() -> None:
     server = Server()
     one = Instance(server)
     one.lease.attempt()
@@ -108,7 +108,7 @@ def test_who_led_follows_when_another_has_taken_it_meanwhile() -> None:
     assert one.told == [LEADS, FOLLOWS]
 
 
-def test_of_two_that_take_it_at_once_one_does() -> None:
+def test_only_one_of_two_instances_acquires_the_lease() -> None:
     server = Server()
     two = Instance(server)
     one = Instance(server, prepare=two.lease.attempt)
@@ -117,7 +117,7 @@ def test_of_two_that_take_it_at_once_one_does() -> None:
     assert (one.told, two.told) == ([], [LEADS])
 
 
-def test_it_is_not_taken_by_one_that_could_not_list() -> None:
+def test_an_instance_that_cannot_list_does_not_acquire_the_lease() -> None:
     def fails() -> None:
         raise ApiError(0, "Timeout", "nothing is listed")
 
@@ -128,7 +128,7 @@ def test_it_is_not_taken_by_one_that_could_not_list() -> None:
     assert (one.told, server.spec) == ([], {})
 
 
-def test_it_is_given_up_at_the_end_and_the_next_one_takes_it_at_once() -> None:
+def test_a_released_lease_is_acquired_at_once() -> None:
     server = Server()
     one, two = Instance(server), Instance(server)
     one.lease.attempt()
@@ -138,7 +138,7 @@ def test_it_is_given_up_at_the_end_and_the_next_one_takes_it_at_once() -> None:
     assert two.told == [LEADS]
 
 
-def test_a_server_that_is_away_at_the_end_holds_nothing_up() -> None:
+def test_a_stop_does_not_wait_for_a_failing_server() -> None:
     server = Server()
     one = Instance(server)
     one.lease.attempt()
@@ -160,7 +160,7 @@ def test_a_server_that_is_away_at_the_end_holds_nothing_up() -> None:
         {"leaseTransitions": "many"},
     ],
 )
-def test_an_odd_lease_is_an_error_and_taken_once_it_is_mended(odd: dict[str, Any]) -> None:
+def test_an_invalid_lease_is_an_error_and_acquired_once_it_is_valid(odd: dict[str, Any]) -> None:
     server = Server()
     server.spec = {"holderIdentity": "", **odd}
     one = Instance(server)
@@ -172,19 +172,19 @@ def test_an_odd_lease_is_an_error_and_taken_once_it_is_mended(odd: dict[str, Any
     assert one.told == [LEADS]
 
 
-def test_an_odd_lease_does_not_end_the_greenthread(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_lease_does_not_end_the_greenthread(caplog: pytest.LogCaptureFixture) -> None:
     server, supervisor = Server(), Supervisor()
     server.spec = {"holderIdentity": ["other"]}
     one = Lease(server, "porter-system", lambda: None, lambda _standing: None, supervisor)
     one.start()
-    wrong = "the Lease cannot be kept: spec.holderIdentity is not a string"
+    wrong = "the Lease cannot be acquired or renewed: spec.holderIdentity is not a string"
     until(lambda: wrong in caplog.text, "it is told")
     one.stop()
     assert supervisor.faults == ()
 
 
-def test_nobody_keeps_it_for_longer_than_a_minute_by_a_number() -> None:
-    """Its holder is dead, and left a number of seconds that nobody lives to see."""
+def test_a_lease_expires_within_a_minute_whatever_its_duration() -> None:
+    """A holder that failed may have left a very long duration."""
     server, now = Server(), [1000.0]
     server.written_by("other", 2**31 - 1)
     told: list[Role] = []
@@ -199,7 +199,7 @@ def test_nobody_keeps_it_for_longer_than_a_minute_by_a_number() -> None:
 
 
 @pytest.mark.parametrize("before", [2**31 - 1, 2**40])
-def test_it_is_taken_however_often_it_was_taken(before: int) -> None:
+def test_a_lease_with_any_number_of_transitions_is_acquired(before: int) -> None:
     server = Server()
     server.spec = {"leaseTransitions": before}
     one = Instance(server)
