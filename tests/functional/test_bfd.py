@@ -1,4 +1,4 @@
-"""BFD with FRR's bfdd: the session goes at once when the path does, and comes back with it."""
+"""BFD with FRR's bfdd: the session goes down with the path and comes up again with it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def leaf(fabric: Fabric) -> Iterator[Frr]:
 
 @pytest.fixture
 def program(fabric: Fabric, leaf: Frr, request: pytest.FixtureRequest) -> Iterator[Program]:
-    """One peer, with BFD."""
+    """One peer with BFD."""
     sections: Sections = {
         "bgp": {"local_as": 65000, "router_id": OURS, "peers": "frr"},
         "peer:frr": {
@@ -52,7 +52,7 @@ def program(fabric: Fabric, leaf: Frr, request: pytest.FixtureRequest) -> Iterat
 
 
 def seen_by(leaf: Frr) -> str:
-    """The state that FRR sees."""
+    """The state of the BFD session at FRR."""
     peers = json.loads(leaf.command("show bfd peers json") or "[]")
     return next((peer["status"] for peer in peers if peer["peer"] == OURS), "none")
 
@@ -62,7 +62,7 @@ def session(program: Program) -> str:
     return str(program.get("/v1/peers")[0]["state"])
 
 
-def test_the_session_goes_and_comes_with_the_path(leaf: Frr, program: Program) -> None:
+def test_the_session_follows_the_path(leaf: Frr, program: Program) -> None:
     wait_for(lambda: seen_by(leaf), lambda s: s == "up", 15, "BFD to be up at FRR")
     wait_for(lambda: session(program), lambda s: s == "Established", 15, "the session")
     bfdd = leaf.process("bfdd")
@@ -105,7 +105,7 @@ while True:
 """
 
 
-def test_datagrams_of_a_stranger_displace_none_of_a_peer(
+def test_packets_of_other_hosts_do_not_displace_those_of_a_peer(
     fabric: Fabric, leaf: Frr, program: Program
 ) -> None:
     wait_for(lambda: seen_by(leaf), lambda s: s == "up", 15, "BFD to be up at FRR")

@@ -1,4 +1,4 @@
-"""Addresses on a real kernel: bound, repaired, scrubbed, and nothing foreign touched."""
+"""Addresses on a real kernel: bound, repaired and unbound; foreign ones are left alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def host() -> Iterator[Host]:
 
 
 def program_on(host: Host, **bound: object) -> Program:
-    """An instance that only binds; two Services, one of each family."""
+    """An instance without BGP; two Services, one of each family."""
     program = Program(host, {"bgp": {"enabled": "false"}, "bound_ip": bound})
     program.put("pools", eip("four", "203.0.113.1"), eip("six", "2001:db8:9::1"))
     program.put("node", node("n1", "192.168.9.1"))
@@ -41,7 +41,7 @@ OWN = {"192.168.9.1/24", "fd00:9::1/64"}
 EIPS = {"203.0.113.1/32", "2001:db8:9::1/128"}
 
 
-def test_addresses_are_bound_repaired_and_scrubbed_after_a_kill(host: Host) -> None:
+def test_addresses_are_bound_repaired_and_unbound_after_a_kill(host: Host) -> None:
     host.run("ip address add 198.51.100.9/32 dev e1a")
     program = program_on(host, mode="address").start()
     foreign = {"198.51.100.9/32"}
@@ -62,7 +62,7 @@ def test_addresses_are_bound_repaired_and_scrubbed_after_a_kill(host: Host) -> N
     assert addresses(host) == OWN | foreign | {"203.0.113.1/32"}
 
 
-def test_an_address_that_was_there_before_stays(host: Host) -> None:
+def test_a_foreign_address_stays(host: Host) -> None:
     host.run("ip address add 203.0.113.1/32 dev e1a")
     program = program_on(host, mode="address")
     program.put("pools", eip("four", "203.0.113.1-203.0.113.2"), eip("six", "2001:db8:9::1"))
@@ -80,7 +80,9 @@ def test_an_address_that_was_there_before_stays(host: Host) -> None:
 
 
 @pytest.mark.parametrize(("mode", "kind"), [("rule", "local"), ("blackhole", "blackhole")])
-def test_rules_lead_to_the_table_and_go_without_a_trace(host: Host, mode: str, kind: str) -> None:
+def test_rules_lead_to_the_table_and_are_removed_completely(
+    host: Host, mode: str, kind: str
+) -> None:
     host.run("ip rule add to 198.51.100.7 lookup 101 pref 50")
     program = program_on(host, mode=mode).start()
     want = {ip_network(text) for text in ("203.0.113.1", "2001:db8:9::1", "198.51.100.7")}
@@ -104,14 +106,14 @@ def test_rules_lead_to_the_table_and_go_without_a_trace(host: Host, mode: str, k
 
 
 def own_and_pool(program: Program) -> None:
-    """A pool with the host's own address in it, the lowest there is."""
+    """A pool whose lowest address is that of the host."""
     program.put("node", node("n1", "192.168.9.7"))
     addresses = "192.168.9.1,203.0.113.1-203.0.113.3"
     program.put("pools", eip("four", addresses), eip("six", "2001:db8:9::1"))
 
 
 def assigned(program: Program, name: str) -> list[str]:
-    """The addresses that are on record for a Service."""
+    """The recorded addresses of a Service."""
     balancer = program.status("services", f"default/{name}").get("loadBalancer", {})
     return [entry["ip"] for entry in balancer.get("ingress", ())]
 
@@ -126,7 +128,7 @@ def assigned(program: Program, name: str) -> list[str]:
         '{"boot": BOOT, "bound": [["address", "e1a", "192.168.9.1/32"], ["address"]]}',
     ],
 )
-def test_a_damaged_journal_gives_no_address_of_the_host_and_takes_none(
+def test_after_a_damaged_journal_no_address_of_the_host_is_assigned_or_unbound(
     host: Host, damage: str
 ) -> None:
     program = program_on(host, mode="address")
@@ -156,7 +158,7 @@ def test_a_damaged_journal_gives_no_address_of_the_host_and_takes_none(
     assert program.stop() == 0
 
 
-def test_a_renamed_interface_costs_no_service_its_address(host: Host) -> None:
+def test_with_a_renamed_interface_each_service_keeps_its_address(host: Host) -> None:
     program = program_on(host, mode="address").start()
     wait_for(lambda: addresses(host), lambda seen: seen == OWN | EIPS, 5, "both bound")
     host.run("ip link set e1a down")
@@ -178,7 +180,7 @@ def test_a_renamed_interface_costs_no_service_its_address(host: Host) -> None:
 
 @pytest.fixture
 def hanging(host: Host) -> Path:
-    """A folder whose `ip` hangs once where there is a file `once`, and always where `ever` is."""
+    """A folder with an `ip` that hangs once if there is a file `once`, and always with `ever`."""
     folder = host.folder / "bin"
     folder.mkdir()
     real = shutil.which("ip")
@@ -193,12 +195,12 @@ def hanging(host: Host) -> Path:
 
 
 def healthy(host: Host) -> bool:
-    """Whether /healthz says so."""
+    """Whether /healthz is fine."""
     url = "http://127.0.0.1:8080/healthz"
     return host.run(f"curl -s -o /dev/null -w %{{http_code}} {url}", check=False) == "200"
 
 
-def test_an_ip_that_hangs_once_delays_and_one_that_hangs_for_ever_is_told_at_the_end(
+def test_an_ip_that_hangs_once_delays_and_one_that_always_hangs_is_reported_at_the_end(
     host: Host, hanging: Path
 ) -> None:
     program = program_on(host, mode="address")

@@ -1,5 +1,5 @@
-"""The room that binds, alone on a real kernel where things break: interfaces that are renamed or
-made anew, no default route, an `ip` that does not do what it should, a state_dir that is full."""
+"""BoundIps on a real kernel with faults: interfaces that are renamed or created again, no default
+route, an `ip` that does not work, a full state_dir."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def nothing_goes_on() -> Iterator[None]:
 
 
 def rename(host: Host, old: str, new: str) -> None:
-    """As an operator does, or udev."""
+    """Renames an interface, as an operator or udev does."""
     host.run(f"ip link set {old} down")
     host.run(f"ip link set {old} name {new}")
     host.run(f"ip link set {new} up")
@@ -42,7 +42,7 @@ def rename(host: Host, old: str, new: str) -> None:
 
 @pytest.mark.parametrize("restarted", [False, True])
 @pytest.mark.parametrize("interface", ["", "e1a"])
-def test_a_renamed_interface_keeps_what_is_ours_and_gives_it_back(
+def test_the_addresses_of_a_renamed_interface_stay_ours_and_can_be_unbound(
     host: Host, interface: str, restarted: bool
 ) -> None:
     instance = Instance(host, interface=interface)
@@ -59,7 +59,7 @@ def test_a_renamed_interface_keeps_what_is_ours_and_gives_it_back(
     assert lone(host, "lan0") == NONE
 
 
-def test_an_alternative_name_is_a_name(host: Host) -> None:
+def test_an_interface_may_be_configured_by_its_alternative_name(host: Host) -> None:
     host.run("ip link property add dev e1a altname the-first-interface")
     instance = Instance(host, interface="the-first-interface")
     instance.expect(ALL)
@@ -67,7 +67,7 @@ def test_an_alternative_name_is_a_name(host: Host) -> None:
     assert lone(host) == NONE
 
 
-def test_an_interface_that_is_made_anew_gets_its_addresses_again(host: Host) -> None:
+def test_an_interface_that_is_created_again_gets_its_addresses(host: Host) -> None:
     instance = Instance(host)
     instance.expect(ALL)
     host.run("ip link del e1a")
@@ -93,7 +93,7 @@ def test_an_interface_that_goes_down_and_up_has_its_addresses(host: Host) -> Non
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_default_route_that_is_gone_costs_nothing_and_a_new_one_is_followed(
+def test_without_a_default_route_addresses_stay_and_they_move_with_a_new_one(
     host: Host, restarted: bool
 ) -> None:
     instance = Instance(host)
@@ -113,13 +113,13 @@ def test_a_default_route_that_is_gone_costs_nothing_and_a_new_one_is_followed(
 
 
 def put_ip(host: Host, body: str) -> str:
-    """A program named `ip` that does this before it is the real one, on this host."""
+    """A program named `ip` that runs `body` before the real `ip` on this host."""
     path = host.folder / "ip"
     replace(path, f'#!/bin/sh\n{body}\nexec ip -n {host.namespace} "$@"\n', executable=True)
     return str(path)
 
 
-def test_an_ip_that_hangs_once_for_14_seconds_is_only_late(host: Host) -> None:
+def test_an_ip_that_hangs_once_only_causes_a_delay(host: Host) -> None:
     once = host.folder / "once"
     begun = time.monotonic()
     instance = Instance(host, program=put_ip(host, f"mkdir {once} 2>/dev/null && sleep 14"))
@@ -145,7 +145,7 @@ def test_an_ip_that_hangs_once_for_14_seconds_is_only_late(host: Host) -> None:
         "echo 'Cannot open netlink socket: Too many open files' >&2; exit 1",
     ],
 )
-def test_an_ip_that_does_not_work_for_a_while_costs_nothing(host: Host, body: str) -> None:
+def test_while_ip_does_not_work_addresses_stay(host: Host, body: str) -> None:
     program = put_ip(host, "")
     instance = Instance(host, program=program, wanted=ALL - {B})
     instance.expect(ALL - {B})
@@ -163,9 +163,7 @@ def test_an_ip_that_does_not_work_for_a_while_costs_nothing(host: Host, body: st
 
 
 @pytest.mark.parametrize("mode", [0o644, None])
-def test_an_ip_that_is_not_there_or_no_program_for_a_while_is_waited_for(
-    host: Host, mode: int | None
-) -> None:
+def test_an_ip_that_is_missing_or_not_executable_is_retried(host: Host, mode: int | None) -> None:
     program = Path(put_ip(host, ""))
     if mode is None:
         program.unlink()
@@ -177,7 +175,7 @@ def test_an_ip_that_is_not_there_or_no_program_for_a_while_is_waited_for(
     instance.expect(ALL)
 
 
-def test_withdrawing_with_an_ip_that_hangs_says_what_is_left(host: Host) -> None:
+def test_withdrawing_with_an_ip_that_hangs_reports_the_remaining_addresses(host: Host) -> None:
     instance = Instance(host, program=put_ip(host, ""))
     instance.expect(ALL)
     put_ip(host, "sleep 14")
@@ -194,7 +192,7 @@ def test_withdrawing_with_an_ip_that_hangs_says_what_is_left(host: Host) -> None
 
 
 @pytest.mark.parametrize(("mode", "kind"), [("rule", "local"), ("blackhole", "blackhole")])
-def test_after_a_damaged_journal_rules_are_known_by_their_mark(
+def test_after_a_damaged_journal_rules_are_recognised_by_their_protocol(
     host: Host, mode: str, kind: str
 ) -> None:
     host.run("ip rule add to 203.0.113.2 lookup 101 pref 50")
@@ -233,7 +231,7 @@ def full(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["full", "read-only"])
-def test_with_a_state_dir_that_takes_nothing_only_what_is_new_waits(
+def test_with_a_full_state_dir_only_new_addresses_wait(
     host: Host, small_disk: Path, how: str
 ) -> None:
     def remount(mode: str) -> None:

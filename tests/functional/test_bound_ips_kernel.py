@@ -1,4 +1,4 @@
-"""The room that binds, alone on a real kernel: foreign things, modes, many addresses, and back."""
+"""BoundIps on a real kernel: foreign rules and routes, modes, many addresses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def nothing_goes_on() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("mode", ["address", "rule", "blackhole"])
-def test_two_thousand_and_back(host: Host, mode: str) -> None:
+def test_two_thousand_addresses_are_bound_and_unbound(host: Host, mode: str) -> None:
     bound = lone if mode == "address" else rules
     instance = Instance(host, MANY | {SIX}, mode, "e1a")
     becomes(lambda: bound(host), MANY | {SIX})
@@ -37,7 +37,7 @@ def test_two_thousand_and_back(host: Host, mode: str) -> None:
     assert table(host, 4) == table(host, 6) == []
 
 
-def test_another_mode_after_a_restart_leaves_nothing_of_the_first(host: Host) -> None:
+def test_a_restart_in_another_mode_removes_everything_of_the_first(host: Host) -> None:
     both = frozenset({A, SIX})
     for mode, kind in (("rule", "local"), ("blackhole", "blackhole"), ("rule", "local")):
         instance = Instance(host, both, mode, "e1a")

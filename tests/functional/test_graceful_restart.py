@@ -1,6 +1,6 @@
-"""Restarts that no router notices: planned, by `kill -9`, at any moment, and into nothing.
+"""Restarts without a lost route: planned, by `kill -9`, at any moment, and without a cluster.
 
-`ip monitor` on the leaf tells of every route that goes, for however short a moment.
+`ip monitor` on the leaf reports every removed route, even one that is missing only for a moment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "5"))
 
 @pytest.fixture(params=["bird", "frr", "frr with soft-reconfiguration"])
 def leaf(fabric: Fabric, request: pytest.FixtureRequest) -> Iterator[Bird | Frr]:
-    """A router that helps with graceful restart."""
+    """A router with graceful restart helper mode."""
     us = [Neighbour(OURS, 65000)]
     router: Bird | Frr
     if request.param == "bird":
@@ -111,7 +111,9 @@ def scene(fabric: Fabric, leaf: Bird | Frr) -> Iterator[Scene]:
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_what_changed_meanwhile_is_right_and_nothing_else_ever_went(scene: Scene, how: str) -> None:
+def test_after_a_restart_routes_are_correct_and_no_other_was_ever_missing(
+    scene: Scene, how: str
+) -> None:
     scene.put("api", "n1", "n2")
     scene.program.start()
     scene.routed(_1="n1 n2", _2="n1 n2 n3 n4")
@@ -128,7 +130,7 @@ def test_what_changed_meanwhile_is_right_and_nothing_else_ever_went(scene: Scene
     scene.routed(_2="n1 n3", _1="n4")
 
 
-def test_killed_again_and_again_at_any_moment(scene: Scene) -> None:
+def test_repeated_kills_at_any_moment(scene: Scene) -> None:
     scene.program.start()
     scene.routed(_1="n1 n2 n3 n4")
     scene.watch()
@@ -187,7 +189,7 @@ def test_stop_with_withdraw_leaves_nothing_behind(scene: Scene) -> None:
     assert scene.program.process.returncode == 0
 
 
-def test_changed_settings_of_a_peer_cost_no_route(scene: Scene) -> None:
+def test_changed_settings_of_a_peer_lose_no_route(scene: Scene) -> None:
     scene.program.start()
     scene.routed(_1="n1 n2 n3 n4")
     scene.watch()

@@ -1,7 +1,7 @@
-"""What no peer should do, done by a configured peer and by a stranger.
+"""Misbehaviour of a configured peer and of other hosts.
 
-BIRD and FRR stand beside with a hold time of three seconds: after every test their sessions must
-be those that they were before, so no keepalive was ever late.
+BIRD and FRR run beside with a hold time of three seconds: after every test their sessions must be
+the same as before, so no KEEPALIVE was ever late.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FLAPS = int(os.environ.get("FLAPS", "400"))
 
 @pytest.fixture(scope="module")
 def program(fabric: Fabric) -> Iterator[Program]:
-    """Two healthy peers, and one whose part the tests play."""
+    """Two healthy peers, and one that the tests play."""
     with stage(fabric, PARTS) as sections:
         program = Program(fabric.hosts["porter"], sections)
         program.put("pool", eip("pool", "203.0.113.0/24"))
@@ -50,7 +50,7 @@ def program(fabric: Fabric) -> Iterator[Program]:
 
 @pytest.fixture(autouse=True)
 def healthy(program: Program) -> Iterator[None]:
-    """The others never notice."""
+    """The sessions of the healthy peers never drop."""
 
     def states() -> list[str]:
         return [peer["state"] for peer in program.get("/v1/peers") if peer["name"] in HEALTHY]
@@ -65,7 +65,7 @@ def healthy(program: Program) -> Iterator[None]:
 
 
 class Caller:
-    """Opens connections of one peer, or of a stranger; all are closed after the test."""
+    """Opens connections from one peer or another host; all are closed after the test."""
 
     def __init__(self, fabric: Fabric, program: Program, name: str) -> None:
         self.name = name
@@ -116,13 +116,13 @@ def code(body: bytes) -> tuple[int, int]:
     return body[0], body[1]
 
 
-def test_a_stranger_gets_a_cease(call: Caller) -> None:
+def test_an_unknown_host_gets_a_cease(call: Caller) -> None:
     peer = call(STRANGER)
     assert code(peer.read_until(NOTIFICATION)) == (6, 5)
     assert peer.read() is None
 
 
-def test_resets_at_any_moment_by_stranger_and_peer(call: Caller, program: Program) -> None:
+def test_resets_at_any_moment(call: Caller, program: Program) -> None:
     whole = open_message()
     for number in range(600):
         peer = call(STRANGER if number % 2 else "")
@@ -173,7 +173,7 @@ OPENS = {
 
 
 @pytest.mark.parametrize("case", OPENS)
-def test_every_error_has_its_code(call: Caller, case: str) -> None:
+def test_each_error_is_answered_with_its_code(call: Caller, case: str) -> None:
     data, expected = OPENS[case]
     peer = call()
     peer.send(data)
@@ -210,7 +210,7 @@ def _available(peer: RawPeer) -> bytes:
         return b""
 
 
-def test_a_peer_that_reads_nothing_but_keeps_talking_is_let_go(
+def test_a_peer_that_sends_but_does_not_read_is_disconnected(
     call: Caller, program: Program
 ) -> None:
     peer = call(receive_buffer=2048).establish()
@@ -227,7 +227,7 @@ def test_a_peer_that_reads_nothing_but_keeps_talking_is_let_go(
     wait_for(talk, lambda error: "does not read" in error, 60, "the send hold timer")
 
 
-def test_two_hundred_thousand_routes_are_neither_kept_nor_noticed(
+def test_two_hundred_thousand_routes_are_not_stored_and_delay_nothing(
     call: Caller, program: Program
 ) -> None:
     peer = call().establish()
@@ -248,7 +248,7 @@ def test_two_hundred_thousand_routes_are_neither_kept_nor_noticed(
     assert call.report()["state"] == "Established"
 
 
-def test_flaps_cost_neither_memory_nor_descriptors(call: Caller, program: Program) -> None:
+def test_flaps_leak_neither_memory_nor_descriptors(call: Caller, program: Program) -> None:
     def flap() -> None:
         peer = call()
         peer.send(open_message())
@@ -264,7 +264,7 @@ def test_flaps_cost_neither_memory_nor_descriptors(call: Caller, program: Progra
     assert process(program)[0] - memory < 4000
 
 
-def test_a_collision_is_settled_by_identifier(call: Caller, program: Program) -> None:
+def test_a_collision_is_resolved_by_identifier(call: Caller, program: Program) -> None:
     # ours is 192.168.7.5: of two that the peer opened the newer is refused
     first = call()
     first.send(open_message())
@@ -282,7 +282,7 @@ def test_a_peer_with_two_octet_as_numbers(call: Caller) -> None:
     assert bytes.fromhex("4002040201") + struct.pack(">H", 65000) in update
 
 
-def test_a_message_of_five_thousand_octets_where_both_can(call: Caller, program: Program) -> None:
+def test_an_extended_message_if_both_sides_can(call: Caller, program: Program) -> None:
     peer = call().establish(more=bytes.fromhex("0600"))
     body = struct.pack(">HH", 0, 0) + b"\x20\x0a\x00\x00\x01" * 1000
     peer.send(message(UPDATE, body) + message(ROUTE_REFRESH, b"\0\1\0\1"))
@@ -290,7 +290,9 @@ def test_a_message_of_five_thousand_octets_where_both_can(call: Caller, program:
     assert call.report()["state"] == "Established"
 
 
-def test_a_peer_that_can_restart_takes_its_place_again(call: Caller, program: Program) -> None:
+def test_a_new_connection_of_a_graceful_restart_peer_replaces_its_session(
+    call: Caller, program: Program
+) -> None:
     graceful = bytes.fromhex("40020078")
     lost = call().establish(more=graceful)
     lost.read_until(UPDATE)
@@ -299,7 +301,9 @@ def test_a_peer_that_can_restart_takes_its_place_again(call: Caller, program: Pr
     assert lost.read_until(UPDATE), "what was sent before"
 
 
-def test_without_it_a_second_connection_is_refused(call: Caller, program: Program) -> None:
+def test_without_graceful_restart_a_second_connection_is_refused(
+    call: Caller, program: Program
+) -> None:
     first = call().establish()
     first.read_until(UPDATE)
     second = call()

@@ -1,4 +1,4 @@
-"""A program that was held up, or has no descriptors left, and what it makes of its peers."""
+"""A program that was stopped for a while, or has no free descriptors, keeps its peers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def host(fabric: Fabric) -> Host:
     return fabric.hosts["gobgpd"]
 
 
-def test_keepalives_that_waited_in_the_socket_came_in_time(program: Program, host: Host) -> None:
+def test_keepalives_that_wait_in_the_socket_count_as_in_time(program: Program, host: Host) -> None:
     peer = RawPeer(host, OURS, PEER).establish()
     peer.read_until(UPDATE)
     program.process.send_signal(signal.SIGSTOP)
@@ -60,7 +60,7 @@ def test_keepalives_that_waited_in_the_socket_came_in_time(program: Program, hos
     peer.close()
 
 
-def test_without_descriptors_it_waits_and_then_serves_again(program: Program, host: Host) -> None:
+def test_without_free_descriptors_accepting_is_retried(program: Program, host: Host) -> None:
     pid = program.process.pid
     most = len(os.listdir(f"/proc/{pid}/fd"))
     limit(pid, most)
@@ -76,7 +76,7 @@ def test_without_descriptors_it_waits_and_then_serves_again(program: Program, ho
     peer.close()
 
 
-def test_what_could_not_be_noted_without_descriptors_is_noted_afterwards(
+def test_a_journal_that_could_not_be_written_is_written_afterwards(
     fabric: Fabric, host: Host
 ) -> None:
     sections: Sections = {
@@ -119,7 +119,7 @@ def limit(pid: int, descriptors: int) -> None:
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has used."""
+    """The CPU time that a process has used."""
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:
         fields = file.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -49,10 +49,8 @@ def has(
     )
 
 
-def test_an_instance_is_ended_for_good_and_its_process_stays(
-    fabric: Fabric, program: Program
-) -> None:
-    """So that no supervisor starts it anew before it is deleted."""
+def test_a_withdrawn_instance_keeps_its_process(fabric: Fabric, program: Program) -> None:
+    """Otherwise a supervisor would restart it before it is deleted."""
     host = fabric.hosts["porter"]
     bird = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], [Neighbour(OURS, 65000)])
     bird.start()
@@ -134,7 +132,9 @@ def test_a_selector_limits_one_peer_and_not_the_other(fabric: Fabric, program: P
     frr.stop()
 
 
-def test_strangers_and_resets_leave_the_sessions_alone(fabric: Fabric, program: Program) -> None:
+def test_connections_of_other_hosts_and_resets_do_not_affect_the_sessions(
+    fabric: Fabric, program: Program
+) -> None:
     us = [Neighbour(OURS, 65000)]
     bird = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()
     program.start()
@@ -160,7 +160,7 @@ def test_strangers_and_resets_leave_the_sessions_alone(fabric: Fabric, program: 
 def test_beside_another_speaker_on_port_179_of_this_host(
     fabric: Fabric, program: Program, way: str
 ) -> None:
-    """As beside a CNI that speaks BGP."""
+    """For example beside a CNI that runs BGP."""
     host = fabric.hosts["porter"]
     other = Frr(fabric, host, 64999, OURS, [])
     other.start()
@@ -178,7 +178,7 @@ def test_beside_another_speaker_on_port_179_of_this_host(
     other.stop()
 
 
-def test_the_running_path_is_ryus(fabric: Fabric, program: Program) -> None:
+def test_ryus_classes_are_in_the_running_path(fabric: Fabric, program: Program) -> None:
     source = (
         "import eventlet; eventlet.monkey_patch()\n"
         "from ipaddress import ip_address\n"

@@ -1,8 +1,7 @@
-"""Storms that peers and strangers can make: nobody beside them notices.
+"""Floods from peers and other hosts: no other peer is affected.
 
-BIRD and FRR stand beside with a hold time of three seconds.  After every storm their sessions are
-those that they were before, and the loop was never late by more than 100 ms beyond what the machine
-makes a process late that only sleeps.
+BIRD and FRR run beside with a hold time of three seconds.  After every flood their sessions are the
+same as before, and the loop was never more than 100 ms later than a process that only sleeps.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def metronome(fabric: Fabric) -> Iterator[Metronome]:
 
 @pytest.fixture(scope="module")
 def program(fabric: Fabric, metronome: Metronome) -> Iterator[Program]:
-    """Two healthy peers, 500 Services on two nodes, and peers whose part the tests play."""
+    """Two healthy peers, 500 Services on two nodes, and peers that the tests play."""
     with stage(fabric, PARTS) as sections:
         program = Program(fabric.hosts["porter"], sections)
         program.put("pool", eip("pool", "198.18.0.0/16"))
@@ -79,7 +78,7 @@ def program(fabric: Fabric, metronome: Metronome) -> Iterator[Program]:
 
 @pytest.fixture
 def host(fabric: Fabric) -> Host:
-    """From where storms come."""
+    """The host that the floods come from."""
     return fabric.hosts["gobgpd"]
 
 
@@ -102,7 +101,7 @@ def slowly(seen: float) -> float:
 
 
 def report(program: Program, name: str) -> Json:
-    """What is told of one peer."""
+    """The report of one peer."""
     return next(peer for peer in program.get("/v1/peers") if peer["name"] == name)
 
 
@@ -134,7 +133,7 @@ def read_all(peer: RawPeer) -> None:
         return
 
 
-def test_keepalives_back_to_back(program: Program, host: Host, part: str) -> None:
+def test_a_flood_of_keepalives(program: Program, host: Host, part: str) -> None:
     peer = established(host, part)
     for _ in range(100):
         peer.send(message(KEEPALIVE) * 10_000)
@@ -161,7 +160,7 @@ def test_a_million_updates_of_one_prefix(program: Program, host: Host, part: str
     peer.close()
 
 
-def test_forty_refreshes_in_one_write(program: Program, host: Host, part: str) -> None:
+def test_many_refresh_requests_at_once(program: Program, host: Host, part: str) -> None:
     peer = RawPeer(host, OURS, PARTS[part]).establish(hold_time=0)
     read_until_quiet(peer)
     table = sent(program, part)
@@ -179,7 +178,7 @@ def sent(program: Program, part: str) -> float:
 
 
 def read_until_quiet(peer: RawPeer) -> None:
-    """Reads until nothing comes for two seconds."""
+    """Reads until nothing arrives for two seconds."""
     peer.sock.settimeout(2)
     try:
         while peer.sock.recv(1 << 20):
@@ -189,7 +188,7 @@ def read_until_quiet(peer: RawPeer) -> None:
     pytest.fail("the connection ended")
 
 
-def test_the_longest_refresh(program: Program, host: Host, part: str) -> None:
+def test_the_longest_route_refresh(program: Program, host: Host, part: str) -> None:
     peer = RawPeer(host, OURS, PARTS[part]).establish(more=bytes.fromhex("0600"))
     peer.send(message(ROUTE_REFRESH, bytes(65535 - 19)))
     assert peer.read_until(NOTIFICATION)[:2] == b"\x07\x01"
@@ -220,9 +219,7 @@ def test_a_flood_of_connections(program: Program, host: Host, part: str) -> None
     peer.close()
 
 
-def test_a_peer_whose_sessions_do_not_last_gets_a_handful_of_tables(
-    program: Program, host: Host, part: str
-) -> None:
+def test_a_flapping_peer_gets_few_tables(program: Program, host: Host, part: str) -> None:
     sessions, until = 0, time.monotonic() + 15
     while time.monotonic() < until:
         sessions += flap(RawPeer(host, OURS, PARTS[part]))
@@ -246,7 +243,7 @@ def flap(peer: RawPeer) -> bool:
     return False
 
 
-def test_what_peers_say_is_no_label(program: Program, host: Host, parts: Iterator[str]) -> None:
+def test_the_text_of_a_peer_is_no_label(program: Program, host: Host, parts: Iterator[str]) -> None:
     for number in range(6):
         name = next(parts)
         peer = RawPeer(host, OURS, PARTS[name]).establish()

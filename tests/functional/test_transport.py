@@ -1,4 +1,4 @@
-"""How sessions come up: both sides calling, IPv6, MD5, GTSM, short hold times, node instances."""
+"""How sessions come up: connections of both sides, IPv6, MD5, GTSM, node instances."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SELF = {"porter": {"node_name": "n1", "allocate": "true"}}
 
 @pytest.fixture
 def started(fabric: Fabric) -> Iterator[Started]:
-    """What a test starts, ended after it."""
+    """Ends everything that a test starts."""
     parts: Started = []
     yield parts
     for part in parts:
@@ -77,7 +77,9 @@ def bird(fabric: Fabric, started: Started, **neighbour: Any) -> Bird:
 
 
 @pytest.mark.parametrize("mode", ["both", "active", "passive"])
-def test_both_sides_call_and_one_session_stays(fabric: Fabric, started: Started, mode: str) -> None:
+def test_both_sides_connect_and_one_session_is_kept(
+    fabric: Fabric, started: Started, mode: str
+) -> None:
     leaf = bird(fabric, started, passive=False)
     program = program_with(fabric, started, mode=mode).start()
     routed(leaf)
@@ -94,7 +96,9 @@ def test_ipv4_routes_over_an_ipv6_session(fabric: Fabric, started: Started) -> N
     routed(leaf)
 
 
-def test_tcp_md5_both_ways_and_its_key_in_no_log(fabric: Fabric, started: Started) -> None:
+def test_tcp_md5_in_both_directions_and_its_key_is_never_logged(
+    fabric: Fabric, started: Started
+) -> None:
     leaf = bird(fabric, started, password="s3cret", passive=False)
     (fabric.folder / "key").write_text("s3cret\n")
     program = program_with(fabric, started, password_file=fabric.folder / "key").start()
@@ -110,9 +114,7 @@ def test_tcp_md5_both_ways_and_its_key_in_no_log(fabric: Fabric, started: Starte
     assert wrong.get("/v1/peers")[0]["state"] != "Established"
 
 
-def test_while_a_key_cannot_be_set_its_peer_is_not_let_in_without_one(
-    fabric: Fabric, started: Started
-) -> None:
+def test_while_a_key_cannot_be_set_the_peer_is_rejected(fabric: Fabric, started: Started) -> None:
     host, theirs = fabric.hosts["porter"], LEAVES["gobgpd"]
     (fabric.folder / "key").write_text("s3cret\n")
     most = host.run("sysctl -n net.core.optmem_max").strip()
@@ -151,7 +153,7 @@ def test_while_a_key_cannot_be_set_its_peer_is_not_let_in_without_one(
 
 @pytest.mark.parametrize(("ours", "theirs"), [(OURS, LEAVES["frr"]), ("fd00:7::5", "fd00:7::2")])
 @pytest.mark.parametrize("mode", ["passive", "active"])
-def test_gtsm_with_a_router_that_has_it_too(
+def test_gtsm_with_a_router_that_uses_it_as_well(
     fabric: Fabric, started: Started, mode: str, ours: str, theirs: str
 ) -> None:
     us = Neighbour(ours, 65000, passive=mode == "active")
@@ -171,7 +173,7 @@ def test_gtsm_with_a_router_that_has_it_too(
 
 @pytest.mark.parametrize(("ours", "theirs"), [(OURS, LEAVES["gobgpd"]), ("fd00:7::5", "fd00:7::3")])
 @pytest.mark.parametrize(("hops", "ttl", "near"), [(1, 254, False), (1, 255, True), (3, 253, True)])
-def test_gtsm_keeps_out_who_is_far_away(
+def test_gtsm_refuses_a_connection_from_too_far_away(
     fabric: Fabric, started: Started, hops: int, ttl: int, near: bool, ours: str, theirs: str
 ) -> None:
     program = program_with(
@@ -224,7 +226,7 @@ def test_gtsm_and_a_hold_time_of_three_seconds(fabric: Fabric, started: Started)
     assert program.get("/v1/peers")[0]["hold_time"] == 3
 
 
-def test_a_wrong_as_is_refused_and_said_so(fabric: Fabric, started: Started) -> None:
+def test_a_wrong_as_is_refused_and_reported(fabric: Fabric, started: Started) -> None:
     bird(fabric, started, passive=False)
     program = program_with(fabric, started, remote_as=64999).start()
     error = wait_for(
@@ -347,7 +349,7 @@ def test_the_local_address_is_honoured_and_a_changed_key_touches_one_peer(
     assert other["established_seconds"] > age["frr"]
 
 
-def test_a_peer_that_takes_our_call_and_says_nothing_is_served_when_it_calls(
+def test_a_peer_that_is_silent_on_our_connection_can_connect_itself(
     fabric: Fabric, started: Started
 ) -> None:
     host = fabric.hosts["gobgpd"]
@@ -376,7 +378,7 @@ def test_our_own_identifier_from_an_internal_peer_is_refused(
 
 
 def answer_with_another_as(server: socket.socket, calls: list[object]) -> None:
-    """Takes every call until none comes for the time that the socket waits."""
+    """Accepts connections until none arrives before the timeout of the socket."""
     while True:
         connection, remote = server.accept()
         calls.append(remote)
@@ -384,7 +386,7 @@ def answer_with_another_as(server: socket.socket, calls: list[object]) -> None:
             connection.sendall(open_message())
 
 
-def test_a_peer_with_a_wrong_as_is_not_called_again_and_again(
+def test_a_peer_with_a_wrong_as_is_connected_ever_more_rarely(
     fabric: Fabric, started: Started
 ) -> None:
     gobgpd = LEAVES["gobgpd"]
@@ -399,7 +401,7 @@ def test_a_peer_with_a_wrong_as_is_not_called_again_and_again(
     server.close()
 
 
-def test_exabgp_hears_every_path(fabric: Fabric, started: Started) -> None:
+def test_exabgp_receives_every_path(fabric: Fabric, started: Started) -> None:
     host = fabric.hosts["gobgpd"]
     heard = host.folder / "heard.json"
     config = host.folder / "exabgp.conf"
