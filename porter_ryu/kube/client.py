@@ -1,7 +1,7 @@
 """The API server as this program asks it: lists, watches and single requests.
 
-Lists and watches are decoded by what is read of them, and their objects handed on as they stand
-there: the generated models would cost more time than all else here.
+Lists and watches are decoded only as far as needed to split them into objects, which stay JSON
+text: the models of the official client would take more time than everything else here.
 Whatever arrives is bounded, in octets and in time.
 """
 
@@ -72,7 +72,6 @@ class Client:
                 continue
             token = found.metadata.continue_
             yield found.items or (), found.metadata.resource_version or ""
-            del found  # or two pages were held at once
             if not token:
                 return
             if token == query.get("continue"):
@@ -156,7 +155,7 @@ class Client:
         body: Json | None = None,
         content_type: str = "application/json",
     ) -> bytes:
-        """One request and the text of its answer, which is whole within two minutes; raises
+        """One request and the text of its answer, which must be complete within two minutes; raises
         ApiError."""
         with hub.Timeout(self._most, self._late()):
             answer = self._send(method, path, query or {}, body, content_type, _READ)
@@ -228,7 +227,7 @@ def _event(line: bytes) -> structs.WatchEvent:
     try:
         return decoded(_EVENT, line)
     except CodecError as error:
-        raise ApiError(0, BAD_ANSWER, f"an event of a watch is none: {error}") from error
+        raise ApiError(0, BAD_ANSWER, f"a watch event is invalid: {error}") from error
 
 
 def _parse(text: bytes) -> Json:

@@ -37,7 +37,7 @@ from porter_ryu.kube import eip_codec, service_codec, structs
 from porter_ryu.kube.errors import CodecError
 from porter_ryu.kube.json_text import Json, Text, decoded, part
 from porter_ryu.kube.resources import KINDS, RESOURCES
-from porter_ryu.kube.shared import REMEMBERED, address_of, labels
+from porter_ryu.kube.shared import CACHED, address_of, labels
 
 _SEED_ANNOTATION = "lb.kubesphere.io/v1apha1"  # as the README of Porter spelt it
 _REASON_MOST = 300
@@ -59,22 +59,22 @@ _NO_NODE_META, _NO_NODE_STATUS = structs.NodeMeta(), structs.NodeStatus()
 
 
 def kind_of(text: Text) -> Kind | None:
-    """The kind of an object by its apiVersion and kind, None for one that is not read here;
+    """The kind of an object by its apiVersion and kind, None if the program does not read it;
     raises CodecError."""
     found = decoded(_TYPE, text)
     return KINDS.get((found.api_version or "", found.kind or ""))
 
 
 class Identity(NamedTuple):
-    """What names an object, and its resourceVersion, empty where it has none."""
+    """The key of an object, and its resourceVersion, empty if it has none."""
 
     key: ObjectKey
     version: str
 
 
 def identity(kind: Kind, text: Text) -> Identity:
-    """What names an object, in the namespace `default` where a namespaced one has none; raises
-    CodecError."""
+    """The key and resourceVersion of an object; its namespace is `default` if a namespaced object
+    has none.  Raises CodecError."""
     meta = decoded(_NAMED, text).metadata or _NO_NAME
     namespace = ""
     if RESOURCES[kind].namespaced:
@@ -118,8 +118,8 @@ class Codec:
             return Unreadable(kind, key, printable(str(error), _REASON_MOST), record)
 
     def decode(self, kind: Kind, key: ObjectKey, text: Text, status: Text | None = None) -> Object:
-        """The value of an object; `status` stands in place of its own where it is given.  Raises
-        CodecError that names the field, and nothing else."""
+        """The value of an object, with another `status` than its own if one is given.  Raises
+        CodecError, which names the field, and nothing else."""
         try:
             return _DECODERS[kind](self, key, text, status)
         except CodecError:
@@ -151,7 +151,7 @@ class Codec:
 
 
 def status_of(text: Text) -> Text:
-    """The status of an object as it stands there; null where there is none that can be found."""
+    """The status of an object as JSON text; null if there is none, or the object is not JSON."""
     try:
         return decoded(_STATUS_OF, text).status or _NULL
     except CodecError:
@@ -171,12 +171,12 @@ def _endpoint_slice(
     )
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED)
 def _endpoints(entries: tuple[structs.Endpoint, ...]) -> tuple[Endpoint, ...]:
     return tuple(map(_endpoint, entries))
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED)
 def _endpoint(entry: structs.Endpoint) -> Endpoint:
     conditions = entry.conditions or _NO_CONDITIONS
     ready = conditions.ready is not False

@@ -13,12 +13,12 @@ from sys import intern
 from porter_ryu.domain.model import Condition
 from porter_ryu.kube import structs
 from porter_ryu.kube.json_text import Json
-from porter_ryu.kube.shared import REMEMBERED
+from porter_ryu.kube.shared import CACHED
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED)
 def decode(entry: structs.Condition) -> Condition:
     """An entry of status.conditions."""
     since = entry.last_transition_time or ""

@@ -97,7 +97,7 @@ def _serving(name: str, text: str | None) -> Eip | None:
     it is not one that could have served, for anybody may have written it."""
     if not text:
         return None
-    decoded(ANY, text.encode())  # what is not even JSON, was not written by this program
+    decoded(ANY, text.encode())  # if it is not JSON, this program did not write the status
     form = Eip(name, **_spec(text.encode()))
     try:
         AddressPool.parse(form.address)

@@ -52,4 +52,4 @@ class ApiError(Exception):
 
 
 class CodecError(ValueError):
-    """An object that cannot be understood; the message names the field."""
+    """An object that cannot be decoded; the message names the field."""

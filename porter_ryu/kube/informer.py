@@ -236,12 +236,12 @@ class Informer:
         return version
 
     def _there(self, named: Identity, text: Text, observer: Observer, read_at: float) -> None:
-        """Tells what an object is, unless that is older than what is known, or was told."""
+        """Reports an object, unless a newer form of it is known, or this one was reported."""
         key, version = named.key, _number(named.version)
         if version < self._versions.get(key, self._told):
             return
         if version and version == self._versions.get(key):
-            return  # what a write was answered comes by the watch as well
+            return  # the answer to a write was reported; the watch repeats it
         self._versions[key] = version
         observer.put(self._read(key, text), read_at)
 
@@ -291,7 +291,7 @@ def _told_error(text: Text) -> ApiError:
 
 
 def _version_of(text: Text) -> str:
-    """The resourceVersion of an object that need not have a name, empty where it has none."""
+    """The resourceVersion of an object, which may be without a name; empty if it has none."""
     try:
         meta = decoded(_NAMED, text).metadata
     except CodecError:

@@ -1,6 +1,6 @@
-"""JSON text to the structs of the API, whatever the text is.
+"""Decodes JSON text into the structs of the API, and names the field if that fails.
 
-One odd object must not cost the list that it stands in, and what is wrong is named by its field.
+An unusual object does not affect the other objects of a list.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 Json = dict[str, Any]
 Text = bytes | Raw
-"""JSON as octets, or where it stands in a larger text."""
+"""JSON text as octets, or as a part of a larger text."""
 
 ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
-_DEPTH_MOST = 64
+_MAX_DEPTH = 64
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
 _ESCAPE = re.compile(
     rb"\\u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}"  # a surrogate pair
@@ -41,11 +41,12 @@ _OF_A_MAP = "[...]"
 
 
 def decoded(decoder: msgspec.json.Decoder[T], text: Text, place: str = "") -> T:
-    """The value of a text, which stands at a dotted path (`place`) of an object; raises
-    CodecError that names the field.
+    """The value of a text; `place` is the dotted path of the text in its object.  Raises
+    CodecError, which names the field.
 
-    As in Go, what is no character is U+FFFD.  What lies deeper than 64 levels is null where the
-    text is too deep for the parser: nothing that is read here lies deeper than ten.
+    Invalid UTF-8 and half surrogate pairs become U+FFFD, as in Go.  If the text is nested too
+    deeply for the decoder, values below 64 levels become null; the program reads no field below
+    ten levels.
     """
     try:
         return _decoded(decoder, text)
@@ -56,13 +57,13 @@ def decoded(decoder: msgspec.json.Decoder[T], text: Text, place: str = "") -> T:
 
 
 def part(decoder: msgspec.json.Decoder[T | None], text: Text, place: str) -> T | None:
-    """The value of a part of an object that was left as it stands (msgspec.Raw): None where it is
-    absent or null; raises CodecError as `decoded` does."""
+    """The value of a field that a struct has as JSON text (msgspec.Raw), None if it is absent or
+    null; raises CodecError as `decoded` does."""
     return decoded(decoder, text, place) if len(text) else None
 
 
 def converted(kind: type[T], value: Any) -> T:
-    """A value of the JSON types as a struct; raises CodecError that names the field."""
+    """Parsed JSON as a struct; raises CodecError, which names the field."""
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -75,16 +76,16 @@ def _decoded(decoder: msgspec.json.Decoder[T], text: Text) -> T:
     except msgspec.ValidationError:
         raise
     except (ValueError, RecursionError):
-        return decoder.decode(_mended(bytes(text)))
+        return decoder.decode(_repaired(bytes(text)))
 
 
 def _reason(message: str, place: str, text: Text) -> str:
-    """What is wrong, as a user is told."""
+    """An error message of msgspec in the words of this program."""
     found = _AT.fullmatch(message)
     what, path = (found["what"], found["path"]) if found else (message, "")
     if path.endswith(_OF_A_MAP):
         path = path.removesuffix(_OF_A_MAP)
-        key = _odd_key(text, path)
+        key = _key_without_text(text, path)
         return f"{_joined(place, path)}: {key} or its value is not text: put it in quotes"
     where = _joined(place, path) or "it"
     expected = _EXPECTED.match(what)
@@ -102,33 +103,34 @@ def _joined(place: str, path: str) -> str:
     return f"{place}.{path}" if place and path and not path.startswith("[") else place + path
 
 
-def _odd_key(text: Text, path: str) -> str:
-    """The first key of a map whose value is no string."""
+def _key_without_text(text: Text, path: str) -> str:
+    """The first key of a map whose value is not a string."""
     try:
         value = _decoded(ANY, text)
-        for part in path.split("."):
-            value = value[part]
-        return next(quoted(key) for key, below in value.items() if not isinstance(below, str))
-    except (ValueError, RecursionError):
-        return "a key"
+        for name in path.split("."):
+            value = value[name]
+        wrong = (quoted(key) for key, below in value.items() if not isinstance(below, str))
+        return next(wrong, "a key")
+    except Exception:
+        return "a key"  # the decoder met it in a duplicate field, or it has no value at all
 
 
-def _mended(text: bytes) -> bytes:
-    """The text with U+FFFD for what is no character, and null for what lies too deep."""
+def _repaired(text: bytes) -> bytes:
+    """The text without invalid characters and without values that are nested too deeply."""
     whole = text.decode(errors="replace").encode()
     return _shallow(_ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found[0], whole))
 
 
 def _shallow(text: bytes) -> bytes:
-    """The text with null for whatever lies deeper than 64 levels."""
+    """The text with null in place of values below 64 levels."""
     pieces, depth, kept_from = [], 0, 0
     for token in _TOKEN.finditer(text):
         if token[0] in (b"{", b"["):
             depth += 1
-            if depth == _DEPTH_MOST + 1:
+            if depth == _MAX_DEPTH + 1:
                 pieces += [text[kept_from : token.start()], b"null"]
         elif token[0] in (b"}", b"]"):
-            if depth == _DEPTH_MOST + 1:
+            if depth == _MAX_DEPTH + 1:
                 kept_from = token.end()
             depth -= 1
     return b"".join([*pieces, text[kept_from:]]) if depth == 0 else b"{"

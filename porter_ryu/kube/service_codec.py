@@ -27,7 +27,7 @@ from porter_ryu.domain.text import printable, quoted
 from porter_ryu.kube import conditions, structs
 from porter_ryu.kube.errors import CodecError
 from porter_ryu.kube.json_text import Json, Text, decoded
-from porter_ryu.kube.shared import REMEMBERED, address_of, labels
+from porter_ryu.kube.shared import CACHED, address_of, labels
 
 _OUR_CONDITIONS = "porter.kubesphere.io/"
 FAMILIES = {"IPv4": Family.IPV4, "IPv6": Family.IPV6}
@@ -79,7 +79,7 @@ def _pool(annotations: dict[str, str]) -> str | None:
     return intern(name) if name else None
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED)
 def _ports(entries: tuple[structs.ServicePort, ...]) -> frozenset[Port]:
     """spec.ports."""
     return frozenset(
@@ -96,7 +96,7 @@ def _families(spec: structs.ServiceSpec) -> tuple[Family, ...]:
     return _listed_families(tuple(f"IPv{address.version}" for address in addresses))
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED)
 def _listed_families(listed: tuple[str, ...]) -> tuple[Family, ...]:
     for text in listed:
         if text not in FAMILIES:
@@ -151,13 +151,13 @@ def _entries(status: structs.ServiceStatus) -> Sequence[structs.LoadBalancerIngr
 def _addresses(
     entries: Sequence[structs.LoadBalancerIngress | structs.RecordedAddress],
 ) -> tuple[Address, ...]:
-    """The addresses of a record, each once."""
+    """The addresses in these entries, without duplicates."""
     found = (address_of(entry.ip) for entry in entries[:_INGRESS_MOST])
     return tuple(dict.fromkeys(address for address in found if address is not None))
 
 
 def record(status: Text) -> tuple[Address, ...]:
-    """The addresses in status.loadBalancer.ingress of a Service of which nothing is certain."""
+    """The valid addresses in status.loadBalancer.ingress of an unreadable Service."""
     try:
         balancer = decoded(_RECORDED_STATUS, status).load_balancer
     except CodecError:
@@ -176,7 +176,7 @@ def _recorded(entry: Text) -> structs.RecordedAddress:
 def _is_plain(
     entries: Sequence[structs.LoadBalancerIngress], addresses: tuple[Address, ...]
 ) -> bool:
-    """Whether the record has addresses alone, each once."""
+    """Whether the entries are nothing but addresses, without duplicates."""
     return len(addresses) == len(entries) and all(
         not entry.hostname and entry.ip_mode == "VIP" for entry in entries
     )

@@ -1,8 +1,8 @@
-"""Values that many objects have alike are held once: ten thousand Services have a few sets of
-ports, labels and next hops between them.
+"""Decoded values that many objects have in common exist once in memory.
 
-A table remembers the last few hundred values, and forgets the one that was not asked for longest;
-what it has forgotten is made anew, and is equal.
+Ten thousand Services have only a few different sets of ports and labels, and their EndpointSlices
+only a few different sets of endpoints.  The caches are small: a value that was evicted is made
+again, and is equal.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from sys import intern
 
 from porter_ryu.domain.model import Address
 
-REMEMBERED = 512
+CACHED = 512
+"""How many different values a cache keeps."""
 
 
 def address_of(text: str | None) -> Address | None:
-    """An IP address that a Service can have or a node can be reached by; None for any other text,
-    for an IPv4-mapped one and for one with a zone."""
+    """An IP address that a Service can have or at which a node can be reached; None for any other
+    text, for an IPv4-mapped address and for one with a zone."""
     if not text:
         return None
     try:
-        # takes what IPv4Address takes, in a tenth of the time
+        # accepts the same texts as IPv4Address, in a tenth of the time
         return IPv4Address(inet_pton(AF_INET, text))
     except (OSError, ValueError):
         pass
@@ -36,13 +37,13 @@ def address_of(text: str | None) -> Address | None:
 
 
 def labels(found: Mapping[str, str] | None) -> Mapping[str, str]:
-    """Labels of an object, none where it has none."""
+    """The labels of an object."""
     return _labels(tuple(found.items())) if found else _NONE
 
 
 _NONE: Mapping[str, str] = {}
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED)
 def _labels(pairs: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     return {intern(key): intern(value) for key, value in pairs}

@@ -1,11 +1,11 @@
-"""The API as far as it is read here: each kind with the fields that are in use, by their own names.
+"""The Kubernetes API as structs: each kind with the fields that the program reads.
 
 core/v1 Service, Node, Namespace; discovery.k8s.io/v1 EndpointSlice; network.kubesphere.io Eip;
 coordination.k8s.io/v1 Lease; metav1 List, Status and watch events.
 
-What a struct does not name is skipped and never built (`managedFields` is most of an object).
-null counts as absent.  A field is as strict as what is read of it: what one kind reads, another
-one may have in any form.
+A field is named as in the API, in snake case.  The decoder skips every other field, so it costs
+almost nothing (`managedFields` is most of an object).  null counts as absent.  Each kind names only
+its own fields: a field of a wrong type makes an object unreadable only if the program reads it.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ PortNumber = Annotated[int, Meta(ge=0, le=2**16 - 1)]
 
 
 class _Struct(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """What is decoded is a tree: the garbage collector need not look at it."""
+    """Decoded JSON has no cycles, so the garbage collector does not track it."""
 
 
 # -- metav1 --------------------------------------------------------------------------------------
 
 
 class TypeMeta(_Struct, frozen=True):
-    """What says which kind an object is of."""
+    """The kind of an object."""
 
     api_version: str | None = None
     kind: str | None = None
 
 
 class ObjectName(_Struct, frozen=True):
-    """metadata, as far as it names an object and its form; a version that is none is no fault."""
+    """metadata of any object; a `resource_version` of a wrong type is ignored."""
 
     name: str | None = None
     namespace: str | None = None
@@ -48,13 +48,13 @@ class NamedObject(_Struct, frozen=True):
 
 
 class StatusOfObject(_Struct, frozen=True):
-    """The status of any object, as it stands there."""
+    """Any object, with its status as JSON text."""
 
     status: Raw = Raw()
 
 
 class Labels(_Struct, frozen=True):
-    """metadata of an object of which labels alone are read."""
+    """metadata of an EndpointSlice or a Namespace."""
 
     labels: dict[str, str] | None = None
 
@@ -93,21 +93,21 @@ class Condition(_Struct, frozen=True):
 
 
 class ListMeta(_Struct, frozen=True):
-    """metadata of a list; `continue_` asks for its next page."""
+    """metadata of a list; `continue_` is the token for the next page."""
 
     resource_version: str | None = None
     continue_: str | None = field(default=None, name="continue")
 
 
 class ObjectList(_Struct, frozen=True):
-    """A list of objects of any kind, each as it stands there."""
+    """A list of objects of any kind, each as JSON text."""
 
     metadata: ListMeta
     items: list[Raw] | None = None
 
 
 class WatchEvent(_Struct, frozen=True):
-    """An event of a watch, and the object that it is about as it stands there."""
+    """An event of a watch; the object is JSON text."""
 
     type: str | None = None
     object: Raw = Raw(b"null")
@@ -120,7 +120,7 @@ class StatusDetails(_Struct, frozen=True):
 
 
 class Status(_Struct, frozen=True):
-    """metav1.Status, by which a request is refused or a watch ended."""
+    """metav1.Status: why a request failed, or a watch ended."""
 
     code: Int64 | None = None
     reason: str | None = None
@@ -161,7 +161,7 @@ class Service(_Struct, frozen=True):
 
 
 class LoadBalancerIngress(_Struct, frozen=True):
-    """An entry of status.loadBalancer.ingress; servers before 1.29 know no ipMode."""
+    """An entry of status.loadBalancer.ingress; before Kubernetes 1.29 there was no ipMode."""
 
     ip: str | None = None
     hostname: Any = None
@@ -182,19 +182,19 @@ class ServiceStatus(_Struct, frozen=True):
 
 
 class RecordedAddress(_Struct, frozen=True):
-    """An entry of status.loadBalancer.ingress, as far as it is an address."""
+    """The address in an entry of status.loadBalancer.ingress of an unreadable Service."""
 
     ip: str | None = None
 
 
 class RecordedIngress(_Struct, frozen=True):
-    """status.loadBalancer of a Service of which nothing is certain."""
+    """status.loadBalancer of an unreadable Service."""
 
     ingress: list[Raw] | None = None
 
 
 class RecordedStatus(_Struct, frozen=True):
-    """status of a Service of which nothing is certain."""
+    """status of an unreadable Service."""
 
     load_balancer: RecordedIngress | None = None
 
@@ -310,7 +310,8 @@ class EipStatus(_Struct, frozen=True):
 
 
 class Eip(_Struct, frozen=True):
-    """An Eip of either version: one whose spec or status is odd is still an Eip."""
+    """An Eip of either version, with its spec and status as JSON text: an Eip with an invalid spec
+    is still an Eip."""
 
     metadata: EipMeta = EipMeta()
     spec: Raw = Raw()

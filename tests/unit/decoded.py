@@ -1,4 +1,4 @@
-"""Objects as they come from the API, as JSON, and the values that are made of them."""
+"""Decodes objects that a test has as dictionaries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]), "porter.exampl
 
 
 def text(obj: object) -> bytes:
-    """JSON of a value, as the API server would write it."""
+    """A value as JSON text."""
     return json.dumps(obj).encode()
 
 

@@ -136,3 +136,9 @@ def test_a_value_that_is_no_text_is_named_by_its_field_as_well() -> None:
     assert converted(ServicePort, {"port": None}) == ServicePort()
     with pytest.raises(CodecError, match=r"spec\.leaseTransitions is not a number"):
         converted(Lease, {"spec": {"leaseTransitions": "many"}})
+
+
+def test_a_map_that_is_set_twice_has_a_message_as_well() -> None:
+    text = b'{"metadata": {"labels": {"a": 5}, "labels": []}}'
+    with pytest.raises(CodecError, match=r"metadata\.labels: a key or its value is not text"):
+        decoded(Decoder(Service), text)
