@@ -246,7 +246,7 @@ def _import(arguments: argparse.Namespace) -> int:
     convert = {"metallb": metallb.convert, "openelb": openelb.convert}[arguments.origin]
     try:
         found = convert(reading.read(arguments.directory))
-        acceptance.leave_out_what_is_refused(found)
+        acceptance.remove_invalid_settings(found)
         paths = writing.write(found, arguments.output)
     except reading.ImportingError as error:
         raise CommandError(str(error)) from error

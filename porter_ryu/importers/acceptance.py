@@ -1,5 +1,8 @@
-"""Our own reader has the last word on a configuration that an importer made: what it refuses is
-left out and named, so that `porter-ryu check` has nothing against the file."""
+"""Validates the configuration that an importer made with the reader of the program.
+
+Settings that the reader refuses are left out and named, so that `porter-ryu check` accepts the
+file.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,17 @@ from porter_ryu.settings_peers import MD5_KEY_MAX, PEER_NAME, PEER_NAME_RULE
 _REQUIRED = ("address", "remote_as")
 
 
-def leave_out_what_is_refused(found: Imported) -> None:
-    """Removes from the groups what cannot be used, and notes a line for each in `lost`."""
+def remove_invalid_settings(found: Imported) -> None:
+    """Removes the settings that the program refuses, and adds a line to `lost` for each."""
     for group, settings in found.groups.items():
         for key, value in list(settings.items()):
             if not value.isprintable():
                 del settings[key]
-                found.lost.append(f"[{group}] {key}: has characters that a file cannot keep")
+                found.lost.append(f"[{group}] {key}: has characters that the file cannot contain")
     for name, key in list(found.keys.items()):
         if not 0 < len(key.encode()) <= MD5_KEY_MAX:
             del found.keys[name]
-            text = f"its password is not of 1 to {MD5_KEY_MAX} octets"
+            text = f"the password must have 1 to {MD5_KEY_MAX} octets"
             found.lost.append(f"[peer:{name}] password_file: {text}")
     for name, _ in list(peer_lines(found.groups)):
         if not PEER_NAME.fullmatch(name):
@@ -42,7 +45,7 @@ def leave_out_what_is_refused(found: Imported) -> None:
 
 
 def text_of(groups: dict[str, dict[str, str]]) -> str:
-    """The groups as an oslo file; `$` is doubled, as oslo.config wants it."""
+    """The groups as the text of an oslo.config file; `$` is written as `$$`."""
     return "\n".join(
         f"[{group}]\n"
         + "".join(f"{key} = {value.replace('$', '$$')}\n" for key, value in keys.items())
@@ -63,7 +66,7 @@ def _faults(groups: dict[str, dict[str, str]]) -> tuple[Fault, ...]:
 
 
 def _remove(groups: dict[str, dict[str, str]], fault: Fault) -> str:
-    """Removes what a fault is about; returns what to say of it, empty where it is not there."""
+    """Removes the setting or peer of a fault; returns a line about it, '' if it is not there."""
     name = fault.group.removeprefix("peer:")
     if name != fault.group and fault.key in _REQUIRED and fault.group in groups:
         del groups[fault.group]
@@ -75,7 +78,7 @@ def _remove(groups: dict[str, dict[str, str]], fault: Fault) -> str:
 
 
 def set_peers(groups: dict[str, dict[str, str]]) -> None:
-    """Has [bgp] peers name the groups that are there."""
+    """Sets [bgp] peers to the names of the peer groups."""
     names = [group.removeprefix("peer:") for group in groups if group.startswith("peer:")]
     groups.setdefault("bgp", {})["peers"] = ", ".join(names)
 

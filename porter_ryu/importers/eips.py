@@ -1,4 +1,4 @@
-"""An Eip of ours from the fields that another's pool has."""
+"""Makes Eip manifests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from porter_ryu.kube.json_text import Json
 
 
 def eip(name: str, spec: Json) -> Json:
-    """A manifest with the fields that are set."""
+    """The manifest of an Eip; empty fields of `spec` are left out."""
     return {
         "apiVersion": "network.kubesphere.io/v1alpha2",
         "kind": "Eip",

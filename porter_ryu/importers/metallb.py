@@ -1,5 +1,8 @@
-"""MetalLB: IPAddressPool becomes an Eip, BGPPeer a [peer:NAME], BGPAdvertisement what goes with
-the routes, BFDProfile the timers of a peer; Services are annotated by commands."""
+"""Converts MetalLB manifests.
+
+An IPAddressPool becomes an Eip, a BGPPeer a [peer:NAME] group, a BGPAdvertisement the attributes of
+the routes, and a BFDProfile the BFD timers of peers.  Services get annotations by commands.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Iterable
 
 from porter_ryu.importers.acceptance import peer_lines, set_peers
 from porter_ryu.importers.metallb_peers import convert_peer, read_profiles
-from porter_ryu.importers.metallb_pools import Reach, convert_pools
+from porter_ryu.importers.metallb_pools import PoolSelection, convert_pools
 from porter_ryu.importers.reading import Imported, Manifest
 
 _OPT_IN = "lb.kubesphere.io/v1alpha1=porter"
@@ -19,28 +22,29 @@ _ANNOTATIONS = {
     _SHARE: "eip.porter.kubesphere.io/share",
 }
 _PREFIXES = ("metallb.io/", "metallb.universe.tf/")
-_STATE_OF_METALLB = ("ip-allocated-from-pool",)
+_IGNORED_ANNOTATIONS = ("ip-allocated-from-pool",)
 
 
 def convert(manifests: Iterable[Manifest]) -> Imported:
-    """All objects of a MetalLB cluster, as ours."""
+    """Converts all objects of a MetalLB cluster."""
     kinds: dict[str, list[Manifest]] = {}
     for manifest in manifests:
         kinds.setdefault(manifest.kind, []).append(manifest)
     found = Imported()
     found.groups = {"bgp": {}}
     pools, advertisements = kinds.pop("IPAddressPool", []), kinds.pop("BGPAdvertisement", [])
-    by_bgp = [Reach.of(manifest, found) for manifest in advertisements]
-    by_l2 = [Reach.of(manifest, found) for manifest in kinds.get("L2Advertisement", [])]
+    by_bgp = [PoolSelection.read(manifest, found) for manifest in advertisements]
+    l2_advertisements = kinds.get("L2Advertisement", [])
+    by_l2 = [PoolSelection.read(manifest, found) for manifest in l2_advertisements]
     convert_pools(pools, by_bgp, by_l2, found)
     profiles = read_profiles(kinds.pop("BFDProfile", []), found)
-    # a Secret is used and never printed
+    # the content of a Secret is used but never printed
     secrets = {f"{m.namespace}/{m.name}": m for m in kinds.pop("Secret", [])}
     for manifest in kinds.pop("BGPPeer", []):
         convert_peer(manifest, profiles, secrets, found)
     aliases = _aliases(kinds.pop("Community", []))
-    for manifest, reach in zip(advertisements, by_bgp, strict=True):
-        _advertisement(manifest, all(map(reach.has, pools)), aliases, found)
+    for manifest, selection in zip(advertisements, by_bgp, strict=True):
+        _advertisement(manifest, all(map(selection.selects, pools)), aliases, found)
     _services(kinds.pop("Service", []), found)
     for kind, others in kinds.items():
         found.lost += [f"{kind} {m.name}: this kind has no counterpart" for m in others]
@@ -56,21 +60,22 @@ def _aliases(manifests: list[Manifest]) -> dict[str, str]:
 def _advertisement(
     manifest: Manifest, of_all_pools: bool, aliases: dict[str, str], found: Imported
 ) -> None:
-    """Communities and local preference of all pools become those of the peers."""
+    """Adds communities and local preference that apply to all pools to the peers."""
     peers = manifest.strings("spec.peers")
     texts = [aliases.get(text, text) for text in manifest.strings("spec.communities")]
     communities = [text.removeprefix("large:") for text in texts]
     preference = manifest.text("spec.localPref")
     if peers:
         found.lost.append(
-            f"{manifest}: is for the peers {peers!r} alone; here every peer hears of every pool"
+            f"{manifest}: is only for the peers {peers!r}; here each pool is announced to all peers"
         )
     if not of_all_pools:
-        carried = communities or preference
-        what = "its communities and localPref are left out: " if carried else ""
+        left_out = ""
+        if communities or preference:
+            left_out = "its communities and localPref are left out: "
         found.lost.append(
-            f"{manifest}: is for some pools alone; {what}what is announced here is the same for "
-            "all pools"
+            f"{manifest}: is only for some pools; {left_out}here the routes of all pools have the "
+            "same attributes"
         )
     for name, settings in peer_lines(found.groups):
         if (peers and name not in peers) or not of_all_pools:
@@ -80,9 +85,9 @@ def _advertisement(
             settings["communities"] = ", ".join(dict.fromkeys([*before, *communities]))
         if preference:
             settings["local_pref"] = preference
-    for key, whole in (("aggregationLength", 32), ("aggregationLengthV6", 128)):
-        if manifest.take(f"spec.{key}", int, whole) != whole:
-            found.lost.append(f"{manifest}: {key}: only /{whole}")
+    for key, length in (("aggregationLength", 32), ("aggregationLengthV6", 128)):
+        if manifest.pop(f"spec.{key}", int, length) != length:
+            found.lost.append(f"{manifest}: {key}: only /{length} is supported")
     found.lost += manifest.lost()
 
 
@@ -95,8 +100,8 @@ def _services(manifests: list[Manifest], found: Imported) -> None:
         own_class = manifest.text("spec.loadBalancerClass")
         if own_class:
             found.lost.append(
-                f"Service {name}: loadBalancerClass {own_class!r} is not taken by an annotation: "
-                "it is left alone; [porter] load_balancer_class takes one class"
+                f"Service {name}: has loadBalancerClass {own_class!r}, so an annotation does not "
+                "opt it in; it is not changed; [porter] load_balancer_class accepts one class"
             )
             continue
         wanted = _annotations(manifest, name, sharing, found)
@@ -106,7 +111,7 @@ def _services(manifests: list[Manifest], found: Imported) -> None:
         if len({name.partition("/")[0] for name in names}) > 1:
             found.lost.append(
                 f"Services {', '.join(sorted(names))} share an address by key {key!r}: here only "
-                "Services of one namespace may"
+                "Services of one namespace can share an address"
             )
 
 
@@ -118,11 +123,11 @@ def _annotations(
         prefix = next((p for p in _PREFIXES if key.startswith(p)), None)
         if prefix is None:
             continue
-        what = key.removeprefix(prefix)
-        if what == _SHARE:
+        suffix = key.removeprefix(prefix)
+        if suffix == _SHARE:
             sharing.setdefault(value, set()).add(name)
-        if what in _ANNOTATIONS:
-            wanted.append(f"{_ANNOTATIONS[what]}={value}")
-        elif what not in _STATE_OF_METALLB:
+        if suffix in _ANNOTATIONS:
+            wanted.append(f"{_ANNOTATIONS[suffix]}={value}")
+        elif suffix not in _IGNORED_ANNOTATIONS:
             found.lost.append(f"Service {name}: annotation {key} has no counterpart")
     return wanted

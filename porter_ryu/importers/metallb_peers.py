@@ -1,4 +1,4 @@
-"""MetalLB's BGPPeers, with their BFDProfiles and Secrets, as groups of the oslo file."""
+"""Converts MetalLB's BGPPeers, with their BFDProfiles and Secrets, to [peer:NAME] groups."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from dataclasses import dataclass
 from porter_ryu.importers.reading import Imported, Manifest, selector_text
 
 _MULTIHOP_TTL = "255"
-_BFD_INTERVAL_LEAST_MS = 50
+_MIN_BFD_INTERVAL_MS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class BfdProfile:
-    """The timers of a BFDProfile, as text; empty where it says nothing."""
+    """The timers of a BFDProfile as text; '' if not set."""
 
     interval_ms: str
     multiplier: str
 
 
 def read_profiles(manifests: list[Manifest], found: Imported) -> dict[str, BfdProfile]:
-    """The profiles by name; what they have besides the two timers is noted as lost."""
+    """The profiles by name; their fields other than the two timers are noted as lost."""
     profiles = {}
     for manifest in manifests:
         interval = manifest.text("spec.transmitInterval")
-        if interval.isdigit() and int(interval) < _BFD_INTERVAL_LEAST_MS:
+        if interval.isdigit() and int(interval) < _MIN_BFD_INTERVAL_MS:
             found.lost.append(
-                f"{manifest}: transmitInterval {interval} ms: {_BFD_INTERVAL_LEAST_MS} ms is the "
-                "least here"
+                f"{manifest}: transmitInterval {interval} ms: the minimum here is "
+                f"{_MIN_BFD_INTERVAL_MS} ms"
             )
-            interval = str(_BFD_INTERVAL_LEAST_MS)
+            interval = str(_MIN_BFD_INTERVAL_MS)
         profiles[manifest.name] = BfdProfile(interval, manifest.text("spec.detectMultiplier"))
         found.lost += manifest.lost()
     return profiles
@@ -43,14 +43,14 @@ def convert_peer(
     secrets: Mapping[str, Manifest],
     found: Imported,
 ) -> None:
-    """One BGPPeer."""
+    """Converts a BGPPeer."""
     group = {
         "address": manifest.text("spec.peerAddress"),
         "remote_as": manifest.text("spec.peerASN"),
         "port": manifest.text("spec.peerPort"),
         "local_address": manifest.text("spec.sourceAddress"),
     }
-    if group["port"] == "0":  # there, the default
+    if group["port"] == "0":  # the default in MetalLB
         group["port"] = ""
     bgp = found.groups["bgp"]
     for theirs, ours in (("myASN", "local_as"), ("routerID", "router_id")):
@@ -61,15 +61,15 @@ def convert_peer(
         seconds = manifest.seconds(f"spec.{theirs}")
         if seconds is not None:
             group[ours] = str(seconds)
-    if manifest.take("spec.ebgpMultiHop", bool, False):
+    if manifest.pop("spec.ebgpMultiHop", bool, False):
         group["multihop_ttl"] = _MULTIHOP_TTL
     _bfd(manifest, profiles, group, found)
     _node_selector(manifest, group, found)
     _password(manifest, secrets, found)
     if not group["address"]:
         interface = manifest.text("spec.interface")
-        what = f"unnumbered, on {interface}" if interface else "without peerAddress"
-        found.lost.append(f"{manifest}: is {what}, which has no counterpart; it is left out")
+        problem = f"is unnumbered, on {interface}" if interface else "has no peerAddress"
+        found.lost.append(f"{manifest}: {problem}, which has no counterpart; it is left out")
         found.keys.pop(manifest.name, None)
     else:
         found.groups[f"peer:{manifest.name}"] = {k: text for k, text in group.items() if text}
@@ -86,7 +86,7 @@ def _bfd(
         found.lost.append(f"{manifest}: there is no BFDProfile {name}")
         return
     if "multihop_ttl" in group:
-        found.lost.append(f"{manifest}: BFD over several hops has no counterpart")
+        found.lost.append(f"{manifest}: multihop BFD has no counterpart")
         return
     group["bfd"] = "true"
     group["bfd_interval_ms"] = profiles[name].interval_ms
@@ -99,11 +99,11 @@ def _node_selector(manifest: Manifest, group: dict[str, str], found: Imported) -
     if text is not None:
         group["node_selector"] = text
     elif selectors:
-        found.lost.append(f"{manifest}: nodeSelectors {selectors!r}: only one is known")
+        found.lost.append(f"{manifest}: nodeSelectors {selectors!r}: only one is supported")
 
 
 def _password(manifest: Manifest, secrets: Mapping[str, Manifest], found: Imported) -> None:
-    """The key, from the peer itself or from a Secret of type kubernetes.io/basic-auth."""
+    """Reads the key from the peer itself or from a Secret of type kubernetes.io/basic-auth."""
     password = manifest.text("spec.password")
     name = manifest.text("spec.passwordSecret.name")
     namespace = manifest.text("spec.passwordSecret.namespace") or manifest.namespace
@@ -111,8 +111,8 @@ def _password(manifest: Manifest, secrets: Mapping[str, Manifest], found: Import
         password = _from_secret(secrets.get(f"{namespace}/{name}"))
         if not password:
             found.lost.append(
-                f"{manifest}: passwordSecret {namespace}/{name} is not among the files: put the "
-                f"key into a file and name it as password_file of [peer:{manifest.name}]"
+                f"{manifest}: passwordSecret {namespace}/{name} is not in the files: put the "
+                f"key into a file and set password_file of [peer:{manifest.name}] to its path"
             )
     if password:
         found.keys[manifest.name] = password

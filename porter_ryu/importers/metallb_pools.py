@@ -1,4 +1,4 @@
-"""MetalLB's IPAddressPools and who announces them, as Eips."""
+"""Converts MetalLB's IPAddressPools to Eips, depending on the advertisements that select them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from porter_ryu.kube.json_text import Json
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """The pools that a BGPAdvertisement or L2Advertisement is for; both empty: all of them."""
+class PoolSelection:
+    """The pools that an advertisement selects; all pools if both fields are empty."""
 
     names: frozenset[str]
     selectors: tuple[LabelSelector, ...]
 
     @staticmethod
-    def of(manifest: Manifest, found: Imported) -> Reach:
-        """Reads it; a selector that cannot be read selects nothing, and is named."""
+    def read(manifest: Manifest, found: Imported) -> PoolSelection:
+        """The selection of an advertisement; an invalid selector selects no pool and is named."""
         selectors = []
         for entry in manifest.objects("spec.ipAddressPoolSelectors"):
             try:
@@ -28,44 +28,48 @@ class Reach:
             except SelectorError as error:
                 found.lost.append(f"{manifest}: ipAddressPoolSelectors: {error}")
                 selectors.append(LabelSelector((Requirement("", "Exists"),)))
-        return Reach(frozenset(manifest.strings("spec.ipAddressPools")), tuple(selectors))
+        return PoolSelection(frozenset(manifest.strings("spec.ipAddressPools")), tuple(selectors))
 
-    def has(self, pool: Manifest) -> bool:
-        """Whether a pool is announced by it."""
+    def selects(self, pool: Manifest) -> bool:
+        """Whether a pool is selected."""
         if not self.names and not self.selectors:
             return True
         return pool.name in self.names or any(s.matches(pool.labels) for s in self.selectors)
 
 
 def convert_pools(
-    pools: list[Manifest], by_bgp: Iterable[Reach], by_l2: Iterable[Reach], found: Imported
+    pools: list[Manifest],
+    by_bgp: Iterable[PoolSelection],
+    by_l2: Iterable[PoolSelection],
+    found: Imported,
 ) -> None:
-    """Whatever restricts a pool and has no counterpart disables it: what is held stays, and nobody
-    draws from it who could not before."""
+    """Converts pools.  A restriction without counterpart disables the Eip: Services keep their
+    addresses, but no Service gets an address that it could not get before."""
     bgp, l2 = list(by_bgp), list(by_l2)
     priorities = _priorities(pools)
     for manifest in pools:
         spec: Json = {
             "address": ", ".join(manifest.strings("spec.addresses")),
-            "avoidBuggyIPs": manifest.take("spec.avoidBuggyIPs", bool, False) or None,
-            "autoAssign": None if manifest.take("spec.autoAssign", bool, True) else False,
+            "avoidBuggyIPs": manifest.pop("spec.avoidBuggyIPs", bool, False) or None,
+            "autoAssign": None if manifest.pop("spec.autoAssign", bool, True) else False,
             "namespaces": manifest.strings("spec.serviceAllocation.namespaces"),
             "priority": priorities.get(manifest.name),
         }
         _selectors(manifest, spec, found)
-        if not any(reach.has(manifest) for reach in bgp):
-            how = "by layer 2 alone" if any(reach.has(manifest) for reach in l2) else "by nothing"
+        if not any(selection.selects(manifest) for selection in bgp):
+            by_layer_2 = any(selection.selects(manifest) for selection in l2)
+            problem = "is announced only by layer 2" if by_layer_2 else "is not announced"
             spec["disable"] = True
-            found.lost.append(f"{manifest}: is announced {how}, not by BGP; the Eip is disabled")
+            found.lost.append(f"{manifest}: {problem}, not by BGP; the Eip is disabled")
         found.eips.append(eip(manifest.name, spec))
         found.lost += manifest.lost()
 
 
 def _priorities(pools: list[Manifest]) -> dict[str, int]:
-    """There, pools with a serviceAllocation come first, by priority, those with none or 0 after
-    the others; then the pools that are for every Service."""
+    """Priorities that keep the order of MetalLB: first the pools with a serviceAllocation, by its
+    priority (0 or none comes last), then the pools without one."""
     pinned = {
-        pool.name: pool.take("spec.serviceAllocation.priority", int, 0)
+        pool.name: pool.pop("spec.serviceAllocation.priority", int, 0)
         for pool in pools
         if pool.peek("spec.serviceAllocation") is not None
     }
@@ -84,9 +88,9 @@ def _selectors(manifest: Manifest, spec: Json, found: Imported) -> None:
     if len(services) == 1:
         spec["serviceSelector"] = services[0]
         services = []
-    for what, rest in (("namespaceSelectors", namespaces), ("serviceSelectors", services)):
-        if rest:
+    for key, selectors in (("namespaceSelectors", namespaces), ("serviceSelectors", services)):
+        if selectors:
             spec["disable"] = True
             found.lost.append(
-                f"{manifest}: {what} {rest!r} has no counterpart; the Eip is disabled"
+                f"{manifest}: {key} {selectors!r} has no counterpart; the Eip is disabled"
             )

@@ -1,4 +1,4 @@
-"""OpenELB: Eip stays what it is, BgpConf and BgpPeer become groups of the oslo file."""
+"""Converts OpenELB manifests: Eips stay Eips, BgpConf and BgpPeer become groups of a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from porter_ryu.importers.eips import eip
 from porter_ryu.importers.reading import Imported, Manifest, selector_text
 from porter_ryu.kube.json_text import Json
 
-_KEPT = (
+_EIP_FIELDS = (
     "address",
     "disable",
     "autoAssign",
@@ -31,14 +31,15 @@ _MULTIHOP_TTL = "255"
 
 @dataclass
 class _Holders:
-    """The Services that hold one address, with the ports of each."""
+    """The Services that have one address, and their ports."""
 
     names: list[tuple[str, str]] = field(default_factory=list)
     ports: list[tuple[str, str]] = field(default_factory=list)
 
 
 def convert(manifests: Iterable[Manifest]) -> Imported:
-    """Services keep their annotations: `annotation_values` takes OpenELB's too."""
+    """Converts all objects.  Services keep their annotations, because `annotation_values` accepts
+    those of OpenELB."""
     found = Imported()
     found.groups = {"porter": {"annotation_values": "porter, openelb"}, "bgp": {}}
     every = list(manifests)
@@ -70,21 +71,21 @@ def _priority(manifest: Manifest) -> int:
 
 
 def _eip(manifest: Manifest, last: int, found: Imported) -> None:
-    spec = {key: manifest.take(f"spec.{key}", object, None) for key in _KEPT}
+    spec = {key: manifest.pop(f"spec.{key}", object, None) for key in _EIP_FIELDS}
     if spec["protocol"] not in (None, "", "bgp"):
         found.lost.append(
-            f"{manifest}: protocol {spec['protocol']!r} has no counterpart; the Eip does not "
-            "serve until it is bgp"
+            f"{manifest}: protocol {spec['protocol']!r} has no counterpart; the Eip is "
+            "not used until its protocol is bgp"
         )
     _who_draws(manifest, spec, last, found)
-    if "namespace" in manifest.metadata:  # Porter v0.0.1, whose pools served every namespace
+    if "namespace" in manifest.metadata:  # Porter v0.0.1: its pools serve every namespace
         found.lost.append(
             f"{manifest}: metadata.namespace {manifest.namespace!r} has no counterpart: "
             "an Eip is cluster-scoped and serves every namespace unless spec.namespaces names some"
         )
     if any(known["metadata"]["name"] == manifest.name for known in found.eips):
         found.lost.append(
-            f"{manifest}: an Eip of this name is written already: rename this one, "
+            f"{manifest}: there is another Eip with this name: rename this one, "
             f"with address {spec['address']}, and import again"
         )
         return
@@ -103,14 +104,14 @@ def _who_draws(manifest: Manifest, spec: Json, last: int, found: Imported) -> No
         if last > 1 and not spec["priority"]:
             spec["priority"] = last
             found.lost.append(
-                f"{manifest}: is the default Eip, drawn from last: it gets priority {last}"
+                f"{manifest}: is the default Eip, which is used last: it gets priority {last}"
             )
         return
     if spec["autoAssign"] is not False:
         spec["autoAssign"] = False
         found.lost.append(
-            f"{manifest}: is neither the default Eip nor bound to a namespace, so it is drawn "
-            "from on request alone: it gets autoAssign: false"
+            f"{manifest}: is neither the default Eip nor bound to a namespace, so it is used only "
+            "on request: it gets autoAssign: false"
         )
 
 
@@ -135,27 +136,27 @@ def _peer(manifest: Manifest, found: Imported) -> None:
         "port": manifest.text("spec.transport.remotePort"),
         "local_address": manifest.text("spec.transport.localAddress"),
     }
-    if manifest.take("spec.transport.passiveMode", bool, False):
+    if manifest.pop("spec.transport.passiveMode", bool, False):
         group["mode"] = "passive"
     for theirs, ours in (("holdTime", "hold_time"), ("connectRetry", "connect_retry")):
         seconds = manifest.seconds(f"spec.timers.config.{theirs}")
         if seconds:
             group[ours] = str(seconds)
     ttl = manifest.text("spec.ebgpMultihop.multihopTtl")
-    if manifest.take("spec.ebgpMultihop.enabled", bool, False):
+    if manifest.pop("spec.ebgpMultihop.enabled", bool, False):
         group["multihop_ttl"] = ttl if ttl not in ("", "0") else _MULTIHOP_TTL
-    if manifest.take("spec.addPaths.sendMax", int, 0):
+    if manifest.pop("spec.addPaths.sendMax", int, 0):
         group["add_path"] = "true"
-    selector = manifest.take("spec.nodeSelector", dict, {})
+    selector = manifest.pop("spec.nodeSelector", dict, {})
     if selector:
         text = selector_text(selector)
         if text is None:
-            found.lost.append(f"{manifest}: nodeSelector {selector!r} cannot be read")
+            found.lost.append(f"{manifest}: nodeSelector {selector!r} is invalid")
         else:
             group["node_selector"] = text
     password = manifest.text("spec.conf.authPassword")
     if not group["address"]:
-        found.lost.append(f"{manifest}: is without neighborAddress; it is left out")
+        found.lost.append(f"{manifest}: has no neighborAddress; it is left out")
         return
     if password:
         found.keys[manifest.name] = password
@@ -170,8 +171,8 @@ def _service(manifest: Manifest, holders: dict[str, _Holders], found: Imported) 
     own_class = manifest.text("spec.loadBalancerClass")
     if own_class:
         found.lost.append(
-            f"Service {name}: loadBalancerClass {own_class!r} is another's, whatever its "
-            "annotations say; [porter] load_balancer_class takes one class"
+            f"Service {name}: has loadBalancerClass {own_class!r}, so its annotations do not opt "
+            "it in; [porter] load_balancer_class accepts one class"
         )
     if manifest.text("spec.type") != "LoadBalancer" or own_class or _SHARE in manifest.annotations:
         return
@@ -193,18 +194,18 @@ def _addresses(status: object) -> list[str]:
 
 
 def _share(address: str, sharers: _Holders, found: Imported) -> None:
-    """There, any Services could hold one address; here they have to say so."""
+    """In OpenELB any Services can have the same address; here they need a sharing key."""
     names = [f"{namespace}/{name}" for namespace, name in sharers.names]
     if len(names) == 1:
         return
     if len({namespace for namespace, _ in sharers.names}) > 1:
-        why = "here only Services of one namespace may share one"
+        problem = "here only Services of one namespace can share an address"
     elif len(set(sharers.ports)) < len(sharers.ports):
-        why = "they have a port in common"
+        problem = "they have a port in common"
     else:
         key = f"{_SHARE}=shared-{address.replace(':', '-')}"
         for namespace, name in sharers.names:
             words = ["kubectl", "annotate", "service", "-n", namespace, name, "--overwrite", key]
             found.commands.append(shlex.join(words))
         return
-    found.lost.append(f"Services {', '.join(names)} hold {address}: {why}")
+    found.lost.append(f"Services {', '.join(names)} have the address {address}: {problem}")

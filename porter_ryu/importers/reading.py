@@ -1,5 +1,7 @@
-"""Reads manifests so that nothing in them is dropped in silence: a field that nobody asked for is
-a field without counterpart, and one of a wrong type is named."""
+"""Reads manifests and keeps track of the fields that were used.
+
+Every other field is reported as one without counterpart, and every field of a wrong type is named.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +20,19 @@ T = TypeVar("T")
 _SUFFIXES = (".yaml", ".yml", ".json")
 _NOT_SETTINGS = ("apiVersion", "kind", "metadata", "status")
 _SECRET = re.compile(r"password|secret|token|key", re.IGNORECASE)
-_SHOWN = 200
+_MAX_QUOTED_CHARACTERS = 200
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|us|µs|ns|m|s)")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
 class ImportingError(Exception):
-    """Something that cannot be read, or a file that must not be written over."""
+    """A file cannot be read, or must not be overwritten."""
 
 
 @dataclass
 class Imported:
-    """What comes out: Eips, the groups of an oslo file, TCP MD5 keys by peer, commands that change
-    Services, and a line for everything that has no counterpart."""
+    """The result of an import: Eips, the groups of the configuration file, TCP MD5 keys by peer,
+    commands that annotate Services, and a line for everything that has no counterpart."""
 
     eips: list[Json] = field(default_factory=list)
     groups: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -40,9 +42,9 @@ class Imported:
 
 
 class Manifest:
-    """One object; whatever takes a field remembers that it did.
+    """An object whose fields are removed as they are read.
 
-    A field of a wrong type counts as absent, and `lost` names it.
+    A field of a wrong type counts as missing, and `lost` names it.
     """
 
     def __init__(self, document: Json) -> None:
@@ -55,56 +57,58 @@ class Manifest:
         self.annotations = _string_map(self.metadata.get("annotations"))
         self.status = document.get("status")
         self._rest = _copy({k: v for k, v in document.items() if k not in _NOT_SETTINGS})
-        self._odd: list[str] = []
+        self._faults: list[str] = []
 
     def __str__(self) -> str:
-        return one_line(f"{self.kind} {self.name}", _SHOWN)
+        return one_line(f"{self.kind} {self.name}", _MAX_QUOTED_CHARACTERS)
 
-    def take(self, path: str, kind: type[T], default: T) -> T:
-        """The field at a dotted path with all below it, if it is of that type."""
-        value = self._pop(path)
+    def pop(self, path: str, kind: type[T], default: T) -> T:
+        """Removes and returns the field at a dotted path, or `default` if it is missing or of
+        another type."""
+        value = self._remove(path)
         if value is None:
             return default
         wrong = isinstance(value, bool) and kind is not bool
         if not isinstance(value, kind) or wrong:
-            self._odd.append(f"{path} = {_shown(path, value)} is of a wrong type")
+            self._faults.append(f"{path} = {_quoted(path, value)} is of a wrong type")
             return default
         return value
 
-    def _pop(self, path: str) -> Any:
+    def _remove(self, path: str) -> Any:
         *parents, last = path.split(".")
-        place: Any = self._rest
+        node: Any = self._rest
         for parent in parents:
-            place = place.get(parent) if isinstance(place, dict) else None
-        return place.pop(last, None) if isinstance(place, dict) else None
+            node = node.get(parent) if isinstance(node, dict) else None
+        return node.pop(last, None) if isinstance(node, dict) else None
 
     def peek(self, path: str) -> Any:
-        """What is at a path, None where nothing is; it does not count as taken."""
-        place: Any = self._rest
+        """The field at a path without removing it; None if it is missing."""
+        node: Any = self._rest
         for part in path.split("."):
-            place = place.get(part) if isinstance(place, dict) else None
-        return place
+            node = node.get(part) if isinstance(node, dict) else None
+        return node
 
     def text(self, path: str) -> str:
-        """A string, or a number as one; empty where there is none."""
-        value = self._pop(path)
+        """Removes and returns a string, or a number as a string; '' if it is missing."""
+        value = self._remove(path)
         if value is None:
             return ""
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            self._odd.append(f"{path} = {_shown(path, value)} is of a wrong type")
+            self._faults.append(f"{path} = {_quoted(path, value)} is of a wrong type")
             return ""
         return str(value)
 
     def strings(self, path: str) -> list[str]:
-        """A list of strings."""
+        """Removes and returns a list of strings."""
         return self._entries(path, str)
 
     def objects(self, path: str) -> list[Json]:
-        """A list of objects."""
+        """Removes and returns a list of objects."""
         return self._entries(path, dict)
 
     def seconds(self, path: str) -> int | None:
-        """A duration of Go's (`1m30s`, `3000ms`) or a number of seconds, in whole seconds."""
+        """Removes and returns a Go duration (`1m30s`, `3000ms`) or a number of seconds, in whole
+        seconds."""
         text = self.text(path)
         if not text:
             return None
@@ -113,20 +117,20 @@ class Manifest:
             return int(sum(float(number) * _UNITS[unit] for number, unit in parts))
         if text.isascii() and text.isdigit():
             return int(text)
-        self._odd.append(f"{path} = {_shown(path, text)} is not a duration")
+        self._faults.append(f"{path} = {_quoted(path, text)} is not a duration")
         return None
 
     def lost(self) -> Iterator[str]:
-        """A line for each field that was not taken, or is of a wrong type."""
-        yield from (f"{self}: {text}" for text in self._odd)
+        """A line for each field that was not read, or is of a wrong type."""
+        yield from (f"{self}: {text}" for text in self._faults)
         for path, value in _leaves("", self._rest):
-            yield f"{self}: {path} = {_shown(path, value)} has no counterpart"
+            yield f"{self}: {path} = {_quoted(path, value)} has no counterpart"
 
     def _entries(self, path: str, kind: type[T]) -> list[T]:
-        entries: list[Any] = self.take(path, list, [])
+        entries: list[Any] = self.pop(path, list, [])
         if all(isinstance(entry, kind) for entry in entries):
             return entries
-        self._odd.append(f"{path} = {_shown(path, entries)} has entries of a wrong type")
+        self._faults.append(f"{path} = {_quoted(path, entries)} has entries of a wrong type")
         return []
 
 
@@ -156,7 +160,7 @@ def _read_file(path: str, name: str) -> list[Manifest]:
 
 
 def selector_text(selector: Json) -> str | None:
-    """A LabelSelector as `kubectl -l` takes it, None for one that cannot be read."""
+    """A LabelSelector in the form of `kubectl -l`; None if it is invalid."""
     labels, expressions = selector.get("matchLabels"), selector.get("matchExpressions")
     if not isinstance(labels or {}, dict) or not isinstance(expressions or [], list):
         return None
@@ -184,9 +188,9 @@ def _string_map(value: object) -> dict[str, str]:
     return {str(key): str(entry) for key, entry in value.items()}
 
 
-def _shown(path: str, value: object) -> str:
-    """A value as a line may show it: no secret, and not without end."""
-    return "(not shown)" if _SECRET.search(path) else one_line(repr(value), _SHOWN)
+def _quoted(path: str, value: object) -> str:
+    """A value for a message, of limited length; the value of a secret is hidden."""
+    return "(hidden)" if _SECRET.search(path) else one_line(repr(value), _MAX_QUOTED_CHARACTERS)
 
 
 def _copy(value: Any) -> Any:

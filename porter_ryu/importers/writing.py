@@ -1,7 +1,7 @@
-"""Writes what an importer found: eips.yaml, porter_ryu.conf, annotate.sh and key files.
+"""Writes the result of an import: eips.yaml, porter_ryu.conf, annotate.sh and key files.
 
-Nothing outside the folder is written, whatever the names of the objects are, and no file that
-somebody edited is written over.
+It never writes outside the folder, whatever the names of the objects, and never overwrites a file
+with other content.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ from porter_ryu import atomic_file
 from porter_ryu.importers.acceptance import text_of
 from porter_ryu.importers.reading import Imported, ImportingError
 
-_KEY = ".key"
+_KEY_SUFFIX = ".key"
 
 
 def write(found: Imported, directory: str) -> list[str]:
-    """Writes into a directory, created if missing; returns the paths.
+    """Writes into a directory, which is created if missing; returns the paths.
 
-    Raises ImportingError where a file is there with other contents: then nothing is written.
-    Raises OSError.
+    Raises ImportingError, and writes nothing, if a file exists with other content.  Raises OSError.
     """
     texts: dict[str, str] = {}
     for name, key in found.keys.items():
-        file = f"{quote(name, safe='')}{_KEY}"
+        file = f"{quote(name, safe='')}{_KEY_SUFFIX}"
         texts[file] = key
         path = os.path.abspath(os.path.join(directory, file))
         if f"peer:{name}" in found.groups:
@@ -39,10 +38,10 @@ def write(found: Imported, directory: str) -> list[str]:
     edited = [path for path, data in paths.items() if _differs(path, data)]
     if edited:
         raise ImportingError(
-            f"{', '.join(edited)}: is there and differs: move it away, or name another --output"
+            f"{', '.join(edited)}: exists with other content: move it, or choose another --output"
         )
     for path, data in paths.items():
-        atomic_file.write(path, data, private=path.endswith(_KEY))
+        atomic_file.write(path, data, private=path.endswith(_KEY_SUFFIX))
     return list(paths)
 
 

@@ -1,4 +1,4 @@
-"""OpenELB's and MetalLB's manifests become ours, and whatever has no counterpart is named."""
+"""Converting manifests of OpenELB and MetalLB; everything without counterpart is named."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ spec:
 
 
 def porter_ryu(*argv: str) -> tuple[int, str, str]:
-    """The status with which a command ends, and what it prints."""
+    """Runs a command; returns its exit status, output and error output."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = main(argv)
@@ -173,7 +173,7 @@ def porter_ryu(*argv: str) -> tuple[int, str, str]:
 
 
 def run(tmp_path: Path, origin: str, text: str, status: int = 1) -> tuple[str, Path]:
-    """What it prints, and where it writes; it ends with 1 where something is lost."""
+    """Runs an import; returns its output and its folder.  The status is 1 if something is lost."""
     (tmp_path / "in").mkdir(exist_ok=True)
     (tmp_path / "in" / "all.yaml").write_text(text)
     out = tmp_path / "out"
@@ -183,7 +183,7 @@ def run(tmp_path: Path, origin: str, text: str, status: int = 1) -> tuple[str, P
 
 
 def accepted(out: Path) -> None:
-    """Our own check has nothing against the file; what it finds on this host is its business."""
+    """Asserts that `check` accepts the file; findings on this host do not matter."""
     status, _, complaint = porter_ryu("check", "--config-file", f"{out}/porter_ryu.conf")
     assert (status in (0, 1), complaint) == (True, "")
 
@@ -263,7 +263,7 @@ def test_openelb(tmp_path: Path) -> None:
 
 
 def test_porter_v0_0_1(tmp_path: Path) -> None:
-    """Its Eips are namespaced: of two of one name the second is told of, not written over."""
+    """Its Eips are namespaced: of two with one name the second is reported, and not written."""
     one, two = (
         {
             "apiVersion": "network.kubesphere.io/v1alpha1",
@@ -324,7 +324,7 @@ def eips(out: Path) -> dict[str, Json]:
 
 EVERYTHING = metallb("BGPAdvertisement", "all", {})
 
-# what is not as ours: the fields of the peer, what is said of it, and what its group has
+# unusual fields of a peer, a part of the printed line, and the settings in its group
 ODD_PEERS: dict[str, tuple[Json, str, dict[str, str]]] = {
     "a hold time in milliseconds": ({"holdTime": "3000ms"}, "", {"hold_time": "3"}),
     "a fractional hold time": ({"holdTime": "1.5m"}, "", {"hold_time": "90"}),
@@ -335,18 +335,18 @@ ODD_PEERS: dict[str, tuple[Json, str, dict[str, str]]] = {
     "a port that is a list": ({"peerPort": [179]}, "is of a wrong type", {}),
     "several selectors": (
         {"nodeSelectors": [{"matchLabels": {"a": "b"}}, {"matchLabels": {"a": "c"}}]},
-        "only one is known",
+        "only one is supported",
         {},
     ),
     "multihop": ({"ebgpMultiHop": True}, "", {"multihop_ttl": "255"}),
     "multihop with BFD": (
         {"ebgpMultiHop": True, "bfdProfile": "fast"},
-        "BFD over several hops has no counterpart",
+        "multihop BFD has no counterpart",
         {"multihop_ttl": "255"},
     ),
     "a fast BFD": (
         {"bfdProfile": "fast"},
-        "50 ms is the least",
+        "the minimum here is 50 ms",
         {"bfd": "true", "bfd_interval_ms": "50", "bfd_multiplier": "3"},
     ),
     "a source of another family": (
@@ -354,14 +354,12 @@ ODD_PEERS: dict[str, tuple[Json, str, dict[str, str]]] = {
         "local_address is left out",
         {},
     ),
-    "a line break": ({"sourceAddress": "10.0.0.5\n[bgp]"}, "cannot keep", {}),
+    "a line break": ({"sourceAddress": "10.0.0.5\n[bgp]"}, "cannot contain", {}),
 }
 
 
 @pytest.mark.parametrize("name", ODD_PEERS)
-def test_whatever_a_peer_of_metallb_says_our_own_check_takes_the_file(
-    tmp_path: Path, name: str
-) -> None:
+def test_check_accepts_the_file_for_any_metallb_peer(tmp_path: Path, name: str) -> None:
     fields, told, has = ODD_PEERS[name]
     fast = metallb("BFDProfile", "fast", {"transmitInterval": 10, "detectMultiplier": 3})
     objects = [EVERYTHING, peer(**fields), fast]
@@ -372,7 +370,7 @@ def test_whatever_a_peer_of_metallb_says_our_own_check_takes_the_file(
     accepted(out)
 
 
-def test_peers_that_cannot_be_are_left_out_and_named(tmp_path: Path) -> None:
+def test_invalid_peers_are_left_out_and_named(tmp_path: Path) -> None:
     objects = [
         EVERYTHING,
         peer("good"),
@@ -419,8 +417,8 @@ def test_a_pool_that_bgp_does_not_announce_is_disabled(tmp_path: Path) -> None:
     lost, out = run(tmp_path, "metallb", yaml.safe_dump_all(objects))
     disabled = {name for name, spec in eips(out).items() if spec.get("disable")}
     assert disabled == {"l2", "nobody"}
-    assert "IPAddressPool l2: is announced by layer 2 alone" in lost
-    assert "IPAddressPool nobody: is announced by nothing" in lost
+    assert "IPAddressPool l2: is announced only by layer 2" in lost
+    assert "IPAddressPool nobody: is not announced" in lost
     assert "communities and localPref are left out" in lost
     assert "communities" not in groups(out)["peer:rack1"]
 
@@ -443,12 +441,12 @@ def test_pools_with_a_service_allocation_come_first(tmp_path: Path) -> None:
     assert sorted(priorities, key=priorities.__getitem__) == ["bb", "ccc", "a"]
 
 
-def test_an_advertisement_to_some_peers_alone_is_named(tmp_path: Path) -> None:
+def test_an_advertisement_to_some_peers_is_named(tmp_path: Path) -> None:
     advertisement = metallb("BGPAdvertisement", "one", {"peers": ["p1"], "communities": ["1:2"]})
     pool = metallb("IPAddressPool", "pool", {"addresses": ["10.1.0.0/24"]})
     objects = [pool, advertisement, peer("p1"), peer("p2", "10.0.0.2")]
     lost, out = run(tmp_path, "metallb", yaml.safe_dump_all(objects))
-    assert "is for the peers ['p1'] alone" in lost
+    assert "is only for the peers ['p1']" in lost
     assert groups(out)["peer:p1"]["communities"] == "1:2"
     assert "communities" not in groups(out)["peer:p2"]
 
@@ -472,13 +470,13 @@ def test_services_of_another_class_and_sharing_across_namespaces(tmp_path: Path)
         service("c", "two", loadBalancerClass="other.io/lb"),
     ]
     lost, out = run(tmp_path, "metallb", yaml.safe_dump_all(objects))
-    assert "Service two/c: loadBalancerClass 'other.io/lb'" in lost
+    assert "Service two/c: has loadBalancerClass 'other.io/lb'" in lost
     assert "Services one/a, two/b share an address by key 'key'" in lost
     assert " c " not in (out / "annotate.sh").read_text()
 
 
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
-def test_a_key_in_a_secret_is_used_and_never_shown(tmp_path: Path, where: str) -> None:
+def test_a_key_in_a_secret_is_used_and_never_printed(tmp_path: Path, where: str) -> None:
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -493,7 +491,7 @@ def test_a_key_in_a_secret_is_used_and_never_shown(tmp_path: Path, where: str) -
     if where == "here":
         assert (out / "rack1.key").read_text() == "hush hush"
     else:
-        assert "passwordSecret metallb-system/bgp is not among the files" in lost
+        assert "passwordSecret metallb-system/bgp is not in the files" in lost
 
 
 def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
@@ -514,7 +512,7 @@ def test_a_link_in_the_folder_is_not_written_through(tmp_path: Path) -> None:
     assert victim.read_text() == "mine"
 
 
-def test_a_file_that_was_edited_is_not_written_over(tmp_path: Path) -> None:
+def test_a_file_with_other_content_is_not_overwritten(tmp_path: Path) -> None:
     text = yaml.safe_dump_all([EVERYTHING, peer()])
     _, out = run(tmp_path, "metallb", text, 0)
     run(tmp_path, "metallb", text, 0)
@@ -524,11 +522,11 @@ def test_a_file_that_was_edited_is_not_written_over(tmp_path: Path) -> None:
         "import", "metallb", f"{tmp_path}/in", "--output", str(out)
     )
     assert (status, told) == (2, "")
-    assert "porter_ryu.conf: is there and differs" in complaint
+    assert "porter_ryu.conf: exists with other content" in complaint
     assert conf.read_text().endswith("# mine\n")
 
 
-def test_eips_of_openelb_are_drawn_from_by_whom_they_were(tmp_path: Path) -> None:
+def test_eips_of_openelb_serve_the_same_services(tmp_path: Path) -> None:
     default = {"eip.openelb.kubesphere.io/is-default-eip": "true"}
     objects = [
         openelb("Eip", "plain", {"address": "10.1.0.0/24"}),
@@ -542,10 +540,10 @@ def test_eips_of_openelb_are_drawn_from_by_whom_they_were(tmp_path: Path) -> Non
     assert "autoAssign" not in specs["default"]
     assert specs["default"]["priority"] > specs["bound"]["priority"]
     assert "Eip plain: is neither the default Eip nor bound" in lost
-    assert "Eip default: is the default Eip, drawn from last" in lost
+    assert "Eip default: is the default Eip, which is used last" in lost
 
 
-def test_services_of_openelb_on_one_address_say_that_they_share_it(tmp_path: Path) -> None:
+def test_services_of_openelb_with_one_address_get_a_sharing_key(tmp_path: Path) -> None:
     def service(name: str, namespace: str, address: str, port: int) -> Json:
         return {
             "apiVersion": "v1",
@@ -567,11 +565,14 @@ def test_services_of_openelb_on_one_address_say_that_they_share_it(tmp_path: Pat
     commands = (out / "annotate.sh").read_text().splitlines()[2:]
     key = "eip.porter.kubesphere.io/share=shared-10.0.0.1"
     assert [line.split()[-1] for line in commands] == [key, key]
-    assert "Services one/c, two/d hold 10.0.0.2: here only Services of one namespace" in lost
-    assert "Services one/e, one/f hold 10.0.0.3: they have a port in common" in lost
+    assert (
+        "Services one/c, two/d have the address 10.0.0.2: here only Services of one namespace"
+        in lost
+    )
+    assert "Services one/e, one/f have the address 10.0.0.3: they have a port in common" in lost
 
 
-def test_multihop_of_openelb_without_a_ttl_is_any_number_of_hops(tmp_path: Path) -> None:
+def test_multihop_of_openelb_without_a_ttl_allows_any_number_of_hops(tmp_path: Path) -> None:
     conf = {"neighborAddress": "10.0.0.1", "peerAs": 50001}
     leaf = openelb("BgpPeer", "leaf", {"conf": conf, "ebgpMultihop": {"enabled": True}})
     _, out = run(tmp_path, "openelb", yaml.safe_dump_all([leaf]), 0)
@@ -591,11 +592,11 @@ ANY = st.recursive(
 def test_any_spec_is_converted_or_named(origin: ModuleType, spec: Json, kind: object) -> None:
     document = {"kind": kind, "metadata": {"name": "x"}, "spec": spec, "status": spec}
     found = origin.convert([Manifest(document), Manifest(document)])
-    acceptance.leave_out_what_is_refused(found)
+    acceptance.remove_invalid_settings(found)
 
 
 @pytest.mark.parametrize("text", ["a: [}", "[1]"])
-def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
+def test_an_invalid_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     status, _, complaint = porter_ryu("import", "metallb", str(tmp_path))
     assert status == 2
