@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from porter_ryu.bgp.peer_report import PeerReport
 from porter_ryu.domain.announcement import Announcements
-from porter_ryu.domain.model import Address, Kind, Network, ObjectKey, ObjectStatus, WithStatus
+from porter_ryu.domain.model import Address, Kind, Network, ObjectKey
+from porter_ryu.domain.objects import ObjectStatus, WithStatus
 from porter_ryu.domain.peering import PeerConfig
 from porter_ryu.domain.ports import Observer
 

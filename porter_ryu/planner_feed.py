@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from porter_ryu.domain.model import Kind, ObjectKey, Reading
+from porter_ryu.domain.model import Kind, ObjectKey
+from porter_ryu.domain.objects import Reading
 from porter_ryu.domain.planner import Planner
 
 

@@ -13,7 +13,8 @@ from ryu.lib import hub
 
 from porter_ryu import metrics
 from porter_ryu.backoff import Backoff
-from porter_ryu.domain.model import Kind, ObjectKey, Reading
+from porter_ryu.domain.model import Kind, ObjectKey
+from porter_ryu.domain.objects import Reading
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.turn import Turn
 from porter_ryu.effects import Effects

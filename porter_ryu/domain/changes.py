@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterable
 
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.cluster import Cluster
-from porter_ryu.domain.model import Address, Kind, Node, ObjectId, ObjectKey, Reading
+from porter_ryu.domain.model import Address, Kind, Node, ObjectId, ObjectKey
 from porter_ryu.domain.nodes.resolver import NextHopResolver
+from porter_ryu.domain.objects import Reading
 
 
 class PendingChanges:

@@ -9,17 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from porter_ryu.domain.model import (
-    Eip,
-    EndpointSlice,
-    Kind,
-    Namespace,
-    Node,
-    ObjectKey,
-    Reading,
-    Service,
-    Unreadable,
-)
+from porter_ryu.domain.model import Eip, EndpointSlice, Kind, Namespace, Node, ObjectKey, Service
+from porter_ryu.domain.objects import Reading, Unreadable
 
 _NO_SERVICES: frozenset[ObjectKey] = frozenset()
 

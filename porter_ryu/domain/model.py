@@ -305,30 +305,3 @@ class Eip:
         return dataclasses.replace(
             self, uid="", created=None, resource_version="", deleting=False, status=None
         )
-
-
-Object = Service | EndpointSlice | Node | Namespace | Eip
-"""What is read; each object has its `kind`, and the `key` that identifies it among its kind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """An object that exists and cannot be understood, for `reason`.
-
-    Its last good form stays in force.  `record` are the addresses in its status, which stay
-    reserved for it although its spec is not known.
-    """
-
-    kind: Kind
-    key: ObjectKey
-    reason: str
-    record: tuple[Address, ...] = ()
-
-
-Reading = Object | Unreadable
-
-WithStatus = Service | Eip
-"""The objects whose status this program writes."""
-
-ObjectStatus = ServiceStatus | EipStatus
-"""Their status, as it is or as it is wanted."""

@@ -15,18 +15,10 @@ from porter_ryu.domain.changes import PendingChanges
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.decision import Decision, unreadable_decision
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import (
-    Address,
-    Kind,
-    Node,
-    ObjectKey,
-    ObjectStatus,
-    Reading,
-    Service,
-    WithStatus,
-)
+from porter_ryu.domain.model import Address, Kind, Node, ObjectKey, Service
 from porter_ryu.domain.nodes.health import NodeHealth
 from porter_ryu.domain.nodes.resolver import NextHopResolver
+from porter_ryu.domain.objects import ObjectStatus, Reading, WithStatus
 from porter_ryu.domain.routing import Routing
 from porter_ryu.domain.statuses import Statuses
 from porter_ryu.domain.text import printable

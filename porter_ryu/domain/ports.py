@@ -8,14 +8,8 @@ from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from porter_ryu.domain.announcement import Announcements
-from porter_ryu.domain.model import (
-    Kind,
-    Network,
-    ObjectKey,
-    ObjectStatus,
-    Reading,
-    WithStatus,
-)
+from porter_ryu.domain.model import Kind, Network, ObjectKey
+from porter_ryu.domain.objects import ObjectStatus, Reading, WithStatus
 
 
 class Role(enum.Enum):

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from porter_ryu.domain.model import ObjectStatus, ServiceStatus
+from porter_ryu.domain.model import ServiceStatus
+from porter_ryu.domain.objects import ObjectStatus
 
 
 class StatusChange(NamedTuple):

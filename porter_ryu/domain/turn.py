@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from porter_ryu.domain.announcement import Route
-from porter_ryu.domain.model import Address, ObjectStatus, WithStatus
+from porter_ryu.domain.model import Address
 from porter_ryu.domain.nodes.health import API_SERVER_DELAYS, LossDelays
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
+from porter_ryu.domain.objects import ObjectStatus, WithStatus
 
 
 @dataclass(frozen=True, slots=True)

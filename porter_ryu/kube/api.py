@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from porter_ryu import rfc3339
-from porter_ryu.domain.model import Kind, Object, ObjectStatus, WithStatus
+from porter_ryu.domain.model import Kind
+from porter_ryu.domain.objects import Object, ObjectStatus, WithStatus
 from porter_ryu.domain.ports import Observer
 from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.kube.client import Client

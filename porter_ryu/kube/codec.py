@@ -24,14 +24,10 @@ from porter_ryu.domain.model import (
     Namespace,
     Node,
     NodeAddress,
-    Object,
     ObjectKey,
-    ObjectStatus,
-    Reading,
     Service,
-    Unreadable,
-    WithStatus,
 )
+from porter_ryu.domain.objects import Object, ObjectStatus, Reading, Unreadable, WithStatus
 from porter_ryu.domain.text import printable, quoted
 from porter_ryu.kube import eip_codec, service_codec, structs
 from porter_ryu.kube.errors import CodecError

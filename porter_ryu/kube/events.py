@@ -16,7 +16,7 @@ from hashlib import sha256
 from ryu.lib import hub
 
 from porter_ryu import metrics, rfc3339
-from porter_ryu.domain.model import WithStatus
+from porter_ryu.domain.objects import WithStatus
 from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.domain.text import printable
 from porter_ryu.kube.client import Client

@@ -21,7 +21,8 @@ from msgspec.json import Decoder
 from ryu.lib import hub
 
 from porter_ryu import metrics
-from porter_ryu.domain.model import Kind, Object, ObjectKey, Reading, Unreadable
+from porter_ryu.domain.model import Kind, ObjectKey
+from porter_ryu.domain.objects import Object, Reading, Unreadable
 from porter_ryu.domain.ports import Observer
 from porter_ryu.kube import structs
 from porter_ryu.kube.codec import Codec, Identity, identity

@@ -14,16 +14,8 @@ from collections.abc import Callable, Iterable
 from ryu.lib import hub
 
 from porter_ryu import rfc3339
-from porter_ryu.domain.model import (
-    Kind,
-    Object,
-    ObjectId,
-    ObjectKey,
-    ObjectStatus,
-    Reading,
-    Unreadable,
-    WithStatus,
-)
+from porter_ryu.domain.model import Kind, ObjectId, ObjectKey
+from porter_ryu.domain.objects import Object, ObjectStatus, Reading, Unreadable, WithStatus
 from porter_ryu.domain.ports import Observer
 from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.kube.codec import Codec, encode_status

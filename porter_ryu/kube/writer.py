@@ -18,7 +18,8 @@ from ryu.lib import hub
 
 from porter_ryu import metrics
 from porter_ryu.backoff import Backoff
-from porter_ryu.domain.model import Kind, Object, ObjectId, ObjectKey, ObjectStatus, WithStatus
+from porter_ryu.domain.model import Kind, ObjectId, ObjectKey
+from porter_ryu.domain.objects import Object, ObjectStatus, WithStatus
 from porter_ryu.domain.ports import Observer
 from porter_ryu.domain.status_changes import StatusChange, status_changes
 from porter_ryu.kube.errors import NOT_FOUND, ApiError

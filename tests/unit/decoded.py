@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from fabric.objects import Json
-from porter_ryu.domain.model import Eip, EndpointSlice, Kind, Node, Object, Service
+from porter_ryu.domain.model import Eip, EndpointSlice, Kind, Node, Service
+from porter_ryu.domain.objects import Object
 from porter_ryu.kube.codec import Codec, identity
 
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]), "porter.example/ours")

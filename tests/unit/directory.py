@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from porter_ryu.domain.model import Condition, Kind, ObjectId, ObjectKey, ServiceStatus, Unreadable
+from porter_ryu.domain.model import Condition, Kind, ObjectId, ObjectKey, ServiceStatus
+from porter_ryu.domain.objects import Unreadable
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.supervisor import Supervisor

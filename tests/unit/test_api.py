@@ -10,16 +10,8 @@ from ryu.lib import hub
 
 from fabric import objects
 from fabric.objects import Json
-from porter_ryu.domain.model import (
-    Condition,
-    EipStatus,
-    Kind,
-    ObjectKey,
-    Reading,
-    Service,
-    ServiceStatus,
-    Unreadable,
-)
+from porter_ryu.domain.model import Condition, EipStatus, Kind, ObjectKey, Service, ServiceStatus
+from porter_ryu.domain.objects import Reading, Unreadable
 from porter_ryu.domain.verdict import PoolReason
 from porter_ryu.kube.api import Api
 from porter_ryu.kube.client import Client

@@ -20,8 +20,8 @@ from porter_ryu.domain.model import (
     ObjectKey,
     Service,
     ServiceStatus,
-    Unreadable,
 )
+from porter_ryu.domain.objects import Unreadable
 from porter_ryu.kube.codec import identity, kind_of, status_patch
 from porter_ryu.kube.errors import CodecError
 from tests.unit import decoded

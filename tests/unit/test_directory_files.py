@@ -20,7 +20,8 @@ import yaml
 
 from fabric import objects
 from fabric.files import replace
-from porter_ryu.domain.model import EndpointSlice, Kind, ObjectKey, Service, Unreadable
+from porter_ryu.domain.model import EndpointSlice, Kind, ObjectKey, Service
+from porter_ryu.domain.objects import Unreadable
 from porter_ryu.kube.directory import absence, files
 from porter_ryu.kube.directory import loader as loader_module
 from porter_ryu.kube.directory.loader import Loader

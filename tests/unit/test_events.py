@@ -10,7 +10,8 @@ import pytest
 from ryu.lib import hub
 
 from fabric.objects import Json
-from porter_ryu.domain.model import Eip, ObjectKey, Service, WithStatus
+from porter_ryu.domain.model import Eip, ObjectKey, Service
+from porter_ryu.domain.objects import WithStatus
 from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError

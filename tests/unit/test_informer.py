@@ -10,7 +10,8 @@ import pytest
 from msgspec.json import Decoder
 
 from fabric.objects import Json
-from porter_ryu.domain.model import Kind, Node, ObjectKey, Reading, Unreadable
+from porter_ryu.domain.model import Kind, Node, ObjectKey
+from porter_ryu.domain.objects import Reading, Unreadable
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.informer import Informer
 from porter_ryu.kube.json_text import decoded

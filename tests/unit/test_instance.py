@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from porter_ryu.domain.model import Eip, Kind, Node, Object, Service
+from porter_ryu.domain.model import Eip, Kind, Node, Service
+from porter_ryu.domain.objects import Object
 from porter_ryu.domain.peering import PeerConfig
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.domain.ports import Observer

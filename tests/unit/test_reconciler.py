@@ -9,7 +9,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from porter_ryu.domain.model import Eip, Kind, Network, Object, Service
+from porter_ryu.domain.model import Eip, Kind, Network, Service
+from porter_ryu.domain.objects import Object
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.domain.ports import Role
 from porter_ryu.domain.turn import Turn

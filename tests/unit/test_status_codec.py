@@ -9,16 +9,8 @@ from typing import Any
 from fabric import objects
 from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.decision import Decision, service_status
-from porter_ryu.domain.model import (
-    Condition,
-    Eip,
-    EipStatus,
-    ObjectKey,
-    ObjectStatus,
-    Service,
-    ServiceStatus,
-    WithStatus,
-)
+from porter_ryu.domain.model import Condition, Eip, EipStatus, ObjectKey, Service, ServiceStatus
+from porter_ryu.domain.objects import ObjectStatus, WithStatus
 from porter_ryu.domain.verdict import PoolReason, Reason, Verdict
 from porter_ryu.kube.codec import encode_status, status_patch
 from tests.unit import decoded

@@ -15,14 +15,11 @@ from porter_ryu.domain.model import (
     Eip,
     EipStatus,
     Kind,
-    Object,
     ObjectKey,
-    ObjectStatus,
-    Reading,
     Service,
     ServiceStatus,
-    WithStatus,
 )
+from porter_ryu.domain.objects import Object, ObjectStatus, Reading, WithStatus
 from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.domain.verdict import PoolReason
 from porter_ryu.kube.errors import ApiError

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from porter_ryu.domain.model import (
-    Eip,
-    Kind,
-    Node,
-    ObjectId,
-    ObjectKey,
-    Reading,
-    Service,
-    Unreadable,
-)
+from porter_ryu.domain.model import Eip, Kind, Node, ObjectId, ObjectKey, Service
+from porter_ryu.domain.objects import Reading, Unreadable
 
 
 class Told(dict[ObjectId, Reading]):

@@ -16,15 +16,12 @@ from porter_ryu.domain.model import (
     Kind,
     Node,
     NodeAddress,
-    Object,
     ObjectKey,
-    ObjectStatus,
     Port,
     Service,
     ServiceStatus,
-    Unreadable,
-    WithStatus,
 )
+from porter_ryu.domain.objects import Object, ObjectStatus, Unreadable, WithStatus
 from porter_ryu.domain.planner import Planner, Policy
 
 

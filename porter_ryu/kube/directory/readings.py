@@ -8,7 +8,8 @@ from typing import Any
 
 from eventlet import tpool
 
-from porter_ryu.domain.model import Eip, Kind, Object, ObjectId, Reading, Unreadable
+from porter_ryu.domain.model import Eip, Kind, ObjectId
+from porter_ryu.domain.objects import Object, Reading, Unreadable
 from porter_ryu.kube import eip_codec, service_codec
 from porter_ryu.kube.codec import Codec, status_of
 from porter_ryu.kube.directory.store import Definition, Store

@@ -1,0 +1,45 @@
+"""What a source reports of an object, and the objects whose status this program writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from porter_ryu.domain.model import (
+    Address,
+    Eip,
+    EipStatus,
+    EndpointSlice,
+    Kind,
+    Namespace,
+    Node,
+    ObjectKey,
+    Service,
+    ServiceStatus,
+)
+
+Object = Service | EndpointSlice | Node | Namespace | Eip
+"""What is read; each object has its `kind`, and the `key` that identifies it among its kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An object that exists and cannot be understood, for `reason`.
+
+    Its last good form stays in force.  `record` are the addresses in its status, which stay
+    reserved for it although its spec is not known.
+    """
+
+    kind: Kind
+    key: ObjectKey
+    reason: str
+    record: tuple[Address, ...] = ()
+
+
+Reading = Object | Unreadable
+"""What a source reports."""
+
+WithStatus = Service | Eip
+"""The objects whose status this program writes."""
+
+ObjectStatus = ServiceStatus | EipStatus
+"""Their status, as it is or as it is wanted."""
