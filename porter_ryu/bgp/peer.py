@@ -20,7 +20,12 @@ from porter_ryu.bgp import transport
 from porter_ryu.bgp.listener import reject
 from porter_ryu.bgp.offer import export_policy, is_internal, our_open
 from porter_ryu.bgp.output.outbound import Outbound
-from porter_ryu.bgp.peer_report import DownHistory, PeerReport, describe_negotiated, family_name
+from porter_ryu.bgp.peer_report import (
+    DownHistory,
+    PeerReport,
+    describe_negotiated,
+    report_running,
+)
 from porter_ryu.bgp.protocol import collision, notification
 from porter_ryu.bgp.protocol.collision import Candidate, Identity, Resolution
 from porter_ryu.bgp.protocol.ending import Cause, End
@@ -73,29 +78,15 @@ class Peer(RyuPeer):  # type: ignore[misc]
     @property
     def report(self) -> PeerReport:
         """The state of this peer."""
-        session = self._protocol
-        families = session.families if session is not None else frozenset()
-        add_path = session.add_path if session is not None else frozenset()
-        seconds = time.monotonic() - session.established_at if session is not None else 0.0
-        return PeerReport(
-            self.config.name,
-            str(self.config.address),
-            self.config.remote_as,
-            self.state.bgp_state,
-            round(seconds, 3),
-            float(session.hold_time) if session is not None else 0.0,
-            tuple(family_name(family) for family in sorted(families)),
-            tuple(family_name(family) for family in sorted(add_path)),
-            session is not None and session.graceful,
-            {
-                family_name(family): self.outbound.count(family)
-                for family in sorted(self.config.families)
-            },
-            "" if session is not None else self._history.last_error,
-            self._history.down_reason,
-            self._history.down_cause,
-            self._history.down_at,
-            round(self._damping.idle_seconds(time.monotonic()), 3),
+        now = time.monotonic()
+        return report_running(
+            self.config,
+            state=self.state.bgp_state,
+            session=self._protocol,
+            established_seconds=now - self._protocol.established_at if self._protocol else 0.0,
+            paths={family: self.outbound.count(family) for family in sorted(self.config.families)},
+            history=self._history,
+            damped_seconds=self._damping.idle_seconds(now),
         )
 
     # -- connecting ---------------------------------------------------------------------------

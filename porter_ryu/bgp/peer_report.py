@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from porter_ryu.bgp.protocol.ending import Cause, End
@@ -80,6 +81,35 @@ class DownHistory:
         self._attempt_error = why
 
 
+def report_running(
+    peer: PeerConfig,
+    state: str,
+    session: Session | None,
+    established_seconds: float,
+    paths: Mapping[Family, int],
+    history: DownHistory,
+    damped_seconds: float,
+) -> PeerReport:
+    """The report of a running peer; `session` is the Established one, if any."""
+    return PeerReport(
+        name=peer.name,
+        address=str(peer.address),
+        remote_as=peer.remote_as,
+        state=state,
+        established_seconds=round(established_seconds, 3),
+        hold_time=float(session.hold_time) if session is not None else 0.0,
+        families=_names(session.families) if session is not None else (),
+        add_path=_names(session.add_path) if session is not None else (),
+        graceful_restart=session is not None and session.graceful,
+        paths={family_name(family): count for family, count in paths.items()},
+        last_error="" if session is not None else history.last_error,
+        last_down_reason=history.down_reason,
+        last_down_cause=history.down_cause,
+        last_down_at=history.down_at,
+        damped_seconds=round(damped_seconds, 3),
+    )
+
+
 def report_not_running(peer: PeerConfig, why: str) -> PeerReport:
     """The report of a configured peer that does not run with these settings (yet)."""
     return PeerReport(
@@ -103,8 +133,8 @@ def report_not_running(peer: PeerConfig, why: str) -> PeerReport:
 
 def describe_negotiated(session: Session) -> str:
     """What both sides negotiated, as text for the log."""
-    with_add_path = [family_name(f) for f in sorted(session.add_path)]
-    without = [family_name(f) for f in sorted(session.families - session.add_path)]
+    with_add_path = _names(session.add_path)
+    without = _names(session.families - session.add_path)
     parts = [f"hold time {session.hold_time} s"]
     if with_add_path:
         parts.append(f"ADD-PATH for {', '.join(with_add_path)}")
@@ -123,3 +153,7 @@ def describe_negotiated(session: Session) -> str:
 def family_name(family: Family) -> str:
     """The name of a family in the configuration and in the metrics."""
     return f"ipv{family.value}"
+
+
+def _names(families: Iterable[Family]) -> tuple[str, ...]:
+    return tuple(family_name(family) for family in sorted(families))
