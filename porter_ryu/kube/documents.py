@@ -45,7 +45,7 @@ class Entry:
     fault: str = ""
 
 
-def _no_pause() -> None:
+def _do_nothing() -> None:
     """Does nothing."""
 
 
@@ -57,14 +57,14 @@ def read(text: str) -> Iterator[tuple[int, Json]]:
         yield entry.line, json.loads(entry.text)
 
 
-def entries(content: bytes | str, pause: Callable[[], None] = _no_pause) -> Iterator[Entry]:
-    """All objects in a file; `pause` is called often.
+def entries(content: bytes | str, give_way: Callable[[], None] = _do_nothing) -> Iterator[Entry]:
+    """All objects in a file; `give_way` is called often.
 
     Raises nothing: each error is an entry with a fault, and the objects after it may be missing.
     """
     try:
         text = content if isinstance(content, str) else _decode(content)
-        yield from _entries(text.removeprefix("\ufeff"), pause)
+        yield from _entries(text.removeprefix("\ufeff"), give_way)
     except (BrokenTextError, UnfitError) as error:
         yield Entry(error.line, b"", str(error))
     except MemoryError:
@@ -83,25 +83,25 @@ def _decode(content: bytes) -> str:
         raise BrokenTextError(line, "is not UTF-8") from error
 
 
-def _entries(text: str, pause: Callable[[], None]) -> Iterator[Entry]:
+def _entries(text: str, give_way: Callable[[], None]) -> Iterator[Entry]:
     """As kubectl does: JSON values as long as there are any, then YAML."""
     position, line, values, budget = 0, 1, 0, Budget()
     while text.startswith("{", begin := skip_space(text, position)):
         line += text.count("\n", position, begin)
         position = begin
         try:
-            reader = JsonReader(text, position, line, _kept, pause)
+            reader = JsonReader(text, position, line, _kept, give_way)
             found = list(_of_document(reader.document()))
         except (BrokenTextError, RecursionError) as error:
             yield from _not_json(
-                text, position, line, values, _as_fault(error, line), budget, pause
+                text, position, line, values, _as_fault(error, line), budget, give_way
             )
             return
         yield from found
         values += 1
         line += text.count("\n", position, reader.end)
         position = reader.end
-    yield from _yaml(text, position, line, budget, pause)
+    yield from _yaml(text, position, line, budget, give_way)
 
 
 def _as_fault(error: Exception, line: int) -> Entry:
@@ -117,7 +117,7 @@ def _not_json(
     values: int,
     fault: Entry,
     budget: Budget,
-    pause: Callable[[], None],
+    give_way: Callable[[], None],
 ) -> Iterator[Entry]:
     """Text that begins like JSON may be YAML in flow style, unless two JSON values came before (a
     rule of kubectl).  A large text is not parsed twice."""
@@ -125,7 +125,7 @@ def _not_json(
         yield fault
         return
     try:
-        found = list(_yaml(text, position, line, budget, pause))
+        found = list(_yaml(text, position, line, budget, give_way))
     except (BrokenTextError, UnfitError):
         yield fault
         return
@@ -138,14 +138,14 @@ def _not_json(
 
 
 def _yaml(
-    text: str, start: int, line: int, budget: Budget, pause: Callable[[], None]
+    text: str, start: int, line: int, budget: Budget, give_way: Callable[[], None]
 ) -> Iterator[Entry]:
     """Parses each document separately, so that an invalid one does not affect the others."""
     while start < len(text):
         following = _SEPARATOR.search(text, start + 1)
         end = following.start() if following else len(text)
-        pause()
-        reader = YamlReader(text[start:end], line, _kept, budget, pause)
+        give_way()
+        reader = YamlReader(text[start:end], line, _kept, budget, give_way)
         try:
             for document in reader.documents():
                 yield from _of_document(document)

@@ -41,10 +41,10 @@ class JsonReader:
         start: int,
         line: int,
         keep: Callable[[Item], Any],
-        pause: Callable[[], None],
+        give_way: Callable[[], None],
     ) -> None:
         self._text, self._start, self._line = text, start, line
-        self._keep, self._pause = keep, pause
+        self._keep, self._give_way = keep, give_way
         self.end = start
 
     def document(self) -> Document:
@@ -76,7 +76,7 @@ class JsonReader:
         while not self._text.startswith("]", position):
             if kept:
                 position = self._expect(",", position)
-            self._pause()
+            self._give_way()
             line += self._text.count("\n", counted, position)
             counted = position
             value, position = self._value(position)

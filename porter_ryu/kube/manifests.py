@@ -79,60 +79,60 @@ class Manifests:
     def read_once(self, observer: Observer) -> None:
         """Reports all objects to the observer once; raises ApiError if the directory cannot be
         read."""
-        pause = TimeSlice()
-        if not self._load(pause):
+        give_way = TimeSlice()
+        if not self._load(give_way):
             raise ApiError(0, "Unreadable", self.trouble)
-        self._report_all(observer, pause)
+        self._report_all(observer, give_way)
 
     def _run(self, observer: Observer, beat: Beat) -> None:
         slice_ = TimeSlice()
 
-        def pause() -> None:
+        def give_way() -> None:
             slice_()
             beat()
 
-        while not self._load(pause):
+        while not self._load(give_way):
             hub.sleep(_RETRY_SECONDS)
             beat()
             if self._stopped:
                 return
-        self._report_all(observer, pause)
-        self._report(set(self._status.keys()), observer, pause)
+        self._report_all(observer, give_way)
+        self._report(set(self._status.keys()), observer, give_way)
         while not self._stopped:
             beat()
             hub.sleep(SCAN_SECONDS)
-            touched = self._scan(pause)
+            touched = self._scan(give_way)
             if touched:
-                self._report(touched, observer, pause)
+                self._report(touched, observer, give_way)
 
     # -- files -----------------------------------------------------------------------------------
 
-    def _load(self, pause: Callable[[], None]) -> bool:
+    def _load(self, give_way: Callable[[], None]) -> bool:
         """Reads everything; returns False, with the reason in `trouble`, if that fails."""
         try:
-            self._loader.load_all(pause)
+            self._loader.load_all(give_way)
         except UnreadableDirectoryError as error:
             self._problems.update(self._directory, str(error))
             return False
         self._problems.update(self._directory, "")
-        self._status.refresh(pause)
+        self._status.refresh(give_way)
         self._store_fault = self._store.fault
         return True
 
-    def _scan(self, pause: Callable[[], None]) -> set[ObjectId]:
+    def _scan(self, give_way: Callable[[], None]) -> set[ObjectId]:
         """The objects that may have changed since the last scan."""
         touched = self._loader.store_parsed()
         if self._loader.due:
             self._absent.scan_begins()
             try:
-                touched |= self._loader.scan(pause)
+                touched |= self._loader.scan(give_way)
             except UnreadableDirectoryError as error:
                 self._problems.update(self._directory, str(error))
                 return touched
             self._problems.update(self._directory, "")
-            touched |= self._changed_status(pause)
+            touched |= self._changed_status(give_way)
         else:
-            touched |= self._loader.scan_unstable(pause)
+            touched |= self._loader.scan_unstable(give_way)
         if self._store_fault != self._store.fault:
             # objects that were in no file may now count as deleted, or as unreadable
             self._store_fault = self._store.fault
@@ -140,8 +140,8 @@ class Manifests:
         touched.update(self._absent.due())
         return touched
 
-    def _changed_status(self, pause: Callable[[], None]) -> set[ObjectId]:
-        changed, folders = self._status.refresh(pause)
+    def _changed_status(self, give_way: Callable[[], None]) -> set[ObjectId]:
+        changed, folders = self._status.refresh(give_way)
         if folders:
             with_status = (Kind.SERVICE, Kind.EIP)
             return {object_id for object_id in self._reported if object_id[0] in with_status}
@@ -149,10 +149,10 @@ class Manifests:
 
     # -- objects ---------------------------------------------------------------------------------
 
-    def _report_all(self, observer: Observer, pause: Callable[[], None]) -> None:
+    def _report_all(self, observer: Observer, give_way: Callable[[], None]) -> None:
         found: dict[Kind, dict[ObjectKey, Reading]] = {kind: {} for kind in Kind}
         for kind, key in {*self._store.object_ids(), *self._status.keys()}:
-            pause()
+            give_way()
             reading = self._readings.get((kind, key))
             if reading is not None:
                 found[kind][key] = reading
@@ -162,16 +162,16 @@ class Manifests:
             observer.replace(kind, found[kind].values(), now)
 
     def _report(
-        self, touched: Iterable[ObjectId], observer: Observer, pause: Callable[[], None]
+        self, touched: Iterable[ObjectId], observer: Observer, give_way: Callable[[], None]
     ) -> None:
         heap: list[
             tuple[str, ObjectKey]
-        ] = []  # sorting them all at once would take too long without a pause
+        ] = []  # sorting them all at once would take too long without giving way
         for kind, key in touched:
-            pause()
+            give_way()
             heapq.heappush(heap, (kind.value, key))
         while heap:
-            pause()
+            give_way()
             plural, key = heapq.heappop(heap)
             kind, now = Kind(plural), time.monotonic()
             object_id = (kind, key)

@@ -98,15 +98,15 @@ class StatusFiles:
             for name in folder.files
         ]
 
-    def refresh(self, pause: Callable[[], None]) -> tuple[set[ObjectId], bool]:
+    def refresh(self, give_way: Callable[[], None]) -> tuple[set[ObjectId], bool]:
         """Reads what changed on disk; returns the objects whose status changed, and whether a
         folder became readable or unreadable."""
         changed: set[ObjectId] = set()
         self._fault = self._fault_of((_ROOT,))
         if not self._fault:
             for kind, namespace in self._changed_folders():
-                pause()
-                names = self._refresh_folder(kind, namespace, pause)
+                give_way()
+                names = self._refresh_folder(kind, namespace, give_way)
                 changed |= {(kind, ObjectKey(namespace, name)) for name in names}
         return changed, self._problems.update_all(self._faults())
 
@@ -177,7 +177,7 @@ class StatusFiles:
         found = os.stat(folder[1], dir_fd=top, follow_symlinks=False)
         return stat.S_ISDIR(found.st_mode) and found.st_mtime_ns == contents.mtime
 
-    def _refresh_folder(self, kind: Kind, namespace: str, pause: Callable[[], None]) -> set[str]:
+    def _refresh_folder(self, kind: Kind, namespace: str, give_way: Callable[[], None]) -> set[str]:
         """Reads a folder if it changed; returns the names whose status changed."""
         contents = self._folders.setdefault((kind, namespace), _Contents())
         try:
@@ -195,7 +195,7 @@ class StatusFiles:
                 folder_path = os.path.join(*_path(kind, namespace))
                 changed = set()
                 for name in sorted(names):
-                    pause()
+                    give_way()
                     if _refresh_file(contents, folder, folder_path, name):
                         changed.add(name)
         except FileNotFoundError:

@@ -80,14 +80,14 @@ class YamlReader:
     """Parses one text that starts at line `line`.
 
     `keep` is called with each item of the `items` of a document and returns what to store for it;
-    `pause` is called often.
+    `give_way` is called often.
     """
 
     text: str
     line: int
     keep: Callable[[Item], Any]
     budget: Budget
-    pause: Callable[[], None]
+    give_way: Callable[[], None]
     _anchors: dict[str, _Anchored | None] = field(default_factory=dict)
     _left: int = OBJECT_OCTETS
     _events: int = 0
@@ -116,7 +116,7 @@ class YamlReader:
     def _next(self) -> Any:
         self._events += 1
         if self._events % _EVENTS_PER_PAUSE == 0:
-            self.pause()
+            self.give_way()
         event = self._loader.get_event()
         if isinstance(event, yaml.CollectionStartEvent):
             self._open += 1

@@ -81,7 +81,7 @@ def test_a_list_may_be_larger_than_one_object() -> None:
     assert len(list(entries(as_json))) == 10_000
 
 
-def test_parsing_pauses_often() -> None:
+def test_parsing_gives_way_often() -> None:
     calls: list[float] = []
     item = "- {kind: Service, metadata: {name: web}}\n"
     for text in (

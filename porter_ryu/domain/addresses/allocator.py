@@ -71,13 +71,11 @@ class Allocator:
         """Sets all Namespaces, and those that never were readable.  Returns the Services in the
         Namespaces that changed, to decide again."""
         before, after = self._pools.namespaces, dict(namespaces)
-        unreadable_before, unreadable_after = (
-            self._pools.unreadable_namespaces,
-            frozenset(unreadable),
-        )
-        self._pools.namespaces, self._pools.unreadable_namespaces = after, unreadable_after
+        unreadable_before = self._pools.unreadable_namespaces
+        self._pools.namespaces = after
+        self._pools.unreadable_namespaces = frozenset(unreadable)
         changed = {n for n in before.keys() | after.keys() if before.get(n) != after.get(n)}
-        changed |= unreadable_before ^ unreadable_after
+        changed |= unreadable_before ^ self._pools.unreadable_namespaces
         if not changed or not any(p.eip.namespace_selector for p in self._pools.in_order):
             return frozenset()
         return frozenset(key for key in self._holdings.services if key.namespace in changed)

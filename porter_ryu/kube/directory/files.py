@@ -74,7 +74,7 @@ def is_large(path: str) -> bool:
         return False
 
 
-def read(path: str, pause: Callable[[], None]) -> Iterator[Found | Fault]:
+def read(path: str, give_way: Callable[[], None]) -> Iterator[Found | Fault]:
     """The objects and faults in a file; a large one is parsed in a separate process.
 
     Raises UnreadableFileError or NoFileError; for a large file also after the first results.
@@ -82,12 +82,12 @@ def read(path: str, pause: Callable[[], None]) -> Iterator[Found | Fault]:
     descriptor, size = _open(path)
     try:
         if size > SMALL_OCTETS:
-            yield from _parse_in_process(descriptor, pause)
+            yield from _parse_in_process(descriptor, give_way)
             return
         content = _content(descriptor)
     finally:
         os.close(descriptor)
-    yield from parse(content, pause)
+    yield from parse(content, give_way)
 
 
 def _content(descriptor: int) -> bytes:
@@ -119,7 +119,7 @@ def _open(path: str) -> tuple[int, int]:
     return descriptor, status.st_size
 
 
-def _parse_in_process(descriptor: int, pause: Callable[[], None]) -> Iterator[Found | Fault]:
+def _parse_in_process(descriptor: int, give_way: Callable[[], None]) -> Iterator[Found | Fault]:
     argv = [sys.executable, "-m", "porter_ryu.kube.directory.parser_process"]
     try:
         # started in /, so that no module in a working directory can replace ours
@@ -130,7 +130,7 @@ def _parse_in_process(descriptor: int, pause: Callable[[], None]) -> Iterator[Fo
         ) from error
     complete = False
     try:
-        for line in _lines(process.stdout.fileno(), pause):
+        for line in _lines(process.stdout.fileno(), give_way):
             result = parser_process.decode(line)
             if result is None:
                 complete = True
@@ -153,7 +153,7 @@ def _parse_in_process(descriptor: int, pause: Callable[[], None]) -> Iterator[Fo
         raise UnreadableFileError(text)
 
 
-def _lines(descriptor: int, pause: Callable[[], None]) -> Iterator[bytes]:
+def _lines(descriptor: int, give_way: Callable[[], None]) -> Iterator[bytes]:
     """The complete lines from a pipe; raises TimeoutError."""
     incomplete: list[bytes] = []
     deadline = time.monotonic() + _PARSE_SECONDS
@@ -163,14 +163,14 @@ def _lines(descriptor: int, pause: Callable[[], None]) -> Iterator[bytes]:
                 descriptor, read=True, timeout=_WAKE_UP_SECONDS, timeout_exc=TimeoutError
             )
         except TimeoutError:
-            pause()
+            give_way()
             if time.monotonic() > deadline:
                 raise
             continue
         octets = os.read(descriptor, _CHUNK_OCTETS)
         if not octets:
             return
-        pause()
+        give_way()
         first, *more = octets.split(b"\n")
         incomplete.append(first)
         for line in more:

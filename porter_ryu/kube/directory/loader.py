@@ -84,26 +84,26 @@ class Loader:
         """Whether it is time for the next scan."""
         return self._scanner.due
 
-    def load_all(self, pause: Callable[[], None]) -> None:
+    def load_all(self, give_way: Callable[[], None]) -> None:
         """Reads all files at a start; waits for large files, but not longer than a limit."""
-        changes = self._scanner.scan(pause, at_once=True)
+        changes = self._scanner.scan(give_way, at_once=True)
         deadline = time.monotonic() + self._large_files_seconds
-        self._read(changes, pause)
+        self._read(changes, give_way)
         while self.parsing and time.monotonic() < deadline:
             hub.sleep(SCAN_SECONDS)
-            pause()
+            give_way()
             self.store_parsed()
             self._apply(Changes())
         for name in filter(None, (*self._large, self._parsing)):
             self._store.mark_unreadable(name, "is not parsed yet")
 
-    def scan(self, pause: Callable[[], None]) -> set[ObjectId]:
+    def scan(self, give_way: Callable[[], None]) -> set[ObjectId]:
         """Checks all files and reads those that changed."""
-        return self._read(self._scanner.scan(pause), pause)
+        return self._read(self._scanner.scan(give_way), give_way)
 
-    def scan_unstable(self, pause: Callable[[], None]) -> set[ObjectId]:
+    def scan_unstable(self, give_way: Callable[[], None]) -> set[ObjectId]:
         """Checks only the files that changed at the last check."""
-        return self._read(self._scanner.scan_unstable(), pause)
+        return self._read(self._scanner.scan_unstable(), give_way)
 
     def store_parsed(self) -> set[ObjectId]:
         """Puts large files that were parsed in the background into the store."""
@@ -115,12 +115,12 @@ class Loader:
     def _path(self, name: str) -> str:
         return os.path.join(self._directory, name)
 
-    def _read(self, changes: Changes, pause: Callable[[], None]) -> set[ObjectId]:
+    def _read(self, changes: Changes, give_way: Callable[[], None]) -> set[ObjectId]:
         touched: set[ObjectId] = set()
         for name in changes.read:
-            pause()
+            give_way()
             if not files.is_large(self._path(name)):
-                touched |= self._store_file(self._parse(name, pause))
+                touched |= self._store_file(self._parse(name, give_way))
             elif self._must_wait(name):
                 self._scanner.retry(name, self._failed[name].reason)
             elif name not in self._large:
@@ -149,9 +149,9 @@ class Loader:
             self._supervisor.spawn("manifests large", self._parse_large, self._parsing)
         return touched
 
-    def _parse(self, name: str, pause: Callable[[], None]) -> _Parsed:
+    def _parse(self, name: str, give_way: Callable[[], None]) -> _Parsed:
         try:
-            return _Parsed(name, list(files.read(self._path(name), pause)))
+            return _Parsed(name, list(files.read(self._path(name), give_way)))
         except files.NoFileError:
             return _Parsed(name, [], deleted=True)
         except files.UnreadableFileError as error:

@@ -34,10 +34,10 @@ class Fault:
     content: str = ""
 
 
-def parse(content: bytes, pause: Callable[[], None]) -> Iterator[Found | Fault]:
+def parse(content: bytes, give_way: Callable[[], None]) -> Iterator[Found | Fault]:
     """The objects in the content of a file, of the kinds that the program reads, and the faults."""
     digest = functools.cache(lambda: hashlib.blake2b(content, digest_size=16).hexdigest())
-    for entry in documents.entries(content, pause):
+    for entry in documents.entries(content, give_way):
         if entry.fault:
             yield Fault(entry.line, entry.fault, digest())
             continue

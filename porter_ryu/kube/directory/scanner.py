@@ -52,16 +52,16 @@ class Scanner:
         """Whether it is time for the next scan."""
         return time.monotonic() >= self._next_scan
 
-    def scan(self, pause: Callable[[], None], at_once: bool = False) -> Changes:
+    def scan(self, give_way: Callable[[], None], at_once: bool = False) -> Changes:
         """Checks all files; with `at_once`, files that are just being changed count as well.
 
         Raises UnreadableDirectoryError.
         """
-        names = self._names(pause)
+        names = self._names(give_way)
         changes = Changes()
         found: set[str] = set()
         for name in names:
-            pause()
+            give_way()
             state = self._state(name) if len(found) < DIRECTORY_FILES else _TOO_MANY
             if state is not None:
                 found.add(name)
@@ -116,13 +116,13 @@ class Scanner:
         except files.NoFileError:
             return None
 
-    def _names(self, pause: Callable[[], None]) -> list[str]:
+    def _names(self, give_way: Callable[[], None]) -> list[str]:
         names = []
         try:
             device = os.stat(self._directory).st_dev
             with os.scandir(self._directory) as entries:
                 for entry in entries:
-                    pause()
+                    give_way()
                     if entry.name.endswith(_SUFFIXES) and not entry.name.startswith("."):
                         names.append(entry.name)
         except OSError as error:

@@ -54,10 +54,10 @@ class _Unreadable:
 
 class Store:
     """Definitions by file and by object.  Each change returns the objects that it may affect;
-    `pause` is called often."""
+    `give_way` is called often."""
 
-    def __init__(self, pause: Callable[[], None]) -> None:
-        self._pause = pause
+    def __init__(self, give_way: Callable[[], None]) -> None:
+        self._give_way = give_way
         self._files: dict[str, _File] = {}
         self._definitions: dict[ObjectId, dict[str, Definition]] = {}
         self._unreadable: dict[str, _Unreadable] = {}  # the oldest first
@@ -106,7 +106,7 @@ class Store:
         definitions: dict[ObjectId, Definition] = {}
         fault = content = ""
         for result in results:
-            self._pause()
+            self._give_way()
             if isinstance(result, Fault):
                 LOG.error("%s:%d: %s; %s", name, result.line, result.reason, _KEPT)
                 fault = fault or f"{name}:{result.line}: {result.reason}"
@@ -151,13 +151,13 @@ class Store:
         self._octets += file.octets - before.octets
         touched = set()
         for object_id in before.definitions.keys() - file.definitions.keys():
-            self._pause()
+            self._give_way()
             touched.add(object_id)
             del self._definitions[object_id][name]
             if not self._definitions[object_id]:
                 del self._definitions[object_id]
         for object_id, definition in file.definitions.items():
-            self._pause()
+            self._give_way()
             if before.definitions.get(object_id) == definition:
                 continue
             touched.add(object_id)
