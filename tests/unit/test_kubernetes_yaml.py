@@ -211,7 +211,7 @@ def test_what_is_broken_is_named_by_its_line_and_costs_itself_alone() -> None:
     found = [(e.line, e.fault or json.loads(e.text)) for e in entries(text)]
     assert [line for line, _ in found] == [1, 4, 6, 8]
     assert found[0][1] == {"a": 1}
-    assert found[2][1] == "'x' is no !!int"
+    assert found[2][1] == "'x' is not a valid !!int"
     assert found[3][1] == {"d": 4}
 
 
