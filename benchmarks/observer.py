@@ -33,7 +33,7 @@ class Observer:
         self._paths = [0] * len(sources)
         self._early: list[Seen] = []
         for number, peer in enumerate(self._peers):
-            self._early += self._updates_in(number, peer.whole(), time.monotonic())
+            self._early += self._updates_in(number, peer.complete(), time.monotonic())
             self._selector.register(peer.sock, selectors.EVENT_READ, number)
 
     def updates(self, seconds: float) -> Iterator[Seen]:
@@ -45,7 +45,7 @@ class Observer:
             for key, _ in self._selector.select(left):
                 now = time.monotonic()
                 number: int = key.data
-                yield from self._updates_in(number, self._peers[number].take(), now)
+                yield from self._updates_in(number, self._peers[number].receive(), now)
 
     def paths(self, wanted: int, seconds: float) -> float:
         """The moment at which every session had so many paths; raises FabricError after

@@ -1,1 +1,1 @@
-"""`make demo`: the way from a Service to a switch, shown on a small network of real parts."""
+"""`make demo`: shows on a small network how a Service gets an address and a route in the switch."""

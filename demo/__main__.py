@@ -1,4 +1,4 @@
-"""The steps of the demo.  Each says what it does, does it, and fails when the outcome is wrong."""
+"""The steps of the demo.  Each step prints what it does, and fails if the result is wrong."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ EIP = "203.0.113.8"
 
 
 def say(text: str) -> None:
-    """A line for people."""
+    """Prints a line."""
     print(text, flush=True)
 
 
 def step(number: int, text: str) -> None:
-    """The heading of a step."""
+    """Prints the heading of a step."""
     say(f"\n[{number}/9] {text}")
 
 
@@ -35,37 +35,37 @@ def routed(network: Network, *names: str, address: str = EIP) -> float:
         lambda: network.leaf.routes().get(address, frozenset()),
         lambda seen: seen == wanted,
         10,
-        f"the leaf's route to {address} by {', '.join(names) or 'nobody'}",
+        f"the leaf's route to {address} via {', '.join(names) or 'no node'}",
     )
     return time.monotonic() - began
 
 
 def show_route(network: Network, address: str = EIP) -> None:
-    """The route as the leaf's kernel has it."""
+    """Prints the route in the kernel of the leaf."""
     say(f"    leaf# ip route show {address}")
     for line in network.leaf.host.run(f"ip route show {address}").splitlines():
         say(f"    {line}")
 
 
 def allocated(network: Network) -> None:
-    """The EIP."""
+    """The Service gets an EIP."""
     status = wait_for(
         lambda: network.central.status("services", "default/web"), bool, 15, "an address"
     )
     got = status["loadBalancer"]["ingress"][0]["ip"]
     if got != EIP:
-        raise FabricError(f"Service default/web has {got} and not {EIP}")
+        raise FabricError(f"Service default/web has {got} instead of {EIP}")
     say(f"    Service default/web (annotated lb.kubesphere.io/v1alpha1: porter) has {got}")
 
 
 def multipath(network: Network) -> None:
-    """The route."""
+    """The leaf has a multipath route."""
     routed(network, *NODES)
     show_route(network)
 
 
 def spread(network: Network) -> None:
-    """The traffic."""
+    """The requests are spread over the nodes."""
     for host in network.nodes.values():
         wait_for(
             partial(host.run, "ip rule show"),
@@ -79,11 +79,11 @@ def spread(network: Network) -> None:
         raise FabricError(f"60 requests were answered by {dict(answers)}")
 
 
-def endpoint_goes(network: Network) -> None:
-    """An endpoint goes."""
+def endpoint_removed(network: Network) -> None:
+    """An endpoint is removed."""
     network.central.put("web-endpoints", slice_of("web", "n1", "n2"))
     seconds = routed(network, "n1", "n2")
-    say(f"    the endpoint on n3 went; the switch followed within {seconds * 1000:.0f} ms")
+    say(f"    the endpoint on n3 was removed; the leaf followed within {seconds * 1000:.0f} ms")
     answers = set(network.fetch(EIP, 20))
     if answers != {"n1", "n2"}:
         raise FabricError(f"requests were answered by {answers}")
@@ -91,50 +91,53 @@ def endpoint_goes(network: Network) -> None:
 
 
 def node_not_ready(network: Network) -> None:
-    """A node fails."""
+    """A node becomes not Ready."""
     network.central.put("n2", node("n2", NODES["n2"], ready=False))
     seconds = routed(network, "n1")
-    say(f"    n2 is not Ready; the switch followed within {seconds * 1000:.0f} ms")
+    say(f"    n2 is not Ready; the leaf followed within {seconds * 1000:.0f} ms")
     network.central.put("n2", node("n2", NODES["n2"]))
     routed(network, "n1", "n2")
-    say("    n2 is Ready again, and a next hop again")
+    say("    n2 is Ready and a next hop again")
 
 
 def requested(network: Network) -> None:
-    """A wish."""
-    wish = {"eip.porter.kubesphere.io/v1alpha1": "203.0.113.14"}
-    network.central.put("wish", service("wish", annotations=wish), slice_of("wish", "n3"))
+    """A Service requests an address."""
+    request = {"eip.porter.kubesphere.io/v1alpha1": "203.0.113.14"}
+    network.central.put("mail", service("mail", annotations=request), slice_of("mail", "n3"))
     routed(network, "n3", address="203.0.113.14")
-    say("    Service default/wish asked for 203.0.113.14 and has it")
+    say("    Service default/mail requested 203.0.113.14 and has it")
     show_route(network, "203.0.113.14")
 
 
 def refused(network: Network) -> None:
-    """A refusal."""
-    wish = {"eip.porter.kubesphere.io/v1alpha1": EIP}
-    network.central.put("greedy", service("greedy", annotations=wish), slice_of("greedy", "n1"))
-    argv = [command("porter-ryu"), "explain", "default/greedy", "--url", "http://127.0.0.1:8080"]
+    """A request is refused."""
+    request = {"eip.porter.kubesphere.io/v1alpha1": EIP}
+    network.central.put("late", service("late", annotations=request), slice_of("late", "n1"))
+    argv = [command("porter-ryu"), "explain", "default/late", "--url", "http://127.0.0.1:8080"]
     text = wait_for(
         lambda: network.central.host.run(argv, check=False),
         lambda seen: "AddressInUse" in seen,
         5,
         "the reason of the refusal",
     )
-    say("    $ porter-ryu explain default/greedy --url http://127.0.0.1:8080")
+    say("    $ porter-ryu explain default/late --url http://127.0.0.1:8080")
     for line in text.splitlines():
         say(f"    {line}")
     if network.fetch(EIP, 1) == [""]:
-        raise FabricError("the refused Service disturbed the one that has the address")
+        raise FabricError("the refused Service affected the one that has the address")
 
 
 STEPS: list[tuple[str, Callable[[Network], None]]] = [
     ("The Service gets an address from the pool", allocated),
-    ("The leaf has one route to it with every right node as an ECMP next hop", multipath),
-    ("60 requests from the client spread over the nodes", spread),
-    ("An endpoint goes away", endpoint_goes),
-    ("A node becomes NotReady, and Ready again", node_not_ready),
-    ("A Service asks for an address of its own choice", requested),
-    ("Another asks for one that is taken, and is told why it cannot have it", refused),
+    ("The leaf has an ECMP route to it via every node with an endpoint", multipath),
+    ("60 requests from the client are spread over the nodes", spread),
+    ("An endpoint is removed", endpoint_removed),
+    ("A node becomes not Ready, and Ready again", node_not_ready),
+    ("A Service requests a certain address", requested),
+    (
+        "Another Service requests an address in use, and explain says why it has none",
+        refused,
+    ),
 ]
 
 
@@ -152,29 +155,29 @@ def main() -> int:
             step(2, "Starting ryu-manager porter_ryu.app, and one instance on every node")
             start(network)
             wait_for(network.central.is_ready, bool, 20, "the program to be ready")
-            for number, (text, act) in enumerate(STEPS, start=3):
+            for number, (text, action) in enumerate(STEPS, start=3):
                 step(number, text)
-                act(network)
+                action(network)
         except FabricError as error:
             say(f"\nFAILED: {error}")
             if network is not None:
                 say(network.central.tail())
             return 1
-    say("\nAll of it is as it should be.")
+    say("\nAll steps succeeded.")
     if keep and network is not None:
-        tell_what_to_try(network)
+        print_hints(network)
     return 0
 
 
-def tell_what_to_try(network: Network) -> None:
-    """For KEEP=1."""
+def print_hints(network: Network) -> None:
+    """Prints how to use and remove a network that is kept (KEEP=1)."""
     prefix = network.fabric.prefix
-    say("It is left up. Things to try:")
+    say("The network is kept. Commands to try:")
     say(f"  ip netns exec {prefix}-client curl http://{EIP}/")
     say(f"  ip -n {prefix}-leaf route")
     say(f"  ip netns exec {prefix}-porter curl http://127.0.0.1:8080/v1/services")
-    say(f"  ls {network.central.manifests}      (edit what is there)")
-    say("And to take it down:")
+    say(f"  ls {network.central.manifests}      (edit these files)")
+    say("To remove it:")
     say(f"  for n in $(ip netns list | grep -o '^{prefix}-[a-z0-9]*'); do")
     say("    ip netns pids $n | xargs -r kill; ip netns del $n; done")
 

@@ -29,7 +29,7 @@ _SERVER = (
 
 @dataclass
 class Network:
-    """The running parts."""
+    """The hosts and programs of the demo."""
 
     fabric: Fabric
     client: Host
@@ -39,13 +39,13 @@ class Network:
     instances: list[Program] = field(default_factory=list)
 
     def fetch(self, address: str, count: int) -> list[str]:
-        """Which node answered each of `count` requests from the client ('' for none)."""
+        """Sends requests from the client; returns the node that answered each ('' for none)."""
         line = f"curl -s -m 2 http://{address}/ || echo -n; echo"
         out = self.client.run(["sh", "-c", f"for i in $(seq {count}); do {line}; done"])
         return out.splitlines()
 
     def cluster(self) -> None:
-        """What the cluster starts with: three nodes, a pool, one Service with three endpoints."""
+        """Creates the initial objects: three nodes, a pool, one Service with three endpoints."""
         for name, address in NODES.items():
             self.central.put(name, node(name, address))
         self.central.put("pool", eip("pool", POOL))
@@ -54,7 +54,7 @@ class Network:
 
 
 def build(fabric: Fabric) -> Network:
-    """Makes the hosts and links, and starts all but the program."""
+    """Creates the hosts and links, and starts everything except the program."""
     switch, client, leaf = fabric.switch("switch"), fabric.host("client"), fabric.host("leaf")
     fabric.link(client, leaf, [f"{CLIENT}/24"], ["198.51.100.1/24"])
     client.run("ip route add default via 198.51.100.1")
@@ -85,7 +85,7 @@ def _node(fabric: Fabric, switch: Host, name: str, address: str) -> Host:
     host = fabric.host(name)
     _plug(fabric, host, switch, address)
     host.spawn(["python3", "-c", _SERVER, name], "web.log")
-    # one DNAT rule stands for kube-proxy
+    # one DNAT rule replaces kube-proxy
     host.run(
         f"iptables -t nat -A PREROUTING -d {POOL} -p tcp --dport 80 -j DNAT --to {address}:8000"
     )
@@ -93,7 +93,7 @@ def _node(fabric: Fabric, switch: Host, name: str, address: str) -> Host:
 
 
 def start(network: Network) -> None:
-    """Starts the central instance and one instance on every node, over the same manifests."""
+    """Starts the central instance and one instance on every node, with the same manifests."""
     network.cluster()
     network.central.start(ready=False)
     for name, host in network.nodes.items():

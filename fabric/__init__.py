@@ -1,8 +1,8 @@
 """A network of hosts in network namespaces, with real routers as leaves.
 
-The tests, the demo and the benchmarks stand on it.  Whatever happens, leaving the `with` ends
-every process that was started, by its id, and removes every namespace; what a run left that was
-killed itself, the next one removes.
+The tests, the demo and the benchmarks use it.  At the end of its `with` block a Fabric always ends
+every process that it started, by its id, and removes every namespace.  If a run was killed, the
+next run removes its namespaces.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-# the kernel kills what we started when we are gone, however we ended
-_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+# the kernel kills our child processes when this process ends, for whatever reason
+_DIES_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 _NAMESPACE = re.compile(r"^(pr(\d+)-\S+)", re.MULTILINE)
 
 
 class FabricError(Exception):
-    """Something of the fabric does not do what it is told."""
+    """A command failed, or a condition was not met in time."""
 
 
 def wait_for(look: Callable[[], T], good: Callable[[T], bool], seconds: float, what: str) -> T:
-    """Looks until it is good; raises FabricError with the last thing seen after `seconds`."""
+    """Calls `look` until its result is `good`, and returns the result; after `seconds` raises
+    FabricError with the last result."""
     deadline = time.monotonic() + seconds
     while True:
         seen = look()
@@ -50,7 +51,7 @@ class Host:
         self.namespace = f"{fabric.prefix}-{name}"
         self.folder = fabric.folder / name
         self.folder.mkdir()
-        self._before = () if fabric.keep else _DIES_WITH_US
+        self._before = () if fabric.keep else _DIES_WITH_PARENT
         self._processes: list[subprocess.Popen[bytes]] = []
         _run(["ip", "netns", "add", self.namespace])
         self.run("ip link set lo up")
@@ -60,7 +61,7 @@ class Host:
         self.run("sysctl -qw net.ipv6.fib_multipath_hash_policy=1")
 
     def inside(self, command: str | Sequence[str]) -> list[str]:
-        """A command as it runs in this namespace."""
+        """The command line that runs a command in this namespace."""
         words = command.split() if isinstance(command, str) else list(command)
         return ["ip", "netns", "exec", self.namespace, *words]
 
@@ -95,12 +96,12 @@ class Host:
         return process
 
     def log(self, name: str) -> str:
-        """What a process has printed."""
+        """The output of a process so far."""
         path = self.folder / name
         return path.read_text(errors="replace") if path.exists() else ""
 
     def multipath(self, version: int = 4) -> dict[str, frozenset[str]]:
-        """The kernel's BGP routes here: next hops by prefix."""
+        """The BGP routes in the kernel of this host: next hops by prefix."""
         routes: dict[str, frozenset[str]] = {}
         for route in self.json(f"ip -j -{version} route show"):
             if route.get("protocol") not in ("bird", "bgp"):
@@ -112,7 +113,7 @@ class Host:
         return routes
 
     def close(self) -> None:
-        """Ends the processes and the namespace."""
+        """Ends the processes and removes the namespace."""
         for process in self._processes:
             end(process)
         _run(["ip", "netns", "del", self.namespace], check=False)
@@ -122,7 +123,7 @@ class Fabric:
     """Hosts and the links between them."""
 
     def __init__(self, keep: bool = False) -> None:
-        _remove_remains()
+        _remove_leftovers()
         self.prefix = f"pr{os.getpid()}"
         self.folder = Path(tempfile.mkdtemp(prefix=f"porter-ryu-{os.getpid()}-"))
         self.folder.chmod(0o755)
@@ -140,14 +141,14 @@ class Fabric:
         self.close()
 
     def close(self) -> None:
-        """Takes everything down."""
+        """Ends all processes and removes everything."""
         self._stack.close()
         for host in self.hosts.values():
             host.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def on_close(self, action: Callable[[], object]) -> None:
-        """Does something when the fabric goes."""
+        """Registers an action for the end of the fabric."""
         self._stack.callback(action)
 
     def host(self, name: str) -> Host:
@@ -156,15 +157,15 @@ class Fabric:
         return self.hosts[name]
 
     def switch(self, name: str) -> Host:
-        """A host with a bridge `br0` to plug others into."""
+        """A host with a bridge `br0` to which others can be linked."""
         switch = self.host(name)
         switch.run("ip link add br0 type bridge")
         switch.run("ip link set br0 up")
         return switch
 
     def link(self, a: Host, b: Host, a_addresses: Sequence[str], b_addresses: Sequence[str]) -> str:
-        """A cable between two hosts; the end at `b` is enslaved where it is a switch.  Returns
-        the name of the interface at `a`."""
+        """A veth link between two hosts; if `b` is a switch, its end is added to the bridge.
+        Returns the name of the interface of `a`."""
         self._links += 1
         here, there = f"e{self._links}a", f"e{self._links}b"
         _run(
@@ -194,9 +195,9 @@ class Fabric:
         return here
 
 
-def _remove_remains() -> None:
-    """Removes the namespaces and folders of runs that were killed.  One that was told to keep its
-    network has processes in it."""
+def _remove_leftovers() -> None:
+    """Removes the namespaces and folders of runs that were killed, except networks that were kept
+    on purpose, which still have processes."""
     dead = {
         (namespace, pid)
         for namespace, pid in _NAMESPACE.findall(_run(["ip", "netns", "list"]))
@@ -212,7 +213,7 @@ def _remove_remains() -> None:
 
 
 def end(process: subprocess.Popen[bytes], seconds: float = 5.0) -> int:
-    """Ends a process in order, by force after `seconds`; returns its status."""
+    """Ends a process by SIGTERM, or by SIGKILL after `seconds`; returns its exit status."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:

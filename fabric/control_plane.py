@@ -1,7 +1,7 @@
 """A real control plane on one host of the fabric: etcd, kube-apiserver with RBAC and an audit log
 of our ServiceAccounts, and kube-controller-manager.
 
-The cluster tests and the benchmarks stand on it.
+The cluster tests and the benchmarks use it.
 """
 
 from __future__ import annotations
@@ -48,8 +48,11 @@ def binaries() -> Path:
 
 
 class ControlPlane:
-    """The parts at an address of a host; `binaries` is where they were built, `controllers` which
-    controllers run (none: no kube-controller-manager), `more` further flags of kube-apiserver."""
+    """The components on an address of a host.
+
+    `binaries` is their folder, `controllers` the list of controllers ('': no
+    kube-controller-manager), and `more` has additional flags of kube-apiserver.
+    """
 
     def __init__(
         self,
@@ -69,7 +72,7 @@ class ControlPlane:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> ControlPlane:
-        """Starts all of it and waits until the server is ready."""
+        """Starts all components and waits until the API server is ready."""
         (self._folder / "tokens").write_text(f"{ADMIN},admin,1,system:masters\n")
         (self._folder / "audit.yaml").write_text(yaml.safe_dump(_AUDIT))
         self.host.run(f"openssl genrsa -out {self._folder}/sa.key 2048")
@@ -88,7 +91,7 @@ class ControlPlane:
         )
 
     def _start_manager(self) -> None:
-        """Anew with each API server: one that was cut off waits half a minute before it asks."""
+        """Restarted with each API server: after a lost connection it would wait half a minute."""
         if "manager" in self._processes:
             end(self._processes["manager"])
         if not self._controllers:
@@ -121,13 +124,13 @@ class ControlPlane:
         self._start_manager()
 
     def kill_server(self) -> None:
-        """Ends the API server at once."""
+        """Ends the API server by SIGKILL."""
         if "server" in self._processes:
             self._processes["server"].kill()
             self._processes["server"].wait()
 
     def stop(self) -> None:
-        """Ends all of it."""
+        """Ends all components."""
         for name in ("manager", "server", "etcd"):
             if name in self._processes:
                 end(self._processes[name])
@@ -139,13 +142,13 @@ class ControlPlane:
         self.kubectl("wait", "--for=condition=Established", crd, "--timeout=20s")
 
     def back_up(self) -> None:
-        """Copies what etcd has, as it is at this moment."""
+        """Copies the current data of etcd."""
         self._processes["etcd"].send_signal(signal.SIGSTOP)
         shutil.copytree(self._folder / "etcd", self._folder / "backup")
         self._processes["etcd"].send_signal(signal.SIGCONT)
 
     def restore(self) -> None:
-        """Brings everything back to how it was when it was copied."""
+        """Restores etcd from the copy."""
         self.kill_server()
         end(self._processes["etcd"])
         shutil.rmtree(self._folder / "etcd")
@@ -154,21 +157,21 @@ class ControlPlane:
         self.start_server()
 
     def compact(self) -> None:
-        """Has etcd forget every revision but the newest."""
+        """Makes etcd delete every revision except the newest."""
         etcd = "http://127.0.0.1:2379/v3/kv"
         answer = self.host.json(f'curl -s {etcd}/range -d {{"key":"AA=="}}')
         revision = answer["header"]["revision"]
         self.host.run(f'curl -s {etcd}/compaction -d {{"revision":"{revision}","physical":true}}')
 
     def audited(self) -> Iterator[Json]:
-        """What our ServiceAccounts asked for, in order."""
+        """The audited requests of our ServiceAccounts, in order."""
         with open(self._folder / "audit.log", encoding="utf-8") as file:
             for line in file:
                 if line.endswith("\n"):
                     yield json.loads(line)
 
     def writes(self) -> int:
-        """How many times our ServiceAccounts asked for status to be changed."""
+        """The number of status patches by our ServiceAccounts."""
         return sum(
             entry["verb"] == "patch" and entry["objectRef"].get("subresource") == "status"
             for entry in self.audited()
@@ -187,11 +190,11 @@ class ControlPlane:
 
     @property
     def authority(self) -> Path:
-        """The certificate that the server shows, which is its own authority."""
+        """The certificate of the API server, which is self-signed."""
         return self._folder / "certs" / "apiserver.crt"
 
     def kubeconfig(self, name: str, token: str, url: str = "", token_file: str = "") -> Path:
-        """A kubeconfig with a token, or a file that has it."""
+        """Writes a kubeconfig with a token, or with the path of a token file."""
         path = self._folder / f"{name}.kubeconfig"
         authority = {"certificate-authority": str(self.authority)}
         cluster = {"server": url} if url else {"server": self.url, **authority}
@@ -212,20 +215,20 @@ class ControlPlane:
         return path
 
     def token(self, account: str, *more: str) -> str:
-        """A token of a ServiceAccount of ours."""
+        """A token of one of our ServiceAccounts."""
         return self.kubectl("create", "token", account, "-n", NAMESPACE, *more).strip()
 
     def service_account(self, name: str, url: str = "") -> Path:
-        """A kubeconfig of a ServiceAccount of ours."""
+        """A kubeconfig for one of our ServiceAccounts."""
         return self.kubeconfig(f"{name}{'-by-proxy' if url else ''}", self.token(name), url)
 
     def kubectl(self, *words: str, text: str = "", check: bool = True) -> str:
-        """What kubectl prints, as an administrator."""
+        """Runs kubectl as an administrator; returns its output."""
         argv = [f"{self.binaries}/kubectl", "--kubeconfig", str(self.admin), *words]
         return self.host.run(argv, text=text, check=check)
 
     def apply(self, *objects: Json) -> None:
-        """Applies objects, and status where they have one."""
+        """Applies objects, with their status if they have one."""
         text = yaml.safe_dump_all(objects)
         apply = ("apply", "--server-side", "--force-conflicts", "-f", "-")
         self.kubectl(*apply, text=text)
@@ -236,7 +239,7 @@ class ControlPlane:
                 self.kubectl(*words, "--subresource=status", "--type=merge", "-p", patch)
 
     def delete(self, *words: str) -> None:
-        """Deletes objects, and does not wait for what else has to end."""
+        """Deletes objects without waiting for dependents."""
         self.kubectl("delete", *words, "--wait=false", "--ignore-not-found")
 
     def get(self, *words: str) -> Json:

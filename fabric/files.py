@@ -1,4 +1,4 @@
-"""A file that takes the place of another at once: whoever looks sees the old one or the new one."""
+"""Replaces files atomically: a reader sees the old content or the new content."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def replace(path: Path, content: str | bytes, executable: bool = False) -> None:
-    """Puts a file with this content in place of whatever is at the path."""
+    """Replaces the file at the path by one with this content."""
     staged = path.with_name(f".{path.name}.new")
     staged.write_bytes(content.encode() if isinstance(content, str) else content)
     if executable:

@@ -1,7 +1,7 @@
-"""Builds an image by its Dockerfile without a container registry or runtime: debootstrap makes the
-base, every instruction runs in a chroot, and a container is a chroot in namespaces of its own.
+"""Builds an image from a Dockerfile without a registry or a container runtime.
 
-Of the instructions, those that our Dockerfile uses.
+debootstrap makes the base, every instruction runs in a chroot, and a container is a chroot in its
+own namespaces.  Only the instructions in our Dockerfile are supported.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from pathlib import Path
 from fabric import FabricError, Host
 
 _BASES = {"debian:12-slim": "bookworm"}
-_BUILD_MOST = 600
+_BUILD_SECONDS = 600
 _PIP = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT")
 _HOST_FILES = ("etc/resolv.conf", "etc/hosts", "etc/pip.conf")
 _HOST_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
-_CERTIFICATES = "/etc/of-the-host.crt"  # not where a package would write its own
+_CERTIFICATES = "/etc/of-the-host.crt"  # a path that no package uses
 _HOST_FOLDERS = ("etc/apt/apt.conf.d", "etc/apt/auth.conf.d")
 
 
 @dataclass
 class Stage:
-    """A root file system and what the instructions said of it."""
+    """A root file system and the settings from the instructions."""
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Stage:
 
 
 class ImageBuilder:
-    """Works in a folder; `context` is what `docker build` would be given."""
+    """Builds in `folder`; `context` is the build context."""
 
     def __init__(self, folder: Path, context: Path) -> None:
         self._folder = folder
@@ -48,7 +48,7 @@ class ImageBuilder:
         self._now: Stage | None = None
 
     def build(self, dockerfile: Path) -> Stage:
-        """The last stage of a Dockerfile."""
+        """Builds a Dockerfile; returns the last stage."""
         text = re.sub(r"\\\n", " ", dockerfile.read_text())
         for line in text.splitlines():
             word, _, rest = line.strip().partition(" ")
@@ -66,7 +66,7 @@ class ImageBuilder:
         self._now = self._stages[name or root.name] = Stage(root)
 
     def _base(self, name: str) -> Path:
-        """A minimal Debian, with what this host's own tools need to reach its mirrors."""
+        """A minimal Debian, with the settings of this host for its package mirrors."""
         root = self._folder / "base"
         if not root.exists():
             _run(["debootstrap", "--variant=minbase", _BASES[name], str(root)])
@@ -90,7 +90,7 @@ class ImageBuilder:
     @property
     def _stage(self) -> Stage:
         if self._now is None:
-            raise FabricError("an instruction stands before the first FROM")
+            raise FabricError("an instruction is before the first FROM")
         return self._now
 
     @property
@@ -142,8 +142,8 @@ def run_image(
     user: str | None = None,
     capabilities: tuple[str, ...] = (),
 ) -> subprocess.Popen[bytes]:
-    """Starts a container on a host: a read-only root, these capabilities and no others, no new
-    privileges, host network.  `volumes` are folders by where they are mounted."""
+    """Starts a container on a host, with a read-only root, only these capabilities, no new
+    privileges and the host network.  `volumes` maps mount points to folders."""
     root = image.root
     mounts = [f"mount --bind {root} {root}", f"mount -o remount,ro,bind {root}"]
     for where, folder in volumes.items():
@@ -164,7 +164,7 @@ def run_image(
 
 def _run(argv: list[str], environment: dict[str, str] | None = None) -> None:
     done = subprocess.run(
-        argv, capture_output=True, text=True, env=environment, timeout=_BUILD_MOST, check=False
+        argv, capture_output=True, text=True, env=environment, timeout=_BUILD_SECONDS, check=False
     )
     if done.returncode:
         raise FabricError(f"{shlex.join(argv)}: {(done.stdout + done.stderr)[-3000:]}")

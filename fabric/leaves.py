@@ -1,4 +1,4 @@
-"""Real routers as leaves: FRR, BIRD and gobgpd, each a neighbour or two of ours away."""
+"""Real routers as leaves: FRR, BIRD and gobgpd."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FRR_DAEMONS = "/usr/lib/frr"
 
 @dataclass(frozen=True)
 class Neighbour:
-    """Whom a leaf peers with; `passive`: it waits to be called."""
+    """A neighbour of a leaf; `passive`: the leaf waits for its connection."""
 
     address: str
     asn: int
@@ -58,7 +58,7 @@ class Bird:
         return self.host.multipath(version)
 
     def command(self, text: str) -> str:
-        """What birdc answers."""
+        """Runs a command of birdc; returns its output."""
         return self.host.run(["birdc", "-s", self._control, *text.split()])
 
     @staticmethod
@@ -137,7 +137,7 @@ class Frr:
         return self.host.multipath(version)
 
     def command(self, text: str) -> str:
-        """What vtysh answers."""
+        """Runs a command of vtysh; returns its output."""
         return self.host.run(["vtysh", "-N", self._name, "-c", text])
 
     @staticmethod
@@ -171,7 +171,7 @@ class Frr:
 
 
 class Gobgpd:
-    """gobgpd, which keeps its routes to itself."""
+    """gobgpd, which installs no routes in the kernel."""
 
     def __init__(self, host: Host, asn: int, router_id: str, neighbours: list[Neighbour]) -> None:
         self.host = host

@@ -1,5 +1,8 @@
-"""How late this machine wakes a process that only sleeps: what a busy machine adds to every figure
-about lateness.  A process of its own, of the priority of the program that is measured."""
+"""Measures how late the machine wakes a process that only sleeps.
+
+A busy machine adds this delay to every measured latency.  The measurement runs in a separate
+process with the priority of the measured program.
+"""
 
 from __future__ import annotations
 
@@ -13,42 +16,42 @@ from pathlib import Path
 from fabric import end, wait_for
 from fabric.files import replace
 
-_INTERVAL = 0.05
-_WINDOW = 62
+_INTERVAL_SECONDS = 0.05
+_WINDOW_SECONDS = 62
 
 
 class Metronome:
-    """Measures from its start until it is stopped."""
+    """Measures until it is stopped."""
 
     def __init__(self, folder: Path) -> None:
-        self._told = folder / "metronome"
-        self._process = subprocess.Popen([sys.executable, "-m", __name__, str(self._told)])
+        self._result = folder / "metronome"
+        self._process = subprocess.Popen([sys.executable, "-m", __name__, str(self._result)])
         os.setpriority(os.PRIO_PROCESS, self._process.pid, -20)
-        wait_for(self._told.exists, bool, 10, "the metronome")
+        wait_for(self._result.exists, bool, 10, "the metronome")
 
     @property
     def late(self) -> float:
-        """The longest time within about a minute by which a wake-up was late, in seconds."""
-        return float(self._told.read_text())
+        """The greatest delay of a wake-up within about a minute, in seconds."""
+        return float(self._result.read_text())
 
     def stop(self) -> None:
-        """Ends it."""
+        """Ends the process."""
         end(self._process)
 
 
-def measure(told: Path) -> None:
-    """Writes the figure to a file, once a second."""
-    seconds: deque[float] = deque([0.0], maxlen=_WINDOW)
+def measure(result: Path) -> None:
+    """Writes the greatest delay to a file, once a second."""
+    delays: deque[float] = deque([0.0], maxlen=_WINDOW_SECONDS)
     second = 0
     while True:
-        due = time.monotonic() + _INTERVAL
-        time.sleep(_INTERVAL)
+        due = time.monotonic() + _INTERVAL_SECONDS
+        time.sleep(_INTERVAL_SECONDS)
         now = time.monotonic()
-        seconds[-1] = max(seconds[-1], now - due)
+        delays[-1] = max(delays[-1], now - due)
         if int(now) > second:
             second = int(now)
-            replace(told, str(max(seconds)))
-            seconds.append(0.0)
+            replace(result, str(max(delays)))
+            delays.append(0.0)
 
 
 if __name__ == "__main__":

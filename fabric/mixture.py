@@ -19,8 +19,8 @@ def play(
     at_once: int,
     apart: frozenset[str] = frozenset(),
 ) -> None:
-    """Makes these faults for so long and prints when each began; of `apart` one at a time.  Raises
-    what a fault raised."""
+    """Runs these faults for `seconds`, up to `at_once` in parallel, but only one of `apart` at a
+    time; prints the time at which each begins.  Raises any exception of a fault."""
     began = time.monotonic()
     active: dict[str, concurrent.futures.Future[None]] = {}
 
@@ -32,9 +32,11 @@ def play(
         while time.monotonic() < began + seconds:
             for name in [name for name, future in active.items() if future.done()]:
                 active.pop(name).result()
-            taken = active.keys() | (apart if apart & active.keys() else set())
+            excluded = set(active)
+            if apart & active.keys():
+                excluded |= apart
             if len(active) < at_once:
-                name = chance.choice(sorted(faults.keys() - taken))
+                name = chance.choice(sorted(faults.keys() - excluded))
                 print(f"{time.monotonic() - began:6.1f} {name}", flush=True)
                 active[name] = pool.submit(one, name)
             wait(chance.uniform(0.1, 1))
@@ -48,7 +50,7 @@ def wait(seconds: float) -> None:
 
 
 def deed(act: Callable[[], object]) -> Fault:
-    """A fault that is done when it returns; a connection that breaks is part of it."""
+    """A fault that only calls `act`; a broken connection is part of it."""
 
     @contextlib.contextmanager
     def fault() -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Kubernetes objects as literals, with what most tests need filled in."""
+"""Kubernetes objects as literals, with defaults for what most tests need."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def service(
     ours: bool = True,
     **spec: object,
 ) -> Json:
-    """A Service of type LoadBalancer, ours unless told otherwise."""
+    """A Service of type LoadBalancer; it has the opt-in annotation unless `ours` is false."""
     opted_in = {"lb.kubesphere.io/v1alpha1": "porter"} if ours else {}
     return {
         "apiVersion": "v1",

@@ -1,4 +1,4 @@
-"""The program as a user runs it: stock ryu-manager on a host, over a directory of manifests."""
+"""The program as a user runs it: stock ryu-manager on a host, with a directory of manifests."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from fabric.files import replace
 
 Json = dict[str, Any]
 Sections = Mapping[str, Mapping[str, object]]
-_PATIENCE = 60.0  # of two cores under all tests at once; one that ends is told at once
+_READY_SECONDS = 60.0  # on two cores, with all tests in parallel
 
 
 def command(name: str) -> str:
-    """A command of the installation that runs the tests."""
+    """The path of a command in the environment that runs the tests."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
@@ -65,54 +65,54 @@ class Program:
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """Its process, running or ended; raises FabricError before the first start."""
+        """The process, running or ended; raises FabricError before the first start."""
         if self._process is None:
             raise FabricError(f"{self.config.name} was never started")
         return self._process
 
     @process.setter
     def process(self, process: subprocess.Popen[bytes]) -> None:
-        """It was started in another way than by `start`."""
+        """Sets a process that was not started by `start`."""
         self._process = process
 
     def start(
         self, ready: bool = True, under: Sequence[str] = (), beside: str = "", **environment: str
     ) -> Program:
-        """Starts it, and waits until it is ready; `under` a command that runs it, `beside` another
-        application of Ryu."""
+        """Starts the program, and waits until it is ready.  `under` is a command that runs it,
+        `beside` another Ryu application in the same process."""
         apps = [*filter(None, [beside]), "porter_ryu.app"]
         argv = [*under, command("ryu-manager"), *apps, "--config-file", str(self.config)]
         environment["PYTHONUNBUFFERED"] = "1"
         self.process = self.host.spawn(argv, self.log, environment)
         if ready:
             try:
-                wait_for(self.is_ready, bool, _PATIENCE, "the program to be ready")
+                wait_for(self.is_ready, bool, _READY_SECONDS, "the program to be ready")
             except FabricError as error:
                 raise FabricError(f"{error}: {self.tail()}") from error
         return self
 
     def stop(self) -> int:
-        """Ends it in order."""
+        """Ends the program by SIGTERM; returns its exit status."""
         return end(self._process) if self._process is not None else 0
 
     @property
     def token_file(self) -> str:
-        """Where it keeps its control token."""
+        """The path of its control token."""
         return str(self._state_dir / "control.token")
 
     def end_for_good(self, *more: str, port: int = 8080) -> str:
-        """Has it take back everything (`porter-ryu stop --withdraw`)."""
+        """Runs `porter-ryu stop --withdraw`; returns its output."""
         url = ["--url", f"http://127.0.0.1:{port}", "--token-file", self.token_file]
         return self.host.run([command("porter-ryu"), "stop", "--withdraw", *url, *more])
 
     def kill(self) -> None:
-        """Ends it with SIGKILL."""
+        """Ends the program by SIGKILL."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def is_ready(self) -> bool:
-        """Whether /readyz says so."""
+        """Whether /readyz answers with 200; raises FabricError if the program ended."""
         if self._process is not None and self._process.poll() is not None:
             raise FabricError(f"the program ended: {self.tail()}")
         return self.answers("/readyz")
@@ -128,34 +128,34 @@ class Program:
         return json.loads(self.host.run(f"curl -s http://127.0.0.1:8080{path}"))
 
     def metrics(self, within: float = 30) -> str:
-        """What it tells Prometheus."""
+        """The text of /metrics."""
         return self.host.run(f"curl -s --max-time {within:g} http://127.0.0.1:8080/metrics")
 
     def metric(self, series: str, within: float = 30) -> float | None:
-        """The value of a series, named with its labels; None where there is none."""
+        """The value of a series, which is named with its labels; None if it does not exist."""
         found = re.search(rf"^{re.escape(series)} (\S+)$", self.metrics(within), re.MULTILINE)
         return float(found[1]) if found else None
 
     def loop_lag(self, within: float = 30) -> float:
-        """The longest time within the last minute by which its loop was late, in seconds."""
+        """The greatest delay of its event loop within the last minute, in seconds."""
         lag = self.metric("porter_loop_lag_seconds", within)
         assert lag is not None, "there is no porter_loop_lag_seconds"
         return lag
 
     def tail(self) -> str:
-        """The last it has printed."""
+        """The end of its output."""
         return self.host.log(self.log)[-2000:]
 
     def logs(self, text: str, seconds: float = 5) -> None:
-        """Waits until it has printed a text."""
+        """Waits until its output has a text."""
         wait_for(lambda: self.host.log(self.log), lambda log: text in log, seconds, text)
 
     def put(self, file: str, *objects: Json) -> None:
-        """Puts objects into a file of the directory, at once."""
+        """Writes objects to a file of the directory, atomically."""
         replace(self.manifests / f"{file}.yaml", yaml.safe_dump_all(objects))
 
     def put_list(self, file: str, objects: Sequence[Json]) -> None:
-        """Puts many objects into a file of the directory, at once: JSON is sooner written."""
+        """Writes many objects to a file of the directory, atomically, as JSON, which is faster."""
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         replace(self.manifests / f"{file}.json", text)
 
@@ -164,6 +164,6 @@ class Program:
         (self.manifests / f"{file}.yaml").unlink()
 
     def status(self, kind: str, name: str) -> Json:
-        """The status that was written, by `services`, `NS/NAME` or `eips`, `NAME`."""
+        """The written status of `services`, `NAMESPACE/NAME` or `eips`, `NAME`."""
         path = self.manifests / ".status" / kind / f"{name}.json"
         return json.loads(path.read_text())["status"] if path.exists() else {}

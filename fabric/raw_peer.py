@@ -1,4 +1,4 @@
-"""A BGP speaker made of bytes, for what no real router would do.  It shares no code with ours."""
+"""A BGP speaker of raw octets, for what no real router does.  It shares no code with ours."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def inside(host: Host) -> Iterator[None]:
-    """What this thread opens here belongs to the host's namespace."""
+    """Moves this thread into the namespace of the host, for the sockets that it opens."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     away = os.open(f"/run/netns/{host.namespace}", os.O_RDONLY)
     try:
@@ -59,7 +59,7 @@ def open_message(
 
 
 def announces(body: bytes) -> tuple[bytes, int]:
-    """The next hop of an UPDATE and how many paths it has, with ADD-PATH and /32 alone."""
+    """The next hop of an UPDATE and its number of paths; only for ADD-PATH and /32."""
     size = int.from_bytes(body[2:4], "big")
     if body[:2] != b"\0\0" or not size:
         return b"", 0
@@ -90,7 +90,7 @@ class RawPeer:
             self.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        if min_ttl:  # before the connection: what comes first counts as well
+        if min_ttl:  # before connect, so that it applies to the first segment as well
             self.sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, min_ttl)
         if source:
             self.sock.bind((source, 0))
@@ -113,17 +113,17 @@ class RawPeer:
             self._buffer += octets
         return self._next()
 
-    def take(self) -> list[tuple[int, bytes]]:
-        """The messages that are whole after one read of the socket; raises EOFError at the end of
-        the connection."""
+    def receive(self) -> list[tuple[int, bytes]]:
+        """The messages that are complete after one read of the socket; raises EOFError at the end
+        of the connection."""
         octets = self.sock.recv(1 << 18)
         if not octets:
             raise EOFError
         self._buffer += octets
-        return self.whole()
+        return self.complete()
 
-    def whole(self) -> list[tuple[int, bytes]]:
-        """The messages that were read already and are whole."""
+    def complete(self) -> list[tuple[int, bytes]]:
+        """The complete messages that were read already."""
         messages = []
         while self._has_message():
             messages.append(self._next())
@@ -138,7 +138,7 @@ class RawPeer:
                 return found[1]
 
     def establish(self, **kwargs: Any) -> RawPeer:
-        """OPEN and KEEPALIVE, both ways."""
+        """Exchanges OPEN and KEEPALIVE."""
         self.send(open_message(**kwargs))
         self.read_until(OPEN)
         self.send(message(KEEPALIVE))
@@ -146,12 +146,12 @@ class RawPeer:
         return self
 
     def reset(self) -> None:
-        """Ends it with RST."""
+        """Closes the connection with RST."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
     def close(self) -> None:
-        """Ends it with FIN."""
+        """Closes the connection with FIN."""
         self.sock.close()
 
     def _has_message(self) -> bool:

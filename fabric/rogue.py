@@ -1,5 +1,7 @@
-"""A configured peer gone bad, and strangers beside it: what they do lasts some seconds, and then
-they are gone.  Every function takes the host they are on, our address, and theirs."""
+"""Attacks by a configured peer and by other hosts; each lasts some seconds.
+
+Every function takes the host of the attacker, the address of the program, and that of the attacker.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from fabric.raw_peer import (
 )
 
 _REFRESH_IPV4 = struct.pack(">HBB", 1, 0, 1)
-_WHOLE_TABLE = 5.0
+_READ_SECONDS = 5.0
 
 
 def one_prefix_updates(count: int) -> bytes:
@@ -35,7 +37,7 @@ def one_prefix_updates(count: int) -> bytes:
 
 @contextlib.contextmanager
 def _session(host: Host, ours: str, theirs: str) -> Iterator[RawPeer]:
-    """A session that came up; OSError where it was not taken (a damped peer waits)."""
+    """An Established session; OSError if it was refused (for example, the peer is damped)."""
     peer = RawPeer(host, ours, theirs)
     try:
         try:
@@ -48,14 +50,14 @@ def _session(host: Host, ours: str, theirs: str) -> Iterator[RawPeer]:
 
 
 def refresh_storm(host: Host, ours: str, theirs: str, count: int = 40) -> None:
-    """Asks for the whole table many times in one write, and reads it."""
+    """Requests the whole table many times in one write, and reads it."""
     with _session(host, ours, theirs) as peer:
         peer.send(message(ROUTE_REFRESH, _REFRESH_IPV4) * count)
-        _read_for(peer, _WHOLE_TABLE)
+        _read_for(peer, _READ_SECONDS)
 
 
 def keepalive_flood(host: Host, ours: str, theirs: str, seconds: float = 3.0) -> None:
-    """KEEPALIVEs back to back."""
+    """Sends KEEPALIVEs without a pause."""
     with _session(host, ours, theirs) as peer:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -63,7 +65,7 @@ def keepalive_flood(host: Host, ours: str, theirs: str, seconds: float = 3.0) ->
 
 
 def update_flood(host: Host, ours: str, theirs: str, count: int = 100_000) -> None:
-    """One-prefix UPDATEs back to back."""
+    """Sends UPDATEs with one prefix each without a pause."""
     updates = one_prefix_updates(1000)
     with _session(host, ours, theirs) as peer:
         for _ in range(count // 1000):
@@ -71,7 +73,7 @@ def update_flood(host: Host, ours: str, theirs: str, count: int = 100_000) -> No
 
 
 def flaps(host: Host, ours: str, theirs: str, seconds: float = 4.0) -> int:
-    """Sessions that end right after they came up; returns how many came up."""
+    """Opens sessions and resets them when they are up; returns their number."""
     up, until = 0, time.monotonic() + seconds
     while time.monotonic() < until:
         peer = RawPeer(host, ours, theirs)
@@ -86,7 +88,7 @@ def flaps(host: Host, ours: str, theirs: str, seconds: float = 4.0) -> int:
 
 
 def strangers(host: Host, ours: str, theirs: str, count: int = 200) -> None:
-    """Connections that send half an OPEN, or nothing, and reset."""
+    """Opens connections that send a part of an OPEN, or nothing, and resets them."""
     whole = open_message()
     for number in range(count):
         with contextlib.suppress(OSError):
@@ -96,7 +98,7 @@ def strangers(host: Host, ours: str, theirs: str, count: int = 200) -> None:
 
 
 def odd_messages(host: Host, ours: str, theirs: str) -> None:
-    """Messages that are wrong in themselves, each over a connection of its own."""
+    """Sends invalid messages, each over its own connection."""
     for octets in (
         b"\x00" * 19,
         message(9),
