@@ -103,12 +103,12 @@ class Planner:
         self,
         host: Iterable[Address],
         peers: Iterable[Address],
-        foreign: frozenset[Address] = frozenset(),
+        unattributed: frozenset[Address] = frozenset(),
     ) -> None:
         """Sets the addresses of this host and of the peers, which are assigned to no Service;
-        those of peers are no next hops either.  `foreign` addresses are bound on this host by
-        another program: only a Service that has one on record may hold it."""
-        self.allocator.set_foreign(foreign)
+        those of peers are no next hops either.  `unattributed` addresses are on this host and may
+        belong to a Service: only one that has such an address on record may hold it."""
+        self.allocator.set_unattributed(unattributed)
         self._changes.reserve(frozenset(host), frozenset(peers))
 
     def resync(self) -> None:

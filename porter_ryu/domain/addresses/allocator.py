@@ -80,10 +80,11 @@ class Allocator:
             return frozenset()
         return frozenset(key for key in self._holdings.services if key.namespace in changed)
 
-    def set_foreign(self, addresses: frozenset[Address]) -> None:
-        """Sets the addresses that another program bound on this host: a Service that has one on
-        record keeps it, and none is newly assigned.  To be called before all else."""
-        self._holdings.foreign = addresses
+    def set_unattributed(self, addresses: frozenset[Address]) -> None:
+        """Sets the addresses on this host that may belong to a Service, bound by another program or
+        an earlier run: a Service that has one on record keeps it, and none is newly assigned.  Has
+        to be called first."""
+        self._holdings.unattributed = addresses
 
     def set_reserved(self, addresses: frozenset[Address]) -> frozenset[ObjectKey]:
         """Sets the addresses of nodes, peers and this host, which are not newly assigned; a Service

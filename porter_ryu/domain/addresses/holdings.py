@@ -58,7 +58,7 @@ class Holdings:
 
     `services` are the Services as they were settled, `unreadable` those of them that cannot be
     read.  `reserved` are the addresses of nodes, peers and this host, assigned to no Service.
-    `foreign` are addresses that another program bound on this host: only a Service that has one on
+    `unattributed` are addresses on this host that may belong to a Service: only one that has it on
     record may hold it.  Since they were last reset by the caller, `freed` says whether an address
     was released, `changed_pools` which Eips have other holders, and `occupancy_changes` which
     addresses became held or free.
@@ -68,7 +68,7 @@ class Holdings:
         self.services: dict[ObjectKey, Service] = {}
         self.unreadable: set[ObjectKey] = set()
         self.reserved: frozenset[Address] = frozenset()
-        self.foreign: frozenset[Address] = frozenset()
+        self.unattributed: frozenset[Address] = frozenset()
         self.freed = False
         self.changed_pools: set[str] = set()
         self.occupancy_changes: set[Address] = set()
@@ -194,7 +194,7 @@ class Holdings:
                 del self._free[place]
 
     def lowest_free(self, name: str, space: AddressPool, family: Family) -> Address | None:
-        """The lowest address of a family that is not held, reserved or foreign."""
+        """The lowest address of a family that is not held, reserved or unattributed."""
         free = self._free.setdefault((name, family), _FreeAddresses())
         while free.lowest is not None:
             address = next(space.from_number(family, free.lowest), None)
@@ -209,7 +209,9 @@ class Holdings:
         return None
 
     def _is_free(self, address: Address) -> bool:
-        return not (address in self._sharers or address in self.reserved or address in self.foreign)
+        return not (
+            address in self._sharers or address in self.reserved or address in self.unattributed
+        )
 
     def _remove_from_pool(self, held: Held) -> None:
         addresses = self._in_pool.get(held.eip, set())

@@ -94,8 +94,8 @@ class Rules:
 
     def reserved_objection(self, service: Service, address: Address) -> ServiceVerdict | None:
         """Why an address is not assigned to any Service, whatever the Eips say."""
-        foreign = address in self._holdings.foreign and address not in service.ingress
-        if foreign or address in self._holdings.reserved:
+        unattributed = address in self._holdings.unattributed and address not in service.ingress
+        if unattributed or address in self._holdings.reserved:
             text = f"{address} belongs to a node, a peer or this host: remove it from the Eip"
             return Verdict(False, Reason.ADDRESS_IN_USE, text)
         return None
