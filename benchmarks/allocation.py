@@ -1,7 +1,8 @@
-"""What addresses cost: `python -m benchmarks.allocation`.
+"""The cost of assigning addresses: `python -m benchmarks.allocation`.
 
-Adopting ten thousand recorded Services over a /16, one decision among ten and among ten thousand,
-and the memory of pools of any size.  Everything in one process, so that ratios mean something.
+It measures the adoption of 10,000 recorded Services of a /16, one decision among ten and among
+10,000 Services, and the memory of pools of different sizes, all in one process so that the results
+can be compared.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ ROUNDS = 200
 
 
 def planner_with(services: int, recorded: bool) -> Planner:
-    """A planner that was told of everything and has not decided yet."""
+    """A planner that has all objects and has not decided yet."""
     planner = Planner(Policy(announce=False), leading=True)
     pool = Eip("pool", "10.0.0.0/16")
     planner.replace(Kind.EIP, [pool])
     for kind in (Kind.NODE, Kind.NAMESPACE, Kind.ENDPOINT_SLICE):
         planner.replace(kind, [])
     first = int(ip_address("10.0.0.0"))
-    found = []
+    objects = []
     for number in range(services):
         key = ObjectKey("default", f"s{number}")
         ingress = (ip_address(first + number),) if recorded else ()
-        found.append(Service(key, ours=True, ingress=ingress))
-    planner.replace(Kind.SERVICE, found)
+        objects.append(Service(key, ours=True, ingress=ingress))
+    planner.replace(Kind.SERVICE, objects)
     return planner
 
 
 def first_turn(services: int, recorded: bool) -> float:
-    """Seconds of the turn that decides all of them."""
+    """Seconds for the turn that decides all Services."""
     planner = planner_with(services, recorded)
     began = time.perf_counter()
     planner.turn(lambda: None, now=0.0)
@@ -43,7 +44,7 @@ def first_turn(services: int, recorded: bool) -> float:
 
 
 def one_decision(services: int) -> float:
-    """Seconds that one Service more, and its end, cost among so many."""
+    """Seconds for adding and removing one Service among so many."""
     planner = planner_with(services, recorded=True)
     planner.turn(lambda: None, now=0.0)
     key = ObjectKey("default", "new")
@@ -57,7 +58,7 @@ def one_decision(services: int) -> float:
 
 
 def memory(address: str) -> int:
-    """Bytes that a pool and one address of it take."""
+    """Bytes for a pool and one assigned address."""
     tracemalloc.start()
     planner = planner_with(1, recorded=False)
     planner.replace(Kind.EIP, [Eip("pool", address)])
@@ -68,11 +69,11 @@ def memory(address: str) -> int:
 
 
 def main() -> None:
-    """Prints it all."""
-    print(f"adopting {MANY} Services over a /16:  {first_turn(MANY, True):.2f} s")
-    print(f"giving to {MANY} Services:            {first_turn(MANY, False):.2f} s")
+    """Prints the results."""
+    print(f"adopting {MANY} Services of a /16:    {first_turn(MANY, True):.2f} s")
+    print(f"assigning to {MANY} Services:         {first_turn(MANY, False):.2f} s")
     few, many = one_decision(10), one_decision(MANY)
-    print(f"one Service more and gone, among 10:  {few * 1e3:.2f} ms")
+    print(f"adding and removing one, among 10:    {few * 1e3:.2f} ms")
     print(f"                  among {MANY}:       {many * 1e3:.2f} ms = {many / few:.1f} x")
     memory("10.0.0.1")
     for address in ("10.0.0.1/32", "10.0.0.0/8", "2001:db8::/64"):

@@ -1,7 +1,7 @@
-"""What sharing costs: `python -m benchmarks.sharing`.
+"""The cost of shared addresses: `python -m benchmarks.sharing`.
 
-Many Services of one namespace on one sharing key; the endpoints of one of them change.  The cost is
-printed for a few sharers and for many, beside the same change without sharing.
+Many Services of one namespace have one sharing key, and the endpoints of one of them change.  It
+prints the cost for a few and for many Services, with and without sharing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROUNDS = 5
 
 
 def planner_with(services: int, shared: bool) -> Planner:
-    """A planner that has decided Services with an endpoint each, whose addresses are on record."""
+    """A planner that has decided Services with one endpoint each and their addresses on record."""
     planner = Planner(Policy(), leading=True)
     planner.replace(Kind.EIP, [Eip("pool", "10.0.0.0/16")])
     planner.replace(Kind.NAMESPACE, [])
@@ -35,12 +35,12 @@ def planner_with(services: int, shared: bool) -> Planner:
     addresses = {n: NodeAddress("InternalIP", ip_address(f"192.168.0.{n[1:]}")) for n in nodes}
     planner.replace(Kind.NODE, [Node(n, addresses=(addresses[n],)) for n in nodes])
     first = int(ip_address("10.0.0.0"))
-    found, slices = [], []
+    objects, slices = [], []
     for number in range(services):
         key = ObjectKey("default", f"s{number}")
         ingress = (ip_address(first + (0 if shared else number)),)
         ports = frozenset([Port("TCP", 1000 + number)])
-        found.append(
+        objects.append(
             Service(
                 key,
                 ours=True,
@@ -51,14 +51,14 @@ def planner_with(services: int, shared: bool) -> Planner:
             )
         )
         slices.append(EndpointSlice(key, key, Family.IPV4, (Endpoint(nodes[number % 10]),)))
-    planner.replace(Kind.SERVICE, found)
+    planner.replace(Kind.SERVICE, objects)
     planner.replace(Kind.ENDPOINT_SLICE, slices)
     planner.turn(lambda: None, now=0.0)
     return planner
 
 
 def one_change(services: int, shared: bool) -> float:
-    """Seconds that one changed endpoint costs."""
+    """Seconds for the turn after one changed endpoint."""
     planner = planner_with(services, shared)
     key = ObjectKey("default", "s1")
     began = time.perf_counter()
@@ -70,7 +70,7 @@ def one_change(services: int, shared: bool) -> float:
 
 
 def main() -> None:
-    """Prints it all."""
+    """Prints the results."""
     for services in (100, 800):
         alone, together = one_change(services, False), one_change(services, True)
         print(f"{services} Services: {alone * 1e3:.2f} ms alone, {together * 1e3:.2f} ms shared")

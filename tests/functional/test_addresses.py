@@ -1,4 +1,4 @@
-"""Addresses as a user sees them: forged records, broken pools, restarts, and a plan of a dump."""
+"""Addresses as a user sees them: forged records, broken Eips, restarts, and a plan of a dump."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from fabric import Fabric, Host, wait_for
 from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program, command
 
-ON_HOST, LONE = "203.0.113.2", "203.0.113.9"
+ON_HOST, LEFT_BOUND = "203.0.113.2", "203.0.113.9"
 
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Host]:
-    """A host with an address of a pool, and one that an earlier load balancer left on it."""
+    """A host that has an address of a pool, and one that an earlier load balancer bound."""
     with Fabric() as fabric:
         host, other = fabric.host("host"), fabric.host("other")
         device = fabric.link(host, other, ["192.168.9.1/24"], ["192.168.9.2/24"])
         host.run("ip route add default via 192.168.9.2")
         host.run(f"ip address add {ON_HOST}/28 dev lo")
-        host.run(f"ip address add {LONE}/32 dev {device}")
+        host.run(f"ip address add {LEFT_BOUND}/32 dev {device}")
         yield host
 
 
 def program_on(host: Host, name: str, mode: str = "none") -> Program:
-    """An instance with nobody to talk to."""
+    """An instance without peers."""
     program = Program(host, {"bgp": {"router_id": "192.168.9.1"}, "bound_ip": {"mode": mode}}, name)
     program.put("node", node("n1", "203.0.113.1"))
     return program
 
 
 def address(program: Program, name: str, *expected: str) -> None:
-    """A Service comes to have exactly these addresses on record."""
+    """Waits until a Service has exactly these addresses on record."""
     wait_for(
         lambda: [
             entry.get("ip", entry)
@@ -50,11 +50,11 @@ def address(program: Program, name: str, *expected: str) -> None:
 
 
 def recorded(obj: Json, *entries: Json) -> Json:
-    """An object that says of itself what its record is."""
+    """An object with these entries in its own status."""
     return {**obj, "status": {"loadBalancer": {"ingress": list(entries)}}}
 
 
-def test_a_forged_record_is_put_right_and_never_announced(host: Host) -> None:
+def test_a_forged_record_is_corrected_and_never_announced(host: Host) -> None:
     program = program_on(host, "forged")
     program.put("pool", eip("pool", "203.0.113.0/28"))
     program.put(
@@ -76,7 +76,7 @@ def test_a_forged_record_is_put_right_and_never_announced(host: Host) -> None:
     program.stop()
 
 
-def test_a_pool_that_is_edited_to_be_broken_serves_on_over_a_restart(host: Host) -> None:
+def test_an_eip_that_becomes_invalid_keeps_serving_over_a_restart(host: Host) -> None:
     program = program_on(host, "broken")
     program.put("pool", eip("pool", "203.0.113.4/30"))
     program.put("web", service("web"))
@@ -102,9 +102,9 @@ def test_an_address_that_an_earlier_load_balancer_left_bound_stays_with_its_serv
 ) -> None:
     program = program_on(host, "moved", mode="address")
     program.put("pool", eip("pool", "203.0.113.8/29"))
-    program.put("web", recorded(service("web"), {"ip": LONE}), service("other"))
+    program.put("web", recorded(service("web"), {"ip": LEFT_BOUND}), service("other"))
     program.start()
-    address(program, "web", LONE)
+    address(program, "web", LEFT_BOUND)
     address(program, "other", "203.0.113.8")
     program.stop()
 
@@ -118,7 +118,7 @@ def test_plan_and_explain_of_a_dump_of_a_cluster(host: Host) -> None:
         "items": [
             recorded(service("kept"), {"ip": "203.0.113.6", "ipMode": "VIP"}),
             service("new"),
-            service("wish", annotations={"eip.porter.kubesphere.io/v1alpha1": "203.0.113.6"}),
+            service("asking", annotations={"eip.porter.kubesphere.io/v1alpha1": "203.0.113.6"}),
             service("other", ours=False),
             slice_of("kept", "n1"),
             slice_of("new", "n2"),
@@ -132,16 +132,18 @@ def test_plan_and_explain_of_a_dump_of_a_cluster(host: Host) -> None:
     (program.manifests / "all.yaml").write_text(yaml.safe_dump(dump))
     ours = [command("porter-ryu"), "plan", "--config-file", str(program.config), "-o", "json"]
     plan = {entry["name"]: entry for entry in json.loads(host.run(ours))["services"]}
-    assert set(plan) == {"kept", "new", "wish"}
+    assert set(plan) == {"kept", "new", "asking"}
     assert plan["kept"]["addresses"] == ["203.0.113.6"]
     assert plan["new"]["addresses"] == ["203.0.113.4"]
-    assert plan["wish"]["state"] == "AddressInUse"
+    assert plan["asking"]["state"] == "AddressInUse"
 
     def first_line(name: str) -> str:
         argv = [command("porter-ryu"), "explain", f"default/{name}"]
         return host.run([*argv, "--config-file", str(program.config)], check=False).splitlines()[0]
 
-    assert first_line("wish") == "default/wish: AddressInUse: 203.0.113.6 is held by default/kept"
+    assert (
+        first_line("asking") == "default/asking: AddressInUse: 203.0.113.6 is held by default/kept"
+    )
     assert "n2: it is not Ready" in first_line("new")
     assert "it has no annotation lb.kubesphere.io/v1alpha1: porter" in first_line("other")
     assert "203.0.113.6" in first_line("kept")

@@ -1,4 +1,4 @@
-"""Every leaf holds exactly the next hops that the cluster's state implies, after every change."""
+"""After each change of the cluster every leaf has exactly the right next hops."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program
 
 NODES = {"n1": "192.168.7.11", "n2": "192.168.7.12", "n3": "192.168.7.13", "n4": "192.168.7.14"}
-WITHIN = 3.0
+WITHIN_SECONDS = 3.0
 
 
 def next_hops(leaf: Leaf, prefix: str, version: int) -> frozenset[str]:
-    """By which nodes a leaf reaches a prefix."""
+    """The next hops of a prefix on a leaf."""
     return leaf.routes(version).get(prefix, frozenset())
 
 
@@ -26,15 +26,15 @@ def expect(
     prefix: str,
     *nodes: str,
     version: int = 4,
-    hops: Mapping[str, str] = NODES,
+    addresses: Mapping[str, str] = NODES,
 ) -> None:
-    """Each leaf has a route to the prefix by exactly these nodes (none: no route)."""
-    wanted = frozenset(hops[n] for n in nodes)
+    """Waits until each leaf has exactly these nodes as next hops of the prefix (none: no route)."""
+    wanted = frozenset(addresses[n] for n in nodes)
     for name, leaf in leaves.items():
         wait_for(
             partial(next_hops, leaf, prefix, version),
             lambda seen: seen == wanted,
-            WITHIN,
+            WITHIN_SECONDS,
             f"{name}'s next hops of {prefix} to be {sorted(wanted)}",
         )
 
@@ -51,8 +51,12 @@ def cluster(program: Program, leaves: dict[str, Leaf]) -> Iterator[None]:
     yield
     for file in list(program.manifests.glob("*.yaml")):
         file.unlink()
-    wait_for(lambda: program.get("/v1/eips"), lambda left: not left, WITHIN, "the Eips to go")
-    wait_for(lambda: program.get("/v1/services"), lambda left: not left, WITHIN, "all to go")
+    wait_for(
+        lambda: program.get("/v1/eips"), lambda left: not left, WITHIN_SECONDS, "the Eips to go"
+    )
+    wait_for(
+        lambda: program.get("/v1/services"), lambda left: not left, WITHIN_SECONDS, "all to go"
+    )
     for address in ("203.0.113.8", "203.0.113.9", "203.0.113.10"):
         expect(leaves, address)
 
@@ -84,7 +88,7 @@ def test_most_of_the_nodes_are_lost_and_come_back(
     expect(leaves, "203.0.113.8", *NODES)
 
 
-def test_a_second_slice_adds_and_an_empty_one_takes_nothing(
+def test_next_hops_come_from_all_slices_of_a_service(
     program: Program, leaves: dict[str, Leaf]
 ) -> None:
     program.put("second", slice_of("web", "n4", name="web-2"))
@@ -140,7 +144,7 @@ def test_a_node_that_changes_its_address_or_is_deleted(
     program: Program, leaves: dict[str, Leaf]
 ) -> None:
     program.put("n2", node("n2", "192.168.7.22"))
-    expect(leaves, "203.0.113.8", "n1", "new", hops={**NODES, "new": "192.168.7.22"})
+    expect(leaves, "203.0.113.8", "n1", "new", addresses={**NODES, "new": "192.168.7.22"})
     program.remove("n2")
     expect(leaves, "203.0.113.8", "n1")
 
@@ -160,7 +164,7 @@ def test_a_service_that_stops_being_ours(
     expect(leaves, "203.0.113.8", "n1", "n2")
 
 
-def test_a_pool_that_changes_moves_only_what_it_no_longer_allows(
+def test_a_changed_pool_changes_only_addresses_that_it_no_longer_has(
     program: Program, leaves: dict[str, Leaf]
 ) -> None:
     program.put("other", service("other"), slice_of("other", "n3"))
@@ -177,7 +181,7 @@ def test_a_service_deleted_frees_its_address(program: Program, leaves: dict[str,
     wait_for(lambda: program.status("services", "default/web"), lambda s: not s, 2, "its status")
 
 
-def test_broken_things_change_nothing_else_and_are_reported_once(
+def test_broken_objects_affect_no_other_and_are_reported_once(
     program: Program, leaves: dict[str, Leaf]
 ) -> None:
     (program.manifests / "broken.yaml").write_text("kind: [\n")
