@@ -6,16 +6,30 @@ A condition's lastTransitionTime moves when its status does, and never else.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from sys import intern
 
+from msgspec.json import Decoder
+
 from porter_ryu.domain.model import Condition
 from porter_ryu.kube import structs
-from porter_ryu.kube.json_text import Json
+from porter_ryu.kube.json_text import Json, Text, decoded
 from porter_ryu.kube.shared import CACHED
 
+_TYPE, _CONDITION = Decoder(structs.ConditionType), Decoder(structs.Condition)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def select(
+    entries: Iterable[Text] | None, wanted: Callable[[str], bool]
+) -> Iterator[structs.Condition]:
+    """The entries of status.conditions whose type is wanted; raises CodecError, but not for other
+    fields of other entries."""
+    for number, entry in enumerate(entries or ()):
+        place = f"status.conditions[{number}]"
+        if wanted(decoded(_TYPE, entry, place).type or ""):
+            yield decoded(_CONDITION, entry, place)
 
 
 @lru_cache(CACHED)

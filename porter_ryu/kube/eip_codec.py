@@ -67,10 +67,10 @@ def decode_status(name: str, text: Text) -> EipStatus | None:
     """The status that is there; None where it is not one that we could have written."""
     try:
         status = part(_STATUS, text, "status") or _NO_STATUS
-        entries = {entry.type: entry for entry in status.conditions or ()}
-        ready = entries.get("Ready")
-        if ready is None:
+        entries = [*conditions.select(status.conditions, "Ready".__eq__)]
+        if not entries:
             return None
+        ready = entries[-1]
         is_ready = bool(status.ready)
         condition = conditions.decode(ready)
         same = ready.status == str(is_ready)

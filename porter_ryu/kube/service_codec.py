@@ -26,7 +26,7 @@ from porter_ryu.domain.model import (
 from porter_ryu.domain.text import printable, quoted
 from porter_ryu.kube import conditions, structs
 from porter_ryu.kube.errors import CodecError
-from porter_ryu.kube.json_text import Json, Text, decoded
+from porter_ryu.kube.json_text import Json, Text, decoded, part
 from porter_ryu.kube.shared import CACHED, address_of, labels
 
 _OUR_CONDITIONS = "porter.kubesphere.io/"
@@ -38,6 +38,7 @@ _WISH_MOST = 200
 # a tenant may write 75,000; ours has one of each family, and is written over what else is there
 _INGRESS_MOST = 100
 _NO_SPEC, _NO_ADDRESS = structs.ServiceSpec(), structs.RecordedAddress()
+_TEXT, _TEXTS = Decoder(str | None), Decoder(list[str] | None)
 _RECORDED_STATUS = Decoder(structs.RecordedStatus)
 _RECORDED_ADDRESS = Decoder(structs.RecordedAddress)
 
@@ -92,7 +93,8 @@ def _families(spec: structs.ServiceSpec) -> tuple[Family, ...]:
     """spec.ipFamilies, or those of spec.clusterIPs where it is unset."""
     if spec.ip_families:
         return _listed_families(spec.ip_families)
-    addresses = filter(None, map(address_of, spec.cluster_ips or ()))
+    listed = part(_TEXTS, spec.cluster_ips, "spec.clusterIPs") or ()
+    addresses = filter(None, map(address_of, listed))
     return _listed_families(tuple(f"IPv{address.version}" for address in addresses))
 
 
@@ -118,10 +120,11 @@ def _request(spec: structs.ServiceSpec, annotations: dict[str, str]) -> AddressR
     for name in _REQUEST:
         if annotations.get(name, "").strip():
             return _parsed(f"annotation {name}", annotations[name].split(","))
-    wish = (spec.load_balancer_ip or "").strip()
+    wish = (part(_TEXT, spec.load_balancer_ip, "spec.loadBalancerIP") or "").strip()
     if wish:
         return _parsed("spec.loadBalancerIP", [wish])
-    return _parsed("spec.externalIPs", list(spec.external_ips)) if spec.external_ips else None
+    external = part(_TEXTS, spec.external_ips, "spec.externalIPs")
+    return _parsed("spec.externalIPs", external) if external else None
 
 
 def _parsed(source: str, texts: list[str]) -> AddressRequest:
@@ -184,13 +187,13 @@ def _is_plain(
 
 def _conditions(status: structs.ServiceStatus) -> tuple[Condition, ...]:
     """Those of status.conditions that are ours, each once, in order of type."""
-    ours = [
-        conditions.decode(entry)
-        for entry in status.conditions or ()
-        if entry.type and entry.type.startswith(_OUR_CONDITIONS)
-    ]
+    ours = [*map(conditions.decode, conditions.select(status.conditions, _is_ours))]
     ours.sort(key=lambda condition: condition.type)
     return tuple(condition for condition, _ in groupby(ours))
+
+
+def _is_ours(condition_type: str) -> bool:
+    return condition_type.startswith(_OUR_CONDITIONS)
 
 
 def encode_status(service: Service, wanted: ServiceStatus, now: str) -> Json | None:

@@ -82,8 +82,14 @@ class ServiceMeta(EipMeta, frozen=True):
     annotations: dict[str, str] | None = None
 
 
+class ConditionType(_Struct, frozen=True):
+    """An entry of status.conditions, which anybody may have added."""
+
+    type: str | None = None
+
+
 class Condition(_Struct, frozen=True):
-    """An entry of status.conditions."""
+    """An entry of status.conditions that the program reads."""
 
     type: str | None = None
     status: str | None = None
@@ -139,16 +145,16 @@ class ServicePort(_Struct, frozen=True):
 
 
 class ServiceSpec(_Struct, frozen=True):
-    """spec of a Service."""
+    """spec of a Service; what is JSON text (Raw) is decoded only if no other field comes first."""
 
     type: str | None = None
     load_balancer_class: str | None = None
-    load_balancer_ip: str | None = field(default=None, name="loadBalancerIP")
-    external_ips: tuple[str, ...] | None = field(default=None, name="externalIPs")
+    load_balancer_ip: Raw = field(default=Raw(), name="loadBalancerIP")
+    external_ips: Raw = field(default=Raw(), name="externalIPs")
     external_traffic_policy: str | None = None
     ip_families: tuple[str, ...] | None = None
     ip_family_policy: str | None = None
-    cluster_ips: tuple[str, ...] | None = field(default=None, name="clusterIPs")
+    cluster_ips: Raw = field(default=Raw(), name="clusterIPs")
     ports: tuple[ServicePort, ...] | None = None
 
 
@@ -178,7 +184,7 @@ class ServiceStatus(_Struct, frozen=True):
     """status of a Service."""
 
     load_balancer: LoadBalancerStatus | None = None
-    conditions: list[Condition] | None = None
+    conditions: list[Raw] | None = None
 
 
 class RecordedAddress(_Struct, frozen=True):
@@ -306,7 +312,7 @@ class EipStatus(_Struct, frozen=True):
     v4: bool | None = None
     used: dict[str, str] | None = None
     serving: str | None = None
-    conditions: list[Condition] | None = None
+    conditions: list[Raw] | None = None
 
 
 class Eip(_Struct, frozen=True):

@@ -357,3 +357,29 @@ def test_a_record_that_says_more_than_addresses_is_put_right(
     wanted = ServiceStatus(service.ingress, ())
     assert (service.status == wanted) is plain
     assert ("loadBalancer" in status_patch(service, wanted, "now")["status"]) is not plain
+
+
+def test_a_field_that_is_not_needed_may_have_any_form() -> None:
+    wish = {"eip.porter.kubesphere.io/v1alpha1": "10.0.0.1"}
+    odd = service(annotations=wish, loadBalancerIP=5, externalIPs="10.0.0.2", clusterIPs={})
+    assert odd.request is not None
+    assert [str(address) for address in odd.request.addresses] == ["10.0.0.1"]
+    for field_ in ("loadBalancerIP", "externalIPs"):
+        with pytest.raises(CodecError, match=rf"spec\.{field_} is not a"):
+            service(**{field_: 5})
+    with pytest.raises(CodecError, match=r"spec\.clusterIPs is not a list"):
+        service(families=[], clusterIPs={})
+
+
+def test_a_condition_of_another_controller_may_have_any_form() -> None:
+    foreign = {"type": "elsewhere.example/Ready", "status": 5, "message": []}
+    ours = {"type": "porter.kubesphere.io/Allocated", "status": "True", "reason": "Allocated"}
+    obj = {**objects.service("web"), "status": {"conditions": [foreign, ours]}}
+    assert [condition.reason for condition in decoded.service(obj).conditions] == ["Allocated"]
+    obj["status"] = {"conditions": [foreign, {**ours, "reason": 5}]}
+    with pytest.raises(CodecError, match=r"status\.conditions\[1\]\.reason is not a string"):
+        decoded.service(obj)
+    pool = objects.eip("pool", "10.0.0.1")
+    ready = {"type": "Ready", "status": "True", "reason": "Valid"}
+    pool["status"] = {"ready": True, "conditions": [foreign, ready]}
+    assert status_of(pool).ready

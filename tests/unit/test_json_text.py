@@ -102,7 +102,7 @@ def test_what_does_not_end_is_a_codec_error(text: str) -> None:
             b'{"spec": {"ports": [{"port": ' + b"9" * 5000 + b"}]}}",
             "spec.ports[0].port is out of range",
         ),
-        (Service, {"spec": {"externalIPs": ["x", 5]}}, "spec.externalIPs[1] is not a string"),
+        (Service, {"spec": {"ipFamilies": ["x", 5]}}, "spec.ipFamilies[1] is not a string"),
         (
             Service,
             {"metadata": {"labels": {"a": "b", "c": 5}}},
