@@ -51,6 +51,7 @@ class Observer:
         """The moment at which every session had so many paths; raises FabricError after
         `seconds`."""
         if self._all_have(wanted):
+            self._early.clear()
             return time.monotonic()
         for seen in self.updates(seconds):
             if self._all_have(wanted):
