@@ -16,7 +16,7 @@ from porter_ryu.domain.model import Address, Family
 from porter_ryu.domain.special_purpose import FORBIDDEN_IN_POOLS
 from porter_ryu.domain.text import quoted
 
-_OCTET = 256
+_OCTET_VALUES = 256
 
 
 class PoolError(ValueError):
@@ -96,14 +96,19 @@ class AddressPool:
 
     def is_buggy(self, version: int, number: int) -> bool:
         """Whether avoidBuggyIPs leaves an address out."""
-        return self.avoid_buggy and version == Family.IPV4 and number % _OCTET in (0, _OCTET - 1)
+        return (
+            self.avoid_buggy
+            and version == Family.IPV4
+            and number % _OCTET_VALUES in (0, _OCTET_VALUES - 1)
+        )
 
     def _buggy_count(self, interval: Interval) -> int:
         if not self.avoid_buggy or interval.version != Family.IPV4:
             return 0
         return sum(
-            (interval.last - last_octet) // _OCTET - (interval.first - 1 - last_octet) // _OCTET
-            for last_octet in (0, _OCTET - 1)
+            (interval.last - last_octet) // _OCTET_VALUES
+            - (interval.first - 1 - last_octet) // _OCTET_VALUES
+            for last_octet in (0, _OCTET_VALUES - 1)
         )
 
 
