@@ -18,7 +18,7 @@ from msgspec.json import Decoder
 from ryu.lib import hub
 
 from porter_ryu.domain.model import Kind
-from porter_ryu.kube import structs
+from porter_ryu.kube import metav1
 from porter_ryu.kube.errors import BAD_ANSWER, ApiError, CodecError
 from porter_ryu.kube.failures import failure
 from porter_ryu.kube.json_text import ANY, Json, Text, decoded
@@ -38,8 +38,8 @@ _LINE_MOST = 16 * _MEGABYTE
 _TOO_LARGE = "TooLarge"
 _OK, _MULTIPLE, _UNAUTHORIZED = 200, 300, 401
 _CHUNK = 1 << 16
-_LIST, _EVENT = Decoder(structs.ObjectList), Decoder(structs.WatchEvent)
-_STATUS = Decoder(structs.Status)
+_LIST, _EVENT = Decoder(metav1.ObjectList), Decoder(metav1.WatchEvent)
+_STATUS = Decoder(metav1.Status)
 
 
 class Client:
@@ -79,7 +79,7 @@ class Client:
             query["continue"] = token
         raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} does not end")
 
-    def _page(self, kind: Kind, query: dict[str, Any]) -> structs.ObjectList:
+    def _page(self, kind: Kind, query: dict[str, Any]) -> metav1.ObjectList:
         text = self.text("GET", RESOURCES[kind].collection, query)
         try:
             return decoded(_LIST, text)
@@ -91,7 +91,7 @@ class Client:
         """The resourceVersion that a list of a kind would have now; raises ApiError."""
         return self._page(kind, {"limit": 1}).metadata.resource_version or ""
 
-    def watch(self, kind: Kind, resource_version: str) -> Iterator[structs.WatchEvent]:
+    def watch(self, kind: Kind, resource_version: str) -> Iterator[metav1.WatchEvent]:
         """Begins a watch from a resourceVersion on, and returns its events until the server ends
         it; both raise ApiError, for a connection that is silent for 50 s, for an event of more
         than 16 MB, and for a watch that lasts 120 s though 40 were asked for, as well."""
@@ -105,7 +105,7 @@ class Client:
             answer = self._send("GET", RESOURCES[kind].collection, query, None, "", _WATCH_READ)
         return self._events(answer)
 
-    def _events(self, answer: urllib3.BaseHTTPResponse) -> Iterator[structs.WatchEvent]:
+    def _events(self, answer: urllib3.BaseHTTPResponse) -> Iterator[metav1.WatchEvent]:
         begun: list[bytes] = []
         size = 0
         give_way = TimeSlice()
@@ -222,7 +222,7 @@ def _seconds(after: str) -> float | None:
         return None
 
 
-def _event(line: bytes) -> structs.WatchEvent:
+def _event(line: bytes) -> metav1.WatchEvent:
     """An event of a watch; raises ApiError."""
     try:
         return decoded(_EVENT, line)

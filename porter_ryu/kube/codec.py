@@ -1,8 +1,6 @@
-"""API JSON to the domain's values, and what status should say back to API JSON.
+"""Decodes objects of the API (`structs`) into values of the domain, and encodes their status.
 
-Whatever stands in an object, it is a value or it is Unreadable: what is odd costs itself alone.
-
-core/v1 Service, Node, Namespace; discovery.k8s.io/v1 EndpointSlice; network.kubesphere.io Eip.
+Every object becomes a value or Unreadable; an invalid object does not affect other objects.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from porter_ryu.domain.model import (
 )
 from porter_ryu.domain.objects import Object, ObjectStatus, Reading, Unreadable, WithStatus
 from porter_ryu.domain.text import printable, quoted
-from porter_ryu.kube import eip_codec, service_codec, structs
+from porter_ryu.kube import eip_codec, metav1, service_codec, structs
 from porter_ryu.kube.errors import CodecError
 from porter_ryu.kube.json_text import Json, Text, decoded, part
 from porter_ryu.kube.resources import KINDS, RESOURCES
@@ -40,13 +38,13 @@ _REASON_MOST = 300
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _NULL = b"null"
 
-_TYPE, _NAMED = Decoder(structs.TypeMeta), Decoder(structs.NamedObject)
-_STATUS_OF = Decoder(structs.StatusOfObject)
+_TYPE, _NAMED = Decoder(metav1.TypeMeta), Decoder(metav1.NamedObject)
+_STATUS_OF = Decoder(metav1.StatusOfObject)
 _SERVICE, _SERVICE_STATUS = Decoder(structs.Service), Decoder(structs.ServiceStatus | None)
 _ENDPOINT_SLICE = Decoder(structs.EndpointSlice)
 _NODE, _NAMESPACE, _EIP = Decoder(structs.Node), Decoder(structs.Namespace), Decoder(structs.Eip)
 _NO_NAME, _NO_SPEC, _NO_STATUS = (
-    structs.ObjectName(),
+    metav1.ObjectName(),
     structs.ServiceSpec(),
     structs.ServiceStatus(),
 )

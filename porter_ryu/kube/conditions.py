@@ -13,17 +13,17 @@ from sys import intern
 from msgspec.json import Decoder
 
 from porter_ryu.domain.model import Condition
-from porter_ryu.kube import structs
+from porter_ryu.kube import metav1
 from porter_ryu.kube.json_text import Json, Text, decoded
 from porter_ryu.kube.shared import CACHED
 
-_TYPE, _CONDITION = Decoder(structs.ConditionType), Decoder(structs.Condition)
+_TYPE, _CONDITION = Decoder(metav1.ConditionType), Decoder(metav1.Condition)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def select(
     entries: Iterable[Text] | None, wanted: Callable[[str], bool]
-) -> Iterator[structs.Condition]:
+) -> Iterator[metav1.Condition]:
     """The entries of status.conditions whose type is wanted; raises CodecError, but not for other
     fields of other entries."""
     for number, entry in enumerate(entries or ()):
@@ -33,7 +33,7 @@ def select(
 
 
 @lru_cache(CACHED)
-def decode(entry: structs.Condition) -> Condition:
+def decode(entry: metav1.Condition) -> Condition:
     """An entry of status.conditions."""
     since = entry.last_transition_time or ""
     return Condition(

@@ -12,13 +12,13 @@ from porter_ryu.domain.addresses.address_pool import AddressPool
 from porter_ryu.domain.labels import LabelSelector, Requirement, SelectorError, match_labels
 from porter_ryu.domain.model import Eip, EipStatus, ObjectKey
 from porter_ryu.domain.verdict import PoolReason
-from porter_ryu.kube import conditions, structs
+from porter_ryu.kube import conditions, metav1, structs
 from porter_ryu.kube.errors import CodecError
 from porter_ryu.kube.json_text import ANY, Json, Text, decoded, part
 from porter_ryu.kube.shared import labels
 
 _SPEC, _STATUS = Decoder(structs.EipSpec | None), Decoder(structs.EipStatus | None)
-_NO_SPEC, _NO_SELECTOR = structs.EipSpec(), structs.LabelSelector()
+_NO_SPEC, _NO_SELECTOR = structs.EipSpec(), metav1.LabelSelector()
 _NO_STATUS = structs.EipStatus()
 
 
@@ -55,7 +55,7 @@ def _spec(text: Text) -> dict[str, Any]:
         return {"address": "", "invalid": str(error)}
 
 
-def _selector(selector: structs.LabelSelector) -> LabelSelector:
+def _selector(selector: metav1.LabelSelector) -> LabelSelector:
     requirements = list(match_labels(selector.match_labels or {}))
     for entry in selector.match_expressions or ():
         values = frozenset(entry.values or ())

@@ -24,7 +24,7 @@ from porter_ryu import metrics
 from porter_ryu.domain.model import Kind, ObjectKey
 from porter_ryu.domain.objects import Object, Reading, Unreadable
 from porter_ryu.domain.ports import Observer
-from porter_ryu.kube import structs
+from porter_ryu.kube import metav1
 from porter_ryu.kube.codec import Codec, Identity, identity
 from porter_ryu.kube.errors import BAD_ANSWER, GONE, ApiError, CodecError
 from porter_ryu.kube.json_text import Text, decoded
@@ -37,7 +37,7 @@ _TROUBLE_AFTER = 10.0
 _CODES = range(400, 600)
 _ABOUT_OBJECTS = ("ADDED", "MODIFIED", "DELETED")
 _DIGITS_MOST = 30
-_NAMED, _STATUS = Decoder(structs.NamedObject), Decoder(structs.Status)
+_NAMED, _STATUS = Decoder(metav1.NamedObject), Decoder(metav1.Status)
 
 
 class Lister(Protocol):
@@ -49,7 +49,7 @@ class Lister(Protocol):
     def version(self, kind: Kind) -> str:
         """The resourceVersion that a list would have now; raises ApiError."""
 
-    def watch(self, kind: Kind, resource_version: str) -> Iterator[structs.WatchEvent]:
+    def watch(self, kind: Kind, resource_version: str) -> Iterator[metav1.WatchEvent]:
         """Begins a watch and returns its events from there on; both raise ApiError."""
 
 
@@ -209,7 +209,7 @@ class Informer:
         return went
 
     def _take_all(
-        self, events: Iterator[structs.WatchEvent], went: _Watch, observer: Observer
+        self, events: Iterator[metav1.WatchEvent], went: _Watch, observer: Observer
     ) -> None:
         give_way = TimeSlice()
         for event in events:
@@ -219,7 +219,7 @@ class Informer:
             went.events += 1
             give_way()
 
-    def _take(self, event: structs.WatchEvent, observer: Observer) -> str:
+    def _take(self, event: metav1.WatchEvent, observer: Observer) -> str:
         """Takes in one event; returns the resourceVersion to go on from, empty where it says
         none; raises ApiError where the watch cannot go on."""
         read_at = time.monotonic()

@@ -1,7 +1,7 @@
 """The Kubernetes API as structs: each kind with the fields that the program reads.
 
 core/v1 Service, Node, Namespace; discovery.k8s.io/v1 EndpointSlice; network.kubesphere.io Eip;
-coordination.k8s.io/v1 Lease; metav1 List, Status and watch events.
+coordination.k8s.io/v1 Lease.  What they have in common is in `metav1`.
 
 A field is named as in the API, in snake case.  The decoder skips every other field, so it costs
 almost nothing (`managedFields` is most of an object).  null counts as absent.  Each kind names only
@@ -12,61 +12,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Raw, field
 
-Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+from porter_ryu.kube.metav1 import ApiStruct, Int64, LabelSelector
+
 PortNumber = Annotated[int, Meta(ge=0, le=2**16 - 1)]
 
 
-class _Struct(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """Decoded JSON has no cycles, so the garbage collector does not track it."""
+# -- metadata ------------------------------------------------------------------------------------
 
 
-# -- metav1 --------------------------------------------------------------------------------------
-
-
-class TypeMeta(_Struct, frozen=True):
-    """The kind of an object."""
-
-    api_version: str | None = None
-    kind: str | None = None
-
-
-class ObjectName(_Struct, frozen=True):
-    """metadata of any object; a `resource_version` of a wrong type is ignored."""
-
-    name: str | None = None
-    namespace: str | None = None
-    resource_version: Any = None
-
-
-class NamedObject(_Struct, frozen=True):
-    """Any object."""
-
-    metadata: ObjectName | None = None
-
-
-class StatusOfObject(_Struct, frozen=True):
-    """Any object, with its status as JSON text."""
-
-    status: Raw = Raw()
-
-
-class Labels(_Struct, frozen=True):
+class Labels(ApiStruct, frozen=True):
     """metadata of an EndpointSlice or a Namespace."""
 
     labels: dict[str, str] | None = None
 
 
-class NodeMeta(_Struct, frozen=True):
+class NodeMeta(ApiStruct, frozen=True):
     """metadata of a Node."""
 
     labels: dict[str, str] | None = None
     deletion_timestamp: str | None = None
 
 
-class EipMeta(_Struct, frozen=True):
+class EipMeta(ApiStruct, frozen=True):
     """metadata of an Eip."""
 
     uid: str | None = None
@@ -82,69 +51,17 @@ class ServiceMeta(EipMeta, frozen=True):
     annotations: dict[str, str] | None = None
 
 
-class ConditionType(_Struct, frozen=True):
-    """An entry of status.conditions, which anybody may have added."""
-
-    type: str | None = None
-
-
-class Condition(_Struct, frozen=True):
-    """An entry of status.conditions that the program reads."""
-
-    type: str | None = None
-    status: str | None = None
-    reason: str | None = None
-    message: str | None = None
-    last_transition_time: str | None = None
-
-
-class ListMeta(_Struct, frozen=True):
-    """metadata of a list; `continue_` is the token for the next page."""
-
-    resource_version: str | None = None
-    continue_: str | None = field(default=None, name="continue")
-
-
-class ObjectList(_Struct, frozen=True):
-    """A list of objects of any kind, each as JSON text."""
-
-    metadata: ListMeta
-    items: list[Raw] | None = None
-
-
-class WatchEvent(_Struct, frozen=True):
-    """An event of a watch; the object is JSON text."""
-
-    type: str | None = None
-    object: Raw = Raw(b"null")
-
-
-class StatusDetails(_Struct, frozen=True):
-    """details of a Status."""
-
-    retry_after_seconds: Int64 | None = None
-
-
-class Status(_Struct, frozen=True):
-    """metav1.Status: why a request failed, or a watch ended."""
-
-    code: Int64 | None = None
-    reason: str | None = None
-    message: str | None = None
-    details: StatusDetails | None = None
-
-
 # -- core/v1 Service -----------------------------------------------------------------------------
 
 
-class ServicePort(_Struct, frozen=True):
+class ServicePort(ApiStruct, frozen=True):
     """An entry of spec.ports."""
 
     port: PortNumber | None = None
     protocol: str | None = None
 
 
-class ServiceSpec(_Struct, frozen=True):
+class ServiceSpec(ApiStruct, frozen=True):
     """spec of a Service; what is JSON text (Raw) is decoded only if no other field comes first."""
 
     type: str | None = None
@@ -158,7 +75,7 @@ class ServiceSpec(_Struct, frozen=True):
     ports: tuple[ServicePort, ...] | None = None
 
 
-class Service(_Struct, frozen=True):
+class Service(ApiStruct, frozen=True):
     """A Service."""
 
     metadata: ServiceMeta = ServiceMeta()
@@ -166,7 +83,7 @@ class Service(_Struct, frozen=True):
     status: Raw = Raw()
 
 
-class LoadBalancerIngress(_Struct, frozen=True):
+class LoadBalancerIngress(ApiStruct, frozen=True):
     """An entry of status.loadBalancer.ingress; before Kubernetes 1.29 there was no ipMode."""
 
     ip: str | None = None
@@ -174,32 +91,32 @@ class LoadBalancerIngress(_Struct, frozen=True):
     ip_mode: Any = "VIP"
 
 
-class LoadBalancerStatus(_Struct, frozen=True):
+class LoadBalancerStatus(ApiStruct, frozen=True):
     """status.loadBalancer of a Service."""
 
     ingress: list[LoadBalancerIngress] | None = None
 
 
-class ServiceStatus(_Struct, frozen=True):
+class ServiceStatus(ApiStruct, frozen=True):
     """status of a Service."""
 
     load_balancer: LoadBalancerStatus | None = None
     conditions: list[Raw] | None = None
 
 
-class RecordedAddress(_Struct, frozen=True):
+class RecordedAddress(ApiStruct, frozen=True):
     """The address in an entry of status.loadBalancer.ingress of an unreadable Service."""
 
     ip: str | None = None
 
 
-class RecordedIngress(_Struct, frozen=True):
+class RecordedIngress(ApiStruct, frozen=True):
     """status.loadBalancer of an unreadable Service."""
 
     ingress: list[Raw] | None = None
 
 
-class RecordedStatus(_Struct, frozen=True):
+class RecordedStatus(ApiStruct, frozen=True):
     """status of an unreadable Service."""
 
     load_balancer: RecordedIngress | None = None
@@ -208,7 +125,7 @@ class RecordedStatus(_Struct, frozen=True):
 # -- discovery.k8s.io/v1 EndpointSlice -----------------------------------------------------------
 
 
-class EndpointConditions(_Struct, frozen=True):
+class EndpointConditions(ApiStruct, frozen=True):
     """conditions of an endpoint."""
 
     ready: bool | None = None
@@ -216,14 +133,14 @@ class EndpointConditions(_Struct, frozen=True):
     terminating: bool | None = None
 
 
-class Endpoint(_Struct, frozen=True):
+class Endpoint(ApiStruct, frozen=True):
     """An entry of endpoints."""
 
     node_name: str | None = None
     conditions: EndpointConditions | None = None
 
 
-class EndpointSlice(_Struct, frozen=True):
+class EndpointSlice(ApiStruct, frozen=True):
     """An EndpointSlice."""
 
     metadata: Labels | None = None
@@ -234,35 +151,35 @@ class EndpointSlice(_Struct, frozen=True):
 # -- core/v1 Node and Namespace ------------------------------------------------------------------
 
 
-class NodeCondition(_Struct, frozen=True):
+class NodeCondition(ApiStruct, frozen=True):
     """An entry of status.conditions of a Node."""
 
     type: str | None = None
     status: str | None = None
 
 
-class NodeAddress(_Struct, frozen=True):
+class NodeAddress(ApiStruct, frozen=True):
     """An entry of status.addresses of a Node."""
 
     type: str | None = None
     address: str | None = None
 
 
-class NodeStatus(_Struct, frozen=True):
+class NodeStatus(ApiStruct, frozen=True):
     """status of a Node."""
 
     addresses: list[NodeAddress] | None = None
     conditions: list[NodeCondition] | None = None
 
 
-class Node(_Struct, frozen=True):
+class Node(ApiStruct, frozen=True):
     """A Node."""
 
     metadata: NodeMeta | None = None
     status: NodeStatus | None = None
 
 
-class Namespace(_Struct, frozen=True):
+class Namespace(ApiStruct, frozen=True):
     """A Namespace."""
 
     metadata: Labels | None = None
@@ -271,22 +188,7 @@ class Namespace(_Struct, frozen=True):
 # -- network.kubesphere.io Eip -------------------------------------------------------------------
 
 
-class LabelSelectorRequirement(_Struct, frozen=True):
-    """An entry of matchExpressions."""
-
-    key: str | None = None
-    operator: str | None = None
-    values: tuple[str, ...] | None = None
-
-
-class LabelSelector(_Struct, frozen=True):
-    """metav1.LabelSelector."""
-
-    match_labels: dict[str, str] | None = None
-    match_expressions: list[LabelSelectorRequirement] | None = None
-
-
-class EipSpec(_Struct, frozen=True):
+class EipSpec(ApiStruct, frozen=True):
     """spec of an Eip."""
 
     address: str | None = None
@@ -300,7 +202,7 @@ class EipSpec(_Struct, frozen=True):
     protocol: str | None = None
 
 
-class EipStatus(_Struct, frozen=True):
+class EipStatus(ApiStruct, frozen=True):
     """status of an Eip; `serving` is the JSON text of an EipSpec."""
 
     ready: bool | None = None
@@ -315,7 +217,7 @@ class EipStatus(_Struct, frozen=True):
     conditions: list[Raw] | None = None
 
 
-class Eip(_Struct, frozen=True):
+class Eip(ApiStruct, frozen=True):
     """An Eip of either version, with its spec and status as JSON text: an Eip with an invalid spec
     is still an Eip."""
 
@@ -327,7 +229,7 @@ class Eip(_Struct, frozen=True):
 # -- coordination.k8s.io/v1 Lease ----------------------------------------------------------------
 
 
-class LeaseSpec(_Struct, frozen=True):
+class LeaseSpec(ApiStruct, frozen=True):
     """spec of a Lease."""
 
     holder_identity: str | None = None
@@ -336,7 +238,7 @@ class LeaseSpec(_Struct, frozen=True):
     lease_transitions: Int64 | None = None
 
 
-class Lease(_Struct, frozen=True):
+class Lease(ApiStruct, frozen=True):
     """A Lease."""
 
     spec: LeaseSpec | None = None

@@ -16,7 +16,7 @@ from porter_ryu.domain.verdict import PoolReason
 from porter_ryu.kube.api import Api
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
-from porter_ryu.kube.structs import WatchEvent
+from porter_ryu.kube.metav1 import WatchEvent
 from porter_ryu.supervisor import Supervisor
 from tests.unit import decoded
 from tests.unit.clock import Clock

@@ -383,3 +383,18 @@ def test_a_condition_of_another_controller_may_have_any_form() -> None:
     ready = {"type": "Ready", "status": "True", "reason": "Valid"}
     pool["status"] = {"ready": True, "conditions": [foreign, ready]}
     assert status_of(pool).ready
+
+
+def test_equal_parts_of_objects_are_one_object_in_memory() -> None:
+    one, other = (
+        decoded.service(
+            {**obj, "metadata": {**obj["metadata"], "name": name, "labels": {"a": "b"}}}
+        )
+        for obj, name in ((objects.service("web"), "one"), (objects.service("web"), "other"))
+    )
+    assert one.ports is other.ports
+    assert one.labels is other.labels
+    assert one.families is other.families
+    assert one.key.namespace is other.key.namespace
+    slices = [decoded.endpoint_slice(objects.slice_of(name, "n1", "n2")) for name in ("a", "b")]
+    assert slices[0].endpoints is slices[1].endpoints

@@ -15,7 +15,7 @@ from porter_ryu.domain.objects import Reading, Unreadable
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.informer import Informer
 from porter_ryu.kube.json_text import decoded
-from porter_ryu.kube.structs import WatchEvent
+from porter_ryu.kube.metav1 import WatchEvent
 from tests.unit.decoded import CODEC, text
 
 EVENT = Decoder(WatchEvent)
@@ -385,3 +385,25 @@ def test_trouble_is_told_when_it_lasts_and_ends_when_the_kind_is_read_again() ->
             assert bool(trouble) is (at > 10), f"{name} at {at}"
     assert seen["back"][1] == str(refused)
     assert seen["well"][1] == ""
+
+
+def test_what_a_write_was_answered_is_not_reported_again_by_the_watch() -> None:
+    def events() -> list[Any]:
+        assert script.informer.accept(text(node("a", 7, "False"))) is not None
+        return [event("MODIFIED", node("a", 7, "False")), event("MODIFIED", node("a", 8))]
+
+    script, told = Script(([node("a", 1)], "5"), events), Told()
+    script.informer.run(told)
+    assert told.said == ["listed a=True", "put a=True"]
+
+
+def test_an_answer_that_cannot_be_decoded_is_reported_by_the_watch() -> None:
+    broken = {"metadata": {"name": "a", "resourceVersion": "7"}, "status": {"conditions": "odd"}}
+
+    def events() -> list[Any]:
+        assert script.informer.accept(text(broken)) is None
+        return [event("MODIFIED", broken)]
+
+    script, told = Script(([node("a", 1)], "5"), events), Told()
+    script.informer.run(told)
+    assert told.said == ["listed a=True", f"put a={WHY}"]

@@ -12,7 +12,8 @@ from msgspec.json import Decoder
 
 from porter_ryu.kube.errors import CodecError
 from porter_ryu.kube.json_text import ANY, converted, decoded, part
-from porter_ryu.kube.structs import Eip, EipSpec, Lease, ObjectList, Service, ServicePort
+from porter_ryu.kube.metav1 import ObjectList
+from porter_ryu.kube.structs import Eip, EipSpec, Lease, Service, ServicePort
 
 LIST, SPEC = Decoder(ObjectList), Decoder(EipSpec)
 JSON = st.recursive(
