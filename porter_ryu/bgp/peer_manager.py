@@ -64,7 +64,7 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         self._remove_signal_listeners(peer)
 
     def _remove_signal_listeners(self, peer: Peer) -> None:
-        """Removes a peer from Ryu's signal bus, which would keep every peer in memory for ever."""
+        """Removes a peer from Ryu's signal bus, which would keep every removed peer in memory."""
         listeners = self._signal_bus._listeners
         own = [identifier for identifier in listeners if identifier[-1] is peer]
         removed = {entry for identifier in own for entry in listeners.pop(identifier)}

@@ -1,4 +1,4 @@
-"""Peers as [peer:NAME] with defaults describes them."""
+"""Peers with the defaults of a [peer:NAME] group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a unit test waits for what greenthreads, sockets or processes bring about."""
+"""Waiting in unit tests for greenthreads, sockets and processes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 from ryu.lib import hub
 
 PATIENCE = 60.0
-"""Seconds after which it is taken for never; what is waited for takes far less."""
+"""Seconds after which a test gives up; it normally waits far less."""
 
 
-def until(true: Callable[[], object], what: str = "") -> None:
-    """Lets the greenthreads run until something is true; fails, saying `what`, if it never is."""
-    given_up = hub.Timeout(PATIENCE, AssertionError(f"still not: {what}" if what else "never"))
+def until(condition: Callable[[], object], what: str = "") -> None:
+    """Lets the greenthreads run until a condition is true; fails with `what` if it never is."""
+    timeout = hub.Timeout(PATIENCE, AssertionError(f"still not: {what}" if what else "never"))
     try:
-        while not true():
+        while not condition():
             hub.sleep(0.002)
     finally:
-        given_up.cancel()
+        timeout.cancel()
 
 
 def children() -> set[int]:
-    """The processes that this one has."""
+    """The ids of the child processes of this process."""
     found: set[int] = set()
     for path in Path("/proc/self/task").glob("*/children"):
         found.update(int(pid) for pid in path.read_text().split())
