@@ -12,7 +12,7 @@ BOTH_FAMILIES = frozenset(Family)
 
 
 def peer(name: str = "leaf", address: str = "192.0.2.1", **more: Any) -> PeerConfig:
-    """One of AS 65001; `more` is what its group says beyond the defaults."""
+    """A peer of AS 65001; `more` overrides the defaults."""
     fields: dict[str, Any] = {
         "address": ip_address(address),
         "remote_as": 65001,
