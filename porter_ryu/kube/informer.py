@@ -155,7 +155,13 @@ class Informer:
                 found[key], versions[key] = answered[key], self._versions[key]
         self._versions = versions
         self._told = _number(version)
+        self._answered = {}
         observer.replace(self._kind, found.values(), read_at)
+        answered, self._answered = self._answered, None
+        for reading in answered.values():
+            # a write was answered while the list was stored, which may have put an older form in
+            # its place; the watch does not repeat it
+            observer.put(reading, time.monotonic())
         self.listed.set()
         return version
 

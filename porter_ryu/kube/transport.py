@@ -10,13 +10,14 @@ import json
 import socket
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import urllib3
 import yaml
 from kubernetes import client as official
 from kubernetes import config
 from urllib3.connection import HTTPConnection
+from urllib3.util import parse_url
 
 from porter_ryu.kube.errors import ApiError
 
@@ -49,15 +50,21 @@ class Transport:
         # not looked up in the environment again with each token
         configuration.proxy = configuration.proxy
         api = official.ApiClient(configuration)
-        host = urlsplit(str(configuration.host))
         manager = api.rest_client.pool_manager
-        self.server: str = host.netloc.rpartition("@")[2]
+        try:
+            host = parse_url(configuration.host)
+            pool: urllib3.HTTPConnectionPool = manager.connection_from_url(configuration.host)
+        except urllib3.exceptions.HTTPError as error:
+            name = self._kubeconfig or "the kubeconfig"
+            text = f"no way to an API server: the URL of the server in {name} is invalid"
+            raise ApiError(0, "NoConfiguration", text) from error
+        self.server: str = host.netloc or ""
         self._configuration = configuration
         self._agent: dict[str, str] = api.default_headers
-        self._pool: urllib3.HTTPConnectionPool = manager.connection_from_url(configuration.host)
+        self._pool = pool
         # a proxy of plain HTTP is told the whole address
-        forwards = manager.proxy is not None and host.scheme == "http"
-        self._root: str = configuration.host if forwards else host.path
+        forwards = manager.proxy is not None and host.scheme != "https"
+        self._root: str = configuration.host if forwards else host.path or ""
 
     def send(
         self,

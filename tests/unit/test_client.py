@@ -434,6 +434,25 @@ def test_a_kubeconfig_that_is_none_is_one_line(tmp_path: Path, text: str) -> Non
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["", "http:///api", "http://127.0.0.1:99999", "ftp://127.0.0.1"])
+def test_a_kubeconfig_with_an_invalid_url_is_one_line(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ApiError, match="the URL of the server in"):
+        Client(kubeconfig(tmp_path, url))
+
+
+def test_a_kubeconfig_whose_url_becomes_invalid_is_named(serve: Serve, tmp_path: Path) -> None:
+    _, client = serve(lambda _path, _headers: answer(401, {"reason": "Unauthorized"}))
+    kubeconfig(tmp_path, "http://127.0.0.1:99999")
+    assert "which cannot be read again" in str(failure(client, listed))
+
+
+def test_a_url_without_a_scheme_is_one_of_http(serve: Serve, tmp_path: Path) -> None:
+    server, _ = serve(lambda _path, _headers: ok(page([1])))
+    client = Client(kubeconfig(tmp_path, f"127.0.0.1:{server.port}"))
+    assert listed(client) == [1]
+    assert server.asked == ["/api/v1/nodes?limit=500"]
+
+
 def test_without_any_kubeconfig_it_is_told_what_to_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,6 +180,24 @@ def test_an_older_list_does_not_undo_what_a_write_was_answered() -> None:
     assert told.said == ["listed a=True", "listed a=False b=True"]
 
 
+def test_a_list_that_is_being_stored_does_not_undo_what_a_write_was_answered() -> None:
+    class WritesMeanwhile(Told):
+        """Storing a list gives way to the writer, and then goes on with the older form."""
+
+        def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:
+            written = script.informer.accept(text(node("a", 7, "False")))
+            assert written is not None
+            self.put(written, read_at)
+            super().replace(kind, objects, read_at)
+
+    script, told = (
+        Script(([node("a", 1)], "5"), [event("MODIFIED", node("a", 7, "False"))]),
+        WritesMeanwhile(),
+    )
+    script.informer.run(told)
+    assert told.said[-1] == "put a=False"
+
+
 def test_a_store_that_comes_from_a_backup_is_believed() -> None:
     """Its versions begin again below what was known, and it takes a watch from beyond them."""
     script, told = (
