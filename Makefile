@@ -26,7 +26,7 @@ $(VENV)/installed: $(VENV)/bin/tox $(SOURCES) | tools
 demo: tools $(VENV)/installed
 	@$(VENV)/bin/python -m demo
 
-# Kubernetes' parts are built from their Go module, once, into the user's cache, beside the tests.
+# The tests build the Kubernetes components from their Go module, once, into the user's cache.
 GO := $(shell go version 2>/dev/null | grep -E 'go1\.(2[6-9]|[3-9][0-9])')
 test: tools $(VENV)/bin/tox
 	@if [ "$$(id -u)" -ne 0 ]; then \
@@ -43,8 +43,7 @@ test: tools $(VENV)/bin/tox
 test-cluster: tools $(VENV)/bin/tox
 	@$(VENV)/bin/tox run -e cluster
 
-# The long counts of what `make test` does a few times; its last result is in docs/bgp.md and
-# docs/cluster.md.
+# Repeats faults of `make test` many times; docs/bgp.md and docs/cluster.md have the last results.
 soak: tools $(VENV)/bin/tox
 	@ROUNDS=100 FLAPS=10000 $(VENV)/bin/tox run -e functional -- \
 	    tests/functional/test_graceful_restart.py tests/functional/test_hostile.py \
@@ -61,26 +60,26 @@ sample: $(VENV)/installed
 	    --output-file etc/porter_ryu/porter_ryu.conf.sample
 
 release:
-	@test -n "$(IMG)" || { echo "say which image: make release IMG=registry/porter-ryu:TAG" >&2; exit 2; }
+	@test -n "$(IMG)" || { echo "name the image: make release IMG=registry/porter-ryu:TAG" >&2; exit 2; }
 	@name="$(IMG)"; case "$${name##*/}" in \
-	    *:latest) echo "$(IMG): :latest is another image every day; name one" >&2; exit 2;; \
+	    *:latest) echo "$(IMG): the tag latest changes; use a fixed tag" >&2; exit 2;; \
 	    *:*|*@*) ;; \
 	    *) echo "$(IMG): has no tag" >&2; exit 2;; \
 	esac
 	@sed 's|image: .*porter-ryu.*|image: $(IMG)|' deploy/porter-ryu.yaml > deploy/release.yaml
 	@sed 's|image: .*porter-ryu.*|image: $(IMG)|' deploy/porter-ryu-node.yaml > deploy/release-node.yaml
 	@echo "deploy/release.yaml is ready for: kubectl apply -f deploy/release.yaml"
-	@echo "deploy/release-node.yaml has the node instances, for those who want them"
+	@echo "deploy/release-node.yaml has the optional node instances"
 
-# The packages of the image by hash, resolved anew.
+# Updates the pinned packages of the image.
 lock: $(VENV)/bin/tox
 	@scripts/lock-requirements $(VENV)/bin/python
 
-# On a real API server and a real leaf; ARGS="--services 1000 --only latency" for a part of it.
+# With a real API server and a real leaf; ARGS="--services 1000 --only latency" runs a part.
 bench: tools $(VENV)/installed
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
 
-# A flame graph and a list of what holds memory, in build/profile; ARGS="--start first".
+# Writes a flame graph and a list of memory allocations to build/profile; ARGS="--start first".
 profile: tools $(VENV)/installed
 	@$(VENV)/bin/pip install -q -r benchmarks/requirements.txt
 	@$(VENV)/bin/python -m benchmarks.profile $(ARGS)

@@ -1,4 +1,4 @@
-"""A directory in which somebody puts anything: the leaf loses nothing, and neither does .status."""
+"""Arbitrary content in the directory: the leaf loses no route, and .status loses no record."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ HOSTILE = {
 
 @pytest.fixture(scope="module")
 def bird(fabric: Fabric) -> Bird:
-    """One leaf is enough to see a route go."""
+    """A leaf that shows whether a route is lost."""
     return Bird(fabric.hosts["bird"], 65001, LEAVES["bird"], [Neighbour(OURS, 65000)]).start()
 
 
 @pytest.fixture
 def program(fabric: Fabric, bird: Bird) -> Iterator[Program]:
-    """The program over two nodes and two Services that are announced."""
+    """The program with two nodes and two announced Services."""
     peer = {"address": LEAVES["bird"], "remote_as": 65001, "connect_retry": 1}
     program = Program(
         fabric.hosts["porter"],
@@ -74,7 +74,7 @@ def program(fabric: Fabric, bird: Bird) -> Iterator[Program]:
 
 
 def announced(bird: Bird, prefix: str, *nodes: str) -> None:
-    """The leaf has a route by exactly these nodes."""
+    """Asserts that the leaf has a route via exactly these nodes."""
     wanted = frozenset(NODES[name] for name in nodes)
     wait_for(
         lambda: bird.routes().get(prefix, frozenset()),
@@ -85,13 +85,13 @@ def announced(bird: Bird, prefix: str, *nodes: str) -> None:
 
 
 def record(program: Program, name: str) -> list[str]:
-    """The addresses that `.status` has for a Service."""
+    """The addresses of a Service in `.status`."""
     status = program.status("services", f"default/{name}")
     return [entry["ip"] for entry in status.get("loadBalancer", {}).get("ingress", [])]
 
 
 def health(program: Program) -> tuple[str, str]:
-    """What /healthz and /readyz answer."""
+    """The status codes of /healthz and /readyz."""
     ask = "curl -s -o /dev/null -w %{http_code} http://127.0.0.1:8080"
     healthz, readyz = (
         program.host.run(f"{ask}/{path}", check=False) for path in ("healthz", "readyz")
@@ -99,7 +99,7 @@ def health(program: Program) -> tuple[str, str]:
     return healthz, readyz
 
 
-def test_nothing_that_is_put_there_stops_it(program: Program, bird: Bird) -> None:
+def test_no_content_of_the_directory_stops_the_program(program: Program, bird: Bird) -> None:
     before = {name: record(program, name) for name in ("web", "www")}
     for name, text in HOSTILE.items():
         (program.manifests / name).write_text(text)
@@ -123,7 +123,9 @@ def test_nothing_that_is_put_there_stops_it(program: Program, bird: Bird) -> Non
     announced(bird, "203.0.113.9", "n2")
 
 
-def test_what_breaks_over_a_restart_keeps_its_address(program: Program, bird: Bird) -> None:
+def test_an_object_that_becomes_invalid_over_a_restart_keeps_its_address(
+    program: Program, bird: Bird
+) -> None:
     program.stop()
     (program.manifests / "web.yaml").write_text("kind: [oops\n")
     wrong = service("www")
@@ -143,7 +145,9 @@ def test_what_breaks_over_a_restart_keeps_its_address(program: Program, bird: Bi
     assert record(program, "web") == ["203.0.113.8"]
 
 
-def test_a_document_that_breaks_while_it_runs_costs_no_route(program: Program, bird: Bird) -> None:
+def test_a_document_that_becomes_invalid_at_run_time_loses_no_route(
+    program: Program, bird: Bird
+) -> None:
     for name in ("web", "pool", "n1", "www-slice"):
         (program.manifests / f"{name}.yaml").write_text("kind: [oops\n")
     program.put("web-slice", slice_of("web", "n1", "n2"))
@@ -152,7 +156,7 @@ def test_a_document_that_breaks_while_it_runs_costs_no_route(program: Program, b
     assert record(program, "web") == ["203.0.113.8"]
 
 
-def test_a_directory_that_is_away_costs_nothing_and_comes_back(
+def test_a_directory_that_is_missing_for_a_while_loses_no_route(
     program: Program, bird: Bird
 ) -> None:
     away = program.manifests.with_suffix(".away")
@@ -167,7 +171,9 @@ def test_a_directory_that_is_away_costs_nothing_and_comes_back(
     assert (record(program, "web"), record(program, "www")) == (["203.0.113.8"], ["203.0.113.9"])
 
 
-def test_status_is_written_through_no_link(program: Program, bird: Bird, tmp_path: Path) -> None:
+def test_status_is_never_written_through_a_link(
+    program: Program, bird: Bird, tmp_path: Path
+) -> None:
     program.stop()
     status, elsewhere = program.manifests / ".status", tmp_path / "elsewhere"
     status.rename(elsewhere)
@@ -192,14 +198,14 @@ def test_status_is_written_through_no_link(program: Program, bird: Bird, tmp_pat
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Two names change places at once: in between there would be no record (renameat2(2))."""
+    """Exchanges two names atomically (renameat2(2)), so that there is always a record."""
     libc = ctypes.CDLL(None, use_errno=True)
     here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     if libc.renameat2(here, bytes(one), here, bytes(other), swap):
         raise OSError(ctypes.get_errno(), "renameat2")
 
 
-def test_a_plain_file_in_the_place_of_status_ends_nothing(program: Program, bird: Bird) -> None:
+def test_a_file_in_place_of_status_is_reported(program: Program, bird: Bird) -> None:
     services = program.manifests / ".status" / "services"
     services.rename(program.manifests / ".services")
     services.write_text("in the way")
@@ -213,7 +219,7 @@ def test_a_plain_file_in_the_place_of_status_ends_nothing(program: Program, bird
     assert record(program, "web") == ["203.0.113.8"]
 
 
-def test_yaml_is_what_kubectl_makes_of_it(program: Program, bird: Bird) -> None:
+def test_yaml_is_read_as_by_kubectl(program: Program, bird: Bird) -> None:
     program.stop()
     shutil.rmtree(program.manifests)
     program.manifests.mkdir()
@@ -230,7 +236,7 @@ def test_yaml_is_what_kubectl_makes_of_it(program: Program, bird: Bird) -> None:
     announced(bird, "203.0.113.12", "n1")
 
 
-def test_a_large_file_holds_up_nobody(program: Program, bird: Bird) -> None:
+def test_a_large_file_does_not_block_the_program(program: Program, bird: Bird) -> None:
     many = [service(f"many-{number}", annotations={"x": "y" * 500}) for number in range(15_000)]
     os.setpriority(os.PRIO_PROCESS, program.process.pid, -20)  # as what it is compared with
     metronome = Metronome(program.host.folder)

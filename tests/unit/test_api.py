@@ -21,7 +21,7 @@ from porter_ryu.supervisor import Supervisor
 from tests.unit import decoded
 from tests.unit.clock import Clock
 from tests.unit.decoded import CODEC, text
-from tests.unit.told import Told
+from tests.unit.recorder import Recorder
 from tests.unit.until import until
 
 REFUSED = ApiError(0, "ConnectionRefused", "the API server 10.0.0.1:6443 refuses connections")
@@ -68,7 +68,7 @@ class Cluster(Client):
         return text(self.answer)
 
 
-class Failing(Told):
+class Failing(Recorder):
     """An Observer that fails to take some kinds for a while."""
 
     def __init__(self, **fails: int) -> None:
@@ -91,11 +91,11 @@ def cluster() -> Cluster:
 
 def test_all_kinds_are_read_although_one_reader_dies(cluster: Cluster) -> None:
     """It is started again, lists anew, and what it could not take in is taken in."""
-    told, supervisor = Failing(nodes=2), Supervisor()
+    recorder, supervisor = Failing(nodes=2), Supervisor()
     cluster.objects[Kind.NODE] = [objects.node("n1", "10.0.0.1")]
-    Api(cluster, CODEC, supervisor).start(told)
-    until(lambda: told.lists == len(Kind), "nodes are listed")
-    assert list(told) == [(Kind.NODE, ObjectKey("", "n1"))]
+    Api(cluster, CODEC, supervisor).start(recorder)
+    until(lambda: recorder.lists == len(Kind), "nodes are listed")
+    assert list(recorder) == [(Kind.NODE, ObjectKey("", "n1"))]
     assert supervisor.faults == ()
 
 
@@ -107,21 +107,21 @@ def test_one_wrong_field_costs_nobody_else_anything_and_the_record_is_told(
         "loadBalancer": {"ingress": [{"ip": "10.0.0.7"}, {"ip": 7}, "x", {"ip": "2001:db8::7"}]}
     }
     cluster.objects[Kind.SERVICE] = [odd, objects.service("good")]
-    told = Told()
-    Api(cluster, CODEC, Supervisor()).read_once(told)
+    recorder = Recorder()
+    Api(cluster, CODEC, Supervisor()).read_once(recorder)
     record = (ip_address("10.0.0.7"), ip_address("2001:db8::7"))
     why = "spec.ports[0].port is not a number"
-    assert told.unreadable("web") == Unreadable(Kind.SERVICE, WEB, why, record)
-    assert told.service("good").ours
+    assert recorder.unreadable("web") == Unreadable(Kind.SERVICE, WEB, why, record)
+    assert recorder.service("good").ours
 
 
 def test_trouble_is_one_sentence_for_the_kinds_that_cannot_be_read(cluster: Cluster) -> None:
     clock = Clock()
     api = Api(cluster, CODEC, Supervisor(), clock)
     cluster.refused = {Kind.NODE, Kind.EIP}
-    told = Told()
-    api.start(told)
-    until(lambda: told.lists == len(Kind) - 2, "the others are listed")
+    recorder = Recorder()
+    api.start(recorder)
+    until(lambda: recorder.lists == len(Kind) - 2, "the others are listed")
     assert api.trouble == "", "not at once"
     clock.now += 11
     assert api.trouble == f"nodes, eips cannot be read: {REFUSED}"
@@ -133,19 +133,19 @@ def test_everything_is_listed_anew_before_the_lease_is_taken(cluster: Cluster) -
     api = Api(cluster, CODEC, Supervisor())
     api.relist()
     assert cluster.listed == [], "nobody listens yet"
-    told = Told()
-    api.start(told)
-    until(lambda: told.lists == len(Kind), "everything is listed")
+    recorder = Recorder()
+    api.start(recorder)
+    until(lambda: recorder.lists == len(Kind), "everything is listed")
     api.relist()
     assert sorted(cluster.listed, key=str) == sorted([*Kind, *Kind], key=str)
 
 
 def test_what_the_server_answers_to_a_write_counts_at_once(cluster: Cluster) -> None:
     cluster.objects[Kind.SERVICE] = [objects.service("web")]
-    told, wanted = Told(), ServiceStatus((ip_address("10.0.0.1"),), ())
+    recorder, wanted = Recorder(), ServiceStatus((ip_address("10.0.0.1"),), ())
     api = Api(cluster, CODEC, Supervisor())
-    api.read_once(told)
-    service = told.service("web")
+    api.read_once(recorder)
+    service = recorder.service("web")
     cluster.answer = {
         **objects.service("web"),
         "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}},
@@ -167,10 +167,10 @@ def test_a_status_is_patched_where_its_kind_is_kept_and_for_the_version_that_was
     for obj in (web, pool):
         obj["metadata"]["resourceVersion"] = "7"
     cluster.objects = {**cluster.objects, Kind.SERVICE: [web], Kind.EIP: [pool]}
-    told, api = Told(), Api(cluster, CODEC, Supervisor())
-    api.read_once(told)
-    api.patch(told.service("web"), ServiceStatus((ip_address("10.0.0.1"),), ()))
-    api.patch(told.eip("pool"), EipStatus(True, PoolReason.VALID, "fine", usage=1))
+    recorder, api = Recorder(), Api(cluster, CODEC, Supervisor())
+    api.read_once(recorder)
+    api.patch(recorder.service("web"), ServiceStatus((ip_address("10.0.0.1"),), ()))
+    api.patch(recorder.eip("pool"), EipStatus(True, PoolReason.VALID, "fine", usage=1))
     eips = "/apis/network.kubesphere.io/v1alpha2/eips"
     assert cluster.asked == [
         (

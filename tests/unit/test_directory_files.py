@@ -1,4 +1,4 @@
-"""Whatever is put into the directory, the source lives, reports it, and the rest acts."""
+"""Invalid files in the directory are reported, and the other files still take effect."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ FINE = [
 ]
 
 
-def test_every_kind_of_broken_file_costs_itself_alone(
+def test_every_kind_of_invalid_file_affects_only_itself(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = Directory(tmp_path)
@@ -77,7 +77,7 @@ def test_every_kind_of_broken_file_costs_itself_alone(
         (tmp_path / f"broken-{number}.yaml").write_text(text)
         (tmp_path / f"broken-{number}.json").write_text(text)
     with directory:
-        assert isinstance(directory.told[key("web")], Service)
+        assert isinstance(directory.recorder[key("web")], Service)
         for number in range(len(BROKEN)):
             assert f"broken-{number}.yaml:" in caplog.text
             assert f"broken-{number}.json:" in caplog.text
@@ -87,7 +87,7 @@ def test_every_kind_of_broken_file_costs_itself_alone(
         assert directory.source.trouble == ""
 
 
-def test_what_only_looks_broken_is_fine(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unusual_but_valid_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     directory = Directory(tmp_path)
     for number, text in enumerate(FINE):
         (tmp_path / f"fine-{number}.yaml").write_text(text)
@@ -96,7 +96,7 @@ def test_what_only_looks_broken_is_fine(tmp_path: Path, caplog: pytest.LogCaptur
     assert "fine-" not in caplog.text
 
 
-def test_only_regular_files_are_opened_and_links_to_them_are(
+def test_only_regular_files_and_links_to_them_are_opened(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = Directory(tmp_path)
@@ -114,7 +114,7 @@ def test_only_regular_files_are_opened_and_links_to_them_are(
     (tmp_path / "..data").symlink_to("..2026")
     (tmp_path / "web.yaml").symlink_to("..data/web.yaml")
     with directory:
-        assert key("web") in directory.told
+        assert key("web") in directory.recorder
         for name in ("fifo", "zero", "null", "socket"):
             assert f"{name}.yaml: is not a regular file" in caplog.text
         assert "loop.yaml: cannot be read: Too many levels of symbolic links" in caplog.text
@@ -124,7 +124,7 @@ def test_only_regular_files_are_opened_and_links_to_them_are(
     server.close()
 
 
-def test_names_that_no_terminal_likes_are_read_like_others(
+def test_file_names_with_control_characters_are_read(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)  # what is captured has to be text in UTF-8
@@ -136,11 +136,11 @@ def test_names_that_no_terminal_likes_are_read_like_others(
     with open(os.path.join(os.fsencode(tmp_path), b"\xfd.yaml"), "w") as file:
         file.write("kind: [")
     with directory:
-        assert {key("web"), key("api")} <= directory.told.keys()
+        assert {key("web"), key("api")} <= directory.recorder.keys()
         directory.is_alive("marker")
 
 
-def test_a_file_that_goes_and_comes_all_the_time_stops_nothing(tmp_path: Path) -> None:
+def test_files_that_are_created_and_deleted_repeatedly_stop_nothing(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     with directory:
         for number in range(300):
@@ -152,7 +152,7 @@ def test_a_file_that_goes_and_comes_all_the_time_stops_nothing(tmp_path: Path) -
         directory.is_alive("marker")
 
 
-def test_a_document_that_breaks_leaves_its_objects_and_the_others_act(
+def test_an_invalid_document_keeps_its_objects_and_the_others_take_effect(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = Directory(tmp_path)
@@ -161,12 +161,12 @@ def test_a_document_that_breaks_leaves_its_objects_and_the_others_act(
         good = yaml.safe_dump(objects.service("api", loadBalancerIP="10.0.0.9"))
         (tmp_path / "a.yaml").write_text(f"kind: [oops\n---\n{good}")
         assert "a.yaml:2" in directory.unreadable("web").reason
-        until(lambda: directory.told.service("api").request is not None, "api is another")
+        until(lambda: directory.recorder.service("api").request is not None, "api is another")
         assert "a.yaml:2" in caplog.text
         directory.put("a.yaml", objects.service("web"), objects.service("api"))
-        until(lambda: isinstance(directory.told[key("web")], Service), "web is mended")
+        until(lambda: isinstance(directory.recorder[key("web")], Service), "web is mended")
         directory.put("a.yaml", objects.service("api"))
-        until(lambda: key("web") in directory.told.removed, "web is gone")
+        until(lambda: key("web") in directory.recorder.removed, "web is gone")
 
 
 @pytest.mark.parametrize("wrong", [{"ports": [{"port": "80"}]}, {"ports": 5}, {"type": []}])
@@ -177,35 +177,35 @@ def test_a_wrong_field_makes_the_object_unreadable_and_keeps_its_record(
     directory.record("web", "10.0.0.7")
     directory.put("a.yaml", objects.service("web", **wrong), objects.service("api"))
     with directory:
-        told = directory.unreadable("web")
-        assert [str(address) for address in told.record] == ["10.0.0.7"]
-        assert "a.yaml:1: services default/web: " in told.reason
-        assert isinstance(directory.told[key("api")], Service)
+        reading = directory.unreadable("web")
+        assert [str(address) for address in reading.record] == ["10.0.0.7"]
+        assert "a.yaml:1: services default/web: " in reading.reason
+        assert isinstance(directory.recorder[key("api")], Service)
         directory.is_alive("marker")
         assert (tmp_path / ".status/services/default/web.json").exists()
 
 
-def test_a_record_outlives_a_restart_while_its_document_is_broken(tmp_path: Path) -> None:
+def test_a_record_survives_a_restart_while_its_document_is_invalid(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     directory.record("web", "10.0.0.7", "fd00::7")
     directory.record("api", "10.0.0.8")
     (tmp_path / "a.yaml").write_text("kind: [oops\n")
     directory.put("b.yaml", objects.service("api"))
     with directory:
-        told = directory.unreadable("web")
-        assert [str(address) for address in told.record] == ["10.0.0.7", "fd00::7"]
-        assert isinstance(directory.told[key("api")], Service)
+        reading = directory.unreadable("web")
+        assert [str(address) for address in reading.record] == ["10.0.0.7", "fd00::7"]
+        assert isinstance(directory.recorder[key("api")], Service)
         directory.is_alive("marker")
         assert (tmp_path / ".status/services/default/web.json").exists()
         directory.put("a.yaml", objects.service("web"))
-        until(lambda: isinstance(directory.told[key("web")], Service), "web is read")
-        assert [str(address) for address in directory.told.service("web").ingress] == [
+        until(lambda: isinstance(directory.recorder[key("web")], Service), "web is read")
+        assert [str(address) for address in directory.recorder.service("web").ingress] == [
             "10.0.0.7",
             "fd00::7",
         ]
 
 
-def test_orphans_go_when_every_file_can_be_read(tmp_path: Path) -> None:
+def test_orphaned_records_are_removed_when_every_file_can_be_read(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     orphan = directory.record("web", "10.0.0.7")
     (tmp_path / "a.yaml").symlink_to("/nowhere")
@@ -214,33 +214,33 @@ def test_orphans_go_when_every_file_can_be_read(tmp_path: Path) -> None:
         directory.is_alive("marker")
         assert orphan.exists()
         (tmp_path / "a.yaml").unlink()
-        until(lambda: key("web") in directory.told.removed, "web is known to be gone")
+        until(lambda: key("web") in directory.recorder.removed, "web is known to be gone")
         until(lambda: not orphan.exists(), "its status is removed")
 
 
-def test_an_orphan_goes_at_the_start_when_every_file_can_be_read(tmp_path: Path) -> None:
+def test_an_orphaned_record_is_removed_at_the_start(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     orphan = directory.record("web", "10.0.0.7")
     other = directory.record("api", "10.0.0.8")
     directory.put("a.yaml", objects.service("api"))
     with directory:
         until(lambda: not orphan.exists(), "its status is removed")
-        assert key("web") not in directory.told
+        assert key("web") not in directory.recorder
         assert other.exists()
 
 
-def test_who_only_reads_removes_no_status(tmp_path: Path) -> None:
+def test_an_instance_that_only_reads_removes_no_status(tmp_path: Path) -> None:
     directory = Directory(tmp_path, keeps_status=False)
     orphan = directory.record("web", "10.0.0.7")
     with directory:
         directory.put("a.yaml", objects.service("api"))
-        until(lambda: key("api") in directory.told, "api is there")
+        until(lambda: key("api") in directory.recorder, "api is there")
         (tmp_path / "a.yaml").unlink()
-        until(lambda: key("api") in directory.told.removed, "api is gone")
+        until(lambda: key("api") in directory.recorder.removed, "api is gone")
         assert orphan.exists()
 
 
-def test_an_eip_in_a_broken_document_goes_on_serving_after_a_restart(tmp_path: Path) -> None:
+def test_an_eip_in_an_invalid_document_still_serves_after_a_restart(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     directory.put("pool.yaml", objects.eip("p", "10.0.0.0/24"))
     path = tmp_path / ".status" / "eips" / "p.json"
@@ -251,16 +251,16 @@ def test_an_eip_in_a_broken_document_goes_on_serving_after_a_restart(tmp_path: P
     )
     (tmp_path / "pool.yaml").write_text("kind: [")
     with directory:
-        told = directory.told.eip("p")
-        assert told.status is not None
-        assert told.status.serving is not None
-        assert told.invalid
-        assert told.status.serving.address == "10.0.0.0/24"
+        reading = directory.recorder.eip("p")
+        assert reading.status is not None
+        assert reading.status.serving is not None
+        assert reading.invalid
+        assert reading.status.serving.address == "10.0.0.0/24"
         directory.is_alive("marker")
         assert path.exists()
 
 
-def test_the_directory_itself_is_trouble_and_nothing_is_touched_until_it_is_back(
+def test_a_missing_directory_is_reported_and_changes_nothing(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "manifests"
@@ -282,27 +282,27 @@ def test_the_directory_itself_is_trouble_and_nothing_is_touched_until_it_is_back
             (tmp_path / "away").rename(path)
             until(lambda: not directory.source.trouble, "it is back")
         directory.is_alive("marker")
-        assert directory.told.removed == []
-        assert isinstance(directory.told[key("web")], Service)
-        assert [str(a) for a in directory.told.service("web").ingress] == ["10.0.0.7"]
+        assert directory.recorder.removed == []
+        assert isinstance(directory.recorder[key("web")], Service)
+        assert [str(a) for a in directory.recorder.service("web").ingress] == ["10.0.0.7"]
 
 
-def test_a_start_without_the_directory_tells_nothing_until_it_is_there(tmp_path: Path) -> None:
+def test_a_start_without_the_directory_reports_nothing_until_it_exists(tmp_path: Path) -> None:
     path = tmp_path / "manifests"
     directory = Directory(path)
-    directory.source.start(directory.told)
+    directory.source.start(directory.recorder)
     until(lambda: directory.source.trouble, "it is trouble")
-    assert directory.told.lists == 0
+    assert directory.recorder.lists == 0
     with pytest.raises(ApiError, match="No such file or directory"):
-        directory.source.read_once(directory.told)
+        directory.source.read_once(directory.recorder)
     path.mkdir()
     directory.put("a.yaml", objects.service("web"))
-    until(lambda: key("web") in directory.told, "it is read")
+    until(lambda: key("web") in directory.recorder, "it is read")
     assert directory.source.trouble == ""
     directory.source.stop()
 
 
-def test_a_file_that_is_renamed_takes_its_objects_along(tmp_path: Path) -> None:
+def test_a_renamed_file_keeps_its_objects(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.service("web"))
     record = directory.record("web", "10.0.0.7")
@@ -310,12 +310,12 @@ def test_a_file_that_is_renamed_takes_its_objects_along(tmp_path: Path) -> None:
         for old, new in (("a", "b"), ("b", "c"), ("c", "a")):
             (tmp_path / f"{old}.yaml").rename(tmp_path / f"{new}.yaml")
             directory.is_alive(f"marker-{new}")
-        assert directory.told.removed == []
+        assert directory.recorder.removed == []
         assert record.exists()
 
 
-def test_a_large_file_that_is_renamed_takes_its_objects_along(tmp_path: Path) -> None:
-    """However long it takes to parse, and though another one cannot be parsed at all."""
+def test_a_renamed_large_file_keeps_its_objects(tmp_path: Path) -> None:
+    """However long it takes to parse."""
     directory = Directory(tmp_path)
     filling = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n" * 30_000
     (tmp_path / "a.yaml").write_text(f"{filling}---\n{yaml.safe_dump(objects.service('web'))}")
@@ -324,12 +324,12 @@ def test_a_large_file_that_is_renamed_takes_its_objects_along(tmp_path: Path) ->
     with directory:
         (tmp_path / "a.yaml").rename(tmp_path / "b.yaml")
         (tmp_path / "api.yaml").unlink()
-        until(lambda: directory.told.removed, "what is gone is gone, once the file is parsed")
-        assert directory.told.removed == [key("api")]
+        until(lambda: directory.recorder.removed, "what is gone is gone, once the file is parsed")
+        assert directory.recorder.removed == [key("api")]
         assert record.exists()
 
 
-def test_an_object_that_is_moved_in_two_steps_and_a_file_written_anew_lose_nothing(
+def test_moving_an_object_in_two_steps_and_rewriting_a_file_lose_nothing(
     tmp_path: Path,
 ) -> None:
     directory = Directory(tmp_path)
@@ -343,27 +343,27 @@ def test_an_object_that_is_moved_in_two_steps_and_a_file_written_anew_lose_nothi
         directory.is_alive("third")
         directory.put("b.yaml", objects.service("web"))
         directory.is_alive("fourth")
-        assert directory.told.removed == []
+        assert directory.recorder.removed == []
 
 
-def test_of_two_files_the_first_by_name_counts_and_the_other_takes_over(
+def test_the_first_of_two_files_by_name_is_used_and_the_other_takes_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.eip("p", "10.0.0.1"))
     directory.put("b.yaml", objects.eip("p", "10.0.0.2"))
     with directory:
-        assert directory.told.eip("p").address == "10.0.0.1"
+        assert directory.recorder.eip("p").address == "10.0.0.1"
         assert "b.yaml:1: eips p is also in a.yaml" in caplog.text
         (tmp_path / "a.yaml").unlink()
-        until(lambda: directory.told.eip("p").address == "10.0.0.2", "the second counts")
-        assert directory.told.removed == []
+        until(lambda: directory.recorder.eip("p").address == "10.0.0.2", "the second counts")
+        assert directory.recorder.removed == []
 
 
 CONFLICT = "<<<<<<< HEAD\n{}=======\n>>>>>>> other\n"
 
 
-def test_an_object_that_is_renamed_into_a_broken_file_keeps_its_record(tmp_path: Path) -> None:
+def test_an_object_in_a_renamed_and_invalid_file_keeps_its_record(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.service("web"))
     directory.put("other.yaml", objects.service("other"))
@@ -372,19 +372,19 @@ def test_an_object_that_is_renamed_into_a_broken_file_keeps_its_record(tmp_path:
         conflict = CONFLICT.format(yaml.safe_dump(objects.service("web")))
         (tmp_path / "a.yaml").rename(tmp_path / "b.yaml")
         (tmp_path / "b.yaml").write_text(conflict)
-        told = directory.unreadable("web")
-        assert [str(address) for address in told.record] == ["10.0.0.7"]
-        assert "in no file that can be read, and b.yaml:1: " in told.reason
+        reading = directory.unreadable("web")
+        assert [str(address) for address in reading.record] == ["10.0.0.7"]
+        assert "in no file that can be read, and b.yaml:1: " in reading.reason
         (tmp_path / "b.yaml").rename(tmp_path / "c.yaml")
         until(lambda: "c.yaml" in directory.unreadable("web").reason, "it is in the next file")
         directory.put("c.yaml", objects.service("web"))
-        until(lambda: isinstance(directory.told[key("web")], Service), "web is mended")
+        until(lambda: isinstance(directory.recorder[key("web")], Service), "web is mended")
         assert record.exists()
-        assert directory.told.removed == []
+        assert directory.recorder.removed == []
 
 
 @pytest.mark.parametrize("mended", [True, False])
-def test_what_a_hole_hides_is_gone_when_it_is_not_there_once_the_hole_is_mended(
+def test_a_hidden_object_is_deleted_if_the_repaired_file_does_not_have_it(
     tmp_path: Path, mended: bool
 ) -> None:
     directory = Directory(tmp_path)
@@ -399,11 +399,11 @@ def test_what_a_hole_hides_is_gone_when_it_is_not_there_once_the_hole_is_mended(
         (tmp_path / "b.yaml").unlink()
         if mended:
             directory.put("b.yaml", objects.service("api"))
-        until(lambda: key("web") in directory.told.removed, "web is gone")
+        until(lambda: key("web") in directory.recorder.removed, "web is gone")
         until(lambda: not record.exists(), "its status is removed")
 
 
-def test_an_old_hole_lets_deletions_act_and_a_new_one_in_its_file_does_not(
+def test_a_file_that_became_unreadable_long_ago_does_not_delay_deletions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(absence, "_HIDING_SECONDS", 0.0)
@@ -416,7 +416,7 @@ def test_an_old_hole_lets_deletions_act_and_a_new_one_in_its_file_does_not(
             directory.is_alive(f"marker-{look}")
         (tmp_path / "b.yaml").write_text(CONFLICT.format(""))  # the same, written anew
         (tmp_path / "web.yaml").unlink()
-        until(lambda: key("web") in directory.told.removed, "web is gone")
+        until(lambda: key("web") in directory.recorder.removed, "web is gone")
         (tmp_path / "api.yaml").unlink()
         (tmp_path / "b.yaml").write_text(CONFLICT.format("spec: {}\n"))
         directory.unreadable("api")
@@ -424,7 +424,7 @@ def test_an_old_hole_lets_deletions_act_and_a_new_one_in_its_file_does_not(
 
 @contextlib.contextmanager
 def nobody(path: Path) -> Iterator[None]:
-    """As a user who may do what modes say, and to whom everything at a path belongs."""
+    """Runs the block as an unprivileged user who owns everything at a path."""
     if os.geteuid():
         yield
         return
@@ -437,7 +437,7 @@ def nobody(path: Path) -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_a_file_without_permission_is_read_when_it_has_it() -> None:
+def test_a_file_is_read_once_its_permissions_allow_it() -> None:
     with tempfile.TemporaryDirectory() as path:
         directory = Directory(Path(path))
         directory.put("a.yaml", objects.service("web"))
@@ -445,26 +445,26 @@ def test_a_file_without_permission_is_read_when_it_has_it() -> None:
             (directory.path / "a.yaml").chmod(0)
             assert "Permission denied" in directory.unreadable("web").reason
             (directory.path / "a.yaml").chmod(0o644)
-            until(lambda: isinstance(directory.told[key("web")], Service), "it is read again")
+            until(lambda: isinstance(directory.recorder[key("web")], Service), "it is read again")
             directory.path.chmod(0)
             until(lambda: "Permission denied" in directory.source.trouble, "it is trouble")
             directory.path.chmod(0o755)
             until(lambda: not directory.source.trouble, "it is back")
-            assert directory.told.removed == []
+            assert directory.recorder.removed == []
 
 
-def test_a_large_file_is_parsed_beside_the_others(tmp_path: Path) -> None:
+def test_a_large_file_is_parsed_in_the_background(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     with directory:
         many = [objects.service(f"web-{number}") for number in range(3000)]
         replace(tmp_path / "large.json", json.dumps({"kind": "List", "items": many}))
         directory.is_alive("marker")
-        until(lambda: key("web-2999") in directory.told, "the large file is read")
+        until(lambda: key("web-2999") in directory.recorder, "the large file is read")
         (tmp_path / "large.json").unlink()
-        until(lambda: key("web-2999") in directory.told.removed, "and gone")
+        until(lambda: key("web-2999") in directory.recorder.removed, "and gone")
 
 
-def test_a_start_does_not_wait_for_one_large_file_longer_than_for_all(tmp_path: Path) -> None:
+def test_the_wait_for_large_files_at_a_start_is_limited(tmp_path: Path) -> None:
     endless = tmp_path / "endless.yaml"
     endless.write_text("---\nkind: x\n" * 40_000)
     Directory(tmp_path).put("web.yaml", objects.service("web"))
@@ -490,7 +490,7 @@ def test_a_file_beyond_the_limit_is_not_opened(
         directory.is_alive("marker")
 
 
-def test_a_large_file_of_nothing_but_brackets_costs_itself_alone(
+def test_a_large_file_of_brackets_affects_only_itself(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = Directory(tmp_path)
@@ -501,7 +501,7 @@ def test_a_large_file_of_nothing_but_brackets_costs_itself_alone(
     with directory:
         for name in ("b.yaml", "c.yaml", "d.json"):
             assert f"{name}:" in caplog.text
-        assert isinstance(directory.told[key("web")], Service)
+        assert isinstance(directory.recorder[key("web")], Service)
         directory.is_alive("marker")
 
 
@@ -516,23 +516,23 @@ def test_a_decoder_that_fails_in_any_way_makes_its_object_unreadable(
     path = tmp_path / ".status" / "services" / "default" / "web.json"
     path.write_text('{"status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.7"}, 5]}}}')
     with directory:
-        told = directory.unreadable("web")
-        assert [str(address) for address in told.record] == ["10.0.0.7"]
+        reading = directory.unreadable("web")
+        assert [str(address) for address in reading.record] == ["10.0.0.7"]
         directory.is_alive("marker")
 
 
-def test_all_that_is_told_of_another_kind_is_unreadable_too(tmp_path: Path) -> None:
+def test_objects_of_other_kinds_can_be_unreadable_too(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     node = objects.node("n1", "10.0.0.1")
     node["status"]["conditions"] = "none"
     directory.put("a.yaml", node)
     with directory:
-        assert isinstance(directory.told[Kind.NODE, ObjectKey("", "n1")], Unreadable)
+        assert isinstance(directory.recorder[Kind.NODE, ObjectKey("", "n1")], Unreadable)
         directory.is_alive("marker")
 
 
-def test_an_empty_file_system_in_its_place_is_trouble(tmp_path: Path) -> None:
-    """A mount that is gone: /proc is always another file system, and has no manifests."""
+def test_an_empty_file_system_in_place_of_the_directory_is_reported(tmp_path: Path) -> None:
+    """As after an unmount: /proc is another file system and has no manifests."""
     (tmp_path / "real").mkdir()
     directory = Directory(tmp_path / "link")
     directory.path.symlink_to(tmp_path / "real")
@@ -545,10 +545,10 @@ def test_an_empty_file_system_in_its_place_is_trouble(tmp_path: Path) -> None:
         (tmp_path / "next").rename(directory.path)
         directory.is_alive("marker")
         assert directory.source.trouble == ""
-        assert directory.told.removed == []
+        assert directory.recorder.removed == []
 
 
-def test_a_parser_process_that_dies_leaves_its_file_as_it_was(tmp_path: Path) -> None:
+def test_a_killed_parser_process_makes_its_file_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "large.yaml"
     path.write_text("---\n".join(yaml.safe_dump(objects.service(f"w-{n}")) for n in range(5000)))
     before = children()
@@ -568,7 +568,7 @@ def test_a_parser_process_that_dies_leaves_its_file_as_it_was(tmp_path: Path) ->
 
 
 def failing_parser(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Has each parser process end in failure; returns how many there were."""
+    """Makes each parser process fail; returns a function that counts them."""
     log = path / "starts"
     script = path / "parser"
     script.write_text(f"#!/bin/sh\necho >> {log}\nexit 1\n")
@@ -577,7 +577,7 @@ def failing_parser(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], 
     return lambda: log.read_text().count("\n") if log.exists() else 0
 
 
-def test_a_large_file_that_cannot_be_parsed_is_tried_again_at_leisure(
+def test_parsing_a_large_file_is_retried_with_backoff(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loader_module, "_RETRY_FIRST_SECONDS", 300.0)
@@ -609,7 +609,7 @@ def test_a_large_file_that_cannot_be_parsed_is_tried_again_at_leisure(
     until(lambda: scan() and not store.fault, "it is read")
 
 
-def test_a_large_file_that_could_not_be_parsed_is_read_though_it_does_not_change(
+def test_a_large_file_that_failed_is_read_even_if_it_does_not_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loader_module, "_RETRY_FIRST_SECONDS", 0.01)
@@ -618,14 +618,14 @@ def test_a_large_file_that_could_not_be_parsed_is_read_though_it_does_not_change
     (tmp_path / "large.json").write_text(json.dumps({"kind": "List", "items": many}))
     with monkeypatch.context() as failing:
         starts = failing_parser(tmp_path, failing)
-        directory.source.start(directory.told)
+        directory.source.start(directory.recorder)
         until(lambda: starts() > 2, "it is tried again")
-    until(lambda: key("web-1499") in directory.told, "it is read")
+    until(lambda: key("web-1499") in directory.recorder, "it is read")
     directory.source.stop()
 
 
 @pytest.mark.parametrize("count", [5000, 60_000])
-def test_an_object_of_many_entries_holds_up_nobody(tmp_path: Path, count: int) -> None:
+def test_an_object_with_many_entries_does_not_block_others(tmp_path: Path, count: int) -> None:
     directory = Directory(tmp_path)
     directory.put("a.yaml", objects.service("web"))
     with directory:
@@ -634,13 +634,13 @@ def test_an_object_of_many_entries_holds_up_nobody(tmp_path: Path, count: int) -
         many["metadata"]["annotations"] = {"x": "y" * 70_000}
         replace(tmp_path / "many.json", json.dumps(many))
         piece = (Kind.ENDPOINT_SLICE, ObjectKey("default", "web-ipv4"))
-        until(lambda: piece in directory.told, "it is told")
+        until(lambda: piece in directory.recorder, "it is reported")
         if count <= OBJECT_ENTRIES:
-            found = directory.told[piece]
+            found = directory.recorder[piece]
             assert isinstance(found, EndpointSlice)
             assert len(found.endpoints) == count
         else:
-            found = directory.told[piece]
+            found = directory.recorder[piece]
             assert isinstance(found, Unreadable)
             assert "more than 10000 entries" in found.reason
         directory.is_alive("marker")

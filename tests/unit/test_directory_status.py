@@ -1,4 +1,4 @@
-"""`.status`: what cannot be read there is no "no record", and no link leads out of it."""
+"""`.status`: an unreadable file does not mean "no record", and no link is followed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DAMAGED = [
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Directory:
-    """With one Service, which has an address in its own status."""
+    """A directory with one Service that has an address in its status."""
     directory = Directory(tmp_path / "manifests")
     directory.path.mkdir()
     own = {"status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}}}
@@ -44,47 +44,50 @@ def directory(tmp_path: Path) -> Directory:
 
 
 @pytest.mark.parametrize("text", DAMAGED)
-def test_a_damaged_status_file_makes_its_object_unreadable_and_is_not_written_over(
+def test_a_damaged_status_file_makes_its_object_unreadable_and_is_not_overwritten(
     directory: Directory, text: str
 ) -> None:
     path = directory.record("web", "10.0.0.7")
     path.write_text(text)
     with directory:
         directory.unreadable("web")
-        assert isinstance(directory.told[key("api")], Service)
+        assert isinstance(directory.recorder[key("api")], Service)
         directory.is_alive("marker")
         assert path.read_text() == text
 
 
-def test_a_status_that_is_damaged_while_it_runs_stays_what_it_was(directory: Directory) -> None:
+def test_a_status_that_is_damaged_at_run_time_keeps_its_last_value(directory: Directory) -> None:
     path = directory.record("web", "10.0.0.7")
     with directory:
         service = Service(key("web")[1], ours=True)
         for text in DAMAGED[:8]:
             replace(path, text)
-            told = directory.unreadable("web")
-            assert [str(address) for address in told.record] == ["10.0.0.7"]
+            reading = directory.unreadable("web")
+            assert [str(address) for address in reading.record] == ["10.0.0.7"]
             with pytest.raises(ApiError, match="not written over"):
                 directory.source.patch(service, ServiceStatus((), (ANNOUNCED,)))
             directory.record("web", "10.0.0.7")
-            until(lambda: isinstance(directory.told[key("web")], Service), "it is mended")
+            until(lambda: isinstance(directory.recorder[key("web")], Service), "it is mended")
         path.unlink()
-        until(lambda: str(directory.told.service("web").ingress[0]) == "10.0.0.1", "its own counts")
+        until(
+            lambda: str(directory.recorder.service("web").ingress[0]) == "10.0.0.1",
+            "its own counts",
+        )
 
 
-def test_a_folder_in_the_place_of_a_status_file_is_unreadable(directory: Directory) -> None:
+def test_a_folder_in_place_of_a_status_file_is_unreadable(directory: Directory) -> None:
     path = directory.record("web", "10.0.0.7")
     path.unlink()
     path.mkdir()
     with directory:
-        told = directory.unreadable("web")
-        assert [str(address) for address in told.record] == ["10.0.0.1"]
+        reading = directory.unreadable("web")
+        assert [str(address) for address in reading.record] == ["10.0.0.1"]
         path.rmdir()
-        until(lambda: isinstance(directory.told[key("web")], Service), "it is mended")
+        until(lambda: isinstance(directory.recorder[key("web")], Service), "it is mended")
 
 
 @pytest.mark.parametrize("place", [".status", ".status/services", ".status/services/default"])
-def test_a_plain_file_in_the_place_of_a_folder_ends_nothing(
+def test_a_file_in_place_of_a_folder_is_reported(
     directory: Directory, caplog: pytest.LogCaptureFixture, place: str
 ) -> None:
     path = directory.path / place
@@ -95,28 +98,32 @@ def test_a_plain_file_in_the_place_of_a_folder_ends_nothing(
         assert f"{place} cannot be read: Not a directory" in caplog.text
         directory.is_alive("marker")
         path.unlink()
-        until(lambda: isinstance(directory.told[key("web")], Service), "it is mended")
+        until(lambda: isinstance(directory.recorder[key("web")], Service), "it is mended")
         directory.write("web")
     assert path.is_dir()
 
 
 @pytest.mark.parametrize("place", [".status", ".status/services", ".status/services/default"])
-def test_a_folder_that_turns_into_a_file_loses_no_record(directory: Directory, place: str) -> None:
+def test_a_folder_that_becomes_a_file_loses_no_record(directory: Directory, place: str) -> None:
     directory.record("web", "10.0.0.7")
     with directory:
         path = directory.path / place
         path.rename(directory.path.parent / "away")
         path.write_text("in the way")
-        told = directory.unreadable("web")
-        assert [str(address) for address in told.record] == ["10.0.0.7"]
+        reading = directory.unreadable("web")
+        assert [str(address) for address in reading.record] == ["10.0.0.7"]
         path.unlink()
         (directory.path.parent / "away").rename(path)
-        until(lambda: isinstance(directory.told[key("web")], Service), "it is mended")
-        assert [str(address) for address in directory.told.service("web").ingress] == ["10.0.0.7"]
+        until(lambda: isinstance(directory.recorder[key("web")], Service), "it is mended")
+        assert [str(address) for address in directory.recorder.service("web").ingress] == [
+            "10.0.0.7"
+        ]
 
 
 @pytest.mark.parametrize("place", [".status", ".status/services", ".status/services/default"])
-def test_no_folder_is_entered_by_a_link(directory: Directory, tmp_path: Path, place: str) -> None:
+def test_no_folder_is_opened_through_a_link(
+    directory: Directory, tmp_path: Path, place: str
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     rest = f"{directory.path}/.status/services/default/web.json".removeprefix(
         f"{directory.path / place}/"
@@ -129,19 +136,19 @@ def test_no_folder_is_entered_by_a_link(directory: Directory, tmp_path: Path, pl
     path.symlink_to(elsewhere)
     before = {file: file.read_text() for file in elsewhere.rglob("*.json")}
     with directory:
-        told = directory.unreadable("web")
-        assert [str(address) for address in told.record] == ["10.0.0.1"]
+        reading = directory.unreadable("web")
+        assert [str(address) for address in reading.record] == ["10.0.0.1"]
         service = Service(key("web")[1], ours=True)
         for status in (ServiceStatus((), (ANNOUNCED,)), ServiceStatus((), ())):
             with pytest.raises(ApiError):
                 directory.source.patch(service, status)
         (directory.path / "a.yaml").unlink()
-        until(lambda: key("web") in directory.told.removed, "the Service is gone")
+        until(lambda: key("web") in directory.recorder.removed, "the Service is gone")
     assert {file: file.read_text() for file in elsewhere.rglob("*.json")} == before
     assert path.is_symlink()
 
 
-def test_a_link_in_the_place_of_a_status_file_is_neither_read_nor_followed(
+def test_a_link_in_place_of_a_status_file_is_not_followed(
     directory: Directory, tmp_path: Path
 ) -> None:
     victim = tmp_path / "victim.json"
@@ -151,10 +158,10 @@ def test_a_link_in_the_place_of_a_status_file_is_neither_read_nor_followed(
     folder.mkdir(parents=True)
     (folder / "web.json").symlink_to(victim)
     with directory:
-        told = directory.unreadable("web")
-        assert [str(address) for address in told.record] == ["10.0.0.1"]
+        reading = directory.unreadable("web")
+        assert [str(address) for address in reading.record] == ["10.0.0.1"]
         (folder / "web.json").unlink()
-        until(lambda: isinstance(directory.told[key("web")], Service), "it is mended")
+        until(lambda: isinstance(directory.recorder[key("web")], Service), "it is mended")
         (folder / ".web.json.new").symlink_to(victim)
         directory.write("web")
         assert victim.read_text() == before
@@ -162,7 +169,7 @@ def test_a_link_in_the_place_of_a_status_file_is_neither_read_nor_followed(
         assert json.loads((folder / "web.json").read_text())["status"]["conditions"]
 
 
-def test_a_link_that_comes_while_it_runs_is_replaced_or_removed_itself(
+def test_a_link_created_at_run_time_is_replaced_or_removed_itself(
     directory: Directory, tmp_path: Path
 ) -> None:
     victim = tmp_path / "victim.json"
@@ -178,7 +185,7 @@ def test_a_link_that_comes_while_it_runs_is_replaced_or_removed_itself(
     assert victim.read_text() == "precious"
 
 
-def test_odd_names_in_status_are_left_alone(directory: Directory) -> None:
+def test_files_with_other_names_in_status_are_ignored(directory: Directory) -> None:
     folder = directory.path / ".status" / "services" / "default"
     folder.mkdir(parents=True)
     odd = [folder / "UPPER.json", folder / "a\nb.json", folder / "notes.txt", folder / ".x.json"]
@@ -190,5 +197,5 @@ def test_odd_names_in_status_are_left_alone(directory: Directory) -> None:
     os.mkfifo(folder / "fifo.json")
     with directory:
         directory.is_alive("marker")
-        assert isinstance(directory.told[key("web")], Service)
+        assert isinstance(directory.recorder[key("web")], Service)
     assert all(path.exists() for path in odd)

@@ -1,4 +1,4 @@
-"""List and watch as the API server really does it: literal streams in, what is told out."""
+"""List and watch with literal streams of an API server, and the calls of the observer."""
 
 from __future__ import annotations
 
@@ -93,28 +93,28 @@ def state(obj: Reading) -> object:
     return obj.ready
 
 
-class Told:
-    """An Observer that writes down what it is told."""
+class Recorder:
+    """An Observer that records its calls as text."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.calls: list[str] = []
 
     def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:
         words = sorted(f"{obj.key.name}={state(obj)}" for obj in objects)
-        self.said.append(" ".join(["listed", *words]))
+        self.calls.append(" ".join(["listed", *words]))
 
     def put(self, obj: Reading, read_at: float) -> None:
-        self.said.append(f"put {obj.key.name}={state(obj)}")
+        self.calls.append(f"put {obj.key.name}={state(obj)}")
 
     def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:
-        self.said.append(f"removed {key.name}")
+        self.calls.append(f"removed {key.name}")
 
 
 def play(*steps: Step) -> tuple[list[str], list[str]]:
-    """What is told and what is asked."""
-    script, told = Script(*steps), Told()
-    script.informer.run(told)
-    return told.said, script.asked
+    """The calls of the observer, and the requests."""
+    script, recorder = Script(*steps), Recorder()
+    script.informer.run(recorder)
+    return recorder.calls, script.asked
 
 
 def event(kind: str, obj: Any) -> Json:
@@ -124,12 +124,12 @@ def event(kind: str, obj: Any) -> Json:
 
 def test_a_watch_goes_on_from_the_last_bookmark() -> None:
     bookmark = {"metadata": {"resourceVersion": "9"}}
-    told, asked = play(
+    calls, asked = play(
         ([node("a", 1)], "5"),
         [event("ADDED", node("b", 6)), event("BOOKMARK", bookmark)],
         [event("MODIFIED", node("b", 10, "False")), event("DELETED", node("a", 11))],
     )
-    assert told == ["listed a=True", "put b=True", "put b=False", "removed a"]
+    assert calls == ["listed a=True", "put b=True", "put b=False", "removed a"]
     assert asked[:3] == ["list", "watch 5", "watch 9"]
 
 
@@ -142,31 +142,34 @@ def test_a_watch_goes_on_from_the_last_bookmark() -> None:
     ids=["answer", "event"],
 )
 def test_410_is_a_new_list(gone: ApiError | list[Json]) -> None:
-    told, asked = play(([node("a", 1)], "5"), gone, ([node("b", 7)], "8"), [])
-    assert told == ["listed a=True", "listed b=True"]
+    calls, asked = play(([node("a", 1)], "5"), gone, ([node("b", 7)], "8"), [])
+    assert calls == ["listed a=True", "listed b=True"]
     assert asked[:4] == ["list", "watch 5", "list", "watch 8"]
 
 
 def test_a_dead_server_changes_nothing_and_the_watch_goes_on_where_it_was() -> None:
     dead = ApiError(0, "ReadTimeoutError", "silence")
-    told, asked = play(([node("a", 1)], "5"), dead, [event("ADDED", node("b", 6))])
-    assert told == ["listed a=True", "put b=True"]
+    calls, asked = play(([node("a", 1)], "5"), dead, [event("ADDED", node("b", 6))])
+    assert calls == ["listed a=True", "put b=True"]
     assert asked[:4] == ["list", "watch 5", "version", "watch 5"]
 
 
 def test_a_list_that_fails_is_tried_again_and_tells_nothing() -> None:
-    told, asked = play(ApiError(500, "Internal", "no"), ([node("a", 1)], "5"), [])
-    assert told == ["listed a=True"]
+    calls, asked = play(ApiError(500, "Internal", "no"), ([node("a", 1)], "5"), [])
+    assert calls == ["listed a=True"]
     assert asked[:2] == ["list", "list"]
 
 
 def test_an_older_event_does_not_undo_what_a_write_was_answered() -> None:
-    script, told = Script(([node("a", 1)], "5"), [event("MODIFIED", node("a", 6, "False"))]), Told()
-    script.informer.list_once(told)
+    script, recorder = (
+        Script(([node("a", 1)], "5"), [event("MODIFIED", node("a", 6, "False"))]),
+        Recorder(),
+    )
+    script.informer.list_once(recorder)
     assert script.informer.accept(text(node("a", 7))) is not None
     script.steps.insert(0, ([node("a", 7)], "7"))
-    script.informer.run(told)
-    assert "put a=False" not in told.said
+    script.informer.run(recorder)
+    assert "put a=False" not in recorder.calls
 
 
 def test_an_older_list_does_not_undo_what_a_write_was_answered() -> None:
@@ -174,10 +177,10 @@ def test_an_older_list_does_not_undo_what_a_write_was_answered() -> None:
         assert script.informer.accept(text(node("a", 7, "False"))) is not None
         return [node("a", 1), node("b", 2)], "5"
 
-    script, told = Script(([node("a", 1)], "5"), slow_list), Told()
-    script.informer.list_once(told)
-    script.informer.list_once(told)
-    assert told.said == ["listed a=True", "listed a=False b=True"]
+    script, recorder = Script(([node("a", 1)], "5"), slow_list), Recorder()
+    script.informer.list_once(recorder)
+    script.informer.list_once(recorder)
+    assert recorder.calls == ["listed a=True", "listed a=False b=True"]
 
 
 def test_a_list_that_is_being_stored_does_not_undo_what_a_write_was_answered() -> None:
@@ -200,7 +203,7 @@ def test_a_list_that_is_being_stored_does_not_undo_what_a_write_was_answered() -
 
 def test_a_store_that_comes_from_a_backup_is_believed() -> None:
     """Its versions begin again below what was known, and it takes a watch from beyond them."""
-    script, told = (
+    script, recorder = (
         Script(
             ([node("a", 901)], "905"),
             [event("MODIFIED", node("a", 910, "False"))],
@@ -208,17 +211,17 @@ def test_a_store_that_comes_from_a_backup_is_believed() -> None:
             ([node("a", 501), node("b", 502)], "505"),
             [event("MODIFIED", node("a", 506, "False"))],
         ),
-        Told(),
+        Recorder(),
     )
     script.now = "505"
-    script.informer.run(told)
-    assert told.said == ["listed a=True", "put a=False", "listed a=True b=True", "put a=False"]
+    script.informer.run(recorder)
+    assert recorder.calls == ["listed a=True", "put a=False", "listed a=True b=True", "put a=False"]
     assert script.asked[2:6] == ["watch 910", "version", "list", "watch 505"]
 
 
 def test_an_answer_that_comes_after_the_end_of_its_object_does_not_revive_it() -> None:
-    script, told = Script(([node("a", 1)], "5"), [event("DELETED", node("a", 8))]), Told()
-    script.informer.run(told)
+    script, recorder = Script(([node("a", 1)], "5"), [event("DELETED", node("a", 8))]), Recorder()
+    script.informer.run(recorder)
     assert script.informer.accept(text(node("a", 7))) is None
     assert script.informer.accept(text(node("a", 9))) is not None, "it was made again"
 
@@ -230,14 +233,14 @@ WHY = "status.conditions is not a list"
 def test_a_broken_object_is_unreadable_whether_it_is_listed_or_watched(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    told, _ = play(
+    calls, _ = play(
         ([node("a", 1)], "5"),
         [event("MODIFIED", BROKEN), event("ADDED", node("b", 8))],
         ApiError(410, "Gone", "too old"),
         ([BROKEN, node("b", 8)], "9"),
         [event("DELETED", {**BROKEN, "metadata": {"name": "a", "resourceVersion": "10"}})],
     )
-    assert told == [
+    assert calls == [
         "listed a=True",
         f"put a={WHY}",
         "put b=True",
@@ -263,20 +266,20 @@ def test_a_broken_object_is_unreadable_whether_it_is_listed_or_watched(
 def test_an_object_without_a_name_costs_itself_alone(
     odd: object, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told, _ = play(
+    calls, _ = play(
         ([odd, node("a", 1)], "5"),
         [{"type": "ADDED", "object": odd}, {"type": "DELETED", "object": odd}],
         [event("ADDED", node("b", 8))],
     )
-    assert told == ["listed a=True", "put b=True"]
+    assert calls == ["listed a=True", "put b=True"]
     assert "one of the nodes is left out" in caplog.text
 
 
 @pytest.mark.parametrize("version", ["²", "9" * 5000, "-1", "", 7, None, {}, "\ud800"])
 def test_a_version_that_is_none_counts_as_the_oldest(version: object) -> None:
     odd = {"metadata": {"name": "a", "resourceVersion": version}}
-    told, _ = play(([odd], "0"), [{"type": "MODIFIED", "object": odd}])
-    assert told == ["listed a=False", "put a=False"]
+    calls, _ = play(([odd], "0"), [{"type": "MODIFIED", "object": odd}])
+    assert calls == ["listed a=False", "put a=False"]
 
 
 STORMS = {
@@ -310,21 +313,21 @@ def test_a_watch_that_ends_at_once_again_and_again_is_begun_ever_more_seldom(
                 raise storm[0]
             return storm[0]
 
-    script, told = Storm(), Told()
-    script.informer.run(told)
+    script, recorder = Storm(), Recorder()
+    script.informer.run(recorder)
     watches = [word for word in script.asked if word.startswith("watch")]
     assert 10 < len(watches) < 40, "in ten minutes: it is tried on, and never more than that"
     for begin in range(0, 600, 10):
         lists = [at for at in script.lists if begin <= at < begin + 10]
         assert len(lists) <= 6
         assert all(b - a >= 0.999 for a, b in itertools.pairwise(lists))
-    assert set(told.said) == {"listed a=True"}
+    assert set(recorder.calls) == {"listed a=True"}
 
 
 def test_a_watch_that_lived_goes_on_at_once() -> None:
-    script, told = Script(([node("a", 1)], "5"), *([[]] * 20)), Told()
+    script, recorder = Script(([node("a", 1)], "5"), *([[]] * 20)), Recorder()
     script.lasts = 40.0
-    script.informer.run(told)
+    script.informer.run(recorder)
     assert script.asked.count("list") == 1
     assert len(script.asked) == 22
     assert script.time == pytest.approx(20 * 40, abs=1), "no wait but the watches themselves"
@@ -342,7 +345,7 @@ def test_after_a_storm_a_watch_that_lives_starts_over() -> None:
         return begin
 
     script = Script(([node("a", 1)], "5"), *map(watch, [0, 0, 0, 0, 0, 0, 10, 0, 0]))
-    script.informer.run(Told())
+    script.informer.run(Recorder())
     waits = [b - a for a, b in itertools.pairwise(begun)]
     assert waits[5] > 4
     assert waits[6:] == pytest.approx([10, 0.2], abs=0.1)
@@ -354,14 +357,14 @@ def test_after_a_storm_a_watch_that_lives_starts_over() -> None:
 )
 def test_retry_after_is_honoured_by_a_list(first: ApiError) -> None:
     script = Script(first, ([node("a", 1)], "5"), [])
-    script.informer.run(Told())
+    script.informer.run(Recorder())
     assert script.lists[1] - script.lists[0] >= 7.0
 
 
 def test_retry_after_is_honoured_by_a_watch_and_never_for_more_than_a_minute() -> None:
     error = {"code": 429, "details": {"retryAfterSeconds": 10**9}}
     script = Script(([node("a", 1)], "5"), [event("ERROR", error)], ([node("a", 1)], "6"), [])
-    script.informer.run(Told())
+    script.informer.run(Recorder())
     assert script.lists[1] - script.lists[0] == pytest.approx(60, abs=0.1)
 
 
@@ -375,9 +378,9 @@ def test_a_list_that_is_too_old_under_way_begins_again() -> None:
                 self.steps.insert(0, ([node("a", 1), node("b", 2)], "7"))
                 raise ApiError(410, "Expired", "the provided continue parameter is too old")
 
-    script, told = Aging(([node("a", 1)], "5"), []), Told()
-    script.informer.run(told)
-    assert told.said == ["listed a=True b=True"], "half a list is told to nobody"
+    script, recorder = Aging(([node("a", 1)], "5"), []), Recorder()
+    script.informer.run(recorder)
+    assert recorder.calls == ["listed a=True b=True"], "an incomplete list is not reported"
     assert script.lists[1] > script.lists[0]
 
 
@@ -397,7 +400,7 @@ def test_trouble_is_told_when_it_lasts_and_ends_when_the_kind_is_read_again() ->
     script = Script(([node("a", 1)], "5"))
     script.steps += [look(f"refused {i}", refused) for i in range(10)]
     script.steps += [look("back", []), look("well", [])]
-    script.informer.run(Told())
+    script.informer.run(Recorder())
     for name, (at, trouble) in seen.items():
         if name.startswith("refused"):
             assert bool(trouble) is (at > 10), f"{name} at {at}"

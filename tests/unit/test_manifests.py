@@ -1,4 +1,4 @@
-"""A directory as a source: what is in it, what is broken in it, and the status kept beside it."""
+"""A directory as a source: its objects, invalid files, and the status stored in it."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from porter_ryu.kube.documents import BrokenFileError, read
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.supervisor import Supervisor
-from tests.unit.told import Told
+from tests.unit.recorder import Recorder
 
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
 WEB = ObjectKey("default", "web")
 
 
 @pytest.fixture
-def told() -> Told:
-    """What was observed."""
-    return Told()
+def recorder() -> Recorder:
+    """An observer."""
+    return Recorder()
 
 
 def write(folder: Path, name: str, *documents: object) -> None:
-    """A YAML file."""
+    """Writes a YAML file."""
     (folder / name).write_text(yaml.safe_dump_all(documents))
 
 
-def look(folder: Path, told: Told) -> Manifests:
-    """One look at a directory."""
+def look(folder: Path, recorder: Recorder) -> Manifests:
+    """Reads a directory once."""
     manifests = Manifests(str(folder), CODEC, keeps_status=True, supervisor=Supervisor())
-    manifests.read_once(told)
+    manifests.read_once(recorder)
     return manifests
 
 
-def test_documents_lists_and_json_are_all_read(tmp_path: Path, told: Told) -> None:
+def test_documents_lists_and_json_are_all_read(tmp_path: Path, recorder: Recorder) -> None:
     write(tmp_path, "a.yaml", objects.service("web"), {"kind": "Pod"}, None)
     listed = {"kind": "List", "items": [objects.node("n1"), objects.eip("p", "10.0.0.1")]}
     (tmp_path / "b.json").write_text(json.dumps(listed))
     (tmp_path / "c.yml").write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: red}\n")
     (tmp_path / "notes.txt").write_text("kind: [")
-    look(tmp_path, told)
-    assert sorted(f"{kind.value} {key}" for kind, key in told) == [
+    look(tmp_path, recorder)
+    assert sorted(f"{kind.value} {key}" for kind, key in recorder) == [
         "eips p",
         "namespaces red",
         "nodes n1",
@@ -56,13 +56,13 @@ def test_documents_lists_and_json_are_all_read(tmp_path: Path, told: Told) -> No
     ]
 
 
-def test_a_time_without_quotes_is_a_string(tmp_path: Path, told: Told) -> None:
+def test_a_time_without_quotes_is_a_string(tmp_path: Path, recorder: Recorder) -> None:
     text = yaml.safe_dump(objects.service("web")).replace(
         "name: web", "name: web\n  creationTimestamp: 2026-01-01T00:00:00Z"
     )
     (tmp_path / "a.yaml").write_text(text)
-    look(tmp_path, told)
-    assert told.service("web").created == "2026-01-01T00:00:00Z"
+    look(tmp_path, recorder)
+    assert recorder.service("web").created == "2026-01-01T00:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -80,25 +80,25 @@ def test_the_fault_of_an_invalid_file_has_its_line(text: str, line: int) -> None
     assert caught.value.line == line
 
 
-def test_the_first_file_counts_and_the_second_is_reported(
-    tmp_path: Path, told: Told, caplog: pytest.LogCaptureFixture
+def test_the_first_file_is_used_and_the_second_is_reported(
+    tmp_path: Path, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(tmp_path, "a.yaml", objects.eip("p", "10.0.0.1"))
     write(tmp_path, "b.yaml", objects.eip("p", "10.0.0.2"))
-    look(tmp_path, told)
-    assert told.eip("p").address == "10.0.0.1"
+    look(tmp_path, recorder)
+    assert recorder.eip("p").address == "10.0.0.1"
     assert "b.yaml:1: eips p is also in a.yaml" in caplog.text
 
 
-def test_status_is_kept_read_back_and_outlives_the_process(tmp_path: Path, told: Told) -> None:
+def test_status_is_stored_and_survives_the_process(tmp_path: Path, recorder: Recorder) -> None:
     write(tmp_path, "a.yaml", objects.service("web"))
-    manifests = look(tmp_path, told)
+    manifests = look(tmp_path, recorder)
     condition = Condition("porter.kubesphere.io/Allocated", True, "Allocated", "x")
     address = (ip_address("10.0.0.1"),)
-    written = manifests.patch(told.service("web"), ServiceStatus(address, (condition,)))
+    written = manifests.patch(recorder.service("web"), ServiceStatus(address, (condition,)))
     assert isinstance(written, Service)
     assert written.ingress == address
-    again = Told()
+    again = Recorder()
     second = look(tmp_path, again)
     assert again.service("web").ingress == address
     assert again.service("web").conditions == (condition,)
@@ -106,35 +106,35 @@ def test_status_is_kept_read_back_and_outlives_the_process(tmp_path: Path, told:
     assert not list((tmp_path / ".status" / "services").rglob("*.json"))
 
 
-def test_a_dump_of_a_cluster_carries_its_record(tmp_path: Path, told: Told) -> None:
+def test_a_dump_of_a_cluster_has_the_recorded_addresses(tmp_path: Path, recorder: Recorder) -> None:
     status = {"loadBalancer": {"ingress": [{"ip": "10.0.0.7"}, {"hostname": "x"}]}}
     write(
         tmp_path,
         "all.yaml",
         {"kind": "List", "items": [{**objects.service("web"), "status": status}]},
     )
-    look(tmp_path, told)
-    assert [str(a) for a in told.service("web").ingress] == ["10.0.0.7"]
+    look(tmp_path, recorder)
+    assert [str(a) for a in recorder.service("web").ingress] == ["10.0.0.7"]
 
 
 def test_names_cannot_leave_the_status_folder(
-    tmp_path: Path, told: Told, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     evil = objects.service("web")
     evil["metadata"]["namespace"] = "../../.."
     write(tmp_path, "a.yaml", evil, objects.service("good"))
-    look(tmp_path, told)
-    assert [str(key) for _, key in told] == ["default/good"]
+    look(tmp_path, recorder)
+    assert [str(key) for _, key in recorder] == ["default/good"]
     assert "a.yaml:1: '../../..' is not a name" in caplog.text
 
 
 def test_a_status_that_cannot_be_written_is_an_error_with_its_reason(
-    tmp_path: Path, told: Told
+    tmp_path: Path, recorder: Recorder
 ) -> None:
     write(tmp_path, "a.yaml", objects.service("web"))
-    manifests = look(tmp_path, told)
+    manifests = look(tmp_path, recorder)
     (tmp_path / ".status").write_text("in the way")
     condition = Condition("porter.kubesphere.io/Allocated", False, "NoPool", "x")
     with pytest.raises(ApiError, match="status of default/web"):
-        manifests.patch(told.service("web"), ServiceStatus((), (condition,)))
+        manifests.patch(recorder.service("web"), ServiceStatus((), (condition,)))
     assert not os.path.isdir(tmp_path / ".status")

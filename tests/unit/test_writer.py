@@ -25,7 +25,7 @@ from porter_ryu.domain.verdict import PoolReason
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.writer import Writer
 from porter_ryu.supervisor import Supervisor, Task
-from tests.unit.told import Told
+from tests.unit.recorder import Recorder
 from tests.unit.until import until
 
 WEB = ObjectKey("default", "web")
@@ -44,8 +44,8 @@ def status(text: str = "10.0.0.1", message: str = "fine") -> ServiceStatus:
 
 
 class Backend:
-    """Writes, or fails as it is told; knows what it was asked.  `meanwhile` is what happens while
-    it writes a Service, and `most` how many it ever wrote at once."""
+    """Writes, or fails as the test sets, and records the requests.  `meanwhile` is what happens
+    while it writes a Service, and `most` how many it ever wrote at once."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -99,8 +99,8 @@ class Timers(Supervisor):
         self.now = end
 
 
-class Noting(Told):
-    """An Observer that notes what is put, and then fails where it is told to."""
+class Noting(Recorder):
+    """An Observer that notes what is put, and then fails if the test sets a failure."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,9 +117,9 @@ class Bench:
     """A writer that runs."""
 
     def __init__(self) -> None:
-        self.timers, self.backend, self.told = Timers(), Backend(), Noting()
+        self.timers, self.backend, self.recorder = Timers(), Backend(), Noting()
         self.writer = Writer(self.backend, self.timers, lambda: self.timers.now)
-        self.writer.start(self.told)
+        self.writer.start(self.recorder)
 
     def want(self, name: str, wanted: ServiceStatus, **fields: Any) -> None:
         """Wishes, and lets the workers work."""
@@ -136,7 +136,7 @@ def bench() -> Bench:
 def test_what_is_written_is_told_at_once(bench: Bench) -> None:
     bench.want("web", status())
     assert bench.backend.asked == [("web", "10.0.0.1")]
-    assert bench.told.put_ == ["web"]
+    assert bench.recorder.put_ == ["web"]
     assert bench.backend.events == ["Allocated"]
     assert bench.writer.idle
 
@@ -234,7 +234,7 @@ def test_an_exception_costs_its_object_alone_and_no_worker(
 
 
 def test_an_observer_that_fails_ends_no_worker(bench: Bench) -> None:
-    bench.told.failure = RuntimeError("a fault of the domain")
+    bench.recorder.failure = RuntimeError("a fault of the domain")
     for number in range(20):
         bench.want(f"s{number}", status())
     assert len(bench.backend.asked) == 20

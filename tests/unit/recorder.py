@@ -1,4 +1,4 @@
-"""An Observer that keeps what it is told."""
+"""An Observer that records the latest reading of each object."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from porter_ryu.domain.model import Eip, Kind, Node, ObjectId, ObjectKey, Servic
 from porter_ryu.domain.objects import Reading, Unreadable
 
 
-class Told(dict[ObjectId, Reading]):
-    """The newest of everything by kind and key."""
+class Recorder(dict[ObjectId, Reading]):
+    """The latest readings by kind and key; `removed` and `lists` record the other calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -17,18 +17,18 @@ class Told(dict[ObjectId, Reading]):
         self.lists = 0
 
     def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:
-        """A list."""
+        """Observer."""
         self.lists += 1
         for known in [known for known in self if known[0] is kind]:
             del self[known]
         self.update({(kind, obj.key): obj for obj in objects})
 
     def put(self, obj: Reading, read_at: float) -> None:
-        """An object."""
+        """Observer."""
         self[obj.kind, obj.key] = obj
 
     def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:
-        """One less."""
+        """Observer."""
         self.removed.append((kind, key))
         del self[kind, key]
 
