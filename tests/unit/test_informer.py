@@ -184,7 +184,7 @@ def test_an_older_list_does_not_undo_what_a_write_was_answered() -> None:
 
 
 def test_a_list_that_is_being_stored_does_not_undo_what_a_write_was_answered() -> None:
-    class WritesMeanwhile(Told):
+    class WritesMeanwhile(Recorder):
         """Storing a list gives way to the writer, and then goes on with the older form."""
 
         def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:
@@ -193,12 +193,12 @@ def test_a_list_that_is_being_stored_does_not_undo_what_a_write_was_answered() -
             self.put(written, read_at)
             super().replace(kind, objects, read_at)
 
-    script, told = (
+    script, recorder = (
         Script(([node("a", 1)], "5"), [event("MODIFIED", node("a", 7, "False"))]),
         WritesMeanwhile(),
     )
-    script.informer.run(told)
-    assert told.said[-1] == "put a=False"
+    script.informer.run(recorder)
+    assert recorder.calls[-1] == "put a=False"
 
 
 def test_a_store_that_comes_from_a_backup_is_believed() -> None:
@@ -413,9 +413,9 @@ def test_what_a_write_was_answered_is_not_reported_again_by_the_watch() -> None:
         assert script.informer.accept(text(node("a", 7, "False"))) is not None
         return [event("MODIFIED", node("a", 7, "False")), event("MODIFIED", node("a", 8))]
 
-    script, told = Script(([node("a", 1)], "5"), events), Told()
-    script.informer.run(told)
-    assert told.said == ["listed a=True", "put a=True"]
+    script, recorder = Script(([node("a", 1)], "5"), events), Recorder()
+    script.informer.run(recorder)
+    assert recorder.calls == ["listed a=True", "put a=True"]
 
 
 def test_an_answer_that_cannot_be_decoded_is_reported_by_the_watch() -> None:
@@ -425,6 +425,6 @@ def test_an_answer_that_cannot_be_decoded_is_reported_by_the_watch() -> None:
         assert script.informer.accept(text(broken)) is None
         return [event("MODIFIED", broken)]
 
-    script, told = Script(([node("a", 1)], "5"), events), Told()
-    script.informer.run(told)
-    assert told.said == ["listed a=True", f"put a={WHY}"]
+    script, recorder = Script(([node("a", 1)], "5"), events), Recorder()
+    script.informer.run(recorder)
+    assert recorder.calls == ["listed a=True", f"put a={WHY}"]
