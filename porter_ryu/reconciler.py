@@ -84,6 +84,9 @@ class Reconciler:
         backoff = Backoff(_FIRST_RETRY_SECONDS, _MAX_RETRY_SECONDS)
         while True:
             beat()
+            if self._wake.is_set():
+                # a change during a turn is part of a burst: the rest of it may be ready to read
+                hub.sleep(0)
             self._wake.wait(timeout=self._wait_seconds())
             self._wake.clear()
             now = time.monotonic()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 import pytest
+from ryu.lib import hub
 
 from porter_ryu.domain.model import Eip, Kind, Network, Service
 from porter_ryu.domain.objects import Object
@@ -187,6 +188,24 @@ def test_it_takes_a_turn_when_something_changed_and_not_before(subscribed: Subsc
     subscribed.reconciler.put(recorded("api", "10.0.0.2"), 0.0)
     until(lambda: len(subscribed.turns) == 2, "a turn for the new one")
     assert subscribed.decided() == [["web"], ["api"]], "each is decided when it changed"
+
+
+def test_a_burst_that_comes_during_a_turn_is_one_turn(subscribed: Subscribed) -> None:
+    until(lambda: subscribed.turns, "the first turn")
+
+    def put(number: int) -> None:
+        subscribed.reconciler.put(recorded(f"s{number}", f"10.0.0.{number}"), 0.0)
+
+    def during(_turn: Turn) -> None:
+        if len(subscribed.turns) == 2:
+            put(3)
+            for number in (4, 5, 6):
+                hub.spawn(put, number)
+
+    subscribed.reconciler.subscribe(during)
+    put(2)
+    until(lambda: len(subscribed.turns) == 3, "the turn for the burst")
+    assert subscribed.decided() == [["web"], ["s2"], ["s3", "s4", "s5", "s6"]]
 
 
 def test_after_a_failed_turn_everything_is_decided_again(
