@@ -254,6 +254,7 @@ class Planner:
                 if key not in self.decisions and service is not None:
                     held = self.allocator.held(key)
                     self.decisions[key] = unreadable_decision(service, held, failed)
+                self.resolver.update_backends(key)  # for those that share its addresses
             return frozenset()
         if unreadable is not None and service is not None and not service.ours:
             held = self.allocator.held(key)

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import Eip, EipStatus, EndpointSlice, Family, Kind, ObjectKey
+from porter_ryu.domain.model import (
+    Eip,
+    EipStatus,
+    EndpointSlice,
+    Family,
+    Kind,
+    ObjectKey,
+    Port,
+)
 from porter_ryu.domain.verdict import PoolReason
 from tests.unit.world import World, endpoints, key, node, service
 
@@ -86,6 +94,36 @@ def test_a_failed_service_keeps_what_it_had_and_is_retried_ever_later(
     world.now = due(world)
     assert world.turn().planner.due is None
     assert (world.address("bad"), world.state("bad")) == ("10.0.0.2", "Announced")
+
+
+def test_a_failed_service_counts_for_those_that_share_its_address() -> None:
+    """Of two Local Services only nodes with endpoints of both are next hops, also after a restart
+    in which one of them fails."""
+    record = (ip_address("10.0.0.1"),)
+    web = service("web", share_key="k", ingress=record, local_traffic=True)
+    bad = service(
+        "bad",
+        share_key="k",
+        ingress=record,
+        local_traffic=True,
+        ports=frozenset([Port("TCP", 81)]),
+        request=ANYTHING[0],
+    )
+    world = World(POOL)
+    for obj in (
+        node("n1", "192.168.0.1"),
+        node("n2", "192.168.0.2"),
+        web,
+        bad,
+        endpoints("web", "n1", "n2"),
+        endpoints("bad", "n1"),
+    ):
+        world.stage(obj)
+    world.turn()
+    assert world.state("bad") == "Unreadable"
+    world.put(endpoints("web", "n2", "n1"))
+    assert world.routes["10.0.0.1"] == {"192.168.0.1"}
+    assert world.state("web") == "Announced"
 
 
 def test_the_record_of_a_failed_service_is_kept_over_a_restart() -> None:
