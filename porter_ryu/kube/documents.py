@@ -90,7 +90,7 @@ def _entries(text: str, give_way: Callable[[], None]) -> Iterator[Entry]:
         line += text.count("\n", position, begin)
         position = begin
         try:
-            reader = JsonReader(text, position, line, _kept, give_way)
+            reader = JsonReader(text, position, line, _store_item, give_way)
             found = list(_of_document(reader.document()))
         except (BrokenTextError, RecursionError) as error:
             yield from _not_json(
@@ -145,7 +145,7 @@ def _yaml(
         following = _SEPARATOR.search(text, start + 1)
         end = following.start() if following else len(text)
         give_way()
-        reader = YamlReader(text[start:end], line, _kept, budget, give_way)
+        reader = YamlReader(text[start:end], line, _store_item, budget, give_way)
         try:
             for document in reader.documents():
                 yield from _of_document(document)
@@ -155,7 +155,7 @@ def _yaml(
         start = end
 
 
-def _kept(item: Item) -> list[Entry]:
+def _store_item(item: Item) -> list[Entry]:
     """The entries for an item of a List.  They hold octets, which the garbage collector does not
     traverse."""
     if item.fault:
@@ -172,15 +172,15 @@ def _of_document(document: Document) -> Iterator[Entry]:
     elif "items" in value:
         yield _entry(document.line, value)  # it is set twice, which is a fault
     elif _is_list(value):
-        for kept in document.items:
-            yield from kept
+        for stored in document.items:
+            yield from stored
     else:
         yield from _with_items(document.line, value, document.items)
 
 
 def _with_items(line: int, value: Json, items: list[list[Entry]]) -> Iterator[Entry]:
     """An object that has a field `items` but is not a List."""
-    inside = [entry for kept in items for entry in kept]
+    inside = [entry for stored in items for entry in stored]
     fault = next((entry for entry in inside if entry.fault), None)
     if fault is not None:
         yield fault

@@ -31,8 +31,8 @@ def refuse(value: Any) -> Any:
 class JsonReader:
     """Parses one object that begins at offset `start`, in line `line`.
 
-    `keep` is called with each item of its `items` and returns what to store for it.  `end` is the
-    offset at which the object ended.
+    `store_item` is called with each item of its `items` and returns what to store for it.  `end` is
+    the offset at which the object ended.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class JsonReader:
         text: str,
         start: int,
         line: int,
-        keep: Callable[[Item], Any],
+        store_item: Callable[[Item], Any],
         give_way: Callable[[], None],
     ) -> None:
         self._text, self._start, self._line = text, start, line
-        self._keep, self._give_way = keep, give_way
+        self._store_item, self._give_way = store_item, give_way
         self.end = start
 
     def document(self) -> Document:
@@ -70,19 +70,19 @@ class JsonReader:
         return Document(self._line, fields, items)
 
     def _items(self, position: int) -> tuple[list[Any], int]:
-        kept: list[Any] = []
+        stored: list[Any] = []
         line, counted = self._line, self._start
         position = skip_space(self._text, position + 1)
         while not self._text.startswith("]", position):
-            if kept:
+            if stored:
                 position = self._expect(",", position)
             self._give_way()
             line += self._text.count("\n", counted, position)
             counted = position
             value, position = self._value(position)
-            kept.append(self._keep(Item(line, value)))
+            stored.append(self._store_item(Item(line, value)))
             position = skip_space(self._text, position)
-        return kept, position + 1
+        return stored, position + 1
 
     def _value(self, position: int) -> tuple[Any, int]:
         try:

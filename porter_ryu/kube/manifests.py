@@ -164,9 +164,8 @@ class Manifests:
     def _report(
         self, touched: Iterable[ObjectId], observer: Observer, give_way: Callable[[], None]
     ) -> None:
-        heap: list[
-            tuple[str, ObjectKey]
-        ] = []  # sorting them all at once would take too long without giving way
+        # a heap, because sorting many objects at once would not give way
+        heap: list[tuple[str, ObjectKey]] = []
         for kind, key in touched:
             give_way()
             heapq.heappush(heap, (kind.value, key))
@@ -216,7 +215,7 @@ class Manifests:
         """Keeps the status of an object, none for one that is not ours; raises ApiError."""
         kind, key = object_id = (obj.kind, obj.key)
         if object_id not in self._reported:
-            raise ApiError(NOT_FOUND, "NotFound", f"{kind.value} {key} is gone")
+            raise ApiError(NOT_FOUND, "NotFound", f"{kind.value} {key} was deleted")
         fault = self._status.get(kind, key).fault
         if fault:
             raise ApiError(0, "Unreadable", f"{fault}, so it is not written over")

@@ -53,8 +53,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document.  `items` has what `keep` returned for the items of its field `items`; None if it
-    has no such field."""
+    """A document.  `items` has what `store_item` returned for the items of its field `items`; None
+    if it has no such field."""
 
     line: int
     value: Any
@@ -79,13 +79,13 @@ class _Anchored:
 class YamlReader:
     """Parses one text that starts at line `line`.
 
-    `keep` is called with each item of the `items` of a document and returns what to store for it;
-    `give_way` is called often.
+    `store_item` is called with each item of the `items` of a document and returns what to store for
+    it; `give_way` is called often.
     """
 
     text: str
     line: int
-    keep: Callable[[Item], Any]
+    store_item: Callable[[Item], Any]
     budget: Budget
     give_way: Callable[[], None]
     _anchors: dict[str, _Anchored | None] = field(default_factory=dict)
@@ -163,7 +163,7 @@ class YamlReader:
     def _items(self, start: Any) -> list[Any]:
         """The items of a document, each with its own size limit."""
         self._opens(start)
-        outside, level, kept = self._left, self._open, []
+        outside, level, stored = self._left, self._open, []
         while not self._ends():
             event = self._next()
             line = self._at(event)
@@ -174,10 +174,10 @@ class YamlReader:
                 while self._open > level:
                     self._next()
                 item = Item(error.line, None, str(error))
-            kept.append(self.keep(item))
+            stored.append(self.store_item(item))
         self._next()
         self._left = outside
-        return kept
+        return stored
 
     # -- nodes -------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ WHERE = ("127.0.0.1", 8080)
 
 
 async def ask(data: bytes) -> bytes:
-    """A whole answer."""
+    """A complete response."""
     reader, writer = await asyncio.open_connection(*WHERE)
     try:
         writer.write(data)
@@ -27,7 +27,7 @@ async def ask(data: bytes) -> bytes:
 
 
 async def health(waits: list[float], failures: list[str]) -> None:
-    """Asks until it is cancelled."""
+    """Sends requests until it is cancelled."""
     while True:
         started = time.monotonic()
         try:
@@ -41,7 +41,7 @@ async def health(waits: list[float], failures: list[str]) -> None:
 
 
 async def client(data: bytes, manner: str, seconds: float) -> str:
-    """One of the crowd: `reads` its answer, `holds` its connection open, or is `slow`."""
+    """A client that `reads` its response, `holds` its connection open, or is `slow`."""
     try:
         reader, writer = await asyncio.open_connection(*WHERE, limit=4096)
         writer.write(data)
@@ -63,7 +63,7 @@ async def client(data: bytes, manner: str, seconds: float) -> str:
 
 
 async def main(count: int, manner: str, seconds: float, data: bytes) -> None:
-    """Prints the outcomes by number, and how the well-behaved client fared."""
+    """Prints the number of each outcome, and the failures of the well-behaved client."""
     waits: list[float] = []
     failures: list[str] = []
     watching = asyncio.create_task(health(waits, failures))

@@ -22,7 +22,7 @@ from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 @pytest.fixture(scope="module")
 def frr(fabric: Fabric) -> Iterator[Frr]:
-    """The healthy leaf, whose session must never go."""
+    """A leaf whose session must stay up."""
     us = [Neighbour(OURS, 65000)]
     leaf = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us)
     yield leaf.start()
@@ -31,7 +31,7 @@ def frr(fabric: Fabric) -> Iterator[Frr]:
 
 @pytest.fixture
 def bird(fabric: Fabric) -> Iterator[Bird]:
-    """The leaf that comes and goes."""
+    """A leaf that is added and removed."""
     us = [Neighbour(OURS, 65000)]
     leaf = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us)
     yield leaf.start()
@@ -45,7 +45,7 @@ def group(name: str, **more: object) -> str:
 
 
 class Instance:
-    """A program whose file is written anew."""
+    """A program whose configuration file changes."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -53,20 +53,20 @@ class Instance:
         self.head = program.config.read_text()
 
     def write(self, peers: str, *groups: str, more: str = "") -> None:
-        """Replaces the file at once, as a mounted ConfigMap is."""
+        """Replaces the file atomically, like a mounted ConfigMap."""
         head = self.head.replace("[bgp]\n", f"[bgp]\npeers = {peers}\n{more}")
         self.put((head + "\n" + "\n".join(groups)).encode())
 
     def put(self, octets: bytes) -> None:
-        """The same with any content."""
+        """Replaces the file by any content."""
         replace(self.program.config, octets)
 
     def peers(self) -> dict[str, Json]:
-        """What is told of the peers."""
+        """The reports of the peers, by name."""
         return {peer["name"]: peer for peer in self.program.get("/v1/peers")}
 
     def up(self, *names: str) -> None:
-        """These are the peers, and all of them are Established."""
+        """Waits until exactly these peers exist and are Established."""
         wait_for(
             self.peers,
             lambda found: (
@@ -78,13 +78,13 @@ class Instance:
         )
 
     def says(self, text: str, seconds: float = 8) -> None:
-        """A line of its log."""
+        """Waits for a line in its log."""
         self.program.logs(text, seconds)
 
 
 @pytest.fixture
 def instance(fabric: Fabric, frr: Frr, request: pytest.FixtureRequest) -> Iterator[Instance]:
-    """Running, with FRR as its peer; at the end that session is the one of the beginning."""
+    """A running program with FRR as its peer; at the end FRR must still have the first session."""
     sections: Sections = {
         "bgp": {"local_as": 65000, "router_id": OURS},
         "bound_ip": {"mode": "none"},
@@ -105,7 +105,7 @@ def instance(fabric: Fabric, frr: Frr, request: pytest.FixtureRequest) -> Iterat
     assert program.stop() == 0
 
 
-def test_peers_are_added_changed_and_removed_and_the_other_one_never_notices(
+def test_peers_are_added_changed_and_removed_without_affecting_another(
     instance: Instance, bird: Bird
 ) -> None:
     instance.write("frr, bird", group("frr"), group("bird"))
@@ -145,7 +145,7 @@ BAD = {
 }
 
 
-def test_a_bad_file_changes_nothing_and_the_next_good_one_is_read(instance: Instance) -> None:
+def test_an_invalid_file_changes_nothing_and_the_next_valid_one_is_read(instance: Instance) -> None:
     for what, (octets, line) in BAD.items():
         instance.put(octets)
         instance.says(f"not reloaded: {instance.program.config}: {line}")
@@ -156,7 +156,7 @@ def test_a_bad_file_changes_nothing_and_the_next_good_one_is_read(instance: Inst
 
 
 @pytest.mark.parametrize("how", ["removed", "a directory", "a dangling link", "a pipe"])
-def test_a_file_that_is_no_file_changes_nothing(instance: Instance, how: str) -> None:
+def test_a_file_that_cannot_be_read_changes_nothing(instance: Instance, how: str) -> None:
     path: Path = instance.program.config
     kept = path.read_bytes()
     path.unlink()
@@ -178,7 +178,7 @@ def test_a_file_that_is_no_file_changes_nothing(instance: Instance, how: str) ->
     )
 
 
-def test_sigterm_works_after_a_bad_reload_by_sighup(instance: Instance) -> None:
+def test_sigterm_works_after_a_failed_reload(instance: Instance) -> None:
     process = instance.program.process
     instance.put(BAD["binary"][0])
     for _ in range(20):
@@ -187,7 +187,7 @@ def test_sigterm_works_after_a_bad_reload_by_sighup(instance: Instance) -> None:
     assert process.wait(10) == 0
 
 
-def test_sigterm_again_and_again_ends_it_once(instance: Instance) -> None:
+def test_repeated_sigterm_stops_the_program_once(instance: Instance) -> None:
     host, process = instance.host, instance.program.process
     deadline = time.monotonic() + 10
     while "stopping" not in host.log(instance.program.log) and time.monotonic() < deadline:
@@ -196,7 +196,7 @@ def test_sigterm_again_and_again_ends_it_once(instance: Instance) -> None:
     assert "Traceback" not in host.log(instance.program.log)
 
 
-def test_a_replaced_key_file_acts_by_itself(fabric: Fabric, instance: Instance) -> None:
+def test_a_replaced_key_file_takes_effect_by_itself(fabric: Fabric, instance: Instance) -> None:
     us = [Neighbour(OURS, 65000, password="two")]
     bird = Bird(fabric.hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()
     key = instance.host.folder / "bird.key"
@@ -211,7 +211,7 @@ def test_a_replaced_key_file_acts_by_itself(fabric: Fabric, instance: Instance) 
     bird.stop()
 
 
-def test_a_storm_of_reloads_ends_at_the_last_file(instance: Instance, bird: Bird) -> None:
+def test_many_reloads_end_with_the_last_file(instance: Instance, bird: Bird) -> None:
     for number in range(60):
         some = [group("bird", med=number)] if number % 3 else []
         instance.write("frr, bird" if some else "frr", group("frr"), *some)
@@ -226,7 +226,7 @@ def test_a_storm_of_reloads_ends_at_the_last_file(instance: Instance, bird: Bird
     )
 
 
-def test_one_peer_that_cannot_be_reached_costs_itself_alone(instance: Instance, bird: Bird) -> None:
+def test_a_peer_that_cannot_be_reached_affects_only_itself(instance: Instance, bird: Bird) -> None:
     lonely = "[peer:lonely]\naddress = 198.51.100.7\nremote_as = 1\nbfd = true\nmode = passive\n"
     absent = "[peer:absent]\naddress = 192.168.7.9\nremote_as = 1\nlocal_address = 10.9.9.9\n"
     absent += "bfd = true\n"
@@ -244,7 +244,7 @@ def test_one_peer_that_cannot_be_reached_costs_itself_alone(instance: Instance, 
 
 
 def reason(instance: Instance, wish: str) -> str:
-    """How a Service fares that asks for an address just now, by its condition."""
+    """The condition of a new Service that requests an address."""
     asks = {"eip.porter.kubesphere.io/v1alpha1": wish}
     instance.program.put("asks", service("asks", annotations=asks))
     conditions = wait_for(

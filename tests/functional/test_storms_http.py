@@ -1,7 +1,7 @@
-"""Crowds at the HTTP interface over 10,000 Services, beside a BIRD with a hold time of 3 s.
+"""Many HTTP clients at once, with 10,000 Services and a BIRD session with a hold time of 3 s.
 
-Nobody but the crowd notices: /healthz answers within a second, the loop turns, memory stays, and
-the session does too.
+The rest of the program is not affected: /healthz answers within a second, the event loop is not
+delayed, the memory does not grow, and the session stays up.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from fabric.objects import eip, node, service, slice_of
 from fabric.program import Program
 
 SERVICES = 10_000
-MEMORY_MOST = 150 * 1024  # kB
-LAG_MOST = 0.1
+MAX_MEMORY_KB = 150 * 1024
+MAX_LAG_SECONDS = 0.1
 CROWD = Path(__file__).with_name("http_crowd.py")
 LIST = 1_000
 
 
 class Waiting:
-    """How long this host lets a process wait that has next to nothing to do, in seconds."""
+    """Measures the longest delay of an idle thread on this host, in seconds."""
 
     def __init__(self) -> None:
         self.longest = 0.0
@@ -60,7 +60,7 @@ class Scene:
         self.proc = Path(f"/proc/{program.process.pid}")
 
     def crowd(self, count: int, manner: str, request: str, seconds: float = 8) -> dict[str, Any]:
-        """What became of a crowd of clients that all send this; and nobody else noticed."""
+        """The outcomes of many clients that send this; asserts that nothing else was affected."""
         since = self.since()
         before = self.memory("VmRSS")
         (self.proc / "clear_refs").write_text("5")
@@ -72,18 +72,18 @@ class Scene:
         print(seen, f"lag {lag:.3f} s, memory +{grown >> 10} MB")
         assert seen["failures"] == []
         assert seen["slowest"] < 1.0
-        assert grown < MEMORY_MOST
+        assert grown < MAX_MEMORY_KB
         assert self.since() == since, "the session of the leaf was another one before"
-        assert lag < LAG_MOST
+        assert lag < MAX_LAG_SECONDS
         return seen
 
     def memory(self, key: str) -> int:
-        """A figure of /proc, in kB."""
+        """A value from /proc/PID/status, in kB."""
         text = (self.proc / "status").read_text()
         return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(key))
 
     def since(self) -> str:
-        """Since when BIRD's session is up."""
+        """The time since which BIRD's session is up."""
         line = self.leaf.command("show protocols p0").splitlines()[-1]
         assert "Established" in line, line
         return line
@@ -129,7 +129,7 @@ def scene() -> Iterator[Scene]:
         minute = "sh", "-c", "sleep 1"
         wait_for(
             lambda: (porter.run(minute), scene.program.loop_lag(within=5))[1],
-            lambda lag: lag < LAG_MOST,
+            lambda lag: lag < MAX_LAG_SECONDS,
             120,
             "the minute of its start to be over",
         )
@@ -139,11 +139,11 @@ def scene() -> Iterator[Scene]:
 
 
 def get(path: str) -> str:
-    """A request, with its escapes written out."""
+    """A request with its escapes resolved."""
     return rf"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-def test_what_is_told_of_10_000_services_is_whole(scene: Scene) -> None:
+def test_the_list_of_10_000_services_is_complete(scene: Scene) -> None:
     entries = scene.program.get("/v1/services")
     assert len(entries) == SERVICES
     assert {(entry["state"], entry["announced"]) for entry in entries} == {("Announced", True)}
@@ -151,27 +151,27 @@ def test_what_is_told_of_10_000_services_is_whole(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(("count", "path"), [(40, "/v1/services"), (30, "/v1/plan")])
-def test_a_crowd_that_wants_everything(scene: Scene, count: int, path: str) -> None:
+def test_many_clients_that_request_everything(scene: Scene, count: int, path: str) -> None:
     seen = scene.crowd(count, "reads", get(path))
     assert set(seen["outcomes"]) <= {"200 whole", "503 whole"}
     assert seen["outcomes"]["200 whole"] >= 3
 
 
-def test_a_crowd_of_scrapes(scene: Scene) -> None:
+def test_many_scrapes(scene: Scene) -> None:
     seen = scene.crowd(100, "reads", get("/metrics"))
     assert seen["outcomes"] == {"200 whole": 100}
 
 
-def test_requests_that_are_half_sent(scene: Scene) -> None:
+def test_incomplete_requests(scene: Scene) -> None:
     seen = scene.crowd(200, "holds", r"GET /v1/services HTTP/1.1\r\nHost: local")
     assert set(seen["outcomes"]) <= {"408 ended", " ended", "ConnectionResetError"}
 
 
-def test_connections_that_say_nothing(scene: Scene) -> None:
+def test_connections_without_a_request(scene: Scene) -> None:
     scene.crowd(500, "holds", "")
 
 
-def test_readers_that_take_a_hundred_octets_at_a_time(scene: Scene) -> None:
+def test_clients_that_read_a_hundred_octets_at_a_time(scene: Scene) -> None:
     seen = scene.crowd(60, "slow", get("/v1/plan"), seconds=15)
     assert seen["outcomes"]["503 ended"] >= 50
     wait_for(
