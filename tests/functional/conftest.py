@@ -1,4 +1,4 @@
-"""One fabric for the module: a switch, a host with the program, and three leaves beside it."""
+"""One fabric for each module: a switch, a host with the program, and three leaves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEAF_AS = {"bird": 65001, "frr": 65002, "gobgpd": 65003}
 
 @pytest.fixture(scope="session", autouse=True)
 def root() -> None:
-    """Namespaces need root: without it nothing here can be shown, and that is a failure."""
+    """Fails without root, because namespaces need it."""
     if os.geteuid() != 0:
         pytest.fail("the functional tests need root, for network namespaces and real routers")
 
@@ -36,7 +36,7 @@ def fabric() -> Iterator[Fabric]:
 
 
 def peers(**more: object) -> dict[str, dict[str, object]]:
-    """The groups of the configuration that describe the three leaves."""
+    """The configuration groups of the three leaves."""
     groups: dict[str, dict[str, object]] = {
         "bgp": {"local_as": 65000, "router_id": OURS, "peers": ",".join(LEAVES)},
         "bound_ip": {"mode": "none"},
@@ -53,7 +53,7 @@ def peers(**more: object) -> dict[str, dict[str, object]]:
 
 @pytest.fixture(scope="module")
 def leaves(fabric: Fabric) -> dict[str, Leaf]:
-    """BIRD, FRR and gobgpd, waiting to be called."""
+    """BIRD, FRR and gobgpd, which wait for connections."""
     us = [Neighbour(OURS, 65000)]
     hosts: dict[str, Host] = fabric.hosts
     return {

@@ -1,4 +1,4 @@
-"""Peers whose parts a test plays, beside BIRD and FRR, which never notice anything of it."""
+"""Peers that are played by a test, in addition to BIRD and FRR, which must not be affected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLAYED_AS = LEAF_AS["gobgpd"]
 
 
 def named_parts(count: int) -> dict[str, str]:
-    """The addresses of so many peers, by name."""
+    """The addresses of `count` peers, by name."""
     return {f"part{number}": f"192.168.7.{100 + number}" for number in range(1, count + 1)}
 
 

@@ -1,4 +1,4 @@
-"""Addresses as a user sees them: forged records, broken Eips, restarts, and a plan of a dump."""
+"""Addresses as a user sees them: forged records, invalid Eips, restarts, and a plan of a dump."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ON_HOST, LEFT_BOUND = "203.0.113.2", "203.0.113.9"
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Host]:
-    """A host that has an address of a pool, and one that an earlier load balancer bound."""
+    """A host that has an address of a pool, and an address that another load balancer bound."""
     with Fabric() as fabric:
         host, other = fabric.host("host"), fabric.host("other")
         device = fabric.link(host, other, ["192.168.9.1/24"], ["192.168.9.2/24"])
@@ -35,7 +35,7 @@ def program_on(host: Host, name: str, mode: str = "none") -> Program:
 
 
 def address(program: Program, name: str, *expected: str) -> None:
-    """Waits until a Service has exactly these addresses on record."""
+    """Waits until exactly these addresses are recorded for a Service."""
     wait_for(
         lambda: [
             entry.get("ip", entry)
@@ -50,7 +50,7 @@ def address(program: Program, name: str, *expected: str) -> None:
 
 
 def recorded(obj: Json, *entries: Json) -> Json:
-    """An object with these entries in its own status."""
+    """An object with these entries in its status."""
     return {**obj, "status": {"loadBalancer": {"ingress": list(entries)}}}
 
 

@@ -1,4 +1,4 @@
-"""A state_dir that is full for a while: routes go on, and a restart after it forgets none."""
+"""A state_dir that is full for a while: routes are still announced, and none is forgotten."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NODE = "192.168.7.11"
 
 @pytest.fixture
 def disk(fabric: Fabric) -> Iterator[Path]:
-    """A disk of 64 kB."""
+    """A file system of 64 kB."""
     folder = fabric.folder / "small-disk"
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=True)
@@ -29,7 +29,7 @@ def disk(fabric: Fabric) -> Iterator[Path]:
 
 
 def services(first: int, last: int) -> list[Json]:
-    """Services by their numbers, each with the address of its number."""
+    """Services with these numbers, each with the address of its number."""
     found: list[Json] = []
     for number in range(first, last):
         asked = {"eip.porter.kubesphere.io/v1alpha1": f"203.0.113.{number}"}
@@ -39,12 +39,12 @@ def services(first: int, last: int) -> list[Json]:
 
 
 def addresses(first: int, last: int) -> set[str]:
-    """What the leaf has of them."""
+    """The addresses of the Services with these numbers."""
     return {f"203.0.113.{number}" for number in range(first, last)}
 
 
 def writable(program: Program) -> bool:
-    """Whether the program can write its journal, as it says."""
+    """Whether the program reports that it can write its journal."""
     return program.metric("porter_state_dir_writable") == 1
 
 

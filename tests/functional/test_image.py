@@ -26,7 +26,7 @@ MOST_MEGABYTES = 200
 
 @pytest.fixture(scope="module")
 def fabric() -> Iterator[Fabric]:
-    """A host for the container and a leaf."""
+    """A host for the container, and a leaf."""
     with Fabric() as fabric:
         host, leaf = fabric.host("host"), fabric.host("leaf")
         fabric.link(host, leaf, [f"{OURS}/24"], [f"{LEAF}/24"])
@@ -36,7 +36,7 @@ def fabric() -> Iterator[Fabric]:
 
 @pytest.fixture(scope="module")
 def image(fabric: Fabric) -> Stage:
-    """Built from the files that `docker build` would be given."""
+    """An image built from the files that `docker build` would get."""
     context = fabric.folder / "context"
     context.mkdir()
     listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True)
@@ -56,7 +56,7 @@ def manifest(kind: str) -> Json:
 
 
 def container(host: Host, program: Program, image: Stage, **how: Any) -> subprocess.Popen[bytes]:
-    """A container over the configuration of a program that is not started otherwise."""
+    """Starts a container with the configuration of a program that is not started itself."""
     state = host.folder / f"{program.config.stem}.state"
     state.mkdir(exist_ok=True)
     state.chmod(0o777)
@@ -72,7 +72,7 @@ def container(host: Host, program: Program, image: Stage, **how: Any) -> subproc
     return run_image(host, image, volumes, **how)
 
 
-def test_it_is_small_and_runs_as_nobody_where_that_is_enough(fabric: Fabric, image: Stage) -> None:
+def test_it_is_small_and_can_run_as_nobody(fabric: Fabric, image: Stage) -> None:
     base = _megabytes(fabric.folder / "base")
     assert _megabytes(image.root) - base < MOST_MEGABYTES
     assert not (image.root / "opt/porter-ryu/bin/pip").exists()
@@ -90,7 +90,7 @@ def test_it_is_small_and_runs_as_nobody_where_that_is_enough(fabric: Fabric, ima
     assert end(process) == 0
 
 
-def test_as_the_deployment_runs_it_it_binds_and_announces(fabric: Fabric, image: Stage) -> None:
+def test_it_binds_and_announces_as_in_the_deployment(fabric: Fabric, image: Stage) -> None:
     deployment = manifest("Deployment")["spec"]["template"]["spec"]
     context = deployment["containers"][0]["securityContext"]
     assert context["readOnlyRootFilesystem"] is True
@@ -119,7 +119,7 @@ def test_as_the_deployment_runs_it_it_binds_and_announces(fabric: Fabric, image:
 
 
 def _status(process: subprocess.Popen[bytes]) -> dict[str, str]:
-    """/proc/PID/status of the container's program, which took the place of all that began it."""
+    """/proc/PID/status of the program in the container, as the same process that was started."""
     assert b"porter_ryu.app" in Path(f"/proc/{process.pid}/cmdline").read_bytes()
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
