@@ -51,12 +51,12 @@ class Effects:
     def complete(self) -> None:
         """All that was read is applied: targets may remove what is left of an earlier run."""
         if not self._routes_complete:
-            self._routes_complete = True
             for target in self._routes:
                 target.complete()
+            self._routes_complete = True
         if not self._bindings_complete and self._leadership.binds is not None:
-            self._bindings_complete = True
             self._bindings.complete()
+            self._bindings_complete = True
 
     def forget(self, kind: Kind, key: ObjectKey) -> None:
         """An object is gone: its pending write is dropped."""

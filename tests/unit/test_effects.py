@@ -137,3 +137,20 @@ def test_every_route_target_gets_the_routes(log: list[str]) -> None:
     mine.apply(turn(True, BY_N1), None)
     mine.complete()
     assert log == ["first announce", "second announce", "first complete", "second complete"]
+
+
+def test_a_target_that_fails_to_complete_is_told_again(log: list[str]) -> None:
+    class Failing(Target):
+        def complete(self) -> None:
+            super().complete()
+            if len(log) == 1:
+                raise OSError("once")
+
+    target = Failing(log)
+    leadership = Leadership(Planner(Policy(), leading=True), target, bind_only_leading=False)
+    mine = Effects([target], Target([]), target, leadership)
+    with pytest.raises(OSError, match="once"):
+        mine.complete()
+    mine.complete()
+    mine.complete()
+    assert log == ["complete", "complete"]
