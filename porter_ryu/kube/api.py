@@ -1,4 +1,4 @@
-"""A real API server: five informers as a Source, and where status and Events go."""
+"""The API server as a Source (five informers) and as the Backend of the writer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from porter_ryu.kube.informer import Informer
 from porter_ryu.kube.resources import RESOURCES
 from porter_ryu.supervisor import Supervisor, Task
 
-_LIST_MOST = 120.0
+_LIST_SECONDS = 120.0
 
 
 class Api:
@@ -39,7 +39,7 @@ class Api:
         self._observer: Observer | None = None
 
     def start(self, observer: Observer) -> None:
-        """Spawns one greenthread a kind, and the one that writes Events (Source)."""
+        """Starts a greenthread for each kind, and one for Events (Source)."""
         self._observer = observer
         self._events.start()
         for kind, informer in self._informers.items():
@@ -47,7 +47,7 @@ class Api:
 
     @property
     def trouble(self) -> str:
-        """Which kinds could not be read for the last 10 s, and why; empty while all are
+        """The kinds that could not be read for the last 10 s, and why; empty if there are none
         (Source)."""
         kinds: dict[str, list[str]] = {}
         for kind, informer in self._informers.items():
@@ -64,7 +64,7 @@ class Api:
         )
 
     def relist(self) -> None:
-        """Has everything listed anew and returns when it is told; raises ApiError."""
+        """Lists everything again, and returns when all of it is reported; raises ApiError."""
         if self._observer is None:
             return
         for kind, informer in self._informers.items():
@@ -72,11 +72,13 @@ class Api:
             informer.listed.clear()
             self._read(kind, informer, self._observer)
         for kind, informer in self._informers.items():
-            if not informer.listed.wait(timeout=_LIST_MOST):
-                raise ApiError(0, "TimedOut", f"{kind.value} are not listed in {_LIST_MOST:.0f} s")
+            if not informer.listed.wait(timeout=_LIST_SECONDS):
+                raise ApiError(
+                    0, "TimedOut", f"{kind.value} could not be listed within {_LIST_SECONDS:.0f} s"
+                )
 
     def stop(self) -> None:
-        """Ends them (Source)."""
+        """Stops the informers (Source)."""
         for informer in self._informers.values():
             informer.stop()
 
@@ -94,5 +96,5 @@ class Api:
         return self._informers[obj.kind].accept(answer)
 
     def event(self, obj: WithStatus, change: StatusChange) -> None:
-        """Has a change told (writer.Backend)."""
-        self._events.tell(obj, change)
+        """Queues an Event (writer.Backend)."""
+        self._events.add(obj, change)

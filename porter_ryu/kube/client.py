@@ -26,15 +26,15 @@ from porter_ryu.kube.resources import RESOURCES
 from porter_ryu.kube.transport import Transport
 from porter_ryu.time_slice import TimeSlice
 
-_READ = 30.0
-_WATCH_SECONDS, _WATCH_READ = 40, 50.0
+_READ_SECONDS = 30.0
+_WATCH_SECONDS, _WATCH_READ_SECONDS = 40, 50.0
 _ANSWER_SECONDS = 120.0
-_PAGE, _PAGE_OF_LARGE, _PAGES_MOST = 500, 40, 10_000
+_PAGE, _SMALL_PAGE, _MAX_PAGES = 500, 40, 10_000
 _MEGABYTE = 1 << 20
-# 40 objects of 1.5 MB, the most that Kubernetes takes, and a Status that says no
-_ANSWER_MOST, _REFUSAL_MOST = 64 * _MEGABYTE, _MEGABYTE
+# 40 objects of 1.5 MB, the largest that Kubernetes stores; a metav1.Status
+_MAX_ANSWER_OCTETS, _MAX_ERROR_OCTETS = 64 * _MEGABYTE, _MEGABYTE
 # an object of 1.5 MB, in which Go writes each < as six characters
-_LINE_MOST = 16 * _MEGABYTE
+_MAX_LINE_OCTETS = 16 * _MEGABYTE
 _TOO_LARGE = "TooLarge"
 _OK, _MULTIPLE, _UNAUTHORIZED = 200, 300, 401
 _CHUNK = 1 << 16
@@ -58,24 +58,23 @@ class Client:
         return self._transport.server
 
     def pages(self, kind: Kind) -> Iterator[tuple[Sequence[Text], str]]:
-        """All objects of a kind, in pages of 500, and the resourceVersion of the list with each;
-        in pages of 40 where one is larger than 64 MB.  Raises ApiError, 410 where the list was
-        too long under way."""
+        """All objects of a kind in pages of 500, each with the resourceVersion of the list; in
+        pages of 40 if one is larger than 64 MB.  Raises ApiError; 410 if the list took too long."""
         query: dict[str, Any] = {"limit": _PAGE}
-        for _ in range(_PAGES_MOST):
+        for _ in range(_MAX_PAGES):
             try:
                 found = self._page(kind, query)
             except ApiError as error:
                 if error.reason != _TOO_LARGE or query["limit"] != _PAGE:
                     raise
-                query["limit"] = _PAGE_OF_LARGE
+                query["limit"] = _SMALL_PAGE
                 continue
             token = found.metadata.continue_
             yield found.items or (), found.metadata.resource_version or ""
             if not token:
                 return
             if token == query.get("continue"):
-                raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} does not go on")
+                raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} repeats a page")
             query["continue"] = token
         raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} does not end")
 
@@ -92,17 +91,19 @@ class Client:
         return self._page(kind, {"limit": 1}).metadata.resource_version or ""
 
     def watch(self, kind: Kind, resource_version: str) -> Iterator[metav1.WatchEvent]:
-        """Begins a watch from a resourceVersion on, and returns its events until the server ends
-        it; both raise ApiError, for a connection that is silent for 50 s, for an event of more
-        than 16 MB, and for a watch that lasts 120 s though 40 were asked for, as well."""
+        """Starts a watch from a resourceVersion, and returns its events until the server ends it.
+        Both raise ApiError, also if the connection is silent for 50 s, if an event is larger than
+        16 MB, or if the watch lasts for 120 s although 40 s were requested."""
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
             "timeoutSeconds": _WATCH_SECONDS,
         }
-        with hub.Timeout(self._most, self._late()):
-            answer = self._send("GET", RESOURCES[kind].collection, query, None, "", _WATCH_READ)
+        with hub.Timeout(self._most, self._timed_out()):
+            answer = self._send(
+                "GET", RESOURCES[kind].collection, query, None, "", _WATCH_READ_SECONDS
+            )
         return self._events(answer)
 
     def _events(self, answer: urllib3.BaseHTTPResponse) -> Iterator[metav1.WatchEvent]:
@@ -119,16 +120,16 @@ class Client:
                         yield _event(whole)
                 begun.append(rest)
                 size += len(rest)
-                if size > _LINE_MOST:
+                if size > _MAX_LINE_OCTETS:
                     raise ApiError(0, BAD_ANSWER, "an event is larger than 16 MB")
                 if time.monotonic() > until:
-                    # whoever keeps it open is not the API server, and may keep back what it says
-                    raise ApiError(0, BAD_ANSWER, "a watch does not come to an end")
+                    # what keeps it open is not the API server, and may withhold events
+                    raise ApiError(0, BAD_ANSWER, "a watch does not end")
                 give_way()
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
-        """Makes an ApiError of whatever a request, or the reading of its answer, ends with."""
+        """Turns an exception of a request, or of reading its answer, into an ApiError."""
         try:
             yield
         except ApiError:
@@ -157,10 +158,10 @@ class Client:
     ) -> bytes:
         """One request and the text of its answer, which must be complete within two minutes; raises
         ApiError."""
-        with hub.Timeout(self._most, self._late()):
-            answer = self._send(method, path, query or {}, body, content_type, _READ)
+        with hub.Timeout(self._most, self._timed_out()):
+            answer = self._send(method, path, query or {}, body, content_type, _READ_SECONDS)
             with contextlib.closing(answer), self._failures():
-                return _read(answer, _ANSWER_MOST)
+                return _read(answer, _MAX_ANSWER_OCTETS)
 
     def _send(
         self,
@@ -174,33 +175,33 @@ class Client:
         with self._failures():
             response = self._transport.send(method, path, read_timeout, query, body, content_type)
         if not _OK <= response.status < _MULTIPLE:
-            raise self._refused(method, path, response)
+            raise self._error(method, path, response)
         return response
 
-    def _late(self) -> ApiError:
-        return ApiError(0, "TimedOut", f"the API server {self.server} does not come to an end")
+    def _timed_out(self) -> ApiError:
+        return ApiError(0, "TimedOut", f"the API server {self.server} does not complete its answer")
 
-    def _refused(self, method: str, path: str, response: urllib3.BaseHTTPResponse) -> ApiError:
+    def _error(self, method: str, path: str, response: urllib3.BaseHTTPResponse) -> ApiError:
         after = _seconds(response.headers.get("Retry-After", ""))
         reason, message = "Status", f"{method} {path}"
         try:
-            status = decoded(_STATUS, _read(response, _REFUSAL_MOST))
+            status = decoded(_STATUS, _read(response, _MAX_ERROR_OCTETS))
             reason, message = status.reason or reason, status.message or message
             if after is None and status.details is not None:
                 after = status.details.retry_after_seconds or None
         except Exception:
-            message = f"{method} {path}: the answer says no more"
+            message = f"{method} {path}: the answer has no reason"
         finally:
             response.close()
         if response.status == _UNAUTHORIZED:
-            # a token that was replaced on disk: what is tried again, is tried with the new one
+            # the token may have been replaced on disk: the retry uses the new one
             message = f"the API server {self.server} does not accept {self._transport.renew()}"
         return ApiError(response.status, reason, message, after)
 
 
 def _read(answer: urllib3.BaseHTTPResponse, most: int) -> bytes:
-    """The body of an answer, which must not be larger than `most`; raises ApiError, and what
-    the transport raises."""
+    """The body of an answer of at most `most` octets; raises ApiError, and what the transport
+    raises."""
     pieces, size = [], 0
     give_way = TimeSlice()
     for piece in answer.stream(_CHUNK):

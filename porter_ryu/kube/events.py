@@ -1,7 +1,7 @@
 """core/v1 Events: a repeated change of the same object increments the count of its Event.
 
-Events are for people, and cost the API server a write each: beyond 100 at once, and 10 a second,
-they are only counted.
+Events are for people, and each costs the API server a write.  So more than 100 at a time, and more
+than 10 a second, are dropped and counted.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from porter_ryu.supervisor import Beat, Supervisor
 LOG = logging.getLogger(__name__)
 
 _COMPONENT = "porter-ryu"
-_REMEMBERED = 4096
-_NAME_MOST, _MESSAGE_MOST = 200, 1000
+_REMEMBERED_EVENTS = 4096
+_MAX_NAME_LENGTH, _MAX_MESSAGE_LENGTH = 200, 1000
 _PER_SECOND, _BURST = 10.0, 100.0
 _REPORT_AFTER_SECONDS = 5.0
 
@@ -50,7 +50,7 @@ class Events:
     ) -> None:
         self._client = client
         self._supervisor = supervisor
-        self._bucket = _Bucket(_PER_SECOND, _BURST, clock)
+        self._bucket = _TokenBucket(_PER_SECOND, _BURST, clock)
         self._queue: collections.deque[tuple[WithStatus, StatusChange]] = collections.deque()
         self._wake = hub.Semaphore(0)
         self._dropped = 0
@@ -60,9 +60,9 @@ class Events:
         """Spawns the greenthread that writes."""
         self._supervisor.keep_running("events", self._work)
 
-    def tell(self, obj: WithStatus, change: StatusChange) -> None:
-        """Has an Event of a change written later, or counts that it is not."""
-        if len(self._queue) >= _BURST or not self._bucket.take():
+    def add(self, obj: WithStatus, change: StatusChange) -> None:
+        """Queues an Event for a change, or drops it and counts that."""
+        if len(self._queue) >= _BURST or not self._bucket.consume():
             self._drop()
             return
         self._queue.append((obj, change))
@@ -76,7 +76,7 @@ class Events:
 
     def _report_dropped(self) -> None:
         dropped, self._dropped = self._dropped, 0
-        LOG.warning("%d Events are not written: there are too many of them", dropped)
+        LOG.warning("%d Events were dropped: there are too many of them", dropped)
 
     def _work(self, _beat: Beat) -> None:
         while True:
@@ -86,7 +86,7 @@ class Events:
                 self._write(obj, change)
                 code = "201"
             except ApiError as error:
-                LOG.warning("an Event was not written: %s", error)
+                LOG.warning("an Event could not be written: %s", error)
                 code = str(error.status)
             except Exception:
                 LOG.exception("an Event of %s %s is not written", obj.kind.value, obj.key)
@@ -102,7 +102,8 @@ class Events:
             self._remember(key, event["metadata"]["name"], 1)
 
     def _count_up(self, key: tuple[str, str, str, str], event: Json) -> bool:
-        """Whether there was one to count up; the API server forgets Events after an hour."""
+        """Increments the count of an earlier Event; returns whether there was one.  The API server
+        deletes Events after an hour."""
         if key not in self._known:
             return False
         name, count = self._known[key]
@@ -124,7 +125,7 @@ class Events:
     def _remember(self, key: tuple[str, str, str, str], name: str, count: int) -> None:
         self._known[key] = (name, count)
         self._known.move_to_end(key)
-        while len(self._known) > _REMEMBERED:
+        while len(self._known) > _REMEMBERED_EVENTS:
             self._known.popitem(last=False)
 
 
@@ -133,7 +134,7 @@ def _path(event: Json) -> str:
 
 
 def _event(obj: WithStatus, change: StatusChange) -> Json:
-    """Those about cluster-scoped Eips go to `default`, where alone they are accepted."""
+    """Events about cluster-scoped Eips go to the namespace `default`: no other accepts them."""
     kind, (namespace, name) = obj.kind.singular, obj.key
     unique = sha256(f"{kind}{obj.uid}{change.reason}{time.time()}".encode()).hexdigest()[:16]
     version = RESOURCES[obj.kind].api_version
@@ -146,12 +147,12 @@ def _event(obj: WithStatus, change: StatusChange) -> Json:
         "kind": "Event",
         "metadata": {
             "namespace": namespace or "default",
-            "name": f"{name[:_NAME_MOST].rstrip('-.')}.{unique}",
+            "name": f"{name[:_MAX_NAME_LENGTH].rstrip('-.')}.{unique}",
         },
         "involvedObject": involved,
         "type": "Warning" if change.warning else "Normal",
         "reason": change.reason,
-        "message": printable(change.message, _MESSAGE_MOST),
+        "message": printable(change.message, _MAX_MESSAGE_LENGTH),
         "source": {"component": _COMPONENT},
         "firstTimestamp": now,
         "lastTimestamp": now,
@@ -159,14 +160,14 @@ def _event(obj: WithStatus, change: StatusChange) -> Json:
     }
 
 
-class _Bucket:
+class _TokenBucket:
     """A token bucket: `rate` a second, `burst` at once."""
 
     def __init__(self, rate: float, burst: float, clock: Callable[[], float]) -> None:
         self._rate, self._burst, self._clock = rate, burst, clock
         self._tokens, self._at = burst, clock()
 
-    def take(self) -> bool:
+    def consume(self) -> bool:
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now

@@ -1,12 +1,12 @@
-"""List and watch of one kind, for ever: what is there goes to the Observer, as a Reading.
+"""Lists and watches one kind for ever, and reports its objects to the Observer as Readings.
 
-A watch that ends goes on from where it was; 410 Gone, or anything that cannot be gone on from,
-is a new list whose difference is what is told.  A server whose store came back from a backup lets
-a watch from its former future begin, and tells nothing by it: so one that broke is gone on with
-only where the server has not fallen behind.
+A watch that ends is resumed from the last resourceVersion.  After 410 Gone, or an error after which
+it cannot be resumed, the kind is listed again, and the observer finds the difference.  A server
+whose store was restored from a backup accepts a watch from a resourceVersion that it does not have
+yet, and reports nothing.  So a watch that broke is resumed only if the server's resourceVersion is
+not below ours.
 
-An object that cannot be understood is told as Unreadable and costs nobody else anything; the
-domain knows what stays in force of it.
+An object that cannot be understood is reported as Unreadable and affects no other.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
-_TROUBLE_AFTER = 10.0
-_CODES = range(400, 600)
-_ABOUT_OBJECTS = ("ADDED", "MODIFIED", "DELETED")
-_DIGITS_MOST = 30
+_TROUBLE_AFTER_SECONDS = 10.0
+_ERROR_CODES = range(400, 600)
+_OBJECT_EVENTS = ("ADDED", "MODIFIED", "DELETED")
+_MAX_VERSION_DIGITS = 30
 _NAMED, _STATUS = Decoder(metav1.NamedObject), Decoder(metav1.Status)
 
 
 class Lister(Protocol):
-    """What an informer reads from (`client.Client`)."""
+    """The requests of an informer (`client.Client`)."""
 
     def pages(self, kind: Kind) -> Iterator[tuple[Sequence[Text], str]]:
         """All objects as JSON, page by page, each with the resourceVersion; raises ApiError."""
@@ -50,17 +50,17 @@ class Lister(Protocol):
         """The resourceVersion that a list would have now; raises ApiError."""
 
     def watch(self, kind: Kind, resource_version: str) -> Iterator[metav1.WatchEvent]:
-        """Begins a watch and returns its events from there on; both raise ApiError."""
+        """Starts a watch and returns its events; both raise ApiError."""
 
 
 @dataclass
 class _Watch:
-    """How a watch went: what to go on from (empty: a list), how many events it had, and the error
-    where the API server was not even reached."""
+    """The result of a watch: the resourceVersion to resume from (empty: list again), the number of
+    events, and the error if the API server could not be reached."""
 
     version: str
     events: int = 0
-    unheard: ApiError | None = None
+    unreachable: ApiError | None = None
     retry_after: float | None = None
 
 
@@ -81,31 +81,35 @@ class Informer:
         self._clock = clock
         self._sleep = sleep
         self._versions: dict[ObjectKey, int] = {}
-        self._told = 0
-        self._answered: dict[ObjectKey, Object] | None = None
+        self._newest_version = 0
+        self._written_meanwhile: dict[ObjectKey, Object] | None = None
         self._stopped = False
-        self._broken = False
+        self._interrupted = False
         self._failing_since: float | None = None
         self._failure = ""
         self.listed = hub.Event()
 
     def stop(self) -> None:
-        """Nothing is told any more."""
+        """Stops reporting."""
         self._stopped = True
 
     @property
     def trouble(self) -> str:
         """Why the kind cannot be read, once that has lasted for more than 10 s; else empty."""
         since = self._failing_since
-        return self._failure if since is not None and self._clock() - since > _TROUBLE_AFTER else ""
+        return (
+            self._failure
+            if since is not None and self._clock() - since > _TROUBLE_AFTER_SECONDS
+            else ""
+        )
 
     def run(self, observer: Observer) -> None:
-        """Lists and watches until stopped; waits longer and longer while it fails."""
+        """Lists and watches until stopped, with backoff on errors."""
         pace = Pace()
         version = ""
         while not self._stopped:
             try:
-                if self._broken and version and self._is_behind(version):
+                if self._interrupted and version and self._is_behind(version):
                     version = ""
                 if not version:
                     pace.listed(self._clock())
@@ -115,16 +119,16 @@ class Informer:
                 self._pause(pace.refused(error, self._clock()))
                 continue
             begun_at = self._clock()
-            went = self._follow(version, observer)
-            version = went.version
+            watch = self._watch(version, observer)
+            version = watch.version
             now = self._clock()
-            if went.unheard is not None:
-                self._pause(pace.refused(went.unheard, now))
+            if watch.unreachable is not None:
+                self._pause(pace.refused(watch.unreachable, now))
                 continue
-            wait = pace.ended(now - begun_at, went.events, now, went.retry_after)
-            if wait and not self._broken:
+            wait = pace.ended(now - begun_at, watch.events, now, watch.retry_after)
+            if wait and not self._interrupted:
                 metrics.watch_restarts.labels(kind=self._kind.value, reason="Ended").inc()
-                LOG.info("%s: the watch ended as soon as it had begun", self._kind.value)
+                LOG.info("%s: the watch ended immediately", self._kind.value)
             self._pause(wait)
 
     def _pause(self, seconds: float) -> None:
@@ -132,145 +136,150 @@ class Informer:
             self._sleep(seconds)
 
     def list_once(self, observer: Observer) -> str:
-        """Lists, tells all of it, and returns the resourceVersion; raises ApiError."""
-        self._answered = {}
+        """Lists the kind, reports it and returns the resourceVersion; raises ApiError."""
+        self._written_meanwhile = {}
         version, read_at = "", time.monotonic()
         found: dict[ObjectKey, Reading] = {}
         versions: dict[ObjectKey, int] = {}
         give_way = TimeSlice()
-        for items, of_page in self._lister.pages(self._kind):
-            version, read_at = of_page, time.monotonic()
+        for items, page_version in self._lister.pages(self._kind):
+            version, read_at = page_version, time.monotonic()
             for item in items:
-                named = self._named(item)
+                named = self._identify(item)
                 if named is not None:
                     key = named.key
                     found[key] = self._read(key, item)
                     versions[key] = _number(named.version)
                 give_way()
-        answered, self._answered = self._answered, None
+        answered, self._written_meanwhile = self._written_meanwhile, None
         for key in answered.keys() & versions.keys() & self._versions.keys():
-            # a write was answered while this list was made.  Before that, a list is the truth even
-            # where its versions are older: the server's store may come from a backup
+            # the object was written while this list was read, and the answer is newer.  Otherwise
+            # the list is right even if its versions are older: the store may be from a backup
             if self._versions[key] > versions[key]:
                 found[key], versions[key] = answered[key], self._versions[key]
         self._versions = versions
-        self._told = _number(version)
-        self._answered = {}
+        self._newest_version = _number(version)
+        self._written_meanwhile = {}
         observer.replace(self._kind, found.values(), read_at)
-        answered, self._answered = self._answered, None
+        answered, self._written_meanwhile = self._written_meanwhile, None
         for reading in answered.values():
-            # a write was answered while the list was stored, which may have put an older form in
-            # its place; the watch does not repeat it
+            # the object was written while the list was stored, so an older form may have replaced
+            # it; the watch does not report it again
             observer.put(reading, time.monotonic())
         self.listed.set()
         return version
 
     def _is_behind(self, version: str) -> bool:
-        """Whether the server does not know yet what it told before; raises ApiError."""
+        """Whether the server's resourceVersion is below ours; raises ApiError."""
         behind = _number(self._lister.version(self._kind)) < _number(version)
         if behind:
-            LOG.warning("%s: the server has fallen behind, they are listed again", self._kind.value)
+            LOG.warning(
+                "%s: listing again: the server's resourceVersion is below ours", self._kind.value
+            )
         return behind
 
-    def _is_read(self) -> None:
-        self._broken = False
+    def _reads_again(self) -> None:
+        self._interrupted = False
         if self._failing_since is not None:
-            LOG.info("%s are read again", self._kind.value)
+            LOG.info("%s can be read again", self._kind.value)
         self._failing_since, self._failure = None, ""
 
     def _failed(self, error: ApiError, version: str) -> str:
-        """What to go on from after a request that the API server did not grant."""
+        """The resourceVersion to resume from after a request that failed."""
         metrics.watch_restarts.labels(kind=self._kind.value, reason=error.label).inc()
-        self._broken = True
+        self._interrupted = True
         self._failure = str(error)
         if self._failing_since is None:
             self._failing_since = self._clock()
         if error.status == GONE:
-            LOG.info("%s: too old to go on from, they are listed again", self._kind.value)
+            LOG.info("%s: listing again: our resourceVersion is too old", self._kind.value)
             return ""
-        LOG.warning("%s cannot be read: %s; nothing is changed", self._kind.value, error)
+        LOG.warning("%s cannot be read, the last state stays: %s", self._kind.value, error)
         return "" if error.status or error.reason == BAD_ANSWER else version
 
-    def _follow(self, version: str, observer: Observer) -> _Watch:
-        """Watches from a version on until the watch ends, and says how it went."""
-        went = _Watch(version)
+    def _watch(self, version: str, observer: Observer) -> _Watch:
+        """Watches from a resourceVersion until the watch ends."""
+        watch = _Watch(version)
         try:
             events = self._lister.watch(self._kind, version)
         except ApiError as error:
-            went.version = self._failed(error, version)
-            went.unheard, went.retry_after = None if error.status else error, error.retry_after
-            return went
-        self._is_read()
+            watch.version = self._failed(error, version)
+            watch.unreachable, watch.retry_after = (
+                None if error.status else error,
+                error.retry_after,
+            )
+            return watch
+        self._reads_again()
         try:
-            self._take_all(events, went, observer)
+            self._handle_events(events, watch, observer)
         except ApiError as error:
             metrics.watch_restarts.labels(kind=self._kind.value, reason=error.label).inc()
-            self._broken = True
-            went.retry_after = error.retry_after
+            self._interrupted = True
+            watch.retry_after = error.retry_after
             if error.status or error.reason == BAD_ANSWER:
-                LOG.info("%s are listed again: the watch ended with: %s", self._kind.value, error)
-                went.version = ""
+                LOG.info("%s: listing again: the watch ended with: %s", self._kind.value, error)
+                watch.version = ""
             else:
-                LOG.warning("%s are watched again: %s", self._kind.value, error)
-        return went
+                LOG.warning("%s: the watch broke and is resumed: %s", self._kind.value, error)
+        return watch
 
-    def _take_all(
-        self, events: Iterator[metav1.WatchEvent], went: _Watch, observer: Observer
+    def _handle_events(
+        self, events: Iterator[metav1.WatchEvent], watch: _Watch, observer: Observer
     ) -> None:
         give_way = TimeSlice()
         for event in events:
             if self._stopped:
                 return
-            went.version = self._take(event, observer) or went.version
-            went.events += 1
+            watch.version = self._handle_event(event, observer) or watch.version
+            watch.events += 1
             give_way()
 
-    def _take(self, event: metav1.WatchEvent, observer: Observer) -> str:
-        """Takes in one event; returns the resourceVersion to go on from, empty where it says
-        none; raises ApiError where the watch cannot go on."""
+    def _handle_event(self, event: metav1.WatchEvent, observer: Observer) -> str:
+        """Handles one event; returns the resourceVersion to resume from, empty if the event has
+        none.  Raises ApiError if the watch cannot continue."""
         read_at = time.monotonic()
         if event.type == "ERROR":
-            raise _told_error(event.object)
-        named = self._named(event.object) if event.type in _ABOUT_OBJECTS else None
+            raise _watch_error(event.object)
+        named = self._identify(event.object) if event.type in _OBJECT_EVENTS else None
         if named is not None and event.type == "DELETED":
             self._versions.pop(named.key, None)
             observer.remove(self._kind, named.key, read_at)
         elif named is not None:
-            self._there(named, event.object, observer, read_at)
+            self._report(named, event.object, observer, read_at)
         version = named.version if named is not None else _version_of(event.object)
         if version:
-            self._told = _number(version)
+            self._newest_version = _number(version)
         return version
 
-    def _there(self, named: Identity, text: Text, observer: Observer, read_at: float) -> None:
-        """Reports an object, unless a newer form of it is known, or this one was reported."""
+    def _report(self, named: Identity, text: Text, observer: Observer, read_at: float) -> None:
+        """Reports an object, unless this form or a newer one was reported."""
         key, version = named.key, _number(named.version)
-        if version < self._versions.get(key, self._told):
+        if version < self._versions.get(key, self._newest_version):
             return
         if version and version == self._versions.get(key):
-            return  # the answer to a write was reported; the watch repeats it
+            return  # it was reported as the answer to a write
         self._versions[key] = version
         observer.put(self._read(key, text), read_at)
 
     def accept(self, text: Text) -> Object | None:
-        """Takes in what the server answered to a write; None where it is older than what is
-        known, as that the object is gone, or cannot be understood."""
-        named = self._named(text)
+        """Reads the answer to a write.  None if it cannot be understood, or is older than what is
+        known, for example that the object was deleted."""
+        named = self._identify(text)
         if named is None:
             return None
         key, version = named.key, _number(named.version)
-        if version < self._versions.get(key, self._told):
+        if version < self._versions.get(key, self._newest_version):
             return None
         reading = self._read(key, text)
         if isinstance(reading, Unreadable):
             return None
         self._versions[key] = version
-        if self._answered is not None:
-            self._answered[key] = reading
+        if self._written_meanwhile is not None:
+            self._written_meanwhile[key] = reading
         return reading
 
-    def _named(self, text: Text) -> Identity | None:
-        """What names an object; None, and a line in the log, where nothing does."""
+    def _identify(self, text: Text) -> Identity | None:
+        """Namespace, name and resourceVersion of an object; None, and a log line, without a name."""
         try:
             return identity(self._kind, text)
         except CodecError as error:
@@ -280,19 +289,17 @@ class Informer:
     def _read(self, key: ObjectKey, text: Text) -> Reading:
         reading = self._codec.read(self._kind, key, text)
         if isinstance(reading, Unreadable):
-            LOG.error(
-                "%s %s: %s; what was last good of it stays", self._kind.value, key, reading.reason
-            )
+            LOG.error("%s %s: %s; its last valid form stays", self._kind.value, key, reading.reason)
         return reading
 
 
-def _told_error(text: Text) -> ApiError:
-    """The error that a watch ends with (metav1.Status); 410 where its code is none."""
+def _watch_error(text: Text) -> ApiError:
+    """The error that ends a watch (metav1.Status); 410 if its code is not an error code."""
     try:
         status = decoded(_STATUS, text)
     except CodecError as error:
         return ApiError(GONE, BAD_ANSWER, str(error))
-    code = status.code if status.code is not None and status.code in _CODES else GONE
+    code = status.code if status.code is not None and status.code in _ERROR_CODES else GONE
     after = status.details.retry_after_seconds if status.details is not None else None
     return ApiError(code, status.reason or "", status.message or "", after or 0)
 
@@ -308,7 +315,7 @@ def _version_of(text: Text) -> str:
 
 
 def _number(version: str) -> int:
-    """A resourceVersion as a number: comparable as of Kubernetes 1.35 (KEP-5504), and in practice
-    before; 0 where it is none."""
-    plain = version.isascii() and version.isdigit() and len(version) <= _DIGITS_MOST
+    """A resourceVersion as a number, 0 if it is none.  They can be compared since Kubernetes 1.35
+    (KEP-5504), and in practice before."""
+    plain = version.isascii() and version.isdigit() and len(version) <= _MAX_VERSION_DIGITS
     return int(version) if plain else 0

@@ -1,7 +1,7 @@
-"""The way to the API server: the official client's configuration, credentials, TLS and connections.
+"""Connections to the API server, with the official client's configuration, credentials and TLS.
 
-Requests go straight to its connection pool.  Its own request path copies and inspects every header,
-parameter and body, which takes longer than the request itself.
+Requests go directly to its connection pool.  The official client's own request path copies and
+inspects every header, parameter and body, which takes longer than the request itself.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from urllib3.util import parse_url
 
 from porter_ryu.kube.errors import ApiError
 
-_CONNECT = 5.0
-# a peer that is silent for this long is gone, though the watch has nothing to say for longer
+_CONNECT_SECONDS = 5.0
+# a server that does not acknowledge for this long is lost, even if a watch is idle for longer
 _KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
@@ -32,12 +32,12 @@ _KEEPALIVE = (
 )
 # the writers, the watches, the Lease and Events
 _CONNECTIONS = 32
-_ONCE = urllib3.Retry(False)
+_NO_RETRIES = urllib3.Retry(False)
 _NO_QUERY: Mapping[str, Any] = {}
 
 
 class Transport:
-    """Sends requests to one API server, over connections that are kept."""
+    """Sends requests to one API server over persistent connections."""
 
     def __init__(self, kubeconfig: str) -> None:
         """From a kubeconfig file, or (empty) from inside the cluster, else from the default
@@ -47,7 +47,7 @@ class Transport:
 
     def _connect(self) -> None:
         configuration = _configuration(self._kubeconfig)
-        # not looked up in the environment again with each token
+        # so that it is not looked up in the environment again for each token
         configuration.proxy = configuration.proxy
         api = official.ApiClient(configuration)
         manager = api.rest_client.pool_manager
@@ -62,7 +62,7 @@ class Transport:
         self._configuration = configuration
         self._agent: dict[str, str] = api.default_headers
         self._pool = pool
-        # a proxy of plain HTTP is told the whole address
+        # a proxy for plain HTTP needs the complete URL
         forwards = manager.proxy is not None and host.scheme != "https"
         self._root: str = configuration.host if forwards else host.path or ""
 
@@ -75,8 +75,8 @@ class Transport:
         body: Mapping[str, Any] | None = None,
         content_type: str = "",
     ) -> urllib3.BaseHTTPResponse:
-        """Sends a request and returns its answer, of any status, to be read; every wait for the
-        server is `read_timeout` seconds at most.  Raises whatever the transport ends with."""
+        """Sends a request and returns its answer, of any status, with an unread body.  Waits for
+        the server `read_timeout` seconds at most each time.  Raises the exceptions of urllib3."""
         headers = self._headers()
         octets = None
         if body is not None:
@@ -87,15 +87,15 @@ class Transport:
             f"{self._root}{path}?{urlencode(query)}" if query else f"{self._root}{path}",
             octets,
             headers,
-            _ONCE,
+            _NO_RETRIES,
             redirect=False,
             assert_same_host=False,
-            timeout=urllib3.Timeout(connect=_CONNECT, read=read_timeout),
+            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_timeout),
             preload_content=False,
         )
 
     def _headers(self) -> dict[str, str]:
-        """Those of each request; the official client replaces a token that has expired."""
+        """The headers of a request; the official client replaces an expired token."""
         headers = {**self._agent, "Accept": "application/json"}
         token = self._configuration.auth_settings().get("BearerToken")
         if token is not None:
@@ -103,7 +103,7 @@ class Transport:
         return headers
 
     def renew(self) -> str:
-        """Reads the credential again, where it can be, and says which it is."""
+        """Reads the credential again, if possible; returns a description of it."""
         try:
             self._connect()
         except ApiError as error:
@@ -128,7 +128,7 @@ def _configuration(kubeconfig: str) -> official.Configuration:
         text = f"no way to an API server: {str(error).rstrip('.')}{hint}"
         raise ApiError(0, "NoConfiguration", text) from error
     except yaml.YAMLError as error:
-        # its text quotes the file, and may quote a token
+        # its text quotes the file, so it may contain a token
         text = f"no way to an API server: {kubeconfig or 'the kubeconfig'} is not YAML"
         raise ApiError(0, "NoConfiguration", text) from error
     except Exception as error:

@@ -113,7 +113,7 @@ def test_a_page_that_is_too_large_however_small_is_an_error(serve: Serve) -> Non
 )
 def test_a_list_without_an_end_is_an_error(serve: Serve, respond: Answer) -> None:
     _, client = serve(respond)
-    assert "does not go on" in str(failure(client, listed))
+    assert "repeats a page" in str(failure(client, listed))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_watch_that_is_kept_open_is_no_watch(tmp_path: Path) -> None:
     server = FakeServer(respond)
     client = Client(kubeconfig(tmp_path, f"http://127.0.0.1:{server.port}"), most=0.5)
     error = failure(client, watched)
-    assert (error.reason, str(error)) == ("BadAnswer", "a watch does not come to an end")
+    assert (error.reason, str(error)) == ("BadAnswer", "a watch does not end")
     server.close()
 
 

@@ -89,7 +89,7 @@ class Bench:
     def tell(self, obj: WithStatus, *changes: StatusChange) -> None:
         """Has all of it told, and lets it be written."""
         for change in changes:
-            self.events.tell(obj, change)
+            self.events.add(obj, change)
         hub.sleep(0)
 
 
@@ -102,22 +102,22 @@ def bench() -> Bench:
 def test_a_storm_is_one_event_with_a_count(bench: Bench) -> None:
     for number in range(50):
         bench.clock.now += 1
-        bench.tell(WEB, StatusChange(True, "NoReadyEndpoints", f"no {number}"))
-        bench.tell(WEB, StatusChange(False, "Announced", "fine"))
+        bench.add(WEB, StatusChange(True, "NoReadyEndpoints", f"no {number}"))
+        bench.add(WEB, StatusChange(False, "Announced", "fine"))
     assert bench.server.seen() == [("NoReadyEndpoints", 50, "no 49"), ("Announced", 50, "fine")]
 
 
 def test_an_event_that_the_server_forgot_is_made_anew(bench: Bench) -> None:
-    bench.tell(WEB, StatusChange(True, "PoolExhausted", "full"))
+    bench.add(WEB, StatusChange(True, "PoolExhausted", "full"))
     bench.server.events.clear()
-    bench.tell(WEB, StatusChange(True, "PoolExhausted", "full"))
+    bench.add(WEB, StatusChange(True, "PoolExhausted", "full"))
     assert bench.server.seen() == [("PoolExhausted", 1, "full")]
 
 
 def test_nobody_waits_for_an_event(bench: Bench) -> None:
     answered = hub.Event()
     bench.server.meanwhile = answered.wait
-    bench.tell(WEB, StatusChange(True, "First", "m"), StatusChange(True, "Second", "m"))
+    bench.add(WEB, StatusChange(True, "First", "m"), StatusChange(True, "Second", "m"))
     assert (bench.server.asked, bench.server.events) == (1, {}), "one at a time"
     answered.set()
     until(lambda: len(bench.server.events) == 2)
@@ -133,16 +133,16 @@ def test_what_is_beyond_a_burst_is_counted_and_told_once(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = dropped()
-    bench.tell(WEB, *(StatusChange(True, f"Reason{number}", "news") for number in range(250)))
+    bench.add(WEB, *(StatusChange(True, f"Reason{number}", "news") for number in range(250)))
     assert (len(bench.server.events), dropped() - before) == (100, 150)
     assert caplog.messages == []
     bench.timers.pass_by()
-    assert caplog.messages == ["150 Events are not written: there are too many of them"]
+    assert caplog.messages == ["150 Events were dropped: there are too many of them"]
     bench.clock.now += 5
-    bench.tell(WEB, *(StatusChange(True, f"Later{number}", "news") for number in range(60)))
+    bench.add(WEB, *(StatusChange(True, f"Later{number}", "news") for number in range(60)))
     assert (len(bench.server.events), dropped() - before) == (150, 160)
     bench.timers.pass_by()
-    assert caplog.messages[1:] == ["10 Events are not written: there are too many of them"]
+    assert caplog.messages[1:] == ["10 Events were dropped: there are too many of them"]
     assert bench.timers.waiting == []
 
 
@@ -151,7 +151,7 @@ def test_no_more_than_a_burst_waits_for_a_server_that_is_slow(bench: Bench) -> N
     before = dropped()
     for number in range(250):
         bench.clock.now += 1
-        bench.tell(WEB, StatusChange(True, f"Reason{number}", "news"))
+        bench.add(WEB, StatusChange(True, f"Reason{number}", "news"))
     assert dropped() - before == 250 - 101, "one is being written"
 
 
@@ -160,16 +160,16 @@ def test_an_event_that_cannot_be_written_costs_no_other(
     bench: Bench, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.server.failure = error
-    bench.tell(WEB, *(StatusChange(True, f"Reason{number}", "news") for number in range(20)))
+    bench.add(WEB, *(StatusChange(True, f"Reason{number}", "news") for number in range(20)))
     assert len(caplog.messages) == 20
     bench.server.failure = None
-    bench.tell(WEB, StatusChange(True, "Last", "news"))
+    bench.add(WEB, StatusChange(True, "Last", "news"))
     assert bench.server.seen() == [("Last", 1, "news")]
     assert bench.timers.faults == ()
 
 
 def test_a_message_is_one_printable_line_of_a_bounded_length(bench: Bench) -> None:
-    bench.tell(WEB, StatusChange(True, "InvalidRequest", "\x1b[31m\n" + "x" * 200_000))
+    bench.add(WEB, StatusChange(True, "InvalidRequest", "\x1b[31m\n" + "x" * 200_000))
     (_, _, message) = bench.server.seen()[0]
     assert message.startswith("\\x1b[31m\\nxxx")
     assert len(message) <= 1000
@@ -177,15 +177,15 @@ def test_a_message_is_one_printable_line_of_a_bounded_length(bench: Bench) -> No
 
 def test_the_name_of_an_event_is_one_whatever_the_service_is_called(bench: Bench) -> None:
     long = Service(ObjectKey("default", "a" * 199 + "-b"), True, uid="u")
-    bench.tell(long, StatusChange(True, "R", "m"))
+    bench.add(long, StatusChange(True, "R", "m"))
     (path,) = bench.server.events
     assert path.rsplit("/", 1)[1].startswith("a" * 199 + ".")
 
 
 def test_an_event_names_the_object_that_it_is_about(bench: Bench) -> None:
     """Those about cluster-scoped objects are accepted in the namespace default alone."""
-    bench.tell(WEB, StatusChange(True, "NoPool", "m"))
-    bench.tell(Eip("pool", "10.0.0.1", uid="u2"), StatusChange(False, "Valid", "m"))
+    bench.add(WEB, StatusChange(True, "NoPool", "m"))
+    bench.add(Eip("pool", "10.0.0.1", uid="u2"), StatusChange(False, "Valid", "m"))
     about_service, about_eip = bench.server.events.values()
     assert about_service["involvedObject"] == {
         "apiVersion": "v1",
