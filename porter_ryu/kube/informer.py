@@ -279,7 +279,7 @@ class Informer:
         return reading
 
     def _identify(self, text: Text) -> Identity | None:
-        """Namespace, name and resourceVersion of an object; None, and a log line, without a name."""
+        """Name and resourceVersion of an object; None, and a log line, if it has no name."""
         try:
             return identity(self._kind, text)
         except CodecError as error:

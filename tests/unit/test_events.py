@@ -86,7 +86,7 @@ class Bench:
         self.events = Events(self.server, self.timers, self.clock)
         self.events.start()
 
-    def tell(self, obj: WithStatus, *changes: StatusChange) -> None:
+    def add(self, obj: WithStatus, *changes: StatusChange) -> None:
         """Has all of it told, and lets it be written."""
         for change in changes:
             self.events.add(obj, change)
