@@ -48,6 +48,14 @@ def test_it_outlives_the_process_and_a_torn_line(tmp_path: File) -> None:
     assert journal_of(tmp_path, "rack/leaf 1").paths == {SECOND: HOPS[SECOND]}
 
 
+def test_a_removal_of_nothing_keeps_the_mapping_that_prefixes_share(tmp_path: File) -> None:
+    journal = journal_of(tmp_path)
+    journal.add(HOPS.items())
+    journal.remove([(FIRST, []), (SECOND, [7])])
+    assert journal.paths[FIRST] is HOPS[FIRST]
+    assert journal.paths[SECOND] is HOPS[SECOND]
+
+
 def test_it_does_not_grow_with_history(tmp_path: File) -> None:
     later = Later()
     journal = journal_of(tmp_path, later=later)

@@ -128,6 +128,8 @@ class RouteJournal:
         for prefix, path_ids in paths:
             before = self.paths.get(prefix, {})
             gone = before.keys() & path_ids
+            if not gone:
+                continue  # the mapping is shared with other prefixes
             left = {path_id: hop for path_id, hop in before.items() if path_id not in gone}
             if left:
                 self.paths[prefix] = left
