@@ -114,7 +114,7 @@ class Binder:
         metrics.bound_ip_repairs.inc(len(missing & self._last_bound))
         for network in missing & self._last_bound:
             self._give_way()
-            LOG.warning("%s was removed by somebody else and is bound again", network)
+            LOG.warning("%s was removed and is bound again", network)
         bindings = [(place, network) for network in missing]
         try:
             self._journal.add(bindings)
