@@ -27,7 +27,7 @@ def test_every_row_that_needs_an_api_server() -> None:
         [sys.executable, "-m", "benchmarks", *SMALL, "-o", "json", *only],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
