@@ -161,10 +161,9 @@ def test_after_a_damaged_journal_no_address_of_the_host_is_assigned_or_unbound(
 def test_with_a_renamed_interface_each_service_keeps_its_address(host: Host) -> None:
     program = program_on(host, mode="address").start()
     wait_for(lambda: addresses(host), lambda seen: seen == OWN | EIPS, 5, "both bound")
-    host.run("ip link set e1a down")
-    host.run("ip link set e1a name lan0")
-    host.run("ip link set lan0 up")
-    host.run("ip route add default via 192.168.9.2")
+    # at once: an IPv6 address that goes with its link is not missed before the link has its name
+    renaming = ("link set e1a down", "link set e1a name lan0", "link set lan0 up")
+    host.run("ip -batch -", text="\n".join([*renaming, "route add default via 192.168.9.2", ""]))
     wait_for(lambda: addresses(host, "lan0"), lambda seen: seen >= EIPS, 15, "both to be back")
     program.remove("six")
     want = {"192.168.9.1/24", "203.0.113.1/32"}
