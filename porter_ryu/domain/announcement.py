@@ -17,7 +17,8 @@ class PathAttributes:
 
     None: the attribute is not set.  `communities` are 32-bit numbers, `large_communities` triples
     of them.  `as_path_prepend`: how often the local AS is added to the AS_PATH beyond the one time
-    that RFC 4271 requires.
+    that RFC 4271 requires.  `bandwidth`: the weight of the path among those of its prefix, for the
+    link bandwidth community (draft-ietf-idr-link-bandwidth), from 1 to 16.
     """
 
     communities: tuple[int, ...] = ()
@@ -25,6 +26,7 @@ class PathAttributes:
     local_pref: int | None = None
     med: int | None = None
     as_path_prepend: int = 0
+    bandwidth: int | None = None
 
     def over(self, base: PathAttributes) -> PathAttributes:
         """These attributes on top of those in `base`: the communities of both; every other
@@ -37,6 +39,7 @@ class PathAttributes:
             base.local_pref if self.local_pref is None else self.local_pref,
             base.med if self.med is None else self.med,
             self.as_path_prepend or base.as_path_prepend,
+            base.bandwidth if self.bandwidth is None else self.bandwidth,
         )
 
 

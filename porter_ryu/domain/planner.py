@@ -19,6 +19,7 @@ from porter_ryu.domain.model import Address, Kind, Node, ObjectKey, Service
 from porter_ryu.domain.nodes.health import NodeHealth
 from porter_ryu.domain.nodes.resolver import NextHopResolver
 from porter_ryu.domain.objects import ObjectStatus, Reading, WithStatus
+from porter_ryu.domain.paths import PathAssembly
 from porter_ryu.domain.routing import Routing
 from porter_ryu.domain.statuses import Statuses
 from porter_ryu.domain.text import printable
@@ -50,8 +51,9 @@ class Planner:
         self._changes = PendingChanges(
             self.cluster, self.allocator, self.resolver, self.decisions.keys()
         )
+        paths = PathAssembly()
         self._routing = Routing(
-            self.cluster, self.allocator, self.resolver, self._guard, policy.announce
+            self.cluster, self.allocator, self.resolver, paths, self._guard, policy.announce
         )
         self._statuses = Statuses(self.cluster, self.allocator, self._guard)
 

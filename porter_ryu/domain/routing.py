@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import Outcome
-from porter_ryu.domain.announcement import WITHDRAWN, Announcement, Announcements, NextHop, Route
+from porter_ryu.domain.announcement import WITHDRAWN, NextHop, Route
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Family, Kind, Service
 from porter_ryu.domain.nodes.next_hops import combine
 from porter_ryu.domain.nodes.resolver import NextHopResolver
+from porter_ryu.domain.paths import PathAssembly
 from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
 
 
@@ -27,27 +28,28 @@ class Routing:
         cluster: Cluster,
         allocator: Allocator,
         resolver: NextHopResolver,
+        paths: PathAssembly,
         guard: Guard,
         announce: bool,
     ) -> None:
         self._cluster = cluster
         self._allocator = allocator
         self._resolver = resolver
+        self._paths = paths
         self._guard = guard
         self._announce = announce
         self._next_hops: dict[Address, frozenset[NextHop]] = {}
-        self._announcements: dict[frozenset[NextHop], Announcements] = {}
         self._reachable: set[Address] = set()
 
     @property
     def cached_entries(self) -> int:
         """How many entries are cached between turns."""
-        return len(self._next_hops) + len(self._announcements) + len(self._reachable)
+        return len(self._next_hops) + len(self._reachable) + self._paths.cached_entries
 
     def begin_turn(self) -> None:
         """Clears the cache: holders and next hops may have changed."""
         self._next_hops.clear()
-        self._announcements.clear()
+        self._paths.begin_turn()
 
     def update_reachable(
         self, addresses: Iterable[Address], give_way: Callable[[], None]
@@ -71,7 +73,7 @@ class Routing:
 
     def route(self, address: Address) -> Route | None:
         """The wanted route of an address, for the holders that have it on record.  None: the
-        route stays as it is, because one of the holders failed."""
+        route stays as it is, because something failed for one of the holders."""
         recorded = []
         holders = self._holders(address)
         for service in holders:
@@ -80,20 +82,15 @@ class Routing:
                     recorded.append(service)
             if self._guard.failed(Kind.SERVICE, service.key):
                 return None
-        if not self._announce:
+        if not self._announce or not recorded:
             return Route(address, bool(recorded), WITHDRAWN)
         if len(recorded) == len(holders):
             hops = self._next_hops_of(address)
         else:
             hops = self._combine(address, recorded)
-        return Route(address, bool(recorded), self._announcements_of(hops))
-
-    def _announcements_of(self, hops: frozenset[NextHop]) -> Announcements:
-        """One announcement for each next hop; the same object for the same next hops."""
-        known = self._announcements.get(hops)
-        if known is None:
-            known = self._announcements[hops] = frozenset(map(Announcement, hops))
-        return known
+        with self._guard(Kind.SERVICE, recorded[0].key):
+            return Route(address, True, self._paths.announcements(address, hops, recorded))
+        return None
 
     def announced(self, service: Service, outcome: Outcome) -> ServiceVerdict | None:
         """Whether one of a Service's addresses has a route, or will have one once it is recorded;
