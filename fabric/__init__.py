@@ -57,8 +57,8 @@ class Host:
         self.run("ip link set lo up")
         self.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0")
         self.run("sysctl -qw net.ipv4.conf.default.rp_filter=0 net.ipv6.conf.all.forwarding=1")
-        # by addresses, protocol and ports of the packet; policy 1 takes the hash that its socket gave
-        # it, which changes when TCP sends again
+        # by addresses, protocol and ports of a packet; policy 1 takes the hash of its socket, which
+        # changes when TCP sends again
         for family in ("ipv4", "ipv6"):
             self.run(
                 f"sysctl -qw net.{family}.fib_multipath_hash_fields=0x37 "
