@@ -32,13 +32,20 @@ class Neighbour:
 
 
 class Bird:
-    """BIRD 2 with ADD-PATH receive and multipath into the kernel."""
+    """BIRD 2 with ADD-PATH receive and multipath into the kernel; `more` is for every neighbour."""
 
-    def __init__(self, host: Host, asn: int, router_id: str, neighbours: list[Neighbour]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        asn: int,
+        router_id: str,
+        neighbours: list[Neighbour],
+        more: str = "",
+    ) -> None:
         self.host = host
         self._config = host.folder / "bird.conf"
         self._control = str(host.folder / "bird.ctl")
-        self._config.write_text(self._text(asn, router_id, neighbours))
+        self._config.write_text(self._text(asn, router_id, neighbours, more))
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Bird:
@@ -62,7 +69,7 @@ class Bird:
         return self.host.run(["birdc", "-s", self._control, *text.split()])
 
     @staticmethod
-    def _text(asn: int, router_id: str, neighbours: list[Neighbour]) -> str:
+    def _text(asn: int, router_id: str, neighbours: list[Neighbour], more: str) -> str:
         text = f"router id {router_id};\nprotocol device {{ scan time 5; }}\n"
         for version in (4, 6):
             text += (
@@ -81,7 +88,7 @@ class Bird:
                 f"protocol bgp p{number} {{ {local} "
                 f"neighbor {n.address} port {n.port} as {n.asn}; {passive} "
                 f"{password} connect delay time 1; connect retry time 1; error wait time 1,2;\n"
-                f"graceful restart on;\n{channels} }}\n"
+                f"graceful restart on; {more}\n{channels} }}\n"
             )
         return text
 

@@ -144,6 +144,7 @@ BGP = [
     ),
 ]
 
+NO_ROLE = "none"
 PEER = [
     _ip("address", "Address of the peer.", required=True),
     cfg.IntOpt("remote_as", required=True, **AS_NUMBER, help="AS number of the peer."),
@@ -159,6 +160,17 @@ PEER = [
         help="Which side opens the connection.",
     ),
     _ip("local_address", "Local address of the session; empty: the kernel chooses it."),
+    cfg.StrOpt(
+        "role",
+        default=NO_ROLE,
+        choices=[
+            ("provider", "the peer is a customer of this AS"),
+            ("customer", "this AS is a customer of the peer"),
+            ("peer", "neither is a customer of the other"),
+            (NO_ROLE, "no role is sent or checked"),
+        ],
+        help="Role of this AS in the peering (RFC 9234); for an external peer only.",
+    ),
     cfg.StrOpt("password_file", default="", help="File with the TCP MD5 key (RFC 2385)."),
     cfg.BoolOpt("ttl_security", default=False, help="Use GTSM (RFC 5082)."),
     cfg.IntOpt("multihop_ttl", default=1, min=1, max=255, help="TTL for eBGP multihop."),

@@ -10,9 +10,15 @@ from porter_ryu.domain.announcement import PathAttributes
 from porter_ryu.domain.communities import CommunityError, parse_communities
 from porter_ryu.domain.labels import LabelSelector, SelectorError, parse_selector
 from porter_ryu.domain.model import Address, Family
-from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret, session_address
+from porter_ryu.domain.peering import (
+    BgpRole,
+    ConnectMode,
+    PeerConfig,
+    Secret,
+    session_address,
+)
 from porter_ryu.log import reason_of
-from porter_ryu.options import PEER, PEER_PREFIX
+from porter_ryu.options import NO_ROLE, PEER, PEER_PREFIX
 from porter_ryu.settings_file import quoted_value, read_octets
 from porter_ryu.settings_reader import Reader
 
@@ -96,6 +102,7 @@ def _peer(r: Reader, name: str, group: str) -> PeerConfig | None:
     if local_pref is not None and remote_as not in (None, r.get("bgp", "local_as")):
         text = "is for internal peers only (RFC 4271, 5.1.5), but remote_as is not [bgp] local_as"
         r.fault(group, "local_pref", text)
+    role = _role(r, group, remote_as)
     families = _families(r, group)
     standard, large = _communities(r, group)
     selector = _selector(r, group)
@@ -113,6 +120,7 @@ def _peer(r: Reader, name: str, group: str) -> PeerConfig | None:
         hold_time=hold_time,
         families=families,
         node_selector=selector,
+        role=role,
         attributes=PathAttributes(
             standard, large, local_pref, r.get(group, "med"), r.get(group, "as_path_prepend") or 0
         ),
@@ -146,6 +154,16 @@ def _remote_as(r: Reader, group: str) -> Any:
     if remote_as is None and len(r.faults) == before:
         r.fault(group, "remote_as", "is required")
     return remote_as
+
+
+def _role(r: Reader, group: str, remote_as: Any) -> BgpRole | None:
+    name = r.get(group, "role") or NO_ROLE
+    if name == NO_ROLE:
+        return None
+    if remote_as is not None and remote_as == r.get("bgp", "local_as"):
+        text = "is for external peers only (RFC 9234), but remote_as is [bgp] local_as"
+        r.fault(group, "role", text)
+    return BgpRole(name)
 
 
 def _families(r: Reader, group: str) -> frozenset[Family]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.open_message import GracefulRestart, Open
+from porter_ryu.bgp.protocol.roles import ROLE_VALUES
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.peering import PeerConfig, SpeakerConfig
 from porter_ryu.socket_address import canonical
@@ -36,6 +37,7 @@ def our_open(peer: PeerConfig, speaker: SpeakerConfig, restarting: bool) -> Open
         extended_message=True,
         ipv4_over_ipv6=peer.ipv4_over_ipv6,
         graceful=graceful,
+        roles=frozenset(ROLE_VALUES[role] for role in (peer.role,) if role),
     )
 
 
@@ -48,6 +50,7 @@ def export_policy(peer: PeerConfig, speaker: SpeakerConfig, session: Session) ->
         internal=is_internal(peer, speaker),
         four_octet_as=session.four_octet_as,
         attributes=peer.attributes,
+        role=peer.role,
         selector=peer.node_selector,
         max_next_hops=speaker.max_next_hops,
         local_address=canonical(session.local_name[0]),

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from porter_ryu.bgp.protocol.ending import Cause, End
+from porter_ryu.bgp.protocol.roles import role_name
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.peering import PeerConfig
 
+_NO_ROLE = "none"
 _COLLISION_CAUSES = (Cause.COLLISION, Cause.PEER_COLLISION, Cause.REJECTED, Cause.REPLACED)
 
 
@@ -17,6 +19,8 @@ _COLLISION_CAUSES = (Cause.COLLISION, Cause.PEER_COLLISION, Cause.REJECTED, Caus
 class PeerReport:
     """The state of a peer; times in seconds.
 
+    `role`: ours in this peering; `peer_role`: that of the peer in the Established session (RFC
+    9234); each `none` if there is none.
     `last_error`: why the session is not Established now, empty if it is.  `last_down_reason`,
     `last_down_cause` (one of `protocol.ending.Cause`) and `last_down_at` (Unix time, 0 for never)
     are about the last Established session that ended, also after the next one has come up.
@@ -32,6 +36,8 @@ class PeerReport:
     families: tuple[str, ...]
     add_path: tuple[str, ...]
     graceful_restart: bool
+    role: str
+    peer_role: str
     paths: dict[str, int]
     last_error: str
     last_down_reason: str
@@ -101,6 +107,8 @@ def report_running(
         families=_names(session.families) if session is not None else (),
         add_path=_names(session.add_path) if session is not None else (),
         graceful_restart=session is not None and session.graceful,
+        role=_our_role(peer),
+        peer_role=_peer_role(session),
         paths={family_name(family): count for family, count in paths.items()},
         last_error="" if session is not None else history.last_error,
         last_down_reason=history.down_reason,
@@ -122,6 +130,8 @@ def report_not_running(peer: PeerConfig, why: str) -> PeerReport:
         families=(),
         add_path=(),
         graceful_restart=False,
+        role=_our_role(peer),
+        peer_role=_NO_ROLE,
         paths={},
         last_error=why,
         last_down_reason="",
@@ -129,6 +139,15 @@ def report_not_running(peer: PeerConfig, why: str) -> PeerReport:
         last_down_at=0.0,
         damped_seconds=0.0,
     )
+
+
+def _our_role(peer: PeerConfig) -> str:
+    return peer.role.value if peer.role is not None else _NO_ROLE
+
+
+def _peer_role(session: Session | None) -> str:
+    role = session.peer_role if session is not None else None
+    return role_name(role) if role is not None else _NO_ROLE
 
 
 def describe_negotiated(session: Session) -> str:
@@ -145,6 +164,8 @@ def describe_negotiated(session: Session) -> str:
         )
     if session.graceful:
         parts.append("graceful restart")
+    if session.peer_role is not None:
+        parts.append(f"the peer is our {role_name(session.peer_role)}")
     if not session.families:
         parts.append("no address family in common")
     return ", ".join(parts)

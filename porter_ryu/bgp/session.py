@@ -155,6 +155,11 @@ class Session:
         return self.negotiated.ipv4_over_ipv6
 
     @property
+    def peer_role(self) -> int | None:
+        """The role of the peer (RFC 9234); None if one side has sent none."""
+        return self.negotiated.peer_role
+
+    @property
     def max_message_length(self) -> int:
         """The longest message, in octets (RFC 8654)."""
         return self.negotiated.max_message_length

@@ -28,6 +28,14 @@ class ConnectMode(enum.Enum):
     BOTH = "both"
 
 
+class BgpRole(enum.Enum):
+    """What this speaker's AS is to the AS of an external peer (RFC 9234, 3.1)."""
+
+    PROVIDER = "provider"
+    CUSTOMER = "customer"
+    PEER = "peer"
+
+
 @dataclass(frozen=True, slots=True)
 class SpeakerConfig:
     """The local side; times in seconds.
@@ -49,8 +57,9 @@ class SpeakerConfig:
 class PeerConfig:
     """One peer; times in seconds.
 
-    `password` is the TCP MD5 key.  `attributes` are added to every path (an internal peer is sent
-    LOCAL_PREF 100 where none is set, because it has to have one).
+    `password` is the TCP MD5 key.  `role` is ours, None for an internal peer.  `attributes` are
+    added to every path (an internal peer is sent LOCAL_PREF 100 where none is set, because it has
+    to have one).
     """
 
     name: str
@@ -68,6 +77,7 @@ class PeerConfig:
     families: frozenset[Family]
     node_selector: LabelSelector = EVERYTHING
     attributes: PathAttributes = NO_ATTRIBUTES
+    role: BgpRole | None = None
     bfd: bool = False
     bfd_interval_ms: int = 300
     bfd_multiplier: int = 3

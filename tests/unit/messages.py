@@ -19,4 +19,5 @@ OF_EVERYTHING = Open(
     extended_message=True,
     ipv4_over_ipv6=True,
     graceful=GracefulRestart(120, True, True, frozenset(Family)),
+    roles=frozenset([3]),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from porter_ryu.domain.model import Family
+from porter_ryu.domain.peering import BgpRole
 from porter_ryu.settings import Settings, read
 from porter_ryu.settings_file import BadConfigurationError
 
@@ -277,6 +278,9 @@ def test_addresses_that_a_peer_can_have(tmp_path: Path, address: str) -> None:
         ),
         ("local_address = 192.0.2.1\n", "local_address: is also the address of the peer"),
         ("local_pref = 100\n", "local_pref: is for internal peers only (RFC 4271, 5.1.5)"),
+        ("role = upstream\n", "role: 'upstream' is not one of provider, customer, peer, none"),
+        ("role = Customer\n", "role: 'Customer' is not one of provider, customer, peer, none"),
+        ("role =\n", "role: '' is not one of provider, customer, peer, none"),
         ("hold_time = 2\n", "hold_time: must be 0 or at least 3"),
         ("port =\n", "port: is empty; it must be a whole number from 1 to 65535"),
         ("mode = loud\n", "mode: 'loud' is not one of active, passive, both"),
@@ -297,6 +301,18 @@ def test_addresses_that_a_peer_can_have(tmp_path: Path, address: str) -> None:
 def test_a_bad_peer(tmp_path: Path, more: str, line: str) -> None:
     (found,) = faults(tmp_path, PEER + more)
     assert found.startswith(f"[peer:a] {line}")
+
+
+@pytest.mark.parametrize("role", ["provider", "customer", "peer"])
+def test_a_role_is_for_an_external_peer(tmp_path: Path, role: str) -> None:
+    text = f"{PEER}role = {role}\n"
+    (found,) = settings(tmp_path, text).bgp.peers
+    assert found.role is BgpRole(role)
+    internal = text.replace("remote_as = 65001", "remote_as = 65000")
+    rule = "role: is for external peers only (RFC 9234), but remote_as is [bgp] local_as"
+    assert faults(tmp_path, internal) == [f"[peer:a] {rule}"]
+    (found,) = settings(tmp_path, internal.replace(f"role = {role}", "role = none")).bgp.peers
+    assert found.role is None
 
 
 @pytest.mark.parametrize("key", [b"", b"\n", b"x" * 81, b"x" * 10_000])

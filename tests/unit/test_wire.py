@@ -305,7 +305,7 @@ def test_ipv4_with_an_ipv6_next_hop() -> None:
 
 def test_open_with_every_capability() -> None:
     data = encode_open(OF_EVERYTHING)
-    assert data.hex().endswith("460006000506000100010002400ac0780001018000020180")
+    assert data.hex().endswith("460006000506000100010002400ac0780001018000020180090103")
     assert decode_open(data[19:]) == OF_EVERYTHING
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from porter_ryu.bgp.protocol.roles import marks_routes
 from porter_ryu.bgp.protocol.update import Attributes
 from porter_ryu.domain.announcement import NO_ATTRIBUTES, Announcement, NextHop, PathAttributes
 from porter_ryu.domain.labels import LabelSelector
 from porter_ryu.domain.model import Address, Family
+from porter_ryu.domain.peering import BgpRole
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class ExportPolicy:
     peer's group, for every path.  `selector` selects the nodes that may be next hops.
     `max_next_hops` 0: no limit.  `local_address`: of the session; the next hop where this node
     announces itself.  `ipv4_over_ipv6`: IPv4 routes may have IPv6 next hops (RFC 8950).
-    `max_length`: of a message, in octets.
+    `max_length`: of a message, in octets.  `role`: ours in this peering (RFC 9234).
     """
 
     families: frozenset[Family]
@@ -36,6 +38,7 @@ class ExportPolicy:
     local_address: Address
     ipv4_over_ipv6: bool
     max_length: int
+    role: BgpRole | None = None
 
     def limit(self, family: int) -> int:
         """How many paths a prefix may have; 0: no limit."""
@@ -68,6 +71,7 @@ class ExportPolicy:
             merged.local_pref,
             merged.communities,
             merged.large_communities,
+            self.local_as if marks_routes(self.role) else None,
         )
 
     def _next_hop(self, hop: NextHop, family: int) -> Address | None:

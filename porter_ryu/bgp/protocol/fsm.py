@@ -19,6 +19,7 @@ from porter_ryu.bgp.protocol.inbound import check_update
 from porter_ryu.bgp.protocol.negotiation import Negotiated, negotiate
 from porter_ryu.bgp.protocol.notification import BgpError, Notification
 from porter_ryu.bgp.protocol.open_message import Open, decode_open, encode_open
+from porter_ryu.bgp.protocol.roles import check_roles
 from porter_ryu.bgp.protocol.wire import MessageType
 from porter_ryu.domain.model import Family
 
@@ -127,12 +128,13 @@ class Fsm:
             raise BgpError(5, _UNEXPECTED_MESSAGE[self.state], bytes([kind]), why)
 
     def _check_open(self, received: Open) -> Open:
-        """Returns the OPEN; raises BgpError (RFC 4271, 6.2; RFC 6286, 2.2)."""
+        """Returns the OPEN; raises BgpError (RFC 4271, 6.2; RFC 6286, 2.2; RFC 9234, 4.2)."""
         if received.asn != self._remote_as:
             raise BgpError(2, 2, why=f"AS {received.asn}, expected {self._remote_as}")
         internal = self._remote_as == self.local_open.asn
         if internal and received.identifier == self.local_open.identifier:
             raise BgpError(2, 3, why="an internal peer with our own BGP identifier")
+        check_roles(self.local_open.roles, received.roles)
         return received
 
     def _receive_established(

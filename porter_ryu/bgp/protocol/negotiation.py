@@ -19,7 +19,8 @@ class Negotiated:
     `hold_time` in seconds.  `families`: those that both sides offered.  `add_path`: those in which
     we send several paths for one prefix (RFC 7911).  `graceful`: the peer keeps our routes over a
     restart (RFC 4724); `graceful_notification`: over a NOTIFICATION as well (RFC 8538, 2).
-    `max_message_length` in octets (RFC 8654).
+    `max_message_length` in octets (RFC 8654).  `peer_role`: the role of the peer, which corresponds
+    to ours (RFC 9234); None if one side has sent none.
     """
 
     hold_time: int = 0
@@ -31,6 +32,7 @@ class Negotiated:
     enhanced_refresh: bool = False
     ipv4_over_ipv6: bool = False
     max_message_length: int = wire.MAX_LENGTH
+    peer_role: int | None = None
 
 
 def negotiate(local: Open, remote: Open) -> Negotiated:
@@ -51,4 +53,5 @@ def negotiate(local: Open, remote: Open) -> Negotiated:
         enhanced_refresh=local.enhanced_refresh and remote.enhanced_refresh,
         ipv4_over_ipv6=local.ipv4_over_ipv6 and remote.ipv4_over_ipv6,
         max_message_length=wire.EXTENDED_MAX_LENGTH if extended else wire.MAX_LENGTH,
+        peer_role=next(iter(remote.roles), None) if local.roles else None,
     )

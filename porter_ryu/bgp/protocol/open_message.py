@@ -44,6 +44,7 @@ class Capability(enum.IntEnum):
     ROUTE_REFRESH = 2
     EXTENDED_NEXT_HOP = 5  # RFC 8950
     EXTENDED_MESSAGE = 6  # RFC 8654
+    ROLE = 9  # RFC 9234
     GRACEFUL_RESTART = 64  # RFC 4724
     FOUR_OCTET_AS = 65
     ADD_PATH = 69
@@ -70,6 +71,7 @@ class Open:
 
     `hold_time` in seconds.  `families` None: no multiprotocol capability, which means IPv4 unicast
     only.  `add_path`: for each family the mode of the sender (RFC 7911: 1 receive, 2 send, 3 both).
+    `roles`: the values of its role capabilities (RFC 9234, 4.1), at most one in our own OPEN.
     """
 
     asn: int
@@ -83,6 +85,7 @@ class Open:
     extended_message: bool = False
     ipv4_over_ipv6: bool = False
     graceful: GracefulRestart | None = None
+    roles: frozenset[int] = frozenset()
 
 
 def encode_open(open_: Open) -> bytes:
@@ -112,6 +115,8 @@ def _capabilities(open_: Open) -> Iterator[bytes]:
         yield _capability(Capability.EXTENDED_NEXT_HOP, _IPV4_OVER_IPV6)
     if open_.graceful is not None:
         yield _capability(Capability.GRACEFUL_RESTART, _encode_graceful(open_.graceful))
+    for role in sorted(open_.roles):
+        yield _capability(Capability.ROLE, bytes((role,)))
 
 
 def _encode_graceful(graceful: GracefulRestart) -> bytes:
@@ -152,6 +157,7 @@ def decode_open(body: bytes) -> Open:
         Capability.EXTENDED_MESSAGE in capabilities.codes,
         capabilities.ipv4_over_ipv6,
         capabilities.graceful,
+        frozenset(capabilities.roles),
     )
 
 
@@ -193,6 +199,7 @@ class _Capabilities:
         self.add_path: list[tuple[Family, int]] = []
         self.ipv4_over_ipv6 = False
         self.graceful: GracefulRestart | None = None
+        self.roles: set[int] = set()
 
     def add(self, code: int, value: bytes) -> None:
         """Decodes one capability."""
@@ -212,6 +219,8 @@ class _Capabilities:
         elif code == Capability.EXTENDED_NEXT_HOP and len(value) % 6 == 0:
             entries = (value[at : at + 6] for at in range(0, len(value), 6))
             self.ipv4_over_ipv6 |= _IPV4_OVER_IPV6 in entries
+        elif code == Capability.ROLE and len(value) == 1:
+            self.roles.add(value[0])
         elif code == Capability.GRACEFUL_RESTART and len(value) % 4 == 2:  # noqa: PLR2004
             head = int.from_bytes(value[:2], "big")
             self.graceful = GracefulRestart(

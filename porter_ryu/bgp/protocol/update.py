@@ -1,4 +1,4 @@
-"""Paths to packed UPDATE messages (RFC 4271 4.3, RFC 4760, RFC 7911, RFC 8092).
+"""Paths to packed UPDATE messages (RFC 4271 4.3, RFC 4760, RFC 7911, RFC 8092, RFC 9234).
 
 Paths with the same attributes, the next hop among them, share messages: ten thousand prefixes by
 four next hops are some ninety messages.
@@ -30,6 +30,7 @@ _AS_SEQUENCE = 2
 _IGP = b"\0"
 ORIGIN, AS_PATH, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES = 1, 2, 3, 4, 5, 8
 MP_REACH, MP_UNREACH, AS4_PATH, LARGE_COMMUNITY = 14, 15, 17, 32
+ONLY_TO_CUSTOMER = 35
 _DEFAULT_LOCAL_PREF = 100
 _LENGTHS = 4  # the two length fields of an UPDATE
 
@@ -39,6 +40,7 @@ class Attributes:
     """The path attributes of an UPDATE (RFC 4271, 5), as a peer is sent them.
 
     `as_path` is empty to an internal peer; `local_pref` is for an internal one alone.
+    `only_to_customer`: the AS from which on the route may only go down to customers (RFC 9234, 5).
     """
 
     next_hop: Address
@@ -48,6 +50,7 @@ class Attributes:
     local_pref: int | None = None
     communities: tuple[int, ...] = ()
     large_communities: tuple[tuple[int, int, int], ...] = ()
+    only_to_customer: int | None = None
     # paths are grouped by it, forty thousand at a time, and it does not change
     _hash: int = field(init=False, repr=False, compare=False)
 
@@ -209,6 +212,9 @@ def _shared(a: Attributes) -> Iterator[bytes]:
     if a.large_communities:
         triples = b"".join(struct.pack(">III", *triple) for triple in a.large_communities)
         yield _attribute(_OPTIONAL_TRANSITIVE, LARGE_COMMUNITY, triples)
+    if a.only_to_customer is not None:
+        octets = struct.pack(">I", a.only_to_customer)
+        yield _attribute(_OPTIONAL_TRANSITIVE, ONLY_TO_CUSTOMER, octets)
 
 
 def _two_octet(asn: int) -> int:
