@@ -24,6 +24,7 @@ def node(
     ready: bool = True,
     labels: Json | None = None,
     unavailable: bool = False,
+    spec: Json | None = None,
     **metadata: object,
 ) -> Json:
     """A Node with InternalIPs."""
@@ -35,6 +36,7 @@ def node(
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": labels or {}, **metadata},
+        "spec": spec or {},
         "status": {
             "addresses": [{"type": "InternalIP", "address": address} for address in addresses],
             "conditions": conditions,

@@ -90,7 +90,12 @@ def _lock(settings: Settings) -> None:
 def make_source(settings: Settings, supervisor: Supervisor) -> Manifests | Api:
     """Where the objects are read from: the directory of manifests, or the API server.  Raises
     ApiError if the API client cannot be configured."""
-    codec = Codec(settings.annotation, settings.annotation_values, settings.load_balancer_class)
+    codec = Codec(
+        settings.annotation,
+        settings.annotation_values,
+        settings.load_balancer_class,
+        frozenset([settings.drain.annotation]),
+    )
     if settings.manifests:
         return Manifests(
             settings.manifests, codec, keeps_status=settings.allocate, supervisor=supervisor
@@ -107,7 +112,7 @@ def _planner(settings: Settings, host: HostMonitor) -> Planner:
     bgp = settings.bgp
     loss_delays = DIRECTORY_DELAYS if settings.manifests else API_SERVER_DELAYS
     planner = Planner(
-        Policy(bgp.next_hops, bgp.enabled, settings.panic_percent, loss_delays),
+        Policy(bgp.next_hops, bgp.enabled, settings.panic_percent, loss_delays, settings.drain),
         leading=settings.allocate and not _elects_leader(settings),
     )
     host.scan()

@@ -222,6 +222,40 @@ PEER = [
     cfg.IntOpt("bfd_multiplier", default=3, min=1, max=255, help="BFD detection multiplier."),
 ]
 
+DRAIN = [
+    cfg.StrOpt(
+        "annotation",
+        default="porter.kubesphere.io/drain",
+        help='Annotation that drains a Node with any value but "false"; empty: no annotation does.',
+    ),
+    cfg.ListOpt(
+        "taints",
+        default=["ToBeDeletedByClusterAutoscaler"],
+        help="Keys of taints that drain a Node; empty: no taint does.",
+    ),
+    cfg.BoolOpt(
+        "cordoned",
+        default=False,
+        help="Whether a cordoned Node is drained, too. People also cordon Nodes for other reasons.",
+    ),
+    cfg.IntOpt(
+        "seconds",
+        default=30,
+        min=0,
+        max=86400,
+        help="How long a drained Node is announced with the community GRACEFUL_SHUTDOWN "
+        "(65535:0, RFC 8326) and the MED below, in seconds. Then its paths are withdrawn. The last "
+        "path of a route is not withdrawn.",
+    ),
+    cfg.IntOpt(
+        "med",
+        default=4294967295,
+        min=0,
+        max=4294967295,
+        help="MULTI_EXIT_DISC of the paths to a drained Node.",
+    ),
+]
+
 BOUND_IP = [
     cfg.StrOpt(
         "mode",
@@ -251,7 +285,13 @@ BOUND_IP = [
 PEER_PREFIX = "peer:"
 # groups that Ryu's own libraries read if an application loads them
 FOREIGN_GROUPS = frozenset({"ovsdb", "bgp-app"})
-GROUPS = {"porter": PORTER, "kubernetes": KUBERNETES, "bgp": BGP, "bound_ip": BOUND_IP}
+GROUPS = {
+    "porter": PORTER,
+    "kubernetes": KUBERNETES,
+    "bgp": BGP,
+    "drain": DRAIN,
+    "bound_ip": BOUND_IP,
+}
 # keys that a reload applies, besides the [peer:NAME] groups; every other key needs a restart
 RELOADED = frozenset({("bgp", "peers"), ("bgp", "hold_time")})
 

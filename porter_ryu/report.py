@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 from typing import Any
@@ -93,7 +94,7 @@ def eips(planner: Planner) -> Iterator[Json]:
 def explanation(planner: Planner, key: ObjectKey, sent: Sent | None) -> Json:
     """Everything about one Service.  `sent` returns by peer the next hops that were sent to it;
     None: a dry run, which shows decisions as if they were applied."""
-    chain = explain(planner, key)
+    chain = explain(planner, key, time.monotonic())
     entry: Json = {"namespace": key.namespace, "name": key.name, "found": chain.service is not None}
     entry["ours"] = chain.decision is not None
     if chain.service is None:

@@ -13,10 +13,12 @@ from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
 
 from porter_ryu.domain.model import Address, Network
+from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, MODES, NextHopMode
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.peering import PeerConfig, session_address
 from porter_ryu.options import GROUPS, RELOADED, WSAPI_HOST
+from porter_ryu.settings_drain import read_drain
 from porter_ryu.settings_file import BadConfigurationError, quoted_value
 from porter_ryu.settings_peers import HOLD_TIME_RULE, REFUSED_HOLD_TIMES, peer_names, read_peers
 from porter_ryu.settings_reader import DEFAULT, Reader, open_files
@@ -68,6 +70,7 @@ class Settings:
     namespace: str
     panic_percent: int
     bgp: BgpSettings
+    drain: DrainPolicy
     bind_mode: str
     interface: str
     table: int
@@ -118,6 +121,7 @@ def _settings(r: Reader) -> Settings:
         namespace=r.get("kubernetes", "namespace"),
         panic_percent=r.get("kubernetes", "panic_percent"),
         bgp=_bgp(r),
+        drain=read_drain(r),
         bind_mode=r.get("bound_ip", "mode"),
         interface=r.get("bound_ip", "interface"),
         table=table,

@@ -1,4 +1,4 @@
-"""Logs the warnings of a turn, and the alarm while the loss of nodes is doubted."""
+"""Logs the notices and warnings of a turn, and the alarm while the loss of nodes is doubted."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ class TurnLog:
 
     def log(self, turn: Turn) -> None:
         """Logs what a turn reports."""
+        for text in turn.notices:
+            LOG.info("%s", text)
         for text in turn.warnings:
             LOG.warning("%s", text)
         problem = "almost all nodes were lost at once" if turn.nodes_doubted else ""

@@ -6,6 +6,7 @@ with the same next hops share one set, which a target can recognise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from porter_ryu.domain.model import Address
@@ -73,16 +74,51 @@ class NextHop:
 
 
 @dataclass(frozen=True, slots=True)
+class Drain:
+    """The drain of a node: when it began and when it ends, on the clock of the turns, in seconds,
+    and whether it is over.
+
+    Both times are `-inf` if the node was drained when this process first saw it.
+    """
+
+    began: float
+    ends: float
+    over: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Announcement:
-    """One path of a prefix: its next hop and its attributes, the same for every target."""
+    """One path of a prefix: its next hop and its attributes, the same for every target.
+
+    `drain` is that of the node, None if it is not drained; `in_use` says what follows from it.
+    """
 
     next_hop: NextHop
     attributes: PathAttributes = NO_ATTRIBUTES
+    drain: Drain | None = None
 
 
 Announcements = frozenset[Announcement]
 
 WITHDRAWN: Announcements = frozenset()
+
+
+def in_use(candidates: Sequence[Announcement]) -> Sequence[Announcement]:
+    """Those of the announcements of a prefix that a target uses; `candidates` are all that it may
+    use (a peer may not use every node), and if there is one, the result is not empty.
+
+    A node whose drain is over is not used while there is another one.  If every node is drained,
+    those stay whose drain was not over when the last one began: nodes that are drained together
+    stay together, and of nodes that are drained one after the other the last one stays.
+    """
+    if not any(path.drain is not None and path.drain.over for path in candidates):
+        return candidates
+    used = [path for path in candidates if path.drain is None or not path.drain.over]
+    if any(path.drain is None for path in used):
+        return used
+    drains = [path.drain for path in candidates if path.drain is not None]
+    last_began = max(drain.began for drain in drains)
+    return [path for path in candidates if path.drain and path.drain.ends >= last_began]
 
 
 @dataclass(frozen=True, slots=True)

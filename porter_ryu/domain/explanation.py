@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.outcome import PoolVerdict
+from porter_ryu.domain.announcement import in_use
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Address, Family, Kind, ObjectKey, Service
+from porter_ryu.domain.nodes.drained_paths import drained_verdict
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 
@@ -37,8 +40,9 @@ class Explanation:
     unreadable: str = ""
 
 
-def explain(planner: Planner, key: ObjectKey) -> Explanation:
-    """Explains one Service from the state of the planner, without changing it."""
+def explain(planner: Planner, key: ObjectKey, now: float) -> Explanation:
+    """Explains one Service from the state of the planner, without changing it.  `now` is of the
+    clock of the turns, in seconds."""
     service = planner.cluster.services.get(key)
     decision = planner.decisions.get(key)
     unreadable = planner.cluster.why_unreadable(Kind.SERVICE, key)
@@ -52,9 +56,24 @@ def explain(planner: Planner, key: ObjectKey) -> Explanation:
             held.eip,
             held.address in service.ingress,
             tuple(k for k in planner.allocator.holders(held.address) if k != key),
-            planner.resolver.verdicts(service, Family(held.address.version)),
+            tuple(_nodes(planner, service, held.address, now)),
         )
         for held in decision.outcome.held
     )
     pools = planner.allocator.pool_verdicts(service)
     return Explanation(key, service, decision, addresses, pools, unreadable)
+
+
+def _nodes(
+    planner: Planner, service: Service, address: Address, now: float
+) -> Iterator[NodeVerdict]:
+    """For every node, whether it is a next hop of an address, in order of name."""
+    announced = {path.next_hop.node: path for path in planner.announcements(address)}
+    used = in_use(tuple(announced.values()))
+    for verdict in planner.resolver.verdicts(service, Family(address.version)):
+        path = announced.get(verdict.node)
+        if path is None or path.drain is None or verdict.next_hop is None:
+            yield verdict
+        else:
+            cause = planner.drains.cause(verdict.node)
+            yield drained_verdict(verdict, path, used, cause, now)

@@ -203,7 +203,8 @@ class NodeAddress(NamedTuple):
 class Node:
     """A core/v1 Node without its heartbeats, so that it is equal while nothing relevant changes.
 
-    `silent`: its kubelet stopped reporting (condition Ready is Unknown).
+    `silent`: its kubelet stopped reporting (condition Ready is Unknown).  `annotations` are those
+    that the program uses.  `taints` are the keys of its taints; `unschedulable`: it is cordoned.
     """
 
     kind: ClassVar[Kind] = Kind.NODE
@@ -214,6 +215,9 @@ class Node:
     silent: bool = False
     network_unavailable: bool = False
     deleting: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    taints: frozenset[str] = frozenset()
+    unschedulable: bool = False
 
     @property
     def key(self) -> ObjectKey:

@@ -11,11 +11,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.addresses.outcome import Outcome
+from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.changes import PendingChanges
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.decision import Decision, unreadable_decision
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Kind, Node, ObjectKey, Service
+from porter_ryu.domain.nodes.drain import NodeDrains
+from porter_ryu.domain.nodes.drained_paths import DrainedPaths
 from porter_ryu.domain.nodes.health import NodeHealth
 from porter_ryu.domain.nodes.resolver import NextHopResolver
 from porter_ryu.domain.objects import ObjectStatus, Reading, WithStatus
@@ -45,13 +48,14 @@ class Planner:
         self._lists_in_progress = 0
         self._addresses_of: dict[ObjectKey, tuple[Address, ...]] = {}
         health = NodeHealth(policy.panic_percent, policy.loss_delays)
+        self.drains = NodeDrains(policy.drain)
         self.resolver = NextHopResolver(
-            self.cluster, policy.next_hops, health, self._address_conflict, self._guard
+            self.cluster, policy.next_hops, health, self.drains, self._address_conflict, self._guard
         )
         self._changes = PendingChanges(
             self.cluster, self.allocator, self.resolver, self.decisions.keys()
         )
-        paths = PathAssembly()
+        paths = PathAssembly([DrainedPaths(self.drains, policy.drain.med)])
         self._routing = Routing(
             self.cluster, self.allocator, self.resolver, paths, self._guard, policy.announce
         )
@@ -100,6 +104,10 @@ class Planner:
     def node(self, name: str) -> Node | None:
         """The Node of this name; None where there is none."""
         return self.cluster.node(name)
+
+    def announcements(self, address: Address) -> Announcements:
+        """What is wanted for an address once every holder has it on record."""
+        return self._routing.wanted(address)
 
     def reserve(
         self,
@@ -170,7 +178,8 @@ class Planner:
             statuses += self._statuses.of_services(batch, self.decisions, give_way)
         statuses += self._statuses.of_eips(give_way)
         warnings = (*self._warnings(batch, give_way), *self._guard.end())
-        return Turn(statuses, routes, warnings, self.doubted)
+        notices = tuple(self.drains.pop_notices())
+        return Turn(statuses, routes, warnings, self.doubted, notices)
 
     def _address_conflict(self, address: Address) -> Verdict[AddressReason] | None:
         """Why an address that a node reports is not the node's own to use as a next hop."""

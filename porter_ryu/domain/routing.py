@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import Outcome
-from porter_ryu.domain.announcement import WITHDRAWN, NextHop, Route
+from porter_ryu.domain.announcement import WITHDRAWN, Announcements, NextHop, Route
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Family, Kind, Service
@@ -91,6 +91,13 @@ class Routing:
         with self._guard(Kind.SERVICE, recorded[0].key):
             return Route(address, True, self._paths.announcements(address, hops, recorded))
         return None
+
+    def wanted(self, address: Address) -> Announcements:
+        """The announcements of an address once all its holders have it on record."""
+        hops = self._next_hops_of(address)
+        return (
+            self._paths.announcements(address, hops, self._holders(address)) if hops else WITHDRAWN
+        )
 
     def announced(self, service: Service, outcome: Outcome) -> ServiceVerdict | None:
         """Whether one of a Service's addresses has a route, or will have one once it is recorded;

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from porter_ryu.domain.announcement import Route
 from porter_ryu.domain.model import Address
+from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.nodes.health import API_SERVER_DELAYS, LossDelays
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.objects import ObjectStatus, WithStatus
@@ -15,12 +16,13 @@ from porter_ryu.domain.objects import ObjectStatus, WithStatus
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the configuration decides: `announce` is [bgp] enabled; `panic_percent` (100: never)
-    and `loss_delays` are for `NodeHealth`."""
+    and `loss_delays` are for `NodeHealth`, `drain` for `NodeDrains`."""
 
     next_hops: NextHopPolicy = field(default_factory=NextHopPolicy)
     announce: bool = True
     panic_percent: int = 100
     loss_delays: LossDelays = API_SERVER_DELAYS
+    drain: DrainPolicy = field(default_factory=DrainPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,11 @@ class Turn:
 
     `statuses` has each object as it was read, and its wanted status.  `warnings` are sentences
     about objects that cannot be used as they are.  `nodes_doubted`: so many nodes were lost at once
-    that their loss is not believed.
+    that their loss is not believed.  `notices` are sentences about drains that began or ended.
     """
 
     statuses: Sequence[tuple[WithStatus, ObjectStatus]] = ()
     routes: Mapping[Address, Route] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     nodes_doubted: bool = False
+    notices: tuple[str, ...] = ()

@@ -83,6 +83,8 @@ class Exposition:
         )
         text = "1 while so many nodes were lost at once that the loss is not believed."
         yield _gauge("nodes_doubted", text).add(planner.doubted)
+        text = "Number of nodes that are drained, or being drained."
+        yield _gauge("nodes_drained", text).add(planner.drains.count)
         services = _gauge(
             "services", "Services that opted in, by the reason of their state.", "state"
         )

@@ -49,7 +49,8 @@ _NO_NAME, _NO_SPEC, _NO_STATUS = (
     structs.ServiceStatus(),
 )
 _NO_CONDITIONS = structs.EndpointConditions()
-_NO_NODE_META, _NO_NODE_STATUS = structs.NodeMeta(), structs.NodeStatus()
+_NO_NODE_META, _NO_NODE_SPEC = structs.NodeMeta(), structs.NodeSpec()
+_NO_NODE_STATUS = structs.NodeStatus()
 
 
 def kind_of(text: Text) -> Kind | None:
@@ -95,12 +96,14 @@ class Codec:
     """Reads objects; knows which Services are ours.
 
     `annotation` with one of `values` opts a Service in; so does `load_balancer_class`, and a
-    Service of another class is never ours.
+    Service of another class is never ours.  `node_annotations` are those that are read of a Node;
+    others change often.
     """
 
     annotation: str
     values: frozenset[str]
     load_balancer_class: str = ""
+    node_annotations: frozenset[str] = frozenset()
 
     def read(self, kind: Kind, key: ObjectKey, text: Text) -> Reading:
         """What an object of this key is: its value, or Unreadable with the reason and, of a
@@ -143,6 +146,25 @@ class Codec:
         wanted = " or ".join(sorted(self.values))
         return f"it has no annotation {self.annotation}: {wanted}"
 
+    def _node(self, key: ObjectKey, text: Text, _status: Text | None) -> Node:
+        obj = decoded(_NODE, text)
+        meta, spec = obj.metadata or _NO_NODE_META, obj.spec or _NO_NODE_SPEC
+        status = obj.status or _NO_NODE_STATUS
+        conditions = {entry.type: entry.status for entry in status.conditions or ()}
+        annotations = meta.annotations or {}
+        return Node(
+            name=key.name,
+            labels=labels(meta.labels),
+            addresses=tuple(_node_addresses(status)),
+            ready=conditions.get("Ready") == "True",
+            silent=conditions.get("Ready") == "Unknown",
+            network_unavailable=conditions.get("NetworkUnavailable") == "True",
+            deleting=bool(meta.deletion_timestamp),
+            annotations={k: v for k, v in annotations.items() if k in self.node_annotations},
+            taints=frozenset(intern(taint.key) for taint in spec.taints or () if taint.key),
+            unschedulable=bool(spec.unschedulable),
+        )
+
 
 def status_of(text: Text) -> Text:
     """The status of an object as JSON text; null if there is none, or the object is not JSON."""
@@ -182,21 +204,6 @@ def _endpoint(entry: structs.Endpoint) -> Endpoint:
     )
 
 
-def _node(_codec: Codec, key: ObjectKey, text: Text, _status: Text | None) -> Node:
-    obj = decoded(_NODE, text)
-    meta, status = obj.metadata or _NO_NODE_META, obj.status or _NO_NODE_STATUS
-    conditions = {entry.type: entry.status for entry in status.conditions or ()}
-    return Node(
-        name=key.name,
-        labels=labels(meta.labels),
-        addresses=tuple(_node_addresses(status)),
-        ready=conditions.get("Ready") == "True",
-        silent=conditions.get("Ready") == "Unknown",
-        network_unavailable=conditions.get("NetworkUnavailable") == "True",
-        deleting=bool(meta.deletion_timestamp),
-    )
-
-
 def _node_addresses(status: structs.NodeStatus) -> Iterator[NodeAddress]:
     for entry in status.addresses or ():
         address = address_of(entry.address)
@@ -220,7 +227,7 @@ def _labels_of(meta: structs.Labels | None) -> dict[str, str]:
 _DECODERS: Mapping[Kind, Callable[[Codec, ObjectKey, Text, Text | None], Object]] = {
     Kind.SERVICE: Codec._service,
     Kind.ENDPOINT_SLICE: _endpoint_slice,
-    Kind.NODE: _node,
+    Kind.NODE: Codec._node,
     Kind.NAMESPACE: _namespace,
     Kind.EIP: _eip,
 }

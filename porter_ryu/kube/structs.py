@@ -32,6 +32,7 @@ class NodeMeta(ApiStruct, frozen=True):
     """metadata of a Node."""
 
     labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
     deletion_timestamp: str | None = None
 
 
@@ -151,6 +152,19 @@ class EndpointSlice(ApiStruct, frozen=True):
 # -- core/v1 Node and Namespace ------------------------------------------------------------------
 
 
+class Taint(ApiStruct, frozen=True):
+    """An entry of spec.taints of a Node."""
+
+    key: str | None = None
+
+
+class NodeSpec(ApiStruct, frozen=True):
+    """spec of a Node."""
+
+    taints: list[Taint] | None = None
+    unschedulable: bool | None = None
+
+
 class NodeCondition(ApiStruct, frozen=True):
     """An entry of status.conditions of a Node."""
 
@@ -176,6 +190,7 @@ class Node(ApiStruct, frozen=True):
     """A Node."""
 
     metadata: NodeMeta | None = None
+    spec: NodeSpec | None = None
     status: NodeStatus | None = None
 
 

@@ -9,7 +9,12 @@ from porter_ryu.domain.model import Eip, EndpointSlice, Kind, Node, Service
 from porter_ryu.domain.objects import Object
 from porter_ryu.kube.codec import Codec, identity
 
-CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]), "porter.example/ours")
+CODEC = Codec(
+    "lb.kubesphere.io/v1alpha1",
+    frozenset(["porter"]),
+    "porter.example/ours",
+    frozenset(["porter.example/drain"]),
+)
 
 
 def text(obj: object) -> bytes:

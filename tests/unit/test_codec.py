@@ -124,6 +124,24 @@ def test_a_node_without_a_ready_condition_is_not_ready() -> None:
     assert decoded.node(bare).ready is False
 
 
+def test_what_is_read_of_a_node_for_its_drain() -> None:
+    spec = {
+        "unschedulable": True,
+        "taints": [
+            {"key": "a", "effect": "NoExecute", "timeAdded": TIME},
+            {"key": "b", "value": "1", "effect": "NoSchedule"},
+            {"effect": "NoSchedule"},
+        ],
+    }
+    annotations = {"porter.example/drain": "", "volumes.kubernetes.io/attach": "true"}
+    node = decoded.node(objects.node("n1", "10.0.0.1", spec=spec, annotations=annotations))
+    assert node.annotations == {"porter.example/drain": ""}
+    assert node.taints == {"a", "b"}
+    assert node.unschedulable
+    plain = decoded.node({"metadata": {"name": "n1"}, "spec": None})
+    assert (plain.annotations, plain.taints, plain.unschedulable) == ({}, frozenset(), False)
+
+
 def test_an_eip_that_is_odd_is_invalid_and_not_lost() -> None:
     odd = objects.eip("odd", "10.0.0.1", priority="high")
     assert "spec.priority is not a number" in (decoded.eip(odd).invalid or "")
@@ -166,6 +184,7 @@ def everything(obj: Json) -> Json:
             "lb.kubesphere.io/v1alpha1": "porter",
             "eip.porter.kubesphere.io/v1alpha1": "10.0.0.1",
             "eip.porter.kubesphere.io/share": "s",
+            "porter.example/drain": "true",
         },
     }
     if obj["kind"] in ("Service", "Eip"):
@@ -184,7 +203,7 @@ def everything(obj: Json) -> Json:
 WHOLE = [
     everything(objects.service("web", externalIPs=["10.0.0.1"], ipFamilyPolicy="SingleStack")),
     everything(objects.slice_of("web", "n1")),
-    everything(objects.node("n1", "10.0.0.1")),
+    everything(objects.node("n1", "10.0.0.1", spec={"taints": [{"key": "a"}]})),
     everything(objects.eip("pool", "10.0.0.1", serviceSelector={"matchLabels": {"a": "b"}})),
     everything({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}),
 ]

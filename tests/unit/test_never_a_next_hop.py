@@ -23,7 +23,7 @@ def reporting(name: str, *addresses: str) -> Node:
 
 def why(world: World, name: str = "a", of: str = "n1") -> str:
     """Why a node is no next hop, or which of its addresses were rejected."""
-    (address,) = explain(world.planner, key(name)).addresses
+    (address,) = explain(world.planner, key(name), world.now).addresses
     return next(node.verdict.message for node in address.nodes if node.node == of)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from porter_ryu.domain.model import Family
+from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.peering import BgpRole
 from porter_ryu.settings import Settings, read
 from porter_ryu.settings_file import BadConfigurationError
@@ -184,6 +185,18 @@ def test_unknown_and_duplicate_names_are_reported(tmp_path: Path, text: str, lin
             "::ffff:10.0.0.1 is IPv4-mapped: write 10.0.0.1",
         ),
         ("bgp.next_hop_networks", "10.0.0.1/8", "'10.0.0.1/8' is not a network like 10.0.0.0/8"),
+        ("drain.annotation", "a b", "'a b' is not the key of an annotation"),
+        ("drain.annotation", "/drain", "'/drain' is not the key of an annotation"),
+        (
+            "drain.taints",
+            "a, gone=true:NoExecute",
+            "'gone=true:NoExecute' is not the key of a taint (without value and effect)",
+        ),
+        ("drain.cordoned", "sometimes", "'sometimes' is not true or false"),
+        ("drain.seconds", "-1", "'-1' is not a whole number from 0 to 86400"),
+        ("drain.seconds", "30s", "'30s' is not a whole number from 0 to 86400"),
+        ("drain.seconds", "", "is empty; it must be a whole number from 0 to 86400"),
+        ("drain.med", "4294967296", "'4294967296' is not a whole number from 0 to 4294967295"),
         ("DEFAULT.wsapi_port", "65536", "65536 is not a port number"),
         ("DEFAULT.wsapi_port", "http", "'http' is not a whole number"),
         ("DEFAULT.verbose", "perhaps", "'perhaps' is not true or false"),
@@ -369,6 +382,18 @@ def test_a_valid_file(tmp_path: Path) -> None:
     assert (second.name, second.families) == ("fd00::1", frozenset({Family.IPV6}))
     assert third.name == "Leaf.2_x-y"
     assert found.node_name == "a$b"
+
+
+def test_what_drains_a_node(tmp_path: Path) -> None:
+    taint = frozenset(["ToBeDeletedByClusterAutoscaler"])
+    found = settings(tmp_path, "[drain]\n").drain
+    assert found == DrainPolicy("porter.kubesphere.io/drain", taint, False, 30, 4294967295)
+    text = "[drain]\nannotation =\ntaints =\ncordoned = true\nseconds = 0\nmed = 0\n"
+    assert settings(tmp_path, text).drain == DrainPolicy("", frozenset(), True, 0, 0)
+    text = "[drain]\nannotation = drain\ntaints = a, b.example/c_d\n"
+    found = settings(tmp_path, text).drain
+    assert found.annotation == "drain"
+    assert found.taints == {"a", "b.example/c_d"}
 
 
 def test_a_later_file_overrides_an_earlier_one_and_errors_name_the_file(tmp_path: Path) -> None:

@@ -32,10 +32,10 @@ def test_a_service_keeps_its_last_good_form_with_address_and_routes() -> None:
         frozenset({"192.168.0.2"}),
     )
     assert world.state("a") == "Announced"
-    assert explain(world.planner, key("a")).unreadable == "oops"
+    assert explain(world.planner, key("a"), world.now).unreadable == "oops"
     assert world.state("c") == "PoolExhausted"
     world.put(service("a"))
-    assert explain(world.planner, key("a")).unreadable == ""
+    assert explain(world.planner, key("a"), world.now).unreadable == ""
     assert world.address("a") == "10.0.0.1"
 
 
@@ -222,7 +222,7 @@ def test_a_node_and_a_slice_keep_their_last_good_form() -> None:
 def test_explain_of_a_node_that_was_never_readable() -> None:
     world = World(Eip("pool", "10.0.0.1")).unreadable(Kind.NODE, "n1", why="status is a list")
     world.put(service("a"), endpoints("a", "n1"))
-    (found,) = explain(world.planner, key("a")).addresses[0].nodes
+    (found,) = explain(world.planner, key("a"), world.now).addresses[0].nodes
     assert found.verdict.reason is NodeReason.UNREADABLE
     assert found.verdict.message == "its Node cannot be read: status is a list"
 

@@ -6,6 +6,7 @@ import dataclasses
 from ipaddress import ip_address
 from typing import Any
 
+from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import (
     AddressRequest,
     Eip,
@@ -55,6 +56,8 @@ class World:
         for kind in (Kind.NODE, Kind.NAMESPACE, Kind.SERVICE, Kind.ENDPOINT_SLICE):
             self.planner.replace(kind, [])
         self.routes: dict[str, frozenset[str]] = {}
+        self.announcements: dict[str, Announcements] = {}
+        self.notices: list[str] = []
         self.warnings: list[str] = []
         self.address_changes: dict[str, str] = {}
 
@@ -154,7 +157,9 @@ class World:
         ):
             turn = self.planner.turn(lambda: None, now=self.now)
             self.warnings += turn.warnings
+            self.notices += turn.notices
             for address, route in turn.routes.items():
+                self.announcements[str(address)] = route.announcements
                 self.routes[str(address)] = frozenset(
                     str(a.next_hop.address) for a in route.announcements
                 )

@@ -10,9 +10,16 @@ from dataclasses import dataclass
 
 from porter_ryu.bgp.protocol.roles import marks_routes
 from porter_ryu.bgp.protocol.update import Attributes
-from porter_ryu.domain.announcement import NO_ATTRIBUTES, Announcement, NextHop, PathAttributes
+from porter_ryu.domain.announcement import (
+    NO_ATTRIBUTES,
+    Announcement,
+    NextHop,
+    PathAttributes,
+    in_use,
+)
 from porter_ryu.domain.labels import LabelSelector
-from porter_ryu.domain.model import Address, Family
+from porter_ryu.domain.model import Address, Family, Network
+from porter_ryu.domain.nodes.rendezvous import choose
 from porter_ryu.domain.peering import BgpRole
 
 
@@ -53,6 +60,21 @@ class ExportPolicy:
             address = self._next_hop(hop, family)
             if address is not None and self._selects(hop):
                 yield announcement, address
+
+    def chosen(
+        self, prefix: Network, candidates: Iterable[tuple[Announcement, Address]]
+    ) -> list[tuple[Announcement, Address]]:
+        """Those of the admitted announcements of a prefix that the peer gets: at most `limit`,
+        those of drained nodes last, and none of a node whose drain is over, if there is another."""
+        addresses = {path.next_hop: (path, address) for path, address in candidates}
+        used = in_use([path for path, _ in addresses.values()])
+        limit = self.limit(prefix.version)
+        if not limit or len(used) <= limit:
+            return [addresses[path.next_hop] for path in used]
+        first = choose(prefix, [path.next_hop for path in used if path.drain is None], limit)
+        drained = [path.next_hop for path in used if path.drain is not None]
+        first += choose(prefix, drained, limit - len(first))
+        return [addresses[hop] for hop in first]
 
     def may_carry(self, next_hop: Address, family: int) -> bool:
         """Whether a path of this family can have this next hop in this session."""

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.update import PathId, Paths, announce, withdraw
-from porter_ryu.domain.announcement import WITHDRAWN, Announcements, NextHop, PathAttributes
+from porter_ryu.domain.announcement import WITHDRAWN, Announcements
 from porter_ryu.domain.model import Address, Family, Network
-from porter_ryu.domain.nodes.rendezvous import choose
 
 # next hops of a prefix by path identifier, as the journal keeps them
 NextHops = Mapping[PathId, Address]
@@ -209,32 +208,31 @@ class AdjRibOut:
             return _NO_PATHS
         limit = self.policy.limit(family)
         if self.withheld or (limit and len(announcements) > limit):
-            return self._chosen(prefix, announcements, limit)
+            return self._chosen(prefix, announcements)
         known = self._exported.get((announcements, family))
         if known is None:
             if len(self._exported) >= _EXPORTED_MOST:
                 self._exported.clear()
-            known = self._chosen(prefix, announcements, limit)
+            known = self._chosen(prefix, announcements)
             self._exported[announcements, family] = known
         return known
 
-    def _chosen(self, prefix: Network, announcements: Announcements, limit: int) -> Paths:
-        """At most `limit` of the admitted paths (0: no limit)."""
+    def _chosen(self, prefix: Network, announcements: Announcements) -> Paths:
+        """The paths of the announcements that the peer gets."""
         if self.withheld and prefix in self.withheld:
             return _NO_PATHS
         family = prefix.version
-        said: dict[NextHop, tuple[Address, PathAttributes]] = {
-            announcement.next_hop: (address, announcement.attributes)
+        candidates = [
+            (announcement, address)
             for announcement, address in self.policy.admitted(announcements, family)
             if not self.withheld or address not in self.withheld
-        }
-        chosen = (said[hop] for hop in choose(prefix, said, limit or len(said)))
+        ]
         several = family in self.policy.add_path
         return {
             self.path_ids.of(address) if several else None: self.policy.path_attributes(
-                address, attributes
+                address, announcement.attributes
             )
-            for address, attributes in chosen
+            for announcement, address in self.policy.chosen(prefix, candidates)
         }
 
 

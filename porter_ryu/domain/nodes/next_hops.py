@@ -21,6 +21,7 @@ AddressConflict = Callable[[Address], Verdict[AddressReason] | None]
 
 _MAX_NODES_SHOWN = 5
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
+OUT_OF_SERVICE_TAINT = "node.kubernetes.io/out-of-service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ def node_objection(node: Node) -> Verdict[NodeReason] | None:
         return Verdict(False, NodeReason.BEING_DELETED, "it is being deleted")
     if EXCLUDE_LABEL in node.labels:
         return Verdict(False, NodeReason.EXCLUDED, f"its label {EXCLUDE_LABEL} excludes it")
+    if OUT_OF_SERVICE_TAINT in node.taints:
+        text = f"its taint {OUT_OF_SERVICE_TAINT} says that it is shut down"
+        return Verdict(False, NodeReason.OUT_OF_SERVICE, text)
     if not node.ready:
         return Verdict(False, NodeReason.NOT_READY, "it is not Ready")
     if node.network_unavailable:

@@ -16,6 +16,7 @@ from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Family, Kind, Node, ObjectKey, Service
 from porter_ryu.domain.nodes.backends import NO_BACKENDS, Backends, backends, unready_nodes
+from porter_ryu.domain.nodes.drain import NodeDrains
 from porter_ryu.domain.nodes.health import NodeHealth
 from porter_ryu.domain.nodes.next_hops import (
     AddressConflict,
@@ -54,12 +55,14 @@ class NextHopResolver:
         cluster: Cluster,
         policy: NextHopPolicy,
         health: NodeHealth,
+        drains: NodeDrains,
         conflict: AddressConflict,
         guard: Guard,
     ) -> None:
         self._cluster = cluster
         self._policy = policy
         self._health = health
+        self._drains = drains
         self._conflict = conflict
         self._guard = guard
         self._changed: set[str] = set()
@@ -75,7 +78,8 @@ class NextHopResolver:
     @property
     def due(self) -> float | None:
         """When `begin_turn` has to be called although nothing changed; None: never."""
-        return self._health.due
+        times = (self._health.due, self._drains.due)
+        return min((time for time in times if time is not None), default=None)
 
     @property
     def doubted(self) -> bool:
@@ -87,33 +91,35 @@ class NextHopResolver:
         """How many entries are cached between turns, the existing nodes aside."""
         verdicts = len(self._verdicts) + len(self._last_verdicts)
         next_hops = len(self._next_hops_of_backends) + len(self._next_hops_of_nodes)
-        return len(self._backends) + len(self._equal_backends) + verdicts + next_hops
+        cached = len(self._backends) + len(self._equal_backends) + verdicts + next_hops
+        return cached + self._drains.cached_entries
 
     def node_changed(self, name: str) -> None:
         """Marks a node that changed or is gone."""
         self._changed.add(name)
 
     def begin_turn(self, now: float) -> set[str]:
-        """Reads the nodes that changed from the cluster and judges their readiness.
+        """Reads the nodes that changed from the cluster and judges their readiness and drains.
 
-        Returns the nodes that count as Ready, or no longer do, without a change of their own.
-        `now` is of a monotonic clock, in seconds.
+        Returns the nodes whose routes may change without a change of their own.  `now` is of a
+        monotonic clock, in seconds.
         """
         self._equal_backends.clear()
         self._forget_next_hops()
-        due = self._health.due
+        due = self.due
         if not self._changed and (due is None or now < due):
             return set()
         changed, self._changed = self._changed, set()
         for name in changed:
             with self._guard(Kind.NODE, ObjectKey("", name)):
                 self._update_node(name)
+        drained = self._drains.observe({name: self._nodes.get(name) for name in changed}, now)
         silent = {name for name, node in self._nodes.items() if node.silent}
         ready = {name: node.ready for name, node in self._nodes.items()}
         names = self._health.observe(ready, silent, now)
         for name in names:
             self._forget_verdict(name)
-        return names
+        return names | drained
 
     def addresses_changed(self, addresses: Iterable[Address]) -> set[str]:
         """Invalidates the verdicts of the nodes that report these addresses; returns the nodes."""

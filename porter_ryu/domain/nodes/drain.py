@@ -1,0 +1,130 @@
+"""Which nodes are drained, and for how long they are still announced.
+
+A drained node is announced as one that routers should leave (RFC 8326) for a while, so that they
+move its traffic before its paths are withdrawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from porter_ryu.domain.announcement import Drain
+from porter_ryu.domain.model import Node
+
+_NOT_DRAINED = "false"  # the value of the annotation that says so
+_BEFORE_FIRST_SEEN = Drain(-math.inf, -math.inf, over=True)
+
+
+@dataclass(frozen=True, slots=True)
+class DrainPolicy:
+    """What drains a node: `annotation` with any value but "false" (empty: none does), one of the
+    keys in `taints`, or, if `cordoned`, that it is cordoned.
+
+    It is announced for `seconds` with the MULTI_EXIT_DISC `med`.
+    """
+
+    annotation: str = ""
+    taints: frozenset[str] = frozenset()
+    cordoned: bool = False
+    seconds: int = 30
+    med: int = 2**32 - 1
+
+    def cause(self, node: Node) -> str:
+        """What drains a node; empty if it is not drained."""
+        if node.annotations.get(self.annotation, _NOT_DRAINED) != _NOT_DRAINED:
+            return f"annotation {self.annotation}"
+        taints = sorted(self.taints & node.taints)
+        if taints:
+            return f"taint {taints[0]}"
+        return "cordoned" if self.cordoned and node.unschedulable else ""
+
+
+class NodeDrains:
+    """Follows the drain of each node; times are of any monotonic clock, in seconds.
+
+    A drain is over at once if the node was never seen undrained: after a restart it is not known
+    when the drain began, and a node that was not announced before needs no farewell.
+    """
+
+    def __init__(self, policy: DrainPolicy) -> None:
+        self._policy = policy
+        self._undrained: set[str] = set()
+        self._drains: dict[str, Drain] = {}
+        self._causes: dict[str, str] = {}
+        self._notices: list[str] = []
+
+    @property
+    def due(self) -> float | None:
+        """When `observe` has to be called although nothing changed; None: never."""
+        return min((d.ends for d in self._drains.values() if not d.over), default=None)
+
+    @property
+    def count(self) -> int:
+        """How many nodes are drained, or being drained."""
+        return len(self._drains)
+
+    @property
+    def cached_entries(self) -> int:
+        """How many entries are kept, the undrained nodes aside."""
+        return len(self._drains) + len(self._causes) + len(self._notices)
+
+    def of(self, name: str) -> Drain | None:
+        """The drain of a node; None if it is not drained."""
+        return self._drains.get(name)
+
+    def cause(self, name: str) -> str:
+        """What drains a node; empty if it is not drained."""
+        return self._causes.get(name, "")
+
+    def observe(self, changed: Mapping[str, Node | None], now: float) -> set[str]:
+        """Updates the state; `changed` are the nodes that changed, by name, None for those that
+        are gone.  Returns the nodes of which `of` answers otherwise than before."""
+        affected = set()
+        for name, node in changed.items():
+            before = self._drains.get(name)
+            self._update(name, node, now)
+            if self._drains.get(name) != before:
+                affected.add(name)
+        for name, drain in self._drains.items():
+            if not drain.over and now >= drain.ends:
+                self._drains[name] = Drain(drain.began, drain.ends, over=True)
+                affected.add(name)
+                self._notices.append(f"node {name} is drained ({self._causes[name]})")
+        return affected
+
+    def pop_notices(self) -> Iterable[str]:
+        """A sentence for each drain that began, is over or was undone since the last call."""
+        notices, self._notices = self._notices, []
+        return notices
+
+    def _update(self, name: str, node: Node | None, now: float) -> None:
+        """Begins or ends the drain of a node that changed."""
+        cause = self._policy.cause(node) if node is not None else ""
+        drain = self._drains.get(name)
+        if cause:
+            self._causes[name] = cause
+            if drain is None:
+                self._drains[name] = self._begin(name, now)
+            return
+        self._causes.pop(name, None)
+        if node is None:
+            self._undrained.discard(name)
+        else:
+            self._undrained.add(name)
+        if self._drains.pop(name, None) is not None:
+            end = "is not drained any more" if node is not None else "was drained and is gone"
+            self._notices.append(f"node {name} {end}")
+
+    def _begin(self, name: str, now: float) -> Drain:
+        cause, seconds = self._causes[name], self._policy.seconds
+        if name not in self._undrained:
+            self._notices.append(f"node {name} is found drained ({cause})")
+            return _BEFORE_FIRST_SEEN
+        self._undrained.discard(name)
+        self._notices.append(
+            f"node {name} is being drained ({cause}): it is announced with GRACEFUL_SHUTDOWN for "
+            f"{seconds} s, then withdrawn"
+        )
+        return Drain(now, now + seconds, over=False)
