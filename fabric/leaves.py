@@ -32,7 +32,8 @@ class Neighbour:
 
 
 class Bird:
-    """BIRD 2 with ADD-PATH receive and multipath into the kernel; `more` is for every neighbour."""
+    """BIRD 2 with ADD-PATH receive and multipath into the kernel; `more` is for every neighbour,
+    and so is `accepts`, its import filter."""
 
     def __init__(
         self,
@@ -41,11 +42,12 @@ class Bird:
         router_id: str,
         neighbours: list[Neighbour],
         more: str = "",
+        accepts: str = "all",
     ) -> None:
         self.host = host
         self._config = host.folder / "bird.conf"
         self._control = str(host.folder / "bird.ctl")
-        self._config.write_text(self._text(asn, router_id, neighbours, more))
+        self._config.write_text(self._text(asn, router_id, neighbours, more, accepts))
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Bird:
@@ -69,7 +71,9 @@ class Bird:
         return self.host.run(["birdc", "-s", self._control, *text.split()])
 
     @staticmethod
-    def _text(asn: int, router_id: str, neighbours: list[Neighbour], more: str) -> str:
+    def _text(
+        asn: int, router_id: str, neighbours: list[Neighbour], more: str, accepts: str
+    ) -> str:
         text = f"router id {router_id};\nprotocol device {{ scan time 5; }}\n"
         for version in (4, 6):
             text += (
@@ -79,7 +83,8 @@ class Bird:
         for number, n in enumerate(neighbours):
             add_path = "add paths rx; " if n.add_path else ""
             channels = "".join(
-                f"ipv{v} {{ {add_path}import all; export none; next hop keep; }};\n" for v in (4, 6)
+                f"ipv{v} {{ {add_path}import {accepts}; export none; next hop keep; }};\n"
+                for v in (4, 6)
             )
             passive = "passive on;" if n.passive else ""
             password = f'password "{n.password}";' if n.password else ""

@@ -120,8 +120,16 @@ def test_terminating_endpoints_serve_only_while_nothing_is_ready(
         ),
         node("n2", NODES["n2"], deletionTimestamp="2026-01-01T00:00:00Z"),
         node("n2"),
+        node("n2", NODES["n2"], spec={"taints": [{"key": "node.kubernetes.io/out-of-service"}]}),
     ],
-    ids=["not-ready", "network-unavailable", "excluded", "being-deleted", "no-address"],
+    ids=[
+        "not-ready",
+        "network-unavailable",
+        "excluded",
+        "being-deleted",
+        "no-address",
+        "out-of-service",
+    ],
 )
 def test_an_unusable_node_is_no_next_hop_until_it_is_usable_again(
     program: Program, leaves: dict[str, Leaf], unusable: Json
@@ -133,9 +141,7 @@ def test_an_unusable_node_is_no_next_hop_until_it_is_usable_again(
 
 
 def test_a_cordoned_node_stays(program: Program, leaves: dict[str, Leaf]) -> None:
-    cordoned = node("n2", NODES["n2"])
-    cordoned["spec"] = {"unschedulable": True}
-    program.put("n2", cordoned)
+    program.put("n2", node("n2", NODES["n2"], spec={"unschedulable": True}))
     program.put("slice", slice_of("web", "n2"))
     expect(leaves, "203.0.113.8", "n2")
 
