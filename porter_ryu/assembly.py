@@ -95,6 +95,7 @@ def make_source(settings: Settings, supervisor: Supervisor) -> Manifests | Api:
         settings.annotation_values,
         settings.load_balancer_class,
         frozenset([settings.drain.annotation]),
+        counts_endpoints=settings.bgp.next_hops.weights.counts_endpoints,
     )
     if settings.manifests:
         return Manifests(

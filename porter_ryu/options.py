@@ -8,6 +8,7 @@ from __future__ import annotations
 from oslo_config import cfg
 
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, MODES
+from porter_ryu.domain.nodes.weights import UNWEIGHTED, WEIGHTS
 
 PORT = {"min": 1, "max": 65535}
 AS_NUMBER = {"min": 1, "max": 4294967294}
@@ -116,6 +117,14 @@ BGP = [
         min=0,
         help="Largest number of next hops of a route, chosen by a stable rendezvous hash; 0: no "
         "limit.",
+    ),
+    cfg.StrOpt(
+        "weights",
+        default=UNWEIGHTED.name,
+        choices=[(mode.name, mode.summary) for mode in WEIGHTS.values()],
+        help="What the share of a next hop in the traffic depends on. The routers get it as link "
+        "bandwidth community. Routes that may lead to nodes without an endpoint (Cluster, unless "
+        "next_hops is endpoints) have no weights.",
     ),
     cfg.IntOpt(
         "hold_time", default=90, min=0, max=65535, help="Hold time in seconds: 0, or at least 3."

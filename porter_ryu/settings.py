@@ -16,6 +16,7 @@ from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, MODES, NextHopMode
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
+from porter_ryu.domain.nodes.weights import UNWEIGHTED, WEIGHTS
 from porter_ryu.domain.peering import PeerConfig, session_address
 from porter_ryu.options import GROUPS, RELOADED, WSAPI_HOST
 from porter_ryu.settings_drain import read_drain
@@ -158,7 +159,11 @@ def _bgp(r: Reader) -> BgpSettings:
         listen_addresses=listen,
         listen_port=r.get("bgp", "listen_port"),
         next_hops=NextHopPolicy(
-            mode, node_name, networks, any(peer.ipv4_over_ipv6 for peer in peers)
+            mode,
+            node_name,
+            networks,
+            ipv4_over_ipv6=any(peer.ipv4_over_ipv6 for peer in peers),
+            weights=WEIGHTS[r.get("bgp", "weights") or UNWEIGHTED.name],
         ),
         max_next_hops=r.get("bgp", "max_next_hops"),
         restart_time=_restart_time(r, mode),

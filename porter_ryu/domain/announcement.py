@@ -19,7 +19,7 @@ class PathAttributes:
     None: the attribute is not set.  `communities` are 32-bit numbers, `large_communities` triples
     of them.  `as_path_prepend`: how often the local AS is added to the AS_PATH beyond the one time
     that RFC 4271 requires.  `bandwidth`: the weight of the path among those of its prefix, for the
-    link bandwidth community (draft-ietf-idr-link-bandwidth), from 1 to 16.
+    link bandwidth community (RFC 10005), from 1 to 16.
     """
 
     communities: tuple[int, ...] = ()

@@ -45,6 +45,7 @@ class PendingChanges:
         """Whether nothing is marked."""
         return not (
             self._services
+            or self._nodes
             or self._pools_changed
             or self._namespaces_changed
             or self._reserved_changed

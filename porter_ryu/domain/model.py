@@ -173,12 +173,15 @@ class Endpoint:
     """One endpoint of a slice, with the defaults of discovery/v1 applied.
 
     `ready` unset counts as true, `serving` unset as `ready`, `terminating` unset as false.
+    `target` is the uid of the object behind it, nearly always a Pod; it is read only where
+    endpoints are counted.
     """
 
     node: str | None
     ready: bool = True
     serving: bool = True
     terminating: bool = False
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +207,9 @@ class Node:
     """A core/v1 Node without its heartbeats, so that it is equal while nothing relevant changes.
 
     `silent`: its kubelet stopped reporting (condition Ready is Unknown).  `annotations` are those
-    that the program uses.  `taints` are the keys of its taints; `unschedulable`: it is cordoned.
+    that the program uses as text.  `taints` are the keys of its taints; `unschedulable`: it is
+    cordoned.  `cpu`: its allocatable CPU in millicores.  `weight`: its annotation; `weight_error`
+    says why that is ignored.
     """
 
     kind: ClassVar[Kind] = Kind.NODE
@@ -218,6 +223,9 @@ class Node:
     annotations: Mapping[str, str] = field(default_factory=dict)
     taints: frozenset[str] = frozenset()
     unschedulable: bool = False
+    cpu: int | None = None
+    weight: int | None = None
+    weight_error: str = ""
 
     @property
     def key(self) -> ObjectKey:

@@ -22,12 +22,13 @@ from porter_ryu.domain.nodes.drained_paths import DrainedPaths
 from porter_ryu.domain.nodes.health import NodeHealth
 from porter_ryu.domain.nodes.resolver import NextHopResolver
 from porter_ryu.domain.objects import ObjectStatus, Reading, WithStatus
-from porter_ryu.domain.paths import PathAssembly
+from porter_ryu.domain.paths import PathAssembly, PathRule
 from porter_ryu.domain.routing import Routing
 from porter_ryu.domain.statuses import Statuses
 from porter_ryu.domain.text import printable
 from porter_ryu.domain.turn import Policy, Turn
 from porter_ryu.domain.verdict import AddressReason, Verdict
+from porter_ryu.domain.weighting import Weighting
 
 __all__ = ["Planner", "Policy", "Turn"]
 
@@ -55,7 +56,10 @@ class Planner:
         self._changes = PendingChanges(
             self.cluster, self.allocator, self.resolver, self.decisions.keys()
         )
-        paths = PathAssembly([DrainedPaths(self.drains, policy.drain.med)])
+        rules: list[PathRule] = [DrainedPaths(self.drains, policy.drain.med)]
+        if policy.next_hops.weights.weighs:
+            rules.append(Weighting(policy.next_hops, self.resolver))
+        paths = PathAssembly(rules)
         self._routing = Routing(
             self.cluster, self.allocator, self.resolver, paths, self._guard, policy.announce
         )

@@ -30,10 +30,12 @@ from porter_ryu.domain.text import printable, quoted
 from porter_ryu.kube import eip_codec, metav1, service_codec, structs
 from porter_ryu.kube.errors import CodecError
 from porter_ryu.kube.json_text import Json, Text, decoded, part
+from porter_ryu.kube.quantity import thousandths
 from porter_ryu.kube.resources import KINDS, RESOURCES
 from porter_ryu.kube.shared import CACHED, address_of, labels
 
 _SEED_ANNOTATION = "lb.kubesphere.io/v1apha1"  # as the README of Porter spelt it
+_WEIGHT_ANNOTATION, _WEIGHT = "porter.kubesphere.io/weight", re.compile(r"[1-9][0-9]{0,2}|1000")
 _REASON_MOST = 300
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _NULL = b"null"
@@ -42,6 +44,7 @@ _TYPE, _NAMED = Decoder(metav1.TypeMeta), Decoder(metav1.NamedObject)
 _STATUS_OF = Decoder(metav1.StatusOfObject)
 _SERVICE, _SERVICE_STATUS = Decoder(structs.Service), Decoder(structs.ServiceStatus | None)
 _ENDPOINT_SLICE = Decoder(structs.EndpointSlice)
+_COUNTED_SLICE = Decoder(structs.CountedEndpointSlice)
 _NODE, _NAMESPACE, _EIP = Decoder(structs.Node), Decoder(structs.Namespace), Decoder(structs.Eip)
 _NO_NAME, _NO_SPEC, _NO_STATUS = (
     metav1.ObjectName(),
@@ -50,7 +53,7 @@ _NO_NAME, _NO_SPEC, _NO_STATUS = (
 )
 _NO_CONDITIONS = structs.EndpointConditions()
 _NO_NODE_META, _NO_NODE_SPEC = structs.NodeMeta(), structs.NodeSpec()
-_NO_NODE_STATUS = structs.NodeStatus()
+_NO_NODE_STATUS, _NO_ALLOCATABLE = structs.NodeStatus(), structs.Allocatable()
 
 
 def kind_of(text: Text) -> Kind | None:
@@ -97,13 +100,14 @@ class Codec:
 
     `annotation` with one of `values` opts a Service in; so does `load_balancer_class`, and a
     Service of another class is never ours.  `node_annotations` are those that are read of a Node;
-    others change often.
+    others change often.  `counts_endpoints`: what that needs is read.
     """
 
     annotation: str
     values: frozenset[str]
     load_balancer_class: str = ""
     node_annotations: frozenset[str] = frozenset()
+    counts_endpoints: bool = False
 
     def read(self, kind: Kind, key: ObjectKey, text: Text) -> Reading:
         """What an object of this key is: its value, or Unreadable with the reason and, of a
@@ -152,6 +156,7 @@ class Codec:
         status = obj.status or _NO_NODE_STATUS
         conditions = {entry.type: entry.status for entry in status.conditions or ()}
         annotations = meta.annotations or {}
+        weight, weight_error = _weight(annotations.get(_WEIGHT_ANNOTATION))
         return Node(
             name=key.name,
             labels=labels(meta.labels),
@@ -163,6 +168,9 @@ class Codec:
             annotations={k: v for k, v in annotations.items() if k in self.node_annotations},
             taints=frozenset(intern(taint.key) for taint in spec.taints or () if taint.key),
             unschedulable=bool(spec.unschedulable),
+            cpu=thousandths((status.allocatable or _NO_ALLOCATABLE).cpu),
+            weight=weight,
+            weight_error=weight_error,
         )
 
 
@@ -175,9 +183,13 @@ def status_of(text: Text) -> Text:
 
 
 def _endpoint_slice(
-    _codec: Codec, key: ObjectKey, text: Text, _status: Text | None
+    codec: Codec, key: ObjectKey, text: Text, _status: Text | None
 ) -> EndpointSlice:
-    obj = decoded(_ENDPOINT_SLICE, text)
+    obj: structs.EndpointSlice | structs.CountedEndpointSlice
+    if codec.counts_endpoints:
+        obj = decoded(_COUNTED_SLICE, text)
+    else:
+        obj = decoded(_ENDPOINT_SLICE, text)
     owner = _labels_of(obj.metadata).get("kubernetes.io/service-name")
     return EndpointSlice(
         key=key,
@@ -196,12 +208,24 @@ def _endpoints(entries: tuple[structs.Endpoint, ...]) -> tuple[Endpoint, ...]:
 def _endpoint(entry: structs.Endpoint) -> Endpoint:
     conditions = entry.conditions or _NO_CONDITIONS
     ready = conditions.ready is not False
+    target = entry.target_ref if isinstance(entry, structs.CountedEndpoint) else None
     return Endpoint(
         node=intern(entry.node_name) if entry.node_name else None,
         ready=ready,
         serving=ready if conditions.serving is None else conditions.serving,
         terminating=bool(conditions.terminating),
+        target=target.uid if target is not None else None,
     )
+
+
+def _weight(annotation: str | None) -> tuple[int | None, str]:
+    """The weight in an annotation, None if there is none; or why it is ignored."""
+    if annotation is None:
+        return None, ""
+    if _WEIGHT.fullmatch(annotation):
+        return int(annotation), ""
+    text = f"its annotation {_WEIGHT_ANNOTATION} is {quoted(annotation)}"
+    return None, f"{text}, not a number from 1 to 1000, so it is ignored"
 
 
 def _node_addresses(status: structs.NodeStatus) -> Iterator[NodeAddress]:

@@ -149,6 +149,26 @@ class EndpointSlice(ApiStruct, frozen=True):
     endpoints: tuple[Endpoint, ...] | None = None
 
 
+class TargetRef(ApiStruct, frozen=True):
+    """targetRef of an endpoint."""
+
+    uid: str | None = None
+
+
+class CountedEndpoint(Endpoint, frozen=True):
+    """An entry of endpoints, where they are counted."""
+
+    target_ref: TargetRef | None = None
+
+
+class CountedEndpointSlice(ApiStruct, frozen=True):
+    """An EndpointSlice, where endpoints are counted."""
+
+    metadata: Labels | None = None
+    address_type: str | None = None
+    endpoints: tuple[CountedEndpoint, ...] | None = None
+
+
 # -- core/v1 Node and Namespace ------------------------------------------------------------------
 
 
@@ -179,8 +199,16 @@ class NodeAddress(ApiStruct, frozen=True):
     address: str | None = None
 
 
+class Allocatable(ApiStruct, frozen=True):
+    """status.allocatable of a Node; a quantity may be a number in JSON."""
+
+    cpu: Any = None
+
+
 class NodeStatus(ApiStruct, frozen=True):
     """status of a Node."""
+
+    allocatable: Allocatable | None = None
 
     addresses: list[NodeAddress] | None = None
     conditions: list[NodeCondition] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from ipaddress import ip_address
 from typing import Any
 
@@ -15,6 +16,7 @@ from fabric.objects import Json
 from porter_ryu.domain.model import (
     EipStatus,
     Endpoint,
+    EndpointSlice,
     Family,
     Kind,
     ObjectKey,
@@ -117,6 +119,55 @@ def test_endpoint_defaults() -> None:
         Endpoint(None, True, True, False),
     )
     assert decoded.endpoint_slice({**piece, "addressType": "FQDN"}).family is None
+
+
+def test_the_pod_behind_an_endpoint_is_read_where_endpoints_are_counted() -> None:
+    piece = objects.slice_of("web", "n1", "n1", "n1")
+    piece["endpoints"][0]["targetRef"] = {"kind": "Pod", "uid": "a"}
+    piece["endpoints"][1]["targetRef"] = None
+    counting = dataclasses.replace(CODEC, counts_endpoints=True)
+    read = counting.decode(Kind.ENDPOINT_SLICE, WEB, text(piece))
+    assert isinstance(read, EndpointSlice)
+    assert [endpoint.target for endpoint in read.endpoints] == ["a", None, None]
+    assert {endpoint.target for endpoint in decoded.endpoint_slice(piece).endpoints} == {None}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "weight"),
+    [(str(weight), weight) for weight in (1, 50, 999, 1000)]
+    + [(odd, None) for odd in ("", "0", "1001", "01", "+1", "1.0", " 1", "1\n", "\u0661", "-1")]
+    + [(odd, None) for odd in ("x" * 999, "\x1b[2J")],
+)
+def test_the_weight_of_a_node(annotation: Any, weight: int | None) -> None:
+    found = decoded.node(
+        objects.node("n1", "192.168.0.1", annotations={"porter.kubesphere.io/weight": annotation})
+    )
+    assert found.weight == weight
+    assert bool(found.weight_error) == (weight is None)
+    assert len(found.weight_error) < 300
+    assert found.weight_error.isprintable()
+
+
+@pytest.mark.parametrize("annotations", [{}, None])
+def test_a_node_without_the_annotation_has_no_weight_and_no_error(annotations: Any) -> None:
+    found = decoded.node(objects.node("n1", "192.168.0.1", annotations=annotations))
+    assert (found.weight, found.weight_error, found.cpu) == (None, "", None)
+
+
+@pytest.mark.parametrize(
+    ("allocatable", "cpu"),
+    [
+        ({"cpu": "3920m"}, 3920),
+        ({"cpu": 4}, 4000),
+        ({"cpu": "lots"}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_the_cpus_of_a_node(allocatable: Any, cpu: int | None) -> None:
+    bare = objects.node("n1", "192.168.0.1")
+    bare["status"]["allocatable"] = allocatable
+    assert decoded.node(bare).cpu == cpu
 
 
 def test_a_node_without_a_ready_condition_is_not_ready() -> None:

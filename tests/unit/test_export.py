@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 from ipaddress import ip_address, ip_network
 
 from porter_ryu.bgp.protocol.path_ids import PathIds
@@ -30,6 +31,26 @@ def test_what_a_path_says_stands_on_top_of_what_the_peer_adds() -> None:
     internal = dataclasses.replace(PEER, internal=True)
     assert internal.path_attributes(A1, PathAttributes(local_pref=7)).local_pref == 7
     assert internal.path_attributes(A1, PathAttributes(as_path_prepend=3)).as_path == ()
+
+
+def test_a_weight_is_a_link_bandwidth_in_megabits_per_second() -> None:
+    for internal in (False, True):
+        policy = dataclasses.replace(PEER, internal=internal)
+        assert policy.path_attributes(A1).extended_communities == ()
+        said = [policy.path_attributes(A1, PathAttributes(bandwidth=n)) for n in range(1, 17)]
+        numbers = [attributes.extended_communities[0] for attributes in said]
+        assert {number >> 32 for number in numbers} == {0x4004_FDE8}
+        octets = [struct.unpack(">f", struct.pack(">I", n & 0xFFFFFFFF))[0] for n in numbers]
+        assert octets == [n * 125_000 for n in range(1, 17)]
+
+
+def test_another_weight_alone_is_an_update_without_a_withdrawal() -> None:
+    table = AdjRibOut(PEER, PathIds())
+    three = frozenset([Announcement(N1, PathAttributes(bandwidth=3)), Announcement(N2)])
+    table.sync({ONE: three}, [ONE])
+    difference = table.sync({ONE: frozenset([Announcement(N1), Announcement(N2)])}, [ONE])
+    assert difference.withdrawn == []
+    assert [list(paths) for _, paths in difference.announced] == [[int(A1)]]
 
 
 def test_another_attribute_alone_is_an_update_without_a_withdrawal() -> None:

@@ -15,7 +15,15 @@ from porter_ryu.bgp.protocol.notification import BgpError
 from porter_ryu.bgp.protocol.open_message import Open, decode_open, encode_open
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.rib_out import AdjRibOut, NextHops
-from porter_ryu.bgp.protocol.update import Attributes, PathId, Paths, announce, end_of_rib, withdraw
+from porter_ryu.bgp.protocol.update import (
+    Attributes,
+    PathId,
+    Paths,
+    announce,
+    end_of_rib,
+    link_bandwidth,
+    withdraw,
+)
 from porter_ryu.domain.announcement import NO_ATTRIBUTES, Announcement, Announcements, NextHop
 from porter_ryu.domain.communities import CommunityError, parse_communities
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector, parse_selector
@@ -154,6 +162,26 @@ def test_attributes() -> None:
     internal = Attributes(HOP, (), True, local_pref=200)
     assert "400504000000c8" in hexes(announce([(prefix, {None: internal})]))[0]
     assert "40050400000064" in hexes(announce([(prefix, {None: Attributes(HOP, (), True)})]))[0]
+
+
+def test_link_bandwidth() -> None:
+    assert link_bandwidth(65000, 0) == 0x4004_FDE8_00000000
+    assert link_bandwidth(65000, 1) == 0x4004_FDE8_3F800000
+    assert link_bandwidth(65000, 125_000) == 0x4004_FDE8_47F42400
+    assert link_bandwidth(4_200_000_000, 1) == 0x4004_5BA0_3F800000, "AS_TRANS"
+    weighted = Attributes(HOP, (70000,), False, extended_communities=(0x4004_FDE8_3F800000,))
+    assert hexes(announce([(ip_network("10.0.0.0/8"), {None: weighted})])) == [
+        "003f"
+        "02"
+        "0000"
+        "0026"
+        "40010100"
+        "40020402015ba0"
+        "400304c0a80001"
+        "c010084004fde83f800000"
+        "c011060201 00011170".replace(" ", "")
+        + "080a"
+    ]
 
 
 def test_withdrawals_and_end_of_rib() -> None:

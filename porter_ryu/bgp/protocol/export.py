@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from porter_ryu.bgp.protocol.roles import marks_routes
-from porter_ryu.bgp.protocol.update import Attributes
+from porter_ryu.bgp.protocol.update import Attributes, link_bandwidth
 from porter_ryu.domain.announcement import (
     NO_ATTRIBUTES,
     Announcement,
@@ -21,6 +21,10 @@ from porter_ryu.domain.labels import LabelSelector
 from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.domain.nodes.rendezvous import choose
 from porter_ryu.domain.peering import BgpRole
+
+# of one unit of weight, in octets per second: 1 Mbit/s.  A router may count in kilobytes, and show
+# megabits; multiples of it up to 16 are exact in the encoding
+_BANDWIDTH_UNIT = 125_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class ExportPolicy:
     ) -> Attributes:
         """The path attributes of an UPDATE (RFC 4271, 5) for a path with the attributes `path`."""
         merged = path.over(self.attributes)
+        bandwidth = merged.bandwidth
         return Attributes(
             next_hop,
             () if self.internal else (self.local_as,) * (1 + merged.as_path_prepend),
@@ -93,6 +98,9 @@ class ExportPolicy:
             merged.local_pref,
             merged.communities,
             merged.large_communities,
+            ()
+            if bandwidth is None
+            else (link_bandwidth(self.local_as, bandwidth * _BANDWIDTH_UNIT),),
             self.local_as if marks_routes(self.role) else None,
         )
 

@@ -1,4 +1,4 @@
-"""Paths to packed UPDATE messages (RFC 4271 4.3, RFC 4760, RFC 7911, RFC 8092, RFC 9234).
+"""Paths to packed UPDATE messages (RFC 4271 4.3, RFC 4360, 4760, 7911, 8092, 9234, 10005).
 
 Paths with the same attributes, the next hop among them, share messages: ten thousand prefixes by
 four next hops are some ninety messages.
@@ -29,8 +29,9 @@ _TWO_OCTETS = 0xFFFF
 _AS_SEQUENCE = 2
 _IGP = b"\0"
 ORIGIN, AS_PATH, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES = 1, 2, 3, 4, 5, 8
-MP_REACH, MP_UNREACH, AS4_PATH, LARGE_COMMUNITY = 14, 15, 17, 32
+MP_REACH, MP_UNREACH, EXTENDED_COMMUNITIES, AS4_PATH, LARGE_COMMUNITY = 14, 15, 16, 17, 32
 ONLY_TO_CUSTOMER = 35
+_LINK_BANDWIDTH = 0x4004
 _DEFAULT_LOCAL_PREF = 100
 _LENGTHS = 4  # the two length fields of an UPDATE
 
@@ -39,8 +40,9 @@ _LENGTHS = 4  # the two length fields of an UPDATE
 class Attributes:
     """The path attributes of an UPDATE (RFC 4271, 5), as a peer is sent them.
 
-    `as_path` is empty to an internal peer; `local_pref` is for an internal one alone.
-    `only_to_customer`: the AS from which on the route may only go down to customers (RFC 9234, 5).
+    `as_path` is empty to an internal peer; `local_pref` is for an internal one alone.  An extended
+    community is a number of 64 bits (RFC 4360).  `only_to_customer`: the AS from which on the route
+    may only go down to customers (RFC 9234, 5).
     """
 
     next_hop: Address
@@ -50,13 +52,15 @@ class Attributes:
     local_pref: int | None = None
     communities: tuple[int, ...] = ()
     large_communities: tuple[tuple[int, int, int], ...] = ()
+    extended_communities: tuple[int, ...] = ()
     only_to_customer: int | None = None
     # paths are grouped by it, forty thousand at a time, and it does not change
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        said = (self.as_path, self.med, self.local_pref, self.communities, self.large_communities)
-        object.__setattr__(self, "_hash", hash((self.next_hop, self.four_octet_as, said)))
+        said = (self.as_path, self.med, self.local_pref, self.communities)
+        more = (self.four_octet_as, self.large_communities, self.extended_communities)
+        object.__setattr__(self, "_hash", hash((self.next_hop, said, more)))
 
     def __hash__(self) -> int:
         return self._hash
@@ -67,6 +71,14 @@ PathId = int | None
 
 # the paths of a prefix; prefixes with the same paths share one mapping, so it is never changed
 Paths = Mapping[PathId, Attributes]
+
+
+def link_bandwidth(asn: int, octets_per_second: int) -> int:
+    """The link bandwidth extended community, which is not transitive
+    (RFC 10005): type and subtype, two octets of the AS number, and the
+    bandwidth as an IEEE 754 number of 32 bits."""
+    (bits,) = struct.unpack(">I", struct.pack(">f", octets_per_second))
+    return _LINK_BANDWIDTH << 48 | _two_octet(asn) << 32 | int(bits)
 
 
 def end_of_rib(family: Family) -> bytes:
@@ -206,6 +218,9 @@ def _shared(a: Attributes) -> Iterator[bytes]:
     if a.communities:
         packed = struct.pack(f">{len(a.communities)}I", *a.communities)
         yield _attribute(_OPTIONAL_TRANSITIVE, COMMUNITIES, packed)
+    if a.extended_communities:
+        packed = struct.pack(f">{len(a.extended_communities)}Q", *a.extended_communities)
+        yield _attribute(_OPTIONAL_TRANSITIVE, EXTENDED_COMMUNITIES, packed)
     if not a.four_octet_as and any(n > _TWO_OCTETS for n in a.as_path):
         # RFC 6793, 4.2.2: for a peer that cannot read the real numbers in AS_PATH
         yield _attribute(_OPTIONAL_TRANSITIVE, AS4_PATH, _sequence(a.as_path, "I"))

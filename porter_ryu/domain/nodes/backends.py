@@ -2,56 +2,72 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from porter_ryu.domain.model import EndpointSlice, Family
+from porter_ryu.domain.model import Endpoint, EndpointSlice, Family
 
 
 @dataclass(frozen=True, slots=True)
 class Backends:
     """Where the usable endpoints of a Service are, for one family.
 
-    `anywhere`: there is one at all; an endpoint need not name its node.
+    `anywhere`: there is one at all; an endpoint need not name its node.  `counts`: how many there
+    are on each node, empty if they were not counted.
     """
 
     nodes: frozenset[str]
     anywhere: bool
+    counts: frozenset[tuple[str, int]] = frozenset()
 
 
 NO_BACKENDS = Backends(frozenset(), anywhere=False)
 
 
 def backends(
-    slices: Iterable[EndpointSlice], family: Family, assumed_ready: frozenset[str] = frozenset()
+    slices: Iterable[EndpointSlice],
+    family: Family,
+    assumed_ready: frozenset[str] = frozenset(),
+    *,
+    counted: bool = False,
 ) -> Backends:
     """The usable endpoints in all slices of a Service.
 
     Usable are ready endpoints and, on the nodes of `assumed_ready`, all that are not terminating.
     Only where there is none of these, endpoints that still serve while terminating count (KEP-1669,
-    as in kube-proxy).
+    as in kube-proxy).  `counted`: they are counted, too.
     """
-    ready: set[str] = set()
-    terminating: set[str] = set()
-    without_node = False
+    ready: list[Endpoint] = []
+    terminating: list[Endpoint] = []
     for piece in slices:
         if piece.family is not family:
             continue
         for endpoint in piece.endpoints:
             if endpoint.ready or (endpoint.node in assumed_ready and not endpoint.terminating):
-                nodes = ready
+                ready.append(endpoint)
             elif endpoint.serving and endpoint.terminating:
-                nodes = terminating
-            else:
-                continue
-            if endpoint.node:
-                nodes.add(endpoint.node)
-            else:
-                without_node = True
+                terminating.append(endpoint)
     usable = ready or terminating
-    if not usable and not without_node:
+    if not usable:
         return NO_BACKENDS
-    return Backends(frozenset(usable), anywhere=True)
+    nodes = frozenset(endpoint.node for endpoint in usable if endpoint.node)
+    return Backends(nodes, anywhere=True, counts=_counts(usable) if counted else frozenset())
+
+
+def _counts(endpoints: Iterable[Endpoint]) -> frozenset[tuple[str, int]]:
+    """How many endpoints each node hosts.  A Pod that moves from one slice to another is in both
+    for a moment, and counts once."""
+    seen: set[str] = set()
+    counts: Counter[str] = Counter()
+    for endpoint in endpoints:
+        if endpoint.target in seen:
+            continue
+        if endpoint.target:
+            seen.add(endpoint.target)
+        if endpoint.node:
+            counts[endpoint.node] += 1
+    return frozenset(counts.items())
 
 
 def unready_nodes(slices: Iterable[EndpointSlice], family: Family) -> frozenset[str]:

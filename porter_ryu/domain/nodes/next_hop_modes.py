@@ -40,6 +40,10 @@ class NextHopMode(abc.ABC):
     def depends_on(self, node: str, own: str) -> bool:
         """Whether the next hops of Services depend on a node that hosts no endpoint of them."""
 
+    def only_endpoint_nodes(self, local: bool) -> bool:
+        """Whether every candidate of a Service hosts an endpoint of it; `local` as above."""
+        return local
+
     def why_not(self, node: str, own: str) -> Verdict[NodeReason]:
         """Why a node is no candidate."""
         return Verdict(False, NodeReason.NO_ENDPOINT, "it hosts no endpoint that could be used")
@@ -61,6 +65,9 @@ class _Endpoints(NextHopMode):
 
     def depends_on(self, node: str, own: str) -> bool:
         return False
+
+    def only_endpoint_nodes(self, local: bool) -> bool:
+        return True
 
 
 class _Nodes(NextHopMode):

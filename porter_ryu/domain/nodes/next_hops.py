@@ -13,6 +13,7 @@ from porter_ryu.domain.announcement import NextHop
 from porter_ryu.domain.model import Address, Family, Network, Node
 from porter_ryu.domain.nodes.backends import Backends
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NextHopMode
+from porter_ryu.domain.nodes.weights import UNWEIGHTED, WeightMode
 from porter_ryu.domain.special_purpose import never_a_next_hop
 from porter_ryu.domain.text import listed, printable
 from porter_ryu.domain.verdict import AddressReason, NodeReason, Reason, ServiceVerdict, Verdict
@@ -31,13 +32,14 @@ class NextHopPolicy:
     `node_name` is the Node of this host, needed by a mode that is not central.  A next hop is one
     of the node's addresses in `networks`, or, where that is empty, one of its InternalIPs.
     `ipv4_over_ipv6`: a node without an IPv4 address may be the next hop of IPv4 routes with its
-    IPv6 address (RFC 8950).
+    IPv6 address (RFC 8950).  `weights`: what their shares depend on.
     """
 
     mode: NextHopMode = ENDPOINTS
     node_name: str = ""
     networks: tuple[Network, ...] = ()
     ipv4_over_ipv6: bool = False
+    weights: WeightMode = UNWEIGHTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from porter_ryu.domain.announcement import NextHop
@@ -61,6 +61,7 @@ class NextHopResolver:
     ) -> None:
         self._cluster = cluster
         self._policy = policy
+        self._counted = policy.weights.counts_endpoints
         self._health = health
         self._drains = drains
         self._conflict = conflict
@@ -133,7 +134,24 @@ class NextHopResolver:
 
     def depends_on(self, name: str) -> bool:
         """Whether the next hops of Services depend on a node that hosts no endpoint of them."""
-        return self._policy.mode.depends_on(name, self._policy.node_name)
+        policy = self._policy
+        if policy.mode.depends_on(name, policy.node_name):
+            return True
+        # every instance compares its own node with the others
+        compared = policy.weights.weighs and not policy.weights.counts_endpoints
+        return compared and not policy.mode.central
+
+    def node(self, name: str) -> Node | None:
+        """A Node as it was when the turn began."""
+        return self._nodes.get(name)
+
+    def nodes(self) -> Collection[str]:
+        """The names of all Nodes as they were when the turn began."""
+        return self._nodes.keys()
+
+    def endpoint_counts(self, service: Service, family: Family) -> frozenset[tuple[str, int]]:
+        """How many usable endpoints of a Service each node hosts, if the weights need it."""
+        return self._backends_of(service, family).counts
 
     def addresses(self) -> Iterable[Address]:
         """All addresses that nodes report."""
@@ -148,7 +166,7 @@ class NextHopResolver:
             had = before.current.nodes | before.lost_nodes
             lost = unready_nodes(slices, family) & had if had else had
             lost = frozenset(filter(self._endpoints_may_lag, lost)) if lost else _NO_NODES
-            current = backends(slices, family)
+            current = backends(slices, family, counted=self._counted)
             after = _KnownBackends(self._equal_backends.setdefault(current, current), lost)
             if after != _NOTHING_KNOWN:
                 self._backends[key, family] = after
@@ -201,7 +219,7 @@ class NextHopResolver:
         return tuple(verdicts)
 
     def warnings(self, name: str) -> Iterable[str]:
-        """Warnings about the addresses of a node."""
+        """Warnings about the addresses and the weight of a node."""
         node = self._nodes.get(name)
         if node is None:
             return
@@ -212,6 +230,9 @@ class NextHopResolver:
         rejected = [objection.message for objection in objections if objection is not None]
         if rejected:
             yield f"node {name} reports addresses that cannot be next hops: {listed(rejected)}"
+        weight = self._policy.weights.warning(node)
+        if weight:
+            yield f"node {name}: {weight}"
 
     def _update_node(self, name: str) -> None:
         """Replaces a node by what the cluster has now."""
@@ -244,7 +265,8 @@ class NextHopResolver:
         assumed_ready = frozenset(filter(self._health.assumes_endpoints_ready, known.lost_nodes))
         if not assumed_ready:
             return known.current
-        return backends(self._cluster.slices_of(service.key), family, assumed_ready)
+        slices = self._cluster.slices_of(service.key)
+        return backends(slices, family, assumed_ready, counted=self._counted)
 
     def _forget_next_hops(self) -> None:
         self._next_hops_of_backends.clear()
