@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import urllib3
 from msgspec.json import Decoder
 from ryu.lib import hub
 
@@ -23,7 +22,7 @@ from porter_ryu.kube.errors import BAD_ANSWER, ApiError, CodecError
 from porter_ryu.kube.failures import failure
 from porter_ryu.kube.json_text import ANY, Json, Text, decoded
 from porter_ryu.kube.resources import RESOURCES
-from porter_ryu.kube.transport import Transport
+from porter_ryu.kube.transport import Response, Transport
 from porter_ryu.time_slice import TimeSlice
 
 _READ_SECONDS = 30.0
@@ -37,7 +36,6 @@ _MAX_ANSWER_OCTETS, _MAX_ERROR_OCTETS = 64 * _MEGABYTE, _MEGABYTE
 _MAX_LINE_OCTETS = 16 * _MEGABYTE
 _TOO_LARGE = "TooLarge"
 _OK, _MULTIPLE, _UNAUTHORIZED = 200, 300, 401
-_CHUNK = 1 << 16
 _LIST, _EVENT = Decoder(metav1.ObjectList), Decoder(metav1.WatchEvent)
 _STATUS = Decoder(metav1.Status)
 
@@ -106,13 +104,13 @@ class Client:
             )
         return self._events(answer)
 
-    def _events(self, answer: urllib3.BaseHTTPResponse) -> Iterator[metav1.WatchEvent]:
+    def _events(self, answer: Response) -> Iterator[metav1.WatchEvent]:
         begun: list[bytes] = []
         size = 0
         give_way = TimeSlice()
         until = time.monotonic() + self._most
         with contextlib.closing(answer), self._failures():
-            for piece in answer.stream(_CHUNK):
+            for piece in answer.stream():
                 *lines, rest = piece.split(b"\n")
                 for line in lines:
                     whole, begun, size = b"".join([*begun, line]), [], 0
@@ -171,7 +169,7 @@ class Client:
         body: Json | None,
         content_type: str,
         read_timeout: float,
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> Response:
         with self._failures():
             response = self._transport.send(method, path, read_timeout, query, body, content_type)
         if not _OK <= response.status < _MULTIPLE:
@@ -181,8 +179,8 @@ class Client:
     def _timed_out(self) -> ApiError:
         return ApiError(0, "TimedOut", f"the API server {self.server} does not complete its answer")
 
-    def _error(self, method: str, path: str, response: urllib3.BaseHTTPResponse) -> ApiError:
-        after = _seconds(response.headers.get("Retry-After", ""))
+    def _error(self, method: str, path: str, response: Response) -> ApiError:
+        after = _seconds(response.headers.get("retry-after", ""))
         reason, message = "Status", f"{method} {path}"
         try:
             status = decoded(_STATUS, _read(response, _MAX_ERROR_OCTETS))
@@ -199,12 +197,12 @@ class Client:
         return ApiError(response.status, reason, message, after)
 
 
-def _read(answer: urllib3.BaseHTTPResponse, most: int) -> bytes:
+def _read(answer: Response, most: int) -> bytes:
     """The body of an answer of at most `most` octets; raises ApiError, and what the transport
     raises."""
     pieces, size = [], 0
     give_way = TimeSlice()
-    for piece in answer.stream(_CHUNK):
+    for piece in answer.stream():
         pieces.append(piece)
         size += len(piece)
         if size > most:

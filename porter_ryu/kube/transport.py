@@ -1,16 +1,16 @@
-"""Connections to the API server, with the official client's configuration, credentials and TLS.
+"""Requests to the API server, with the official client's configuration, credentials and TLS.
 
-Requests go directly to its connection pool.  The official client's own request path copies and
-inspects every header, parameter and body, which takes longer than the request itself.
+They go over connections of our own (`connection`).  The official client's own request path copies
+and inspects every header, parameter and body, which takes longer than the request itself.
 """
 
 from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlencode
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+from urllib.parse import quote, urlencode
 
 import urllib3
 import yaml
@@ -19,6 +19,7 @@ from kubernetes import config
 from urllib3.connection import HTTPConnection
 from urllib3.util import parse_url
 
+from porter_ryu.kube.connection import Answer, Connection
 from porter_ryu.kube.errors import ApiError
 
 _CONNECT_SECONDS = 5.0
@@ -32,8 +33,64 @@ _KEEPALIVE = (
 )
 # the writers, the watches, the Lease and Events
 _CONNECTIONS = 32
-_NO_RETRIES = urllib3.Retry(False)
 _NO_QUERY: Mapping[str, Any] = {}
+_IN_A_TARGET = "/:?#[]@!$&'()*+,;=%~"
+
+
+class Response:
+    """The answer to a request, whose connection carries the next request after `close`."""
+
+    def __init__(self, answer: Answer, connection: Connection, pool: _Pool) -> None:
+        self.status = answer.status
+        self.headers: Mapping[str, str] = answer.headers
+        self._answer = answer
+        self._connection = connection
+        self._pool = pool
+
+    def stream(self) -> Iterator[bytes]:
+        """The body as it arrives; raises OSError."""
+        return self._answer.stream()
+
+    def close(self) -> None:
+        """Gives the connection back if the answer was read to its end, otherwise closes it."""
+        self._pool.give_back(self._connection, self._answer.reusable)
+
+
+class _Pool:
+    """Connections to one server; those that are not in use are kept."""
+
+    def __init__(self, opener: urllib3.HTTPConnectionPool) -> None:
+        self._opener = opener
+        self._free: list[Connection] = []
+        self._closed = False
+
+    def take(self) -> Connection:
+        """A connection that carries no request; raises OSError and the exceptions of urllib3."""
+        while self._free:
+            connection = self._free.pop()
+            if connection.fresh:
+                return connection
+            connection.close()
+        opened = cast(HTTPConnection, self._opener._new_conn())
+        opened.timeout = _CONNECT_SECONDS
+        if self._opener.proxy is not None and self._opener.scheme == "https":
+            self._opener._prepare_proxy(opened)
+        else:
+            opened.connect()
+        return Connection(opened)
+
+    def give_back(self, connection: Connection, reusable: bool) -> None:
+        """Keeps a connection for the next request, or closes it."""
+        if reusable and not self._closed and len(self._free) < _CONNECTIONS:
+            self._free.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        """Closes the connections, those in use when they are given back."""
+        self._closed = True
+        while self._free:
+            self._free.pop().close()
 
 
 class Transport:
@@ -53,18 +110,24 @@ class Transport:
         manager = api.rest_client.pool_manager
         try:
             host = parse_url(configuration.host)
-            pool: urllib3.HTTPConnectionPool = manager.connection_from_url(configuration.host)
+            opener: urllib3.HTTPConnectionPool = manager.connection_from_url(configuration.host)
         except urllib3.exceptions.HTTPError as error:
             name = self._kubeconfig or "the kubeconfig"
             text = f"no way to an API server: the URL of the server in {name} is invalid"
             raise ApiError(0, "NoConfiguration", text) from error
         self.server: str = host.netloc or ""
         self._configuration = configuration
-        self._agent: dict[str, str] = api.default_headers
-        self._pool = pool
+        self._pool = _Pool(opener)
         # a proxy for plain HTTP needs the complete URL
         forwards = manager.proxy is not None and host.scheme != "https"
         self._root: str = configuration.host if forwards else host.path or ""
+        self._fields = {
+            "Host": self.server,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            **api.default_headers,
+            **(opener.proxy_headers if forwards else {}),
+        }
 
     def send(
         self,
@@ -74,40 +137,46 @@ class Transport:
         query: Mapping[str, Any] = _NO_QUERY,
         body: Mapping[str, Any] | None = None,
         content_type: str = "",
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> Response:
         """Sends a request and returns its answer, of any status, with an unread body.  Waits for
-        the server `read_timeout` seconds at most each time.  Raises the exceptions of urllib3."""
-        headers = self._headers()
-        octets = None
+        the server `read_timeout` seconds at most each time.  Raises OSError and the exceptions of
+        urllib3; ValueError where the token cannot be sent."""
+        target = quote(f"{self._root}{path}", safe=_IN_A_TARGET)
+        if query:
+            target = f"{target}?{urlencode(query)}"
+        fields, octets = self._headers(), b""
         if body is not None:
-            headers["Content-Type"] = content_type
             octets = json.dumps(body, separators=(",", ":")).encode()
-        return self._pool.urlopen(
-            method,
-            f"{self._root}{path}?{urlencode(query)}" if query else f"{self._root}{path}",
-            octets,
-            headers,
-            _NO_RETRIES,
-            redirect=False,
-            assert_same_host=False,
-            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_timeout),
-            preload_content=False,
-        )
+            fields["Content-Type"] = content_type
+            fields["Content-Length"] = str(len(octets))
+        header = "\r\n".join(f"{name}: {value}" for name, value in fields.items())
+        request = f"{method} {target} HTTP/1.1\r\n{header}\r\n\r\n".encode("latin-1") + octets
+        pool = self._pool
+        connection = pool.take()
+        try:
+            return Response(connection.send(request, read_timeout), connection, pool)
+        except BaseException:
+            connection.close()
+            raise
 
     def _headers(self) -> dict[str, str]:
         """The headers of a request; the official client replaces an expired token."""
-        headers = {**self._agent, "Accept": "application/json"}
-        token = self._configuration.auth_settings().get("BearerToken")
-        if token is not None:
-            headers[token["key"]] = token["value"]
-        return headers
+        token = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if token is None:
+            return dict(self._fields)
+        token = token.strip()
+        if not token.isprintable():
+            raise ValueError("the token has a character that no header may have")
+        return {**self._fields, "Authorization": token}
 
     def renew(self) -> str:
         """Reads the credential again, if possible; returns a description of it."""
+        pool = self._pool
         try:
             self._connect()
         except ApiError as error:
             return f"the credential, which cannot be read again: {error}"
+        pool.close()
         where = self._kubeconfig or "the service account, or the default kubeconfig"
         return f"the credential of {where}"
 

@@ -43,8 +43,8 @@ def chunked(*pieces: bytes, ends: bool = True) -> Iterator[bytes]:
 
 
 class FakeServer:
-    """Serves each connection in a thread; knows the paths that were asked, what
-    was sent with them, and the connections."""
+    """Serves each connection in a thread; knows the paths that were asked, what was sent with them,
+    the connections and how many of them have ended."""
 
     def __init__(self, respond: Answer, context: ssl.SSLContext | None = None) -> None:
         self._respond = respond
@@ -53,7 +53,7 @@ class FakeServer:
         self.port: int = self._listener.getsockname()[1]
         self.asked: list[str] = []
         self.bodies: list[bytes] = []
-        self.connections = 0
+        self.connections = self.ended = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -67,7 +67,11 @@ class FakeServer:
             except OSError:
                 return
             self.connections += 1
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._serve_one, args=(connection,), daemon=True).start()
+
+    def _serve_one(self, connection: socket.socket) -> None:
+        self._serve(connection)
+        self.ended += 1
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError, ValueError), connection:

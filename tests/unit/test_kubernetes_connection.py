@@ -1,0 +1,94 @@
+"""Connections to the API server: when one is used again, and answers that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from porter_ryu.kube.client import Client
+from porter_ryu.kube.errors import ApiError
+from tests.unit.fake_server import Answer, FakeServer, answer, chunked, kubeconfig, ok
+from tests.unit.until import until
+
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
+
+
+class Asked:
+    """A server that answers in one way, and a client of it."""
+
+    def __init__(self, folder: Path, respond: Answer) -> None:
+        self.server = FakeServer(respond)
+        self._client = Client(kubeconfig(folder, f"http://127.0.0.1:{self.server.port}"))
+
+    def __call__(self) -> bytes:
+        """The text of one answer."""
+        return self._client.text("GET", "/x")
+
+    def fails(self) -> ApiError:
+        """Why there is no answer."""
+        with pytest.raises(ApiError) as caught:
+            self()
+        return caught.value
+
+
+@pytest.mark.parametrize(
+    ("octets", "connections"),
+    [
+        (EMPTY + b"\r\n{}", 1),
+        (EMPTY + b"Connection: close\r\n\r\n{}", 3),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", 3),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 1),
+        (b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n" + EMPTY + b"\r\n{}", 1),
+    ],
+    ids=["length", "close", "HTTP/1.0", "chunked", "interim"],
+)
+def test_a_connection_is_used_again_where_the_server_keeps_it(
+    tmp_path: Path, octets: bytes, connections: int
+) -> None:
+    asked = Asked(tmp_path, lambda _path, _headers: octets)
+    assert [asked() for _ in range(3)] == [b"{}"] * 3
+    assert asked.server.connections == connections
+
+
+def test_an_answer_without_a_length_ends_with_its_connection(tmp_path: Path) -> None:
+    def respond(_path: str, _headers: dict[str, str]) -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\n\r\n{"
+        yield b"}"
+
+    asked = Asked(tmp_path, respond)
+    assert [asked(), asked()] == [b"{}", b"{}"]
+
+
+def test_a_connection_that_the_server_has_closed_meanwhile_is_not_used(tmp_path: Path) -> None:
+    asked = Asked(tmp_path, lambda _path, _headers: chunked(b"{}"))  # and then closes
+    asked()
+    until(lambda: asked.server.ended == 1, "the server has closed it")
+    assert asked() == b"{}"
+    assert asked.server.connections == 2
+
+
+def test_a_refusal_leaves_its_connection_usable(tmp_path: Path) -> None:
+    asked = Asked(tmp_path, lambda _path, _headers: answer(409, {"reason": "Conflict"}))
+    assert [asked.fails().status for _ in range(3)] == [409] * 3
+    assert asked.server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        ok({}) * 2,
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * (1 << 20),
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+        b"HTTP/9.9 200 OK\r\n\r\n",
+        b"\x16\x03\x01\x00",
+    ],
+    ids=["two answers", "header of 1 MB", "length", "two lengths", "chunk", "version", "TLS"],
+)
+def test_an_answer_that_is_none_loses_the_connection(tmp_path: Path, octets: bytes) -> None:
+    asked = Asked(tmp_path, lambda _path, _headers: octets)
+    assert [asked.fails().label for _ in range(2)] == ["ConnectionLost"] * 2
+    assert asked.server.connections == 2
