@@ -129,7 +129,7 @@ def _interface(settings: Settings) -> Iterator[str]:
         return
     name = settings.interface
     try:
-        name = name or IpRoute().default_interface() or ""
+        name = name or IpRoute().default_routes().interface or ""
     except IpError as error:
         yield f"[bound_ip] interface: {error}"
         return

@@ -23,7 +23,7 @@ from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
-_HEARTBEAT_SECONDS = 1.0
+_HEARTBEAT_SECONDS = 3.0
 _FIRST_RETRY_SECONDS, _MAX_RETRY_SECONDS = 0.1, 10.0
 
 

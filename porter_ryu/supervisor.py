@@ -24,7 +24,7 @@ Beat = Callable[[], None]  # a heartbeat: the task calls it to report progress
 _RESTART_FIRST_SECONDS, _RESTART_MAX_SECONDS = 0.1, 5.0
 _DEATHS_WINDOW_SECONDS = 60.0
 _DEATHS_MAX = 5
-_WATCHDOG_INTERVAL_SECONDS = 0.05
+_WATCHDOG_INTERVAL_SECONDS = 0.2
 _LAG_WINDOW_SECONDS = 60
 
 

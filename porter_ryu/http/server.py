@@ -26,7 +26,7 @@ from porter_ryu.time_slice import TimeSlice
 LOG = logging.getLogger(__name__)
 
 _BACKLOG = 1024
-_ACCEPT_TIMEOUT_SECONDS = 1.0
+_ACCEPT_TIMEOUT_SECONDS = 3.0
 _STALLED_AFTER_SECONDS = 10.0
 _PAUSE_AFTER_ERROR_SECONDS = 0.05
 _RESET = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # struct linger: on, 0 s

@@ -110,12 +110,13 @@ class Lease:
         """Steps down before the Lease can look expired to another instance."""
         while not self._stopped:
             beat()
-            if self._renewed_at is not None and self._age() > _RENEW_DEADLINE_SECONDS:
+            if self._renewed_at is not None and self._left() <= 0:
                 self._change(Role.UNKNOWN)
-            hub.sleep(_RETRY_SECONDS / 4)
+            hub.sleep(self._left() if self._renewed_at is not None else _RETRY_SECONDS / 4)
 
-    def _age(self) -> float:
-        return self._clock() - (self._renewed_at or 0.0)
+    def _left(self) -> float:
+        """Until when this instance may lead without another renewal, in seconds from now."""
+        return (self._renewed_at or 0.0) + _RENEW_DEADLINE_SECONDS - self._clock()
 
     def attempt(self, release: bool = False) -> None:
         """Reads the Lease once, and acquires or renews it if possible; with `release`, releases it.

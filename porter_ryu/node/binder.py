@@ -197,7 +197,7 @@ class Binder:
     def _default_link(self, last: Link | None) -> Link | None:
         """The interface of the default route: the last used one if it is among them, else the
         first."""
-        names = self._ip.default_interfaces()
+        names = self._ip.default_routes().interfaces
         if last is not None and last.name in names:
             return last
         return self._interfaces().named(names[0]) if names else None

@@ -71,9 +71,10 @@ class HostMonitor:
         # an address that is unbound during this scan is in the journal only before it
         ours = self._bound_among(self._last_scan)
         try:
-            self._device = self._interface or self._ip.default_interface() or self._device
+            routes = self._ip.default_routes()
+            self._device = self._interface or routes.interface or self._device
             self._last_scan = every = self._ip.interface_addresses()
-            gateways = self._ip.default_gateways() or before.gateways
+            gateways = routes.gateways or before.gateways
         except IpError as error:
             LOG.warning("the addresses of this host cannot be read: %s", error)
             if before == HostAddresses():

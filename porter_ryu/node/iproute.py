@@ -11,9 +11,8 @@ from porter_ryu.domain.model import Address, Network
 from porter_ryu.node import ip_output
 from porter_ryu.node.command import CommandRunner, IpError, RefusedError, Runner
 from porter_ryu.node.interfaces import InterfaceAddress, Interfaces
-from porter_ryu.node.ip_output import DefaultRoute
 
-__all__ = ["InterfaceAddress", "Interfaces", "IpError", "IpRoute", "Place"]
+__all__ = ["DefaultRoutes", "InterfaceAddress", "Interfaces", "IpError", "IpRoute", "Place"]
 
 _BATCH_LINES = 1000  # as many as one process completes well within its timeout
 _FAILED_LINE = re.compile(r"Command failed -:(\d+)")
@@ -58,6 +57,24 @@ class Place:
 
     def _rule(self, network: Network) -> str:
         return f"to {network} lookup {self.where} pref {RULE_PRIORITY}"
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultRoutes:
+    """Where the default routes lead.
+
+    `interfaces`: those of the best IPv4 default route, else of the best IPv6 one: several if it is
+    multipath, none if there is no default route.  `gateways`: of all of them, also of multipath
+    ones and of IPv4 `via inet6` (RFC 5549).
+    """
+
+    interfaces: tuple[str, ...] = ()
+    gateways: frozenset[Address] = frozenset()
+
+    @property
+    def interface(self) -> str | None:
+        """The first of the interfaces, None if there is none."""
+        return next(iter(self.interfaces), None)
 
 
 class IpRoute:
@@ -135,36 +152,23 @@ class IpRoute:
         line = f"route del {_route(mode)} table {table} proto {ROUTE_PROTOCOL}"
         self.batch([line], version)
 
-    def default_interfaces(self) -> tuple[str, ...]:
-        """The interfaces of the best IPv4 default route, else of the best IPv6 one: several if it
-        is multipath, none if there is no default route.  Raises IpError."""
-        for version in (4, 6):
-            for route in self._main_default_routes(version):
-                names = [hop.device for hop in route.hops if hop.device]
-                if names:
-                    return tuple(dict.fromkeys(names))
-        return ()
-
-    def default_interface(self) -> str | None:
-        """The first of `default_interfaces`, None if there is none; raises IpError."""
-        return next(iter(self.default_interfaces()), None)
-
-    def default_gateways(self) -> frozenset[Address]:
-        """The gateways of all default routes, IPv4 and IPv6, also of multipath ones and of IPv4
-        `via inet6` (RFC 5549).  Raises IpError."""
-        return frozenset(
-            hop.gateway
+    def default_routes(self) -> DefaultRoutes:
+        """The unicast default routes of the main table.  The kernel sorts them by metric.  Raises
+        IpError."""
+        found = [
+            route
             for version in (4, 6)
-            for route in self._main_default_routes(version)
-            for hop in route.hops
-            if hop.gateway is not None
+            for route in ip_output.default_routes(
+                self._query(f"-{version}", "route", "show", "default")
+            )
+            if route.kind == "unicast"
+        ]
+        devices = ([hop.device for hop in route.hops if hop.device] for route in found)
+        gateways = (hop.gateway for route in found for hop in route.hops)
+        return DefaultRoutes(
+            tuple(dict.fromkeys(next(filter(None, devices), ()))),
+            frozenset(gateway for gateway in gateways if gateway is not None),
         )
-
-    def _main_default_routes(self, version: int) -> list[DefaultRoute]:
-        """The unicast default routes in the main table, the best first: the kernel sorts them by
-        metric."""
-        routes = ip_output.default_routes(self._query(f"-{version}", "route", "show", "default"))
-        return [route for route in routes if route.kind == "unicast"]
 
     def _query(self, *words: str) -> str:
         return self._execute((*self._program, "-j", *words))

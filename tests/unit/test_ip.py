@@ -185,8 +185,7 @@ def test_invalid_output_of_rules_is_an_error(text: str) -> None:
 def test_invalid_output_of_routes_is_an_error(text: str) -> None:
     ip = IpRoute(lambda argv, text_in="": text)
     for query in (
-        ip.default_interfaces,
-        ip.default_gateways,
+        ip.default_routes,
         lambda: ip.default_routes_in("101", 4),
     ):
         with pytest.raises(IpError, match="cannot be read"):
@@ -275,10 +274,10 @@ def test_gateways_and_interfaces_of_all_kinds_of_default_routes() -> None:
     )
     ip = IpRoute(lambda argv, text="": four if "-4" in argv else six)
     expected = ("10.0.0.2", "fe80::7", "10.0.1.9", "fe80::5")
-    assert ip.default_gateways() == {ip_address(text) for text in expected}
-    assert ip.default_interfaces() == ("v0", "v1")
+    assert ip.default_routes().gateways == {ip_address(text) for text in expected}
+    assert ip.default_routes().interfaces == ("v0", "v1")
     only_six = IpRoute(lambda argv, text="": "[]" if "-4" in argv else six)
-    assert only_six.default_interface() == "v0"
+    assert only_six.default_routes().interface == "v0"
     none = IpRoute(lambda argv, text="": '[{"type":"unreachable","dst":"default","dev":"lo"}]')
-    assert none.default_interface() is None
-    assert none.default_gateways() == frozenset()
+    assert none.default_routes().interface is None
+    assert none.default_routes().gateways == frozenset()
