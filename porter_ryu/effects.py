@@ -2,11 +2,13 @@
 
 A new address is recorded in status, then bound, then announced.  An address that goes is withdrawn,
 then unbound, then removed from status.  A change of an existing announcement waits for neither.
+What takes the place of a prefix, an aggregate or the addresses in it, is announced before that is
+withdrawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from ipaddress import ip_network
 
 from porter_ryu.domain.announcement import Announcements
@@ -35,11 +37,13 @@ class Effects:
     def apply(self, turn: Turn, read_at: float | None) -> None:
         """Applies a turn; `read_at` is time.monotonic() when its oldest cause was read."""
         wanted = {ip_network(address): route for address, route in turn.routes.items()}
-        announced = {prefix: route.announcements for prefix, route in wanted.items()}
+        announced = dict(turn.aggregates)
+        announced |= {prefix: route.announcements for prefix, route in wanted.items()}
+        last = _withdrawn_last(turn)
         bound = {prefix for prefix, route in wanted.items() if route.bound}
         binds = self._leadership.binds
         to_bind = bound if binds else set()
-        new = [self._update(target, announced, read_at) for target in self._routes]
+        new = [self._update(target, announced, last, read_at) for target in self._routes]
         if binds is not None:
             self._bindings.unbind(frozenset(wanted.keys() - to_bind))
         self._write(turn)
@@ -64,16 +68,39 @@ class Effects:
 
     @staticmethod
     def _update(
-        target: RouteTarget, announced: dict[Network, Announcements], read_at: float | None
+        target: RouteTarget,
+        announced: Mapping[Network, Announcements],
+        last: Set[Network],
+        read_at: float | None,
     ) -> dict[Network, Announcements]:
-        """Sets the prefixes that a target announces already; returns those to announce newly."""
+        """Sets the prefixes that a target announces already; returns those to set later: new ones,
+        then the withdrawals in `last`."""
         known = {p: paths for p, paths in announced.items() if target.announces(p)}
-        if known:
-            target.set_routes(known, read_at)
-        return {p: paths for p, paths in announced.items() if paths and p not in known}
+        now = {p: paths for p, paths in known.items() if p not in last}
+        if now:
+            target.set_routes(now, read_at)
+        later = {p: paths for p, paths in announced.items() if paths and p not in known}
+        return later | {p: paths for p, paths in known.items() if p in last}
 
     def _write(self, turn: Turn) -> None:
         if not self._leadership.leads:
             return
         for obj, status in turn.statuses:
             self._status.want(obj, status)
+
+
+def _withdrawn_last(turn: Turn) -> set[Network]:
+    """The prefixes whose withdrawal has to wait until what takes their place is announced: the
+    addresses that an aggregate covers, and the aggregates that give way to their addresses."""
+    last: set[Network] = set()
+    gone = {prefix for prefix, paths in turn.aggregates.items() if not paths}
+    lengths = {(prefix.version, prefix.prefixlen) for prefix in gone}
+    for address, route in turn.routes.items():
+        if route.announcements:
+            above = (
+                ip_network((address, n), strict=False) for v, n in lengths if v == address.version
+            )
+            last.update(gone.intersection(above))
+        elif route.aggregates:
+            last.add(ip_network(address))
+    return last

@@ -56,4 +56,5 @@ def export_policy(peer: PeerConfig, speaker: SpeakerConfig, session: Session) ->
         local_address=canonical(session.local_name[0]),
         ipv4_over_ipv6=session.ipv4_over_ipv6,
         max_length=session.max_message_length,
+        peer=peer.name,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from porter_ryu.domain.model import Address
+from porter_ryu.domain.model import Address, Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,24 @@ class PathAttributes:
 
 
 NO_ATTRIBUTES = PathAttributes()
+_MAX_COMMUNITIES = 64  # of each kind, so that the attributes fit into a message (RFC 4271, 4)
+
+
+def united(attributes: Sequence[PathAttributes]) -> PathAttributes:
+    """The attributes of one path to which several parts of spec.advertisements apply: the
+    communities of all, the highest LOCAL_PREF, the lowest MED and the longest AS_PATH.  Of more
+    than 64 communities of a kind the lowest are kept."""
+    if len(attributes) == 1:
+        return attributes[0]
+    preferences = [a.local_pref for a in attributes if a.local_pref is not None]
+    discriminators = [a.med for a in attributes if a.med is not None]
+    return PathAttributes(
+        tuple(sorted({c for a in attributes for c in a.communities})[:_MAX_COMMUNITIES]),
+        tuple(sorted({c for a in attributes for c in a.large_communities})[:_MAX_COMMUNITIES]),
+        max(preferences, default=None),
+        min(discriminators, default=None),
+        max((a.as_path_prepend for a in attributes), default=0),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +105,30 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Advertisement:
+    """A part of spec.advertisements of an Eip that applies to one path: the peers that get the
+    path, by name (empty: all), and the attributes that it has for them."""
+
+    peers: frozenset[str]
+    attributes: PathAttributes
+
+    def names(self, peer: str) -> bool:
+        """Whether a peer gets the path."""
+        return not self.peers or peer in self.peers
+
+
+@dataclass(frozen=True, slots=True)
 class Announcement:
     """One path of a prefix: its next hop and its attributes, the same for every target.
 
     `drain` is that of the node, None if it is not drained; `in_use` says what follows from it.
+    With `advertisements` only the peers that one of them names get the path.
     """
 
     next_hop: NextHop
     attributes: PathAttributes = NO_ATTRIBUTES
     drain: Drain | None = None
+    advertisements: tuple[Advertisement, ...] = ()
 
 
 Announcements = frozenset[Announcement]
@@ -124,8 +157,10 @@ def in_use(candidates: Sequence[Announcement]) -> Sequence[Announcement]:
 @dataclass(frozen=True, slots=True)
 class Route:
     """What is wanted for one address: whether it is bound on this host, and its announcements
-    (none: it is withdrawn)."""
+    (none: it is withdrawn).  `aggregates` are the prefixes that are announced for it instead, or
+    beside them."""
 
     address: Address
     bound: bool
     announcements: Announcements
+    aggregates: tuple[Network, ...] = ()

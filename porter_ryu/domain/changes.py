@@ -122,9 +122,12 @@ class PendingChanges:
         touched: set[ObjectKey] = set()
         for name in nodes:
             touched.update(self._cluster.services_on(name))
-            if self._resolver.depends_on(name):
-                touched.update(self._decided)
+            touched.update(self._depending_on(name))
         return touched
+
+    def _depending_on(self, name: str) -> Iterable[ObjectKey]:
+        """The Services whose routes depend on a node that hosts no endpoint of them."""
+        return self._decided if self._resolver.depends_on(name) else self._allocator.aggregated()
 
     def pop_nodes(self) -> set[str]:
         """The nodes that changed since this was called last, by name."""
@@ -139,8 +142,7 @@ class PendingChanges:
         if kind is Kind.NODE:
             self._nodes.add(key.name)
             self._resolver.node_changed(key.name)
-            if self._resolver.depends_on(key.name):
-                self._services.update(self._decided)
+            self._services.update(self._depending_on(key.name))
         elif kind is Kind.NAMESPACE:
             self._namespaces_changed = True
         elif kind is Kind.EIP:

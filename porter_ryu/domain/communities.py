@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from porter_ryu.domain.text import quoted
 
 WELL_KNOWN = {
     "graceful-shutdown": 0xFFFF0000,  # RFC 8326
@@ -16,19 +20,87 @@ WELL_KNOWN = {
     "no-peer": 0xFFFFFF04,  # RFC 3765
 }
 _STANDARD_PARTS, _LARGE_PARTS = 2, 3
+_MAX_DIGITS = 10
+_MAX_ERRORS = 5
+_NAMES = {number: name for name, number in WELL_KNOWN.items()}
+
+LargeCommunity = tuple[int, int, int]
+
+
+class Communities(NamedTuple):
+    """Standard communities as 32-bit numbers and large communities as triples of them, each kind
+    sorted and without duplicates."""
+
+    standard: tuple[int, ...] = ()
+    large: tuple[LargeCommunity, ...] = ()
+
+    def union(self, *others: Communities) -> Communities:
+        """The communities of all."""
+        every = (self, *others)
+        return Communities(
+            tuple(sorted({number for found in every for number in found.standard})),
+            tuple(sorted({triple for found in every for triple in found.large})),
+        )
+
+    def among(self, allowed: Communities) -> Communities:
+        """Those that are in `allowed`."""
+        return Communities(
+            tuple(number for number in self.standard if number in allowed.standard),
+            tuple(triple for triple in self.large if triple in allowed.large),
+        )
+
+    def but(self, others: Communities) -> Communities:
+        """Those that are not in `others`."""
+        return Communities(
+            tuple(number for number in self.standard if number not in others.standard),
+            tuple(triple for triple in self.large if triple not in others.large),
+        )
+
+    def texts(self) -> list[str]:
+        """Each as `parse_communities` reads it."""
+        standard = (_NAMES.get(n) or f"{n >> 16}:{n & 0xFFFF}" for n in self.standard)
+        return [*standard, *(":".join(map(str, triple)) for triple in self.large)]
+
+    @property
+    def size(self) -> int:
+        """How many there are of both kinds."""
+        return len(self.standard) + len(self.large)
+
+
+NO_COMMUNITIES = Communities()
+
+
+@dataclass(frozen=True, slots=True)
+class CommunityRequest:
+    """The communities that a Service asks for, and what is wrong with the first few texts that are
+    none."""
+
+    communities: Communities = NO_COMMUNITIES
+    errors: tuple[str, ...] = ()
+
+    @staticmethod
+    def parse(texts: Iterable[str]) -> CommunityRequest:
+        """Reads each text by itself, so that a wrong one does not affect the others."""
+        found, errors = NO_COMMUNITIES, []
+        for text in texts:
+            try:
+                found = found.union(parse_communities([text]))
+            except CommunityError as error:
+                errors.append(str(error))
+        return CommunityRequest(found, tuple(errors[:_MAX_ERRORS]))
+
+
+NO_REQUEST = CommunityRequest()
 
 
 class CommunityError(ValueError):
     """Not a community; the message quotes the text."""
 
 
-def parse_communities(
-    texts: Iterable[str],
-) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
-    """Standard communities as 32-bit numbers and large communities as triples, sorted, without
-    duplicates (RFC 1997, RFC 8092 section 3); raises CommunityError."""
+def parse_communities(texts: Iterable[str]) -> Communities:
+    """Reads communities (RFC 1997, RFC 8092 section 3); raises CommunityError."""
     standard: set[int] = set()
-    large: set[tuple[int, int, int]] = set()
+    large: set[LargeCommunity] = set()
     for text in texts:
         name = text.strip()
         if name in WELL_KNOWN:
@@ -42,11 +114,12 @@ def parse_communities(
             first, second, third = (_number(part, 32, name) for part in parts)
             large.add((first, second, third))
         else:
-            raise CommunityError(f"{name!r} is not a community like 65000:1 or 65000:1:2")
-    return tuple(sorted(standard)), tuple(sorted(large))
+            raise CommunityError(f"{quoted(name)} is not a community like 65000:1 or 65000:1:2")
+    return Communities(tuple(sorted(standard)), tuple(sorted(large)))
 
 
 def _number(text: str, bits: int, whole: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) >= 1 << bits:
-        raise CommunityError(f"{whole!r}: {text!r} is not a number of {bits} bits")
+    digits = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+    if not digits or int(text) >= 1 << bits:
+        raise CommunityError(f"{quoted(whole)}: {quoted(text)} is not a number of {bits} bits")
     return int(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import Outcome
@@ -13,6 +13,7 @@ from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
 
 _ALLOCATED = "porter.kubesphere.io/Allocated"
 _ANNOUNCED = "porter.kubesphere.io/Announced"
+_MAX_REFUSED_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,14 @@ class Decision:
 
     `announced` is None without BGP, and for a Service that was never readable.  `unreadable` says
     why the Service cannot be read now; the decision is then about its last good form.
+    `refused_communities` says which communities it may not add, and why.
     """
 
     service: Service
     outcome: Outcome
     announced: ServiceVerdict | None
     unreadable: str = ""
+    refused_communities: str = ""
 
     @property
     def verdict(self) -> ServiceVerdict:
@@ -46,11 +49,16 @@ def service_status(decision: Decision, recorded: Sequence[Address]) -> ServiceSt
     """The wanted status for a decision; `recorded` are the addresses in status now."""
     outcome, announced = decision.outcome, decision.announced
     conditions = [_condition(_ALLOCATED, outcome.verdict)]
+    refused = ""
     if announced is not None:
-        conditions.append(_condition(_ANNOUNCED, announced))
+        refused = printable(decision.refused_communities, _MAX_REFUSED_CHARACTERS)
+        message = f"{refused}; {announced.message}" if refused else announced.message
+        conditions.append(_condition(_ANNOUNCED, replace(announced, message=message)))
     addresses = tuple(held.address for held in outcome.held)
     address_change = _address_change(recorded, addresses, outcome.lost)
-    return ServiceStatus(addresses, tuple(conditions), address_change=address_change)
+    return ServiceStatus(
+        addresses, tuple(conditions), address_change=address_change, refused_communities=refused
+    )
 
 
 def _address_change(

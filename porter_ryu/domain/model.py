@@ -14,6 +14,13 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import ClassVar, NamedTuple
 
+from porter_ryu.domain.communities import (
+    NO_COMMUNITIES,
+    NO_REQUEST,
+    Communities,
+    CommunityRequest,
+)
+from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector
 from porter_ryu.domain.verdict import PoolReason
 
@@ -86,13 +93,15 @@ class ServiceStatus:
     """status of a Service: its addresses, and our conditions (none: not ours) in order of type.
 
     `plain_ingress`: status.loadBalancer.ingress has nothing to correct beside the addresses.
-    `address_change` is the message of the Event AddressChanged, empty where there is none.
+    `address_change` is the message of the Event AddressChanged, empty where there is none;
+    `refused_communities` that of CommunityNotAllowed, which a condition contains.
     """
 
     ingress: tuple[Address, ...]
     conditions: tuple[Condition, ...]
     plain_ingress: bool = True
     address_change: str = field(default="", compare=False)
+    refused_communities: str = field(default="", compare=False)
 
 
 class FamilyPolicy(enum.Enum):
@@ -152,6 +161,7 @@ class Service:
     request: AddressRequest | None = None
     pool: str | None = None
     share_key: str | None = None
+    communities: CommunityRequest = NO_REQUEST
     ingress: tuple[Address, ...] = ()
     plain_ingress: bool = True
     conditions: tuple[Condition, ...] = ()
@@ -281,7 +291,8 @@ class Eip:
 
     `address` is the text of spec.address, which `addresses.address_pool` parses.  `invalid` says
     what is wrong with another field of the spec, None if nothing is.  `namespace_selector` is a
-    flat map of labels that must all match, as in OpenELB.
+    flat map of labels that must all match, as in OpenELB.  Without `advertisements` its addresses
+    are announced to every peer.  `allowed_communities` are those that a Service may add.
     """
 
     kind: ClassVar[Kind] = Kind.EIP
@@ -298,6 +309,8 @@ class Eip:
     namespace_selector: Mapping[str, str] = field(default_factory=dict)
     service_selector: LabelSelector = EVERYTHING
     protocol: str = ""
+    advertisements: tuple[AdvertisementEntry, ...] = ()
+    allowed_communities: Communities = NO_COMMUNITIES
     deleting: bool = False
     invalid: str | None = None
     status: EipStatus | None = None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.addresses.outcome import Outcome
+from porter_ryu.domain.advertising import ServiceCommunities
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.changes import PendingChanges
 from porter_ryu.domain.cluster import Cluster
@@ -56,7 +57,10 @@ class Planner:
         self._changes = PendingChanges(
             self.cluster, self.allocator, self.resolver, self.decisions.keys()
         )
-        rules: list[PathRule] = [DrainedPaths(self.drains, policy.drain.med)]
+        rules: list[PathRule] = [
+            ServiceCommunities(self.allocator),
+            DrainedPaths(self.drains, policy.drain.med),
+        ]
         if policy.next_hops.weights.weighs:
             rules.append(Weighting(policy.next_hops, self.resolver))
         paths = PathAssembly(rules)
@@ -177,13 +181,14 @@ class Planner:
             route = self._routing.route(address)
             if route is not None:
                 routes[address] = route
+        aggregates = self._routing.changed_aggregates(give_way)
         statuses: list[tuple[WithStatus, ObjectStatus]] = []
         if self._assigning:
             statuses += self._statuses.of_services(batch, self.decisions, give_way)
         statuses += self._statuses.of_eips(give_way)
         warnings = (*self._warnings(batch, give_way), *self._guard.end())
         notices = tuple(self.drains.pop_notices())
-        return Turn(statuses, routes, warnings, self.doubted, notices)
+        return Turn(statuses, routes, warnings, self.doubted, notices, aggregates)
 
     def _address_conflict(self, address: Address) -> Verdict[AddressReason] | None:
         """Why an address that a node reports is not the node's own to use as a next hop."""
@@ -285,7 +290,8 @@ class Planner:
         with self._guard(Kind.SERVICE, key):
             announced = self._routing.announced(service, outcome)
             unreadable = self.cluster.why_unreadable(Kind.SERVICE, key)
-            self.decisions[key] = Decision(service, outcome, announced, unreadable)
+            refused = self._routing.refused_communities(service, outcome)
+            self.decisions[key] = Decision(service, outcome, announced, unreadable, refused)
 
     def _warnings(self, batch: Iterable[ObjectKey], give_way: Callable[[], None]) -> Iterator[str]:
         """Warnings about the nodes and EndpointSlices that changed."""

@@ -5,15 +5,18 @@ The next hops of an address are computed once a turn, however many Services shar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import Outcome
+from porter_ryu.domain.advertising import Advertising, refused_communities
+from porter_ryu.domain.aggregation import Aggregation
 from porter_ryu.domain.announcement import WITHDRAWN, Announcements, NextHop, Route
 from porter_ryu.domain.cluster import Cluster
+from porter_ryu.domain.communities import NO_REQUEST
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import Address, Family, Kind, Service
+from porter_ryu.domain.model import Address, Eip, Family, Kind, Network, ObjectKey, Service
 from porter_ryu.domain.nodes.next_hops import combine
 from porter_ryu.domain.nodes.resolver import NextHopResolver
 from porter_ryu.domain.paths import PathAssembly
@@ -38,18 +41,24 @@ class Routing:
         self._paths = paths
         self._guard = guard
         self._announce = announce
+        self._advertising = Advertising()
+        self._aggregation = Aggregation(allocator, self._advertising, self._paths_of_aggregate)
         self._next_hops: dict[Address, frozenset[NextHop]] = {}
         self._reachable: set[Address] = set()
 
     @property
     def cached_entries(self) -> int:
         """How many entries are cached between turns."""
-        return len(self._next_hops) + len(self._reachable) + self._paths.cached_entries
+        parts = (self._paths, self._advertising, self._aggregation)
+        own = len(self._next_hops) + len(self._reachable)
+        return sum(part.cached_entries for part in parts) + own
 
     def begin_turn(self) -> None:
         """Clears the cache: holders and next hops may have changed."""
         self._next_hops.clear()
         self._paths.begin_turn()
+        self._advertising.begin_turn()
+        self._aggregation.begin_turn()
 
     def update_reachable(
         self, addresses: Iterable[Address], give_way: Callable[[], None]
@@ -83,13 +92,14 @@ class Routing:
             if self._guard.failed(Kind.SERVICE, service.key):
                 return None
         if not self._announce or not recorded:
+            self._aggregation.note(address)
             return Route(address, bool(recorded), WITHDRAWN)
         if len(recorded) == len(holders):
             hops = self._next_hops_of(address)
         else:
-            hops = self._combine(address, recorded)
+            hops = self._selected(address, self._combine(address, recorded))
         with self._guard(Kind.SERVICE, recorded[0].key):
-            return Route(address, True, self._paths.announcements(address, hops, recorded))
+            return self._announced_route(address, hops, recorded)
         return None
 
     def wanted(self, address: Address) -> Announcements:
@@ -98,6 +108,28 @@ class Routing:
         return (
             self._paths.announcements(address, hops, self._holders(address)) if hops else WITHDRAWN
         )
+
+    def _announced_route(
+        self, address: Address, hops: frozenset[NextHop], recorded: Sequence[Service]
+    ) -> Route:
+        """The route of an address by its next hops, limited by the advertisements of its Eip."""
+        paths = self._paths.announcements(address, hops, recorded)
+        eip = self._advertising_eip(address)
+        if eip is None:
+            self._aggregation.note(address)
+            return Route(address, True, paths)
+        announcements = self._aggregation.announcements(address, eip, paths, recorded)
+        return Route(address, True, announcements, self._aggregation.aggregates_of(address))
+
+    def changed_aggregates(self, give_way: Callable[[], None]) -> dict[Network, Announcements]:
+        """What is announced for each aggregate of an address whose route was computed since the
+        last call (nothing: it is withdrawn)."""
+        changed = {}
+        for aggregate in self._aggregation.pop_touched():
+            give_way()
+            with self._guard(Kind.EIP, ObjectKey("", str(aggregate))):
+                changed[aggregate] = self._aggregation.announced(aggregate)
+        return changed
 
     def announced(self, service: Service, outcome: Outcome) -> ServiceVerdict | None:
         """Whether one of a Service's addresses has a route, or will have one once it is recorded;
@@ -114,6 +146,14 @@ class Routing:
             refused.append(verdict)
         return refused[0]
 
+    def refused_communities(self, service: Service, outcome: Outcome) -> str:
+        """What is left out of the communities that a Service asks for, and why; empty where nothing
+        is."""
+        if service.communities == NO_REQUEST or not self._announce:
+            return ""
+        eips = (self._allocator.eip_of(held.address) for held in outcome.held)
+        return refused_communities(service, [eip for eip in eips if eip is not None])
+
     def _announced_by(self, service: Service, held: Held) -> ServiceVerdict:
         """Whether one address of a Service has a route."""
         family = Family(held.address.version)
@@ -121,6 +161,9 @@ class Routing:
             text = "announced to every router whose session is up"
             return Verdict(True, Reason.ANNOUNCED, text)
         if self._resolver.next_hops(service, family):
+            if self._combine(held.address, self._holders(held.address)):
+                text = f"no entry of spec.advertisements of Eip {held.eip} selects one of its nodes"
+                return Verdict(False, Reason.NO_USABLE_NODE, text)
             text = f"no node has endpoints of every Local Service that shares {held.address}"
             return Verdict(False, Reason.NO_USABLE_NODE, text)
         return self._resolver.why_none(service, family)
@@ -129,8 +172,24 @@ class Routing:
         """The next hops of an address for all its holders, recorded or not yet."""
         known = self._next_hops.get(address)
         if known is None:
-            known = self._next_hops[address] = self._combine(address, self._holders(address))
+            hops = self._combine(address, self._holders(address))
+            known = self._next_hops[address] = self._selected(address, hops)
         return known
+
+    def _selected(self, address: Address, hops: frozenset[NextHop]) -> frozenset[NextHop]:
+        """The next hops that the advertisements of its Eip allow."""
+        eip = self._advertising_eip(address)
+        return hops if eip is None else self._advertising.selected(eip, hops)
+
+    def _advertising_eip(self, address: Address) -> Eip | None:
+        """The Eip of an address, if it has advertisements."""
+        eip = self._allocator.eip_of(address) if self._allocator.advertising else None
+        return eip if eip is not None and eip.advertisements else None
+
+    def _paths_of_aggregate(self, aggregate: Network) -> Announcements:
+        """The paths of an aggregate by every usable node."""
+        hops = self._resolver.next_hops_of_aggregate(Family(aggregate.version))
+        return self._paths.announcements(aggregate.network_address, hops, ())
 
     def _combine(self, address: Address, holders: Iterable[Service]) -> frozenset[NextHop]:
         family = Family(address.version)

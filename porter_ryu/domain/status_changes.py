@@ -1,5 +1,5 @@
-"""The changes of a status that are reported as Events: another reason of a condition, or other
-addresses of a Service."""
+"""The changes of a status that are reported as Events: another reason of a condition, other
+addresses of a Service, or communities that it may not add."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def status_changes(before: ObjectStatus | None, after: ObjectStatus) -> list[Sta
         for condition in after.conditions
         if reasons.get(condition.type) != condition.reason
     ]
-    if isinstance(after, ServiceStatus) and after.address_change:
+    if not isinstance(after, ServiceStatus):
+        return changes
+    refused = after.refused_communities
+    known = (c.message for c in before.conditions) if before is not None else ()
+    if refused and not any(refused in message for message in known):
+        changes.append(StatusChange(True, "CommunityNotAllowed", refused))
+    if after.address_change:
         changes.insert(0, StatusChange(True, "AddressChanged", after.address_change))
     return changes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from porter_ryu.domain.announcement import Route
-from porter_ryu.domain.model import Address
+from porter_ryu.domain.announcement import Announcements, Route
+from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.nodes.health import API_SERVER_DELAYS, LossDelays
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
@@ -32,6 +32,8 @@ class Turn:
     `statuses` has each object as it was read, and its wanted status.  `warnings` are sentences
     about objects that cannot be used as they are.  `nodes_doubted`: so many nodes were lost at once
     that their loss is not believed.  `notices` are sentences about drains that began or ended.
+    `aggregates` has the announcements of prefixes that stand for the addresses in them; nothing of
+    them is bound.
     """
 
     statuses: Sequence[tuple[WithStatus, ObjectStatus]] = ()
@@ -39,3 +41,4 @@ class Turn:
     warnings: tuple[str, ...] = ()
     nodes_doubted: bool = False
     notices: tuple[str, ...] = ()
+    aggregates: Mapping[Network, Announcements] = field(default_factory=dict)

@@ -9,17 +9,16 @@ from typing import Any
 from msgspec.json import Decoder
 
 from porter_ryu.domain.addresses.address_pool import AddressPool
-from porter_ryu.domain.labels import LabelSelector, Requirement, SelectorError, match_labels
+from porter_ryu.domain.labels import SelectorError
 from porter_ryu.domain.model import Eip, EipStatus, ObjectKey
 from porter_ryu.domain.verdict import PoolReason
-from porter_ryu.kube import conditions, metav1, structs
+from porter_ryu.kube import advertisement_codec, conditions, structs
 from porter_ryu.kube.errors import CodecError
 from porter_ryu.kube.json_text import ANY, Json, Text, decoded, part
 from porter_ryu.kube.shared import labels
 
 _SPEC, _STATUS = Decoder(structs.EipSpec | None), Decoder(structs.EipStatus | None)
-_NO_SPEC, _NO_SELECTOR = structs.EipSpec(), metav1.LabelSelector()
-_NO_STATUS = structs.EipStatus()
+_NO_SPEC, _NO_STATUS = structs.EipSpec(), structs.EipStatus()
 
 
 def decode(key: ObjectKey, obj: structs.Eip, status: Text) -> Eip:
@@ -48,19 +47,15 @@ def _spec(text: Text) -> dict[str, Any]:
             "priority": spec.priority or 0,
             "namespaces": spec.namespaces or (),
             "namespace_selector": labels(spec.namespace_selector),
-            "service_selector": _selector(spec.service_selector or _NO_SELECTOR),
+            "service_selector": advertisement_codec.decode_selector(spec.service_selector),
             "protocol": spec.protocol or "",
+            "advertisements": advertisement_codec.decode(spec.advertisements),
+            "allowed_communities": advertisement_codec.decode_communities(
+                spec.allowed_communities, "spec.allowedCommunities"
+            ),
         }
     except (CodecError, SelectorError) as error:
         return {"address": "", "invalid": str(error)}
-
-
-def _selector(selector: metav1.LabelSelector) -> LabelSelector:
-    requirements = list(match_labels(selector.match_labels or {}))
-    for entry in selector.match_expressions or ():
-        values = frozenset(entry.values or ())
-        requirements.append(Requirement(entry.key or "", entry.operator or "", values))
-    return LabelSelector(tuple(requirements))
 
 
 def decode_status(name: str, text: Text) -> EipStatus | None:
@@ -134,10 +129,6 @@ def status_patch(eip: Eip, wanted: EipStatus, now: str) -> Json:
 
 def _encode_serving(form: Eip) -> str:
     """The spec of a form of an Eip as text: a merge patch replaces text whole."""
-    requirements = [
-        {"key": r.key, "operator": r.operator, "values": sorted(r.values)}
-        for r in form.service_selector.requirements
-    ]
     spec = {
         "address": form.address,
         "disable": form.disable,
@@ -146,7 +137,9 @@ def _encode_serving(form: Eip) -> str:
         "priority": form.priority,
         "namespaces": list(form.namespaces),
         "namespaceSelector": dict(form.namespace_selector),
-        "serviceSelector": {"matchExpressions": requirements},
+        "serviceSelector": advertisement_codec.encode_selector(form.service_selector),
         "protocol": form.protocol,
+        "advertisements": [*map(advertisement_codec.encode, form.advertisements)],
+        "allowedCommunities": form.allowed_communities.texts(),
     }
     return json.dumps(spec, sort_keys=True)

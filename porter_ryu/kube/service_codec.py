@@ -12,6 +12,7 @@ from sys import intern
 
 from msgspec.json import Decoder
 
+from porter_ryu.domain.communities import NO_REQUEST, CommunityRequest
 from porter_ryu.domain.model import (
     Address,
     AddressRequest,
@@ -34,6 +35,8 @@ FAMILIES = {"IPv4": Family.IPV4, "IPv6": Family.IPV6}
 _SHARE = "eip.porter.kubesphere.io/share"
 _REQUEST = ("eip.porter.kubesphere.io/v1alpha1", "eip.openelb.kubesphere.io/v1alpha1")
 _POOL = ("eip.porter.kubesphere.io/pool", "eip.openelb.kubesphere.io/v1alpha2")
+_COMMUNITIES = "eip.porter.kubesphere.io/communities"
+_COMMUNITIES_MOST = 2000
 _WISH_MOST = 200
 # a tenant may write 75,000; ours has one of each family, and is written over what else is there
 _INGRESS_MOST = 100
@@ -66,6 +69,7 @@ def decode(
         request=_request(spec, annotations),
         pool=_pool(annotations),
         share_key=annotations.get(_SHARE, "").strip() or None,
+        communities=_communities(annotations.get(_COMMUNITIES, "")),
         ingress=ingress,
         plain_ingress=bool(not_ours) or _is_plain(entries, ingress),
         conditions=_conditions(status),
@@ -78,6 +82,22 @@ def _pool(annotations: dict[str, str]) -> str | None:
     found = (annotations.get(name, "").strip() for name in _POOL)
     name = next(filter(None, found), None)
     return intern(name) if name else None
+
+
+def _communities(text: str) -> CommunityRequest:
+    """The communities that a Service asks for."""
+    if not text.strip():
+        return NO_REQUEST
+    if len(text) > _COMMUNITIES_MOST:
+        error = f"the annotation is longer than {_COMMUNITIES_MOST} characters"
+        return CommunityRequest(errors=(error,))
+    return _listed_communities(text)
+
+
+@lru_cache(CACHED)
+def _listed_communities(text: str) -> CommunityRequest:
+    texts = (part.strip() for part in text.split(","))
+    return CommunityRequest.parse(filter(None, texts))
 
 
 @lru_cache(CACHED)

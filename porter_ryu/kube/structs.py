@@ -14,9 +14,14 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Raw, field
 
+from porter_ryu.domain.eip_advertisements import MAX_PREPEND
 from porter_ryu.kube.metav1 import ApiStruct, Int64, LabelSelector
 
 PortNumber = Annotated[int, Meta(ge=0, le=2**16 - 1)]
+UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Prepend = Annotated[int, Meta(ge=0, le=MAX_PREPEND)]
+LengthV4 = Annotated[int, Meta(ge=1, le=32)]
+LengthV6 = Annotated[int, Meta(ge=1, le=128)]
 
 
 # -- metadata ------------------------------------------------------------------------------------
@@ -231,6 +236,19 @@ class Namespace(ApiStruct, frozen=True):
 # -- network.kubesphere.io Eip -------------------------------------------------------------------
 
 
+class Advertisement(ApiStruct, frozen=True):
+    """An entry of spec.advertisements."""
+
+    peers: tuple[str, ...] | None = None
+    node_selector: LabelSelector | None = None
+    communities: tuple[str, ...] | None = None
+    local_pref: UInt32 | None = None
+    med: UInt32 | None = None
+    as_path_prepend: Prepend | None = None
+    aggregation_length: LengthV4 | None = None
+    aggregation_length_v6: LengthV6 | None = field(default=None, name="aggregationLengthV6")
+
+
 class EipSpec(ApiStruct, frozen=True):
     """spec of an Eip."""
 
@@ -243,6 +261,8 @@ class EipSpec(ApiStruct, frozen=True):
     namespace_selector: dict[str, str] | None = None
     service_selector: LabelSelector | None = None
     protocol: str | None = None
+    advertisements: tuple[Advertisement, ...] | None = None
+    allowed_communities: tuple[str, ...] | None = None
 
 
 class EipStatus(ApiStruct, frozen=True):

@@ -82,6 +82,76 @@ def test_a_spec_that_cannot_be_meant_is_refused(clean: Cluster, spec: dict[str, 
 
 
 @pytest.mark.parametrize(
+    "entry",
+    [
+        {"peers": ["no name"]},
+        {"peers": [""]},
+        {"peers": ["p"] * 65},
+        {"nodeSelector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}},
+        {"nodeSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}},
+        {"nodeSelector": {"matchExpressions": [{"key": "", "operator": "Exists"}]}},
+        {
+            "nodeSelector": {
+                "matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]
+            }
+        },
+        {"communities": ["65536:1"]},
+        {"communities": ["1:65536"]},
+        {"communities": ["1"]},
+        {"communities": ["1:2:3:4"]},
+        {"communities": ["1:2:4294967296"]},
+        {"communities": ["No-Export"]},
+        {"communities": ["65000:1,65000:2"]},
+        {"localPref": -1},
+        {"localPref": 2**32},
+        {"med": 2**32},
+        {"asPathPrepend": 33},
+        {"aggregationLength": 0},
+        {"aggregationLength": 33},
+        {"aggregationLengthV6": 129},
+        {"aggregationLength": "24"},
+    ],
+)
+def test_an_advertisement_that_cannot_be_meant_is_refused(
+    clean: Cluster, entry: dict[str, Any]
+) -> None:
+    with pytest.raises(FabricError, match=r"spec\.advertisements"):
+        clean.api.apply(eip("bad", "10.0.0.0/24", advertisements=[{}, entry]))
+
+
+@pytest.mark.parametrize("version", ["v1alpha1", "v1alpha2"])
+def test_every_form_of_an_advertisement_is_taken_and_kept(clean: Cluster, version: str) -> None:
+    entries: list[Json] = [
+        {},
+        {
+            "peers": ["leaf1", "rack:2_b.c"],
+            "nodeSelector": {
+                "matchLabels": {"topology.kubernetes.io/zone": "a"},
+                "matchExpressions": [
+                    {"key": "gpu", "operator": "DoesNotExist"},
+                    {"key": "rack", "operator": "NotIn", "values": ["1", "2"]},
+                ],
+            },
+            "communities": ["65000:1", "65535:65535", "4294967295:0:1", "graceful-shutdown"],
+            "localPref": 4294967295,
+            "med": 0,
+            "asPathPrepend": 32,
+            "aggregationLength": 24,
+            "aggregationLengthV6": 64,
+        },
+    ]
+    allowed = ["65000:1", "no-export", "1:2:3"]
+    manifest = eip("good", "10.9.0.0/24", advertisements=entries, allowedCommunities=allowed)
+    manifest["apiVersion"] = f"network.kubesphere.io/{version}"
+    clean.api.apply(manifest)
+    spec = clean.api.get("eip", "good")["spec"]
+    assert (spec["advertisements"], spec["allowedCommunities"]) == (entries, allowed)
+    clean.api.delete("eip", "good")
+    with pytest.raises(FabricError, match=r"spec\.allowedCommunities"):
+        clean.api.apply(eip("bad", "10.9.0.0/24", allowedCommunities=["65000"]))
+
+
+@pytest.mark.parametrize(
     "address",
     ["10.9.0.1", "10.9.0.0/24", "10.9.0.1-10.9.0.9", "2001:db8::/64, 10.9.0.1 - 10.9.0.3,10.9.1.1"],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 
@@ -18,6 +19,7 @@ from porter_ryu.null_parts import NoWriter
 from tests.unit.world import service
 
 ADDRESS, PREFIX = ip_address("10.0.0.1"), ip_network("10.0.0.1/32")
+AGGREGATE = ip_network("10.0.0.0/24")
 BY_N1 = frozenset([Announcement(NextHop("n1", ip_address("192.168.0.1")))])
 BY_N2 = frozenset([Announcement(NextHop("n2", ip_address("192.168.0.2")))])
 NOWHERE: Announcements = frozenset()
@@ -154,3 +156,28 @@ def test_a_target_that_fails_to_complete_is_told_again(log: list[str]) -> None:
     mine.complete()
     mine.complete()
     assert log == ["complete", "complete"]
+
+
+def test_what_takes_the_place_of_a_prefix_is_announced_before_that_is_withdrawn(
+    log: list[str],
+) -> None:
+    """An aggregate covers an address, then it gives way to it, then the address goes with it."""
+    mine = effects(log)
+    mine.apply(turn(True, BY_N1), None)
+    covered = dataclasses.replace(turn(True, NOWHERE), aggregates={AGGREGATE: BY_N2})
+    covered = _covered_by(covered, AGGREGATE)
+    log.clear()
+    mine.apply(covered, None)
+    assert log == ["record", "announce", "withdraw"]
+    log.clear()
+    mine.apply(dataclasses.replace(turn(True, BY_N1), aggregates={AGGREGATE: NOWHERE}), None)
+    assert log == ["record", "announce", "withdraw"]
+    mine.apply(covered, None)
+    log.clear()
+    mine.apply(dataclasses.replace(turn(False, NOWHERE), aggregates={AGGREGATE: NOWHERE}), None)
+    assert log == ["withdraw", "unbind", "record"]
+
+
+def _covered_by(turn_: Turn, aggregate: Network) -> Turn:
+    route = dataclasses.replace(turn_.routes[ADDRESS], aggregates=(aggregate,))
+    return dataclasses.replace(turn_, routes={ADDRESS: route})

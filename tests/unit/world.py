@@ -163,6 +163,7 @@ class World:
                 self.routes[str(address)] = frozenset(
                     str(a.next_hop.address) for a in route.announcements
                 )
+            self.announcements |= {str(prefix): paths for prefix, paths in turn.aggregates.items()}
             for obj, status in turn.statuses:
                 if obj.status != status:
                     self.planner.put(self._written(obj, status))

@@ -1,12 +1,13 @@
 """The export policy of one session: which announcements a peer gets, and with which attributes.
 
-Pure.  The attributes of a path override those of the peer's group; communities are added.
+Pure.  The attributes of a path override those of the Eip's advertisements that name the peer, and
+these override those of the peer's group; communities are added.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from porter_ryu.bgp.protocol.roles import marks_routes
 from porter_ryu.bgp.protocol.update import Attributes, link_bandwidth
@@ -16,6 +17,7 @@ from porter_ryu.domain.announcement import (
     NextHop,
     PathAttributes,
     in_use,
+    united,
 )
 from porter_ryu.domain.labels import LabelSelector
 from porter_ryu.domain.model import Address, Family, Network
@@ -35,7 +37,8 @@ class ExportPolicy:
     peer's group, for every path.  `selector` selects the nodes that may be next hops.
     `max_next_hops` 0: no limit.  `local_address`: of the session; the next hop where this node
     announces itself.  `ipv4_over_ipv6`: IPv4 routes may have IPv6 next hops (RFC 8950).
-    `max_length`: of a message, in octets.  `role`: ours in this peering (RFC 9234).
+    `max_length`: of a message, in octets.  `role`: ours in this peering (RFC 9234).  `peer` is the
+    name of the peer, empty for one that no advertisement names.
     """
 
     families: frozenset[Family]
@@ -50,6 +53,7 @@ class ExportPolicy:
     ipv4_over_ipv6: bool
     max_length: int
     role: BgpRole | None = None
+    peer: str = ""
 
     def limit(self, family: int) -> int:
         """How many paths a prefix may have; 0: no limit."""
@@ -58,12 +62,20 @@ class ExportPolicy:
     def admitted(
         self, announcements: Iterable[Announcement], family: int
     ) -> Iterator[tuple[Announcement, Address]]:
-        """The announcements of a prefix that the peer may get, each with its next hop address."""
+        """The announcements of a prefix that the peer may get, with the attributes that they have
+        for it, the peer's group aside; each with its next hop address."""
         for announcement in announcements:
             hop = announcement.next_hop
             address = self._next_hop(hop, family)
-            if address is not None and self._selects(hop):
+            if address is None or not self._selects(hop):
+                continue
+            if not announcement.advertisements:
                 yield announcement, address
+                continue
+            said = [a.attributes for a in announcement.advertisements if a.names(self.peer)]
+            if said:
+                attributes = announcement.attributes.over(united(said))
+                yield replace(announcement, attributes=attributes, advertisements=()), address
 
     def chosen(
         self, prefix: Network, candidates: Iterable[tuple[Announcement, Address]]
@@ -95,7 +107,7 @@ class ExportPolicy:
             () if self.internal else (self.local_as,) * (1 + merged.as_path_prepend),
             self.four_octet_as,
             merged.med,
-            merged.local_pref,
+            merged.local_pref if self.internal else None,
             merged.communities,
             merged.large_communities,
             ()

@@ -23,6 +23,7 @@ from porter_ryu.domain.model import (
     Family,
     FamilyPolicy,
     Namespace,
+    Network,
     ObjectKey,
     Service,
 )
@@ -53,12 +54,8 @@ class Allocator:
             return frozenset()
         self._holdings.reset_free(changed)
         self._status.clear()
-        holders = {
-            key
-            for name in (*changed, "")
-            for address in self._holdings.in_pool(name)
-            for key in self._holdings.holders(address)
-        }
+        # an aggregate depends on the addresses of all Eips
+        holders = self._holders_in([*changed, "", *self._pools.aggregating])
         return frozenset(holders | self._waiting)
 
     def reread_pools(self) -> None:
@@ -177,6 +174,24 @@ class Allocator:
         pool = self._pools.pool_for(address)
         return pool.eip.name if pool is not None else None
 
+    def eip_of(self, address: Address) -> Eip | None:
+        """The serving Eip that contains an address, in the form that serves."""
+        pool = self._pools.pool_for(address)
+        return pool.eip if pool is not None else None
+
+    @property
+    def advertising(self) -> bool:
+        """Whether a serving Eip has advertisements."""
+        return self._pools.advertising
+
+    def aggregated(self) -> set[ObjectKey]:
+        """The Services with addresses of Eips that aggregate them."""
+        return self._holders_in(self._pools.aggregating)
+
+    def has_all_of(self, network: Network) -> bool:
+        """Whether every address of a network is in a serving Eip."""
+        return self._pools.has_all_of(network)
+
     def settled(self, key: ObjectKey) -> Service | None:
         """A Service as it was when it was settled; None where it never was."""
         return self._holdings.services.get(key)
@@ -205,6 +220,14 @@ class Allocator:
             text = f"it cannot be read: {printable(reason)}"
             verdicts.append(PoolVerdict(name, Verdict(False, DrawReason.UNREADABLE, text)))
         return tuple(verdicts)
+
+    def _holders_in(self, pools: Iterable[str]) -> set[ObjectKey]:
+        return {
+            key
+            for name in pools
+            for address in self._holdings.in_pool(name)
+            for key in self._holdings.holders(address)
+        }
 
     # -- choosing addresses -----------------------------------------------------------------------
 

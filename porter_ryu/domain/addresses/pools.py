@@ -11,10 +11,20 @@ import dataclasses
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from porter_ryu.domain.addresses.address_pool import AddressPool, Interval, PoolError
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import Address, Eip, EipStatus, Kind, Namespace, ObjectKey, Service
+from porter_ryu.domain.model import (
+    Address,
+    Eip,
+    EipStatus,
+    Kind,
+    Namespace,
+    Network,
+    ObjectKey,
+    Service,
+)
 from porter_ryu.domain.text import printable, quoted
 from porter_ryu.domain.verdict import PoolReason, Verdict
 
@@ -48,6 +58,14 @@ class Pool:
         return (self.eip.priority, self.eip.name)
 
     @property
+    def aggregates(self) -> bool:
+        """Whether prefixes are announced for its addresses."""
+        return any(
+            entry.aggregation_length or entry.aggregation_length_v6
+            for entry in self.eip.advertisements
+        )
+
+    @property
     def closed(self) -> bool:
         """Whether no new address is assigned from it."""
         return self.eip.disable or self.eip.deleting
@@ -57,9 +75,10 @@ class Pools:
     """All Eips.
 
     `by_name` are all readable ones, `in_order` those that serve, `status` their present status.
-    `namespaces` are matched by their selectors.  `unreadable` are the Eips that never were
-    readable, with the reason, `unreadable_namespaces` such Namespaces: what these allow is not
-    known.
+    `advertising`: one of those has advertisements; `aggregating` are the names of those that
+    aggregate addresses.  `namespaces` are matched by their selectors.  `unreadable` are the Eips
+    that never were readable, with the reason, `unreadable_namespaces` such Namespaces: what these
+    allow is not known.
     """
 
     def __init__(self, guard: Guard) -> None:
@@ -69,6 +88,8 @@ class Pools:
         self.unreadable: dict[str, str] = {}
         self.unreadable_namespaces: frozenset[str] = frozenset()
         self.status: dict[str, EipStatus | None] = {}
+        self.advertising = False
+        self.aggregating: list[str] = []
         self._guard = guard
         self._specs: dict[str, Eip] = {}
         self._intervals: list[tuple[Interval, AddressPool, Pool]] = []
@@ -94,6 +115,8 @@ class Pools:
             key=lambda entry: entry[0],
         )
         self._starts = [(interval.version, interval.first) for interval, *_ in self._intervals]
+        self.advertising = any(pool.eip.advertisements for pool in serving)
+        self.aggregating = [pool.eip.name for pool in serving if pool.aggregates]
         names = before.keys() | self.by_name.keys()
         return changed_unreadable | {
             name for name in names if before.get(name) != self.by_name.get(name)
@@ -112,6 +135,18 @@ class Pools:
         interval, space, pool = self._intervals[index]
         inside = interval.version == version and number <= interval.last
         return pool if inside and not space.is_buggy(version, number) else None
+
+    def has_all_of(self, network: Network) -> bool:
+        """Whether every address of a network is in a serving pool, assignable or not."""
+        number, last = int(network.network_address), int(network.broadcast_address)
+        index = bisect_right(self._starts, (network.version, number)) - 1
+        for interval, *_ in islice(self._intervals, max(index, 0), None):
+            if interval.version != network.version or interval.first > number:
+                return False
+            number = max(number, interval.last + 1)
+            if number > last:
+                return True
+        return False
 
     def admits(self, pool: Pool, service: Service, if_unreadable: bool = False) -> bool:
         """Whether a pool admits a Service, however it requests an address.

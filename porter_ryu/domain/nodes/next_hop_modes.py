@@ -44,6 +44,10 @@ class NextHopMode(abc.ABC):
         """Whether every candidate of a Service hosts an endpoint of it; `local` as above."""
         return local
 
+    def of_aggregate(self, nodes: Collection[str], own: str) -> Collection[str]:
+        """Names of the nodes that are next hops of an aggregate if they are usable."""
+        return nodes
+
     def why_not(self, node: str, own: str) -> Verdict[NodeReason]:
         """Why a node is no candidate."""
         return Verdict(False, NodeReason.NO_ENDPOINT, "it hosts no endpoint that could be used")
@@ -97,6 +101,9 @@ class _Self(_Nodes):
 
     def depends_on(self, node: str, own: str) -> bool:
         return node == own
+
+    def of_aggregate(self, nodes: Collection[str], own: str) -> Collection[str]:
+        return (own,) if own in nodes else ()
 
     def why_not(self, node: str, own: str) -> Verdict[NodeReason]:
         if node == own:

@@ -201,6 +201,12 @@ class NextHopResolver:
             self._next_hops_of_nodes[names, family] = cached
         return cached
 
+    def next_hops_of_aggregate(self, family: Family) -> frozenset[NextHop]:
+        """The next hops of an aggregate: every usable node."""
+        policy = self._policy
+        names = frozenset(policy.mode.of_aggregate(self._nodes, policy.node_name))
+        return self._resolve_nodes(names, family)
+
     def why_none(self, service: Service, family: Family) -> ServiceVerdict:
         """Why a Service has no next hop."""
         nodes = [self._verdict(name, family) for name in sorted(self._candidates(service, family))]

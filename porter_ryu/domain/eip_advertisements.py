@@ -1,0 +1,53 @@
+"""spec.advertisements of an Eip, as values: to which peers, from which nodes and with which
+attributes its addresses are announced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from porter_ryu.domain.communities import NO_COMMUNITIES, Communities
+from porter_ryu.domain.labels import EVERYTHING, LabelSelector
+
+# what an Eip may have, so that the attributes of a path always fit into a message (RFC 4271, 4)
+MAX_ENTRIES, MAX_PEERS, MAX_PEER_NAME = 32, 64, 63
+MAX_COMMUNITIES = 64
+MAX_PREPEND = 32
+_IPV4 = 4
+
+
+@dataclass(frozen=True, slots=True)
+class AdvertisementEntry:
+    """One entry of spec.advertisements.
+
+    `peers` are names of [peer:NAME] groups, empty for all.  `nodes` selects the nodes that may be
+    next hops.  `aggregation_length` and `aggregation_length_v6` are the lengths of the prefixes
+    that are announced for the addresses in them; None: the addresses are announced themselves.
+    """
+
+    peers: frozenset[str] = frozenset()
+    nodes: LabelSelector = EVERYTHING
+    communities: Communities = NO_COMMUNITIES
+    local_pref: int | None = None
+    med: int | None = None
+    as_path_prepend: int = 0
+    aggregation_length: int | None = None
+    aggregation_length_v6: int | None = None
+    # computed once: it is hashed for every address of the Eip
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        said = (self.communities, self.local_pref, self.med, self.as_path_prepend)
+        lengths = (self.aggregation_length, self.aggregation_length_v6)
+        object.__setattr__(self, "_hash", hash((self.peers, self.nodes, said, lengths)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Whether a node with these labels may be a next hop."""
+        return self.nodes.matches(labels)
+
+    def aggregation_of(self, version: int) -> int | None:
+        """The aggregation length of a family, 4 or 6."""
+        return self.aggregation_length if version == _IPV4 else self.aggregation_length_v6
