@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from fabric import Host, end
 
@@ -48,3 +49,20 @@ def stay_bound(host: Host, addresses: frozenset[str]) -> Iterator[None]:
     for line in events.splitlines():
         lost = "Deleted" in line and any(f" {address}/32 " in line for address in addresses)
         assert not lost, line
+
+
+@contextlib.contextmanager
+def route_changes(host: Host, address: str) -> Iterator[list[float]]:
+    """When the IPv4 route of an address changed in the kernel of a leaf, in seconds since the
+    epoch; the list is filled at the end."""
+    log = f"monitor-{os.urandom(4).hex()}.log"
+    monitor = host.spawn("ip -o -ts -4 monitor route", log)
+    times: list[float] = []
+    try:
+        yield times
+    finally:
+        end(monitor)
+    for line in host.log(log).splitlines():
+        stamp, *words = line.split()
+        if address in words:
+            times.append(datetime.fromisoformat(stamp.strip("[]")).timestamp())

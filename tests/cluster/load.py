@@ -1,7 +1,8 @@
 """A client that asks so many times a second, each time by a new connection, and counts.
 
 Run inside the client's network namespace, by its path; ends at SIGTERM and prints what it saw:
-{"asked": N, "lost": N, "errors": […], "answers": {POD: N}, "clients": {ADDRESS: N}}.
+{"asked": N, "lost": N, "errors": [[BEGAN, ENDED, TEXT], …], "answers": {POD: N},
+"clients": {ADDRESS: N}}; there are at most 100 errors, with times in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 import urllib.request
 
 _TIMEOUT = 3.0
+_MAX_ERRORS = 100
 
 
 def main() -> None:
@@ -22,7 +24,7 @@ def main() -> None:
     url, rate = sys.argv[1], float(sys.argv[2])
     answers: collections.Counter[str] = collections.Counter()
     clients: collections.Counter[str] = collections.Counter()
-    errors: list[str] = []
+    errors: list[tuple[float, float, str]] = []
     lock, done = threading.Lock(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: done.set())
 
@@ -33,7 +35,7 @@ def main() -> None:
                 pod, client = answer.read().decode().split()
         except (OSError, ValueError) as error:
             with lock:
-                errors.append(f"{began:.3f} {error}")
+                errors.append((began, time.time(), str(error)))
             return
         with lock:
             answers[pod] += 1
@@ -49,7 +51,7 @@ def main() -> None:
         done.wait(max(0.0, due - time.monotonic()))
     for thread in threads:
         thread.join()
-    seen = {"asked": asked, "lost": len(errors), "errors": errors[:5]}
+    seen = {"asked": asked, "lost": len(errors), "errors": errors[:_MAX_ERRORS]}
     print(json.dumps({**seen, "answers": answers, "clients": clients}), flush=True)
 
 
