@@ -35,6 +35,26 @@ def no_route_lost(host: Host, before: Mapping[str, frozenset[str]]) -> Iterator[
 
 
 @contextlib.contextmanager
+def never_without(host: Host, *prefixes: str) -> Iterator[None]:
+    """Fails if the kernel of a leaf has none of these routes, even for a moment."""
+    log = f"monitor-{os.urandom(4).hex()}.log"
+    monitor = host.spawn("ip -o -ts -4 monitor route", log)
+    present = set(prefixes) & host.multipath().keys()
+    try:
+        yield
+    finally:
+        end(monitor)
+    for line in host.log(log).splitlines():
+        words = line.split()
+        for prefix in set(prefixes) & set(words):
+            if "Deleted" in words:
+                present.discard(prefix)
+            else:
+                present.add(prefix)
+        assert present, f"{host.name}: {line}"
+
+
+@contextlib.contextmanager
 def stay_bound(host: Host, addresses: frozenset[str]) -> Iterator[None]:
     """Fails if one of these addresses is not bound on a host, even for a moment."""
     log = f"monitor-{os.urandom(4).hex()}.log"

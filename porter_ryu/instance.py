@@ -100,7 +100,9 @@ class Instance:
 
 
 def reserve(planner: Planner, host: HostAddresses, peers: tuple[PeerConfig, ...]) -> None:
-    """Tells the planner which addresses are assigned to no Service.  All configured peers count,
-    also those that only other nodes speak to: they are routers of this network."""
+    """Tells the planner which peers there are, and which addresses are assigned to no Service.  All
+    configured peers count, also those that only other nodes speak to: they are routers of this
+    network."""
     addresses = [peer.address for peer in peers]
-    planner.reserve(host.own | host.gateways, addresses, host.unattributed)
+    names = frozenset(peer.name for peer in peers)
+    planner.reserve(host.own | host.gateways, addresses, host.unattributed, names)

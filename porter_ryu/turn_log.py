@@ -1,4 +1,5 @@
-"""Logs the notices and warnings of a turn, and the alarm while the loss of nodes is doubted."""
+"""Logs the notices and warnings of a turn, problems of Eips when they begin and end, and the alarm
+while the loss of nodes is doubted."""
 
 from __future__ import annotations
 
@@ -22,6 +23,9 @@ class TurnLog:
             "([kubernetes] panic_percent)",
             "ALARM over: nodes are back, and their readiness is believed again",
         )
+        self._eips = ProblemLog(
+            LOG, "Eip %(subject)s: %(problem)s", "Eip %(subject)s: no longer: %(problem)s"
+        )
 
     def log(self, turn: Turn) -> None:
         """Logs what a turn reports."""
@@ -29,5 +33,7 @@ class TurnLog:
             LOG.info("%s", text)
         for text in turn.warnings:
             LOG.warning("%s", text)
+        if turn.eip_problems is not None:
+            self._eips.update_all(turn.eip_problems)
         problem = "almost all nodes were lost at once" if turn.nodes_doubted else ""
         self._alarm.update(_NODES, problem)

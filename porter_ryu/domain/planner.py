@@ -16,6 +16,7 @@ from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.changes import PendingChanges
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.decision import Decision, unreadable_decision
+from porter_ryu.domain.eip_problems import EipProblems
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Kind, Node, ObjectKey, Service
 from porter_ryu.domain.nodes.drain import NodeDrains
@@ -47,6 +48,7 @@ class Planner:
         self.decisions: dict[ObjectKey, Decision] = {}
         self._leading = leading
         self._assigning = leading
+        self.peer_names: frozenset[str] = frozenset()
         self._lists_in_progress = 0
         self._addresses_of: dict[ObjectKey, tuple[Address, ...]] = {}
         health = NodeHealth(policy.panic_percent, policy.loss_delays)
@@ -67,6 +69,8 @@ class Planner:
         self._routing = Routing(
             self.cluster, self.allocator, self.resolver, paths, self._guard, policy.announce
         )
+        self._announce = policy.announce
+        self._eip_problems = EipProblems(self.allocator)
         self._statuses = Statuses(self.cluster, self.allocator, self._guard)
 
     @property
@@ -122,10 +126,13 @@ class Planner:
         host: Iterable[Address],
         peers: Iterable[Address],
         unattributed: frozenset[Address] = frozenset(),
+        peer_names: frozenset[str] = frozenset(),
     ) -> None:
         """Sets the addresses of this host and of the peers, which are assigned to no Service;
         those of peers are no next hops either.  `unattributed` addresses are on this host and may
-        belong to a Service: only one that has such an address on record may hold it."""
+        belong to a Service: only one that has such an address on record may hold it.
+        `peer_names` are those of all configured peers."""
+        self.peer_names = peer_names
         self.allocator.set_unattributed(unattributed)
         self._changes.reserve(frozenset(host), frozenset(peers))
 
@@ -188,7 +195,8 @@ class Planner:
         statuses += self._statuses.of_eips(give_way)
         warnings = (*self._warnings(batch, give_way), *self._guard.end())
         notices = tuple(self.drains.pop_notices())
-        return Turn(statuses, routes, warnings, self.doubted, notices, aggregates)
+        problems = self._eip_problems.find(self.peer_names) if self._announce else {}
+        return Turn(statuses, routes, warnings, self.doubted, notices, aggregates, problems)
 
     def _address_conflict(self, address: Address) -> Verdict[AddressReason] | None:
         """Why an address that a node reports is not the node's own to use as a next hop."""

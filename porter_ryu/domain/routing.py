@@ -148,8 +148,8 @@ class Routing:
 
     def refused_communities(self, service: Service, outcome: Outcome) -> str:
         """What is left out of the communities that a Service asks for, and why; empty where nothing
-        is."""
-        if service.communities == NO_REQUEST or not self._announce:
+        is, or where it has no address yet."""
+        if service.communities == NO_REQUEST or not (outcome.held and self._announce):
             return ""
         eips = (self._allocator.eip_of(held.address) for held in outcome.held)
         return refused_communities(service, [eip for eip in eips if eip is not None])

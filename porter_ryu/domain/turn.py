@@ -33,7 +33,8 @@ class Turn:
     about objects that cannot be used as they are.  `nodes_doubted`: so many nodes were lost at once
     that their loss is not believed.  `notices` are sentences about drains that began or ended.
     `aggregates` has the announcements of prefixes that stand for the addresses in them; nothing of
-    them is bound.
+    them is bound.  `eip_problems` are sentences, by name, about Eips that serve and have a
+    problem; None if nothing was decided.
     """
 
     statuses: Sequence[tuple[WithStatus, ObjectStatus]] = ()
@@ -42,3 +43,4 @@ class Turn:
     nodes_doubted: bool = False
     notices: tuple[str, ...] = ()
     aggregates: Mapping[Network, Announcements] = field(default_factory=dict)
+    eip_problems: Mapping[str, str] | None = None

@@ -3,6 +3,7 @@ an internal one.  Each change of attributes is an UPDATE without a withdrawal.""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from fabric import Fabric, wait_for
 from fabric.leaves import Bird, Frr, Gobgpd, Leaf, Neighbour
 from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program
+from fabric.watchers import never_without, no_route_lost
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
 from tests.functional.test_next_hops import NODES, expect
 
@@ -274,6 +276,63 @@ def test_an_aggregate_comes_with_the_first_address_and_goes_with_the_last(
     program.remove("local")
     expect(frr, aggregate)
     expect(frr, "203.0.113.9")
+
+
+def test_no_route_is_lost_over_kill_9_and_what_was_meanwhile_covered_goes(
+    program: Program, leaves: dict[str, Leaf]
+) -> None:
+    """The journal has prefixes of every length."""
+    aggregate = "203.0.113.8/29"
+    pool(program, {"aggregationLength": 29, "communities": ["65000:29"]})
+    both = {name: leaves[name] for name in ("frr", "bird")}
+    expect(both, EIP, "n1", "n3")
+    expect(both, aggregate, *NODES)
+    with contextlib.ExitStack() as watching:
+        for leaf in both.values():
+            watching.enter_context(no_route_lost(leaf.host, {aggregate: frozenset(NODES.values())}))
+        program.kill()
+        program.put("slice", slice_of("web", *NODES))
+        program.start()
+        expect(both, EIP)
+        expect(both, aggregate, *NODES)
+    assert frr_communities(leaves["frr"], aggregate)[NODES["n4"]] == {"65000:29", "65000:900"}
+
+
+def test_what_takes_the_place_of_a_route_is_there_before_it_goes(
+    program: Program, leaves: dict[str, Leaf]
+) -> None:
+    """Either the address or the aggregate is in the kernel at any moment."""
+    both = {name: leaves[name] for name in ("frr", "bird")}
+    program.put("slice", slice_of("web", *NODES))
+    pool(program)
+    expect(both, EIP, *NODES)
+    aggregate = "203.0.113.8/29"
+    with contextlib.ExitStack() as watching:
+        for leaf in both.values():
+            watching.enter_context(never_without(leaf.host, EIP, aggregate))
+        for _ in range(5):
+            pool(program, {"aggregationLength": 29})
+            expect(both, EIP)
+            expect(both, aggregate, *NODES)
+            pool(program, {})
+            expect(both, aggregate)
+            expect(both, EIP, *NODES)
+
+
+def test_a_peer_that_is_not_configured_is_reported_and_breaks_nothing(
+    program: Program, leaves: dict[str, Leaf]
+) -> None:
+    pool(program, {"peers": ["frr", "leaf9"], "aggregationLength": 24})
+    expect({"frr": leaves["frr"]}, EIP, "n1", "n3")
+    eventually(
+        lambda: program.host.log(program.log),
+        lambda text: (
+            "Eip pool: not announced as aggregates, because they have addresses that are in no "
+            "Eip: 203.0.113.0/24; spec.advertisements names peers that are not configured: leaf9"
+            in text
+        ),
+        "the report",
+    )
 
 
 def test_a_bad_entry_is_reported_once_and_the_last_good_form_stays(

@@ -182,3 +182,14 @@ def test_a_refusal_is_one_event_until_it_changes() -> None:
     for obj, status in w.planner.turn(lambda: None, now=0.0).statuses:
         reasons += [change.reason for change in status_changes(obj.status, status)]
     assert "CommunityNotAllowed" not in reasons
+
+
+def test_peers_that_are_not_configured_are_a_problem_of_the_eip() -> None:
+    w = serving(world(pool(entry("leaf1", "leaf9"), entry("x"))))
+    w.planner.reserve([], [], peer_names=frozenset(["leaf1", "leaf2"]))
+    w.planner.resync()
+    text = "spec.advertisements names peers that are not configured: leaf9, x"
+    assert w.planner.turn(lambda: None, now=0.0).eip_problems == {"pool": text}
+    assert nodes(w, "leaf1") == "1234"
+    w.planner.reserve([], [], peer_names=frozenset(["leaf1", "leaf9", "x"]))
+    assert w.planner.turn(lambda: None, now=0.0).eip_problems == {}

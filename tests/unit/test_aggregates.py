@@ -196,3 +196,17 @@ def test_nothing_is_kept_of_what_is_gone() -> None:
         return w.planner.cached_entries
 
     assert come_and_go(1) == come_and_go(9)
+
+
+def test_the_eip_names_the_aggregates_that_are_not_announced() -> None:
+    wide = entry(aggregation_length=23, aggregation_length_v6=1)
+    w = serving(world(pool(wide, BY_24, address="10.0.0.0/24, 10.0.2.4-10.0.2.9")))
+    message = w.planner.allocator.pool_status("pool").message
+    assert message == (
+        "262 addresses; not announced as aggregates, because they have addresses that are in no "
+        "Eip: 10.0.0.0/23, 10.0.2.0/23, 10.0.2.0/24"
+    )
+    assert w.planner.allocator.pool_status("pool").ready
+    w.put(Eip("rest", "10.0.1.0-10.0.2.3, 10.0.2.10-10.0.3.255", disable=True))
+    assert w.planner.allocator.pool_status("pool").message == "262 addresses"
+    assert (nodes(w, "", "10.0.0.0/23"), nodes(w, "", NET), nodes(w, "")) == ("1234", "1234", "")

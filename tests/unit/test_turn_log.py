@@ -27,3 +27,12 @@ def test_the_alarm_is_a_line_when_it_begins_and_one_when_it_is_over(
 def test_warnings_are_lines_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
     TurnLog().log(Turn(warnings=("node n1 has no address", "node n2 has no address")))
     assert caplog.messages == ["node n1 has no address", "node n2 has no address"]
+
+
+def test_a_problem_of_an_eip_is_a_line_when_it_begins_and_one_when_it_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = TurnLog()
+    for problems in ({"pool": "oops"}, {"pool": "oops"}, None, {"pool": "oops"}, {}, {}):
+        log.log(Turn(eip_problems=problems))
+    assert caplog.messages == ["Eip pool: oops", "Eip pool: no longer: oops"]

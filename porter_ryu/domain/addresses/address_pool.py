@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import netaddr
 
-from porter_ryu.domain.model import Address, Family
+from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.domain.special_purpose import FORBIDDEN_IN_POOLS
 from porter_ryu.domain.text import quoted
 
@@ -49,7 +49,7 @@ class AddressPool:
         entries = [entry.strip() for entry in text.split(",")]
         if not any(entries):
             raise PoolError("spec.address is empty")
-        pool = AddressPool(_merge([_interval(entry) for entry in entries]), avoid_buggy)
+        pool = AddressPool(merged([_interval(entry) for entry in entries]), avoid_buggy)
         if not pool.size:
             raise PoolError(
                 f"{quoted(text)} has no address but those that avoidBuggyIPs leaves out"
@@ -84,6 +84,15 @@ class AddressPool:
             return False
         interval = self.intervals[index]
         return interval.version == address.version and int(address) <= interval.last
+
+    def has_all_of(self, network: Network) -> bool:
+        """Whether every address of a network is in it, assignable or not."""
+        first, last = int(network.network_address), int(network.broadcast_address)
+        index = bisect_right(self.intervals, Interval(network.version, first, _ABOVE_ALL)) - 1
+        if index < 0:
+            return False
+        interval = self.intervals[index]
+        return interval.version == network.version and last <= interval.last
 
     def from_number(self, family: Family, number: int) -> Iterator[Address]:
         """Its addresses of a family from `number` on, lowest first."""
@@ -155,12 +164,13 @@ def _address(text: str) -> netaddr.IPAddress:
         raise PoolError(f"{quoted(text.strip())} is not an IP address") from error
 
 
-def _merge(intervals: list[Interval]) -> tuple[Interval, ...]:
-    merged: list[Interval] = []
+def merged(intervals: list[Interval]) -> tuple[Interval, ...]:
+    """The same addresses as sorted intervals that are not adjacent."""
+    found: list[Interval] = []
     for interval in sorted(intervals):
-        before = merged[-1] if merged else None
+        before = found[-1] if found else None
         if before and before.version == interval.version and interval.first <= before.last + 1:
-            merged[-1] = Interval(before.version, before.first, max(before.last, interval.last))
+            found[-1] = Interval(before.version, before.first, max(before.last, interval.last))
         else:
-            merged.append(interval)
-    return tuple(merged)
+            found.append(interval)
+    return tuple(found)

@@ -180,6 +180,11 @@ class Allocator:
         return pool.eip if pool is not None else None
 
     @property
+    def serving(self) -> list[Pool]:
+        """The Eips that serve; another list when one of them changes."""
+        return self._pools.in_order
+
+    @property
     def advertising(self) -> bool:
         """Whether a serving Eip has advertisements."""
         return self._pools.advertising

@@ -11,9 +11,9 @@ import dataclasses
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from ipaddress import ip_network
 
-from porter_ryu.domain.addresses.address_pool import AddressPool, Interval, PoolError
+from porter_ryu.domain.addresses.address_pool import AddressPool, Interval, PoolError, merged
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import (
     Address,
@@ -25,7 +25,7 @@ from porter_ryu.domain.model import (
     ObjectKey,
     Service,
 )
-from porter_ryu.domain.text import printable, quoted
+from porter_ryu.domain.text import listed, printable, quoted
 from porter_ryu.domain.verdict import PoolReason, Verdict
 
 _ABOVE_ALL = 1 << 128
@@ -37,12 +37,14 @@ class Pool:
     """An Eip, its addresses, and whether it serves.
 
     `eip` is its last good form while the verdict's reason is INVALID_ADDRESS.  `space` is None if
-    no form of it was ever good.
+    no form of it was ever good.  `problem` is a part of the verdict's message: what is wrong
+    although the Eip serves.
     """
 
     eip: Eip
     space: AddressPool | None
     verdict: Verdict[PoolReason]
+    problem: str = ""
 
     @property
     def serves(self) -> bool:
@@ -93,6 +95,7 @@ class Pools:
         self._guard = guard
         self._specs: dict[str, Eip] = {}
         self._intervals: list[tuple[Interval, AddressPool, Pool]] = []
+        self._ours = AddressPool(())
         self._starts: list[tuple[int, int]] = []
 
     def set(self, eips: Mapping[str, Eip], unreadable: Mapping[str, str]) -> set[str]:
@@ -108,6 +111,9 @@ class Pools:
         pools = {name: self._judge(eip, self.status[name]) for name, eip in specs.items()}
         self._specs = specs
         before, self.by_name = self.by_name, self._without_overlaps(pools)
+        spaces = [pool.space for pool in self.by_name.values() if pool.space and pool.serves]
+        self._ours = AddressPool(merged([i for space in spaces for i in space.intervals]))
+        self.by_name = {n: self._with_aggregates(pool) for n, pool in self.by_name.items()}
         serving = [pool for pool in self.by_name.values() if pool.serves]
         self.in_order = sorted(serving, key=lambda pool: pool.order)
         self._intervals = sorted(
@@ -138,15 +144,29 @@ class Pools:
 
     def has_all_of(self, network: Network) -> bool:
         """Whether every address of a network is in a serving pool, assignable or not."""
-        number, last = int(network.network_address), int(network.broadcast_address)
-        index = bisect_right(self._starts, (network.version, number)) - 1
-        for interval, *_ in islice(self._intervals, max(index, 0), None):
-            if interval.version != network.version or interval.first > number:
-                return False
-            number = max(number, interval.last + 1)
-            if number > last:
-                return True
-        return False
+        return self._ours.has_all_of(network)
+
+    def _with_aggregates(self, pool: Pool) -> Pool:
+        """A pool whose verdict names the aggregates that it asks for and that have addresses which
+        are in no pool."""
+        if not pool.serves or pool.space is None or not pool.aggregates:
+            return pool
+        foreign = {
+            aggregate
+            for entry in pool.eip.advertisements
+            for interval in pool.space.intervals
+            for aggregate in _outermost(interval, entry.aggregation_of(interval.version))
+            if not self.has_all_of(aggregate)
+        }
+        if not foreign:
+            return pool
+        names = listed([str(network) for network in sorted(foreign, key=_by_address)])
+        problem = (
+            f"not announced as aggregates, because they have addresses that are in no Eip: {names}"
+        )
+        message = f"{pool.verdict.message}; {problem}"
+        verdict = dataclasses.replace(pool.verdict, message=message)
+        return dataclasses.replace(pool, verdict=verdict, problem=problem)
 
     def admits(self, pool: Pool, service: Service, if_unreadable: bool = False) -> bool:
         """Whether a pool admits a Service, however it requests an address.
@@ -235,6 +255,19 @@ class Pools:
                 for interval in pool.space.intervals:
                     insort(owned, (interval, name))
         return marked
+
+
+def _outermost(interval: Interval, length: int | None) -> tuple[Network, ...]:
+    """The first and the last network of this length with addresses of an interval: those between
+    them are inside it."""
+    if length is None:
+        return ()
+    ends = (interval.address(interval.first), interval.address(interval.last))
+    return tuple(ip_network((end, length), strict=False) for end in ends)
+
+
+def _by_address(network: Network) -> tuple[int, int, int]:
+    return (network.version, int(network.network_address), network.prefixlen)
 
 
 def _first_overlap(owned: list[tuple[Interval, str]], intervals: Iterable[Interval]) -> str | None:
