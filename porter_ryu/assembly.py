@@ -27,6 +27,7 @@ from porter_ryu.node.binding_journal import BindingJournal
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.host import HostMonitor
 from porter_ryu.node.iproute import IpRoute
+from porter_ryu.node.link_notices import LinkNotices, PacketSocket
 from porter_ryu.null_parts import NoLease, NoSpeaker, NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import BgpSettings, Settings
@@ -50,8 +51,9 @@ def assemble(settings: Settings, supervisor: Supervisor) -> Instance:
     journal = _journal(settings)
     host = HostMonitor(ip, settings.interface, journal.bound_among)
     planner = _planner(settings, host)
+    notices = LinkNotices(supervisor, ip.on_link_prefixes, PacketSocket().send)
     bindings = BoundIps(
-        settings.bind_mode, settings.interface, settings.table, journal, ip, supervisor
+        settings.bind_mode, settings.interface, settings.table, journal, ip, notices, supervisor
     )
     try:
         source = make_source(settings, supervisor)

@@ -18,6 +18,7 @@ from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.resources import RESOURCES
 from porter_ryu.log import reason_of
 from porter_ryu.node.iproute import IpError, IpRoute
+from porter_ryu.node.link_notices import open_socket
 from porter_ryu.settings import Settings
 
 _REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -148,6 +149,16 @@ def _interface(settings: Settings) -> Iterator[str]:
             )
     if os.geteuid() != 0:
         yield f"[bound_ip] mode: {settings.bind_mode} needs NET_ADMIN, but this user is not root"
+    elif settings.bind_mode == "address":
+        yield from _link_notices()
+
+
+def _link_notices() -> Iterator[str]:
+    try:
+        open_socket().close()
+    except OSError as error:
+        why = reason_of(error)
+        yield f"[bound_ip] mode: neighbours on the link are not told of an EIP that is bound: {why}"
 
 
 def _rp_filter(scope: str) -> str:

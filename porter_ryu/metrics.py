@@ -40,6 +40,10 @@ watch_restarts = _counter(
 )
 kubernetes_writes = _counter("kubernetes_writes", "Writes to the API, by answer.", "kind", "code")
 bound_ip_repairs = _counter("bound_ip_repairs", "Bindings put back after somebody removed them.")
+bound_ip_notices = _counter(
+    "bound_ip_notices",
+    "ARP announcements and neighbour advertisements that told of bound addresses.",
+)
 task_restarts = _counter("task_restarts", "Greenthreads that died by an exception.", "task")
 _OF_PEERS = (
     bgp_updates_sent,

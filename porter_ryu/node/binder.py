@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from porter_ryu import metrics
 from porter_ryu.domain.model import Network
@@ -36,6 +37,16 @@ class _Round:
     place: Place | None = None
 
 
+class Notices(Protocol):
+    """Tells the other hosts on a link what was bound."""
+
+    def give(self, link: Link, addresses: Iterable[Network]) -> None:
+        """These addresses are bound on an interface from now on."""
+
+    def stop(self, addresses: Iterable[Network]) -> None:
+        """These addresses will be unbound."""
+
+
 class Binder:
     """Binds in one mode.  `interface` empty: that of the default route.
 
@@ -44,7 +55,13 @@ class Binder:
     """
 
     def __init__(
-        self, mode: str, interface: str, table: str, journal: BindingJournal, ip: IpRoute
+        self,
+        mode: str,
+        interface: str,
+        table: str,
+        journal: BindingJournal,
+        ip: IpRoute,
+        notices: Notices,
     ) -> None:
         self.foreign = _NOTHING
         self.count = 0
@@ -53,9 +70,11 @@ class Binder:
         self._table = table
         self._journal = journal
         self._ip = ip
+        self._notices = notices
         self._cached: Interfaces | None = None
         self._last_place: Place | None = None
         self._last_bound = _NOTHING
+        self._untold = _NOTHING
         self._adopted = False
         self._give_way = TimeSlice()
 
@@ -77,6 +96,7 @@ class Binder:
             self._unbind,
             self._write_journal,
             self._check_result,
+            self._give_notice,
         )
         for step in steps:
             beat()
@@ -120,6 +140,7 @@ class Binder:
             self._journal.add(bindings)
         finally:  # if the disk is full, those that the journal has are still bound
             recorded = [entry for entry in bindings if entry in self._journal.bindings]
+            self._untold |= {network for _, network in recorded}
             self._run_batch(recorded, True, round_.beat)
 
     def _unbind(self, round_: _Round) -> None:
@@ -135,6 +156,7 @@ class Binder:
                 stale.add((place, network))
         if not stale:
             return
+        self._notices.stop(network for _, network in stale if network not in round_.wanted)
         places = {place for place, _ in stale}
         before = {place: self._bound_at(place, ours_only=True) for place in places}
         try:
@@ -166,6 +188,16 @@ class Binder:
         if missing:
             first = min(str(network) for network in missing)
             raise RefusedError(f"{len(missing)} addresses are not bound, the first is {first}")
+
+    def _give_notice(self, round_: _Round) -> None:
+        """Tells the hosts on the link of the addresses that were bound since the last time."""
+        told = self._untold & self._last_bound & round_.wanted
+        self._untold = (self._untold & round_.wanted) - told
+        if round_.place is None or round_.place.mode != "address" or not told:
+            return
+        link = self._interfaces().at(round_.place.index)
+        if link is not None:
+            self._notices.give(link, told)
 
     # -- where to bind ----------------------------------------------------------------------------
 

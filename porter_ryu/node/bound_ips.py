@@ -13,7 +13,7 @@ from ryu.lib import hub
 
 from porter_ryu.backoff import Backoff
 from porter_ryu.domain.model import Network
-from porter_ryu.node.binder import Binder
+from porter_ryu.node.binder import Binder, Notices
 from porter_ryu.node.binding_journal import BindingJournal, BindingJournalError
 from porter_ryu.node.command import RefusedError
 from porter_ryu.node.iproute import IpError, IpRoute
@@ -38,11 +38,12 @@ class BoundIps:
         table: int,
         journal: BindingJournal,
         ip: IpRoute,
+        notices: Notices,
         supervisor: Supervisor,
     ) -> None:
         self._supervisor = supervisor
         self._journal = journal
-        self._binder = Binder(mode, interface, str(table), journal, ip)
+        self._binder = Binder(mode, interface, str(table), journal, ip, notices)
         self._mode = mode
         self._wanted: frozenset[Network] = frozenset()
         self._complete = False

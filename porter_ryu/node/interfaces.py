@@ -12,11 +12,13 @@ from porter_ryu.domain.model import Address, Network
 @dataclass(frozen=True, slots=True)
 class Link:
     """An interface.  `index` stays when it is renamed; an interface that is created again gets
-    another one."""
+    another one.  `hardware_address`: six octets, empty if its link has no Ethernet addresses or no
+    ARP."""
 
     index: int
     name: str
     altnames: frozenset[str] = frozenset()
+    hardware_address: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ T = TypeVar("T")
 Row = dict[str, Any]
 
 _BITS = {4: 32, 6: 128}
+_EVERYTHING = {4: "0.0.0.0/0", 6: "::/0"}
 _SHOWN_CHARACTERS = 60  # of invalid output, in the error
 
 
@@ -58,7 +59,8 @@ def interfaces(text: str) -> Interfaces:
 
     def read_link(row: Row) -> None:
         altnames = frozenset(str(name) for name in row.get("altnames", ()))
-        link = Link(int(row["ifindex"]), str(row["ifname"]), altnames)
+        index, name = int(row["ifindex"]), str(row["ifname"])
+        link = Link(index, name, altnames, _hardware_address(row))
         links.append(link)
         found, host_prefixes[link.index] = _addresses(link, row.get("addr_info", ()))
         addresses.extend(found)
@@ -79,6 +81,19 @@ def default_routes(text: str) -> list[DefaultRoute]:
     """Parses the default routes in the output of `ip -j route show …`, in its order; raises
     IpError."""
     return [route for route in _read_rows(text, _default_route) if route is not None]
+
+
+def on_link_prefixes(text: str, version: int) -> frozenset[Network]:
+    """The destinations in the output of `ip -j -VERSION route show dev …` that need no gateway;
+    single addresses, which IPv6 has for each address of the host, are left out.  Raises IpError."""
+    found = _read_rows(text, lambda row: _on_link_prefix(row, version))
+    return frozenset(prefix for prefix in found if prefix is not None)
+
+
+def _hardware_address(row: Row) -> bytes:
+    if row.get("link_type") != "ether" or "NOARP" in row.get("flags", ()):
+        return b""
+    return bytes.fromhex(str(row["address"]).replace(":", ""))
 
 
 def _addresses(link: Link, rows: list[Row]) -> tuple[list[InterfaceAddress], frozenset[Network]]:
@@ -130,6 +145,14 @@ def _default_route(row: Row) -> DefaultRoute | None:
         return None
     hops = tuple(_hop(hop) for hop in row.get("nexthops", [row]))
     return DefaultRoute(str(row.get("type", "unicast")), str(row.get("protocol", "")), hops)
+
+
+def _on_link_prefix(row: Row, version: int) -> Network | None:
+    is_unicast = row.get("type", "unicast") == "unicast"
+    if not is_unicast or not row.keys().isdisjoint(("gateway", "via", "nexthops")):
+        return None
+    prefix = ip_network(_EVERYTHING[version] if row["dst"] == "default" else str(row["dst"]))
+    return prefix if prefix.prefixlen < prefix.max_prefixlen else None
 
 
 def _hop(row: Row) -> Hop:

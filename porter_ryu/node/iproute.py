@@ -170,6 +170,15 @@ class IpRoute:
             frozenset(gateway for gateway in gateways if gateway is not None),
         )
 
+    def on_link_prefixes(self, interface: str) -> frozenset[Network]:
+        """The prefixes that are on the link of an interface: it reaches them without a gateway.
+        Raises IpError."""
+        found: frozenset[Network] = frozenset()
+        for version in (4, 6):
+            output = self._query(f"-{version}", "route", "show", "dev", interface)
+            found |= ip_output.on_link_prefixes(output, version)
+        return found
+
     def _query(self, *words: str) -> str:
         return self._execute((*self._program, "-j", *words))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_network
 from typing import ClassVar, TypeVar
 
@@ -12,6 +12,7 @@ from fabric import Host, wait_for
 from porter_ryu.domain.model import Network
 from porter_ryu.node.binding_journal import BindingJournal
 from porter_ryu.node.bound_ips import BoundIps
+from porter_ryu.node.interfaces import Link
 from porter_ryu.node.iproute import IpRoute
 from porter_ryu.supervisor import Supervisor
 
@@ -61,6 +62,16 @@ def becomes(look: Callable[[], T], wanted: T, seconds: float = 15) -> None:
     wait_for(after_a_turn_of_theirs, lambda seen: seen == wanted, seconds, "it to be")
 
 
+class Unheard:
+    """Tells nobody of an address: this process is not in the namespace of the host."""
+
+    def give(self, link: Link, addresses: Iterable[Network]) -> None:
+        """Notices."""
+
+    def stop(self, addresses: Iterable[Network]) -> None:
+        """Notices."""
+
+
 class Instance:
     """BoundIps on a host, with a journal that an earlier one may have left; everything that it
     is to bind is known.  `interface` empty: that of the default route."""
@@ -81,7 +92,7 @@ class Instance:
         before = (program,) if program else ("ip", "-n", host.namespace)
         self.supervisor = Supervisor()
         ip = IpRoute(program=before)
-        self.bound = BoundIps(mode, interface, 101, journal, ip, self.supervisor)
+        self.bound = BoundIps(mode, interface, 101, journal, ip, Unheard(), self.supervisor)
         self._task = self.bound.start()
         self.bound.bind(wanted)
         self.bound.complete()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from porter_ryu.domain.model import Network
 from porter_ryu.node.command import IpError, RefusedError
+from porter_ryu.node.interfaces import Link
 
 
 class Kernel:
@@ -60,3 +62,19 @@ class Kernel:
         else:
             self.at[index].remove(words[2])
         return ""
+
+
+class Told:
+    """Records of which addresses the hosts on a link are told; by name of the interface."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[str, set[Network]]] = []
+        self.stopped: set[Network] = set()
+
+    def give(self, link: Link, addresses: Iterable[Network]) -> None:
+        """Notices."""
+        self.given.append((link.name, set(addresses)))
+
+    def stop(self, addresses: Iterable[Network]) -> None:
+        """Notices."""
+        self.stopped |= set(addresses)

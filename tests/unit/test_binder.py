@@ -14,7 +14,7 @@ from porter_ryu.node.binder import Binder
 from porter_ryu.node.binding_journal import BindingJournal, BindingJournalError
 from porter_ryu.node.command import IpError
 from porter_ryu.node.iproute import IpRoute, Place
-from tests.unit.fake_kernel import Kernel
+from tests.unit.fake_kernel import Kernel, Told
 
 A, B, C = (ip_network(f"203.0.113.{n}") for n in (1, 2, 3))
 OWN = "192.168.0.5/24"
@@ -26,7 +26,8 @@ class Run:
     def __init__(self, kernel: Kernel, folder: Path, interface: str = "") -> None:
         self.journal = BindingJournal(str(folder / "state"), "boot")
         self.journal.load()
-        self.binder = Binder("address", interface, "101", self.journal, IpRoute(kernel))
+        self.told = Told()
+        self.binder = Binder("address", interface, "101", self.journal, IpRoute(kernel), self.told)
 
     def converge(self, *wanted: Network, complete: bool = True) -> None:
         """Runs one round."""
@@ -118,7 +119,7 @@ def test_addresses_stay_on_the_old_interface_if_the_new_one_refuses_them(
     run = Run(kernel, tmp_path)
     run.converge(A, B)
     kernel.names[3], kernel.at[3], kernel.default = "eth1", set(), "eth1"
-    run.binder = Binder("address", "", "101", run.journal, IpRoute(refuses))
+    run.binder = Binder("address", "", "101", run.journal, IpRoute(refuses), run.told)
     with pytest.raises(IpError, match="Permission denied"):
         run.converge(A)
     assert kernel.at == {2: {OWN, str(A)}, 3: set()}, "A is wanted and not bound on eth1"
@@ -134,7 +135,7 @@ def test_with_a_multipath_default_route_the_interface_in_use_is_kept(
             return '[{"dst": "default", "nexthops": [{"dev": "eth1"}, {"dev": "eth0"}]}]'
         return kernel(argv, text)
 
-    binder = Binder("address", "", "101", run.journal, IpRoute(two))
+    binder = Binder("address", "", "101", run.journal, IpRoute(two), run.told)
     binder.converge(frozenset({A, B}), True, lambda: None)
     assert kernel.at == {2: {OWN, str(A), str(B)}, 3: set()}
 
@@ -168,7 +169,7 @@ def test_an_interface_that_is_renamed_between_two_commands_keeps_its_addresses(
         return answer
 
     run = Run(kernel, tmp_path)
-    run.binder = Binder("address", "", "101", run.journal, IpRoute(renames))
+    run.binder = Binder("address", "", "101", run.journal, IpRoute(renames), run.told)
     run.converge(A, B)
     assert kernel.at[2] == {OWN, str(A), str(B)}
     run.converge(A)
@@ -184,7 +185,7 @@ def test_after_a_command_that_hangs_the_journal_has_all_bindings(
             raise IpError(f"{' '.join(argv)} did not end within 5 s")
         return kernel(argv, text)
 
-    binder = Binder("address", "", "101", run.journal, IpRoute(hangs))
+    binder = Binder("address", "", "101", run.journal, IpRoute(hangs), run.told)
     with pytest.raises(IpError, match="did not end"):
         binder.converge(frozenset({A, C}), True, lambda: None)
     assert Run(kernel, tmp_path).journal.bindings >= {(Place("address", "eth0", 2), A)}
@@ -237,3 +238,58 @@ def test_after_a_damaged_journal_bound_addresses_are_foreign(
     assert after.binder.foreign == {A}
     after.converge()
     assert kernel.at[2] == {OWN, str(A), str(B)}
+
+
+def test_the_link_is_told_of_an_address_when_it_is_added_and_not_again(
+    kernel: Kernel, run: Run, tmp_path: Path
+) -> None:
+    assert run.told.given == [("eth0", {A, B})]
+    run.converge(A, B)
+    run.converge(A, B, C)
+    run.converge(A, B, C)
+    assert run.told.given[1:] == [("eth0", {C})]
+    kernel.at[2].remove(str(A))
+    run.converge(A, B, C)
+    assert run.told.given[2:] == [("eth0", {A})], "it was added again"
+    after = Run(kernel, tmp_path)
+    after.converge(A, B, C)
+    assert after.told.given == [], "it was there before the start"
+
+
+def test_the_link_is_not_told_of_what_is_refused_or_of_somebody_else(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    kernel.refused = {str(A)}
+    kernel.at[2].add(str(B))
+    run = Run(kernel, tmp_path)
+    with pytest.raises(IpError):
+        run.converge(A, B, C)
+    assert run.told.given == [("eth0", {C})]
+    kernel.refused.clear()
+    run.converge(A, B, C)
+    assert run.told.given[1:] == [("eth0", {A})]
+
+
+def test_the_link_is_told_nothing_more_before_an_address_is_unbound(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    run = Run(kernel, tmp_path)
+    at_the_time: list[set[Network]] = []
+
+    def notes(argv: Sequence[str], text: str = "") -> str:
+        if "address del" in text:
+            at_the_time.append(set(run.told.stopped))
+        return kernel(argv, text)
+
+    run.binder = Binder("address", "", "101", run.journal, IpRoute(notes), run.told)
+    run.converge(A, B)
+    run.converge(B)
+    assert at_the_time == [{A}]
+
+
+def test_the_new_link_is_told_of_addresses_that_move(kernel: Kernel, run: Run) -> None:
+    kernel.names[3], kernel.at[3] = "eth1", {"10.0.0.1/24"}
+    kernel.default = "eth1"
+    run.converge(A, B)
+    assert run.told.given[1:] == [("eth1", {A, B})]
+    assert run.told.stopped == set()

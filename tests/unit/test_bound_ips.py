@@ -14,7 +14,7 @@ from porter_ryu.node.binding_journal import BindingJournal
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.iproute import IpRoute, Place
 from porter_ryu.supervisor import Supervisor
-from tests.unit.fake_kernel import Kernel
+from tests.unit.fake_kernel import Kernel, Told
 from tests.unit.until import until
 
 A, B, SIX = (ip_network(text) for text in ("203.0.113.1", "203.0.113.2", "2001:db8::1"))
@@ -29,7 +29,13 @@ def kernel() -> Kernel:
 @pytest.fixture
 def instance(kernel: Kernel, tmp_path: Path) -> Iterator[BoundIps]:
     bound = BoundIps(
-        "address", "", 101, BindingJournal(str(tmp_path), "boot"), IpRoute(kernel), Supervisor()
+        "address",
+        "",
+        101,
+        BindingJournal(str(tmp_path), "boot"),
+        IpRoute(kernel),
+        Told(),
+        Supervisor(),
     )
     bound.start()
     yield bound
@@ -40,7 +46,7 @@ def again(kernel: Kernel, tmp_path: Path, boot: str = "boot") -> BoundIps:
     """A second instance, as after `kill -9` of the first."""
     journal = BindingJournal(str(tmp_path), boot)
     journal.load()
-    bound = BoundIps("address", "eth0", 101, journal, IpRoute(kernel), Supervisor())
+    bound = BoundIps("address", "eth0", 101, journal, IpRoute(kernel), Told(), Supervisor())
     bound.start()
     return bound
 

@@ -75,3 +75,28 @@ def test_a_release_has_both_manifests_with_one_image(
         assert path.exists() == (status == 0)
         if status == 0:
             assert re.findall(r"image: (\S+)", path.read_text()) == [image]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "needed"),
+    [
+        (MANIFESTS[0], "Deployment", ["NET_ADMIN", "NET_BIND_SERVICE"]),
+        (MANIFESTS[1], "DaemonSet", ["NET_ADMIN"]),
+    ],
+)
+def test_a_manifest_gives_the_capabilities_that_every_user_needs_and_no_other(
+    name: str, kind: str, needed: list[str]
+) -> None:
+    objects = yaml.safe_load_all(Path(name).read_text())
+    (workload,) = [obj for obj in objects if obj["kind"] == kind]
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": needed}
+
+
+def test_the_docs_say_when_the_deployment_needs_net_raw() -> None:
+    """The one capability that depends on where the EIPs are."""
+    comment = next(
+        line for line in Path(MANIFESTS[0]).read_text().splitlines() if "# NET_RAW" in line
+    )
+    page = Path(comment.rpartition(" ")[2]).read_text()
+    assert "**It needs `NET_RAW`**" in page

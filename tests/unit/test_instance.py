@@ -25,7 +25,7 @@ from porter_ryu.null_parts import NoLease, NoSpeaker, NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import Settings, read
 from porter_ryu.supervisor import Supervisor
-from tests.unit.fake_kernel import Kernel
+from tests.unit.fake_kernel import Kernel, Told
 from tests.unit.until import until
 from tests.unit.world import endpoints, key, node, service
 
@@ -80,7 +80,7 @@ class Scene:
         host = HostMonitor(ip, "", journal.bound_among)
         host.scan()
         planner = Planner(Policy(settings.bgp.next_hops), leading=True)
-        bindings = BoundIps("address", "", 101, journal, ip, self.supervisor)
+        bindings = BoundIps("address", "", 101, journal, ip, Told(), self.supervisor)
         writer = NoWriter()
         leadership = Leadership(planner, writer, bind_only_leading=False)
         effects = Effects([self.speaker], bindings, writer, leadership)
