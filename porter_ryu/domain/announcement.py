@@ -122,13 +122,15 @@ class Announcement:
     """One path of a prefix: its next hop and its attributes, the same for every target.
 
     `drain` is that of the node, None if it is not drained; `in_use` says what follows from it.
-    With `advertisements` only the peers that one of them names get the path.
+    With `advertisements` only the peers that one of them names get the path.  `elsewhere`: another
+    instance announces it, and here it only counts for `in_use`.
     """
 
     next_hop: NextHop
     attributes: PathAttributes = NO_ATTRIBUTES
     drain: Drain | None = None
     advertisements: tuple[Advertisement, ...] = ()
+    elsewhere: bool = False
 
 
 Announcements = frozenset[Announcement]
@@ -138,20 +140,20 @@ WITHDRAWN: Announcements = frozenset()
 
 def in_use(candidates: Sequence[Announcement]) -> Sequence[Announcement]:
     """Those of the announcements of a prefix that a target uses; `candidates` are all that it may
-    use (a peer may not use every node), and if there is one, the result is not empty.
+    use (a peer may not use every node), and if there is one, one stays in use, here or elsewhere.
 
     A node whose drain is over is not used while there is another one.  If every node is drained,
     those stay whose drain was not over when the last one began: nodes that are drained together
     stay together, and of nodes that are drained one after the other the last one stays.
     """
-    if not any(path.drain is not None and path.drain.over for path in candidates):
+    if not any(path.drain is not None or path.elsewhere for path in candidates):
         return candidates
-    used = [path for path in candidates if path.drain is None or not path.drain.over]
-    if any(path.drain is None for path in used):
-        return used
-    drains = [path.drain for path in candidates if path.drain is not None]
-    last_began = max(drain.began for drain in drains)
-    return [path for path in candidates if path.drain and path.drain.ends >= last_began]
+    if any(path.drain is None for path in candidates):
+        used = [path for path in candidates if path.drain is None or not path.drain.over]
+    else:
+        last_began = max(path.drain.began for path in candidates if path.drain is not None)
+        used = [path for path in candidates if path.drain and path.drain.ends >= last_began]
+    return [path for path in used if not path.elsewhere]
 
 
 @dataclass(frozen=True, slots=True)

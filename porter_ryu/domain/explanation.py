@@ -70,10 +70,11 @@ def _nodes(
     """For every node, whether it is a next hop of an address, in order of name."""
     announced = {path.next_hop.node: path for path in planner.announcements(address)}
     used = in_use(tuple(announced.values()))
+    last = all(path.drain is not None for path in announced.values())
     for verdict in planner.resolver.verdicts(service, Family(address.version)):
         path = announced.get(verdict.node)
         if path is None or path.drain is None or verdict.next_hop is None:
             yield verdict
         else:
             cause = planner.drains.cause(verdict.node)
-            yield drained_verdict(verdict, path, used, cause, now)
+            yield drained_verdict(verdict, path.drain, path in used, last, cause, now)

@@ -59,12 +59,10 @@ class Planner:
         self._changes = PendingChanges(
             self.cluster, self.allocator, self.resolver, self.decisions.keys()
         )
-        rules: list[PathRule] = [
-            ServiceCommunities(self.allocator),
-            DrainedPaths(self.drains, policy.drain.med),
-        ]
+        rules: list[PathRule] = [ServiceCommunities(self.allocator)]
         if policy.next_hops.weights.weighs:
             rules.append(Weighting(policy.next_hops, self.resolver))
+        rules.append(DrainedPaths(self.drains, policy.drain.med, self.resolver))
         paths = PathAssembly(rules)
         self._routing = Routing(
             self.cluster, self.allocator, self.resolver, paths, self._guard, policy.announce

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
@@ -19,7 +19,7 @@ from porter_ryu.domain.explanation import explain
 from porter_ryu.domain.labels import parse_selector
 from porter_ryu.domain.model import Eip, Kind, Node
 from porter_ryu.domain.nodes.drain import DrainPolicy, NodeDrains
-from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, NextHopMode
+from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, SELF, NextHopMode
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.planner import Policy
 from tests.unit.outbound_scene import POLICY
@@ -280,6 +280,81 @@ def test_no_order_of_drains_leaves_a_peer_without_a_path(seed: int) -> None:
             undrained = {n[1:] for n in mine - now_drained}
             assert {g for g in got if "*" not in g} <= undrained
             if undrained:
+                assert any("*" not in g for g in got)
+
+
+def instances() -> list[World]:
+    """An instance on each of four nodes in two racks, which announces it alone."""
+    made = []
+    for own in NAMES:
+        policy = Policy(NextHopPolicy(SELF, own), drain=DRAIN)
+        w = World(Eip("pool", "10.0.0.1-10.0.0.9"), policy=policy)
+        w.put(*(in_rack(up, name) for name in NAMES), service("a"), endpoints("a", *NAMES))
+        made.append(w)
+    return made
+
+
+def in_rack(make: Callable[..., Node], name: str) -> Node:
+    """A node with the label of its rack: n1 and n2 are in rack a, n3 and n4 in rack b."""
+    return make(name, labels={"rack": "a" if name in NAMES[:2] else "b"})
+
+
+def sent_by(worlds: Sequence[World], selector: str = "") -> str:
+    """The nodes that peers of these labels are sent by all instances; `*` as in `sent`."""
+    peer = replace(POLICY, selector=parse_selector(selector))
+    return " ".join(
+        name[1:] + "*" * ("*" in found)
+        for name, w in zip(NAMES, worlds, strict=True)
+        if (found := sent(w, peer))
+    )
+
+
+def test_an_instance_withdraws_its_own_drained_node_while_others_announce_theirs() -> None:
+    worlds = instances()
+
+    def do(make: Callable[..., Node], *names: str, seconds: float = 0) -> None:
+        for w in worlds:
+            w.put(*(in_rack(make, name) for name in names))
+            later(w, seconds)
+
+    assert sent_by(worlds) == "1 2 3 4"
+    do(drained, "n1", seconds=10)
+    assert sent_by(worlds) == "1* 2 3 4"
+    assert said(worlds[0], "n1")[0] == "Draining"
+    do(drained, seconds=21)
+    assert sent_by(worlds) == "2 3 4"
+    assert said(worlds[0], "n1")[0] == "Drained"
+    do(drained, "n2", seconds=31)
+    assert (sent_by(worlds), sent_by(worlds, "rack=a")) == ("3 4", "2*"), "a rack keeps its last"
+    do(drained, "n3", "n4", seconds=31)
+    assert sent_by(worlds) == "3* 4*"
+    assert said(worlds[3], "n4")[0] == "LastNextHop"
+    do(up, "n1")
+    assert (sent_by(worlds), sent_by(worlds, "rack=b")) == ("1", "3* 4*")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_instances_of_one_node_each_never_withdraw_the_last_path_together(seed: int) -> None:
+    """Each decides alone, knows what it has seen since its start, and is restarted at times."""
+    chance = random.Random(seed)
+    worlds = instances()
+    now_drained: set[str] = set()
+    for _ in range(60):
+        name = chance.choice(NAMES)
+        now_drained ^= {name}
+        wait = chance.choice([0, 1, 29, 31, 100])
+        again = chance.choice([*range(4), None, None])
+        for w in worlds:
+            later(w.put(in_rack(drained if name in now_drained else up, name)), wait)
+        if again is not None:
+            now = worlds[again].now
+            worlds[again] = worlds[again].restarted()
+            later(worlds[again], now)
+        for selector in ("", "rack=a", "rack=b"):
+            got = sent_by(worlds, selector).split()
+            assert got
+            own = {n for n in NAMES if parse_selector(selector).matches(in_rack(up, n).labels)}
+            if own - now_drained:
                 assert any("*" not in g for g in got)
 
 

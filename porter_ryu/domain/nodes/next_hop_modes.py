@@ -48,6 +48,13 @@ class NextHopMode(abc.ABC):
         """Names of the nodes that are next hops of an aggregate if they are usable."""
         return nodes
 
+    def elsewhere(
+        self, backends: Backends, local: bool, nodes: Collection[str], own: str
+    ) -> Collection[str]:
+        """Names of the nodes that other instances announce for a Service if they are usable; the
+        arguments are those of `candidates`."""
+        return ()
+
     def why_not(self, node: str, own: str) -> Verdict[NodeReason]:
         """Why a node is no candidate."""
         return Verdict(False, NodeReason.NO_ENDPOINT, "it hosts no endpoint that could be used")
@@ -98,6 +105,11 @@ class _Self(_Nodes):
         self, backends: Backends, local: bool, nodes: Collection[str], own: str
     ) -> Collection[str]:
         return (own,) if own in super().candidates(backends, local, nodes, own) else ()
+
+    def elsewhere(
+        self, backends: Backends, local: bool, nodes: Collection[str], own: str
+    ) -> Collection[str]:
+        return set(super().candidates(backends, local, nodes, own)) - {own}
 
     def depends_on(self, node: str, own: str) -> bool:
         return node == own

@@ -30,6 +30,7 @@ from porter_ryu.domain.text import listed
 from porter_ryu.domain.verdict import NodeReason, ServiceVerdict, Verdict
 
 _NO_NODES: frozenset[str] = frozenset()
+_ANYWHERE = Backends(_NO_NODES, anywhere=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class NextHopResolver:
         self._last_verdicts: dict[tuple[str, Family], NodeVerdict] = {}
         self._equal_backends: dict[Backends, Backends] = {}
         self._next_hops_of_backends: dict[tuple[Backends, bool, Family], frozenset[NextHop]] = {}
+        self._next_hops_elsewhere: dict[tuple[Backends, bool, Family], frozenset[NextHop]] = {}
         self._next_hops_of_nodes: dict[tuple[frozenset[str], Family], frozenset[NextHop]] = {}
 
     @property
@@ -92,6 +94,7 @@ class NextHopResolver:
         """How many entries are cached between turns, the existing nodes aside."""
         verdicts = len(self._verdicts) + len(self._last_verdicts)
         next_hops = len(self._next_hops_of_backends) + len(self._next_hops_of_nodes)
+        next_hops += len(self._next_hops_elsewhere)
         cached = len(self._backends) + len(self._equal_backends) + verdicts + next_hops
         return cached + self._drains.cached_entries
 
@@ -139,7 +142,8 @@ class NextHopResolver:
             return True
         # every instance compares its own node with the others
         compared = policy.weights.weighs and not policy.weights.counts_endpoints
-        return compared and not policy.mode.central
+        drained = self._drains.of(policy.node_name) is not None
+        return (compared or drained) and not policy.mode.central
 
     def node(self, name: str) -> Node | None:
         """A Node as it was when the turn began."""
@@ -191,6 +195,23 @@ class NextHopResolver:
             self._next_hops_of_backends[located, local, family] = hops
             return hops
         return frozenset()
+
+    def next_hops_elsewhere(self, service: Service, family: Family) -> frozenset[NextHop]:
+        """The next hops of a Service that other instances announce, each its own node."""
+        return self._elsewhere(self._backends_of(service, family), service.local_traffic, family)
+
+    def next_hops_of_aggregate_elsewhere(self, family: Family) -> frozenset[NextHop]:
+        """The next hops of an aggregate that other instances announce."""
+        return self._elsewhere(_ANYWHERE, False, family)
+
+    def _elsewhere(self, located: Backends, local: bool, family: Family) -> frozenset[NextHop]:
+        known = self._next_hops_elsewhere.get((located, local, family))
+        if known is None:
+            policy = self._policy
+            names = policy.mode.elsewhere(located, local, self._nodes, policy.node_name)
+            known = self._resolve_nodes(frozenset(names), family)
+            self._next_hops_elsewhere[located, local, family] = known
+        return known
 
     def _resolve_nodes(self, names: frozenset[str], family: Family) -> frozenset[NextHop]:
         """The next hops that these nodes offer; the same object for the same nodes."""
@@ -276,6 +297,7 @@ class NextHopResolver:
 
     def _forget_next_hops(self) -> None:
         self._next_hops_of_backends.clear()
+        self._next_hops_elsewhere.clear()
         self._next_hops_of_nodes.clear()
 
     def _endpoints_may_lag(self, name: str) -> bool:
