@@ -1,7 +1,8 @@
 """Converts MetalLB manifests.
 
-An IPAddressPool becomes an Eip, a BGPPeer a [peer:NAME] group, a BGPAdvertisement the attributes of
-the routes, and a BFDProfile the BFD timers of peers.  Services get annotations by commands.
+An IPAddressPool becomes an Eip, a BGPPeer a [peer:NAME] group, a BGPAdvertisement entries of
+spec.advertisements of the Eips, and a BFDProfile the BFD timers of peers.  Services get annotations
+by commands.
 """
 
 from __future__ import annotations
@@ -9,9 +10,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-from porter_ryu.importers.acceptance import peer_lines, set_peers
+from porter_ryu.importers.acceptance import set_peers
+from porter_ryu.importers.metallb_advertisements import (
+    advertisements_of,
+    read_advertisement,
+    read_aliases,
+)
 from porter_ryu.importers.metallb_peers import convert_peer, read_profiles
-from porter_ryu.importers.metallb_pools import PoolSelection, convert_pools
+from porter_ryu.importers.metallb_pools import PoolSelection, convert_pool, pool_priorities
 from porter_ryu.importers.reading import Imported, Manifest
 
 _OPT_IN = "lb.kubesphere.io/v1alpha1=porter"
@@ -32,63 +38,27 @@ def convert(manifests: Iterable[Manifest]) -> Imported:
         kinds.setdefault(manifest.kind, []).append(manifest)
     found = Imported()
     found.groups = {"bgp": {}}
-    pools, advertisements = kinds.pop("IPAddressPool", []), kinds.pop("BGPAdvertisement", [])
-    by_bgp = [PoolSelection.read(manifest, found) for manifest in advertisements]
-    l2_advertisements = kinds.get("L2Advertisement", [])
-    by_l2 = [PoolSelection.read(manifest, found) for manifest in l2_advertisements]
-    convert_pools(pools, by_bgp, by_l2, found)
+    aliases = read_aliases(kinds.pop("Community", []), found)
+    advertisements = [
+        read_advertisement(manifest, aliases, found)
+        for manifest in kinds.pop("BGPAdvertisement", [])
+    ]
+    by_layer_2 = [PoolSelection.read(m, found) for m in kinds.get("L2Advertisement", [])]
+    pools = kinds.pop("IPAddressPool", [])
+    priorities = pool_priorities(pools)
+    for manifest in pools:
+        entries = advertisements_of(manifest, advertisements, found)
+        convert_pool(manifest, priorities, entries, by_layer_2, found)
     profiles = read_profiles(kinds.pop("BFDProfile", []), found)
     # the content of a Secret is used but never printed
     secrets = {f"{m.namespace}/{m.name}": m for m in kinds.pop("Secret", [])}
     for manifest in kinds.pop("BGPPeer", []):
         convert_peer(manifest, profiles, secrets, found)
-    aliases = _aliases(kinds.pop("Community", []))
-    for manifest, selection in zip(advertisements, by_bgp, strict=True):
-        _advertisement(manifest, all(map(selection.selects, pools)), aliases, found)
     _services(kinds.pop("Service", []), found)
     for kind, others in kinds.items():
         found.lost += [f"{kind} {m.name}: this kind has no counterpart" for m in others]
     set_peers(found.groups)
     return found
-
-
-def _aliases(manifests: list[Manifest]) -> dict[str, str]:
-    entries = [entry for m in manifests for entry in m.objects("spec.communities")]
-    return {str(entry.get("name")): str(entry.get("value")) for entry in entries}
-
-
-def _advertisement(
-    manifest: Manifest, of_all_pools: bool, aliases: dict[str, str], found: Imported
-) -> None:
-    """Adds communities and local preference that apply to all pools to the peers."""
-    peers = manifest.strings("spec.peers")
-    texts = [aliases.get(text, text) for text in manifest.strings("spec.communities")]
-    communities = [text.removeprefix("large:") for text in texts]
-    preference = manifest.text("spec.localPref")
-    if peers:
-        found.lost.append(
-            f"{manifest}: is only for the peers {peers!r}; here each pool is announced to all peers"
-        )
-    if not of_all_pools:
-        left_out = ""
-        if communities or preference:
-            left_out = "its communities and localPref are left out: "
-        found.lost.append(
-            f"{manifest}: is only for some pools; {left_out}here the routes of all pools have the "
-            "same attributes"
-        )
-    for name, settings in peer_lines(found.groups):
-        if (peers and name not in peers) or not of_all_pools:
-            continue
-        before = [text for text in settings.get("communities", "").split(", ") if text]
-        if before or communities:
-            settings["communities"] = ", ".join(dict.fromkeys([*before, *communities]))
-        if preference:
-            settings["local_pref"] = preference
-    for key, length in (("aggregationLength", 32), ("aggregationLengthV6", 128)):
-        if manifest.pop(f"spec.{key}", int, length) != length:
-            found.lost.append(f"{manifest}: {key}: only /{length} is supported")
-    found.lost += manifest.lost()
 
 
 def _services(manifests: list[Manifest], found: Imported) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from porter_ryu.domain.labels import LabelSelector, Requirement, SelectorError, parse_selector
@@ -37,35 +37,35 @@ class PoolSelection:
         return pool.name in self.names or any(s.matches(pool.labels) for s in self.selectors)
 
 
-def convert_pools(
-    pools: list[Manifest],
-    by_bgp: Iterable[PoolSelection],
-    by_l2: Iterable[PoolSelection],
+def convert_pool(
+    manifest: Manifest,
+    priorities: Mapping[str, int],
+    advertisements: list[Json] | None,
+    by_layer_2: Iterable[PoolSelection],
     found: Imported,
 ) -> None:
-    """Converts pools.  A restriction without counterpart disables the Eip: Services keep their
-    addresses, but no Service gets an address that it could not get before."""
-    bgp, l2 = list(by_bgp), list(by_l2)
-    priorities = _priorities(pools)
-    for manifest in pools:
-        spec: Json = {
-            "address": ", ".join(manifest.strings("spec.addresses")),
-            "avoidBuggyIPs": manifest.pop("spec.avoidBuggyIPs", bool, False) or None,
-            "autoAssign": None if manifest.pop("spec.autoAssign", bool, True) else False,
-            "namespaces": manifest.strings("spec.serviceAllocation.namespaces"),
-            "priority": priorities.get(manifest.name),
-        }
-        _selectors(manifest, spec, found)
-        if not any(selection.selects(manifest) for selection in bgp):
-            by_layer_2 = any(selection.selects(manifest) for selection in l2)
-            problem = "is announced only by layer 2" if by_layer_2 else "is not announced"
-            spec["disable"] = True
-            found.lost.append(f"{manifest}: {problem}, not by BGP; the Eip is disabled")
-        found.eips.append(eip(manifest.name, spec))
-        found.lost += manifest.lost()
+    """Converts a pool; `advertisements` are the entries of its Eip, None if BGP does not announce
+    it.  A restriction without counterpart disables the Eip: Services keep their addresses, but no
+    Service gets an address that it could not get before."""
+    spec: Json = {
+        "address": ", ".join(manifest.strings("spec.addresses")),
+        "avoidBuggyIPs": manifest.pop("spec.avoidBuggyIPs", bool, False) or None,
+        "autoAssign": None if manifest.pop("spec.autoAssign", bool, True) else False,
+        "namespaces": manifest.strings("spec.serviceAllocation.namespaces"),
+        "priority": priorities.get(manifest.name),
+        "advertisements": advertisements,
+    }
+    _selectors(manifest, spec, found)
+    if advertisements is None:
+        only_layer_2 = any(selection.selects(manifest) for selection in by_layer_2)
+        problem = "is announced only by layer 2" if only_layer_2 else "is not announced"
+        spec["disable"] = True
+        found.lost.append(f"{manifest}: {problem}, not by BGP; the Eip is disabled")
+    found.eips.append(eip(manifest.name, spec))
+    found.lost += manifest.lost()
 
 
-def _priorities(pools: list[Manifest]) -> dict[str, int]:
+def pool_priorities(pools: list[Manifest]) -> dict[str, int]:
     """Priorities that keep the order of MetalLB: first the pools with a serviceAllocation, by its
     priority (0 or none comes last), then the pools without one."""
     pinned = {

@@ -27,6 +27,7 @@ _DEFAULT = "eip.openelb.kubesphere.io/is-default-eip"
 _PROTOCOL = "protocol.openelb.kubesphere.io/v1alpha1"
 _SHARE = "eip.porter.kubesphere.io/share"
 _MULTIHOP_TTL = "255"
+_FAMILIES = {"AFI_IP": "ipv4", "AFI_IP6": "ipv6"}
 
 
 @dataclass
@@ -147,6 +148,7 @@ def _peer(manifest: Manifest, found: Imported) -> None:
         group["multihop_ttl"] = ttl if ttl not in ("", "0") else _MULTIHOP_TTL
     if manifest.pop("spec.addPaths.sendMax", int, 0):
         group["add_path"] = "true"
+    _families(manifest, group, found)
     selector = manifest.pop("spec.nodeSelector", dict, {})
     if selector:
         text = selector_text(selector)
@@ -161,6 +163,26 @@ def _peer(manifest: Manifest, found: Imported) -> None:
     if password:
         found.keys[manifest.name] = password
     found.groups[f"peer:{manifest.name}"] = {key: text for key, text in group.items() if text}
+
+
+def _families(manifest: Manifest, group: dict[str, str], found: Imported) -> None:
+    """The families of a peer, in the words of gobgp; those that are not enabled do not count."""
+    families = []
+    same = {"kind": manifest.kind, "metadata": manifest.metadata}
+    for document in manifest.objects("spec.afiSafis"):
+        entry = Manifest({**document, **same})
+        afi, safi = entry.text("config.family.afi"), entry.text("config.family.safi")
+        enabled = entry.pop("config.enabled", bool, False)
+        if entry.pop("addPaths.config.sendMax", int, 0):
+            group["add_path"] = "true"
+        entry.pop("addPaths.config.receive", bool, False)  # no route is learned
+        if enabled and afi in _FAMILIES and safi == "SAFI_UNICAST":
+            families.append(_FAMILIES[afi])
+        elif enabled:
+            found.lost.append(f"{manifest}: afiSafis: {afi} {safi} has no counterpart")
+        found.lost += entry.lost()
+    if families:
+        group["families"] = ", ".join(dict.fromkeys(families))
 
 
 def _service(manifest: Manifest, holders: dict[str, _Holders], found: Imported) -> None:

@@ -19,6 +19,7 @@ from porter_ryu.importers import acceptance
 from porter_ryu.importers import metallb as from_metallb
 from porter_ryu.importers import openelb as from_openelb
 from porter_ryu.importers.reading import Manifest
+from tests.unit import decoded
 
 KINDS = st.sampled_from(
     [
@@ -159,6 +160,12 @@ spec:
   transport: {passiveMode: true, remotePort: 1790}
   ebgpMultihop: {enabled: true, multihopTtl: 3}
   addPaths: {sendMax: 8}
+  afiSafis:
+  - config: {family: {afi: AFI_IP, safi: SAFI_UNICAST}, enabled: true}
+    addPaths: {config: {sendMax: 10}}
+  - {config: {family: {afi: AFI_IP6, safi: SAFI_UNICAST}, enabled: true}}
+  - {config: {family: {afi: AFI_IP6, safi: SAFI_MPLS_VPN}, enabled: true}}
+  - {config: {family: {afi: AFI_L2VPN, safi: SAFI_EVPN}, enabled: false}}
   nodeSelector: {matchLabels: {rack: a}}
   gracefulRestart: {enabled: true}
 """
@@ -188,6 +195,13 @@ def accepted(out: Path) -> None:
     assert (status in (0, 1), complaint) == (True, "")
 
 
+ENTRY = {
+    "communities": ["64500:7", "64500:1:2"],
+    "localPref": 200,
+    "aggregationLength": 24,
+}
+
+
 def test_metallb(tmp_path: Path) -> None:
     told, out = run(tmp_path, "metallb", METALLB)
     gold, rest = yaml.safe_load_all((out / "eips.yaml").read_text())
@@ -197,12 +211,14 @@ def test_metallb(tmp_path: Path) -> None:
         "namespaces": ["shop"],
         "serviceSelector": {"matchLabels": {"a": "b"}},
         "priority": 10,
+        "advertisements": [ENTRY],
     }
     assert rest["spec"] == {
         "address": "198.51.100.0/24",
         "autoAssign": False,
         "priority": 11,
         "disable": True,
+        "advertisements": [ENTRY],
     }
     conf = (out / "porter_ryu.conf").read_text()
     for line in (
@@ -213,7 +229,6 @@ def test_metallb(tmp_path: Path) -> None:
         "bfd_interval_ms = 100",
         "bfd_multiplier = 5",
         "node_selector = rack in (a, b)",
-        "communities = 64500:7, 64500:1:2",
     ):
         assert line in conf.splitlines()
     accepted(out)
@@ -225,11 +240,10 @@ def test_metallb(tmp_path: Path) -> None:
         "vrf",
         "keepaliveTime",
         "receiveInterval",
-        "aggregationLength",
         "L2Advertisement",
-        "local_pref",
     ):
         assert what in told
+    assert "BGPAdvertisement" not in told
     assert "namespaceSelectors" in told
     assert "new-thing" in told
     assert "ip-allocated" not in told
@@ -255,10 +269,19 @@ def test_openelb(tmp_path: Path) -> None:
         "port = 1790",
         "multihop_ttl = 3",
         "node_selector = rack=a",
+        "add_path = true",
+        "families = ipv4, ipv6",
     ):
         assert line in conf
     accepted(out)
-    for what in ("layer2", "novel.field", "asPerRack.r1", "gracefulRestart.enabled"):
+    assert "AFI_L2VPN" not in told
+    for what in (
+        "AFI_IP6 SAFI_MPLS_VPN",
+        "layer2",
+        "novel.field",
+        "asPerRack.r1",
+        "gracefulRestart.enabled",
+    ):
         assert what in told
 
 
@@ -419,7 +442,9 @@ def test_a_pool_that_bgp_does_not_announce_is_disabled(tmp_path: Path) -> None:
     assert disabled == {"l2", "nobody"}
     assert "IPAddressPool l2: is announced only by layer 2" in lost
     assert "IPAddressPool nobody: is not announced" in lost
-    assert "communities and localPref are left out" in lost
+    entries = [{"communities": ["65535:65281"]}]
+    advertised = {name: spec.get("advertisements") for name, spec in eips(out).items()}
+    assert advertised == {"both": entries, "l2": None, "labelled": entries, "nobody": None}
     assert "communities" not in groups(out)["peer:rack1"]
 
 
@@ -441,14 +466,104 @@ def test_pools_with_a_service_allocation_come_first(tmp_path: Path) -> None:
     assert sorted(priorities, key=priorities.__getitem__) == ["bb", "ccc", "a"]
 
 
-def test_an_advertisement_to_some_peers_is_named(tmp_path: Path) -> None:
-    advertisement = metallb("BGPAdvertisement", "one", {"peers": ["p1"], "communities": ["1:2"]})
+def test_advertisements_are_entries_of_the_eips_that_they_select(tmp_path: Path) -> None:
+    rack = {"matchLabels": {"rack": "a"}}
+    zone = {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["z"]}]}
+    objects = [
+        *(
+            metallb("IPAddressPool", name, {"addresses": [f"10.{number}.0.0/16"]})
+            for number, name in enumerate(("plain", "both", "far"))
+        ),
+        metallb("BGPAdvertisement", "all", {"ipAddressPools": ["plain", "both"]}),
+        metallb(
+            "BGPAdvertisement",
+            "near",
+            {
+                "ipAddressPools": ["both"],
+                "peers": ["p1"],
+                "nodeSelectors": [rack, zone],
+                "communities": ["1:2"],
+            },
+        ),
+        metallb(
+            "BGPAdvertisement",
+            "far",
+            {"ipAddressPools": ["far"], "aggregationLength": 16, "aggregationLengthV6": 64},
+        ),
+        peer("p1"),
+        peer("p2", "10.0.0.2"),
+    ]
+    _, out = run(tmp_path, "metallb", yaml.safe_dump_all(objects), 0)
+    near: Json = {"peers": ["p1"], "communities": ["1:2"]}
+    assert {name: spec.get("advertisements") for name, spec in eips(out).items()} == {
+        "plain": None,
+        "both": [{}, {**near, "nodeSelector": rack}, {**near, "nodeSelector": zone}],
+        "far": [{"aggregationLength": 16, "aggregationLengthV6": 64}],
+    }
+    assert "communities" not in groups(out)["peer:p1"]
+    for spec in eips(out).values():
+        assert decoded.eip(objects_of_eip(spec)).invalid is None
+
+
+def objects_of_eip(spec: Json) -> Json:
+    """An Eip with this spec."""
+    return {"kind": "Eip", "metadata": {"name": "pool"}, "spec": spec}
+
+
+# fields of an advertisement, the printed reason, and the entries that are left
+ODD_ADVERTISEMENTS: dict[str, tuple[Json, str, list[Json] | None]] = {
+    "an alias that is not defined": ({"communities": ["vpn"]}, "'vpn' is not a community", None),
+    "one community of two": (
+        {"communities": ["65536:1", "1:1"]},
+        "is not a number of 16 bits; it is left out",
+        [{"communities": ["1:1"]}],
+    ),
+    "a preference that is too large": ({"localPref": 2**32}, "is left out: localPref is more", []),
+    "a preference that is text": ({"localPref": "high"}, "is of a wrong type", None),
+    "a length that is too long": (
+        {"aggregationLength": 33},
+        "is left out: aggregationLength is more than 32",
+        [],
+    ),
+    "a selector that selects nothing": (
+        {"nodeSelectors": [{"matchExpressions": [{"key": "a", "operator": "Like"}]}]},
+        "is left out: spec.advertisements[0].nodeSelector: unknown operator 'Like'",
+        [],
+    ),
+    "one selector of two": (
+        {"nodeSelectors": [{"matchLabels": {"a": 1}}, {"matchLabels": {"a": "b"}}]},
+        "is left out: nodeSelector.matchLabels: a key or its value is not text",
+        [{"nodeSelector": {"matchLabels": {"a": "b"}}}],
+    ),
+    "only some Services": (
+        {"serviceSelectors": [{"matchLabels": {"a": "b"}}]},
+        "is left out: serviceSelectors has no counterpart",
+        [],
+    ),
+    "a new field": ({"novel": 1}, "novel = 1 has no counterpart", None),
+}
+
+
+@pytest.mark.parametrize("name", ODD_ADVERTISEMENTS)
+def test_what_an_advertisement_cannot_say_is_named(tmp_path: Path, name: str) -> None:
+    """If no entry is left, the Eip is disabled: without entries it would be announced to all."""
+    fields, reason, entries = ODD_ADVERTISEMENTS[name]
     pool = metallb("IPAddressPool", "pool", {"addresses": ["10.1.0.0/24"]})
-    objects = [pool, advertisement, peer("p1"), peer("p2", "10.0.0.2")]
+    objects = [pool, metallb("BGPAdvertisement", "odd", fields), peer()]
     lost, out = run(tmp_path, "metallb", yaml.safe_dump_all(objects))
-    assert "is only for the peers ['p1']" in lost
-    assert groups(out)["peer:p1"]["communities"] == "1:2"
-    assert "communities" not in groups(out)["peer:p2"]
+    assert "BGPAdvertisement odd: " in lost
+    assert reason in lost
+    spec = eips(out)["pool"]
+    assert spec.get("advertisements") == (entries or None)
+    assert spec.get("disable", False) is (entries == [])
+
+
+def test_more_than_an_eip_can_have_disables_it(tmp_path: Path) -> None:
+    pool = metallb("IPAddressPool", "pool", {"addresses": ["10.1.0.0/24"]})
+    many = [metallb("BGPAdvertisement", f"a{i}", {"localPref": i}) for i in range(33)]
+    lost, out = run(tmp_path, "metallb", yaml.safe_dump_all([pool, *many, peer()]))
+    assert "has more than 32 entries; the Eip is disabled" in lost
+    assert eips(out)["pool"]["disable"] is True
 
 
 def test_services_of_another_class_and_sharing_across_namespaces(tmp_path: Path) -> None:
