@@ -1,26 +1,27 @@
-"""Requests to the API server, with the official client's configuration, credentials and TLS.
+"""Requests to the API server, over connections of our own (`connection`).
 
-They go over connections of our own (`connection`).  The official client's own request path copies
-and inspects every header, parameter and body, which takes longer than the request itself.
+The official client's request path copies and inspects every header, parameter and body, which takes
+longer than the request itself.
 """
 
 from __future__ import annotations
 
 import json
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import quote, urlencode
+from urllib.request import getproxies
 
 import urllib3
-import yaml
-from kubernetes import client as official
-from kubernetes import config
 from urllib3.connection import HTTPConnection
 from urllib3.util import parse_url
 
+from porter_ryu.kube.access import Access, access, bypasses
 from porter_ryu.kube.connection import Answer, Connection
 from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.kubeconfig import KubeconfigError
 
 _CONNECT_SECONDS = 5.0
 # a server that does not acknowledge for this long is lost, even if a watch is idle for longer
@@ -103,29 +104,25 @@ class Transport:
         self._connect()
 
     def _connect(self) -> None:
-        configuration = _configuration(self._kubeconfig)
-        # so that it is not looked up in the environment again for each token
-        configuration.proxy = configuration.proxy
-        api = official.ApiClient(configuration)
-        manager = api.rest_client.pool_manager
+        access = _access(self._kubeconfig)
         try:
-            host = parse_url(configuration.host)
-            opener: urllib3.HTTPConnectionPool = manager.connection_from_url(configuration.host)
+            host = parse_url(access.url)
+            manager = _manager(access)
+            opener: urllib3.HTTPConnectionPool = manager.connection_from_url(access.url)
         except urllib3.exceptions.HTTPError as error:
             name = self._kubeconfig or "the kubeconfig"
-            text = f"no way to an API server: the URL of the server in {name} is invalid"
-            raise ApiError(0, "NoConfiguration", text) from error
+            raise _no_way(f"the URL of the server in {name} is invalid") from error
         self.server: str = host.netloc or ""
-        self._configuration = configuration
+        self._authorization = access.authorization
         self._pool = _Pool(opener)
         # a proxy for plain HTTP needs the complete URL
         forwards = manager.proxy is not None and host.scheme != "https"
-        self._root: str = configuration.host if forwards else host.path or ""
+        self._root: str = access.url if forwards else host.path or ""
         self._fields = {
             "Host": self.server,
+            "User-Agent": "porter-ryu",
             "Accept": "application/json",
             "Accept-Encoding": "identity",
-            **api.default_headers,
             **(opener.proxy_headers if forwards else {}),
         }
 
@@ -160,14 +157,13 @@ class Transport:
             raise
 
     def _headers(self) -> dict[str, str]:
-        """The headers of a request; the official client replaces an expired token."""
-        token = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
-        if token is None:
+        """The headers of a request."""
+        text = self._authorization()
+        if not text:
             return dict(self._fields)
-        token = token.strip()
-        if not token.isprintable():
+        if not text.isprintable():
             raise ValueError("the token has a character that no header may have")
-        return {**self._fields, "Authorization": token}
+        return {**self._fields, "Authorization": text}
 
     def renew(self) -> str:
         """Reads the credential again, if possible; returns a description of it."""
@@ -181,30 +177,36 @@ class Transport:
         return f"the credential of {where}"
 
 
-def _configuration(kubeconfig: str) -> official.Configuration:
-    """The official client's configuration by a kubeconfig; raises ApiError."""
-    configuration = official.Configuration()
+def _access(kubeconfig: str) -> Access:
     try:
-        if kubeconfig:
-            config.load_kube_config(kubeconfig, client_configuration=configuration)
-        else:
-            try:
-                config.load_incluster_config(client_configuration=configuration)
-            except config.ConfigException:
-                config.load_kube_config(client_configuration=configuration)
-    except (config.ConfigException, OSError) as error:
+        return access(kubeconfig)
+    except KubeconfigError as error:
         hint = "" if kubeconfig else "; set [kubernetes] kubeconfig, or manifests (a directory)"
-        text = f"no way to an API server: {str(error).rstrip('.')}{hint}"
-        raise ApiError(0, "NoConfiguration", text) from error
-    except yaml.YAMLError as error:
-        # its text quotes the file, so it may contain a token
-        text = f"no way to an API server: {kubeconfig or 'the kubeconfig'} is not YAML"
-        raise ApiError(0, "NoConfiguration", text) from error
+        raise _no_way(f"{error}{hint}") from error
+    except ssl.SSLError as error:
+        name = kubeconfig or "the kubeconfig"
+        raise _no_way(f"a certificate or key in {name} cannot be read") from error
     except Exception as error:
         name = kubeconfig or "the kubeconfig"
-        text = f"no way to an API server: {name} is not one ({type(error).__name__})"
-        raise ApiError(0, "NoConfiguration", text) from error
-    configuration.retries = False
-    configuration.connection_pool_maxsize = _CONNECTIONS
-    configuration.socket_options = [*HTTPConnection.default_socket_options, *_KEEPALIVE]
-    return configuration
+        raise _no_way(f"{name} is not one ({type(error).__name__})") from error
+
+
+def _no_way(why: str) -> ApiError:
+    return ApiError(0, "NoConfiguration", f"no way to an API server: {why}")
+
+
+def _manager(access: Access) -> urllib3.PoolManager:
+    """What opens connections; raises the exceptions of urllib3 where the proxy is not one."""
+    more: dict[str, Any] = {
+        "ssl_context": access.tls,
+        "cert_reqs": access.tls.verify_mode,
+        "socket_options": [*HTTPConnection.default_socket_options, *_KEEPALIVE],
+    }
+    if access.server_name:
+        more["server_hostname"] = access.server_name
+    proxies = getproxies()
+    scheme = parse_url(access.url).scheme or "http"
+    proxy = access.proxy or proxies.get(scheme) or proxies.get("all", "")
+    if not proxy or bypasses(access.url, proxies.get("no", "")):
+        return urllib3.PoolManager(**more)
+    return urllib3.ProxyManager(proxy, **more)

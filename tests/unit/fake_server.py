@@ -119,11 +119,12 @@ def kubeconfig(
 
 
 class Authority:
-    """A CA, and certificates that it signs."""
+    """A CA, and certificates that it signs; `last`: the files of the last one and of its key."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
         self.certificate = folder / f"{name}.crt"
+        self.last = "", ""
         key = str(folder / f"{name}.key")
         made = (*_NEW_KEY, "-subj", f"/CN={name}", "-keyout", key)
         _openssl("req", "-x509", "-days", "2", *made, "-out", str(self.certificate))
@@ -139,6 +140,7 @@ class Authority:
             *("x509", "-req", "-in", request, *signer, "-CAcreateserial", "-days", str(days)),
             *("-extfile", str(extension), "-out", certificate),
         )
+        self.last = certificate, key
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         return context
