@@ -21,6 +21,7 @@ from porter_ryu.domain.model import Eip, Kind, Node
 from porter_ryu.domain.nodes.drain import DrainPolicy, NodeDrains
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, SELF, NextHopMode
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
+from porter_ryu.domain.nodes.weights import BY_ENDPOINTS
 from porter_ryu.domain.planner import Policy
 from tests.unit.outbound_scene import POLICY
 from tests.unit.world import World, endpoints, key, node, service
@@ -212,6 +213,21 @@ def test_a_shared_address_keeps_what_its_holders_have_in_common() -> None:
     assert sent(w) == "2"
     w.put(drained("n2"))
     assert sent(later(w, 31)) == "2*"
+
+
+def test_a_drained_node_keeps_its_weight() -> None:
+    hop_policy = NextHopPolicy(weights=BY_ENDPOINTS)
+    w = World(Eip("pool", "10.0.0.1"), policy=Policy(hop_policy, drain=DRAIN))
+    w.put(up("n1"), up("n2"), service("a"), endpoints("a", "n1", "n1", "n1", "n2"))
+
+    def bandwidths() -> dict[str, int | None]:
+        return {a.next_hop.node: a.attributes.bandwidth for a in w.announcements["10.0.0.1"]}
+
+    before = bandwidths()
+    assert before == {"n1": 3, "n2": 1}
+    w.put(drained("n1"))
+    assert sent(w) == "1* 2"
+    assert bandwidths() == before
 
 
 def test_a_drained_node_that_is_lost_is_no_next_hop() -> None:
