@@ -15,6 +15,7 @@ from porter_ryu.domain.explanation import AddressExplanation, Explanation, expla
 from porter_ryu.domain.model import Address, Network, ObjectKey
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.reach import Reach, reach
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
 
@@ -37,15 +38,19 @@ def services(planner: Planner, sent: Sent) -> Iterator[Json]:
     for key in sorted(planner.decisions):
         decision = planner.decisions.get(key)
         if decision is not None:
-            yield service_line(decision, is_announced(decision, sent))
+            yield service_line(decision, is_announced(planner, decision, sent))
 
 
-def is_announced(decision: Decision, sent: Sent) -> bool:
-    """Whether a Service is to be announced, and one of its addresses was sent to a peer."""
+def is_announced(planner: Planner, decision: Decision, sent: Sent) -> bool:
+    """Whether a Service is to be announced, and one of its addresses, or an aggregate of one, was
+    sent to a peer."""
     if decision.announced is None or not decision.announced.ok:
         return False
-    prefixes = (ip_network(held.address) for held in decision.outcome.held)
-    return any(any(sent(prefix).values()) for prefix in prefixes)
+    return any(
+        any(sent(prefix).values())
+        for held in decision.outcome.held
+        for prefix in (ip_network(held.address), *planner.aggregates_of(held.address))
+    )
 
 
 def service_line(decision: Decision, announced: bool) -> Json:
@@ -85,6 +90,7 @@ def eips(planner: Planner) -> Iterator[Json]:
             "ready": status.ready,
             "reason": status.reason.value,
             "message": shortened(status.message, _MAX_TEXT_CHARACTERS),
+            "problem": shortened(planner.eip_problem(eip.name), _MAX_TEXT_CHARACTERS),
             "usage": status.usage,
             "poolSize": status.pool_size,
             "used": dict(status.used),
@@ -106,13 +112,19 @@ def explanation(planner: Planner, key: ObjectKey, sent: Sent | None) -> Json:
     if sent is None:
         announced = chain.decision.state == _ANNOUNCED
     else:
-        announced = is_announced(chain.decision, sent)
+        announced = is_announced(planner, chain.decision, sent)
     entry |= service_line(chain.decision, announced)
     if chain.unreadable:
         entry["unreadable"] = chain.unreadable
     entry["request"] = _request(chain)
     entry["pools"] = [_pool(pool) for pool in chain.pools]
-    entry["routes"] = [_address(address, sent or nothing_sent) for address in chain.addresses]
+    if chain.decision.refused_communities:
+        entry["refusedCommunities"] = chain.decision.refused_communities
+    sent = sent or nothing_sent
+    entry["routes"] = [
+        _address(address, sent) | _reach(reach(planner, address.address), sent)
+        for address in chain.addresses
+    ]
     return entry
 
 
@@ -140,12 +152,21 @@ def _address(entry: AddressExplanation, sent: Sent) -> Json:
         "recorded": entry.recorded,
         "sharedWith": [str(key) for key in entry.sharers],
         "nodes": [_node(node) for node in entry.nodes],
-        "peers": {
-            name: [str(hop) for hop in hops]
-            for name, hops in sorted(sent(ip_network(entry.address)).items())
-            if hops
-        },
+        "peers": _peers(sent(ip_network(entry.address))),
     }
+
+
+def _reach(found: Reach, sent: Sent) -> Json:
+    return {
+        "aggregates": [
+            {"prefix": str(prefix), "peers": _peers(sent(prefix))} for prefix in found.aggregates
+        ],
+        "notFor": list(found.unnamed),
+    }
+
+
+def _peers(sent: Mapping[str, tuple[Address, ...]]) -> dict[str, list[str]]:
+    return {name: [str(hop) for hop in hops] for name, hops in sorted(sent.items()) if hops}
 
 
 def _node(entry: NodeVerdict) -> Json:

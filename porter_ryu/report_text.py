@@ -39,6 +39,8 @@ def explanation(entry: Json) -> str:
     lines = [f"{name}: {_headline(entry)}"]
     if entry["request"]:
         lines.append(f"  asks for {entry['request']['text']} ({entry['request']['source']})")
+    if "refusedCommunities" in entry:
+        lines.append(f"  communities left out: {entry['refusedCommunities']}")
     for route in entry["routes"]:
         lines += _route_lines(route)
     if entry["pools"] or "unreadable" not in entry:
@@ -53,13 +55,18 @@ def explanation(entry: Json) -> str:
 def _headline(entry: Json) -> str:
     addresses = ", ".join(entry["addresses"])
     if entry["announced"]:
-        peers = sorted({peer for route in entry["routes"] for peer in route["peers"]})
+        peers = sorted({peer for route in entry["routes"] for peer in _heard(route)})
         if not peers:
             return f"would be announced: {addresses}"
         return f"announced: {addresses} to {', '.join(peers)}"
     if entry["state"] == Reason.ALLOCATED.value:
         return f"{addresses}: {entry['message']}"
     return f"{entry['state']}: {entry['message']}"
+
+
+def _heard(route: Json) -> set[str]:
+    """The peers that were sent an address or an aggregate of it."""
+    return {*route["peers"], *(name for one in route["aggregates"] for name in one["peers"])}
 
 
 def _route_lines(route: Json) -> list[str]:
@@ -74,6 +81,13 @@ def _route_lines(route: Json) -> list[str]:
         lines.append(f"    node {node['node']}: {verdict}")
     for peer, hops in route["peers"].items():
         lines.append(f"    sent to {peer}: {', '.join(hops)}")
+    for aggregate in route["aggregates"]:
+        lines.append(f"    in the aggregate {aggregate['prefix']}")
+        for peer, hops in aggregate["peers"].items():
+            lines.append(f"      sent to {peer}: {', '.join(hops)}")
+    if route["notFor"]:
+        names = ", ".join(route["notFor"])
+        lines.append(f"    not for {names}: no entry of spec.advertisements names them")
     return lines
 
 
@@ -90,7 +104,8 @@ def plan(entry: Json) -> str:
         lines.append(f"{name}: {chain['state']}{reason}{' (' + where + ')' if where else ''}")
     for eip in entry["eips"]:
         used = f"{eip['usage']} of {eip['poolSize']} used"
-        lines.append(f"eip {eip['name']}: {eip['reason']}, {used} ({eip['address']})")
+        problem = f": {eip['problem']}" if eip["problem"] else ""
+        lines.append(f"eip {eip['name']}: {eip['reason']}, {used} ({eip['address']}){problem}")
     return "\n".join(lines)
 
 

@@ -44,6 +44,10 @@ class AdvertisementEntry:
     def __hash__(self) -> int:
         return self._hash
 
+    def names(self, peer: str) -> bool:
+        """Whether a peer gets the paths to which the entry applies."""
+        return not self.peers or peer in self.peers
+
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether a node with these labels may be a next hop."""
         return self.nodes.matches(labels)

@@ -18,7 +18,7 @@ from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.decision import Decision, unreadable_decision
 from porter_ryu.domain.eip_problems import EipProblems
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import Address, Kind, Node, ObjectKey, Service
+from porter_ryu.domain.model import Address, Kind, Network, Node, ObjectKey, Service
 from porter_ryu.domain.nodes.drain import NodeDrains
 from porter_ryu.domain.nodes.drained_paths import DrainedPaths
 from porter_ryu.domain.nodes.health import NodeHealth
@@ -118,6 +118,14 @@ class Planner:
     def announcements(self, address: Address) -> Announcements:
         """What is wanted for an address once every holder has it on record."""
         return self._routing.wanted(address)
+
+    def aggregates_of(self, address: Address) -> tuple[Network, ...]:
+        """The aggregates that are announced for an address, the longest first."""
+        return self._routing.aggregates_of(address)
+
+    def eip_problem(self, name: str) -> str:
+        """What is wrong with an Eip that serves nevertheless; empty where nothing is."""
+        return self._eip_problems.find(self.peer_names).get(name, "") if self._announce else ""
 
     def reserve(
         self,

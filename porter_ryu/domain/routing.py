@@ -121,6 +121,10 @@ class Routing:
         announcements = self._aggregation.announcements(address, eip, paths, recorded)
         return Route(address, True, announcements, self._aggregation.aggregates_of(address))
 
+    def aggregates_of(self, address: Address) -> tuple[Network, ...]:
+        """The aggregates that are announced for an address, the longest first."""
+        return self._aggregation.aggregates_of(address)
+
     def changed_aggregates(self, give_way: Callable[[], None]) -> dict[Network, Announcements]:
         """What is announced for each aggregate of an address whose route was computed since the
         last call (nothing: it is withdrawn)."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from fabric.objects import Json
 from porter_ryu import report, report_text
-from porter_ryu.domain.model import Eip, Kind
+from porter_ryu.domain.communities import CommunityRequest
+from porter_ryu.domain.eip_advertisements import AdvertisementEntry
+from porter_ryu.domain.labels import parse_selector
+from porter_ryu.domain.model import Address, Eip, Kind, Network
 from porter_ryu.domain.planner import Policy
 from porter_ryu.report import Sent
 from tests.unit.world import World, endpoints, key, node, service
@@ -197,3 +200,61 @@ def test_each_node_has_a_reason_beside_its_why() -> None:
     }
     assert [told["node"] for told in nodes if told["nextHop"]] == ["n1"]
     assert all(told["why"] for told in nodes if not told["nextHop"])
+
+
+def aggregating() -> World:
+    """An Eip that leaf1 hears as a /30 and leaf2 address by address; the Service asks for more
+    communities than it may add."""
+    entries = (
+        AdvertisementEntry(frozenset(["leaf1"]), aggregation_length=30),
+        AdvertisementEntry(frozenset(["leaf2", "leaf9"]), nodes=parse_selector("rack=a")),
+    )
+    pool = Eip("pool", "203.0.113.0/30", advertisements=entries)
+    made = World(pool).put(
+        node("n1", "192.168.9.11", labels={"rack": "a"}),
+        service("web", communities=CommunityRequest.parse(["65000:1"])),
+        endpoints("web", "n1"),
+    )
+    made.planner.reserve([], [], peer_names=frozenset(["leaf1", "leaf2", "leaf3"]))
+    return made
+
+
+def test_a_service_is_announced_if_only_an_aggregate_of_its_address_was_sent() -> None:
+    planner = aggregating().planner
+    aggregate = ip_network("203.0.113.0/30")
+
+    def sent(prefix: Network) -> dict[str, tuple[Address, ...]]:
+        return {"leaf1": HOP if prefix == aggregate else (), "leaf2": (), "leaf3": ()}
+
+    assert states(next(report.services(planner, sent))) == ("Announced", True)
+    entry = report.explanation(planner, key("web"), sent)
+    (route,) = entry["routes"]
+    peers = {"leaf1": ["192.168.9.11"]}
+    assert route["aggregates"] == [{"prefix": "203.0.113.0/30", "peers": peers}]
+    assert (route["peers"], route["notFor"]) == ({}, ["leaf3"])
+    lines = report_text.explanation(entry).splitlines()
+    assert lines[0] == "default/web: announced: 203.0.113.0 to leaf1"
+    for line in (
+        "  communities left out: Eip pool does not allow a Service to add 65000:1",
+        "    in the aggregate 203.0.113.0/30",
+        "      sent to leaf1: 192.168.9.11",
+        "    not for leaf3: no entry of spec.advertisements names them",
+    ):
+        assert line in lines
+
+
+def test_a_plan_tells_the_problem_of_an_eip() -> None:
+    made = aggregating()
+    made.planner.turn(lambda: None, now=0.0)
+    entry = report.plan(made.planner)
+    text = "spec.advertisements names peers that are not configured: leaf9"
+    assert entry["eips"][0]["problem"] == text
+    assert text in report_text.plan(entry)
+    made.put(node("n1", "192.168.9.11"))
+    (chain,) = report.plan(made.planner)["services"]
+    assert chain["routes"][0]["notFor"] == ["leaf2", "leaf3"]
+
+
+def test_without_advertisements_nobody_is_left_out() -> None:
+    (route,) = report.explanation(world().planner, key("web"), None)["routes"]
+    assert (route["aggregates"], route["notFor"]) == ([], [])
