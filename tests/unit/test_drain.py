@@ -248,16 +248,16 @@ def test_a_node_out_of_service_is_not_usable() -> None:
 def test_the_notices_name_the_node_and_the_cause() -> None:
     w = world().put(drained("n1"))
     assert w.notices == [
-        "node n1 is being drained (annotation example.com/drain): it is announced with "
+        "node n1 is being drained by annotation example.com/drain: it is announced with "
         "GRACEFUL_SHUTDOWN for 30 s, then withdrawn"
     ]
     later(w, 31)
-    assert w.notices[1:] == ["node n1 is drained (annotation example.com/drain)"]
+    assert w.notices[1:] == ["node n1 is drained by annotation example.com/drain"]
     w.put(up("n1"))
     assert w.notices[2:] == ["node n1 is not drained any more"]
     w.put(up("n5", taints=frozenset(["gone"]))).remove(Kind.NODE, "n5")
     assert w.notices[3:] == [
-        "node n5 is found drained (taint gone)",
+        "node n5 is found drained by taint gone",
         "node n5 was drained and is gone",
     ]
 
@@ -395,7 +395,7 @@ def said(w: World, name: str) -> tuple[str, str, bool]:
 
 
 def test_what_is_said_about_a_drained_node() -> None:
-    cause = "(annotation example.com/drain)"
+    cause = "by annotation example.com/drain"
     w = world(nodes=[up("n1"), up("n2")])
     assert said(w, "n1") == ("NextHop", "", True)
     later(w.put(drained("n1")), 8.4)

@@ -32,13 +32,13 @@ class DrainPolicy:
     med: int = 2**32 - 1
 
     def cause(self, node: Node) -> str:
-        """What drains a node; empty if it is not drained."""
+        """By what, or why, a node is drained; empty if it is not."""
         if node.annotations.get(self.annotation, _NOT_DRAINED) != _NOT_DRAINED:
-            return f"annotation {self.annotation}"
+            return f"by annotation {self.annotation}"
         taints = sorted(self.taints & node.taints)
         if taints:
-            return f"taint {taints[0]}"
-        return "cordoned" if self.cordoned and node.unschedulable else ""
+            return f"by taint {taints[0]}"
+        return "because it is cordoned" if self.cordoned and node.unschedulable else ""
 
 
 class NodeDrains:
@@ -75,7 +75,7 @@ class NodeDrains:
         return self._drains.get(name)
 
     def cause(self, name: str) -> str:
-        """What drains a node; empty if it is not drained."""
+        """By what, or why, a node is drained; empty if it is not."""
         return self._causes.get(name, "")
 
     def observe(self, changed: Mapping[str, Node | None], now: float) -> set[str]:
@@ -91,7 +91,7 @@ class NodeDrains:
             if not drain.over and now >= drain.ends:
                 self._drains[name] = Drain(drain.began, drain.ends, over=True)
                 affected.add(name)
-                self._notices.append(f"node {name} is drained ({self._causes[name]})")
+                self._notices.append(f"node {name} is drained {self._causes[name]}")
         return affected
 
     def pop_notices(self) -> Iterable[str]:
@@ -120,11 +120,11 @@ class NodeDrains:
     def _begin(self, name: str, now: float) -> Drain:
         cause, seconds = self._causes[name], self._policy.seconds
         if name not in self._undrained:
-            self._notices.append(f"node {name} is found drained ({cause})")
+            self._notices.append(f"node {name} is found drained {cause}")
             return _BEFORE_FIRST_SEEN
         self._undrained.discard(name)
         self._notices.append(
-            f"node {name} is being drained ({cause}): it is announced with GRACEFUL_SHUTDOWN for "
+            f"node {name} is being drained {cause}: it is announced with GRACEFUL_SHUTDOWN for "
             f"{seconds} s, then withdrawn"
         )
         return Drain(now, now + seconds, over=False)

@@ -66,20 +66,20 @@ def drained_verdict(
 ) -> NodeVerdict:
     """The verdict on a drained node that would be a next hop of a prefix.
 
-    `used`: its path is in use; `last`: every other node is drained, too.  `cause` drains it; `now`
+    `used`: its path is in use; `last`: every other node is drained, too.  `cause`: by what; `now`
     is of the clock of the turns, in seconds.
     """
     if not used:
-        gone = Verdict(False, NodeReason.DRAINED, f"drained ({cause})")
+        gone = Verdict(False, NodeReason.DRAINED, f"drained {cause}")
         return NodeVerdict(verdict.node, None, gone)
     if last:
         reason, state = NodeReason.LAST_NEXT_HOP, "drained" if drain.over else "being drained"
-        text = f"{state} ({cause}), but the last next hop: announced with GRACEFUL_SHUTDOWN"
+        text = f"{state} {cause}, but the last next hop: announced with GRACEFUL_SHUTDOWN"
     else:
         left = max(0, math.ceil(drain.ends - now))
         reason = NodeReason.DRAINING
         text = (
-            f"being drained ({cause}): announced with GRACEFUL_SHUTDOWN for {left} more "
+            f"being drained {cause}: announced with GRACEFUL_SHUTDOWN for {left} more "
             f"{'second' if left == 1 else 'seconds'}, then withdrawn"
         )
     why = f"{verdict.verdict.message}; {text}" if verdict.verdict.message else text
