@@ -9,7 +9,6 @@ from typing import Any
 
 from porter_ryu.domain import overview
 from porter_ryu.domain.addresses.outcome import PoolVerdict
-from porter_ryu.domain.announcement import NextHop
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
 from porter_ryu.domain.model import Address, Network, ObjectKey
@@ -18,6 +17,7 @@ from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.reach import Reach, reach
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
+from porter_ryu.report_paths import hop_text, path
 
 Json = dict[str, Any]
 Sent = Callable[[Network], Mapping[str, tuple[Address, ...]]]
@@ -152,6 +152,7 @@ def _address(entry: AddressExplanation, sent: Sent) -> Json:
         "recorded": entry.recorded,
         "sharedWith": [str(key) for key in entry.sharers],
         "nodes": [_node(node) for node in entry.nodes],
+        "paths": [path(announcement, share) for announcement, share in entry.paths],
         "peers": _peers(sent(ip_network(entry.address))),
     }
 
@@ -172,16 +173,10 @@ def _peers(sent: Mapping[str, tuple[Address, ...]]) -> dict[str, list[str]]:
 def _node(entry: NodeVerdict) -> Json:
     return {
         "node": entry.node,
-        "nextHop": _hop(entry.next_hop),
+        "nextHop": None if entry.next_hop is None else hop_text(entry.next_hop),
         "reason": entry.verdict.reason.value,
         "why": entry.verdict.message,
     }
-
-
-def _hop(hop: NextHop | None) -> str | None:
-    if hop is None:
-        return None
-    return "self" if hop.is_self else str(hop.address or hop.ipv6)
 
 
 def planned(planner: Planner) -> Iterator[Json]:
@@ -191,7 +186,7 @@ def planned(planner: Planner) -> Iterator[Json]:
         entry = explanation(planner, key, None)
         if entry["ours"]:
             entry["nextHops"] = {
-                route["address"]: sorted(n["nextHop"] for n in route["nodes"] if n["nextHop"])
+                route["address"]: sorted(path["nextHop"] for path in route["paths"])
                 for route in entry["routes"]
             }
             yield entry
@@ -203,8 +198,8 @@ def plan(planner: Planner) -> Json:
 
 
 def difference(running: Json, wanted: Json) -> list[Json]:
-    """The Services that differ between two plans.  `was` and `becomes` have state, addresses and
-    next hops, None where the Service is not ours."""
+    """The Services that differ between two plans.  `was` and `becomes` have state, next hops and
+    paths by address, None where the Service is not ours."""
     before, after = _plan_summary(running), _plan_summary(wanted)
     return [
         {"service": name, "was": before.get(name), "becomes": after.get(name)}
@@ -218,6 +213,7 @@ def _plan_summary(entry: Json) -> dict[str, Json]:
         f"{chain['namespace']}/{chain['name']}": {
             "state": chain["state"],
             "nextHops": chain["nextHops"],
+            "paths": {route["address"]: route["paths"] for route in chain["routes"]},
         }
         for chain in entry["services"]
     }

@@ -6,10 +6,12 @@ The JSON is the only input, so a running instance over HTTP and a dry run look a
 from __future__ import annotations
 
 import collections
+from collections.abc import Iterator
 from typing import Any
 
 from porter_ryu.domain.text import one_line
 from porter_ryu.domain.verdict import Reason
+from porter_ryu.report_paths import attributes_text, share_text
 
 Json = dict[str, Any]
 
@@ -74,11 +76,9 @@ def _route_lines(route: Json) -> list[str]:
     lines = [f"  {route['address']} from Eip {route['eip']}, {record}"]
     if route["sharedWith"]:
         lines.append(f"    shared with {', '.join(route['sharedWith'])}")
+    paths = {path["node"]: path for path in route["paths"]}
     for node in route["nodes"]:
-        verdict = f"next hop {node['nextHop']}" if node["nextHop"] else f"no: {node['why']}"
-        if node["nextHop"] and node["why"]:
-            verdict += f" ({node['why']})"
-        lines.append(f"    node {node['node']}: {verdict}")
+        lines.append(f"    node {node['node']}: {_node_text(node, paths.get(node['node']))}")
     for peer, hops in route["peers"].items():
         lines.append(f"    sent to {peer}: {', '.join(hops)}")
     for aggregate in route["aggregates"]:
@@ -91,15 +91,24 @@ def _route_lines(route: Json) -> list[str]:
     return lines
 
 
+def _node_text(node: Json, path: Json | None) -> str:
+    if not node["nextHop"]:
+        return f"no: {node['why']}"
+    text = f"next hop {node['nextHop']}"
+    text += f", {share_text(path)}" if path is not None else ", but not of this address"
+    if node["why"]:
+        text += f" ({node['why']})"
+    attributes = attributes_text(path) if path is not None else ""
+    return f"{text}; {attributes}" if attributes else text
+
+
 def plan(entry: Json) -> str:
     """The text of a plan, one line for each Service and Eip."""
     lines = []
     for chain in entry["services"]:
         name = f"{chain['namespace']}/{chain['name']}"
-        where = "; ".join(
-            f"{address} via {', '.join(hops) or 'nothing'}"
-            for address, hops in chain["nextHops"].items()
-        )
+        paths = {route["address"]: route["paths"] for route in chain["routes"]}
+        where = "; ".join(_addresses_text(chain["nextHops"], paths))
         reason = "" if chain["announced"] else f": {chain['message']}"
         lines.append(f"{name}: {chain['state']}{reason}{' (' + where + ')' if where else ''}")
     for eip in entry["eips"]:
@@ -136,8 +145,19 @@ def difference(changes: list[Json]) -> str:
 def _summary_text(summary: Json | None) -> str:
     if summary is None:
         return "not ours"
-    routes = (
-        f"{address} via {', '.join(hops) or 'nothing'}"
-        for address, hops in summary["nextHops"].items()
-    )
-    return "; ".join([summary["state"], *routes])
+    return "; ".join([summary["state"], *_addresses_text(summary["nextHops"], summary["paths"])])
+
+
+def _addresses_text(next_hops: Json, paths: Json) -> Iterator[str]:
+    """Where each address leads to; what a path says is in brackets."""
+    for address, hops in next_hops.items():
+        said = {path["nextHop"]: path for path in paths[address]}
+        routes = (f"{hop}{_said(said[hop])}" for hop in hops)
+        yield f"{address} via {', '.join(routes) or 'nothing'}"
+
+
+def _said(path: Json) -> str:
+    attributes = attributes_text(path)
+    if not path["weight"]:
+        return f" [{attributes}]" if attributes else ""
+    return f" [{share_text(path)}{'; ' if attributes else ''}{attributes}]"

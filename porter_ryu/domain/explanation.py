@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import PoolVerdict
-from porter_ryu.domain.announcement import in_use
+from porter_ryu.domain.announcement import Announcement, in_use
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Address, Family, Kind, ObjectKey, Service
 from porter_ryu.domain.nodes.drained_paths import drained_verdict
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.shares import shares
 
 
 @dataclass(frozen=True, slots=True)
 class AddressExplanation:
-    """One address: its Eip, whether it is recorded in status, its other holders, and the verdict on
-    every node."""
+    """One address: its Eip, whether it is recorded in status, its other holders, the verdict on
+    every node, and each path with its share of the traffic in per cent, in order of node."""
 
     address: Address
     eip: str
     recorded: bool
     sharers: tuple[ObjectKey, ...]
     nodes: tuple[NodeVerdict, ...]
+    paths: tuple[tuple[Announcement, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +53,36 @@ def explain(planner: Planner, key: ObjectKey, now: float) -> Explanation:
         return Explanation(key, service, None, (), (), unreadable)
     if service is None:
         return Explanation(key, decision.service, decision, (), (), unreadable)
-    addresses = tuple(
-        AddressExplanation(
-            held.address,
-            held.eip,
-            held.address in service.ingress,
-            tuple(k for k in planner.allocator.holders(held.address) if k != key),
-            tuple(_nodes(planner, service, held.address, now)),
-        )
-        for held in decision.outcome.held
-    )
+    addresses = tuple(_address(planner, service, held, now) for held in decision.outcome.held)
     pools = planner.allocator.pool_verdicts(service)
     return Explanation(key, service, decision, addresses, pools, unreadable)
 
 
+def _address(planner: Planner, service: Service, held: Held, now: float) -> AddressExplanation:
+    paths = sorted(planner.announcements(held.address), key=lambda path: path.next_hop.node)
+    used = in_use(paths)
+    return AddressExplanation(
+        held.address,
+        held.eip,
+        held.address in service.ingress,
+        tuple(k for k in planner.allocator.holders(held.address) if k != service.key),
+        tuple(_nodes(planner, service, held.address, paths, used, now)),
+        tuple(shares(used).items()),
+    )
+
+
 def _nodes(
-    planner: Planner, service: Service, address: Address, now: float
+    planner: Planner,
+    service: Service,
+    address: Address,
+    paths: Sequence[Announcement],
+    used: Sequence[Announcement],
+    now: float,
 ) -> Iterator[NodeVerdict]:
-    """For every node, whether it is a next hop of an address, in order of name."""
-    announced = {path.next_hop.node: path for path in planner.announcements(address)}
-    used = in_use(tuple(announced.values()))
-    last = all(path.drain is not None for path in announced.values())
+    """For every node, whether it is a next hop of an address, in order of name; of the `paths` of
+    the address some are `used`."""
+    announced = {path.next_hop.node: path for path in paths}
+    last = all(path.drain is not None for path in paths)
     for verdict in planner.resolver.verdicts(service, Family(address.version)):
         path = announced.get(verdict.node)
         if path is None or path.drain is None or verdict.next_hop is None:

@@ -103,11 +103,14 @@ class Routing:
         return None
 
     def wanted(self, address: Address) -> Announcements:
-        """The announcements of an address once all its holders have it on record."""
+        """The announcements of an address once all its holders have it on record; also those that
+        an aggregate makes needless."""
         hops = self._next_hops_of(address)
-        return (
-            self._paths.announcements(address, hops, self._holders(address)) if hops else WITHDRAWN
-        )
+        if not hops:
+            return WITHDRAWN
+        paths = self._paths.announcements(address, hops, self._holders(address))
+        eip = self._advertising_eip(address)
+        return paths if eip is None else self._advertising.advertised(paths, eip.advertisements)
 
     def _announced_route(
         self, address: Address, hops: frozenset[NextHop], recorded: Sequence[Service]

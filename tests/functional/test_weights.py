@@ -12,7 +12,7 @@ import pytest
 from fabric import Fabric, Host, wait_for
 from fabric.leaves import Leaf
 from fabric.objects import Json, eip, node, service, slice_of
-from fabric.program import Program
+from fabric.program import Program, command
 from fabric.raw_peer import UPDATE, RawPeer
 from tests.functional.conftest import OURS, peers
 
@@ -96,6 +96,16 @@ def test_three_pods_on_one_node_and_one_on_another(
         expect(fabric.hosts["frr"], prefix, n1=75, n2=25)
         expect(fabric.hosts["bird"], prefix, n1=50, n2=50)
     wait_for(leaves["gobgpd"].routes, lambda seen: len(seen[EIP]) == 2, 5, "both paths on gobgpd")
+    explained = by_endpoints.host.run(
+        [command("porter-ryu"), "explain", "default/web", "--url", "http://127.0.0.1:8080"]
+    )
+    assert f"node n1: next hop {NODES['n1']}, 75 % (weight 3)" in explained
+    assert f"node n2: next hop {NODES['n2']}, 25 % (weight 1)" in explained
+    for route in by_endpoints.get("/v1/services/default/web")["routes"]:
+        assert [(path["node"], path["share"]) for path in route["paths"]] == [
+            ("n1", 75),
+            ("n2", 25),
+        ]
     table = json.loads(fabric.hosts["gobgpd"].run("gobgp global rib -a ipv4 -j"))
     assert bandwidths(table[f"{EIP}/32"]) == {NODES["n1"]: 375_000, NODES["n2"]: 125_000}
 

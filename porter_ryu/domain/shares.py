@@ -1,0 +1,41 @@
+"""How a router divides the traffic of a prefix over its paths, as far as they say it themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from porter_ryu.domain.announcement import Announcement, united
+from porter_ryu.domain.communities import WELL_KNOWN
+
+_GRACEFUL_SHUTDOWN = WELL_KNOWN["graceful-shutdown"]
+_DEFAULT_LOCAL_PREF = 100
+_ALL = 100.0
+
+
+def shares(paths: Sequence[Announcement]) -> Mapping[Announcement, float]:
+    """The share of each path in per cent, at a router that gets all of them, does multipath, and
+    knows the link bandwidth and GRACEFUL_SHUTDOWN communities (RFC 10005, RFC 8326).
+
+    Only the best paths (RFC 4271, 9.1.2.2) have a share; it is their weight if all of them have
+    one, and otherwise equal.
+    """
+    if not paths:
+        return {}
+    best_rank = min(map(_rank, paths))
+    best = [path for path in paths if _rank(path) == best_rank]
+    weights = [path.attributes.bandwidth or 0 for path in best]
+    if not all(weights):
+        weights = [1] * len(best)
+    total = sum(weights)
+    share = {path: _ALL * weight / total for path, weight in zip(best, weights, strict=True)}
+    return {path: share.get(path, 0.0) for path in paths}
+
+
+def _rank(path: Announcement) -> tuple[bool, int, int, int]:
+    """The lower, the better."""
+    said = path.attributes
+    if path.advertisements:
+        said = said.over(united([part.attributes for part in path.advertisements]))
+    preference = _DEFAULT_LOCAL_PREF if said.local_pref is None else said.local_pref
+    leaving = _GRACEFUL_SHUTDOWN in said.communities
+    return (leaving, -preference, said.as_path_prepend, said.med or 0)

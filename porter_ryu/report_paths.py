@@ -1,0 +1,69 @@
+"""The paths of an address as JSON, and each path as text: its share and its attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from porter_ryu.domain.announcement import Advertisement, Announcement, NextHop, PathAttributes
+from porter_ryu.domain.communities import Communities
+
+Json = dict[str, Any]
+
+
+def hop_text(hop: NextHop) -> str:
+    """The address of a next hop; `self` where it is the local address of the session."""
+    return "self" if hop.is_self else str(hop.address or hop.ipv6)
+
+
+def path(entry: Announcement, share: float) -> Json:
+    """One path.  Its attributes are its own, without those of a peer's group; `share` is in per
+    cent."""
+    return {
+        "node": entry.next_hop.node,
+        "nextHop": hop_text(entry.next_hop),
+        "share": round(share, 1),
+        "weight": entry.attributes.bandwidth,
+        **_attributes(entry.attributes),
+        "advertisements": [_advertisement(part) for part in entry.advertisements],
+    }
+
+
+def _advertisement(entry: Advertisement) -> Json:
+    return {"peers": sorted(entry.peers), **_attributes(entry.attributes)}
+
+
+def _attributes(said: PathAttributes) -> Json:
+    return {
+        "communities": Communities(said.communities, said.large_communities).texts(),
+        "localPref": said.local_pref,
+        "med": said.med,
+        "asPathPrepend": said.as_path_prepend,
+    }
+
+
+def share_text(entry: Json) -> str:
+    """The share of a path, and its weight if it has one."""
+    share = f"{entry['share']:g} %"
+    return f"{share} (weight {entry['weight']})" if entry["weight"] else share
+
+
+def attributes_text(entry: Json) -> str:
+    """The attributes of a path other than its weight; empty if it has none."""
+    parts = [*_parts(entry)]
+    for advertisement in entry["advertisements"]:
+        peers = ", ".join(advertisement["peers"]) or "every peer"
+        said = ", ".join(_parts(advertisement))
+        parts.append(f"to {peers}: {said}" if said else f"to {peers}")
+    return "; ".join(parts)
+
+
+def _parts(said: Mapping[str, Any]) -> Iterator[str]:
+    if said["communities"]:
+        yield f"communities {' '.join(said['communities'])}"
+    if said["localPref"] is not None:
+        yield f"local-pref {said['localPref']}"
+    if said["med"] is not None:
+        yield f"MED {said['med']}"
+    if said["asPathPrepend"]:
+        yield f"AS path prepended {said['asPathPrepend']} times"
