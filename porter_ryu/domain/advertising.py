@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.announcement import (
+    WITHDRAWN,
     Advertisement,
     Announcement,
     Announcements,
@@ -64,6 +65,8 @@ class Advertising:
         if known is None:
             limited = (_limited(path, entries) for path in paths)
             known = frozenset(path for path in limited if path.advertisements)
+            if all(path.elsewhere for path in known):
+                known = WITHDRAWN
             self._advertised[paths, entries] = known
         return known
 

@@ -14,7 +14,7 @@ from ipaddress import ip_network
 
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.advertising import Advertising
-from porter_ryu.domain.announcement import Announcements
+from porter_ryu.domain.announcement import Announcements, NextHop
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.model import Address, Eip, Network, Service
 
@@ -49,16 +49,22 @@ class Aggregation:
         self._ours.clear()
 
     def announcements(
-        self, address: Address, eip: Eip, paths: Announcements, holders: Sequence[Service]
+        self,
+        address: Address,
+        eip: Eip,
+        paths: Announcements,
+        everywhere: frozenset[NextHop],
+        holders: Sequence[Service],
     ) -> Announcements:
         """What is announced for an address itself, from its paths without advertisements; the
-        aggregates that it needs are noted."""
+        aggregates that it needs are noted.  `everywhere` are its next hops, also those that other
+        instances announce."""
         shares: list[_Share] = []
         own: list[AdvertisementEntry] = []
         local = any(service.local_traffic for service in holders)
         for entry in eip.advertisements:
             aggregate = self.aggregate_of(address, entry)
-            if aggregate is None or not _applies(entry, paths):
+            if aggregate is None or not _applies(entry, everywhere):
                 own.append(entry)
                 continue
             shares.append((aggregate, entry))
@@ -127,6 +133,6 @@ class Aggregation:
         return known
 
 
-def _applies(entry: AdvertisementEntry, paths: Announcements) -> bool:
-    """Whether an entry applies to the node of one of the paths."""
-    return any(entry.selects(dict(path.next_hop.labels)) for path in paths)
+def _applies(entry: AdvertisementEntry, hops: frozenset[NextHop]) -> bool:
+    """Whether an entry applies to the node of one of these next hops."""
+    return any(entry.selects(dict(hop.labels)) for hop in hops)

@@ -121,7 +121,8 @@ class Routing:
         if eip is None:
             self._aggregation.note(address)
             return Route(address, True, paths)
-        announcements = self._aggregation.announcements(address, eip, paths, recorded)
+        everywhere = hops | self._advertising.selected(eip, self._elsewhere(address, recorded))
+        announcements = self._aggregation.announcements(address, eip, paths, everywhere, recorded)
         return Route(address, True, announcements, self._aggregation.aggregates_of(address))
 
     def aggregates_of(self, address: Address) -> tuple[Network, ...]:
@@ -201,6 +202,11 @@ class Routing:
     def _combine(self, address: Address, holders: Iterable[Service]) -> frozenset[NextHop]:
         family = Family(address.version)
         return combine((s.local_traffic, self._resolver.next_hops(s, family)) for s in holders)
+
+    def _elsewhere(self, address: Address, holders: Iterable[Service]) -> frozenset[NextHop]:
+        """The next hops of an address that other instances announce, each its own node."""
+        family, resolver = Family(address.version), self._resolver
+        return combine((s.local_traffic, resolver.next_hops_elsewhere(s, family)) for s in holders)
 
     def _holders(self, address: Address) -> list[Service]:
         services = (self._cluster.services.get(k) for k in self._allocator.holders(address))

@@ -159,7 +159,16 @@ def test_self_announces_this_node_alone() -> None:
     w = serving(world(pool(BY_24), mode=SELF, own="n2"), "a", "n1")
     assert (nodes(w, "", NET), nodes(w, "")) == ("2", "")
     w.put(service("a", requested=ONE, local_traffic=True))
-    assert (w.announcements[NET], w.state("a")) == (frozenset(), "NoUsableNode")
+    assert (nodes(w, "", NET), nodes(w, "")) == ("2", ""), "n1 announces the address"
+    w.put(endpoints("a", "n1", "n2"))
+    assert (nodes(w, "", NET), nodes(w, "")) == ("2", "2")
+    w.put(endpoints("a"))
+    assert (w.announcements[NET], w.announcements[ONE]) == (frozenset(), frozenset())
+    w.put(endpoints("a", "n1"))
+    assert nodes(w, "", NET) == "2"
+    w.put(node("n1", "192.168.0.1", ready=False))
+    w.now += 60
+    assert w.turn().announcements[NET] == frozenset()
 
 
 def test_ipv6_has_a_length_of_its_own() -> None:
