@@ -144,6 +144,7 @@ def _speaker(settings: Settings, supervisor: Supervisor) -> Speaker:
             max_next_hops=bgp.max_next_hops,
             restart_time=bgp.restart_time,
             state_dir=settings.state_dir,
+            announces_self=not bgp.next_hops.mode.central,
         ),
         supervisor,
     )

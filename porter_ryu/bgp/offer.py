@@ -53,7 +53,8 @@ def export_policy(peer: PeerConfig, speaker: SpeakerConfig, session: Session) ->
         role=peer.role,
         selector=peer.node_selector,
         max_next_hops=speaker.max_next_hops,
-        local_address=canonical(session.local_name[0]),
+        # peers that differ in it alone share an update group where it is of no use
+        local_address=canonical(session.local_name[0]) if speaker.announces_self else None,
         ipv4_over_ipv6=session.ipv4_over_ipv6,
         max_length=session.max_message_length,
         peer=peer.name,

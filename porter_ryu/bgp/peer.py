@@ -266,7 +266,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def output_drained(self, session: Session) -> None:
         """Sends what changed while the output of the session was blocked."""
         if session is self._protocol:
-            self.outbound.send(())
+            self.outbound.resume()
 
     def closed(self, session: Session, end: End) -> None:
         """Forgets the session, and its Adj-RIB-Out if it was Established; connects again."""

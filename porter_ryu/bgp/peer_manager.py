@@ -11,9 +11,10 @@ from ryu.lib import hub
 from ryu.services.protocols.bgp import core_managers
 
 from porter_ryu.bgp.output.journal import Journals
+from porter_ryu.bgp.output.loc_rib import LocRib
 from porter_ryu.bgp.output.outbound import Outbound
 from porter_ryu.bgp.output.rounds import OutputRounds
-from porter_ryu.bgp.output.session_output import LocRib
+from porter_ryu.bgp.output.update_groups import UpdateGroups
 from porter_ryu.bgp.peer import Peer
 from porter_ryu.domain.model import Address
 from porter_ryu.domain.peering import PeerConfig, SpeakerConfig
@@ -36,6 +37,7 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         self.speaker = speaker
         self.rounds = OutputRounds(supervisor)
         self.configs: dict[str, PeerConfig] = {}
+        self.groups = UpdateGroups(rib, self.rounds, supervisor)
         self._loc_rib = rib
         self.journals = Journals(speaker.state_dir, supervisor)
 
@@ -49,7 +51,7 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         """A new output side for the peer with this name.  It continues the journal of an earlier
         one."""
         journal = self.journals.of(name)
-        return Outbound(name, self._loc_rib, journal, self.supervisor, self.rounds)
+        return Outbound(name, self._loc_rib, self.groups, journal, self.supervisor, self.rounds)
 
     def remove_peer(self, neigh_conf: Any) -> None:
         """Stops a peer; Ryu's ConfigurationManager calls it for each neighbour that is removed,

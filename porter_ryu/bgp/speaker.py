@@ -27,7 +27,7 @@ from porter_ryu.bgp import transport
 from porter_ryu.bgp.bfd.monitor import BfdMonitor
 from porter_ryu.bgp.listener import Listener, reject
 from porter_ryu.bgp.md5_keys import Md5Keys
-from porter_ryu.bgp.output.session_output import LocRib
+from porter_ryu.bgp.output.loc_rib import LocRib
 from porter_ryu.bgp.peer import Peer
 from porter_ryu.bgp.peer_manager import PeerManager
 from porter_ryu.bgp.peer_report import PeerReport, report_not_running
@@ -205,10 +205,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
                 self._rib.routes[prefix] = announcements
             else:
                 self._rib.routes.pop(prefix, None)
-        all_sent = True
-        for peer in self.manager.iterpeers:
-            if not peer.outbound.send(routes):
-                all_sent = False
+        all_sent = self.manager.groups.change(routes)
         if read_at is None:
             return
         if all_sent:
@@ -223,6 +220,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
     def complete(self) -> None:
         """Allows End-of-RIB, because all routes are set (RFC 4724, 2)."""
         self._rib.complete = True
+        self.manager.groups.complete()
         for peer in self.manager.iterpeers:
             peer.outbound.complete()
 

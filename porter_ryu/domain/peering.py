@@ -41,7 +41,8 @@ class SpeakerConfig:
     """The local side; times in seconds.
 
     `listen_addresses` empty: the local address towards each peer; None: never listen.
-    `restart_time` 0: graceful restart is off.  `max_next_hops` 0: no limit.
+    `restart_time` 0: graceful restart is off.  `max_next_hops` 0: no limit.  `announces_self`: the
+    local address of a session may be a next hop.
     """
 
     local_as: int
@@ -51,6 +52,7 @@ class SpeakerConfig:
     max_next_hops: int
     restart_time: int
     state_dir: str
+    announces_self: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,15 @@ from ipaddress import IPv4Network, ip_address
 from pathlib import Path as Folder
 
 from porter_ryu.bgp.output.journal import Journals
+from porter_ryu.bgp.output.loc_rib import LocRib
 from porter_ryu.bgp.output.outbound import Outbound
 from porter_ryu.bgp.output.rounds import OutputRounds
-from porter_ryu.bgp.output.session_output import LocRib
+from porter_ryu.bgp.output.update_groups import UpdateGroups
 from porter_ryu.bgp.protocol import update, wire
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.notification import Notification
 from porter_ryu.bgp.protocol.path_ids import PathIds
+from porter_ryu.bgp.protocol.rib_out import NextHops
 from porter_ryu.bgp.protocol.wire import MessageType, Refresh
 from porter_ryu.domain.announcement import NO_ATTRIBUTES, Announcement, Announcements, NextHop
 from porter_ryu.domain.labels import EVERYTHING
@@ -40,10 +42,14 @@ END = wire.encode_route_refresh(Family.IPV4, Refresh.END)
 
 
 class Link:
-    """A session that takes everything, or nothing while it is `congested`."""
+    """A session that takes everything, or nothing while it is `congested`: from the beginning, or
+    after so many sends."""
 
-    def __init__(self, graceful: bool = True, enhanced_refresh: bool = True) -> None:
+    def __init__(
+        self, graceful: bool = True, enhanced_refresh: bool = True, sends: int | None = None
+    ) -> None:
         self.congested = False
+        self.congested_after = sends
         self.graceful = graceful
         self.families = V4
         self.enhanced_refresh = enhanced_refresh
@@ -52,6 +58,10 @@ class Link:
     def send(self, data: bytes) -> None:
         """Takes whole messages."""
         self.sends.append(data)
+        if self.congested_after is not None:
+            self.congested_after -= 1
+            if not self.congested_after:
+                self.congested, self.congested_after = True, None
 
     def take(self) -> list[bytes]:
         """The messages since the last call."""
@@ -69,10 +79,27 @@ class Scene:
         self.later = Later()
         self.rib = LocRib({}, PathIds(), complete=complete)
         self.rounds = OutputRounds(self.later)
-        self.journal = Journals(str(folder), self.later).of("leaf")
-        self.outbound = Outbound(
-            "leaf", self.rib, self.journal, self.later, self.rounds, self.later.clock
+        self.groups = UpdateGroups(self.rib, self.rounds, self.later, self.later.clock)
+        self._folder = folder
+        self._journals = Journals(str(folder), self.later)
+        self.outbound = self.peer("leaf")
+
+    def peer(self, name: str) -> Outbound:
+        """What is sent to one more peer."""
+        journal = self._journals.of(name)
+        return Outbound(
+            name, self.rib, self.groups, journal, self.later, self.rounds, self.later.clock
         )
+
+    def journalled(self, name: str = "leaf") -> dict[Network, NextHops]:
+        """What the next process reads in the journal of a peer."""
+        return dict(Journals(str(self._folder), self.later).of(name).left)
+
+    def complete(self) -> None:
+        """As the Speaker does when all routes are set."""
+        self.rib.complete = True
+        self.groups.complete()
+        self.outbound.complete()
 
     def want(self, routes: dict[Network, Announcements]) -> None:
         """As the Speaker does when these change."""
@@ -80,13 +107,19 @@ class Scene:
         for prefix, announcements in routes.items():
             if not announcements:
                 del self.rib.routes[prefix]
-        self.outbound.send(routes)
+        self.groups.change(routes)
 
     def session(self, link: Link, policy: ExportPolicy = POLICY) -> Link:
         """A session comes up, and all is sent that can be."""
         self.outbound.open(link, policy)
         self.later.passes()
         return link
+
+    def resume(self, link: Link) -> None:
+        """The peer reads again, all that there is for it."""
+        link.congested = False
+        self.outbound.resume()
+        self.later.passes()
 
     def lost(self, notification: Notification | None = None) -> None:
         """The session ends, as the peer says."""

@@ -73,7 +73,7 @@ def test_updates_are_grouped_by_next_hop_and_attributes() -> None:
     wanted = {ONE: frozenset([plain]), TWO: frozenset([plain])}
     assert len(list(table.sync(wanted, wanted).messages(4096))) == 1
     wanted[TWO] = frozenset([marked])
-    both = table.sync(wanted, wanted, again=True)
+    both = AdjRibOut(PEER, PathIds()).sync(wanted, wanted)
     assert len(list(both.messages(4096))) == 2
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path as File
 
 import pytest
 
 from porter_ryu.bgp.output.journal import Journals, RouteJournal
-from porter_ryu.bgp.output.journal_line import may_be_next_hop
+from porter_ryu.bgp.output.journal_line import kept, may_be_next_hop, struck_out
 from porter_ryu.bgp.protocol.rib_out import NextHops
+from porter_ryu.bgp.protocol.update import PathId
 from porter_ryu.domain.model import Network
 from tests.unit.later import Later
 
@@ -30,6 +31,40 @@ def journal_of(folder: File, peer: str = "leaf", later: Later | None = None) -> 
     return Journals(str(folder), later or Later()).of(peer)
 
 
+class Peer:
+    """What is told to a peer, with its journal, as a session does it."""
+
+    def __init__(self, journal: RouteJournal) -> None:
+        self.journal = journal
+        self.has: dict[Network, NextHops] = {}
+        journal.begin(self)
+
+    @property
+    def path_count(self) -> int:
+        """As journal.Told."""
+        return sum(map(len, self.has.values()))
+
+    def next_hops(self) -> list[tuple[Network, NextHops]]:
+        """As journal.Told."""
+        return list(self.has.items())
+
+    def add(self, paths: Iterable[tuple[Network, NextHops]]) -> None:
+        """Announces paths."""
+        paths = list(paths)
+        for prefix, next_hops in paths:
+            self.has[prefix] = {**self.has.get(prefix, {}), **next_hops}
+        self.journal.append(kept(paths))
+
+    def remove(self, paths: Iterable[tuple[Network, Collection[PathId]]]) -> None:
+        """The peer has read the withdrawal of these."""
+        paths = list(paths)
+        for prefix, path_ids in paths:
+            left = {i: hop for i, hop in self.has.pop(prefix).items() if i not in path_ids}
+            if left:
+                self.has[prefix] = left
+        self.journal.append(struck_out(paths))
+
+
 def write(folder: File, octets: bytes, peer: str = "leaf") -> File:
     """A journal that an earlier run left."""
     (folder / "announced").mkdir(exist_ok=True)
@@ -39,29 +74,37 @@ def write(folder: File, octets: bytes, peer: str = "leaf") -> File:
 
 
 def test_it_outlives_the_process_and_a_torn_line(tmp_path: File) -> None:
-    journal_of(tmp_path, "rack/leaf 1").add(HOPS.items())
+    Peer(journal_of(tmp_path, "rack/leaf 1")).add(HOPS.items())
     (file,) = (tmp_path / "announced").iterdir()
     file.write_text(file.read_text() + "+ 203.0.113.9/32 1")
     again = journal_of(tmp_path, "rack/leaf 1")
-    assert again.paths == HOPS
-    again.remove([(FIRST, [7])])
-    assert journal_of(tmp_path, "rack/leaf 1").paths == {SECOND: HOPS[SECOND]}
+    assert again.left == HOPS
+    again.strike_out([(FIRST, [7])])
+    assert again.left == {SECOND: HOPS[SECOND]}
+    assert journal_of(tmp_path, "rack/leaf 1").left == {SECOND: HOPS[SECOND]}
 
 
-def test_a_removal_of_nothing_keeps_the_mapping_that_prefixes_share(tmp_path: File) -> None:
-    journal = journal_of(tmp_path)
-    journal.add(HOPS.items())
-    journal.remove([(FIRST, []), (SECOND, [7])])
-    assert journal.paths[FIRST] is HOPS[FIRST]
-    assert journal.paths[SECOND] is HOPS[SECOND]
+def test_a_prefix_with_many_paths_has_several_lines(tmp_path: File) -> None:
+    many: NextHops = {int(hop): hop for hop in map(ip_address, range(0xC0A80001, 0xC0A80065))}
+    Peer(journal_of(tmp_path)).add([(FIRST, many), (SECOND, HOPS[SECOND])])
+    (file,) = (tmp_path / "announced").iterdir()
+    assert len(file.read_text().splitlines()) == 8
+    assert journal_of(tmp_path).left == {FIRST: many, SECOND: HOPS[SECOND]}
+
+
+def test_a_file_of_an_earlier_version_has_a_line_for_each_path(tmp_path: File) -> None:
+    lines = "".join(f"+ 203.0.113.1/32 {number} 192.168.0.{number}\n" for number in (7, 8, 9))
+    write(tmp_path, f"{lines}- 203.0.113.1/32 8\n".encode())
+    want = {FIRST: {number: ip_address(f"192.168.0.{number}") for number in (7, 9)}}
+    assert journal_of(tmp_path).left == want
 
 
 def test_it_does_not_grow_with_history(tmp_path: File) -> None:
     later = Later()
-    journal = journal_of(tmp_path, later=later)
+    peer = Peer(journal_of(tmp_path, later=later))
     for _ in range(2000):
-        journal.add([(FIRST, HOPS[FIRST])])
-        journal.remove([(FIRST, [7])])
+        peer.add([(FIRST, HOPS[FIRST])])
+        peer.remove([(FIRST, [7])])
         later.passes()
     (file,) = (tmp_path / "announced").iterdir()
     assert len(file.read_text().splitlines()) <= 1001
@@ -69,14 +112,14 @@ def test_it_does_not_grow_with_history(tmp_path: File) -> None:
 
 def test_what_is_added_while_it_is_rewritten_is_in_it(tmp_path: File) -> None:
     later = Later()
-    journal = journal_of(tmp_path, later=later)
+    peer = Peer(journal_of(tmp_path, later=later))
     for _ in range(501):
-        journal.add([(FIRST, HOPS[FIRST])])
-        journal.remove([(FIRST, [7])])
-    journal.add([(SECOND, HOPS[SECOND])])
+        peer.add([(FIRST, HOPS[FIRST])])
+        peer.remove([(FIRST, [7])])
+    peer.add([(SECOND, HOPS[SECOND])])
     later.passes()
-    journal.add([(FIRST, HOPS[FIRST])])
-    assert journal_of(tmp_path).paths == HOPS
+    peer.add([(FIRST, HOPS[FIRST])])
+    assert journal_of(tmp_path).left == HOPS
 
 
 BAD_LINES = {
@@ -102,6 +145,9 @@ BAD_LINES = {
     "octets": bytes(range(11, 256)) + b"\n",
     "NULs, as after a power loss": b"\0" * 4096 + b"\n",
     "digits of another script": "+ 203.0.113.9/32 \u0669 192.168.0.9\n".encode(),
+    "a path identifier twice": b"+ 203.0.113.9/32 9 192.168.0.9 9 192.168.0.8\n",
+    "a path identifier struck out twice": b"- 203.0.113.9/32 9 9\n",
+    "a path without next hop": b"+ 203.0.113.9/32 9 192.168.0.9 8\n",
     "a line cut at the end": b"+ 203.0.113.9/32 9 192.168.0.9",
 }
 
@@ -113,10 +159,10 @@ def test_a_bad_line_is_reported_once_and_costs_itself_alone(
     after = b"+ 2001:db8::/64 - fd00::1\n" if line.endswith(b"\n") else b""
     write(tmp_path, GOOD.encode() + line + after)
     want = HOPS if after else {FIRST: HOPS[FIRST]}
-    assert journal_of(tmp_path).paths == want
+    assert journal_of(tmp_path).left == want
     assert caplog.text.count("leaf:2: left out") == 1
     caplog.clear()
-    assert journal_of(tmp_path).paths == want
+    assert journal_of(tmp_path).left == want
     assert caplog.text == ""
 
 
@@ -124,7 +170,7 @@ def test_a_file_of_garbage_is_told_in_a_few_lines(
     tmp_path: File, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(tmp_path, b"garbage\n" * 5000 + GOOD.encode())
-    assert journal_of(tmp_path).paths == {FIRST: HOPS[FIRST]}
+    assert journal_of(tmp_path).left == {FIRST: HOPS[FIRST]}
     assert len(caplog.records) == 11
     assert "5000 lines were left out" in caplog.text
 
@@ -152,7 +198,7 @@ def test_an_impossible_next_hop_is_never_replayed_but_its_path_may_be_taken_back
     prefix = "2001:db8::9/128" if ":" in next_hop else "203.0.113.9/32"
     write(tmp_path, f"{GOOD}+ {prefix} 9 {ip_address(next_hop)}\n".encode())
     journal = journal_of(tmp_path)
-    assert journal.paths == {FIRST: HOPS[FIRST]}
+    assert journal.left == {FIRST: HOPS[FIRST]}
     assert journal.unfit == {ip_network(prefix): {9}}
     assert journal_of(tmp_path).unfit == {}
 
@@ -180,11 +226,11 @@ def test_what_cannot_be_read_is_told_set_aside_and_not_followed(
         os.mkfifo(file)
     journal = journal_of(tmp_path)
     assert not journal.known
-    assert journal.paths == {}
+    assert journal.left == {}
     assert "cannot be read" in caplog.text
     assert "which routes its peer still has from an earlier run is not known" in caplog.text
-    journal.add(HOPS.items())
-    assert journal_of(tmp_path).paths == HOPS
+    Peer(journal).add(HOPS.items())
+    assert journal_of(tmp_path).left == HOPS
     assert elsewhere.read_text() == GOOD
     assert not (tmp_path / "nowhere").exists()
 
@@ -193,20 +239,20 @@ def test_what_cannot_be_read_is_told_set_aside_and_not_followed(
 def test_whatever_a_peer_is_called_its_journal_is_a_file_in_its_folder(
     tmp_path: File, peer: str
 ) -> None:
-    journal_of(tmp_path, peer).add(HOPS.items())
-    assert journal_of(tmp_path, peer).paths == HOPS
+    Peer(journal_of(tmp_path, peer)).add(HOPS.items())
+    assert journal_of(tmp_path, peer).left == HOPS
     (file,) = (tmp_path / "announced").iterdir()
     assert not file.name.startswith(".")
 
 
 def test_a_file_that_somebody_removed_is_written_as_a_whole(tmp_path: File) -> None:
     later = Later()
-    journal = journal_of(tmp_path, later=later)
-    journal.add([(FIRST, HOPS[FIRST])])
+    peer = Peer(journal_of(tmp_path, later=later))
+    peer.add([(FIRST, HOPS[FIRST])])
     (tmp_path / "announced" / "leaf").unlink()
-    journal.add([(SECOND, HOPS[SECOND])])
+    peer.add([(SECOND, HOPS[SECOND])])
     later.passes(10)
-    assert journal_of(tmp_path).paths == HOPS
+    assert journal_of(tmp_path).left == HOPS
 
 
 @pytest.fixture
@@ -241,14 +287,13 @@ def test_a_disk_that_is_full_for_a_while_costs_no_line(
 ) -> None:
     later = Later()
     journals = Journals(str(small_disk), later)
-    journal = journals.of("leaf")
+    peer = Peer(journals.of("leaf"))
     paths = many(200)
-    journal.add(paths[:50])
+    peer.add(paths[:50])
     filler = fill(small_disk)
     for path in paths[50:]:
-        journal.add([path])
+        peer.add([path])
     later.passes(60)
-    assert len(journal.paths) == 200
     assert not journals.writable
     assert caplog.text.count("cannot be written") == 1
     filler.unlink()
@@ -256,32 +301,32 @@ def test_a_disk_that_is_full_for_a_while_costs_no_line(
     assert journals.writable
     assert "is written again" in caplog.text
     caplog.clear()
-    assert journal_of(small_disk).paths == dict(paths)
-    journal.remove(paths[:150])
-    assert journal_of(small_disk).paths == dict(paths[150:])
+    assert journal_of(small_disk).left == dict(paths)
+    peer.remove(paths[:150])
+    assert journal_of(small_disk).left == dict(paths[150:])
     assert caplog.text == ""
 
 
 def test_a_line_that_the_full_disk_cut_is_no_part_of_the_next(small_disk: File) -> None:
     later = Later()
-    journal = journal_of(small_disk, later=later)
+    peer = Peer(journal_of(small_disk, later=later))
     paths = many(300)
-    journal.add(paths[:1])
+    peer.add(paths[:1])
     filler = fill(small_disk)
-    journal.add(paths[1:])
-    after_a_kill = journal_of(small_disk).paths
+    peer.add(paths[1:])
+    after_a_kill = journal_of(small_disk).left
     assert 1 < len(after_a_kill) < 300
     assert after_a_kill.items() <= dict(paths).items()
     filler.unlink()
-    journal.remove(paths[10:])
+    peer.remove(paths[10:])
     later.passes(6)
-    assert journal_of(small_disk).paths == dict(paths[:10])
+    assert journal_of(small_disk).left == dict(paths[:10])
 
 
 def test_the_end_of_the_process_is_one_more_try(small_disk: File) -> None:
     journal = journal_of(small_disk)
     filler = fill(small_disk)
-    journal.add(HOPS.items())
+    Peer(journal).add(HOPS.items())
     filler.unlink()
     journal.save()
-    assert journal_of(small_disk).paths == HOPS
+    assert journal_of(small_disk).left == HOPS

@@ -28,7 +28,7 @@ def scene(tmp_path: Path) -> Scene:
 
 def journalled(scene: Scene) -> int:
     """How many paths are in the journal."""
-    return sum(map(len, scene.journal.paths.values()))
+    return sum(map(len, scene.journalled().values()))
 
 
 def test_what_an_earlier_run_left_is_said_and_taken_back_before_end_of_rib(tmp_path: Path) -> None:
@@ -40,8 +40,7 @@ def test_what_an_earlier_run_left_is_said_and_taken_back_before_end_of_rib(tmp_p
     link = second.session(Link())
     assert link.take() == []
     second.rib.routes.update(table(100, 2))
-    second.rib.complete = True
-    second.outbound.complete()
+    second.complete()
     second.later.passes()
     messages = link.take()
     assert messages[-1] == END_OF_RIB
@@ -69,8 +68,7 @@ def test_the_journal_stands_for_a_cluster_that_cannot_be_read(tmp_path: Path) ->
     held = told(messages)
     assert by_prefix(held) == everything(3000, 1)
     second.rib.routes.update(table(10, 1))
-    second.rib.complete = True
-    second.outbound.complete()
+    second.complete()
     second.later.passes()
     assert by_prefix(told(link.take(), held)) == everything(10, 1)
 

@@ -294,19 +294,6 @@ def test_communities() -> None:
             parse_communities([text])
 
 
-def test_a_refresh_sends_again_and_still_withdraws_what_is_gone() -> None:
-    prefix = ip_network("203.0.113.1/32")
-    table = rib_out()
-    sync(table, {prefix: frozenset([hop(1), hop(2)])}, prefix)
-    wanted = {prefix: frozenset([hop(1)])}
-    announced, withdrawn = hexes(
-        table.sync(wanted, [prefix], again=True).messages(table.policy.max_length)
-    )
-    assert "c0a8000120cb007101" in announced
-    assert "c0a8000220cb007101" in withdrawn
-    assert sync(table, {prefix: frozenset([hop(1)])}, prefix) == []
-
-
 def test_what_an_earlier_session_left_is_known_by_its_path() -> None:
     one, two = ip_network("203.0.113.1/32"), ip_network("203.0.113.2/32")
     left: dict[Network, NextHops] = {

@@ -5,6 +5,9 @@ which of them have to be withdrawn, and what to announce if the cluster cannot b
 too many paths, never too few: a path is written before it is announced, and struck out some seconds
 after it was withdrawn.  It is an append-only file that is rewritten when most of it is history.
 
+What the file says is not held in memory a second time: it is what earlier sessions left with the
+peer, and what the present session may have told it (`Told`).
+
 Appends are not synced to disk: they survive the process.  If the host loses power, the last half
 minute may be lost; then a peer keeps paths that were withdrawn in that time until our restart time
 is over.
@@ -18,7 +21,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 from urllib.parse import quote
 
 from eventlet import tpool
@@ -27,10 +31,7 @@ from eventlet.semaphore import Semaphore
 from porter_ryu import atomic_file
 from porter_ryu.backoff import Backoff
 from porter_ryu.bgp.output import journal_reading
-from porter_ryu.bgp.output.journal_line import (
-    announced,
-    struck_out,
-)
+from porter_ryu.bgp.output.journal_line import Lines, kept, struck_out
 from porter_ryu.bgp.protocol.rib_out import NextHops
 from porter_ryu.bgp.protocol.update import PathId
 from porter_ryu.domain.model import Network
@@ -41,7 +42,8 @@ from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
-_MIN_HISTORY_LINES = 1000
+_MIN_HISTORY_PATHS = 1000
+_SLICE_PREFIXES = 512
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.25, 5.0
 _UNWRITABLE = (
     "the journal %(subject)s cannot be written (%(problem)s): routes are announced nevertheless; "
@@ -76,27 +78,39 @@ class Journals:
         return all(journal.writable for journal in self._known.values())
 
 
+class Told(Protocol):
+    """What the peer may have been told in the present session."""
+
+    @property
+    def path_count(self) -> int:
+        """How many paths that are, about."""
+
+    def next_hops(self) -> list[tuple[Network, NextHops]]:
+        """The paths by prefix; a prefix may be in it more than once."""
+
+
 class RouteJournal:
     """Next hops by prefix and path identifier, of one peer.
 
-    `known` is False if the file of an earlier run could not be read: then it is not known which
-    paths the peer has.  `unfit` are paths in the file whose next hop is never valid: they are not
-    announced again, but may have to be withdrawn.
+    `left`: what earlier sessions left with the peer.  `known` is False if the file of an earlier
+    run could not be read: then it is not known which paths the peer has.  `unfit` are paths in the
+    file whose next hop is never valid: they are not announced again, but may have to be withdrawn.
     """
 
     def __init__(
         self, path: str, supervisor: Supervisor, one_at_a_time: Semaphore | None = None
     ) -> None:
-        self.paths: dict[Network, NextHops] = {}
+        self.left: Mapping[Network, NextHops] = {}
         self.unfit: Mapping[Network, Collection[PathId]] = {}
         self.known = True
+        self._told: Told | None = None
         self._path = path
         self._supervisor = supervisor
         self._one_at_a_time = one_at_a_time or Semaphore()
-        self._count = self._lines = 0
+        self._left_count = self._written_paths = 0
         self._problems = ProblemLog(LOG, _UNWRITABLE, _WRITTEN_AGAIN)
         self._rewrite_due = False
-        self._since: list[bytes] | None = None
+        self._since: list[Lines] | None = None
         self._generation = 0
         self._backoff = Backoff(_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
         self._load()
@@ -106,44 +120,53 @@ class RouteJournal:
         """Whether the last write succeeded."""
         return not self._problems.current(self._path)
 
-    def add(self, paths: Iterable[tuple[Network, NextHops]]) -> None:
-        """Writes paths that are about to be announced; keeps the mappings that it is given."""
-        lines: list[bytes] = []
-        for prefix, next_hops in paths:
-            before = self.paths.get(prefix)
-            if before is None:
-                self.paths[prefix] = new = next_hops
-            elif before == next_hops:
-                continue
-            else:
-                new = {i: hop for i, hop in next_hops.items() if before.get(i) != hop}
-                self.paths[prefix] = {**before, **new}
-            self._count += len(self.paths[prefix]) - len(before or ())
-            lines += announced(prefix, new)
-        self._append(lines)
+    def begin(self, told: Told) -> None:
+        """A session begins: `told` is what the peer may have been told in it, at any time."""
+        self._told = told
 
-    def remove(self, paths: Iterable[tuple[Network, Collection[PathId]]]) -> None:
-        """Strikes out paths that the peer does not have any more."""
-        lines: list[bytes] = []
+    def end(self, left: Mapping[Network, NextHops]) -> None:
+        """The session is over, and left these paths with the peer."""
+        self._told = None
+        self._set_left(left)
+
+    def append(self, lines: Lines) -> None:
+        """Writes lines about paths that are about to be announced, or whose withdrawal the peer has
+        certainly read."""
+        if not lines.octets:
+            return
+        if self._since is not None:
+            self._since.append(lines)
+        if not self.writable:
+            return
+        try:
+            _append(self._path, lines.octets, new=not self._written_paths)
+        except OSError as error:
+            self._failed(error)
+            return
+        self._written_paths += lines.paths
+        if self._written_paths > 2 * self._count + _MIN_HISTORY_PATHS and not self._rewrite_due:
+            self._rewrite_due = True
+            self._supervisor.spawn("journal", self._rewrite)
+
+    def strike_out(self, paths: Sequence[tuple[Network, Collection[PathId]]]) -> None:
+        """Strikes out paths that an earlier session left and the peer does not have any more."""
+        left = dict(self.left)
         for prefix, path_ids in paths:
-            before = self.paths.get(prefix, {})
-            gone = before.keys() & path_ids
-            if not gone:
-                continue  # the mapping is shared with other prefixes
-            left = {path_id: hop for path_id, hop in before.items() if path_id not in gone}
-            if left:
-                self.paths[prefix] = left
-            else:
-                self.paths.pop(prefix, None)
-            self._count -= len(gone)
-            lines += struck_out(prefix, gone)
-        self._append(lines)
+            next_hops = {i: hop for i, hop in left.pop(prefix, {}).items() if i not in path_ids}
+            if next_hops:
+                left[prefix] = next_hops
+        self._set_left(left)
+        self.append(struck_out(paths))
+
+    def settle(self) -> None:
+        """Everything that earlier sessions left was announced again or struck out."""
+        self._set_left({})
 
     def clear(self) -> None:
-        """Strikes out everything."""
-        if self.paths or self._lines:
-            self.paths.clear()
-            self._count = 0
+        """Strikes out everything; the present session, if any, does not count any more."""
+        self._told = None
+        self._set_left({})
+        if self._written_paths:
             self._replace_now()
 
     def save(self) -> None:
@@ -151,6 +174,20 @@ class RouteJournal:
         no later retry would run."""
         if not self.writable:
             self._replace_now()
+
+    @property
+    def _count(self) -> int:
+        """Paths that the file has to have, about."""
+        return self._left_count + (self._told.path_count if self._told is not None else 0)
+
+    def _set_left(self, left: Mapping[Network, NextHops]) -> None:
+        self.left = left
+        self._left_count = sum(map(len, left.values()))
+
+    def _table(self) -> list[tuple[Network, NextHops]]:
+        """All paths that the file has to have.  A prefix may be in it more than once."""
+        told = self._told.next_hops() if self._told is not None else []
+        return [*self.left.items(), *told]
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -170,10 +207,9 @@ class RouteJournal:
             )
             self._set_aside()
             return
-        self.paths.update(contents.paths)
+        self._set_left(contents.paths)
         self.unfit = contents.unfit
-        self._count = sum(map(len, self.paths.values()))
-        self._lines = contents.lines
+        self._written_paths = contents.written
         if contents.damaged or self.unfit:
             self._replace_now()
 
@@ -183,23 +219,6 @@ class RouteJournal:
             os.replace(self._path, _hidden(self._path, "unreadable"))
 
     # -- writing ------------------------------------------------------------------------------
-
-    def _append(self, lines: list[bytes]) -> None:
-        if not lines:
-            return
-        if self._since is not None:
-            self._since += lines
-        if not self.writable:
-            return
-        try:
-            _append(self._path, b"".join(lines), new=not self._lines)
-        except OSError as error:
-            self._failed(error)
-            return
-        self._lines += len(lines)
-        if self._lines > 2 * self._count + _MIN_HISTORY_LINES and not self._rewrite_due:
-            self._rewrite_due = True
-            self._supervisor.spawn("journal", self._rewrite)
 
     def _failed(self, error: OSError) -> None:
         """Stops trusting the file; a rewrite is retried until it succeeds."""
@@ -226,37 +245,39 @@ class RouteJournal:
         """Replaces the file by one with the current paths.  Other greenthreads run meanwhile; lines
         that they add go into both files."""
         generation = self._generation
-        since: list[bytes] = []
+        since: list[Lines] = []
         self._since = since
-        octets, count = self._text()
+        lines = self._all_lines()
         with atomic_file.Draft(self._path) as draft:
-            tpool.execute(_write_down, draft, octets)
-            draft.append(b"".join(since))
+            tpool.execute(_write_down, draft, b"".join(part.octets for part in lines))
+            draft.append(b"".join(part.octets for part in since))
             if generation == self._generation:
                 draft.publish(durable=False)
-                self._written(count + len(since))
+                self._written([*lines, *since])
 
-    def _text(self) -> tuple[bytes, int]:
+    def _all_lines(self) -> list[Lines]:
+        """The present contents, made in slices."""
         give_way = TimeSlice()
+        table = self._table()
         lines = []
-        for prefix, next_hops in list(self.paths.items()):
-            lines += announced(prefix, next_hops)
+        for start in range(0, len(table), _SLICE_PREFIXES):
+            lines.append(kept(table[start : start + _SLICE_PREFIXES]))
             give_way()
-        return b"".join(lines), len(lines)
+        return lines
 
     def _replace_now(self) -> None:
         """As `_rewrite`, without giving way: for what happens once in a session."""
         self._generation += 1
-        lines = [line for entry in self.paths.items() for line in announced(*entry)]
+        lines = kept(self._table())
         try:
-            atomic_file.write(self._path, b"".join(lines))
+            atomic_file.write(self._path, lines.octets)
         except OSError as error:
             self._failed(error)
             return
-        self._written(len(lines))
+        self._written([lines])
 
-    def _written(self, lines: int) -> None:
-        self._lines = lines
+    def _written(self, lines: Iterable[Lines]) -> None:
+        self._written_paths = sum(part.paths for part in lines)
         self._backoff.reset()
         self._problems.update(self._path, "")
 
@@ -273,8 +294,6 @@ def _hidden(path: str, suffix: str) -> str:
 
 def _append(path: str, octets: bytes, new: bool) -> None:
     """Appends whole lines to a file; raises OSError if not all of them were written."""
-    if not octets:
-        return
     flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     if new:
         os.makedirs(os.path.dirname(path), exist_ok=True)

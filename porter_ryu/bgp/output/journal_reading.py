@@ -27,14 +27,15 @@ _Unfit = dict[Network, set[PathId]]
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a journal of so many `lines` says.
+    """What a journal says.
 
-    `unfit` are paths whose next hop can never be one.  `damaged`: some lines were left out.
+    `written`: how many paths its lines are about.  `unfit` are paths whose next hop can never be
+    one.  `damaged`: some lines were left out.
     """
 
     paths: Mapping[Network, NextHops]
     unfit: Mapping[Network, Collection[PathId]]
-    lines: int
+    written: int
     damaged: bool
 
 
@@ -44,19 +45,19 @@ def read(path: str) -> Contents:
     octets, _ = regular_file.read(path, _LARGEST_OCTETS)
     paths: _Paths = {}
     unfit: _Unfit = {}
-    lines, damaged = _apply_all(io.BytesIO(octets), path, paths, unfit)
+    written, damaged = _apply_all(io.BytesIO(octets), path, paths, unfit)
     if damaged > _DAMAGED_LINES_REPORTED:
         LOG.warning("%s: %d lines were left out", path, damaged)
     left = {prefix: path_ids for prefix, path_ids in unfit.items() if path_ids}
     if left:
         count = sum(map(len, left.values()))
         LOG.warning("%s: %d paths by impossible next hops left out", path, count)
-    return Contents(_shared(paths), left, lines, bool(damaged))
+    return Contents(_shared(paths), left, written, bool(damaged))
 
 
 def _apply_all(lines: Iterable[bytes], path: str, paths: _Paths, unfit: _Unfit) -> tuple[int, int]:
-    """Applies the lines; returns how many there are, and how many of them are damaged."""
-    number = damaged = 0
+    """Applies the lines; returns how many paths they are about, and how many are damaged."""
+    written = damaged = 0
     for number, line in enumerate(lines, 1):
         try:
             change = decode(line)
@@ -66,20 +67,20 @@ def _apply_all(lines: Iterable[bytes], path: str, paths: _Paths, unfit: _Unfit) 
                 LOG.warning("%s:%d: left out (%s): %r", path, number, error, line[:MAX_LINE_OCTETS])
         else:
             _apply(change, paths, unfit)
-    return number, damaged
+            written += len(change.next_hops)
+    return written, damaged
 
 
 def _apply(change: Change, paths: _Paths, unfit: _Unfit) -> None:
-    prefix, path_id, next_hop = change.prefix, change.path_id, change.next_hop
-    known = paths.setdefault(prefix, {})
-    if prefix in unfit:
-        unfit[prefix].discard(path_id)
-    if next_hop is not None and may_be_next_hop(next_hop):
-        known[path_id] = next_hop
-        return
-    known.pop(path_id, None)
-    if next_hop is not None:
-        unfit.setdefault(prefix, set()).add(path_id)
+    prefix, told = change.prefix, change.next_hops
+    fit = {i: hop for i, hop in told.items() if hop is not None and may_be_next_hop(hop)}
+    bad = {i for i, hop in told.items() if hop is not None and i not in fit}
+    if bad or prefix in unfit:
+        unfit[prefix] = (unfit.get(prefix, set()) - told.keys()) | bad
+    known = paths.get(prefix)
+    if known:
+        fit = {**{i: hop for i, hop in known.items() if i not in told}, **fit}
+    paths[prefix] = fit
 
 
 def _shared(paths: _Paths) -> dict[Network, NextHops]:

@@ -2,20 +2,23 @@
 
 Nothing is sent until the Loc-RIB is complete.  Then the whole table is sent, stale paths of an
 earlier session are withdrawn, and End-of-RIB follows.  From then on differences are sent: small
-ones immediately, large ones in slices, in turn with the other peers.  `session_output` knows
-what has to be sent in a session and in which order; this module keeps what outlasts the session.
+ones immediately, large ones in slices, in turn with the other peers.  `update_group` computes them
+for all peers that see the same, `session_output` knows what has to be sent in a session and in
+which order, and this module keeps what outlasts the session.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from porter_ryu.bgp.output.journal import RouteJournal
+from porter_ryu.bgp.output.loc_rib import LocRib
 from porter_ryu.bgp.output.refusals import Refusals, Suspect
 from porter_ryu.bgp.output.rounds import OutputRounds
-from porter_ryu.bgp.output.session_output import Link, LocRib, SessionOutput
+from porter_ryu.bgp.output.session_output import Link, SessionOutput
+from porter_ryu.bgp.output.update_groups import UpdateGroups
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.notification import Notification
 from porter_ryu.bgp.protocol.rib_out import AdjRibOut
@@ -23,8 +26,6 @@ from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
-
-_IMMEDIATE_PREFIXES = 16
 
 
 class Outbound:
@@ -35,29 +36,37 @@ class Outbound:
         self,
         name: str,
         loc_rib: LocRib,
+        groups: UpdateGroups,
         journal: RouteJournal,
         supervisor: Supervisor,
         rounds: OutputRounds,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.restarting = bool(journal.paths) or not journal.known
+        self._restarting = bool(journal.left) or not journal.known
         self._name = name
         self._loc_rib = loc_rib
+        self._groups = groups
         self._journal = journal
         self._supervisor = supervisor
         self._rounds = rounds
         self._clock = clock
         self._refusals = Refusals(clock)
         self._output: SessionOutput | None = None
-        for next_hops in journal.paths.values():
+        for next_hops in journal.left.values():
             for path_id, next_hop in next_hops.items():
                 if path_id is not None:
                     loc_rib.path_ids.restore(next_hop, path_id)
 
+    @property
+    def restarting(self) -> bool:
+        """Whether the peer may have paths of an earlier run, and no End-of-RIB was sent yet."""
+        if self._output is not None and not self._output.end_of_rib_due:
+            self._restarting = False
+        return self._restarting
+
     def open(self, session: Link, policy: ExportPolicy) -> None:
         """A session is Established: the whole table is queued for it."""
         self._refusals.opened()
-        rib_out = AdjRibOut(policy, self._loc_rib.path_ids, self._refusals.withheld)
         if not session.graceful:
             self._journal.clear()
         # no reference cycle: the garbage collector does not look at frozen objects (`garbage`), so
@@ -65,70 +74,63 @@ class Outbound:
         self._output = output = SessionOutput(
             self._name,
             session,
-            rib_out,
+            policy,
+            self._groups,
             self._loc_rib,
             self._journal,
             self._refusals,
             self._wake_after,
             self._clock,
         )
-        output.change(self._loc_rib.routes)
+        if session.graceful:
+            self._journal.begin(output)
         self.replay()
-        self._rounds.due(self)
+        self._rounds.due(output)
 
     def close(self) -> None:
         """The session is down: the journal knows which paths the peer may keep."""
+        output = self._output
+        if output is None:
+            return
+        self._restarting = self.restarting
         self._output = None
+        if output.link.graceful:
+            self._journal.end(output.left())
+        output.close()
 
     def save(self) -> None:
         """The process ends: tries once more to write a journal that could not be written."""
         self._journal.save()
 
-    def send(self, prefixes: Collection[Network]) -> bool:
-        """Sends the changes of these prefixes; without any, continues with what is queued.  Up to
-        16 prefixes are sent before this returns, if the session can send.  Returns whether none is
-        left for later."""
-        output = self._output
-        if output is None:
-            return True
-        if 0 < len(prefixes) <= _IMMEDIATE_PREFIXES and output.change_at_once(prefixes):
-            return True
-        output.change(prefixes)
-        self._rounds.due(self)
-        return False
-
-    def send_slice(self) -> bool:
-        """Sends one slice (rounds.Source)."""
-        output = self._output
-        if output is None:
-            return False
-        more = output.send_slice()
-        if not output.end_of_rib_due:
-            self.restarting = False
-        return more
+    def resume(self) -> None:
+        """The session can send again."""
+        if self._output is not None:
+            self._rounds.due(self._output)
 
     def complete(self) -> None:
-        """The Loc-RIB is complete: replayed paths that are not in it are withdrawn, End-of-RIB
-        follows."""
+        """The Loc-RIB is complete: the table is sent, and End-of-RIB follows."""
+        self.resume()
+
+    def set_policy(self, policy: ExportPolicy) -> None:
+        """The settings of the peer changed: what they change is sent in the present session."""
         if self._output is not None:
-            self._output.change(self._output.rib_out.sent)
-            self._output.change(self._loc_rib.routes)
-            self._rounds.due(self)
+            self._output.set_policy(policy)
+            self._rounds.due(self._output)
 
     def refresh(self, family: Family) -> None:
         """The peer requests a route refresh (RFC 2918).  Requests that come during a refresh are
         answered by one more."""
         if self._output is not None:
             self._output.refresh(family)
-            self._rounds.due(self)
+            self._rounds.due(self._output)
 
     def replay(self) -> None:
         """Announces the paths in the journal while the cluster cannot be read."""
         output = self._output
         wanted = self._loc_rib.replaying and not self._loc_rib.complete
-        if wanted and output is not None and output.link.graceful and not output.rib_out.sent:
+        if wanted and output is not None and output.link.graceful and not output.joined:
             output.replay()
-            self._rounds.due(self)
+            self._rounds.due(output)
 
     def refused(self, notification: Notification) -> None:
         """The peer ended the session because of an UPDATE.  The next hop or prefix that it refuses
@@ -137,12 +139,10 @@ class Outbound:
         output = self._output
         if output is None:
             return
-        finding = self._refusals.session_refused(notification, output.rib_out.sent.keys())
+        rib_out = output.group.rib_out
+        finding = self._refusals.session_refused(notification, rib_out.sent.keys())
+        self.close()
         for suspect in finding.barred:
-            gone = [
-                (prefix, [i for i, hop in next_hops.items() if suspect in (hop, prefix)])
-                for prefix, next_hops in self._journal.paths.items()
-            ]
             LOG.error(
                 "peer %s refuses %s (%s): it is not announced to it for %.0f min; %d prefixes "
                 "go there without it",
@@ -150,9 +150,13 @@ class Outbound:
                 suspect,
                 notification,
                 finding.seconds / 60,
-                _affected(output.rib_out, suspect),
+                _affected(rib_out, suspect),
             )
-            self._journal.remove(gone)
+            refused = (
+                (prefix, [i for i, hop in next_hops.items() if suspect in (hop, prefix)])
+                for prefix, next_hops in self._journal.left.items()
+            )
+            self._journal.strike_out([entry for entry in refused if entry[1]])
             self._supervisor.after(finding.seconds, "refusal", self._try_again)
         if finding.suspects:
             LOG.error(
@@ -173,9 +177,10 @@ class Outbound:
 
     def withdraw_all(self) -> None:
         """Withdraws everything for good."""
-        if self._output is not None:
-            self._output.withdraw_all()
-            self._output = None
+        output, self._output = self._output, None
+        if output is not None:
+            output.withdraw_all()
+            output.close()
             self._journal.clear()
 
     def forget(self) -> None:
@@ -184,21 +189,23 @@ class Outbound:
 
     def sent(self, prefix: Network) -> tuple[Address, ...]:
         """The next hops that the peer was sent for a prefix."""
-        if self._output is None:
+        if self._output is None or not self._output.joined:
             return ()
-        return self._output.rib_out.next_hops(prefix)
+        return self._output.group.rib_out.next_hops(prefix)
 
     def count(self, family: Family) -> int:
         """Paths of a family that the peer was sent."""
-        return self._output.rib_out.count(family) if self._output is not None else 0
+        if self._output is None or not self._output.joined:
+            return 0
+        return self._output.group.rib_out.count(family)
 
     def _wake_after(self, seconds: float) -> None:
-        self._supervisor.after(seconds, "bgp output", self._rounds.due, self)
+        self._supervisor.after(seconds, "bgp output", self.resume)
 
     def _try_again(self) -> None:
         """Tries again what the peer refused some time ago."""
         if self._refusals.expire():
-            self._rounds.due(self)
+            self.resume()
 
 
 def _affected(rib_out: AdjRibOut, suspect: Suspect) -> int:

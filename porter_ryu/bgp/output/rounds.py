@@ -28,14 +28,13 @@ class OutputRounds:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._queue: collections.deque[Source] = collections.deque()
+        self._queue: collections.OrderedDict[Source, None] = collections.OrderedDict()
         self._running = False
         self._waiting: list[Callable[[], object]] = []
 
     def due(self, source: Source) -> None:
         """Queues a source, unless it is queued already."""
-        if source not in self._queue:
-            self._queue.append(source)
+        self._queue[source] = None
         self._start(0.0)
 
     def when_sent(self, tell: Callable[[], object]) -> None:
@@ -55,15 +54,16 @@ class OutputRounds:
         pause = _AFTER_A_FAULT
         try:
             while self._queue:
-                source = self._queue[0]
+                source = next(iter(self._queue))
                 more = True
                 try:
                     more = source.send_slice()
                 finally:
                     # after an exception only this slice is lost: the source is queued again
-                    self._queue.popleft()
-                    if more and source not in self._queue:
-                        self._queue.append(source)
+                    if more:
+                        self._queue.move_to_end(source)
+                    else:
+                        del self._queue[source]
                 give_way()
             self._tell()
             pause = 0.0

@@ -3,56 +3,44 @@
 The order is:
 
 1. the paths in the journal, while the cluster cannot be read;
-2. changes, which at first are the whole table;
-3. paths that the peer refused earlier and that are tried again;
-4. withdrawals of stale paths: those that an earlier session left with the peer;
-5. End-of-RIB (RFC 4724, 4.1);
-6. route refreshes (RFC 2918), with BoRR and EoRR where the peer supports them (RFC 7313);
-7. withdrawn paths are struck out of the journal, some seconds after the peer was sent them.
+2. the whole table of the update group, as it is when the session begins;
+3. the batches of changes that the group makes for all its members;
+4. paths that the peer refused earlier and that are tried again;
+5. withdrawals of stale paths: those that an earlier session left with the peer;
+6. End-of-RIB (RFC 4724, 4.1);
+7. route refreshes (RFC 2918), with BoRR and EoRR where the peer supports them (RFC 7313): the whole
+   table of the group once more;
+8. withdrawn stale paths are struck out of the journal, some seconds after the peer was sent them.
 
-A slice is a few milliseconds of work.  Messages are encoded only when the session can send them:
-for a peer that does not read, prefixes pile up here and not messages.
+A slice is a few milliseconds of work.  Nothing is computed for a peer that does not read: its
+prefixes pile up in its group, and not messages.
 """
 
 from __future__ import annotations
 
 import collections
-import itertools
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from porter_ryu import metrics
+from porter_ryu.bgp.output.batch import Batch, EncodedTable, encode
 from porter_ryu.bgp.output.journal import RouteJournal
+from porter_ryu.bgp.output.journal_line import Lines, struck_out
+from porter_ryu.bgp.output.loc_rib import LocRib
 from porter_ryu.bgp.output.refusals import Refusals
+from porter_ryu.bgp.output.update_groups import UpdateGroups
 from porter_ryu.bgp.protocol import update, wire
-from porter_ryu.bgp.protocol.path_ids import PathIds
-from porter_ryu.bgp.protocol.rib_out import AdjRibOut, Difference, NextHops
+from porter_ryu.bgp.protocol.export import ExportPolicy
+from porter_ryu.bgp.protocol.rib_out import Difference, NextHops
 from porter_ryu.bgp.protocol.update import PathId
-from porter_ryu.domain.announcement import Announcements
-from porter_ryu.domain.model import Address, Family, Network
+from porter_ryu.domain.model import Family, Network
 
-T = TypeVar("T")
 _LeftBehind = collections.deque[tuple[Network, NextHops]]
 
-_SLICE_PREFIXES, _SLICE_PATHS = 512, 1024  # of a slice: some five milliseconds
+_SLICE_PREFIXES, _SLICE_PATHS, _SLICE_OCTETS = 512, 1024, 1 << 16
 _MIN_REFRESH_REST_SECONDS, _MAX_REFRESH_REST_SECONDS = 0.05, 1.0
 _JOURNAL_DELAY_SECONDS = 5.0
-
-
-@dataclass
-class LocRib:
-    """The Loc-RIB (RFC 4271, 3.2): what is to be announced, before the export policy of a peer.
-
-    `complete`: everything that the cluster has is in it.  `replaying`: the cluster cannot be read,
-    so that the journals are announced in its place.
-    """
-
-    routes: dict[Network, Announcements]
-    path_ids: PathIds
-    complete: bool = False
-    replaying: bool = False
 
 
 class Link(Protocol):
@@ -79,16 +67,15 @@ class Link(Protocol):
 
 
 class SessionOutput:
-    """One session's Adj-RIB-Out, and what has still to be sent.
-
-    `wake_after(seconds)` calls `send_slice` again after that time.
-    """
+    """The output of one session.  `wake_after(seconds)` calls `send_slice` again after that
+    time."""
 
     def __init__(
         self,
         name: str,
         link: Link,
-        rib_out: AdjRibOut,
+        policy: ExportPolicy,
+        groups: UpdateGroups,
         loc_rib: LocRib,
         journal: RouteJournal,
         refusals: Refusals,
@@ -96,41 +83,44 @@ class SessionOutput:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.link = link
-        self.rib_out = rib_out
         self.end_of_rib_due = link.families
+        self.queue: collections.deque[Batch] = collections.deque()
+        self.policy = policy
+        self.group = groups.join(self, refusals.withheld)
         self._updates = metrics.bgp_updates_sent.labels(peer=name)
+        self._groups = groups
         self._loc_rib = loc_rib
         self._journal = journal
         self._refusals = refusals
         self._wake_after = wake_after
         self._clock = clock
-        self._changed: dict[Network, None] = {}
-        self._batch: collections.deque[Network] = collections.deque()
+        self._tables: collections.deque[EncodedTable] = collections.deque()
+        self._batches_of_table = 0
         self._to_replay: _LeftBehind = collections.deque()
         self._left_behind: _LeftBehind | None = None
-        self._refresh_requests: set[Family] = set()
-        self._refreshing: collections.deque[Network] | None = None
-        self._refresh_family = Family.IPV4
-        self._refresh_began_at = 0.0
-        self._withdrawals: collections.deque[tuple[float, Network, Collection[PathId]]] = (
+        self._stale: collections.deque[tuple[float, Sequence[tuple[Network, list[PathId]]]]] = (
             collections.deque()
         )
-        self._wake_at = 0.0
+        self._refresh_requests: set[Family] = set()
+        self._refreshing: Family | None = None
+        self._refresh_began_at = 0.0
         self._no_refresh_until = dict.fromkeys(Family, 0.0)
+        self._wake_at = 0.0
+        self._closed = False
 
     # -- what has to be sent -----------------------------------------------------------------------
 
-    def change(self, prefixes: Iterable[Network]) -> None:
-        """Queues prefixes whose routes changed in the Loc-RIB."""
-        self._changed.update(dict.fromkeys(prefixes))
+    @property
+    def joined(self) -> bool:
+        """Whether the table of the group is, or will be, that of the peer."""
+        return self in self.group.members
 
-    def change_at_once(self, prefixes: Collection[Network]) -> bool:
-        """Sends changes of a few prefixes before it returns, ahead of everything that is queued.
-        Returns False, and does nothing, if the session cannot send now."""
-        if self.link.congested or not self._loc_rib.complete:
-            return False
-        self._send_changes(self.rib_out.sync(self._loc_rib.routes, prefixes))
-        return True
+    @property
+    def ready(self) -> bool:
+        """Whether a batch can be sent before the call returns, ahead of nothing else
+        (update_group.Member)."""
+        idle = not self.queue and not self._tables
+        return idle and not self.link.congested and self._loc_rib.complete
 
     def refresh(self, family: Family) -> None:
         """The peer requests a refresh of a family.  One refresh of a family runs at a time; all
@@ -140,38 +130,128 @@ class SessionOutput:
 
     def replay(self) -> None:
         """Queues all paths in the journal to be announced as they are there."""
-        self._to_replay = collections.deque(self._journal.paths.items())
+        if not self.joined:
+            self.group.members[self] = None
+            self.fall_behind()
+        self._to_replay = collections.deque(self._journal.left.items())
+
+    def set_policy(self, policy: ExportPolicy) -> None:
+        """The settings of the peer changed: everything is exported anew."""
+        self.policy = policy
+        if self.joined:
+            self._groups.split(self, self._refusals.withheld)
+            self.group.queue(self._loc_rib.routes)
+        else:
+            self.group = self._groups.join(self, self._refusals.withheld)
+
+    def fall_behind(self) -> None:
+        """Goes on in a group of its own (update_group.Member)."""
+        self._groups.split(self, self._refusals.withheld)
+
+    def close(self) -> None:
+        """The session is over."""
+        self._closed = True
+        self.group.members.pop(self, None)
+
+    # -- journal.Told ------------------------------------------------------------------------------
+
+    @property
+    def path_count(self) -> int:
+        """How many paths the peer may have been told, about."""
+        return self.group.path_count if self.joined else 0
+
+    def next_hops(self) -> list[tuple[Network, NextHops]]:
+        """The paths that the peer may have been told."""
+        if not self.joined:
+            return []
+        struck_out = [entry for batch in self.queue for entry in batch.struck_out]
+        return [*struck_out, *self.group.told()]
+
+    def left(self) -> Mapping[Network, NextHops]:
+        """The paths that the peer may have when the session ends now."""
+        if not self.joined:
+            return self._journal.left
+        if not self._journal.left and not self.queue and self.group.is_at_rest:
+            return self.group.next_hops()
+        left = dict(self._journal.left)
+        for prefix, next_hops in self.next_hops():
+            left[prefix] = {**left[prefix], **next_hops} if prefix in left else next_hops
+        return left
 
     # -- sending ------------------------------------------------------------------------------
 
     def send_slice(self) -> bool:
-        """Sends the next slice; returns whether more can be sent now."""
-        if self.link.congested:
+        """Sends the next slice; returns whether more can be sent now (rounds.Source)."""
+        if self._closed or self.link.congested:
             return False
         if not self._loc_rib.complete:
             return self._replay_slice()
         self._to_replay.clear()
-        if self._changed or self._batch:
-            return self._changes_slice()
+        return self._routes_slice() or self._rest_slice()
+
+    def _routes_slice(self) -> bool:
+        """The next slice of the table and its changes; returns whether there was one."""
+        if not self.joined:
+            return self._join()
+        if self._tables:
+            return self._table_slice()
+        if self.group.compute_ahead(self):
+            return True
+        if self.queue:
+            self.send_queue()
+            return True
+        return False
+
+    def _rest_slice(self) -> bool:
+        """The next slice of what comes after all routes; returns whether more can be sent now."""
         if self._refusals.searching:
             return self._try_refused()
         if self.end_of_rib_due:
             return self._end_of_rib_slice()
-        if self._refresh_slice():
+        if self._refreshing is not None or self._refresh_requests:
+            return self._refresh_slice()
+        if self._stale:
+            return self._stale_slice()
+        if not self._refusals.withheld:
+            self._groups.rejoin(self)
+        return False
+
+    def _join(self) -> bool:
+        """Becomes a member when the table of the group is up to date."""
+        if not self.group.compute():
+            self.group.members[self] = None
+            graceful = self.link.graceful
+            self._tables.extend(self.group.table(f, graceful) for f in sorted(self.link.families))
+        return True
+
+    def _table_slice(self) -> bool:
+        """Sends a part of the table; changes wait, because they come after it."""
+        table = self._tables[0]
+        if table.encode_slice():
             return True
-        return self._journal_slice()
+        part: list[Batch] = []
+        left = _SLICE_OCTETS
+        while left > 0 and self._batches_of_table < len(table.batches):
+            part.append(table.batches[self._batches_of_table])
+            left -= len(part[-1].octets)
+            self._batches_of_table += 1
+        if self._batches_of_table == len(table.batches):
+            self._tables.popleft()
+            self._batches_of_table = 0
+        self._send(part)
+        return True
+
+    def send_queue(self) -> None:
+        """Sends all batches in the queue (update_group.Member)."""
+        batches = list(self.queue)
+        self.queue.clear()
+        self._send(batches)
 
     def _replay_slice(self) -> bool:
-        self._send_difference(self.rib_out.restore(_pop(self._to_replay, _SLICE_PATHS)))
+        if self._to_replay:
+            self.group.restore(_pop(self._to_replay, _SLICE_PATHS))
+            self.send_queue()
         return bool(self._to_replay)
-
-    def _changes_slice(self) -> bool:
-        if not self._batch:
-            self._batch.extend(self._changed)
-            self._changed.clear()
-        prefixes = itertools.islice(_popping(self._batch), _SLICE_PREFIXES)
-        self._send_changes(self.rib_out.sync(self._loc_rib.routes, prefixes, most=_SLICE_PATHS))
-        return True
 
     def _try_refused(self) -> bool:
         wait = self._refusals.pause()
@@ -179,94 +259,71 @@ class SessionOutput:
             self._wait(wait)
             return False
         self._refusals.next_group()
-        self.change(self._loc_rib.routes)
+        self.group.queue(self._loc_rib.routes)
         return True
 
     def _end_of_rib_slice(self) -> bool:
         """Withdraws stale paths, then sends End-of-RIB."""
+        rib_out = self.group.rib_out
         if self._left_behind is None:
-            self._left_behind = collections.deque(self._journal.paths.items())
+            self._left_behind = collections.deque(self._journal.left.items())
         if self._left_behind:
             paths = _pop(self._left_behind, _SLICE_PATHS)
-            self._send_difference(self.rib_out.stale(paths))
-            self._note_withdrawals((prefix, self._not_sent(prefix, hops)) for prefix, hops in paths)
+            self._send_difference(rib_out.stale(paths))
+            stale = [(prefix, self._not_sent(prefix, hops)) for prefix, hops in paths]
+            self._stale.append((self._clock() + _JOURNAL_DELAY_SECONDS, stale))
             return True
         families, self.end_of_rib_due = sorted(self.end_of_rib_due), frozenset()
-        self._send_difference(self.rib_out.withdraw_unfit(self._journal.unfit.items()))
+        self._send_difference(rib_out.withdraw_unfit(self._journal.unfit.items()))
         self._journal.unfit = {}
-        self._send_messages([update.end_of_rib(family) for family in families])
+        ends = [update.end_of_rib(family) for family in families]
+        self._send([Batch(b"".join(ends), len(ends))])
         return True
 
-    def _refresh_slice(self) -> bool:
-        if self._refreshing is None:
-            return self._begin_refresh()
-        if self._refreshing:
-            prefixes = itertools.islice(_popping(self._refreshing), _SLICE_PREFIXES)
-            difference = self.rib_out.sync(
-                self._loc_rib.routes, prefixes, again=True, most=_SLICE_PATHS
-            )
-            self._send_changes(difference)
-            return True
-        self._refreshing = None
-        # a peer that requests refreshes without end gets at most half of the time
+    def _stale_slice(self) -> bool:
+        """Strikes stale paths out of the journal once the peer has certainly read the
+        withdrawal."""
+        due_at, paths = self._stale[0]
         now = self._clock()
-        rest = min(
-            max(_MIN_REFRESH_REST_SECONDS, now - self._refresh_began_at), _MAX_REFRESH_REST_SECONDS
-        )
-        self._no_refresh_until[self._refresh_family] = now + rest
-        self._send_marker(wire.Refresh.END)
-        return True
-
-    def _begin_refresh(self) -> bool:
-        now = self._clock()
-        ready = [
-            family
-            for family in sorted(self._refresh_requests)
-            if self._no_refresh_until[family] <= now
-        ]
-        if not ready:
-            if self._refresh_requests:
-                self._wait(
-                    min(self._no_refresh_until[family] for family in self._refresh_requests) - now
-                )
+        if due_at > now:
+            self._wait(due_at - now)
             return False
-        family = ready[0]
-        self._refresh_requests.discard(family)
-        self._refresh_family = family
-        self._refresh_began_at = now
-        self._refreshing = collections.deque(p for p in self.rib_out.sent if p.version == family)
-        self._send_marker(wire.Refresh.BEGIN)
+        self._stale.popleft()
+        if self.link.graceful:
+            gone = ((prefix, self._not_sent(prefix, path_ids)) for prefix, path_ids in paths)
+            self._journal.append(struck_out([entry for entry in gone if entry[1]]))
+            if not self._stale:
+                self._journal.settle()
         return True
-
-    def _journal_slice(self) -> bool:
-        """Strikes paths out of the journal once the peer has certainly read the withdrawal."""
-        now = self._clock()
-        if self._withdrawals and self._withdrawals[0][0] > now:
-            self._wait(self._withdrawals[0][0] - now)
-            return False
-        gone: list[tuple[Network, Collection[PathId]]] = []
-        while self._withdrawals and self._withdrawals[0][0] <= now and len(gone) < _SLICE_PREFIXES:
-            _, prefix, path_ids = self._withdrawals.popleft()
-            gone.append((prefix, self._not_sent(prefix, path_ids)))
-        self._journal.remove(gone)
-        return bool(self._withdrawals)
 
     def _not_sent(self, prefix: Network, path_ids: Iterable[PathId]) -> list[PathId]:
-        return [path_id for path_id in path_ids if not self.rib_out.has(prefix, path_id)]
+        return [path_id for path_id in path_ids if not self.group.rib_out.has(prefix, path_id)]
 
-    def _note_withdrawals(self, paths: Iterable[tuple[Network, Collection[PathId]]]) -> None:
-        due_at = self._clock() + _JOURNAL_DELAY_SECONDS
-        before = len(self._withdrawals)
-        if self.link.graceful:
-            self._withdrawals.extend(
-                (due_at, prefix, path_ids) for prefix, path_ids in paths if path_ids
-            )
-        if len(self._withdrawals) > before:
-            self._wait(_JOURNAL_DELAY_SECONDS)
+    def _refresh_slice(self) -> bool:
+        """Begins a refresh, or ends it: the table and the changes meanwhile have been sent."""
+        now = self._clock()
+        if self._refreshing is not None:
+            # a peer that requests refreshes without end gets at most half of the time
+            rest = max(_MIN_REFRESH_REST_SECONDS, now - self._refresh_began_at)
+            rest = min(rest, _MAX_REFRESH_REST_SECONDS)
+            self._no_refresh_until[self._refreshing] = now + rest
+            self._send_marker(self._refreshing, wire.Refresh.END)
+            self._refreshing = None
+            return True
+        family = min(self._refresh_requests, key=lambda one: (self._no_refresh_until[one], one))
+        if self._no_refresh_until[family] > now:
+            self._wait(self._no_refresh_until[family] - now)
+            return self._stale_slice() if self._stale else False
+        self._refresh_requests.discard(family)
+        self._refreshing = family
+        self._refresh_began_at = now
+        self._send_marker(family, wire.Refresh.BEGIN)
+        self._tables.append(self.group.table(family, journal=False))
+        return True
 
-    def _send_marker(self, mark: wire.Refresh) -> None:
+    def _send_marker(self, family: Family, mark: wire.Refresh) -> None:
         if self.link.enhanced_refresh:
-            self.link.send(wire.encode_route_refresh(self._refresh_family, mark))
+            self.link.send(wire.encode_route_refresh(family, mark))
 
     def _wait(self, seconds: float) -> None:
         """Schedules `send_slice`, unless it is scheduled for an earlier time."""
@@ -277,23 +334,25 @@ class SessionOutput:
 
     def withdraw_all(self) -> None:
         """Withdraws everything before it returns."""
-        self._send_difference(self.rib_out.withdraw_all())
-
-    def _send_changes(self, difference: Difference) -> None:
-        """Sends a difference.  Paths are written to the journal before they are announced."""
-        if self.link.graceful:
-            self._journal.add(difference.next_hops())
-        self._send_difference(difference)
-        self._note_withdrawals(difference.withdrawn)
+        if self.joined:
+            self.send_queue()
+            self._send([self.group.withdrawal()])
 
     def _send_difference(self, difference: Difference) -> None:
-        self._refusals.announced(_distinct_next_hops(difference))
-        self._send_messages(list(difference.messages(self.rib_out.policy.max_length)))
+        """Sends what concerns this session alone, and is in its journal already."""
+        self._send([encode(difference, self.group.rib_out.policy.max_length, journal=False)])
 
-    def _send_messages(self, messages: list[bytes]) -> None:
-        if messages:
-            self._updates.inc(len(messages))
-            self.link.send(b"".join(messages))
+    def _send(self, batches: Collection[Batch]) -> None:
+        """Sends batches.  Paths are written to the journal before they are announced."""
+        if self.link.graceful:
+            octets = b"".join(batch.lines.octets for batch in batches)
+            self._journal.append(Lines(octets, sum(batch.lines.paths for batch in batches)))
+        for batch in batches:
+            self._refusals.announced(batch.next_hops)
+        updates = sum(batch.updates for batch in batches)
+        if updates:
+            self._updates.inc(updates)
+            self.link.send(b"".join(batch.octets for batch in batches))
 
 
 def _pop(left: _LeftBehind, most: int) -> list[tuple[Network, NextHops]]:
@@ -303,15 +362,3 @@ def _pop(left: _LeftBehind, most: int) -> list[tuple[Network, NextHops]]:
         found.append(left.popleft())
         most -= len(found[-1][1])
     return found
-
-
-def _distinct_next_hops(difference: Difference) -> Iterable[Address]:
-    """The next hops in a difference, each once."""
-    shared = {id(paths): paths for _, paths in difference.announced}
-    return dict.fromkeys(said.next_hop for paths in shared.values() for said in paths.values())
-
-
-def _popping(items: collections.deque[T]) -> Iterator[T]:
-    """Removes items from the front, one at each step."""
-    while items:
-        yield items.popleft()

@@ -36,9 +36,9 @@ class ExportPolicy:
     `add_path`: families with ADD-PATH.  `internal`: the peer has the same AS.  `attributes`: of the
     peer's group, for every path.  `selector` selects the nodes that may be next hops.
     `max_next_hops` 0: no limit.  `local_address`: of the session; the next hop where this node
-    announces itself.  `ipv4_over_ipv6`: IPv4 routes may have IPv6 next hops (RFC 8950).
-    `max_length`: of a message, in octets.  `role`: ours in this peering (RFC 9234).  `peer` is the
-    name of the peer, empty for one that no advertisement names.
+    announces itself, None where it does not.  `ipv4_over_ipv6`: IPv4 routes may have IPv6 next
+    hops (RFC 8950).  `max_length`: of a message, in octets.  `role`: ours in this peering
+    (RFC 9234).  `peer` is the name of the peer, empty for one that no advertisement names.
     """
 
     families: frozenset[Family]
@@ -49,7 +49,7 @@ class ExportPolicy:
     attributes: PathAttributes
     selector: LabelSelector
     max_next_hops: int
-    local_address: Address
+    local_address: Address | None
     ipv4_over_ipv6: bool
     max_length: int
     role: BgpRole | None = None
@@ -77,18 +77,26 @@ class ExportPolicy:
                 attributes = announcement.attributes.over(united(said))
                 yield replace(announcement, attributes=attributes, advertisements=()), address
 
-    def chosen(
-        self, prefix: Network, candidates: Iterable[tuple[Announcement, Address]]
+    def usable(
+        self, candidates: Iterable[tuple[Announcement, Address]]
     ) -> list[tuple[Announcement, Address]]:
-        """Those of the admitted announcements of a prefix that the peer gets: at most `limit`,
-        those of drained nodes last, and none of a node whose drain is over, if there is another."""
+        """The admitted announcements without those of nodes whose drain is over, if there is
+        another."""
         addresses = {path.next_hop: (path, address) for path, address in candidates}
-        used = in_use([path for path, _ in addresses.values()])
+        return [addresses[path.next_hop] for path in in_use([p for p, _ in addresses.values()])]
+
+    def chosen(
+        self, prefix: Network, usable: Iterable[tuple[Announcement, Address]]
+    ) -> list[tuple[Announcement, Address]]:
+        """Those of the usable announcements of a prefix that the peer gets: at most `limit`, those
+        of drained nodes last."""
+        addresses = {path.next_hop: (path, address) for path, address in usable}
         limit = self.limit(prefix.version)
-        if not limit or len(used) <= limit:
-            return [addresses[path.next_hop] for path in used]
-        first = choose(prefix, [path.next_hop for path in used if path.drain is None], limit)
-        drained = [path.next_hop for path in used if path.drain is not None]
+        if not limit or len(addresses) <= limit:
+            return list(addresses.values())
+        paths = [path for path, _ in addresses.values()]
+        first = choose(prefix, [path.next_hop for path in paths if path.drain is None], limit)
+        drained = [path.next_hop for path in paths if path.drain is not None]
         first += choose(prefix, drained, limit - len(first))
         return [addresses[hop] for hop in first]
 
@@ -118,8 +126,9 @@ class ExportPolicy:
 
     def _next_hop(self, hop: NextHop, family: int) -> Address | None:
         either = family == Family.IPV4 and self.ipv4_over_ipv6
-        if hop.is_self and (self.local_address.version == family or either):
-            return self.local_address
+        own = self.local_address
+        if hop.is_self and own is not None and (own.version == family or either):
+            return own
         if hop.address is None and either:
             return hop.ipv6
         return hop.address

@@ -1,4 +1,4 @@
-"""Adj-RIB-Out of one peer (RFC 4271, 3.2): computes what has to be sent to it.
+"""Adj-RIB-Out (RFC 4271, 3.2) of the peers of an update group: computes what has to be sent.
 
 Pure: it returns differences and sends nothing.  The key of a path is its prefix and its path
 identifier; differences are found by comparing the attributes, to which the next hop belongs.
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.path_ids import PathIds
-from porter_ryu.bgp.protocol.update import PathId, Paths, announce, withdraw
-from porter_ryu.domain.announcement import WITHDRAWN, Announcements
+from porter_ryu.bgp.protocol.update import Attributes, PathId, Paths, announce, withdraw
+from porter_ryu.domain.announcement import WITHDRAWN, Announcement, Announcements, NextHop
 from porter_ryu.domain.model import Address, Family, Network
 
 # next hops of a prefix by path identifier, as the journal keeps them
@@ -24,10 +24,14 @@ _EXPORTED_MOST = 4096
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Paths to announce by prefix, and identifiers of paths to withdraw by prefix."""
+    """Paths to announce by prefix, and identifiers of paths to withdraw by prefix.
+
+    `before`: all paths that the table had of the prefixes that changed in it.
+    """
 
     announced: Sequence[tuple[Network, Paths]] = ()
     withdrawn: Sequence[tuple[Network, Collection[PathId]]] = ()
+    before: Mapping[Network, Paths] = field(default_factory=dict)
 
     def messages(self, max_length: int) -> Iterator[bytes]:
         """The UPDATEs, of at most `max_length` octets.  Announcements come before withdrawals, so
@@ -35,21 +39,37 @@ class Difference:
         yield from announce(self.announced, max_length)
         yield from withdraw(self.withdrawn, max_length)
 
-    def next_hops(self) -> Iterator[tuple[Network, NextHops]]:
-        """The announced paths as the journal keeps them; prefixes that share a mapping of paths
-        share a mapping of next hops, too."""
-        known: dict[int, NextHops] = {}
-        for prefix, paths in self.announced:
-            next_hops = known.get(id(paths))
-            if next_hops is None:
-                next_hops = {path_id: said.next_hop for path_id, said in paths.items()}
-                known[id(paths)] = next_hops
-            yield prefix, next_hops
+    def next_hops(self) -> Iterable[Address]:
+        """The next hops that are announced, each once."""
+        shared = {id(paths): paths for _, paths in self.announced}
+        return dict.fromkeys(said.next_hop for paths in shared.values() for said in paths.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """What a peer may get of a set of announcements: each path by its next hop, and all of them as
+    one mapping; None where some are chosen for each prefix.  `chosen`: what was chosen so far."""
+
+    usable: Sequence[tuple[Announcement, Address]]
+    by_hop: Mapping[NextHop, tuple[PathId, Attributes]]
+    paths: Paths | None
+    chosen: dict[tuple[NextHop, ...], Paths] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """`new`: the paths of `after` that are new or have other attributes; `gone`: the identifiers
+    that only `before` has."""
+
+    before: Paths
+    after: Paths
+    new: Paths
+    gone: tuple[PathId, ...]
 
 
 @dataclass
 class AdjRibOut:
-    """The paths that were sent in one Established session, by prefix.
+    """The paths that were sent in Established sessions, by prefix.
 
     `withheld`: next hops and prefixes that must not be announced because the peer refuses them.
     """
@@ -59,45 +79,50 @@ class AdjRibOut:
     withheld: Set[Address | Network] = frozenset()
     sent: dict[Network, Paths] = field(default_factory=dict)
     _counts: dict[int, int] = field(default_factory=lambda: dict.fromkeys(Family, 0))
-    _exported: dict[tuple[Announcements, int], Paths] = field(default_factory=dict)
+    _exported: dict[tuple[Announcements, int], _Exported] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for prefix, paths in self.sent.items():
+            self._counts[prefix.version] += len(paths)
 
     def sync(
         self,
         wanted: Mapping[Network, Announcements],
         prefixes: Iterable[Network],
-        again: bool = False,
         most: int = 0,
     ) -> Difference:
         """The difference between what is `wanted` and what was sent of these prefixes; it counts
-        as sent.
-
-        `again`: paths that were sent already are announced again (route refresh).  Stops after
-        `most` paths (0: no limit).
-        """
+        as sent.  Stops after `most` paths (0: no limit)."""
         announced: list[tuple[Network, Paths]] = []
         withdrawn: list[tuple[Network, Collection[PathId]]] = []
+        changed: dict[Network, Paths] = {}
+        # prefixes share their paths, so that few differences occur many times
+        known: dict[tuple[int, int], _Comparison] = {}
         count = 0
         for prefix in prefixes:
             before = self.sent.get(prefix, _NO_PATHS)
             after = self._paths(prefix, wanted.get(prefix, WITHDRAWN))
-            if before == after and not again:
+            if before == after:
                 continue
-            new = after if again or not before else _changed(before, after)
-            gone = [path_id for path_id in before if path_id not in after]
-            if new:
-                announced.append((prefix, new))
-            if gone:
-                withdrawn.append((prefix, gone))
+            found = known.get((id(before), id(after)))
+            if found is None:
+                found = known[id(before), id(after)] = _compare(before, after)
+            if found.new:
+                announced.append((prefix, found.new))
+            if found.gone:
+                withdrawn.append((prefix, found.gone))
+            changed[prefix] = before
             self._note(prefix, before, after)
-            count += len(new) + len(gone)
+            count += len(found.new) + len(found.gone)
             if most and count >= most:
                 break
-        return Difference(announced, withdrawn)
+        return Difference(announced, withdrawn, changed)
 
     def restore(self, left: Iterable[tuple[Network, NextHops]]) -> Difference:
         """Announces the paths of an earlier run; they count as sent.  They have the attributes of
-        the peer's group and no others."""
+        the peer's settings and no others."""
         announced = []
+        changed: dict[Network, Paths] = {}
         for prefix, next_hops in left:
             paths = {
                 path_id: self.policy.path_attributes(next_hop)
@@ -105,10 +130,10 @@ class AdjRibOut:
                 if self._may_announce(prefix, next_hop)
             }
             if paths:
-                before = self.sent.get(prefix, _NO_PATHS)
+                before = changed[prefix] = self.sent.get(prefix, _NO_PATHS)
                 self._note(prefix, before, {**before, **paths})
                 announced.append((prefix, paths))
-        return Difference(announced)
+        return Difference(announced, before=changed)
 
     def stale(self, left: Iterable[tuple[Network, NextHops]]) -> Difference:
         """Withdraws the paths of an earlier session that were not sent in this one.
@@ -153,13 +178,6 @@ class AdjRibOut:
                 withdrawn.append((prefix, gone))
         return Difference(withdrawn=withdrawn)
 
-    def withdraw_all(self) -> Difference:
-        """Withdraws everything; the table is empty afterwards."""
-        gone = [(prefix, tuple(paths)) for prefix, paths in self.sent.items()]
-        self.sent.clear()
-        self._counts = dict.fromkeys(Family, 0)
-        return Difference(withdrawn=gone)
-
     def has(self, prefix: Network, path_id: PathId) -> bool:
         """Whether a path is announced."""
         return path_id in self.sent.get(prefix, _NO_PATHS)
@@ -202,40 +220,54 @@ class AdjRibOut:
         return self.policy.may_carry(next_hop, prefix.version)
 
     def _paths(self, prefix: Network, announcements: Announcements) -> Paths:
-        """The paths that should be announced for a prefix."""
+        """The paths that should be announced for a prefix; prefixes with the same paths share one
+        mapping."""
         family = prefix.version
-        if not announcements or family not in self.policy.families:
+        if not announcements or family not in self.policy.families or prefix in self.withheld:
             return _NO_PATHS
-        limit = self.policy.limit(family)
-        if self.withheld or (limit and len(announcements) > limit):
-            return self._chosen(prefix, announcements)
+        exported = self._exports(announcements, family)
+        if exported.paths is not None:
+            return exported.paths
+        hops = tuple(path.next_hop for path, _ in self.policy.chosen(prefix, exported.usable))
+        chosen = exported.chosen.get(hops)
+        if chosen is None:
+            if len(exported.chosen) >= _EXPORTED_MOST:
+                exported.chosen.clear()
+            chosen = exported.chosen[hops] = dict(exported.by_hop[hop] for hop in hops)
+        return chosen
+
+    def _exports(self, announcements: Announcements, family: int) -> _Exported:
+        """What the policy admits of these announcements."""
+        if self.withheld:
+            return self._export(announcements, family)
         known = self._exported.get((announcements, family))
         if known is None:
             if len(self._exported) >= _EXPORTED_MOST:
                 self._exported.clear()
-            known = self._chosen(prefix, announcements)
-            self._exported[announcements, family] = known
+            known = self._exported[announcements, family] = self._export(announcements, family)
         return known
 
-    def _chosen(self, prefix: Network, announcements: Announcements) -> Paths:
-        """The paths of the announcements that the peer gets."""
-        if self.withheld and prefix in self.withheld:
-            return _NO_PATHS
-        family = prefix.version
-        candidates = [
-            (announcement, address)
-            for announcement, address in self.policy.admitted(announcements, family)
-            if not self.withheld or address not in self.withheld
-        ]
+    def _export(self, announcements: Announcements, family: int) -> _Exported:
         several = family in self.policy.add_path
-        return {
-            self.path_ids.of(address) if several else None: self.policy.path_attributes(
-                address, announcement.attributes
+        usable = self.policy.usable(
+            (path, address)
+            for path, address in self.policy.admitted(announcements, family)
+            if address not in self.withheld
+        )
+        by_hop = {
+            path.next_hop: (
+                self.path_ids.of(address) if several else None,
+                self.policy.path_attributes(address, path.attributes),
             )
-            for announcement, address in self.policy.chosen(prefix, candidates)
+            for path, address in usable
         }
+        limit = self.policy.limit(family)
+        all_of_them = not limit or len(usable) <= limit
+        return _Exported(usable, by_hop, dict(by_hop.values()) if all_of_them else None)
 
 
-def _changed(before: Paths, after: Paths) -> Paths:
-    """The paths that are new or have other attributes."""
-    return {path_id: said for path_id, said in after.items() if before.get(path_id) != said}
+def _compare(before: Paths, after: Paths) -> _Comparison:
+    if not before:
+        return _Comparison(before, after, after, ())
+    new = {path_id: said for path_id, said in after.items() if before.get(path_id) != said}
+    return _Comparison(before, after, new, tuple(i for i in before if i not in after))

@@ -1,0 +1,76 @@
+"""A part of what an update group sends, encoded once for all of its members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from porter_ryu.bgp.output.journal_line import NO_LINES, Lines, announced
+from porter_ryu.bgp.protocol.rib_out import Difference, NextHops
+from porter_ryu.bgp.protocol.update import Paths
+from porter_ryu.domain.model import Address, Network
+
+_SLICE_PREFIXES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Whole UPDATEs, and what has to be known about them.
+
+    `updates`: how many messages `octets` are.  `lines`: for the journal, to be written before the
+    octets are sent.  `next_hops`: those that are announced.  `before`: the paths that the table had
+    of the prefixes that changed, for a member that is not sent this batch.  `struck_out`: paths
+    that `lines` strike out.  `made_at`: of the monotonic clock, in seconds.
+    """
+
+    octets: bytes
+    updates: int
+    lines: Lines = NO_LINES
+    next_hops: Sequence[Address] = ()
+    before: Mapping[Network, Paths] = field(default_factory=dict)
+    struck_out: Sequence[tuple[Network, NextHops]] = ()
+    made_at: float = 0.0
+
+
+def encode(
+    difference: Difference, max_length: int, made_at: float = 0.0, journal: bool = True
+) -> Batch:
+    """A difference as UPDATEs of at most `max_length` octets; without `journal`, its paths are in
+    the journals already."""
+    messages = list(difference.messages(max_length))
+    return Batch(
+        b"".join(messages),
+        len(messages),
+        announced(difference.announced) if journal else NO_LINES,
+        tuple(difference.next_hops()),
+        difference.before,
+        made_at=made_at,
+    )
+
+
+class EncodedTable:
+    """A whole table as it was at one moment, for new sessions and route refreshes.
+
+    It is encoded slice by slice, and is the same object for all sessions that need it at the same
+    time.  `journal`: its batches have lines for the journal.
+    """
+
+    def __init__(
+        self, table: Iterable[tuple[Network, Paths]], max_length: int, journal: bool
+    ) -> None:
+        self.batches: list[Batch] = []
+        self._left = list(table)
+        self._left.reverse()
+        self._max_length = max_length
+        self._journal = journal
+
+    def encode_slice(self) -> bool:
+        """Encodes the next slice; returns False if nothing was left."""
+        if not self._left:
+            return False
+        part = self._left[-_SLICE_PREFIXES:]
+        del self._left[-_SLICE_PREFIXES:]
+        part.reverse()
+        batch = encode(Difference(part), self._max_length, journal=self._journal)
+        self.batches.append(batch)
+        return True

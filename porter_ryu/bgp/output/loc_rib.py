@@ -1,0 +1,20 @@
+"""The Loc-RIB (RFC 4271, 3.2): what is to be announced, before the export policy of a peer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from porter_ryu.bgp.protocol.path_ids import PathIds
+from porter_ryu.domain.announcement import Announcements
+from porter_ryu.domain.model import Network
+
+
+@dataclass
+class LocRib:
+    """`complete`: everything that the cluster has is in it.  `replaying`: the cluster cannot be
+    read, so that the journals are announced in its place."""
+
+    routes: dict[Network, Announcements]
+    path_ids: PathIds
+    complete: bool = False
+    replaying: bool = False
