@@ -86,3 +86,17 @@ def route_changes(host: Host, address: str) -> Iterator[list[float]]:
         stamp, *words = line.split()
         if address in words:
             times.append(datetime.fromisoformat(stamp.strip("[]")).timestamp())
+
+
+@contextlib.contextmanager
+def never_without_route(host: Host, address: str) -> Iterator[None]:
+    """Fails if the kernel of a leaf has no IPv4 route for an address, even for a moment."""
+    log = f"monitor-{os.urandom(4).hex()}.log"
+    monitor = host.spawn("ip -o -ts -4 monitor route", log)
+    try:
+        yield
+    finally:
+        end(monitor)
+    for line in host.log(log).splitlines():
+        words = line.split()
+        assert address not in words or "Deleted" not in words, f"{host.name}: {line}"

@@ -1,0 +1,139 @@
+"""Random drains, losses of nodes and restarts; at every rest FRR and BIRD forward as they should.
+
+The kernels of both are compared with what the state of the nodes alone says, and the route is never
+gone for a moment.  25 steps in `make test`, 250 in `make soak`; the seed is printed, `SEED` sets
+it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+
+import pytest
+
+from fabric import Fabric, wait_for
+from fabric.leaves import Bird, Frr, Leaf, Neighbour
+from fabric.objects import eip, node, service, slice_of
+from fabric.program import Program
+from fabric.watchers import never_without_route
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
+from tests.functional.test_drain import DRAINED, PREFIX, RFC_8326
+from tests.functional.test_next_hops import NODES, expect
+from tests.rounds import SOAK
+
+SEED = int(os.environ.get("SEED", "0")) or random.randrange(1, 1 << 30)
+STEPS = 250 if SOAK else 25
+REST_SECONDS = 8.0  # a drain of 1 s, a loss of a node that is believed after 1 s, a restart
+
+
+@pytest.fixture(scope="module")
+def leaves(fabric: Fabric) -> dict[str, Leaf]:
+    """BIRD with the filter of RFC 8326, and FRR."""
+    us, hosts = [Neighbour(OURS, 65000)], fabric.hosts
+    bird = Bird(hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us, accepts=RFC_8326)
+    return {
+        "bird": bird.start(),
+        "frr": Frr(fabric, hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us).start(),
+    }
+
+
+@pytest.fixture(scope="module")
+def program(fabric: Fabric, leaves: object) -> Iterator[Program]:
+    """The program with drains of a second."""
+    sections: dict[str, dict[str, object]] = {**peers(), "drain": {"seconds": 1}}
+    sections["bgp"]["peers"] = ",".join(("bird", "frr"))
+    del sections["peer:gobgpd"]
+    program = Program(fabric.hosts["porter"], sections)
+    yield program.start()
+    program.stop()
+
+
+class Nodes:
+    """The nodes as the test has made them; `order` are the drained ones, the last one last."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self.ready = set(NODES)
+        self.hosting = set(NODES)
+        self.order: list[str] = []
+        self.last_known = True
+
+    def write(self, name: str) -> None:
+        """Writes a node to the directory."""
+        annotations = DRAINED if name in self.order else {}
+        address, ready = NODES[name], name in self.ready
+        self._program.put(name, node(name, address, ready=ready, annotations=annotations))
+
+    def write_slice(self) -> None:
+        """Writes on which nodes the Service runs."""
+        self._program.put("web", service("web"), slice_of("web", *sorted(self.hosting)))
+
+    @property
+    def usable(self) -> set[str]:
+        """Those that the Service could use."""
+        return self.ready & self.hosting
+
+    def right(self, hops: frozenset[str]) -> bool:
+        """Whether a router at rest should have these next hops."""
+        seen = {name for name, address in NODES.items() if address in hops}
+        undrained = self.usable - set(self.order)
+        if undrained:
+            return seen == undrained
+        drained = [name for name in self.order if name in self.usable]
+        last = {drained[-1]} if self.last_known else set()
+        return bool(seen) and last <= seen <= set(drained)
+
+
+def change(nodes: Nodes, program: Program, chance: random.Random) -> str:
+    """Makes one change at random; there is always a node that the Service could use."""
+    name = chance.choice(sorted(NODES))
+    kind = chance.choice(("drain", "drain", "drain", "ready", "hosting", "restart"))
+    if kind == "restart":
+        if chance.random() < 0.5:
+            program.kill()
+            program.start()
+            nodes.last_known = False  # of those that were drained before
+        return kind
+    if kind == "drain":
+        if name in nodes.order:
+            nodes.order.remove(name)
+        else:
+            nodes.order.append(name)
+            nodes.last_known = True
+        nodes.write(name)
+        return f"{kind} {name}"
+    which = nodes.ready if kind == "ready" else nodes.hosting
+    which ^= {name}
+    if not nodes.usable:
+        which ^= {name}
+    nodes.write(name)
+    nodes.write_slice()
+    return f"{kind} {name}"
+
+
+def test_random_drains(program: Program, leaves: dict[str, Leaf]) -> None:
+    print(f"SEED={SEED}")
+    chance, nodes = random.Random(SEED), Nodes(program)
+    for name in NODES:
+        nodes.write(name)
+    program.put("pool", eip("pool", "203.0.113.8/29"))
+    nodes.write_slice()
+    expect(leaves, PREFIX, *NODES)
+    done: list[str] = []
+    with ExitStack() as stack:
+        for leaf in leaves.values():
+            stack.enter_context(never_without_route(leaf.host, PREFIX))
+        for _ in range(STEPS):
+            done += [change(nodes, program, chance) for _ in range(chance.choice((1, 1, 2, 3)))]
+            for name, leaf in leaves.items():
+                wait_for(
+                    partial(lambda leaf: leaf.routes().get(PREFIX, frozenset()), leaf),
+                    nodes.right,
+                    REST_SECONDS,
+                    f"{name} to be right after {done[-6:]} with {nodes.order} drained and "
+                    f"{sorted(nodes.usable)} usable",
+                )
