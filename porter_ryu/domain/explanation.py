@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import PoolVerdict
-from porter_ryu.domain.announcement import Announcement, in_use
+from porter_ryu.domain.announcement import Announcement, NextHop, in_use
 from porter_ryu.domain.decision import Decision
-from porter_ryu.domain.model import Address, Family, Kind, ObjectKey, Service
+from porter_ryu.domain.model import Address, Eip, Family, Kind, ObjectKey, Service
 from porter_ryu.domain.nodes.drained_paths import drained_verdict
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.shares import shares
+from porter_ryu.domain.verdict import NodeReason, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,22 @@ def _nodes(
     the address some are `used`."""
     announced = {path.next_hop.node: path for path in paths}
     last = all(path.drain is not None for path in paths)
+    eip = planner.allocator.eip_of(address)
     for verdict in planner.resolver.verdicts(service, Family(address.version)):
         path = announced.get(verdict.node)
-        if path is None or path.drain is None or verdict.next_hop is None:
+        if path is None and eip is not None and not _selects(eip, verdict.next_hop):
+            text = f"no entry of spec.advertisements of Eip {eip.name} selects it"
+            not_selected = Verdict(False, NodeReason.NOT_SELECTED, text)
+            yield NodeVerdict(verdict.node, None, not_selected)
+        elif path is None or path.drain is None or verdict.next_hop is None:
             yield verdict
         else:
             cause = planner.drains.cause(verdict.node)
             yield drained_verdict(verdict, path.drain, path in used, last, cause, now)
+
+
+def _selects(eip: Eip, hop: NextHop | None) -> bool:
+    """Whether an Eip allows a node to be a next hop; true where it would not be one anyway."""
+    if hop is None or not eip.advertisements:
+        return True
+    return any(entry.selects(dict(hop.labels)) for entry in eip.advertisements)

@@ -82,6 +82,7 @@ class NodeReason(enum.Enum):
     NO_ADDRESS = "NoAddress"
     NO_ENDPOINT = "NoEndpoint"
     NOT_THIS_NODE = "NotThisNode"
+    NOT_SELECTED = "NotSelected"
     NO_SUCH_NODE = "NoSuchNode"
     UNREADABLE = "Unreadable"
     UNDECIDED = "Undecided"

@@ -146,7 +146,7 @@ def test_explain_tells_what_the_eip_says() -> None:
     made.put(Eip("pool", f"{ADDRESS}/30", advertisements=(racks,)))
     first, second = lines(report.explanation(made.planner, key("web"), None))
     assert first == "node n1: next hop 192.168.0.1, 100 %; to leaf1: communities 65000:1, MED 5"
-    assert second == "node n2: next hop 192.168.0.2, but not of this address"
+    assert second == "node n2: no: no entry of spec.advertisements of Eip pool selects it"
 
 
 def test_explain_of_an_instance_that_announces_its_own_node() -> None:
