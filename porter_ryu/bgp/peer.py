@@ -122,6 +122,15 @@ class Peer(RyuPeer):  # type: ignore[misc]
             self.close_sessions(notification.BFD_DOWN, Cause.BFD, text)
         self._wake.set()
 
+    def set_export(self, config: PeerConfig) -> None:
+        """Sets a configuration that differs from the present one in what is exported alone; the
+        session stays up, and the peer is sent the difference."""
+        if config == self.config:
+            return
+        self.config = config
+        if self._protocol is not None:
+            self.outbound.set_policy(export_policy(config, self._speaker, self._protocol))
+
     @property
     def _has_promising_connection(self) -> bool:
         """Whether a connection may still become Established.  An inbound one without an OPEN does

@@ -92,7 +92,9 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
 
     def set_peers(self, peers: Iterable[PeerConfig]) -> None:
         """Sets the complete list of peers.  The session of a peer that did not change is not
-        touched.  A peer that cannot be set affects no other; it is retried with backoff."""
+        touched; if only the attributes of its paths or its node_selector did, it stays up and is
+        sent the difference.  A peer that cannot be set affects no other; it is retried with
+        backoff."""
         configs = {str(peer.address): peer for peer in peers}
         if configs == self.manager.configs or self._stopped:
             return
@@ -108,8 +110,13 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
                 return
             wanted = {peer.name: peer for peer in self.manager.configs.values()}
             for running in list(self.manager.iterpeers):
-                if wanted.get(running.config.name) != running.config:
-                    self._remove_peer(running, restart=running.config.name in wanted)
+                config = wanted.get(running.config.name)
+                if config is None:
+                    self._remove_peer(running, restart=False)
+                elif config.session_settings != running.config.session_settings:
+                    self._remove_peer(running, restart=True)
+                else:
+                    running.set_export(config)
             present = {running.config.name for running in self.manager.iterpeers}
             self._setup_errors = {}
             for peer in wanted.values():

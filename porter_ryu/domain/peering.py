@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from porter_ryu.domain.announcement import NO_ATTRIBUTES, PathAttributes
@@ -83,6 +83,12 @@ class PeerConfig:
     bfd: bool = False
     bfd_interval_ms: int = 300
     bfd_multiplier: int = 3
+
+    @property
+    def session_settings(self) -> PeerConfig:
+        """The same without what a session does not depend on: the attributes of paths, and which
+        nodes may be next hops."""
+        return replace(self, node_selector=EVERYTHING, attributes=NO_ATTRIBUTES)
 
     @property
     def ipv4_over_ipv6(self) -> bool:

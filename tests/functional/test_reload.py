@@ -17,6 +17,7 @@ from fabric.files import replace
 from fabric.leaves import Bird, Frr, Neighbour
 from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program, Sections
+from fabric.watchers import no_route_lost
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 
@@ -119,12 +120,50 @@ def test_peers_are_added_changed_and_removed_without_affecting_another(
         "the new MED",
     )
     assert instance.program.metric('porter_bgp_session_up{peer="bird"}') == 1
+    bird_up = instance.peers()["bird"]["established_seconds"]
+    instance.write("frr, bird", group("frr"), group("bird", med=77, hold_time=30))
+    wait_for(
+        lambda: instance.peers()["bird"],
+        lambda peer: peer["state"] == "Established" and peer["hold_time"] == 30,
+        15,
+        "a new session",
+    )
+    assert instance.peers()["bird"]["established_seconds"] < bird_up + 15
     instance.write("frr", group("frr"))
     instance.up("frr")
     wait_for(bird.routes, lambda routes: not routes, 5, "no route")
     text = instance.program.metrics()
     assert 'peer="bird"' not in text, "a peer that is not configured is not down"
     assert 'porter_bgp_session_up{peer="frr"} 1.0' in text
+
+
+def contains(marks: list[str], text: str) -> bool:
+    """Whether a text has all of these marks."""
+    return all(mark in text for mark in marks)
+
+
+def test_what_a_peer_is_told_of_a_path_changes_within_its_session(
+    instance: Instance, frr: Frr, fabric: Fabric
+) -> None:
+    wait_for(frr.routes, lambda routes: "203.0.113.0" in routes, 5, "the route")
+    leaf = fabric.hosts["frr"]
+    with no_route_lost(leaf, leaf.multipath()):
+        for settings, marks in (
+            ({"med": 77}, ["metric 77"]),
+            ({"med": 78, "communities": "65000:5, no-export"}, ["metric 78", "65000:5 no-export"]),
+            ({"as_path_prepend": 2}, ["65000 65000 65000"]),
+            ({"communities": "65000:6"}, ["Community: 65000:6\n"]),
+        ):
+            instance.write("frr", group("frr", **settings))
+            wait_for(
+                lambda: frr.command("show ip bgp 203.0.113.0/32"),
+                partial(contains, marks),
+                15,
+                f"{marks}",
+            )
+    # the fixture sees at the end that the session is still the first one
+    instance.write("frr", group("frr", node_selector="rack=none"))
+    wait_for(frr.routes, lambda routes: not routes, 5, "no route by the nodes of another rack")
 
 
 BAD = {

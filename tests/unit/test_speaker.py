@@ -20,6 +20,7 @@ from porter_ryu import metrics
 from porter_ryu.bgp.peer import Peer
 from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.announcement import PathAttributes
+from porter_ryu.domain.labels import parse_selector
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret
 from porter_ryu.http.exposition import Exposition
 from porter_ryu.supervisor import Supervisor
@@ -39,9 +40,9 @@ def passive(name: str, address: str, **more: Any) -> PeerConfig:
 A, B, C = passive("a", "192.0.2.1"), passive("b", "192.0.2.2"), passive("c", "192.0.2.3")
 
 
-def with_med(config: PeerConfig, med: int) -> PeerConfig:
-    """A peer with another MED."""
-    return dataclasses.replace(config, attributes=PathAttributes(med=med))
+def with_hold_time(config: PeerConfig, seconds: int) -> PeerConfig:
+    """A peer whose session has to begin anew."""
+    return dataclasses.replace(config, hold_time=3 + seconds)
 
 
 class FailingSpeaker(Speaker):
@@ -112,13 +113,24 @@ def test_peers_are_added_removed_and_changed_and_the_others_are_not_touched(
     kept = speaker.running["a"]
     speaker.set(C, A)
     assert speaker.running.keys() == {"a", "c"}
-    speaker.set(A, with_med(C, 7))
-    assert speaker.running["c"].config.attributes.med == 7
+    speaker.set(A, with_hold_time(C, 7))
+    assert speaker.running["c"].config.hold_time == 10
     assert speaker.running["a"] is kept
     assert kept.started
     speaker.set()
     assert speaker.running == {}
     assert not kept.started
+
+
+def test_other_attributes_or_nodes_touch_no_session(speaker: FailingSpeaker) -> None:
+    speaker.set(A, B)
+    kept = speaker.running["a"]
+    changed = dataclasses.replace(
+        A, attributes=PathAttributes((7,), med=7), node_selector=parse_selector("rack=a")
+    )
+    speaker.set(changed, B)
+    assert speaker.running["a"] is kept
+    assert kept.config == changed
 
 
 def test_two_peers_exchange_their_addresses_and_one_is_renamed(speaker: FailingSpeaker) -> None:
@@ -194,16 +206,16 @@ def test_after_many_concurrent_changes_the_last_one_is_in_force(speaker: Failing
     kept = speaker.running["a"]
     every: weakref.WeakSet[Peer] = weakref.WeakSet()
     for number in range(200):
-        some = [with_med(B, number)] if number % 2 else []
-        hub.spawn(speaker.set_peers, [A, *some, with_med(C, number)])
+        some = [with_hold_time(B, number)] if number % 2 else []
+        hub.spawn(speaker.set_peers, [A, *some, with_hold_time(C, number)])
         hub.sleep(0)
         every |= set(speaker.running.values())
     until(
         lambda: speaker.manager.configs.keys() == set(map(str, (A.address, B.address, C.address)))
     )
     until(lambda: speaker.running.keys() == {"a", "b", "c"}, "all three are set")
-    until(lambda: speaker.running["c"].config.attributes.med == 199, "it is the last one")
-    assert speaker.running["b"].config.attributes.med == 199
+    until(lambda: speaker.running["c"].config.hold_time == 202, "it is the last one")
+    assert speaker.running["b"].config.hold_time == 202
     assert speaker.running["a"] is kept
     until(lambda: sum(peer.started for peer in every | set(speaker.running.values())) == 3)
 
@@ -212,7 +224,7 @@ def test_removed_peers_are_freed(speaker: FailingSpeaker) -> None:
     speaker.set(A, B, C)
     were = [weakref.ref(peer) for peer in speaker.running.values()]
     for number in range(5):
-        speaker.set(with_med(A, number), with_med(B, number))
+        speaker.set(with_hold_time(A, number), with_hold_time(B, number))
         were += [weakref.ref(peer) for peer in speaker.running.values()]
         speaker.set(C)
         were += [weakref.ref(peer) for peer in speaker.running.values()]

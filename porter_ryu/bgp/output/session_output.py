@@ -28,6 +28,7 @@ from porter_ryu.bgp.output.batch import Batch, EncodedTable, encode
 from porter_ryu.bgp.output.journal import RouteJournal
 from porter_ryu.bgp.output.journal_line import Lines, struck_out
 from porter_ryu.bgp.output.loc_rib import LocRib
+from porter_ryu.bgp.output.refreshes import Refreshes
 from porter_ryu.bgp.output.refusals import Refusals
 from porter_ryu.bgp.output.update_groups import UpdateGroups
 from porter_ryu.bgp.protocol import update, wire
@@ -38,8 +39,7 @@ from porter_ryu.domain.model import Family, Network
 
 _LeftBehind = collections.deque[tuple[Network, NextHops]]
 
-_SLICE_PREFIXES, _SLICE_PATHS, _SLICE_OCTETS = 512, 1024, 1 << 16
-_MIN_REFRESH_REST_SECONDS, _MAX_REFRESH_REST_SECONDS = 0.05, 1.0
+_SLICE_PATHS, _SLICE_OCTETS = 1024, 1 << 16
 _JOURNAL_DELAY_SECONDS = 5.0
 
 
@@ -101,10 +101,7 @@ class SessionOutput:
         self._stale: collections.deque[tuple[float, Sequence[tuple[Network, list[PathId]]]]] = (
             collections.deque()
         )
-        self._refresh_requests: set[Family] = set()
-        self._refreshing: Family | None = None
-        self._refresh_began_at = 0.0
-        self._no_refresh_until = dict.fromkeys(Family, 0.0)
+        self._refreshes = Refreshes(clock)
         self._wake_at = 0.0
         self._closed = False
 
@@ -123,10 +120,9 @@ class SessionOutput:
         return idle and not self.link.congested and self._loc_rib.complete
 
     def refresh(self, family: Family) -> None:
-        """The peer requests a refresh of a family.  One refresh of a family runs at a time; all
-        requests that come meanwhile are answered by one more."""
+        """The peer requests a refresh of a family."""
         if family in self.link.families:
-            self._refresh_requests.add(family)
+            self._refreshes.request(family)
 
     def replay(self) -> None:
         """Queues all paths in the journal to be announced as they are there."""
@@ -208,8 +204,8 @@ class SessionOutput:
             return self._try_refused()
         if self.end_of_rib_due:
             return self._end_of_rib_slice()
-        if self._refreshing is not None or self._refresh_requests:
-            return self._refresh_slice()
+        if self._refresh_slice():
+            return True
         if self._stale:
             return self._stale_slice()
         if not self._refusals.withheld:
@@ -301,22 +297,16 @@ class SessionOutput:
 
     def _refresh_slice(self) -> bool:
         """Begins a refresh, or ends it: the table and the changes meanwhile have been sent."""
-        now = self._clock()
-        if self._refreshing is not None:
-            # a peer that requests refreshes without end gets at most half of the time
-            rest = max(_MIN_REFRESH_REST_SECONDS, now - self._refresh_began_at)
-            rest = min(rest, _MAX_REFRESH_REST_SECONDS)
-            self._no_refresh_until[self._refreshing] = now + rest
-            self._send_marker(self._refreshing, wire.Refresh.END)
-            self._refreshing = None
+        if self._refreshes.running is not None:
+            self._send_marker(self._refreshes.end(), wire.Refresh.END)
             return True
-        family = min(self._refresh_requests, key=lambda one: (self._no_refresh_until[one], one))
-        if self._no_refresh_until[family] > now:
-            self._wait(self._no_refresh_until[family] - now)
-            return self._stale_slice() if self._stale else False
-        self._refresh_requests.discard(family)
-        self._refreshing = family
-        self._refresh_began_at = now
+        wait = self._refreshes.wait
+        if wait is None:
+            return False
+        if wait > 0:
+            self._wait(wait)
+            return False
+        family = self._refreshes.begin()
         self._send_marker(family, wire.Refresh.BEGIN)
         self._tables.append(self.group.table(family, journal=False))
         return True
