@@ -16,13 +16,13 @@ def hop_text(hop: NextHop) -> str:
     return "self" if hop.is_self else str(hop.address or hop.ipv6)
 
 
-def path(entry: Announcement, share: float) -> Json:
+def path(entry: Announcement, share: float | None) -> Json:
     """One path.  Its attributes are its own, without those of a peer's group; `share` is in per
-    cent."""
+    cent, None if it is not known."""
     return {
         "node": entry.next_hop.node,
         "nextHop": hop_text(entry.next_hop),
-        "share": round(share, 1),
+        "share": None if share is None else round(share, 1),
         "weight": entry.attributes.bandwidth,
         **_attributes(entry.attributes),
         "advertisements": [_advertisement(part) for part in entry.advertisements],
@@ -43,9 +43,11 @@ def _attributes(said: PathAttributes) -> Json:
 
 
 def share_text(entry: Json) -> str:
-    """The share of a path, and its weight if it has one."""
-    share = f"{entry['share']:g} %"
-    return f"{share} (weight {entry['weight']})" if entry["weight"] else share
+    """The share of a path, and its weight if it has one; empty if nothing is known."""
+    weight = f"weight {entry['weight']}" if entry["weight"] else ""
+    if entry["share"] is None:
+        return weight
+    return f"{entry['share']:g} %{f' ({weight})' if weight else ''}"
 
 
 def attributes_text(entry: Json) -> str:

@@ -95,10 +95,10 @@ def _node_text(node: Json, path: Json | None) -> str:
     if not node["nextHop"]:
         return f"no: {node['why']}"
     text = f"next hop {node['nextHop']}"
-    text += f", {share_text(path)}" if path is not None else ", but not of this address"
-    if node["why"]:
-        text += f" ({node['why']})"
-    attributes = attributes_text(path) if path is not None else ""
+    share = "but not of this address" if path is None else share_text(path)
+    text += f", {share}" if share else ""
+    text += f" ({node['why']})" if node["why"] else ""
+    attributes = "" if path is None else attributes_text(path)
     return f"{text}; {attributes}" if attributes else text
 
 

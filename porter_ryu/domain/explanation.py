@@ -20,14 +20,15 @@ from porter_ryu.domain.verdict import NodeReason, Verdict
 @dataclass(frozen=True, slots=True)
 class AddressExplanation:
     """One address: its Eip, whether it is recorded in status, its other holders, the verdict on
-    every node, and each path with its share of the traffic in per cent, in order of node."""
+    every node, and each path with its share of the traffic in per cent (`shares`), in order of
+    node."""
 
     address: Address
     eip: str
     recorded: bool
     sharers: tuple[ObjectKey, ...]
     nodes: tuple[NodeVerdict, ...]
-    paths: tuple[tuple[Announcement, float], ...]
+    paths: tuple[tuple[Announcement, float | None], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,15 @@ _DEFAULT_LOCAL_PREF = 100
 _ALL = 100.0
 
 
-def shares(paths: Sequence[Announcement]) -> Mapping[Announcement, float]:
+def shares(paths: Sequence[Announcement]) -> Mapping[Announcement, float | None]:
     """The share of each path in per cent, at a router that gets all of them, does multipath, and
     knows the link bandwidth and GRACEFUL_SHUTDOWN communities (RFC 10005, RFC 8326).
 
     Only the best paths (RFC 4271, 9.1.2.2) have a share; it is their weight if all of them have
-    one, and otherwise equal.
+    one, and otherwise equal.  None: not known, because other instances announce the other paths.
     """
-    if not paths:
-        return {}
+    if not paths or any(path.next_hop.is_self for path in paths):
+        return dict.fromkeys(paths)
     best_rank = min(map(_rank, paths))
     best = [path for path in paths if _rank(path) == best_rank]
     weights = [path.attributes.bandwidth or 0 for path in best]

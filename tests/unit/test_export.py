@@ -44,6 +44,19 @@ def test_a_weight_is_a_link_bandwidth_in_megabits_per_second() -> None:
         assert octets == [n * 125_000 for n in range(1, 17)]
 
 
+def test_weights_leave_updates_packed() -> None:
+    hops = [NextHop(f"n{n}", ip_address(f"192.168.0.{n}")) for n in range(1, 5)]
+    wanted = {
+        ip_network(0x0A000000 + number): frozenset(
+            Announcement(hop, PathAttributes(bandwidth=1 + number * (7 + index) // 5 % 16))
+            for index, hop in enumerate(hops)
+        )
+        for number in range(10_000)
+    }
+    messages = list(AdjRibOut(PEER, PathIds()).sync(wanted, wanted).messages(4096))
+    assert len(messages) <= 92 + 4 * 16
+
+
 def test_another_weight_alone_is_an_update_without_a_withdrawal() -> None:
     table = AdjRibOut(PEER, PathIds())
     three = frozenset([Announcement(N1, PathAttributes(bandwidth=3)), Announcement(N2)])

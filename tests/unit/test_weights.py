@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from porter_ryu.domain.announcement import in_use
 from porter_ryu.domain.model import Eip, Endpoint, EndpointSlice, Family, Kind
+from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, SELF, NextHopMode
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.nodes.weights import (
@@ -185,6 +187,20 @@ def test_instances_that_announce_one_node_each_weigh_on_one_scale() -> None:
             together |= said(made)
         shares = {name: (weight or 0) / together["n2"] for name, weight in together.items()}  # type: ignore[operator]
         assert shares == pytest.approx({"n1": 5 / 3, "n2": 1}, rel=0.1)
+
+
+@pytest.mark.parametrize("weights", [BY_ENDPOINTS, BY_CAPACITY])
+def test_a_drained_node_that_announces_itself_keeps_its_weight(weights: WeightMode) -> None:
+    policy = Policy(NextHopPolicy(SELF, "n1", weights=weights), drain=DrainPolicy("drain"))
+    made = World(POOL, policy=policy)
+    made.put(*(node(f"n{i}", f"192.168.0.{i}", weight=4 - i) for i in (1, 2, 3)))
+    made.put(service("s", local_traffic=True), endpoints("s", "n1", "n1", "n1", "n2", "n2", "n3"))
+    before = said(made)["n1"]
+    made.put(node("n1", "192.168.0.1", weight=3, annotations={"drain": ""}))
+    (own,) = in_use(tuple(made.announcements[ONE]))
+    assert own.next_hop.is_self
+    assert before is not None
+    assert own.attributes.bandwidth == before
 
 
 def test_the_scale_of_the_others_is_noticed() -> None:
