@@ -117,6 +117,17 @@ class Host:
             routes[route["dst"]] = known | {hop for hop in hops if hop}
         return routes
 
+    def shares(self, prefix: str) -> dict[str, int]:
+        """The share of each next hop in a route of the kernel of this host, in per cent."""
+        version = 6 if ":" in prefix else 4
+        routes: list[dict[str, Any]] = self.json(f"ip -{version} -j route show {prefix}")
+        # an IPv6 route may be one entry for each next hop, without weights
+        hops = [
+            hop for route in routes for hop in route.get("nexthops") or [{**route, "weight": 1}]
+        ]
+        total = sum(hop["weight"] for hop in hops)
+        return {hop["gateway"]: round(100 * hop["weight"] / total) for hop in hops}
+
     def close(self) -> None:
         """Ends the processes and removes the namespace."""
         for process in self._processes:

@@ -24,14 +24,13 @@ def program(cluster: Cluster) -> Iterator[Program]:
 def shares(cluster: Cluster, **wanted: int) -> None:
     """The leaf's kernel comes to give these shares to nodes, in per cent."""
     by_address = {NODES[name]: share for name, share in wanted.items()}
-
-    def seen() -> dict[str, int]:
-        routes = cluster.leaf.host.json(f"ip -j route show {EIP}")
-        hops = routes[0].get("nexthops", ()) if routes else ()
-        total = sum(hop["weight"] for hop in hops)
-        return {hop["gateway"]: round(100 * hop["weight"] / total) for hop in hops}
-
-    wait_for(seen, lambda found: found == by_address, 10, f"the shares to be {wanted}")
+    leaf = cluster.leaf.host
+    wait_for(
+        lambda: leaf.shares(EIP),
+        lambda found: found == by_address,
+        10,
+        f"the shares to be {wanted}",
+    )
 
 
 def test_every_pod_gets_as_much_and_scaling_takes_no_route_away(

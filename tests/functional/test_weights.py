@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -24,22 +23,12 @@ WITHIN_SECONDS = 5.0
 THREE_TO_ONE = ("n1", "n1", "n1", "n2")
 
 
-def shares(host: Host, prefix: str = EIP) -> dict[str, int]:
-    """The share of each next hop in a kernel's route, in per cent."""
-    version = 6 if ":" in prefix else 4
-    routes: list[dict[str, Any]] = host.json(f"ip -{version} -j route show {prefix}")
-    # an IPv6 route may be one entry for each next hop, without weights
-    hops = [hop for route in routes for hop in route.get("nexthops") or [{**route, "weight": 1}]]
-    total = sum(hop["weight"] for hop in hops)
-    return {hop["gateway"]: round(100 * hop["weight"] / total) for hop in hops}
-
-
 def expect(host: Host, prefix: str = EIP, **wanted: int) -> None:
     """Waits until a kernel has these shares, by node, in per cent."""
     addresses = IPV6 if ":" in prefix else NODES
     by_address = {addresses[name]: share for name, share in wanted.items()}
     wait_for(
-        lambda: shares(host, prefix),
+        lambda: host.shares(prefix),
         lambda seen: seen == by_address,
         WITHIN_SECONDS,
         f"the shares of {prefix} on {host.name} to be {wanted}",
