@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
@@ -188,8 +188,9 @@ class Cluster:
     # -- what is seen of it ------------------------------------------------------------------------
 
     def routed(self, address: str, *nodes: str, within: float = 10) -> None:
-        """The leaf's kernel comes to have exactly these nodes as next hops of an address."""
-        version = ip_address(address).version
+        """The leaf's kernel comes to have exactly these nodes as next hops of an address or a
+        prefix."""
+        version = ip_interface(address).version
         want = frozenset((NODES if version == 4 else NODES6)[name] for name in nodes)
         try:
             wait_for(

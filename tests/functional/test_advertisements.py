@@ -278,6 +278,30 @@ def test_an_aggregate_comes_with_the_first_address_and_goes_with_the_last(
     expect(frr, "203.0.113.9")
 
 
+def test_an_ipv6_aggregate_and_a_drained_node(program: Program, leaves: dict[str, Leaf]) -> None:
+    six = {name: f"fd00:7::{number}" for number, name in enumerate(NODES, 11)}
+    for name, address in NODES.items():
+        program.put(name, node(name, address, six[name]))
+    pool(
+        program,
+        {"aggregationLengthV6": 64, "communities": ["65000:64"]},
+        address="2001:db8:99::/60",
+    )
+    program.put("web", service("web", families=["IPv6"]))
+    program.put("slice", slice_of("web", "n1", family="IPv6"))
+    both = {name: leaves[name] for name in ("frr", "bird")}
+    expect(both, "2001:db8:99::", "n1", version=6, addresses=six)
+    expect(both, "2001:db8:99::/64", *NODES, version=6, addresses=six)
+    assert bird_attribute(leaves["bird"], "community", "2001:db8:99::/64") == {"(65000,64)"}
+    drained = {"porter.kubesphere.io/drain": "true"}
+    program.put("n4", node("n4", NODES["n4"], six["n4"], annotations=drained))
+    expect({"frr": leaves["frr"]}, "2001:db8:99::/64", "n1", "n2", "n3", version=6, addresses=six)
+    program.remove("n3")
+    expect({"frr": leaves["frr"]}, "2001:db8:99::/64", "n1", "n2", version=6, addresses=six)
+    program.remove("web")
+    expect(both, "2001:db8:99::/64", version=6, addresses=six)
+
+
 def test_no_route_is_lost_over_kill_9_and_what_was_meanwhile_covered_goes(
     program: Program, leaves: dict[str, Leaf]
 ) -> None:
