@@ -57,34 +57,27 @@ class Weighting:
 
     def apply(self, paths: Paths, facts: Hashable) -> Paths:
         """The paths with their weights; without, if that of a node is not known."""
-        if not isinstance(facts, _Weighed):
+        level = self._levels(paths, facts) if isinstance(facts, _Weighed) else {}
+        if not level:
             return paths
-        endpoints = dict(facts.endpoints)
+        said = ((path, PathAttributes(bandwidth=level[path.next_hop.node])) for path in paths)
+        return tuple(replace(path, attributes=own.over(path.attributes)) for path, own in said)
+
+    def _levels(self, paths: Paths, facts: _Weighed) -> Mapping[str, int]:
+        """The weight of each node as it is announced; empty if that of one node is not known."""
+        endpoints, mode = dict(facts.endpoints), self._policy.weights
+        names = {path.next_hop.node for path in paths}
         central = self._policy.mode.central
-        names = [path.next_hop.node for path in paths] if central else self._all_nodes(endpoints)
+        if not central:
+            # each instance compares its own node with all: their paths meet on the routers
+            names.update(endpoints if mode.counts_endpoints else self._resolver.nodes())
         weights: dict[str, int] = {}
         for name in names:
-            weight = self._policy.weights.weight(self._resolver.node(name), endpoints.get(name, 0))
+            weight = mode.weight(self._resolver.node(name), endpoints.get(name, 0))
             if weight is None:
-                return paths
+                return {}
             weights[name] = weight
-        level = levels(weights) if central else steady_levels(weights)
-        return tuple(
-            replace(
-                path,
-                attributes=PathAttributes(bandwidth=level[path.next_hop.node]).over(
-                    path.attributes
-                ),
-            )
-            for path in paths
-        )
-
-    def _all_nodes(self, endpoints: Mapping[str, int]) -> Iterable[str]:
-        """The nodes that every instance compares its own with, where each announces one node:
-        their paths meet on the routers."""
-        if self._policy.weights.counts_endpoints:
-            return endpoints
-        return self._resolver.nodes()
+        return levels(weights) if central else steady_levels(weights)
 
 
 def _sum(counts: Iterable[EndpointCounts]) -> EndpointCounts:
