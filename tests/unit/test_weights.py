@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from porter_ryu.domain.announcement import in_use
-from porter_ryu.domain.model import Eip, Endpoint, EndpointSlice, Family, Kind
+from porter_ryu.domain.model import Eip, Endpoint, EndpointSlice, Family, Kind, Port
 from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, SELF, NextHopMode
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
@@ -222,3 +226,38 @@ def test_equal_weights_share_one_object() -> None:
     made.planner.resync()
     made.turn()
     assert made.announcements[ONE] is made.announcements["203.0.113.1"]
+
+
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b"]),
+        st.booleans(),
+        st.lists(st.sampled_from(["n1", "n2", "n3"]), max_size=40),
+    ),
+    max_size=8,
+)
+
+
+@settings(deadline=None)
+@given(CHANGES, st.sampled_from([ENDPOINTS, NODES]))
+def test_whatever_changes_the_weights_are_those_of_the_present(
+    changes: list[tuple[str, bool, list[str]]], mode: NextHopMode
+) -> None:
+    made = world(BY_ENDPOINTS, mode)
+    ports = {"a": frozenset([Port("TCP", 1)]), "b": frozenset([Port("TCP", 2)])}
+    present: dict[str, tuple[bool, list[str]]] = {}
+    for name, local, nodes in changes:
+        holder = service(name, share_key="k", requested=ONE, ports=ports[name], local_traffic=local)
+        made.put(holder, endpoints(name, *nodes))
+        present[name] = local, nodes
+        locals_ = [set(on) for is_local, on in present.values() if is_local]
+        count = Counter(node for _, on in present.values() for node in on)
+        if locals_:
+            hops = set.intersection(*locals_)
+        elif mode is NODES:
+            hops = {"n1", "n2", "n3"} if count else set()
+        else:
+            hops = set(count)
+        weighted = hops and (locals_ or mode is ENDPOINTS)
+        expected = levels({n: count[n] for n in hops}) if weighted else dict.fromkeys(hops)
+        assert said(made) == expected
