@@ -30,7 +30,7 @@ class TurnLog:
     def log(self, turn: Turn) -> None:
         """Logs what a turn reports."""
         for text in turn.notices:
-            LOG.info("%s", text)
+            LOG.info("drain: %s", text)
         for text in turn.warnings:
             LOG.warning("%s", text)
         if turn.eip_problems is not None:

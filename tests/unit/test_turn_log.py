@@ -29,6 +29,14 @@ def test_warnings_are_lines_of_their_own(caplog: pytest.LogCaptureFixture) -> No
     assert caplog.messages == ["node n1 has no address", "node n2 has no address"]
 
 
+def test_drains_are_lines_of_a_kind_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
+    """Many warnings in a minute, of which only some are printed, suppress none of them."""
+    caplog.set_level("INFO")
+    TurnLog().log(Turn(notices=("node n1 is drained",), warnings=("node n2 has no address",)))
+    assert caplog.messages == ["drain: node n1 is drained", "node n2 has no address"]
+    assert len({record.msg for record in caplog.records}) == 2
+
+
 def test_a_problem_of_an_eip_is_a_line_when_it_begins_and_one_when_it_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
