@@ -36,6 +36,7 @@ class PendingChanges:
         self._decided = decided
         self._services: set[ObjectKey] = set()
         self._nodes: set[str] = set()
+        self._nodes_of_turn: set[str] = set()
         self._host: frozenset[Address] = frozenset()
         self._peers_changed: frozenset[Address] = frozenset()
         self._pools_changed = self._namespaces_changed = self._reserved_changed = True
@@ -54,7 +55,7 @@ class PendingChanges:
     @property
     def cached_entries(self) -> int:
         """How many marks are kept; an object that is gone leaves none behind after a turn."""
-        return len(self._services) + len(self._nodes)
+        return len(self._services) + len(self._nodes) + len(self._nodes_of_turn)
 
     def put(self, obj: Reading) -> None:
         """Stores one object in the cluster and marks what depends on it."""
@@ -90,6 +91,8 @@ class PendingChanges:
         in seconds.
         """
         self._mark_failed(failed)
+        self._nodes_of_turn |= self._nodes
+        self._nodes.clear()
         self._services |= self.services_of_nodes(self._resolver.begin_turn(now))
         batch, self._services = self._services, set()
         if self._peers_changed:
@@ -130,8 +133,8 @@ class PendingChanges:
         return self._decided if self._resolver.depends_on(name) else self._allocator.aggregated()
 
     def pop_nodes(self) -> set[str]:
-        """The nodes that changed since this was called last, by name."""
-        nodes, self._nodes = self._nodes, set()
+        """The nodes that changed before the turn began and since this was called last, by name."""
+        nodes, self._nodes_of_turn = self._nodes_of_turn, set()
         return nodes
 
     def _mark(self, kind: Kind, key: ObjectKey, touched: Iterable[ObjectKey] | None) -> None:

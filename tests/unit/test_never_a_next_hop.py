@@ -161,3 +161,14 @@ def test_a_node_that_changes_during_a_turn_is_read_at_the_next_one() -> None:
     turn = world.planner.turn(meanwhile, now=0.0)
     assert all(route.announcements for route in turn.routes.values())
     assert world.turn().routes["10.0.0.1"] == {"192.168.0.1"}
+
+
+def test_a_node_that_is_read_in_the_middle_of_a_turn_is_reported_in_the_next_one() -> None:
+    world = World(Eip("pool", "10.0.0.1"))
+    world.stage(service("a"))
+
+    def give_way() -> None:
+        world.planner.put(Node("bare"))
+
+    assert not world.planner.turn(give_way, now=0.0).warnings
+    assert world.turn().warnings == ["node bare has no address, so it is no next hop"]
