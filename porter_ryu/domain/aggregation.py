@@ -78,6 +78,7 @@ class Aggregation:
         before = self._shares_of.pop(address, ())
         if not shares and not before:
             return
+        shares = tuple(dict.fromkeys(shares))  # an Eip may have the same entry twice
         for aggregate, entry in before:
             members = self._members[aggregate]
             members[entry].discard(address)
@@ -88,7 +89,7 @@ class Aggregation:
         for aggregate, entry in shares:
             self._members.setdefault(aggregate, {}).setdefault(entry, set()).add(address)
         if shares:
-            self._shares_of[address] = tuple(shares)
+            self._shares_of[address] = shares
         self._touched.update(aggregate for aggregate, _ in (*before, *shares))
 
     def aggregates_of(self, address: Address) -> tuple[Network, ...]:

@@ -207,6 +207,13 @@ def test_nothing_is_kept_of_what_is_gone() -> None:
     assert come_and_go(1) == come_and_go(9)
 
 
+def test_the_same_entry_twice_is_one() -> None:
+    w = serving(world(pool(BY_24, BY_24, entry("edge"))))
+    assert (nodes(w, "", NET), nodes(w, ""), nodes(w, "edge")) == ("1234", "", "1234")
+    w.put(endpoints("a"))
+    assert (nodes(w, "", NET), nodes(w, "edge")) == ("", "")
+
+
 def test_the_eip_names_the_aggregates_that_are_not_announced() -> None:
     wide = entry(aggregation_length=23, aggregation_length_v6=1)
     w = serving(world(pool(wide, BY_24, address="10.0.0.0/24, 10.0.2.4-10.0.2.9")))
