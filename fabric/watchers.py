@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from fabric import Host, end
+from fabric import Host, end, wait_for
+
+_UNUSED = "192.0.2.254"  # RFC 5737
 
 
 @contextlib.contextmanager
@@ -52,6 +55,33 @@ def never_without(host: Host, *prefixes: str) -> Iterator[None]:
             else:
                 present.add(prefix)
         assert present, f"{host.name}: {line}"
+
+
+@contextlib.contextmanager
+def seconds_to_lose(host: Host, address: str, hop: str) -> Iterator[list[float]]:
+    """Measures how long after the `with` block began the kernel of a leaf lost a next hop of a
+    route, in seconds; the list has this one figure after the block, and is empty where it was not
+    lost."""
+    log = f"monitor-{os.urandom(4).hex()}.log"
+    monitor = host.spawn("ip -o -ts -4 monitor route", log)
+    wait_for(lambda: _touched(host, log), bool, 5, "ip monitor to listen")
+    began, seconds = time.time(), list[float]()
+    try:
+        yield seconds
+    finally:
+        end(monitor)
+    for line in host.log(log).splitlines():
+        stamp, *words = line.split()
+        if address in words and hop not in words:
+            seconds.append(datetime.fromisoformat(stamp.strip("[]")).timestamp() - began)
+            return
+
+
+def _touched(host: Host, log: str) -> bool:
+    """Changes a route that nobody uses; returns whether the log has seen that."""
+    host.run(f"ip route replace blackhole {_UNUSED}")
+    host.run(f"ip route del blackhole {_UNUSED}")
+    return _UNUSED in host.log(log)
 
 
 @contextlib.contextmanager

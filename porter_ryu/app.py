@@ -69,7 +69,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         self.instance.speaker.is_eip = self._eips.has
         context = api.Context(
             planner,
-            lambda: self.supervisor.faults,
+            self._faults,
             self._unready,
             self._peers,
             self.instance.speaker.sent,
@@ -116,6 +116,11 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             hub.sleep(_LOG_COUNT_SECONDS)
             self._log_counts()
 
+    def _faults(self) -> tuple[str, ...]:
+        """One sentence for each part that is unhealthy."""
+        liveness = self.instance.liveness.fault
+        return (*self.supervisor.faults, *([liveness] if liveness else ()))
+
     def _peers(self) -> list[dict[str, Any]]:
         return [dataclasses.asdict(report) for report in self.instance.speaker.reports()]
 
@@ -127,6 +132,8 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             state_dir_writable=lambda: speaker.state_dir_writable,
             loop_lag=lambda: self.supervisor.loop_lag,
             reloaded=lambda: self._reloaded,
+            nodes_probed=lambda: self.instance.liveness.answering,
+            probes_doubted=lambda: self.instance.liveness.doubted,
         )
 
     def _unready(self) -> str:

@@ -22,13 +22,14 @@ from porter_ryu.kube.lease import Lease
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.kube.writer import Writer
 from porter_ryu.leadership import Leadership
+from porter_ryu.liveness.monitor import LivenessMonitor
 from porter_ryu.log import reason_of
 from porter_ryu.node.binding_journal import BindingJournal
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.host import HostMonitor
 from porter_ryu.node.iproute import IpRoute
 from porter_ryu.node.link_notices import LinkNotices, PacketSocket
-from porter_ryu.null_parts import NoLease, NoSpeaker, NoWriter
+from porter_ryu.null_parts import NoLease, NoLiveness, NoSpeaker, NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import BgpSettings, Settings
 from porter_ryu.settings_file import BadConfigurationError, Fault
@@ -67,9 +68,29 @@ def assemble(settings: Settings, supervisor: Supervisor) -> Instance:
     reconciler = Reconciler(planner, effects, settings.resync_seconds)
     leadership.on_change = reconciler.wake
     lease = _lease(settings, source, leadership, supervisor)
+    liveness = _liveness(settings, reconciler, supervisor)
     return Instance(
-        supervisor, planner, reconciler, source, writer, speaker, bindings, lease, host, settings
+        supervisor,
+        planner,
+        reconciler,
+        source,
+        writer,
+        speaker,
+        bindings,
+        lease,
+        host,
+        liveness,
+        settings,
     )
+
+
+def _liveness(
+    settings: Settings, reconciler: Reconciler, supervisor: Supervisor
+) -> LivenessMonitor | NoLiveness:
+    if not settings.liveness.probes:
+        return NoLiveness()
+    percent = settings.panic_percent
+    return LivenessMonitor(settings.liveness, percent, reconciler.probed, supervisor)
 
 
 def _bad_config(settings: Settings, group: str, key: str, why: str) -> BadConfigurationError:
@@ -115,7 +136,14 @@ def _planner(settings: Settings, host: HostMonitor) -> Planner:
     bgp = settings.bgp
     loss_delays = DIRECTORY_DELAYS if settings.manifests else API_SERVER_DELAYS
     planner = Planner(
-        Policy(bgp.next_hops, bgp.enabled, settings.panic_percent, loss_delays, settings.drain),
+        Policy(
+            bgp.next_hops,
+            bgp.enabled,
+            settings.panic_percent,
+            loss_delays,
+            settings.drain,
+            probing=bool(settings.liveness.probes),
+        ),
         leading=settings.allocate and not _elects_leader(settings),
     )
     host.scan()

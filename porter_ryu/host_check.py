@@ -12,10 +12,13 @@ from ipaddress import ip_address
 
 from porter_ryu import state_dir
 from porter_ryu.bgp import transport
-from porter_ryu.domain.model import Address, Kind
+from porter_ryu.domain.model import Address, Family, Kind
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.resources import RESOURCES
+from porter_ryu.liveness import echo_socket
+from porter_ryu.liveness.echo import MARK_OCTETS
+from porter_ryu.liveness.probes import ProbeKind
 from porter_ryu.log import reason_of
 from porter_ryu.node.iproute import IpError, IpRoute
 from porter_ryu.node.link_notices import open_socket
@@ -36,6 +39,7 @@ def findings(settings: Settings) -> Iterator[str]:
     yield from _addresses(settings, running)
     yield from _http(settings, running)
     yield from _interface(settings)
+    yield from _echo(settings)
     yield from _writable("[porter] state_dir", settings.state_dir)
     if settings.manifests and settings.allocate:
         yield from _writable("[kubernetes] manifests", os.path.join(settings.manifests, ".status"))
@@ -159,6 +163,16 @@ def _link_notices() -> Iterator[str]:
     except OSError as error:
         why = reason_of(error)
         yield f"[bound_ip] mode: neighbours on the link are not told of an EIP that is bound: {why}"
+
+
+def _echo(settings: Settings) -> Iterator[str]:
+    """Whether this process may send ICMP echo requests."""
+    if not any(probe.kind is ProbeKind.ICMP for probe in settings.liveness.probes):
+        return
+    try:
+        echo_socket.EchoSocket(Family.IPV4, bytes(MARK_OCTETS)).close()
+    except OSError as error:
+        yield f"[liveness] probes: icmp {echo_socket.NEEDS}: {reason_of(error)}"
 
 
 def _rp_filter(scope: str) -> str:

@@ -16,9 +16,10 @@ from porter_ryu.kube.api import Api
 from porter_ryu.kube.lease import Lease
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.kube.writer import Writer
+from porter_ryu.liveness.monitor import LivenessMonitor
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.host import HostAddresses, HostMonitor
-from porter_ryu.null_parts import NoLease, NoSpeaker, NoWriter
+from porter_ryu.null_parts import NoLease, NoLiveness, NoSpeaker, NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import Settings
 from porter_ryu.supervisor import Supervisor
@@ -44,6 +45,7 @@ class Instance:
     bound_ips: BoundIps
     lease: Lease | NoLease
     host: HostMonitor
+    liveness: LivenessMonitor | NoLiveness
     initial_settings: Settings
     settings: Settings = field(init=False)
     ended: bool = field(default=False, init=False)
@@ -55,11 +57,13 @@ class Instance:
         """Starts the parts, the source last, because it reports to the others."""
         self.reconciler.subscribe(lambda _turn: self._set_peers())
         self.reconciler.subscribe(TurnLog().log)
+        self.reconciler.subscribe(lambda _turn: self._set_probed_nodes())
         self.writer.start(self.reconciler)
         self.bound_ips.start()
         self.apply(self.initial_settings)
         self.supervisor.keep_running("host", lambda beat: self.host.run(self._reserve, beat))
         self.lease.start()
+        self.liveness.start()
         self.source.start(self.reconciler)
 
     def stop(self, withdraw: bool) -> str:
@@ -68,6 +72,7 @@ class Instance:
         self.ended = True
         self.reconciler.retire()
         self.source.stop()
+        self.liveness.stop()
         self.speaker.stop(withdraw)
         left = self.bound_ips.stop(withdraw)
         self.lease.stop()
@@ -90,6 +95,11 @@ class Instance:
 
     def _reserve(self) -> None:
         reserve(self.planner, self.host.addresses, self.settings.bgp.peers)
+
+    def _set_probed_nodes(self) -> None:
+        changed = self.planner.resolver.pop_addresses_to_probe()
+        if changed:
+            self.liveness.update(changed)
 
     def _set_peers(self) -> None:
         if self.ended:

@@ -64,6 +64,23 @@ class NoWriter:
         """There is no pending write (StatusTarget)."""
 
 
+class NoLiveness:
+    """Replaces `liveness.monitor.LivenessMonitor` if [liveness] probes is empty."""
+
+    doubted = False
+    fault = ""
+    answering = 0
+
+    def start(self) -> None:
+        """There is nothing to probe."""
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+    def update(self, nodes: Mapping[str, tuple[Address, ...]]) -> None:
+        """No node is probed."""
+
+
 class NoLease:
     """Replaces `kube.lease.Lease` if no other instance can assign addresses."""
 

@@ -265,6 +265,32 @@ DRAIN = [
     ),
 ]
 
+LIVENESS = [
+    cfg.ListOpt(
+        "probes",
+        default=[],
+        help="How a central instance asks the nodes itself whether they live: icmp, tcp:PORT or "
+        "http:PORT/PATH, such as http:10256/healthz for kube-proxy. A node that answered a probe "
+        "once and then misses it `multiplier` times in a row is no next hop. Empty: nodes are not "
+        "asked.",
+    ),
+    cfg.IntOpt(
+        "interval_ms",
+        default=250,
+        min=50,
+        max=60000,
+        help="Interval between two probes of a node, in milliseconds.",
+    ),
+    cfg.IntOpt(
+        "multiplier",
+        default=3,
+        min=1,
+        max=255,
+        help="How many misses in a row make a node dead, and how many answers in a row bring it "
+        "back.",
+    ),
+]
+
 BOUND_IP = [
     cfg.StrOpt(
         "mode",
@@ -299,6 +325,7 @@ GROUPS = {
     "kubernetes": KUBERNETES,
     "bgp": BGP,
     "drain": DRAIN,
+    "liveness": LIVENESS,
     "bound_ip": BOUND_IP,
 }
 # keys that a reload applies, besides the [peer:NAME] groups; every other key needs a restart

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from ryu.lib import hub
 
 from porter_ryu import metrics
 from porter_ryu.backoff import Backoff
 from porter_ryu.domain.model import Kind, ObjectKey
+from porter_ryu.domain.nodes.liveness import Findings, ProbedNode
 from porter_ryu.domain.objects import Reading
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.turn import Turn
@@ -66,6 +67,11 @@ class Reconciler:
         self._planner.remove(kind, key)
         self._effects.forget(kind, key)
         self._changed(read_at)
+
+    def probed(self, found: Mapping[ProbedNode, Findings]) -> None:
+        """Probes found something about these nodes."""
+        self._planner.probed_nodes.find(found)
+        self._changed(time.monotonic())
 
     def wake(self) -> None:
         """Starts a turn now."""

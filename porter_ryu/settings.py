@@ -18,9 +18,11 @@ from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, MODES, NextHopMode
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.nodes.weights import UNWEIGHTED, WEIGHTS
 from porter_ryu.domain.peering import PeerConfig, session_address
+from porter_ryu.liveness.probes import LivenessSettings
 from porter_ryu.options import GROUPS, RELOADED, WSAPI_HOST
 from porter_ryu.settings_drain import read_drain
 from porter_ryu.settings_file import BadConfigurationError, quoted_value
+from porter_ryu.settings_liveness import read_liveness
 from porter_ryu.settings_peers import HOLD_TIME_RULE, REFUSED_HOLD_TIMES, peer_names, read_peers
 from porter_ryu.settings_reader import DEFAULT, Reader, open_files
 
@@ -72,6 +74,7 @@ class Settings:
     panic_percent: int
     bgp: BgpSettings
     drain: DrainPolicy
+    liveness: LivenessSettings
     bind_mode: str
     interface: str
     table: int
@@ -123,6 +126,7 @@ def _settings(r: Reader) -> Settings:
         panic_percent=r.get("kubernetes", "panic_percent"),
         bgp=_bgp(r),
         drain=read_drain(r),
+        liveness=read_liveness(r),
         bind_mode=r.get("bound_ip", "mode"),
         interface=r.get("bound_ip", "interface"),
         table=table,

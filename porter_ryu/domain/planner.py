@@ -22,6 +22,7 @@ from porter_ryu.domain.model import Address, Kind, Network, Node, ObjectKey, Ser
 from porter_ryu.domain.nodes.drain import NodeDrains
 from porter_ryu.domain.nodes.drained_paths import DrainedPaths
 from porter_ryu.domain.nodes.health import NodeHealth
+from porter_ryu.domain.nodes.probed import ProbedNodes
 from porter_ryu.domain.nodes.resolver import NextHopResolver
 from porter_ryu.domain.objects import ObjectStatus, Reading, WithStatus
 from porter_ryu.domain.paths import PathAssembly, PathRule
@@ -53,8 +54,15 @@ class Planner:
         self._addresses_of: dict[ObjectKey, tuple[Address, ...]] = {}
         health = NodeHealth(policy.panic_percent, policy.loss_delays)
         self.drains = NodeDrains(policy.drain)
+        self.probed_nodes = ProbedNodes(policy.probing)
         self.resolver = NextHopResolver(
-            self.cluster, policy.next_hops, health, self.drains, self._address_conflict, self._guard
+            self.cluster,
+            policy.next_hops,
+            health,
+            self.drains,
+            self.probed_nodes,
+            self._address_conflict,
+            self._guard,
         )
         self._changes = PendingChanges(
             self.cluster, self.allocator, self.resolver, self.decisions.keys()
@@ -80,7 +88,7 @@ class Planner:
     @property
     def idle(self) -> bool:
         """Whether a turn would find nothing to decide."""
-        return self._changes.empty
+        return self._changes.empty and not self.probed_nodes.pending
 
     @property
     def due(self) -> float | None:

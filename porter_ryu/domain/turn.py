@@ -16,13 +16,15 @@ from porter_ryu.domain.objects import ObjectStatus, WithStatus
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the configuration decides: `announce` is [bgp] enabled; `panic_percent` (100: never)
-    and `loss_delays` are for `NodeHealth`, `drain` for `NodeDrains`."""
+    and `loss_delays` are for `NodeHealth`, `drain` for `NodeDrains`, and `probing` (nodes are
+    probed) for `ProbedNodes`."""
 
     next_hops: NextHopPolicy = field(default_factory=NextHopPolicy)
     announce: bool = True
     panic_percent: int = 100
     loss_delays: LossDelays = API_SERVER_DELAYS
     drain: DrainPolicy = field(default_factory=DrainPolicy)
+    probing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ class NodeReason(enum.Enum):
 
     NEXT_HOP = "NextHop"
     NOT_READY = "NotReady"
+    DEAD = "Dead"
     EXCLUDED = "Excluded"
     OUT_OF_SERVICE = "OutOfService"
     DRAINING = "Draining"

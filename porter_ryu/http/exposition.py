@@ -30,12 +30,15 @@ _UP = "Established"
 class ProcessState:
     """Gauges of the process: the number of bound addresses, whether the journals of announced paths
     can be written, the greatest delay of the event loop within a minute in seconds, and whether the
-    last reload of the configuration succeeded."""
+    last reload of the configuration succeeded, how many nodes have answered a probe, and whether so
+    many of them stopped at once that it is not believed."""
 
     bound_ips: Callable[[], int]
     state_dir_writable: Callable[[], bool]
     loop_lag: Callable[[], float]
     reloaded: Callable[[], bool]
+    nodes_probed: Callable[[], int]
+    probes_doubted: Callable[[], bool]
 
 
 class Exposition:
@@ -85,6 +88,8 @@ class Exposition:
         yield _gauge("nodes_doubted", text).add(planner.doubted)
         text = "Number of nodes that are drained, or being drained."
         yield _gauge("nodes_drained", text).add(planner.drains.count)
+        text = "Nodes that are no next hops because they do not answer their probes."
+        yield _gauge("nodes_probed_dead", text).add(len(planner.probed_nodes.dead))
         services = _gauge(
             "services", "Services that opted in, by the reason of their state.", "state"
         )
@@ -111,6 +116,10 @@ def _process_metrics(process: ProcessState) -> Iterator[Metric]:
     yield _gauge("state_dir_writable", text).add(process.state_dir_writable())
     text = "Greatest delay of the event loop within the last minute."
     yield _gauge("loop_lag_seconds", text).add(process.loop_lag())
+    text = "Nodes that have answered a probe since the start."
+    yield _gauge("nodes_probed", text).add(process.nodes_probed())
+    text = "1 while so many nodes stopped answering probes at once that it is not believed."
+    yield _gauge("probes_doubted", text).add(process.probes_doubted())
     text = "1 if the last reload of the configuration succeeded."
     yield _gauge("config_last_reload_successful", text).add(process.reloaded())
 

@@ -14,6 +14,8 @@ PROCESS = ProcessState(
     state_dir_writable=lambda: True,
     loop_lag=lambda: 0.0,
     reloaded=lambda: True,
+    nodes_probed=lambda: 0,
+    probes_doubted=lambda: False,
 )
 
 
@@ -46,13 +48,22 @@ def test_a_session_that_is_down_and_one_that_was_removed() -> None:
 
 def test_gauges_of_the_process_are_read_at_the_scrape() -> None:
     bound, late = [1], [0.5]
-    process = ProcessState(lambda: bound[0], lambda: bound[0] == 1, lambda: late[0], lambda: False)
+    process = ProcessState(
+        lambda: bound[0],
+        lambda: bound[0] == 1,
+        lambda: late[0],
+        lambda: False,
+        lambda: bound[0] + 1,
+        lambda: True,
+    )
     exposition = Exposition(World().planner, list, process)
     assert {
         "porter_bound_ips 1.0",
         "porter_state_dir_writable 1.0",
         "porter_loop_lag_seconds 0.5",
         "porter_config_last_reload_successful 0.0",
+        "porter_nodes_probed 2.0",
+        "porter_probes_doubted 1.0",
     } <= set(lines(exposition))
     bound[0], late[0] = 7, 0.25
     assert {

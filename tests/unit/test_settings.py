@@ -12,6 +12,7 @@ import pytest
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.peering import BgpRole
+from porter_ryu.liveness.probes import LivenessSettings
 from porter_ryu.settings import Settings, read
 from porter_ryu.settings_file import BadConfigurationError
 
@@ -197,6 +198,25 @@ def test_unknown_and_duplicate_names_are_reported(tmp_path: Path, text: str, lin
         ("drain.seconds", "30s", "'30s' is not a whole number from 0 to 86400"),
         ("drain.seconds", "", "is empty; it must be a whole number from 0 to 86400"),
         ("drain.med", "4294967296", "'4294967296' is not a whole number from 0 to 4294967295"),
+        ("liveness.probes", "ping", "'ping' is not icmp, tcp:PORT or http:PORT/PATH"),
+        ("liveness.probes", "icmp,,tcp:1", "has an empty entry"),
+        ("liveness.probes", "tcp:1, tcp:01", "tcp:1 is listed twice"),
+        ("liveness.probes", "tcp:0", "'tcp:0': the port must be a number from 1 to 65535"),
+        (
+            "liveness.probes",
+            "http:10256",
+            "'http:10256' has no path; write http:10256/healthz, for example",
+        ),
+        (
+            "liveness.probes",
+            ",".join(f"tcp:{port}" for port in range(1, 10)),
+            "has 9 probes; the most are 8",
+        ),
+        ("liveness.interval_ms", "49", "'49' is not a whole number from 50 to 60000"),
+        ("liveness.interval_ms", "60001", "'60001' is not a whole number from 50 to 60000"),
+        ("liveness.interval_ms", "", "is empty; it must be a whole number from 50 to 60000"),
+        ("liveness.multiplier", "0", "'0' is not a whole number from 1 to 255"),
+        ("liveness.multiplier", "256", "'256' is not a whole number from 1 to 255"),
         ("DEFAULT.wsapi_port", "65536", "65536 is not a port number"),
         ("DEFAULT.wsapi_port", "http", "'http' is not a whole number"),
         ("DEFAULT.verbose", "perhaps", "'perhaps' is not true or false"),
@@ -394,6 +414,25 @@ def test_what_drains_a_node(tmp_path: Path) -> None:
     found = settings(tmp_path, text).drain
     assert found.annotation == "drain"
     assert found.taints == {"a", "b.example/c_d"}
+
+
+def test_what_is_asked_of_nodes(tmp_path: Path) -> None:
+    assert settings(tmp_path, "[liveness]\n").liveness == LivenessSettings((), 0.25, 3)
+    text = "[liveness]\nprobes = icmp, tcp:10250, http:10256/healthz\ninterval_ms = 1000\n"
+    found = settings(tmp_path, f"{text}multiplier = 5\n").liveness
+    assert [str(probe) for probe in found.probes] == ["icmp", "tcp:10250", "http:10256/healthz"]
+    assert (found.interval, found.multiplier) == (1.0, 5)
+
+
+def test_every_wrong_probe_is_told(tmp_path: Path) -> None:
+    text = "[liveness]\nprobes = ping, tcp:x\n[porter]\nnode_name = n1\n[bgp]\nnext_hops = self\n"
+    assert faults(tmp_path, text) == [
+        "[liveness] probes: 'ping' is not icmp, tcp:PORT or http:PORT/PATH",
+        "[liveness] probes: 'tcp:x': the port must be a number from 1 to 65535",
+    ]
+    assert faults(tmp_path, text.replace("ping, tcp:x", "icmp")) == [
+        "[liveness] probes: is for a central instance, but [bgp] next_hops is self"
+    ]
 
 
 def test_a_later_file_overrides_an_earlier_one_and_errors_name_the_file(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ and which nodes are usable at all.  A next hop is a usable candidate.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from porter_ryu.domain.announcement import NextHop
 from porter_ryu.domain.model import Address, Family, Network, Node
 from porter_ryu.domain.nodes.backends import Backends
+from porter_ryu.domain.nodes.liveness import NOTHING_FOUND, Findings
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NextHopMode
 from porter_ryu.domain.nodes.weights import UNWEIGHTED, WeightMode
 from porter_ryu.domain.special_purpose import never_a_next_hop
@@ -19,6 +20,8 @@ from porter_ryu.domain.text import listed, printable
 from porter_ryu.domain.verdict import AddressReason, NodeReason, Reason, ServiceVerdict, Verdict
 
 AddressConflict = Callable[[Address], Verdict[AddressReason] | None]
+
+NOT_PROBED: Mapping[Family, Findings] = {}
 
 _MAX_NODES_SHOWN = 5
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
@@ -46,7 +49,8 @@ class NextHopPolicy:
 class NodeVerdict:
     """Whether a node may be a next hop of an address, and which next hop that is.
 
-    With a next hop, the message says which of the node's addresses were rejected first.
+    With a next hop, the message says which of the node's addresses were rejected first, and which
+    of its probes count for nothing.
     """
 
     node: str
@@ -103,10 +107,25 @@ def next_hop_address(
     return None, tuple(rejected)
 
 
+def probed_addresses(
+    node: Node, policy: NextHopPolicy, conflict: AddressConflict
+) -> tuple[Address, ...]:
+    """The addresses by which a node is a next hop while it is usable; none if it never is."""
+    if EXCLUDE_LABEL in node.labels:
+        return ()
+    found = (next_hop_address(node, f, policy.networks, conflict)[0] for f in Family)
+    return tuple(address for address in found if address is not None)
+
+
 def judge(
-    node: Node, family: Family, policy: NextHopPolicy, conflict: AddressConflict
+    node: Node,
+    family: Family,
+    policy: NextHopPolicy,
+    conflict: AddressConflict,
+    probed: Mapping[Family, Findings] = NOT_PROBED,
 ) -> NodeVerdict:
-    """The next hop that a node offers for routes of a family, or why it offers none."""
+    """The next hop that a node offers for routes of a family, or why it offers none; `probed` is
+    what probes of its addresses found."""
     objection = node_objection(node)
     if objection is not None:
         return NodeVerdict(node.name, None, objection)
@@ -124,8 +143,15 @@ def judge(
         if why_rejected:
             text = f"{why_rejected}; {text}"
         return NodeVerdict(node.name, None, Verdict(False, NodeReason.NO_ADDRESS, text))
+    found = probed.get(family if ipv6 is None else Family.IPV6, NOTHING_FOUND)
+    if found.dead:
+        dead = Verdict(False, NodeReason.DEAD, f"it is dead: {found.dead}")
+        return NodeVerdict(node.name, None, dead)
     hop = NextHop(node.name, address, frozenset(node.labels.items()), is_self, ipv6)
-    return NodeVerdict(node.name, hop, Verdict(True, NodeReason.NEXT_HOP, why_rejected))
+    notes = [why_rejected] if why_rejected else []
+    if found.unanswered:
+        notes.append(f"never answered, so it counts for nothing: {listed(found.unanswered)}")
+    return NodeVerdict(node.name, hop, Verdict(True, NodeReason.NEXT_HOP, "; ".join(notes)))
 
 
 def why_no_next_hop(

@@ -24,8 +24,10 @@ from porter_ryu.domain.nodes.next_hops import (
     NodeVerdict,
     address_objection,
     judge,
+    probed_addresses,
     why_no_next_hop,
 )
+from porter_ryu.domain.nodes.probed import ProbedNodes
 from porter_ryu.domain.text import listed
 from porter_ryu.domain.verdict import NodeReason, ServiceVerdict, Verdict
 
@@ -57,6 +59,7 @@ class NextHopResolver:
         policy: NextHopPolicy,
         health: NodeHealth,
         drains: NodeDrains,
+        probed: ProbedNodes,
         conflict: AddressConflict,
         guard: Guard,
     ) -> None:
@@ -65,6 +68,7 @@ class NextHopResolver:
         self._counted = policy.weights.counts_endpoints
         self._health = health
         self._drains = drains
+        self._probed = probed
         self._conflict = conflict
         self._guard = guard
         self._changed: set[str] = set()
@@ -96,34 +100,48 @@ class NextHopResolver:
         next_hops = len(self._next_hops_of_backends) + len(self._next_hops_of_nodes)
         next_hops += len(self._next_hops_elsewhere)
         cached = len(self._backends) + len(self._equal_backends) + verdicts + next_hops
-        return cached + self._drains.cached_entries
+        return cached + self._drains.cached_entries + self._probed.cached_entries
 
     def node_changed(self, name: str) -> None:
         """Marks a node that changed or is gone."""
         self._changed.add(name)
 
+    def pop_addresses_to_probe(self) -> dict[str, tuple[Address, ...]]:
+        """The addresses to probe of each node for which they may have changed since this was called
+        last; none: the node is gone, or is never a next hop."""
+        nodes = {name: self._nodes.get(name) for name in self._probed.pop_readdressed()}
+        return {
+            name: probed_addresses(node, self._policy, self._conflict) if node is not None else ()
+            for name, node in nodes.items()
+        }
+
     def begin_turn(self, now: float) -> set[str]:
-        """Reads the nodes that changed from the cluster and judges their readiness and drains.
+        """Reads the nodes that changed from the cluster and judges their readiness and drains, and
+        puts in force what probes found.
 
         Returns the nodes whose routes may change without a change of their own.  `now` is of a
         monotonic clock, in seconds.
         """
         self._equal_backends.clear()
         self._forget_next_hops()
+        found, affected = self._probed.begin_turn(lambda name: self._cluster.node(name) is not None)
+        for name in found:
+            self._forget_verdict(name)
         due = self.due
         if not self._changed and (due is None or now < due):
-            return set()
+            return affected
         changed, self._changed = self._changed, set()
         for name in changed:
             with self._guard(Kind.NODE, ObjectKey("", name)):
                 self._update_node(name)
         drained = self._drains.observe({name: self._nodes.get(name) for name in changed}, now)
-        silent = {name for name, node in self._nodes.items() if node.silent}
+        # of a dead node there is nothing to wait for
+        silent = {name for name, node in self._nodes.items() if node.silent} - self._probed.dead
         ready = {name: node.ready for name, node in self._nodes.items()}
         names = self._health.observe(ready, silent, now)
         for name in names:
             self._forget_verdict(name)
-        return names | drained
+        return affected | names | drained
 
     def addresses_changed(self, addresses: Iterable[Address]) -> set[str]:
         """Invalidates the verdicts of the nodes that report these addresses; returns the nodes."""
@@ -132,6 +150,7 @@ class NextHopResolver:
             names |= self._with_address.get(address, set())
         for name in names:
             self._forget_verdict(name)
+        self._probed.readdressed(names)
         self._forget_next_hops()
         return names
 
@@ -276,6 +295,8 @@ class NextHopResolver:
             self._nodes[name] = after
         else:
             self._nodes.pop(name, None)
+            self._probed.forget(name)
+        self._probed.readdressed([name])
         self._forget_verdict(name)
 
     def _candidates(self, service: Service, family: Family) -> frozenset[str]:
@@ -317,7 +338,8 @@ class NextHopResolver:
         with self._guard(Kind.NODE, ObjectKey("", name)):
             if self._health.assumes_ready(name):
                 node = replace(node, ready=True)
-            verdict = judge(node, family, self._policy, self._conflict)
+            probed = self._probed.of(name)
+            verdict = judge(node, family, self._policy, self._conflict, probed)
             self._verdicts[name, family] = self._last_verdicts[name, family] = verdict
             return verdict
         undecided = Verdict(False, NodeReason.UNDECIDED, "it cannot be judged")

@@ -1,0 +1,1 @@
+"""Asks the nodes themselves whether they live, beside what Kubernetes says."""
