@@ -36,7 +36,8 @@ class Effects:
 
     def apply(self, turn: Turn, read_at: float | None) -> None:
         """Applies a turn; `read_at` is time.monotonic() when its oldest cause was read."""
-        wanted = {ip_network(address): route for address, route in turn.routes.items()}
+        # by its octets, not by its text: a third of the time
+        wanted = {ip_network(address.packed): route for address, route in turn.routes.items()}
         announced = dict(turn.aggregates)
         announced |= {prefix: route.announcements for prefix, route in wanted.items()}
         last = _withdrawn_last(turn)

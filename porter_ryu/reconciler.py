@@ -133,8 +133,9 @@ class Reconciler:
 
     def _give_way(self) -> None:
         """Lets other greenthreads run, and reports that the loop is alive."""
-        self._beat()
-        self._slice()
+        if self._slice.used_up:
+            self._beat()
+            self._slice()
 
     def _changed(self, read_at: float) -> None:
         if self._oldest_read is None:

@@ -18,8 +18,13 @@ class TimeSlice:
     def __init__(self) -> None:
         self._ends_at = time.monotonic() + _SLICE_SECONDS
 
+    @property
+    def used_up(self) -> bool:
+        """Whether the next call yields."""
+        return time.monotonic() >= self._ends_at
+
     def __call__(self) -> None:
         """Yields to the other greenthreads if the slice is used up."""
-        if time.monotonic() >= self._ends_at:
+        if self.used_up:
             hub.sleep(0)
             self._ends_at = time.monotonic() + _SLICE_SECONDS

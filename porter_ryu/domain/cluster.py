@@ -33,7 +33,8 @@ class Cluster:
             Kind.EIP: self.eips,
         }
         self._unreadable: Mapping[Kind, dict[ObjectKey, Unreadable]] = {kind: {} for kind in Kind}
-        self._slices_of: dict[ObjectKey, dict[ObjectKey, EndpointSlice]] = {}
+        # tuples: nearly every Service has one, and a tuple takes a fifth of a dictionary
+        self._slices_of: dict[ObjectKey, tuple[EndpointSlice, ...]] = {}
         self._services_on: dict[str, dict[ObjectKey, int]] = {}
 
     def node(self, name: str) -> Node | None:
@@ -42,7 +43,7 @@ class Cluster:
 
     def slices_of(self, service: ObjectKey) -> Collection[EndpointSlice]:
         """All EndpointSlices of a Service."""
-        return self._slices_of.get(service, {}).values()
+        return self._slices_of.get(service, ())
 
     def services_on(self, node: str) -> Collection[ObjectKey]:
         """The Services with an EndpointSlice that names this node."""
@@ -105,7 +106,7 @@ class Cluster:
     def _add_slice(self, piece: EndpointSlice) -> Iterable[ObjectKey]:
         if piece.service is None:
             return _NO_SERVICES
-        self._slices_of.setdefault(piece.service, {})[piece.key] = piece
+        self._slices_of[piece.service] = (*self._slices_of.get(piece.service, ()), piece)
         for node in _nodes_in(piece):
             counts = self._services_on.setdefault(node, {})
             counts[piece.service] = counts.get(piece.service, 0) + 1
@@ -114,9 +115,10 @@ class Cluster:
     def _drop_slice(self, piece: EndpointSlice | None) -> Iterable[ObjectKey]:
         if piece is None or piece.service is None:
             return _NO_SERVICES
-        siblings = self._slices_of[piece.service]
-        del siblings[piece.key]
-        if not siblings:
+        siblings = tuple(s for s in self._slices_of[piece.service] if s.key != piece.key)
+        if siblings:
+            self._slices_of[piece.service] = siblings
+        else:
             del self._slices_of[piece.service]
         for node in _nodes_in(piece):
             counts = self._services_on[node]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import resource
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +49,23 @@ def test_a_cycle_made_after_the_list_is_collected() -> None:
     cycle = weakref.ref(Cycle())
     garbage.collect()
     assert cycle() is None
+
+
+def test_what_a_list_left_is_given_back_to_the_kernel() -> None:
+    lists = [0]
+    garbage = GarbageCollector(lambda: lists[0])
+    garbage.collect()
+    texts = [bytes(5000) for _ in range(20_000)]
+    last = bytes(5000)  # above all of them in the heap, so that freeing them gives nothing back
+    del texts
+    before = resident()
+    lists[0] = 1
+    garbage.collect()
+    assert before - resident() > 50_000_000
+    assert len(last) == 5000
+
+
+def resident() -> int:
+    """The memory of this process that is resident, in bytes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
