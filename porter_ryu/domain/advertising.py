@@ -3,7 +3,7 @@ adds to it."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from porter_ryu.domain.addresses.allocator import Allocator
@@ -29,7 +29,9 @@ class Advertising:
     same arguments within a turn."""
 
     def __init__(self) -> None:
-        self._selected: dict[tuple[str, frozenset[NextHop]], frozenset[NextHop]] = {}
+        self._selected: dict[
+            tuple[tuple[AdvertisementEntry, ...], frozenset[NextHop]], frozenset[NextHop]
+        ] = {}
         self._advertised: dict[
             tuple[Announcements, tuple[AdvertisementEntry, ...]], Announcements
         ] = {}
@@ -48,12 +50,16 @@ class Advertising:
         """The next hops on nodes to which an entry of an Eip applies."""
         if not eip.advertisements:
             return hops
-        known = self._selected.get((eip.name, hops))
+        return self.selected_by(eip.advertisements, hops)
+
+    def selected_by(
+        self, entries: tuple[AdvertisementEntry, ...], hops: frozenset[NextHop]
+    ) -> frozenset[NextHop]:
+        """The next hops on nodes to which one of these entries applies."""
+        known = self._selected.get((entries, hops))
         if known is None:
-            known = frozenset(
-                hop for hop in hops if any(e.selects(dict(hop.labels)) for e in eip.advertisements)
-            )
-            self._selected[eip.name, hops] = known
+            known = frozenset(hop for hop in hops if _applies(entries, dict(hop.labels)))
+            self._selected[entries, hops] = known
         return known
 
     def advertised(
@@ -69,6 +75,10 @@ class Advertising:
                 known = WITHDRAWN
             self._advertised[paths, entries] = known
         return known
+
+
+def _applies(entries: Iterable[AdvertisementEntry], labels: Mapping[str, str]) -> bool:
+    return any(entry.selects(labels) for entry in entries)
 
 
 def _limited(path: Announcement, entries: Iterable[AdvertisementEntry]) -> Announcement:

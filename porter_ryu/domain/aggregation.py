@@ -34,7 +34,7 @@ class Aggregation:
         self._shares_of: dict[Address, tuple[_Share, ...]] = {}
         self._members: dict[Network, dict[AdvertisementEntry, set[Address]]] = {}
         self._touched: set[Network] = set()
-        self._covered: dict[tuple[Network, AdvertisementEntry, Announcements], bool] = {}
+        self._covered: dict[tuple[Announcements, AdvertisementEntry, Announcements], bool] = {}
         self._ours: dict[Network, bool] = {}
 
     @property
@@ -64,7 +64,8 @@ class Aggregation:
         local = any(service.local_traffic for service in holders)
         for entry in eip.advertisements:
             aggregate = self.aggregate_of(address, entry)
-            if aggregate is None or not _applies(entry, everywhere):
+            applies = aggregate is not None and self._advertising.selected_by((entry,), everywhere)
+            if aggregate is None or not applies:
                 own.append(entry)
                 continue
             shares.append((aggregate, entry))
@@ -126,14 +127,10 @@ class Aggregation:
         self, aggregate: Network, entry: AdvertisementEntry, paths: Announcements
     ) -> bool:
         """Whether packets take the same paths by the aggregate of an entry."""
-        known = self._covered.get((aggregate, entry, paths))
+        plain = self._plain(aggregate)
+        known = self._covered.get((plain, entry, paths))
         if known is None:
-            of_aggregate = self._advertising.advertised(self._plain(aggregate), (entry,))
-            known = of_aggregate <= self._advertising.advertised(paths, (entry,))
-            self._covered[aggregate, entry, paths] = known
+            own = self._advertising.advertised(paths, (entry,))
+            known = self._advertising.advertised(plain, (entry,)) <= own
+            self._covered[plain, entry, paths] = known
         return known
-
-
-def _applies(entry: AdvertisementEntry, hops: frozenset[NextHop]) -> bool:
-    """Whether an entry applies to the node of one of these next hops."""
-    return any(entry.selects(dict(hop.labels)) for hop in hops)

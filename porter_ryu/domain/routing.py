@@ -121,7 +121,8 @@ class Routing:
         if eip is None:
             self._aggregation.note(address)
             return Route(address, True, paths)
-        everywhere = hops | self._advertising.selected(eip, self._elsewhere(address, recorded))
+        elsewhere = self._advertising.selected(eip, self._elsewhere(address, recorded))
+        everywhere = hops | elsewhere if elsewhere else hops  # a set hashes itself once
         announcements = self._aggregation.announcements(address, eip, paths, everywhere, recorded)
         return Route(address, True, announcements, self._aggregation.aggregates_of(address))
 

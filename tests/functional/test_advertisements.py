@@ -15,7 +15,7 @@ import pytest
 from fabric import Fabric, wait_for
 from fabric.leaves import Bird, Frr, Gobgpd, Leaf, Neighbour
 from fabric.objects import Json, eip, node, service, slice_of
-from fabric.program import Program
+from fabric.program import Program, command
 from fabric.watchers import never_without, no_route_lost
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
 from tests.functional.test_next_hops import NODES, expect
@@ -267,6 +267,17 @@ def test_an_aggregate_comes_with_the_first_address_and_goes_with_the_last(
     program.put("local", service("local", externalTrafficPolicy="Local"))
     program.put("local-slice", slice_of("local", "n2"))
     expect(frr, "203.0.113.9", "n2")
+    explained = program.host.run(
+        [command("porter-ryu"), "explain", "default/web", "--url", "http://127.0.0.1:8080"]
+    )
+    for text in (
+        "default/web: announced: 203.0.113.8 to bird, frr",
+        f"in the aggregate {aggregate}",
+        "sent to frr: ",
+        "not for gobgpd: no entry of spec.advertisements names them",
+        "to frr: communities 65000:29",
+    ):
+        assert text in explained
     program.put("n4", node("n4", NODES["n4"], labels={"rack": "b"}, ready=False))
     expect(frr, aggregate, "n1", "n2", "n3")
     expect(frr, EIP)
