@@ -47,10 +47,21 @@ class Worker:
         self.host = fabric.hosts[name]
         self._control = control
         self._kubelet: subprocess.Popen[bytes]
+        self._proxy: subprocess.Popen[bytes]
 
     def start(self) -> None:
         """Starts both."""
+        self.start_proxy()
         number = self.name[1:]
+        self._kubelet = self.host.spawn(
+            f"{sys.executable} {_HERE}/kubelet.py --url {self._control.url} --token {ADMIN} "
+            f"--node {self.name} --addresses {self.address} {NODES6[self.name]} "
+            f"--pods 10.244.{number}. fd44:{number}::",
+            "kubelet.log",
+        )
+
+    def start_proxy(self) -> None:
+        """Starts kube-proxy."""
         config = {
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
             "kind": "KubeProxyConfiguration",
@@ -68,13 +79,14 @@ class Worker:
         }
         path = self.host.folder / "kube-proxy.yaml"
         path.write_text(yaml.safe_dump(config))
-        self.host.spawn(f"{self._control.binaries}/kube-proxy --config {path}", "kube-proxy.log")
-        self._kubelet = self.host.spawn(
-            f"{sys.executable} {_HERE}/kubelet.py --url {self._control.url} --token {ADMIN} "
-            f"--node {self.name} --addresses {self.address} {NODES6[self.name]} "
-            f"--pods 10.244.{number}. fd44:{number}::",
-            "kubelet.log",
+        self._proxy = self.host.spawn(
+            f"{self._control.binaries}/kube-proxy --config {path}", "kube-proxy.log"
         )
+
+    def kill_proxy(self) -> None:
+        """Ends kube-proxy by SIGKILL; its rules stay in the kernel."""
+        self._proxy.kill()
+        self._proxy.wait()
 
     def fall_silent(self) -> None:
         """The kubelet reports nothing any more; its Pods go on serving."""
