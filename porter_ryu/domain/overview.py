@@ -24,6 +24,13 @@ def eips(planner: Planner) -> Iterator[tuple[Eip, EipStatus]]:
         yield eip, status
 
 
+def nodes_without_weight(planner: Planner) -> int:
+    """How many nodes have no weight ([bgp] weights); routes that lead to one have none either."""
+    weights = planner.weights
+    nodes = tuple(planner.cluster.nodes.values()) if weights.weighs else ()
+    return sum(weights.weight(node, 1) is None for node in nodes)
+
+
 def is_held(planner: Planner, address: Address) -> bool:
     """Whether a Service holds an address."""
     return planner.allocator.is_held(address)

@@ -55,6 +55,7 @@ class Planner:
         health = NodeHealth(policy.panic_percent, policy.loss_delays)
         self.drains = NodeDrains(policy.drain)
         self.probed_nodes = ProbedNodes(policy.probing)
+        self.weights = policy.next_hops.weights
         self.resolver = NextHopResolver(
             self.cluster,
             policy.next_hops,
@@ -68,7 +69,7 @@ class Planner:
             self.cluster, self.allocator, self.resolver, self.decisions.keys()
         )
         rules: list[PathRule] = [ServiceCommunities(self.allocator)]
-        if policy.next_hops.weights.weighs:
+        if self.weights.weighs:
             rules.append(Weighting(policy.next_hops, self.resolver))
         rules.append(DrainedPaths(self.drains, policy.drain.med, self.resolver))
         paths = PathAssembly(rules)

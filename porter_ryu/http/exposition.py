@@ -90,6 +90,8 @@ class Exposition:
         yield _gauge("nodes_drained", text).add(planner.drains.count)
         text = "Nodes that are no next hops because they do not answer their probes."
         yield _gauge("nodes_probed_dead", text).add(len(planner.probed_nodes.dead))
+        text = "Number of nodes without a weight; routes that lead to one have none."
+        yield _gauge("nodes_without_weight", text).add(overview.nodes_without_weight(planner))
         services = _gauge(
             "services", "Services that opted in, by the reason of their state.", "state"
         )

@@ -1,8 +1,9 @@
-"""Random drains, losses of nodes and restarts; at every rest FRR and BIRD forward as they should.
+"""Random drains, losses of nodes, Pods that come and go, and restarts; at every rest FRR and BIRD
+forward as they should.
 
-The kernels of both are compared with what the state of the nodes alone says, and the route is never
-gone for a moment.  25 steps in `make test`, 250 in `make soak`; the seed is printed, `SEED` sets
-it.
+The kernels of both are compared with what the state of the nodes alone says, that of FRR in the
+shares of the nodes, too ([bgp] weights), and the route is never gone for a moment.  25 steps in
+`make test`, 250 in `make soak`; the seed is printed, `SEED` sets it.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ def leaves(fabric: Fabric) -> dict[str, Leaf]:
 
 @pytest.fixture(scope="module")
 def program(fabric: Fabric, leaves: object) -> Iterator[Program]:
-    """The program with drains of a second."""
+    """The program with drains of a second, and weights."""
     sections: dict[str, dict[str, object]] = {**peers(), "drain": {"seconds": 1}}
-    sections["bgp"]["peers"] = ",".join(("bird", "frr"))
+    sections["bgp"] |= {"peers": "bird,frr", "weights": "endpoints"}
     del sections["peer:gobgpd"]
     program = Program(fabric.hosts["porter"], sections)
     yield program.start()
@@ -53,12 +54,13 @@ def program(fabric: Fabric, leaves: object) -> Iterator[Program]:
 
 
 class Nodes:
-    """The nodes as the test has made them; `order` are the drained ones, the last one last."""
+    """The nodes as the test has made them; `order` are the drained ones, the last one last, and
+    `pods` how many of the Service each has."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self.ready = set(NODES)
-        self.hosting = set(NODES)
+        self.pods = dict.fromkeys(NODES, 1)
         self.order: list[str] = []
         self.last_known = True
 
@@ -70,16 +72,24 @@ class Nodes:
 
     def write_slice(self) -> None:
         """Writes on which nodes the Service runs."""
-        self._program.put("web", service("web"), slice_of("web", *sorted(self.hosting)))
+        pods = [name for name, count in self.pods.items() for _ in range(count)]
+        self._program.put("web", service("web"), slice_of("web", *pods))
 
     @property
     def usable(self) -> set[str]:
         """Those that the Service could use."""
-        return self.ready & self.hosting
+        return {name for name in self.ready if self.pods[name]}
 
-    def right(self, hops: frozenset[str]) -> bool:
-        """Whether a router at rest should have these next hops."""
-        seen = {name for name, address in NODES.items() if address in hops}
+    def right(self, leaf: str, shares: dict[str, int]) -> bool:
+        """Whether a router at rest should have these next hops, FRR with these shares."""
+        seen = {name for name, address in NODES.items() if address in shares}
+        total = sum(self.pods[name] for name in seen) or 1
+        weighted = all(
+            abs(shares[NODES[name]] - 100 * self.pods[name] / total) <= 1 for name in seen
+        )
+        return self._right(seen) and (weighted or leaf == "bird")
+
+    def _right(self, seen: set[str]) -> bool:
         undrained = self.usable - set(self.order)
         if undrained:
             return seen == undrained
@@ -91,7 +101,7 @@ class Nodes:
 def change(name: str, nodes: Nodes, program: Program, chance: random.Random) -> str:
     """Makes one change of a node, or restarts the program; there is always a node that the Service
     could use."""
-    kind = chance.choice(("drain", "drain", "drain", "ready", "hosting", "restart"))
+    kind = chance.choice(("drain", "drain", "drain", "ready", "scale", "scale", "restart"))
     if kind == "restart":
         if chance.random() < 0.5:
             program.kill()
@@ -106,13 +116,16 @@ def change(name: str, nodes: Nodes, program: Program, chance: random.Random) -> 
             nodes.last_known = True
         nodes.write(name)
         return f"{kind} {name}"
-    which = nodes.ready if kind == "ready" else nodes.hosting
-    which ^= {name}
+    before = set(nodes.ready), dict(nodes.pods)
+    if kind == "ready":
+        nodes.ready ^= {name}
+    else:
+        nodes.pods[name] = chance.randrange(4)
     if not nodes.usable:
-        which ^= {name}
+        nodes.ready, nodes.pods = before
     nodes.write(name)
     nodes.write_slice()
-    return f"{kind} {name}"
+    return f"{kind} {name} {nodes.pods[name]}"
 
 
 def test_random_drains(program: Program, leaves: dict[str, Leaf]) -> None:
@@ -133,9 +146,9 @@ def test_random_drains(program: Program, leaves: dict[str, Leaf]) -> None:
             done += [change(name, nodes, program, chance) for name in names]
             for name, leaf in leaves.items():
                 wait_for(
-                    partial(lambda leaf: leaf.routes().get(PREFIX, frozenset()), leaf),
-                    nodes.right,
+                    partial(leaf.host.shares, PREFIX),
+                    partial(nodes.right, name),
                     REST_SECONDS,
                     f"{name} to be right after {done[-6:]} with {nodes.order} drained and "
-                    f"{sorted(nodes.usable)} usable",
+                    f"{sorted(nodes.usable)} usable, {nodes.pods}",
                 )

@@ -156,6 +156,7 @@ def test_capacity_comes_from_the_annotation_or_the_cpus(
 ) -> None:
     frr = fabric.hosts["frr"]
     expect(frr, n1=50, n2=50)
+    assert by_capacity.metric("porter_nodes_without_weight") == 3
     by_capacity.put("n1", node_with("n1", cpu="3920m"))
     by_capacity.put("n2", node_with("n2", cpu=11.76))
     expect(frr, n1=25, n2=75)
@@ -166,4 +167,5 @@ def test_capacity_comes_from_the_annotation_or_the_cpus(
     expect(frr, n1=90, n2=10)
     by_capacity.put("n2", node_with("n2", weight="1001", cpu="300"))
     expect(frr, n1=75, n2=25)
+    assert by_capacity.metric("porter_nodes_without_weight") == 1, "n3"
     assert by_capacity.host.log(by_capacity.log).count("n2: its annotation") == 1
