@@ -97,7 +97,7 @@ class Instance:
         reserve(self.planner, self.host.addresses, self.settings.bgp.peers)
 
     def _set_probed_nodes(self) -> None:
-        changed = self.planner.resolver.pop_addresses_to_probe()
+        changed = self.planner.nodes.pop_addresses_to_probe()
         if changed:
             self.liveness.update(changed)
 

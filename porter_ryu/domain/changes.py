@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.model import Address, Kind, Node, ObjectId, ObjectKey
+from porter_ryu.domain.nodes.node_verdicts import NodeVerdicts
 from porter_ryu.domain.nodes.resolver import NextHopResolver
 from porter_ryu.domain.objects import Reading
 
@@ -26,12 +27,14 @@ class PendingChanges:
         self,
         cluster: Cluster,
         allocator: Allocator,
+        nodes: NodeVerdicts,
         resolver: NextHopResolver,
         decided: Collection[ObjectKey],
     ) -> None:
         self.peers: frozenset[Address] = frozenset()
         self._cluster = cluster
         self._allocator = allocator
+        self._node_verdicts = nodes
         self._resolver = resolver
         self._decided = decided
         self._services: set[ObjectKey] = set()
@@ -101,7 +104,7 @@ class PendingChanges:
             batch |= self.services_of_nodes(nodes)
         if self._reserved_changed:
             self._reserved_changed = False
-            reserved = self._host | self.peers | frozenset(self._resolver.addresses())
+            reserved = self._host | self.peers | frozenset(self._node_verdicts.addresses())
             batch |= self._allocator.set_reserved(reserved)
         if self._namespaces_changed:
             self._namespaces_changed = False
@@ -144,7 +147,7 @@ class PendingChanges:
         self._services.update(touched)
         if kind is Kind.NODE:
             self._nodes.add(key.name)
-            self._resolver.node_changed(key.name)
+            self._node_verdicts.changed(key.name)
             self._services.update(self._depending_on(key.name))
         elif kind is Kind.NAMESPACE:
             self._namespaces_changed = True
@@ -157,7 +160,7 @@ class PendingChanges:
             if kind is Kind.SERVICE:
                 self._services.add(key)
             elif kind is Kind.NODE:
-                self._resolver.node_changed(key.name)
+                self._node_verdicts.changed(key.name)
                 self._services |= self.services_of_nodes([key.name])
             elif kind is Kind.EIP:
                 self._allocator.reread_pools()

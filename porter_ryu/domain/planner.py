@@ -22,6 +22,7 @@ from porter_ryu.domain.model import Address, Kind, Network, Node, ObjectKey, Ser
 from porter_ryu.domain.nodes.drain import NodeDrains
 from porter_ryu.domain.nodes.drained_paths import DrainedPaths
 from porter_ryu.domain.nodes.health import NodeHealth
+from porter_ryu.domain.nodes.node_verdicts import NodeVerdicts
 from porter_ryu.domain.nodes.probed import ProbedNodes
 from porter_ryu.domain.nodes.resolver import NextHopResolver
 from porter_ryu.domain.objects import ObjectStatus, Reading, WithStatus
@@ -56,7 +57,7 @@ class Planner:
         self.drains = NodeDrains(policy.drain)
         self.probed_nodes = ProbedNodes(policy.probing)
         self.weights = policy.next_hops.weights
-        self.resolver = NextHopResolver(
+        self.nodes = NodeVerdicts(
             self.cluster,
             policy.next_hops,
             health,
@@ -65,12 +66,13 @@ class Planner:
             self._address_conflict,
             self._guard,
         )
+        self.resolver = NextHopResolver(self.cluster, policy.next_hops, self.nodes, self._guard)
         self._changes = PendingChanges(
-            self.cluster, self.allocator, self.resolver, self.decisions.keys()
+            self.cluster, self.allocator, self.nodes, self.resolver, self.decisions.keys()
         )
         rules: list[PathRule] = [ServiceCommunities(self.allocator)]
         if self.weights.weighs:
-            rules.append(Weighting(policy.next_hops, self.resolver))
+            rules.append(Weighting(policy.next_hops, self.nodes, self.resolver))
         rules.append(DrainedPaths(self.drains, policy.drain.med, self.resolver))
         paths = PathAssembly(rules)
         self._routing = Routing(
@@ -94,13 +96,13 @@ class Planner:
     @property
     def due(self) -> float | None:
         """When a turn has to run although nothing changed, on the clock of `turn`; None: never."""
-        times = (self.resolver.due, self._guard.due) if self.ready else ()
+        times = (self.nodes.due, self._guard.due) if self.ready else ()
         return min((time for time in times if time is not None), default=None)
 
     @property
     def doubted(self) -> bool:
         """Whether so many nodes were lost at once that their loss is not believed."""
-        return self.resolver.doubted
+        return self.nodes.health.doubted
 
     @property
     def leading(self) -> bool:
@@ -110,9 +112,10 @@ class Planner:
     @property
     def cached_entries(self) -> int:
         """How many entries are kept from turn to turn; an object that is gone leaves none."""
-        parts = (self.resolver, self.allocator, self._changes, self._routing, self._statuses)
+        nodes = self.nodes.cached_entries + self.resolver.cached_entries
+        parts = (self.allocator, self._changes, self._routing, self._statuses)
         own = len(self.decisions) + len(self._addresses_of)
-        return sum(part.cached_entries for part in parts) + own
+        return sum(part.cached_entries for part in parts) + nodes + own
 
     def lead(self, leading: bool) -> None:
         """Starts or stops assigning addresses; a change marks everything."""
@@ -321,7 +324,7 @@ class Planner:
         for name in sorted(self._changes.pop_nodes()):
             give_way()
             with self._guard(Kind.NODE, ObjectKey("", name)):
-                yield from self.resolver.warnings(name)
+                yield from self.nodes.warnings(name)
         for key in sorted(batch):
             give_way()
             if key not in self.cluster.services:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from porter_ryu.domain.announcement import NextHop, PathAttributes
 from porter_ryu.domain.model import Address, Family, Service
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
+from porter_ryu.domain.nodes.node_verdicts import NodeVerdicts
 from porter_ryu.domain.nodes.resolver import NextHopResolver
 from porter_ryu.domain.nodes.weights import levels, steady_levels
 from porter_ryu.domain.paths import Paths
@@ -34,8 +35,11 @@ _NOT_COUNTED = _Weighed(frozenset())
 class Weighting:
     """The `PathRule` of weights."""
 
-    def __init__(self, policy: NextHopPolicy, resolver: NextHopResolver) -> None:
+    def __init__(
+        self, policy: NextHopPolicy, nodes: NodeVerdicts, resolver: NextHopResolver
+    ) -> None:
         self._policy = policy
+        self._nodes = nodes
         self._resolver = resolver
 
     def facts(
@@ -70,10 +74,10 @@ class Weighting:
         central = self._policy.mode.central
         if not central:
             # each instance compares its own node with all: their paths meet on the routers
-            names.update(endpoints if mode.counts_endpoints else self._resolver.nodes())
+            names.update(endpoints if mode.counts_endpoints else self._nodes.names())
         weights: dict[str, int] = {}
         for name in names:
-            weight = mode.weight(self._resolver.node(name), endpoints.get(name, 0))
+            weight = mode.weight(self._nodes.node(name), endpoints.get(name, 0))
             if weight is None:
                 return {}
             weights[name] = weight

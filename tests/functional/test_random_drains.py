@@ -12,6 +12,7 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
 
 import pytest
@@ -98,26 +99,38 @@ class Nodes:
         return bool(seen) and last <= seen <= set(drained)
 
 
-def change(name: str, nodes: Nodes, program: Program, chance: random.Random) -> str:
-    """Makes one change of a node, or restarts the program; there is always a node that the Service
-    could use."""
-    kind = chance.choice(("drain", "drain", "drain", "ready", "scale", "scale", "restart"))
-    if kind == "restart":
-        if chance.random() < 0.5:
-            program.kill()
-            program.start()
-            nodes.last_known = False  # of those that were drained before
-        return kind
-    if kind == "drain":
+def drain_some(nodes: Nodes, chance: random.Random) -> str:
+    """Drains some nodes, or undoes that, all at once.
+
+    Each changes only once: two changes of a node may be seen as one.
+    """
+    names = chance.sample(sorted(NODES), chance.choice((1, 1, 2, 3)))
+    for name in names:
         if name in nodes.order:
             nodes.order.remove(name)
         else:
             nodes.order.append(name)
             nodes.last_known = True
         nodes.write(name)
-        return f"{kind} {name}"
+    return f"drain {names}"
+
+
+def restart(program: Program, nodes: Nodes) -> str:
+    """Kills the program and starts it; it does not know which drain began last."""
+    program.kill()
+    program.start()
+    nodes.last_known = False
+    return "restart"
+
+
+def lose_or_scale(nodes: Nodes, chance: random.Random) -> str:
+    """Makes a node not Ready or Ready, or scales its Pods; there is always a usable node.
+
+    Only one at a time: files are not seen in the order in which they are written.
+    """
+    name = chance.choice(sorted(NODES))
     before = set(nodes.ready), dict(nodes.pods)
-    if kind == "ready":
+    if chance.random() < 0.4:
         nodes.ready ^= {name}
     else:
         nodes.pods[name] = chance.randrange(4)
@@ -125,7 +138,15 @@ def change(name: str, nodes: Nodes, program: Program, chance: random.Random) -> 
         nodes.ready, nodes.pods = before
     nodes.write(name)
     nodes.write_slice()
-    return f"{kind} {name} {nodes.pods[name]}"
+    return f"{name}: ready {name in nodes.ready}, {nodes.pods[name]} Pods"
+
+
+def change(program: Program, nodes: Nodes, chance: random.Random) -> str:
+    """Makes one change at random; returns what it was."""
+    kind = chance.random()
+    if kind < 0.1:
+        return restart(program, nodes)
+    return drain_some(nodes, chance) if kind < 0.6 else lose_or_scale(nodes, chance)
 
 
 def test_random_drains(program: Program, leaves: dict[str, Leaf]) -> None:
@@ -136,19 +157,17 @@ def test_random_drains(program: Program, leaves: dict[str, Leaf]) -> None:
     program.put("pool", eip("pool", "203.0.113.8/29"))
     nodes.write_slice()
     expect(leaves, PREFIX, *NODES)
-    done: list[str] = []
     with ExitStack() as stack:
         for leaf in leaves.values():
             stack.enter_context(never_without_route(leaf.host, PREFIX))
         for _ in range(STEPS):
-            # two changes of one node at a time may be seen as one
-            names = chance.sample(sorted(NODES), chance.choice((1, 1, 2, 3)))
-            done += [change(name, nodes, program, chance) for name in names]
+            what = change(program, nodes, chance)
+            print(f"{datetime.now().isoformat()} {what}")
             for name, leaf in leaves.items():
                 wait_for(
                     partial(leaf.host.shares, PREFIX),
                     partial(nodes.right, name),
                     REST_SECONDS,
-                    f"{name} to be right after {done[-6:]} with {nodes.order} drained and "
+                    f"{name} to be right after {what} with {nodes.order} drained and "
                     f"{sorted(nodes.usable)} usable, {nodes.pods}",
                 )

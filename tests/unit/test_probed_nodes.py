@@ -142,7 +142,7 @@ def test_findings_about_a_node_that_is_not_there_are_dropped() -> None:
 
 def targets(w: World) -> dict[str, tuple[str, ...]]:
     """The addresses to probe that changed."""
-    found = w.planner.resolver.pop_addresses_to_probe()
+    found = w.planner.nodes.pop_addresses_to_probe()
     return {name: tuple(str(a) for a in addresses) for name, addresses in found.items()}
 
 
