@@ -38,6 +38,7 @@ _NAMES = {
     "object": "an object",
 }
 _OF_A_MAP = "[...]"
+_PLACE = re.compile(r"[^.\[\]]+")
 
 
 def decoded(decoder: msgspec.json.Decoder[T], text: Text, place: str = "") -> T:
@@ -107,8 +108,8 @@ def _key_without_text(text: Text, path: str) -> str:
     """The first key of a map whose value is not a string."""
     try:
         value = _decoded(ANY, text)
-        for name in path.split("."):
-            value = value[name]
+        for name in _PLACE.findall(path):
+            value = value[int(name)] if isinstance(value, list) else value[name]
         wrong = (quoted(key) for key, below in value.items() if not isinstance(below, str))
         return next(wrong, "a key")
     except Exception:

@@ -74,7 +74,7 @@ def test_the_length_of_one_address_aggregates_nothing() -> None:
         ),
         (
             {"nodeSelector": {"matchLabels": {"a": 1}}},
-            "spec.advertisements[1].nodeSelector.matchLabels: a key or its value is not text",
+            "spec.advertisements[1].nodeSelector.matchLabels: 'a' or its value is not text",
         ),
         (
             {"communities": ["65000:65536"]},

@@ -30,6 +30,13 @@ from tests.unit import decoded
 from tests.unit.decoded import CODEC, text
 
 WEB = ObjectKey("default", "web")
+ADVERTISEMENT = {
+    "peers": ["leaf1"],
+    "nodeSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]},
+    "communities": ["65000:1", "1:2:3"],
+    "localPref": 1,
+    "aggregationLength": 24,
+}
 
 
 def status_of(obj: Json) -> EipStatus:
@@ -235,6 +242,7 @@ def everything(obj: Json) -> Json:
             "lb.kubesphere.io/v1alpha1": "porter",
             "eip.porter.kubesphere.io/v1alpha1": "10.0.0.1",
             "eip.porter.kubesphere.io/share": "s",
+            "eip.porter.kubesphere.io/communities": "65000:1",
             "porter.example/drain": "true",
         },
     }
@@ -255,7 +263,15 @@ WHOLE = [
     everything(objects.service("web", externalIPs=["10.0.0.1"], ipFamilyPolicy="SingleStack")),
     everything(objects.slice_of("web", "n1")),
     everything(objects.node("n1", "10.0.0.1", spec={"taints": [{"key": "a"}]})),
-    everything(objects.eip("pool", "10.0.0.1", serviceSelector={"matchLabels": {"a": "b"}})),
+    everything(
+        objects.eip(
+            "pool",
+            "10.0.0.1",
+            serviceSelector={"matchLabels": {"a": "b"}},
+            advertisements=[ADVERTISEMENT],
+            allowedCommunities=["65000:1"],
+        )
+    ),
     everything({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}),
 ]
 
