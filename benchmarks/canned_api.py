@@ -1,17 +1,21 @@
 """An API server of canned answers, for sizes that no test machine holds: lists in pages, and
-watches that say nothing.
+watches that tell of the EndpointSlices that are patched.
 
 Run on a host of its own; `argv`: an address, and how many Services.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import queue
 import sys
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from benchmarks.plan import FIRST, POOL, Table, large_table
@@ -25,7 +29,7 @@ _TIME = "2026-01-01T00:00:00Z"
 
 def lists(table: Table) -> dict[str, list[bytes]]:
     """The items of each list, as JSON, by the last word of its path."""
-    names = [f"n{number:05}" for number in range(len(table.nodes))]
+    names = [node_name(number) for number in range(len(table.nodes))]
     services, slices = [], []
     for number in range(table.services):
         name = name_of(number)
@@ -41,6 +45,11 @@ def lists(table: Table) -> dict[str, list[bytes]]:
         "namespaces": [_item(default)],
         "eips": [_item(eip("pool", POOL))],
     }
+
+
+def node_name(number: int) -> str:
+    """The name of a node."""
+    return f"n{number:05}"
 
 
 def _service(number: int) -> Json:
@@ -70,7 +79,7 @@ def _service(number: int) -> Json:
     return made
 
 
-def _item(made: Json) -> bytes:
+def _item(made: Json, version: int = 1) -> bytes:
     """As it stands in a list: without kind, with what the server notes of it."""
     fields = {key: value for key, value in made.items() if key not in ("kind", "apiVersion")}
     managed = {
@@ -84,7 +93,7 @@ def _item(made: Json) -> bytes:
     fields["metadata"] = {
         **made["metadata"],
         "uid": "0b9a3a52-6c0b-4c5e-9b0e-3f1f7f0f6a11",
-        "resourceVersion": "1",
+        "resourceVersion": str(version),
         "creationTimestamp": _TIME,
         "managedFields": [managed],
     }
@@ -96,28 +105,65 @@ def _managed(fields: Json) -> Json:
 
 
 class Answer(BaseHTTPRequestHandler):
-    """One request; the server has the lists."""
+    """One request; the server has the lists and the watches of EndpointSlices."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     lists: dict[str, list[bytes]]
+    watches: ClassVar[list[queue.SimpleQueue[bytes]]] = []
+    versions = itertools.count(2)
 
     def do_GET(self) -> None:
         """A page of a list, or a watch."""
         url = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        name = url.path.rpartition("/")[2]
         if "watch" in query:
-            self.send_response(200)
-            self.send_header("Connection", "close")
-            self.end_headers()
-            time.sleep(float(query.get("timeoutSeconds", 60)))
-            self.close_connection = True
+            self._watch(name, float(query.get("timeoutSeconds", 60)))
             return
-        items = self.lists[url.path.rpartition("/")[2]]
+        items = self.lists[name]
         start = int(query.get("continue", 0))
         end = min(len(items), start + int(query.get("limit", len(items))))
         more = f',"continue":"{end}"' if end < len(items) else ""
         head = f'{{"kind":"List","apiVersion":"v1","metadata":{{"resourceVersion":"1"{more}}},'
-        body = head.encode() + b'"items":[' + b",".join(items[start:end]) + b"]}"
+        self._answer(head.encode() + b'"items":[' + b",".join(items[start:end]) + b"]}")
+
+    def do_PATCH(self) -> None:
+        """New endpoints of an EndpointSlice; every watch is told before the answer."""
+        given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        name = urlsplit(self.path).path.rpartition("/")[2]
+        made = {**slice_of(name, name=name), **given}
+        kind = f'"kind":"{made["kind"]}","apiVersion":"{made["apiVersion"]}",'.encode()
+        item = _item(made, next(self.versions))
+        event = b'{"type":"MODIFIED","object":{' + kind + item[1:] + b"}\n"
+        for told in list(self.watches):
+            told.put(event)
+        self._answer(event)
+
+    def _watch(self, name: str, seconds: float) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        deadline = time.monotonic() + seconds
+        with self._told(name) as events:
+            while (left := deadline - time.monotonic()) > 0:
+                with contextlib.suppress(queue.Empty):
+                    event = events.get(timeout=left)
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))
+        self.wfile.write(b"0\r\n\r\n")
+
+    @contextlib.contextmanager
+    def _told(self, name: str) -> Iterator[queue.SimpleQueue[bytes]]:
+        events = queue.SimpleQueue[bytes]()
+        if name == "endpointslices":
+            self.watches.append(events)
+        try:
+            yield events
+        finally:
+            if events in self.watches:
+                self.watches.remove(events)
+
+    def _answer(self, body: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

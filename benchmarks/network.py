@@ -97,14 +97,14 @@ class Network:
         moment, _, status = started.read_text().partition("\n")
         return float(moment) - began, megabytes(status, "VmRSS")
 
-    def read_lists(self, url: str, more: Sequence[str] = ()) -> float:
-        """Seconds in which curl reads the five lists that the program needs."""
-        argv = ["curl", "-sf", *more]
+    def read_lists(self, url: str, more: Sequence[str] = ()) -> tuple[float, float]:
+        """Seconds in which curl reads the five lists that the program needs, and their MB."""
+        argv = ["curl", "-sf", "-w", "%{size_download}\\n", *more]
         for path in _LISTS:
             argv += ["-o", "/dev/null", f"{url}{path}"]
         began = time.monotonic()
-        self.porter.run(argv)
-        return time.monotonic() - began
+        sizes = self.porter.run(argv).split()
+        return time.monotonic() - began, sum(map(int, sizes)) / 1e6
 
 
 _LISTS = (

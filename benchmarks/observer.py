@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from benchmarks.plan import OBSERVER_AS
 from fabric import FabricError, Host
-from fabric.raw_peer import KEEPALIVE, UPDATE, RawPeer, announces, message
+from fabric.raw_peer import HEADER_OCTETS, KEEPALIVE, UPDATE, RawPeer, announces, message
 
 HOLD_TIME = 600  # no session ends while nobody reads it
 _PATIENCE = 30.0
@@ -25,13 +25,15 @@ class Seen(NamedTuple):
 
 
 class Observer:
-    """Sessions from addresses of one host to whoever listens at `to`."""
+    """Sessions from addresses of one host to whoever listens at `to`; `messages` and `octets` are
+    those of all UPDATEs so far."""
 
     def __init__(self, host: Host, sources: Sequence[str], to: str) -> None:
         self._selector = selectors.DefaultSelector()
         self._peers = [session(host, to, source, OBSERVER_AS) for source in sources]
         self._paths = [0] * len(sources)
         self._early: list[Seen] = []
+        self.messages = self.octets = 0
         for number, peer in enumerate(self._peers):
             self._early += self._updates_in(number, peer.complete(), time.monotonic())
             self._selector.register(peer.sock, selectors.EVENT_READ, number)
@@ -81,6 +83,8 @@ class Observer:
                 self._peers[number].send(message(KEEPALIVE))
             elif kind == UPDATE:
                 self._paths[number] += announces(body)[1] - withdraws(body)
+                self.messages += 1
+                self.octets += HEADER_OCTETS + len(body)
                 updates.append(Seen(now, number, body))
         return updates
 

@@ -1,11 +1,47 @@
-"""However the tests are ended, what they built is taken down."""
+"""However the tests are ended, what they built is taken down; and how they share the workers."""
 
 from __future__ import annotations
 
 import signal
+
+import pytest
+
+# a worker that begins one of these late would be the last to end
+_LONGEST_FIRST = (
+    # tests/functional
+    "test_storms_http",
+    "test_storms_bgp",
+    "test_transport",
+    "test_graceful_restart",
+    "test_random_faults",
+    "test_hostile",
+    "test_bound_ips",
+    "test_bound_ips_faults",
+    # tests/cluster
+    "test_faults",
+    "test_lease",
+    "test_benchmarks",
+    "test_end_to_end",
+    "test_shipped",
+)
+# no costly fixture is shared by the tests of these: each may run on any worker
+_SPREAD = frozenset({
+    "test_bound_ips", "test_bound_ips_faults", "test_bound_ips_kernel", "test_commands",
+})  # fmt: skip
 
 
 def pytest_configure() -> None:
     """SIGTERM ends them as Ctrl-C does, and Ctrl-C works in the background too."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file run on one worker, where their fixtures are; files that take long come
+    first."""
+    places = {name: place for place, name in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    for item in items:
+        if item.path.stem not in _SPREAD:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))

@@ -21,10 +21,12 @@ def measure(scene: Scene, count: int) -> list[Figure]:
     scene.load(count, recorded=True)
     credentials = ["--cacert", str(scene.api.authority)]
     credentials += ["-H", f"Authorization: Bearer {scene.token()}"]
-    lists, blasts, empty, starts, used = [], [], [], [], []
+    lists, sizes, blasts, empty, starts, used = [], [], [], [], [], []
     for number in range(scene.plan.rounds):
         scene.plan.say(f"cold start: the floor, {number + 1} of {scene.plan.rounds}")
-        lists.append(scene.network.read_lists(scene.api.url, credentials))
+        took, size = scene.network.read_lists(scene.api.url, credentials)
+        lists.append(took)
+        sizes.append(size)
         with scene.empty_leaf() as routes:
             peer, took = scene.network.blast(routes, scene.table)
             peer.close()
@@ -48,6 +50,7 @@ def measure(scene: Scene, count: int) -> list[Figure]:
         ),
         Figure("its CPU", tuple(used), "s"),
         Figure("floor: the lists by curl", tuple(lists), "s"),
+        Figure("the lists", tuple(sizes), "MB"),
         Figure("floor: raw UPDATEs to the leaf's kernel", tuple(blasts), "s"),
         Figure("floor: an empty ryu-manager app runs", tuple(empty), "s"),
     ]

@@ -17,7 +17,7 @@ from benchmarks.services import change_of
 from benchmarks.table import Figure, one, percentile
 from fabric import FabricError
 
-_PACE = 0.02  # between one UPDATE and the next write: a change that comes alone
+PACE = 0.02  # between one UPDATE and the next write: a change that comes alone
 _PATIENCE = 60.0
 # milliseconds, or so many more than the floor on a machine that is busy
 _WANTED = {50: (0.8, 0.6), 99: (3.0, 1.3)}
@@ -50,16 +50,16 @@ def _series(scene: Scene, observer: Observer, addresses: list[int]) -> list[floa
     for _ in range(scene.plan.changes // 2):
         number = chance.randrange(len(addresses))
         for nodes in (list(NODES)[:-1], list(NODES)):
-            time.sleep(_PACE)
+            time.sleep(PACE)
             connection.send(change_of(number, *nodes))
             written = time.monotonic()
-            seen = _seen(observer, addresses[number])
-            taken.append((seen - written) * 1e3)
+            taken.append((seen(observer, addresses[number]) - written) * 1e3)
     connection.close()
     return taken
 
 
-def _seen(observer: Observer, prefix: int) -> float:
+def seen(observer: Observer, prefix: int) -> float:
+    """The moment of the next UPDATE of a prefix; raises FabricError where none comes."""
     for update in observer.updates(_PATIENCE):
         if any(found == prefix for found, _ in prefixes_of(update.body)):
             return update.at

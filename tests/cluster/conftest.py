@@ -1,4 +1,5 @@
-"""One cluster for all tests of this tier; each test names the faults that it makes."""
+"""One cluster for all tests of this tier, or for each worker; each test names the faults that it
+makes."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import pytest
 
 from fabric.control_plane import binaries
 from fabric.objects import eip
+from tests.cluster.audit import forbidden
 from tests.cluster.harness import Cluster, standing
 
 POOL = "203.0.113.8/29"
@@ -15,9 +17,10 @@ POOL = "203.0.113.8/29"
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """The cluster."""
+    """The cluster.  Fails at its end if anything was forbidden to the program meanwhile."""
     with standing(binaries()) as cluster:
         yield cluster
+        assert not forbidden(cluster.api)
 
 
 @pytest.fixture

@@ -148,7 +148,7 @@ class Cluster:
         self, host: str = "porter", kubeconfig: Path | None = None, **more: Json
     ) -> Program:
         """The program on a host, with the token of its ServiceAccount."""
-        address = {"porter": OURS, "second": SECOND}[host]
+        address = {"porter": OURS, "second": SECOND, "control": CONTROL}[host]
         sections: dict[str, Json] = {
             "porter": {},
             "kubernetes": {

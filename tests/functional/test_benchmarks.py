@@ -22,10 +22,11 @@ def run(*argv: str) -> str:
 
 def test_the_rows_that_need_no_api_server() -> None:
     only = [word for row in ALONE for word in ("--only", row)]
-    small = ("--services", "50", "--seconds", "2")
+    small = ("--services", "50", "--seconds", "2", "--changes", "20")
     figures = json.loads(run("benchmarks", *small, "-o", "json", *only))
     assert {figure["row"] for figure in figures} == set(ALONE)
-    assert all(figure["value"] > 0 or figure["unit"] == "bytes" for figure in figures)
+    # a peer or so few Services may need no memory more
+    assert all(figure["value"] > 0 or figure["unit"] in ("bytes", "MB") for figure in figures)
 
 
 @pytest.mark.parametrize(
