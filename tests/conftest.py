@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 # a worker that begins one of these late would be the last to end
 _LONGEST_FIRST = (
@@ -21,6 +23,7 @@ _LONGEST_FIRST = (
     "test_faults",
     "test_lease",
     "test_benchmarks",
+    "test_drain",
     "test_end_to_end",
     "test_shipped",
 )
@@ -36,12 +39,21 @@ def pytest_configure() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file run on one worker, where their fixtures are; files that take long come
-    first."""
+    """Files that take long come first."""
     places = {name: place for place, name in enumerate(_LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
-    for item in items:
-        if item.path.stem not in _SPREAD:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """The tests of a file run on one worker, where their fixtures are, but for those that are to be
+    spread."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return nodeid if Path(path).stem in _SPREAD else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile | None:
+    """How the tests are shared out with --dist loadfile."""
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None

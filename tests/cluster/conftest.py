@@ -35,5 +35,5 @@ def clean(cluster: Cluster) -> Iterator[Cluster]:
 def _sweep(cluster: Cluster) -> None:
     for worker in cluster.workers.values():
         worker.speak()
-    cluster.api.kubectl("delete", "service", "--field-selector=metadata.name!=kubernetes")
-    cluster.api.kubectl("delete", "pod", "--all", "--force", "--grace-period=0")
+    others = "--field-selector=metadata.name!=kubernetes"
+    cluster.api.kubectl("delete", "service,pod", others, "--force", "--grace-period=0")

@@ -214,6 +214,17 @@ class Cluster:
         except FabricError as error:
             raise FabricError(f"{error}\n{self.description()}") from error
 
+    def proxied(self, pod: str, node: str, within: float = 20) -> None:
+        """kube-proxy on a node comes to send requests to a Pod.  Until it knows a first Pod of a
+        Service there, it drops what is for the Service or sends it back to the leaf."""
+        address = self.api.get("pod", pod)["status"]["podIP"]
+        wait_for(
+            lambda: self.workers[node].host.run("nft list table ip kube-proxy"),
+            lambda rules: f" {address}:" in rules or f" {address} " in rules,
+            within,
+            f"kube-proxy on {node} to know {pod}",
+        )
+
     def description(self) -> str:
         """What there is, for whoever reads a failure."""
         kinds = "pods,endpointslices,services,eips,nodes"

@@ -73,7 +73,7 @@ def test_a_community_that_is_not_allowed_is_an_event_of_the_service(
             event["message"]
             for event in found["items"]
             if event["reason"] == "CommunityNotAllowed"
-            and event["involvedObject"]["name"] == "web"
+            and event["involvedObject"].get("name") == "web"
             and event["count"] == 1
         ]
 

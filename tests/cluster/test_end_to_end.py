@@ -202,7 +202,7 @@ def test_conditions_events_and_the_pool_say_what_is(program: Program, clean: Clu
     )
     assert pool["used"] == {EIP: "default/web"}
     events = {
-        (event["involvedObject"]["name"], event["reason"])
+        (event["involvedObject"].get("name"), event["reason"])
         for event in clean.api.get("events")["items"]
     }
     assert {("web", "Allocated"), ("web", "Announced"), ("wish", "AddressNotInPool")} <= events

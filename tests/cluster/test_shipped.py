@@ -61,9 +61,9 @@ spec: {address: 198.51.101.0/28, protocol: bgp, disable: false, usingKnownIPs: t
         "2001:db8::/129",
     ],
 )
-def test_an_address_that_is_none_is_refused(clean: Cluster, address: str) -> None:
+def test_an_address_that_is_none_is_refused(cluster: Cluster, address: str) -> None:
     with pytest.raises(FabricError, match=r"spec\.address"):
-        clean.api.apply(eip("bad", address))
+        cluster.api.apply(eip("bad", address))
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_an_address_that_is_none_is_refused(clean: Cluster, address: str) -> Non
         {"serviceSelector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}},
     ],
 )
-def test_a_spec_that_cannot_be_meant_is_refused(clean: Cluster, spec: dict[str, Any]) -> None:
+def test_a_spec_that_cannot_be_meant_is_refused(cluster: Cluster, spec: dict[str, Any]) -> None:
     with pytest.raises(FabricError, match=r"spec\."):
-        clean.api.apply(eip("bad", "10.0.0.1", **spec))
+        cluster.api.apply(eip("bad", "10.0.0.1", **spec))
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_a_spec_that_cannot_be_meant_is_refused(clean: Cluster, spec: dict[str, 
     ],
 )
 def test_an_advertisement_that_cannot_be_meant_is_refused(
-    clean: Cluster, entry: dict[str, Any]
+    cluster: Cluster, entry: dict[str, Any]
 ) -> None:
     with pytest.raises(FabricError, match=r"spec\.advertisements"):
-        clean.api.apply(eip("bad", "10.0.0.0/24", advertisements=[{}, entry]))
+        cluster.api.apply(eip("bad", "10.0.0.0/24", advertisements=[{}, entry]))
 
 
 @pytest.mark.parametrize("version", ["v1alpha1", "v1alpha2"])
-def test_every_form_of_an_advertisement_is_taken_and_kept(clean: Cluster, version: str) -> None:
+def test_every_form_of_an_advertisement_is_taken_and_kept(cluster: Cluster, version: str) -> None:
     entries: list[Json] = [
         {},
         {
@@ -143,21 +143,21 @@ def test_every_form_of_an_advertisement_is_taken_and_kept(clean: Cluster, versio
     allowed = ["65000:1", "no-export", "1:2:3"]
     manifest = eip("good", "10.9.0.0/24", advertisements=entries, allowedCommunities=allowed)
     manifest["apiVersion"] = f"network.kubesphere.io/{version}"
-    clean.api.apply(manifest)
-    spec = clean.api.get("eip", "good")["spec"]
+    cluster.api.apply(manifest)
+    spec = cluster.api.get("eip", "good")["spec"]
     assert (spec["advertisements"], spec["allowedCommunities"]) == (entries, allowed)
-    clean.api.delete("eip", "good")
+    cluster.api.delete("eip", "good")
     with pytest.raises(FabricError, match=r"spec\.allowedCommunities"):
-        clean.api.apply(eip("bad", "10.9.0.0/24", allowedCommunities=["65000"]))
+        cluster.api.apply(eip("bad", "10.9.0.0/24", allowedCommunities=["65000"]))
 
 
 @pytest.mark.parametrize(
     "address",
     ["10.9.0.1", "10.9.0.0/24", "10.9.0.1-10.9.0.9", "2001:db8::/64, 10.9.0.1 - 10.9.0.3,10.9.1.1"],
 )
-def test_every_form_of_an_address_is_taken(clean: Cluster, address: str) -> None:
-    clean.api.apply(eip("good", address))
-    clean.api.delete("eip", "good")
+def test_every_form_of_an_address_is_taken(cluster: Cluster, address: str) -> None:
+    cluster.api.apply(eip("good", address))
+    cluster.api.delete("eip", "good")
 
 
 def test_kubectl_shows_what_matters_and_an_eip_in_use_is_protected(clean: Cluster) -> None:

@@ -48,7 +48,8 @@ def test_an_event_that_comes_again_is_counted_up(clean: Cluster) -> None:
             lambda: [
                 event.get("count", 0)
                 for event in clean.api.get("events")["items"]
-                if (event["involvedObject"]["name"], event["reason"]) == ("web", "NoReadyEndpoints")
+                if (event["involvedObject"].get("name"), event["reason"])
+                == ("web", "NoReadyEndpoints")
             ],
             lambda counts: max(counts, default=0) >= 2,
             10,
