@@ -58,7 +58,8 @@ def _addresses(settings: Settings, running: _Running) -> Iterator[str]:
     listens: set[Address] = set(bgp.listen_addresses or ())
     for peer in bgp.peers:
         if peer.local_address is not None and peer.local_address not in own:
-            yield f"[peer:{peer.name}] local_address: this host does not have {peer.local_address}"
+            key = "local_addresses" if peer.fan_out else "local_address"
+            yield f"[peer:{peer.peer}] {key}: this host does not have {peer.local_address}"
         local = peer.local_address or transport.source_address(peer.address)
         if local is None:
             yield f"[peer:{peer.name}] address: there is no route to {peer.address}"

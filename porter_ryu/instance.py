@@ -114,5 +114,5 @@ def reserve(planner: Planner, host: HostAddresses, peers: tuple[PeerConfig, ...]
     configured peers count, also those that only other nodes speak to: they are routers of this
     network."""
     addresses = [peer.address for peer in peers]
-    names = frozenset(peer.name for peer in peers)
+    names = frozenset(peer.peer for peer in peers)
     planner.reserve(host.own | host.gateways, addresses, host.unattributed, names)

@@ -169,6 +169,13 @@ PEER = [
         help="Which side opens the connection.",
     ),
     _ip("local_address", "Local address of the session; empty: the kernel chooses it."),
+    cfg.ListOpt(
+        "local_addresses",
+        default=[],
+        help="Fan-out, for a router without ADD-PATH: one session from each of these addresses of "
+        "this host, each with one path of a prefix, to another node on each session. The router "
+        "has ECMP over its sessions. For a central instance only.",
+    ),
     cfg.StrOpt(
         "role",
         default=NO_ROLE,

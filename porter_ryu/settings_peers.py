@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from porter_ryu.domain.announcement import PathAttributes
 from porter_ryu.domain.communities import CommunityError, parse_communities
 from porter_ryu.domain.labels import LabelSelector, SelectorError, parse_selector
 from porter_ryu.domain.model import Address, Family
+from porter_ryu.domain.nodes.next_hop_modes import MODES
 from porter_ryu.domain.peering import (
     BgpRole,
     ConnectMode,
@@ -23,6 +25,7 @@ from porter_ryu.settings_file import quoted_value, read_octets
 from porter_ryu.settings_reader import Reader
 
 FAMILIES = {"ipv4": Family.IPV4, "ipv6": Family.IPV6}
+MAX_SESSIONS = 32  # of a peer with fan-out
 MD5_KEY_MAX = 80  # octets: TCP_MD5SIG_MAXKEYLEN of Linux
 _MAX_KEY_FILE_OCTETS = 1 << 16
 REFUSED_HOLD_TIMES = (1, 2)  # seconds
@@ -57,7 +60,7 @@ def peer_names(r: Reader) -> list[str]:
 
 
 def read_peers(r: Reader, names: list[str], never_listens: bool) -> Iterator[PeerConfig]:
-    """The peers with these names whose groups have no error."""
+    """The sessions that are wanted with the peers with these names whose groups have no error."""
     is_set = any("peers" in document.groups.get("bgp", {}) for document in r.documents)
     if not names and r.unused_peer_groups and not is_set:
         # a truncated file, or one that lost its [bgp] group: it does not mean "drop all sessions"
@@ -79,8 +82,48 @@ def read_peers(r: Reader, names: list[str], never_listens: bool) -> Iterator[Pee
         if peer.address in seen:
             r.fault(group, "address", f"is also the address of [{PEER_PREFIX}{seen[peer.address]}]")
         seen.setdefault(peer.address, name)
+        fan_out = _fan_out(r, group, peer)
         if len(r.faults) == before:
-            yield peer
+            yield from _sessions(peer, fan_out)
+
+
+def _fan_out(r: Reader, group: str, peer: PeerConfig) -> tuple[Address, ...]:
+    """The addresses of this host from which a peer has sessions; empty without fan-out."""
+    key = "local_addresses"
+    found: list[Address] = []
+    for text in r.get(group, key) or ():
+        try:
+            local = session_address(text)
+        except ValueError as error:
+            r.fault(group, key, str(error))
+            continue
+        if local in found:
+            r.fault(group, key, f"{local} is listed twice")
+        elif local.version != peer.address.version:
+            r.fault(group, key, f"{local} is not of the same family as address {peer.address}")
+        elif local == peer.address:
+            r.fault(group, key, f"{local} is also the address of the peer")
+        found.append(local)
+    if not found:
+        return ()
+    if len(found) > MAX_SESSIONS:
+        r.fault(group, key, f"has {len(found)} addresses, but a peer may have {MAX_SESSIONS}")
+    if r.get(group, "local_address"):
+        r.fault(group, key, "excludes local_address, which is also set")
+    mode = MODES.get(r.get("bgp", "next_hops"))
+    if mode is not None and not mode.central:
+        text = f"is for a central instance, but [bgp] next_hops is {mode.name}"
+        r.fault(group, key, text)
+    return tuple(sorted(found, key=int))
+
+
+def _sessions(peer: PeerConfig, fan_out: tuple[Address, ...]) -> Iterator[PeerConfig]:
+    """The one session of a peer, or one from each address in `fan_out`, without ADD-PATH."""
+    if not fan_out:
+        yield peer
+    for local in fan_out:
+        name = f"{peer.name}@{local}"
+        yield replace(peer, name=name, local_address=local, fan_out=fan_out, add_path=False)
 
 
 def _peer(r: Reader, name: str, group: str) -> PeerConfig | None:

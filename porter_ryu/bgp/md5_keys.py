@@ -48,10 +48,12 @@ class Md5Keys:
             if not _set(sock, peer, peer.password):
                 self._missing.add(peer.name)
 
-    def remove(self, peer: PeerConfig) -> None:
-        """Removes the key of a peer from all listening sockets."""
+    def remove(self, peer: PeerConfig, wanted: Iterable[PeerConfig]) -> None:
+        """Removes the key of a session from all listening sockets, unless one of the `wanted`
+        sessions is with the same address, to which the key belongs, and has a key, too."""
         self._missing.discard(peer.name)
-        if peer.password is not None:
+        kept = any(other.address == peer.address and other.password for other in wanted)
+        if peer.password is not None and not kept:
             for sock in self._sockets():
                 _set(sock, peer, None)
 

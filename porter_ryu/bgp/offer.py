@@ -6,6 +6,7 @@ from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.open_message import GracefulRestart, Open
 from porter_ryu.bgp.protocol.roles import ROLE_VALUES
 from porter_ryu.bgp.session import Session
+from porter_ryu.domain.nodes.fan_out import FanOut
 from porter_ryu.domain.peering import PeerConfig, SpeakerConfig
 from porter_ryu.socket_address import canonical
 
@@ -41,7 +42,9 @@ def our_open(peer: PeerConfig, speaker: SpeakerConfig, restarting: bool) -> Open
     )
 
 
-def export_policy(peer: PeerConfig, speaker: SpeakerConfig, session: Session) -> ExportPolicy:
+def export_policy(
+    peer: PeerConfig, speaker: SpeakerConfig, session: Session, fan_out: FanOut | None
+) -> ExportPolicy:
     """The export policy of an Established session."""
     return ExportPolicy(
         families=session.families,
@@ -57,5 +60,6 @@ def export_policy(peer: PeerConfig, speaker: SpeakerConfig, session: Session) ->
         local_address=canonical(session.local_name[0]) if speaker.announces_self else None,
         ipv4_over_ipv6=session.ipv4_over_ipv6,
         max_length=session.max_message_length,
-        peer=peer.name,
+        peer=peer.peer,
+        fan_out=fan_out,
     )

@@ -17,6 +17,7 @@ from ryu.services.protocols.bgp.peer import Peer as RyuPeer
 
 from porter_ryu import metrics
 from porter_ryu.bgp import transport
+from porter_ryu.bgp.fan_out import FanOuts
 from porter_ryu.bgp.listener import reject
 from porter_ryu.bgp.offer import export_policy, is_internal, our_open
 from porter_ryu.bgp.output.outbound import Outbound
@@ -29,6 +30,7 @@ from porter_ryu.bgp.peer_report import (
 from porter_ryu.bgp.protocol import collision, notification
 from porter_ryu.bgp.protocol.collision import Candidate, Identity, Resolution
 from porter_ryu.bgp.protocol.ending import Cause, End
+from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.fsm import Fsm, State
 from porter_ryu.bgp.protocol.notification import Notification
 from porter_ryu.bgp.protocol.wire import MessageType
@@ -54,9 +56,10 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self, common_conf: Any, neigh_conf: Any, core: Any, signal_bus: Any, manager: Any
     ) -> None:
         super().__init__(common_conf, neigh_conf, core, signal_bus, manager)
-        self.config: PeerConfig = manager.configs[neigh_conf.ip_address]
+        self.config: PeerConfig = neigh_conf.config
         self._speaker: SpeakerConfig = manager.speaker
         self._supervisor: Supervisor = manager.supervisor
+        self._fan_outs: FanOuts = manager.fan_outs
         self.outbound: Outbound = manager.outbound(self.config.name)
         self._protocol: Session | None = None
         self._sessions: list[Session] = []
@@ -125,11 +128,18 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def set_export(self, config: PeerConfig) -> None:
         """Sets a configuration that differs from the present one in what is exported alone; the
         session stays up, and the peer is sent the difference."""
-        if config == self.config:
-            return
-        self.config = config
+        if config != self.config:
+            self.config = config
+            self.export()
+
+    def export(self) -> None:
+        """Sends the difference that another export policy makes, if it changed."""
         if self._protocol is not None:
-            self.outbound.set_policy(export_policy(config, self._speaker, self._protocol))
+            self.outbound.set_policy(self._export_policy(self._protocol))
+
+    def _export_policy(self, session: Session) -> ExportPolicy:
+        fan_out = self._fan_outs.of(self.config)
+        return export_policy(self.config, self._speaker, session, fan_out)
 
     @property
     def _has_promising_connection(self) -> bool:
@@ -261,11 +271,12 @@ class Peer(RyuPeer):  # type: ignore[misc]
         LOG.info(
             "peer %s is Established: %s; session %d",
             self.config.name,
-            describe_negotiated(session),
+            describe_negotiated(session, len(self.config.fan_out)),
             self._session_count,
         )
         self._update_ryu_state()
-        self.outbound.open(session, export_policy(self.config, self._speaker, session))
+        self.outbound.open(session, self._export_policy(session))
+        self._fan_outs.came_up(self.config)
 
     def refresh_requested(self, session: Session, family: Family) -> None:
         """Sends a family again (RFC 2918)."""
@@ -309,6 +320,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         if end.cause is Cause.PEER_UPDATE_ERROR and end.received is not None:
             self.outbound.refused(end.received)
         self.outbound.close()
+        self._fan_outs.went_down(self.config)
 
     def _attempt_ended(self, session: Session, end: End) -> None:
         self._history.attempt_ended(end)

@@ -9,20 +9,43 @@ from typing import Any
 
 from ryu.lib import hub
 from ryu.services.protocols.bgp import core_managers
+from ryu.services.protocols.bgp.rtconf import neighbors
 
+from porter_ryu.bgp.fan_out import FanOuts
 from porter_ryu.bgp.output.journal import Journals
 from porter_ryu.bgp.output.loc_rib import LocRib
 from porter_ryu.bgp.output.outbound import Outbound
 from porter_ryu.bgp.output.rounds import OutputRounds
 from porter_ryu.bgp.output.update_groups import UpdateGroups
 from porter_ryu.bgp.peer import Peer
-from porter_ryu.domain.model import Address
-from porter_ryu.domain.peering import PeerConfig, SpeakerConfig
+from porter_ryu.domain.model import Address, Family
+from porter_ryu.domain.peering import PeerConfig, SpeakerConfig, session_key
 from porter_ryu.supervisor import Supervisor
 
 
+class Neighbor(neighbors.NeighborConf):  # type: ignore[misc]
+    """A wanted session as Ryu's configuration of a neighbour."""
+
+    def __init__(self, config: PeerConfig) -> None:
+        self.config = config
+        settings = {
+            neighbors.IP_ADDRESS: str(config.address),
+            neighbors.REMOTE_AS: config.remote_as,
+            neighbors.REMOTE_PORT: config.port,
+            neighbors.CAP_MBGP_IPV4: Family.IPV4 in config.families,
+            neighbors.CAP_MBGP_IPV6: Family.IPV6 in config.families,
+            neighbors.CONNECT_MODE: config.mode.value,
+        }
+        super().__init__(**settings)
+
+    @property
+    def ip_address(self) -> str:
+        """The key of the session, by which Ryu keeps its neighbours."""
+        return self.config.key
+
+
 class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
-    """Creates and removes our Peers.  `configs`: all wanted peers, by address as text."""
+    """Creates and removes our Peers.  `configs`: all wanted sessions, by their keys."""
 
     def __init__(
         self,
@@ -37,6 +60,7 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         self.speaker = speaker
         self.rounds = OutputRounds(supervisor)
         self.configs: dict[str, PeerConfig] = {}
+        self.fan_outs = FanOuts(supervisor, self._export_again)
         self.groups = UpdateGroups(rib, self.rounds, supervisor)
         self._loc_rib = rib
         self.journals = Journals(speaker.state_dir, supervisor)
@@ -73,7 +97,28 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         for identifier, entries in listeners.items():
             listeners[identifier] = [entry for entry in entries if entry not in removed]
 
-    def by_address(self, address: Address) -> Peer | None:
-        """The running peer with an address, if any."""
-        peer: Peer | None = self._peers.get(str(address))
+    def add(self, config: PeerConfig) -> None:
+        """Adds a neighbour to Ryu, which starts it."""
+        self._neighbors_conf.add_neighbor_conf(Neighbor(config))
+
+    def remove(self, config: PeerConfig) -> None:
+        """Removes a neighbour from Ryu, which stops it."""
+        neighbor = self._neighbors_conf.get_neighbor_conf(config.key)
+        if neighbor is not None:
+            neighbor.enabled = False
+            self._neighbors_conf.remove_neighbor_conf(config.key)
+
+    def running(self, config: PeerConfig) -> Peer | None:
+        """The running peer for a wanted session, if any."""
+        peer: Peer | None = self._peers.get(config.key)
         return peer
+
+    def between(self, remote: Address, local: Address) -> Peer | None:
+        """The running peer for a connection between these addresses, if any."""
+        found: Peer | None = self._peers.get(session_key(remote, local))
+        return found or self._peers.get(session_key(remote, None))
+
+    def _export_again(self, peer: str) -> None:
+        for running in list(self._peers.values()):
+            if running.config.peer == peer:
+                running.export()

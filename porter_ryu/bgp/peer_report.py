@@ -10,6 +10,7 @@ from porter_ryu.bgp.protocol.roles import role_name
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.peering import PeerConfig
+from porter_ryu.socket_address import canonical
 
 _NO_ROLE = "none"
 _COLLISION_CAUSES = (Cause.COLLISION, Cause.PEER_COLLISION, Cause.REJECTED, Cause.REPLACED)
@@ -17,8 +18,11 @@ _COLLISION_CAUSES = (Cause.COLLISION, Cause.PEER_COLLISION, Cause.REJECTED, Caus
 
 @dataclass(frozen=True, slots=True)
 class PeerReport:
-    """The state of a peer; times in seconds.
+    """The state of a session that is wanted with a peer; times in seconds.
 
+    `peer` is the name of the peer, and `name` that of the session: the same, unless the peer has
+    several.  `local_address`: of this host, in the Established session or as configured, empty if
+    neither is known.
     `role`: ours in this peering; `peer_role`: that of the peer in the Established session (RFC
     9234); each `none` if there is none.
     `last_error`: why the session is not Established now, empty if it is.  `last_down_reason`,
@@ -28,7 +32,9 @@ class PeerReport:
     """
 
     name: str
+    peer: str
     address: str
+    local_address: str
     remote_as: int
     state: str
     established_seconds: float
@@ -99,7 +105,9 @@ def report_running(
     """The report of a running peer; `session` is the Established one, if any."""
     return PeerReport(
         name=peer.name,
+        peer=peer.peer,
         address=str(peer.address),
+        local_address=_local_address(peer, session),
         remote_as=peer.remote_as,
         state=state,
         established_seconds=round(established_seconds, 3),
@@ -122,7 +130,9 @@ def report_not_running(peer: PeerConfig, why: str) -> PeerReport:
     """The report of a configured peer that does not run with these settings (yet)."""
     return PeerReport(
         name=peer.name,
+        peer=peer.peer,
         address=str(peer.address),
+        local_address=_local_address(peer, None),
         remote_as=peer.remote_as,
         state="Idle",
         established_seconds=0,
@@ -141,6 +151,12 @@ def report_not_running(peer: PeerConfig, why: str) -> PeerReport:
     )
 
 
+def _local_address(peer: PeerConfig, session: Session | None) -> str:
+    if session is not None:
+        return str(canonical(session.local_name[0]))
+    return str(peer.local_address or "")
+
+
 def _our_role(peer: PeerConfig) -> str:
     return peer.role.value if peer.role is not None else _NO_ROLE
 
@@ -150,14 +166,17 @@ def _peer_role(session: Session | None) -> str:
     return role_name(role) if role is not None else _NO_ROLE
 
 
-def describe_negotiated(session: Session) -> str:
-    """What both sides negotiated, as text for the log."""
+def describe_negotiated(session: Session, fan_out: int) -> str:
+    """What both sides negotiated, as text for the log; `fan_out`: how many sessions the peer has,
+    0 if no fan-out is configured."""
     with_add_path = _names(session.add_path)
     without = _names(session.families - session.add_path)
     parts = [f"hold time {session.hold_time} s"]
     if with_add_path:
         parts.append(f"ADD-PATH for {', '.join(with_add_path)}")
-    if without:
+    if without and fan_out:
+        parts.append(f"of {fan_out} sessions with the peer, each with other next hops")
+    elif without:
         parts.append(
             f"no ADD-PATH for {', '.join(without)}: one next hop per address, spread over the "
             "nodes by rendezvous hash"

@@ -10,6 +10,7 @@ metrics follow it; what fails is retried.
 
 from __future__ import annotations
 
+import collections
 import logging
 import socket
 import time
@@ -33,7 +34,7 @@ from porter_ryu.bgp.peer_manager import PeerManager
 from porter_ryu.bgp.peer_report import PeerReport, report_not_running
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.domain.announcement import Announcements
-from porter_ryu.domain.model import Address, Family, Network
+from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
 from porter_ryu.supervisor import Supervisor, Task
 
@@ -95,7 +96,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         touched; if only the attributes of its paths or its node_selector did, it stays up and is
         sent the difference.  A peer that cannot be set affects no other; it is retried with
         backoff."""
-        configs = {str(peer.address): peer for peer in peers}
+        configs = {peer.key: peer for peer in peers}
         if configs == self.manager.configs or self._stopped:
             return
         self.manager.configs = configs
@@ -143,18 +144,15 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         """Adds a neighbour to Ryu, which starts it."""
         self._keys.set(peer)
         try:
-            self.neighbor_add(
-                str(peer.address),
-                peer.remote_as,
-                remote_port=peer.port,
-                enable_ipv4=Family.IPV4 in peer.families,
-                enable_ipv6=Family.IPV6 in peer.families,
-                connect_mode=peer.mode.value,
-            )
+            self.add_neighbor(peer)
         except Exception as error:  # an error of Ryu about one peer must not affect the others
             LOG.error("peer %s cannot be set, it is retried: %s", peer.name, error)
             self._setup_errors[peer.name] = f"cannot be set: {error}"
             self._delete_neighbor(peer)
+
+    def add_neighbor(self, peer: PeerConfig) -> None:
+        """Adds a neighbour to Ryu's core; raises what Ryu raises."""
+        self.manager.add(peer)
 
     def _remove_peer(self, running: Peer, restart: bool) -> None:
         """Removes a neighbour with Cease, Peer De-configured.  With `restart` it is added again
@@ -164,11 +162,11 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         else:
             running.outbound.forget()
         self._delete_neighbor(running.config)
-        self._keys.remove(running.config)
+        self._keys.remove(running.config, self.manager.configs.values())
 
     def _delete_neighbor(self, peer: PeerConfig) -> None:
         try:
-            self.neighbor_del(str(peer.address))
+            self.manager.remove(peer)
         except Exception as error:  # a neighbour that was added in part is unknown to parts of Ryu
             LOG.debug("peer %s: Ryu cannot delete it: %s", peer.name, error)
 
@@ -177,6 +175,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         routes are withdrawn and Cease, Administrative Shutdown is sent."""
         self._stopped = True
         self._listener.stop()
+        self.manager.fan_outs.stop()
         for peer in list(self.manager.iterpeers):
             peer.shut_down(withdraw)
         self._bfd.stop()
@@ -185,7 +184,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         """The state of each peer, sorted by name."""
         reports = {}
         for peer in self.manager.configs.values():
-            running = self.manager.by_address(peer.address)
+            running = self.manager.running(peer)
             if running is not None and running.config == peer:
                 reports[peer.name] = running.report
             else:
@@ -199,8 +198,11 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         return self.manager.journals.writable
 
     def sent(self, prefix: Network) -> Mapping[str, tuple[Address, ...]]:
-        """The next hops that were announced for a prefix, by name of the peer."""
-        return {peer.config.name: peer.outbound.sent(prefix) for peer in self.manager.iterpeers}
+        """The next hops that were announced for a prefix, by name of the peer, each once."""
+        hops: dict[str, dict[Address, None]] = collections.defaultdict(dict)
+        for peer in self.manager.iterpeers:
+            hops[peer.config.peer] |= dict.fromkeys(peer.outbound.sent(prefix))
+        return {name: tuple(found) for name, found in hops.items()}
 
     # -- routes (RouteTarget) ----------------------------------------------------------------
 
@@ -268,7 +270,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             self._schedule_retry()
 
     def _accept(self, sock: socket.socket, remote: Address, local: Address) -> None:
-        peer = self.manager.by_address(remote)
+        peer = self.manager.between(remote, local)
         if peer is None or self._keys.is_missing(peer.config) or self.is_eip(local):
             reject(sock)
         else:

@@ -57,11 +57,12 @@ class SpeakerConfig:
 
 @dataclass(frozen=True, slots=True)
 class PeerConfig:
-    """One peer; times in seconds.
+    """One session that is wanted with a peer; times in seconds.
 
-    `password` is the TCP MD5 key.  `role` is ours, None for an internal peer.  `attributes` are
-    added to every path (an internal peer is sent LOCAL_PREF 100 where none is set, because it has
-    to have one).
+    A peer has one session, or one from each address in `fan_out`: then `local_address` is that of
+    this session, and `name` is the name of the peer, `@` and this address.  `password` is the TCP
+    MD5 key.  `role` is ours, None for an internal peer.  `attributes` are added to every path (an
+    internal peer is sent LOCAL_PREF 100 where none is set, because it has to have one).
     """
 
     name: str
@@ -83,12 +84,23 @@ class PeerConfig:
     bfd: bool = False
     bfd_interval_ms: int = 300
     bfd_multiplier: int = 3
+    fan_out: tuple[Address, ...] = ()
+
+    @property
+    def peer(self) -> str:
+        """The name of the peer, which all of its sessions have in common."""
+        return self.name.removesuffix(f"@{self.local_address}") if self.fan_out else self.name
+
+    @property
+    def key(self) -> str:
+        """What no other session has: the address of the peer; with fan-out, that of both ends."""
+        return session_key(self.address, self.local_address if self.fan_out else None)
 
     @property
     def session_settings(self) -> PeerConfig:
-        """The same without what a session does not depend on: the attributes of paths, and which
-        nodes may be next hops."""
-        return replace(self, node_selector=EVERYTHING, attributes=NO_ATTRIBUTES)
+        """The same without what a session does not depend on: the attributes of paths, which nodes
+        may be next hops, and the other sessions with the peer."""
+        return replace(self, node_selector=EVERYTHING, attributes=NO_ATTRIBUTES, fan_out=())
 
     @property
     def ipv4_over_ipv6(self) -> bool:
@@ -104,6 +116,11 @@ class Secret:
 
     def __repr__(self) -> str:
         return "Secret(…)"
+
+
+def session_key(remote: Address, local: Address | None) -> str:
+    """The key of a session with fan-out, or of the session from any address (`local` is None)."""
+    return str(remote) if local is None else f"{remote}@{local}"
 
 
 def wanted_peers(

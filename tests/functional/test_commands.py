@@ -217,6 +217,15 @@ def test_check_reports_each_problem(host: Host) -> None:
     assert check(**quiet) == (0, "the configuration and this host are fine\n")
     status, text = check(**{**quiet, "peer:leaf": {**leaf, "local_address": "10.9.9.9"}})
     assert (status, text) == (1, "[peer:leaf] local_address: this host does not have 10.9.9.9\n")
+    fan_out = {**leaf, "local_addresses": "192.168.9.1, 10.9.9.8, 10.9.9.9"}
+    status, text = check(**{**quiet, "peer:leaf": fan_out})
+    assert (status, text.splitlines()) == (
+        1,
+        [
+            "[peer:leaf] local_addresses: this host does not have 10.9.9.8",
+            "[peer:leaf] local_addresses: this host does not have 10.9.9.9",
+        ],
+    )
     status, text = check(**{**quiet, "peer:spare": {**leaf, "address": "192.168.9.3"}})
     assert (status, text) == (
         1,

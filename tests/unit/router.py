@@ -138,7 +138,7 @@ class Scene:
     @property
     def running(self) -> Peer:
         """The running peer."""
-        found = self.speaker.manager.by_address(ip_address(ROUTER))
+        found = self.speaker.manager.between(ip_address(ROUTER), ip_address(ROUTER))
         assert found is not None
         return found
 

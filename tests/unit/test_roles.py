@@ -147,7 +147,7 @@ def test_a_route_to_a_customer_or_a_peer_goes_only_to_customers_from_there(
     role: BgpRole | None, marked: bool, prefix: str
 ) -> None:
     network = ip_network(prefix)
-    policy = export_policy(peer(role=role), speaker(), _Session())  # type: ignore[arg-type]
+    policy = export_policy(peer(role=role), speaker(), _Session(), None)  # type: ignore[arg-type]
     hop = ip_address("192.0.2.11" if network.version == 4 else "2001:db8::11")
     (octets,) = announce([(network, {None: policy.path_attributes(hop)})])
     assert (ONLY_TO_CUSTOMER in octets.hex()) is marked

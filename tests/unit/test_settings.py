@@ -310,6 +310,26 @@ def test_addresses_that_a_peer_can_have(tmp_path: Path, address: str) -> None:
             "local_address: is not of the same family as address 192.0.2",
         ),
         ("local_address = 192.0.2.1\n", "local_address: is also the address of the peer"),
+        ("local_addresses = 192.0.2.7, 192.0.2.07\n", "local_addresses: '192.0.2.07' is not an IP"),
+        ("local_addresses = 192.0.2.7,, 192.0.2.8\n", "local_addresses: '' is not an IP address"),
+        ("local_addresses = 192.0.2.7, 192.0.2.7\n", "local_addresses: 192.0.2.7 is listed twice"),
+        (
+            "local_addresses = 192.0.2.7, fd00::7\n",
+            "local_addresses: fd00::7 is not of the same family as address 192.0.2.1",
+        ),
+        (
+            "local_addresses = 192.0.2.1\n",
+            "local_addresses: 192.0.2.1 is also the address of the peer",
+        ),
+        ("local_addresses = 0.0.0.0\n", "local_addresses: 0.0.0.0 is the address of no host"),
+        (
+            "local_addresses = 192.0.2.7\nlocal_address = 192.0.2.7\n",
+            "local_addresses: excludes local_address, which is also set",
+        ),
+        (
+            f"local_addresses = {','.join(f'192.0.2.{100 + n}' for n in range(33))}\n",
+            "local_addresses: has 33 addresses, but a peer may have 32",
+        ),
         ("local_pref = 100\n", "local_pref: is for internal peers only (RFC 4271, 5.1.5)"),
         ("role = upstream\n", "role: 'upstream' is not one of provider, customer, peer, none"),
         ("role = Customer\n", "role: 'Customer' is not one of provider, customer, peer, none"),
@@ -334,6 +354,32 @@ def test_addresses_that_a_peer_can_have(tmp_path: Path, address: str) -> None:
 def test_a_bad_peer(tmp_path: Path, more: str, line: str) -> None:
     (found,) = faults(tmp_path, PEER + more)
     assert found.startswith(f"[peer:a] {line}")
+
+
+def test_a_peer_with_fan_out_has_a_session_from_each_address(tmp_path: Path) -> None:
+    text = f"{PEER}local_addresses = 192.0.2.9, 192.0.2.10\nmed = 7\n"
+    nine, ten = settings(tmp_path, text).bgp.peers
+    assert (nine.name, ten.name) == ("a@192.0.2.9", "a@192.0.2.10")
+    assert (nine.key, ten.key) == ("192.0.2.1@192.0.2.9", "192.0.2.1@192.0.2.10")
+    for session in (nine, ten):
+        assert session.peer == "a"
+        assert session.fan_out == (ip_address("192.0.2.9"), ip_address("192.0.2.10"))
+        assert not session.add_path
+        assert session.attributes.med == 7
+    three = f"{PEER}local_addresses = 192.0.2.9, 192.0.2.10, 192.0.2.8\nmed = 7\n"
+    before = {session.name: session.session_settings for session in (nine, ten)}
+    after = {
+        session.name: session.session_settings for session in settings(tmp_path, three).bgp.peers
+    }
+    assert before.items() <= after.items()
+    assert settings(tmp_path, f"{PEER}local_addresses =\n").bgp.peers[0].name == "a"
+
+
+def test_fan_out_is_for_a_central_instance(tmp_path: Path) -> None:
+    text = f"[porter]\nnode_name = n1\n{PEER}local_addresses = 192.0.2.9\n"
+    text = text.replace("[bgp]\n", "[bgp]\nnext_hops = self\n")
+    rule = "local_addresses: is for a central instance, but [bgp] next_hops is self"
+    assert faults(tmp_path, text) == [f"[peer:a] {rule}"]
 
 
 @pytest.mark.parametrize("role", ["provider", "customer", "peer"])

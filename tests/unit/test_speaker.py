@@ -59,12 +59,12 @@ class FailingSpeaker(Speaker):
         mine = peers.speaker(state_dir=str(folder), listen_port=self.port, **config)
         super().__init__(mine, self.supervisor)
 
-    def neighbor_add(self, address: str, *arguments: Any, **more: Any) -> None:
+    def add_neighbor(self, peer: PeerConfig) -> None:
         """As Ryu's, but fails first."""
-        self.tries.append(address)
-        if self.tries.count(address) <= self.failures.get(address, 0):
+        self.tries.append(peer.key)
+        if self.tries.count(peer.key) <= self.failures.get(peer.key, 0):
             raise OSError(24, "Too many open files")
-        super().neighbor_add(address, *arguments, **more)
+        super().add_neighbor(peer)
 
     def set(self, *configs: PeerConfig) -> None:
         """Sets the peers and waits until those that Ryu accepted run."""

@@ -72,11 +72,12 @@ class Neighbour:
 
 
 class Process:
-    """All sessions in one select loop.  `_peers` and `_neighbours` are by remote address."""
+    """All sessions in one select loop.  `_peers` and `_neighbours` are by local and remote
+    address."""
 
     def __init__(self) -> None:
-        self._peers: dict[str, dict[str, Any]] = {}
-        self._neighbours: dict[str, Neighbour] = {}
+        self._peers: dict[tuple[str, str], dict[str, Any]] = {}
+        self._neighbours: dict[tuple[str, str], Neighbour] = {}
         self._listeners: dict[str, socket.socket] = {}
         self._faults: dict[str, str] = {}
         self._input = b""
@@ -86,12 +87,13 @@ class Process:
         """Runs until standard input ends."""
         while True:
             sources: list[int | socket.socket] = [0, *self._listeners.values()]
-            for ready in select.select(sources, [], [], self._timeout())[0]:
-                if isinstance(ready, socket.socket):
-                    self._receive(ready)
-                elif not self._read_input():
-                    self._set_peers([])
-                    return
+            ready = select.select(sources, [], [], self._timeout())[0]
+            if 0 in ready and not self._read_input():
+                self._set_peers([])
+                return
+            for local, sock in self._listeners.items():
+                if sock in ready:
+                    self._receive(sock, local)
             now = time.monotonic()
             if now >= self._heartbeat_at:
                 self._heartbeat_at = now + _HEARTBEAT_SECONDS
@@ -120,27 +122,27 @@ class Process:
         return bool(octets)
 
     def _set_peers(self, peers: Iterable[dict[str, Any]]) -> None:
-        self._peers = {peer["remote"]: peer for peer in peers}
-        for remote, neighbour in list(self._neighbours.items()):
-            if self._peers.get(remote) != neighbour.peer:
+        self._peers = {(peer["local"], peer["remote"]): peer for peer in peers}
+        for ends, neighbour in list(self._neighbours.items()):
+            if self._peers.get(ends) != neighbour.peer:
                 neighbour.close()
-                del self._neighbours[remote]
+                del self._neighbours[ends]
         for local in self._listeners.keys() - {peer["local"] for peer in self._peers.values()}:
             self._listeners.pop(local).close()
-        for sock in self._listeners.values():
-            self._attach_filter(sock)
+        for address, sock in self._listeners.items():
+            self._attach_filter(sock, address)
         self._start_missing()
 
     def _start_missing(self) -> None:
         """Starts each session and socket that is missing; reports the faults that changed."""
         faults = {}
-        for remote, peer in self._peers.items():
+        for ends, peer in self._peers.items():
             name = peer["name"]
             try:
                 self._listen(peer["local"])
-                if remote not in self._neighbours:
-                    self._neighbours[remote] = Neighbour(peer, time.monotonic())
-                faults[name] = self._neighbours[remote].fault
+                if ends not in self._neighbours:
+                    self._neighbours[ends] = Neighbour(peer, time.monotonic())
+                faults[name] = self._neighbours[ends].fault
             except OSError as error:
                 where = f"{peer['local']} port {_PORT}"
                 faults[name] = f"cannot listen on {where}: {reason_of(error)}"
@@ -159,23 +161,25 @@ class Process:
             else:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
-            self._attach_filter(sock)
+            self._attach_filter(sock, local)
             sock.bind((local, _PORT))
         except OSError:
             sock.close()
             raise
         self._listeners[local] = sock
 
-    def _attach_filter(self, sock: socket.socket) -> None:
-        socket_filter.attach(sock, [ip_address(remote) for remote in self._peers])
+    def _attach_filter(self, sock: socket.socket, local: str) -> None:
+        remotes = [ip_address(remote) for own, remote in self._peers if own == local]
+        socket_filter.attach(sock, remotes)
 
-    def _receive(self, sock: socket.socket) -> None:
+    def _receive(self, sock: socket.socket, local: str) -> None:
         try:
             data, ancillary, _, source = sock.recvmsg(_READ_OCTETS, _ANCILLARY_OCTETS)
         except OSError:
             return  # an ICMP error about a packet that we sent
         hops = {int.from_bytes(value[:4], sys.byteorder) for _, _, value in ancillary}
-        neighbour = self._neighbours.get(str(ip_address(source[0].partition("%")[0])))
+        remote = str(ip_address(source[0].partition("%")[0]))
+        neighbour = self._neighbours.get((local, remote))
         packet = decode(data)
         # RFC 5881, 5: a packet that was routed is not from this neighbour
         if neighbour is None or packet is None or hops != {_TTL}:

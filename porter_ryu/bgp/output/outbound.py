@@ -113,7 +113,7 @@ class Outbound:
 
     def set_policy(self, policy: ExportPolicy) -> None:
         """The settings of the peer changed: what they change is sent in the present session."""
-        if self._output is not None:
+        if self._output is not None and self._output.policy != policy:
             self._output.set_policy(policy)
             self._rounds.due(self._output)
 

@@ -21,6 +21,7 @@ from porter_ryu.domain.announcement import (
 )
 from porter_ryu.domain.labels import LabelSelector
 from porter_ryu.domain.model import Address, Family, Network
+from porter_ryu.domain.nodes.fan_out import FanOut
 from porter_ryu.domain.nodes.rendezvous import choose
 from porter_ryu.domain.peering import BgpRole
 
@@ -39,6 +40,7 @@ class ExportPolicy:
     announces itself, None where it does not.  `ipv4_over_ipv6`: IPv4 routes may have IPv6 next
     hops (RFC 8950).  `max_length`: of a message, in octets.  `role`: ours in this peering
     (RFC 9234).  `peer` is the name of the peer, empty for one that no advertisement names.
+    `fan_out`: of several sessions with the peer, this one; None if there is one.
     """
 
     families: frozenset[Family]
@@ -54,6 +56,7 @@ class ExportPolicy:
     max_length: int
     role: BgpRole | None = None
     peer: str = ""
+    fan_out: FanOut | None = None
 
     def limit(self, family: int) -> int:
         """How many paths a prefix may have; 0: no limit."""
@@ -95,8 +98,12 @@ class ExportPolicy:
         if not limit or len(addresses) <= limit:
             return list(addresses.values())
         paths = [path for path, _ in addresses.values()]
-        first = choose(prefix, [path.next_hop for path in paths if path.drain is None], limit)
+        in_service = [path.next_hop for path in paths if path.drain is None]
         drained = [path.next_hop for path in paths if path.drain is not None]
+        if self.fan_out is not None:
+            hop = self.fan_out.choose(prefix, in_service, drained, self.max_next_hops)
+            return [addresses[hop]]
+        first = choose(prefix, in_service, limit)
         first += choose(prefix, drained, limit - len(first))
         return [addresses[hop] for hop in first]
 
