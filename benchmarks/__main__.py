@@ -18,6 +18,7 @@ from benchmarks.rows import (
     memory,
     node_lost,
     peers,
+    probes,
     storm,
     synthetic,
 )
@@ -44,6 +45,7 @@ ON_A_CLUSTER: dict[str, Callable[[Scene, int], Figures]] = {
 }
 ALONE: dict[str, Callable[[Plan], Figures]] = {
     "adj-rib-out": adj_rib_out.measure,
+    "probes": probes.measure,
     "synthetic": synthetic.measure,
 }
 

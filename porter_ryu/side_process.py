@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from eventlet import patcher
 from eventlet.green import subprocess
@@ -18,6 +18,7 @@ from ryu.lib import hub
 from porter_ryu.backoff import Backoff
 from porter_ryu.log import reason_of
 from porter_ryu.supervisor import Beat, Supervisor
+from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
@@ -29,9 +30,10 @@ _select = patcher.original("select")
 
 
 class SideProcess:
-    """`input_line` returns the line that the process has to read now; `handle_line` handles one
-    that it wrote, and raises ValueError, KeyError or TypeError if it is invalid; `ended` is called
-    each time that the process has ended.  `name` is for the log.
+    """`input_lines` yields the lines that the process has to read now, and is told whether they are
+    its first.  `handle_line` handles a line that it wrote, and raises ValueError, KeyError or
+    TypeError if that is invalid.  `ended` is called each time that the process has ended.  `name`
+    is for the log.
 
     `fault`: why the process does not run, empty while it does.
     """
@@ -40,7 +42,7 @@ class SideProcess:
         self,
         name: str,
         command: Sequence[str],
-        input_line: Callable[[], bytes],
+        input_lines: Callable[[bool], Iterable[bytes]],
         handle_line: Callable[[bytes], None],
         ended: Callable[[], None],
         supervisor: Supervisor,
@@ -48,7 +50,7 @@ class SideProcess:
         self.fault = ""
         self._name = name
         self._command = command
-        self._input_line = input_line
+        self._input_lines = input_lines
         self._handle_line = handle_line
         self._ended = ended
         self._supervisor = supervisor
@@ -63,7 +65,7 @@ class SideProcess:
             self._supervisor.keep_running(self._name.lower(), self._run)
 
     def input_changed(self) -> None:
-        """`input_line` returns another line now: the process is sent it."""
+        """There are other lines to read: the process is sent them."""
         self._input_changed.set()
 
     def stop(self) -> None:
@@ -108,11 +110,15 @@ class SideProcess:
     def _write_input(self, process: subprocess.Popen[bytes]) -> None:
         """Writes the input each time it changes.  It has a greenthread of its own, so that a
         process that does not read blocks nothing else."""
+        give_way, first = TimeSlice(), True
         try:
             while not self._stopped:
                 self._input_changed.clear()
-                process.stdin.write(self._input_line())
-                process.stdin.flush()
+                for line in self._input_lines(first):
+                    process.stdin.write(line)
+                    process.stdin.flush()
+                    give_way()
+                first = False
                 self._input_changed.wait()
             process.stdin.close()
         except (OSError, ValueError):

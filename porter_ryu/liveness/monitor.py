@@ -10,14 +10,21 @@ import collections
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ryu.lib import hub
 
 from porter_ryu.domain.model import Address, Family
 from porter_ryu.domain.nodes.liveness import NOTHING_FOUND, Findings, ProbedNode
 from porter_ryu.domain.text import listed, printable
-from porter_ryu.liveness.orders import Report, decode_report, encode_order, family_of
+from porter_ryu.liveness.orders import (
+    NodeOrder,
+    Report,
+    decode_report,
+    encode_instructions,
+    encode_nodes,
+    family_of,
+)
 from porter_ryu.liveness.probes import LivenessSettings
 from porter_ryu.problem_log import ProblemLog
 from porter_ryu.side_process import SideProcess
@@ -28,6 +35,7 @@ LOG = logging.getLogger(__name__)
 _COMMAND = (sys.executable, "-m", "porter_ryu.liveness.process")
 _KEEP_SECONDS = 60.0
 _SUMMARY_SECONDS = 10.0
+_NODES_PER_LINE = 100
 
 
 class LivenessMonitor:
@@ -51,6 +59,7 @@ class LivenessMonitor:
         self._supervisor = supervisor
         self._addresses: dict[ProbedNode, Address] = {}
         self._found: dict[ProbedNode, Findings] = {}
+        self._changed: set[ProbedNode] = set()
         self._reported_at = time.monotonic()
         self._alarm = ProblemLog(
             LOG,
@@ -67,7 +76,7 @@ class LivenessMonitor:
             "the probe %(subject)s was answered by every node at least once",
         )
         self._process = SideProcess(
-            "liveness", command, self._order, self._handle_line, self._process_ended, supervisor
+            "liveness", command, self._orders, self._handle_line, self._process_ended, supervisor
         )
 
     @property
@@ -108,9 +117,22 @@ class LivenessMonitor:
             self._addresses[node] = address
         else:
             del self._addresses[node]
+        self._changed.add(node)
 
-    def _order(self) -> bytes:
-        return encode_order(self._settings, self._panic_percent, self._addresses, self._found)
+    def _orders(self, first: bool) -> Iterator[bytes]:
+        """What the process has to read: all, or what changed since this was called last."""
+        nodes, self._changed = self._changed, set()
+        if first:
+            yield encode_instructions(self._settings, self._panic_percent)
+            nodes = set(self._addresses)
+        ordered = sorted(nodes)
+        for start in range(0, len(ordered), _NODES_PER_LINE):
+            some = ordered[start : start + _NODES_PER_LINE]
+            yield encode_nodes(self._node_order(node) for node in some)
+
+    def _node_order(self, node: ProbedNode) -> NodeOrder:
+        address = self._addresses.get(node)
+        return NodeOrder(node, str(address) if address else None, self._found.get(node))
 
     def _handle_line(self, line: bytes) -> None:
         report = decode_report(line)

@@ -1,18 +1,18 @@
 """What the main process tells the liveness process, and what that reports, as lines of JSON.
 
-An order is complete: the probes, the rule, and every address to probe with its node and what an
-earlier process found about it.  A report has the findings about some nodes, which families are
-doubted, and the faults of this host.
+The first line has the probes and the rule.  Each other one changes some nodes: the address to probe
+and what an earlier process found about it, or that the node is not probed any more.  A report has
+the findings about some nodes, which families are doubted, and the faults of this host.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from porter_ryu.domain.model import Address, Family
+from porter_ryu.domain.model import Family
 from porter_ryu.domain.nodes.liveness import Findings, LivenessRule, ProbedNode
 from porter_ryu.liveness.probes import LivenessSettings, Probe, parse_probe
 
@@ -20,13 +20,21 @@ _TIMEOUT_SHARE = 0.25  # of the interval: how soon a probe must be answered
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be probed, how it is judged, and what is known already."""
+class Instructions:
+    """What is probed, and how it is judged."""
 
     probes: tuple[Probe, ...]
     rule: LivenessRule
-    addresses: Mapping[ProbedNode, str]
-    known: Mapping[ProbedNode, Findings]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOrder:
+    """`address` is to be probed (None: nothing is, any more); `known` is what an earlier process
+    found about it."""
+
+    node: ProbedNode
+    address: str | None
+    known: Findings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +51,41 @@ class Report:
     faults: Mapping[str, str]
 
 
-def encode_order(
-    settings: LivenessSettings,
-    panic_percent: int,
-    addresses: Mapping[ProbedNode, Address],
-    known: Mapping[ProbedNode, Findings],
-) -> bytes:
-    """An order as a line."""
+def encode_instructions(settings: LivenessSettings, panic_percent: int) -> bytes:
+    """The first line."""
     value = {
         "probes": [str(probe) for probe in settings.probes],
         "interval": settings.interval,
         "multiplier": settings.multiplier,
         "panic_percent": panic_percent,
-        "addresses": [[name, str(address)] for (name, _), address in addresses.items()],
-        "known": [[name, family, *_encoded(found)] for (name, family), found in known.items()],
     }
     return json.dumps(value).encode() + b"\n"
 
 
-def decode_order(line: bytes) -> Order:
-    """The order in a line that `encode_order` wrote."""
+def decode_instructions(line: bytes) -> Instructions:
+    """The first line, as `encode_instructions` wrote it."""
     value = json.loads(line)
     interval = value["interval"]
     rule = LivenessRule(
         value["multiplier"], interval, interval * _TIMEOUT_SHARE, value["panic_percent"]
     )
-    addresses = {(name, family_of(text)): text for name, text in value["addresses"]}
-    probes = tuple(parse_probe(text) for text in value["probes"])
-    known = {(name, Family(family)): _decoded(*found) for name, family, *found in value["known"]}
-    return Order(probes, rule, addresses, known)
+    return Instructions(tuple(parse_probe(text) for text in value["probes"]), rule)
+
+
+def encode_nodes(orders: Iterable[NodeOrder]) -> bytes:
+    """Orders about nodes as a line."""
+    value = [
+        [*order.node, order.address, _encoded(order.known) if order.known is not None else None]
+        for order in orders
+    ]
+    return json.dumps(value).encode() + b"\n"
+
+
+def decode_nodes(line: bytes) -> Iterator[NodeOrder]:
+    """The orders in a line that `encode_nodes` wrote."""
+    for name, family, address, known in json.loads(line):
+        found = _decoded(*known) if known is not None else None
+        yield NodeOrder((name, Family(family)), address, found)
 
 
 def family_of(address: str) -> Family:

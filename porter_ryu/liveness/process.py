@@ -2,7 +2,7 @@
 
 It is a process of its own so that long work of the main process never delays a probe.
 
-A line on standard input is the complete order, a line on standard output a report (`orders`).  The
+The lines on standard input are orders, those on standard output reports (`orders`).  The
 loop runs in ticks: read all that has arrived, judge what did not arrive, send what has its turn,
 report.  So an answer that waits in a socket is always seen before its absence is judged, and a
 thousand nodes cost no more system calls than their probes.  When its input ends, it exits.
@@ -23,7 +23,14 @@ from porter_ryu.domain.nodes.liveness import Findings, Liveness
 from porter_ryu.liveness.connections import Connections
 from porter_ryu.liveness.echo import MARK_OCTETS, newest
 from porter_ryu.liveness.echo_socket import NEEDS, EchoSocket
-from porter_ryu.liveness.orders import Order, Report, decode_order, encode_report
+from porter_ryu.liveness.orders import (
+    Instructions,
+    NodeOrder,
+    Report,
+    decode_instructions,
+    decode_nodes,
+    encode_report,
+)
 from porter_ryu.liveness.probes import ProbeKind
 from porter_ryu.liveness.schedule import Schedule
 from porter_ryu.liveness.targets import Target, Targets
@@ -33,7 +40,7 @@ _NICE = -10  # a probe that waits for the processor is late
 _TICKS_PER_INTERVAL = 50
 _TICK_MIN_SECONDS, _TICK_MAX_SECONDS = 0.001, 0.02
 _HEARTBEAT_SECONDS = 1.0
-_READ_OCTETS = 1 << 20
+_READ_OCTETS = 1 << 16
 _NODES_PER_LINE = 10
 _LATE_FAULT_SHARE = 0.1
 _WINDOW_SECONDS = 10.0
@@ -48,13 +55,13 @@ _NO_ANSWER = "no answer"
 
 
 class Prober:
-    """Follows one kind of order: sends the probes of its targets and judges the answers."""
+    """Sends the probes of its targets and judges the answers."""
 
-    def __init__(self, order: Order) -> None:
-        self.order = order
-        self.liveness = {family: Liveness(order.rule) for family in Family}
-        self._targets = Targets(self.liveness)
-        self._schedule: Schedule[Target] = Schedule(order.rule.interval, order.rule.timeout)
+    def __init__(self, instructions: Instructions) -> None:
+        self.rule = rule = instructions.rule
+        self.liveness = {family: Liveness(rule) for family in Family}
+        self._targets = Targets(instructions.probes, self.liveness)
+        self._schedule: Schedule[Target] = Schedule(rule.interval, rule.timeout)
         self._connections = Connections(self._result)
         self._mark = os.urandom(MARK_OCTETS)
         self._echo: dict[Family, EchoSocket] = {}
@@ -62,14 +69,17 @@ class Prober:
         self._seen: dict[str, str] = {}
         self.faults: dict[str, str] = {}
 
-    def follow(self, order: Order, now: float) -> None:
-        """Changes the nodes."""
-        new, gone = self._targets.update(order, now)
-        for target in gone:
+    def follow(self, order: NodeOrder, now: float) -> None:
+        """Adds a node, changes its address, or removes it.  A node whose address changed begins
+        anew."""
+        if self._targets.addresses.get(order.node) == order.address:
+            return
+        for target in self._targets.remove(order.node):
             if target.probe.kind is not ProbeKind.ICMP:
                 self._connections.stop(target)
-        for target in new:
-            self._schedule.add(target, now)
+        if order.address is not None:
+            for target in self._targets.add(order.node, order.address, order.known, now):
+                self._schedule.add(target, now)
 
     @property
     def doubted(self) -> frozenset[Family]:
@@ -156,7 +166,7 @@ class Prober:
             if number > target.settled:
                 target.settled = number
                 self.liveness[target.family].missed(target.node, target.index, objection)
-        elif target.answered < number and number > target.sequence - self.order.rule.multiplier:
+        elif target.answered < number and number > target.sequence - self.rule.multiplier:
             target.answered = number
             target.settled = max(target.settled, number)
             self.liveness[target.family].answered(target.node, target.index)
@@ -195,7 +205,7 @@ class Process:
     def _tick_seconds(self) -> float:
         if self._prober is None:
             return _TICK_MAX_SECONDS
-        share = self._prober.order.rule.interval / _TICKS_PER_INTERVAL
+        share = self._prober.rule.interval / _TICKS_PER_INTERVAL
         return min(_TICK_MAX_SECONDS, max(_TICK_MIN_SECONDS, share))
 
     def _read_input(self) -> bool:
@@ -203,11 +213,12 @@ class Process:
         octets = os.read(0, _READ_OCTETS)
         self._input += octets
         *lines, self._input = self._input.split(b"\n")
-        if lines:
-            order = decode_order(lines[-1])
+        for line in lines:
             if self._prober is None:
-                self._prober = Prober(order)
-            self._prober.follow(order, time.monotonic())
+                self._prober = Prober(decode_instructions(line))
+                continue
+            for order in decode_nodes(line):
+                self._prober.follow(order, time.monotonic())
         return bool(octets)
 
     def _report(self, now: float) -> None:

@@ -1,14 +1,13 @@
-"""The targets of probes: each probe of each address of a node, as the last order says."""
+"""The targets of probes: each probe of each address of a node, as the main process says."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 from porter_ryu.domain.model import Family
-from porter_ryu.domain.nodes.liveness import Liveness, ProbedNode
+from porter_ryu.domain.nodes.liveness import Findings, Liveness, ProbedNode
 from porter_ryu.liveness.echo import SECRET_OCTETS
-from porter_ryu.liveness.orders import Order
 from porter_ryu.liveness.probes import Probe, ProbeKind
 
 
@@ -52,38 +51,32 @@ class Targets:
     """All targets; `addresses` are those of the nodes, and `by_address` has the targets of ICMP,
     which are found by the source of a reply."""
 
-    def __init__(self, liveness: Mapping[Family, Liveness]) -> None:
+    def __init__(self, probes: Sequence[Probe], liveness: Mapping[Family, Liveness]) -> None:
+        self.addresses: dict[ProbedNode, str] = {}
         self.by_address: dict[str, list[Target]] = {}
+        self._probes = probes
         self._liveness = liveness
         self._of_node: dict[ProbedNode, list[Target]] = {}
-        self.addresses: dict[ProbedNode, str] = {}
 
-    def update(self, order: Order, now: float) -> tuple[list[Target], list[Target]]:
-        """Follows an order; returns the targets that are new and those that are gone.  A node whose
-        address changed counts as new."""
-        stale = [n for n, address in self.addresses.items() if order.addresses.get(n) != address]
-        gone = [target for node in stale for target in self._remove(node, order)]
-        new: list[Target] = []
-        for node, address in order.addresses.items():
-            if node in self.addresses:
-                continue
-            targets = [Target(node, n, address, probe) for n, probe in enumerate(order.probes)]
-            self._of_node[node], self.addresses[node] = targets, address
-            name, family = node
-            labels = [target.label for target in targets]
-            self._liveness[family].add(name, labels, order.known.get(node), now)
-            for target in targets:
-                if target.probe.kind is ProbeKind.ICMP:
-                    self.by_address.setdefault(address, []).append(target)
-            new += targets
-        return new, gone
-
-    def _remove(self, node: ProbedNode, order: Order) -> Iterator[Target]:
-        """Removes the targets of a node, and the node unless it has another address now."""
-        targets, address = self._of_node.pop(node), self.addresses.pop(node)
+    def add(
+        self, node: ProbedNode, address: str, known: Findings | None, now: float
+    ) -> list[Target]:
+        """Adds a node that is not there; returns its targets.  `known` is what an earlier process
+        found about it."""
+        targets = [Target(node, n, address, probe) for n, probe in enumerate(self._probes)]
+        self._of_node[node], self.addresses[node] = targets, address
         name, family = node
-        if node not in order.addresses:
-            self._liveness[family].remove(name)
+        self._liveness[family].add(name, [target.label for target in targets], known, now)
+        for target in targets:
+            if target.probe.kind is ProbeKind.ICMP:
+                self.by_address.setdefault(address, []).append(target)
+        return targets
+
+    def remove(self, node: ProbedNode) -> list[Target]:
+        """Removes a node, if it is there; returns its targets."""
+        targets, address = self._of_node.pop(node, []), self.addresses.pop(node, "")
+        name, family = node
+        self._liveness[family].remove(name)
         for target in targets:
             target.removed = True
             if target.probe.kind is ProbeKind.ICMP:
@@ -92,4 +85,4 @@ class Targets:
                     self.by_address[address] = others
                 else:
                     del self.by_address[address]
-            yield target
+        return targets

@@ -18,7 +18,15 @@ from porter_ryu.domain.model import Family
 from porter_ryu.domain.nodes.liveness import Findings, ProbedNode
 from porter_ryu.liveness import monitor as monitor_module
 from porter_ryu.liveness.monitor import LivenessMonitor
-from porter_ryu.liveness.orders import Report, decode_order, decode_report, encode_report
+from porter_ryu.liveness.orders import (
+    NodeOrder,
+    Report,
+    decode_instructions,
+    decode_nodes,
+    decode_report,
+    encode_instructions,
+    encode_report,
+)
 from porter_ryu.liveness.probes import LivenessSettings, Probe, ProbeKind
 from porter_ryu.supervisor import Supervisor
 from tests.unit.until import children, until
@@ -36,10 +44,12 @@ runs = len(os.listdir(FOLDER))
 def read():
     line = sys.stdin.readline()
     if line:
-        open(f"{{FOLDER}}/{{len(os.listdir(FOLDER))}}", "w").write(line)
+        with open(f"{{FOLDER}}.part", "w") as part: part.write(line)
+        os.replace(f"{{FOLDER}}.part", f"{{FOLDER}}/{{len(os.listdir(FOLDER))}}")
     return line
 def say(*found, doubted=(), **faults):
     print(json.dumps(dict(found=found, doubted=doubted, faults=faults)), flush=True)
+sys.stdin.readline()  # the instructions
 read()
 """
 DEAD = Findings("icmp of 192.168.0.1 failed", ("http:10256/healthz of 192.168.0.1",))
@@ -85,27 +95,34 @@ def start(tmp_path: Path) -> Iterator[Start]:
     until(lambda: children() == before, "they have ended")
 
 
-def lines(folder: Path) -> list[bytes]:
-    """The orders that the processes read."""
-    return [(folder / name).read_bytes() for name in sorted(os.listdir(folder), key=int)]
+def orders(folder: Path) -> list[list[NodeOrder]]:
+    """The orders about nodes that the processes read, line by line."""
+    lines = ((folder / name).read_bytes() for name in sorted(os.listdir(folder), key=int))
+    return [list(decode_nodes(line)) for line in lines]
 
 
-def test_the_process_is_told_the_complete_state_each_time(start: Start, tmp_path: Path) -> None:
+def test_the_process_is_told_all_and_then_what_changes(start: Start, tmp_path: Path) -> None:
     made, _ = start("while read(): pass\n")
-    until(lambda: len(lines(tmp_path)) == 1)
-    order = decode_order(lines(tmp_path)[0])
-    assert order.probes == PROBES
-    assert (order.rule.multiplier, order.rule.interval, order.rule.panic_percent) == (3, 0.25, 90)
-    assert order.addresses == {A4: "192.168.0.1", A6: "2001:db8::1", B4: "192.168.0.2"}
-    assert not order.known
-    made.update({"b": (), "c": (ip_address("192.168.0.3"),)})
-    until(lambda: len(lines(tmp_path)) == 2)
-    order = decode_order(lines(tmp_path)[1])
-    assert order.addresses == {
-        A4: "192.168.0.1",
-        A6: "2001:db8::1",
-        ("c", Family.IPV4): "192.168.0.3",
-    }
+    until(lambda: len(orders(tmp_path)) == 1)
+    assert orders(tmp_path)[0] == [
+        NodeOrder(A4, "192.168.0.1"),
+        NodeOrder(A6, "2001:db8::1"),
+        NodeOrder(B4, "192.168.0.2"),
+    ]
+    made.update({"b": (), "c": (ip_address("192.168.0.3"),), "a": ADDRESSES["a"]})
+    until(lambda: len(orders(tmp_path)) == 2)
+    assert orders(tmp_path)[1] == [
+        NodeOrder(B4, None),
+        NodeOrder(("c", Family.IPV4), "192.168.0.3"),
+    ]
+
+
+def test_many_nodes_are_told_in_many_lines(start: Start, tmp_path: Path) -> None:
+    made, _ = start("while read(): pass\n")
+    until(lambda: len(orders(tmp_path)) == 1)
+    made.update({f"n{number}": (ip_address(number + 1),) for number in range(1000)})
+    until(lambda: len(orders(tmp_path)) == 11)
+    assert {len(line) for line in orders(tmp_path)[1:]} == {100}
 
 
 def test_findings_are_passed_on_and_logged(start: Start, caplog: pytest.LogCaptureFixture) -> None:
@@ -120,7 +137,7 @@ def test_findings_are_passed_on_and_logged(start: Start, caplog: pytest.LogCaptu
     assert found.latest == {A4: DEAD, B4: Findings()}
     assert made.answering == 2
     assert not made.doubted
-    made.update({})
+    made.update({"c": (ip_address("192.168.0.3"),)})
     until(lambda: made.doubted)
     assert found.latest[A4] == Findings()
     text = caplog.text
@@ -141,7 +158,7 @@ def test_a_process_that_ends_is_restarted_and_takes_over_what_was_found(
     assert made.fault.startswith("the liveness process ")
     assert found.latest == {A4: DEAD}
     until(lambda: not made.fault)
-    assert decode_order(lines(tmp_path)[1]).known == {A4: DEAD}
+    assert orders(tmp_path)[1][0] == NodeOrder(A4, "192.168.0.1", DEAD)
     assert found.latest == {A4: DEAD}, "nothing was withdrawn and nothing returned"
 
 
@@ -160,11 +177,9 @@ def test_what_was_found_about_an_address_ends_with_it(start: Start, tmp_path: Pa
     made, found = start(f"{DEAD_A}while read(): pass\n")
     until(lambda: found.latest)
     made.update({"a": (ip_address("192.168.0.9"),)})
-    until(lambda: len(lines(tmp_path)) == 2)
-    order = decode_order(lines(tmp_path)[1])
-    assert not order.known
+    until(lambda: len(orders(tmp_path)) == 2)
     assert found.latest == {A4: Findings()}
-    assert order.addresses == {A4: "192.168.0.9", B4: "192.168.0.2"}
+    assert orders(tmp_path)[1] == [NodeOrder(A4, "192.168.0.9"), NodeOrder(A6, None)]
 
 
 def test_probes_that_were_never_answered_are_logged_once(
@@ -202,3 +217,12 @@ def test_a_report_is_read_as_it_was_written() -> None:
     report = Report({("a", "::1"): DEAD}, frozenset([Family.IPV6]), {"icmp": "no rights"})
     assert decode_report(encode_report(report)) == report
     assert json.loads(encode_report(report))["doubted"] == [6]
+
+
+def test_the_instructions_are_read_as_they_were_written() -> None:
+    line = encode_instructions(LivenessSettings(PROBES, 0.25, 3), 90)
+    read = decode_instructions(line)
+    assert read.probes == PROBES
+    rule = read.rule
+    assert (rule.interval, rule.timeout, rule.multiplier) == (0.25, 0.0625, 3)
+    assert rule.panic_percent == 90

@@ -20,6 +20,12 @@ GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PATIENCE = 30.0
 
 
+def instructions(*probes: str, interval: float, multiplier: int = 2) -> Json:
+    """The first line that the process reads."""
+    rule = {"interval": interval, "multiplier": multiplier, "panic_percent": 90}
+    return {"probes": probes, **rule}
+
+
 class Probing:
     """A running process; `found` has what it reported last about each node, and `address`
     of which address."""
@@ -31,13 +37,8 @@ class Probing:
         self.found: dict[str, tuple[str, list[str]]] = {}
         self.address: dict[str, str] = {}
         self.last: Json = {}
-        self._order: Json = {
-            "probes": probes,
-            "interval": interval,
-            "multiplier": multiplier,
-            "panic_percent": 90,
-            "known": [],
-        }
+        self._nodes: dict[str, str] = {}
+        self._write(instructions(*probes, interval=interval, multiplier=multiplier))
         self._lines: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -49,12 +50,14 @@ class Probing:
 
     def order(self, *nodes: tuple[str, str], known: Json | None = None) -> None:
         """Sets the nodes, each a name and an address."""
-        entries = [
-            [name, 4, dead, unanswered] for name, (dead, unanswered) in (known or {}).items()
-        ]
-        order = {**self._order, "addresses": nodes, "known": entries}
+        gone = [[name, 4, None, None] for name in self._nodes.keys() - dict(nodes).keys()]
+        changed = [[name, 4, address, (known or {}).get(name)] for name, address in nodes]
+        self._nodes = dict(nodes)
+        self._write([*gone, *changed])
+
+    def _write(self, value: Any) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(order).encode() + b"\n")
+        self.process.stdin.write(json.dumps(value).encode() + b"\n")
         self.process.stdin.flush()
 
     def until(self, condition: Callable[[], object]) -> None:
@@ -190,7 +193,7 @@ def test_a_node_that_answers_wrongly_over_http_is_dead_and_costs_nothing(
     start: Callable[..., Probing], port: int, serve: Serve, detail: str
 ) -> None:
     nodes = [Node(f"127.0.0.{number}", port, good) for number in (2, 3)]
-    probing = start(f"http:{port}/healthz", interval=0.5)
+    probing = start(f"http:{port}/healthz", interval=0.3)
     probing.order(("a", "127.0.0.2"), ("b", "127.0.0.3"))
     probing.until(lambda: len(probing.found) == 2)
     assert probing.found == {"a": ("", []), "b": ("", [])}
@@ -199,7 +202,7 @@ def test_a_node_that_answers_wrongly_over_http_is_dead_and_costs_nothing(
     why = f"http:{port}/healthz of 127.0.0.3 failed 2 times in a row ({detail})"
     assert probing.dead("b") == why
     accepted = nodes[1].accepted
-    probing.until(lambda: nodes[1].accepted > accepted + 10)
+    probing.until(lambda: nodes[1].accepted > accepted + 5)
     descriptors = subprocess.run(
         ["ls", f"/proc/{probing.process.pid}/fd"], capture_output=True, check=True
     ).stdout.split()
@@ -291,17 +294,9 @@ def test_a_reader_that_does_not_read_does_not_stop_it(port: int) -> None:
     process = subprocess.Popen(argv, stdin=pipe, stdout=pipe)
     assert process.stdin is not None
     node = Node("127.0.0.2", port, good)
-    names = [[f"{number}-{'x' * 240}", "127.0.0.2"] for number in range(500)]  # more than a pipe
-    order = {
-        "probes": [f"tcp:{port}"],
-        "interval": 0.5,
-        "multiplier": 3,
-        "panic_percent": 90,
-        "addresses": names,
-        "known": [],
-    }
-    for _ in range(3):
-        process.stdin.write(json.dumps(order).encode() + b"\n")
+    nodes = [[f"{number}-{'x' * 240}", 4, "127.0.0.2", None] for number in range(500)]
+    for line in (instructions(f"tcp:{port}", interval=0.5), nodes, nodes):  # more than a pipe holds
+        process.stdin.write(json.dumps(line).encode() + b"\n")
         process.stdin.flush()
     accepted = threading.Event()
 

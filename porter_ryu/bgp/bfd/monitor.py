@@ -41,7 +41,7 @@ class BfdMonitor:
         self._process = SideProcess(
             "BFD",
             command,
-            lambda: self._input_line,
+            lambda _first: [self._input_line],
             self._handle_report,
             self._restore_paths,
             supervisor,
