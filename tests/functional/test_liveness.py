@@ -20,6 +20,7 @@ NODES = {f"n{number}": f"192.168.7.1{number}" for number in range(1, 5)}
 NODES6 = {f"n{number}": f"fd00:7::1{number}" for number in range(1, 5)}
 EIP = "203.0.113.8"
 EVERY = tuple(NODES)
+OURS6 = "fd00:7::5"
 
 
 @pytest.fixture(scope="module")
@@ -186,15 +187,24 @@ def test_a_node_that_is_new_readdressed_or_removed_is_followed(
 def test_our_own_link_is_cut_and_nothing_is_withdrawn(
     fabric: Fabric, leaf: Frr, nodes: dict[str, Host], program: Program
 ) -> None:
-    """The session stays: the leaf hears us, and only the nodes do not."""
+    """By a firewall, so that the leaf still hears us; at our end; at the other end."""
+    ours = interface(program.host)
     rule = "-p icmp -j DROP"
-    for chain in ("INPUT", "OUTPUT"):
+    cuts = [
+        (program.host, f"iptables -I {chain} {rule}", f"iptables -D {chain} {rule}")
+        for chain in ("INPUT", "OUTPUT")
+    ]
+    ends = ((program.host, ours), (fabric.hosts["switch"], ours.removesuffix("a") + "b"))
+    cuts += [(host, f"ip link set {end} down", f"ip link set {end} up") for host, end in ends]
+    for host, cut, mend in cuts:
         with no_route_lost(leaf.host, {EIP: frozenset(NODES.values())}):
-            program.host.run(f"iptables -I {chain} {rule}")
+            host.run(cut)
             doubted(program, True)
             wait_for(lambda: why(program, "n1"), lambda told: told == "NextHop: ", 1, "no verdict")
             program.host.run("sleep 6")
-            program.host.run(f"iptables -D {chain} {rule}")
+            host.run(mend)
+            # the kernel removed it with the link
+            program.host.run(f"ip -6 address replace {OURS6}/64 dev {ours} nodad")
             doubted(program, False)
             probed(program, 4)
         assert dead(program) == 0
