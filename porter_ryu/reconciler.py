@@ -95,6 +95,7 @@ class Reconciler:
                 hub.sleep(0)
             self._wake.wait(timeout=self._wait_seconds())
             self._wake.clear()
+            self._slice.begin()
             now = time.monotonic()
             if now >= resync_at:
                 resync_at = now + self._resync_seconds

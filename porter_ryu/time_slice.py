@@ -16,6 +16,10 @@ class TimeSlice:
     """A slice of five milliseconds; call it often during long work."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begins a slice: the other greenthreads have just run."""
         self._ends_at = time.monotonic() + _SLICE_SECONDS
 
     @property
@@ -27,4 +31,4 @@ class TimeSlice:
         """Yields to the other greenthreads if the slice is used up."""
         if self.used_up:
             hub.sleep(0)
-            self._ends_at = time.monotonic() + _SLICE_SECONDS
+            self.begin()
