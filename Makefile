@@ -50,9 +50,11 @@ soak: tools $(VENV)/bin/tox
 	@ROUNDS=100 FLAPS=10000 $(VENV)/bin/tox run -e functional -- \
 	    tests/functional/test_graceful_restart.py tests/functional/test_hostile.py \
 	    tests/functional/test_random_faults.py tests/functional/test_random_drains.py \
+	    tests/functional/test_random_advertisements.py \
 	    tests/functional/test_liveness.py
 	@EXAMPLES=2000 $(VENV)/bin/tox run -e unit -- \
-	    tests/unit/test_allocator_states.py tests/unit/test_inbound_fuzz.py
+	    tests/unit/test_allocator_states.py tests/unit/test_inbound_fuzz.py \
+	    tests/unit/test_advertisement_states.py
 	@ROUNDS=10 $(VENV)/bin/tox run -e cluster
 
 lint: $(VENV)/bin/tox

@@ -6,20 +6,19 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from ipaddress import ip_address, ip_network
 
 import pytest
 
-from porter_ryu.domain.announcement import NO_ATTRIBUTES, PathAttributes
-from porter_ryu.domain.communities import NO_COMMUNITIES, CommunityRequest, parse_communities
+from porter_ryu.domain.communities import CommunityRequest, parse_communities
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.labels import EVERYTHING, parse_selector
-from porter_ryu.domain.model import Eip, Family, Kind, Network, Node, Port, Service
+from porter_ryu.domain.model import Eip, Family, Kind, Port
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, NextHopMode
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.planner import Policy
+from tests.advertised import Rule, Sent
 from tests.unit.outbound_scene import POLICY
 from tests.unit.world import World, endpoints, key, node, service
 
@@ -35,20 +34,16 @@ COMMUNITIES = ("65000:1", "65000:2", "1:2:3")
 NAMES = tuple(f"s{i}" for i in range(6))
 NODE_NAMES = tuple(f"n{i}" for i in range(1, 5))
 
-Sent = dict[str, dict[str, PathAttributes]]
-
 
 class Scene:
     """A world, and what was put into it last."""
 
     def __init__(self, seed: int, mode: NextHopMode) -> None:
         self.random = random.Random(seed)
-        self.mode = mode
         self.world = World(policy=Policy(NextHopPolicy(mode)))
-        self.eips: dict[str, Eip] = {}
-        self.nodes: dict[str, Node] = {}
-        self.services: dict[str, Service] = {}
-        self.on: dict[str, tuple[str, ...]] = {}
+        self.rule = Rule(every_node=mode is NODES)
+        self.eips, self.nodes = self.rule.eips, self.rule.nodes
+        self.services, self.on = self.rule.services, self.rule.on
         for name in RANGES:
             self.put_eip(name)
         for name in NODE_NAMES:
@@ -127,95 +122,10 @@ class Scene:
         self.random.choice(changes)()
 
     def wanted(self, peer: str) -> Sent:
-        """What a peer should be sent: for each prefix, the attributes by node."""
-        usable = {name for name, made in self.nodes.items() if not made.deleting}
-        holders: dict[str, list[str]] = {}
-        for name in self.services:
-            for address in self.world.planner.cluster.services[key(name)].ingress:
-                holders.setdefault(str(address), []).append(name)
-        sent: Sent = {}
-        for text, names in holders.items():
-            self.add(sent, peer, text, names, usable)
-        return sent
-
-    def add(self, sent: Sent, peer: str, address: str, names: list[str], usable: set[str]) -> None:
-        """Adds what an address means for a peer."""
-        on = self.next_hops(names, usable)
-        (eip,) = (e for e in self.eips.values() if contains(e.address, address))
-        asked = NO_COMMUNITIES.union(
-            *(self.services[n].communities.communities for n in names)
-        ).among(eip.allowed_communities)
-        own = PathAttributes(*asked)
-        local = any(self.services[name].local_traffic for name in names)
-        if not eip.advertisements:
-            sent[address] = dict.fromkeys(on, own)
-        for entry in eip.advertisements:
-            selected = {n for n in usable if entry.nodes.matches(self.nodes[n].labels)}
-            through = on & selected
-            if not through:
-                continue
-            length = entry.aggregation_length
-            aggregate = ip_network((address, length or 32), strict=False)
-            aggregated = length is not None and self.is_ours(aggregate)
-            if aggregated and (not entry.peers or peer in entry.peers):
-                unite(sent.setdefault(str(aggregate), {}), dict.fromkeys(selected, entry))
-            covered = aggregated and not local and selected <= on and not asked.size
-            if not covered and (not entry.peers or peer in entry.peers):
-                unite(sent.setdefault(address, {}), dict.fromkeys(through, entry), own)
-
-    def next_hops(self, names: list[str], usable: set[str]) -> set[str]:
-        """The nodes by which an address is reached."""
-        everywhere, common = set(), None
-        for name in names:
-            on = set(self.on.get(name, ()))
-            local = self.services[name].local_traffic
-            if on and self.mode is NODES and not local:
-                on = set(usable)
-            on &= usable
-            everywhere |= on
-            if local:
-                common = on if common is None else common & on
-        return everywhere if common is None else common
-
-    def is_ours(self, aggregate: Network) -> bool:
-        """Whether every address of a prefix is in an Eip."""
-        return all(
-            any(contains(e.address, str(address)) for e in self.eips.values())
-            for address in aggregate
-        )
-
-
-def contains(text: str, address: str) -> bool:
-    """Whether a CIDR or range has an address."""
-    if "-" in text:
-        low, high = map(ip_address, text.split("-"))
-        return int(low) <= int(ip_address(address)) <= int(high)
-    return ip_address(address) in ip_network(text)
-
-
-def unite(
-    known: dict[str, PathAttributes],
-    entries: Mapping[str, AdvertisementEntry],
-    own: PathAttributes = NO_ATTRIBUTES,
-) -> None:
-    """Adds an entry to the attributes of these nodes."""
-    for name, entry in entries.items():
-        before = known.get(name)
-        preferences = (before.local_pref if before else None, entry.local_pref)
-        numbers = [p for p in preferences if p is not None]
-        meds = [m for m in (before.med if before else None, entry.med) if m is not None]
-        standard = {*own.communities, *entry.communities.standard}
-        large = {*own.large_communities, *entry.communities.large}
-        if before is not None:
-            standard |= set(before.communities)
-            large |= set(before.large_communities)
-        known[name] = PathAttributes(
-            tuple(sorted(standard)),
-            tuple(sorted(large)),
-            max(numbers, default=None),
-            min(meds, default=None),
-            max(before.as_path_prepend if before else 0, entry.as_path_prepend),
-        )
+        """What a peer should be sent."""
+        services = self.world.planner.cluster.services
+        addresses = {name: services[key(name)].ingress for name in self.services}
+        return self.rule.sent(peer, addresses)
 
 
 def exported(w: World, peer: str) -> Sent:
@@ -236,8 +146,7 @@ def test_every_peer_is_sent_what_the_rule_says(seed: int, mode: NextHopMode) -> 
     scene = Scene(seed, mode)
     for step in range(STEPS):
         for peer in (*PEERS, ""):
-            want = {prefix: said for prefix, said in scene.wanted(peer).items() if said}
-            assert exported(scene.world, peer) == want, (seed, step, peer)
+            assert exported(scene.world, peer) == scene.wanted(peer), (seed, step, peer)
         scene.step()
     again = scene.world.restarted()
     for peer in PEERS:
