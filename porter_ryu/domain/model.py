@@ -34,6 +34,9 @@ class Family(enum.IntEnum):
     IPV4 = 4
     IPV6 = 6
 
+    # enum's own hash is a Python function, which a turn would call ten times for each Service
+    __hash__ = int.__hash__
+
 
 class Kind(enum.Enum):
     """The kinds of objects that are read; the value is the resource name of the API."""
@@ -43,6 +46,8 @@ class Kind(enum.Enum):
     NODE = "nodes"
     NAMESPACE = "namespaces"
     EIP = "eips"
+
+    __hash__ = object.__hash__  # see Family
 
     @property
     def singular(self) -> str:

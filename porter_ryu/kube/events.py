@@ -69,7 +69,7 @@ class Events:
         self._wake.release()
 
     def _drop(self) -> None:
-        metrics.kubernetes_writes.labels(kind="events", code="dropped").inc()
+        metrics.kubernetes_writes.labels("events", "dropped").inc()
         if not self._dropped:
             self._supervisor.after(_REPORT_AFTER_SECONDS, "events dropped", self._report_dropped)
         self._dropped += 1

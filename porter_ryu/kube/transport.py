@@ -35,6 +35,7 @@ _KEEPALIVE = (
 # the writers, the watches, the Lease and Events
 _CONNECTIONS = 32
 _NO_QUERY: Mapping[str, Any] = {}
+_JSON = json.JSONEncoder(separators=(",", ":")).encode
 _IN_A_TARGET = "/:?#[]@!$&'()*+,;=%~"
 
 
@@ -143,7 +144,7 @@ class Transport:
             target = f"{target}?{urlencode(query)}"
         fields, octets = self._headers(), b""
         if body is not None:
-            octets = json.dumps(body, separators=(",", ":")).encode()
+            octets = _JSON(body).encode()
             fields["Content-Type"] = content_type
             fields["Content-Length"] = str(len(octets))
         header = "\r\n".join(f"{name}: {value}" for name, value in fields.items())

@@ -155,7 +155,7 @@ class Writer:
             LOG.warning("status of %s %s is not written: %s", entry[0].value, entry[1], error)
             self._failed(entry, str(error.status), error.retry_after)
             return
-        metrics.kubernetes_writes.labels(kind=entry[0].value, code="200").inc()
+        metrics.kubernetes_writes.labels(entry[0].value, "200").inc()
         self._failing.pop(entry, None)
         self._done(entry, write)
         self._pause(entry)
