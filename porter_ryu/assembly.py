@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
 
 from porter_ryu import state_dir
 from porter_ryu.bgp import transport
@@ -19,7 +20,6 @@ from porter_ryu.kube.client import Client
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.lease import Lease
-from porter_ryu.kube.manifests import Manifests
 from porter_ryu.kube.writer import Writer
 from porter_ryu.leadership import Leadership
 from porter_ryu.liveness.monitor import LivenessMonitor
@@ -34,6 +34,9 @@ from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import BgpSettings, Settings
 from porter_ryu.settings_file import BadConfigurationError, Fault
 from porter_ryu.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from porter_ryu.kube.manifests import Manifests
 
 LOG = logging.getLogger(__name__)
 
@@ -121,6 +124,9 @@ def make_source(settings: Settings, supervisor: Supervisor) -> Manifests | Api:
         counts_endpoints=settings.bgp.next_hops.weights.counts_endpoints,
     )
     if settings.manifests:
+        # with all that reads files; it would be a sixth of what a start imports here
+        from porter_ryu.kube.manifests import Manifests
+
         return Manifests(
             settings.manifests, codec, keeps_status=settings.allocate, supervisor=supervisor
         )

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.peering import PeerConfig, wanted_peers
 from porter_ryu.domain.planner import Planner
 from porter_ryu.kube.api import Api
 from porter_ryu.kube.lease import Lease
-from porter_ryu.kube.manifests import Manifests
 from porter_ryu.kube.writer import Writer
 from porter_ryu.liveness.monitor import LivenessMonitor
 from porter_ryu.node.bound_ips import BoundIps
@@ -24,6 +24,9 @@ from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import Settings
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.turn_log import TurnLog
+
+if TYPE_CHECKING:
+    from porter_ryu.kube.manifests import Manifests
 
 LOG = logging.getLogger(__name__)
 

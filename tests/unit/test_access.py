@@ -183,7 +183,8 @@ def test_which_names_need_no_proxy(no_proxy: str) -> None:
     assert not bypasses("https://aexample.com", no_proxy)
 
 
-def test_the_official_client_is_imported_for_plugins_only() -> None:
-    code = "import sys, porter_ryu.assembly; print([*filter(sys.modules.get, ['kubernetes'])])"
+def test_a_start_imports_neither_the_official_client_nor_what_reads_files() -> None:
+    unused = ["kubernetes", "porter_ryu.kube.manifests", "porter_ryu.kube.documents"]
+    code = f"import sys, porter_ryu.assembly; print([*filter(sys.modules.get, {unused})])"
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert found.stdout == "[]\n"
