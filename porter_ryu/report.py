@@ -49,7 +49,7 @@ def is_announced(planner: Planner, decision: Decision, sent: Sent) -> bool:
     return any(
         any(sent(prefix).values())
         for held in decision.outcome.held
-        for prefix in (ip_network(held.address), *planner.aggregates_of(held.address))
+        for prefix in (ip_network(held.address), *planner.aggregation.aggregates_of(held.address))
     )
 
 
@@ -84,13 +84,14 @@ def _why_not_yet(decision: Decision) -> str:
 def eips(planner: Planner) -> Iterator[Json]:
     """One entry for every Eip, in order of name.  The planner may change between two entries."""
     for eip, status in overview.eips(planner):
+        problem = planner.eip_problems.found().get(eip.name, "")
         yield {
             "name": eip.name,
             "address": shortened(eip.address, _MAX_TEXT_CHARACTERS),
             "ready": status.ready,
             "reason": status.reason.value,
             "message": shortened(status.message, _MAX_TEXT_CHARACTERS),
-            "problem": shortened(planner.eip_problem(eip.name), _MAX_TEXT_CHARACTERS),
+            "problem": shortened(problem, _MAX_TEXT_CHARACTERS),
             "usage": status.usage,
             "poolSize": status.pool_size,
             "used": dict(status.used),

@@ -43,6 +43,11 @@ class Aggregation:
         kept = len(self._shares_of) + len(self._members) + len(self._touched)
         return kept + len(self._covered) + len(self._ours)
 
+    @property
+    def count(self) -> int:
+        """How many aggregates are announced."""
+        return len(self._members)
+
     def begin_turn(self) -> None:
         """Clears the cache: nodes and pools may have changed."""
         self._covered.clear()

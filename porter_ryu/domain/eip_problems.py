@@ -11,20 +11,25 @@ from porter_ryu.domain.text import listed
 
 
 class EipProblems:
-    """Answers for all Eips, and works it out only when they or the peers have changed."""
+    """Answers for all Eips, and works it out only when they or the peers have changed.
 
-    def __init__(self, allocator: Allocator) -> None:
+    `peers` are the names of all configured peers.  Without `announce` there is no problem.
+    """
+
+    def __init__(self, allocator: Allocator, announce: bool) -> None:
+        self.peers: frozenset[str] = frozenset()
         self._allocator = allocator
-        self._pools: list[Pool] | None = None
-        self._peers: Collection[str] = ()
+        self._announce = announce
+        self._judged: tuple[list[Pool], frozenset[str]] | None = None
         self._found: Mapping[str, str] = {}
 
-    def find(self, peers: Collection[str]) -> Mapping[str, str]:
-        """A sentence for each Eip that has a problem, by name; `peers` are the names of the
-        configured peers."""
-        pools = self._allocator.serving
-        if pools is not self._pools or peers != self._peers:
-            self._pools, self._peers = pools, peers
+    def found(self) -> Mapping[str, str]:
+        """A sentence for each Eip that has a problem, by name."""
+        pools, peers = self._allocator.serving, self.peers
+        if not self._announce:
+            return {}
+        if self._judged is None or self._judged[0] is not pools or self._judged[1] != peers:
+            self._judged = (pools, peers)
             problems = {pool.eip.name: _problem(pool, peers) for pool in pools}
             self._found = {name: text for name, text in problems.items() if text}
         return self._found

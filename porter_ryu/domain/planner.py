@@ -18,7 +18,7 @@ from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.decision import Decision, unreadable_decision
 from porter_ryu.domain.eip_problems import EipProblems
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import Address, Kind, Network, Node, ObjectKey, Service
+from porter_ryu.domain.model import Address, Kind, Node, ObjectKey, Service
 from porter_ryu.domain.nodes.drain import NodeDrains
 from porter_ryu.domain.nodes.drained_paths import DrainedPaths
 from porter_ryu.domain.nodes.health import NodeHealth
@@ -50,7 +50,6 @@ class Planner:
         self.decisions: dict[ObjectKey, Decision] = {}
         self._leading = leading
         self._assigning = leading
-        self.peer_names: frozenset[str] = frozenset()
         self._lists_in_progress = 0
         self._addresses_of: dict[ObjectKey, tuple[Address, ...]] = {}
         health = NodeHealth(policy.panic_percent, policy.loss_delays)
@@ -78,8 +77,8 @@ class Planner:
         self._routing = Routing(
             self.cluster, self.allocator, self.resolver, paths, self._guard, policy.announce
         )
-        self._announce = policy.announce
-        self._eip_problems = EipProblems(self.allocator)
+        self.aggregation = self._routing.aggregation
+        self.eip_problems = EipProblems(self.allocator, policy.announce)
         self._statuses = Statuses(self.cluster, self.allocator, self._guard)
 
     @property
@@ -131,14 +130,6 @@ class Planner:
         """What is wanted for an address once every holder has it on record."""
         return self._routing.wanted(address)
 
-    def aggregates_of(self, address: Address) -> tuple[Network, ...]:
-        """The aggregates that are announced for an address, the longest first."""
-        return self._routing.aggregates_of(address)
-
-    def eip_problem(self, name: str) -> str:
-        """What is wrong with an Eip that serves nevertheless; empty where nothing is."""
-        return self._eip_problems.find(self.peer_names).get(name, "") if self._announce else ""
-
     def reserve(
         self,
         host: Iterable[Address],
@@ -150,7 +141,7 @@ class Planner:
         those of peers are no next hops either.  `unattributed` addresses are on this host and may
         belong to a Service: only one that has such an address on record may hold it.
         `peer_names` are those of all configured peers."""
-        self.peer_names = peer_names
+        self.eip_problems.peers = peer_names
         self.allocator.set_unattributed(unattributed)
         self._changes.reserve(frozenset(host), frozenset(peers))
 
@@ -213,7 +204,7 @@ class Planner:
         statuses += self._statuses.of_eips(give_way)
         warnings = (*self._warnings(batch, give_way), *self._guard.end())
         notices = tuple(self.drains.pop_notices())
-        problems = self._eip_problems.find(self.peer_names) if self._announce else {}
+        problems = self.eip_problems.found()
         return Turn(statuses, routes, warnings, self.doubted, notices, aggregates, problems)
 
     def _address_conflict(self, address: Address) -> Verdict[AddressReason] | None:

@@ -25,6 +25,6 @@ def reach(planner: Planner, address: Address) -> Reach:
     unnamed: tuple[str, ...] = ()
     if eip is not None and eip.advertisements and labels:
         applied = [e for e in eip.advertisements if any(map(e.selects, labels))]
-        names = sorted(planner.peer_names)
+        names = sorted(planner.eip_problems.peers)
         unnamed = tuple(n for n in names if not any(e.names(n) for e in applied))
-    return Reach(planner.aggregates_of(address), unnamed)
+    return Reach(planner.aggregation.aggregates_of(address), unnamed)

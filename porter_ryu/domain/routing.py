@@ -42,14 +42,14 @@ class Routing:
         self._guard = guard
         self._announce = announce
         self._advertising = Advertising()
-        self._aggregation = Aggregation(allocator, self._advertising, self._paths_of_aggregate)
+        self.aggregation = Aggregation(allocator, self._advertising, self._paths_of_aggregate)
         self._next_hops: dict[Address, frozenset[NextHop]] = {}
         self._reachable: set[Address] = set()
 
     @property
     def cached_entries(self) -> int:
         """How many entries are cached between turns."""
-        parts = (self._paths, self._advertising, self._aggregation)
+        parts = (self._paths, self._advertising, self.aggregation)
         own = len(self._next_hops) + len(self._reachable)
         return sum(part.cached_entries for part in parts) + own
 
@@ -58,7 +58,7 @@ class Routing:
         self._next_hops.clear()
         self._paths.begin_turn()
         self._advertising.begin_turn()
-        self._aggregation.begin_turn()
+        self.aggregation.begin_turn()
 
     def update_reachable(
         self, addresses: Iterable[Address], give_way: Callable[[], None]
@@ -92,7 +92,7 @@ class Routing:
             if self._guard.failed(Kind.SERVICE, service.key):
                 return None
         if not self._announce or not recorded:
-            self._aggregation.note(address)
+            self.aggregation.note(address)
             return Route(address, bool(recorded), WITHDRAWN)
         if len(recorded) == len(holders):
             hops = self._next_hops_of(address)
@@ -119,25 +119,21 @@ class Routing:
         paths = self._paths.announcements(address, hops, recorded)
         eip = self._advertising_eip(address)
         if eip is None:
-            self._aggregation.note(address)
+            self.aggregation.note(address)
             return Route(address, True, paths)
         elsewhere = self._advertising.selected(eip, self._elsewhere(address, recorded))
         everywhere = hops | elsewhere if elsewhere else hops  # a set hashes itself once
-        announcements = self._aggregation.announcements(address, eip, paths, everywhere, recorded)
-        return Route(address, True, announcements, self._aggregation.aggregates_of(address))
-
-    def aggregates_of(self, address: Address) -> tuple[Network, ...]:
-        """The aggregates that are announced for an address, the longest first."""
-        return self._aggregation.aggregates_of(address)
+        announcements = self.aggregation.announcements(address, eip, paths, everywhere, recorded)
+        return Route(address, True, announcements, self.aggregation.aggregates_of(address))
 
     def changed_aggregates(self, give_way: Callable[[], None]) -> dict[Network, Announcements]:
         """What is announced for each aggregate of an address whose route was computed since the
         last call (nothing: it is withdrawn)."""
         changed = {}
-        for aggregate in self._aggregation.pop_touched():
+        for aggregate in self.aggregation.pop_touched():
             give_way()
             with self._guard(Kind.EIP, ObjectKey("", str(aggregate))):
-                changed[aggregate] = self._aggregation.announced(aggregate)
+                changed[aggregate] = self.aggregation.announced(aggregate)
         return changed
 
     def announced(self, service: Service, outcome: Outcome) -> ServiceVerdict | None:

@@ -92,6 +92,10 @@ class Exposition:
         yield _gauge("nodes_probed_dead", text).add(len(planner.probed_nodes.dead))
         text = "Number of nodes without a weight; routes that lead to one have none."
         yield _gauge("nodes_without_weight", text).add(overview.nodes_without_weight(planner))
+        text = "Number of aggregates that are announced for addresses (spec.advertisements)."
+        yield _gauge("aggregates", text).add(planner.aggregation.count)
+        text = "Number of Eips that serve and have a problem; the log and the plan name it."
+        yield _gauge("eips_with_problem", text).add(len(planner.eip_problems.found()))
         services = _gauge(
             "services", "Services that opted in, by the reason of their state.", "state"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import eventlet
 
 from fabric.objects import Json
+from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.model import Eip, Kind
 from porter_ryu.http.exposition import Exposition, ProcessState
 from tests.unit.world import World, endpoints, node, service
@@ -71,6 +72,17 @@ def test_gauges_of_the_process_are_read_at_the_scrape() -> None:
         "porter_state_dir_writable 0.0",
         "porter_loop_lag_seconds 0.25",
     } <= set(lines(exposition))
+
+
+def test_aggregates_and_problems_of_eips_are_counted() -> None:
+    entry = AdvertisementEntry(frozenset(["leaf9"]), aggregation_length=30)
+    world = World(Eip("pool", "203.0.113.0/30", advertisements=(entry,))).put(
+        node("n1", "192.168.9.11"), service("web"), endpoints("web", "n1")
+    )
+    exposition = Exposition(world.planner, list, PROCESS)
+    assert {"porter_aggregates 1.0", "porter_eips_with_problem 1.0"} <= set(lines(exposition))
+    world.put(Eip("pool", "203.0.113.0/30"))
+    assert {"porter_aggregates 0.0", "porter_eips_with_problem 0.0"} <= set(lines(exposition))
 
 
 def test_a_deleted_eip_and_service_leave_no_series() -> None:
