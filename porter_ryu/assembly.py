@@ -209,4 +209,6 @@ def _lease(
 ) -> Lease | NoLease:
     if not _elects_leader(settings) or not isinstance(source, Api):
         return NoLease()
-    return Lease(source.client, settings.namespace, source.relist, leadership.set_role, supervisor)
+    lease = Lease(source.client, settings.namespace, source.relist, leadership.set_role, supervisor)
+    source.after = lease.tried
+    return lease

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ryu.lib import hub
+
 from porter_ryu import rfc3339
 from porter_ryu.domain.model import Kind
 from porter_ryu.domain.objects import Object, ObjectStatus, WithStatus
@@ -16,13 +18,18 @@ from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.events import Events
 from porter_ryu.kube.informer import Informer
 from porter_ryu.kube.resources import RESOURCES
-from porter_ryu.supervisor import Supervisor, Task
+from porter_ryu.supervisor import Beat, Supervisor, Task
 
 _LIST_SECONDS = 120.0
+_HELD_BACK_SECONDS = 1.0
 
 
 class Api:
-    """Source and writer.Backend on one Client."""
+    """Source and writer.Backend on one Client.
+
+    `after`: the first lists wait for it, at most a second.  An instance that takes the Lease lists
+    everything anew, so what it reads before that is read twice.
+    """
 
     def __init__(
         self,
@@ -37,13 +44,14 @@ class Api:
         self._informers = {kind: Informer(kind, client, codec, clock) for kind in Kind}
         self._readers: dict[Kind, Task] = {}
         self._observer: Observer | None = None
+        self.after: hub.Event | None = None
 
     def start(self, observer: Observer) -> None:
         """Starts a greenthread for each kind, and one for Events (Source)."""
         self._observer = observer
         self._events.start()
         for kind, informer in self._informers.items():
-            self._read(kind, informer, observer)
+            self._read(kind, informer, observer, self.after)
 
     @property
     def trouble(self) -> str:
@@ -57,11 +65,15 @@ class Api:
             f"{', '.join(names)} cannot be read: {trouble}" for trouble, names in kinds.items()
         )
 
-    def _read(self, kind: Kind, informer: Informer, observer: Observer) -> None:
-        name = f"watch {kind.value}"
-        self._readers[kind] = self._supervisor.keep_running(
-            name, lambda _beat: informer.run(observer)
-        )
+    def _read(
+        self, kind: Kind, informer: Informer, observer: Observer, after: hub.Event | None = None
+    ) -> None:
+        def run(_beat: Beat) -> None:
+            if after is not None:
+                after.wait(timeout=_HELD_BACK_SECONDS)
+            informer.run(observer)
+
+        self._readers[kind] = self._supervisor.keep_running(f"watch {kind.value}", run)
 
     def relist(self) -> None:
         """Lists everything again, and returns when all of it is reported; raises ApiError."""

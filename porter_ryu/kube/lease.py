@@ -51,7 +51,7 @@ class Lease:
     """Tries to acquire and renew the Lease, and calls `on_change` with the role of this instance.
 
     `prepare` is called before the Lease is acquired, because the new holder must know everything
-    that the last holder wrote.  It may raise ApiError.
+    that the last holder wrote.  It may raise ApiError.  `tried` is set after the first attempt.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Lease:
         self._expires_at = 0.0
         self._renewed_at: float | None = None
         self._stopped = False
+        self.tried = hub.Event()
 
     def start(self) -> None:
         """Starts the greenthreads."""
@@ -97,6 +98,7 @@ class Lease:
                 self.attempt()
             except _FAILURES as error:
                 LOG.warning("the Lease cannot be acquired or renewed: %s", error)
+            self.tried.set()
             hub.sleep(self._wait_seconds())
 
     def _wait_seconds(self) -> float:

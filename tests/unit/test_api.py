@@ -140,6 +140,36 @@ def test_everything_is_listed_anew_before_the_lease_is_taken(cluster: Cluster) -
     assert sorted(cluster.listed, key=str) == sorted([*Kind, *Kind], key=str)
 
 
+def test_an_instance_that_takes_the_lease_at_its_start_lists_everything_once(
+    cluster: Cluster,
+) -> None:
+    api, recorder = Api(cluster, CODEC, Supervisor()), Recorder()
+    api.after = hub.Event()
+    api.start(recorder)
+    api.relist()
+    assert recorder.lists == len(Kind)
+    api.after.set()
+    hub.sleep(0)
+    assert sorted(cluster.listed, key=str) == sorted(Kind, key=str)
+
+
+def test_an_instance_that_does_not_take_it_lists_when_that_is_known(cluster: Cluster) -> None:
+    api, recorder = Api(cluster, CODEC, Supervisor()), Recorder()
+    api.after = hub.Event()
+    api.start(recorder)
+    hub.sleep(0)
+    assert cluster.listed == []
+    api.after.set()
+    until(lambda: recorder.lists == len(Kind), "everything is listed")
+
+
+def test_a_lease_that_cannot_be_asked_for_holds_no_list_back(cluster: Cluster) -> None:
+    api, recorder = Api(cluster, CODEC, Supervisor()), Recorder()
+    api.after = hub.Event()
+    api.start(recorder)
+    until(lambda: recorder.lists == len(Kind), "everything is listed")
+
+
 def test_what_the_server_answers_to_a_write_counts_at_once(cluster: Cluster) -> None:
     cluster.objects[Kind.SERVICE] = [objects.service("web")]
     recorder, wanted = Recorder(), ServiceStatus((ip_address("10.0.0.1"),), ())
