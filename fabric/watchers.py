@@ -15,9 +15,12 @@ _UNUSED = "192.0.2.254"  # RFC 5737
 
 
 @contextlib.contextmanager
-def no_route_lost(host: Host, before: Mapping[str, frozenset[str]]) -> Iterator[None]:
-    """Fails if the kernel of a leaf loses one of these routes or one of its next hops, even for a
-    moment, or has other next hops at the end; `before` has the next hops by address."""
+def no_route_lost(
+    host: Host, before: Mapping[str, frozenset[str]], or_gained: bool = False
+) -> Iterator[None]:
+    """Fails if the kernel of a leaf loses one of these routes or one of its next hops (with
+    `or_gained`: or gets another one), even for a moment, or has other next hops at the end;
+    `before` has the next hops by address."""
     log = f"monitor-{os.urandom(4).hex()}.log"
     monitor = host.spawn("ip -o -ts -4 monitor route", log)
     try:
@@ -35,6 +38,7 @@ def no_route_lost(host: Host, before: Mapping[str, frozenset[str]]) -> Iterator[
             assert "Deleted" not in words, text.format(line)
             routed = "bgp" in words or "bird" in words
             assert not routed or seen >= before[address], text.format(line)
+            assert not (routed and or_gained) or seen == before[address], text.format(line)
 
 
 @contextlib.contextmanager
@@ -116,17 +120,3 @@ def route_changes(host: Host, address: str) -> Iterator[list[float]]:
         stamp, *words = line.split()
         if address in words:
             times.append(datetime.fromisoformat(stamp.strip("[]")).timestamp())
-
-
-@contextlib.contextmanager
-def never_without_route(host: Host, address: str) -> Iterator[None]:
-    """Fails if the kernel of a leaf has no IPv4 route for an address, even for a moment."""
-    log = f"monitor-{os.urandom(4).hex()}.log"
-    monitor = host.spawn("ip -o -ts -4 monitor route", log)
-    try:
-        yield
-    finally:
-        end(monitor)
-    for line in host.log(log).splitlines():
-        words = line.split()
-        assert address not in words or "Deleted" not in words, f"{host.name}: {line}"

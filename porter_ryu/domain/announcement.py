@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from porter_ryu.domain.communities import WELL_KNOWN
 from porter_ryu.domain.model import Address, Network
 
 
@@ -45,6 +46,9 @@ class PathAttributes:
 
 
 NO_ATTRIBUTES = PathAttributes()
+# a router should not use the path while it has another one: GRACEFUL_SHUTDOWN, and LOCAL_PREF 0 for
+# an internal peer (RFC 8326, 4.3)
+LEAVING = PathAttributes((WELL_KNOWN["graceful-shutdown"],), local_pref=0, med=2**32 - 1)
 _MAX_COMMUNITIES = 64  # of each kind, so that the attributes fit into a message (RFC 4271, 4)
 
 

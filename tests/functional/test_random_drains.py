@@ -21,7 +21,7 @@ from fabric import Fabric, wait_for
 from fabric.leaves import Bird, Frr, Leaf, Neighbour
 from fabric.objects import eip, node, service, slice_of
 from fabric.program import Program
-from fabric.watchers import never_without_route
+from fabric.watchers import never_without
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
 from tests.functional.test_drain import DRAINED, PREFIX, RFC_8326
 from tests.functional.test_next_hops import NODES, expect
@@ -159,7 +159,7 @@ def test_random_drains(program: Program, leaves: dict[str, Leaf]) -> None:
     expect(leaves, PREFIX, *NODES)
     with ExitStack() as stack:
         for leaf in leaves.values():
-            stack.enter_context(never_without_route(leaf.host, PREFIX))
+            stack.enter_context(never_without(leaf.host, PREFIX))
         for _ in range(STEPS):
             what = change(program, nodes, chance)
             print(f"{datetime.now().isoformat()} {what}")

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.update import Attributes, PathId, Paths, announce, withdraw
-from porter_ryu.domain.announcement import WITHDRAWN, Announcement, Announcements, NextHop
+from porter_ryu.domain.announcement import (
+    LEAVING,
+    WITHDRAWN,
+    Announcement,
+    Announcements,
+    NextHop,
+)
 from porter_ryu.domain.model import Address, Family, Network
 
 # next hops of a prefix by path identifier, as the journal keeps them
@@ -140,7 +146,8 @@ class AdjRibOut:
 
         They are announced and withdrawn directly after one another: FRR with soft-reconfiguration
         ignores the withdrawal of a path that was not announced in this session, and at End-of-RIB
-        it removes only one stale path of a prefix.
+        it removes only one stale path of a prefix.  With GRACEFUL_SHUTDOWN no router uses one in
+        between, not even if it had left the node because it is drained.
         """
         announced: list[tuple[Network, Paths]] = []
         withdrawn: list[tuple[Network, Collection[PathId]]] = []
@@ -154,7 +161,7 @@ class AdjRibOut:
                 if path_id not in sent
             }
             said = {
-                path_id: self.policy.path_attributes(next_hop)
+                path_id: self.policy.path_attributes(next_hop, LEAVING)
                 for path_id, next_hop in stale.items()
                 if self._may_announce(prefix, next_hop)
             }

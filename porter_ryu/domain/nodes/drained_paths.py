@@ -6,8 +6,7 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
-from porter_ryu.domain.announcement import Announcement, Drain, NextHop, PathAttributes
-from porter_ryu.domain.communities import WELL_KNOWN
+from porter_ryu.domain.announcement import LEAVING, Announcement, Drain, NextHop
 from porter_ryu.domain.model import Address, Family, Service
 from porter_ryu.domain.nodes.drain import NodeDrains
 from porter_ryu.domain.nodes.next_hops import NodeVerdict, combine
@@ -15,13 +14,12 @@ from porter_ryu.domain.nodes.resolver import NextHopResolver
 from porter_ryu.domain.paths import Paths
 from porter_ryu.domain.verdict import NodeReason, Verdict
 
-_GRACEFUL_SHUTDOWN = WELL_KNOWN["graceful-shutdown"]
 _NONE: frozenset[NextHop] = frozenset()
 
 
 class DrainedPaths:
-    """A PathRule: a path to a drained node has the community GRACEFUL_SHUTDOWN, LOCAL_PREF 0,
-    which RFC 8326 (4.3) wants from an internal peer, and the MULTI_EXIT_DISC `med`.
+    """A PathRule: a path to a drained node has the attributes of one that is left, with the
+    MULTI_EXIT_DISC `med`.
 
     It leaves out no path: a target may use some nodes only, so which of them it loses is its own
     question (`announcement.in_use`).  For the same question it adds the paths that other instances
@@ -31,7 +29,7 @@ class DrainedPaths:
     def __init__(self, drains: NodeDrains, med: int, resolver: NextHopResolver) -> None:
         self._drains = drains
         self._resolver = resolver
-        self._attributes = PathAttributes((_GRACEFUL_SHUTDOWN,), local_pref=0, med=med)
+        self._attributes = replace(LEAVING, med=med)
 
     def facts(
         self, address: Address, hops: frozenset[NextHop], holders: Sequence[Service]
