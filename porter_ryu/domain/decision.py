@@ -52,8 +52,11 @@ def service_status(decision: Decision, recorded: Sequence[Address]) -> ServiceSt
     refused = ""
     if announced is not None:
         refused = printable(decision.refused_communities, _MAX_REFUSED_CHARACTERS)
-        message = f"{refused}; {announced.message}" if refused else announced.message
-        conditions.append(_condition(_ANNOUNCED, replace(announced, message=message)))
+        if refused:  # the whole of it: by this text it is known whether it was reported before
+            room = MAX_MESSAGE_CHARACTERS - len(refused) - len("; ")
+            message = f"{printable(announced.message, room)}; {refused}"
+            announced = replace(announced, message=message)
+        conditions.append(_condition(_ANNOUNCED, announced))
     addresses = tuple(held.address for held in outcome.held)
     address_change = _address_change(recorded, addresses, outcome.lost)
     return ServiceStatus(

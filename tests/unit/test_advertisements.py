@@ -184,6 +184,22 @@ def test_a_refusal_is_one_event_until_it_changes() -> None:
     assert "CommunityNotAllowed" not in reasons
 
 
+def test_a_long_refusal_is_one_event_too() -> None:
+    w = world(pool())
+    nonsense = ",".join(f"{i}{'x' * 200}\n" for i in range(60))
+    w.put(service("a", requested=ONE, communities=asks(nonsense)), endpoints("a", *["n1", "n2"]))
+    w.put(node("n1", "192.168.0.1", ready=False), node("n2", "192.168.0.2", ready=False))
+    (obj,) = w.planner.cluster.services.values()
+    allocated, announced = obj.conditions
+    assert len(announced.message) <= 1024
+    before = dataclasses.replace(obj.status, conditions=(allocated,))
+    w.planner.resync()
+    ((_, status),) = (s for s in w.planner.turn(lambda: None, now=0.0).statuses if s[0] == obj)
+    reasons = [change.reason for change in status_changes(before, status)]
+    assert "CommunityNotAllowed" in reasons
+    assert status_changes(obj.status, status) == []
+
+
 def test_peers_that_are_not_configured_are_a_problem_of_the_eip() -> None:
     w = serving(world(pool(entry("leaf1", "leaf9"), entry("x"))))
     w.planner.reserve([], [], peer_names=frozenset(["leaf1", "leaf2"]))

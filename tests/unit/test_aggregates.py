@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from porter_ryu.domain.announcement import PathAttributes
+from porter_ryu.domain.announcement import PathAttributes, in_use
 from porter_ryu.domain.communities import parse_communities
 from porter_ryu.domain.model import Eip, Family, Kind
+from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, SELF, NextHopMode
+from porter_ryu.domain.nodes.next_hops import NextHopPolicy
+from porter_ryu.domain.nodes.weights import BY_ENDPOINTS
+from porter_ryu.domain.planner import Policy
 from tests.unit.test_advertisements import (
     ONE,
     RACK_A,
@@ -226,3 +230,28 @@ def test_the_eip_names_the_aggregates_that_are_not_announced() -> None:
     w.put(Eip("rest", "10.0.1.0-10.0.2.3, 10.0.2.10-10.0.3.255", disable=True))
     assert w.planner.allocator.pool_status("pool").message == "262 addresses"
     assert (nodes(w, "", "10.0.0.0/23"), nodes(w, "", NET), nodes(w, "")) == ("1234", "1234", "")
+
+
+def test_an_address_with_weights_keeps_its_route_because_the_aggregate_has_none() -> None:
+    policy = Policy(NextHopPolicy(ENDPOINTS, weights=BY_ENDPOINTS))
+    w = World(pool(BY_24), policy=policy).put(*(node(f"n{i}", f"192.168.0.{i}") for i in (1, 2)))
+    serving(w, "a", "n1", "n1", "n1", "n2")
+    assert {said.bandwidth for said in heard(w, "", NET).values()} == {None}
+    assert {name: said.bandwidth for name, said in heard(w, "").items()} == {"n1": 3, "n2": 1}
+
+
+def test_a_drained_node_is_drained_in_the_aggregate_too() -> None:
+    policy = Policy(NextHopPolicy(ENDPOINTS), drain=DrainPolicy("drain", seconds=30))
+    w = World(pool(BY_24), policy=policy).put(*(node(f"n{i}", f"192.168.0.{i}") for i in (1, 2)))
+    serving(w, "a", "n1", "n2")
+    w.put(node("n2", "192.168.0.2", annotations={"drain": ""}))
+    assert heard(w, "", NET)["n2"].communities == (65000 << 16 | 24, 0xFFFF0000)
+    assert nodes(w, "") == "", "the aggregate says the same"
+    used = in_use(sorted(w.announcements[NET], key=lambda path: path.next_hop.node))
+    assert [path.next_hop.node for path in used] == ["n1", "n2"]
+    w.now += 31
+    w.turn()
+    used = in_use(list(w.announcements[NET]))
+    assert [path.next_hop.node for path in used] == ["n1"]
+    serving(w, "b", "n2", requested="10.0.0.2")
+    assert [p.next_hop.node for p in in_use(list(w.announcements["10.0.0.2"]))] == ["n2"]
