@@ -24,6 +24,7 @@ from porter_ryu.supervisor import Supervisor
 
 _IMMEDIATE_PREFIXES = 16
 _SLICE_PREFIXES, _SLICE_PATHS = 512, 1024  # of a slice: some five milliseconds
+_SLICE_SECONDS = 0.005  # a choice among many nodes takes longer
 _AHEAD_OCTETS_PER_MEMBER = 1024
 _MAX_LAG_SECONDS, _MAX_LAG_OCTETS = 2.0, 1 << 20
 # longer than a member may lag, so that every peer has read a withdrawal by then
@@ -117,11 +118,19 @@ class UpdateGroup:
             self._changed.clear()
         if not self._slice:
             return False
-        prefixes = itertools.islice(_popping(self._slice), _SLICE_PREFIXES)
+        prefixes = itertools.islice(self._popping(), _SLICE_PREFIXES)
         difference = self._sync(prefixes, _SLICE_PATHS)
         if self.members:
             self._enqueue(self._encode(difference))
         return True
+
+    def _popping(self) -> Iterator[Network]:
+        """Removes prefixes from the front of the slice, one at each step, until its time is up."""
+        ends_at = self._clock() + _SLICE_SECONDS
+        while self._slice:
+            yield self._slice.popleft()
+            if self._clock() > ends_at:
+                return
 
     def restore(self, left: Iterable[tuple[Network, NextHops]]) -> None:
         """Announces paths that an earlier run left.  They are in the journal already."""
@@ -300,9 +309,3 @@ def _lags(member: Member, now: float) -> bool:
     if member.queue[0].made_at < now - _MAX_LAG_SECONDS:
         return True
     return len(member.queue) > 1 and sum(len(b.octets) for b in member.queue) > _MAX_LAG_OCTETS
-
-
-def _popping(items: collections.deque[Network]) -> Iterator[Network]:
-    """Removes items from the front, one at each step."""
-    while items:
-        yield items.popleft()
