@@ -17,6 +17,7 @@ _LONGEST_FIRST = (
     "test_graceful_restart",
     "test_random_faults",
     "test_hostile",
+    "test_directory_faults",
     "test_bound_ips",
     "test_bound_ips_faults",
     # tests/cluster
@@ -30,6 +31,7 @@ _LONGEST_FIRST = (
 # no costly fixture is shared by the tests of these: each may run on any worker
 _SPREAD = frozenset({
     "test_bound_ips", "test_bound_ips_faults", "test_bound_ips_kernel", "test_commands",
+    "test_directory_faults", "test_graceful_restart", "test_http",
 })  # fmt: skip
 
 
