@@ -15,6 +15,7 @@ import errno
 import os
 import resource
 import select
+import signal
 import sys
 import time
 
@@ -261,6 +262,7 @@ def _prepare() -> None:
 
 if __name__ == "__main__":
     _prepare()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the main process ends this one
     try:
         Process().run()
     except BrokenPipeError:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping, Sequence
 
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.nodes.liveness import Findings, Liveness, ProbedNode
 from porter_ryu.liveness.echo import SECRET_OCTETS
 from porter_ryu.liveness.probes import Probe, ProbeKind
+
+_DISCARD_PORT = 9
 
 
 class Target:
@@ -47,6 +50,17 @@ class Target:
         return f"{self.probe} of {self.address}"
 
 
+def _is_ours(address: str) -> bool:
+    """Whether this host has an address: then that is also what it would send from."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((address, _DISCARD_PORT))  # sends nothing
+            return bool(sock.getsockname()[0] == address)
+    except OSError:
+        return False
+
+
 class Targets:
     """All targets; `addresses` are those of the nodes, and `by_address` has the targets of ICMP,
     which are found by the source of a reply."""
@@ -66,7 +80,8 @@ class Targets:
         targets = [Target(node, n, address, probe) for n, probe in enumerate(self._probes)]
         self._of_node[node], self.addresses[node] = targets, address
         name, family = node
-        self._liveness[family].add(name, [target.label for target in targets], known, now)
+        labels = [target.label for target in targets]
+        self._liveness[family].add(name, labels, known, now, _is_ours(address))
         for target in targets:
             if target.probe.kind is ProbeKind.ICMP:
                 self.by_address.setdefault(address, []).append(target)

@@ -30,6 +30,7 @@ class Network:
         percent: int = 90,
         probes: int = 1,
         known: dict[str, Findings] | None = None,
+        ours: str = "",
     ) -> None:
         self.now = 100.0
         self.names = [f"n{number}" for number in range(count)]
@@ -39,7 +40,8 @@ class Network:
         self._schedule: Schedule[_Target] = Schedule(INTERVAL, TIMEOUT)
         for name in self.names:
             labels = [f"probe{index}" for index in range(probes)]
-            self.liveness.add(name, labels, (known or {}).get(name), self.now)
+            found = (known or {}).get(name)
+            self.liveness.add(name, labels, found, self.now, ours=name == ours)
             for index in range(probes):
                 self._schedule.add(_Target(name, index), self.now)
 
@@ -131,6 +133,21 @@ def test_when_all_fall_silent_at_once_none_is_believed_dead(count: int, multipli
         network.mend(*network.names)
         assert not network.run(8), "they come back one after the other"
         assert not network.liveness.doubted
+
+
+@pytest.mark.parametrize("count", [2, 4, 10])
+def test_the_node_that_we_run_on_does_not_count_in_the_share(count: int) -> None:
+    """When our link is cut, it answers all the same."""
+    network = Network(count, ours="n0")
+    network.run(2)
+    network.cut(*network.names[1:])
+    assert not network.run(20)
+    assert network.liveness.doubted
+    network.mend(*network.names)
+    assert not network.run(10)
+    network.cut("n0")
+    assert network.run(1) == {"n0"}, "its kube-proxy, for example"
+    assert not network.liveness.doubted
 
 
 def test_a_loss_within_the_doubt_is_believed_after_it() -> None:

@@ -7,7 +7,8 @@ never answered counts for nothing: a firewall, or a port that nobody serves, is 
 When almost all nodes fall silent at once, it is this host or the network, not the nodes: then
 nothing new is believed.  The first node is down only after its last of `multiplier` misses, and by
 then each other node that fell silent with it has missed a probe as well.  So the share of the
-silent nodes is known before anything follows from the first loss.
+silent nodes is known before anything follows from the first loss.  The node that this process runs
+on answers it in any case, so it does not count in the share.
 """
 
 from __future__ import annotations
@@ -68,12 +69,13 @@ class _ProbeCount:
 class _Node:
     """A node: its probes, and what follows from them."""
 
-    __slots__ = ("answering", "counts", "settled", "why_down")
+    __slots__ = ("answering", "counts", "ours", "settled", "why_down")
 
-    def __init__(self, labels: Sequence[str], known: Findings | None) -> None:
+    def __init__(self, labels: Sequence[str], known: Findings | None, ours: bool) -> None:
         unanswered = known.unanswered if known is not None else labels
         self.counts = [_ProbeCount(label, label not in unanswered) for label in labels]
         self.answering = any(count.answered for count in self.counts)
+        self.ours = ours
         self.settled = known is not None
         self.why_down = known.dead if known is not None else ""
         for count in self.counts:
@@ -108,12 +110,19 @@ class Liveness:
         self._unsettled: collections.deque[tuple[float, str, _Node]] = collections.deque()
         self._changed: set[str] = set()
 
-    def add(self, name: str, labels: Sequence[str], known: Findings | None, now: float) -> None:
+    def add(
+        self,
+        name: str,
+        labels: Sequence[str],
+        known: Findings | None,
+        now: float,
+        ours: bool = False,
+    ) -> None:
         """Adds a node with a name for each of its probes; `known` is what an earlier process found
-        about it.  A node of this name is replaced."""
+        about it, `ours` whether this process runs on it.  A node of this name is replaced."""
         self.remove(name)
-        node = self._nodes[name] = _Node(labels, known)
-        self._answering += node.answering
+        node = self._nodes[name] = _Node(labels, known, ours)
+        self._answering += node.answering and not ours
         if node.why_down:
             self._down_at[name] = now - _WINDOW_SECONDS
             self.dead.add(name)
@@ -128,7 +137,7 @@ class Liveness:
         node = self._nodes.pop(name, None)
         if node is None:
             return
-        self._answering -= node.answering
+        self._answering -= node.answering and not node.ours
         self._down_at.pop(name, None)
         for names in (self._silent, self._disbelieved, self.dead, self._touched, self._changed):
             names.discard(name)
@@ -143,7 +152,7 @@ class Liveness:
         count.misses = 0
         if not count.answered:
             count.answered = True
-            self._answering += not node.answering
+            self._answering += not node.answering and not node.ours
             node.answering = True
             node.settled = node.settled or all(each.answered for each in node.counts)
             if node.settled:
@@ -203,7 +212,8 @@ class Liveness:
     def _update_node(self, name: str, now: float) -> None:
         node = self._nodes[name]
         down = next((count for count in node.counts if count.down), None)
-        (self._silent.add if node.silent and not down else self._silent.discard)(name)
+        is_silent = node.silent and not down and not node.ours
+        (self._silent.add if is_silent else self._silent.discard)(name)
         if down is None:
             self._down_at.pop(name, None)
             self._disbelieved.discard(name)
@@ -220,8 +230,10 @@ class Liveness:
             for name, at in self._down_at.items()
             if name in self._disbelieved or now < at + _WINDOW_SECONDS
         }
-        present = self._answering - (len(self._down_at) - len(recent))
-        share = 100 * len(recent | self._silent) / present if present else 0.0
+        lost = {name for name in recent | self._silent if not self._nodes[name].ours}
+        before = (name for name in self._down_at.keys() - recent if not self._nodes[name].ours)
+        present = self._answering - sum(1 for _ in before)
+        share = 100 * len(lost) / present if present else 0.0
         was_doubted, self.doubted = self.doubted, bool(recent) and share > self._rule.panic_percent
         if self.doubted:
             self._disbelieved = recent
