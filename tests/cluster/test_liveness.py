@@ -87,3 +87,20 @@ def test_kube_proxy_of_a_node_is_dead_and_its_next_hop_leaves(
         assert "http:10256/healthz of 192.168.7.23 failed 3 times in a row" in reason(program, "n3")
         worker.start_proxy()
         clean.routed(EIP, *NODES, within=20)
+
+
+def test_kube_proxy_says_that_its_node_is_about_to_be_deleted(
+    clean: Cluster, program: Program
+) -> None:
+    """KEP-3836: /healthz says so, /livez does not.  It is drained for a moment, then dead."""
+    taint = "ToBeDeletedByClusterAutoscaler"
+    clean.api.kubectl("taint", "node", "n2", f"{taint}=now:NoSchedule")
+    try:
+        why = "http:10256/healthz of 192.168.7.22 failed 3 times in a row (status 503)"
+        wait_for(lambda: reason(program, "n2"), lambda told: why in told, 5, "the status")
+        clean.routed(EIP, "n1", "n3", "n4", within=5)
+        look = "curl -s -o /dev/null -w %{http_code} http://192.168.7.22:10256/livez"
+        assert program.host.run(look) == "200"
+    finally:
+        clean.api.kubectl("taint", "node", "n2", f"{taint}-")
+    clean.routed(EIP, *NODES, within=20)
