@@ -384,6 +384,14 @@ def test_a_bad_entry_is_reported_once_and_the_last_good_form_stays(
     assert condition["message"].startswith("spec.advertisements[1].communities: '65536:1'")
     expect({"frr": leaves["frr"]}, EIP, "n1", "n3")
     assert EIP not in leaves["bird"].routes()
+    with no_route_lost(leaves["frr"].host, {EIP: frozenset([NODES["n1"], NODES["n3"]])}):
+        program.kill()
+        program.start()
+        program.put("slice2", slice_of("web", "n2", name="web-2"))
+        expect({"frr": leaves["frr"]}, EIP, "n1", "n2", "n3")
+        program.remove("slice2")
+        expect({"frr": leaves["frr"]}, EIP, "n1", "n3")
+    assert EIP not in leaves["bird"].routes(), "the form in status.serving names frr alone"
     pool(program, {"peers": ["bird"]})
     expect({"bird": leaves["bird"]}, EIP, "n1", "n3")
     expect({"frr": leaves["frr"]}, EIP)
