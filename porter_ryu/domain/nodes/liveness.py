@@ -89,8 +89,8 @@ class _Node:
 
 
 class Liveness:
-    """Follows all probes of all nodes in one family; each `now` is of one monotonic
-    clock, in seconds.
+    """Follows all probes of all nodes in one family; each `now` is of one monotonic clock, in
+    seconds.
 
     `doubted`: so many nodes fell silent at once that their loss is not believed.  `dead` holds the
     nodes that are believed dead.
