@@ -94,6 +94,8 @@ class PendingChanges:
         in seconds.
         """
         self._mark_failed(failed)
+        if self._nodes:
+            self._services |= self._allocator.aggregated()
         self._nodes_of_turn |= self._nodes
         self._nodes.clear()
         self._services |= self.services_of_nodes(self._resolver.begin_turn(now))
@@ -125,15 +127,14 @@ class PendingChanges:
 
     def services_of_nodes(self, nodes: Iterable[str]) -> set[ObjectKey]:
         """The Services whose next hops depend on one of these nodes."""
-        touched: set[ObjectKey] = set()
-        for name in nodes:
+        names = set(nodes)
+        # an aggregate depends on every node
+        touched = self._allocator.aggregated() if names else set()
+        for name in names:
             touched.update(self._cluster.services_on(name))
-            touched.update(self._depending_on(name))
+            if self._resolver.depends_on(name):
+                touched.update(self._decided)
         return touched
-
-    def _depending_on(self, name: str) -> Iterable[ObjectKey]:
-        """The Services whose routes depend on a node that hosts no endpoint of them."""
-        return self._decided if self._resolver.depends_on(name) else self._allocator.aggregated()
 
     def pop_nodes(self) -> set[str]:
         """The nodes that changed before the turn began and since this was called last, by name."""
@@ -148,7 +149,8 @@ class PendingChanges:
         if kind is Kind.NODE:
             self._nodes.add(key.name)
             self._node_verdicts.changed(key.name)
-            self._services.update(self._depending_on(key.name))
+            if self._resolver.depends_on(key.name):
+                self._services.update(self._decided)
         elif kind is Kind.NAMESPACE:
             self._namespaces_changed = True
         elif kind is Kind.EIP:
