@@ -76,6 +76,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             self._process_state(),
             self._stop,
             _control_token(self.instance.settings.state_dir),
+            self.instance.history,
         )
         api.register(kwargs["wsgi"], context)
 
@@ -115,6 +116,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             beat()
             hub.sleep(_LOG_COUNT_SECONDS)
             self._log_counts()
+            self.instance.history.log_counts()
 
     def _faults(self) -> tuple[str, ...]:
         """One sentence for each part that is unhealthy."""

@@ -22,12 +22,15 @@ from porter_ryu.log import reason_of
 porter_ryu_compat.install()
 
 from porter_ryu import control_token  # noqa: E402
+from porter_ryu.history.subject import FORMS as SUBJECTS  # noqa: E402
+from porter_ryu.history.subject import About  # noqa: E402
 from porter_ryu.remote import Remote, RemoteError, understood  # noqa: E402
 
 _EXIT_STATUSES = (
     "Exit status: 0: success. 1: the command found a problem and printed it. 2: the command could "
     "not be carried out; the reason is printed."
 )
+_DEFAULT_URL = "http://127.0.0.1:8080"
 _URL = "URL of the HTTP interface of a running instance, such as http://127.0.0.1:8080"
 
 
@@ -72,15 +75,16 @@ def _fail(text: str) -> int:
     return ExitStatus.UNABLE
 
 
-def _print(value: Any, to_text: Any, as_json: bool) -> None:
+def _print(value: Any, to_text: Any, as_json: bool, **limit: int) -> None:
     """Prints a value as JSON in ASCII without control characters, or as the text that `to_text`
-    makes of it; before that, all strings in the value are made printable."""
+    makes of it; before that, all strings in the value are made printable; `limit` is that of
+    `report_text.printable_json`."""
     from porter_ryu import report_text
 
     if as_json:
         print(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
     else:
-        print(to_text(report_text.printable_json(value)))
+        print(to_text(report_text.printable_json(value, **limit)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,6 +126,13 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("-o", dest="output", choices=["text", "json"], default="text")
     status = command("status", _status, "Show the peers, pools and counts of a running instance.")
     status.add_argument("--url", required=True, help=_URL)
+    history = command(
+        "history", _history, "Show what a running instance changed, and why; the newest is last."
+    )
+    text = f"{SUBJECTS} (default: everything)"
+    history.add_argument("about", nargs="*", metavar="SUBJECT", help=text)
+    history.add_argument("--url", default=_DEFAULT_URL, help=f"{_URL} (default {_DEFAULT_URL})")
+    history.add_argument("-o", dest="output", choices=["text", "json"], default="text")
     importing = command("import", _import, "Convert the manifests of another load balancer.")
     importing.add_argument("origin", choices=["openelb", "metallb"])
     text = "directory with the output of kubectl get -o yaml"
@@ -237,6 +248,24 @@ def _status(arguments: argparse.Namespace) -> int:
     with understood(arguments.url):
         found = {part: Remote(arguments.url).get(f"/v1/{part}", list) for part in parts}
         _print(found, report_text.status, as_json=False)
+    return ExitStatus.FINE
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    from porter_ryu import report_changes
+
+    query = ""
+    if arguments.about:
+        about = " ".join(arguments.about)
+        try:
+            About(about)
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        query = f"?about={urllib.parse.quote(about, safe='')}"
+    with understood(arguments.url):
+        entries = Remote(arguments.url).get(f"/v1/changes{query}", list)
+        as_json, limit = arguments.output == "json", report_changes.MAX_TEXT_CHARACTERS + 100
+        _print(entries, report_changes.table, as_json, limit=limit)
     return ExitStatus.FINE
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.peering import PeerConfig, wanted_peers
 from porter_ryu.domain.planner import Planner
+from porter_ryu.history.record import History
+from porter_ryu.history.turns import TurnRecorder
 from porter_ryu.kube.api import Api
 from porter_ryu.kube.lease import Lease
 from porter_ryu.kube.writer import Writer
@@ -23,6 +25,7 @@ from porter_ryu.null_parts import NoLease, NoLiveness, NoSpeaker, NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import Settings
 from porter_ryu.supervisor import Supervisor
+from porter_ryu.time_slice import TimeSlice
 from porter_ryu.turn_log import TurnLog
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ class Instance:
     host: HostMonitor
     liveness: LivenessMonitor | NoLiveness
     initial_settings: Settings
+    history: History = field(default_factory=History, init=False)
     settings: Settings = field(init=False)
     ended: bool = field(default=False, init=False)
 
@@ -61,13 +65,30 @@ class Instance:
         self.reconciler.subscribe(lambda _turn: self._set_peers())
         self.reconciler.subscribe(TurnLog().log)
         self.reconciler.subscribe(lambda _turn: self._set_probed_nodes())
+        recorder = self._recorder()
+        self.reconciler.subscribe(recorder.record)
         self.writer.start(self.reconciler)
         self.bound_ips.start()
         self.apply(self.initial_settings)
+        recorder.restarted(self.speaker.left(), self._sends_every_path)
         self.supervisor.keep_running("host", lambda beat: self.host.run(self._reserve, beat))
         self.lease.start()
         self.liveness.start()
         self.source.start(self.reconciler)
+
+    def _recorder(self) -> TurnRecorder:
+        """Fills the history with what the turns change."""
+        holders = self.planner.allocator.holders
+        recorder = TurnRecorder(self.history, self.reconciler.causes, holders, TimeSlice())
+        self.speaker.on_sent = recorder.sent
+        return recorder
+
+    @property
+    def _sends_every_path(self) -> bool:
+        """Whether every peer with ADD-PATH gets all paths of a prefix."""
+        bgp = self.settings.bgp
+        chosen = any(peer.node_selector.requirements for peer in bgp.peers)
+        return not bgp.max_next_hops and not chosen
 
     def stop(self, withdraw: bool) -> str:
         """Stops the parts: sessions are closed, and bindings stay unless `withdraw`.  Returns one

@@ -20,6 +20,7 @@ class NoSpeaker:
 
     state_dir_writable = True
     is_eip: Callable[[Address], bool]
+    on_sent: Callable[[float, float], None]
 
     def set_peers(self, peers: Iterable[PeerConfig]) -> None:
         """Opens no session."""
@@ -41,6 +42,10 @@ class NoSpeaker:
     def reports(self) -> tuple[PeerReport, ...]:
         """There is no peer."""
         return ()
+
+    def left(self) -> Mapping[str, Mapping[Network, Mapping[int | None, Address]]]:
+        """No peer has anything from earlier runs."""
+        return {}
 
     def sent(self, prefix: Network) -> Mapping[str, tuple[Address, ...]]:
         """Nothing is sent."""

@@ -13,12 +13,14 @@ from ryu.lib import hub
 
 from porter_ryu import metrics
 from porter_ryu.backoff import Backoff
-from porter_ryu.domain.model import Kind, ObjectKey
+from porter_ryu.domain.model import EndpointSlice, Kind, ObjectKey
 from porter_ryu.domain.nodes.liveness import Findings, ProbedNode
 from porter_ryu.domain.objects import Reading
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.text import listed
 from porter_ryu.domain.turn import Turn
 from porter_ryu.effects import Effects
+from porter_ryu.history.causes import Causes
 from porter_ryu.supervisor import Beat
 from porter_ryu.time_slice import TimeSlice
 
@@ -26,52 +28,63 @@ LOG = logging.getLogger(__name__)
 
 _HEARTBEAT_SECONDS = 3.0
 _FIRST_RETRY_SECONDS, _MAX_RETRY_SECONDS = 0.1, 10.0
+# causes of turns for which nothing was read
+_TIMER, _RESYNC = "timer", "resync"
 
 
 class Reconciler:
     """An Observer that takes a turn when something changed, and a resync every `resync_seconds`.
 
-    `synced`: the first turn after all lists was applied.  `lists_read` counts lists.
+    `synced`: the first turn after all lists was applied.  `lists_read` counts lists.  `causes` are
+    those of the turns.
     """
 
     def __init__(self, planner: Planner, effects: Effects, resync_seconds: float) -> None:
         self.synced = False
         self.lists_read = 0
+        self.causes = Causes()
         self._planner = planner
         self._effects = effects
         self._resync_seconds = resync_seconds
         self._subscribers: list[Callable[[Turn], None]] = []
         self._wake = hub.Event()
-        self._oldest_read: float | None = None
         self._retired = False
         self._slice = TimeSlice()
         self._beat: Beat = _no_beat
+        self._otherwise = _TIMER
 
     def subscribe(self, subscriber: Callable[[Turn], None]) -> None:
-        """Calls `subscriber` with every turn after it was applied."""
+        """Calls `subscriber` with every turn after it was applied: what has to be sent at once is
+        sent."""
         self._subscribers.append(subscriber)
 
     def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:
         """A complete list of one kind (Observer)."""
         self.lists_read += 1
         self._planner.replace(kind, objects, self._give_way)
-        self._changed(read_at)
+        self.causes.happened(f"the list of {kind.value}", read_at)
+        self._wake.set()
 
     def put(self, obj: Reading, read_at: float) -> None:
         """One object was added or changed (Observer)."""
         self._planner.put(obj)
-        self._changed(read_at)
+        owner = obj.service if isinstance(obj, EndpointSlice) else None
+        self.causes.read(obj.kind, obj.key, read_at, owner)
+        self._wake.set()
 
     def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:
         """One object is gone (Observer)."""
         self._planner.remove(kind, key)
         self._effects.forget(kind, key)
-        self._changed(read_at)
+        self.causes.read(kind, key, read_at, gone=True)
+        self._wake.set()
 
     def probed(self, found: Mapping[ProbedNode, Findings]) -> None:
         """Probes found something about these nodes."""
         self._planner.probed_nodes.find(found)
-        self._changed(time.monotonic())
+        names = list(dict.fromkeys(name for name, _ in found))
+        self.causes.happened(f"probes of {listed(names)}", time.monotonic(), names)
+        self._wake.set()
 
     def wake(self) -> None:
         """Starts a turn now."""
@@ -100,6 +113,7 @@ class Reconciler:
             if now >= resync_at:
                 resync_at = now + self._resync_seconds
                 self._planner.resync()
+                self._otherwise = _RESYNC
             try:
                 self.turn()
                 backoff.reset()
@@ -107,6 +121,7 @@ class Reconciler:
                 LOG.exception("a turn failed: everything is decided again")
                 hub.sleep(backoff.next())
                 self._planner.resync()
+                self._otherwise = _RESYNC
                 self._wake.set()
 
     def _wait_seconds(self) -> float:
@@ -121,14 +136,17 @@ class Reconciler:
         started = time.monotonic()
         due = self._planner.due
         idle = self._planner.idle and (due is None or started < due)
-        if self._retired or not self._planner.ready or (idle and self.synced):
+        if self._retired or not self._planner.ready:
             return
-        read_at, self._oldest_read = self._oldest_read, None
+        causes = self.causes.begin_turn(self._otherwise, started)
+        if idle and self.synced:
+            return
+        self._otherwise = _TIMER
         turn = self._planner.turn(give_way=self._give_way, now=started)
-        self._effects.apply(turn, read_at)
+        self._effects.apply(turn, causes.read_at)
+        self._effects.complete()
         for subscriber in self._subscribers:
             subscriber(turn)
-        self._effects.complete()
         self.synced = True
         metrics.reconcile_seconds.observe(time.monotonic() - started)
 
@@ -137,11 +155,6 @@ class Reconciler:
         if self._slice.used_up:
             self._beat()
             self._slice()
-
-    def _changed(self, read_at: float) -> None:
-        if self._oldest_read is None:
-            self._oldest_read = read_at
-        self._wake.set()
 
 
 def _no_beat() -> None:

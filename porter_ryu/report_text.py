@@ -18,18 +18,19 @@ Json = dict[str, Any]
 _MAX_TEXT_CHARACTERS = 1_000
 
 
-def printable_json(value: Any) -> Any:
-    """A copy of a JSON value in which every text is one printable line of bounded length.
+def printable_json(value: Any, limit: int = _MAX_TEXT_CHARACTERS) -> Any:
+    """A copy of a JSON value in which every text is one printable line of at most `limit`
+    characters.
 
     Names, requests and messages come from outside: they go through here before they are shown on a
     terminal.
     """
     if isinstance(value, str):
-        return one_line(value, _MAX_TEXT_CHARACTERS)
+        return one_line(value, limit)
     if isinstance(value, dict):
-        return {printable_json(key): printable_json(entry) for key, entry in value.items()}
+        return {one_line(key, limit): printable_json(e, limit) for key, e in value.items()}
     if isinstance(value, list | tuple):
-        return [printable_json(entry) for entry in value]
+        return [printable_json(entry, limit) for entry in value]
     return value
 
 

@@ -9,5 +9,14 @@ def now(microseconds: bool = False) -> str:
     """The present time to the second (metav1.Time) or, if asked for, the microsecond
     (metav1.MicroTime)."""
     seconds, fraction = divmod(time.time_ns(), 10**9)
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{text}.{fraction // 1000:06}Z" if microseconds else f"{text}Z"
+    return f"{_date_and_time(seconds)}{f'.{fraction // 1000:06}' if microseconds else ''}Z"
+
+
+def text(seconds: float) -> str:
+    """A Unix time to the millisecond."""
+    whole, milliseconds = divmod(int(seconds * 1000), 1000)
+    return f"{_date_and_time(whole)}.{milliseconds:03}Z"
+
+
+def _date_and_time(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

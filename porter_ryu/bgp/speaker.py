@@ -33,6 +33,7 @@ from porter_ryu.bgp.peer import Peer
 from porter_ryu.bgp.peer_manager import PeerManager
 from porter_ryu.bgp.peer_report import PeerReport, report_not_running
 from porter_ryu.bgp.protocol.path_ids import PathIds
+from porter_ryu.bgp.protocol.rib_out import NextHops
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
@@ -64,6 +65,9 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         )
         # connections to an EIP are rejected; the caller may set a rule that knows all EIPs
         self.is_eip: Callable[[Address], bool] = self._is_announced
+        # called with when the cause of changes was read and how long it took to send these to all
+        # peers; the caller may keep a record of it
+        self.on_sent: Callable[[float, float], None] = lambda _read_at, _seconds: None
         self._listener = Listener(config.listen_port, self._accept, supervisor)
         self._keys = Md5Keys(lambda: [sock for _, sock in self._listener.sockets])
         self._bfd = BfdMonitor(self._set_path_usable, supervisor)
@@ -192,6 +196,10 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
                 reports[peer.name] = report_not_running(peer, error)
         return tuple(report for _, report in sorted(reports.items()))
 
+    def left(self) -> Mapping[str, Mapping[Network, NextHops]]:
+        """What the journals of the peers say that they may have from earlier runs, by peer."""
+        return {peer.config.name: peer.outbound.left for peer in self.manager.iterpeers}
+
     @property
     def state_dir_writable(self) -> bool:
         """Whether the journals of announced paths can be written."""
@@ -218,9 +226,14 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         if read_at is None:
             return
         if all_sent:
-            _observe_latency(read_at)
+            self._sent(read_at)
         else:
-            self.manager.rounds.when_sent(lambda: _observe_latency(read_at))
+            self.manager.rounds.when_sent(lambda: self._sent(read_at))
+
+    def _sent(self, read_at: float) -> None:
+        seconds = time.monotonic() - read_at
+        metrics.event_to_wire.observe(seconds)
+        self.on_sent(read_at, seconds)
 
     def announces(self, prefix: Network) -> bool:
         """Whether a prefix has announcements (RouteTarget)."""
@@ -278,7 +291,3 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
 
     def _is_announced(self, local: Address) -> bool:
         return self.announces(ip_network(local))
-
-
-def _observe_latency(read_at: float) -> None:
-    metrics.event_to_wire.observe(time.monotonic() - read_at)

@@ -44,3 +44,21 @@ def listed(names: Sequence[str], limit: int = _MAX_LISTED) -> str:
     """The first `limit` names, and how many more there are."""
     shown = ", ".join(printable(name) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def changed_text(before: str, after: str) -> str:
+    """What became of a text, as `before -> after`.  Of two long lists of names, separated by
+    commas, only the difference is shown."""
+    had, has = before.split(", "), after.split(", ")
+    if max(len(had), len(has)) <= _MAX_LISTED or not (before and after):
+        return " -> ".join(_folded(names) for names in (had, has))
+    gone, new = sorted(set(had) - set(has)), sorted(set(has) - set(had))
+    parts = [f"without {listed(gone)}" if gone else "", f"with {listed(new)}" if new else ""]
+    return f"{len(had)} -> {len(has)}: {', '.join(part for part in parts if part)}"
+
+
+def _folded(names: Sequence[str]) -> str:
+    """The first names of a list, or `none` for the empty text."""
+    if len(names) <= _MAX_LISTED:
+        return ", ".join(names) or "none"
+    return f"{', '.join(names[:_MAX_LISTED])} and {len(names) - _MAX_LISTED} more"

@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import parse_qsl
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from ryu.app.wsgi import ControllerBase, WSGIApplication, route
 from webob import Request, Response
 
-from porter_ryu import report
+from porter_ryu import report, report_changes
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.planner import Planner
-from porter_ryu.domain.text import one_line
+from porter_ryu.domain.text import one_line, quoted
+from porter_ryu.history.record import History
+from porter_ryu.history.subject import About
 from porter_ryu.http import responses, stop_rules
 from porter_ryu.http.exposition import Exposition, ProcessState
 
@@ -28,6 +31,7 @@ LOG = logging.getLogger(__name__)
 
 NAME = "porter_ryu"
 _MAX_LONG_RESPONSES = 3
+_MAX_SINCE_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Context:
     process: ProcessState
     stop: Callable[[bool, bool], None]
     token: str
+    history: History
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,23 @@ class HttpController(ControllerBase):  # type: ignore[misc]
             responses.json_array(report.eips(planner)),
             ["}"],
         )
+
+    @route(NAME, "/v1/changes", methods=["GET"])  # type: ignore[untyped-decorator]
+    def changes(self, req: Request, **_: Any) -> Response:
+        """The changes after number `since`, oldest first; with `about` only those about a Service,
+        an address, a peer, a node or an Eip."""
+        # WebOb raises an error for octets that are no UTF-8
+        query = dict(parse_qsl(req.query_string, keep_blank_values=True))
+        since, about = query.get("since", "0"), query.get("about")
+        if not since.isascii() or not since.isdecimal() or len(since) > _MAX_SINCE_DIGITS:
+            text = f"since: {quoted(since)} is not the sequence number of a change"
+            return responses.error(HTTPStatus.BAD_REQUEST, text)
+        try:
+            subject = None if about is None else About(about)
+        except ValueError as error:
+            return responses.error(HTTPStatus.BAD_REQUEST, f"about: {error}")
+        found = report_changes.changes(self._context.history.since(int(since), subject))
+        return responses.json_stream(self._long_responses, responses.json_array(found))
 
     @route(NAME, "/v1/stop", methods=["POST"])  # type: ignore[untyped-decorator]
     def stop(self, req: Request, **_: Any) -> Response:

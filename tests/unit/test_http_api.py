@@ -12,6 +12,8 @@ from webob import Request, Response
 
 from porter_ryu import report
 from porter_ryu.domain.model import Eip
+from porter_ryu.history.change import ChangeKind
+from porter_ryu.history.record import History
 from porter_ryu.http import api
 from porter_ryu.http.eip_addresses import EipAddresses
 from porter_ryu.http.router import Router
@@ -27,6 +29,7 @@ CONTEXT = api.Context(
     process=PROCESS,
     stop=lambda withdraw, stay: None,
     token="s3cret",
+    history=History(),
 )
 
 
@@ -113,6 +116,46 @@ def test_empty_lists_are_valid_json() -> None:
     assert ask("/v1/services").json == []
     assert ask("/v1/peers").json == []
     assert ask("/v1/plan").json == {"services": [], "eips": []}
+
+
+def test_changes_after_a_number_and_about_a_subject() -> None:
+    history = History(now=lambda: 1_764_000_000.25)
+    history.add(ChangeKind.ROUTE, "203.0.113.8", "", "n1", "Node n1", ("203.0.113.8", "node n1"))
+    history.add(ChangeKind.ROUTE, "203.0.113.9", "", "n2", "Node n2", ("203.0.113.9", "node n2"))
+    first, second = ask("/v1/changes", history=history).json
+    assert first == {
+        "sequence": 1,
+        "time": "2025-11-24T16:00:00.250Z",
+        "kind": "route",
+        "object": "203.0.113.8",
+        "from": "",
+        "to": "n1",
+        "cause": "Node n1",
+        "about": ["203.0.113.8", "node n1"],
+        "secondsToWire": None,
+    }
+    assert ask("/v1/changes?since=1", history=history).json == [second]
+    assert ask("/v1/changes?since=2", history=history).json == []
+    assert ask("/v1/changes?about=node+n1", history=history).json == [first]
+    assert ask("/v1/changes?since=1&about=203.0.113.9/32", history=history).json == [second]
+
+
+@pytest.mark.parametrize(
+    "query", ["since=", "since=-1", "since=x", "since=1e3", f"since={'9' * 5000}", "since=%d9%a1"]
+)
+def test_what_is_no_number_of_a_change(query: str) -> None:
+    answer = ask(f"/v1/changes?{query}")
+    assert (answer.status_int, answer.content_type) == (400, "application/json")
+    assert "is not the sequence number of a change" in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    "query", ["about=", "about=web", "about=pod+a", "about=%ff%00", "about=a/b/c"]
+)
+def test_what_is_no_subject_of_a_change(query: str) -> None:
+    answer = ask(f"/v1/changes?{query}")
+    assert (answer.status_int, answer.content_type) == (400, "application/json")
+    assert "is not NAMESPACE/NAME, ADDRESS" in answer.json["error"]
 
 
 def stop(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from porter_ryu.bgp.output.journal import RouteJournal
 from porter_ryu.bgp.output.loc_rib import LocRib
@@ -21,7 +21,7 @@ from porter_ryu.bgp.output.session_output import Link, SessionOutput
 from porter_ryu.bgp.output.update_groups import UpdateGroups
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.notification import Notification
-from porter_ryu.bgp.protocol.rib_out import AdjRibOut
+from porter_ryu.bgp.protocol.rib_out import AdjRibOut, NextHops
 from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.supervisor import Supervisor
 
@@ -63,6 +63,11 @@ class Outbound:
         if self._output is not None and not self._output.end_of_rib_due:
             self._restarting = False
         return self._restarting
+
+    @property
+    def left(self) -> Mapping[Network, NextHops]:
+        """What earlier sessions left with the peer, by prefix."""
+        return self._journal.left
 
     def open(self, session: Link, policy: ExportPolicy) -> None:
         """A session is Established: the whole table is queued for it."""

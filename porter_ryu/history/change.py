@@ -1,0 +1,59 @@
+"""A change that the program made, as a value."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class ChangeKind(enum.Enum):
+    """What changed; the values are public API.
+
+    ADDRESS: the addresses of a Service.  ROUTE: the next hops of a prefix.  SESSION: with a peer.
+    NODE: whether it can be a next hop.  POOL: how full an Eip is.  BINDING: an address on this
+    host.  LEADER: whether this instance assigns addresses.  RELOAD: of the configuration.
+    RESTART: the routes of an earlier run.
+    """
+
+    ADDRESS = "address"
+    ROUTE = "route"
+    SESSION = "session"
+    NODE = "node"
+    POOL = "pool"
+    BINDING = "binding"
+    LEADER = "leader"
+    RELOAD = "reload"
+    RESTART = "restart"
+
+
+class Delivery:
+    """How long it took from reading the cause of some changes until all peers were sent what
+    follows, in seconds; None while that is not so, and where there is no such time."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+
+
+NO_DELIVERY = Delivery()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change.
+
+    `sequence` counts the changes of this process from 1.  `time` is Unix time, in seconds.
+    `object`: which one of its kind.  `before` and `after` are texts, empty for nothing.  `cause`
+    says what was read, or happened.  `about` are the subjects (`history.subject`) that it concerns.
+    """
+
+    sequence: int
+    time: float
+    kind: ChangeKind
+    object: str
+    before: str
+    after: str
+    cause: str
+    about: tuple[str, ...] = ()
+    delivery: Delivery = NO_DELIVERY

@@ -1,0 +1,95 @@
+"""Keeps the last changes in memory, and logs them.
+
+A storm of changes of one kind is a few lines in the log, and then one that counts the others.  The
+record has them all, as far back as it goes.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import time
+from collections.abc import Callable
+
+from porter_ryu.domain.text import changed_text
+from porter_ryu.history.change import NO_DELIVERY, Change, ChangeKind, Delivery
+from porter_ryu.history.subject import About
+
+LOG = logging.getLogger(__name__)
+
+MAX_CHANGES = 10_000
+_MAX_LINES, _LINES_SECONDS = 30, 30.0
+# the part that makes such a change logs it, with more than is told here
+_LOGGED_ELSEWHERE = frozenset([ChangeKind.SESSION, ChangeKind.LEADER, ChangeKind.RELOAD])
+
+
+class _Burst:
+    """The lines of one kind in the present half minute."""
+
+    __slots__ = ("lines", "more", "until")
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.lines = self.more = 0
+
+
+class History:
+    """The last 10,000 changes.  `now` is Unix time, `clock` any monotonic clock, in seconds."""
+
+    def __init__(
+        self,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._now = now
+        self._clock = clock
+        self._changes: collections.deque[Change] = collections.deque(maxlen=MAX_CHANGES)
+        self._last = 0
+        self._bursts: dict[ChangeKind, _Burst] = {}
+
+    def add(
+        self,
+        kind: ChangeKind,
+        name: str,
+        before: str,
+        after: str,
+        cause: str,
+        about: tuple[str, ...] = (),
+        delivery: Delivery = NO_DELIVERY,
+        level: int = logging.INFO,
+    ) -> None:
+        """Adds a change of the object `name`, with the present time, and logs it."""
+        self._last += 1
+        change = Change(self._last, self._now(), kind, name, before, after, cause, about, delivery)
+        self._changes.append(change)
+        if kind not in _LOGGED_ELSEWHERE and self._may_log(kind):
+            told = changed_text(before, after)
+            LOG.log(level, f"{kind.value} %s: %s (%s)", name, told, cause)
+
+    def since(self, sequence: int, about: About | None = None) -> list[Change]:
+        """The changes after the one with this number, oldest first; only those about a subject, if
+        one is given."""
+        changes = list(self._changes)
+        first = changes[0].sequence if changes else 1
+        later = changes[max(0, sequence + 1 - first) :]
+        return later if about is None else [c for c in later if about.matches(c.about)]
+
+    def log_counts(self) -> None:
+        """Logs how many changes had no line of their own; to be called every few seconds."""
+        now = self._clock()
+        for kind, burst in list(self._bursts.items()):
+            if now >= burst.until:
+                del self._bursts[kind]
+                if burst.more:
+                    LOG.info("%d more of this kind: %s", burst.more, kind.value)
+
+    def _may_log(self, kind: ChangeKind) -> bool:
+        """Whether there is room for another line; else the change is counted."""
+        burst = self._bursts.get(kind)
+        if burst is None:
+            burst = self._bursts[kind] = _Burst(self._clock() + _LINES_SECONDS)
+        if burst.lines < _MAX_LINES:
+            burst.lines += 1
+            return True
+        burst.more += 1
+        return False

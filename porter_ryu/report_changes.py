@@ -1,0 +1,51 @@
+"""The record of changes as JSON, and as text for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from porter_ryu import rfc3339
+from porter_ryu.domain.text import changed_text, shortened
+from porter_ryu.history.change import Change
+
+Json = dict[str, Any]
+
+MAX_TEXT_CHARACTERS = 16_000  # of a list of nodes
+_WIDTH = 80
+
+
+def changes(record: Iterable[Change]) -> Iterator[Json]:
+    """One entry for each change, in the same order."""
+    for change in record:
+        yield {
+            "sequence": change.sequence,
+            "time": rfc3339.text(change.time),
+            "kind": change.kind.value,
+            "object": change.object,
+            "from": shortened(change.before, MAX_TEXT_CHARACTERS),
+            "to": shortened(change.after, MAX_TEXT_CHARACTERS),
+            "cause": shortened(change.cause, MAX_TEXT_CHARACTERS),
+            "about": list(change.about),
+            "secondsToWire": change.delivery.seconds,
+        }
+
+
+def table(entries: list[Json]) -> str:
+    """The text of changes, each a line and its cause in lines of at most 80 columns."""
+    return "\n".join(line for entry in entries for line in _lines(entry)) or "nothing has changed"
+
+
+def _lines(entry: Json) -> Iterator[str]:
+    text = changed_text(entry["from"], entry["to"])
+    yield from _wrapped(f"{entry['time']} {entry['kind']} {entry['object']}: {text}")
+    seconds = entry["secondsToWire"]
+    wire = "" if seconds is None else f"; sent {1000 * seconds:.1f} ms after it was read"
+    yield from _wrapped(f"    {entry['cause']}{wire}")
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False
+    )

@@ -1,0 +1,265 @@
+"""The record of decisions: the ring, the log, causes, subjects, and what turns changed."""
+
+from __future__ import annotations
+
+import time
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from porter_ryu.domain.announcement import (
+    NO_ATTRIBUTES,
+    WITHDRAWN,
+    Announcement,
+    Announcements,
+    NextHop,
+    PathAttributes,
+    Route,
+)
+from porter_ryu.domain.model import Address, Kind, ObjectKey
+from porter_ryu.domain.text import changed_text
+from porter_ryu.domain.turn import Turn
+from porter_ryu.history.causes import Causes
+from porter_ryu.history.change import ChangeKind
+from porter_ryu.history.record import MAX_CHANGES, History
+from porter_ryu.history.restart import Left, compare
+from porter_ryu.history.routes import AnnouncedRoutes
+from porter_ryu.history.subject import About
+from porter_ryu.history.turns import TurnRecorder
+from tests.unit.clock import Clock
+from tests.unit.world import key
+
+WEB = key("web")
+Table = dict[int | None, Address]
+
+
+def nothing() -> None:
+    """No other greenthread has to run."""
+
+
+def paths(*names: str, attributes: PathAttributes = NO_ATTRIBUTES) -> Announcements:
+    """Paths by these nodes."""
+    hops = (NextHop(name, ip_address(f"192.168.0.{name[1:]}")) for name in names)
+    return frozenset(Announcement(hop, attributes) for hop in hops)
+
+
+def weighing(name: str, weight: int) -> Announcements:
+    """The path by a node with a weight."""
+    return paths(name, attributes=PathAttributes(bandwidth=weight))
+
+
+def turn(**routes: Announcements) -> Turn:
+    """A turn that wants these paths: `a8` is 203.0.113.8."""
+    addresses = {ip_address(f"203.0.113.{name[1:]}"): wanted for name, wanted in routes.items()}
+    return Turn(routes={a: Route(a, True, wanted) for a, wanted in addresses.items()})
+
+
+class Scene:
+    """A recorder whose first turn is over, as the process has it."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.causes = Causes()
+        self.recorder = TurnRecorder(self.history, self.causes, self.holders, nothing)
+        self.recorder.record(Turn())
+
+    @staticmethod
+    def holders(address: Address) -> tuple[ObjectKey, ...]:
+        """`web` holds every address."""
+        return (WEB,)
+
+    def take(self, wanted: Turn) -> None:
+        """Takes a turn."""
+        self.causes.begin_turn("timer", 100.0)
+        self.recorder.record(wanted)
+
+    def told(self) -> list[tuple[str, str, str, str]]:
+        """Object, from, to and cause of each change after the first."""
+        return [(c.object, c.before, c.after, c.cause) for c in self.history.since(1)]
+
+
+def test_the_ring_keeps_the_last_changes() -> None:
+    history = History(now=lambda: 5.0)
+    for number in range(MAX_CHANGES + 7):
+        history.add(ChangeKind.ROUTE, f"r{number}", "", "n1", "", ("node n1",))
+    kept = history.since(0)
+    assert len(kept) == MAX_CHANGES
+    assert (kept[0].sequence, kept[-1].sequence) == (8, MAX_CHANGES + 7)
+    assert [c.object for c in history.since(MAX_CHANGES + 5)] == [f"r{MAX_CHANGES + 5}", "r10006"]
+    assert history.since(10**17) == []
+    assert len(history.since(3)) == MAX_CHANGES, "those before it are forgotten"
+    assert len(history.since(0, About("node n1"))) == MAX_CHANGES
+    assert history.since(0, About("node n2")) == []
+
+
+def test_a_storm_is_some_lines_and_a_count(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    clock = Clock()
+    history = History(clock=clock)
+    for number in range(100):
+        history.add(ChangeKind.ROUTE, f"r{number}", "", "n1", "Node n1")
+    history.add(ChangeKind.NODE, "n1", "usable", "not usable", "Node n1")
+    assert len(caplog.messages) == 31
+    assert caplog.messages[0] == "route r0: none -> n1 (Node n1)"
+    assert caplog.messages[-1] == "node n1: usable -> not usable (Node n1)"
+    history.log_counts()
+    clock.now += 30
+    history.log_counts()
+    history.log_counts()
+    assert caplog.messages[31:] == ["70 more of this kind: route"]
+    history.add(ChangeKind.ROUTE, "r1", "n1", "", "Node n1")
+    assert caplog.messages[-1] == "route r1: n1 -> none (Node n1)"
+
+
+@pytest.mark.parametrize(
+    ("about", "subjects", "matches"),
+    [
+        ("default/web", ("203.0.113.8", "default/web"), True),
+        ("default/web", ("default/web2", "node web"), False),
+        ("203.0.113.8", ("203.0.113.8",), True),
+        ("203.0.113.8/32", ("203.0.113.8",), True),
+        ("203.0.113.8", ("203.0.113.0/24",), True),
+        ("203.0.113.8", ("203.0.112.0/24", "2001:db8::/32", "a/24"), False),
+        ("2001:DB8::0001", ("2001:db8::1",), True),
+        ("2001:db8::1", ("2001:db8::/64",), True),
+        ("203.0.113.0/24", ("203.0.113.8",), False),
+        (" node  n1 ", ("node n1",), True),
+        ("peer node", ("node peer",), False),
+        ("eip pool", ("eip pool",), True),
+    ],
+)
+def test_subjects(about: str, subjects: tuple[str, ...], matches: bool) -> None:
+    assert About(about).matches(subjects) is matches
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "web", "a/b/c", "/web", "web/", "peer", "node", "peer a b", "pod x", "1.2.3"]
+)
+def test_what_is_no_subject(text: str) -> None:
+    with pytest.raises(ValueError, match="is not NAMESPACE/NAME, ADDRESS"):
+        About(text)
+
+
+def test_a_route_is_told_with_its_nodes_and_cause() -> None:
+    scene = Scene()
+    scene.causes.read(Kind.ENDPOINT_SLICE, key("web-1"), 99.0, WEB)
+    scene.take(turn(a8=paths("n1", "n2")))
+    scene.causes.read(Kind.NODE, ObjectKey("", "n2"), 99.5, gone=True)
+    scene.take(turn(a8=paths("n1")))
+    scene.take(turn(a8=paths("n1")))
+    scene.causes.read(Kind.SERVICE, WEB, 99.5, gone=True)
+    scene.take(turn(a8=WITHDRAWN))
+    assert scene.told() == [
+        ("203.0.113.8", "", "n1, n2", "EndpointSlice default/web-1"),
+        ("203.0.113.8", "n1, n2", "n1", "Node n2 deleted"),
+        ("203.0.113.8", "n1", "", "Service default/web deleted"),
+    ]
+    about = [c.about for c in scene.history.since(1)]
+    assert about[1] == ("203.0.113.8", "default/web", "node n2")
+
+
+def test_weights_drains_and_other_attributes_are_told() -> None:
+    routes = AnnouncedRoutes()
+    routes.replace(turn(a8=paths("n1", "n2")))
+    [weighted] = routes.update(turn(a8=weighing("n1", 3) | weighing("n2", 1)), nothing)
+    assert weighted[1:] == ("n1, n2", "n1 weight 3, n2 weight 1", ("n1", "n2"))
+    routes.replace(turn(a8=paths("n1")))
+    [other] = routes.update(turn(a8=paths("n1", attributes=PathAttributes(med=7))), nothing)
+    assert other[1:] == ("n1", "n1 with other attributes", ("n1",))
+
+
+def test_an_aggregate_is_a_route() -> None:
+    routes = AnnouncedRoutes()
+    prefix = ip_network("203.0.113.0/24")
+    [change] = routes.update(Turn(aggregates={prefix: paths("n1")}), nothing)
+    assert change == (prefix, "", "n1", ("n1",))
+
+
+def test_of_many_causes_those_that_concern_a_change_are_named() -> None:
+    causes = Causes()
+    for number in range(2000):
+        causes.read(Kind.ENDPOINT_SLICE, key(f"s{number}"), 1.0, key(f"owner{number}"))
+    causes.read(Kind.NODE, ObjectKey("", "n1"), 1.0)
+    current = causes.begin_turn("timer", 2.0)
+    assert current.read_at == 1.0
+    assert current.of([key("owner7")]) == "EndpointSlice default/s7"
+    general = "EndpointSlice default/s0, EndpointSlice default/s1, EndpointSlice default/s2"
+    assert current.of([WEB]) == f"{general} and 1998 more"
+
+
+def test_a_timer_names_the_node_that_was_read_before() -> None:
+    causes = Causes()
+    causes.read(Kind.NODE, ObjectKey("", "n1"), 9.0)
+    causes.begin_turn("timer", 9.0)
+    current = causes.begin_turn("timer", 10.04)
+    assert current.read_at is None
+    assert current.of([WEB], ["n1"]) == "Node n1, 1.0 s before"
+    assert current.of([WEB], ["n2"]) == "timer"
+    assert causes.begin_turn("resync", 80.0).of([WEB], ["n1"]) == "resync"
+
+
+def test_how_long_it_took_to_the_wire_is_filled_in_when_all_is_sent() -> None:
+    scene = Scene()
+    scene.causes.read(Kind.SERVICE, WEB, 99.0)
+    scene.take(turn(a8=paths("n1")))
+    [change] = scene.history.since(1)
+    assert change.delivery.seconds is None
+    scene.recorder.sent(99.0, 0.25)
+    assert change.delivery.seconds == 0.25
+    scene.take(turn(a8=WITHDRAWN))
+    assert scene.history.since(2)[0].delivery.seconds is None, "a timer was not read"
+
+
+def test_a_restart_counts_routes() -> None:
+    one: Table = {7: ip_address("192.168.0.1")}
+    two: Table = {**one, 8: ip_address("192.168.0.2")}
+    left: Left = {
+        "leaf1": {
+            ip_network("203.0.113.1"): two,
+            ip_network("203.0.113.2"): two,
+            ip_network("203.0.113.3"): one,
+            ip_network("203.0.113.4"): one,
+        },
+        "without-add-path": {ip_network("203.0.113.1"): {None: ip_address("192.168.0.2")}},
+    }
+    routes = AnnouncedRoutes()
+    both = paths("n1", "n2")
+    routes.replace(turn(a1=both, a2=paths("n1"), a3=both, a5=paths("n1")))
+    now = routes.known
+    assert str(compare(left, now, True, nothing)) == "1 as before, 2 changed, 1 gone, 1 new"
+    some = "2 as before, 1 changed, 1 gone, 1 new"
+    assert str(compare(left, now, False, nothing)) == some, "a peer may have only some"
+
+
+def test_ten_thousand_routes_at_a_start_are_one_change_and_cheap() -> None:
+    wanted = Turn(
+        routes={
+            a: Route(a, True, paths("n1", "n2"))
+            for a in (ip_network("10.0.0.0/16")[number] for number in range(10_000))
+        }
+    )
+    hops: Table = {1: ip_address("192.168.0.1"), 2: ip_address("192.168.0.2")}
+    left: Left = {"leaf": {ip_network(a.packed): hops for a in wanted.routes}}
+    history, causes = History(), Causes()
+    recorder = TurnRecorder(history, causes, Scene.holders, nothing)
+    recorder.restarted(left, True)
+    began = time.process_time()
+    recorder.record(wanted)
+    assert time.process_time() - began < 0.5, "measured: 0.05 s"
+    [change] = history.since(0)
+    assert change.before == "10000 announced by an earlier run"
+    assert change.after == "10000 as before, 0 changed, 0 gone, 0 new"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ("", "n1", "none -> n1"),
+        ("n1, n2", "n1", "n1, n2 -> n1"),
+        (", ".join("abcdefg"), ", ".join("abcdefh"), "7 -> 7: without g, with h"),
+        (", ".join("abcdefg"), ", ".join("abcdef"), "7 -> 6: without g"),
+        (", ".join("abcdefg"), "", "a, b, c, d, e and 2 more -> none"),
+    ],
+)
+def test_long_lists_are_folded(before: str, after: str, text: str) -> None:
+    assert changed_text(before, after) == text
