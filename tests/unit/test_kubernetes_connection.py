@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +12,15 @@ import pytest
 
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
-from tests.unit.fake_server import Answer, FakeServer, answer, chunked, kubeconfig, ok
+from tests.unit.fake_server import (
+    Answer,
+    Authority,
+    FakeServer,
+    answer,
+    chunked,
+    kubeconfig,
+    ok,
+)
 from tests.unit.until import until
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
@@ -92,3 +103,44 @@ def test_an_answer_that_is_none_loses_the_connection(tmp_path: Path, octets: byt
     asked = Asked(tmp_path, lambda _path, _headers: octets)
     assert [asked.fails().label for _ in range(2)] == ["ConnectionLost"] * 2
     assert asked.server.connections == 2
+
+
+class Tunnel:
+    """A proxy that only connects (CONNECT), once; `asked` is the line that it was told."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.asked = ""
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        client, _ = self._listener.accept()
+        with self._listener, client, client.makefile("rb") as lines:
+            self.asked = lines.readline().decode()
+            while lines.readline().strip():
+                pass
+            host, _, port = self.asked.split()[1].rpartition(":")
+            with socket.create_connection((host, int(port))) as server:
+                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=self._copy, args=(server, client), daemon=True)
+                back.start()
+                self._copy(client, server)
+
+    @staticmethod
+    def _copy(source: socket.socket, to: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while octets := source.recv(1 << 16):
+                to.sendall(octets)
+
+
+def test_tls_goes_through_the_tunnel_of_a_proxy(tmp_path: Path) -> None:
+    ca, proxy = Authority(tmp_path, "ca"), Tunnel()
+    server = FakeServer(lambda _path, _headers: ok({"a": 1}), ca.server())
+    url = f"https://127.0.0.1:{server.port}"
+    by = {"proxy-url": proxy.url}
+    client = Client(kubeconfig(tmp_path, url, ca.certificate, cluster=by))
+    assert [client.request("GET", "/x") for _ in range(3)] == [{"a": 1}] * 3
+    assert proxy.asked.startswith(f"CONNECT 127.0.0.1:{server.port} ")
+    assert server.asked == ["/x"] * 3
+    server.close()
