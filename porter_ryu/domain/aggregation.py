@@ -81,10 +81,11 @@ class Aggregation:
 
     def note(self, address: Address, shares: Sequence[_Share] = ()) -> None:
         """Notes the aggregates that an address needs, none for one that is not announced."""
-        before = self._shares_of.pop(address, ())
-        if not shares and not before:
-            return
+        before = self._shares_of.get(address, ())
         shares = tuple(dict.fromkeys(shares))  # an Eip may have the same entry twice
+        self._touched.update(aggregate for aggregate, _ in (*before, *shares))
+        if shares == before:
+            return
         for aggregate, entry in before:
             members = self._members[aggregate]
             members[entry].discard(address)
@@ -96,7 +97,8 @@ class Aggregation:
             self._members.setdefault(aggregate, {}).setdefault(entry, set()).add(address)
         if shares:
             self._shares_of[address] = shares
-        self._touched.update(aggregate for aggregate, _ in (*before, *shares))
+        else:
+            del self._shares_of[address]
 
     def aggregates_of(self, address: Address) -> tuple[Network, ...]:
         """The aggregates that are announced for an address, the longest first."""

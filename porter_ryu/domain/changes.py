@@ -39,6 +39,7 @@ class PendingChanges:
         self._decided = decided
         self._services: set[ObjectKey] = set()
         self._nodes: set[str] = set()
+        self._any_node = False
         self._nodes_of_turn: set[str] = set()
         self._host: frozenset[Address] = frozenset()
         self._peers_changed: frozenset[Address] = frozenset()
@@ -94,8 +95,7 @@ class PendingChanges:
         in seconds.
         """
         self._mark_failed(failed)
-        if self._nodes:
-            self._services |= self._allocator.aggregated()
+        self._any_node |= bool(self._nodes)
         self._nodes_of_turn |= self._nodes
         self._nodes.clear()
         self._services |= self.services_of_nodes(self._resolver.begin_turn(now))
@@ -127,14 +127,18 @@ class PendingChanges:
 
     def services_of_nodes(self, nodes: Iterable[str]) -> set[ObjectKey]:
         """The Services whose next hops depend on one of these nodes."""
-        names = set(nodes)
-        # an aggregate depends on every node
-        touched = self._allocator.aggregated() if names else set()
-        for name in names:
+        touched: set[ObjectKey] = set()
+        for name in nodes:
+            self._any_node = True
             touched.update(self._cluster.services_on(name))
             if self._resolver.depends_on(name):
                 touched.update(self._decided)
         return touched
+
+    def pop_any_node(self) -> bool:
+        """Whether a node changed, or what it offers, since this was called last."""
+        found, self._any_node = self._any_node, False
+        return found
 
     def pop_nodes(self) -> set[str]:
         """The nodes that changed before the turn began and since this was called last, by name."""

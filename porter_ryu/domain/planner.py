@@ -191,6 +191,8 @@ class Planner:
         nodes = self.resolver.addresses_changed(occupied_or_freed)
         batch |= self._changes.services_of_nodes(nodes)
         touched = self._decide(batch, give_way)
+        if self._changes.pop_any_node():
+            touched |= self.allocator.aggregated()  # an aggregate depends on every node
         routes = {}
         for address in touched:
             give_way()

@@ -43,6 +43,7 @@ class Routing:
         self._announce = announce
         self._advertising = Advertising()
         self.aggregation = Aggregation(allocator, self._advertising, self._paths_of_aggregate)
+        self._of_aggregates: dict[Family, Announcements] = {}
         self._next_hops: dict[Address, frozenset[NextHop]] = {}
         self._reachable: set[Address] = set()
 
@@ -50,12 +51,13 @@ class Routing:
     def cached_entries(self) -> int:
         """How many entries are cached between turns."""
         parts = (self._paths, self._advertising, self.aggregation)
-        own = len(self._next_hops) + len(self._reachable)
+        own = len(self._next_hops) + len(self._reachable) + len(self._of_aggregates)
         return sum(part.cached_entries for part in parts) + own
 
     def begin_turn(self) -> None:
         """Clears the cache: holders and next hops may have changed."""
         self._next_hops.clear()
+        self._of_aggregates.clear()
         self._paths.begin_turn()
         self._advertising.begin_turn()
         self.aggregation.begin_turn()
@@ -192,9 +194,14 @@ class Routing:
         return eip if eip is not None and eip.advertisements else None
 
     def _paths_of_aggregate(self, aggregate: Network) -> Announcements:
-        """The paths of an aggregate by every usable node."""
-        hops = self._resolver.next_hops_of_aggregate(Family(aggregate.version))
-        return self._paths.announcements(aggregate.network_address, hops, ())
+        """The paths of an aggregate by every usable node: the same for all of a family."""
+        family = Family(aggregate.version)
+        known = self._of_aggregates.get(family)
+        if known is None:
+            hops = self._resolver.next_hops_of_aggregate(family)
+            known = self._paths.announcements(aggregate.network_address, hops, ())
+            self._of_aggregates[family] = known
+        return known
 
     def _combine(self, address: Address, holders: Iterable[Service]) -> frozenset[NextHop]:
         family = Family(address.version)

@@ -189,9 +189,10 @@ class Allocator:
         """Whether a serving Eip has advertisements."""
         return self._pools.advertising
 
-    def aggregated(self) -> set[ObjectKey]:
-        """The Services with addresses of Eips that aggregate them."""
-        return self._holders_in(self._pools.aggregating)
+    def aggregated(self) -> set[Address]:
+        """The held addresses of Eips that aggregate them."""
+        pools = self._pools.aggregating
+        return {address for name in pools for address in self._holdings.in_pool(name)}
 
     def has_all_of(self, network: Network) -> bool:
         """Whether every address of a network is in a serving Eip."""
