@@ -176,10 +176,11 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             beat()
             requested = self._reload_requested.wait(timeout=_FILE_CHECK_SECONDS)
             self._reload_requested.clear()
-            if self._files.changed() or requested:
-                self._reload()
+            changed = self._files.changed()
+            if changed or requested:
+                self._reload("a changed file" if changed else "SIGHUP")
 
-    def _reload(self) -> None:
+    def _reload(self, cause: str) -> None:
         """Reads the files again; an invalid file changes nothing."""
         LOG.info("reloading the configuration")
         try:
@@ -188,8 +189,9 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             self._reloaded = False
             for fault in error.faults:
                 LOG.error("not reloaded: %s", fault)
+            self.instance.refuse_reload(error.faults, cause)
             return
-        self.instance.apply(settings)
+        self.instance.reload(settings, cause)
         self._files.add_new_paths()
         self._reloaded = True
 

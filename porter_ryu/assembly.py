@@ -81,6 +81,7 @@ def assemble(settings: Settings, supervisor: Supervisor) -> Instance:
         speaker,
         bindings,
         lease,
+        leadership,
         host,
         liveness,
         settings,

@@ -7,17 +7,21 @@ change, the set of peers and the reserved addresses are computed anew from all t
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.peering import PeerConfig, wanted_peers
 from porter_ryu.domain.planner import Planner
+from porter_ryu.history.observers import Observers
 from porter_ryu.history.record import History
-from porter_ryu.history.turns import TurnRecorder
+from porter_ryu.history.reload import record_refused_reload, record_reload
+from porter_ryu.history.turns import Cluster, TurnRecorder
 from porter_ryu.kube.api import Api
 from porter_ryu.kube.lease import Lease
 from porter_ryu.kube.writer import Writer
+from porter_ryu.leadership import Leadership
 from porter_ryu.liveness.monitor import LivenessMonitor
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.host import HostAddresses, HostMonitor
@@ -50,6 +54,7 @@ class Instance:
     speaker: Speaker | NoSpeaker
     bound_ips: BoundIps
     lease: Lease | NoLease
+    leadership: Leadership
     host: HostMonitor
     liveness: LivenessMonitor | NoLiveness
     initial_settings: Settings
@@ -77,10 +82,17 @@ class Instance:
         self.source.start(self.reconciler)
 
     def _recorder(self) -> TurnRecorder:
-        """Fills the history with what the turns change."""
-        holders = self.planner.allocator.holders
-        recorder = TurnRecorder(self.history, self.reconciler.causes, holders, TimeSlice())
+        """Fills the history with what the turns change, and with what the parts report."""
+        planner = self.planner
+        cluster = Cluster(
+            planner.allocator.holders, lambda: {eip.name for eip in planner.cluster.eips.values()}
+        )
+        recorder = TurnRecorder(self.history, self.reconciler.causes, cluster, TimeSlice())
+        observers = Observers(self.history)
         self.speaker.on_sent = recorder.sent
+        self.speaker.observe_sessions(observers.session)
+        self.bound_ips.on_change = recorder.bound
+        self.leadership.on_role = observers.role
         return recorder
 
     @property
@@ -101,6 +113,17 @@ class Instance:
         left = self.bound_ips.stop(withdraw)
         self.lease.stop()
         return left
+
+    def reload(self, settings: Settings, cause: str) -> None:
+        """Puts settings in force that were read again because of `cause`."""
+        before = self.settings.bgp.peers
+        self.reconciler.causes.happened(f"a reload ({cause})", None)
+        self.apply(settings)
+        record_reload(self.history, before, settings.bgp.peers, cause)
+
+    def refuse_reload(self, faults: Iterable[object], cause: str) -> None:
+        """The settings that were read again are invalid: those before stay in force."""
+        record_refused_reload(self.history, map(str, faults), cause)
 
     def apply(self, settings: Settings) -> None:
         """Puts settings in force; sessions whose settings did not change stay up.  A change that

@@ -20,7 +20,7 @@ class Leadership:
     """What this instance may do now.
 
     `bind_only_leading`: only the leader binds addresses.  `on_change` is called when that changes,
-    and a turn is due.
+    and a turn is due; `on_role` with the role before and after, when it changes.
     """
 
     def __init__(self, planner: Planner, status: StatusTarget, bind_only_leading: bool) -> None:
@@ -29,6 +29,8 @@ class Leadership:
         self._bind_only_leading = bind_only_leading
         self._binds: bool | None = None if bind_only_leading else True
         self.on_change: Callable[[], None] = _do_nothing
+        self.on_role: Callable[[Role, Role], None] = _ignore
+        self._role = Role.UNKNOWN
 
     @property
     def leads(self) -> bool:
@@ -42,6 +44,9 @@ class Leadership:
 
     def set_role(self, role: Role) -> None:
         """Sets the role of this instance."""
+        before, self._role = self._role, role
+        if role is not before:
+            self.on_role(before, role)
         leads = role is Role.LEADER
         if self._bind_only_leading and role is not Role.UNKNOWN and leads != self._binds:
             self._binds = leads
@@ -57,3 +62,7 @@ class Leadership:
 
 def _do_nothing() -> None:
     """Until a reconciler runs, no turn can be due."""
+
+
+def _ignore(_before: Role, _after: Role) -> None:
+    """Until there is an observer."""

@@ -22,6 +22,9 @@ class NoSpeaker:
     is_eip: Callable[[Address], bool]
     on_sent: Callable[[float, float], None]
 
+    def observe_sessions(self, observer: Callable[[PeerConfig, bool, str], None]) -> None:
+        """There is no session."""
+
     def set_peers(self, peers: Iterable[PeerConfig]) -> None:
         """Opens no session."""
 

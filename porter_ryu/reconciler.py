@@ -138,9 +138,10 @@ class Reconciler:
         idle = self._planner.idle and (due is None or started < due)
         if self._retired or not self._planner.ready:
             return
-        causes = self.causes.begin_turn(self._otherwise, started)
         if idle and self.synced:
+            self.causes.forget()
             return
+        causes = self.causes.begin_turn(self._otherwise, started)
         self._otherwise = _TIMER
         turn = self._planner.turn(give_way=self._give_way, now=started)
         self._effects.apply(turn, causes.read_at)

@@ -60,6 +60,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._speaker: SpeakerConfig = manager.speaker
         self._supervisor: Supervisor = manager.supervisor
         self._fan_outs: FanOuts = manager.fan_outs
+        self._manager = manager
         self.outbound: Outbound = manager.outbound(self.config.name)
         self._protocol: Session | None = None
         self._sessions: list[Session] = []
@@ -277,6 +278,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._update_ryu_state()
         self.outbound.open(session, self._export_policy(session))
         self._fan_outs.came_up(self.config)
+        by = "the peer" if session.is_reactive else "us"
+        self._manager.on_session(self.config, True, f"connected by {by}")
 
     def refresh_requested(self, session: Session, family: Family) -> None:
         """Sends a family again (RFC 2918)."""
@@ -321,6 +324,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
             self.outbound.refused(end.received)
         self.outbound.close()
         self._fan_outs.went_down(self.config)
+        self._manager.on_session(self.config, False, end.text)
 
     def _attempt_ended(self, session: Session, end: End) -> None:
         self._history.attempt_ended(end)

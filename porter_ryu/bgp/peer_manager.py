@@ -5,6 +5,7 @@ It takes the place of Ryu's own in the one running core; Ryu's ConfigurationMana
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ryu.lib import hub
@@ -21,6 +22,9 @@ from porter_ryu.bgp.peer import Peer
 from porter_ryu.domain.model import Address, Family
 from porter_ryu.domain.peering import PeerConfig, SpeakerConfig, session_key
 from porter_ryu.supervisor import Supervisor
+
+SessionObserver = Callable[[PeerConfig, bool, str], None]
+"""Called with the configuration of a session that came up (true) or went down, and why."""
 
 
 class Neighbor(neighbors.NeighborConf):  # type: ignore[misc]
@@ -45,7 +49,8 @@ class Neighbor(neighbors.NeighborConf):  # type: ignore[misc]
 
 
 class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
-    """Creates and removes our Peers.  `configs`: all wanted sessions, by their keys."""
+    """Creates and removes our Peers.  `configs`: all wanted sessions, by their keys.
+    `on_session` is called for each session that comes up or goes down."""
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         self.configs: dict[str, PeerConfig] = {}
         self.fan_outs = FanOuts(supervisor, self._export_again)
         self.groups = UpdateGroups(rib, self.rounds, supervisor)
+        self.on_session: SessionObserver = _ignore
         self._loc_rib = rib
         self.journals = Journals(speaker.state_dir, supervisor)
 
@@ -122,3 +128,7 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         for running in list(self._peers.values()):
             if running.config.peer == peer:
                 running.export()
+
+
+def _ignore(_config: PeerConfig, _is_up: bool, _why: str) -> None:
+    """Until there is an observer."""

@@ -30,7 +30,7 @@ from porter_ryu.bgp.listener import Listener, reject
 from porter_ryu.bgp.md5_keys import Md5Keys
 from porter_ryu.bgp.output.loc_rib import LocRib
 from porter_ryu.bgp.peer import Peer
-from porter_ryu.bgp.peer_manager import PeerManager
+from porter_ryu.bgp.peer_manager import PeerManager, SessionObserver
 from porter_ryu.bgp.peer_report import PeerReport, report_not_running
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.rib_out import NextHops
@@ -74,6 +74,10 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         if config.restart_time:
             # the other half is for the sessions to come up
             supervisor.after(config.restart_time / 2, "replay", self._replay)
+
+    def observe_sessions(self, observer: SessionObserver) -> None:
+        """Sets what is called for each session that comes up or goes down."""
+        self.manager.on_session = observer
 
     def _core_start(self, settings: dict[str, Any]) -> None:
         """Starts Ryu's core with our PeerManager."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
+from porter_ryu.domain.address_changes import AddressChanges
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.advertising import ServiceCommunities
@@ -52,6 +53,7 @@ class Planner:
         self._assigning = leading
         self._lists_in_progress = 0
         self._addresses_of: dict[ObjectKey, tuple[Address, ...]] = {}
+        self._address_changes = AddressChanges()
         health = NodeHealth(policy.panic_percent, policy.loss_delays)
         self.drains = NodeDrains(policy.drain)
         self.probed_nodes = ProbedNodes(policy.probing)
@@ -204,10 +206,13 @@ class Planner:
         if self._assigning:
             statuses += self._statuses.of_services(batch, self.decisions, give_way)
         statuses += self._statuses.of_eips(give_way)
+        changed = (self._address_changes.pop(), self.nodes.changes.pop())
         warnings = (*self._warnings(batch, give_way), *self._guard.end())
         notices = tuple(self.drains.pop_notices())
         problems = self.eip_problems.found()
-        return Turn(statuses, routes, warnings, self.doubted, notices, aggregates, problems)
+        return Turn(
+            statuses, routes, warnings, self.doubted, notices, aggregates, problems, *changed
+        )
 
     def _address_conflict(self, address: Address) -> Verdict[AddressReason] | None:
         """Why an address that a node reports is not the node's own to use as a next hop."""
@@ -230,7 +235,8 @@ class Planner:
                 ours.append(service)
             elif service is None and unreadable is not None:
                 records[key] = unreadable.record
-            elif self.decisions.pop(key, None) is not None or self.allocator.settled(key):
+            elif (gone := self.decisions.pop(key, None)) or self.allocator.settled(key):
+                self._address_changes.note(key, gone, None)
                 self.allocator.forget(key)
         return self.allocator.settle(ours, records, not self._assigning, give_way)
 
@@ -310,7 +316,9 @@ class Planner:
             announced = self._routing.announced(service, outcome)
             unreadable = self.cluster.why_unreadable(Kind.SERVICE, key)
             refused = self._routing.refused_communities(service, outcome)
-            self.decisions[key] = Decision(service, outcome, announced, unreadable, refused)
+            decision = Decision(service, outcome, announced, unreadable, refused)
+            self._address_changes.note(key, self.decisions.get(key), decision)
+            self.decisions[key] = decision
 
     def _warnings(self, batch: Iterable[ObjectKey], give_way: Callable[[], None]) -> Iterator[str]:
         """Warnings about the nodes and EndpointSlices that changed."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from porter_ryu.domain.address_changes import AddressChange
 from porter_ryu.domain.announcement import Announcements, Route
-from porter_ryu.domain.model import Address, Network
+from porter_ryu.domain.model import Address, Network, ObjectKey
 from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.nodes.health import API_SERVER_DELAYS, LossDelays
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
+from porter_ryu.domain.nodes.node_changes import NodeChange
 from porter_ryu.domain.objects import ObjectStatus, WithStatus
 
 
@@ -36,7 +38,8 @@ class Turn:
     that their loss is not believed.  `notices` are sentences about drains that began or ended.
     `aggregates` has the announcements of prefixes that stand for the addresses in them; nothing of
     them is bound.  `eip_problems` are sentences, by name, about Eips that serve and have a
-    problem; None if nothing was decided.
+    problem; None if nothing was decided.  `addresses` are the Services that hold other addresses
+    than before, `nodes` the nodes, by name, of which something else is said than before.
     """
 
     statuses: Sequence[tuple[WithStatus, ObjectStatus]] = ()
@@ -46,3 +49,5 @@ class Turn:
     notices: tuple[str, ...] = ()
     aggregates: Mapping[Network, Announcements] = field(default_factory=dict)
     eip_problems: Mapping[str, str] | None = None
+    addresses: Mapping[ObjectKey, AddressChange] = field(default_factory=dict)
+    nodes: Mapping[str, NodeChange] = field(default_factory=dict)

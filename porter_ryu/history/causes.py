@@ -57,7 +57,7 @@ class TurnCauses:
     def add(
         self,
         what: _Read | str,
-        read_at: float,
+        read_at: float | None,
         services: Iterable[ObjectKey] = (),
         nodes: Iterable[str] = (),
     ) -> None:
@@ -127,9 +127,14 @@ class Causes:
         else:
             self._next.add(read, read_at, services=() if service is None else (service,))
 
-    def happened(self, what: str, at: float, nodes: Iterable[str] = ()) -> None:
-        """Something else happened that a turn follows; it may concern these nodes."""
+    def happened(self, what: str, at: float | None, nodes: Iterable[str] = ()) -> None:
+        """Something else happened that a turn follows; it may concern these nodes.  `at` is None if
+        no time to the wire is measured from it."""
         self._next.add(what, at, nodes=nodes)
+
+    def forget(self) -> None:
+        """Nothing follows from what was read since the last turn."""
+        self._next = TurnCauses(self._nodes)
 
     def begin_turn(self, otherwise: str, now: float) -> TurnCauses:
         """The causes of the turn that begins now; `otherwise` is the cause if nothing was read."""

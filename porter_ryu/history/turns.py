@@ -1,14 +1,18 @@
 """Records what each turn changed, after it was applied: nothing here delays what is sent.
 
-The first turn is one change: how many routes are as before the restart.
+The routes of the first turn are one change: how many are as before the restart.
 """
 
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 
-from porter_ryu.domain.model import Address, ObjectKey
+from porter_ryu.domain.address_changes import AddressChange
+from porter_ryu.domain.model import Address, EipStatus, Network, ObjectKey
+from porter_ryu.domain.nodes.node_changes import NodeChange
 from porter_ryu.domain.turn import Turn
 from porter_ryu.history import subject
 from porter_ryu.history.causes import Causes
@@ -18,26 +22,30 @@ from porter_ryu.history.restart import Left, compare
 from porter_ryu.history.routes import AnnouncedRoutes, RouteChange
 
 _MAX_DELIVERIES = 64
+_MAX_SINGLE = 1000  # of more addresses at once, only the number is recorded
+_USABLE = "usable"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What the recorder asks: the Services that hold an address, and the names of all Eips."""
+
+    holders: Callable[[Address], Iterable[ObjectKey]]
+    eips: Callable[[], Collection[str]]
 
 
 class TurnRecorder:
-    """A subscriber of the Reconciler.
-
-    `holders` returns the Services that hold an address.  `give_way` lets other greenthreads run.
-    """
+    """A subscriber of the Reconciler.  `give_way` lets other greenthreads run."""
 
     def __init__(
-        self,
-        history: History,
-        causes: Causes,
-        holders: Callable[[Address], Iterable[ObjectKey]],
-        give_way: Callable[[], None],
+        self, history: History, causes: Causes, cluster: Cluster, give_way: Callable[[], None]
     ) -> None:
         self._history = history
         self._causes = causes
-        self._holders = holders
+        self._cluster = cluster
         self._give_way = give_way
         self._routes = AnnouncedRoutes()
+        self._pools: dict[str, str] = {}
         self._left: Left | None = {}
         self._every_path = True
         self._deliveries: collections.OrderedDict[float, Delivery] = collections.OrderedDict()
@@ -51,36 +59,53 @@ class TurnRecorder:
         """What followed from what was read at `read_at` was sent to all peers after this time."""
         self._delivery(read_at).seconds = seconds
 
+    def bound(self, networks: Collection[Network], is_bound: bool, why: str) -> None:
+        """These addresses were bound on this host, or unbound; `why` is empty if a turn wanted
+        it."""
+        before, after = ("", "bound") if is_bound else ("bound", "")
+        current = self._causes.current
+        if len(networks) > _MAX_SINGLE:
+            name = f"{len(networks)} addresses"
+            self._history.add(ChangeKind.BINDING, name, before, after, why or current.of())
+            return
+        for network in sorted(networks, key=lambda n: (n.version, int(n.network_address))):
+            holders = tuple(self._cluster.holders(network.network_address))
+            name = subject.of_prefix(network)
+            about = (name, *map(subject.of_service, holders))
+            cause = why or current.of(holders)
+            self._history.add(ChangeKind.BINDING, name, before, after, cause, about)
+
     def record(self, turn: Turn) -> None:
         """Records what a turn changed."""
+        self._record_addresses(turn.addresses)
         if self._left is not None:
             self._record_start(turn, self._left)
             self._left = None
-            return
-        for change in self._routes.update(turn, self._give_way):
-            self._give_way()
-            self._record_route(change)
+        else:
+            held_before = {a: key for key, c in turn.addresses.items() for a in c.addresses}
+            for name, node in turn.nodes.items():
+                self._record_node(name, node)
+            for change in self._routes.update(turn, self._give_way):
+                self._give_way()
+                self._record_route(change, held_before)
+        self._record_pools(turn)
 
     def _record_start(self, turn: Turn, left: Left) -> None:
         self._routes.replace(turn)
         counts = compare(left, self._routes.known, self._every_path, self._give_way)
-        self._history.add(
-            ChangeKind.RESTART,
-            "routes",
-            f"{counts.before} announced by an earlier run" if counts.before else "",
-            str(counts),
-            "this process started",
-        )
+        before = f"{counts.before} announced by an earlier run" if counts.before else ""
+        cause = "this process started"
+        self._history.add(ChangeKind.RESTART, "routes", before, str(counts), cause)
 
-    def _record_route(self, change: RouteChange) -> None:
+    def _record_route(self, change: RouteChange, held_before: Mapping[Address, ObjectKey]) -> None:
         prefix = change.prefix
-        holders = tuple(self._holders(prefix)) if isinstance(prefix, Address) else ()
+        holders: tuple[ObjectKey, ...] = ()
+        if isinstance(prefix, Address):
+            holders = tuple(self._cluster.holders(prefix))
+            if prefix in held_before and held_before[prefix] not in holders:
+                holders = (*holders, held_before[prefix])
         name = subject.of_prefix(prefix)
-        about = (
-            name,
-            *map(subject.of_service, holders),
-            *map(subject.of_node, change.nodes),
-        )
+        services = map(subject.of_service, holders)
         current = self._causes.current
         read_at = current.read_at
         self._history.add(
@@ -89,9 +114,55 @@ class TurnRecorder:
             change.before,
             change.after,
             current.of(holders, change.nodes),
-            about,
+            (name, *services, *map(subject.of_node, change.nodes)),
             NO_DELIVERY if read_at is None else self._delivery(read_at),
         )
+
+    def _record_addresses(self, changes: Mapping[ObjectKey, AddressChange]) -> None:
+        current = self._causes.current
+        if self._left is not None and len(changes) > _MAX_SINGLE:
+            name = f"{len(changes)} Services"
+            self._history.add(ChangeKind.ADDRESS, name, "", "other addresses", current.of())
+            return
+        for key, change in changes.items():
+            self._give_way()
+            name, cause = subject.of_service(key), current.of((key,))
+            cause = f"{cause}: {change.why}" if change.why else cause
+            about = (name, *map(subject.of_prefix, change.addresses))
+            self._history.add(ChangeKind.ADDRESS, name, change.before, change.after, cause, about)
+
+    def _record_node(self, name: str, change: NodeChange) -> None:
+        lost = change.before.startswith(_USABLE) and not change.after.startswith(_USABLE)
+        self._history.add(
+            ChangeKind.NODE,
+            name,
+            change.before,
+            change.after,
+            self._causes.current.of(nodes=(name,)),
+            (subject.of_node(name),),
+            level=logging.WARNING if lost else logging.INFO,
+        )
+
+    def _record_pools(self, turn: Turn) -> None:
+        """Records Eips that are filled otherwise, that serve or do not, or are gone."""
+        present = self._cluster.eips()
+        after = {name: "" for name in self._pools if name not in present}
+        for obj, status in turn.statuses:
+            if isinstance(status, EipStatus):
+                name = obj.key.name
+                after[name] = _fill(status)
+                if name not in self._pools and isinstance(obj.status, EipStatus):
+                    self._pools[name] = _fill(obj.status)
+        for name, fill in after.items():
+            before = self._pools.get(name, "")
+            if fill:
+                self._pools[name] = fill
+            else:
+                self._pools.pop(name, None)
+            if fill != before:
+                cause = self._causes.current.of()
+                about = (subject.of_eip(name),)
+                self._history.add(ChangeKind.POOL, name, before, fill, cause, about)
 
     def _delivery(self, read_at: float) -> Delivery:
         """The delivery of what follows from what was read at this time."""
@@ -101,3 +172,9 @@ class TurnRecorder:
             if len(self._deliveries) > _MAX_DELIVERIES:
                 self._deliveries.popitem(last=False)
         return delivery
+
+
+def _fill(status: EipStatus) -> str:
+    """How full an Eip is, and why it does not serve, if so."""
+    text = f"{status.usage} of {status.pool_size} used"
+    return text if status.ready else f"{text}, {status.reason.value}"

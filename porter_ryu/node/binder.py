@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from porter_ryu import metrics
 from porter_ryu.domain.model import Network
@@ -29,12 +29,23 @@ _NOTHING: frozenset[Network] = frozenset()
 @dataclass(slots=True)
 class _Round:
     """One call of `converge`.  `place`: where addresses are to be bound; None if that is not known
-    or nothing is wanted."""
+    or nothing is wanted.  `adding`: those that have to be bound now, `repaired` those of them that
+    were bound by an earlier call."""
 
     wanted: frozenset[Network]
     complete: bool
     beat: Callable[[], None]
     place: Place | None = None
+    adding: frozenset[Network] = _NOTHING
+    repaired: frozenset[Network] = _NOTHING
+
+
+class BindingChange(NamedTuple):
+    """Addresses that were bound, or unbound; `why` is empty if that was wanted newly."""
+
+    networks: frozenset[Network]
+    is_bound: bool
+    why: str = ""
 
 
 class Notices(Protocol):
@@ -76,6 +87,7 @@ class Binder:
         self._last_bound = _NOTHING
         self._untold = _NOTHING
         self._adopted = False
+        self._changes: list[BindingChange] = []
         self._give_way = TimeSlice()
 
     def converge(
@@ -107,6 +119,11 @@ class Binder:
         if first_error is not None:
             raise first_error
 
+    def pop_changes(self) -> list[BindingChange]:
+        """What was bound and unbound since the last call."""
+        changes, self._changes = self._changes, []
+        return [change for change in changes if change.networks]
+
     def _adopt_rules(self, _round: _Round) -> None:
         """Adds the rules with our protocol to a damaged journal that may have lost them."""
         if self._journal.damage and self._mode in tables.ROUTE_TYPE and not self._adopted:
@@ -131,8 +148,9 @@ class Binder:
         missing = round_.wanted - bound - own
         if not missing:
             return
-        metrics.bound_ip_repairs.inc(len(missing & self._last_bound))
-        for network in missing & self._last_bound:
+        round_.adding, round_.repaired = missing, missing & self._last_bound
+        metrics.bound_ip_repairs.inc(len(round_.repaired))
+        for network in round_.repaired:
             self._give_way()
             LOG.warning("%s was removed and is bound again", network)
         bindings = [(place, network) for network in missing]
@@ -169,6 +187,8 @@ class Binder:
             in_use = {place for place, _ in self._journal.bindings - gone} | {round_.place}
             tables.remove_default_routes(self._ip, before.keys() - in_use)
             self._journal.remove(gone)
+            unbound = {network for _, network in gone} - round_.wanted
+            self._changes.append(BindingChange(frozenset(unbound), False))
 
     def _write_journal(self, _round: _Round) -> None:
         self._journal.write()
@@ -181,6 +201,9 @@ class Binder:
             self.count = len(self._journal.bindings)
             return
         self._last_bound = self._bound_at(round_.place) & round_.wanted
+        added = round_.adding & self._last_bound
+        self._changes.append(BindingChange(added - round_.repaired, True))
+        self._changes.append(BindingChange(added & round_.repaired, True, "it had been removed"))
         self._give_way()
         self.count = len(self._last_bound & self._ours_at(round_.place))
         self._give_way()

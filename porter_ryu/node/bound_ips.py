@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from ryu.lib import hub
 
@@ -45,6 +46,8 @@ class BoundIps:
         self._journal = journal
         self._binder = Binder(mode, interface, str(table), journal, ip, notices)
         self._mode = mode
+        # called with addresses, whether they were bound or unbound, and why; '' if a turn wanted it
+        self.on_change: Callable[[frozenset[Network], bool, str], None] = _ignore
         self._wanted: frozenset[Network] = frozenset()
         self._complete = False
         self._withdrawing = self._withdrawn = False
@@ -158,6 +161,9 @@ class BoundIps:
             self._withdrawn = withdrawing and known and not self._journal.bindings
             if not self._wake.is_set():  # else another round is requested already
                 self._done.set()
+            for change in self._binder.pop_changes():
+                hub.sleep(0)  # the turn that waits for this round announces first
+                self.on_change(change.networks, change.is_bound, change.why)
             if self._failing:
                 # requests do not shorten this part of the wait
                 hub.sleep(min(pause, _RETRY_FIRST_SECONDS))
@@ -178,3 +184,7 @@ class BoundIps:
         self._last_error, self._failing = "", False
         self._backoff.reset()
         return _CHECK_INTERVAL_SECONDS
+
+
+def _ignore(_networks: frozenset[Network], _is_bound: bool, _why: str) -> None:
+    """Until there is an observer."""

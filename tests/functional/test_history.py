@@ -34,6 +34,7 @@ def program(fabric: Fabric, leaves: dict[str, Leaf]) -> Iterator[Program]:
     sections = peers()
     sections["bgp"]["peers"] = ",".join(leaves)
     del sections["peer:gobgpd"]
+    sections["bound_ip"] = {"mode": "address", "interface": "e1a"}
     program = Program(fabric.hosts["porter"], sections)
     yield program.start()
     program.stop()
@@ -117,6 +118,91 @@ def test_an_instance_that_does_not_answer_is_status_2(program: Program) -> None:
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
 
+def test_a_service_gets_its_address_and_loses_it(program: Program, leaves: dict[str, Leaf]) -> None:
+    program.put("db", service("db"), slice_of("db", "n3"))
+    expect(leaves, "203.0.113.9", "n3")
+    address = newest(program, "address", "203.0.113.9", "default/db")
+    assert (address["from"], "Service default/db" in address["cause"]) == ("", True)
+    pool = newest(program, "pool", "2 of 8 used", "eip", "pool")
+    assert (pool["from"], "Service default/db" in pool["cause"]) == ("1 of 8 used", True)
+    assert newest(program, "binding", "bound", "203.0.113.9")["about"][1] == "default/db"
+    kinds = [entry["kind"] for entry in history(program, "default/db")]
+    assert sorted(kinds) == ["address", "binding", "route"]
+    program.remove("db")
+    expect(leaves, "203.0.113.9")
+    assert newest(program, "address", "", "default/db")["cause"] == "Service default/db deleted"
+    assert newest(program, "route", "", "default/db")["from"] == "n3"
+    assert newest(program, "binding", "", "203.0.113.9")["from"] == "bound"
+    assert newest(program, "pool", "1 of 8 used", "eip", "pool")["from"] == "2 of 8 used"
+
+
+def test_a_full_pool(program: Program) -> None:
+    program.put("eight", *(service(f"s{number}") for number in range(8)))
+    entry = newest(program, "address", "no address: PoolExhausted", "default/s7")
+    assert entry["cause"].startswith("Service default/s7: every Eip that it may use is full")
+    newest(program, "pool", "8 of 8 used", "eip", "pool")
+    program.remove("eight")
+    newest(program, "pool", "1 of 8 used", "eip", "pool")
+
+
+def test_the_verdict_on_a_node(program: Program) -> None:
+    program.put("n4", node("n4", NODES["n4"], ready=False))
+    entry = newest(program, "node", "not usable: it is not Ready", "node", "n4")
+    assert (entry["object"], entry["from"]) == ("n4", "usable")
+    assert entry["cause"].startswith("Node n4")
+    program.put("n4", node("n4", NODES["n4"], annotations={"porter.kubesphere.io/drain": "true"}))
+    draining = "usable; draining by annotation porter.kubesphere.io/drain"
+    newest(program, "node", draining, "node", "n4")
+    program.remove("n4")
+    assert newest(program, "node", "", "node", "n4")["cause"] == "Node n4 deleted"
+
+
+def test_a_session_that_is_cut(program: Program, leaves: dict[str, Leaf]) -> None:
+    frr = leaves["frr"]
+    assert isinstance(frr, Frr)
+    frr.command("clear bgp *")
+    down = wait_for(
+        lambda: [e for e in history(program, "peer", "frr") if e["to"] == "down"],
+        bool,
+        5,
+        "the session to go down",
+    )[-1]
+    assert (down["kind"], down["object"], down["from"]) == ("session", "frr", "Established")
+    assert "the peer sent" in down["cause"]
+    up = newest(program, "session", "Established", "peer", "frr")
+    assert up["cause"] in ("connected by us", "connected by the peer")
+    assert all(e["object"] != "bird" for e in history(program, "peer", "frr"))
+
+
+def test_a_reload(program: Program) -> None:
+    text = program.config.read_text()
+    program.config.write_text(text.replace("[peer:frr]\n", "[peer:frr]\nmed = 7\n"))
+    entry = newest(program, "reload", "in force, peers: changed frr", "peer", "frr")
+    assert (entry["object"], entry["cause"]) == ("configuration", "a changed file")
+    program.config.write_text(text.replace("[peer:frr]\n", "[peer:frr]\nmed = x\n"))
+    refused = wait_for(
+        lambda: [e for e in history(program) if e["to"].startswith("not in force: ")],
+        bool,
+        5,
+        "the reload to be refused",
+    )[-1]
+    assert "[peer:frr] med" in refused["to"]
+    program.config.write_text(text)
+    newest(program, "reload", "in force, peers: changed frr", "peer", "frr")
+
+
+def test_an_address_that_somebody_removes(program: Program) -> None:
+    newest(program, "binding", "bound", PREFIX)
+    program.host.run(f"ip address del {PREFIX}/32 dev e1a")
+    repaired = wait_for(
+        lambda: [e for e in history(program, PREFIX) if e["cause"] == "it had been removed"],
+        bool,
+        10,
+        "it to be bound again",
+    )
+    assert [(e["kind"], e["to"]) for e in repaired] == [("binding", "bound")]
+
+
 def test_a_restart_is_one_line(program: Program, leaves: dict[str, Leaf]) -> None:
     files = {"db": "n3", "gone": "n4"}
     for name, host in files.items():
@@ -127,7 +213,8 @@ def test_a_restart_is_one_line(program: Program, leaves: dict[str, Leaf]) -> Non
     program.put("slice", slice_of("web", "n1", "n4"))
     program.remove("gone")
     program.start()
-    [entry] = history(program)
+    routes = [e for e in history(program) if e["kind"] in ("restart", "route", "address", "node")]
+    [entry] = routes
     assert (entry["kind"], entry["from"]) == ("restart", "3 announced by an earlier run")
     assert entry["to"] == "1 as before, 1 changed, 1 gone, 0 new"
     program.logs(f"restart routes: {entry['from']} -> {entry['to']}")

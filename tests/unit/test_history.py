@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from itertools import pairwise
 
 import pytest
 
+from porter_ryu.domain.address_changes import AddressChanges
+from porter_ryu.domain.addresses.holdings import Held
+from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.announcement import (
     NO_ATTRIBUTES,
     WITHDRAWN,
@@ -16,21 +21,30 @@ from porter_ryu.domain.announcement import (
     PathAttributes,
     Route,
 )
-from porter_ryu.domain.model import Address, Kind, ObjectKey
+from porter_ryu.domain.decision import Decision
+from porter_ryu.domain.model import Address, Eip, EipStatus, Kind, ObjectKey
+from porter_ryu.domain.nodes.drain import DrainPolicy
+from porter_ryu.domain.planner import Policy
+from porter_ryu.domain.ports import Role
 from porter_ryu.domain.text import changed_text
 from porter_ryu.domain.turn import Turn
+from porter_ryu.domain.verdict import PoolReason, Reason, Verdict
 from porter_ryu.history.causes import Causes
 from porter_ryu.history.change import ChangeKind
+from porter_ryu.history.observers import Observers
 from porter_ryu.history.record import MAX_CHANGES, History
+from porter_ryu.history.reload import record_refused_reload, record_reload
 from porter_ryu.history.restart import Left, compare
 from porter_ryu.history.routes import AnnouncedRoutes
 from porter_ryu.history.subject import About
-from porter_ryu.history.turns import TurnRecorder
+from porter_ryu.history.turns import Cluster, TurnRecorder
 from tests.unit.clock import Clock
-from tests.unit.world import key
+from tests.unit.peers import peer
+from tests.unit.world import World, key, node, service
 
 WEB = key("web")
 Table = dict[int | None, Address]
+CLUSTER = Cluster(holders=lambda _address: (WEB,), eips=lambda: ["pool"])
 
 
 def nothing() -> None:
@@ -60,13 +74,8 @@ class Scene:
     def __init__(self) -> None:
         self.history = History()
         self.causes = Causes()
-        self.recorder = TurnRecorder(self.history, self.causes, self.holders, nothing)
+        self.recorder = TurnRecorder(self.history, self.causes, CLUSTER, nothing)
         self.recorder.record(Turn())
-
-    @staticmethod
-    def holders(address: Address) -> tuple[ObjectKey, ...]:
-        """`web` holds every address."""
-        return (WEB,)
 
     def take(self, wanted: Turn) -> None:
         """Takes a turn."""
@@ -231,6 +240,130 @@ def test_a_restart_counts_routes() -> None:
     assert str(compare(left, now, False, nothing)) == some, "a peer may have only some"
 
 
+def decision(name: str, held: str = "", reason: Reason = Reason.ALLOCATED) -> Decision:
+    """A decision about a Service that holds an address."""
+    addresses = (Held(ip_address(held), "pool"),) if held else ()
+    verdict = Verdict(reason is Reason.ALLOCATED, reason, f"because of {reason.value}")
+    return Decision(service(name), Outcome(addresses, verdict), None)
+
+
+def test_the_addresses_of_services_are_told_with_the_reason() -> None:
+    scene, changes = Scene(), AddressChanges()
+    steps = [
+        None,
+        decision("web", "203.0.113.8"),
+        decision("web", "203.0.113.8"),
+        decision("web", "203.0.113.9"),
+        decision("web", reason=Reason.POOL_EXHAUSTED),
+        decision("web", reason=Reason.POOL_EXHAUSTED),
+        decision("web", reason=Reason.NO_POOL),
+        None,
+    ]
+    for before, after in pairwise(steps):
+        changes.note(WEB, before, after)
+        scene.take(Turn(addresses=changes.pop()))
+    assert [(c.before, c.after) for c in scene.history.since(1)] == [
+        ("", "203.0.113.8"),
+        ("203.0.113.8", "203.0.113.9"),
+        ("203.0.113.9", "no address: PoolExhausted"),
+        ("no address: PoolExhausted", "no address: NoPool"),
+        ("no address: NoPool", ""),
+    ]
+    assert scene.history.since(3)[0].cause == "timer: because of PoolExhausted"
+    assert scene.history.since(2)[0].about == ("default/web", "203.0.113.8", "203.0.113.9")
+
+
+def test_what_a_service_has_on_record_is_no_change() -> None:
+    changes = AddressChanges()
+    known = service("web", ingress=(ip_address("203.0.113.8"),))
+    changes.note(WEB, None, replace(decision("web", "203.0.113.8"), service=known))
+    assert changes.pop() == {}
+    changes.note(WEB, None, replace(decision("web", "203.0.113.9"), service=known))
+    assert changes.pop()[WEB].before == "203.0.113.8"
+
+
+def test_many_addresses_at_a_start_are_one_change() -> None:
+    history, changes = History(), AddressChanges()
+    recorder = TurnRecorder(history, Causes(), CLUSTER, nothing)
+    for number in range(1500):
+        changes.note(key(f"s{number}"), None, decision(f"s{number}", f"10.0.{number % 250}.1"))
+    recorder.record(Turn(addresses=changes.pop()))
+    assert [c.object for c in history.since(0)] == ["1500 Services", "routes"]
+
+
+def test_the_nodes_of_a_cluster() -> None:
+    world = World(Eip("pool", "203.0.113.8/29"), policy=Policy(drain=DrainPolicy(cordoned=True)))
+    world.put(node("n1", "192.168.0.1"), node("n2", "192.168.0.2"))
+    found = []
+    for after in (
+        node("n1", "192.168.0.1"),
+        node("n1", "192.168.0.1", unschedulable=True),
+        node("n1", "192.168.0.1", network_unavailable=True),
+        node("n1"),
+    ):
+        world.planner.put(after)
+        found.append(dict(world.planner.turn(nothing, now=100.0).nodes))
+    usable, draining = "usable", "usable; draining because it is cordoned"
+    down = "not usable: its condition NetworkUnavailable is true"
+    assert found[:3] == [{}, {"n1": (usable, draining)}, {"n1": (draining, down)}]
+    assert found[3]["n1"].after.startswith("IPv4: not usable: it has no IPv4 address")
+    world.planner.remove(Kind.NODE, ObjectKey("", "n1"))
+    assert world.planner.turn(nothing, now=100.0).nodes["n1"].after == ""
+
+
+def test_the_fill_of_a_pool() -> None:
+    scene = Scene()
+    eip = Eip("pool", "203.0.113.0/29", status=EipStatus(True, PoolReason.VALID, "", usage=1))
+    for usage, reason in ((1, PoolReason.VALID), (2, PoolReason.VALID), (2, PoolReason.OVERLAPS)):
+        ready = reason is PoolReason.VALID
+        scene.take(Turn([(eip, EipStatus(ready, reason, "", usage=usage))]))
+    assert [c.after for c in scene.history.since(1)] == ["2 of 0 used", "2 of 0 used, Overlaps"]
+    assert scene.history.since(1, About("eip pool")) == scene.history.since(1)
+
+
+def test_sessions_and_roles() -> None:
+    history = History()
+    observers = Observers(history)
+    config = peer("leaf1")
+    observers.session(config, True, "connected by us")
+    observers.session(config, False, "the peer sent Cease")
+    observers.role(Role.UNKNOWN, Role.LEADER)
+    told = [(c.kind.value, c.object, c.before, c.after) for c in history.since(0)]
+    assert told == [
+        ("session", "leaf1", "down", "Established"),
+        ("session", "leaf1", "Established", "down"),
+        ("leader", "this instance", "unknown", "leads"),
+    ]
+    assert len(history.since(0, About("peer leaf1"))) == 2
+
+
+def test_a_reload_names_the_peers() -> None:
+    history = History()
+    one, two, other = peer("one"), peer("two"), replace(peer("one"), hold_time=7)
+    record_reload(history, [one], [one], "SIGHUP")
+    record_reload(history, [one], [other, two], "SIGHUP")
+    record_reload(history, [one, two], [one], "SIGHUP")
+    record_refused_reload(history, ["[bgp] local_as: no number"], "a changed file")
+    assert [c.after for c in history.since(0)] == [
+        "in force, peers: as before",
+        "in force, peers: with two; changed one",
+        "in force, peers: without two",
+        "not in force: [bgp] local_as: no number",
+    ]
+    assert len(history.since(0, About("peer two"))) == 2
+
+
+def test_bindings_and_repairs() -> None:
+    scene = Scene()
+    scene.recorder.bound([ip_network("203.0.113.8")], True, "")
+    scene.recorder.bound([ip_network("203.0.113.8")], True, "it had been removed")
+    scene.recorder.bound([ip_network(f"10.0.{n}.0") for n in range(250)] * 5, False, "")
+    told = [(c.object, c.before, c.after) for c in scene.history.since(1)]
+    bound = ("203.0.113.8", "", "bound")
+    assert told == [bound, bound, ("1250 addresses", "bound", "")]
+    assert len(scene.history.since(0, About("default/web"))) == 2
+
+
 def test_ten_thousand_routes_at_a_start_are_one_change_and_cheap() -> None:
     wanted = Turn(
         routes={
@@ -241,7 +374,7 @@ def test_ten_thousand_routes_at_a_start_are_one_change_and_cheap() -> None:
     hops: Table = {1: ip_address("192.168.0.1"), 2: ip_address("192.168.0.2")}
     left: Left = {"leaf": {ip_network(a.packed): hops for a in wanted.routes}}
     history, causes = History(), Causes()
-    recorder = TurnRecorder(history, causes, Scene.holders, nothing)
+    recorder = TurnRecorder(history, causes, CLUSTER, nothing)
     recorder.restarted(left, True)
     began = time.process_time()
     recorder.record(wanted)

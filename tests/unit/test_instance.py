@@ -95,6 +95,7 @@ class Scene:
             self.speaker,
             bindings,
             NoLease(),
+            leadership,
             host,
             NoLiveness(),
             settings,

@@ -23,6 +23,7 @@ from porter_ryu.domain.nodes.next_hops import (
     judge,
     probed_addresses,
 )
+from porter_ryu.domain.nodes.node_changes import NodeChanges
 from porter_ryu.domain.nodes.probed import ProbedNodes
 from porter_ryu.domain.text import listed
 from porter_ryu.domain.verdict import NodeReason, Verdict
@@ -57,6 +58,7 @@ class NodeVerdicts:
         self._with_address: dict[Address, set[str]] = {}
         self._verdicts: dict[tuple[str, Family], NodeVerdict] = {}
         self._last_verdicts: dict[tuple[str, Family], NodeVerdict] = {}
+        self.changes = NodeChanges(self.verdict, drains, self._nodes.__contains__)
 
     @property
     def due(self) -> float | None:
@@ -68,7 +70,8 @@ class NodeVerdicts:
     def cached_entries(self) -> int:
         """How many entries are cached between turns, the existing nodes aside."""
         own = len(self._verdicts) + len(self._last_verdicts)
-        return own + self._drains.cached_entries + self._probed.cached_entries
+        parts = (self._drains, self._probed, self.changes)
+        return own + sum(part.cached_entries for part in parts)
 
     def changed(self, name: str) -> None:
         """Marks a node that changed or is gone."""
@@ -107,6 +110,7 @@ class NodeVerdicts:
         names = self.health.observe(ready, silent, now)
         for name in names:
             self._forget_verdict(name)
+        self.changes.mark(drained)
         return affected | names | drained
 
     def addresses_changed(self, addresses: Iterable[Address]) -> set[str]:
@@ -197,6 +201,7 @@ class NodeVerdicts:
         return Verdict(False, NodeReason.NO_SUCH_NODE, "there is no such Node")
 
     def _forget_verdict(self, name: str) -> None:
+        self.changes.mark([name])
         for family in Family:
             self._verdicts.pop((name, family), None)
             if name not in self._nodes:

@@ -1,0 +1,85 @@
+"""Which Services hold other addresses than before a turn, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from porter_ryu.domain.addresses.outcome import Outcome
+from porter_ryu.domain.decision import Decision
+from porter_ryu.domain.model import Address, ObjectKey, Service
+
+Addresses = tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressChange:
+    """What a Service holds before and after, as texts: its addresses, or `no address` and the
+    reason; empty: it was, or is, not ours or not there.  `addresses` are all of both.  `why` says
+    why it lost an address, or lacks one; empty if it does not."""
+
+    before: str
+    after: str
+    addresses: Addresses
+    why: str = ""
+
+
+class AddressChanges:
+    """Collects the changes of a turn."""
+
+    def __init__(self) -> None:
+        self._changes: dict[ObjectKey, AddressChange] = {}
+
+    def note(self, key: ObjectKey, before: Decision | None, after: Decision | None) -> None:
+        """The decision about a Service was replaced; None: there was none, or is none any more.
+        What a Service has on record when it is first seen is no change."""
+        if before is not None and after is not None and _is_same(before.outcome, after.outcome):
+            return
+        if before is None and after is not None and _is_on_record(after):
+            return
+        had = _recorded(after) if before is None else _held(before.outcome)
+        has = () if after is None else _held(after.outcome)
+        old = _text(before.outcome) if before is not None else ", ".join(map(str, had))
+        new = _text(after.outcome) if after is not None else ""
+        why = ""
+        if after is not None:
+            why = after.outcome.lost.message if after.outcome.lost is not None else ""
+            if not why and not after.outcome.verdict.ok:
+                why = after.outcome.verdict.message
+        if old != new:
+            addresses = tuple(dict.fromkeys((*had, *has)))
+            self._changes[key] = AddressChange(old, new, addresses, why)
+
+    def pop(self) -> dict[ObjectKey, AddressChange]:
+        """The changes since the last call."""
+        changes, self._changes = self._changes, {}
+        return changes
+
+
+def _held(outcome: Outcome) -> Addresses:
+    return tuple(held.address for held in outcome.held)
+
+
+def _recorded(decision: Decision | None) -> Addresses:
+    return decision.service.ingress if decision is not None else ()
+
+
+def _text(outcome: Outcome) -> str:
+    if not outcome.held:
+        return f"no address: {outcome.verdict.reason.value}"
+    return ", ".join(str(held.address) for held in outcome.held)
+
+
+def _is_same(before: Outcome, after: Outcome) -> bool:
+    return before.held == after.held and before.verdict.reason is after.verdict.reason
+
+
+def _is_on_record(decision: Decision) -> bool:
+    """Whether the status of a Service says what was decided."""
+    service, outcome = decision.service, decision.outcome
+    if outcome.held:
+        return service.ingress == _held(outcome)
+    return not service.ingress and _says(service, outcome.verdict.reason.value)
+
+
+def _says(service: Service, reason: str) -> bool:
+    return any(condition.reason == reason for condition in service.conditions)

@@ -1,0 +1,41 @@
+"""Records what happens outside the turns: sessions, and who leads."""
+
+from __future__ import annotations
+
+from porter_ryu.domain.peering import PeerConfig
+from porter_ryu.domain.ports import Role
+from porter_ryu.history import subject
+from porter_ryu.history.change import ChangeKind
+from porter_ryu.history.record import History
+
+_UP, _DOWN = "Established", "down"
+_ROLES = {
+    Role.LEADER: "leads",
+    Role.FOLLOWER: "follows",
+    Role.UNKNOWN: "unknown",
+}
+_CAUSES = {
+    Role.LEADER: "it holds the Lease",
+    Role.FOLLOWER: "another instance holds the Lease",
+    Role.UNKNOWN: "it cannot renew the Lease",
+}
+
+
+class Observers:
+    """Functions that the parts call."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def session(self, config: PeerConfig, is_up: bool, why: str) -> None:
+        """A session came up or went down."""
+        before, after = (_DOWN, _UP) if is_up else (_UP, _DOWN)
+        names = dict.fromkeys([config.name, config.peer])
+        about = tuple(map(subject.of_peer, names))
+        self._history.add(ChangeKind.SESSION, config.name, before, after, why, about)
+
+    def role(self, before: Role, after: Role) -> None:
+        """This instance took, or lost, the lead."""
+        self._history.add(
+            ChangeKind.LEADER, "this instance", _ROLES[before], _ROLES[after], _CAUSES[after]
+        )

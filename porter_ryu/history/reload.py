@@ -1,0 +1,35 @@
+"""What a reload of the configuration changed, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from porter_ryu.domain.peering import PeerConfig
+from porter_ryu.history import subject
+from porter_ryu.history.change import ChangeKind
+from porter_ryu.history.record import History
+
+_NAME = "configuration"
+
+
+def record_reload(
+    history: History, before: Iterable[PeerConfig], after: Iterable[PeerConfig], cause: str
+) -> None:
+    """The configuration was read again; `before` and `after` are the configured sessions."""
+    had, has = ({config.name: config for config in peers} for peers in (before, after))
+    parts = {
+        "with": has.keys() - had.keys(),
+        "without": had.keys() - has.keys(),
+        "changed": {name for name in has.keys() & had.keys() if has[name] != had[name]},
+    }
+    names = {name for some in parts.values() for name in some}
+    told = "; ".join(f"{word} {', '.join(sorted(some))}" for word, some in parts.items() if some)
+    about = tuple(map(subject.of_peer, sorted(names)))
+    text = f"in force, peers: {told or 'as before'}"
+    history.add(ChangeKind.RELOAD, _NAME, "", text, cause, about)
+
+
+def record_refused_reload(history: History, faults: Iterable[str], cause: str) -> None:
+    """The configuration was read again and is invalid, so the one before stays in force."""
+    text = f"not in force: {'; '.join(faults)}"
+    history.add(ChangeKind.RELOAD, _NAME, "", text, cause)
