@@ -72,7 +72,10 @@ class Network:
         """What the leaf's kernel reports, after the leaf was started anew and has no route."""
         self.leaf.stop()
         here = self.leaf.host
-        wait_for(lambda: here.run("ip route show proto bgp"), lambda s: not s, 60, "no route")
+        # zebra, which removes them, is ended if that takes long
+        here.run("ip route flush proto bgp")
+        left = "ip -o route show proto bgp"
+        wait_for(lambda: len(here.run(left).splitlines()), lambda count: not count, 60, "no route")
         with KernelRoutes(here) as routes:
             self.leaf.start()
             yield routes
