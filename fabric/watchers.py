@@ -51,14 +51,16 @@ def never_without(host: Host, *prefixes: str) -> Iterator[None]:
         yield
     finally:
         end(monitor)
+    seen: list[str] = []
     for line in host.log(log).splitlines():
         words = line.split()
         for prefix in set(prefixes) & set(words):
+            seen.append(line)
             if "Deleted" in words:
                 present.discard(prefix)
             else:
                 present.add(prefix)
-        assert present, f"{host.name}: {line}"
+        assert present, "\n".join([f"{host.name} has none of {prefixes}:", *seen[-10:]])
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 A new address is recorded in status, then bound, then announced.  An address that goes is withdrawn,
 then unbound, then removed from status.  A change of an existing announcement waits for neither.
 What takes the place of a prefix, an aggregate or the addresses in it, is announced before that is
-withdrawn.
+withdrawn, from all peers or from some.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from ipaddress import ip_network
 
-from porter_ryu.domain.announcement import Announcements
+from porter_ryu.domain.announcement import Announcements, Route
 from porter_ryu.domain.model import Kind, Network, ObjectKey
 from porter_ryu.domain.ports import BindingTarget, RouteTarget, StatusTarget
 from porter_ryu.domain.turn import Turn
@@ -40,11 +40,13 @@ class Effects:
         wanted = {ip_network(address.packed): route for address, route in turn.routes.items()}
         announced = dict(turn.aggregates)
         announced |= {prefix: route.announcements for prefix, route in wanted.items()}
-        last = _withdrawn_last(turn)
         bound = {prefix for prefix, route in wanted.items() if route.bound}
         binds = self._leadership.binds
         to_bind = bound if binds else set()
-        new = [self._update(target, announced, last, read_at) for target in self._routes]
+        new = [
+            self._update(target, announced, wanted, turn.aggregates, read_at)
+            for target in self._routes
+        ]
         if binds is not None:
             self._bindings.unbind(frozenset(wanted.keys() - to_bind))
         self._write(turn)
@@ -71,17 +73,19 @@ class Effects:
     def _update(
         target: RouteTarget,
         announced: Mapping[Network, Announcements],
-        last: Set[Network],
+        wanted: Mapping[Network, Route],
+        aggregates: Mapping[Network, Announcements],
         read_at: float | None,
     ) -> dict[Network, Announcements]:
         """Sets the prefixes that a target announces already; returns those to set later: new ones,
-        then the withdrawals in `last`."""
+        then those that are sent after them."""
         known = {p: paths for p, paths in announced.items() if target.announces(p)}
+        new = {p: paths for p, paths in announced.items() if paths and p not in known}
+        last = _sent_last(wanted, aggregates, new.keys())
         now = {p: paths for p, paths in known.items() if p not in last}
         if now:
             target.set_routes(now, read_at)
-        later = {p: paths for p, paths in announced.items() if paths and p not in known}
-        return later | {p: paths for p, paths in known.items() if p in last}
+        return new | {p: paths for p, paths in known.items() if p in last}
 
     def _write(self, turn: Turn) -> None:
         if not self._leadership.leads:
@@ -90,18 +94,30 @@ class Effects:
             self._status.want(obj, status)
 
 
-def _withdrawn_last(turn: Turn) -> set[Network]:
-    """The prefixes whose withdrawal has to wait until what takes their place is announced: the
-    addresses that an aggregate covers, and the aggregates that give way to their addresses."""
+def _sent_last(
+    wanted: Mapping[Network, Route], aggregates: Mapping[Network, Announcements], new: Set[Network]
+) -> set[Network]:
+    """The prefixes that are set together with what is `new`, because in one set of routes a peer
+    gets announcements before withdrawals: those that others take the place of, for all peers or for
+    some.  They are the addresses that an aggregate covers, and the aggregates that give way to
+    their addresses or to other aggregates.
+    """
     last: set[Network] = set()
-    gone = {prefix for prefix, paths in turn.aggregates.items() if not paths}
-    lengths = {(prefix.version, prefix.prefixlen) for prefix in gone}
-    for address, route in turn.routes.items():
-        if route.announcements:
-            above = (
-                ip_network((address, n), strict=False) for v, n in lengths if v == address.version
-            )
-            last.update(gone.intersection(above))
-        elif route.aggregates:
-            last.add(ip_network(address))
+    gone = {prefix for prefix, paths in aggregates.items() if not paths}
+    lengths = {(p.version, p.prefixlen) for p in (aggregates if new else gone)}
+    for prefix, route in wanted.items():
+        if not route.announcements and not route.aggregates:
+            continue
+        around = {prefix, *route.aggregates}
+        around.update(
+            ip_network((prefix.network_address, n), strict=False)
+            for v, n in lengths
+            if v == prefix.version
+        )
+        if not new.isdisjoint(around):
+            last |= around
+        elif route.announcements:
+            last |= gone & around
+        else:
+            last.add(prefix)
     return last

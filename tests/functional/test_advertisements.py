@@ -336,7 +336,8 @@ def test_no_route_is_lost_over_kill_9_and_what_was_meanwhile_covered_goes(
 def test_what_takes_the_place_of_a_route_is_there_before_it_goes(
     program: Program, leaves: dict[str, Leaf]
 ) -> None:
-    """Either the address or the aggregate is in the kernel at any moment."""
+    """Either the address or the aggregate is in the kernel at any moment, also where only one peer
+    gets another."""
     both = {name: leaves[name] for name in ("frr", "bird")}
     program.put("slice", slice_of("web", *NODES))
     pool(program)
@@ -344,11 +345,21 @@ def test_what_takes_the_place_of_a_route_is_there_before_it_goes(
     aggregate = "203.0.113.8/29"
     with contextlib.ExitStack() as watching:
         for leaf in both.values():
-            watching.enter_context(never_without(leaf.host, EIP, aggregate))
-        for _ in range(5):
-            pool(program, {"aggregationLength": 29})
+            watching.enter_context(never_without(leaf.host, EIP, aggregate, "203.0.113.8/30"))
+        for _ in range(3):
+            pool(program, {"aggregationLength": 30})
             expect(both, EIP)
+            expect(both, "203.0.113.8/30", *NODES)
+            pool(program, {"aggregationLength": 29})
+            expect(both, "203.0.113.8/30")
             expect(both, aggregate, *NODES)
+            pool(program, {"peers": ["frr"], "aggregationLength": 29}, {"peers": ["bird"]})
+            expect({"bird": both["bird"]}, aggregate)
+            expect({"bird": both["bird"]}, EIP, *NODES)
+            pool(program, {"peers": ["bird"], "aggregationLength": 29}, {"peers": ["frr"]})
+            for name, prefix, other in (("bird", aggregate, EIP), ("frr", EIP, aggregate)):
+                expect({name: both[name]}, prefix, *NODES)
+                expect({name: both[name]}, other)
             pool(program, {})
             expect(both, aggregate)
             expect(both, EIP, *NODES)
