@@ -49,7 +49,7 @@ test-cluster: tools $(VENV)/bin/tox
 soak: tools $(VENV)/bin/tox
 	@ROUNDS=100 FLAPS=10000 $(VENV)/bin/tox run -e functional -- \
 	    tests/functional/test_graceful_restart.py tests/functional/test_hostile.py \
-	    tests/functional/test_random_faults.py tests/functional/test_random_drains.py \
+	    tests/functional/test_random_faults.py tests/functional/test_all_together.py \
 	    tests/functional/test_random_advertisements.py \
 	    tests/functional/test_liveness.py
 	@EXAMPLES=2000 $(VENV)/bin/tox run -e unit -- \
