@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from porter_ryu.domain.nodes.liveness import Findings, Liveness, LivenessRule
@@ -242,14 +244,28 @@ def test_a_process_that_sleeps_takes_nobody_for_dead() -> None:
 
 
 def test_all_fall_silent_while_the_process_sleeps_and_none_is_believed_dead() -> None:
-    for multiplier in (1, 2, 3):
+    for multiplier in (1, 2, 3, 4):
         for delay in range(20):
-            network = Network(50, multiplier)
+            network = Network(30, multiplier)
             network.run(2)
             network.cut(*network.names)
             assert not network.run(delay * 0.04)
-            network.sleep(0.7)
-            assert not network.run(5)
+            network.sleep(0.1 + 0.06 * (delay * 7 % 20))
+            assert not network.run(2)
+            assert network.liveness.doubted
+
+
+def test_the_process_sleeps_several_times_while_all_fall_silent() -> None:
+    for seed in range(60):
+        chance = random.Random(seed)
+        network = Network(20)
+        network.run(1.5)
+        network.cut(*network.names)
+        for _ in range(3):
+            assert not network.run(chance.uniform(0, 0.4))
+            network.sleep(chance.uniform(0, 0.4))
+        assert not network.run(2)
+        assert network.liveness.doubted
 
 
 def test_a_new_process_takes_over_what_was_found() -> None:

@@ -14,11 +14,13 @@ on answers it in any case, so it does not count in the share.
 from __future__ import annotations
 
 import collections
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from porter_ryu.domain.model import Family
 
+_SAFE_MULTIPLIER = 3
 _WINDOW_SECONDS = 5.0  # nodes that are lost within it are lost together
 _SETTLE_SECONDS = 5.0  # after that a probe without an answer is reported as unanswered
 
@@ -106,6 +108,7 @@ class Liveness:
         self._down_at: dict[str, float] = {}
         self._disbelieved: set[str] = set()
         self._believe_at = 0.0
+        self._late_at = -math.inf
         self._touched: set[str] = set()
         self._unsettled: collections.deque[tuple[float, str, _Node]] = collections.deque()
         self._changed: set[str] = set()
@@ -174,7 +177,12 @@ class Liveness:
 
     def was_late(self, now: float) -> None:
         """This process could not send or judge probes in time.  What it sees first is not believed
-        before each node had another probe."""
+        before each node had another probe.  If it was late only once while a node missed three,
+        each other silent node has missed one anyhow, and there is nothing to wait for."""
+        before, self._late_at = self._late_at, now
+        several = now < before + self._rule.multiplier * self._rule.interval
+        if self._rule.multiplier >= _SAFE_MULTIPLIER and not several:
+            return
         settled_at = now + self._rule.interval + self._rule.timeout
         self._believe_at = max(self._believe_at, settled_at)
 
