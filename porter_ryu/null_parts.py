@@ -6,10 +6,11 @@ They accept every call and do nothing, so no caller has to check whether a part 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from porter_ryu.bgp.peer_report import PeerReport
 from porter_ryu.domain.announcement import Announcements
-from porter_ryu.domain.model import Address, Kind, Network, ObjectKey
+from porter_ryu.domain.model import Address, Family, Kind, Network, ObjectKey
 from porter_ryu.domain.objects import ObjectStatus, WithStatus
 from porter_ryu.domain.peering import PeerConfig
 from porter_ryu.domain.ports import Observer
@@ -77,7 +78,7 @@ class NoLiveness:
 
     doubted = False
     fault = ""
-    answering = 0
+    answering: Mapping[Family, int] = MappingProxyType({})
 
     def start(self) -> None:
         """There is nothing to probe."""

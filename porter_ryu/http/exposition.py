@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import collections
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import generate_latest
@@ -19,6 +19,7 @@ from ryu.lib import hub
 
 from porter_ryu import metrics, report
 from porter_ryu.domain import overview
+from porter_ryu.domain.model import Family
 from porter_ryu.domain.planner import Planner
 from porter_ryu.time_slice import TimeSlice
 
@@ -29,15 +30,15 @@ _UP = "Established"
 @dataclass(frozen=True, slots=True)
 class ProcessState:
     """Gauges of the process: the number of bound addresses, whether the journals of announced paths
-    can be written, the greatest delay of the event loop within a minute in seconds, and whether the
-    last reload of the configuration succeeded, how many nodes have answered a probe, and whether so
-    many of them stopped at once that it is not believed."""
+    can be written, the greatest delay of the event loop within a minute in seconds, whether the
+    last reload of the configuration succeeded, how many nodes have answered a probe, by family, and
+    whether so many of them stopped at once that it is not believed."""
 
     bound_ips: Callable[[], int]
     state_dir_writable: Callable[[], bool]
     loop_lag: Callable[[], float]
     reloaded: Callable[[], bool]
-    nodes_probed: Callable[[], int]
+    nodes_probed: Callable[[], Mapping[Family, int]]
     probes_doubted: Callable[[], bool]
 
 
@@ -123,7 +124,10 @@ def _process_metrics(process: ProcessState) -> Iterator[Metric]:
     text = "Greatest delay of the event loop within the last minute."
     yield _gauge("loop_lag_seconds", text).add(process.loop_lag())
     text = "Nodes that have answered a probe since the start."
-    yield _gauge("nodes_probed", text).add(process.nodes_probed())
+    probed = _gauge("nodes_probed", text, "family")
+    for family, count in process.nodes_probed().items():
+        probed.add(count, f"ipv{family.value}")
+    yield probed
     text = "1 while so many nodes stopped answering probes at once that it is not believed."
     yield _gauge("probes_doubted", text).add(process.probes_doubted())
     text = "1 if the last reload of the configuration succeeded."

@@ -85,10 +85,13 @@ class LivenessMonitor:
         return self._process.fault
 
     @property
-    def answering(self) -> int:
-        """How many nodes have answered a probe."""
+    def answering(self) -> dict[Family, int]:
+        """How many nodes have answered a probe, by family."""
         most = len(self._settings.probes)
-        return len({name for (name, _), f in self._found.items() if len(f.unanswered) < most})
+        counts = dict.fromkeys(Family, 0)
+        for (_, family), found in self._found.items():
+            counts[family] += len(found.unanswered) < most
+        return counts
 
     def start(self) -> None:
         """Starts the process."""

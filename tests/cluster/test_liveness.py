@@ -24,7 +24,7 @@ def program(clean: Cluster) -> Iterator[Program]:
     with clean.running(liveness=probes) as program:
         clean.api.apply(web(policy="Local"), *(clean.pod(f"p-{node}", node) for node in NODES))
         clean.routed(EIP, *NODES, within=25)
-        series = "porter_nodes_probed"
+        series = 'porter_nodes_probed{family="ipv4"}'
         wait_for(lambda: program.metric(series), lambda n: n == len(NODES), 15, "all to answer")
         yield program
 

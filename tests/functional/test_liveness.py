@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import pytest
 
@@ -67,7 +68,7 @@ def program(
 ) -> Iterator[Program]:
     """It asks by ICMP, four times a second."""
     program = announcing(fabric, leaf, request.node.name, probes="icmp")
-    probed(program, len(NODES))
+    probed(program, "ipv4", "ipv6")
     yield program
     for name in NODES:
         link(nodes[name], "up")
@@ -110,10 +111,11 @@ def why(program: Program, name: str) -> str:
     return next(f"{n['reason']}: {n['why']}" for n in route["nodes"] if n["node"] == name)
 
 
-def probed(program: Program, count: int) -> None:
-    """So many nodes come to have answered a probe."""
-    series = "porter_nodes_probed"
-    wait_for(lambda: program.metric(series), lambda seen: seen == count, 15, "nodes that answer")
+def probed(program: Program, *families: str) -> None:
+    """Each node comes to have answered a probe in these families."""
+    for family in families:
+        series = f'porter_nodes_probed{{family="{family}"}}'
+        wait_for(partial(program.metric, series), float(len(NODES)).__eq__, 15, series)
 
 
 def dead(program: Program) -> float | None:
@@ -176,7 +178,7 @@ def test_a_node_that_is_new_readdressed_or_removed_is_followed(
     wait_for(
         lambda: leaf.routes()[EIP], lambda seen: seen == set(moved.values()), 5, "the new address"
     )
-    probed(program, 4)
+    probed(program, "ipv4")
     link(nodes["n4"], "down")
     routed(leaf, "n1", "n2", "n3")
     program.put("nodes", *(node(n, NODES[n]) for n in ("n1", "n2", "n3")))
@@ -206,7 +208,7 @@ def test_our_own_link_is_cut_and_nothing_is_withdrawn(
             # the kernel removed it with the link
             program.host.run(f"ip -6 address replace {OURS6}/64 dev {ours} nodad")
             doubted(program, False)
-            probed(program, 4)
+            probed(program, "ipv4", "ipv6")
         assert dead(program) == 0
     assert "ALARM: almost all nodes stopped answering at once" in program.host.log(program.log)
     link(nodes["n3"], "down")
@@ -248,9 +250,9 @@ def test_without_the_right_to_send_icmp_nothing_is_lost_and_check_says_so(
     fault = "icmp needs CAP_NET_RAW, or net.ipv4.ping_group_range with a group of this process"
     assert f"[liveness] probes: {fault}" in program.host.run(check, check=False)
     program.logs(f"probing of nodes, {fault.replace(' ', ': ', 1)}")
-    assert program.metric("porter_nodes_probed") == 0
+    assert program.metric('porter_nodes_probed{family="ipv4"}') == 0
     program.host.run(["sysctl", "-qw", "net.ipv4.ping_group_range=0 0"])
-    probed(program, len(NODES))
+    probed(program, "ipv4", "ipv6")
     assert "[liveness]" not in program.host.run(check, check=False)
     with seconds_to_lose(leaf.host, EIP, NODES["n4"]) as seconds:
         nodes["n4"].run(f"ip link set {interface(nodes['n4'])} down")

@@ -6,7 +6,7 @@ import eventlet
 
 from fabric.objects import Json
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
-from porter_ryu.domain.model import Eip, Kind
+from porter_ryu.domain.model import Eip, Family, Kind
 from porter_ryu.http.exposition import Exposition, ProcessState
 from tests.unit.world import World, endpoints, node, service
 
@@ -15,7 +15,7 @@ PROCESS = ProcessState(
     state_dir_writable=lambda: True,
     loop_lag=lambda: 0.0,
     reloaded=lambda: True,
-    nodes_probed=lambda: 0,
+    nodes_probed=dict,
     probes_doubted=lambda: False,
 )
 
@@ -54,7 +54,7 @@ def test_gauges_of_the_process_are_read_at_the_scrape() -> None:
         lambda: bound[0] == 1,
         lambda: late[0],
         lambda: False,
-        lambda: bound[0] + 1,
+        lambda: {Family.IPV4: bound[0] + 1},
         lambda: True,
     )
     exposition = Exposition(World().planner, list, process)
@@ -63,7 +63,7 @@ def test_gauges_of_the_process_are_read_at_the_scrape() -> None:
         "porter_state_dir_writable 1.0",
         "porter_loop_lag_seconds 0.5",
         "porter_config_last_reload_successful 0.0",
-        "porter_nodes_probed 2.0",
+        'porter_nodes_probed{family="ipv4"} 2.0',
         "porter_probes_doubted 1.0",
     } <= set(lines(exposition))
     bound[0], late[0] = 7, 0.25
