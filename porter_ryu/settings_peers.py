@@ -9,6 +9,7 @@ from typing import Any
 
 from porter_ryu.domain.announcement import PathAttributes
 from porter_ryu.domain.communities import CommunityError, parse_communities
+from porter_ryu.domain.eip_advertisements import MAX_COMMUNITIES
 from porter_ryu.domain.labels import LabelSelector, SelectorError, parse_selector
 from porter_ryu.domain.model import Address, Family
 from porter_ryu.domain.nodes.next_hop_modes import MODES
@@ -221,10 +222,14 @@ def _families(r: Reader, group: str) -> frozenset[Family]:
 
 def _communities(r: Reader, group: str) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
     try:
-        return parse_communities(r.get(group, "communities") or ())
+        found = parse_communities(r.get(group, "communities") or ())
     except CommunityError as error:
         r.fault(group, "communities", str(error))
         return (), ()
+    if found.size > MAX_COMMUNITIES:
+        text = f"has {found.size} communities, but a peer may have {MAX_COMMUNITIES}"
+        r.fault(group, "communities", text)
+    return found
 
 
 def _selector(r: Reader, group: str) -> LabelSelector:

@@ -11,6 +11,7 @@ from porter_ryu.domain.text import quoted
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_./-]*[A-Za-z0-9])?"
 _VALUE = r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?)?"
+_LISTED = re.compile(_VALUE)
 _TERM = re.compile(
     rf"\s*(?:(?P<not>!)\s*(?P<absent>{_NAME})"
     rf"|(?P<key>{_NAME})\s*(?:(?P<op>==|=|!=)\s*(?P<value>{_VALUE})"
@@ -87,6 +88,9 @@ def _requirement(term: re.Match[str]) -> Requirement:
         return Requirement(term["absent"], "DoesNotExist")
     if term["set"]:
         values = frozenset(value.strip() for value in term["values"].split(","))
+        for value in sorted(values):
+            if not _LISTED.fullmatch(value):
+                raise SelectorError(f"{quoted(value)} is not the value of a label")
         return Requirement(term["key"], "In" if term["set"] == "in" else "NotIn", values)
     if term["op"]:
         operator = "NotIn" if term["op"] == "!=" else "In"

@@ -68,6 +68,11 @@ def sent(w: World, policy: ExportPolicy = POLICY) -> str:
     )
 
 
+def test_no_annotation_drains_where_none_is_configured() -> None:
+    """Not even one without a name, which a file may have."""
+    assert DrainPolicy().cause(up("n1", annotations={"": "true"})) == ""
+
+
 @pytest.mark.parametrize("mode", [ENDPOINTS, NODES], ids=lambda mode: mode.name)
 def test_a_drained_node_is_announced_as_one_to_leave_then_not_at_all(mode: NextHopMode) -> None:
     w = world(mode)

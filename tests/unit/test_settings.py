@@ -340,7 +340,12 @@ def test_addresses_that_a_peer_can_have(tmp_path: Path, address: str) -> None:
         ("families = ipv5\n", "families: 'ipv5' is neither ipv4 nor ipv6"),
         ("families =\n", "families: must name ipv4, ipv6 or both"),
         ("communities = 1:2:3:4\n", "communities: '1:2:3:4' is not a community"),
+        (
+            f"communities = {','.join(f'1:2:{n}' for n in range(65))}\n",
+            "communities: has 65 communities, but a peer may have 64",
+        ),
         ("node_selector = ((\n", "node_selector: not a label selector"),
+        ("node_selector = a in (b c)\n", "node_selector: 'b c' is not the value of a label"),
         ("bfd = true\nmultihop_ttl = 2\n", "bfd: is for a single hop only (RFC 5881)"),
         ("password_file = /dev/zero\n", "password_file: cannot read /dev/zero: is not a regular"),
         ("password_file = /etc\n", "password_file: cannot read /etc: is a directory"),

@@ -33,7 +33,8 @@ class DrainPolicy:
 
     def cause(self, node: Node) -> str:
         """By what, or why, a node is drained; empty if it is not."""
-        if node.annotations.get(self.annotation, _NOT_DRAINED) != _NOT_DRAINED:
+        annotated = node.annotations.get(self.annotation, _NOT_DRAINED) != _NOT_DRAINED
+        if self.annotation and annotated:
             return f"by annotation {self.annotation}"
         taints = sorted(self.taints & node.taints)
         if taints:
