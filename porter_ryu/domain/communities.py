@@ -81,13 +81,14 @@ class CommunityRequest:
     @staticmethod
     def parse(texts: Iterable[str]) -> CommunityRequest:
         """Reads each text by itself, so that a wrong one does not affect the others."""
-        found, errors = NO_COMMUNITIES, []
+        found: list[Communities] = []
+        errors: list[str] = []
         for text in texts:
             try:
-                found = found.union(parse_communities([text]))
+                found.append(parse_communities([text]))
             except CommunityError as error:
                 errors.append(str(error))
-        return CommunityRequest(found, tuple(errors[:_MAX_ERRORS]))
+        return CommunityRequest(NO_COMMUNITIES.union(*found), tuple(errors[:_MAX_ERRORS]))
 
 
 NO_REQUEST = CommunityRequest()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import struct
 from ipaddress import ip_address, ip_network
 
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.rib_out import AdjRibOut
-from porter_ryu.domain.announcement import Announcement, NextHop, PathAttributes
+from porter_ryu.domain.announcement import Announcement, Drain, NextHop, PathAttributes
 from porter_ryu.domain.labels import parse_selector
 from porter_ryu.domain.model import Family
 from tests.unit.outbound_scene import POLICY
@@ -42,6 +43,20 @@ def test_a_weight_is_a_link_bandwidth_in_megabits_per_second() -> None:
         assert {number >> 32 for number in numbers} == {0x4004_FDE8}
         octets = [struct.unpack(">f", struct.pack(">I", n & 0xFFFFFFFF))[0] for n in numbers]
         assert octets == [n * 125_000 for n in range(1, 17)]
+
+
+def test_nodes_with_one_address_are_one_path_that_does_not_depend_on_their_order() -> None:
+    drained = Announcement(NextHop("n0", A1), drain=Drain(0, 30, over=False))
+    light, heavy = (
+        Announcement(NextHop(name, A1), PathAttributes(bandwidth=weight))
+        for name, weight in (("n1", 1), ("n3", 16))
+    )
+    other = Announcement(N2, PathAttributes(bandwidth=3))
+    for paths in itertools.permutations((drained, light, heavy, other)):
+        usable = PEER.usable((path, path.next_hop.address or A1) for path in paths)
+        assert {path for path, _ in usable} == {heavy, other}
+        usable = PEER.usable([(drained, A1), (other, A2)])
+        assert {path for path, _ in usable} == {drained, other}
 
 
 def test_weights_leave_updates_packed() -> None:

@@ -172,3 +172,10 @@ def test_a_node_that_is_read_in_the_middle_of_a_turn_is_reported_in_the_next_one
 
     assert not world.planner.turn(give_way, now=0.0).warnings
     assert world.turn().warnings == ["node bare has no address, so it is no next hop"]
+
+
+def test_nodes_that_report_the_same_address_are_named() -> None:
+    world = World(Eip("pool", "10.0.0.1")).put(node("n1", "192.168.0.1"))
+    assert world.warnings == []
+    world.put(node("n2", "192.168.0.1"))
+    assert world.warnings == ["node n2 reports 192.168.0.1, which n1 reports as well"]

@@ -84,9 +84,11 @@ class ExportPolicy:
         self, candidates: Iterable[tuple[Announcement, Address]]
     ) -> list[tuple[Announcement, Address]]:
         """The admitted announcements without those of nodes whose drain is over, if there is
-        another."""
+        another; one for each address."""
         addresses = {path.next_hop: (path, address) for path, address in candidates}
-        return [addresses[path.next_hop] for path in in_use([p for p, _ in addresses.values()])]
+        used = [addresses[path.next_hop] for path in in_use([p for p, _ in addresses.values()])]
+        several = len({address for _, address in used}) < len(used)
+        return _one_of_each(used) if several else used
 
     def chosen(
         self, prefix: Network, usable: Iterable[tuple[Announcement, Address]]
@@ -142,3 +144,19 @@ class ExportPolicy:
 
     def _selects(self, hop: NextHop) -> bool:
         return not self.selector.requirements or self.selector.matches(dict(hop.labels))
+
+
+def _one_of_each(
+    paths: Iterable[tuple[Announcement, Address]],
+) -> list[tuple[Announcement, Address]]:
+    """Of paths to nodes that report the same address, the one that every run and every instance
+    chooses: of a node that is not drained, then the one with the greatest weight."""
+    found: dict[Address, tuple[Announcement, Address]] = {}
+    for path, address in sorted(paths, key=_preference):
+        found.setdefault(address, (path, address))
+    return list(found.values())
+
+
+def _preference(entry: tuple[Announcement, Address]) -> tuple[bool, int, str]:
+    path, _ = entry
+    return path.drain is not None, -(path.attributes.bandwidth or 0), path.next_hop.node

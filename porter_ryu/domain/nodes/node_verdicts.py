@@ -170,6 +170,10 @@ class NodeVerdicts:
         rejected = [objection.message for objection in objections if objection is not None]
         if rejected:
             yield f"node {name} reports addresses that cannot be next hops: {listed(rejected)}"
+        for address in probed_addresses(node, self._policy, self._conflict):
+            others = sorted(self._with_address[address] - {name})
+            if others:
+                yield f"node {name} reports {address}, which {listed(others)} reports as well"
         weight = self._policy.weights.warning(node)
         if weight:
             yield f"node {name}: {weight}"
