@@ -161,5 +161,6 @@ def reserve(planner: Planner, host: HostAddresses, peers: tuple[PeerConfig, ...]
     configured peers count, also those that only other nodes speak to: they are routers of this
     network."""
     addresses = [peer.address for peer in peers]
+    ours = frozenset(peer.local_address for peer in peers if peer.local_address is not None)
     names = frozenset(peer.peer for peer in peers)
-    planner.reserve(host.own | host.gateways, addresses, host.unattributed, names)
+    planner.reserve(host.own | ours | host.gateways, addresses, host.unattributed, names)

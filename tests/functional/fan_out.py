@@ -40,8 +40,7 @@ def leaf_of(fabric: Fabric, kind: str, ours: list[Neighbour], more: str = "") ->
 
 def program_for(fabric: Fabric, name: str, kind: str, **more: object) -> Program:
     """An instance with this one fan-out peer, and seven nodes."""
-    for address in SESSIONS:
-        fabric.hosts["porter"].run(f"ip address replace {address}/24 dev {device(fabric)}")
+    add_addresses(fabric)
     group = {
         "address": LEAVES[kind],
         "remote_as": LEAF_AS[kind],
@@ -58,6 +57,12 @@ def program_for(fabric: Fabric, name: str, kind: str, **more: object) -> Program
     program.put("pool", eip("pool", POOL))
     program.put("nodes", *(node(name, address) for name, address in NODES.items()))
     return program
+
+
+def add_addresses(fabric: Fabric) -> None:
+    """Gives our host the addresses of the sessions."""
+    for address in SESSIONS:
+        fabric.hosts["porter"].run(f"ip address replace {address}/24 dev {device(fabric)}")
 
 
 def device(fabric: Fabric) -> str:

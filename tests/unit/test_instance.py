@@ -146,6 +146,15 @@ def test_addresses_of_this_host_its_gateway_and_its_peers_are_not_assigned(
     scene.end()
 
 
+def test_addresses_of_sessions_are_not_assigned_before_this_host_has_them(tmp_path: Path) -> None:
+    fan_out = "local_addresses = 192.168.0.7, 192.168.0.8\n"
+    scene = Scene(tmp_path, f"[bgp]\npeers = one\n{ONE}{fan_out}")
+    assert scene.speaker.sets == [["one@192.168.0.7", "one@192.168.0.8"]]
+    assert scene.turn(asking("192.168.0.8")) == "AddressInUse"
+    assert scene.turn(asking(FREE)) == "Announced"
+    scene.end()
+
+
 def test_a_reload_sets_the_peers_and_frees_the_address_of_a_removed_one(
     tmp_path: Path,
 ) -> None:
