@@ -84,7 +84,9 @@ class TurnCauses:
         if not self._all:
             found = [self._earlier[name] for name in sorted(nodes) if name in self._earlier]
             ages = [(entry.read, self.began - entry.at) for entry in found]
-            recent = [f"{read}, {age:.1f} s before" for read, age in ages if age <= _NODE_SECONDS]
+            recent = [
+                f"{read}, read {age:.1f} s before" for read, age in ages if age <= _NODE_SECONDS
+            ]
             return _few(recent, 0) or self.otherwise
         if not self._summary:
             self._summary = _few(list(self._all), self._more)

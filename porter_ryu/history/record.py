@@ -7,17 +7,21 @@ record has them all, as far back as it goes.
 from __future__ import annotations
 
 import collections
+import heapq
+import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from porter_ryu.domain.text import changed_text
 from porter_ryu.history.change import NO_DELIVERY, Change, ChangeKind, Delivery
-from porter_ryu.history.subject import About
 
 LOG = logging.getLogger(__name__)
 
 MAX_CHANGES = 10_000
+_MAX_RARE = 1000
+# there is one of each for every Service: a storm of them must not push out why it came
+_FREQUENT = frozenset([ChangeKind.ROUTE, ChangeKind.ADDRESS, ChangeKind.BINDING])
 _MAX_LINES, _LINES_SECONDS = 30, 30.0
 # the part that makes such a change logs it, with more than is told here
 _LOGGED_ELSEWHERE = frozenset([ChangeKind.SESSION, ChangeKind.LEADER, ChangeKind.RELOAD])
@@ -34,7 +38,8 @@ class _Burst:
 
 
 class History:
-    """The last 10,000 changes.  `now` is Unix time, `clock` any monotonic clock, in seconds."""
+    """The last 10,000 changes of what every Service has, and the last 1,000 of the other kinds.
+    `now` is Unix time, `clock` any monotonic clock, in seconds."""
 
     def __init__(
         self,
@@ -43,7 +48,8 @@ class History:
     ) -> None:
         self._now = now
         self._clock = clock
-        self._changes: collections.deque[Change] = collections.deque(maxlen=MAX_CHANGES)
+        self._frequent: collections.deque[Change] = collections.deque(maxlen=MAX_CHANGES)
+        self._rare: collections.deque[Change] = collections.deque(maxlen=_MAX_RARE)
         self._last = 0
         self._bursts: dict[ChangeKind, _Burst] = {}
 
@@ -61,18 +67,16 @@ class History:
         """Adds a change of the object `name`, with the present time, and logs it."""
         self._last += 1
         change = Change(self._last, self._now(), kind, name, before, after, cause, about, delivery)
-        self._changes.append(change)
+        (self._frequent if kind in _FREQUENT else self._rare).append(change)
         if kind not in _LOGGED_ELSEWHERE and self._may_log(kind):
             told = changed_text(before, after)
             LOG.log(level, f"{kind.value} %s: %s (%s)", name, told, cause)
 
-    def since(self, sequence: int, about: About | None = None) -> list[Change]:
-        """The changes after the one with this number, oldest first; only those about a subject, if
-        one is given."""
-        changes = list(self._changes)
-        first = changes[0].sequence if changes else 1
-        later = changes[max(0, sequence + 1 - first) :]
-        return later if about is None else [c for c in later if about.matches(c.about)]
+    def since(self, sequence: int) -> Iterator[Change]:
+        """The changes after the one with this number, oldest first, as they are now."""
+        kept = (list(self._frequent), list(self._rare))
+        later = (itertools.dropwhile(lambda c: c.sequence <= sequence, some) for some in kept)
+        return heapq.merge(*later, key=lambda change: change.sequence)
 
     def log_counts(self) -> None:
         """Logs how many changes had no line of their own; to be called every few seconds."""

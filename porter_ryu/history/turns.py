@@ -122,7 +122,9 @@ class TurnRecorder:
         current = self._causes.current
         if self._left is not None and len(changes) > _MAX_SINGLE:
             name = f"{len(changes)} Services"
-            self._history.add(ChangeKind.ADDRESS, name, "", "other addresses", current.of())
+            self._history.add(
+                ChangeKind.ADDRESS, name, "", "other addresses than on record", current.of()
+            )
             return
         for key, change in changes.items():
             self._give_way()

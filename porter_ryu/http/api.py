@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -22,10 +22,12 @@ from porter_ryu import report, report_changes
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.text import one_line, quoted
+from porter_ryu.history.change import Change
 from porter_ryu.history.record import History
 from porter_ryu.history.subject import About
 from porter_ryu.http import responses, stop_rules
 from porter_ryu.http.exposition import Exposition, ProcessState
+from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
@@ -155,7 +157,7 @@ class HttpController(ControllerBase):  # type: ignore[misc]
             subject = None if about is None else About(about)
         except ValueError as error:
             return responses.error(HTTPStatus.BAD_REQUEST, f"about: {error}")
-        found = report_changes.changes(self._context.history.since(int(since), subject))
+        found = report_changes.changes(_about(self._context.history.since(int(since)), subject))
         return responses.json_stream(self._long_responses, responses.json_array(found))
 
     @route(NAME, "/v1/stop", methods=["POST"])  # type: ignore[untyped-decorator]
@@ -177,6 +179,15 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         withdraw, stay = (req.GET.get(name) == "true" for name in ("withdraw", "stay"))
         self._context.stop(withdraw, stay)
         return Response(status=HTTPStatus.ACCEPTED.value, text="stopping\n")
+
+
+def _about(changes: Iterable[Change], subject: About | None) -> Iterator[Change]:
+    """The changes about a subject, or all; lets other greenthreads run in between."""
+    give_way = TimeSlice()
+    for change in changes:
+        give_way()
+        if subject is None or subject.matches(change.about):
+            yield change
 
 
 def _plain_text(failure: str, success: str) -> Response:

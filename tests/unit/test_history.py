@@ -30,7 +30,7 @@ from porter_ryu.domain.text import changed_text
 from porter_ryu.domain.turn import Turn
 from porter_ryu.domain.verdict import PoolReason, Reason, Verdict
 from porter_ryu.history.causes import Causes
-from porter_ryu.history.change import ChangeKind
+from porter_ryu.history.change import Change, ChangeKind
 from porter_ryu.history.observers import Observers
 from porter_ryu.history.record import MAX_CHANGES, History
 from porter_ryu.history.reload import record_refused_reload, record_reload
@@ -68,6 +68,16 @@ def turn(**routes: Announcements) -> Turn:
     return Turn(routes={a: Route(a, True, wanted) for a, wanted in addresses.items()})
 
 
+def since(history: History, sequence: int) -> list[Change]:
+    """The changes after one."""
+    return list(history.since(sequence))
+
+
+def about(history: History, subject: About, sequence: int = 0) -> list[Change]:
+    """The changes after one about a subject."""
+    return [change for change in history.since(sequence) if subject.matches(change.about)]
+
+
 class Scene:
     """A recorder whose first turn is over, as the process has it."""
 
@@ -84,21 +94,35 @@ class Scene:
 
     def told(self) -> list[tuple[str, str, str, str]]:
         """Object, from, to and cause of each change after the first."""
-        return [(c.object, c.before, c.after, c.cause) for c in self.history.since(1)]
+        return [(c.object, c.before, c.after, c.cause) for c in since(self.history, 1)]
 
 
 def test_the_ring_keeps_the_last_changes() -> None:
     history = History(now=lambda: 5.0)
     for number in range(MAX_CHANGES + 7):
         history.add(ChangeKind.ROUTE, f"r{number}", "", "n1", "", ("node n1",))
-    kept = history.since(0)
+    kept = since(history, 0)
     assert len(kept) == MAX_CHANGES
     assert (kept[0].sequence, kept[-1].sequence) == (8, MAX_CHANGES + 7)
-    assert [c.object for c in history.since(MAX_CHANGES + 5)] == [f"r{MAX_CHANGES + 5}", "r10006"]
-    assert history.since(10**17) == []
-    assert len(history.since(3)) == MAX_CHANGES, "those before it are forgotten"
-    assert len(history.since(0, About("node n1"))) == MAX_CHANGES
-    assert history.since(0, About("node n2")) == []
+    assert [c.object for c in since(history, MAX_CHANGES + 5)] == [f"r{MAX_CHANGES + 5}", "r10006"]
+    assert since(history, 10**17) == []
+    assert len(since(history, 3)) == MAX_CHANGES, "those before it are forgotten"
+    assert len(about(history, About("node n1"), 0)) == MAX_CHANGES
+    assert about(history, About("node n2"), 0) == []
+
+
+def test_a_storm_of_routes_does_not_push_out_why_it_came() -> None:
+    history = History()
+    for number in range(1200):
+        history.add(ChangeKind.SESSION, "leaf", "down", "Established", str(number))
+    history.add(ChangeKind.NODE, "n1", "usable", "not usable", "Node n1", ("node n1",))
+    for number in range(MAX_CHANGES + 5):
+        history.add(ChangeKind.ROUTE, f"r{number}", "n1", "", "Node n1", ("node n1",))
+    kept = since(history, 0)
+    assert len(kept) == MAX_CHANGES + 1000
+    assert [c.sequence for c in kept] == sorted(c.sequence for c in kept)
+    assert about(history, About("node n1"))[0].kind is ChangeKind.NODE
+    assert (kept[0].cause, since(history, 1199)[0].cause) == ("201", "1199")
 
 
 def test_a_storm_is_some_lines_and_a_count(caplog: pytest.LogCaptureFixture) -> None:
@@ -163,7 +187,7 @@ def test_a_route_is_told_with_its_nodes_and_cause() -> None:
         ("203.0.113.8", "n1, n2", "n1", "Node n2 deleted"),
         ("203.0.113.8", "n1", "", "Service default/web deleted"),
     ]
-    about = [c.about for c in scene.history.since(1)]
+    about = [c.about for c in since(scene.history, 1)]
     assert about[1] == ("203.0.113.8", "default/web", "node n2")
 
 
@@ -202,7 +226,7 @@ def test_a_timer_names_the_node_that_was_read_before() -> None:
     causes.begin_turn("timer", 9.0)
     current = causes.begin_turn("timer", 10.04)
     assert current.read_at is None
-    assert current.of([WEB], ["n1"]) == "Node n1, 1.0 s before"
+    assert current.of([WEB], ["n1"]) == "Node n1, read 1.0 s before"
     assert current.of([WEB], ["n2"]) == "timer"
     assert causes.begin_turn("resync", 80.0).of([WEB], ["n1"]) == "resync"
 
@@ -211,12 +235,12 @@ def test_how_long_it_took_to_the_wire_is_filled_in_when_all_is_sent() -> None:
     scene = Scene()
     scene.causes.read(Kind.SERVICE, WEB, 99.0)
     scene.take(turn(a8=paths("n1")))
-    [change] = scene.history.since(1)
+    [change] = since(scene.history, 1)
     assert change.delivery.seconds is None
     scene.recorder.sent(99.0, 0.25)
     assert change.delivery.seconds == 0.25
     scene.take(turn(a8=WITHDRAWN))
-    assert scene.history.since(2)[0].delivery.seconds is None, "a timer was not read"
+    assert since(scene.history, 2)[0].delivery.seconds is None, "a timer was not read"
 
 
 def test_a_restart_counts_routes() -> None:
@@ -262,15 +286,15 @@ def test_the_addresses_of_services_are_told_with_the_reason() -> None:
     for before, after in pairwise(steps):
         changes.note(WEB, before, after)
         scene.take(Turn(addresses=changes.pop()))
-    assert [(c.before, c.after) for c in scene.history.since(1)] == [
+    assert [(c.before, c.after) for c in since(scene.history, 1)] == [
         ("", "203.0.113.8"),
         ("203.0.113.8", "203.0.113.9"),
         ("203.0.113.9", "no address: PoolExhausted"),
         ("no address: PoolExhausted", "no address: NoPool"),
         ("no address: NoPool", ""),
     ]
-    assert scene.history.since(3)[0].cause == "timer: because of PoolExhausted"
-    assert scene.history.since(2)[0].about == ("default/web", "203.0.113.8", "203.0.113.9")
+    assert since(scene.history, 3)[0].cause == "timer: because of PoolExhausted"
+    assert since(scene.history, 2)[0].about == ("default/web", "203.0.113.8", "203.0.113.9")
 
 
 def test_what_a_service_has_on_record_is_no_change() -> None:
@@ -288,7 +312,7 @@ def test_many_addresses_at_a_start_are_one_change() -> None:
     for number in range(1500):
         changes.note(key(f"s{number}"), None, decision(f"s{number}", f"10.0.{number % 250}.1"))
     recorder.record(Turn(addresses=changes.pop()))
-    assert [c.object for c in history.since(0)] == ["1500 Services", "routes"]
+    assert [c.object for c in since(history, 0)] == ["1500 Services", "routes"]
 
 
 def test_the_nodes_of_a_cluster() -> None:
@@ -317,8 +341,8 @@ def test_the_fill_of_a_pool() -> None:
     for usage, reason in ((1, PoolReason.VALID), (2, PoolReason.VALID), (2, PoolReason.OVERLAPS)):
         ready = reason is PoolReason.VALID
         scene.take(Turn([(eip, EipStatus(ready, reason, "", usage=usage))]))
-    assert [c.after for c in scene.history.since(1)] == ["2 of 0 used", "2 of 0 used, Overlaps"]
-    assert scene.history.since(1, About("eip pool")) == scene.history.since(1)
+    assert [c.after for c in since(scene.history, 1)] == ["2 of 0 used", "2 of 0 used, Overlaps"]
+    assert about(scene.history, About("eip pool"), 1) == since(scene.history, 1)
 
 
 def test_sessions_and_roles() -> None:
@@ -328,13 +352,13 @@ def test_sessions_and_roles() -> None:
     observers.session(config, True, "connected by us")
     observers.session(config, False, "the peer sent Cease")
     observers.role(Role.UNKNOWN, Role.LEADER)
-    told = [(c.kind.value, c.object, c.before, c.after) for c in history.since(0)]
+    told = [(c.kind.value, c.object, c.before, c.after) for c in since(history, 0)]
     assert told == [
         ("session", "leaf1", "down", "Established"),
         ("session", "leaf1", "Established", "down"),
         ("leader", "this instance", "unknown", "leads"),
     ]
-    assert len(history.since(0, About("peer leaf1"))) == 2
+    assert len(about(history, About("peer leaf1"), 0)) == 2
 
 
 def test_a_reload_names_the_peers() -> None:
@@ -344,13 +368,13 @@ def test_a_reload_names_the_peers() -> None:
     record_reload(history, [one], [other, two], "SIGHUP")
     record_reload(history, [one, two], [one], "SIGHUP")
     record_refused_reload(history, ["[bgp] local_as: no number"], "a changed file")
-    assert [c.after for c in history.since(0)] == [
+    assert [c.after for c in since(history, 0)] == [
         "in force, peers: as before",
         "in force, peers: with two; changed one",
         "in force, peers: without two",
         "not in force: [bgp] local_as: no number",
     ]
-    assert len(history.since(0, About("peer two"))) == 2
+    assert len(about(history, About("peer two"), 0)) == 2
 
 
 def test_bindings_and_repairs() -> None:
@@ -358,10 +382,10 @@ def test_bindings_and_repairs() -> None:
     scene.recorder.bound([ip_network("203.0.113.8")], True, "")
     scene.recorder.bound([ip_network("203.0.113.8")], True, "it had been removed")
     scene.recorder.bound([ip_network(f"10.0.{n}.0") for n in range(250)] * 5, False, "")
-    told = [(c.object, c.before, c.after) for c in scene.history.since(1)]
+    told = [(c.object, c.before, c.after) for c in since(scene.history, 1)]
     bound = ("203.0.113.8", "", "bound")
     assert told == [bound, bound, ("1250 addresses", "bound", "")]
-    assert len(scene.history.since(0, About("default/web"))) == 2
+    assert len(about(scene.history, About("default/web"), 0)) == 2
 
 
 def test_ten_thousand_routes_at_a_start_are_one_change_and_cheap() -> None:
@@ -379,7 +403,7 @@ def test_ten_thousand_routes_at_a_start_are_one_change_and_cheap() -> None:
     began = time.process_time()
     recorder.record(wanted)
     assert time.process_time() - began < 0.5, "measured: 0.05 s"
-    [change] = history.since(0)
+    [change] = since(history, 0)
     assert change.before == "10000 announced by an earlier run"
     assert change.after == "10000 as before, 0 changed, 0 gone, 0 new"
 
