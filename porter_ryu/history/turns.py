@@ -21,6 +21,8 @@ from porter_ryu.history.record import History
 from porter_ryu.history.restart import Left, compare
 from porter_ryu.history.routes import AnnouncedRoutes, RouteChange
 
+LOG = logging.getLogger(__name__)
+
 _MAX_DELIVERIES = 64
 _MAX_SINGLE = 1000  # of more addresses at once, only the number is recorded
 _USABLE = "usable"
@@ -76,11 +78,19 @@ class TurnRecorder:
             self._history.add(ChangeKind.BINDING, name, before, after, cause, about)
 
     def record(self, turn: Turn) -> None:
-        """Records what a turn changed."""
+        """Records what a turn changed.  An unexpected error is logged: it must not make the turn
+        fail, which was applied."""
+        try:
+            self._record(turn)
+        except Exception:
+            LOG.exception("what a turn changed is not recorded completely")
+        finally:
+            self._left = None
+
+    def _record(self, turn: Turn) -> None:
         self._record_addresses(turn.addresses)
         if self._left is not None:
             self._record_start(turn, self._left)
-            self._left = None
         else:
             held_before = {a: key for key, c in turn.addresses.items() for a in c.addresses}
             for name, node in turn.nodes.items():

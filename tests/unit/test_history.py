@@ -388,6 +388,20 @@ def test_bindings_and_repairs() -> None:
     assert len(about(scene.history, About("default/web"), 0)) == 2
 
 
+def test_an_error_in_the_record_is_logged_and_fails_no_turn(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails(_address: Address) -> tuple[ObjectKey, ...]:
+        raise RuntimeError("oops")
+
+    history = History()
+    recorder = TurnRecorder(history, Causes(), Cluster(fails, list), nothing)
+    recorder.record(Turn())
+    recorder.record(turn(a8=paths("n1")))
+    assert "what a turn changed is not recorded completely" in caplog.messages
+    assert [c.kind.value for c in since(history, 0)] == ["restart"]
+
+
 def test_ten_thousand_routes_at_a_start_are_one_change_and_cheap() -> None:
     wanted = Turn(
         routes={
