@@ -79,6 +79,11 @@ def bool_of(seen: list[str]) -> bool:
     return bool(seen)
 
 
+def roles(program: Program) -> list[str]:
+    """The roles that an instance recorded, the newest last."""
+    return [e["to"] for e in program.get("/v1/changes") if e["kind"] == "leader"]
+
+
 def all_different(cluster: Cluster) -> None:
     """No address is on record twice."""
     items = cluster.api.get("services", "-A")["items"]
@@ -98,10 +103,13 @@ def test_the_leader_is_killed(clean: Cluster, both: tuple[Program, Program], rou
         first.kill()
         leads(second)
         wait_for(lambda: is_bound(second), bool, 5, "the address to be bound there")
+    assert "leads" in roles(second)
+    assert [e["to"] for e in second.get(f"/v1/changes?about={EIP}")][-1] == "bound"
     assert assigns(clean, "late") == "203.0.113.9"
     first.start()
     clean.routed("203.0.113.9", "n1", "n2")
     wait_for(lambda: is_bound(first), lambda b: not b, 5, "the address to be bound no more here")
+    assert roles(first) == ["follows"]
     all_different(clean)
 
 
