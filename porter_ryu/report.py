@@ -195,7 +195,18 @@ def planned(planner: Planner) -> Iterator[Json]:
 
 def plan(planner: Planner) -> Json:
     """The wanted state of the whole cluster."""
-    return {"services": list(planned(planner)), "eips": list(eips(planner))}
+    return {
+        "services": list(planned(planner)),
+        "eips": list(eips(planner)),
+        "warnings": list(warnings(planner)),
+    }
+
+
+def warnings(planner: Planner) -> Iterator[str]:
+    """What is wrong with nodes: their addresses and their weights, in order of name.  The planner
+    may change between two entries."""
+    for name in sorted(planner.nodes.names()):
+        yield from planner.nodes.warnings(name)
 
 
 def difference(running: Json, wanted: Json) -> list[Json]:

@@ -104,7 +104,7 @@ def _node_text(node: Json, path: Json | None) -> str:
 
 
 def plan(entry: Json) -> str:
-    """The text of a plan, one line for each Service and Eip."""
+    """The text of a plan: the Services, the Eips, and what is wrong with nodes."""
     lines = []
     for chain in entry["services"]:
         name = f"{chain['namespace']}/{chain['name']}"
@@ -112,10 +112,13 @@ def plan(entry: Json) -> str:
         where = "; ".join(_addresses_text(chain["nextHops"], paths))
         reason = "" if chain["announced"] else f": {chain['message']}"
         lines.append(f"{name}: {chain['state']}{reason}{' (' + where + ')' if where else ''}")
+        if "refusedCommunities" in chain:
+            lines.append(f"  communities left out: {chain['refusedCommunities']}")
     for eip in entry["eips"]:
         used = f"{eip['usage']} of {eip['poolSize']} used"
         problem = f": {eip['problem']}" if eip["problem"] else ""
         lines.append(f"eip {eip['name']}: {eip['reason']}, {used} ({eip['address']}){problem}")
+    lines += [f"warning: {text}" for text in entry["warnings"]]
     return "\n".join(lines)
 
 

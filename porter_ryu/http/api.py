@@ -140,6 +140,8 @@ class HttpController(ControllerBase):  # type: ignore[misc]
             responses.json_array(report.planned(planner)),
             [', "eips": '],
             responses.json_array(report.eips(planner)),
+            [', "warnings": '],
+            responses.json_array(report.warnings(planner)),
             ["}"],
         )
 

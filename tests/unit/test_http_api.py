@@ -115,7 +115,7 @@ def test_a_service_and_the_plan() -> None:
 def test_empty_lists_are_valid_json() -> None:
     assert ask("/v1/services").json == []
     assert ask("/v1/peers").json == []
-    assert ask("/v1/plan").json == {"services": [], "eips": []}
+    assert ask("/v1/plan").json == {"services": [], "eips": [], "warnings": []}
 
 
 def test_changes_after_a_number_and_about_a_subject() -> None:

@@ -13,6 +13,8 @@ from porter_ryu.domain.communities import CommunityRequest
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.labels import parse_selector
 from porter_ryu.domain.model import Address, Eip, Kind, Network
+from porter_ryu.domain.nodes.next_hops import NextHopPolicy
+from porter_ryu.domain.nodes.weights import BY_CAPACITY
 from porter_ryu.domain.planner import Policy
 from porter_ryu.report import Sent
 from tests.unit.world import World, endpoints, key, node, service
@@ -250,9 +252,20 @@ def test_a_plan_tells_the_problem_of_an_eip() -> None:
     text = "spec.advertisements names peers that are not configured: leaf9"
     assert entry["eips"][0]["problem"] == text
     assert text in report_text.plan(entry)
+    left_out = "  communities left out: Eip pool does not allow a Service to add 65000:1"
+    assert left_out in report_text.plan(entry).splitlines()
     made.put(node("n1", "192.168.9.11"))
     (chain,) = report.plan(made.planner)["services"]
     assert chain["routes"][0]["notFor"] == ["leaf2", "leaf3"]
+
+
+def test_a_plan_tells_what_is_wrong_with_nodes() -> None:
+    made = world(Policy(NextHopPolicy(weights=BY_CAPACITY)))
+    made.put(node("n2", "192.168.9.12", cpu=4000, weight_error="its annotation is odd"))
+    entry = report.plan(made.planner)
+    unknown = "it reports no allocatable CPU: no route that leads to it has weights"
+    assert entry["warnings"] == [f"node n1: {unknown}", "node n2: its annotation is odd"]
+    assert "warning: node n2: its annotation is odd" in report_text.plan(entry).splitlines()
 
 
 def test_without_advertisements_nobody_is_left_out() -> None:
