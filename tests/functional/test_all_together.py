@@ -134,13 +134,13 @@ class Rest:
         """What is said of nodes and sessions."""
         text, nodes = self._program.metrics(), self._state.nodes.values()
         want = {
-            "porter_nodes_probed": sum(node.answered for node in nodes),
+            'porter_nodes_probed{family="ipv4"}': sum(node.answered for node in nodes),
             "porter_nodes_probed_dead": sum(node.dead for node in nodes),
             "porter_nodes_drained": sum(node.drained_at is not None for node in nodes),
         }
         found = []
         for series, count in want.items():
-            (seen,) = re.findall(rf"^{series} (\S+)$", text, re.MULTILINE) or ["nothing"]
+            (seen,) = re.findall(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE) or ["nothing"]
             found += [] if seen == f"{count}.0" else [f"{series} {seen}, wanted {count}"]
         return found + re.findall(r"^porter_bgp_session_drops_total.*", text, re.MULTILINE)
 
