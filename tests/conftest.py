@@ -32,8 +32,7 @@ _LONGEST_FIRST = (
 # no costly fixture is shared by the tests of these: each may run on any worker
 _SPREAD = frozenset({
     "test_bound_ips", "test_bound_ips_faults", "test_bound_ips_kernel", "test_commands",
-    "test_directory_faults", "test_fan_out", "test_fan_out_sessions", "test_graceful_restart",
-    "test_http",
+    "test_fan_out", "test_fan_out_sessions", "test_http",
 })  # fmt: skip
 
 
