@@ -216,7 +216,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     with understood(arguments.url):
         changes = report.difference(remote.get("/v1/plan", dict), entry)
         _print(changes, report_text.difference, as_json)
-    return ExitStatus.FINE
+    return ExitStatus.WRONG if changes else ExitStatus.FINE
 
 
 def _explain(arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -272,8 +273,10 @@ def test_http_status_explain_and_stop(host: Host) -> None:
     diff = [command("porter-ryu"), "plan", "--diff", *url, "--config-file", str(program.config)]
     assert host.run(diff).strip() == "nothing would change"
     argv = [*diff[:-1], str(pretended(program, "two", service("two")))]
-    assert "default/two: not ours -> NoReadyEndpoints" in host.run(argv)
-    assert "default/web" not in host.run(argv)
+    text = host.run(argv, check=False)
+    assert "default/two: not ours -> NoReadyEndpoints" in text
+    assert "default/web" not in text
+    assert "exit 1" in host.run(f"{shlex.join(argv)} > /dev/null; echo exit $?")
     text = host.run([command("porter-ryu"), "explain", "default/gone", *url], check=False)
     assert "there is no such Service" in text
     assert "Warning" not in host.log(program.log), "no library's warning on the screen"
