@@ -12,7 +12,8 @@ import pytest
 from porter_ryu.bgp.output.outbound import Outbound
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.rib_out import Difference
-from porter_ryu.domain.announcement import Advertisement, PathAttributes
+from porter_ryu.bgp.protocol.wire import MessageType
+from porter_ryu.domain.announcement import Advertisement, Announcements, PathAttributes
 from porter_ryu.domain.model import Family, Network
 from tests.unit.outbound_scene import (
     END_OF_RIB,
@@ -322,3 +323,27 @@ def test_whatever_happens_each_peer_and_its_journal_are_right_at_rest(
             for route, next_hops in play.scene.journalled(name).items()
         }
         assert on_disk == want
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["the table", "a change"])
+def test_prefixes_by_the_same_next_hops_share_messages_however_many_sets_there_are(
+    scene: Scene, early: bool
+) -> None:
+    sets = [hops(4 * n + 1, 4 * n + 2, 4 * n + 3, 4 * n + 4) for n in range(60)]
+    routes: dict[Network, Announcements] = {prefix(n): sets[n % 60] for n in range(3000)}
+    link = Link()
+    if early:
+        scene.want(routes)
+        scene.session(link)
+        link.take()
+        scene.outbound.refresh(Family.IPV4)
+    else:
+        scene.session(link)
+        link.take()
+        scene.want(routes)
+    scene.later.passes()
+    messages = link.take()
+    assert len(told(messages)) == 12_000
+    updates = [message for message in messages if message[18] == MessageType.UPDATE]
+    # 240 next hops, and some that are divided between two slices
+    assert len(updates) <= 2 * 240

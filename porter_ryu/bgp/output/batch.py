@@ -59,8 +59,8 @@ class EncodedTable:
         self, table: Iterable[tuple[Network, Paths]], max_length: int, journal: bool
     ) -> None:
         self.batches: list[Batch] = []
-        self._left = list(table)
-        self._left.reverse()
+        # prefixes by the same paths one after the other, so that they share messages
+        self._left = sorted(table, key=lambda entry: id(entry[1]))
         self._max_length = max_length
         self._journal = journal
 
@@ -70,7 +70,6 @@ class EncodedTable:
             return False
         part = self._left[-_SLICE_PREFIXES:]
         del self._left[-_SLICE_PREFIXES:]
-        part.reverse()
         batch = encode(Difference(part), self._max_length, journal=self._journal)
         self.batches.append(batch)
         return True

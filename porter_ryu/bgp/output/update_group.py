@@ -114,7 +114,9 @@ class UpdateGroup:
     def compute(self) -> bool:
         """Computes one slice of the changes for all members; returns False if there was none."""
         if not self._slice:
-            self._slice.extend(self._changed)
+            # prefixes by the same paths one after the other, so that they share messages
+            routes = self._loc_rib.routes
+            self._slice.extend(sorted(self._changed, key=lambda prefix: id(routes.get(prefix))))
             self._changed.clear()
         if not self._slice:
             return False
