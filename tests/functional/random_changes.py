@@ -230,12 +230,15 @@ class Changes:
         return f"{some} drained: {yes}"
 
     def _flip(self, what: str) -> str:
-        """Changes one thing of a node, if the anchor keeps a next hop and a node answers."""
+        """Changes one thing of a node, if the anchor keeps a next hop and a node goes on answering:
+        if none did, the loss would not be believed."""
         flipped, before = self._chance.choice(list(self.state.nodes.values())), self._anchored()
+        nodes, answered = self.state.nodes.values(), flipped.answered
         setattr(flipped, what, not getattr(flipped, what))
-        if not (before & self._anchored() and any(n.linked for n in self.state.nodes.values())):
+        flipped.answered = not flipped.excluded and (answered or flipped.linked)
+        if not (before & self._anchored() and any(n.answered and n.linked for n in nodes)):
             setattr(flipped, what, not getattr(flipped, what))
-        flipped.answered = not flipped.excluded and (flipped.answered or flipped.linked)
+            flipped.answered = answered
         if what == "linked":
             host = self._hosts[flipped.name]
             host.run(f"ip link set {interface(host)} {'up' if flipped.linked else 'down'}")

@@ -2,9 +2,9 @@
 all together and at random.
 
 At every rest the tables and the kernels of FRR and BIRD are what an oracle says
-(`cluster_oracle`), and no address loses its route for a moment.  Each kind of change comes once or
-twice in `make test`, with a fixed seed; `make soak` goes on for ten minutes with any.  The seed is
-printed; `SEED` sets it, `FAULTS_FOR` the seconds.
+(`cluster_oracle`), and no address loses its route for a moment.  Each kind of change comes two or
+four times in `make test`, with a fixed seed; `make soak` goes on for ten minutes with any.  The
+seed is printed; `SEED` sets it, `FAULTS_FOR` the seconds.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def test_all_together_and_at_random(fabric: Fabric, leaves: Leaves, program: Pro
         for leaf in leaves.values():
             watching.enter_context(never_without(leaf.host, state.services[ANCHOR].address))
             watching.enter_context(never_without(leaf.host, *inner))
-        while step < changes.deck or time.monotonic() < until:
+        while step < 2 * changes.deck or time.monotonic() < until:
             step += 1
             what = changes.next()
             print(f"{datetime.now().isoformat()} {step}: {what}", flush=True)
