@@ -276,7 +276,8 @@ def test_http_status_explain_and_stop(host: Host) -> None:
     text = host.run(argv, check=False)
     assert "default/two: not ours -> NoReadyEndpoints" in text
     assert "default/web" not in text
-    assert "exit 1" in host.run(f"{shlex.join(argv)} > /dev/null; echo exit $?")
+    shell = f"{shlex.join(argv)} > /dev/null; echo exit $?"
+    assert host.run(["sh", "-c", shell]) == "exit 1\n"
     text = host.run([command("porter-ryu"), "explain", "default/gone", *url], check=False)
     assert "there is no such Service" in text
     assert "Warning" not in host.log(program.log), "no library's warning on the screen"
