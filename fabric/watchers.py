@@ -12,6 +12,7 @@ from datetime import datetime
 from fabric import Host, end, wait_for
 
 _UNUSED = "192.0.2.254"  # RFC 5737
+_SHOWN = 10
 
 
 @contextlib.contextmanager
@@ -42,8 +43,9 @@ def no_route_lost(
 
 
 @contextlib.contextmanager
-def never_without(host: Host, *prefixes: str) -> Iterator[None]:
-    """Fails if the kernel of a leaf has none of these routes, even for a moment."""
+def never_without(host: Host, *prefixes: str, seconds: float = 0) -> Iterator[None]:
+    """Fails if the kernel of a leaf has none of these routes for longer than `seconds`, by default
+    even for a moment."""
     log = f"monitor-{os.urandom(4).hex()}.log"
     monitor = host.spawn("ip -o -ts -4 monitor route", log)
     present = set(prefixes) & host.multipath().keys()
@@ -51,16 +53,23 @@ def never_without(host: Host, *prefixes: str) -> Iterator[None]:
         yield
     finally:
         end(monitor)
-    seen: list[str] = []
-    for line in host.log(log).splitlines():
-        words = line.split()
+    lines = [line for line in host.log(log).splitlines() if set(prefixes) & set(line.split())]
+    since: datetime | None = None  # when the last of them went
+    for number, line in enumerate(lines):
+        stamp, *words = line.split()
+        at = datetime.fromisoformat(stamp.strip("[]"))
         for prefix in set(prefixes) & set(words):
-            seen.append(line)
             if "Deleted" in words:
                 present.discard(prefix)
             else:
                 present.add(prefix)
-        assert present, "\n".join([f"{host.name} has none of {prefixes}:", *seen[-10:]])
+        gap = (at - since).total_seconds() if since is not None else 0.0
+        around = lines[max(0, number - _SHOWN) : number + _SHOWN]
+        text = "\n".join([f"{host.name} has none of {prefixes} at {line}:", *around])
+        assert gap <= seconds, text
+        assert present or seconds, text
+        since = None if present else since or at
+    assert since is None, f"{host.name} has none of {prefixes} since {since}"
 
 
 @contextlib.contextmanager

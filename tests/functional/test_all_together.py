@@ -33,6 +33,7 @@ from tests.rounds import SOAK
 SECONDS = int(os.environ.get("FAULTS_FOR", "600" if SOAK else "0"))
 SEED = int(os.environ.get("SEED", "0")) or (random.randrange(1, 1 << 30) if SOAK else 16)
 REST_SECONDS = 15.0
+FRR_SECONDS = 0.5  # without a route where other next hops take the place of all (docs/traffic.md)
 SESSIONS = ("192.168.7.51", "192.168.7.52", "192.168.7.53")
 ADDRESSES = {"bird": LEAVES["bird"], "frr": LEAVES["frr"], "fan": LEAVES["gobgpd"]}
 ASES = {"bird": LEAF_AS["bird"], "frr": LEAF_AS["frr"], "fan": LEAF_AS["gobgpd"]}
@@ -160,9 +161,11 @@ def test_all_together_and_at_random(fabric: Fabric, leaves: Leaves, program: Pro
     inner = ("203.0.113.16", "203.0.113.16/28", "203.0.113.16/29")
     until, step = time.monotonic() + SECONDS, 0
     with ExitStack() as watching:
-        for leaf in leaves.values():
-            watching.enter_context(never_without(leaf.host, state.services[ANCHOR].address))
-            watching.enter_context(never_without(leaf.host, *inner))
+        for name, leaf in leaves.items():
+            gap = FRR_SECONDS if name == "frr" else 0
+            anchor = state.services[ANCHOR].address
+            watching.enter_context(never_without(leaf.host, anchor, seconds=gap))
+            watching.enter_context(never_without(leaf.host, *inner, seconds=gap))
         while step < 2 * changes.deck or time.monotonic() < until:
             step += 1
             what = changes.next()
