@@ -39,6 +39,8 @@ def test_every_pod_gets_as_much_and_scaling_takes_no_route_away(
     pods = [clean.pod(name, name.partition("-")[0]) for name in ("n1-a", "n1-b", "n1-c", "n2-a")]
     clean.api.apply(web(policy="Local"), *pods)
     shares(clean, n1=75, n2=25)
+    for node in ("n1", "n2"):
+        clean.proxied(f"{node}-a", node)
     answers = [clean.curl(EIP) or ["nobody", CLIENT] for _ in range(200)]
     assert {client for _, client in answers} == {CLIENT}
     by_node = collections.Counter(pod.partition("-")[0] for pod, _ in answers)
