@@ -22,6 +22,7 @@ _LONGEST_FIRST = (
     "test_bound_ips",
     "test_bound_ips_faults",
     # tests/cluster
+    "test_advertisements",
     "test_faults",
     "test_lease",
     "test_benchmarks",
