@@ -47,8 +47,9 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take long come first, but for those that others must not follow."""
     places = {name: place for place, name in enumerate(_LONGEST_FIRST)}
-    places |= dict.fromkeys(_LAST, len(places) + 1)
-    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    between = len(places)
+    places |= dict.fromkeys(_LAST, between + 1)
+    items.sort(key=lambda item: places.get(item.path.stem, between))
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]
