@@ -248,7 +248,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         self._rib.complete = True
         self.manager.groups.complete()
         for peer in self.manager.iterpeers:
-            peer.outbound.complete()
+            peer.outbound.resume()
 
     def _set_path_usable(self, name: str, usable: bool) -> None:
         for peer in list(self.manager.iterpeers):

@@ -99,7 +99,7 @@ class Scene:
         """As the Speaker does when all routes are set."""
         self.rib.complete = True
         self.groups.complete()
-        self.outbound.complete()
+        self.outbound.resume()
 
     def want(self, routes: dict[Network, Announcements]) -> None:
         """As the Speaker does when these change."""

@@ -286,7 +286,7 @@ class Play:
         if not self.scene.rib.complete:
             self.scene.complete()
             for peer in self.up.values():
-                peer.outbound.complete()
+                peer.outbound.resume()
 
     def pass_time(self) -> None:
         """Up to some seconds."""

@@ -57,23 +57,13 @@ def announced(table: Iterable[tuple[Network, Paths]]) -> Lines:
     return _lines(
         _ANNOUNCED,
         table,
-        lambda paths: [
-            f"{_path_id_text(path_id)} {_address_text(said.next_hop)}"
-            for path_id, said in paths.items()
-        ],
+        lambda paths: _path_texts((path_id, said.next_hop) for path_id, said in paths.items()),
     )
 
 
 def kept(table: Iterable[tuple[Network, NextHops]]) -> Lines:
     """The lines for paths of which only the next hop is known."""
-    return _lines(
-        _ANNOUNCED,
-        table,
-        lambda next_hops: [
-            f"{_path_id_text(path_id)} {_address_text(next_hop)}"
-            for path_id, next_hop in next_hops.items()
-        ],
-    )
+    return _lines(_ANNOUNCED, table, lambda next_hops: _path_texts(next_hops.items()))
 
 
 def struck_out(table: Iterable[tuple[Network, Collection[PathId]]]) -> Lines:
@@ -123,6 +113,10 @@ def decode(line: bytes) -> Change:
         if len(set(path_ids)) == len(path_ids):
             return Change(prefix, dict.fromkeys(path_ids))
     raise ValueError("not as it was written")
+
+
+def _path_texts(paths: Iterable[tuple[PathId, Address]]) -> list[str]:
+    return [f"{_path_id_text(path_id)} {_address_text(hop)}" for path_id, hop in paths]
 
 
 def _path_id_text(path_id: PathId) -> str:

@@ -108,13 +108,9 @@ class Outbound:
         self._journal.save()
 
     def resume(self) -> None:
-        """The session can send again."""
+        """The session can send again, or has something else to send."""
         if self._output is not None:
             self._rounds.due(self._output)
-
-    def complete(self) -> None:
-        """The Loc-RIB is complete: the table is sent, and End-of-RIB follows."""
-        self.resume()
 
     def set_policy(self, policy: ExportPolicy) -> None:
         """The settings of the peer changed: what they change is sent in the present session."""

@@ -106,8 +106,7 @@ class UpdateGroup:
     def compute_ahead(self, member: Member) -> bool:
         """Computes one slice of the changes for all members, unless what `member` has still to
         send is worth a turn of every member; returns whether it did."""
-        waiting = sum(len(batch.octets) for batch in member.queue)
-        if waiting >= _AHEAD_OCTETS_PER_MEMBER * len(self.members):
+        if _waiting_octets(member) >= _AHEAD_OCTETS_PER_MEMBER * len(self.members):
             return False
         return self.compute()
 
@@ -310,4 +309,9 @@ def _lags(member: Member, now: float) -> bool:
     """Whether a member has not been sent batches for too long, or too many."""
     if member.queue[0].made_at < now - _MAX_LAG_SECONDS:
         return True
-    return len(member.queue) > 1 and sum(len(b.octets) for b in member.queue) > _MAX_LAG_OCTETS
+    return len(member.queue) > 1 and _waiting_octets(member) > _MAX_LAG_OCTETS
+
+
+def _waiting_octets(member: Member) -> int:
+    """How much a member has still to be sent."""
+    return sum(len(batch.octets) for batch in member.queue)
