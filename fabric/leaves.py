@@ -111,6 +111,7 @@ class Frr:
         more: str = "",
     ) -> None:
         self.host = host
+        self._asn = asn
         self._name = f"{fabric.prefix}{host.name}"
         self._state = Path("/var/run/frr") / self._name
         self._config = host.folder / "frr.conf"
@@ -148,9 +149,17 @@ class Frr:
         """Next hops by prefix, from the kernel."""
         return self.host.multipath(version)
 
-    def command(self, text: str) -> str:
-        """Runs a command of vtysh; returns its output."""
-        return self.host.run(["vtysh", "-N", self._name, "-c", text])
+    def command(self, *lines: str) -> str:
+        """Runs commands of vtysh, one after the other; returns their output."""
+        return self.host.run(
+            ["vtysh", "-N", self._name, *(w for line in lines for w in ("-c", line))]
+        )
+
+    def forget(self, address: str) -> None:
+        """Drops the routes that it keeps for a neighbour that may yet come back (RFC 4724)."""
+        enter = ("configure terminal", f"router bgp {self._asn}")
+        self.command(*enter, f"neighbor {address} shutdown")
+        self.command(*enter, f"no neighbor {address} shutdown")
 
     @staticmethod
     def _text(asn: int, router_id: str, neighbours: list[Neighbour], more: str) -> str:

@@ -22,15 +22,13 @@ _LONGEST_FIRST = (
     "test_bound_ips",
     "test_bound_ips_faults",
     # tests/cluster
-    "test_advertisements",
+    "test_faults",
     "test_lease",
     "test_benchmarks",
     "test_drain",
     "test_end_to_end",
     "test_shipped",
 )
-# etcd is restored from a backup there, and the cluster's kube-proxies may lag behind it afterwards
-_LAST = frozenset({"test_faults"})
 # no costly fixture is shared by the tests of these: each may run on any worker
 _SPREAD = frozenset({
     "test_bound_ips", "test_bound_ips_faults", "test_bound_ips_kernel", "test_commands",
@@ -45,11 +43,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take long come first, but for those that others must not follow."""
+    """Files that take long come first."""
     places = {name: place for place, name in enumerate(_LONGEST_FIRST)}
-    between = len(places)
-    places |= dict.fromkeys(_LAST, between + 1)
-    items.sort(key=lambda item: places.get(item.path.stem, between))
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]

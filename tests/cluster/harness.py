@@ -36,6 +36,9 @@ NODES = {f"n{i}": f"192.168.7.2{i}" for i in range(1, 5)}
 NODES6 = {f"n{i}": f"fd07::2{i}" for i in range(1, 5)}
 CLIENT, CLIENT6 = "10.99.0.2", "fd99::2"
 PROXY_PORT = 7443
+# where an instance may run; the leaf expects a session from the first two
+_SPEAKERS = {"porter": OURS, "second": SECOND}
+_ADDRESSES = {**_SPEAKERS, "control": CONTROL}
 _HERE = Path(__file__).parent
 
 
@@ -106,7 +109,7 @@ class Cluster:
         self._build_network()
         self.api = ControlPlane(fabric.hosts["control"], CONTROL, binaries)
         self.client = fabric.hosts["client"]
-        neighbours = [Neighbour(address, 65000) for address in (OURS, SECOND)]
+        neighbours = [Neighbour(address, 65000) for address in _SPEAKERS.values()]
         self.leaf = Frr(fabric, fabric.hosts["leaf"], 65001, LEAF, neighbours)
         self.workers = {name: Worker(fabric, name, self.api) for name in NODES}
 
@@ -148,7 +151,7 @@ class Cluster:
         self, host: str = "porter", kubeconfig: Path | None = None, **more: Json
     ) -> Program:
         """The program on a host, with the token of its ServiceAccount."""
-        address = {"porter": OURS, "second": SECOND, "control": CONTROL}[host]
+        address = _ADDRESSES[host]
         sections: dict[str, Json] = {
             "porter": {},
             "kubernetes": {
@@ -174,12 +177,15 @@ class Cluster:
         try:
             yield program
         finally:
+            killed = program.process.poll() is not None
             with contextlib.suppress(Exception):
                 program.end_for_good()
             program.process.send_signal(signal.SIGCONT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 program.process.wait(10)
             end(program.process)
+            if killed and host in _SPEAKERS:
+                self.leaf.forget(_SPEAKERS[host])
 
     def pod(
         self, name: str, node: str, app: str = "web", grace: int = 2, **annotations: str
@@ -214,15 +220,18 @@ class Cluster:
         except FabricError as error:
             raise FabricError(f"{error}\n{self.description()}") from error
 
-    def proxied(self, pod: str, node: str, within: float = 20) -> None:
-        """kube-proxy on a node comes to send requests to a Pod.  Until it knows a first Pod of a
-        Service there, it drops what is for the Service or sends it back to the leaf."""
+    def proxied(self, eip: str, pod: str, node: str, within: float = 20) -> None:
+        """kube-proxy on a node comes to send requests for an EIP to a Pod.  Until it knows the EIP,
+        it sends them back to the leaf; until it knows a first Pod of the Service, it drops them."""
         address = self.api.get("pod", pod)["status"]["podIP"]
         wait_for(
             lambda: self.workers[node].host.run("nft list table ip kube-proxy"),
-            lambda rules: f" {address}:" in rules or f" {address} " in rules,
+            lambda rules: (
+                f" {eip} . tcp . 80 : goto " in rules
+                and (f" {address}:" in rules or f" {address} " in rules)
+            ),
             within,
-            f"kube-proxy on {node} to know {pod}",
+            f"kube-proxy on {node} to know {eip} and {pod}",
         )
 
     def description(self) -> str:

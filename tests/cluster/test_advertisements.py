@@ -35,7 +35,7 @@ def test_no_request_is_lost_when_an_aggregate_takes_the_place_of_an_address(
     clean.api.apply(web(), *(clean.pod(f"p{i}", node) for i, node in enumerate(NODES)))
     clean.routed(EIP, *NODES)
     for node in NODES:
-        clean.proxied("p0", node)
+        clean.proxied(EIP, "p0", node)
     with clean.load(EIP) as seen:
         for _ in range(3):
             advertise(clean, {"aggregationLength": 29})
@@ -54,7 +54,7 @@ def test_a_local_service_has_a_route_of_its_own_beside_the_aggregate(
     clean.api.apply(web(policy="Local"), clean.pod("p1", "n1"))
     clean.routed(POOL, *NODES)
     clean.routed(EIP, "n1")
-    clean.proxied("p1", "n1")
+    clean.proxied(EIP, "p1", "n1")
     assert {tuple(clean.curl(EIP)) for _ in range(20)} == {("p1", CLIENT)}
     clean.api.delete("service", "web")
     clean.routed(POOL)

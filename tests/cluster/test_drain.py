@@ -61,7 +61,7 @@ def test_every_node_is_drained_and_shut_down_and_no_new_connection_is_lost(
             clean.api.delete("pod", f"old-{name}")
             clean.api.apply(clean.pod(f"new-{name}", name))
             clean.api.kubectl("wait", "--for=condition=Ready", f"pod/new-{name}", "--timeout=20s")
-            clean.proxied(f"new-{name}", name)
+            clean.proxied(EIP, f"new-{name}", name)
             host.run(f"iptables -D {_DARK}")
             clean.api.kubectl("annotate", "node", name, f"{DRAIN}-")
             clean.routed(EIP, *NODES)

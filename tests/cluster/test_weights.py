@@ -40,7 +40,7 @@ def test_every_pod_gets_as_much_and_scaling_takes_no_route_away(
     clean.api.apply(web(policy="Local"), *pods)
     shares(clean, n1=75, n2=25)
     for node in ("n1", "n2"):
-        clean.proxied(f"{node}-a", node)
+        clean.proxied(EIP, f"{node}-a", node)
     answers = [clean.curl(EIP) or ["nobody", CLIENT] for _ in range(200)]
     assert {client for _, client in answers} == {CLIENT}
     by_node = collections.Counter(pod.partition("-")[0] for pod, _ in answers)
