@@ -2,7 +2,8 @@
 
 A change of the cluster only marks what depends on it; nothing is decided here.  `collect` begins a
 turn: it hands the marked changes to the allocator and to the next-hop resolver, and returns the
-Services that the turn has to decide.
+Services that the turn has to decide.  A node changes the next hops of Services, and nothing else of
+most of them, so those are marked apart (`pop_moved`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class PendingChanges:
         self._resolver = resolver
         self._decided = decided
         self._services: set[ObjectKey] = set()
+        self._moved: set[ObjectKey] = set()
         self._nodes: set[str] = set()
         self._any_node = False
         self._nodes_of_turn: set[str] = set()
@@ -50,6 +52,7 @@ class PendingChanges:
         """Whether nothing is marked."""
         return not (
             self._services
+            or self._moved
             or self._nodes
             or self._pools_changed
             or self._namespaces_changed
@@ -59,7 +62,8 @@ class PendingChanges:
     @property
     def cached_entries(self) -> int:
         """How many marks are kept; an object that is gone leaves none behind after a turn."""
-        return len(self._services) + len(self._nodes) + len(self._nodes_of_turn)
+        marked = len(self._services) + len(self._moved)
+        return marked + len(self._nodes) + len(self._nodes_of_turn)
 
     def put(self, obj: Reading) -> None:
         """Stores one object in the cluster and marks what depends on it."""
@@ -98,12 +102,11 @@ class PendingChanges:
         self._any_node |= bool(self._nodes)
         self._nodes_of_turn |= self._nodes
         self._nodes.clear()
-        self._services |= self.services_of_nodes(self._resolver.begin_turn(now))
+        self.mark_nodes(self._resolver.begin_turn(now))
         batch, self._services = self._services, set()
         if self._peers_changed:
-            nodes = self._resolver.addresses_changed(self._peers_changed)
+            self.mark_nodes(self._resolver.addresses_changed(self._peers_changed))
             self._peers_changed = frozenset()
-            batch |= self.services_of_nodes(nodes)
         if self._reserved_changed:
             self._reserved_changed = False
             reserved = self._host | self.peers | frozenset(self._node_verdicts.addresses())
@@ -125,15 +128,18 @@ class PendingChanges:
         touched.update(service.key for service in self._cluster.never_read(Kind.SERVICE))
         return touched
 
-    def services_of_nodes(self, nodes: Iterable[str]) -> set[ObjectKey]:
-        """The Services whose next hops depend on one of these nodes."""
-        touched: set[ObjectKey] = set()
+    def mark_nodes(self, nodes: Iterable[str]) -> None:
+        """Marks the Services whose next hops depend on one of these nodes."""
         for name in nodes:
             self._any_node = True
-            touched.update(self._cluster.services_on(name))
+            self._moved.update(self._cluster.services_on(name))
             if self._resolver.depends_on(name):
-                touched.update(self._decided)
-        return touched
+                self._moved.update(self._decided)
+
+    def pop_moved(self) -> set[ObjectKey]:
+        """The Services whose next hops may have changed with a node since this was called last."""
+        moved, self._moved = self._moved, set()
+        return moved
 
     def pop_any_node(self) -> bool:
         """Whether a node changed, or what it offers, since this was called last."""
@@ -149,13 +155,15 @@ class PendingChanges:
         """Marks an object that changed and the Services that it touches; None: nothing changed."""
         if touched is None:
             return
-        self._services.update(touched)
         if kind is Kind.NODE:
             self._nodes.add(key.name)
             self._node_verdicts.changed(key.name)
+            self._moved.update(touched)
             if self._resolver.depends_on(key.name):
-                self._services.update(self._decided)
-        elif kind is Kind.NAMESPACE:
+                self._moved.update(self._decided)
+            return
+        self._services.update(touched)
+        if kind is Kind.NAMESPACE:
             self._namespaces_changed = True
         elif kind is Kind.EIP:
             self._pools_changed = True
@@ -167,7 +175,7 @@ class PendingChanges:
                 self._services.add(key)
             elif kind is Kind.NODE:
                 self._node_verdicts.changed(key.name)
-                self._services |= self.services_of_nodes([key.name])
+                self.mark_nodes([key.name])
             elif kind is Kind.EIP:
                 self._allocator.reread_pools()
                 self._pools_changed = True

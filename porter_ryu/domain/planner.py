@@ -190,9 +190,9 @@ class Planner:
         batch = self._changes.collect(self._guard.begin(now), now)
         batch |= self._settle(batch, give_way)
         occupied_or_freed = self.allocator.pop_occupancy_changes()
-        nodes = self.resolver.addresses_changed(occupied_or_freed)
-        batch |= self._changes.services_of_nodes(nodes)
-        touched = self._decide(batch, give_way)
+        self._changes.mark_nodes(self.resolver.addresses_changed(occupied_or_freed))
+        touched = self._move(self._changes.pop_moved() - batch, batch, give_way)
+        self._decide(batch, touched, give_way)
         if self._changes.pop_any_node():
             touched |= self.allocator.aggregated()  # an aggregate depends on every node
         routes = {}
@@ -240,12 +240,30 @@ class Planner:
                 self.allocator.forget(key)
         return self.allocator.settle(ours, records, not self._assigning, give_way)
 
-    def _decide(self, batch: set[ObjectKey], give_way: Callable[[], None]) -> set[Address]:
-        """Decides for the batch, and for the Services that share an address which gained its first
-        or lost its last next hop; these are added to the batch.  Returns the addresses whose
-        routes may change."""
-        outcomes: dict[ObjectKey, Outcome] = {}
+    def _move(
+        self, moved: Iterable[ObjectKey], batch: set[ObjectKey], give_way: Callable[[], None]
+    ) -> set[Address]:
+        """Returns the addresses of Services whose next hops may have changed with a node.  Those
+        that are not announced are added to the batch, because the reason may be another now."""
         touched: set[Address] = set()
+        for key in moved:
+            give_way()
+            decision = self.decisions.get(key)
+            if decision is None or not decision.verdict.ok or self._guard.failed(Kind.SERVICE, key):
+                batch.add(key)
+                continue
+            with self._guard(Kind.SERVICE, key):
+                self.resolver.update_backends(key)
+                touched.update(self._addresses_of.get(key, ()))
+        return touched
+
+    def _decide(
+        self, batch: set[ObjectKey], touched: set[Address], give_way: Callable[[], None]
+    ) -> None:
+        """Decides for the batch, and for the Services that hold an address which gained its first
+        or lost its last next hop; these are added to the batch.  `touched` are the addresses whose
+        routes may change; those of the batch are added."""
+        outcomes: dict[ObjectKey, Outcome] = {}
         for service in self._ours_by_age(batch):
             give_way()
             touched |= self._assign(service, outcomes)
@@ -263,7 +281,6 @@ class Planner:
         for key, outcome in outcomes.items():
             give_way()
             self._store_decision(key, outcome)
-        return touched
 
     def _ours_by_age(self, batch: Iterable[ObjectKey]) -> list[Service]:
         """The Services of a batch as they were settled, even if they changed since."""
