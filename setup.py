@@ -2,11 +2,15 @@
 
 import os
 import pathlib
+import re
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'^VERSION = "(.+)"$', (HERE / "porter_ryu/version.py").read_text(encoding="utf-8"), re.M
+)[1]
 
 
 class BuildWithPth(build_py):
@@ -21,7 +25,7 @@ class BuildWithPth(build_py):
 
 setup(
     name="porter-ryu",
-    version="0.1.0",
+    version=VERSION,
     description="A load balancer for bare-metal Kubernetes: Services in, ECMP routes out, on Ryu",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import sys
+import time
 from typing import Any, ClassVar, NoReturn
 
 import greenlet
@@ -14,17 +14,19 @@ from ryu.app.wsgi import WSGIApplication
 from ryu.base import app_manager
 from ryu.lib import hub
 
-from porter_ryu import control_token, log
+from porter_ryu import control_token, log, report_peers
 from porter_ryu.assembly import assemble
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.garbage import GarbageCollector
 from porter_ryu.http import api
+from porter_ryu.http.context import Context
 from porter_ryu.http.eip_addresses import EipAddresses
 from porter_ryu.http.exposition import ProcessState
 from porter_ryu.http.router import Router
 from porter_ryu.http.server import Server
 from porter_ryu.instance import Instance
 from porter_ryu.options import GROUPS, WSAPI_HOST
+from porter_ryu.report_status import Health
 from porter_ryu.settings import read
 from porter_ryu.settings_file import BadConfigurationError
 from porter_ryu.settings_reader import files_of
@@ -67,16 +69,21 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         planner = self.instance.planner
         self._eips = EipAddresses(planner, self.instance.bound_ips.wanted_or_bound)
         self.instance.speaker.is_eip = self._eips.has
-        context = api.Context(
-            planner,
-            self._faults,
-            self._unready,
-            self._peers,
-            self.instance.speaker.sent,
-            self._process_state(),
-            self._stop,
-            _control_token(self.instance.settings.state_dir),
-            self.instance.history,
+        context = Context(
+            planner=planner,
+            faults=self._faults,
+            unready=self._unready,
+            health=self._health,
+            peers=lambda: report_peers.peers(self.instance.speaker.reports()),
+            peer_table=self.instance.speaker.routes,
+            routes=lambda: self.instance.routes,
+            sent=self.instance.speaker.sent,
+            is_sent=self.instance.speaker.is_sent,
+            process=self._process_state(),
+            stop=self._stop,
+            token=_control_token(self.instance.settings.state_dir),
+            history=self.instance.history,
+            started_at=time.time(),
         )
         api.register(kwargs["wsgi"], context)
 
@@ -123,8 +130,20 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         liveness = self.instance.liveness.fault
         return (*self.supervisor.faults, *([liveness] if liveness else ()))
 
-    def _peers(self) -> list[dict[str, Any]]:
-        return [dataclasses.asdict(report) for report in self.instance.speaker.reports()]
+    def _health(self) -> Health:
+        """What the parts say of themselves."""
+        instance = self.instance
+        return Health(
+            unready=self._unready(),
+            faults=self._faults(),
+            role=instance.role,
+            source=instance.source.state,
+            not_loaded=instance.not_loaded,
+            not_bound=instance.bound_ips.last_error,
+            state_dir_writable=instance.speaker.state_dir_writable,
+            probes_doubted=instance.liveness.doubted,
+            announces=instance.initial_settings.bgp.enabled,
+        )
 
     def _process_state(self) -> ProcessState:
         """The gauges of the process."""

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from porter_ryu.bgp.speaker import Speaker
+from porter_ryu.domain.node_uses import Routes
 from porter_ryu.domain.peering import PeerConfig, wanted_peers
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.ports import Role
 from porter_ryu.history.observers import Observers
 from porter_ryu.history.record import History
 from porter_ryu.history.reload import record_refused_reload, record_reload
@@ -43,7 +45,7 @@ class Instance:
     """The running parts; one that the configuration turns off is from `null_parts`.
 
     `initial_settings` are those that the parts were built from, `settings` those read last, whose
-    peers are in force.
+    peers are in force.  `not_loaded`: what is wrong with settings that were read later.
     """
 
     supervisor: Supervisor
@@ -61,16 +63,37 @@ class Instance:
     history: History = field(default_factory=History, init=False)
     settings: Settings = field(init=False)
     ended: bool = field(default=False, init=False)
+    not_loaded: tuple[str, ...] = field(default=(), init=False)
+    _recorder: TurnRecorder = field(init=False)
 
     def __post_init__(self) -> None:
         self.settings = self.initial_settings
+        planner = self.planner
+        cluster = Cluster(
+            planner.allocator.holders, lambda: {eip.name for eip in planner.cluster.eips.values()}
+        )
+        causes = self.reconciler.causes
+        self._recorder = TurnRecorder(self.history, causes, cluster, TimeSlice())
+
+    @property
+    def role(self) -> Role:
+        """Whether this instance leads.  Without a Lease one that assigns addresses always does."""
+        if isinstance(self.lease, NoLease):
+            return Role.LEADER if self.planner.leading else Role.FOLLOWER
+        return self.leadership.role
+
+    @property
+    def routes(self) -> Routes:
+        """What is announced of each address and aggregate."""
+        return self._recorder.routes
 
     def start(self) -> None:
         """Starts the parts, the source last, because it reports to the others."""
         self.reconciler.subscribe(lambda _turn: self._set_peers())
         self.reconciler.subscribe(TurnLog().log)
         self.reconciler.subscribe(lambda _turn: self._set_probed_nodes())
-        recorder = self._recorder()
+        self._observe()
+        recorder = self._recorder
         self.reconciler.subscribe(recorder.record)
         self.writer.start(self.reconciler)
         self.bound_ips.start()
@@ -81,19 +104,13 @@ class Instance:
         self.liveness.start()
         self.source.start(self.reconciler)
 
-    def _recorder(self) -> TurnRecorder:
-        """Fills the history with what the turns change, and with what the parts report."""
-        planner = self.planner
-        cluster = Cluster(
-            planner.allocator.holders, lambda: {eip.name for eip in planner.cluster.eips.values()}
-        )
-        recorder = TurnRecorder(self.history, self.reconciler.causes, cluster, TimeSlice())
+    def _observe(self) -> None:
+        """Has the parts report to the history."""
         observers = Observers(self.history)
-        self.speaker.on_sent = recorder.sent
+        self.speaker.on_sent = self._recorder.sent
         self.speaker.observe_sessions(observers.session)
-        self.bound_ips.on_change = recorder.bound
+        self.bound_ips.on_change = self._recorder.bound
         self.leadership.on_role = observers.role
-        return recorder
 
     @property
     def _sends_every_path(self) -> bool:
@@ -117,13 +134,15 @@ class Instance:
     def reload(self, settings: Settings, cause: str) -> None:
         """Puts settings in force that were read again because of `cause`."""
         before = self.settings.bgp.peers
+        self.not_loaded = ()
         self.reconciler.causes.happened(f"a reload ({cause})", None)
         self.apply(settings)
         record_reload(self.history, before, settings.bgp.peers, cause)
 
     def refuse_reload(self, faults: Iterable[object], cause: str) -> None:
         """The settings that were read again are invalid: those before stay in force."""
-        record_refused_reload(self.history, map(str, faults), cause)
+        self.not_loaded = tuple(map(str, faults))
+        record_refused_reload(self.history, self.not_loaded, cause)
 
     def apply(self, settings: Settings) -> None:
         """Puts settings in force; sessions whose settings did not change stay up.  A change that

@@ -33,6 +33,11 @@ class Leadership:
         self._role = Role.UNKNOWN
 
     @property
+    def role(self) -> Role:
+        """The role of this instance by the Lease; UNKNOWN as well where there is none."""
+        return self._role
+
+    @property
     def leads(self) -> bool:
         """Whether this instance assigns addresses and writes status."""
         return self._planner.leading

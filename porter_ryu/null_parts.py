@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from porter_ryu.bgp.peer_report import PeerReport
+from porter_ryu.bgp.peer_table import PeerTable
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Address, Family, Kind, Network, ObjectKey
 from porter_ryu.domain.objects import ObjectStatus, WithStatus
@@ -46,6 +47,16 @@ class NoSpeaker:
     def reports(self) -> tuple[PeerReport, ...]:
         """There is no peer."""
         return ()
+
+    def is_sent(self, prefix: Network) -> bool:
+        """Nothing is sent."""
+        del prefix
+        return False
+
+    def routes(self, name: str) -> PeerTable | None:
+        """There is no peer."""
+        del name
+        return None
 
     def left(self) -> Mapping[str, Mapping[Network, Mapping[int | None, Address]]]:
         """No peer has anything from earlier runs."""

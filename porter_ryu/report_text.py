@@ -127,7 +127,7 @@ def status(found: Json) -> str:
     lines = []
     for peer in found["peers"]:
         paths = ", ".join(f"{count} {family} paths" for family, count in peer["paths"].items())
-        error = f" ({peer['last_error']})" if peer["last_error"] else ""
+        error = f" ({peer['lastError']})" if peer["lastError"] else ""
         lines.append(f"peer {peer['name']} {peer['address']}: {peer['state']}, {paths}{error}")
     for eip in found["eips"]:
         used = f"{eip['usage']} of {eip['poolSize']} used"

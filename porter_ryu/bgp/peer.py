@@ -21,12 +21,7 @@ from porter_ryu.bgp.fan_out import FanOuts
 from porter_ryu.bgp.listener import reject
 from porter_ryu.bgp.offer import export_policy, is_internal, our_open
 from porter_ryu.bgp.output.outbound import Outbound
-from porter_ryu.bgp.peer_report import (
-    DownHistory,
-    PeerReport,
-    describe_negotiated,
-    report_running,
-)
+from porter_ryu.bgp.peer_report import Output, PeerReport, describe_negotiated, report_running
 from porter_ryu.bgp.protocol import collision, notification
 from porter_ryu.bgp.protocol.collision import Candidate, Identity, Resolution
 from porter_ryu.bgp.protocol.ending import Cause, End
@@ -36,9 +31,9 @@ from porter_ryu.bgp.protocol.notification import Notification
 from porter_ryu.bgp.protocol.wire import MessageType
 from porter_ryu.bgp.retry import ConnectRetry, Damping
 from porter_ryu.bgp.session import Session
+from porter_ryu.bgp.session_history import SessionHistory
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
-from porter_ryu.log import reason_of
 from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
@@ -68,7 +63,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._stopped = hub.Event()
         self._retry = ConnectRetry(self.config.connect_retry)
         self._damping = Damping()
-        self._history = DownHistory()
+        self._history = SessionHistory(time.time())
         self._session_count = 0
         self._connect_at = 0.0
         self._path_is_down = False
@@ -80,15 +75,27 @@ class Peer(RyuPeer):  # type: ignore[misc]
         return is_internal(self.config, self._speaker)
 
     @property
+    def established_at(self) -> float | None:
+        """When the session came up, on the monotonic clock; None if it is not Established."""
+        return self._protocol.established_at if self._protocol is not None else None
+
+    @property
     def report(self) -> PeerReport:
         """The state of this peer."""
         now = time.monotonic()
+        updated_at = self.outbound.updated_at
+        output = Output(
+            paths={family: self.outbound.count(family) for family in sorted(self.config.families)},
+            last_update=None if updated_at is None else time.time() - (now - updated_at),
+            withheld=len(self.outbound.refused_now),
+        )
         return report_running(
             self.config,
+            self._speaker.local_as,
             state=self.state.bgp_state,
             session=self._protocol,
-            established_seconds=now - self._protocol.established_at if self._protocol else 0.0,
-            paths={family: self.outbound.count(family) for family in sorted(self.config.families)},
+            established_seconds=now - (self.established_at or now),
+            output=output,
             history=self._history,
             damped_seconds=self._damping.idle_seconds(now),
         )
@@ -154,7 +161,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
             sock = transport.connect(self.config, self.internal, _CONNECT_TIMEOUT_SECONDS)
         except OSError as error:
             self._connect_at = time.monotonic() + self._retry.next_delay(refused=False)
-            self._history.connect_failed(f"cannot connect: {reason_of(error)}")
+            self._history.connect_failed(error)
             self._log_last_error()
             self._update_ryu_state()
             return
@@ -167,6 +174,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         """Accepts an inbound connection.  If too many of them have sent no OPEN yet, the oldest are
         closed."""
         if not transport.passes_gtsm(sock, self.config):
+            self._history.refused_by_gtsm()
             LOG.warning(
                 "peer %s: connection refused by GTSM: the caller is too far away", self.config.name
             )
@@ -267,7 +275,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
                 text = "collision: another connection with this peer is Established"
                 other.close(notification.COLLISION, Cause.COLLISION, text)
         self._retry.reset()
-        self._history.came_up()
+        self._history.came_up(time.time())
         self._session_count += 1
         LOG.info(
             "peer %s is Established: %s; session %d",

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from porter_ryu.bgp.protocol.ending import Cause, End
+from porter_ryu.bgp import hints
+from porter_ryu.bgp.bfd.monitor import BfdReport
+from porter_ryu.bgp.protocol.fsm import State
 from porter_ryu.bgp.protocol.roles import role_name
 from porter_ryu.bgp.session import Session
+from porter_ryu.bgp.session_history import LastDown, SessionHistory
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.peering import PeerConfig
 from porter_ryu.socket_address import canonical
 
 _NO_ROLE = "none"
-_COLLISION_CAUSES = (Cause.COLLISION, Cause.PEER_COLLISION, Cause.REJECTED, Cause.REPLACED)
+ESTABLISHED = State.ESTABLISHED.value
 
 
 @dataclass(frozen=True, slots=True)
 class PeerReport:
-    """The state of a session that is wanted with a peer; times in seconds.
+    """The state of a session that is wanted with a peer; durations in seconds, times are Unix
+    times, None for never.
 
     `peer` is the name of the peer, and `name` that of the session: the same, unless the peer has
     several.  `local_address`: of this host, in the Established session or as configured, empty if
     neither is known.
+    `since`: when the session came up, or the last one ended.  `last_update_sent`: in any session.
     `role`: ours in this peering; `peer_role`: that of the peer in the Established session (RFC
     9234); each `none` if there is none.
-    `last_error`: why the session is not Established now, empty if it is.  `last_down_reason`,
-    `last_down_cause` (one of `protocol.ending.Cause`) and `last_down_at` (Unix time, 0 for never)
-    are about the last Established session that ended, also after the next one has come up.
+    `last_error`: why the session is not Established now, empty if it is.  `last_down` is about the
+    last Established session that ended, also after the next one has come up.
     `damped_seconds`: how long the peer is still kept idle because its sessions did not last.
+    `bfd` is None if BFD is not configured.  `hint`: what to look at, empty if there is nothing.
     """
 
     name: str
@@ -37,92 +42,80 @@ class PeerReport:
     local_address: str
     remote_as: int
     state: str
-    established_seconds: float
-    hold_time: float
-    families: tuple[str, ...]
-    add_path: tuple[str, ...]
-    graceful_restart: bool
     role: str
-    peer_role: str
-    paths: dict[str, int]
-    last_error: str
-    last_down_reason: str
-    last_down_cause: str
-    last_down_at: float
-    damped_seconds: float
-
-
-class DownHistory:
-    """Why a session is not Established.
-
-    It keeps two texts, so that a later connect error does not hide why the last session ended.
-    """
-
-    def __init__(self) -> None:
-        self.down_reason = ""
-        self.down_cause = ""
-        self.down_at = 0.0
-        self._session_error = ""
-        self._attempt_error = ""
+    since: float | None = None
+    established_seconds: float = 0.0
+    hold_time: float = 0.0
+    families: tuple[str, ...] = ()
+    add_path: tuple[str, ...] = ()
+    graceful_restart: bool = False
+    peer_role: str = _NO_ROLE
+    paths: Mapping[str, int] = field(default_factory=dict)
+    last_up: float | None = None
+    last_update_sent: float | None = None
+    last_error: str = ""
+    last_down: LastDown | None = None
+    damped_seconds: float = 0.0
+    bfd: BfdReport | None = None
+    hint: str = ""
 
     @property
-    def last_error(self) -> str:
-        """Why the last session ended, and why the latest attempt failed; empty for neither."""
-        return "; now: ".join(text for text in (self._session_error, self._attempt_error) if text)
+    def is_up(self) -> bool:
+        """Whether the session is Established."""
+        return self.state == ESTABLISHED
 
-    def came_up(self) -> None:
-        """Records that a session is Established."""
-        self._session_error = self._attempt_error = ""
 
-    def went_down(self, end: End, at: float) -> None:
-        """Records the end of an Established session; `at` in Unix time."""
-        self.down_reason, self.down_cause, self.down_at = end.text, end.cause.value, at
-        self._session_error, self._attempt_error = end.text, ""
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a peer is sent: the number of paths of each family, when the last UPDATE was sent (Unix
+    time, None: never), and how many next hops and prefixes are withheld because it refuses them."""
 
-    def attempt_ended(self, end: End) -> None:
-        """Records the end of a connection before Established.  A collision is not an error."""
-        if end.cause in _COLLISION_CAUSES:
-            return
-        if end.received is not None or end.sent is not None:
-            self._session_error, self._attempt_error = end.text, ""
-        else:
-            self._attempt_error = end.text
-
-    def connect_failed(self, why: str) -> None:
-        """Records that no TCP connection could be made."""
-        self._attempt_error = why
+    paths: Mapping[Family, int]
+    last_update: float | None
+    withheld: int
 
 
 def report_running(
     peer: PeerConfig,
+    local_as: int,
     state: str,
     session: Session | None,
     established_seconds: float,
-    paths: Mapping[Family, int],
-    history: DownHistory,
+    output: Output,
+    history: SessionHistory,
     damped_seconds: float,
 ) -> PeerReport:
     """The report of a running peer; `session` is the Established one, if any."""
-    return PeerReport(
+    report = PeerReport(
         name=peer.name,
         peer=peer.peer,
         address=str(peer.address),
         local_address=_local_address(peer, session),
         remote_as=peer.remote_as,
         state=state,
-        established_seconds=round(established_seconds, 3),
-        hold_time=float(session.hold_time) if session is not None else 0.0,
-        families=_names(session.families) if session is not None else (),
-        add_path=_names(session.add_path) if session is not None else (),
-        graceful_restart=session is not None and session.graceful,
         role=_our_role(peer),
-        peer_role=_peer_role(session),
-        paths={family_name(family): count for family, count in paths.items()},
-        last_error="" if session is not None else history.last_error,
-        last_down_reason=history.down_reason,
-        last_down_cause=history.down_cause,
-        last_down_at=history.down_at,
+        since=history.since,
+        paths={family_name(family): count for family, count in output.paths.items()},
+        last_up=history.last_up,
+        last_update_sent=output.last_update,
+        last_down=history.last_down,
         damped_seconds=round(damped_seconds, 3),
+    )
+    if session is None:
+        internal = peer.remote_as == local_as
+        hint = hints.of_failure(peer, local_as, internal, history.failure)
+        return replace(report, last_error=history.last_error, hint=hint)
+    families, add_path = _names(session.families), _names(session.add_path)
+    single = _names(session.families - session.add_path)
+    return replace(
+        report,
+        established_seconds=round(established_seconds, 3),
+        hold_time=float(session.hold_time),
+        families=families,
+        add_path=add_path,
+        graceful_restart=session.graceful,
+        peer_role=_peer_role(session),
+        hint=hints.of_refusals(output.withheld) or hints.of_session(peer, single, families),
     )
 
 
@@ -135,19 +128,8 @@ def report_not_running(peer: PeerConfig, why: str) -> PeerReport:
         local_address=_local_address(peer, None),
         remote_as=peer.remote_as,
         state="Idle",
-        established_seconds=0,
-        hold_time=0,
-        families=(),
-        add_path=(),
-        graceful_restart=False,
         role=_our_role(peer),
-        peer_role=_NO_ROLE,
-        paths={},
         last_error=why,
-        last_down_reason="",
-        last_down_cause="",
-        last_down_at=0.0,
-        damped_seconds=0.0,
     )
 
 

@@ -15,6 +15,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -32,6 +33,7 @@ from porter_ryu.bgp.output.loc_rib import LocRib
 from porter_ryu.bgp.peer import Peer
 from porter_ryu.bgp.peer_manager import PeerManager, SessionObserver
 from porter_ryu.bgp.peer_report import PeerReport, report_not_running
+from porter_ryu.bgp.peer_table import NO_TABLE, PeerTable
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.rib_out import NextHops
 from porter_ryu.domain.announcement import Announcements
@@ -194,11 +196,27 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         for peer in self.manager.configs.values():
             running = self.manager.running(peer)
             if running is not None and running.config == peer:
-                reports[peer.name] = running.report
+                report = running.report
             else:
-                error = self._setup_errors.get(peer.name, "")
-                reports[peer.name] = report_not_running(peer, error)
+                report = report_not_running(peer, self._setup_errors.get(peer.name, ""))
+            reports[peer.name] = replace(report, bfd=self._bfd.report(peer))
         return tuple(report for _, report in sorted(reports.items()))
+
+    def is_sent(self, prefix: Network) -> bool:
+        """Whether a peer was announced a prefix."""
+        return any(peer.outbound.sent(prefix) for peer in self.manager.iterpeers)
+
+    def routes(self, name: str) -> PeerTable | None:
+        """What is announced in a session now; None if there is no session of this name."""
+        config = next((c for c in self.manager.configs.values() if c.name == name), None)
+        running = self.manager.running(config) if config is not None else None
+        if config is None:
+            return None
+        table = running.outbound.table() if running is not None else None
+        up_at = running.established_at if running is not None else None
+        if table is None or up_at is None:
+            return NO_TABLE
+        return PeerTable(table, self._rib.routes, up_at, time.time() - time.monotonic())
 
     def left(self) -> Mapping[str, Mapping[Network, NextHops]]:
         """What the journals of the peers say that they may have from earlier runs, by peer."""

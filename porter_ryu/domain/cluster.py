@@ -58,6 +58,10 @@ class Cluster:
         unreadable = self._unreadable[kind].get(key)
         return unreadable.reason if unreadable is not None else ""
 
+    def all_unreadable(self, kind: Kind) -> Collection[Unreadable]:
+        """What is known of all objects of a kind that cannot be read now."""
+        return list(self._unreadable[kind].values())
+
     def never_read(self, kind: Kind) -> Collection[Unreadable]:
         """The unreadable objects of a kind of which no good form is known."""
         known = self._tables[kind]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from porter_ryu.domain.announcement import Announcements
@@ -41,8 +42,27 @@ class Observer(Protocol):
         """One object is gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """Where the state of the cluster comes from, and how fresh it is.
+
+    `what`: a URL or a directory, in words.  `last_event` and `last_list`: when something was heard
+    of a kind, and when all of it was read, last; Unix times in seconds, without the kinds of which
+    nothing was heard.  `trouble` as of the Source.
+    """
+
+    what: str
+    last_event: Mapping[Kind, float]
+    last_list: Mapping[Kind, float]
+    trouble: str
+
+
 class Source(Protocol):
     """Reads objects of the five kinds and reports them to an Observer until it is stopped."""
+
+    @property
+    def state(self) -> SourceState:
+        """Where it reads, and how fresh it is."""
 
     @property
     def trouble(self) -> str:

@@ -39,7 +39,11 @@ class _Burst:
 
 class History:
     """The last 10,000 changes of what every Service has, and the last 1,000 of the other kinds.
-    `now` is Unix time, `clock` any monotonic clock, in seconds."""
+
+    `now` is Unix time, `clock` any monotonic clock, in seconds.  `last` is the number of the last
+    change, `forgotten` that of the last one that is not kept any more.  `on_add` is called after
+    each change that is added.
+    """
 
     def __init__(
         self,
@@ -50,7 +54,9 @@ class History:
         self._clock = clock
         self._frequent: collections.deque[Change] = collections.deque(maxlen=MAX_CHANGES)
         self._rare: collections.deque[Change] = collections.deque(maxlen=_MAX_RARE)
-        self._last = 0
+        self.last = 0
+        self.forgotten = 0
+        self.on_add: Callable[[], None] = _do_nothing
         self._bursts: dict[ChangeKind, _Burst] = {}
 
     def add(
@@ -65,17 +71,20 @@ class History:
         level: int = logging.INFO,
     ) -> None:
         """Adds a change of the object `name`, with the present time, and logs it."""
-        self._last += 1
-        change = Change(self._last, self._now(), kind, name, before, after, cause, about, delivery)
-        (self._frequent if kind in _FREQUENT else self._rare).append(change)
+        self.last += 1
+        change = Change(self.last, self._now(), kind, name, before, after, cause, about, delivery)
+        kept = self._frequent if kind in _FREQUENT else self._rare
+        if len(kept) == kept.maxlen:
+            self.forgotten = max(self.forgotten, kept[0].sequence)
+        kept.append(change)
+        self.on_add()
         if kind not in _LOGGED_ELSEWHERE and self._may_log(kind):
             told = changed_text(before, after)
             LOG.log(level, f"{kind.value} %s: %s (%s)", name, told, cause)
 
     def since(self, sequence: int) -> Iterator[Change]:
         """The changes after the one with this number, oldest first, as they are now."""
-        kept = (list(self._frequent), list(self._rare))
-        later = (itertools.dropwhile(lambda c: c.sequence <= sequence, some) for some in kept)
+        later = (_later(kept, sequence) for kept in (self._frequent, self._rare))
         return heapq.merge(*later, key=lambda change: change.sequence)
 
     def log_counts(self) -> None:
@@ -97,3 +106,14 @@ class History:
             return True
         burst.more += 1
         return False
+
+
+def _later(kept: collections.deque[Change], sequence: int) -> list[Change]:
+    """The changes after the one with this number, oldest first; costs as much as there are."""
+    found = list(itertools.takewhile(lambda c: c.sequence > sequence, reversed(kept)))
+    found.reverse()
+    return found
+
+
+def _do_nothing() -> None:
+    """Until somebody waits for changes."""

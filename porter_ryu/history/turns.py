@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from porter_ryu.domain.address_changes import AddressChange
+from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Address, EipStatus, Network, ObjectKey
 from porter_ryu.domain.nodes.node_changes import NodeChange
 from porter_ryu.domain.turn import Turn
@@ -19,7 +20,7 @@ from porter_ryu.history.causes import Causes
 from porter_ryu.history.change import NO_DELIVERY, ChangeKind, Delivery
 from porter_ryu.history.record import History
 from porter_ryu.history.restart import Left, compare
-from porter_ryu.history.routes import AnnouncedRoutes, RouteChange
+from porter_ryu.history.routes import AnnouncedRoutes, Prefix, RouteChange
 
 LOG = logging.getLogger(__name__)
 
@@ -51,6 +52,11 @@ class TurnRecorder:
         self._left: Left | None = {}
         self._every_path = True
         self._deliveries: collections.OrderedDict[float, Delivery] = collections.OrderedDict()
+
+    @property
+    def routes(self) -> Mapping[Prefix, Announcements]:
+        """What is announced of each address and aggregate, as the targets have it."""
+        return self._routes.known
 
     def restarted(self, left: Left, every_path: bool) -> None:
         """What earlier runs left with the peers; `every_path`: a peer with ADD-PATH gets all paths

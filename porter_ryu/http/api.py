@@ -1,4 +1,4 @@
-"""The HTTP endpoints: health, readiness, metrics and the state as JSON (docs/configuration.md).
+"""The HTTP endpoints for health, metrics, Services, Eips, changes and stop (docs/http.md).
 
 They hold no state: each response is made from the running parts at the time of the request.
 """
@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import parse_qsl
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from ryu.app.wsgi import ControllerBase, WSGIApplication, route
@@ -20,63 +18,29 @@ from webob import Request, Response
 
 from porter_ryu import report, report_changes
 from porter_ryu.domain.model import ObjectKey
-from porter_ryu.domain.planner import Planner
-from porter_ryu.domain.text import one_line, quoted
+from porter_ryu.domain.text import one_line
 from porter_ryu.history.change import Change
-from porter_ryu.history.record import History
 from porter_ryu.history.subject import About
-from porter_ryu.http import responses, stop_rules
-from porter_ryu.http.exposition import Exposition, ProcessState
+from porter_ryu.http import responses, service_filter, stop_rules
+from porter_ryu.http.context import NAME, Context, Shared
+from porter_ryu.http.query import QueryError, number, parameters, subject
+from porter_ryu.http.state_api import StateController
 from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
-NAME = "porter_ryu"
-_MAX_LONG_RESPONSES = 3
-_MAX_SINCE_DIGITS = 18
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What the endpoints need from the running parts.
-
-    `faults` returns a sentence for each unhealthy task.  `unready` returns why the instance is not
-    ready, '' if it is.  `stop` takes (withdraw, stay) and ends the instance; the process ends as
-    well unless `stay` is true.  `token` is the control token that a stop request must carry.
-    """
-
-    planner: Planner
-    faults: Callable[[], tuple[str, ...]]
-    unready: Callable[[], str]
-    peers: report.Peers
-    sent: report.Sent
-    process: ProcessState
-    stop: Callable[[bool, bool], None]
-    token: str
-    history: History
-
-
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """State that all requests share."""
-
-    context: Context
-    exposition: Exposition
-    long_responses: responses.ConcurrencyLimit = field(
-        default_factory=lambda: responses.ConcurrencyLimit(_MAX_LONG_RESPONSES)
-    )
-
 
 def register(wsgi: WSGIApplication, context: Context) -> None:
     """Adds the routes to Ryu's WSGI application."""
-    exposition = Exposition(context.planner, context.peers, context.process)
-    wsgi.register(HttpController, {NAME: _Shared(context, exposition)})
+    shared = {NAME: Shared(context)}
+    for controller in (HttpController, StateController):
+        wsgi.register(controller, shared)
 
 
 class HttpController(ControllerBase):  # type: ignore[misc]
     """One method for each path; Ryu makes an instance for each request."""
 
-    def __init__(self, req: Request, link: object, data: dict[str, _Shared], **config: Any) -> None:
+    def __init__(self, req: Request, link: object, data: dict[str, Shared], **config: Any) -> None:
         super().__init__(req, link, data, **config)
         self._context = data[NAME].context
         self._exposition = data[NAME].exposition
@@ -101,16 +65,15 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         response.headers["Content-Type"] = CONTENT_TYPE_LATEST
         return response
 
-    @route(NAME, "/v1/peers", methods=["GET"])  # type: ignore[untyped-decorator]
-    def peers(self, _req: Request, **_: Any) -> Response:
-        """The BGP sessions."""
-        return responses.json_value(self._context.peers())
-
     @route(NAME, "/v1/services", methods=["GET"])  # type: ignore[untyped-decorator]
-    def services(self, _req: Request, **_: Any) -> Response:
-        """A summary of every Service that opted in."""
+    def services(self, req: Request, **_: Any) -> Response:
+        """A summary of every Service that opted in, or of some of them (`service_filter`)."""
+        try:
+            chosen = service_filter.parse(req)
+        except QueryError as error:
+            return responses.error(HTTPStatus.BAD_REQUEST, str(error))
         entries = report.services(self._context.planner, self._context.sent)
-        return responses.json_stream(self._long_responses, responses.json_array(entries))
+        return responses.tagged_list(req, self._long_responses, chosen.of(entries))
 
     @route(NAME, "/v1/services/{namespace}/{name}", methods=["GET"])  # type: ignore[untyped-decorator]
     def service(self, _req: Request, namespace: str, name: str, **_: Any) -> Response:
@@ -122,11 +85,9 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         )
 
     @route(NAME, "/v1/eips", methods=["GET"])  # type: ignore[untyped-decorator]
-    def eips(self, _req: Request, **_: Any) -> Response:
+    def eips(self, req: Request, **_: Any) -> Response:
         """Every Eip."""
-        return responses.json_stream(
-            self._long_responses, responses.json_array(report.eips(self._context.planner))
-        )
+        return responses.tagged_list(req, self._long_responses, report.eips(self._context.planner))
 
     @route(NAME, "/v1/plan", methods=["GET"])  # type: ignore[untyped-decorator]
     def plan(self, _req: Request, **_: Any) -> Response:
@@ -149,17 +110,14 @@ class HttpController(ControllerBase):  # type: ignore[misc]
     def changes(self, req: Request, **_: Any) -> Response:
         """The changes after number `since`, oldest first; with `about` only those about a Service,
         an address, a peer, a node or an Eip."""
-        # WebOb raises an error for octets that are no UTF-8
-        query = dict(parse_qsl(req.query_string, keep_blank_values=True))
-        since, about = query.get("since", "0"), query.get("about")
-        if not since.isascii() or not since.isdecimal() or len(since) > _MAX_SINCE_DIGITS:
-            text = f"since: {quoted(since)} is not the sequence number of a change"
-            return responses.error(HTTPStatus.BAD_REQUEST, text)
         try:
-            subject = None if about is None else About(about)
-        except ValueError as error:
-            return responses.error(HTTPStatus.BAD_REQUEST, f"about: {error}")
-        found = report_changes.changes(_about(self._context.history.since(int(since)), subject))
+            query = parameters(req)
+            what = "the sequence number of a change"
+            since = number("since", query.get("since", "0"), what)
+            about = subject(query.get("about"))
+        except QueryError as error:
+            return responses.error(HTTPStatus.BAD_REQUEST, str(error))
+        found = report_changes.changes(_about(self._context.history.since(since), about))
         return responses.json_stream(self._long_responses, responses.json_array(found))
 
     @route(NAME, "/v1/stop", methods=["POST"])  # type: ignore[untyped-decorator]
@@ -183,12 +141,12 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         return Response(status=HTTPStatus.ACCEPTED.value, text="stopping\n")
 
 
-def _about(changes: Iterable[Change], subject: About | None) -> Iterator[Change]:
+def _about(changes: Iterable[Change], about: About | None) -> Iterator[Change]:
     """The changes about a subject, or all; lets other greenthreads run in between."""
     give_way = TimeSlice()
     for change in changes:
         give_way()
-        if subject is None or subject.matches(change.about):
+        if about is None or about.matches(change.about):
             yield change
 
 

@@ -33,6 +33,8 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 _CHUNK_OCTETS = 65_536
 _SEND_BUFFER_OCTETS = 262_144
 _LINGER_SECONDS = 1.0
+_TCP_USER_TIMEOUT = 18
+_LOST_MILLISECONDS = 30_000  # a client that acknowledges nothing for so long has vanished
 _STATUSES_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _HOP_BY_HOP_FIELDS = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade"})
 
@@ -87,6 +89,7 @@ class Connection:
         """Reads the request and sends the response."""
         try:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_OCTETS)
+            self._sock.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, _LOST_MILLISECONDS)
             self._serve()
         except OSError as error:
             LOG.debug("an HTTP client closed the connection or is too slow: %s", error)

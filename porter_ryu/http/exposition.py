@@ -142,7 +142,7 @@ def _peer_metrics(peers: list[report.Json]) -> Iterator[Metric]:
     paths = _gauge("bgp_paths_announced", text, "peer", "family")
     for peer in peers:
         up.add(peer["state"] == _UP, peer["name"])
-        age.add(peer["established_seconds"], peer["name"])
+        age.add(peer["establishedSeconds"], peer["name"])
         for family, count in peer["paths"].items():
             paths.add(count, peer["name"], family)
     yield from (up, age, paths)

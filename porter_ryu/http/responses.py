@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
-from webob import Response
+from webob import Request, Response
 
 from porter_ryu.time_slice import TimeSlice
 
@@ -34,6 +35,79 @@ def json_value(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
     response = Response(status=status.value, content_type="application/json")
     response.body = _json_text(value, indent=2).encode() + b"\n"
     return response
+
+
+def tagged_value(req: Request, value: Any, volatile: Collection[str] = ()) -> Response:
+    """A response with one value and an ETag; 304 if the client has it (RFC 9110, 13.1.2).
+
+    The tag is a weak one: the keys in `volatile`, which change with each second, do not count.
+    """
+    kept = value if not volatile else _without(value, volatile)
+    tag = _tag([_json_text(kept).encode()])
+    return _not_modified(req, tag) or _tagged(json_value(value), tag)
+
+
+def _without(value: Any, volatile: Collection[str]) -> Any:
+    if isinstance(value, list):
+        return [_without(entry, volatile) for entry in value]
+    return {key: entry for key, entry in value.items() if key not in volatile}
+
+
+def tagged_list(req: Request, limit: ConcurrencyLimit, entries: Iterable[Any]) -> Response:
+    """A response with a long list and an ETag; 304 if the client has it, 503 if the limit is
+    reached.  The list is made before the first octet is sent, because the tag depends on it."""
+    if not limit.acquire():
+        return _too_many()
+    chunks = _LimitedBody(limit, iter(()))
+    try:
+        made = list(_chunks(json_array(entries)))
+    except BaseException:
+        chunks.close()
+        raise
+    tag = _tag(made)
+    unchanged = _not_modified(req, tag)
+    if unchanged is not None:
+        chunks.close()
+        return unchanged
+    response = Response(content_type="application/json")
+    response.app_iter = _LimitedBody(limit, iter(made))
+    response.content_length = sum(map(len, made))
+    return _tagged(response, tag)
+
+
+def _tag(chunks: Iterable[bytes]) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    for chunk in chunks:
+        digest.update(chunk)
+    return f'W/"{digest.hexdigest()}"'
+
+
+def _not_modified(req: Request, tag: str) -> Response | None:
+    """304 if the client names the tag in If-None-Match; tags are compared as weak ones."""
+    named = [text.strip().removeprefix("W/") for text in _if_none_match(req).split(",")]
+    if tag.removeprefix("W/") not in named:
+        return None
+    response = Response(status=HTTPStatus.NOT_MODIFIED.value)
+    response.headers.pop("Content-Type", None)
+    return _tagged(response, tag)
+
+
+def _if_none_match(req: Request) -> str:
+    return str(req.headers.get("If-None-Match", ""))
+
+
+def _tagged(response: Response, tag: str) -> Response:
+    response.headers["ETag"] = tag
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+def _too_many() -> Response:
+    return error(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "too many long responses are in progress; try again",
+        Retry_After=str(_RETRY_AFTER_SECONDS),
+    )
 
 
 class ConcurrencyLimit:
@@ -74,13 +148,19 @@ class _LimitedBody:
 def json_stream(limit: ConcurrencyLimit, text: Iterable[str]) -> Response:
     """A response whose JSON text is generated while it is sent; 503 if the limit is reached."""
     if not limit.acquire():
-        return error(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "too many long responses are in progress; try again",
-            Retry_After=str(_RETRY_AFTER_SECONDS),
-        )
+        return _too_many()
     response = Response(content_type="application/json")
     response.app_iter = _LimitedBody(limit, _chunks(text))
+    return response
+
+
+def event_stream(limit: ConcurrencyLimit, events: Iterator[bytes]) -> Response:
+    """A response that does not end: server-sent events.  503 if the limit is reached."""
+    if not limit.acquire():
+        return _too_many()
+    response = Response(content_type="text/event-stream", charset="utf-8")
+    response.headers["Cache-Control"] = "no-store"
+    response.app_iter = _LimitedBody(limit, events)
     return response
 
 

@@ -1,4 +1,5 @@
-"""Adds to Ryu's router what HTTP requires: HEAD for every GET, 405 with Allow, errors as JSON."""
+"""Adds to Ryu's router what HTTP requires: HEAD for every GET, 405 with Allow, errors as JSON; and
+refuses parameters that a path does not have."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from typing import Any
 
 from ryu.app.wsgi import WSGIApplication
 
+from porter_ryu.http import catalogue, query, responses
 from porter_ryu.http.connection import Environ
-from porter_ryu.http.responses import error
+from porter_ryu.http.query import QueryError
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -25,7 +27,14 @@ class Router:
         method = environ["REQUEST_METHOD"]
         if method == "HEAD" and not self._matches(environ, "HEAD"):
             method = "GET"
-        if self._matches(environ, method):
+        found = self._wsgi.mapper.routematch(environ={**environ, "REQUEST_METHOD": method})
+        if found is not None:
+            try:
+                _check_query(found[1].routepath, method, environ["QUERY_STRING"])
+            except QueryError as error:
+                refusal = responses.error(HTTPStatus.BAD_REQUEST, str(error))
+                refused: Iterable[bytes] = refusal(environ, start_response)
+                return refused
             body = self._wsgi({**environ, "REQUEST_METHOD": method}, start_response)
         else:
             body = self._no_route(environ)(environ, start_response)
@@ -35,13 +44,21 @@ class Router:
     def _no_route(self, environ: Environ) -> Any:
         allowed = [method for method in _METHODS if self._matches(environ, method)]
         if not allowed:
-            return error(HTTPStatus.NOT_FOUND, "there is no such path")
+            return responses.error(HTTPStatus.NOT_FOUND, "there is no such path")
         if "GET" in allowed:
             allowed.insert(1, "HEAD")
         methods = ", ".join(allowed)
-        return error(
+        return responses.error(
             HTTPStatus.METHOD_NOT_ALLOWED, f"this path supports only {methods}", Allow=methods
         )
 
     def _matches(self, environ: Environ, method: str) -> bool:
         return bool(self._wsgi.mapper.match(environ={**environ, "REQUEST_METHOD": method}))
+
+
+def _check_query(path: str, method: str, text: str) -> None:
+    """Raises QueryError for parameters that one of our paths does not take: without a wrong one the
+    response would be another than was meant."""
+    known = catalogue.parameters(path, method)
+    if known is not None:
+        query.check(text, known)

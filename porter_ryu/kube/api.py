@@ -10,7 +10,7 @@ from ryu.lib import hub
 from porter_ryu import rfc3339
 from porter_ryu.domain.model import Kind
 from porter_ryu.domain.objects import Object, ObjectStatus, WithStatus
-from porter_ryu.domain.ports import Observer
+from porter_ryu.domain.ports import Observer, SourceState
 from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.codec import Codec, status_patch
@@ -63,6 +63,18 @@ class Api:
                 kinds.setdefault(informer.trouble, []).append(kind.value)
         return "; ".join(
             f"{', '.join(names)} cannot be read: {trouble}" for trouble, names in kinds.items()
+        )
+
+    @property
+    def state(self) -> SourceState:
+        """Where it reads, and how fresh it is (Source).  A bookmark is an event as well."""
+        events = {kind: informer.last_event for kind, informer in self._informers.items()}
+        lists = {kind: informer.last_list for kind, informer in self._informers.items()}
+        return SourceState(
+            f"API server {self.client.url}",
+            {kind: at for kind, at in events.items() if at is not None},
+            {kind: at for kind, at in lists.items() if at is not None},
+            self.trouble,
         )
 
     def _read(

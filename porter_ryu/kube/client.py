@@ -55,6 +55,11 @@ class Client:
         """Host and port of the API server."""
         return self._transport.server
 
+    @property
+    def url(self) -> str:
+        """The URL of the API server, without path and credential."""
+        return self._transport.url
+
     def pages(self, kind: Kind) -> Iterator[tuple[Sequence[Text], str]]:
         """All objects of a kind in pages of 500, each with the resourceVersion of the list; in
         pages of 40 if one is larger than 64 MB.  Raises ApiError; 410 if the list took too long."""

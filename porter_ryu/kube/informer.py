@@ -88,6 +88,9 @@ class Informer:
         self._failing_since: float | None = None
         self._failure = ""
         self.listed = hub.Event()
+        # when an event was read, and a list was complete, last: Unix time
+        self.last_event: float | None = None
+        self.last_list: float | None = None
 
     def stop(self) -> None:
         """Stops reporting."""
@@ -167,6 +170,7 @@ class Informer:
             # it; the watch does not report it again
             observer.put(reading, time.monotonic())
         self.listed.set()
+        self.last_list = time.time()
         return version
 
     def _is_behind(self, version: str) -> bool:
@@ -240,6 +244,7 @@ class Informer:
         read_at = time.monotonic()
         if event.type == "ERROR":
             raise _watch_error(event.object)
+        self.last_event = time.time()
         named = self._identify(event.object) if event.type in _OBJECT_EVENTS else None
         if named is not None and event.type == "DELETED":
             self._versions.pop(named.key, None)

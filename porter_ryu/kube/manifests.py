@@ -16,7 +16,7 @@ from ryu.lib import hub
 from porter_ryu import rfc3339
 from porter_ryu.domain.model import Kind, ObjectId, ObjectKey
 from porter_ryu.domain.objects import Object, ObjectStatus, Reading, Unreadable, WithStatus
-from porter_ryu.domain.ports import Observer
+from porter_ryu.domain.ports import Observer, SourceState
 from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.kube.codec import Codec, encode_status
 from porter_ryu.kube.directory.absence import AbsentObjects
@@ -60,6 +60,8 @@ class Manifests:
             LOG, "%(problem)s; everything stays as it was", "%(subject)s can be read again"
         )
         self._stopped = False
+        self._last_event: dict[Kind, float] = {}
+        self._last_list: dict[Kind, float] = {}
 
     def start(self, observer: Observer) -> None:
         """Starts the greenthread that scans the directory (Source)."""
@@ -75,6 +77,12 @@ class Manifests:
     def trouble(self) -> str:
         """Why the directory cannot be read (Source)."""
         return self._problems.current(self._directory)
+
+    @property
+    def state(self) -> SourceState:
+        """The directory, when each kind changed, and when all files were looked at (Source)."""
+        what = f"directory {self._directory}"
+        return SourceState(what, dict(self._last_event), dict(self._last_list), self.trouble)
 
     def read_once(self, observer: Observer) -> None:
         """Reports all objects to the observer once; raises ApiError if the directory cannot be
@@ -130,6 +138,7 @@ class Manifests:
                 self._problems.update(self._directory, str(error))
                 return touched
             self._problems.update(self._directory, "")
+            self._last_list = dict.fromkeys(Kind, time.time())
             touched |= self._changed_status(give_way)
         else:
             touched |= self._loader.scan_unstable(give_way)
@@ -160,6 +169,7 @@ class Manifests:
         self._reported = {(kind, key): r for kind in Kind for key, r in found[kind].items()}
         for kind in Kind:
             observer.replace(kind, found[kind].values(), now)
+        self._last_list = dict.fromkeys(Kind, time.time())
 
     def _report(
         self, touched: Iterable[ObjectId], observer: Observer, give_way: Callable[[], None]
@@ -181,6 +191,7 @@ class Manifests:
                 reading = self._absent_reading(object_id, observer, now)
             if reading is not None and self._reported.get(object_id) != reading:
                 self._reported[object_id] = reading
+                self._last_event[kind] = time.time()
                 observer.put(reading, now)
 
     def _absent_reading(
@@ -200,6 +211,7 @@ class Manifests:
             self._remove_status(*object_id)
         self._readings.forget(object_id)
         if self._reported.pop(object_id, None) is not None:
+            self._last_event[object_id[0]] = time.time()
             observer.remove(*object_id, now)
 
     def _remove_status(self, kind: Kind, key: ObjectKey) -> None:

@@ -114,6 +114,7 @@ class Transport:
             name = self._kubeconfig or "the kubeconfig"
             raise _no_way(f"the URL of the server in {name} is invalid") from error
         self.server: str = host.netloc or ""
+        self.url = f"{host.scheme}://{self.server}"  # without what may be secret in it
         self._authorization = access.authorization
         self._pool = _Pool(opener)
         # a proxy for plain HTTP needs the complete URL

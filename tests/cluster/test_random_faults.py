@@ -199,7 +199,7 @@ def test_a_mixture_of_faults_costs_nothing_that_is_healthy(
 def sessions(program: Program) -> dict[str, float]:
     """Since how long the sessions of the healthy leaves are up, in seconds; 0 while down."""
     return {
-        peer["name"]: peer["established_seconds"] if peer["state"] == "Established" else 0.0
+        peer["name"]: peer["establishedSeconds"] if peer["state"] == "Established" else 0.0
         for peer in program.get("/v1/peers")
         if peer["name"] in ("leaf", "bird")
     }

@@ -86,7 +86,7 @@ def routed(leaf: Leaf, *nodes: str) -> None:
 def ages(program: Program) -> dict[str, float]:
     """How long the sessions have been Established, in seconds, by local address."""
     return {
-        report["local_address"]: report["established_seconds"]
+        report["localAddress"]: report["establishedSeconds"]
         for report in program.get("/v1/peers")
         if report["state"] == "Established"
     }

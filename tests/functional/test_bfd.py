@@ -69,7 +69,7 @@ def test_the_session_follows_the_path(leaf: Frr, program: Program) -> None:
     bfdd.send_signal(signal.SIGSTOP)
     error = wait_for(
         lambda: program.get("/v1/peers")[0], lambda p: p["state"] != "Established", 5, "its end"
-    )["last_error"]
+    )["lastError"]
     assert "BFD" in error
     bfdd.send_signal(signal.SIGCONT)
     wait_for(lambda: session(program), lambda s: s == "Established", 20, "the session again")
@@ -114,13 +114,13 @@ def test_packets_of_other_hosts_do_not_displace_those_of_a_peer(
     )
     stranger, command = fabric.hosts["gobgpd"], [sys.executable, "-c", FLOOD % OURS]
     floods = [stranger.spawn(command, "flood.log") for _ in range(2)]
-    due = told["established_seconds"] + 8
+    due = told["establishedSeconds"] + 8
     told = wait_for(
         lambda: program.get("/v1/peers")[0],
-        lambda p: p["established_seconds"] > due or p["last_down_at"],
+        lambda p: p["establishedSeconds"] > due or p["lastDown"],
         20,
         "its age",
     )
     for flood in floods:
         flood.kill()
-    assert (told["state"], told["last_down_at"]) == ("Established", 0.0), told
+    assert (told["state"], told["lastDown"]) == ("Established", None), told

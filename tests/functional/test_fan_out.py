@@ -55,9 +55,9 @@ def test_a_router_without_add_path_has_ecmp(scene: tuple[Program, Leaf]) -> None
     program, leaf = scene
     reports = program.get("/v1/peers")
     assert [report["name"] for report in reports] == [f"leaf@{address}" for address in SESSIONS]
-    assert [report["local_address"] for report in reports] == list(SESSIONS)
+    assert [report["localAddress"] for report in reports] == list(SESSIONS)
     for report in reports:
-        assert (report["peer"], report["add_path"]) == ("leaf", [])
+        assert (report["peer"], report["addPath"]) == ("leaf", [])
         assert report["paths"] == {"ipv4": len(EIPS), "ipv6": 0}
     put(program, *NODES)
     wait_for(

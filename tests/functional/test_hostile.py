@@ -56,12 +56,12 @@ def healthy(program: Program) -> Iterator[None]:
         return [peer["state"] for peer in program.get("/v1/peers") if peer["name"] in HEALTHY]
 
     wait_for(states, lambda s: s == ["Established"] * 2, 12, "the healthy sessions")
-    before = {peer["name"]: peer["established_seconds"] for peer in program.get("/v1/peers")}
+    before = {peer["name"]: peer["establishedSeconds"] for peer in program.get("/v1/peers")}
     yield
     for peer in program.get("/v1/peers"):
         if peer["name"] in HEALTHY:
             assert peer["state"] == "Established"
-            assert peer["established_seconds"] > before[peer["name"]]
+            assert peer["establishedSeconds"] > before[peer["name"]]
 
 
 class Caller:
@@ -194,8 +194,8 @@ def test_a_malformed_update_is_treated_as_withdraw(call: Caller, program: Progra
 def test_hold_time_zero_means_no_keepalives(call: Caller, program: Program) -> None:
     peer = call().establish(hold_time=0)
     peer.read_until(UPDATE)
-    wait_for(lambda: call.report()["established_seconds"], lambda s: s > 4, 10, "its age")
-    assert call.report()["hold_time"] == 0
+    wait_for(lambda: call.report()["establishedSeconds"], lambda s: s > 4, 10, "its age")
+    assert call.report()["holdTime"] == 0
     peer.sock.setblocking(False)
     rest = b""
     while len(data := _available(peer)):
@@ -222,7 +222,7 @@ def test_a_peer_that_sends_but_does_not_read_is_disconnected(
             peer.send(message(KEEPALIVE))
         except OSError:
             pass
-        return str(call.report()["last_error"])
+        return str(call.report()["lastError"])
 
     wait_for(talk, lambda error: "does not read" in error, 60, "the send hold timer")
 

@@ -318,7 +318,7 @@ def started(fabric: Fabric, mixture: Mixture) -> Mixture:
 def sessions(program: Program) -> dict[str, float]:
     """Since how long the healthy sessions are up, in seconds."""
     return {
-        peer["name"]: peer["established_seconds"]
+        peer["name"]: peer["establishedSeconds"]
         for peer in program.get("/v1/peers")
         if peer["name"] in LEAVES_BESIDE and peer["state"] == "Established"
     }

@@ -101,7 +101,7 @@ def instance(fabric: Fabric, frr: Frr, request: pytest.FixtureRequest) -> Iterat
     began = time.monotonic()
     yield made
     if program.process.poll() is None:
-        assert made.peers()["frr"]["established_seconds"] > time.monotonic() - began - 1
+        assert made.peers()["frr"]["establishedSeconds"] > time.monotonic() - began - 1
         assert made.program.metric('porter_task_restarts_total{task="turns"}') is None
     assert program.stop() == 0
 
@@ -120,15 +120,15 @@ def test_peers_are_added_changed_and_removed_without_affecting_another(
         "the new MED",
     )
     assert instance.program.metric('porter_bgp_session_up{peer="bird"}') == 1
-    bird_up = instance.peers()["bird"]["established_seconds"]
+    bird_up = instance.peers()["bird"]["establishedSeconds"]
     instance.write("frr, bird", group("frr"), group("bird", med=77, hold_time=30))
     wait_for(
         lambda: instance.peers()["bird"],
-        lambda peer: peer["state"] == "Established" and peer["hold_time"] == 30,
+        lambda peer: peer["state"] == "Established" and peer["holdTime"] == 30,
         15,
         "a new session",
     )
-    assert instance.peers()["bird"]["established_seconds"] < bird_up + 15
+    assert instance.peers()["bird"]["establishedSeconds"] < bird_up + 15
     instance.write("frr", group("frr"))
     instance.up("frr")
     wait_for(bird.routes, lambda routes: not routes, 5, "no route")

@@ -78,7 +78,7 @@ def report(program: Program, name: str) -> Json:
 def has_session(program: Program, name: str, ours: str, theirs: str) -> None:
     """Waits for a session with these roles in /v1/peers."""
     wait_for(
-        lambda: tuple(report(program, name)[key] for key in ("state", "role", "peer_role")),
+        lambda: tuple(report(program, name)[key] for key in ("state", "role", "peerRole")),
         lambda seen: seen == ("Established", ours, theirs),
         15,
         f"{name}: a session in which we are {ours}",
@@ -88,12 +88,12 @@ def has_session(program: Program, name: str, ours: str, theirs: str) -> None:
 def has_none(program: Program, name: str, *reasons: str) -> None:
     """Waits until /v1/peers gives one of these reasons."""
     wait_for(
-        lambda: str(report(program, name)["last_error"]),
+        lambda: str(report(program, name)["lastError"]),
         lambda text: any(reason in text for reason in reasons),
         15,
         f"{name}: the reason",
     )
-    assert report(program, name)["peer_role"] == WITHOUT_ROLE
+    assert report(program, name)["peerRole"] == WITHOUT_ROLE
 
 
 def have_the_route(routers: Routers) -> None:

@@ -51,12 +51,12 @@ def test_keepalives_that_wait_in_the_socket_count_as_in_time(program: Program, h
     program.process.send_signal(signal.SIGCONT)
     told = wait_for(
         lambda: program.get("/v1/peers")[0],
-        lambda p: p["established_seconds"] > 5 or p["state"] != "Established",
+        lambda p: p["establishedSeconds"] > 5 or p["state"] != "Established",
         10,
         "its age",
     )
     assert told["state"] == "Established"
-    assert told["last_down_at"] == 0
+    assert told["lastDown"] is None
     peer.close()
 
 

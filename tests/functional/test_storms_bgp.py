@@ -108,12 +108,12 @@ def report(program: Program, name: str) -> Json:
 @pytest.fixture(autouse=True)
 def unnoticed(program: Program, metronome: Metronome) -> Iterator[None]:
     """What a storm may not do."""
-    before = {name: report(program, name)["established_seconds"] for name in HEALTHY}
+    before = {name: report(program, name)["establishedSeconds"] for name in HEALTHY}
     yield
     for name in HEALTHY:
         told = report(program, name)
-        assert (told["state"], told["last_down_at"]) == ("Established", 0.0), told
-        assert told["established_seconds"] > before[name]
+        assert (told["state"], told["lastDown"]) == ("Established", None), told
+        assert told["establishedSeconds"] > before[name]
     assert program.loop_lag() < LAG_MOST + metronome.late
 
 
@@ -152,7 +152,7 @@ def test_a_million_updates_of_one_prefix(program: Program, host: Host, part: str
         peer.send(block)
     peer.send(message(UPDATE, b"\0\0\0\xff"))
     wait_for(
-        lambda: report(program, part)["last_down_cause"],
+        lambda: (report(program, part)["lastDown"] or {}).get("cause"),
         lambda cause: cause == Cause.UPDATE_ERROR.value,
         60,
         "all of it to be read",
@@ -194,7 +194,7 @@ def test_the_longest_route_refresh(program: Program, host: Host, part: str) -> N
     assert peer.read_until(NOTIFICATION)[:2] == b"\x07\x01"
     assert peer.read() is None
     wait_for(
-        lambda: report(program, part)["last_down_cause"],
+        lambda: (report(program, part)["lastDown"] or {}).get("cause"),
         lambda cause: cause == Cause.REFRESH_ERROR.value,
         5,
         "its end",
@@ -225,7 +225,7 @@ def test_a_flapping_peer_gets_few_tables(program: Program, host: Host, part: str
         sessions += flap(RawPeer(host, OURS, PARTS[part]))
     assert 3 <= sessions <= 7
     told = report(program, part)
-    assert told["damped_seconds"] > 0
+    assert told["dampedSeconds"] > 0
     assert told["state"] != "Established"
 
 
@@ -250,10 +250,8 @@ def test_the_text_of_a_peer_is_no_label(program: Program, host: Host, parts: Ite
         words = f"\x1b[31mreason {number}".encode()
         hard = b"\x06\x09\x06\x02" + bytes([len(words)]) + words
         peer.send(message(NOTIFICATION, hard))
-        told = wait_for(
-            partial(report, program, name), lambda p: bool(p["last_down_at"]), 5, "its end"
-        )
-        assert told["last_error"] == (
+        told = wait_for(partial(report, program, name), lambda p: bool(p["lastDown"]), 5, "its end")
+        assert told["lastError"] == (
             "the peer sent Hard Reset (6/9): Administrative Shutdown (6/2): "
             f'"\ufffd[31mreason {number}"'
         )

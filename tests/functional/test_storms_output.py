@@ -73,13 +73,13 @@ def healthy(program: Program) -> Iterator[None]:
     with contextlib.suppress(FabricError):
         wait_for(program.loop_lag, lambda seconds: seconds < 0.1, 70, "a calm minute")
     calm = max(0.1, program.loop_lag())
-    before = {peer["name"]: peer["established_seconds"] for peer in of_healthy(program)}
+    before = {peer["name"]: peer["establishedSeconds"] for peer in of_healthy(program)}
     yield
 
     def outlived() -> bool:
         """Whether they are the sessions of before, more than a hold time later."""
         return all(
-            peer["established_seconds"] > before[peer["name"]] + 4 for peer in of_healthy(program)
+            peer["establishedSeconds"] > before[peer["name"]] + 4 for peer in of_healthy(program)
         )
 
     wait_for(outlived, bool, 10, "the healthy sessions to be those of before")

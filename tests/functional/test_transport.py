@@ -109,7 +109,7 @@ def test_tcp_md5_in_both_directions_and_its_key_is_never_logged(
     program.stop()
     wrong.start()
     wait_for(
-        lambda: wrong.get("/v1/peers")[0]["last_error"], bool, 15, "no session with a wrong key"
+        lambda: wrong.get("/v1/peers")[0]["lastError"], bool, 15, "no session with a wrong key"
     )
     assert wrong.get("/v1/peers")[0]["state"] != "Established"
 
@@ -221,16 +221,16 @@ def test_gtsm_and_a_hold_time_of_three_seconds(fabric: Fabric, started: Started)
     ).start()
     routed(leaf)
     wait_for(
-        lambda: program.get("/v1/peers")[0]["established_seconds"], lambda s: s > 8, 20, "its age"
+        lambda: program.get("/v1/peers")[0]["establishedSeconds"], lambda s: s > 8, 20, "its age"
     )
-    assert program.get("/v1/peers")[0]["hold_time"] == 3
+    assert program.get("/v1/peers")[0]["holdTime"] == 3
 
 
 def test_a_wrong_as_is_refused_and_reported(fabric: Fabric, started: Started) -> None:
     bird(fabric, started, passive=False)
     program = program_with(fabric, started, remote_as=64999).start()
     error = wait_for(
-        lambda: program.get("/v1/peers")[0]["last_error"], bool, 10, "the reason it is down"
+        lambda: program.get("/v1/peers")[0]["lastError"], bool, 10, "the reason it is down"
     )
     assert "64999" in error or "Bad Peer AS" in error
 
@@ -328,7 +328,7 @@ def test_the_local_address_is_honoured_and_a_changed_key_touches_one_peer(
     ).start()
     routed(leaf)
     routed(frr)
-    age = {peer["name"]: peer["established_seconds"] for peer in program.get("/v1/peers")}
+    age = {peer["name"]: peer["establishedSeconds"] for peer in program.get("/v1/peers")}
     key.write_text("two")
     program.process.send_signal(1)
     wait_for(
@@ -346,7 +346,7 @@ def test_the_local_address_is_honoured_and_a_changed_key_touches_one_peer(
         "the one session again",
     )
     (other,) = (p for p in program.get("/v1/peers") if p["name"] == "frr")
-    assert other["established_seconds"] > age["frr"]
+    assert other["establishedSeconds"] > age["frr"]
 
 
 def test_a_peer_that_is_silent_on_our_connection_can_connect_itself(

@@ -18,7 +18,7 @@ from porter_ryu.cli import main
 from porter_ryu.remote import Remote, RemoteError
 
 HOSTILE = "web\x1b[2J\x07\nroot: # \u202e \x7f \x85"
-PEER = {"name": "l", "address": "a", "state": "Idle", "paths": {"ipv4": 1}, "last_error": HOSTILE}
+PEER = {"name": "l", "address": "a", "state": "Idle", "paths": {"ipv4": 1}, "lastError": HOSTILE}
 STATUS = {"/v1/peers": [PEER], "/v1/eips": [], "/v1/services": [{"state": HOSTILE}]}
 
 
@@ -108,7 +108,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (ok(b'{"error": "no"}'),),
         (ok(b"{}"),),
         (ok(b'[{"name": {"a": 1}}]'),),
-        (ok(b'[{"name": 1, "address": 2, "state": 3, "paths": 4, "last_error": 5}]'),),
+        (ok(b'[{"name": 1, "address": 2, "state": 3, "paths": 4, "lastError": 5}]'),),
         (ok(b"moved", b"301 Moved Permanently"),),
         (ok(b"gone", b"404 Not Found"),),
         (ok(b"<html>\x1b[2J\n\n</html>", b"500 Oops"),),

@@ -11,25 +11,37 @@ from ryu.app.wsgi import WSGIApplication
 from webob import Request, Response
 
 from porter_ryu import report
+from porter_ryu.bgp.peer_table import NO_TABLE
 from porter_ryu.domain.model import Eip
+from porter_ryu.domain.ports import Role, SourceState
 from porter_ryu.history.change import ChangeKind
 from porter_ryu.history.record import History
 from porter_ryu.http import api
+from porter_ryu.http.context import Context
 from porter_ryu.http.eip_addresses import EipAddresses
 from porter_ryu.http.router import Router
+from porter_ryu.report_status import Health
 from tests.unit.test_http_exposition import PROCESS
 from tests.unit.world import World, endpoints, node, service
 
-CONTEXT = api.Context(
+HEALTHY = Health(
+    unready="", faults=(), role=Role.LEADER, source=SourceState("directory /m", {}, {}, "")
+)
+CONTEXT = Context(
     planner=World().planner,
     faults=lambda: (),
     unready=lambda: "",
+    health=lambda: HEALTHY,
     peers=list,
+    peer_table=lambda _name: None,
+    routes=dict,
     sent=report.nothing_sent,
+    is_sent=lambda _prefix: False,
     process=PROCESS,
     stop=lambda withdraw, stay: None,
     token="s3cret",
     history=History(),
+    started_at=1_764_000_000.0,
 )
 
 
@@ -199,3 +211,106 @@ def test_a_recorded_address_outside_every_pool_is_not_an_eip() -> None:
     world = World(Eip("pool", "203.0.113.0/30"))
     world.put(service("web", ingress=(ip_address("192.168.9.1"),)))
     assert not EipAddresses(world.planner, list).has(ip_address("192.168.9.1"))
+
+
+def listed(query: str) -> list[str]:
+    """The names of the Services that a query chooses."""
+    world = World(Eip("pool", "203.0.113.0/29"), Eip("zone", "198.51.100.0/30")).put(
+        node("n1", "192.168.9.11"),
+        service("a"),
+        endpoints("a", "n1"),
+        service("b"),
+        service("team/a", pool="zone"),
+        service("team/c", pool="none"),
+    )
+    answer = ask(f"/v1/services{query}", planner=world.planner)
+    return [f"{entry['namespace']}/{entry['name']}" for entry in answer.json]
+
+
+def test_some_of_the_services() -> None:
+    everything = ["default/a", "default/b", "team/a", "team/c"]
+    assert listed("") == everything
+    assert listed("?state=NoReadyEndpoints") == ["default/b", "team/a"]
+    assert listed("?state=NoPool,Allocated") == ["default/a", "team/c"]
+    assert listed("?q=team/") == ["team/a", "team/c"]
+    assert listed("?q=203.0.113.1") == ["default/b"]
+    assert listed("?q=zone") == ["team/a"]
+    assert listed("?limit=2") == everything[:2]
+    assert listed("?limit=2&after=default/b") == everything[2:]
+    assert listed("?after=default/zz") == everything[2:]
+    assert listed("?state=&q=") == everything
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?limit=0",
+        "?limit=x",
+        "?limit=",
+        "?after=web",
+        "?q=a&q=b",
+        f"?q={'x' * 301}",
+        "?stat=x",
+        f"?{'&'.join(f'a{n}=1' for n in range(50))}",
+    ],
+)
+def test_a_query_that_is_not_valid_is_refused(query: str) -> None:
+    answer = ask(f"/v1/services{query}")
+    assert (answer.status_int, answer.content_type) == (400, "application/json")
+    assert answer.json["error"]
+
+
+def test_what_the_client_has_is_not_sent_again() -> None:
+    for path in ("/v1", "/v1/version", "/v1/status", "/v1/peers", "/v1/services", "/v1/eips"):
+        tag = ask(path).headers["ETag"]
+        for named in (tag, tag.removeprefix("W/"), f'"other", {tag}'):
+            again = ask(path, headers={"If-None-Match": named})
+            assert (again.status_int, again.body, again.headers["ETag"]) == (304, b"", tag), path
+        assert ask(path, headers={"If-None-Match": 'W/"other"'}).status_int == 200
+
+
+def test_what_changes_gets_another_tag_and_the_seconds_do_not_count() -> None:
+    told = {"name": "leaf", "peer": "leaf", "state": "Established", "establishedSeconds": 1.0}
+    first = ask("/v1/peers", peers=lambda: [told]).headers["ETag"]
+    later = ask("/v1/peers", peers=lambda: [{**told, "establishedSeconds": 2.0}])
+    assert later.headers["ETag"] == first
+    assert later.json[0]["establishedSeconds"] == 2.0
+    down = ask("/v1/peers", peers=lambda: [{**told, "state": "Active"}]).headers["ETag"]
+    assert down != first
+
+
+def test_a_304_takes_no_place_of_a_long_response() -> None:
+    routes = router()
+    for path in ("/v1/services", "/v1/eips") * 5:
+        tag = ask(path).headers["ETag"]
+        request = Request.blank(path, headers={"If-None-Match": tag})
+        assert request.get_response(routes).status_int == 304
+    assert Request.blank("/v1/services").get_response(routes).status_int == 200
+
+
+def test_one_session_and_its_routes() -> None:
+    entries = [{"name": f"leaf@10.0.0.{n}", "peer": "leaf"} for n in (1, 2)]
+    fields: dict[str, Any] = {
+        "peers": lambda: entries,
+        "peer_table": lambda name: NO_TABLE if name in {e["name"] for e in entries} else None,
+    }
+    assert ask("/v1/peers/leaf@10.0.0.1", **fields).json == entries[0]
+    assert ask("/v1/peers/leaf@10.0.0.1/routes", **fields).json == []
+    assert ask("/v1/peers/leaf%4010.0.0.1/routes?prefix=10.0.0.0/8", **fields).json == []
+    for path in ("/v1/peers/leaf", "/v1/peers/leaf/routes"):
+        answer = ask(path, **fields)
+        text = "the peer 'leaf' has several sessions: leaf@10.0.0.1, leaf@10.0.0.2"
+        assert (answer.status_int, answer.json["error"]) == (404, text)
+    gone = ask("/v1/peers/spine", **fields)
+    assert (gone.status_int, gone.json["error"]) == (404, "there is no session 'spine'")
+    wrong = ask("/v1/peers/leaf@10.0.0.1/routes?prefix=web", **fields)
+    assert (wrong.status_int, wrong.json["error"]) == (
+        400,
+        "prefix: 'web' is no address and no prefix",
+    )
+
+
+def test_the_index_leads_to_every_path() -> None:
+    index = ask("/v1").json
+    assert {"path": "/v1/status", "method": "GET"}.items() <= index["paths"][5].items()
+    assert ask("/v1/version").json["startedAt"] == "2025-11-24T16:00:00.000Z"

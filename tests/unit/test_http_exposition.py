@@ -26,7 +26,7 @@ def peer(name: str, state: str = "Established") -> Json:
     return {
         "name": name,
         "state": state,
-        "established_seconds": 7.5 if up else 0.0,
+        "establishedSeconds": 7.5 if up else 0.0,
         "paths": {"ipv4": 3, "ipv6": 0},
     }
 

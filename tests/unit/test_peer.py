@@ -12,6 +12,7 @@ from eventlet.green import socket as green
 from ryu.services.protocols.bgp.core_manager import CORE_MANAGER
 
 from porter_ryu.bgp.protocol import wire
+from porter_ryu.bgp.protocol.ending import Side
 from porter_ryu.bgp.protocol.open_message import encode_open
 from porter_ryu.bgp.protocol.wire import MessageType, Refresh
 from porter_ryu.domain.announcement import Announcement, NextHop
@@ -63,6 +64,12 @@ def waiting() -> Iterator[Waiting]:
     waiting = Waiting()
     yield waiting
     waiting.close()
+
+
+def last_reason(scene: Scene) -> str:
+    """Why the last Established session ended; empty if none did."""
+    down = scene.report.last_down
+    return down.reason if down is not None else ""
 
 
 def updates(messages: list[Message]) -> list[bytes]:
@@ -280,7 +287,7 @@ def test_the_session_follows_the_path_that_bfd_monitors(scene: Scene) -> None:
     router = scene.up()
     scene.running.set_path_usable(False)
     assert router.rest() == [BFD_DOWN]
-    assert scene.report.last_down_reason == "BFD reports that the path is down"
+    assert last_reason(scene) == "BFD reports that the path is down"
     assert refused(scene) == [REJECTED]
     scene.running.set_path_usable(True)
     scene.up()
@@ -292,10 +299,13 @@ def test_why_the_last_session_ended_is_reported_also_when_the_next_is_up(scene: 
     router.send(wire.message(MessageType.NOTIFICATION, b"\x06\x04\x05later"))
     until(lambda: scene.report.state != "Established", "it is down")
     reason = 'the peer sent Administrative Reset (6/4): "later"'
-    assert (scene.report.last_error, scene.report.last_down_reason) == (reason, reason)
-    assert scene.report.last_down_at > 0
+    assert (scene.report.last_error, last_reason(scene)) == (reason, reason)
+    down = scene.report.last_down
+    assert down is not None
+    assert (down.time > 0, down.by) == (True, Side.PEER)
+    assert scene.report.since == down.time
     scene.up()
-    assert (scene.report.last_error, scene.report.last_down_reason) == ("", reason)
+    assert (scene.report.last_error, last_reason(scene)) == ("", reason)
 
 
 # -- while it is up -------------------------------------------------------------------------------

@@ -1,46 +1,150 @@
-"""Why a session is not Established; later errors do not hide the reason."""
+"""Why a session is not Established, and what to look at; later errors do not hide the reason."""
 
 from __future__ import annotations
 
-from porter_ryu.bgp.peer_report import DownHistory
-from porter_ryu.bgp.protocol.ending import Cause, End, by_peer
+import errno
+
+import pytest
+
+from porter_ryu.bgp import hints
+from porter_ryu.bgp.protocol.ending import Cause, End, Side, by_error, by_peer
 from porter_ryu.bgp.protocol.notification import Notification
+from porter_ryu.bgp.session_history import Failure, SessionHistory
+from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret
+from tests.unit.peers import peer
 
 RESET = by_peer(Notification(6, 9, b"\x06\x02\x07upgrade"))
 SAID = 'the peer sent Hard Reset (6/9): Administrative Shutdown (6/2): "upgrade"'
-REFUSED = "cannot connect: Connection refused"
+REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "ECONNREFUSED")
+CANNOT = "cannot connect: Connection refused"
 
 
 def test_a_connect_error_does_not_hide_why_the_session_ended() -> None:
-    history = DownHistory()
+    history = SessionHistory(500.0)
+    assert (history.since, history.last_up, history.last_down) == (500.0, None, None)
+    history.came_up(900.0)
     history.went_down(RESET, 1000.0)
     for _ in range(10):
         history.connect_failed(REFUSED)
-    assert history.last_error == f"{SAID}; now: {REFUSED}"
+    assert history.last_error == f"{SAID}; now: {CANNOT}"
     history.attempt_ended(End(Cause.PEER_CLOSED, "the peer closed the connection"))
     assert history.last_error == f"{SAID}; now: the peer closed the connection"
+    assert (history.since, history.last_up) == (1000.0, 900.0)
 
 
 def test_the_last_end_is_still_reported_when_the_next_session_is_up() -> None:
-    history = DownHistory()
+    history = SessionHistory(500.0)
+    history.came_up(900.0)
     history.went_down(RESET, 1000.0)
-    history.came_up()
-    assert history.last_error == ""
-    assert (history.down_reason, history.down_cause) == (SAID, "peer-shutdown")
-    assert history.down_at == 1000.0
+    history.came_up(1100.0)
+    assert (history.last_error, history.failure) == ("", None)
+    down = history.last_down
+    assert down is not None
+    assert (down.reason, down.cause, down.by) == (SAID, Cause.PEER_SHUTDOWN, Side.PEER)
+    assert (down.time, history.since, history.last_up) == (1000.0, 1100.0, 1100.0)
 
 
 def test_a_connect_error_does_not_hide_a_refused_open() -> None:
-    history = DownHistory()
+    history = SessionHistory(500.0)
     history.attempt_ended(by_peer(Notification(2, 2)))
     history.connect_failed(REFUSED)
-    assert history.last_error == f"the peer sent Bad Peer AS (2/2); now: {REFUSED}"
-    assert history.down_at == 0.0
+    assert history.last_error == f"the peer sent Bad Peer AS (2/2); now: {CANNOT}"
+    assert history.last_down is None
 
 
 def test_a_collision_is_not_an_error() -> None:
-    history = DownHistory()
+    history = SessionHistory(500.0)
     history.connect_failed(REFUSED)
     history.attempt_ended(by_peer(Notification(6, 7)))
     history.attempt_ended(End(Cause.COLLISION, "x", sent=Notification(6, 7)))
-    assert history.last_error == REFUSED
+    assert history.last_error == CANNOT
+    assert history.failure is Failure.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("cause", "by"),
+    [
+        (Cause.HOLD_TIMER, Side.NETWORK),
+        (Cause.PEER_HOLD_TIMER, Side.NETWORK),
+        (Cause.CONNECTION_BROKE, Side.NETWORK),
+        (Cause.BFD, Side.NETWORK),
+        (Cause.PEER_CLOSED, Side.PEER),
+        (Cause.PEER_CEASE, Side.PEER),
+        (Cause.REPLACED, Side.PEER),
+        (Cause.DECONFIGURED, Side.US),
+        (Cause.SEND_HOLD_TIMER, Side.US),
+        (Cause.UPDATE_ERROR, Side.US),
+    ],
+)
+def test_who_ended_a_session(cause: Cause, by: Side) -> None:
+    assert cause.by is by
+
+
+def hint_after(config: PeerConfig, *what: OSError | End) -> str:
+    """What the operator is told to look at after these attempts."""
+    history = SessionHistory(0.0)
+    for attempt in what:
+        if isinstance(attempt, OSError):
+            history.connect_failed(attempt)
+        else:
+            history.attempt_ended(attempt)
+    return hints.of_failure(config, 65000, config.remote_as == 65000, history.failure)
+
+
+KEY = Secret(b"s3cret")
+TIMED_OUT = TimeoutError("timed out")
+KERNEL_TIMED_OUT = TimeoutError(errno.ETIMEDOUT, "ETIMEDOUT")
+CLOSED = End(Cause.PEER_CLOSED, "the peer closed the connection")
+BROKE = End(Cause.CONNECTION_BROKE, "the connection broke: Connection reset by peer")
+SILENT = End(Cause.HOLD_TIMER, "the hold timer expired", sent=Notification(4, 0))
+
+
+@pytest.mark.parametrize(
+    ("config", "attempt", "told"),
+    [
+        (peer(password=KEY), TIMED_OUT, "no answer: the TCP MD5 key (password_file) may be"),
+        (peer(password=KEY), KERNEL_TIMED_OUT, "no answer: the TCP MD5 key (password_file) may be"),
+        (peer(), TIMED_OUT, "no answer: a firewall may drop port 179 of 192.0.2.1, or the router "),
+        (peer(), TIMED_OUT, "may require a TCP MD5 key (password_file), or it may require GTSM"),
+        (peer(ttl_security=True), TIMED_OUT, "no answer: GTSM (ttl_security) may be off"),
+        (peer(), REFUSED, "nobody listens on port 179 of 192.0.2.1"),
+        (peer(), OSError(errno.EHOSTUNREACH, ""), "no host answers as 192.0.2.1"),
+        (peer(), OSError(errno.ENETUNREACH, ""), "no host answers as 192.0.2.1"),
+        (peer(), OSError(errno.EADDRNOTAVAIL, ""), "this host does not have local_address"),
+        (peer(), by_error(Notification(2, 2), "AS 65009, expected 65001"), "another AS than 65001"),
+        (peer(), by_peer(Notification(2, 2)), "expects another AS than 65000 from us"),
+        (peer(), by_peer(Notification(2, 11)), "the roles do not fit"),
+        (peer(), by_peer(Notification(2, 6)), "the hold time is not accepted"),
+        (peer(), by_peer(Notification(6, 2)), "was shut down on the router"),
+        (peer(), by_peer(Notification(6, 3)), "has no neighbour for this host"),
+        (peer(), by_peer(Notification(6, 9, b"\x06\x02")), "was shut down on the router"),
+        (peer(), by_peer(Notification(6, 1)), "raise its maximum-prefix limit"),
+        (peer(), CLOSED, "closed the connection before the session came up"),
+        (peer(), BROKE, "closed the connection before the session came up"),
+        (peer(), SILENT, "sends no OPEN"),
+    ],
+)
+def test_what_to_look_at(config: PeerConfig, attempt: OSError | End, told: str) -> None:
+    assert told in hint_after(config, attempt)
+
+
+def test_what_is_not_known_has_no_hint() -> None:
+    assert hint_after(peer()) == ""
+    assert hint_after(peer(), OSError(errno.EMFILE, "")) == ""
+    assert hint_after(peer(), by_peer(Notification(2, 99))) == ""
+
+
+def test_a_passive_peer_that_has_not_called() -> None:
+    told = hint_after(peer(mode=ConnectMode.PASSIVE, password=KEY))
+    assert told.endswith("AS 65000 and the same TCP MD5 key")
+
+
+def test_an_internal_peer_does_not_require_gtsm() -> None:
+    assert "GTSM" not in hint_after(peer(remote_as=65000), TIMED_OUT)
+
+
+def test_what_an_established_session_lacks() -> None:
+    assert hints.of_session(peer(), (), ("ipv4",)) == ""
+    assert "no ADD-PATH for ipv4" in hints.of_session(peer(), ("ipv4",), ("ipv4",))
+    assert hints.of_session(peer(add_path=False), ("ipv4",), ("ipv4",)) == ""
+    assert "no address family in common" in hints.of_session(peer(), (), ())

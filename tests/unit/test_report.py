@@ -130,7 +130,7 @@ def test_text_from_outside_cannot_add_a_line_to_the_output() -> None:
                 "address": "192.0.2.1",
                 "state": "Idle",
                 "paths": {"ipv4": 1},
-                "last_error": "\x1b]0;owned\x07 \u202e \x85 \x7f",
+                "lastError": "\x1b]0;owned\x07 \u202e \x85 \x7f",
             }
         ],
         "eips": [],

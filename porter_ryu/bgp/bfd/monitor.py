@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from porter_ryu.bgp import transport
 from porter_ryu.domain.peering import PeerConfig
@@ -19,6 +21,18 @@ from porter_ryu.supervisor import Supervisor
 LOG = logging.getLogger(__name__)
 
 _COMMAND = (sys.executable, "-m", "porter_ryu.bgp.bfd.process")
+
+
+@dataclass(frozen=True, slots=True)
+class BfdReport:
+    """The BFD session with a peer: `state` is up, down or adminDown (by the peer); `since` (Unix
+    time, None: from the beginning); `reason`: why it is not up, empty if it is."""
+
+    state: str
+    since: float | None
+    reason: str
+    interval_ms: int
+    multiplier: int
 
 
 class BfdMonitor:
@@ -38,6 +52,7 @@ class BfdMonitor:
         self._path_changed = path_changed
         self._input_line = b"[]\n"
         self._down: set[str] = set()
+        self._states: dict[str, tuple[str, float, str]] = {}
         self._process = SideProcess(
             "BFD",
             command,
@@ -53,10 +68,19 @@ class BfdMonitor:
         descriptions = {peer.name: _description(peer) for peer in peers if peer.bfd}
         usable = [entry for entry in descriptions.values() if entry is not None]
         self._input_line = json.dumps(usable).encode() + b"\n"
+        self._states = {name: known for name, known in self._states.items() if name in descriptions}
         self._process.input_changed()
         if usable:
             self._process.start()
         return frozenset(name for name, entry in descriptions.items() if entry is None)
+
+    def report(self, peer: PeerConfig) -> BfdReport | None:
+        """The BFD session with a peer; None if it has none."""
+        if not peer.bfd:
+            return None
+        not_yet = ("down", None, "no answer yet")
+        state, since, reason = self._states.get(peer.name, not_yet)
+        return BfdReport(state, since, reason, peer.bfd_interval_ms, peer.bfd_multiplier)
 
     def stop(self) -> None:
         """Ends the process, which sends AdminDown to the peers."""
@@ -67,6 +91,7 @@ class BfdMonitor:
         for name in sorted(self._down):
             self._path_changed(name, True)
         self._down.clear()
+        self._states.clear()
 
     def _handle_report(self, line: bytes) -> None:
         report = json.loads(line)
@@ -77,12 +102,16 @@ class BfdMonitor:
         name = str(report["name"])
         if "fault" in report:
             if report["fault"]:
+                self._states[name] = ("down", time.time(), f"BFD does not run: {report['fault']}")
                 LOG.error("peer %s: BFD does not run: %s", name, report["fault"])
             else:
+                self._states.pop(name, None)
                 LOG.info("peer %s: BFD runs again", name)
             return
         up, admin_down = bool(report["up"]), bool(report["admin_down"])
         LOG.info("peer %s: BFD is %s", name, "up" if up else f"down: {report['reason']}")
+        state = "up" if up else "adminDown" if admin_down else "down"
+        self._states[name] = (state, time.time(), "" if up else str(report["reason"]))
         # RFC 5882, 4.2: AdminDown does not mean that the path has failed
         usable = up or admin_down
         if usable:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from porter_ryu.bgp.output.journal import RouteJournal
 from porter_ryu.bgp.output.loc_rib import LocRib
@@ -52,6 +52,7 @@ class Outbound:
         self._clock = clock
         self._refusals = Refusals(clock)
         self._output: SessionOutput | None = None
+        self._updated_at: float | None = None
         for next_hops in journal.left.values():
             for path_id, next_hop in next_hops.items():
                 if path_id is not None:
@@ -68,6 +69,19 @@ class Outbound:
     def left(self) -> Mapping[Network, NextHops]:
         """What earlier sessions left with the peer, by prefix."""
         return self._journal.left
+
+    @property
+    def updated_at(self) -> float | None:
+        """When the peer was sent the last UPDATE, on the monotonic clock; None: never."""
+        output = self._output
+        if output is not None and output.updated_at is not None:
+            self._updated_at = output.updated_at
+        return self._updated_at
+
+    @property
+    def refused_now(self) -> Collection[Suspect]:
+        """The next hops and prefixes that are not announced, because the peer refuses them."""
+        return self._refusals.withheld
 
     def open(self, session: Link, policy: ExportPolicy) -> None:
         """A session is Established: the whole table is queued for it."""
@@ -98,6 +112,7 @@ class Outbound:
         if output is None:
             return
         self._restarting = self.restarting
+        self._updated_at = self.updated_at
         self._output = None
         if output.link.graceful:
             self._journal.end(output.left())
@@ -188,17 +203,21 @@ class Outbound:
         """The peer is not configured any more: clears its journal."""
         self._journal.clear()
 
+    def table(self) -> AdjRibOut | None:
+        """What the peer is announced now; None without a session that has the table."""
+        if self._output is None or not self._output.joined:
+            return None
+        return self._output.group.rib_out
+
     def sent(self, prefix: Network) -> tuple[Address, ...]:
         """The next hops that the peer was sent for a prefix."""
-        if self._output is None or not self._output.joined:
-            return ()
-        return self._output.group.rib_out.next_hops(prefix)
+        table = self.table()
+        return () if table is None else table.next_hops(prefix)
 
     def count(self, family: Family) -> int:
         """Paths of a family that the peer was sent."""
-        if self._output is None or not self._output.joined:
-            return 0
-        return self._output.group.rib_out.count(family)
+        table = self.table()
+        return 0 if table is None else table.count(family)
 
     def _wake_after(self, seconds: float) -> None:
         self._supervisor.after(seconds, "bgp output", self.resume)

@@ -86,6 +86,7 @@ class SessionOutput:
         self.end_of_rib_due = link.families
         self.queue: collections.deque[Batch] = collections.deque()
         self.policy = policy
+        self.updated_at: float | None = None  # when the last UPDATE was sent, on the clock
         self.group = groups.join(self, refusals.withheld)
         self._updates = metrics.bgp_updates_sent.labels(peer=name)
         self._groups = groups
@@ -341,6 +342,7 @@ class SessionOutput:
             self._refusals.announced(batch.next_hops)
         updates = sum(batch.updates for batch in batches)
         if updates:
+            self.updated_at = self._clock()
             self._updates.inc(updates)
             self.link.send(b"".join(batch.octets for batch in batches))
 

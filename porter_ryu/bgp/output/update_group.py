@@ -135,7 +135,7 @@ class UpdateGroup:
 
     def restore(self, left: Iterable[tuple[Network, NextHops]]) -> None:
         """Announces paths that an earlier run left.  They are in the journal already."""
-        difference = self.rib_out.restore(left)
+        difference = self.rib_out.restore(left, self._clock())
         self._table_changed()
         self._enqueue(self._encode(difference, journal=False))
 
@@ -201,7 +201,7 @@ class UpdateGroup:
     # -- batches -----------------------------------------------------------------------------------
 
     def _sync(self, prefixes: Iterable[Network], most: int = 0) -> Difference:
-        difference = self.rib_out.sync(self._loc_rib.routes, prefixes, most)
+        difference = self.rib_out.sync(self._loc_rib.routes, prefixes, most, self._clock())
         self._table_changed()
         self._note_withdrawals(difference)
         return difference

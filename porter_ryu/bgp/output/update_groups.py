@@ -68,7 +68,8 @@ class UpdateGroups:
         that it leaves."""
         table = member.group.table_of(member)
         policy = self._without_name(member.policy)
-        rib_out = AdjRibOut(policy, self._loc_rib.path_ids, withheld, table)
+        since = {p: s for p, s in member.group.rib_out.since.items() if p in table}
+        rib_out = AdjRibOut(policy, self._loc_rib.path_ids, withheld, table, since)
         member.group = member.group.split(member, rib_out)
         self._all.add(member.group)
 

@@ -12,6 +12,15 @@ from dataclasses import dataclass
 from porter_ryu.bgp.protocol.notification import CEASE, Cease, Notification
 
 
+class Side(enum.Enum):
+    """Who ended a session; the values are public.  NETWORK: one side, because it heard nothing
+    from the other, or the connection itself."""
+
+    US = "us"
+    PEER = "peer"
+    NETWORK = "network"
+
+
 class Cause(enum.Enum):
     """The causes.  Their values are public: label `reason` of `porter_bgp_session_drops_total`."""
 
@@ -45,7 +54,18 @@ class Cause(enum.Enum):
     PEER_SEND_HOLD_TIMER = "peer-send-hold-timer"
     PEER_OTHER = "peer-other"
 
+    @property
+    def by(self) -> Side:
+        """Who ended the session."""
+        if self in _BY_NETWORK:
+            return Side.NETWORK
+        return Side.PEER if self in _BY_PEER or self.name.startswith("PEER_") else Side.US
 
+
+_BY_NETWORK = frozenset(
+    [Cause.CONNECTION_BROKE, Cause.HOLD_TIMER, Cause.PEER_HOLD_TIMER, Cause.BFD, Cause.PEER_BFD]
+)
+_BY_PEER = frozenset([Cause.REPLACED])
 _CAUSE_OF_OUR_CODE = {
     1: Cause.HEADER_ERROR,
     2: Cause.OPEN_ERROR,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from porter_ryu.bgp.protocol.roles import marks_routes
-from porter_ryu.bgp.protocol.update import Attributes, link_bandwidth
+from porter_ryu.bgp.protocol.update import Attributes, bandwidth_of, link_bandwidth
 from porter_ryu.domain.announcement import (
     NO_ATTRIBUTES,
     Announcement,
@@ -69,7 +69,7 @@ class ExportPolicy:
         for it, the peer's group aside; each with its next hop address."""
         for announcement in announcements:
             hop = announcement.next_hop
-            address = self._next_hop(hop, family)
+            address = self.next_hop_address(hop, family)
             if address is None or not self._selects(hop):
                 continue
             if not announcement.advertisements:
@@ -133,7 +133,8 @@ class ExportPolicy:
             self.local_as if marks_routes(self.role) else None,
         )
 
-    def _next_hop(self, hop: NextHop, family: int) -> Address | None:
+    def next_hop_address(self, hop: NextHop, family: int) -> Address | None:
+        """The address of a next hop for routes of a family in this session; None: it has none."""
         either = family == Family.IPV4 and self.ipv4_over_ipv6
         own = self.local_address
         if hop.is_self and own is not None and (own.version == family or either):
@@ -144,6 +145,12 @@ class ExportPolicy:
 
     def _selects(self, hop: NextHop) -> bool:
         return not self.selector.requirements or self.selector.matches(dict(hop.labels))
+
+
+def weight(said: Attributes) -> int | None:
+    """The weight that a path was sent with as link bandwidth; None without one."""
+    octets_per_second = bandwidth_of(said)
+    return None if octets_per_second is None else round(octets_per_second / _BANDWIDTH_UNIT)
 
 
 def _one_of_each(

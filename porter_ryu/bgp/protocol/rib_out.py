@@ -24,7 +24,11 @@ from porter_ryu.domain.model import Address, Family, Network
 # next hops of a prefix by path identifier, as the journal keeps them
 NextHops = Mapping[PathId, Address]
 
+Since = Mapping[PathId, float]
+"""Since when each path of a prefix is announced as it is; prefixes with one past share it."""
+
 _NO_PATHS: Paths = {}
+_NEVER: Since = {}
 _EXPORTED_MOST = 4096
 
 
@@ -65,12 +69,14 @@ class _Exported:
 @dataclass(frozen=True, slots=True)
 class _Comparison:
     """`new`: the paths of `after` that are new or have other attributes; `gone`: the identifiers
-    that only `before` has."""
+    that only `before` has.  `since` of `after` follows from `earlier`, that of `before`."""
 
     before: Paths
     after: Paths
+    earlier: Since
     new: Paths
     gone: tuple[PathId, ...]
+    since: Since
 
 
 @dataclass
@@ -78,12 +84,14 @@ class AdjRibOut:
     """The paths that were sent in Established sessions, by prefix.
 
     `withheld`: next hops and prefixes that must not be announced because the peer refuses them.
+    `since`: when what is announced of each prefix began, on the clock of `sync`, in seconds.
     """
 
     policy: ExportPolicy
     path_ids: PathIds
     withheld: Set[Address | Network] = frozenset()
     sent: dict[Network, Paths] = field(default_factory=dict)
+    since: dict[Network, Since] = field(default_factory=dict)
     _counts: dict[int, int] = field(default_factory=lambda: dict.fromkeys(Family, 0))
     _exported: dict[tuple[Announcements, int], _Exported] = field(default_factory=dict)
 
@@ -96,37 +104,40 @@ class AdjRibOut:
         wanted: Mapping[Network, Announcements],
         prefixes: Iterable[Network],
         most: int = 0,
+        now: float = 0.0,
     ) -> Difference:
         """The difference between what is `wanted` and what was sent of these prefixes; it counts
-        as sent.  Stops after `most` paths (0: no limit)."""
+        as sent `now`.  Stops after `most` paths (0: no limit)."""
         announced: list[tuple[Network, Paths]] = []
         withdrawn: list[tuple[Network, Collection[PathId]]] = []
         changed: dict[Network, Paths] = {}
         # prefixes share their paths, so that few differences occur many times
-        known: dict[tuple[int, int], _Comparison] = {}
+        known: dict[tuple[int, int, int], _Comparison] = {}
         count = 0
         for prefix in prefixes:
             before = self.sent.get(prefix, _NO_PATHS)
             after = self._paths(prefix, wanted.get(prefix, WITHDRAWN))
             if before == after:
                 continue
-            found = known.get((id(before), id(after)))
+            earlier = self.since.get(prefix, _NEVER)
+            same = (id(before), id(after), id(earlier))
+            found = known.get(same)
             if found is None:
-                found = known[id(before), id(after)] = _compare(before, after)
+                found = known[same] = _compare(before, after, earlier, now)
             if found.new:
                 announced.append((prefix, found.new))
             if found.gone:
                 withdrawn.append((prefix, found.gone))
             changed[prefix] = before
-            self._note(prefix, before, after)
+            self._note(prefix, before, after, found.since)
             count += len(found.new) + len(found.gone)
             if most and count >= most:
                 break
         return Difference(announced, withdrawn, changed)
 
-    def restore(self, left: Iterable[tuple[Network, NextHops]]) -> Difference:
-        """Announces the paths of an earlier run; they count as sent.  They have the attributes of
-        the peer's settings and no others."""
+    def restore(self, left: Iterable[tuple[Network, NextHops]], now: float = 0.0) -> Difference:
+        """Announces the paths of an earlier run; they count as sent `now`.  They have the
+        attributes of the peer's settings and no others."""
         announced = []
         changed: dict[Network, Paths] = {}
         for prefix, next_hops in left:
@@ -137,7 +148,8 @@ class AdjRibOut:
             }
             if paths:
                 before = changed[prefix] = self.sent.get(prefix, _NO_PATHS)
-                self._note(prefix, before, {**before, **paths})
+                since = {**self.since.get(prefix, _NEVER), **dict.fromkeys(paths, now)}
+                self._note(prefix, before, {**before, **paths}, since)
                 announced.append((prefix, paths))
         return Difference(announced, before=changed)
 
@@ -199,12 +211,13 @@ class AdjRibOut:
         """Paths of a family in this table."""
         return self._counts[family]
 
-    def _note(self, prefix: Network, before: Paths, after: Paths) -> None:
+    def _note(self, prefix: Network, before: Paths, after: Paths, since: Since) -> None:
         self._counts[prefix.version] += len(after) - len(before)
         if after:
-            self.sent[prefix] = after
+            self.sent[prefix], self.since[prefix] = after, since
         else:
             self.sent.pop(prefix, None)
+            self.since.pop(prefix, None)
 
     def _as_negotiated(
         self, prefix: Network, next_hops: NextHops
@@ -273,8 +286,10 @@ class AdjRibOut:
         return _Exported(usable, by_hop, dict(by_hop.values()) if all_of_them else None)
 
 
-def _compare(before: Paths, after: Paths) -> _Comparison:
+def _compare(before: Paths, after: Paths, earlier: Since, now: float) -> _Comparison:
     if not before:
-        return _Comparison(before, after, after, ())
+        return _Comparison(before, after, earlier, after, (), dict.fromkeys(after, now))
     new = {path_id: said for path_id, said in after.items() if before.get(path_id) != said}
-    return _Comparison(before, after, new, tuple(i for i in before if i not in after))
+    gone = tuple(i for i in before if i not in after)
+    since = {i: now if i in new else earlier.get(i, now) for i in after}
+    return _Comparison(before, after, earlier, new, gone, since)

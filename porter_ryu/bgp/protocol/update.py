@@ -32,7 +32,7 @@ ORIGIN, AS_PATH, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES = 1, 2, 3, 4, 5, 8
 MP_REACH, MP_UNREACH, EXTENDED_COMMUNITIES, AS4_PATH, LARGE_COMMUNITY = 14, 15, 16, 17, 32
 ONLY_TO_CUSTOMER = 35
 _LINK_BANDWIDTH = 0x4004
-_DEFAULT_LOCAL_PREF = 100
+DEFAULT_LOCAL_PREF = 100
 _LENGTHS = 4  # the two length fields of an UPDATE
 
 
@@ -79,6 +79,15 @@ def link_bandwidth(asn: int, octets_per_second: int) -> int:
     bandwidth as an IEEE 754 number of 32 bits."""
     (bits,) = struct.unpack(">I", struct.pack(">f", octets_per_second))
     return _LINK_BANDWIDTH << 48 | _two_octet(asn) << 32 | int(bits)
+
+
+def bandwidth_of(attributes: Attributes) -> float | None:
+    """The link bandwidth of a path in octets per second; None without that community."""
+    for community in attributes.extended_communities:
+        if community >> 48 == _LINK_BANDWIDTH:
+            (octets_per_second,) = struct.unpack(">f", struct.pack(">I", community & 0xFFFFFFFF))
+            return float(octets_per_second)
+    return None
 
 
 def end_of_rib(family: Family) -> bytes:
@@ -213,7 +222,7 @@ def _shared(a: Attributes) -> Iterator[bytes]:
     if a.med is not None:
         yield _attribute(_OPTIONAL, MED, struct.pack(">I", a.med))
     if not a.as_path:
-        preference = _DEFAULT_LOCAL_PREF if a.local_pref is None else a.local_pref
+        preference = DEFAULT_LOCAL_PREF if a.local_pref is None else a.local_pref
         yield _attribute(_WELL_KNOWN, LOCAL_PREF, struct.pack(">I", preference))
     if a.communities:
         packed = struct.pack(f">{len(a.communities)}I", *a.communities)

@@ -1,0 +1,101 @@
+"""What a peer is announced now, path by path: the question of `porter-ryu routes`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from porter_ryu.bgp.protocol.export import ExportPolicy, weight
+from porter_ryu.bgp.protocol.rib_out import AdjRibOut
+from porter_ryu.bgp.protocol.update import DEFAULT_LOCAL_PREF, Attributes, PathId
+from porter_ryu.domain.announcement import WITHDRAWN, Announcements
+from porter_ryu.domain.model import Address, Network
+
+
+@dataclass(frozen=True, slots=True)
+class SentPath:
+    """One path as the peer was sent it; `node` is empty if no node is known by its next hop,
+    `since` is Unix time."""
+
+    prefix: Network
+    path_id: PathId
+    node: str
+    said: Attributes
+    since: float
+
+    @property
+    def prepended(self) -> int:
+        """How often our AS is in the AS_PATH beyond the first time."""
+        return max(0, len(self.said.as_path) - 1)
+
+    @property
+    def local_pref(self) -> int | None:
+        """Its LOCAL_PREF, which an internal peer is always sent; None to an external one."""
+        internal = not self.said.as_path
+        return (
+            DEFAULT_LOCAL_PREF
+            if internal and self.said.local_pref is None
+            else self.said.local_pref
+        )
+
+    @property
+    def weight(self) -> int | None:
+        """Its weight among the paths of the prefix; None without link bandwidth."""
+        return weight(self.said)
+
+
+class PeerTable:
+    """The table of one session, at the time of the question.
+
+    `routes` is the Loc-RIB, which knows the nodes.  `up_at`: when the session came up, on the
+    monotonic clock; `unix_zero` added to that clock makes Unix time.
+    """
+
+    def __init__(
+        self,
+        table: AdjRibOut | None,
+        routes: Mapping[Network, Announcements],
+        up_at: float,
+        unix_zero: float,
+    ) -> None:
+        self._table = table
+        self._routes = routes
+        self._up_at = up_at
+        self._unix_zero = unix_zero
+
+    def paths(self, prefix: Network | None = None) -> Iterator[SentPath]:
+        """All paths in order of prefix; with `prefix` only those to it, to a prefix in it, or to
+        one that contains it.  The table may change between two paths."""
+        if self._table is None:
+            return
+        sent, since = self._table.sent, self._table.since
+        wanted = [p for p in list(sent) if prefix is None or _related(p, prefix)]
+        wanted.sort(key=lambda p: (p.version, int(p.network_address), p.prefixlen))
+        names: dict[int, tuple[Announcements, dict[Address, str]]] = {}
+        for one in wanted:
+            announcements = self._routes.get(one, WITHDRAWN)
+            known = names.get(id(announcements))
+            if known is None:
+                known = (announcements, _nodes(announcements, one.version, self._table.policy))
+                names[id(announcements)] = known
+            began = since.get(one, {})
+            for path_id, said in sent.get(one, {}).items():
+                node = known[1].get(said.next_hop, "")
+                at = max(began.get(path_id, self._up_at), self._up_at)
+                yield SentPath(one, path_id, node, said, at + self._unix_zero)
+
+
+NO_TABLE = PeerTable(None, {}, 0.0, 0.0)
+
+
+def _related(one: Network, other: Network) -> bool:
+    return one.version == other.version and one.overlaps(other)
+
+
+def _nodes(announcements: Announcements, family: int, policy: ExportPolicy) -> dict[Address, str]:
+    """The names of nodes by the address that the peer has of them."""
+    pairs = (
+        (policy.next_hop_address(path.next_hop, family), path.next_hop.node)
+        for path in sorted(announcements, key=lambda path: path.next_hop.node, reverse=True)
+    )
+    return {address: node for address, node in pairs if address is not None}

@@ -1,0 +1,155 @@
+"""What became of the sessions with a peer: when one was up, who ended the last one, and why the
+present attempts fail.
+
+The reason that a session ended with is kept until the next one is up: a later "connection refused"
+is told beside it.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+from dataclasses import dataclass
+
+from porter_ryu.bgp.protocol.ending import Cause, End, Side
+from porter_ryu.bgp.protocol.notification import CEASE, Cease, Notification
+from porter_ryu.log import reason_of
+
+_COLLISION_CAUSES = (Cause.COLLISION, Cause.PEER_COLLISION, Cause.REJECTED, Cause.REPLACED)
+
+
+class Failure(enum.Enum):
+    """Why attempts fail, as far as it can be told apart; `hints` says what to do."""
+
+    TIMED_OUT = enum.auto()
+    REFUSED = enum.auto()
+    UNREACHABLE = enum.auto()
+    NO_LOCAL_ADDRESS = enum.auto()
+    CLOSED_EARLY = enum.auto()
+    SILENT = enum.auto()
+    TOO_FAR = enum.auto()
+    OTHER_AS = enum.auto()
+    OUR_AS_REFUSED = enum.auto()
+    ROLE = enum.auto()
+    IDENTIFIER = enum.auto()
+    HOLD_TIME = enum.auto()
+    SHUT_DOWN = enum.auto()
+    REJECTED = enum.auto()
+    TOO_MANY_PREFIXES = enum.auto()
+
+
+_OF_ERROR = {
+    errno.ETIMEDOUT: Failure.TIMED_OUT,
+    errno.ECONNREFUSED: Failure.REFUSED,
+    errno.ECONNRESET: Failure.CLOSED_EARLY,
+    errno.EHOSTUNREACH: Failure.UNREACHABLE,
+    errno.ENETUNREACH: Failure.UNREACHABLE,
+    errno.EADDRNOTAVAIL: Failure.NO_LOCAL_ADDRESS,
+}
+_SENT = {
+    (2, 2): Failure.OTHER_AS,
+    (2, 3): Failure.IDENTIFIER,
+    (2, 6): Failure.HOLD_TIME,
+    (2, 11): Failure.ROLE,
+}
+_RECEIVED = {
+    (2, 2): Failure.OUR_AS_REFUSED,
+    (2, 3): Failure.IDENTIFIER,
+    (2, 6): Failure.HOLD_TIME,
+    (2, 11): Failure.ROLE,
+    (CEASE, Cease.MAXIMUM_PREFIXES): Failure.TOO_MANY_PREFIXES,
+    (CEASE, Cease.ADMINISTRATIVE_SHUTDOWN): Failure.SHUT_DOWN,
+    (CEASE, Cease.PEER_DECONFIGURED): Failure.REJECTED,
+    (CEASE, Cease.CONNECTION_REJECTED): Failure.REJECTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LastDown:
+    """The end of the last Established session: when (Unix time), why, and by whom."""
+
+    time: float
+    reason: str
+    cause: Cause
+
+    @property
+    def by(self) -> Side:
+        """Who ended it."""
+        return self.cause.by
+
+
+class SessionHistory:
+    """Of one peer; all times are Unix times, in seconds.
+
+    `since`: when a session came up, or the last one ended; before the first one, when the peer was
+    set.  `last_up`: when a session came up last; None: never.  `failure`: why the latest attempt
+    failed, while no session is up; None if that is not known.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.since = now
+        self.last_up: float | None = None
+        self.last_down: LastDown | None = None
+        self.failure: Failure | None = None
+        self._session_error = ""
+        self._attempt_error = ""
+
+    @property
+    def last_error(self) -> str:
+        """Why the last session ended, and why the latest attempt failed; empty for neither."""
+        return "; now: ".join(text for text in (self._session_error, self._attempt_error) if text)
+
+    def came_up(self, now: float) -> None:
+        """Records that a session is Established."""
+        self.since = self.last_up = now
+        self.failure = None
+        self._session_error = self._attempt_error = ""
+
+    def went_down(self, end: End, now: float) -> None:
+        """Records the end of an Established session."""
+        self.since = now
+        self.last_down = LastDown(now, end.text, end.cause)
+        self.failure = _failure_of(end)
+        self._session_error, self._attempt_error = end.text, ""
+
+    def attempt_ended(self, end: End) -> None:
+        """Records the end of a connection before Established.  A collision is not an error."""
+        if end.cause in _COLLISION_CAUSES:
+            return
+        self.failure = _failure_before_established(end)
+        if end.received is not None or end.sent is not None:
+            self._session_error, self._attempt_error = end.text, ""
+        else:
+            self._attempt_error = end.text
+
+    def connect_failed(self, error: OSError) -> None:
+        """Records that no TCP connection could be made."""
+        timed_out = isinstance(error, TimeoutError)
+        self.failure = Failure.TIMED_OUT if timed_out else _OF_ERROR.get(error.errno or 0)
+        self._attempt_error = f"cannot connect: {reason_of(error)}"
+
+    def refused_by_gtsm(self) -> None:
+        """Records that a connection of the peer came from too far away (RFC 5082)."""
+        self.failure = Failure.TOO_FAR
+        self._attempt_error = "connection refused by GTSM: the caller is too far away"
+
+
+def _failure_before_established(end: End) -> Failure | None:
+    if end.cause in (Cause.PEER_CLOSED, Cause.CONNECTION_BROKE):
+        return Failure.CLOSED_EARLY
+    if end.cause is Cause.HOLD_TIMER:
+        return Failure.SILENT
+    return _failure_of(end)
+
+
+def _failure_of(end: End) -> Failure | None:
+    """What a NOTIFICATION says about the next attempts."""
+    for notification, known in ((end.received, _RECEIVED), (end.sent, _SENT)):
+        if notification is not None:
+            return known.get(_innermost(notification))
+    return None
+
+
+def _innermost(notification: Notification) -> tuple[int, int]:
+    inner = notification.inner or notification
+    return inner.code, inner.subcode

@@ -1,0 +1,154 @@
+"""What is wrong, ranked by the Services that it costs, each with what mends it.
+
+A value for `status`, the page and scripts: the reasons are a fixed list, the sentences are for
+people.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from porter_ryu.domain.model import ObjectKey
+from porter_ryu.domain.text import printable
+from porter_ryu.domain.verdict import Reason
+
+MAX_OBJECTS = 10
+_MAX_WHAT_CHARACTERS = 1_000
+
+
+class ProblemReason(enum.Enum):
+    """What is wrong, beside the reasons of Services (`verdict.Reason`); the texts are public API.
+    Of problems that cost equally many Services, the order here is that of their weight."""
+
+    NOT_READY = "NotReady"
+    SOURCE_UNREADABLE = "SourceUnreadable"
+    SESSION_DOWN = "SessionDown"
+    NOT_SENT = "NotSent"
+    NOT_RECORDED = "NotRecorded"
+    TASK_FAULT = "TaskFault"
+    NODES_DOUBTED = "NodesDoubted"
+    PROBES_DOUBTED = "ProbesDoubted"
+    LEADER_UNKNOWN = "LeaderUnknown"
+    NOT_BOUND = "NotBound"
+    CONFIGURATION_NOT_LOADED = "ConfigurationNotLoaded"
+    STATE_DIR_UNWRITABLE = "StateDirUnwritable"
+    EIP_NOT_SERVING = "EipNotServing"
+    EIP_PROBLEM = "EipProblem"
+    OBJECT_UNREADABLE = "ObjectUnreadable"
+    NODE_DEAD = "NodeDead"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: a sentence, its reason, how many Services it costs (they cannot be
+    reached), the first names of what it is about, and a command or a sentence that mends it."""
+
+    what: str
+    reason: Reason | ProblemReason
+    services: int
+    objects: tuple[str, ...]
+    mend: str
+
+
+# in a word, and what mends it: {name} is NAMESPACE/NAME of the first Service
+_OF_SERVICES: dict[Reason | ProblemReason, tuple[str, str]] = {
+    Reason.NO_READY_ENDPOINTS: (
+        "no ready endpoint",
+        "kubectl -n {namespace} get endpointslices,pods -o wide",
+    ),
+    Reason.NO_USABLE_NODE: ("no usable node", "porter-ryu explain {name}"),
+    Reason.NO_POOL: ("no Eip for it", "kubectl get eip; porter-ryu explain {name}"),
+    Reason.POOL_EXHAUSTED: (
+        "every Eip that it may use is full",
+        "add addresses: kubectl get eip; kubectl edit eip NAME",
+    ),
+    Reason.POOL_DISABLED: ("its Eip is disabled", "kubectl get eip; set spec.disable to false"),
+    Reason.NOT_ALLOWED: ("its Eip does not admit it", "porter-ryu explain {name}"),
+    Reason.ADDRESS_NOT_IN_POOL: (
+        "the address that it asks for is in no Eip",
+        "porter-ryu explain {name}",
+    ),
+    Reason.ADDRESS_IN_USE: (
+        "the address that it asks for is in use",
+        "porter-ryu explain {name}",
+    ),
+    Reason.INVALID_REQUEST: (
+        "its request cannot be read",
+        "kubectl -n {namespace} describe service {own_name}",
+    ),
+    Reason.FAMILY_UNAVAILABLE: (
+        "no Eip has an address of its family",
+        "kubectl get eip; porter-ryu explain {name}",
+    ),
+    Reason.NO_ADDRESS: ("no address", "porter-ryu explain {name}"),
+    Reason.UNREADABLE: ("its Service cannot be read", "porter-ryu explain {name}"),
+    ProblemReason.NOT_RECORDED: (
+        "its address is not recorded in its status yet",
+        "porter-ryu explain {name}; an instance that leads writes it",
+    ),
+    ProblemReason.NOT_SENT: ("no peer was sent it", "porter-ryu explain {name}"),
+}
+
+
+def in_a_word(reason: Reason | ProblemReason) -> str:
+    """Why a Service cannot be reached, in a few words."""
+    known = _OF_SERVICES.get(reason)
+    return known[0] if known is not None else reason.value
+
+
+def of_services(reason: Reason | ProblemReason, count: int, first: Sequence[ObjectKey]) -> Problem:
+    """So many Services cannot be reached for one reason; `first` are the first of them."""
+    mend = "porter-ryu status"
+    if reason in _OF_SERVICES and first:
+        key = first[0]
+        mend = _OF_SERVICES[reason][1].format(
+            name=quoted(str(key)), namespace=quoted(key.namespace), own_name=quoted(key.name)
+        )
+    subject = "1 Service cannot be" if count == 1 else f"{count:,} Services cannot be"
+    what = f"{subject} reached: {in_a_word(reason)}"
+    return Problem(what, reason, count, named(map(str, first)), mend)
+
+
+def problem(
+    reason: ProblemReason, what: str, mend: str, objects: Iterable[str] = (), services: int = 0
+) -> Problem:
+    """A problem of another kind; `what` may have text from outside."""
+    return Problem(printable(what, _MAX_WHAT_CHARACTERS), reason, services, named(objects), mend)
+
+
+def named(objects: Iterable[str]) -> tuple[str, ...]:
+    """The first names, printable."""
+    return tuple(printable(name, 300) for name in itertools.islice(objects, MAX_OBJECTS))
+
+
+def quoted(name: str) -> str:
+    """A name from outside as one word of a command."""
+    return shlex.quote(printable(name, 300))
+
+
+def ranked(problems: Iterable[Problem]) -> list[Problem]:
+    """Those that cost the most Services first."""
+    weights = {reason: weight for weight, reason in enumerate([*Reason, *ProblemReason])}
+    return sorted(problems, key=lambda p: (-p.services, weights[p.reason]))
+
+
+def summary(problems: Sequence[Problem], total: int, unreachable: int, well: str) -> str:
+    """One sentence about ranked problems: what hurts most, or `well`.  Of `total` Services so many
+    are `unreachable`."""
+    if not problems:
+        return f"all is well: {well}"
+    worst = problems[0]
+    if unreachable:
+        text = f"{unreachable:,} of {total:,} Services cannot be reached"
+        same = worst.services >= unreachable
+        if isinstance(worst.reason, Reason) or worst.reason in _OF_SERVICES:
+            why = in_a_word(worst.reason)
+        else:
+            why = worst.what
+        return f"{text}: {why}" if same else f"{text}, {worst.services:,} of them: {why}"
+    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+    return f"{worst.what}{more}; {well}"

@@ -1,0 +1,81 @@
+"""What the endpoints need from the running parts, and what all requests share."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from porter_ryu import report, report_nodes, report_status
+from porter_ryu.bgp.peer_table import PeerTable
+from porter_ryu.domain.node_uses import Routes
+from porter_ryu.domain.planner import Planner
+from porter_ryu.history.record import History
+from porter_ryu.http.exposition import Exposition, ProcessState
+from porter_ryu.http.feed import ChangeFeed
+from porter_ryu.http.responses import ConcurrencyLimit
+from porter_ryu.http.shared_result import SharedResult
+from porter_ryu.report_status import Health, IsSent
+from porter_ryu.time_slice import TimeSlice
+
+NAME = "porter_ryu"
+MAX_STREAMS = 32
+_MAX_LONG_RESPONSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The running parts.
+
+    `faults` returns a sentence for each unhealthy task.  `unready` returns why the instance is not
+    ready, '' if it is.  `peer_table` returns what is announced in a session, None if there is no
+    session of that name.  `routes` returns what is announced of each prefix.  `is_sent` says
+    whether a peer was sent a prefix.  `stop` takes (withdraw, stay) and ends the instance; the
+    process ends as well unless `stay` is true.  `token` is the control token that a stop request
+    must carry.  `started_at` is Unix time.
+    """
+
+    planner: Planner
+    faults: Callable[[], tuple[str, ...]]
+    unready: Callable[[], str]
+    health: Callable[[], Health]
+    peers: report.Peers
+    peer_table: Callable[[str], PeerTable | None]
+    routes: Callable[[], Routes]
+    sent: report.Sent
+    is_sent: IsSent
+    process: ProcessState
+    stop: Callable[[bool, bool], None]
+    token: str
+    history: History
+    started_at: float
+
+
+class Shared:
+    """The context, and what is made for several requests at once or limited for all of them."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.exposition = Exposition(context.planner, context.peers, context.process)
+        self.long_responses = ConcurrencyLimit(_MAX_LONG_RESPONSES)
+        self.streams = ConcurrencyLimit(MAX_STREAMS)
+        self.feed = ChangeFeed(context.history)
+        self.status = SharedResult(functools.partial(_status, context))
+        self.nodes = SharedResult(functools.partial(_nodes, context))
+
+
+def _status(context: Context) -> report.Json:
+    return report_status.status(
+        context.planner,
+        context.peers(),
+        context.is_sent,
+        context.health(),
+        context.started_at,
+        time.time(),
+        TimeSlice(),
+    )
+
+
+def _nodes(context: Context) -> list[report.Json]:
+    return list(report_nodes.nodes(context.planner, context.routes(), TimeSlice()))

@@ -1,0 +1,65 @@
+"""Which Services a request to /v1/services asks for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from webob import Request
+
+from porter_ryu.http.query import QueryError, number, parameters
+from porter_ryu.report import Json
+from porter_ryu.time_slice import TimeSlice
+
+_MAX_TEXT_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFilter:
+    """Services in one of `states` (none: all) of which the name, an address or an Eip contains
+    `text`, after the name `after` (namespace, name), and at most `limit` of them (0: no limit)."""
+
+    states: frozenset[str] = frozenset()
+    text: str = ""
+    after: tuple[str, str] = ("", "")
+    limit: int = 0
+
+    def of(self, entries: Iterable[Json]) -> Iterator[Json]:
+        """The entries that are asked for; the others let other greenthreads run."""
+        found = self._wanted(entries)
+        return itertools.islice(found, self.limit) if self.limit else found
+
+    def _wanted(self, entries: Iterable[Json]) -> Iterator[Json]:
+        give_way = TimeSlice()
+        for entry in entries:
+            give_way()
+            if (entry["namespace"], entry["name"]) <= self.after:
+                continue
+            if self.states and entry["state"] not in self.states:
+                continue
+            if not self.text or self._has_text(entry):
+                yield entry
+
+    def _has_text(self, entry: Json) -> bool:
+        texts = [f"{entry['namespace']}/{entry['name']}", *entry["addresses"], *entry["eips"]]
+        return any(self.text in text for text in texts)
+
+
+def parse(req: Request) -> ServiceFilter:
+    """The filter of a request: `state` (several separated by commas), `q`, `after` and `limit`.
+    Raises QueryError."""
+    query = parameters(req)
+    states = frozenset(part for part in query.get("state", "").split(",") if part)
+    namespace, slash, name = query.get("after", "/").partition("/")
+    if not slash:
+        raise QueryError("after: is not NAMESPACE/NAME")
+    limit = 0
+    if "limit" in query:
+        limit = number("limit", query["limit"], "a number of Services, 1 at least")
+        if not limit:
+            raise QueryError("limit: '0' is not a number of Services, 1 at least")
+    text = query.get("q", "")
+    if len(text) > _MAX_TEXT_CHARACTERS:
+        raise QueryError(f"q: has more than {_MAX_TEXT_CHARACTERS} characters")
+    return ServiceFilter(states, text, (namespace, name), limit)

@@ -1,0 +1,113 @@
+"""The HTTP endpoints for the state of the instance, its peers and nodes, and the stream of changes
+(docs/http.md)."""
+
+from __future__ import annotations
+
+import platform
+from http import HTTPStatus
+from ipaddress import ip_network
+from typing import Any
+
+import ryu
+from ryu.app.wsgi import ControllerBase, route
+from webob import Request, Response
+
+from porter_ryu import report_peers, report_status, rfc3339
+from porter_ryu.domain.text import quoted
+from porter_ryu.http import catalogue, responses
+from porter_ryu.http.context import NAME, Shared
+from porter_ryu.http.query import QueryError, number, parameters, subject
+from porter_ryu.version import VERSION
+
+_SEQUENCE = "the sequence number of a change"
+
+
+class StateController(ControllerBase):  # type: ignore[misc]
+    """One method for each path; Ryu makes an instance for each request."""
+
+    def __init__(self, req: Request, link: object, data: dict[str, Shared], **config: Any) -> None:
+        super().__init__(req, link, data, **config)
+        self._shared = data[NAME]
+        self._context = data[NAME].context
+
+    @route(NAME, "/v1", methods=["GET"])  # type: ignore[untyped-decorator]
+    def index(self, req: Request, **_: Any) -> Response:
+        """The paths of this interface."""
+        return responses.tagged_value(req, {"version": VERSION, "paths": catalogue.index()})
+
+    @route(NAME, "/v1/version", methods=["GET"])  # type: ignore[untyped-decorator]
+    def version(self, req: Request, **_: Any) -> Response:
+        """The versions of this program and what it runs on."""
+        return responses.tagged_value(req, self._version())
+
+    def _version(self) -> dict[str, str]:
+        return {
+            "version": VERSION,
+            "python": platform.python_version(),
+            "ryu": ryu.version,
+            "startedAt": rfc3339.text(self._context.started_at),
+        }
+
+    @route(NAME, "/v1/status", methods=["GET"])  # type: ignore[untyped-decorator]
+    def status(self, req: Request, **_: Any) -> Response:
+        """Whether all is well, and what hurts most."""
+        return responses.tagged_value(req, self._shared.status.get(), report_status.VOLATILE)
+
+    @route(NAME, "/v1/peers", methods=["GET"])  # type: ignore[untyped-decorator]
+    def peers(self, req: Request, **_: Any) -> Response:
+        """The BGP sessions."""
+        return responses.tagged_value(req, self._context.peers(), report_peers.VOLATILE)
+
+    @route(NAME, "/v1/peers/{name}", methods=["GET"])  # type: ignore[untyped-decorator]
+    def peer(self, req: Request, name: str, **_: Any) -> Response:
+        """One BGP session; 404 if there is none of that name."""
+        entries = self._context.peers()
+        for entry in entries:
+            if entry["name"] == name:
+                return responses.tagged_value(req, entry, report_peers.VOLATILE)
+        return _no_session(name, entries)
+
+    @route(NAME, "/v1/peers/{name}/routes", methods=["GET"])  # type: ignore[untyped-decorator]
+    def peer_routes(self, req: Request, name: str, **_: Any) -> Response:
+        """What is announced in a session now; with `prefix` what concerns that alone."""
+        try:
+            text = parameters(req).get("prefix")
+            prefix = None if text is None else ip_network(text, strict=False)
+        except ValueError:
+            reason = f"prefix: {quoted(text or '')} is no address and no prefix"
+            return responses.error(HTTPStatus.BAD_REQUEST, reason)
+        table = self._context.peer_table(name)
+        if table is None:
+            return _no_session(name, self._context.peers())
+        entries = report_peers.routes(table.paths(prefix))
+        return responses.json_stream(self._shared.long_responses, responses.json_array(entries))
+
+    @route(NAME, "/v1/nodes", methods=["GET"])  # type: ignore[untyped-decorator]
+    def nodes(self, req: Request, **_: Any) -> Response:
+        """The nodes as next hops."""
+        return responses.tagged_value(req, self._shared.nodes.get())
+
+    @route(NAME, "/v1/stream", methods=["GET"])  # type: ignore[untyped-decorator]
+    def stream(self, req: Request, **_: Any) -> Response:
+        """The changes from now on as server-sent events; after `since` or Last-Event-ID, if the
+        request has one, and with `about` only those about a subject."""
+        feed = self._shared.feed
+        try:
+            query = parameters(req)
+            after = str(req.headers.get("Last-Event-ID", query.get("since", feed.last)))
+            since = number("Last-Event-ID or since", after, _SEQUENCE)
+            about = subject(query.get("about"))
+        except QueryError as error:
+            return responses.error(HTTPStatus.BAD_REQUEST, str(error))
+        events = feed.events(since, about, {**self._version(), "sequence": feed.last})
+        return responses.event_stream(self._shared.streams, events)
+
+
+def _no_session(name: str, entries: list[dict[str, Any]]) -> Response:
+    """404; names the sessions of a peer that has several."""
+    sessions = [entry["name"] for entry in entries if entry["peer"] == name]
+    if sessions:
+        text = f"the peer {quoted(name)} has several sessions: {', '.join(sessions)}"
+    else:
+        text = f"there is no session {quoted(name)}"
+    return responses.error(HTTPStatus.NOT_FOUND, text)

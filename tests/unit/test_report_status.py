@@ -1,0 +1,215 @@
+"""The status: one sentence, and problems ranked by the Services that they cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from porter_ryu import report_nodes, report_peers, report_status
+from porter_ryu.bgp.peer_report import PeerReport
+from porter_ryu.domain.model import Eip, Kind
+from porter_ryu.domain.nodes.drain import DrainPolicy
+from porter_ryu.domain.planner import Policy
+from porter_ryu.domain.ports import Role
+from porter_ryu.report_status import Health
+from tests.unit.test_http_api import HEALTHY
+from tests.unit.world import World, endpoints, node, service
+
+UP = PeerReport("leaf1", "leaf1", "192.0.2.1", "", 65001, "Established", "none")
+DOWN = PeerReport(
+    "leaf2",
+    "leaf2",
+    "192.0.2.2",
+    "",
+    65001,
+    "Active",
+    "none",
+    since=1_764_000_000.0,
+    last_error="the peer sent Bad Peer AS (2/2)",
+    hint="correct its neighbour",
+)
+
+
+def world(policy: Policy | None = None) -> World:
+    """Two Services with a next hop."""
+    return World(Eip("pool", "203.0.113.0/29"), policy=policy).put(
+        node("n1", "192.168.9.11"),
+        service("a"),
+        endpoints("a", "n1"),
+        service("b"),
+        endpoints("b", "n1"),
+    )
+
+
+def status(
+    made: World, *peers: PeerReport, sent: bool = True, health: Health = HEALTHY
+) -> dict[str, Any]:
+    """The status with these sessions."""
+    told = report_peers.peers(peers)
+    return report_status.status(
+        made.planner, told, lambda _prefix: sent, health, 1.0, 2.0, lambda: None
+    )
+
+
+def ranked(told: dict[str, Any]) -> list[tuple[str, int]]:
+    """Reason and cost of each problem."""
+    return [(entry["reason"], entry["services"]) for entry in told["problems"]]
+
+
+def test_all_is_well() -> None:
+    told = status(world(), UP)
+    assert told["summary"] == "all is well: 2 Services announced to 1 peer"
+    assert (told["ok"], told["problems"]) == (True, [])
+    assert told["services"] == {"total": 2, "states": {"Announced": 2}}
+    assert told["eips"] == {"total": 1, "ready": 1, "size": 8, "used": 2}
+    assert told["nodes"] == {"total": 1, "usable": 1}
+    assert (told["role"], told["ready"], told["startedAt"]) == (
+        "leader",
+        True,
+        "1970-01-01T00:00:01.000Z",
+    )
+
+
+def test_what_costs_the_most_services_comes_first() -> None:
+    made = world().put(
+        service("c"), service("d", pool="none"), service("e", pool="none"), service("f", pool="no")
+    )
+    told = status(made, UP, DOWN)
+    assert ranked(told) == [("NoPool", 3), ("NoReadyEndpoints", 1), ("SessionDown", 0)]
+    assert told["summary"] == "4 of 6 Services cannot be reached, 3 of them: no Eip for it"
+    assert not told["ok"]
+    first, second, third = told["problems"]
+    assert first["objects"] == ["default/d", "default/e", "default/f"]
+    assert first["mend"] == "kubectl get eip; porter-ryu explain default/d"
+    assert second["what"] == "1 Service cannot be reached: no ready endpoint"
+    assert third["what"].startswith("the session with leaf2 (192.0.2.2) is down since 2025-11-24T")
+    assert third["what"].endswith(": the peer sent Bad Peer AS (2/2)")
+    assert third["mend"] == "correct its neighbour"
+
+
+def test_one_reason_for_all_is_the_summary() -> None:
+    told = status(world().put(endpoints("a"), endpoints("b")), UP)
+    assert told["summary"] == "2 of 2 Services cannot be reached: no ready endpoint"
+
+
+def test_services_that_nobody_was_sent_are_the_cost_of_the_session_that_is_down() -> None:
+    told = status(world(), DOWN, sent=False)
+    assert ranked(told) == [("SessionDown", 2)]
+    assert told["summary"].startswith("2 of 2 Services cannot be reached: the session with leaf2")
+    assert told["services"]["states"] == {"Allocated": 2}
+
+
+def test_services_that_nobody_was_sent_although_sessions_are_up() -> None:
+    assert ranked(status(world(), UP, sent=False)) == [("NotSent", 2)]
+
+
+def test_a_session_down_costs_nothing_while_another_peer_has_the_routes() -> None:
+    told = status(world(), UP, DOWN)
+    assert ranked(told) == [("SessionDown", 0)]
+    assert told["summary"].startswith("the session with leaf2 (192.0.2.2) is down since")
+    assert told["summary"].endswith("; 2 Services announced to 1 peer")
+
+
+def test_an_address_that_is_not_recorded() -> None:
+    made = world()
+    made.stage(service("new"))
+    made.stage(endpoints("new", "n1"))
+    made.planner.turn(lambda: None, now=0.0)
+    assert ranked(status(made, UP)) == [("NotRecorded", 1)]
+
+
+def test_without_bgp_an_address_is_all_there_is() -> None:
+    told = status(world(Policy(announce=False)), health=replace(HEALTHY, announces=False))
+    assert told["summary"] == "all is well: 2 Services with an address; BGP is not enabled"
+
+
+@pytest.mark.parametrize(
+    ("more", "reason", "text"),
+    [
+        ({"unready": "not all lists are read yet"}, "NotReady", "not all lists"),
+        ({"faults": ("task turns died 6 times",)}, "TaskFault", "task turns died"),
+        ({"role": Role.UNKNOWN}, "LeaderUnknown", "cannot renew the Lease"),
+        ({"not_loaded": ("a.conf: [bgp] x: no",)}, "ConfigurationNotLoaded", "a.conf: [bgp] x"),
+        ({"not_bound": "ip: refused"}, "NotBound", "ip: refused"),
+        ({"state_dir_writable": False}, "StateDirUnwritable", "cannot be written"),
+        ({"probes_doubted": True}, "ProbesDoubted", "stopped answering probes"),
+    ],
+)
+def test_problems_of_the_process(more: dict[str, Any], reason: str, text: str) -> None:
+    told = status(world(), UP, health=replace(HEALTHY, **more))
+    assert ranked(told) == [(reason, 0)]
+    assert text in told["summary"]
+    assert told["problems"][0]["mend"]
+
+
+def test_a_source_that_cannot_be_read_is_one_problem() -> None:
+    source = replace(HEALTHY.source, trouble="nodes cannot be read: 403", last_event={Kind.NODE: 1})
+    health = replace(HEALTHY, source=source, unready="nodes cannot be read: 403")
+    told = status(world(), UP, health=health)
+    assert ranked(told) == [("SourceUnreadable", 0)]
+    assert told["source"]["lastEvent"]["nodes"] == "1970-01-01T00:00:01.000Z"
+    assert told["source"]["lastEvent"]["eips"] is None
+
+
+def test_problems_of_objects() -> None:
+    made = world().put(Eip("bad", "nonsense"), Eip("zone", "203.0.113.4"))
+    made.unreadable(Kind.NODE, "n1").unreadable(Kind.SERVICE, "a", "203.0.113.0")
+    told = status(made, UP)
+    assert ranked(told) == [
+        ("EipNotServing", 0),
+        ("EipNotServing", 0),
+        ("ObjectUnreadable", 0),
+        ("ObjectUnreadable", 0),
+    ]
+    assert "Eip bad does not serve" in told["problems"][0]["what"]
+
+
+def test_names_from_outside_are_one_word_of_a_command() -> None:
+    told = status(world().put(service("x; rm -rf .\n\x1b[2J", pool="none")), UP)
+    assert "'default/x; rm -rf .\\n\\x1b[2J'" in told["problems"][0]["mend"]
+    assert all(entry["what"].isprintable() for entry in told["problems"])
+
+
+# -- nodes ----------------------------------------------------------------------------------------
+
+
+def nodes(made: World) -> dict[str, dict[str, Any]]:
+    """The nodes by name."""
+    routes = {
+        held.address: made.planner.announcements(held.address)
+        for decision in made.planner.decisions.values()
+        for held in decision.outcome.held
+    }
+    told = report_nodes.nodes(made.planner, {a: r for a, r in routes.items() if r}, lambda: None)
+    return {entry["node"]: entry for entry in told}
+
+
+def test_what_leads_to_each_node() -> None:
+    made = world().put(
+        node("n2", "192.168.9.12"),
+        node("n3", "192.168.9.13", ready=False),
+        node("n4"),
+        endpoints("b", "n1", "n2", "n3"),
+    )
+    told = nodes(made)
+    assert {name: (e["services"], e["share"]) for name, e in told.items()} == {
+        "n1": (2, 66.7),
+        "n2": (1, 33.3),
+        "n3": (0, 0.0),
+        "n4": (0, 0.0),
+    }
+    assert (told["n1"]["usable"], told["n1"]["reason"]) == (True, "NextHop")
+    assert (told["n3"]["usable"], told["n3"]["reason"]) == (False, "NotReady")
+    assert (told["n4"]["usable"], told["n4"]["reason"]) == (False, "NoAddress")
+    assert told["n1"]["addresses"] == ["192.168.9.11"]
+
+
+def test_a_drained_node_says_by_what() -> None:
+    made = world(Policy(drain=DrainPolicy(annotation="drain")))
+    made.put(node("n1", "192.168.9.11", annotations={"drain": "true"}))
+    told = nodes(made)["n1"]
+    assert (told["drained"], told["reason"]) == (True, "Draining")
+    assert told["why"] == "being drained by annotation drain"
+    assert told["services"] == 2, "the last next hop stays"
