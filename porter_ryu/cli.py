@@ -107,7 +107,10 @@ def _parser() -> argparse.ArgumentParser:
         )
 
     add_config_file(command("run", _run, "Run the program."), True)
-    add_config_file(command("check", _check, "Validate the configuration and this host."), True)
+    text = "Validate the configuration, and check this host, its peers and the cluster."
+    check = command("check", _check, text)
+    add_config_file(check, True)
+    check.add_argument("-o", dest="output", choices=["text", "json"], default="text")
     plan = command(
         "plan", _plan, "Show what would be allocated, bound and announced; change nothing."
     )
@@ -172,14 +175,20 @@ def _load(files: Sequence[str]) -> Any:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from porter_ryu.host_check import findings
+    from porter_ryu.check.report import inspect, of_errors
+    from porter_ryu.settings import read
+    from porter_ryu.settings_file import BadConfigurationError
 
-    problems = list(findings(_load(arguments.config_file)))
-    for line in problems:
-        print(one_line(line))
-    if not problems:
-        print("the configuration and this host are fine")
-    return ExitStatus.WRONG if problems else ExitStatus.FINE
+    as_json = arguments.output == "json"
+    try:
+        found = inspect(read(arguments.config_file))
+    except BadConfigurationError as error:
+        if not as_json:
+            raise CommandError(str(error)) from error
+        print(json.dumps(of_errors(error.faults).json, indent=2))
+        return ExitStatus.UNABLE
+    print(json.dumps(found.json, indent=2) if as_json else found.text)
+    return ExitStatus.WRONG if found.findings else ExitStatus.FINE
 
 
 def _planner(files: Sequence[str]) -> Any:

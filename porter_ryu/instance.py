@@ -153,8 +153,8 @@ class Instance:
         initial = self.initial_settings.bgp.next_hops
         if settings.bgp.next_hops.ipv4_over_ipv6 != initial.ipv4_over_ipv6:
             LOG.warning("[bgp] peers: IPv4 routes over an IPv6 session (RFC 8950) need a restart")
-        for group in settings.unused_peer_groups:
-            LOG.warning("[%s] is not used: [bgp] peers does not list it", group)
+        for remark in settings.remarks:
+            LOG.warning("%s", remark)
         self.settings = settings
         self._reserve()
         self._set_peers()

@@ -7,8 +7,9 @@ command.  It returns a value, so a reload compares two values.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
 
@@ -20,15 +21,24 @@ from porter_ryu.domain.nodes.weights import UNWEIGHTED, WEIGHTS
 from porter_ryu.domain.peering import PeerConfig, session_address
 from porter_ryu.liveness.probes import LivenessSettings
 from porter_ryu.options import GROUPS, RELOADED, WSAPI_HOST
-from porter_ryu.settings_drain import read_drain
-from porter_ryu.settings_file import BadConfigurationError, quoted_value
+from porter_ryu.settings_drain import QUALIFIED_NAME, read_drain
+from porter_ryu.settings_file import BadConfigurationError, Fault, quoted_value
+from porter_ryu.settings_http import read_http
 from porter_ryu.settings_liveness import read_liveness
+from porter_ryu.settings_names import check_names
 from porter_ryu.settings_peers import HOLD_TIME_RULE, REFUSED_HOLD_TIMES, peer_names, read_peers
-from porter_ryu.settings_reader import DEFAULT, Reader, open_files
+from porter_ryu.settings_reader import Reader, open_files
+from porter_ryu.settings_remarks import remark
 
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - the user asks to listen on them
 KERNEL_TABLES = (253, 254, 255)
 _NEVER_EMPTY = (("porter", "annotation"), ("porter", "state_dir"), ("kubernetes", "namespace"))
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_NAMES = (
+    ("porter", "annotation", QUALIFIED_NAME, "the key of an annotation"),
+    ("porter", "load_balancer_class", QUALIFIED_NAME, "a name that a loadBalancerClass can have"),
+    ("kubernetes", "namespace", _NAMESPACE, "the name of a namespace"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,7 @@ class Settings:
     """The whole configuration; names as in the configuration file.
 
     `fixed`: every key that needs a restart, by group and name, with its value.
-    `unused_peer_groups`: [peer:NAME] groups that [bgp] peers does not name.
+    `remarks`: what is valid but cannot be meant, such as a group that nobody reads.
     `key_files`: files besides the configuration whose content is part of these settings.
     `http`: host and port of the HTTP interface, from Ryu's options.
     """
@@ -80,7 +90,7 @@ class Settings:
     table: int
     file: str = ""
     key_files: tuple[str, ...] = ()
-    unused_peer_groups: tuple[str, ...] = ()
+    remarks: tuple[Fault, ...] = ()
     http: tuple[str, int] = (WSAPI_HOST, 8080)
     fixed: Mapping[tuple[str, str], Any] = field(default_factory=dict)
 
@@ -91,8 +101,15 @@ def read(files: Sequence[str]) -> Settings:
     reader = open_files(files)
     settings = _settings(reader)
     if reader.faults:
-        raise BadConfigurationError(tuple(reader.faults))
-    return settings
+        raise BadConfigurationError(tuple(sorted(reader.faults, key=_place(reader))))
+    remark(reader, settings.bgp.peers)
+    return replace(settings, remarks=tuple(sorted(reader.remarks, key=_place(reader))))
+
+
+def _place(reader: Reader) -> Callable[[Fault], tuple[int, int]]:
+    """Sorts by file and line; what no line says comes first."""
+    order = {document.path: number for number, document in enumerate(reader.documents)}
+    return lambda fault: (order.get(fault.file, -1), fault.line)
 
 
 def _settings(r: Reader) -> Settings:
@@ -112,6 +129,10 @@ def _settings(r: Reader) -> Settings:
     for group, key in _NEVER_EMPTY:
         if r.get(group, key) == "":
             r.fault(group, key, "must not be empty")
+    for group, key, names, what in _NAMES:
+        name = r.get(group, key)
+        if name and not names.fullmatch(name):
+            r.fault(group, key, f"{quoted_value(name)} is not {what}")
     return Settings(
         annotation=r.get("porter", "annotation"),
         annotation_values=values,
@@ -132,8 +153,7 @@ def _settings(r: Reader) -> Settings:
         table=table,
         file=r.documents[0].path if r.documents else "(no file)",
         key_files=tuple(r.key_files),
-        unused_peer_groups=tuple(r.unused_peer_groups),
-        http=(r.get(DEFAULT, "wsapi_host"), r.get(DEFAULT, "wsapi_port")),
+        http=read_http(r),
         fixed={
             (group, option.name): r.get(group, option.name)
             for group, options in GROUPS.items()
@@ -145,7 +165,7 @@ def _settings(r: Reader) -> Settings:
 
 def _bgp(r: Reader) -> BgpSettings:
     names = peer_names(r)
-    r.check_names(names)
+    check_names(r, names)
     node_name = r.get("porter", "node_name")
     mode = MODES[r.get("bgp", "next_hops") or ENDPOINTS.name]
     if not mode.central and not node_name:

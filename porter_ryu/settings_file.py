@@ -25,19 +25,30 @@ _MAX_MESSAGE_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One error and its location.  `key` is empty if it is about the group, `group` as well if it
-    is about the file."""
+    """One error, or one remark on what is valid but cannot be meant, and its location.
+
+    `key` is empty if it is about the group, `group` as well if it is about the file.  `line` counts
+    from 1; 0 if no line of the file says it.  `mend` is a sentence that says what to do; empty if
+    the message says it.
+    """
 
     file: str
     group: str
     key: str
     message: str
+    line: int = 0
+    mend: str = ""
+
+    @property
+    def place(self) -> str:
+        """The group and key, as in `[bgp] local_as`; empty if it is about the file."""
+        group = f"[{self.group}]" if self.group else ""
+        return " ".join(part for part in (group, self.key) if part)
 
     def __str__(self) -> str:
-        group = f"[{self.group}]" if self.group else ""
-        location = " ".join(part for part in (group, self.key) if part)
-        text = ": ".join(part for part in (self.file, location, self.message) if part)
-        return one_line(text, _MAX_MESSAGE_CHARACTERS)
+        line = f"line {self.line}" if self.line else ""
+        parts = (self.file, line, self.place, self.message)
+        return one_line(": ".join(part for part in parts if part), _MAX_MESSAGE_CHARACTERS)
 
 
 class BadConfigurationError(Exception):
@@ -60,11 +71,13 @@ class Entry:
 class Document:
     """A parsed file; `duplicates`: (group, key, both line numbers) of every key that is set twice.
 
-    A group header may occur twice: appending to a file does that, and no value is lost.
+    `headers`: the lines at which each group begins.  It may begin twice: appending to a file does
+    that, and no value is lost.
     """
 
     path: str
     groups: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    headers: dict[str, list[int]] = field(default_factory=dict)
     duplicates: list[tuple[str, str, tuple[int, int]]] = field(default_factory=list)
 
 
@@ -73,13 +86,15 @@ def read_document(path: str) -> Document:
     document = Document(path)
     try:
         _Lines(document).parse(io.StringIO(_text(path), newline=None))
-    except (_LineError, OSError, ValueError) as error:
+    except _LineError as error:
+        raise BadConfigurationError((Fault(path, "", "", str(error), error.line),)) from error
+    except (OSError, ValueError) as error:
         raise BadConfigurationError((Fault(path, "", "", reason_of(error)),)) from error
     return document
 
 
 def _text(path: str) -> str:
-    """The whole text; raises OSError or ValueError."""
+    """The whole text; raises OSError, ValueError or _LineError."""
     octets = read_octets(path, _MAX_FILE_OCTETS)
     if not octets.strip():
         # truncated by a writer that has not finished, or by a full disk, not "no peers"
@@ -88,11 +103,11 @@ def _text(path: str) -> str:
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError:
-            raise ValueError(f"line {number}: is not UTF-8 text") from None
+            raise _LineError(number, "is not UTF-8 text") from None
         if "\0" in text:
-            raise ValueError(f"line {number}: contains a NUL character, so it is not text")
+            raise _LineError(number, "contains a NUL character, so it is not text")
         if text.startswith("\ufeff"):
-            raise ValueError(f"line {number}: begins with a byte order mark")
+            raise _LineError(number, "begins with a byte order mark")
     return octets.decode("utf-8")
 
 
@@ -111,7 +126,11 @@ def quoted_value(text: str) -> str:
 
 
 class _LineError(Exception):
-    """A line that cannot be parsed; the message has its number."""
+    """A line that cannot be parsed."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class _Lines(iniparser.BaseParser):  # type: ignore[misc]
@@ -125,6 +144,7 @@ class _Lines(iniparser.BaseParser):  # type: ignore[misc]
     def new_section(self, section: str) -> None:
         """Called for a [group] line."""
         self._document.groups.setdefault(section, {})
+        self._document.headers.setdefault(section, []).append(self.lineno)
         self._section = section
 
     def _split_key_value(self, line: str) -> tuple[str, list[str]]:
@@ -135,9 +155,7 @@ class _Lines(iniparser.BaseParser):  # type: ignore[misc]
     def assignment(self, key: str, value: list[str]) -> None:
         """Called for a key with its complete value."""
         if not self._section:
-            raise _LineError(
-                f"line {self._key_line}: {quoted_value(key)} is before the first [group]"
-            )
+            raise _LineError(self._key_line, f"{quoted_value(key)} is before the first [group]")
         keys = self._document.groups[self._section]
         if key in keys:
             lines = keys[key].line, self._key_line
@@ -145,7 +163,7 @@ class _Lines(iniparser.BaseParser):  # type: ignore[misc]
         keys[key] = Entry("\n".join(value), self._key_line)
 
     def _refuse(self, message: str) -> NoReturn:
-        raise _LineError(f"line {self.lineno}: {message}")
+        raise _LineError(self.lineno, message)
 
     def error_invalid_assignment(self, line: str) -> NoReturn:
         """Called for a line that is neither a group, a comment nor a value."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -63,15 +64,19 @@ def peer_names(r: Reader) -> list[str]:
 def read_peers(r: Reader, names: list[str], never_listens: bool) -> Iterator[PeerConfig]:
     """The sessions that are wanted with the peers with these names whose groups have no error."""
     is_set = any("peers" in document.groups.get("bgp", {}) for document in r.documents)
-    if not names and r.unused_peer_groups and not is_set:
+    groups = [group for d in r.documents for group, keys in d.groups.items() if keys]
+    written = sorted(group for group in groups if group.startswith(PEER_PREFIX))
+    if not names and written and not is_set:
         # a truncated file, or one that lost its [bgp] group: it does not mean "drop all sessions"
-        group = r.unused_peer_groups[0]
-        r.fault("bgp", "peers", f"is not set, but there is a group [{group}]")
+        r.fault("bgp", "peers", f"is not set, but there is a group [{written[0]}]")
     seen: dict[Address, str] = {}
+    listed = {PEER_PREFIX + name for name in names}
     for name in names:
         group = PEER_PREFIX + name
         if group not in r.groups:
-            r.fault("bgp", "peers", f"{name} is listed, but there is no group [{group}]")
+            near = difflib.get_close_matches(group, {*r.groups}, 1)
+            hint = f"; did you mean [{near[0]}]?" if near and near[0] not in listed else ""
+            r.fault("bgp", "peers", f"{name} is listed, but there is no group [{group}]{hint}")
             continue
         r.register(group, PEER)
         before = len(r.faults)
@@ -146,6 +151,9 @@ def _peer(r: Reader, name: str, group: str) -> PeerConfig | None:
     if local_pref is not None and remote_as not in (None, r.get("bgp", "local_as")):
         text = "is for internal peers only (RFC 4271, 5.1.5), but remote_as is not [bgp] local_as"
         r.fault(group, "local_pref", text)
+    if r.get(group, "as_path_prepend") and remote_as == r.get("bgp", "local_as"):
+        text = "is for external peers only (RFC 4271, 5.1.2), but remote_as is [bgp] local_as"
+        r.fault(group, "as_path_prepend", text)
     role = _role(r, group, remote_as)
     families = _families(r, group)
     standard, large = _communities(r, group)

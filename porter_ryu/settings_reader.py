@@ -5,7 +5,6 @@ oslo.config handles types, environment variables and `$`; the error messages are
 
 from __future__ import annotations
 
-import difflib
 import glob
 import os
 import re
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 
 from oslo_config import cfg, types
 
-from porter_ryu.options import FOREIGN_GROUPS, GROUPS, PEER, PEER_PREFIX, WSAPI_HOST, of_ryu
+from porter_ryu.options import GROUPS, WSAPI_HOST, of_ryu
 from porter_ryu.settings_file import (
     BadConfigurationError,
     Document,
@@ -29,7 +28,6 @@ T = TypeVar("T")
 DEFAULT = "DEFAULT"
 _NUMBER = re.compile(r"\s*([+-]?[0-9]+)?\s*|.*\$.*")  # a value with $ is checked after substitution
 _COMMENT = re.compile(r"\s[#;]")
-_MAX_PORT = 65535
 _NO_FILE = "(no file)"
 
 
@@ -42,7 +40,7 @@ class Reader:
     faults: list[Fault] = field(default_factory=list)
     options: dict[tuple[str, str], cfg.Opt] = field(default_factory=dict)
     key_files: list[str] = field(default_factory=list)  # paths of files that values refer to
-    unused_peer_groups: list[str] = field(default_factory=list)  # [bgp] peers does not name them
+    remarks: list[Fault] = field(default_factory=list)  # valid, but it cannot be meant
 
     @property
     def groups(self) -> set[str]:
@@ -88,68 +86,45 @@ class Reader:
 
     def fault(self, group: str, key: str, message: str) -> None:
         """Records an error, once."""
-        entry = Fault(self._location(group, key), group, key, message)
-        if entry not in self.faults:
-            self.faults.append(entry)
+        _add(self.faults, self._entry(group, key, message))
+
+    def remark(self, group: str, key: str, message: str, mend: str) -> None:
+        """Records, once, what is valid but cannot be meant; `mend` says what to do."""
+        _add(self.remarks, self._entry(group, key, message, mend))
+
+    def is_changed(self, group: str, key: str) -> bool:
+        """Whether a value is set, and not to its default: a file may have every default."""
+        if self._written(group, key) is None:
+            return False
+        default = self.options[group, key].default
+        return self.get(group, key) not in (default, None, "", [])
+
+    def _entry(self, group: str, key: str, message: str, mend: str = "") -> Fault:
+        file, line = self._location(group, key)
+        return Fault(file, group, key, message, line, mend)
 
     def _written(self, group: str, key: str) -> str | None:
         """The text of a value in the environment or a file; None if it is the default."""
-        if _variable(group, key) in os.environ:
-            return os.environ[_variable(group, key)]
+        if variable(group, key) in os.environ:
+            return os.environ[variable(group, key)]
         for document in reversed(self.documents):
             if key in document.groups.get(group, ()):
                 return document.groups[group][key].text
         return None
 
-    def _location(self, group: str, key: str) -> str:
-        """The environment variable or file that sets a key, else a file that has its group."""
-        if _variable(group, key) in os.environ:
-            return f"environment {_variable(group, key)}"
+    def _location(self, group: str, key: str) -> tuple[str, int]:
+        """The environment variable, or the file and line, that sets a key; else a file that has its
+        group, and where that begins."""
+        if variable(group, key) in os.environ:
+            return f"environment {variable(group, key)}", 0
         latest = list(reversed(self.documents))
-        holders = [d.path for d in latest if key in d.groups.get(group, ())]
-        holders += [d.path for d in latest if group in d.groups]
-        return next(iter(holders), self.documents[0].path if self.documents else _NO_FILE)
-
-    # -- unknown and duplicate names --------------------------------------------------------------
-
-    def check_names(self, peers: Iterable[str]) -> None:
-        """Records a fault for each unknown group or key, and for each key that a file sets twice.
-
-        A [peer:NAME] group that [bgp] peers does not name is no fault: it may be kept for later.
-        """
-        peer_groups = {PEER_PREFIX + name for name in peers}
-        known = {*GROUPS, DEFAULT, *peer_groups}
-        self.unused_peer_groups = sorted(
-            group
-            for group in self.groups - peer_groups
-            if group.startswith(PEER_PREFIX) and any(d.groups.get(group) for d in self.documents)
-        )
-        for document in self.documents:
-            for group, keys in document.groups.items():
-                if group in known or group.startswith(PEER_PREFIX):
-                    self._check_keys(document.path, group, keys)
-                elif not _is_foreign(group):
-                    message = _unknown_group(group, known)
-                    self.faults.append(Fault(document.path, group, "", message))
-            for group, key, lines in document.duplicates:
-                self._duplicate(document.path, group, key, lines)
-
-    def _check_keys(self, path: str, group: str, keys: Iterable[str]) -> None:
-        if group.startswith(PEER_PREFIX):
-            known = {option.dest for option in PEER}
-        else:
-            known = {key for of_group, key in self.options if of_group == group}
-        for key in keys:
-            if key not in known:
-                message = f"there is no such key in this group{_key_suggestion(key, group, known)}"
-                self.faults.append(Fault(path, group, key, message))
-
-    def _duplicate(self, path: str, group: str, key: str, lines: tuple[int, int]) -> None:
-        option = self.options.get((group, key))
-        if _is_foreign(group) or (option is not None and option.multi):
-            return
-        message = f"is set twice, in lines {lines[0]} and {lines[1]}"
-        self.faults.append(Fault(path, group, key, message))
+        for document in latest:
+            if key in document.groups.get(group, ()):
+                return document.path, document.groups[group][key].line
+        for document in latest:
+            if group in document.groups:
+                return document.path, document.headers[group][0]
+        return (self.documents[0].path if self.documents else _NO_FILE), 0
 
 
 def open_files(files: Sequence[str]) -> Reader:
@@ -175,21 +150,19 @@ def open_files(files: Sequence[str]) -> Reader:
         reader.conf(
             arguments, project="porter-ryu", default_config_files=[], default_config_dirs=[]
         )
-    except (
-        cfg.Error,
-        OSError,
-        ValueError,
-    ) as error:  # the file was replaced after it was read above
-        message = " ".join(str(error).split())
-        raise BadConfigurationError((Fault(files[0], "", "", message),)) from error
+    except (cfg.Error, OSError, ValueError) as error:  # it could be read above
+        text = "was replaced while it was read"
+        raise BadConfigurationError((Fault(files[0], "", "", text),)) from error
     for document in documents:
         for key in document.groups.get(DEFAULT, ()):
             if (DEFAULT, key) in reader.options:
                 reader.get(DEFAULT, key)
-    port = reader.get(DEFAULT, "wsapi_port")
-    if port is not None and not 0 < port <= _MAX_PORT:
-        reader.fault(DEFAULT, "wsapi_port", f"{port} is not a port number")
     return reader
+
+
+def _add(faults: list[Fault], entry: Fault) -> None:
+    if entry not in faults:
+        faults.append(entry)
 
 
 def files_of(conf: cfg.ConfigOpts) -> list[str]:
@@ -203,7 +176,7 @@ def files_of(conf: cfg.ConfigOpts) -> list[str]:
     return [*(conf.config_file or []), *found]
 
 
-def _variable(group: str, key: str) -> str:
+def variable(group: str, key: str) -> str:
     """The environment variable that overrides a key, as oslo.config names it."""
     return f"OS_{group.upper()}__{key.upper()}"
 
@@ -241,25 +214,3 @@ def _expected(option: cfg.Opt) -> str:
         return "a whole number" + (f", at least {kind.min}" if kind.min is not None else "")
     choices = getattr(kind, "choices", None)
     return f"one of {', '.join(str(choice) for choice in choices)}" if choices else ""
-
-
-def _is_foreign(group: str) -> bool:
-    """Whether another library reads a group."""
-    return group in FOREIGN_GROUPS or group.startswith("oslo_")
-
-
-def _unknown_group(group: str, known: Iterable[str]) -> str:
-    return f"there is no such group{_suggestion(group.strip(), known, '[{}]')}"
-
-
-def _key_suggestion(key: str, group: str, known: Iterable[str]) -> str:
-    elsewhere = [g for g, options in GROUPS.items() if key in {option.dest for option in options}]
-    if elsewhere and group != elsewhere[0]:
-        return f"; it belongs to [{elsewhere[0]}]"
-    return _suggestion(key.replace("-", "_"), known, "{}")
-
-
-def _suggestion(name: str, known: Iterable[str], form: str) -> str:
-    by_lower_case = {entry.lower(): entry for entry in known}
-    matches = difflib.get_close_matches(name.lower(), by_lower_case, 1)
-    return f"; did you mean {form.format(by_lower_case[matches[0]])}?" if matches else ""

@@ -38,3 +38,12 @@ def never_a_next_hop(address: Address) -> str:
         if network.version == address.version and address in network:
             return what
     return ""
+
+
+def never_next_hops(network: Network) -> str:
+    """What kind of special-purpose addresses a network has, if none of them can be a next hop;
+    empty if some can."""
+    for special, what in _NO_NEXT_HOPS:
+        if special.version == network.version and network.subnet_of(special):  # type: ignore[arg-type]
+            return what
+    return ""

@@ -62,7 +62,8 @@ def access(paths: str, account: Path = _ACCOUNT) -> Access:
 
 def _of_account(account: Path, host: str, port: str) -> Access:
     tls = _context(verify=True)
-    tls.load_verify_locations(account / "ca.crt")
+    authority = kubeconfig.content(account / "ca.crt", "certificate-authority")
+    tls.load_verify_locations(cadata=_certificates(authority))
     return Access(f"https://{host}:{port}", tls, _TokenFile(account / "token"))
 
 
@@ -99,9 +100,9 @@ class _TokenFile:
 
     def _read(self) -> str:
         try:
-            token = self._path.read_text().strip()
-        except (OSError, ValueError) as error:
-            raise KubeconfigError(f"the token {self._path} cannot be read") from error
+            token = kubeconfig.content(self._path, "the token").decode().strip()
+        except UnicodeDecodeError:
+            raise KubeconfigError(f"the token {self._path} is not text") from None
         if not token:
             raise KubeconfigError(f"the token {self._path} is empty")
         return f"Bearer {token}"
@@ -161,11 +162,14 @@ def _by_plugin(paths: str, cluster: Cluster) -> Access:
         raise KubeconfigError(str(error).rstrip(".")) from error
     context = _context(verify=bool(made.verify_ssl))
     if made.ssl_ca_cert:
-        context.load_verify_locations(made.ssl_ca_cert)
+        authority = kubeconfig.content(Path(made.ssl_ca_cert), "certificate-authority")
+        context.load_verify_locations(cadata=_certificates(authority))
     else:
         context.load_default_certs()
     if made.cert_file:
-        context.load_cert_chain(made.cert_file, made.key_file)
+        certificate = kubeconfig.content(Path(made.cert_file), "client-certificate")
+        key = kubeconfig.content(Path(made.key_file), "client-key") if made.key_file else b""
+        _load_chain(context, certificate, key)
 
     def authorization() -> str:
         return made.get_api_key_with_prefix("BearerToken", alias="authorization") or ""

@@ -166,6 +166,15 @@ class Client:
             with contextlib.closing(answer), self._failures():
                 return _read(answer, _MAX_ANSWER_OCTETS)
 
+    def date(self) -> float | None:
+        """The time of the API server (Unix time, whole seconds), None if its answers have none;
+        raises ApiError."""
+        with hub.Timeout(self._most, self._timed_out()):
+            answer = self._send("GET", "/version", {}, None, "", _READ_SECONDS)
+            with contextlib.closing(answer), self._failures():
+                _read(answer, _MAX_ERROR_OCTETS)
+        return _timestamp(answer.headers.get("date", ""))
+
     def _send(
         self,
         method: str,
@@ -220,8 +229,14 @@ def _seconds(after: str) -> float | None:
     """Retry-After as seconds from now (RFC 9110, 10.2.3: a number of them, or a date)."""
     if after.isascii() and after.isdigit():
         return float(after)
+    at = _timestamp(after)
+    return None if at is None else at - time.time()
+
+
+def _timestamp(date: str) -> float | None:
+    """A date (RFC 9110, 5.6.7) as Unix time; None if it is none."""
     try:
-        return email.utils.parsedate_to_datetime(after).timestamp() - time.time()
+        return email.utils.parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 

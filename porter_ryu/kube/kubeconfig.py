@@ -19,8 +19,10 @@ import yaml
 from msgspec import Struct, field
 
 from porter_ryu import regular_file
+from porter_ryu.log import reason_of
 
 _MOST_OCTETS = 4 << 20
+_MOST_SECRET_OCTETS = 1 << 20  # a bundle of all public CAs has a quarter of that
 _DEFAULT = "~/.kube/config"
 
 
@@ -146,11 +148,18 @@ def _read(path: Path) -> _File:
 def octets(data: str | None, path: str | None, folder: Path, what: str) -> bytes | None:
     """A certificate or key, which is in the kubeconfig (base64) or in a file; None where there is
     none.  Raises KubeconfigError."""
-    try:
-        if data:
+    if data:
+        try:
             return base64.b64decode("".join(data.split()), validate=True)
-        return (folder / path).read_bytes() if path else None
-    except (binascii.Error, ValueError) as error:
-        raise KubeconfigError(f"{what}-data is not base64") from error
-    except OSError as error:
-        raise KubeconfigError(f"{what} {path} cannot be read: {error.strerror}") from error
+        except (binascii.Error, ValueError) as error:
+            raise KubeconfigError(f"{what}-data is not base64") from error
+    return content(folder / path, what) if path else None
+
+
+def content(path: Path, what: str) -> bytes:
+    """The content of a file that has a certificate, a key or a token.  Raises KubeconfigError."""
+    try:
+        octets, _ = regular_file.read(str(path), _MOST_SECRET_OCTETS, follow=True)
+    except (OSError, ValueError) as error:
+        raise KubeconfigError(f"{what} {path} cannot be read: {reason_of(error)}") from error
+    return octets

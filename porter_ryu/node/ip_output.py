@@ -90,6 +90,14 @@ def on_link_prefixes(text: str, version: int) -> frozenset[Network]:
     return frozenset(prefix for prefix in found if prefix is not None)
 
 
+def way(text: str) -> Hop:
+    """Parses the output of `ip -j route get …`; raises IpError."""
+    found = _read_rows(text, _hop)
+    if not found:
+        raise IpError("the output of ip cannot be read: it has no route")
+    return found[0]
+
+
 def _hardware_address(row: Row) -> bytes:
     if row.get("link_type") != "ether" or "NOARP" in row.get("flags", ()):
         return b""

@@ -179,6 +179,21 @@ class IpRoute:
             found |= ip_output.on_link_prefixes(output, version)
         return found
 
+    def subnets(self) -> frozenset[Network]:
+        """The prefixes that are on the link of any interface, by the main table; raises IpError."""
+        found: frozenset[Network] = frozenset()
+        for version in (4, 6):
+            output = self._query(f"-{version}", "route", "show")
+            found |= ip_output.on_link_prefixes(output, version)
+        return found
+
+    def way_to(self, address: Address, source: Address | None = None) -> ip_output.Hop:
+        """The interface and the gateway by which this host reaches an address, from `source` if
+        that is given; no gateway: it is on the link, or on this host.  Raises IpError, also where
+        there is no route."""
+        words = ["route", "get", str(address), *(["from", str(source)] if source else [])]
+        return ip_output.way(self._query(*words))
+
     def _query(self, *words: str) -> str:
         return self._execute((*self._program, "-j", *words))
 

@@ -172,15 +172,24 @@ BAD = {
     "not UTF-8": (b"[porter]\nnode_name = M\xfcnchen\n", "line 2: is not UTF-8 text"),
     "a peer that cannot be": (
         b"[bgp]\npeers = a\n[peer:a]\naddress = fe80::1%eth9\nremote_as = 1\n",
-        "[peer:a] address: fe80::1%eth9 is link-local: unnumbered peering is not supported",
+        "line 4: [peer:a] address: fe80::1%eth9 is link-local: unnumbered peering is not supported",
     ),
     "a mapped address": (
         b"[bgp]\npeers = a\n[peer:a]\naddress = ::ffff:192.168.10.1\nremote_as = 1\n",
-        "[peer:a] address: ::ffff:192.168.10.1 is IPv4-mapped: write 192.168.10.1",
+        "line 4: [peer:a] address: ::ffff:192.168.10.1 is IPv4-mapped: write 192.168.10.1",
     ),
-    "a dollar": (b"[porter]\nnode_name = $x\n", "[porter] node_name: '$x': $ refers to an option"),
-    "a doubled key": (b"[bgp]\nlocal_as = 1\nlocal_as = 2\n", "[bgp] local_as: is set twice"),
-    "an unknown group": (b"[prter]\n", "[prter]: there is no such group; did you mean [porter]?"),
+    "a dollar": (
+        b"[porter]\nnode_name = $x\n",
+        "line 2: [porter] node_name: '$x': $ refers to an option",
+    ),
+    "a doubled key": (
+        b"[bgp]\nlocal_as = 1\nlocal_as = 2\n",
+        "line 3: [bgp] local_as: is set twice",
+    ),
+    "an unknown group": (
+        b"[prter]\n",
+        "line 1: [prter]: there is no such group; did you mean [porter]?",
+    ),
 }
 
 

@@ -201,7 +201,7 @@ def test_unused_peer_groups_and_ipv4_over_ipv6_are_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene = Scene(tmp_path, f"[bgp]\npeers = one\n{ONE}{TWO}")
-    assert "[peer:two] is not used: [bgp] peers does not list it" in caplog.text
+    assert "[peer:two]: is not used: [bgp] peers does not list it" in caplog.text
     six = f"[bgp]\npeers = six\n{ONE.replace('one', 'six').replace('192.168.0.11', 'fd00::1')}"
     scene.instance.apply(scene.read(six))
     assert "IPv4 routes over an IPv6 session (RFC 8950) need a restart" in caplog.text

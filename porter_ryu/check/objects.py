@@ -1,0 +1,161 @@
+"""Reads what the checks compare from the API server or from a directory of manifests.
+
+It reads fields that the program does not, such as the Pod networks of Nodes, so it has structs of
+its own.  An object that cannot be read is left out: `plan` reports it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+from ipaddress import ip_address, ip_network
+from typing import TypeVar
+
+from msgspec import field
+from msgspec.json import Decoder
+
+from porter_ryu.check.networks import Facts
+from porter_ryu.domain.model import Kind, Network, Node, ObjectKey
+from porter_ryu.kube.client import Client
+from porter_ryu.kube.codec import Codec
+from porter_ryu.kube.errors import CodecError
+from porter_ryu.kube.json_text import Text, decoded
+from porter_ryu.kube.metav1 import ApiStruct, NamedObject
+from porter_ryu.settings import Settings
+from porter_ryu.supervisor import Supervisor
+
+SERVICE_NETWORKS = "/apis/networking.k8s.io/v1/servicecidrs"
+T = TypeVar("T")
+
+
+class _NodeSpec(ApiStruct, frozen=True):
+    pod_cidrs: tuple[str, ...] | None = field(default=None, name="podCIDRs")
+
+
+class _Node(ApiStruct, frozen=True):
+    spec: _NodeSpec | None = None
+
+
+class _ServiceSpec(ApiStruct, frozen=True):
+    cluster_ips: tuple[str, ...] | None = field(default=None, name="clusterIPs")
+
+
+class _Service(ApiStruct, frozen=True):
+    spec: _ServiceSpec | None = None
+
+
+class _EipSpec(ApiStruct, frozen=True):
+    address: str | None = None
+
+
+class _Eip(ApiStruct, frozen=True):
+    spec: _EipSpec | None = None
+
+
+class _ServiceCidrSpec(ApiStruct, frozen=True):
+    cidrs: tuple[str, ...] | None = None
+
+
+class _ServiceCidr(ApiStruct, frozen=True):
+    metadata: NamedObject | None = None
+    spec: _ServiceCidrSpec | None = None
+
+
+class _ServiceCidrs(ApiStruct, frozen=True):
+    items: tuple[_ServiceCidr, ...] | None = None
+
+
+_NAME, _NODE, _SERVICE = Decoder(NamedObject), Decoder(_Node), Decoder(_Service)
+_EIP, _SERVICE_CIDRS = Decoder(_Eip), Decoder(_ServiceCidrs)
+Texts = Callable[[Kind], Iterable[tuple[ObjectKey, Text]]]
+
+
+def in_directory(directory: str) -> Texts:
+    """The objects in a directory of manifests as JSON; raises UnreadableDirectoryError."""
+    from porter_ryu.kube.directory.loader import Loader
+    from porter_ryu.kube.directory.store import Store
+
+    store = Store(_do_nothing)
+    Loader(directory, store, Supervisor()).load_all(_do_nothing)
+
+    def texts(kind: Kind) -> Iterator[tuple[ObjectKey, Text]]:
+        for object_id in sorted(store.object_ids(), key=lambda found: found[1]):
+            definition = store.definition(object_id) if object_id[0] is kind else None
+            if definition is not None:
+                yield object_id[1], definition.text
+
+    return texts
+
+
+def at_server(client: Client) -> Texts:
+    """The objects at an API server as JSON; to read them raises ApiError."""
+
+    def texts(kind: Kind) -> Iterator[tuple[ObjectKey, Text]]:
+        for page, _ in client.pages(kind):
+            for text in page:
+                with contextlib.suppress(CodecError):
+                    meta = decoded(_NAME, text).metadata
+                    if meta is not None and meta.name:
+                        yield ObjectKey(meta.namespace or "", meta.name), text
+
+    return texts
+
+
+def facts(texts: Texts, kinds: Collection[Kind], settings: Settings) -> Facts:
+    """What the objects of these kinds say; raises what `texts` raises."""
+    codec = Codec(settings.annotation, settings.annotation_values)
+    nodes: list[Node] = []
+    pods: dict[Network, str] = {}
+    for key, text in texts(Kind.NODE) if Kind.NODE in kinds else ():
+        reading = codec.read(Kind.NODE, key, text)
+        if isinstance(reading, Node):
+            nodes.append(reading)
+        pods.update(dict.fromkeys(_networks(_pod_cidrs(text)), key.name))
+    eips = {
+        key.name: found.spec.address or ""
+        for key, text in (texts(Kind.EIP) if Kind.EIP in kinds else ())
+        if (found := _read(_EIP, text)) is not None and found.spec is not None
+    }
+    taken = {}
+    for key, text in texts(Kind.SERVICE) if Kind.SERVICE in kinds else ():
+        for address in _cluster_ips(text):
+            with contextlib.suppress(ValueError):
+                taken[ip_address(address)] = str(key)
+    return Facts(tuple(nodes), eips, pods, {}, taken)
+
+
+def service_networks(client: Client) -> dict[Network, str]:
+    """The Service networks by their ServiceCIDR objects; raises ApiError."""
+    items = decoded(_SERVICE_CIDRS, client.text("GET", SERVICE_NETWORKS)).items or ()
+    return {
+        network: "ServiceCIDR"
+        for item in items
+        for network in _networks((item.spec.cidrs if item.spec else None) or ())
+    }
+
+
+def _cluster_ips(text: Text) -> tuple[str, ...]:
+    found = _read(_SERVICE, text)
+    return (found.spec.cluster_ips or ()) if found is not None and found.spec is not None else ()
+
+
+def _pod_cidrs(text: Text) -> tuple[str, ...]:
+    found = _read(_NODE, text)
+    return (found.spec.pod_cidrs or ()) if found is not None and found.spec is not None else ()
+
+
+def _read(decoder: Decoder[T], text: Text) -> T | None:
+    try:
+        return decoded(decoder, text)
+    except CodecError:
+        return None
+
+
+def _networks(texts: Iterable[str]) -> Iterator[Network]:
+    for text in texts:
+        with contextlib.suppress(ValueError):
+            yield ip_network(text, strict=False)
+
+
+def _do_nothing() -> None:
+    """Does nothing."""
