@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints-build.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find porter_ryu -name '*.py') setup.py requirements.txt porter_ryu_compat.py porter_ryu_compat.pth
 
-.PHONY: demo test test-cluster soak tools lint sample release lock bench profile clean
+.PHONY: demo test test-cluster soak tools lint sample metrics-page release lock bench profile clean
 
 tools:
 	@scripts/install-tools
@@ -63,6 +63,11 @@ lint: $(VENV)/bin/tox
 sample: $(VENV)/installed
 	@$(VENV)/bin/oslo-config-generator --namespace porter_ryu \
 	    --output-file etc/porter_ryu/porter_ryu.conf.sample
+
+# The tables in docs/metrics.md, from what an instance exports and from deploy/alerts.yaml.
+metrics-page: $(VENV)/installed
+	@$(VENV)/bin/pip install -q -r tests/requirements.txt
+	@$(VENV)/bin/python -m tests.metrics_page
 
 release:
 	@test -n "$(IMG)" || { echo "name the image: make release IMG=registry/porter-ryu:TAG" >&2; exit 2; }

@@ -136,6 +136,17 @@ class Program:
         found = re.search(rf"^{re.escape(series)} (\S+)$", self.metrics(within), re.MULTILINE)
         return float(found[1]) if found else None
 
+    def counted(self, name: str, **labels: str) -> dict[str, float]:
+        """The series of a counter with these labels that are not 0, and their values."""
+        pattern = rf"^({re.escape(name)}\{{.*\}}) (\S+)$"
+        found = re.findall(pattern, self.metrics(), re.MULTILINE)
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        return {
+            series: float(value)
+            for series, value in found
+            if float(value) and all(text in series for text in wanted)
+        }
+
     def loop_lag(self, within: float = 30) -> float:
         """The greatest delay of its event loop within the last minute, in seconds."""
         lag = self.metric("porter_loop_lag_seconds", within)

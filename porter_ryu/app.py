@@ -21,7 +21,7 @@ from porter_ryu.garbage import GarbageCollector
 from porter_ryu.http import api
 from porter_ryu.http.context import Context
 from porter_ryu.http.eip_addresses import EipAddresses
-from porter_ryu.http.exposition import ProcessState
+from porter_ryu.http.gauge_values import ConfigInfo, ProcessState
 from porter_ryu.http.router import Router
 from porter_ryu.http.server import Server
 from porter_ryu.instance import Instance
@@ -32,6 +32,7 @@ from porter_ryu.settings_file import BadConfigurationError
 from porter_ryu.settings_reader import files_of
 from porter_ryu.signals import Signals
 from porter_ryu.supervisor import Beat, Supervisor
+from porter_ryu.version import VERSION
 from porter_ryu.watched_files import WatchedFiles
 
 LOG = logging.getLogger(__name__)
@@ -146,15 +147,29 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         )
 
     def _process_state(self) -> ProcessState:
-        """The gauges of the process."""
-        bound, speaker = self.instance.bound_ips, self.instance.speaker
+        """What the metrics say of the process."""
+        instance, speaker = self.instance, self.instance.speaker
+        settings = instance.initial_settings
         return ProcessState(
-            bound_ips=lambda: bound.count,
-            state_dir_writable=lambda: speaker.state_dir_writable,
+            version=VERSION,
+            config=ConfigInfo(
+                source="directory" if settings.manifests else "api-server",
+                allocate=str(settings.allocate).lower(),
+                bgp=str(settings.bgp.enabled).lower(),
+                next_hops=settings.bgp.next_hops.mode.name,
+                bound_ip=settings.bind_mode,
+            ),
+            ready=lambda: not self._unready(),
+            faults=lambda: len(self._faults()),
             loop_lag=lambda: self.supervisor.loop_lag,
             reloaded=lambda: self._reloaded,
-            nodes_probed=lambda: self.instance.liveness.answering,
-            probes_doubted=lambda: self.instance.liveness.doubted,
+            state_dir_writable=lambda: speaker.state_dir_writable,
+            source=lambda: instance.source.state,
+            bound_ips=lambda: instance.bound_ips.count,
+            nodes_probed=lambda: instance.liveness.answering,
+            probes_doubted=lambda: instance.liveness.doubted,
+            peers=speaker.reports,
+            is_sent=speaker.is_sent,
         )
 
     def _unready(self) -> str:

@@ -1,18 +1,23 @@
-"""The figures that a running process exports; the names are public API.
+"""The counters and histograms that a running process exports; the names are public API.
 
-What is counted or timed stands here, below the rooms that count, so that neither knows who
-scrapes.  What is so now (a session is up, so many addresses are bound) is not kept here:
-`http.exposition` reads it from the part at the time of the scrape.
+They are here, below the packages that count, so that none of these knows who scrapes.  What is so
+now (a session is up, so many addresses are bound) is not kept here: `http.gauge_values` reads it
+from the part at the time of the scrape.
+
+A series that appears with its first event looks to `increase()` as if nothing happened.  So
+`http.first_series` makes every series before that, with 0; the lists of label values are in the
+packages that count.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Collection
+from collections.abc import Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
 REGISTRY = CollectorRegistry()
+# when a series was made tells nothing, and would be half of a scrape
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -25,26 +30,43 @@ def _histogram(name: str, text: str) -> Histogram:
     return Histogram(f"porter_{name}", text, buckets=_FAST, registry=REGISTRY)
 
 
-bgp_updates_sent = _counter("bgp_updates_sent", "UPDATE messages sent.", "peer")
-bgp_bytes_sent = _counter("bgp_bytes_sent", "Bytes of BGP messages sent.", "peer")
-bgp_messages_received = _counter("bgp_messages_received", "BGP messages received.", "peer", "type")
-bgp_session_drops = _counter(
-    "bgp_session_drops", "Established sessions that ended.", "peer", "reason"
+bgp_updates_sent = _counter("bgp_updates_sent", "Number of UPDATE messages sent.", "peer")
+bgp_bytes_sent = _counter("bgp_bytes_sent", "Number of bytes of BGP messages sent.", "peer")
+bgp_messages_received = _counter(
+    "bgp_messages_received", "Number of BGP messages received.", "peer", "type"
 )
-reconcile_seconds = _histogram("reconcile_seconds", "Duration of one turn of the loop.")
+bgp_session_drops = _counter(
+    "bgp_session_drops", "Number of Established sessions that ended.", "peer", "reason"
+)
+reconcile_seconds = _histogram(
+    "reconcile_seconds", "Duration of one turn: what changed is decided and applied."
+)
 event_to_wire = _histogram(
-    "event_to_wire_seconds", "From a watch event read to its UPDATE handed to the kernel."
+    "event_to_wire_seconds",
+    "Time from reading a change of the cluster to passing the last UPDATE for it to the kernel.",
 )
 watch_restarts = _counter(
-    "kubernetes_watch_restarts", "Watches that had to be begun again.", "kind", "reason"
+    "kubernetes_watch_restarts",
+    "Number of lists and watches of the API server that failed and were started again.",
+    "kind",
+    "reason",
 )
-kubernetes_writes = _counter("kubernetes_writes", "Writes to the API, by answer.", "kind", "code")
-bound_ip_repairs = _counter("bound_ip_repairs", "Bindings put back after somebody removed them.")
+kubernetes_writes = _counter(
+    "kubernetes_writes",
+    "Number of writes of a status or an Event, by the status code of the answer.",
+    "kind",
+    "code",
+)
+bound_ip_repairs = _counter(
+    "bound_ip_repairs", "Number of bound addresses that something else removed, and that are back."
+)
 bound_ip_notices = _counter(
     "bound_ip_notices",
-    "ARP announcements and neighbour advertisements that told of bound addresses.",
+    "Number of ARP announcements and neighbor advertisements sent for bound addresses.",
 )
-task_restarts = _counter("task_restarts", "Greenthreads that died by an exception.", "task")
+task_restarts = _counter(
+    "task_restarts", "Number of tasks of the program that failed by an unexpected error.", "task"
+)
 _OF_PEERS = (
     bgp_updates_sent,
     bgp_bytes_sent,
@@ -53,11 +75,27 @@ _OF_PEERS = (
 )
 
 
-def keep_peers(names: Collection[str]) -> None:
-    """Removes what was counted of all other peers: they are not configured any more."""
-    for metric in _OF_PEERS:
-        series = [sample.labels for family in metric.collect() for sample in family.samples]
-        for labels in series:
-            if labels["peer"] not in names:
-                with contextlib.suppress(KeyError):  # a counter has two samples a series
-                    metric.remove(*labels.values())
+def begin_peer(name: str, types: Iterable[str], reasons: Iterable[str]) -> None:
+    """Makes every series of a peer; `types` are those of messages, `reasons` those of ends."""
+    bgp_updates_sent.labels(name)
+    bgp_bytes_sent.labels(name)
+    for kind in types:
+        bgp_messages_received.labels(name, kind)
+    for reason in reasons:
+        bgp_session_drops.labels(name, reason)
+
+
+def forget_peers(names: Iterable[str]) -> None:
+    """Removes what was counted of these peers: they are not configured any more."""
+    gone = frozenset(names)
+    for metric in _OF_PEERS if gone else ():
+        for labels in list(_series(metric)):
+            if labels["peer"] in gone:
+                metric.remove(*labels.values())
+
+
+def _series(metric: Counter) -> Iterator[dict[str, str]]:
+    """The labels of each series."""
+    for family in metric.collect():
+        for sample in family.samples:
+            yield sample.labels

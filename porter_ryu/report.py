@@ -22,6 +22,8 @@ from porter_ryu.report_paths import hop_text, path
 Json = dict[str, Any]
 Sent = Callable[[Network], Mapping[str, tuple[Address, ...]]]
 Peers = Callable[[], list[Json]]
+IsSent = Callable[[Network], bool]
+"""Whether any peer was sent next hops for a prefix."""
 
 _MAX_TEXT_CHARACTERS = 1_000
 _ANNOUNCED = Reason.ANNOUNCED.value
@@ -38,30 +40,49 @@ def services(planner: Planner, sent: Sent) -> Iterator[Json]:
     for key in sorted(planner.decisions):
         decision = planner.decisions.get(key)
         if decision is not None:
-            yield service_line(decision, is_announced(planner, decision, sent))
+            yield service_line(decision, is_announced(planner, decision, _is_sent(sent)))
 
 
-def is_announced(planner: Planner, decision: Decision, sent: Sent) -> bool:
-    """Whether a Service is to be announced, and one of its addresses, or an aggregate of one, was
-    sent to a peer."""
+def _is_sent(sent: Sent) -> IsSent:
+    return lambda prefix: any(sent(prefix).values())
+
+
+def is_announced(planner: Planner, decision: Decision, is_sent: IsSent) -> bool:
+    """Whether a Service is to be announced, its addresses are on record, and one of them was sent
+    to a peer, itself or as part of an aggregate."""
     if decision.announced is None or not decision.announced.ok:
         return False
+    addresses = [held.address for held in decision.outcome.held]
+    if not set(addresses) <= set(decision.service.ingress):
+        return False
     return any(
-        any(sent(prefix).values())
-        for held in decision.outcome.held
-        for prefix in (ip_network(held.address), *planner.aggregation.aggregates_of(held.address))
+        # by its octets, not by its text: a third of the time
+        is_sent(ip_network(address.packed))
+        or any(map(is_sent, planner.aggregation.aggregates_of(address)))
+        for address in addresses
     )
 
 
-def service_line(decision: Decision, announced: bool) -> Json:
-    """One Service in short.  Its `state` is `Announced` only if `announced`; otherwise the reason
+def state_now(planner: Planner, decision: Decision, is_sent: IsSent) -> str:
+    """The state of a Service as it is: `Announced` only if it is announced; otherwise the reason
     why not, or `Allocated` while nothing prevents it."""
-    outcome, state = decision.outcome, decision.state
+    return _state(decision, is_announced(planner, decision, is_sent))
+
+
+def _state(decision: Decision, announced: bool) -> str:
+    if decision.state == _ANNOUNCED and not announced:
+        return Reason.ALLOCATED.value
+    return decision.state
+
+
+def service_line(decision: Decision, announced: bool) -> Json:
+    """One Service in short; `announced` says whether it is."""
+    outcome, state = decision.outcome, _state(decision, announced)
     message = decision.verdict.message
     if decision.announced is None and outcome.verdict.ok:
         message = "BGP is not enabled"
-    if state == _ANNOUNCED and not announced:
-        state, message = Reason.ALLOCATED.value, _why_not_yet(decision)
+    if state != decision.state:
+        message = _why_not_yet(decision)
     return {
         "namespace": decision.service.key.namespace,
         "name": decision.service.key.name,
@@ -113,7 +134,7 @@ def explanation(planner: Planner, key: ObjectKey, sent: Sent | None) -> Json:
     if sent is None:
         announced = chain.decision.state == _ANNOUNCED
     else:
-        announced = is_announced(planner, chain.decision, sent)
+        announced = is_announced(planner, chain.decision, _is_sent(sent))
     entry |= service_line(chain.decision, announced)
     if chain.unreadable:
         entry["unreadable"] = chain.unreadable

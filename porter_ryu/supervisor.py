@@ -30,10 +30,11 @@ _LAG_WINDOW_SECONDS = 60
 
 class Task:
     """One greenthread.  It is stuck after `stall_timeout` seconds without a heartbeat (None:
-    never)."""
+    never).  `kind`: its name in the metrics."""
 
-    def __init__(self, name: str, stall_timeout: float | None, now: float) -> None:
+    def __init__(self, name: str, stall_timeout: float | None, now: float, kind: str = "") -> None:
         self.name = name
+        self.restarts = metrics.task_restarts.labels(task=kind or name)
         self.stall_timeout = stall_timeout
         self.beat_at = now
         self.deaths: collections.deque[float] = collections.deque(maxlen=_DEATHS_MAX + 1)
@@ -67,15 +68,20 @@ class Supervisor:
         self._lags = collections.deque([0.0], maxlen=_LAG_WINDOW_SECONDS)
 
     def keep_running(
-        self, name: str, run: Callable[[Beat], object], stall_timeout: float | None = None
+        self,
+        name: str,
+        run: Callable[[Beat], object],
+        stall_timeout: float | None = None,
+        kind: str = "",
     ) -> Task:
         """Runs `run(beat)` until it returns, and restarts it when it raises.
 
         An exception is logged and counted; `run` is called again after a backoff of 0.1 to 5 s.
         More than 5 deaths within 60 s, or no call of `beat` for `stall_timeout` seconds, is a
-        fault.  `name` must be unique.
+        fault.  `name` must be unique; where it names one of many tasks, `kind` is what they have in
+        common, for the metrics.
         """
-        task = Task(name, stall_timeout, self._clock())
+        task = Task(name, stall_timeout, self._clock(), kind)
         self._running[name] = task
         task.thread = hub.spawn(self._run_until_return, task, run)
         return task
@@ -147,7 +153,7 @@ class Supervisor:
 
     def _record_death(self, task: Task) -> None:
         LOG.exception("task %s died", task.name)
-        metrics.task_restarts.labels(task=task.name).inc()
+        task.restarts.inc()
         task.deaths.append(self._clock())
 
     def _watch_loop(self, beat: Beat) -> None:

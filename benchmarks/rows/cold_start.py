@@ -65,12 +65,8 @@ def start(scene: Scene) -> tuple[float, float]:
         took = scene.reached(routes) - began
         cpu = cpu_seconds(pid_of(program))
     wait_for(program.is_ready, bool, 20, "the program to be ready")
-    written = [line for line in program.metrics().splitlines() if _counts_writes(line)]
+    written = program.counted("porter_kubernetes_writes_total", kind="services")
     program.stop()
     if written:
         raise FabricError(f"a start over records that are all right wrote: {written}")
     return took, cpu
-
-
-def _counts_writes(line: str) -> bool:
-    return line.startswith("porter_kubernetes_writes_total{") and 'kind="Service"' in line

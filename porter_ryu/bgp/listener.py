@@ -56,7 +56,7 @@ class Listener:
         for it (to set MD5 keys)."""
         if address not in self._tasks:
             self._tasks[address] = self._supervisor.keep_running(
-                f"listen {address}", lambda _beat: self._run(address, prepare)
+                f"listen {address}", lambda _beat: self._run(address, prepare), kind="listen"
             )
 
     def stop(self) -> None:

@@ -105,7 +105,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def _run(self, start_protocol: Callable[[socket.socket], None]) -> None:
         """Connects for as long as the peer is configured (Ryu's Activity)."""
         del start_protocol  # Ryu's way to start a session; ours is `_start_session`
-        self._supervisor.keep_running(f"peer {self.config.name}", self._connect_loop)
+        self._supervisor.keep_running(f"peer {self.config.name}", self._connect_loop, kind="peer")
         while self.started:
             self._stopped.wait()
 

@@ -129,6 +129,7 @@ def report_not_running(peer: PeerConfig, why: str) -> PeerReport:
         remote_as=peer.remote_as,
         state="Idle",
         role=_our_role(peer),
+        paths={family_name(family): 0 for family in sorted(peer.families)},
         last_error=why,
     )
 

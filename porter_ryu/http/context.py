@@ -12,8 +12,9 @@ from porter_ryu.bgp.peer_table import PeerTable
 from porter_ryu.domain.node_uses import Routes
 from porter_ryu.domain.planner import Planner
 from porter_ryu.history.record import History
-from porter_ryu.http.exposition import Exposition, ProcessState
+from porter_ryu.http.exposition import Exposition
 from porter_ryu.http.feed import ChangeFeed
+from porter_ryu.http.gauge_values import ProcessState
 from porter_ryu.http.responses import ConcurrencyLimit
 from porter_ryu.http.shared_result import SharedResult
 from porter_ryu.report_status import Health, IsSent
@@ -57,7 +58,7 @@ class Shared:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.exposition = Exposition(context.planner, context.peers, context.process)
+        self.exposition = Exposition(context.planner, context.process)
         self.long_responses = ConcurrencyLimit(_MAX_LONG_RESPONSES)
         self.streams = ConcurrencyLimit(MAX_STREAMS)
         self.feed = ChangeFeed(context.history)

@@ -19,6 +19,33 @@ _BY_STATUS = {
     422: "Invalid",
     429: "TooManyRequests",
 }
+_OTHER_REFUSAL, _OTHER_SERVER_ERROR, _OTHER_FAILURE = "Refused", "ServerError", "Failed"
+# the reasons of errors without a valid response
+_OF_NO_RESPONSE = (
+    BAD_ANSWER,
+    "CertificateRefused",
+    "ConnectionLost",
+    "ConnectionRefused",
+    "NameNotResolved",
+    "NoAnswer",
+    "NoConfiguration",
+    "TimedOut",
+    "TlsFailed",
+    "TooLarge",
+    "Unreachable",
+)
+LABELS = (
+    *_BY_STATUS.values(),
+    _OTHER_REFUSAL,
+    _OTHER_SERVER_ERROR,
+    *_OF_NO_RESPONSE,
+    _OTHER_FAILURE,
+)
+"""All that `ApiError.label` can be."""
+_NO_RESPONSE, _OTHER_STATUS = "0", "other"
+_STATUS_CODES = (400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 500, 502, 503, 504)
+CODES = (_NO_RESPONSE, *map(str, _STATUS_CODES), _OTHER_STATUS)
+"""All that `ApiError.code` can be."""
 
 
 class ApiError(Exception):
@@ -45,10 +72,15 @@ class ApiError(Exception):
     def label(self) -> str:
         """The reason from a fixed list, for the label of a metric."""
         if not self.status:
-            return self.reason
+            return self.reason if self.reason in _OF_NO_RESPONSE else _OTHER_FAILURE
         if self.status in _BY_STATUS:
             return _BY_STATUS[self.status]
-        return "ServerError" if self.status >= _SERVER_ERROR else "Refused"
+        return _OTHER_SERVER_ERROR if self.status >= _SERVER_ERROR else _OTHER_REFUSAL
+
+    @property
+    def code(self) -> str:
+        """The status from a fixed list, for the label of a metric; 0 without a valid response."""
+        return str(self.status) if str(self.status) in CODES else _OTHER_STATUS
 
 
 class CodecError(ValueError):

@@ -23,6 +23,7 @@ from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import NOT_FOUND, ApiError
 from porter_ryu.kube.json_text import Json
 from porter_ryu.kube.resources import RESOURCES, STRATEGIC_MERGE
+from porter_ryu.kube.write_codes import CREATED, DROPPED, EVENTS, FAILED
 from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Events:
         self._wake.release()
 
     def _drop(self) -> None:
-        metrics.kubernetes_writes.labels("events", "dropped").inc()
+        metrics.kubernetes_writes.labels(EVENTS, DROPPED).inc()
         if not self._dropped:
             self._supervisor.after(_REPORT_AFTER_SECONDS, "events dropped", self._report_dropped)
         self._dropped += 1
@@ -84,14 +85,14 @@ class Events:
             obj, change = self._queue.popleft()
             try:
                 self._write(obj, change)
-                code = "201"
+                code = CREATED
             except ApiError as error:
                 LOG.warning("an Event could not be written: %s", error)
-                code = str(error.status)
+                code = error.code
             except Exception:
                 LOG.exception("an Event of %s %s is not written", obj.kind.value, obj.key)
-                code = "failed"
-            metrics.kubernetes_writes.labels(kind="events", code=code).inc()
+                code = FAILED
+            metrics.kubernetes_writes.labels(EVENTS, code).inc()
 
     def _write(self, obj: WithStatus, change: StatusChange) -> None:
         event = _event(obj, change)

@@ -26,7 +26,7 @@ from porter_ryu.domain.objects import Object, Reading, Unreadable
 from porter_ryu.domain.ports import Observer
 from porter_ryu.kube import metav1
 from porter_ryu.kube.codec import Codec, Identity, identity
-from porter_ryu.kube.errors import BAD_ANSWER, GONE, ApiError, CodecError
+from porter_ryu.kube.errors import BAD_ANSWER, GONE, LABELS, ApiError, CodecError
 from porter_ryu.kube.json_text import Text, decoded
 from porter_ryu.kube.pace import Pace
 from porter_ryu.time_slice import TimeSlice
@@ -36,6 +36,9 @@ LOG = logging.getLogger(__name__)
 _TROUBLE_AFTER_SECONDS = 10.0
 _ERROR_CODES = range(400, 600)
 _OBJECT_EVENTS = ("ADDED", "MODIFIED", "DELETED")
+_ENDED = "Ended"
+RESTART_REASONS = (_ENDED, *LABELS)
+"""The reasons for which a kind is listed or watched again, for the label of a metric."""
 _MAX_VERSION_DIGITS = 30
 _NAMED, _STATUS = Decoder(metav1.NamedObject), Decoder(metav1.Status)
 
@@ -130,7 +133,7 @@ class Informer:
                 continue
             wait = pace.ended(now - begun_at, watch.events, now, watch.retry_after)
             if wait and not self._interrupted:
-                metrics.watch_restarts.labels(kind=self._kind.value, reason="Ended").inc()
+                metrics.watch_restarts.labels(self._kind.value, _ENDED).inc()
                 LOG.info("%s: the watch ended immediately", self._kind.value)
             self._pause(wait)
 

@@ -23,6 +23,7 @@ from porter_ryu.domain.objects import Object, ObjectStatus, WithStatus
 from porter_ryu.domain.ports import Observer
 from porter_ryu.domain.status_changes import StatusChange, status_changes
 from porter_ryu.kube.errors import NOT_FOUND, ApiError
+from porter_ryu.kube.write_codes import FAILED, WRITTEN
 from porter_ryu.supervisor import Beat, Supervisor
 
 LOG = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class Writer:
         """Starts the greenthreads that write."""
         self._observer = observer
         for number in range(_WORKERS):
-            self._supervisor.keep_running(f"writer {number}", self._work)
+            self._supervisor.keep_running(f"writer {number}", self._work, kind="writer")
 
     def want(self, obj: WithStatus, status: ObjectStatus) -> None:
         """Sets the wanted status of an object (StatusTarget)."""
@@ -138,7 +139,7 @@ class Writer:
                 self._write(entry, write)
             except Exception:
                 LOG.exception("status of %s %s is not written", entry[0].value, entry[1])
-                self._failed(entry, "failed", None)
+                self._failed(entry, FAILED, None)
             finally:
                 self._writing.discard(entry)
             newest = self._wanted.get(entry)
@@ -153,9 +154,9 @@ class Writer:
                 self._deleted(entry, write)
                 return
             LOG.warning("status of %s %s is not written: %s", entry[0].value, entry[1], error)
-            self._failed(entry, str(error.status), error.retry_after)
+            self._failed(entry, error.code, error.retry_after)
             return
-        metrics.kubernetes_writes.labels(entry[0].value, "200").inc()
+        metrics.kubernetes_writes.labels(entry[0].value, WRITTEN).inc()
         self._failing.pop(entry, None)
         self._done(entry, write)
         self._pause(entry)
@@ -177,7 +178,7 @@ class Writer:
             self._want(entry, write)
 
     def _deleted(self, entry: ObjectId, write: _Write) -> None:
-        metrics.kubernetes_writes.labels(kind=entry[0].value, code=str(NOT_FOUND)).inc()
+        metrics.kubernetes_writes.labels(entry[0].value, str(NOT_FOUND)).inc()
         self._failing.pop(entry, None)
         self._done(entry, write)
 
@@ -188,7 +189,7 @@ class Writer:
 
     def _failed(self, entry: ObjectId, code: str, retry_after: float | None) -> None:
         """Schedules a retry with the status that is wanted then."""
-        metrics.kubernetes_writes.labels(kind=entry[0].value, code=code).inc()
+        metrics.kubernetes_writes.labels(entry[0].value, code).inc()
         failing = self._failing.setdefault(entry, _Failing())
         delay = max(failing.backoff.next(), retry_after or 0.0)
         failing.retry_at = self._clock() + delay

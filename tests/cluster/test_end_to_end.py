@@ -167,6 +167,19 @@ def test_what_happens_while_the_program_is_down_is_done_when_it_is_back(
     wait_for(clean.leaf.routes, lambda routes: len(routes) == 2, 5, "nothing but these two")
 
 
+def test_a_kind_in_which_nothing_changes_is_still_heard_of(
+    program: Program, clean: Cluster
+) -> None:
+    """By bookmarks: a watch without news is alive, and one that hangs can be told from it."""
+    assert clean.api
+    event = 'porter_kubernetes_last_event_timestamp_seconds{kind="namespaces"}'
+    listed = 'porter_kubernetes_last_list_timestamp_seconds{kind="namespaces"}'
+    first = program.metric(listed)
+    heard = wait_for(lambda: program.metric(event) or 0.0, bool, 100, "an event")
+    wait_for(lambda: program.metric(event) or 0.0, lambda at: at > heard, 100, "the next one")
+    assert program.metric(listed) == first, "it was watched, not listed again"
+
+
 def test_a_namespace_is_deleted(program: Program, clean: Cluster) -> None:
     def of_tenant(obj: Json) -> Json:
         return {**obj, "metadata": {**obj["metadata"], "namespace": "tenant"}}

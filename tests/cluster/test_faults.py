@@ -166,10 +166,8 @@ def test_etcd_is_compacted_under_a_watch_that_is_behind(clean: Cluster, round_: 
             end_silence(program.host, CONTROL)
             clean.routed(gone, within=30)
             clean.routed(late, "n1", "n2", within=30)
-        lines = program.metrics().splitlines()
-        restarts = [line for line in lines if "watch_restarts_total{" in line]
-        gone_lines = [s for s in restarts if 'reason="Expired"' in s or 'reason="Gone"' in s]
-        assert gone_lines, restarts
+        restarts = "porter_kubernetes_watch_restarts_total"
+        assert program.counted(restarts, reason="Gone"), program.counted(restarts)
 
 
 def test_etcd_comes_back_from_a_backup(clean: Cluster, program: Program) -> None:
@@ -239,8 +237,7 @@ def test_a_fifth_of_all_calls_fails(clean: Cluster, faults: Path, round_: int) -
 
 def restarts(program: Program) -> float:
     """How many watches had to be begun again, as a scrape says."""
-    lines = [line for line in program.metrics().splitlines() if "watch_restarts_total{" in line]
-    return sum(float(line.split()[-1]) for line in lines)
+    return sum(program.counted("porter_kubernetes_watch_restarts_total").values())
 
 
 def test_every_watch_is_refused_for_a_while(clean: Cluster, faults: Path) -> None:

@@ -143,7 +143,7 @@ class Rest:
         for series, count in want.items():
             (seen,) = re.findall(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE) or ["nothing"]
             found += [] if seen == f"{count}.0" else [f"{series} {seen}, wanted {count}"]
-        return found + re.findall(r"^porter_bgp_session_drops_total.*", text, re.MULTILINE)
+        return found + list(self._program.counted("porter_bgp_session_drops_total"))
 
 
 def test_all_together_and_at_random(fabric: Fabric, leaves: Leaves, program: Program) -> None:

@@ -102,7 +102,7 @@ def instance(fabric: Fabric, frr: Frr, request: pytest.FixtureRequest) -> Iterat
     yield made
     if program.process.poll() is None:
         assert made.peers()["frr"]["establishedSeconds"] > time.monotonic() - began - 1
-        assert made.program.metric('porter_task_restarts_total{task="turns"}') is None
+        assert made.program.metric('porter_task_restarts_total{task="turns"}') == 0
     assert program.stop() == 0
 
 

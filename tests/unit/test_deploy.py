@@ -52,6 +52,14 @@ def test_the_namespace_lets_the_deployment_through() -> None:
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "privileged"
 
 
+def test_the_alerts_are_an_object_for_the_namespace_of_the_deployment() -> None:
+    rules = yaml.safe_load(Path("deploy/alerts.yaml").read_text())
+    assert (rules["apiVersion"], rules["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    objects = yaml.safe_load_all(Path(MANIFESTS[0]).read_text())
+    (namespace,) = [obj for obj in objects if obj["kind"] == "Namespace"]
+    assert rules["metadata"]["namespace"] == namespace["metadata"]["name"]
+
+
 @pytest.mark.parametrize(
     ("image", "status"),
     [

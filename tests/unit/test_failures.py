@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 from urllib3 import HTTPConnectionPool, exceptions
 from urllib3.connection import HTTPConnection
 
+from porter_ryu.kube.errors import CODES, LABELS, ApiError
 from porter_ryu.kube.failures import failure
 
 POOL, CONNECTION = HTTPConnectionPool("10.0.0.1"), HTTPConnection("10.0.0.1")
@@ -62,3 +65,17 @@ def test_circular_causes_are_limited() -> None:
     one, two = ValueError("one"), ValueError("two")
     one.__cause__, two.__cause__ = two, one
     assert failure(one, "a:1").label == "NoAnswer"
+
+
+def test_the_label_of_every_error_is_on_a_list_and_so_is_its_code() -> None:
+    source = "".join(path.read_text() for path in Path("porter_ryu/kube").glob("*.py"))
+    reasons = re.findall(r'ApiError\(\s*0, "(\w+)"', source)
+    reasons += re.findall(r'return "(\w+)", f?"', Path("porter_ryu/kube/failures.py").read_text())
+    assert {"NoConfiguration", "TimedOut", "Unreachable"} <= set(reasons)
+    of_files = {"Unreadable", "Unwritable"}  # of a directory, which is not watched
+    assert all(ApiError(0, reason, "").label == reason for reason in set(reasons) - of_files)
+    for status in (0, 200, 301, 400, 404, 418, 429, 500, 503, 599, 999):
+        for reason in ("x", "Weird {}"):
+            error = ApiError(status, reason, "")
+            assert error.label in LABELS
+            assert error.code in CODES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -131,6 +132,29 @@ def test_a_watch_goes_on_from_the_last_bookmark() -> None:
     )
     assert calls == ["listed a=True", "put b=True", "put b=False", "removed a"]
     assert asked[:3] == ["list", "watch 5", "watch 9"]
+
+
+def test_it_knows_when_it_listed_and_when_it_read_an_event_last() -> None:
+    """A bookmark is an event: it says that the watch is alive where nothing changes."""
+    seen: list[tuple[float | None, float | None]] = []
+
+    def look() -> list[Any]:
+        seen.append((script.informer.last_list, script.informer.last_event))
+        return []
+
+    bookmark = event("BOOKMARK", {"metadata": {"resourceVersion": "9"}})
+    expired = event("ERROR", {"kind": "Status", "code": 500})
+    refused = ApiError(403, "Forbidden", "no")
+    script = Script(([node("a", 1)], "5"), look, [bookmark], look, [expired], refused)
+    before = time.time()
+    script.informer.run(Recorder())
+    (listed, no_event), read = seen
+    assert no_event is None
+    assert listed is not None
+    assert read[1] is not None
+    assert before <= listed <= read[1] <= time.time()
+    now = script.informer.last_list, script.informer.last_event
+    assert now == read, "neither an error nor a refused list counts"
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,15 @@ import pytest
 import yaml
 
 from fabric import objects
-from porter_ryu.domain.model import Condition, ObjectKey, Service, ServiceStatus
+from porter_ryu.domain.model import Condition, Kind, ObjectKey, Service, ServiceStatus
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.documents import BrokenFileError, read
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.manifests import Manifests
 from porter_ryu.supervisor import Supervisor
+from tests.unit.directory import Directory
 from tests.unit.recorder import Recorder
+from tests.unit.until import until
 
 CODEC = Codec("lb.kubesphere.io/v1alpha1", frozenset(["porter"]))
 WEB = ObjectKey("default", "web")
@@ -138,3 +140,20 @@ def test_a_status_that_cannot_be_written_is_an_error_with_its_reason(
     with pytest.raises(ApiError, match="status of default/web"):
         manifests.patch(recorder.service("web"), ServiceStatus((), (condition,)))
     assert not os.path.isdir(tmp_path / ".status")
+
+
+def test_it_knows_when_it_scanned_and_when_an_object_of_a_kind_changed_last(
+    tmp_path: Path,
+) -> None:
+    """So an alert can tell a directory in which nothing changes from one that is not read."""
+    with Directory(tmp_path) as directory:
+        source = directory.source
+        until(lambda: source.state.last_list.keys() == set(Kind), "it is read")
+        assert not source.state.last_event
+        directory.put("web.yaml", objects.service("web"))
+        until(lambda: Kind.SERVICE in source.state.last_event, "the Service is read")
+        first = source.state
+        assert first.last_event.keys() == {Kind.SERVICE}
+        until(lambda: source.state.last_list[Kind.NODE] > first.last_list[Kind.NODE], "a scan")
+        (tmp_path / "web.yaml").unlink()
+        until(lambda: source.state.last_event[Kind.SERVICE] > first.last_event[Kind.SERVICE])

@@ -12,7 +12,7 @@ from porter_ryu import report, report_text
 from porter_ryu.domain.communities import CommunityRequest
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.labels import parse_selector
-from porter_ryu.domain.model import Address, Eip, Kind, Network
+from porter_ryu.domain.model import Address, Eip, Kind, Network, Port
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.nodes.weights import BY_CAPACITY
 from porter_ryu.domain.planner import Policy
@@ -46,6 +46,20 @@ def test_the_state_is_announced_once_a_peer_was_sent_the_route() -> None:
     entry = report.explanation(planner, key("web"), sent_to("leaf"))
     assert states(entry) == ("Announced", True)
     assert report_text.explanation(entry).startswith("default/web: announced: 203.0.113.0 to leaf")
+
+
+def test_a_service_without_a_record_is_not_announced_by_a_route_of_another() -> None:
+    """It shares an address with one that has its record, and the peer has the route."""
+    both = world()
+    asks = {"share_key": "k", "requested": "203.0.113.1"}
+    both.put(service("first", **asks), endpoints("first", "n1"))
+    both.stage(service("later", ports=frozenset([Port("TCP", 81)]), **asks))
+    both.stage(endpoints("later", "n1"))
+    both.planner.turn(lambda: None, now=0.0)  # and its status is not written
+    entry = report.explanation(both.planner, key("later"), sent_to("leaf"))
+    assert states(entry) == ("Allocated", False)
+    assert entry["message"] == "the address is not recorded in its status yet"
+    assert states(report.explanation(both.planner, key("first"), sent_to("leaf")))[1]
 
 
 @pytest.mark.parametrize("sent", [report.nothing_sent, lambda _prefix: {"leaf": ()}])

@@ -16,7 +16,7 @@ import pytest
 from eventlet.green import socket as green
 from ryu.lib import hub
 
-from porter_ryu import metrics, report_peers
+from porter_ryu import metrics
 from porter_ryu.bgp.peer import Peer
 from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.announcement import PathAttributes
@@ -78,8 +78,8 @@ class FailingSpeaker(Speaker):
 
     def text(self) -> str:
         """The metrics."""
-        told = report_peers.peers(self.reports())
-        return Exposition(World().planner, lambda: told, PROCESS).text().decode()
+        state = dataclasses.replace(PROCESS, peers=self.reports)
+        return Exposition(World().planner, state).text().decode()
 
     def listens(self) -> bool:
         """Whether a socket listens."""

@@ -40,6 +40,22 @@ def test_a_task_that_dies_is_logged_counted_and_restarted(
     assert supervisor.faults == ()
 
 
+def test_every_task_has_a_series_before_it_dies_and_many_of_a_kind_have_one() -> None:
+    supervisor = Supervisor()
+    tasks = [
+        supervisor.keep_running(f"one {n}", lambda _beat: hub.sleep(60), kind="one of many")
+        for n in "ab"
+    ]
+    tasks.append(supervisor.spawn("lonely", hub.sleep, 60))
+
+    def value(task: str) -> float | None:
+        return metrics.REGISTRY.get_sample_value("porter_task_restarts_total", {"task": task})
+
+    assert [value(task) for task in ("one of many", "lonely", "one a")] == [0, 0, None]
+    for task in tasks:
+        task.end()
+
+
 def test_a_task_that_dies_repeatedly_is_a_fault_until_it_recovers() -> None:
     clock, runs = Clock(100.0), []
 
