@@ -79,6 +79,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             peer_table=self.instance.speaker.routes,
             routes=lambda: self.instance.routes,
             sent=self.instance.speaker.sent,
+            unsent=self.instance.speaker.unsent,
             is_sent=self.instance.speaker.is_sent,
             process=self._process_state(),
             stop=self._stop,

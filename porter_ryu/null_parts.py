@@ -67,6 +67,11 @@ class NoSpeaker:
         del prefix
         return {}
 
+    def unsent(self, prefix: Network) -> Mapping[str, str]:
+        """There is no peer."""
+        del prefix
+        return {}
+
 
 class NoWriter:
     """Replaces `kube.writer.Writer` if [porter] allocate is false."""

@@ -28,6 +28,12 @@ _FAILURES = (http.client.HTTPException, OSError, ValueError, RecursionError)
 _CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
 
 
+def segment(text: str) -> str:
+    """A text as one segment of a path or value of a query; also one that is not valid Unicode, as
+    an argument of a command may be."""
+    return urllib.parse.quote(text, safe="", errors="surrogateescape")
+
+
 class RemoteError(Exception):
     """The instance cannot be reached, or the response is not valid; one sentence with the URL."""
 
@@ -70,6 +76,17 @@ class Remote:
             raise RemoteError(f"{self._url}{path}: {_NOT_PORTER_RYU}")
         return value
 
+    def body(self, path: str, most: int) -> tuple[bytes, bool]:
+        """At most `most` octets of the response at a path, whatever its status, and whether it has
+        more; raises RemoteError."""
+        try:
+            with _time_limit(self._seconds), contextlib.closing(self._connection):
+                self._connection.request("GET", self._base_path + path)
+                data = self._connection.getresponse().read(most + 1)
+        except _FAILURES as error:
+            raise RemoteError(f"{self._url}: {reason_of(error)}") from error
+        return data[:most], len(data) > most
+
     def post(self, path: str, token: str) -> None:
         """Sends a POST request with the control token; raises RemoteError."""
         status, body = self._request("POST", path, {"Authorization": f"Bearer {token}"})
@@ -95,7 +112,7 @@ def understood(url: str) -> Iterator[None]:
     """Wraps code that reads a response: turns errors about its shape into a RemoteError."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise RemoteError(f"{url}: {_NOT_PORTER_RYU}") from error
 
 

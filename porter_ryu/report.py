@@ -12,15 +12,18 @@ from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
 from porter_ryu.domain.model import Address, Network, ObjectKey
+from porter_ryu.domain.node_uses import leads_to
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.reach import Reach, reach
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_paths import hop_text, path
+from porter_ryu.time_slice import TimeSlice
 
 Json = dict[str, Any]
 Sent = Callable[[Network], Mapping[str, tuple[Address, ...]]]
+Unsent = Callable[[Network], Mapping[str, str]]
 Peers = Callable[[], list[Json]]
 IsSent = Callable[[Network], bool]
 """Whether any peer was sent next hops for a prefix."""
@@ -34,12 +37,19 @@ def nothing_sent(_prefix: Network) -> Mapping[str, tuple[Address, ...]]:
     return {}
 
 
-def services(planner: Planner, sent: Sent) -> Iterator[Json]:
-    """One entry for every Service of ours, in order of name.  The planner may change between two
-    entries."""
+def nothing_unsent(_prefix: Network) -> Mapping[str, str]:
+    """For callers without BGP sessions."""
+    return {}
+
+
+def services(planner: Planner, sent: Sent, node: str = "") -> Iterator[Json]:
+    """One entry for every Service of ours, or for each that has `node` as a next hop, in order of
+    name.  The planner may change between two entries, and others run meanwhile."""
+    give_way = TimeSlice()
     for key in sorted(planner.decisions):
+        give_way()
         decision = planner.decisions.get(key)
-        if decision is not None:
+        if decision is not None and (not node or leads_to(planner, decision, node)):
             yield service_line(decision, is_announced(planner, decision, _is_sent(sent)))
 
 
@@ -119,9 +129,12 @@ def eips(planner: Planner) -> Iterator[Json]:
         }
 
 
-def explanation(planner: Planner, key: ObjectKey, sent: Sent | None) -> Json:
+def explanation(
+    planner: Planner, key: ObjectKey, sent: Sent | None, unsent: Unsent = nothing_unsent
+) -> Json:
     """Everything about one Service.  `sent` returns by peer the next hops that were sent to it;
-    None: a dry run, which shows decisions as if they were applied."""
+    None: a dry run, which shows decisions as if they were applied.  `unsent` returns by peer why a
+    prefix was not sent to it."""
     chain = explain(planner, key, time.monotonic())
     entry: Json = {"namespace": key.namespace, "name": key.name, "found": chain.service is not None}
     entry["ours"] = chain.decision is not None
@@ -144,7 +157,7 @@ def explanation(planner: Planner, key: ObjectKey, sent: Sent | None) -> Json:
         entry["refusedCommunities"] = chain.decision.refused_communities
     sent = sent or nothing_sent
     entry["routes"] = [
-        _address(address, sent) | _reach(reach(planner, address.address), sent)
+        _address(address, sent) | _reach(address, reach(planner, address.address), sent, unsent)
         for address in chain.addresses
     ]
     return entry
@@ -179,12 +192,22 @@ def _address(entry: AddressExplanation, sent: Sent) -> Json:
     }
 
 
-def _reach(found: Reach, sent: Sent) -> Json:
+def _reach(entry: AddressExplanation, found: Reach, sent: Sent, unsent: Unsent) -> Json:
+    """The aggregates of an address, and the peers that hear nothing of it."""
+    aggregates = [
+        {"prefix": str(prefix), "peers": _peers(sent(prefix))} for prefix in found.aggregates
+    ]
+    heard = {peer for aggregate in aggregates for peer in aggregate["peers"]}
+    prefix = ip_network(entry.address)
+    why = unsent(prefix) if entry.recorded and entry.paths else {}
     return {
-        "aggregates": [
-            {"prefix": str(prefix), "peers": _peers(sent(prefix))} for prefix in found.aggregates
-        ],
+        "aggregates": aggregates,
         "notFor": list(found.unnamed),
+        "notSent": [
+            {"peer": peer, "why": shortened(text, _MAX_TEXT_CHARACTERS)}
+            for peer, text in sorted(why.items())
+            if peer not in heard and peer not in found.unnamed
+        ],
     }
 
 

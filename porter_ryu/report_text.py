@@ -5,17 +5,19 @@ The JSON is the only input, so a running instance over HTTP and a dry run look a
 
 from __future__ import annotations
 
-import collections
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from porter_ryu.domain.text import one_line
+from porter_ryu.domain.text import listed, one_line
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_paths import attributes_text, share_text
 
 Json = dict[str, Any]
 
 _MAX_TEXT_CHARACTERS = 1_000
+_MAX_NEXT_HOPS = 16  # that are shown of one address
+_MAX_DEPENDENTS = 20
 
 
 def printable_json(value: Any, limit: int = _MAX_TEXT_CHARACTERS) -> Any:
@@ -48,11 +50,16 @@ def explanation(entry: Json) -> str:
         lines += _route_lines(route)
     if entry["pools"] or "unreadable" not in entry:
         lines.append("  pools:")
-    for pool in entry["pools"]:
-        lines.append(f"    {pool['eip']}: {'usable' if pool['usable'] else 'no'}: {pool['why']}")
+    lines += _pool_lines(entry["pools"])
     if not entry["pools"] and "unreadable" not in entry:
         lines.append("    there is no Eip")
     return "\n".join(lines)
+
+
+def _pool_lines(pools: list[Json]) -> Iterator[str]:
+    texts = ((f"{'usable' if p['usable'] else 'no'}: {p['why']}", p["eip"]) for p in pools)
+    for text, names in _grouped(texts):
+        yield f"    {listed(names)}: {text}"
 
 
 def _headline(entry: Json) -> str:
@@ -61,7 +68,7 @@ def _headline(entry: Json) -> str:
         peers = sorted({peer for route in entry["routes"] for peer in _heard(route)})
         if not peers:
             return f"would be announced: {addresses}"
-        return f"announced: {addresses} to {', '.join(peers)}"
+        return f"announced: {addresses} to {listed(peers)}"
     if entry["state"] == Reason.ALLOCATED.value:
         return f"{addresses}: {entry['message']}"
     return f"{entry['state']}: {entry['message']}"
@@ -76,31 +83,84 @@ def _route_lines(route: Json) -> list[str]:
     record = "recorded in status" if route["recorded"] else "not recorded in status yet"
     lines = [f"  {route['address']} from Eip {route['eip']}, {record}"]
     if route["sharedWith"]:
-        lines.append(f"    shared with {', '.join(route['sharedWith'])}")
-    paths = {path["node"]: path for path in route["paths"]}
-    for node in route["nodes"]:
-        lines.append(f"    node {node['node']}: {_node_text(node, paths.get(node['node']))}")
-    for peer, hops in route["peers"].items():
-        lines.append(f"    sent to {peer}: {', '.join(hops)}")
+        lines.append(f"    shared with {listed(route['sharedWith'])}")
+    lines += _node_lines(route)
+    lines += _sent_lines(route["peers"], "    ")
     for aggregate in route["aggregates"]:
         lines.append(f"    in the aggregate {aggregate['prefix']}")
-        for peer, hops in aggregate["peers"].items():
-            lines.append(f"      sent to {peer}: {', '.join(hops)}")
+        lines += _sent_lines(aggregate["peers"], "      ")
     if route["notFor"]:
-        names = ", ".join(route["notFor"])
+        names = listed(route["notFor"])
         lines.append(f"    not for {names}: no entry of spec.advertisements names them")
+    for why, peers in _grouped((peer["why"], peer["peer"]) for peer in route["notSent"]):
+        lines.append(f"    not sent to {listed(peers)}: {why}")
     return lines
 
 
-def _node_text(node: Json, path: Json | None) -> str:
-    if not node["nextHop"]:
-        return f"no: {node['why']}"
+def _node_lines(route: Json) -> Iterator[str]:
+    """The next hops first, then the other nodes, those with the same reason in one line."""
+    paths = {path["node"]: path for path in route["paths"]}
+    nodes = sorted(route["nodes"], key=lambda node: _numbers_in_order(node["node"]))
+    hops = [node for node in nodes if node["nextHop"]]
+    for node in hops[:_MAX_NEXT_HOPS]:
+        yield f"    node {node['node']}: {_hop_text(node, paths.get(node['node']))}"
+    if len(hops) > _MAX_NEXT_HOPS:
+        yield f"    and {len(hops) - _MAX_NEXT_HOPS} more next hops"
+    others = ((node["why"], node["node"]) for node in nodes if not node["nextHop"])
+    for why, names in _grouped(others):
+        yield f"    node{'s' if len(names) > 1 else ''} {listed(names)}: no: {why}"
+
+
+def _numbers_in_order(name: str) -> list[tuple[int, str]]:
+    """A key that sorts n2 before n10."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(int(part[:18]), part) if part.isdecimal() else (-1, part) for part in parts]
+
+
+def _sent_lines(peers: Json, indent: str) -> Iterator[str]:
+    """What was sent to peers, those that were sent the same in one line."""
+    for hops, names in _grouped(
+        (listed(hops, _MAX_NEXT_HOPS), name) for name, hops in peers.items()
+    ):
+        yield f"{indent}sent to {listed(names)}: {hops}"
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> Iterable[tuple[str, list[str]]]:
+    """The names that each text belongs to, in order of the first."""
+    found: dict[str, list[str]] = {}
+    for text, name in pairs:
+        found.setdefault(text, []).append(name)
+    return found.items()
+
+
+def _hop_text(node: Json, path: Json | None) -> str:
     text = f"next hop {node['nextHop']}"
     share = "but not of this address" if path is None else share_text(path)
     text += f", {share}" if share else ""
     text += f" ({node['why']})" if node["why"] else ""
     attributes = "" if path is None else attributes_text(path)
     return f"{text}; {attributes}" if attributes else text
+
+
+def node(entry: Json) -> str:
+    """The text of a node and of the Services that have it as next hop."""
+    verdict = "usable" if entry["usable"] else f"not usable: {entry['why'] or entry['reason']}"
+    if entry["usable"] and entry["why"]:
+        verdict += f" ({entry['why']})"
+    lines = [f"node {entry['node']}: {verdict}"]
+    lines.append(f"  addresses: {listed(entry['addresses']) or 'none'}")
+    states = [state for state in ("drained", "dead") if entry[state]]
+    if states:
+        lines.append(f"  {' and '.join(states)}")
+    dependents = entry["dependents"]
+    if not dependents:
+        return "\n".join([*lines, "  next hop of no Service"])
+    share = "" if entry["share"] is None else f", {entry['share']:g} % of all paths"
+    lines.append(f"  next hop of {len(dependents)} Services{share}:")
+    lines += (f"    {name}" for name in dependents[:_MAX_DEPENDENTS])
+    if len(dependents) > _MAX_DEPENDENTS:
+        lines.append(f"    and {len(dependents) - _MAX_DEPENDENTS} more (-o json has all)")
+    return "\n".join(lines)
 
 
 def plan(entry: Json) -> str:
@@ -119,21 +179,6 @@ def plan(entry: Json) -> str:
         problem = f": {eip['problem']}" if eip["problem"] else ""
         lines.append(f"eip {eip['name']}: {eip['reason']}, {used} ({eip['address']}){problem}")
     lines += [f"warning: {text}" for text in entry["warnings"]]
-    return "\n".join(lines)
-
-
-def status(found: Json) -> str:
-    """The text of a status: a line for each peer, each Eip and each state of Services."""
-    lines = []
-    for peer in found["peers"]:
-        paths = ", ".join(f"{count} {family} paths" for family, count in peer["paths"].items())
-        error = f" ({peer['lastError']})" if peer["lastError"] else ""
-        lines.append(f"peer {peer['name']} {peer['address']}: {peer['state']}, {paths}{error}")
-    for eip in found["eips"]:
-        used = f"{eip['usage']} of {eip['poolSize']} used"
-        lines.append(f"eip {eip['name']}: {eip['reason']}, {used}")
-    states = collections.Counter(service["state"] for service in found["services"])
-    lines += [f"services {state}: {count}" for state, count in sorted(states.items())]
     return "\n".join(lines)
 
 

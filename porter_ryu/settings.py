@@ -98,12 +98,19 @@ class Settings:
 def read(files: Sequence[str]) -> Settings:
     """The settings of these files, later ones overriding earlier ones; raises
     BadConfigurationError with all errors."""
+    settings, _ = read_with_reader(files)
+    return settings
+
+
+def read_with_reader(files: Sequence[str]) -> tuple[Settings, Reader]:
+    """The same, and the reader that knows where each value comes from."""
     reader = open_files(files)
     settings = _settings(reader)
     if reader.faults:
         raise BadConfigurationError(tuple(sorted(reader.faults, key=_place(reader))))
     remark(reader, settings.bgp.peers)
-    return replace(settings, remarks=tuple(sorted(reader.remarks, key=_place(reader))))
+    remarks = tuple(sorted(reader.remarks, key=_place(reader)))
+    return replace(settings, remarks=remarks), reader
 
 
 def _place(reader: Reader) -> Callable[[Fault], tuple[int, int]]:

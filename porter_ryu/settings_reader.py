@@ -126,6 +126,17 @@ class Reader:
                 return document.path, document.headers[group][0]
         return (self.documents[0].path if self.documents else _NO_FILE), 0
 
+    def origin(self, group: str, key: str) -> tuple[str, str]:
+        """Where a value comes from, and the place: (`file`, FILE:LINE), (`environment`, VARIABLE)
+        or (`default`, '')."""
+        if variable(group, key) in os.environ:
+            return "environment", variable(group, key)
+        for document in reversed(self.documents):
+            entry = document.groups.get(group, {}).get(key)
+            if entry is not None:
+                return "file", f"{document.path}:{entry.line}"
+        return "default", ""
+
 
 def open_files(files: Sequence[str]) -> Reader:
     """A reader of these files; a later file overrides an earlier one.

@@ -32,7 +32,7 @@ from porter_ryu.bgp.protocol.wire import MessageType
 from porter_ryu.bgp.retry import ConnectRetry, Damping
 from porter_ryu.bgp.session import Session
 from porter_ryu.bgp.session_history import SessionHistory
-from porter_ryu.domain.model import Family
+from porter_ryu.domain.model import Family, Network
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
 from porter_ryu.supervisor import Beat, Supervisor
 
@@ -99,6 +99,13 @@ class Peer(RyuPeer):  # type: ignore[misc]
             history=self._history,
             damped_seconds=self._damping.idle_seconds(now),
         )
+
+    def unsent(self, prefix: Network) -> str:
+        """Why the peer has no path of a prefix."""
+        if self._protocol is not None:
+            return self.outbound.unsent(prefix)
+        error = self._history.last_error
+        return f"its session is {self.state.bgp_state}{f': {error}' if error else ''}"
 
     # -- connecting ---------------------------------------------------------------------------
 

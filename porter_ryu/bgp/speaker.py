@@ -234,6 +234,18 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             hops[peer.config.peer] |= dict.fromkeys(peer.outbound.sent(prefix))
         return {name: tuple(found) for name, found in hops.items()}
 
+    def unsent(self, prefix: Network) -> Mapping[str, str]:
+        """Why a prefix was not sent to a peer, by name of each peer that has not got it."""
+        sent = self.sent(prefix)
+        found: dict[str, str] = {}
+        for config in self.manager.configs.values():
+            if sent.get(config.peer) or config.peer in found:
+                continue
+            running = self.manager.running(config)
+            error = self._setup_errors.get(config.name, "")
+            found[config.peer] = running.unsent(prefix) if running is not None else error
+        return {name: why or "its session has not started yet" for name, why in found.items()}
+
     # -- routes (RouteTarget) ----------------------------------------------------------------
 
     def set_routes(self, routes: Mapping[Network, Announcements], read_at: float | None) -> None:

@@ -61,6 +61,13 @@ def node_uses(planner: Planner, routes: Routes, give_way: Callable[[], None]) ->
             )
 
 
+def leads_to(planner: Planner, decision: Decision, node: str) -> bool:
+    """Whether a Service has a node as a next hop."""
+    return any(
+        node in _nodes(planner.announcements(held.address)) for held in decision.outcome.held
+    )
+
+
 def node_verdict(planner: Planner, name: str) -> Verdict[NodeReason]:
     """Whether a node can be a next hop in one family at least, or why not; and whether it is
     drained."""

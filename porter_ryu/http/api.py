@@ -72,14 +72,15 @@ class HttpController(ControllerBase):  # type: ignore[misc]
             chosen = service_filter.parse(req)
         except QueryError as error:
             return responses.error(HTTPStatus.BAD_REQUEST, str(error))
-        entries = report.services(self._context.planner, self._context.sent)
+        entries = report.services(self._context.planner, self._context.sent, chosen.node)
         return responses.tagged_list(req, self._long_responses, chosen.of(entries))
 
     @route(NAME, "/v1/services/{namespace}/{name}", methods=["GET"])  # type: ignore[untyped-decorator]
     def service(self, _req: Request, namespace: str, name: str, **_: Any) -> Response:
         """The decision about one Service with all its reasons; 404 if it does not exist."""
         key = ObjectKey(namespace, name)
-        entry = report.explanation(self._context.planner, key, self._context.sent)
+        context = self._context
+        entry = report.explanation(context.planner, key, context.sent, context.unsent)
         return responses.json_value(
             entry, HTTPStatus.OK if entry["found"] else HTTPStatus.NOT_FOUND
         )

@@ -34,8 +34,8 @@ ENDPOINTS = (
     Endpoint(
         "/v1/services",
         "GET",
-        "all Services: ?state=, ?q=, ?limit=, ?after=",
-        ("state", "q", "limit", "after"),
+        "all Services: ?state=, ?q=, ?node=, ?limit=, ?after=",
+        ("state", "q", "node", "limit", "after"),
     ),
     Endpoint("/v1/services/{namespace}/{name}", "GET", "one Service with all reasons"),
     Endpoint("/v1/eips", "GET", "the Eips and how full they are"),

@@ -45,6 +45,7 @@ class Context:
     peer_table: Callable[[str], PeerTable | None]
     routes: Callable[[], Routes]
     sent: report.Sent
+    unsent: report.Unsent
     is_sent: IsSent
     process: ProcessState
     stop: Callable[[bool, bool], None]

@@ -18,12 +18,14 @@ _MAX_TEXT_CHARACTERS = 300
 @dataclass(frozen=True, slots=True)
 class ServiceFilter:
     """Services in one of `states` (none: all) of which the name, an address or an Eip contains
-    `text`, after the name `after` (namespace, name), and at most `limit` of them (0: no limit)."""
+    `text`, after the name `after` (namespace, name), and at most `limit` of them (0: no limit).
+    `node`: only those that have it as a next hop, which `report.services` knows; empty: all."""
 
     states: frozenset[str] = frozenset()
     text: str = ""
     after: tuple[str, str] = ("", "")
     limit: int = 0
+    node: str = ""
 
     def of(self, entries: Iterable[Json]) -> Iterator[Json]:
         """The entries that are asked for; the others let other greenthreads run."""
@@ -47,7 +49,8 @@ class ServiceFilter:
 
 
 def parse(req: Request) -> ServiceFilter:
-    """The filter of a request: `state` (several separated by commas), `q`, `after` and `limit`.
+    """The filter of a request: `state` (several separated by commas), `q`, `node`, `after` and
+    `limit`.
     Raises QueryError."""
     query = parameters(req)
     states = frozenset(part for part in query.get("state", "").split(",") if part)
@@ -62,4 +65,4 @@ def parse(req: Request) -> ServiceFilter:
     text = query.get("q", "")
     if len(text) > _MAX_TEXT_CHARACTERS:
         raise QueryError(f"q: has more than {_MAX_TEXT_CHARACTERS} characters")
-    return ServiceFilter(states, text, (namespace, name), limit)
+    return ServiceFilter(states, text, (namespace, name), limit, query.get("node", ""))

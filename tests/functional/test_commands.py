@@ -193,8 +193,8 @@ def test_http_status_explain_and_stop(host: Host) -> None:
     assert program.metric('porter_services{state="NoReadyEndpoints"}') == 1
     assert program.metric('porter_eip_pool_used{eip="pool"}') == 1
     url = ["--url", "http://127.0.0.1:8080"]
-    text = host.run([command("porter-ryu"), "status", *url])
-    assert "eip pool: Valid, 1 of 4 used" in text
+    text = host.run([command("porter-ryu"), "status", *url], check=False)
+    assert text.startswith("1 of 1 Services cannot be reached: no ready endpoint\n")
     text = host.run([command("porter-ryu"), "explain", "default/web", *url], check=False)
     assert text.startswith("default/web: NoReadyEndpoints: no endpoint is ready")
     diff = [command("porter-ryu"), "plan", "--diff", *url, "--config-file", str(program.config)]

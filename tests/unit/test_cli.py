@@ -16,10 +16,14 @@ import pytest
 from fabric.program import command
 from porter_ryu.cli import main
 from porter_ryu.remote import Remote, RemoteError
+from tests.unit import instance_answers as answers
 
 HOSTILE = "web\x1b[2J\x07\nroot: # \u202e \x7f \x85"
-PEER = {"name": "l", "address": "a", "state": "Idle", "paths": {"ipv4": 1}, "lastError": HOSTILE}
-STATUS = {"/v1/peers": [PEER], "/v1/eips": [], "/v1/services": [{"state": HOSTILE}]}
+STATUS = {
+    "/v1/status": answers.status(summary=HOSTILE),
+    "/v1/peers": [answers.peer(HOSTILE)],
+    "/v1/eips": [answers.eip(HOSTILE)],
+}
 
 
 class RawServer:
@@ -195,8 +199,8 @@ def test_text_from_the_cluster_is_printed_as_one_printable_line(
 ) -> None:
     assert main(["status", "--url", JsonServer().url]) == 0
     printed = capsys.readouterr().out
-    assert len(printed.splitlines()) == 2
-    assert all(line.isprintable() for line in printed.splitlines())
+    assert printed.count("\\x1b[2J") == 3, "each is shown, and acts on nothing"
+    assert all(line.isprintable() for line in printed.split("\n"))
 
 
 def test_the_token_is_sent_and_a_refusal_is_printed(
@@ -227,7 +231,7 @@ def test_a_file_without_a_token(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 @pytest.mark.parametrize(
     "data", [None, b"\x00\xff\xfe", b"no section\n", b"[porter\n", b"\xef\xbb\xbf["]
 )
-@pytest.mark.parametrize("words", ["check", "plan", "explain a/b"])
+@pytest.mark.parametrize("words", ["check", "plan", "explain a/b", "explain --node n1", "config"])
 def test_a_configuration_that_cannot_be_read(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, data: bytes | None, words: str
 ) -> None:
@@ -240,7 +244,7 @@ def test_a_configuration_that_cannot_be_read(
     assert str(path) in line
 
 
-@pytest.mark.parametrize("words", ["check", "plan", "explain a/b"])
+@pytest.mark.parametrize("words", ["check", "plan", "explain a/b", "explain --node n1", "config"])
 def test_a_configuration_that_does_not_exist(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, words: str
 ) -> None:
@@ -260,7 +264,9 @@ def test_run_with_a_configuration_that_cannot_be_read(tmp_path: Path, data: byte
 
 @pytest.mark.parametrize("name", ["web", "/web", "default/", "\x1b[2J"])
 def test_an_invalid_service_name(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    assert "is not NAMESPACE/NAME" in refused(capsys, "explain", name, "--url", "http://a")
+    assert "is not NAMESPACE/NAME, and not an address" in refused(
+        capsys, "explain", name, "--url", "http://a"
+    )
 
 
 @pytest.mark.parametrize("kubeconfig", [None, "", "a: b", "[1]"])
@@ -302,3 +308,36 @@ def test_a_full_disk_is_one_line() -> None:
 def test_a_terminal_with_ascii_only_is_no_traceback() -> None:
     done = run(f"PYTHONIOENCODING=ascii porter-ryu status --url {JsonServer().url}")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("words", ["status", "status -o json", "support-bundle -"])
+def test_a_closed_stream_is_no_traceback(closed: str, words: str) -> None:
+    done = run(
+        f"(porter-ryu {words} --url http://127.0.0.1:1 {closed}) | cat >/dev/null; exit $PIPESTATUS"
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (1 if "bundle" in words else 2)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "explain $'\\xff/\\xfe'",
+        "explain --node $'\\xff'",
+        "routes $'\\xff'",
+        "history node $'\\xff'",
+        "history $'\\xff/a'",
+        "status --url $'http://\\xff'",
+        "config --config-file $'\\xff'",
+        "support-bundle $'/nowhere/\\xff'",
+        "stop --withdraw --token-file $'\\xff'",
+        "completion $'\\xff'",
+        "$'\\xff'",
+    ],
+)
+def test_an_argument_that_is_no_text_is_no_traceback(words: str) -> None:
+    done = run(f"porter-ryu {words}")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr

@@ -36,6 +36,7 @@ CONTEXT = Context(
     peer_table=lambda _name: None,
     routes=dict,
     sent=report.nothing_sent,
+    unsent=report.nothing_unsent,
     is_sent=lambda _prefix: False,
     process=PROCESS,
     stop=lambda withdraw, stay: None,

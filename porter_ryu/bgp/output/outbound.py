@@ -22,6 +22,7 @@ from porter_ryu.bgp.output.update_groups import UpdateGroups
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.notification import Notification
 from porter_ryu.bgp.protocol.rib_out import AdjRibOut, NextHops
+from porter_ryu.bgp.protocol.unsent import unsent
 from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.supervisor import Supervisor
 
@@ -213,6 +214,15 @@ class Outbound:
         """The next hops that the peer was sent for a prefix."""
         table = self.table()
         return () if table is None else table.next_hops(prefix)
+
+    def unsent(self, prefix: Network) -> str:
+        """Why a prefix was not sent in the present session."""
+        if self._output is None:
+            return "its session ends"
+        if not self._loc_rib.complete:
+            return "nothing is sent before the whole cluster is read"
+        announcements = self._loc_rib.routes.get(prefix, frozenset())
+        return unsent(self._output.policy, announcements, prefix, self._refusals.withheld)
 
     def count(self, family: Family) -> int:
         """Paths of a family that the peer was sent."""

@@ -70,7 +70,7 @@ class ExportPolicy:
         for announcement in announcements:
             hop = announcement.next_hop
             address = self.next_hop_address(hop, family)
-            if address is None or not self._selects(hop):
+            if address is None or not self.selects(hop):
                 continue
             if not announcement.advertisements:
                 yield announcement, address
@@ -143,7 +143,8 @@ class ExportPolicy:
             return hop.ipv6
         return hop.address
 
-    def _selects(self, hop: NextHop) -> bool:
+    def selects(self, hop: NextHop) -> bool:
+        """Whether the peer may get this next hop (node_selector)."""
         return not self.selector.requirements or self.selector.matches(dict(hop.labels))
 
 

@@ -1,0 +1,37 @@
+"""Arguments that several commands have, with one name and one help text each."""
+
+from __future__ import annotations
+
+import argparse
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+_URL = f"URL of the HTTP interface of a running instance (default {DEFAULT_URL})"
+
+
+class CommandError(Exception):
+    """A command cannot be carried out; the message has a line for each reason."""
+
+
+def add_config_file(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Adds --config-file, which can be given several times."""
+    text = "configuration file; can be given several times, a later file overrides earlier ones"
+    parser.add_argument(
+        "--config-file", required=required, metavar="FILE", action="append", help=text
+    )
+
+
+def add_url(parser: argparse.ArgumentParser) -> None:
+    """Adds --url, with its default value."""
+    parser.add_argument("--url", default=DEFAULT_URL, metavar="URL", help=_URL)
+
+
+def add_optional_url(parser: argparse.ArgumentParser) -> None:
+    """Adds --url to a command that without it, and with --config-file, is a dry run."""
+    text = f"{_URL}; with --config-file and without --url, show what would be done"
+    parser.add_argument("--url", metavar="URL", help=text)
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Adds -o."""
+    text = "text for people (default), or json, whose keys docs/cli.md lists"
+    parser.add_argument("-o", dest="output", choices=["text", "json"], default="text", help=text)

@@ -1,0 +1,187 @@
+"""`porter-ryu explain`: why a Service, an address or a node gets traffic, or does not.
+
+With --config-file and without --url it is a dry run: what would be done for the cluster as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
+from typing import Any, Protocol
+
+from porter_ryu.commands.arguments import (
+    DEFAULT_URL,
+    CommandError,
+    add_config_file,
+    add_optional_url,
+    add_output,
+)
+from porter_ryu.commands.printing import print_folded
+from porter_ryu.domain.text import quoted
+from porter_ryu.exit_status import ExitStatus
+from porter_ryu.remote import Remote, segment, understood
+
+HELP = "Explain why a Service, an address or a node gets traffic, or does not."
+
+Json = dict[str, Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    text = "a Service, or an address: the Services that have it"
+    parser.add_argument("subject", nargs="?", metavar="NAMESPACE/NAME|ADDRESS", help=text)
+    parser.add_argument("--node", metavar="NAME", help="explain a node, and list its Services")
+    add_config_file(parser, required=False)
+    add_optional_url(parser)
+    add_output(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the explanation; FINE only for what is announced by a running instance."""
+    if (arguments.subject is None) == (arguments.node is None):
+        raise CommandError("explain needs one of NAMESPACE/NAME, ADDRESS and --node NAME")
+    subject = None if arguments.subject is None else _subject(arguments.subject)
+    as_json = arguments.output == "json"
+    if arguments.config_file and arguments.url is None:
+        from porter_ryu.commands.dry_run import DryRun
+
+        _explain(DryRun(arguments.config_file), subject, arguments.node, as_json)
+        return ExitStatus.WRONG  # nothing is announced yet
+    url = arguments.url or DEFAULT_URL
+    with understood(url):
+        fine = _explain(Instance(url), subject, arguments.node, as_json)
+        return ExitStatus.FINE if fine else ExitStatus.WRONG
+
+
+class Source(Protocol):
+    """Where explanations come from; each method returns JSON as the HTTP interface has it."""
+
+    def service(self, namespace: str, name: str) -> Json:
+        """The explanation of a Service."""
+
+    def holders(self, address: str) -> list[tuple[str, str]]:
+        """The Services that have an address, held or on record, as (namespace, name)."""
+
+    def eips(self) -> list[Json]:
+        """All Eips."""
+
+    def node(self, name: str) -> Json | None:
+        """A node, None if there is none of that name."""
+
+    def services_on(self, node: str) -> list[str]:
+        """The Services that have a node as next hop, as NAMESPACE/NAME."""
+
+
+class Instance:
+    """A running instance as a Source."""
+
+    def __init__(self, url: str) -> None:
+        self._remote = Remote(url)
+
+    def service(self, namespace: str, name: str) -> Json:
+        path = "/".join(segment(part) for part in (namespace, name))
+        entry: Json = self._remote.get(f"/v1/services/{path}", dict)
+        return entry
+
+    def holders(self, address: str) -> list[tuple[str, str]]:
+        query = segment(address)
+        entries = self._remote.get(f"/v1/services?q={query}", list)
+        return [
+            (entry["namespace"], entry["name"])
+            for entry in entries
+            if address in (*entry["addresses"], *entry["recorded"])
+        ]
+
+    def eips(self) -> list[Json]:
+        entries: list[Json] = self._remote.get("/v1/eips", list)
+        return entries
+
+    def node(self, name: str) -> Json | None:
+        nodes = self._remote.get("/v1/nodes", list)
+        return next((entry for entry in nodes if entry["node"] == name), None)
+
+    def services_on(self, node: str) -> list[str]:
+        query = segment(node)
+        entries = self._remote.get(f"/v1/services?node={query}", list)
+        return [f"{entry['namespace']}/{entry['name']}" for entry in entries]
+
+
+def _subject(text: str) -> str | tuple[str, str]:
+    """An address in its usual form, or (namespace, name); raises CommandError."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        pass
+    try:
+        prefix = ip_network(text)
+    except ValueError:
+        prefix = None
+    if prefix is not None and prefix.num_addresses == 1:
+        return str(prefix.network_address)
+    namespace, slash, name = text.partition("/")
+    if prefix is not None or not slash or not namespace or not name or "/" in name:
+        raise CommandError(f"{quoted(text)} is not NAMESPACE/NAME, and not an address")
+    return namespace, name
+
+
+def _explain(
+    source: Source, subject: str | tuple[str, str] | None, node: str | None, as_json: bool
+) -> bool:
+    """Prints what a source says; returns whether all of it is announced."""
+    from porter_ryu import report_text
+
+    if node is not None:
+        return _explain_node(source, node, as_json)
+    if isinstance(subject, tuple):
+        entry = source.service(*subject)
+        print_folded(entry, report_text.explanation, as_json, good=entry["announced"])
+        return bool(entry["announced"])
+    assert subject is not None
+    return _explain_address(source, subject, as_json)
+
+
+def _explain_address(source: Source, address: str, as_json: bool) -> bool:
+    from porter_ryu import report_text
+
+    entries = [source.service(*holder) for holder in source.holders(address)]
+    eip = _eip_of(source.eips(), address)
+    found = {"address": address, "eip": eip, "services": entries}
+
+    def text(found: Json) -> str:
+        if found["services"]:
+            return "\n".join(map(report_text.explanation, found["services"]))
+        where = f"it is free in Eip {found['eip']}" if found["eip"] else "it is in no Eip"
+        return f"{found['address']}: no Service has it; {where}"
+
+    fine = bool(entries) and all(entry["announced"] for entry in entries)
+    print_folded(found, text, as_json, fine)
+    return fine
+
+
+def _eip_of(eips: Iterable[Json], address: str) -> str | None:
+    """The Eip whose pool contains an address; None if there is none."""
+    from porter_ryu.domain.addresses.address_pool import AddressPool
+
+    for eip in eips:
+        try:
+            if AddressPool.parse(eip["address"]).contains(ip_address(address)):
+                return str(eip["name"])
+        except ValueError:
+            continue  # an invalid pool, or one whose text was shortened
+    return None
+
+
+def _explain_node(source: Source, name: str, as_json: bool) -> bool:
+    from porter_ryu import report_text
+
+    entry = source.node(name)
+    if entry is None:
+        text = "there is no such Node"
+        missing = {"node": name, "usable": False, "reason": "NoSuchNode", "why": text}
+        print_folded(missing, lambda found: f"node {found['node']}: {found['why']}", as_json, False)
+        return False
+    entry["dependents"] = source.services_on(name)
+    fine = bool(entry["usable"] and entry["dependents"])
+    print_folded(entry, report_text.node, as_json, fine)
+    return fine

@@ -1,0 +1,43 @@
+"""Reads what a command needs: the settings of files, and the cluster by way of a planner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from porter_ryu.commands.arguments import CommandError
+
+if TYPE_CHECKING:
+    from porter_ryu.domain.planner import Planner
+    from porter_ryu.settings import Settings
+
+
+def read_settings(files: Sequence[str]) -> Settings:
+    """The settings of these files; raises CommandError with one line for each error."""
+    from porter_ryu.settings import read
+    from porter_ryu.settings_file import BadConfigurationError
+
+    try:
+        return read(files)
+    except BadConfigurationError as error:
+        raise CommandError(str(error)) from error
+
+
+def read_planner(files: Sequence[str]) -> Planner:
+    """A planner after one turn over the current cluster; raises CommandError if the cluster
+    cannot be read."""
+    from porter_ryu.assembly import make_planner, make_source
+    from porter_ryu.kube.errors import ApiError
+    from porter_ryu.node.iproute import IpRoute
+    from porter_ryu.planner_feed import PlannerFeed
+    from porter_ryu.supervisor import Supervisor
+
+    settings = read_settings(files)
+    planner = make_planner(settings, IpRoute())
+    try:
+        make_source(settings, Supervisor()).read_once(PlannerFeed(planner))
+    except (ApiError, OSError) as error:
+        raise CommandError(f"the cluster cannot be read: {error}") from error
+    planner.lead(True)
+    planner.turn(lambda: None, now=0.0)
+    return planner

@@ -1,0 +1,118 @@
+"""`porter-ryu routes`: what a peer is announced now, with the attributes of each path."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import Any
+
+from porter_ryu.commands.arguments import CommandError, add_output, add_url
+from porter_ryu.commands.printing import (
+    BAD,
+    print_json,
+    seconds,
+    show,
+    styled,
+    table,
+)
+from porter_ryu.domain.text import listed, quoted
+from porter_ryu.exit_status import ExitStatus
+from porter_ryu.remote import Remote, segment, understood
+from porter_ryu.report_text import printable_json
+
+HELP = "Show what a peer is announced now, with the attributes of each path."
+
+Json = dict[str, Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("peer", metavar="PEER", help="name of the peer, as in [peer:NAME]")
+    text = "an address or a prefix (default: all)"
+    parser.add_argument("prefix", nargs="?", metavar="PREFIX", help=text)
+    add_url(parser)
+    add_output(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the paths of each session with the peer; WRONG if there is none."""
+    prefix = None if arguments.prefix is None else _prefix(arguments.prefix)
+    with understood(arguments.url):
+        remote = Remote(arguments.url)
+        sessions = _sessions(remote, arguments.peer)
+        found = {session["name"]: _routes(remote, session["name"], prefix) for session in sessions}
+        if arguments.output == "json":
+            print_json([{"session": name, **r} for name, routes in found.items() for r in routes])
+        else:
+            for session in printable_json(sessions):
+                routes = printable_json(found)[session["name"]]
+                show(*_parts(session, routes, prefix, len(sessions) > 1))
+    return ExitStatus.FINE if any(found.values()) else ExitStatus.WRONG
+
+
+def _prefix(text: str) -> str:
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError:
+        raise CommandError(f"{quoted(text)} is not an address or a prefix") from None
+
+
+def _sessions(remote: Remote, name: str) -> list[Json]:
+    """The sessions of this name, or with the peer of this name; raises CommandError if there is
+    none."""
+    peers: list[Json] = remote.get("/v1/peers", list)
+    sessions = [peer for peer in peers if name in (peer["name"], peer["peer"])]
+    if not sessions:
+        names = listed([str(peer["name"]) for peer in peers], 20)
+        there = f"the peers are {names}" if peers else "there are no peers"
+        raise CommandError(f"there is no peer {quoted(name)}; {there}")
+    return sessions
+
+
+def _routes(remote: Remote, session: str, prefix: str | None) -> list[Json]:
+    query = "" if prefix is None else f"?prefix={segment(prefix)}"
+    path = f"/v1/peers/{segment(session)}/routes{query}"
+    routes: list[Json] = remote.get(path, list)
+    return routes
+
+
+def _parts(session: Json, routes: list[Json], prefix: str | None, several: bool) -> Iterator[Any]:
+    if not routes:
+        yield styled(_nothing(session, prefix), BAD)
+        return
+    if several:
+        yield styled(f"{session['name']}:")
+    yield _table(routes)
+
+
+def _nothing(peer: Json, prefix: str | None) -> str:
+    of = "" if prefix is None else f" of {prefix}"
+    why = "" if peer["state"] == "Established" else f": its session is {peer['state']}"
+    error = f": {peer['lastError']}" if why and peer["lastError"] else ""
+    return f"{peer['name']} is announced nothing{of}{why}{error}"
+
+
+def _table(routes: list[Json]) -> Any:
+    headings = ("PREFIX", "NEXT HOP", "NODE", "ATTRIBUTES", "SINCE")
+    rows = []
+    before = None
+    for route in routes:
+        same, before = route["prefix"] == before, route["prefix"]
+        prefix = "" if same else route["prefix"]
+        said = ", ".join(_attributes(route)) or "-"
+        rows.append((prefix, route["nextHop"], route["node"] or "-", said, seconds(route["since"])))
+    return table(headings, rows)
+
+
+def _attributes(route: Json) -> Iterator[str]:
+    if route["communities"]:
+        yield f"communities {' '.join(route['communities'])}"
+    if route["localPref"] is not None:
+        yield f"local-pref {route['localPref']}"
+    if route["med"] is not None:
+        yield f"MED {route['med']}"
+    if route["asPathPrepend"]:
+        yield f"prepended {route['asPathPrepend']} times"
+    if route["weight"]:
+        yield f"weight {route['weight']}"

@@ -1,0 +1,148 @@
+"""`porter-ryu status`: the state of a running instance as tables, what is wrong first."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from porter_ryu.commands.arguments import add_output, add_url
+from porter_ryu.commands.printing import (
+    BAD,
+    FAINT,
+    GOOD,
+    WARNING,
+    print_json,
+    seconds,
+    show,
+    styled,
+    table,
+)
+from porter_ryu.domain.text import listed
+from porter_ryu.exit_status import ExitStatus
+from porter_ryu.remote import Remote, understood
+from porter_ryu.report_text import printable_json
+
+HELP = "Show the problems, sessions, pools and Services of a running instance."
+
+Json = dict[str, Any]
+Cell = str | tuple[str, str]
+
+_PARTS = {"status": dict, "peers": list, "eips": list}
+_UP = "Established"
+_NEARLY_FULL_PERCENT = 90
+_MAX_POOLS = 50
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    add_url(parser)
+    add_output(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the state; WRONG if a session is down, or if a Service should be announced and is
+    not, or if anything else is wrong that the instance knows of."""
+    with understood(arguments.url):
+        remote = Remote(arguments.url)
+        found = {part: remote.get(f"/v1/{part}", shape) for part, shape in _PARTS.items()}
+        up = all(peer["state"] == _UP for peer in found["peers"])
+        fine = bool(found["status"]["ok"]) and up
+        if arguments.output == "json":
+            print_json(found)
+        else:
+            show(*_parts(printable_json(found), fine))
+    return ExitStatus.FINE if fine else ExitStatus.WRONG
+
+
+def _parts(found: Json, fine: bool) -> Iterator[Any]:
+    status = found["status"]
+    yield styled(status["summary"], GOOD if fine else BAD)
+    yield styled("")
+    yield table(("", ""), _facts(status), headed=False)
+    for problem in status["problems"]:
+        yield from _problem(problem)
+    if found["peers"]:
+        yield styled("")
+        yield table(("PEER", "ADDRESS", "AS", "STATE", "SINCE", "PATHS"), _peers(found["peers"]))
+        yield from _last_ends(found["peers"])
+    if found["eips"]:
+        yield styled("")
+        yield table(("POOL", "ADDRESSES", "STATE", "USED", "OF", ""), _eips(found["eips"]))
+        if len(found["eips"]) > _MAX_POOLS:
+            yield styled(f"and {len(found['eips']) - _MAX_POOLS} more pools (-o json has all)")
+    states = status["services"]["states"]
+    if states:
+        yield styled("")
+        rows = sorted(states.items(), key=lambda entry: -entry[1])
+        yield table(("SERVICES", "STATE"), ((str(count), _state(state)) for state, count in rows))
+
+
+def _facts(status: Json) -> Iterator[tuple[Cell, Cell]]:
+    yield "version", f"{status['version']}, running since {seconds(status['startedAt'])}"
+    ready: Cell = "yes" if status["ready"] else (f"no: {status['unready']}", BAD)
+    yield "ready", ready
+    yield "role", status["role"]
+    source = status["source"]
+    heard = sorted(filter(None, source["lastEvent"].values()))
+    last = f", last heard {seconds(heard[-1])}" if heard else ""
+    yield "source", f"{source['what']}{last}"
+    if source["trouble"]:
+        yield "", (source["trouble"], BAD)
+    nodes, peers = status["nodes"], status["peers"]
+    yield "sessions", _share(peers["established"], peers["total"], "Established")
+    yield "nodes", _share(nodes["usable"], nodes["total"], "usable")
+    services = status["services"]
+    announced = services["states"].get("Announced", 0)
+    yield "Services", _share(announced, services["total"], "announced")
+    for fault in status["faults"]:
+        yield "fault", (fault, BAD)
+
+
+def _share(count: int, total: int, what: str) -> Cell:
+    text = f"{count} of {total} {what}"
+    return text if count == total else (text, WARNING)
+
+
+def _problem(problem: Json) -> Iterator[Any]:
+    yield styled("")
+    what, services = problem["what"], f"{problem['services']:,} Service"
+    if problem["services"] and not what.startswith(services):
+        what = f"{what} (it costs {services}{'s' if problem['services'] > 1 else ''})"
+    yield styled(what, BAD)
+    if problem["objects"]:
+        yield styled(f"  about: {listed(problem['objects'])}")
+    yield styled(f"  what mends it: {problem['mend']}")
+
+
+def _peers(peers: list[Json]) -> Iterator[tuple[Cell, ...]]:
+    for peer in peers:
+        up = peer["state"] == _UP
+        paths = ", ".join(f"{count} {family}" for family, count in peer["paths"].items())
+        state = peer["state"], GOOD if up else BAD
+        since = seconds(peer["since"] or "-")
+        yield peer["name"], peer["address"], str(peer["remoteAs"]), state, since, paths or "-"
+
+
+def _last_ends(peers: list[Json]) -> Iterator[Any]:
+    """Who ended the last session of each peer that is down; why it is down is a problem."""
+    for peer in peers:
+        down = peer["lastDown"]
+        if peer["state"] != _UP and down is not None:
+            ended = f"last ended at {seconds(down['time'])} by {down['by']}"
+            yield styled(f"  {peer['name']}: {ended}: {down['reason']}", FAINT)
+
+
+def _eips(eips: list[Json]) -> Iterator[tuple[Cell, ...]]:
+    for eip in eips[:_MAX_POOLS]:
+        used, size = eip["usage"], eip["poolSize"]
+        full = size and 100 * used >= _NEARLY_FULL_PERCENT * size
+        state = eip["reason"], GOOD if eip["ready"] else BAD
+        count: Cell = (str(used), WARNING) if full else str(used)
+        share = f"{100 * used / size:.0f} %" if size else ""
+        note = "; ".join(filter(None, (share, eip["problem"])))
+        yield eip["name"], eip["address"], state, count, str(size), note
+
+
+def _state(state: str) -> Cell:
+    return state, GOOD if state == "Announced" else WARNING

@@ -1,0 +1,170 @@
+"""`porter-ryu support-bundle`: one archive for whoever helps.
+
+It works while the instance is down, and then says what is missing.  The archive is readable for its
+owner alone, and its index says what is in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import stat
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from typing import IO, Any
+
+from porter_ryu import atomic_file, rfc3339
+from porter_ryu.commands import bundle_parts
+from porter_ryu.commands.arguments import CommandError, add_config_file, add_output, add_url
+from porter_ryu.commands.bundle_parts import Part
+from porter_ryu.commands.config import settings_json
+from porter_ryu.commands.printing import print_json, print_lines
+from porter_ryu.domain.text import one_line
+from porter_ryu.exit_status import ExitStatus
+from porter_ryu.version import VERSION
+
+HELP = "Write one archive (.tar.gz) for whoever helps; without secrets."
+
+_CONFIG_FILE = "/etc/porter-ryu/porter_ryu.conf"
+_STDOUT = "-"
+_MODE = 0o600
+
+Json = dict[str, Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    text = "the archive; - for standard output (default porter-ryu-support-TIME.tar.gz)"
+    parser.add_argument("file", nargs="?", metavar="FILE", help=text)
+    add_config_file(parser, required=False)
+    text = "log file of the instance, of which the end is included (default: [DEFAULT] log_file)"
+    parser.add_argument("--log-file", metavar="FILE", help=text)
+    add_url(parser)
+    add_output(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes the archive; WRONG if a part is missing."""
+    now = time.time()
+    name = arguments.file or time.strftime(
+        "porter-ryu-support-%Y%m%dT%H%M%SZ.tar.gz", time.gmtime(now)
+    )
+    parts = _parts(arguments)
+    if name == _STDOUT:
+        if sys.stdout.isatty():
+            raise CommandError(
+                "an archive is not for a terminal: redirect the output, or name FILE"
+            )
+        index = _write(sys.stdout.buffer, parts, now, arguments.url)
+        for part in _missing(index):
+            print(one_line(part), file=sys.stderr)
+    else:
+        _require_replaceable(name)
+        with _opened_folder(name) as folder, atomic_file.Draft(name, folder, private=True) as draft:
+            index = _write(_Appending(draft), parts, now, arguments.url)  # type: ignore[arg-type]
+            draft.publish(durable=False)
+        _report(index | {"file": name}, arguments.output == "json")
+    return ExitStatus.WRONG if _missing(index) else ExitStatus.FINE
+
+
+def _parts(arguments: argparse.Namespace) -> Iterator[Part]:
+    yield bundle_parts.of_versions()
+    files = arguments.config_file or ([_CONFIG_FILE] if os.path.exists(_CONFIG_FILE) else [])
+    if files:
+        part, settings = bundle_parts.of_settings(lambda: settings_json(files))
+    else:
+        part, settings = Part("settings.json", "settings", missing="name the --config-file"), []
+    yield part
+    yield from bundle_parts.of_instance(arguments.url)
+    yield from bundle_parts.of_host()
+    folder = bundle_parts.state_dir_of(settings)
+    if folder:
+        yield from bundle_parts.of_state_dir(folder)
+    log = arguments.log_file or bundle_parts.log_file_of(settings)
+    if log:
+        yield bundle_parts.of_log(log)
+    else:
+        text = "no log file is known: name the --log-file, or add the output of journalctl"
+        yield Part("log.txt", "log", missing=text)
+
+
+def _require_replaceable(path: str) -> None:
+    """Raises CommandError for a path that is there and no file: a device must not be replaced."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        raise CommandError(f"{path}: {error}") from error
+    if not stat.S_ISREG(mode):
+        kind = "is a directory" if stat.S_ISDIR(mode) else "is not a regular file"
+        raise CommandError(f"{path}: {kind}")
+
+
+@contextlib.contextmanager
+def _opened_folder(path: str) -> Iterator[int]:
+    """The folder of a path, which must exist."""
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+class _Appending:
+    """A draft as tarfile wants it."""
+
+    def __init__(self, draft: atomic_file.Draft) -> None:
+        self._draft = draft
+
+    def write(self, data: bytes) -> int:
+        """Appends."""
+        self._draft.append(data)
+        return len(data)
+
+
+def _write(file: IO[bytes], parts: Iterator[Part], now: float, url: str) -> Json:
+    """Writes the archive part by part, the index last; returns the index."""
+    folder = "porter-ryu-support"
+    entries: list[Json] = []
+
+    def add(name: str, data: bytes) -> None:
+        member = tarfile.TarInfo(f"{folder}/{name}")
+        member.size, member.mtime, member.mode = len(data), int(now), _MODE
+        archive.addfile(member, io.BytesIO(data))
+
+    with tarfile.open(fileobj=file, mode="w|gz") as archive:
+        for part in parts:
+            entries.append(
+                {
+                    "file": part.file,
+                    "what": part.what,
+                    "octets": len(part.data),
+                    "cut": part.is_cut,
+                    "missing": part.missing,
+                }
+            )
+            if not part.missing:
+                add(part.file, part.data)
+        index = {"version": VERSION, "time": rfc3339.text(now), "url": url, "parts": entries}
+        add("index.json", json.dumps(index, indent=2).encode() + b"\n")
+    return index
+
+
+def _missing(index: Json) -> list[str]:
+    return [f"missing: {e['what']}: {e['missing']}" for e in index["parts"] if e["missing"]]
+
+
+def _report(index: Json, as_json: bool) -> None:
+    if as_json:
+        print_json(index)
+        return
+    there = [entry for entry in index["parts"] if not entry["missing"]]
+    cut = [f"cut: {entry['what']}: only a part is included" for entry in there if entry["cut"]]
+    written = f"written: {index['file']} ({len(there)} parts)"
+    print_lines([written, *cut, *_missing(index)])

@@ -1,0 +1,106 @@
+"""The effective settings, each with where its value comes from: `porter-ryu config` shows them.
+
+Secrets are left out: the value of an option that is declared secret, and the user and password of
+a URL.  A key that names a file with a secret is shown, and the file is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from oslo_config import cfg
+
+from porter_ryu.options import GROUPS, PEER, PEER_PREFIX, RELOADED
+from porter_ryu.settings import Settings, read_with_reader
+from porter_ryu.settings_reader import DEFAULT, Reader
+
+_SHOWN_OF_RYU = ("wsapi_host", "wsapi_port", "ofp_listen_host", "ofp_tcp_listen_port")
+_URL_USER = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+HIDDEN = "(hidden)"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One setting.  `value` is of the option's type, or HIDDEN.  `source` is `file`, `environment`
+    or `default`; `where` the file and line, or the variable; empty for a default.
+    `needs_restart`: a change of it is not applied by a reload.  `means`: what the value stands for
+    in this configuration, where it does not say so itself."""
+
+    group: str
+    key: str
+    value: Any
+    source: str
+    where: str
+    needs_restart: bool
+    means: str = ""
+
+
+def origins(files: Sequence[str]) -> list[Origin]:
+    """Every setting that is in force with these files, by group in the order of the reference;
+    raises BadConfigurationError with all errors."""
+    settings, reader = read_with_reader(files)
+    return list(_origins(reader, settings))
+
+
+def without_secrets(text: str) -> str:
+    """A text without the user and password of a URL in it."""
+    return _URL_USER.sub(HIDDEN, text)
+
+
+def _origins(reader: Reader, settings: Settings) -> Iterator[Origin]:
+    means = _meanings(settings)
+    for group, options in _options(reader):
+        for option in options:
+            value, (source, where) = (
+                reader.get(group, option.dest),
+                reader.origin(group, option.dest),
+            )
+            if group == DEFAULT and option.dest not in _SHOWN_OF_RYU and not where:
+                continue
+            yield Origin(
+                group,
+                option.dest,
+                shown(option, value),
+                source,
+                where,
+                not group.startswith(PEER_PREFIX) and (group, option.dest) not in RELOADED,
+                means.get((group, option.dest), ""),
+            )
+
+
+def _options(reader: Reader) -> Iterator[tuple[str, Sequence[cfg.Opt]]]:
+    of_ryu = [option for (group, _), option in reader.options.items() if group == DEFAULT]
+    yield DEFAULT, sorted(of_ryu, key=lambda option: str(option.dest))
+    yield from GROUPS.items()
+    for group in dict.fromkeys(group for group, _ in reader.options):
+        if group.startswith(PEER_PREFIX):
+            yield group, PEER
+
+
+def shown(option: cfg.Opt, value: Any) -> Any:
+    """A value of an option without secrets."""
+    if option.secret and value:
+        return HIDDEN
+    if isinstance(value, list):
+        return [without_secrets(str(part)) for part in value]
+    return without_secrets(value) if isinstance(value, str) else value
+
+
+def _meanings(settings: Settings) -> dict[tuple[str, str], str]:
+    """What values stand for that depend on others."""
+    bgp = settings.bgp
+    restart = f"on, {bgp.restart_time} s" if bgp.restart_time else "off"
+    found = {("bgp", "graceful_restart"): restart}
+    if bgp.router_id is None:
+        found["bgp", "router_id"] = "the IPv4 InternalIP of this host"
+    if bgp.listen_addresses == ():
+        found["bgp", "listen_addresses"] = "the local address towards each peer"
+    if not settings.manifests and not settings.kubeconfig:
+        text = "the in-cluster configuration, or else the default kubeconfig"
+        found["kubernetes", "kubeconfig"] = text
+    for peer in bgp.peers:
+        found[f"{PEER_PREFIX}{peer.peer}", "hold_time"] = f"{peer.hold_time} s"
+    return found

@@ -1,0 +1,190 @@
+"""The questions of the one on call, each answered by one command on a running instance."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fabric import Fabric, wait_for
+from fabric.program import Program, command
+from tests.functional import outage_scene as scene
+from tests.functional.conftest import LEAF_AS, LEAVES
+from tests.functional.leaf_tables import table
+
+ANNOUNCED = scene.SERVICES - len(scene.UNREACHABLE)
+
+
+@pytest.fixture(scope="module")
+def outage(fabric: Fabric) -> Iterator[scene.Outage]:
+    """The instance in trouble, and its leaves."""
+    with scene.outage(fabric) as outage:
+        yield outage
+
+
+@pytest.fixture
+def program(outage: scene.Outage) -> Program:
+    """The instance in trouble."""
+    return outage.program
+
+
+def asked(program: Program, words: str) -> tuple[int, str]:
+    """The exit status and the output of a command on the host of the instance, without --url; it is
+    at most 80 columns wide."""
+    argv = program.host.inside([command("porter-ryu"), *words.split()])
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr == ""
+    if "json" not in words:
+        assert max(map(len, done.stdout.splitlines())) <= 80, done.stdout
+    return done.returncode, done.stdout
+
+
+def in_json(program: Program, words: str) -> tuple[int, Any]:
+    """The same as JSON."""
+    status, text = asked(program, f"{words} -o json")
+    return status, json.loads(text)
+
+
+def squeezed(text: str) -> str:
+    """A text without its line ends."""
+    return " ".join(text.split())
+
+
+def test_status_says_what_is_wrong_and_what_mends_it(program: Program) -> None:
+    # between two attempts the last one may have failed in another way
+    hint = f"another AS than {scene.WRONG_AS}: correct remote_as in [peer:{scene.DOWN}]"
+    status, text = wait_for(
+        lambda: asked(program, "status"), lambda seen: hint in squeezed(seen[1]), 30, "the hint"
+    )
+    assert status == 1
+    words = squeezed(text)
+    assert f"4 of {scene.SERVICES} Services cannot be reached" in text.splitlines()[0]
+    assert f"sessions 2 of 3 Established nodes 4 of 5 usable Services {ANNOUNCED} of 200" in words
+    assert "2 Services cannot be reached: no ready endpoint" in words
+    assert "about: default/quiet-1, default/quiet-2" in words
+    assert f"the session with {scene.DOWN} ({LEAVES[scene.DOWN]}) is down" in words
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if line.split()}
+    assert rows[scene.WELL][1:4] == [LEAVES[scene.WELL], str(LEAF_AS[scene.WELL]), "Established"]
+    assert rows["main"][2:5] == ["Valid", str(ANNOUNCED + len(scene.QUIET) - 1), "256"]
+    assert rows["small"][2:5] == ["Valid", "1", "1"]
+    status, found = in_json(program, "status")
+    assert status == 1
+    assert found["status"]["ok"] is False
+    assert len(found["peers"]) == 3
+
+
+def test_why_is_this_service_unreachable(program: Program) -> None:
+    for name, why in {
+        scene.QUIET[0]: "NoReadyEndpoints",
+        scene.NO_POOL: "NoPool: there is no Eip absent",
+        scene.FULL: "PoolExhausted",
+    }.items():
+        status, text = asked(program, f"explain default/{name}")
+        assert status == 1
+        assert text.startswith(f"default/{name}: {why}")
+
+
+def test_explain_tells_the_next_hops_in_order_and_who_was_not_sent_it_and_why(
+    program: Program,
+) -> None:
+    # s003 has its endpoints on n3, n4 and n5
+    status, text = asked(program, "explain default/s003")
+    assert status == 0
+    assert f"to {scene.WELL}, {scene.WITHOUT_ADD_PATH}\n" in text.splitlines(keepends=True)[0]
+    nodes = [line.strip() for line in text.splitlines() if line.startswith("    node")]
+    assert [line.split()[1] for line in nodes[:2]] == ["n3:", "n4:"]
+    assert "being drained" in squeezed(text)
+    assert "node n5: no: it is not Ready" in text
+    assert f"sent to {scene.WITHOUT_ADD_PATH}: {scene.NODES['n3']}\n" in text, "one path"
+    assert f"not sent to {scene.DOWN}: its session is " in text
+    assert f"expected {scene.WRONG_AS}" in squeezed(text)
+    _, found = in_json(program, "explain default/s003")
+    (route,) = found["routes"]
+    assert [entry["peer"] for entry in route["notSent"]] == [scene.DOWN]
+
+
+def test_who_holds_this_address(program: Program) -> None:
+    _, found = in_json(program, "explain default/s001")
+    (address,) = found["addresses"]
+    status, text = asked(program, f"explain {address}")
+    assert (status, text.partition(":")[0]) == (0, "default/s001")
+    status, text = asked(program, "explain 203.0.113.255")
+    assert (status, text) == (1, "203.0.113.255: no Service has it; it is free in Eip main\n")
+    status, text = asked(program, "explain 192.0.2.1")
+    assert (status, text) == (1, "192.0.2.1: no Service has it; it is in no Eip\n")
+
+
+def test_which_node_gets_no_traffic_and_why_and_what_depends_on_a_node(program: Program) -> None:
+    status, text = asked(program, f"explain --node {scene.NOT_READY}")
+    assert status == 1
+    assert text.startswith(f"node {scene.NOT_READY}: not usable: it is not Ready")
+    assert "next hop of no Service" in text
+    status, found = in_json(program, "explain --node n1")
+    assert status == 0
+    _, plan = in_json(program, f"plan --config-file {program.config}")
+    depend = [
+        f"{entry['namespace']}/{entry['name']}"
+        for entry in plan["services"]
+        if any(path["node"] == "n1" for route in entry["routes"] for path in route["paths"])
+    ]
+    assert found["dependents"] == depend
+    assert len(depend) > 100
+    status, text = asked(program, "explain --node n1")
+    assert f"next hop of {len(depend)} Services" in text
+    assert f"and {len(depend) - 20} more" in text
+    _, text = asked(program, f"explain --node {scene.DRAINED}")
+    assert "being drained" in text
+
+
+def test_what_did_we_last_send_to_a_peer_for_a_prefix(outage: scene.Outage) -> None:
+    program = outage.program
+    _, found = in_json(program, "explain default/s003")
+    (address,) = found["addresses"]
+    status, routes = in_json(program, f"routes {scene.WELL} {address}")
+    assert status == 0
+    at_bird = table(outage.bird)[address]
+    assert {(route["nextHop"], route["med"]) for route in routes} == {
+        (path.hop, path.med) for path in at_bird
+    }
+    assert [route["node"] for route in sorted(routes, key=lambda r: r["node"])] == ["n3", "n4"]
+    status, text = asked(program, f"routes {scene.WELL} {address}")
+    assert status == 0
+    assert f"{address}/32" in text
+    assert scene.NODES["n3"] in text
+    status, text = asked(program, f"routes {scene.DOWN} {address}")
+    assert status == 1
+    nothing = f"{scene.DOWN} is announced nothing of {address}/32: its session is"
+    assert nothing in squeezed(text)
+    status, every = in_json(program, f"routes {scene.WITHOUT_ADD_PATH}")
+    assert len(every) == ANNOUNCED == len(outage.frr.routes())
+
+
+def test_the_same_without_an_instance(program: Program) -> None:
+    config = f"--config-file {program.config}"
+    status, text = asked(program, f"explain --node {scene.NOT_READY} {config}")
+    assert status == 1
+    assert "not usable: it is not Ready" in text
+    _, found = in_json(program, "explain default/s001")
+    (address,) = found["addresses"]
+    status, text = asked(program, f"explain {address} {config}")
+    assert status == 1, "nothing is announced by a dry run"
+    assert text.startswith(f"default/s001: would be announced: {address}\n")
+
+
+def test_status_is_fine_again_when_everything_is_mended(program: Program) -> None:
+    text = program.config.read_text().replace(str(scene.WRONG_AS), str(LEAF_AS[scene.DOWN]))
+    program.config.write_text(text)
+    mended = [
+        entry
+        for entry in scene.objects()
+        if not any(name in entry["metadata"]["name"] for name in scene.UNREACHABLE)
+    ]
+    program.put_list("cluster", mended)
+    wait_for(lambda: asked(program, "status"), lambda seen: seen[0] == 0, 60, "all is well")
+    _, text = asked(program, "status")
+    assert text.startswith(f"all is well: {ANNOUNCED} Services announced to 3 peers")
+    _, text = asked(program, f"history peer {scene.DOWN}")
+    assert "-> Established" in text

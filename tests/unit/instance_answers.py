@@ -1,0 +1,163 @@
+"""What a running instance answers, as literals, for tests of the commands that read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Json = dict[str, Any]
+TIME = "2026-03-01T08:31:02.114Z"
+
+
+def peer(name: str, state: str = "Established", **more: object) -> Json:
+    """An entry of /v1/peers."""
+    return {
+        "name": name,
+        "peer": name,
+        "address": "192.0.2.1",
+        "localAddress": "192.0.2.9",
+        "remoteAs": 65001,
+        "state": state,
+        "since": TIME,
+        "establishedSeconds": 5.0,
+        "holdTime": 90,
+        "families": ["ipv4"],
+        "addPath": ["ipv4"],
+        "gracefulRestart": True,
+        "role": "none",
+        "peerRole": "none",
+        "paths": {"ipv4": 7},
+        "lastUp": TIME,
+        "lastUpdateSent": TIME,
+        "lastError": "",
+        "lastDown": None,
+        "dampedSeconds": 0,
+        "bfd": None,
+        "hint": "",
+        **more,
+    }
+
+
+def eip(name: str, **more: object) -> Json:
+    """An entry of /v1/eips."""
+    return {
+        "name": name,
+        "address": "203.0.113.0/24",
+        "ready": True,
+        "reason": "Valid",
+        "message": "",
+        "problem": "",
+        "usage": 10,
+        "poolSize": 256,
+        "used": {},
+        **more,
+    }
+
+
+def status(**more: object) -> Json:
+    """The answer of /v1/status, when all is well."""
+    return {
+        "version": "0.1.0",
+        "startedAt": TIME,
+        "now": TIME,
+        "ready": True,
+        "unready": "",
+        "faults": [],
+        "role": "leader",
+        "source": {
+            "what": "API server https://192.0.2.5:6443",
+            "lastEvent": {"Service": TIME},
+            "lastList": {"Service": TIME},
+            "trouble": "",
+        },
+        "summary": "all is well: 10 Services announced to 1 peer",
+        "ok": True,
+        "problems": [],
+        "services": {"total": 10, "states": {"Announced": 10}},
+        "peers": {"total": 1, "established": 1},
+        "eips": {"total": 1, "ready": 1, "size": 256, "used": 10},
+        "nodes": {"total": 5, "usable": 5},
+        **more,
+    }
+
+
+def problem(what: str, **more: object) -> Json:
+    """An entry of the problems in /v1/status."""
+    return {
+        "what": what,
+        "reason": "NoReadyEndpoints",
+        "services": 2,
+        "objects": ["default/a", "default/b"],
+        "mend": "kubectl get endpointslices",
+        **more,
+    }
+
+
+def route(prefix: str, hop: str, **more: object) -> Json:
+    """An entry of /v1/peers/NAME/routes."""
+    return {
+        "prefix": prefix,
+        "nextHop": hop,
+        "node": "n1",
+        "pathId": 5,
+        "communities": [],
+        "med": None,
+        "localPref": None,
+        "asPathPrepend": 0,
+        "weight": None,
+        "since": TIME,
+        **more,
+    }
+
+
+def node(name: str, **more: object) -> Json:
+    """An entry of /v1/nodes."""
+    return {
+        "node": name,
+        "addresses": ["192.0.2.11"],
+        "usable": True,
+        "reason": "NextHop",
+        "why": "",
+        "drained": False,
+        "dead": False,
+        "services": 2,
+        "share": 20.0,
+        **more,
+    }
+
+
+def explanation(name: str, **more: object) -> Json:
+    """An entry of /v1/services/default/NAME that is announced to leaf1."""
+    return {
+        "namespace": "default",
+        "name": name,
+        "found": True,
+        "ours": True,
+        "state": "Announced",
+        "announced": True,
+        "addresses": ["203.0.113.8"],
+        "eips": ["pool"],
+        "recorded": ["203.0.113.8"],
+        "message": "",
+        "request": None,
+        "pools": [
+            {"eip": "pool", "usable": True, "reason": "Available", "why": "it has free ones"}
+        ],
+        "routes": [
+            {
+                "address": "203.0.113.8",
+                "eip": "pool",
+                "recorded": True,
+                "sharedWith": [],
+                "nodes": [
+                    {"node": f"n{n}", "nextHop": f"192.0.2.{n}", "reason": "NextHop", "why": ""}
+                    for n in (10, 2, 1)
+                ],
+                "paths": [],
+                "peers": {"leaf1": ["192.0.2.1", "192.0.2.2"], "leaf2": ["192.0.2.1", "192.0.2.2"]},
+                "aggregates": [],
+                "notFor": [],
+                "notSent": [{"peer": "leaf3", "why": "its session is Active: Connection refused"}],
+            }
+        ],
+        **more,
+    }

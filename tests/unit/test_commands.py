@@ -1,0 +1,405 @@
+"""What the commands print of an instance's answers, and the exit status that a script sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from fabric.program import command
+from porter_ryu.cli import COMMANDS, main
+from porter_ryu.version import VERSION
+from tests.unit import instance_answers as answers
+
+HOSTILE = "web\x1b[2J\x07\n[bold]root[/]: \u202e \x7f"
+Answers = dict[str, Any]
+
+
+class Instance:
+    """A server with these answers; any other path is a 404 with an error."""
+
+    def __init__(self, found: Answers) -> None:
+        outer = self
+        self.answers = found
+        self.asked: list[str] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append(self.path)
+                value = outer.answers.get(self.path)
+                known = value is not None
+                body = json.dumps(value if known else {"error": "there is no such path"}).encode()
+                self.send_response(200 if known else 404)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Nothing is logged."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self) -> None:
+        """Ends the server."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def instance() -> Iterator[Instance]:
+    """An instance that is well, with one peer and one pool."""
+    made = Instance(
+        {
+            "/v1/status": answers.status(),
+            "/v1/peers": [answers.peer("leaf1")],
+            "/v1/eips": [answers.eip("pool")],
+            "/v1/services/default/web": answers.explanation("web"),
+            "/v1/nodes": [answers.node("n1")],
+        }
+    )
+    yield made
+    made.close()
+
+
+def printed(capsys: pytest.CaptureFixture[str], status: int, *argv: str) -> str:
+    """The output of a command that ends with this status; it never exceeds 80 columns."""
+    assert main(argv) == status
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert all(line.isprintable() for line in out.split("\n"))
+    assert max(map(len, out.split("\n"))) <= 80 or "-o" in argv, out
+    return out
+
+
+# -- status ---------------------------------------------------------------------------------------
+
+
+def test_status_is_fine_where_all_is_well(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    lines = printed(capsys, 0, "status", "--url", instance.url).splitlines()
+    assert lines[0] == "all is well: 10 Services announced to 1 peer"
+    text = "\n".join(lines)
+    assert "0.1.0, running since" in text
+    assert "leader" in text
+    assert "last heard 2026-03-01T08:31:02Z" in text
+    assert next(line.split() for line in lines if line.startswith("leaf1"))[:4] == [
+        "leaf1",
+        "192.0.2.1",
+        "65001",
+        "Established",
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"/v1/peers": [answers.peer("leaf1"), answers.peer("leaf2", "Active")]},
+        {"/v1/status": answers.status(ok=False, problems=[answers.problem("2 cannot be reached")])},
+    ],
+)
+def test_status_is_1_where_something_is_wrong(
+    capsys: pytest.CaptureFixture[str], instance: Instance, wrong: Answers
+) -> None:
+    instance.answers |= wrong
+    printed(capsys, 1, "status", "--url", instance.url)
+    printed(capsys, 1, "status", "--url", instance.url, "-o", "json")
+
+
+def test_status_names_the_problems_and_what_mends_them(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    problems = [
+        answers.problem("2 Services cannot be reached: no ready endpoint"),
+        answers.problem(
+            "the session with leaf2 is down: Bad Peer AS " * 3, mend="correct remote_as"
+        ),
+    ]
+    instance.answers["/v1/status"] = answers.status(ok=False, problems=problems)
+    down = answers.peer(
+        "leaf2",
+        "Active",
+        lastDown={"time": answers.TIME, "reason": "Cease", "cause": "x", "by": "peer"},
+    )
+    instance.answers["/v1/peers"].append(down)
+    text = " ".join(printed(capsys, 1, "status", "--url", instance.url).split())
+    for part in ("no ready endpoint", "default/a, default/b", "Bad Peer AS", "correct remote_as"):
+        assert part in text
+    assert "last ended at 2026-03-01T08:31:02Z by peer: Cease" in text
+
+
+def test_names_from_a_cluster_are_text_and_no_markup(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    instance.answers["/v1/eips"] = [answers.eip(HOSTILE, problem=HOSTILE, reason=HOSTILE)]
+    instance.answers["/v1/peers"] = [answers.peer(HOSTILE, "Active", lastError=HOSTILE)]
+    states = {"total": 1, "states": {HOSTILE: 1}}
+    instance.answers["/v1/status"] = answers.status(summary=HOSTILE, services=states)
+    assert "[bold]root[/]" in printed(capsys, 1, "status", "--url", instance.url)
+
+
+def test_json_is_what_the_instance_says(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    found = json.loads(printed(capsys, 0, "status", "-o", "json", "--url", instance.url))
+    assert found == {
+        "status": answers.status(),
+        "peers": [answers.peer("leaf1")],
+        "eips": [answers.eip("pool")],
+    }
+
+
+def test_many_pools_are_folded(capsys: pytest.CaptureFixture[str], instance: Instance) -> None:
+    instance.answers["/v1/eips"] = [answers.eip(f"pool{n}") for n in range(300)]
+    text = printed(capsys, 0, "status", "--url", instance.url)
+    assert "and 250 more pools" in text
+
+
+def on_a_terminal(*argv: str, **environment: str) -> str:
+    """The output of a command on a terminal."""
+    controller, terminal = pty.openpty()
+    env = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    with subprocess.Popen(
+        [command("porter-ryu"), *argv],
+        stdout=terminal,
+        stderr=terminal,
+        env={**env, "TERM": "xterm-256color", **environment},
+    ):
+        os.close(terminal)
+        shown = b""
+        try:
+            while data := os.read(controller, 65536):
+                shown += data
+        except OSError:  # the other side is closed
+            pass
+    os.close(controller)
+    return shown.decode()
+
+
+def test_colour_is_for_a_terminal_alone(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    argv = ("status", "--url", instance.url)
+    assert "\x1b[32m" in on_a_terminal(*argv)
+    assert "\x1b" not in on_a_terminal(*argv, NO_COLOR="1")
+    assert "\x1b" not in on_a_terminal(*argv, TERM="dumb")
+    done = subprocess.run(
+        [command("porter-ryu"), *argv],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TERM": "xterm-256color", "FORCE_COLOR": "1"},
+    )
+    assert "\x1b" not in done.stdout
+
+
+# -- explain --------------------------------------------------------------------------------------
+
+
+def test_explain_has_next_hops_in_order_and_the_peers_that_were_not_sent_it(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    text = printed(capsys, 0, "explain", "default/web", "--url", instance.url)
+    assert text.startswith("default/web: announced: 203.0.113.8 to leaf1, leaf2\n")
+    nodes = [line.split()[1] for line in text.splitlines() if line.startswith("    node ")]
+    assert nodes == ["n1:", "n2:", "n10:"]
+    assert "sent to leaf1, leaf2: 192.0.2.1, 192.0.2.2\n" in text
+    assert "not sent to leaf3: its session is Active: Connection refused\n" in text
+
+
+def test_long_lists_are_folded(capsys: pytest.CaptureFixture[str], instance: Instance) -> None:
+    entry = answers.explanation("web")
+    why = "it runs no endpoint of this Service"
+    hops = [
+        {"node": f"n{n}", "nextHop": f"192.0.2.{n}", "reason": "NextHop", "why": ""}
+        for n in range(40)
+    ]
+    others = [
+        {"node": f"m{n}", "nextHop": None, "reason": "NoEndpoint", "why": why} for n in range(900)
+    ]
+    entry["routes"][0] |= {
+        "nodes": [*others, *hops],
+        "peers": {f"leaf{n}": ["192.0.2.1"] for n in range(64)},
+    }
+    instance.answers["/v1/services/default/web"] = entry
+    text = printed(capsys, 0, "explain", "default/web", "--url", instance.url)
+    assert "and 24 more next hops" in text
+    assert "nodes m0, m1, m2, m3, m4 and 895 more: no: " in text
+    assert "leaf4 and 59 more: 192.0.2.1" in text
+    assert len(text.splitlines()) < 30
+
+
+def test_explain_by_address_shows_each_service_that_has_it(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    entries = [answers.explanation("web"), answers.explanation("db", announced=False, state="X")]
+    line = {"addresses": ["203.0.113.8"], "recorded": []}
+    services = [{"namespace": "default", "name": e["name"], **line} for e in entries]
+    services.append({"namespace": "default", "name": "x", "addresses": ["3.0.113.8"]} | line)
+    services[-1]["addresses"] = ["203.0.113.80"]
+    instance.answers["/v1/services?q=203.0.113.8"] = services
+    instance.answers["/v1/services/default/db"] = entries[1]
+    for text in ("203.0.113.8", "203.0.113.8/32"):
+        out = printed(capsys, 1, "explain", text, "--url", instance.url)
+        assert "default/web: announced" in out
+        assert "default/db: X" in out
+    instance.answers["/v1/services?q=203.0.113.8"] = services[:1]
+    printed(capsys, 0, "explain", "203.0.113.8", "--url", instance.url)
+
+
+@pytest.mark.parametrize(
+    ("address", "where"),
+    [("203.0.113.9", "it is free in Eip pool"), ("2001:DB8:0::1", "it is in no Eip")],
+)
+def test_explain_an_address_that_no_service_has(
+    capsys: pytest.CaptureFixture[str], instance: Instance, address: str, where: str
+) -> None:
+    instance.answers |= {
+        "/v1/services?q=203.0.113.9": [],
+        "/v1/services?q=2001%3Adb8%3A%3A1": [],
+    }
+    text = printed(capsys, 1, "explain", address, "--url", instance.url)
+    assert f"no Service has it; {where}" in text
+
+
+def test_explain_a_node(capsys: pytest.CaptureFixture[str], instance: Instance) -> None:
+    argv = ("explain", "--node", "n1", "--url", instance.url)
+    instance.answers["/v1/services?node=n1"] = [
+        {"namespace": "default", "name": f"s{n}"} for n in range(30)
+    ]
+    text = printed(capsys, 0, *argv)
+    assert "node n1: usable\n" in text
+    assert "next hop of 30 Services, 20 % of all paths" in text
+    assert "    default/s0\n" in text
+    assert "and 10 more" in text
+    instance.answers["/v1/services?node=n1"] = []
+    gone = answers.node("n1", usable=False, reason="NotReady", why="it is not Ready")
+    instance.answers["/v1/nodes"] = [gone]
+    text = printed(capsys, 1, *argv)
+    assert "node n1: not usable: it is not Ready\n" in text
+    assert "next hop of no Service" in text
+    text = printed(capsys, 1, "explain", "--node", "n77", "--url", instance.url)
+    assert text == "node n77: there is no such Node\n"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["explain"],
+        ["explain", "a/b", "--node", "n1"],
+        ["explain", "203.0.113.0/24"],
+        ["explain", "web"],
+        ["explain", "a/b/c"],
+        ["explain", "999.0.0.1"],
+        ["routes", "leaf1", "web"],
+        ["history", "no", "subject"],
+    ],
+)
+def test_a_question_that_cannot_be_asked(
+    capsys: pytest.CaptureFixture[str], argv: list[str]
+) -> None:
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+
+
+# -- routes ---------------------------------------------------------------------------------------
+
+
+def test_routes_of_a_peer(
+    capsys: pytest.CaptureFixture[str], instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = ("routes", "leaf1", "--url", instance.url)
+    instance.answers["/v1/peers/leaf1/routes"] = [
+        answers.route("203.0.113.8/32", "192.0.2.11", communities=["65000:1"], med=5),
+        answers.route("203.0.113.8/32", "192.0.2.12", node="n2", weight=3),
+    ]
+    lines = printed(capsys, 0, *argv).splitlines()
+    first, second = (line for line in lines if "192.0.2.1" in line)
+    assert first.split()[:3] == ["203.0.113.8/32", "192.0.2.11", "n1"]
+    assert second.split()[:2] == ["192.0.2.12", "n2"], "the prefix is not repeated"
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(argv) == 0
+    text = capsys.readouterr().out
+    assert "communities 65000:1, MED 5" in text
+    assert "weight 3" in text
+    found = json.loads(printed(capsys, 0, *argv, "-o", "json"))
+    routes = instance.answers["/v1/peers/leaf1/routes"]
+    assert found == [{"session": "leaf1", **route} for route in routes]
+
+
+def test_a_peer_that_is_announced_nothing(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    instance.answers["/v1/peers/leaf1/routes?prefix=203.0.113.8%2F32"] = []
+    argv = ("routes", "leaf1", "203.0.113.8", "--url", instance.url)
+    assert printed(capsys, 1, *argv) == "leaf1 is announced nothing of 203.0.113.8/32\n"
+    instance.answers["/v1/peers"] = [answers.peer("leaf1", "Active", lastError="refused")]
+    assert "its session is Active: refused" in printed(capsys, 1, *argv)
+
+
+def test_a_peer_that_does_not_exist(capsys: pytest.CaptureFixture[str], instance: Instance) -> None:
+    assert main(["routes", "leaf9", "--url", instance.url]) == 2
+    assert capsys.readouterr().err == "there is no peer 'leaf9'; the peers are leaf1\n"
+
+
+def test_a_peer_with_several_sessions(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    names = ("fan@192.0.2.1", "fan@192.0.2.2")
+    instance.answers["/v1/peers"] = [answers.peer(name, peer="fan") for name in names]
+    for name in names:
+        path = f"/v1/peers/{name.replace('@', '%40')}/routes"
+        instance.answers[path] = [answers.route("203.0.113.8/32", "192.0.2.11")]
+    text = printed(capsys, 0, "routes", "fan", "--url", instance.url)
+    assert text.count("192.0.2.11") == 2
+    assert all(f"{name}:\n" in text for name in names)
+    found = json.loads(printed(capsys, 0, "routes", "fan", "-o", "json", "--url", instance.url))
+    assert [entry["session"] for entry in found] == [*names]
+
+
+# -- all ------------------------------------------------------------------------------------------
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"porter-ryu {VERSION}\n"
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    assert COMMANDS[name].HELP.split()[0] in capsys.readouterr().out
+
+
+def test_rich_is_imported_only_where_tables_are_printed(instance: Instance) -> None:
+    argv = [
+        "-X",
+        "importtime",
+        "-c",
+        "import sys; from porter_ryu.cli import main; main(sys.argv[1:])",
+    ]
+    python = command("python")
+    done = subprocess.run(
+        [python, *argv, "history", "-o", "json", "--url", instance.url],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "porter_ryu.cli" in done.stderr
+    for module in ("rich", "ryu", "eventlet", "kubernetes"):
+        assert f" {module}\n" not in done.stderr
