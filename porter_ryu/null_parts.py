@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from porter_ryu.bgp.peer_report import PeerReport
 from porter_ryu.bgp.peer_table import PeerTable
-from porter_ryu.domain.announcement import Announcements
+from porter_ryu.domain.announcement import Announcements, SentPath
 from porter_ryu.domain.model import Address, Family, Kind, Network, ObjectKey
 from porter_ryu.domain.objects import ObjectStatus, WithStatus
 from porter_ryu.domain.peering import PeerConfig
@@ -58,7 +58,7 @@ class NoSpeaker:
         del name
         return None
 
-    def left(self) -> Mapping[str, Mapping[Network, Mapping[int | None, Address]]]:
+    def left(self) -> Mapping[str, Mapping[Network, Mapping[int | None, SentPath]]]:
         """No peer has anything from earlier runs."""
         return {}
 

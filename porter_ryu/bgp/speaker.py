@@ -35,7 +35,7 @@ from porter_ryu.bgp.peer_manager import PeerManager, SessionObserver
 from porter_ryu.bgp.peer_report import PeerReport, report_not_running
 from porter_ryu.bgp.peer_table import NO_TABLE, PeerTable
 from porter_ryu.bgp.protocol.path_ids import PathIds
-from porter_ryu.bgp.protocol.rib_out import NextHops
+from porter_ryu.bgp.protocol.rib_out import SentPaths
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
@@ -218,7 +218,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             return NO_TABLE
         return PeerTable(table, self._rib.routes, up_at, time.time() - time.monotonic())
 
-    def left(self) -> Mapping[str, Mapping[Network, NextHops]]:
+    def left(self) -> Mapping[str, Mapping[Network, SentPaths]]:
         """What the journals of the peers say that they may have from earlier runs, by peer."""
         return {peer.config.name: peer.outbound.left for peer in self.manager.iterpeers}
 

@@ -70,6 +70,16 @@ def united(attributes: Sequence[PathAttributes]) -> PathAttributes:
 
 
 @dataclass(frozen=True, slots=True)
+class SentPath:
+    """A path that a peer was sent, as far as the settings of the peer do not decide it: its next
+    hop and its own attributes, without those of the peer's group; None if they are not known any
+    more."""
+
+    next_hop: Address
+    attributes: PathAttributes | None = NO_ATTRIBUTES
+
+
+@dataclass(frozen=True, slots=True)
 class NextHop:
     """A node as the next hop of a route.
 

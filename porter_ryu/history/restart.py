@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from porter_ryu.domain.announcement import Announcements, in_use
-from porter_ryu.domain.model import Address, Network
+from porter_ryu.domain.announcement import Announcements, SentPath, in_use
+from porter_ryu.domain.model import Network
 from porter_ryu.history.routes import Prefix
 
-Left = Mapping[str, Mapping[Network, Mapping[int | None, Address]]]
-"""By peer and prefix: the next hops that an earlier run announced, by path identifier."""
+Left = Mapping[str, Mapping[Network, Mapping[int | None, SentPath]]]
+"""By peer and prefix: the paths that an earlier run announced, by path identifier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ def compare(
     """A prefix has changed if a peer has a next hop that is not wanted any more or, where
     `every_path` goes to every peer with ADD-PATH, if none has one that is wanted."""
     verdicts: dict[tuple[int, ...], bool] = {}
-    before: dict[Prefix, list[Mapping[int | None, Address]]] = {}
+    before: dict[Prefix, list[Mapping[int | None, SentPath]]] = {}
     for table in left.values():
-        for prefix, next_hops in table.items():
+        for prefix, sent in table.items():
             give_way()
-            before.setdefault(_key(prefix), []).append(next_hops)
+            before.setdefault(_key(prefix), []).append(sent)
     same = changed = gone = 0
     for key, tables in before.items():
         give_way()
@@ -66,7 +66,7 @@ def _key(prefix: Network) -> Prefix:
 
 
 def _is_same(
-    tables: list[Mapping[int | None, Address]],
+    tables: list[Mapping[int | None, SentPath]],
     paths: Announcements,
     every_path: bool,
 ) -> bool:
@@ -75,6 +75,6 @@ def _is_same(
     if any(hop.is_self for hop in hops):
         return True
     now = {hop.ipv6 if hop.address is None else hop.address for hop in hops}
-    had = {address for table in tables for address in table.values()}
+    had = {path.next_hop for table in tables for path in table.values()}
     with_add_path = any(None not in table for table in tables)
     return had <= now and (had == now or not (every_path and with_add_path))

@@ -15,7 +15,7 @@ from porter_ryu.bgp.protocol import update, wire
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.notification import Notification
 from porter_ryu.bgp.protocol.path_ids import PathIds
-from porter_ryu.bgp.protocol.rib_out import NextHops
+from porter_ryu.bgp.protocol.rib_out import SentPaths
 from porter_ryu.bgp.protocol.wire import MessageType, Refresh
 from porter_ryu.domain.announcement import NO_ATTRIBUTES, Announcement, Announcements, NextHop
 from porter_ryu.domain.labels import EVERYTHING
@@ -91,7 +91,7 @@ class Scene:
             name, self.rib, self.groups, journal, self.later, self.rounds, self.later.clock
         )
 
-    def journalled(self, name: str = "leaf") -> dict[Network, NextHops]:
+    def journalled(self, name: str = "leaf") -> dict[Network, SentPaths]:
         """What the next process reads in the journal of a peer."""
         return dict(Journals(str(self._folder), self.later).of(name).left)
 

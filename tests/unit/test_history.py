@@ -20,6 +20,7 @@ from porter_ryu.domain.announcement import (
     NextHop,
     PathAttributes,
     Route,
+    SentPath,
 )
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Address, Eip, EipStatus, Kind, ObjectKey
@@ -43,7 +44,7 @@ from tests.unit.peers import peer
 from tests.unit.world import World, key, node, service
 
 WEB = key("web")
-Table = dict[int | None, Address]
+Table = dict[int | None, SentPath]
 CLUSTER = Cluster(holders=lambda _address: (WEB,), eips=lambda: ["pool"])
 
 
@@ -244,8 +245,9 @@ def test_how_long_it_took_to_the_wire_is_filled_in_when_all_is_sent() -> None:
 
 
 def test_a_restart_counts_routes() -> None:
-    one: Table = {7: ip_address("192.168.0.1")}
-    two: Table = {**one, 8: ip_address("192.168.0.2")}
+    first, second = (SentPath(ip_address(f"192.168.0.{n}")) for n in (1, 2))
+    one: Table = {7: first}
+    two: Table = {**one, 8: second}
     left: Left = {
         "leaf1": {
             ip_network("203.0.113.1"): two,
@@ -253,7 +255,7 @@ def test_a_restart_counts_routes() -> None:
             ip_network("203.0.113.3"): one,
             ip_network("203.0.113.4"): one,
         },
-        "without-add-path": {ip_network("203.0.113.1"): {None: ip_address("192.168.0.2")}},
+        "without-add-path": {ip_network("203.0.113.1"): {None: second}},
     }
     routes = AnnouncedRoutes()
     both = paths("n1", "n2")
@@ -409,7 +411,7 @@ def test_ten_thousand_routes_at_a_start_are_one_change_and_cheap() -> None:
             for a in (ip_network("10.0.0.0/16")[number] for number in range(10_000))
         }
     )
-    hops: Table = {1: ip_address("192.168.0.1"), 2: ip_address("192.168.0.2")}
+    hops: Table = {n: SentPath(ip_address(f"192.168.0.{n}")) for n in (1, 2)}
     left: Left = {"leaf": {ip_network(a.packed): hops for a in wanted.routes}}
     history, causes = History(), Causes()
     recorder = TurnRecorder(history, causes, CLUSTER, nothing)

@@ -13,15 +13,16 @@ import pytest
 
 from porter_ryu.bgp.output.journal import Journals, RouteJournal
 from porter_ryu.bgp.output.journal_line import kept, may_be_next_hop, struck_out
-from porter_ryu.bgp.protocol.rib_out import NextHops
+from porter_ryu.bgp.protocol.rib_out import SentPaths
 from porter_ryu.bgp.protocol.update import PathId
+from porter_ryu.domain.announcement import SentPath
 from porter_ryu.domain.model import Network
 from tests.unit.later import Later
 
 FIRST, SECOND = ip_network("203.0.113.1/32"), ip_network("2001:db8::/64")
-HOPS: dict[Network, NextHops] = {
-    FIRST: {7: ip_address("192.168.0.7")},
-    SECOND: {None: ip_address("fd00::1")},
+HOPS: dict[Network, SentPaths] = {
+    FIRST: {7: SentPath(ip_address("192.168.0.7"))},
+    SECOND: {None: SentPath(ip_address("fd00::1"))},
 }
 GOOD = "+ 203.0.113.1/32 7 192.168.0.7\n"
 
@@ -36,7 +37,7 @@ class Peer:
 
     def __init__(self, journal: RouteJournal) -> None:
         self.journal = journal
-        self.has: dict[Network, NextHops] = {}
+        self.has: dict[Network, SentPaths] = {}
         journal.begin(self)
 
     @property
@@ -44,15 +45,15 @@ class Peer:
         """As journal.Told."""
         return sum(map(len, self.has.values()))
 
-    def next_hops(self) -> list[tuple[Network, NextHops]]:
+    def paths(self) -> list[tuple[Network, SentPaths]]:
         """As journal.Told."""
         return list(self.has.items())
 
-    def add(self, paths: Iterable[tuple[Network, NextHops]]) -> None:
+    def add(self, paths: Iterable[tuple[Network, SentPaths]]) -> None:
         """Announces paths."""
         paths = list(paths)
-        for prefix, next_hops in paths:
-            self.has[prefix] = {**self.has.get(prefix, {}), **next_hops}
+        for prefix, told in paths:
+            self.has[prefix] = {**self.has.get(prefix, {}), **told}
         self.journal.append(kept(paths))
 
     def remove(self, paths: Iterable[tuple[Network, Collection[PathId]]]) -> None:
@@ -85,7 +86,8 @@ def test_it_outlives_the_process_and_a_torn_line(tmp_path: File) -> None:
 
 
 def test_a_prefix_with_many_paths_has_several_lines(tmp_path: File) -> None:
-    many: NextHops = {int(hop): hop for hop in map(ip_address, range(0xC0A80001, 0xC0A80065))}
+    numbers = range(0xC0A80001, 0xC0A80065)
+    many: SentPaths = {number: SentPath(ip_address(number)) for number in numbers}
     Peer(journal_of(tmp_path)).add([(FIRST, many), (SECOND, HOPS[SECOND])])
     (file,) = (tmp_path / "announced").iterdir()
     assert len(file.read_text().splitlines()) == 8
@@ -95,7 +97,7 @@ def test_a_prefix_with_many_paths_has_several_lines(tmp_path: File) -> None:
 def test_a_file_of_an_earlier_version_has_a_line_for_each_path(tmp_path: File) -> None:
     lines = "".join(f"+ 203.0.113.1/32 {number} 192.168.0.{number}\n" for number in (7, 8, 9))
     write(tmp_path, f"{lines}- 203.0.113.1/32 8\n".encode())
-    want = {FIRST: {number: ip_address(f"192.168.0.{number}") for number in (7, 9)}}
+    want = {FIRST: {number: SentPath(ip_address(f"192.168.0.{number}")) for number in (7, 9)}}
     assert journal_of(tmp_path).left == want
 
 
@@ -152,13 +154,26 @@ BAD_LINES = {
 }
 
 
-@pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES.keys())
+# what can only be withdrawn: the next hops of whole paths in a bad line, by the end of the prefix
+REMAINS = {
+    "two lines merged": {8: 8},
+    "two lines merged in a number": {8: 8},
+    "a path identifier twice": {9: 8},
+    "a path without next hop": {9: 9},
+}
+
+
+@pytest.mark.parametrize("name", BAD_LINES)
 def test_a_bad_line_is_reported_once_and_costs_itself_alone(
-    tmp_path: File, caplog: pytest.LogCaptureFixture, line: bytes
+    tmp_path: File, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
+    line = BAD_LINES[name]
     after = b"+ 2001:db8::/64 - fd00::1\n" if line.endswith(b"\n") else b""
     write(tmp_path, GOOD.encode() + line + after)
-    want = HOPS if after else {FIRST: HOPS[FIRST]}
+    want = dict(HOPS) if after else {FIRST: HOPS[FIRST]}
+    for last, hop in REMAINS.get(name, {}).items():
+        unknown = SentPath(ip_address(f"192.168.0.{hop}"), None)
+        want[ip_network(f"203.0.113.{last}")] = {last: unknown}
     assert journal_of(tmp_path).left == want
     assert caplog.text.count("leaf:2: left out") == 1
     caplog.clear()
@@ -267,10 +282,10 @@ def small_disk(tmp_path: File) -> Iterator[File]:
     subprocess.run(["umount", disk], check=True)
 
 
-def many(count: int) -> list[tuple[Network, NextHops]]:
+def many(count: int) -> list[tuple[Network, SentPaths]]:
     """So many prefixes with a path each."""
-    next_hops: NextHops = {7: ip_address("192.168.0.7")}
-    return [(ip_network(0xCB007100 + number), next_hops) for number in range(count)]
+    paths: SentPaths = {7: SentPath(ip_address("192.168.0.7"))}
+    return [(ip_network(0xCB007100 + number), paths) for number in range(count)]
 
 
 def fill(disk: File) -> File:

@@ -61,7 +61,7 @@ def test_without_add_path_another_next_hop_takes_its_place(scene: Scene) -> None
 
 def journalled(scene: Scene) -> set[str]:
     """The next hops in the journal."""
-    return {str(hop) for hops_ in scene.journalled().values() for hop in hops_.values()}
+    return {str(p.next_hop) for paths in scene.journalled().values() for p in paths.values()}
 
 
 def refusing(scene: Scene, bad: str) -> tuple[int, dict[str, set[str]], list[bytes]]:

@@ -319,8 +319,8 @@ def test_whatever_happens_each_peer_and_its_journal_are_right_at_rest(
         assert by_prefix(peer.read()) == want
         assert END_OF_RIB in peer.messages
         on_disk = {
-            str(route.network_address): {str(hop) for hop in next_hops.values()}
-            for route, next_hops in play.scene.journalled(name).items()
+            str(route.network_address): {str(path.next_hop) for path in paths.values()}
+            for route, paths in play.scene.journalled(name).items()
         }
         assert on_disk == want
 

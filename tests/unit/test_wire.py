@@ -14,7 +14,7 @@ from porter_ryu.bgp.protocol.inbound import check_update
 from porter_ryu.bgp.protocol.notification import BgpError
 from porter_ryu.bgp.protocol.open_message import Open, decode_open, encode_open
 from porter_ryu.bgp.protocol.path_ids import PathIds
-from porter_ryu.bgp.protocol.rib_out import AdjRibOut, NextHops
+from porter_ryu.bgp.protocol.rib_out import AdjRibOut, SentPaths
 from porter_ryu.bgp.protocol.update import (
     Attributes,
     PathId,
@@ -24,7 +24,13 @@ from porter_ryu.bgp.protocol.update import (
     link_bandwidth,
     withdraw,
 )
-from porter_ryu.domain.announcement import NO_ATTRIBUTES, Announcement, Announcements, NextHop
+from porter_ryu.domain.announcement import (
+    NO_ATTRIBUTES,
+    Announcement,
+    Announcements,
+    NextHop,
+    SentPath,
+)
 from porter_ryu.domain.communities import CommunityError, parse_communities
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector, parse_selector
 from porter_ryu.domain.model import Address, Family, Network
@@ -296,9 +302,12 @@ def test_communities() -> None:
 
 def test_what_an_earlier_session_left_is_known_by_its_path() -> None:
     one, two = ip_network("203.0.113.1/32"), ip_network("203.0.113.2/32")
-    left: dict[Network, NextHops] = {
-        one: {0xC0A80001: ip_address("192.168.0.1"), 0xC0A80002: ip_address("192.168.0.2")},
-        two: {0xC0A80001: ip_address("192.168.0.1")},
+    left: dict[Network, SentPaths] = {
+        one: {
+            0xC0A80001: SentPath(ip_address("192.168.0.1")),
+            0xC0A80002: SentPath(ip_address("192.168.0.2")),
+        },
+        two: {0xC0A80001: SentPath(ip_address("192.168.0.1"))},
     }
     table = rib_out()
     sync(table, {one: frozenset([hop(1)])}, one)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from porter_ryu.bgp.output.journal_line import NO_LINES, Lines, announced
-from porter_ryu.bgp.protocol.rib_out import Difference, NextHops
+from porter_ryu.bgp.protocol.rib_out import Difference
 from porter_ryu.bgp.protocol.update import Paths
 from porter_ryu.domain.model import Address, Network
 
@@ -28,7 +28,7 @@ class Batch:
     lines: Lines = NO_LINES
     next_hops: Sequence[Address] = ()
     before: Mapping[Network, Paths] = field(default_factory=dict)
-    struck_out: Sequence[tuple[Network, NextHops]] = ()
+    struck_out: Sequence[tuple[Network, Paths]] = ()
     made_at: float = 0.0
 
 

@@ -32,7 +32,7 @@ from porter_ryu import atomic_file
 from porter_ryu.backoff import Backoff
 from porter_ryu.bgp.output import journal_reading
 from porter_ryu.bgp.output.journal_line import Lines, kept, struck_out
-from porter_ryu.bgp.protocol.rib_out import NextHops
+from porter_ryu.bgp.protocol.rib_out import SentPaths
 from porter_ryu.bgp.protocol.update import PathId
 from porter_ryu.domain.model import Network
 from porter_ryu.log import reason_of
@@ -42,7 +42,7 @@ from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
-_MIN_HISTORY_PATHS = 1000
+_MIN_HISTORY_PATHS, _OCTETS_PER_PATH = 1000, 64
 _SLICE_PREFIXES = 512
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.25, 5.0
 _UNWRITABLE = (
@@ -85,12 +85,13 @@ class Told(Protocol):
     def path_count(self) -> int:
         """How many paths that are, about."""
 
-    def next_hops(self) -> list[tuple[Network, NextHops]]:
-        """The paths by prefix; a prefix may be in it more than once."""
+    def paths(self) -> list[tuple[Network, SentPaths]]:
+        """The paths by prefix; a prefix may be in it more than once, and then the last form of a
+        path counts."""
 
 
 class RouteJournal:
-    """Next hops by prefix and path identifier, of one peer.
+    """Paths by prefix and path identifier, of one peer, with the attributes of their own.
 
     `left`: what earlier sessions left with the peer.  `known` is False if the file of an earlier
     run could not be read: then it is not known which paths the peer has.  `unfit` are paths in the
@@ -100,14 +101,15 @@ class RouteJournal:
     def __init__(
         self, path: str, supervisor: Supervisor, one_at_a_time: Semaphore | None = None
     ) -> None:
-        self.left: Mapping[Network, NextHops] = {}
+        self.left: Mapping[Network, SentPaths] = {}
         self.unfit: Mapping[Network, Collection[PathId]] = {}
         self.known = True
         self._told: Told | None = None
         self._path = path
         self._supervisor = supervisor
         self._one_at_a_time = one_at_a_time or Semaphore()
-        self._left_count = self._written_paths = 0
+        self._left_count = self._written_paths = self._written_octets = 0
+        self._needed_octets = 0
         self._problems = ProblemLog(LOG, _UNWRITABLE, _WRITTEN_AGAIN)
         self._rewrite_due = False
         self._since: list[Lines] | None = None
@@ -124,7 +126,7 @@ class RouteJournal:
         """A session begins: `told` is what the peer may have been told in it, at any time."""
         self._told = told
 
-    def end(self, left: Mapping[Network, NextHops]) -> None:
+    def end(self, left: Mapping[Network, SentPaths]) -> None:
         """The session is over, and left these paths with the peer."""
         self._told = None
         self._set_left(left)
@@ -144,7 +146,8 @@ class RouteJournal:
             self._failed(error)
             return
         self._written_paths += lines.paths
-        if self._written_paths > 2 * self._count + _MIN_HISTORY_PATHS and not self._rewrite_due:
+        self._written_octets += len(lines.octets)
+        if self._has_too_much_history and not self._rewrite_due:
             self._rewrite_due = True
             self._supervisor.spawn("journal", self._rewrite)
 
@@ -152,9 +155,9 @@ class RouteJournal:
         """Strikes out paths that an earlier session left and the peer does not have any more."""
         left = dict(self.left)
         for prefix, path_ids in paths:
-            next_hops = {i: hop for i, hop in left.pop(prefix, {}).items() if i not in path_ids}
-            if next_hops:
-                left[prefix] = next_hops
+            kept_paths = {i: path for i, path in left.pop(prefix, {}).items() if i not in path_ids}
+            if kept_paths:
+                left[prefix] = kept_paths
         self._set_left(left)
         self.append(struck_out(paths))
 
@@ -180,13 +183,20 @@ class RouteJournal:
         """Paths that the file has to have, about."""
         return self._left_count + (self._told.path_count if self._told is not None else 0)
 
-    def _set_left(self, left: Mapping[Network, NextHops]) -> None:
+    @property
+    def _has_too_much_history(self) -> bool:
+        """Whether most of the file is history: too many paths, or too many attributes."""
+        paths = 2 * self._count + _MIN_HISTORY_PATHS
+        octets = 2 * self._needed_octets + paths * _OCTETS_PER_PATH
+        return self._written_paths > paths or self._written_octets > octets
+
+    def _set_left(self, left: Mapping[Network, SentPaths]) -> None:
         self.left = left
         self._left_count = sum(map(len, left.values()))
 
-    def _table(self) -> list[tuple[Network, NextHops]]:
+    def _table(self) -> list[tuple[Network, SentPaths]]:
         """All paths that the file has to have.  A prefix may be in it more than once."""
-        told = self._told.next_hops() if self._told is not None else []
+        told = self._told.paths() if self._told is not None else []
         return [*self.left.items(), *told]
 
     # -- reading ------------------------------------------------------------------------------
@@ -210,6 +220,7 @@ class RouteJournal:
         self._set_left(contents.paths)
         self.unfit = contents.unfit
         self._written_paths = contents.written
+        self._written_octets = self._needed_octets = contents.octets
         if contents.damaged or self.unfit:
             self._replace_now()
 
@@ -277,7 +288,9 @@ class RouteJournal:
         self._written([lines])
 
     def _written(self, lines: Iterable[Lines]) -> None:
+        lines = list(lines)
         self._written_paths = sum(part.paths for part in lines)
+        self._written_octets = self._needed_octets = sum(len(part.octets) for part in lines)
         self._backoff.reset()
         self._problems.update(self._path, "")
 

@@ -21,7 +21,7 @@ from porter_ryu.bgp.output.session_output import Link, SessionOutput
 from porter_ryu.bgp.output.update_groups import UpdateGroups
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.notification import Notification
-from porter_ryu.bgp.protocol.rib_out import AdjRibOut, NextHops
+from porter_ryu.bgp.protocol.rib_out import AdjRibOut, SentPaths
 from porter_ryu.bgp.protocol.unsent import unsent
 from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.supervisor import Supervisor
@@ -54,10 +54,10 @@ class Outbound:
         self._refusals = Refusals(clock)
         self._output: SessionOutput | None = None
         self._updated_at: float | None = None
-        for next_hops in journal.left.values():
-            for path_id, next_hop in next_hops.items():
+        for paths in journal.left.values():
+            for path_id, path in paths.items():
                 if path_id is not None:
-                    loc_rib.path_ids.restore(next_hop, path_id)
+                    loc_rib.path_ids.restore(path.next_hop, path_id)
 
     @property
     def restarting(self) -> bool:
@@ -67,7 +67,7 @@ class Outbound:
         return self._restarting
 
     @property
-    def left(self) -> Mapping[Network, NextHops]:
+    def left(self) -> Mapping[Network, SentPaths]:
         """What earlier sessions left with the peer, by prefix."""
         return self._journal.left
 
@@ -170,8 +170,8 @@ class Outbound:
                 _affected(rib_out, suspect),
             )
             refused = (
-                (prefix, [i for i, hop in next_hops.items() if suspect in (hop, prefix)])
-                for prefix, next_hops in self._journal.left.items()
+                (prefix, [i for i, path in paths.items() if suspect in (path.next_hop, prefix)])
+                for prefix, paths in self._journal.left.items()
             )
             self._journal.strike_out([entry for entry in refused if entry[1]])
             self._supervisor.after(finding.seconds, "refusal", self._try_again)

@@ -33,11 +33,11 @@ from porter_ryu.bgp.output.refusals import Refusals
 from porter_ryu.bgp.output.update_groups import UpdateGroups
 from porter_ryu.bgp.protocol import update, wire
 from porter_ryu.bgp.protocol.export import ExportPolicy
-from porter_ryu.bgp.protocol.rib_out import Difference, NextHops
+from porter_ryu.bgp.protocol.rib_out import Difference, SentPaths, as_sent
 from porter_ryu.bgp.protocol.update import PathId
 from porter_ryu.domain.model import Family, Network
 
-_LeftBehind = collections.deque[tuple[Network, NextHops]]
+_LeftBehind = collections.deque[tuple[Network, SentPaths]]
 
 _SLICE_PATHS, _SLICE_OCTETS = 1024, 1 << 16
 _JOURNAL_DELAY_SECONDS = 5.0
@@ -157,22 +157,24 @@ class SessionOutput:
         """How many paths the peer may have been told, about."""
         return self.group.path_count if self.joined else 0
 
-    def next_hops(self) -> list[tuple[Network, NextHops]]:
+    def paths(self) -> list[tuple[Network, SentPaths]]:
         """The paths that the peer may have been told."""
         if not self.joined:
             return []
-        struck_out = [entry for batch in self.queue for entry in batch.struck_out]
+        struck_out = [
+            (prefix, as_sent(paths)) for batch in self.queue for prefix, paths in batch.struck_out
+        ]
         return [*struck_out, *self.group.told()]
 
-    def left(self) -> Mapping[Network, NextHops]:
+    def left(self) -> Mapping[Network, SentPaths]:
         """The paths that the peer may have when the session ends now."""
         if not self.joined:
             return self._journal.left
         if not self._journal.left and not self.queue and self.group.is_at_rest:
-            return self.group.next_hops()
+            return self.group.sent_paths()
         left = dict(self._journal.left)
-        for prefix, next_hops in self.next_hops():
-            left[prefix] = {**left[prefix], **next_hops} if prefix in left else next_hops
+        for prefix, paths in self.paths():
+            left[prefix] = {**left[prefix], **paths} if prefix in left else paths
         return left
 
     # -- sending ------------------------------------------------------------------------------
@@ -265,9 +267,9 @@ class SessionOutput:
         if self._left_behind is None:
             self._left_behind = collections.deque(self._journal.left.items())
         if self._left_behind:
-            paths = _pop(self._left_behind, _SLICE_PATHS)
-            self._send_difference(rib_out.stale(paths))
-            stale = [(prefix, self._not_sent(prefix, hops)) for prefix, hops in paths]
+            left = _pop(self._left_behind, _SLICE_PATHS)
+            self._send_difference(rib_out.stale(left))
+            stale = [(prefix, self._not_sent(prefix, paths)) for prefix, paths in left]
             self._stale.append((self._clock() + _JOURNAL_DELAY_SECONDS, stale))
             return True
         families, self.end_of_rib_due = sorted(self.end_of_rib_due), frozenset()
@@ -347,9 +349,9 @@ class SessionOutput:
             self.link.send(b"".join(batch.octets for batch in batches))
 
 
-def _pop(left: _LeftBehind, most: int) -> list[tuple[Network, NextHops]]:
+def _pop(left: _LeftBehind, most: int) -> list[tuple[Network, SentPaths]]:
     """Removes prefixes from the front until they have `most` paths."""
-    found: list[tuple[Network, NextHops]] = []
+    found: list[tuple[Network, SentPaths]] = []
     while left and most > 0:
         found.append(left.popleft())
         most -= len(found[-1][1])

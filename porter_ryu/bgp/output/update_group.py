@@ -17,9 +17,9 @@ from porter_ryu.bgp.output.batch import Batch, EncodedTable, encode
 from porter_ryu.bgp.output.journal_line import struck_out
 from porter_ryu.bgp.output.loc_rib import LocRib
 from porter_ryu.bgp.output.rounds import OutputRounds
-from porter_ryu.bgp.protocol.rib_out import AdjRibOut, Difference, NextHops
-from porter_ryu.bgp.protocol.update import PathId, Paths
-from porter_ryu.domain.model import Address, Family, Network
+from porter_ryu.bgp.protocol.rib_out import AdjRibOut, Difference, SentPaths, as_sent
+from porter_ryu.bgp.protocol.update import Attributes, PathId, Paths
+from porter_ryu.domain.model import Family, Network
 from porter_ryu.supervisor import Supervisor
 
 _IMMEDIATE_PREFIXES = 16
@@ -70,11 +70,11 @@ class UpdateGroup:
         self._clock = clock
         self._changed: dict[Network, None] = dict.fromkeys(loc_rib.routes)
         self._slice: collections.deque[Network] = collections.deque()
-        self._withdrawn: dict[tuple[Network, PathId], tuple[Address, float]] = {}
+        self._withdrawn: dict[tuple[Network, PathId], tuple[Attributes, float]] = {}
         self._tables: weakref.WeakValueDictionary[tuple[Family, bool], EncodedTable] = (
             weakref.WeakValueDictionary()
         )
-        self._next_hops: Mapping[Network, NextHops] | None = None
+        self._sent_paths: Mapping[Network, SentPaths] | None = None
         self._withdrawal: Batch | None = None
 
     # -- what has to be sent -----------------------------------------------------------------------
@@ -133,7 +133,7 @@ class UpdateGroup:
             if self._clock() > ends_at:
                 return
 
-    def restore(self, left: Iterable[tuple[Network, NextHops]]) -> None:
+    def restore(self, left: Iterable[tuple[Network, SentPaths]]) -> None:
         """Announces paths that an earlier run left.  They are in the journal already."""
         difference = self.rib_out.restore(left, self._clock())
         self._table_changed()
@@ -176,9 +176,9 @@ class UpdateGroup:
         group._changed = {**behind, **dict.fromkeys(self._slice), **self._changed}
         group._withdrawn.update(self._withdrawn)
         due_at = self._clock() + _JOURNAL_DELAY_SECONDS
-        for prefix, path_id, next_hop in self._unsent(member.queue):
+        for prefix, path_id, said in self._unsent(member.queue):
             if not rib_out.has(prefix, path_id):
-                group._withdrawn[prefix, path_id] = (next_hop, due_at)
+                group._withdrawn[prefix, path_id] = (said, due_at)
         if group._withdrawn:
             group._wake_after(_JOURNAL_DELAY_SECONDS)
         member.queue.clear()
@@ -186,17 +186,17 @@ class UpdateGroup:
         group.members[member] = None
         return group
 
-    def _unsent(self, queue: Iterable[Batch]) -> Iterator[tuple[Network, PathId, Address]]:
+    def _unsent(self, queue: Iterable[Batch]) -> Iterator[tuple[Network, PathId, Attributes]]:
         """All paths that these batches announce, withdraw or strike out of the journal.  A path
         that was withdrawn earlier and that one of them announces again is still in the journal."""
         for batch in queue:
-            for prefix, next_hops in batch.struck_out:
-                for path_id, next_hop in next_hops.items():
-                    yield prefix, path_id, next_hop
+            for prefix, paths in batch.struck_out:
+                for path_id, said in paths.items():
+                    yield prefix, path_id, said
             for prefix, before in batch.before.items():
                 for paths in (before, self.rib_out.sent.get(prefix, {})):
                     for path_id, said in paths.items():
-                        yield prefix, path_id, said.next_hop
+                        yield prefix, path_id, said
 
     # -- batches -----------------------------------------------------------------------------------
 
@@ -211,7 +211,7 @@ class UpdateGroup:
 
     def _table_changed(self) -> None:
         self._tables.clear()
-        self._next_hops = self._withdrawal = None
+        self._sent_paths = self._withdrawal = None
 
     def _enqueue(self, batch: Batch) -> None:
         if not batch.octets and not batch.lines.octets:
@@ -242,22 +242,25 @@ class UpdateGroup:
         """How many paths the peers may have (journal.Told)."""
         return sum(map(self.rib_out.count, Family)) + len(self._withdrawn)
 
-    def told(self) -> list[tuple[Network, NextHops]]:
-        """The paths that the peers may have: those in the table, and those that were withdrawn
-        some seconds ago."""
-        withdrawn = [(prefix, {i: hop}) for (prefix, i), (hop, _) in self._withdrawn.items()]
-        return [*self.next_hops().items(), *withdrawn]
+    def told(self) -> list[tuple[Network, SentPaths]]:
+        """The paths that the peers may have: those that were withdrawn some seconds ago, and those
+        in the table, which may have another form of the same path."""
+        withdrawn = [
+            (prefix, as_sent({path_id: said}))
+            for (prefix, path_id), (said, _) in self._withdrawn.items()
+        ]
+        return [*withdrawn, *self.sent_paths().items()]
 
-    def next_hops(self) -> Mapping[Network, NextHops]:
-        """The next hops of the table, as a journal keeps them."""
-        if self._next_hops is None:
-            known: dict[int, NextHops] = {}
+    def sent_paths(self) -> Mapping[Network, SentPaths]:
+        """The paths of the table, as a journal keeps them."""
+        if self._sent_paths is None:
+            known: dict[int, SentPaths] = {}
             for paths in self.rib_out.sent.values():
                 if id(paths) not in known:
-                    known[id(paths)] = {i: said.next_hop for i, said in paths.items()}
+                    known[id(paths)] = as_sent(paths)
             sent = self.rib_out.sent.items()
-            self._next_hops = {prefix: known[id(paths)] for prefix, paths in sent}
-        return self._next_hops
+            self._sent_paths = {prefix: known[id(paths)] for prefix, paths in sent}
+        return self._sent_paths
 
     def _note_withdrawals(self, difference: Difference) -> None:
         """Has withdrawn paths struck out of the journals in some seconds."""
@@ -267,7 +270,7 @@ class UpdateGroup:
             before = difference.before[prefix]
             for path_id in path_ids:
                 self._withdrawn.pop((prefix, path_id), None)
-                self._withdrawn[prefix, path_id] = (before[path_id].next_hop, due_at)
+                self._withdrawn[prefix, path_id] = (before[path_id], due_at)
         if idle and self._withdrawn:
             self._wake_after(_JOURNAL_DELAY_SECONDS)
 
@@ -287,11 +290,11 @@ class UpdateGroup:
         now = self._clock()
         first = itertools.islice(self._withdrawn.items(), _SLICE_PATHS)
         due = [key for key, (_, due_at) in first if due_at <= now]
-        gone: dict[Network, dict[PathId, Address]] = {}
+        gone: dict[Network, dict[PathId, Attributes]] = {}
         for prefix, path_id in due:
-            next_hop, _ = self._withdrawn.pop((prefix, path_id))
+            said, _ = self._withdrawn.pop((prefix, path_id))
             if not self.rib_out.has(prefix, path_id):
-                gone.setdefault(prefix, {})[path_id] = next_hop
+                gone.setdefault(prefix, {})[path_id] = said
         if gone:
             paths = list(gone.items())
             self._deliver(Batch(b"", 0, struck_out(paths), struck_out=paths, made_at=now))

@@ -116,7 +116,8 @@ class ExportPolicy:
     def path_attributes(
         self, next_hop: Address, path: PathAttributes = NO_ATTRIBUTES
     ) -> Attributes:
-        """The path attributes of an UPDATE (RFC 4271, 5) for a path with the attributes `path`."""
+        """The path attributes of an UPDATE (RFC 4271, 5) for a path with the attributes `path` of
+        its own."""
         merged = path.over(self.attributes)
         bandwidth = merged.bandwidth
         return Attributes(
@@ -131,6 +132,7 @@ class ExportPolicy:
             if bandwidth is None
             else (link_bandwidth(self.local_as, bandwidth * _BANDWIDTH_UNIT),),
             self.local_as if marks_routes(self.role) else None,
+            path,
         )
 
     def next_hop_address(self, hop: NextHop, family: int) -> Address | None:

@@ -18,11 +18,12 @@ from porter_ryu.domain.announcement import (
     Announcement,
     Announcements,
     NextHop,
+    SentPath,
 )
 from porter_ryu.domain.model import Address, Family, Network
 
-# next hops of a prefix by path identifier, as the journal keeps them
-NextHops = Mapping[PathId, Address]
+# the paths of a prefix by path identifier, as the journal keeps them
+SentPaths = Mapping[PathId, SentPath]
 
 Since = Mapping[PathId, float]
 """Since when each path of a prefix is announced as it is; prefixes with one past share it."""
@@ -135,25 +136,28 @@ class AdjRibOut:
                 break
         return Difference(announced, withdrawn, changed)
 
-    def restore(self, left: Iterable[tuple[Network, NextHops]], now: float = 0.0) -> Difference:
-        """Announces the paths of an earlier run; they count as sent `now`.  They have the
-        attributes of the peer's settings and no others."""
+    def restore(self, left: Iterable[tuple[Network, SentPaths]], now: float = 0.0) -> Difference:
+        """Announces the paths of an earlier run with the attributes that they had; they count as
+        sent `now`.  A path whose attributes are not known is not announced."""
         announced = []
         changed: dict[Network, Paths] = {}
-        for prefix, next_hops in left:
-            paths = {
-                path_id: self.policy.path_attributes(next_hop)
-                for path_id, next_hop in self._as_negotiated(prefix, next_hops)
-                if self._may_announce(prefix, next_hop)
-            }
+        # prefixes share their paths; but what is withheld may be a prefix
+        known: dict[tuple[int, int], tuple[Paths, Since]] = {}
+        for prefix, sent_paths in left:
+            which = (id(sent_paths), prefix.version)
+            if which not in known or self.withheld:
+                found = self._restored(prefix, sent_paths)
+                known[which] = (found, dict.fromkeys(found, now))
+            paths, since = known[which]
             if paths:
                 before = changed[prefix] = self.sent.get(prefix, _NO_PATHS)
-                since = {**self.since.get(prefix, _NEVER), **dict.fromkeys(paths, now)}
-                self._note(prefix, before, {**before, **paths}, since)
+                if before:
+                    since = {**self.since.get(prefix, _NEVER), **since}
+                self._note(prefix, before, {**before, **paths} if before else paths, since)
                 announced.append((prefix, paths))
         return Difference(announced, before=changed)
 
-    def stale(self, left: Iterable[tuple[Network, NextHops]]) -> Difference:
+    def stale(self, left: Iterable[tuple[Network, SentPaths]]) -> Difference:
         """Withdraws the paths of an earlier session that were not sent in this one.
 
         They are announced and withdrawn directly after one another: FRR with soft-reconfiguration
@@ -163,13 +167,13 @@ class AdjRibOut:
         """
         announced: list[tuple[Network, Paths]] = []
         withdrawn: list[tuple[Network, Collection[PathId]]] = []
-        for prefix, next_hops in left:
+        for prefix, sent_paths in left:
             sent = self.sent.get(prefix, _NO_PATHS)
-            if sent.keys() == next_hops.keys():
+            if sent.keys() == sent_paths.keys():
                 continue
             stale = {
-                path_id: next_hop
-                for path_id, next_hop in self._as_negotiated(prefix, next_hops)
+                path_id: path.next_hop
+                for path_id, path in self._as_negotiated(prefix, sent_paths)
                 if path_id not in sent
             }
             said = {
@@ -219,19 +223,26 @@ class AdjRibOut:
             self.sent.pop(prefix, None)
             self.since.pop(prefix, None)
 
+    def _restored(self, prefix: Network, sent_paths: SentPaths) -> Paths:
+        return {
+            path_id: self.policy.path_attributes(path.next_hop, path.attributes)
+            for path_id, path in self._as_negotiated(prefix, sent_paths)
+            if path.attributes is not None and self._may_announce(prefix, path.next_hop)
+        }
+
     def _as_negotiated(
-        self, prefix: Network, next_hops: NextHops
-    ) -> Iterator[tuple[PathId, Address]]:
+        self, prefix: Network, paths: SentPaths
+    ) -> Iterator[tuple[PathId, SentPath]]:
         """Paths of an earlier session with or without identifiers, as this session needs them;
         none if the family is not negotiated."""
         if prefix.version not in self.policy.families:
             return
         several = prefix.version in self.policy.add_path
-        for path_id, next_hop in next_hops.items():
+        for path_id, path in paths.items():
             if not several:
-                yield None, next_hop
+                yield None, path
             else:
-                yield self.path_ids.of(next_hop) if path_id is None else path_id, next_hop
+                yield self.path_ids.of(path.next_hop) if path_id is None else path_id, path
 
     def _may_announce(self, prefix: Network, next_hop: Address) -> bool:
         """Whether a path by this next hop can and may be announced in this session."""
@@ -284,6 +295,11 @@ class AdjRibOut:
         limit = self.policy.limit(family)
         all_of_them = not limit or len(usable) <= limit
         return _Exported(usable, by_hop, dict(by_hop.values()) if all_of_them else None)
+
+
+def as_sent(paths: Paths) -> SentPaths:
+    """Paths as the journal keeps them."""
+    return {path_id: SentPath(said.next_hop, said.own) for path_id, said in paths.items()}
 
 
 def _compare(before: Paths, after: Paths, earlier: Since, now: float) -> _Comparison:

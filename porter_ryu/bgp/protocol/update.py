@@ -20,6 +20,7 @@ from porter_ryu.bgp.protocol.wire import (
     MessageType,
     message,
 )
+from porter_ryu.domain.announcement import NO_ATTRIBUTES, PathAttributes
 from porter_ryu.domain.model import Address, Family, Network
 
 _WELL_KNOWN, _OPTIONAL, _OPTIONAL_TRANSITIVE = 0x40, 0x80, 0xC0
@@ -43,6 +44,9 @@ class Attributes:
     `as_path` is empty to an internal peer; `local_pref` is for an internal one alone.  An extended
     community is a number of 64 bits (RFC 4360).  `only_to_customer`: the AS from which on the route
     may only go down to customers (RFC 9234, 5).
+
+    `own`: what the path itself has of all that, without the settings of the peer.  It is not
+    compared, because a peer does not see where an attribute is from.
     """
 
     next_hop: Address
@@ -54,6 +58,7 @@ class Attributes:
     large_communities: tuple[tuple[int, int, int], ...] = ()
     extended_communities: tuple[int, ...] = ()
     only_to_customer: int | None = None
+    own: PathAttributes = field(default=NO_ATTRIBUTES, repr=False, compare=False)
     # paths are grouped by it, forty thousand at a time, and it does not change
     _hash: int = field(init=False, repr=False, compare=False)
 
