@@ -5,7 +5,7 @@ VENV := .venv
 export PIP_CONSTRAINT := $(CURDIR)/constraints-build.txt
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints-build.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-SOURCES := $(shell find porter_ryu -name '*.py') setup.py requirements.txt porter_ryu_compat.py porter_ryu_compat.pth
+SOURCES := $(shell find porter_ryu -name '*.py' -o -name page.html) setup.py requirements.txt porter_ryu_compat.py porter_ryu_compat.pth
 
 .PHONY: demo test test-cluster soak tools lint sample metrics-page release lock bench profile clean
 

@@ -36,6 +36,7 @@ setup(
     ],
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["porter_ryu", "porter_ryu.*"]),
+    package_data={"porter_ryu.http": ["page.html"]},
     py_modules=["porter_ryu_compat"],
     install_requires=(HERE / "requirements.txt").read_text().split(),
     entry_points={

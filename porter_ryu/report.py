@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 from typing import Any
 
-from porter_ryu.domain import overview
+from porter_ryu.domain import mending, overview, problems, what_if
 from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
 from porter_ryu.domain.model import Address, Network, ObjectKey
 from porter_ryu.domain.node_uses import leads_to
+from porter_ryu.domain.nodes.backends import EndpointStates
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.reach import Reach, reach
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
+from porter_ryu.domain.what_if import Standing, Supposition
 from porter_ryu.report_paths import hop_text, path
 from porter_ryu.time_slice import TimeSlice
 
@@ -151,13 +153,17 @@ def explanation(
     entry |= service_line(chain.decision, announced)
     if chain.unreadable:
         entry["unreadable"] = chain.unreadable
+    reason = chain.decision.verdict.reason
+    entry["mend"] = "" if announced else problems.mend_of_service(reason, key)
+    entry["externalTrafficPolicy"] = "Local" if chain.service.local_traffic else "Cluster"
     entry["request"] = _request(chain)
     entry["pools"] = [_pool(pool) for pool in chain.pools]
     if chain.decision.refused_communities:
         entry["refusedCommunities"] = chain.decision.refused_communities
     sent = sent or nothing_sent
     entry["routes"] = [
-        _address(address, sent) | _reach(address, reach(planner, address.address), sent, unsent)
+        _address(planner, address, sent)
+        | _reach(address, reach(planner, address.address), sent, unsent)
         for address in chain.addresses
     ]
     return entry
@@ -180,15 +186,25 @@ def _pool(entry: PoolVerdict) -> Json:
     }
 
 
-def _address(entry: AddressExplanation, sent: Sent) -> Json:
+def _address(planner: Planner, entry: AddressExplanation, sent: Sent) -> Json:
     return {
         "address": str(entry.address),
         "eip": entry.eip,
         "recorded": entry.recorded,
         "sharedWith": [str(key) for key in entry.sharers],
-        "nodes": [_node(node) for node in entry.nodes],
+        "nodes": [_node(planner, node, entry.eip) for node in entry.nodes],
         "paths": [path(announcement, share) for announcement, share in entry.paths],
+        "endpoints": [_endpoints(states) for states in entry.endpoints],
         "peers": _peers(sent(ip_network(entry.address))),
+    }
+
+
+def _endpoints(states: EndpointStates) -> Json:
+    return {
+        "node": states.node,
+        "ready": states.ready,
+        "terminating": states.terminating,
+        "notReady": states.not_ready,
     }
 
 
@@ -215,12 +231,14 @@ def _peers(sent: Mapping[str, tuple[Address, ...]]) -> dict[str, list[str]]:
     return {name: [str(hop) for hop in hops] for name, hops in sorted(sent.items()) if hops}
 
 
-def _node(entry: NodeVerdict) -> Json:
+def _node(planner: Planner, entry: NodeVerdict, eip: str) -> Json:
+    node = planner.nodes.node(entry.node)
     return {
         "node": entry.node,
         "nextHop": None if entry.next_hop is None else hop_text(entry.next_hop),
         "reason": entry.verdict.reason.value,
         "why": entry.verdict.message,
+        "mend": mending.of_node(entry, node, eip, planner.policy.drain),
     }
 
 
@@ -251,6 +269,26 @@ def warnings(planner: Planner) -> Iterator[str]:
     may change between two entries."""
     for name in sorted(planner.nodes.names()):
         yield from planner.nodes.warnings(name)
+
+
+def consequences(planner: Planner, supposed: Supposition) -> Iterator[Json]:
+    """The Services for which the loss or the drain of a node would change something, in the form of
+    `difference`.  The planner may change between two entries."""
+    for entry in what_if.consequences(planner, supposed, time.monotonic(), TimeSlice()):
+        yield {
+            "service": str(entry.service),
+            "was": _standing(entry.was),
+            "becomes": _standing(entry.becomes),
+        }
+
+
+def _standing(standing: Standing) -> Json:
+    paths = {
+        str(address): [path(announcement, share) for announcement, share in found]
+        for address, found in standing.paths
+    }
+    hops = {address: sorted(p["nextHop"] for p in found) for address, found in paths.items()}
+    return {"state": standing.state, "nextHops": hops, "paths": paths}
 
 
 def difference(running: Json, wanted: Json) -> list[Json]:

@@ -75,9 +75,8 @@ class Document:
 
     def _errors(self, schema: Json, value: Json, where: str) -> Iterator[str]:
         schema = self._resolved(schema)
-        if "allOf" in schema:
-            for part in schema["allOf"]:
-                yield from self._errors(part, value, where)
+        if "allOf" in schema or "oneOf" in schema:
+            yield from self._errors_of_parts(schema, value, where)
             return
         if value is None:
             if not schema.get("nullable"):
@@ -96,6 +95,12 @@ class Document:
                 yield from self._errors(schema["items"], entry, f"{where}[{number}]")
         elif wanted == "object":
             yield from self._errors_of_object(schema, value, where)
+
+    def _errors_of_parts(self, schema: Json, value: Json, where: str) -> Iterator[str]:
+        for part in schema.get("allOf", ()):
+            yield from self._errors(part, value, where)
+        choices = [list(self._errors(part, value, where)) for part in schema.get("oneOf", ())]
+        yield from min(choices, key=len, default=[])
 
     def _errors_of_object(self, schema: Json, value: Json, where: str) -> Iterator[str]:
         properties = schema.get("properties", {})

@@ -6,7 +6,9 @@ that cannot be read is not gone: its last good form stays.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from porter_ryu.domain.model import Eip, EndpointSlice, Kind, Namespace, Node, ObjectKey, Service
@@ -66,6 +68,18 @@ class Cluster:
         """The unreadable objects of a kind of which no good form is known."""
         known = self._tables[kind]
         return [entry for key, entry in self._unreadable[kind].items() if key not in known]
+
+    def without_endpoints_on(self, node: str) -> Cluster:
+        """A copy, for a question, in which no Service has an endpoint on this node.  It is not for
+        changes."""
+        supposed = copy.copy(self)
+        supposed._slices_of = dict(self._slices_of)
+        for service in self.services_on(node):
+            supposed._slices_of[service] = tuple(
+                replace(piece, endpoints=tuple(e for e in piece.endpoints if e.node != node))
+                for piece in self.slices_of(service)
+            )
+        return supposed
 
     def keys(self, kind: Kind) -> set[ObjectKey]:
         """The keys of all objects of a kind, readable or not."""

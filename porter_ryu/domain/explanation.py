@@ -10,6 +10,7 @@ from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.announcement import Announcement, NextHop, in_use
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Address, Eip, Family, Kind, ObjectKey, Service
+from porter_ryu.domain.nodes.backends import EndpointStates, endpoint_states
 from porter_ryu.domain.nodes.drained_paths import drained_verdict
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
@@ -20,8 +21,8 @@ from porter_ryu.domain.verdict import NodeReason, Verdict
 @dataclass(frozen=True, slots=True)
 class AddressExplanation:
     """One address: its Eip, whether it is recorded in status, its other holders, the verdict on
-    every node, and each path with its share of the traffic in per cent (`shares`), in order of
-    node."""
+    every node, each path with its share of the traffic in per cent (`shares`), in order of node,
+    and where its endpoints are."""
 
     address: Address
     eip: str
@@ -29,6 +30,7 @@ class AddressExplanation:
     sharers: tuple[ObjectKey, ...]
     nodes: tuple[NodeVerdict, ...]
     paths: tuple[tuple[Announcement, float | None], ...]
+    endpoints: tuple[EndpointStates, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def _address(planner: Planner, service: Service, held: Held, now: float) -> Addr
         tuple(k for k in planner.allocator.holders(held.address) if k != service.key),
         tuple(_nodes(planner, service, held.address, paths, used, now)),
         tuple(shares(used).items()),
+        endpoint_states(planner.cluster.slices_of(service.key), Family(held.address.version)),
     )
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from porter_ryu.domain.address_changes import AddressChanges
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.addresses.outcome import Outcome
-from porter_ryu.domain.advertising import ServiceCommunities
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.changes import PendingChanges
 from porter_ryu.domain.cluster import Cluster
@@ -21,19 +20,18 @@ from porter_ryu.domain.eip_problems import EipProblems
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Kind, Node, ObjectKey, Service
 from porter_ryu.domain.nodes.drain import NodeDrains
-from porter_ryu.domain.nodes.drained_paths import DrainedPaths
 from porter_ryu.domain.nodes.health import NodeHealth
 from porter_ryu.domain.nodes.node_verdicts import NodeVerdicts
 from porter_ryu.domain.nodes.probed import ProbedNodes
 from porter_ryu.domain.nodes.resolver import NextHopResolver
 from porter_ryu.domain.objects import ObjectStatus, Reading, WithStatus
-from porter_ryu.domain.paths import PathAssembly, PathRule
+from porter_ryu.domain.path_rules import path_rules
+from porter_ryu.domain.paths import PathAssembly
 from porter_ryu.domain.routing import Routing
 from porter_ryu.domain.statuses import Statuses
 from porter_ryu.domain.text import printable
 from porter_ryu.domain.turn import Policy, Turn
 from porter_ryu.domain.verdict import AddressReason, Verdict
-from porter_ryu.domain.weighting import Weighting
 
 __all__ = ["Planner", "Policy", "Turn"]
 
@@ -45,6 +43,7 @@ class Planner:
     """
 
     def __init__(self, policy: Policy, leading: bool) -> None:
+        self.policy = policy
         self.cluster = Cluster()
         self._guard = Guard()
         self.allocator = Allocator(self._guard)
@@ -71,13 +70,14 @@ class Planner:
         self._changes = PendingChanges(
             self.cluster, self.allocator, self.nodes, self.resolver, self.decisions.keys()
         )
-        rules: list[PathRule] = [ServiceCommunities(self.allocator)]
-        if self.weights.weighs:
-            rules.append(Weighting(policy.next_hops, self.nodes, self.resolver))
-        rules.append(DrainedPaths(self.drains, policy.drain.med, self.resolver))
-        paths = PathAssembly(rules)
+        rules = path_rules(policy, self.allocator, self.nodes, self.resolver, self.drains)
         self._routing = Routing(
-            self.cluster, self.allocator, self.resolver, paths, self._guard, policy.announce
+            self.cluster,
+            self.allocator,
+            self.resolver,
+            PathAssembly(rules),
+            self._guard,
+            policy.announce,
         )
         self.aggregation = self._routing.aggregation
         self.eip_problems = EipProblems(self.allocator, policy.announce)

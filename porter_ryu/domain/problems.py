@@ -102,15 +102,19 @@ def in_a_word(reason: Reason | ProblemReason) -> str:
 
 def of_services(reason: Reason | ProblemReason, count: int, first: Sequence[ObjectKey]) -> Problem:
     """So many Services cannot be reached for one reason; `first` are the first of them."""
-    mend = "porter-ryu status"
-    if reason in _OF_SERVICES and first:
-        key = first[0]
-        mend = _OF_SERVICES[reason][1].format(
-            name=quoted(str(key)), namespace=quoted(key.namespace), own_name=quoted(key.name)
-        )
+    mend = mend_of_service(reason, first[0]) if first else "porter-ryu status"
     subject = "1 Service cannot be" if count == 1 else f"{count:,} Services cannot be"
     what = f"{subject} reached: {in_a_word(reason)}"
     return Problem(what, reason, count, named(map(str, first)), mend)
+
+
+def mend_of_service(reason: Reason | ProblemReason, key: ObjectKey) -> str:
+    """What mends it that a Service cannot be reached for this reason."""
+    if reason not in _OF_SERVICES:
+        return "porter-ryu status"
+    return _OF_SERVICES[reason][1].format(
+        name=quoted(str(key)), namespace=quoted(key.namespace), own_name=quoted(key.name)
+    )
 
 
 def problem(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from porter_ryu.domain.announcement import Announcement, united
+from porter_ryu.domain.announcement import Announcement, Announcements, in_use, united
 from porter_ryu.domain.communities import WELL_KNOWN
 
 _GRACEFUL_SHUTDOWN = WELL_KNOWN["graceful-shutdown"]
@@ -29,6 +29,14 @@ def shares(paths: Sequence[Announcement]) -> Mapping[Announcement, float | None]
     total = sum(weights)
     share = {path: _ALL * weight / total for path, weight in zip(best, weights, strict=True)}
     return {path: share.get(path, 0.0) for path in paths}
+
+
+def shares_in_use(
+    announcements: Announcements,
+) -> tuple[tuple[Announcement, float | None], ...]:
+    """The announcements of a prefix that are in use, in order of node, each with its share."""
+    paths = sorted(announcements, key=lambda path: path.next_hop.node)
+    return tuple(shares(in_use(paths)).items())
 
 
 def _rank(path: Announcement) -> tuple[bool, int, int, int]:

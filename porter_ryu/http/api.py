@@ -18,7 +18,8 @@ from webob import Request, Response
 
 from porter_ryu import report, report_changes
 from porter_ryu.domain.model import ObjectKey
-from porter_ryu.domain.text import one_line
+from porter_ryu.domain.text import one_line, quoted
+from porter_ryu.domain.what_if import Supposition
 from porter_ryu.history.change import Change
 from porter_ryu.history.subject import About
 from porter_ryu.http import responses, service_filter, stop_rules
@@ -45,6 +46,12 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         self._context = data[NAME].context
         self._exposition = data[NAME].exposition
         self._long_responses = data[NAME].long_responses
+        self._page = data[NAME].page
+
+    @route(NAME, "/", methods=["GET"])  # type: ignore[untyped-decorator]
+    def show(self, _req: Request, **_: Any) -> Response:
+        """The page for a browser."""
+        return self._page.response()
 
     @route(NAME, "/healthz", methods=["GET"])  # type: ignore[untyped-decorator]
     def healthz(self, _req: Request, **_: Any) -> Response:
@@ -91,9 +98,22 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         return responses.tagged_list(req, self._long_responses, report.eips(self._context.planner))
 
     @route(NAME, "/v1/plan", methods=["GET"])  # type: ignore[untyped-decorator]
-    def plan(self, _req: Request, **_: Any) -> Response:
-        """All Services and Eips in the form of `porter-ryu plan`; `plan --diff` reads it."""
-        return responses.json_stream(self._long_responses, self._plan())
+    def plan(self, req: Request, **_: Any) -> Response:
+        """All Services and Eips in the form of `porter-ryu plan`; `plan --diff` reads it.  With
+        `without=NODE` or `drain=NODE`, what the loss or the drain of that node would change."""
+        asked = parameters(req)
+        if not asked:
+            return responses.json_stream(self._long_responses, self._plan())
+        if len(asked) > 1:
+            text = "ask either without a node or for its drain"
+            return responses.error(HTTPStatus.BAD_REQUEST, text)
+        [(event, name)] = asked.items()
+        planner = self._context.planner
+        if planner.node(name) is None:
+            text = f"there is no Node {quoted(name)}"
+            return responses.error(HTTPStatus.NOT_FOUND, text)
+        found = report.consequences(planner, Supposition(name, drained=event == "drain"))
+        return responses.json_stream(self._long_responses, responses.json_array(found))
 
     def _plan(self) -> Iterator[str]:
         planner = self._context.planner

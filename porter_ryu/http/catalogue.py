@@ -39,7 +39,12 @@ ENDPOINTS = (
     ),
     Endpoint("/v1/services/{namespace}/{name}", "GET", "one Service with all reasons"),
     Endpoint("/v1/eips", "GET", "the Eips and how full they are"),
-    Endpoint("/v1/plan", "GET", "the wanted state of everything, as `porter-ryu plan`"),
+    Endpoint(
+        "/v1/plan",
+        "GET",
+        "the wanted state of everything, or what changes without a node: ?without=, ?drain=",
+        ("without", "drain"),
+    ),
     Endpoint("/v1/changes", "GET", "what changed, and why: ?since=, ?about=", ("since", "about")),
     Endpoint(
         "/v1/stream", "GET", "the same as server-sent events: ?since=, ?about=", ("since", "about")
@@ -47,6 +52,7 @@ ENDPOINTS = (
     Endpoint(
         "/v1/stop", "POST", "ends the instance; needs the control token", ("withdraw", "stay")
     ),
+    Endpoint("/", "GET", "the page for a browser"),
 )
 
 

@@ -12,6 +12,7 @@ from porter_ryu.bgp.peer_table import PeerTable
 from porter_ryu.domain.node_uses import Routes
 from porter_ryu.domain.planner import Planner
 from porter_ryu.history.record import History
+from porter_ryu.http import page
 from porter_ryu.http.exposition import Exposition
 from porter_ryu.http.feed import ChangeFeed
 from porter_ryu.http.gauge_values import ProcessState
@@ -61,6 +62,7 @@ class Shared:
         self.context = context
         self.exposition = Exposition(context.planner, context.process)
         self.long_responses = ConcurrencyLimit(_MAX_LONG_RESPONSES)
+        self.page = page.read()
         self.streams = ConcurrencyLimit(MAX_STREAMS)
         self.feed = ChangeFeed(context.history)
         self.status = SharedResult(functools.partial(_status, context))

@@ -127,6 +127,7 @@ def test_every_key_of_an_answer_is_in_the_document_and_every_other_was_seen(
         "/v1/changes",
     ):
         document.check(path, ask(path, **fields).json)
+    document.check("/v1/plan", ask("/v1/plan?without=n1", **fields).json)
     document.check("/v1/peers/{name}", ask("/v1/peers/leaf", **fields).json)
     document.check("/v1/peers/{name}/routes", ask("/v1/peers/leaf/routes", **fields).json)
     explained = "/v1/services/{namespace}/{name}"

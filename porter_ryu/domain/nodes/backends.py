@@ -55,6 +55,31 @@ def backends(
     return Backends(nodes, anywhere=True, counts=_counts(usable) if counted else frozenset())
 
 
+@dataclass(frozen=True, slots=True)
+class EndpointStates:
+    """How many endpoints of a Service a node hosts (None: those that name no node): ready ones,
+    those that still serve while terminating, and all others."""
+
+    node: str | None
+    ready: int
+    terminating: int
+    not_ready: int
+
+
+def endpoint_states(slices: Iterable[EndpointSlice], family: Family) -> tuple[EndpointStates, ...]:
+    """All endpoints of a Service by node, in order of name, those without one last."""
+    kinds: dict[str | None, list[int]] = {}
+    for piece in slices:
+        if piece.family is not family:
+            continue
+        for endpoint in piece.endpoints:
+            ending = endpoint.serving and endpoint.terminating
+            counts = kinds.setdefault(endpoint.node, [0, 0, 0])
+            counts[0 if endpoint.ready else 1 if ending else 2] += 1
+    names = sorted(kinds, key=lambda node: (node is None, node or ""))
+    return tuple(EndpointStates(node, *kinds[node]) for node in names)
+
+
 def _counts(endpoints: Iterable[Endpoint]) -> frozenset[tuple[str, int]]:
     """How many endpoints each node hosts.  A Pod that moves from one slice to another is in both
     for a moment, and counts once."""

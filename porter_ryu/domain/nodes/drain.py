@@ -6,6 +6,7 @@ move its traffic before its paths are withdrawn.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -33,13 +34,26 @@ class DrainPolicy:
 
     def cause(self, node: Node) -> str:
         """By what, or why, a node is drained; empty if it is not."""
-        annotated = node.annotations.get(self.annotation, _NOT_DRAINED) != _NOT_DRAINED
-        if self.annotation and annotated:
+        if self._annotated(node):
             return f"by annotation {self.annotation}"
         taints = sorted(self.taints & node.taints)
         if taints:
             return f"by taint {taints[0]}"
         return "because it is cordoned" if self.cordoned and node.unschedulable else ""
+
+    def undo(self, node: Node, name: str) -> str:
+        """The command that ends the drain of a node; `name` is that of the node as a word of a
+        command."""
+        if self._annotated(node):
+            return f"kubectl annotate node {name} {self.annotation}-"
+        taints = sorted(self.taints & node.taints)
+        if taints:
+            return f"kubectl taint node {name} {taints[0]}-"
+        return f"kubectl uncordon {name}"
+
+    def _annotated(self, node: Node) -> bool:
+        value = node.annotations.get(self.annotation, _NOT_DRAINED)
+        return bool(self.annotation) and value != _NOT_DRAINED
 
 
 class NodeDrains:
@@ -78,6 +92,13 @@ class NodeDrains:
     def cause(self, name: str) -> str:
         """By what, or why, a node is drained; empty if it is not."""
         return self._causes.get(name, "")
+
+    def supposing(self, name: str, now: float) -> NodeDrains:
+        """A copy, for a question, in which the drain of a node is over that began at `now`."""
+        supposed = copy.copy(self)
+        over = Drain(now, now + self._policy.seconds, over=True)
+        supposed._drains = {**self._drains, name: over}
+        return supposed
 
     def observe(self, changed: Mapping[str, Node | None], now: float) -> set[str]:
         """Updates the state; `changed` are the nodes that changed, by name, None for those that

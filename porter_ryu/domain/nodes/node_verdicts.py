@@ -7,6 +7,7 @@ turn, never within one: a loss is judged before a route follows it.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Set
 from dataclasses import replace
 
@@ -130,6 +131,15 @@ class NodeVerdicts:
     def names(self) -> Set[str]:
         """The names of all Nodes as they were when the turn began."""
         return self._nodes.keys()
+
+    def without(self, name: str) -> NodeVerdicts:
+        """A copy, for a question, in which there is no node of this name."""
+        supposed = copy.copy(self)
+        supposed._guard = Guard()
+        supposed._nodes = {n: node for n, node in self._nodes.items() if n != name}
+        supposed._verdicts = {k: verdict for k, verdict in self._verdicts.items() if k[0] != name}
+        supposed._last_verdicts = dict(self._last_verdicts)
+        return supposed
 
     def is_drained(self, name: str) -> bool:
         """Whether a node is drained, or being drained."""

@@ -104,6 +104,13 @@ class NextHopResolver:
             elif before is not _NOTHING_KNOWN:
                 del self._backends[key, family]
 
+    def supposing(self, cluster: Cluster, nodes: NodeVerdicts) -> NextHopResolver:
+        """A copy, for a question, over other objects and other nodes.  Services whose endpoints
+        differ need `update_backends`."""
+        supposed = NextHopResolver(cluster, self._policy, nodes, Guard())
+        supposed._backends = dict(self._backends)
+        return supposed
+
     def forget(self, key: ObjectKey) -> None:
         """Removes all that is cached for a Service."""
         for family in Family:

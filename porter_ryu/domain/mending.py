@@ -1,0 +1,36 @@
+"""The command that makes a node a next hop again, or shows why it is none.
+
+It is said beside the reason, on the page and in JSON.  Names come from outside, so each is one word
+of the command.
+"""
+
+from __future__ import annotations
+
+from porter_ryu.domain.model import Node
+from porter_ryu.domain.nodes.drain import DrainPolicy
+from porter_ryu.domain.nodes.next_hops import EXCLUDE_LABEL, OUT_OF_SERVICE_TAINT, NodeVerdict
+from porter_ryu.domain.problems import quoted
+from porter_ryu.domain.verdict import NodeReason
+
+_DRAINED = (NodeReason.DRAINING, NodeReason.DRAINED, NodeReason.LAST_NEXT_HOP)
+# where the node cannot be mended: it is gone, or as the Service or the configuration wants it
+_NOT_OF_THE_NODE = (NodeReason.NEXT_HOP, NodeReason.NO_ENDPOINT, NodeReason.NOT_THIS_NODE)
+
+
+def of_node(entry: NodeVerdict, node: Node | None, eip: str, policy: DrainPolicy) -> str:
+    """What to do about a verdict on a node; empty where nothing is wrong with it.  `eip` is the
+    name of the Eip of the address in question."""
+    name, reason = quoted(entry.node), entry.verdict.reason
+    if reason in _NOT_OF_THE_NODE:
+        return ""
+    if reason is NodeReason.NOT_SELECTED:
+        return f"kubectl get eip {quoted(eip)} -o yaml"
+    if node is None:
+        return "kubectl get nodes"
+    if reason is NodeReason.EXCLUDED:
+        return f"kubectl label node {name} {EXCLUDE_LABEL}-"
+    if reason is NodeReason.OUT_OF_SERVICE:
+        return f"kubectl taint node {name} {OUT_OF_SERVICE_TAINT}-"
+    if reason in _DRAINED:
+        return policy.undo(node, name)
+    return f"kubectl describe node {name}"

@@ -1,0 +1,441 @@
+"""What a person sees of the page, in Chromium on the host of a running instance with FRR and BIRD.
+
+With UPDATE_SCREENSHOTS=1 the pictures of docs/page.md are made again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from fabric import Fabric, wait_for
+from fabric.browser import Browser
+from fabric.leaves import Bird, Frr, Leaf, Neighbour
+from fabric.objects import Json, eip, node, service, slice_of
+from fabric.program import Program
+from tests.functional import page_rules
+from tests.functional.conftest import LEAVES, OURS
+
+URL = "http://127.0.0.1:8080/"
+WEB = f"{URL}#/services/default/web"
+NODES = {f"n{number}": f"192.168.7.1{number}" for number in range(1, 6)}
+PREFIX = "203.0.113.14"
+LEAF_ADDRESSES = {"leaf1": LEAVES["frr"], "leaf2": LEAVES["bird"]}
+PICTURES = Path(__file__).parents[2] / "docs" / "images"
+MAX_OCTETS = 150_000
+DRAINED = {"porter.kubesphere.io/drain": "true"}
+
+
+@pytest.fixture(scope="module")
+def leaves(fabric: Fabric) -> dict[str, Leaf]:
+    """FRR and BIRD."""
+    us, hosts = [Neighbour(OURS, 65000)], fabric.hosts
+    return {
+        "leaf1": Frr(fabric, hosts["frr"], 65001, LEAF_ADDRESSES["leaf1"], us).start(),
+        "leaf2": Bird(hosts["bird"], 65002, LEAF_ADDRESSES["leaf2"], us).start(),
+    }
+
+
+@pytest.fixture(scope="module")
+def program(fabric: Fabric, leaves: object) -> Iterator[Program]:
+    """The program with both as peers."""
+    sections: dict[str, dict[str, object]] = {
+        "bgp": {
+            "local_as": 65000,
+            "router_id": OURS,
+            "peers": ",".join(LEAF_ADDRESSES),
+            "weights": "endpoints",
+        },
+        "bound_ip": {"mode": "none"},
+        "drain": {"seconds": 1},
+    }
+    for number, (name, address) in enumerate(LEAF_ADDRESSES.items(), 65001):
+        keys = {"address": address, "remote_as": number, "connect_retry": 1}
+        sections[f"peer:{name}"] = keys
+    program = Program(fabric.hosts["porter"], sections)
+    put_cluster(program)
+    yield program.start()
+    program.stop()
+
+
+def put_cluster(program: Program) -> None:
+    """Five nodes and ten Services, all well."""
+    for name, address in NODES.items():
+        program.put(name, node(name, address))
+    private = eip("private", "10.20.0.0/29", autoAssign=False)
+    program.put("pools", eip("public", "203.0.113.0/28"), private)
+    program.put("web", service("web", annotations={"eip.porter.kubesphere.io/v1alpha1": PREFIX}))
+    program.put("web-slice", slice_of("web", "n1", "n2", "n3"))
+    program.put("local", service("dns", externalTrafficPolicy="Local"))
+    program.put("local-slice", slice_of("dns", "n4", "n5"))
+    for number in range(8):
+        name = f"shop-{number}"
+        hosts = [f"n{1 + (number + more) % 5}" for more in range(2)]
+        program.put(name, service(name), slice_of(name, *hosts))
+
+
+@pytest.fixture(scope="module")
+def opened(program: Program, fabric: Fabric) -> Iterator[Browser]:
+    """Chromium on the host of the program."""
+    browser = Browser(fabric.hosts["porter"])
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def page(opened: Browser, program: Program, leaves: dict[str, Leaf]) -> Browser:
+    """The page with the way of web, while all is well."""
+    put_cluster(program)
+    opened.size(1280, 900)
+    opened.media(prefers_color_scheme="light", prefers_reduced_motion="no-preference")
+    opened.open(WEB)
+    opened.expect("#summary", "All is well")
+    wait_for(lambda: drawn_nodes(opened), lambda seen: seen == {"n1", "n2", "n3"}, 15, "the way")
+    wait_for(lambda: drawn_leaves(opened), lambda seen: seen == {"leaf1", "leaf2"}, 15, "leaves")
+    return opened
+
+
+def strands(page: Browser) -> dict[tuple[str, str], float]:
+    """The strands of the drawing that are whole and carry something: ends, and width in pixels."""
+    found = page.script(
+        "return [...document.querySelectorAll('.strand:not(.no):not(.off)')].map((e) => "
+        "[e.dataset.from, e.dataset.to, Number(getComputedStyle(e).strokeWidth.replace('px', ''))])"
+    )
+    return {(start, end): width for start, end, width in found}
+
+
+def drawn_nodes(page: Browser) -> set[str]:
+    """The nodes to which a whole strand leads."""
+    return {end.removeprefix("node ") for _, end in strands(page) if end.startswith("node ")}
+
+
+def drawn_leaves(page: Browser) -> set[str]:
+    """The leaves to which a whole strand leads."""
+    return {end.removeprefix("leaf ") for _, end in strands(page) if end.startswith("leaf ")}
+
+
+def breaks(page: Browser) -> dict[tuple[str, str], str]:
+    """The broken strands: ends, and the sentence and command that stand at the break's number."""
+    marks = page.script(
+        "return [...document.querySelectorAll('.mark')].map((e) => "
+        "[e.dataset.from, e.dataset.to, e.querySelector('text').textContent])"
+    )
+    cards = {text.split()[0]: text for text in page.texts("#breaks li")}
+    return {(start, end): cards[number] for start, end, number in marks}
+
+
+def expect_break(page: Browser, start: str, end: str, *parts: str) -> None:
+    """Waits until the way is broken there, for this reason."""
+    what = f"a break between {start} and {end} with {parts}"
+    wait_for(
+        lambda: breaks(page).get((start, end), ""),
+        lambda text: all(part in text for part in parts),
+        15,
+        what,
+    )
+
+
+def picture(page: Browser, name: str, folder: Path, selector: str = "") -> None:
+    """Takes a picture; it must be small enough for docs."""
+    target = PICTURES if os.environ.get("UPDATE_SCREENSHOTS") else folder
+    target.mkdir(exist_ok=True)
+    path = target / f"{name}.png"
+    page.screenshot(path, selector)
+    assert path.stat().st_size < MAX_OCTETS, f"{path} is too large"
+
+
+def test_all_is_well_is_said_first_and_the_way_is_drawn(page: Browser, tmp_path: Path) -> None:
+    assert page.script("return document.querySelector('main').firstElementChild.id") == "summary"
+    widths = strands(page)
+    via = {start for start, end in widths if end == f"eip {PREFIX}"}
+    assert via == {"leaf leaf1", "leaf leaf2"}
+    of_nodes = [widths[f"eip {PREFIX}", f"node {name}"] for name in ("n1", "n2", "n3")]
+    assert max(of_nodes) - min(of_nodes) < 0.5, "each has a third"
+    whole = widths["client", "leaf leaf1"] + widths["client", "leaf leaf2"]
+    assert abs(sum(of_nodes) - whole) < 1, "what enters comes out"
+    assert breaks(page) == {}
+    assert f"{PREFIX} is announced" in page.text("#way-sentence")
+    assert not page.find("#problems-section").is_displayed()
+    picture(page, "page", tmp_path)
+
+
+def test_strands_are_as_wide_as_the_shares(program: Program, page: Browser) -> None:
+    program.put("local-slice", slice_of("dns", "n1", "n1", "n1", "n2"))
+    page.open(f"{URL}#/services/default/dns")
+    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n1", "n2"}, 15, "the way of dns")
+    [eip_box] = {start for start, end in strands(page) if end == "node n1"}
+    widths = strands(page)
+    assert abs(widths[eip_box, "node n1"] / widths[eip_box, "node n2"] - 3) < 0.1
+    assert widths["node n1", "endpoints n1"] == widths[eip_box, "node n1"], "Local stays there"
+    assert "3 ready" in page.text("#drawing")
+
+
+def test_a_lost_node_breaks_its_strand_without_a_reload(
+    program: Program, page: Browser, tmp_path: Path
+) -> None:
+    page.script("window.sameDocument = true")
+    program.put("n2", node("n2", NODES["n2"], ready=False))
+    expect_break(page, f"eip {PREFIX}", "node n2", "it is not Ready", "kubectl describe node n2")
+    assert drawn_nodes(page) == {"n1", "n3"}
+    assert page.script("return window.sameDocument") is True
+    assert "not usable" not in page.text("#summary")
+    page.expect("#nodes", "it is not Ready")
+    picture(page, "page-broken", tmp_path, "#way")
+
+
+def test_a_drained_node_says_how_to_undo_it(program: Program, page: Browser) -> None:
+    program.put("n1", node("n1", NODES["n1"], annotations=DRAINED))
+    undo = "kubectl annotate node n1 porter.kubesphere.io/drain-"
+    expect_break(page, f"eip {PREFIX}", "node n1", "drained by annotation", undo)
+
+
+def test_no_ready_endpoint_is_the_first_sentence_and_breaks_at_the_endpoints(
+    program: Program, page: Browser
+) -> None:
+    program.put("web-slice", slice_of("web", "n1", "n2", ready=False))
+    summary = page.expect("#summary", "1 of 10 Services cannot be reached")
+    assert "no ready endpoint" in summary
+    first = page.expect("#problems li:first-child", "default/web")
+    assert "endpoint" in first
+    mend = "kubectl -n default get endpointslices,pods -o wide"
+    expect_break(page, "node n1", "endpoints n1", "no endpoint is ready", mend)
+    assert not any(end.startswith("node") for _, end in strands(page))
+    boxes = page.texts("#drawing [data-box^='endpoints'] text:first-of-type")
+    assert boxes == ["1 not ready", "1 not ready"]
+
+
+def test_causes_are_ranked_by_what_they_cost(program: Program, page: Browser) -> None:
+    program.put("web-slice", slice_of("web", "n1", ready=False))
+    for number in range(3):
+        name = f"shop-{number}"
+        program.put(name, service(name, annotations={"eip.porter.kubesphere.io/pool": "none"}))
+    page.expect("#summary", "4 of 10 Services cannot be reached")
+    costs = [int(text.split("costs ")[1].split()[0]) for text in page.texts("#problems > li")]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] == 3
+    page.find("#problems li:first-child a").click()
+    page.expect("#way-title", "shop-0")
+    expect_break(page, "leaf leaf1", "address", "none")
+
+
+def test_a_leaf_that_is_down_is_broken_where_it_is(
+    program: Program, page: Browser, leaves: dict[str, Leaf]
+) -> None:
+    leaf = leaves["leaf2"]
+    assert isinstance(leaf, Bird)
+    leaf.stop()
+    expect_break(page, "leaf leaf2", f"eip {PREFIX}", "leaf2: the session is", "porter-ryu history")
+    assert drawn_leaves(page) == {"leaf1"}
+    page.expect("#peers", "for ")
+    page.expect("#summary", "leaf2")
+    leaf.start()
+    wait_for(lambda: drawn_leaves(page), lambda seen: seen == {"leaf1", "leaf2"}, 30, "leaf2")
+    page.expect("#summary", "All is well")
+
+
+def test_search_by_name_and_address_with_the_keyboard_alone(page: Browser) -> None:
+    body = page.find("body")
+    body.send_keys("/")
+    assert page.script("return document.activeElement.id") == "search"
+    page.driver.switch_to.active_element.send_keys("shop-3")
+    page.expect("#found", "1 Service that matches")
+    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    page.expect("#way-title", "default/shop-3")
+    address = page.script("return document.querySelector('#services td:nth-child(3)').innerText")
+    search = page.find("#search")
+    search.clear()
+    search.send_keys(address)
+    page.expect("#services", "shop-3")
+    search.clear()
+    search.send_keys("nothing-like-it")
+    page.expect("#found", "No Service matches")
+
+
+def test_everything_can_be_reached_by_tab_and_shows_where_the_focus_is(page: Browser) -> None:
+    wanted = page.script(page_rules.REACHED)
+    page.script("document.activeElement.blur(); scrollTo(0, 0)")
+    seen: set[int] = set()
+    for _ in range(wanted + 5):
+        page.find("body").send_keys(Keys.TAB) if not seen else (
+            page.driver.switch_to.active_element.send_keys(Keys.TAB)
+        )
+        state = page.script(
+            "const e = document.activeElement; if (e === document.body) return null;"
+            "window.reached ??= new Map(); if (!reached.has(e)) reached.set(e, reached.size);"
+            "return [reached.get(e), getComputedStyle(e).outlineStyle]"
+        )
+        if state is None:
+            break
+        assert state[1] != "none", "the focus can be seen"
+        seen.add(state[0])
+    assert len(seen) >= wanted - 2  # radio buttons are one stop
+
+
+def test_the_time_ribbon_replays_the_drawing(program: Program, page: Browser) -> None:
+    program.put("web-slice", slice_of("web", "n4"))
+    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n4"}, 15, "the way by n4")
+    page.expect("#moments", "→ n4")
+    page.find("#previous").click()
+    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n1", "n2", "n3"}, 5, "the past")
+    assert page.text("#way-sentence").startswith("At ")
+    assert "s ago" in page.text("#moment")
+    page.find("#next").click()
+    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n4"}, 5, "the present")
+    assert page.text("#moment") == "now"
+    slider = page.find("#when")
+    slider.send_keys(Keys.HOME)
+    page.expect("#way-sentence", "was not running yet")
+    slider.send_keys(Keys.END)
+    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n4"}, 5, "the present again")
+
+
+def test_what_if_a_node_is_lost_or_drained(page: Browser, tmp_path: Path) -> None:
+    page.find("#node-name").send_keys("n1", Keys.ENTER)
+    page.expect("#what-if-sentence", "Without n1,")
+    assert "would take other paths" in page.text("#what-if-sentence")
+    row = page.texts("#consequences tr")
+    [web] = [text for text in row if "default/web" in text]
+    assert f"{PREFIX} via n1 33.3 %, n2 33.3 %, n3 33.3 %" in web
+    assert f"{PREFIX} via n2 50 %, n3 50 %" in web
+    picture(page, "page-what-if", tmp_path, "#what-if")
+    page.find("input[value=drain]").click()
+    page.find("#what-if-form button").click()
+    page.expect("#what-if-sentence", "With n1 drained,")
+    page.find("#node-name").clear()
+    page.find("#node-name").send_keys("n9", Keys.ENTER)
+    page.expect("#what-if-sentence", "There is no Node 'n9'")
+    assert drawn_nodes(page) == {"n1", "n2", "n3"}, "nothing of it happened"
+
+
+MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+
+
+def test_text_of_tenants_is_text(program: Program, page: Browser) -> None:
+    asked = {"eip.porter.kubesphere.io/v1alpha1": MARKUP, "eip.porter.kubesphere.io/pool": MARKUP}
+    program.put("web", service("web", annotations=asked))
+    page.expect("#services", "<img src=x onerror=")
+    page.expect("#breaks", "<img src=x onerror=")
+    assert page.script("return document.querySelectorAll('img, main script').length") == 0
+    assert "owned" not in page.driver.title
+    blocked = page.script(
+        "try { document.body.innerHTML = '<b>x</b>'; return ''; } catch (e) { return e.name; }"
+    )
+    assert blocked == "TypeError", "the policy forbids text as markup"
+
+
+def test_the_browser_runs_and_asks_nothing_else(page: Browser) -> None:
+    page.complaints()  # of earlier pages
+    page.open(WEB)
+    page.expect("#summary", "All is well")
+    assert page.script(page_rules.ORIGINS) in ([], ["http://127.0.0.1:8080"])
+    assert page.complaints() == []
+
+
+SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
+
+
+@SCHEMES
+@pytest.mark.parametrize("width", [1280, 390])
+def test_contrast_and_room(
+    program: Program, page: Browser, scheme: str, width: int, tmp_path: Path
+) -> None:
+    program.put("n2", node("n2", NODES["n2"], ready=False))
+    program.put("n3", node("n3", NODES["n3"], annotations=DRAINED))
+    program.put("shop-0", service("shop-0", annotations={"eip.porter.kubesphere.io/pool": "no"}))
+    page.media(prefers_color_scheme=scheme)
+    page.size(width, 844 if width < 600 else 900)
+    expect_break(page, f"eip {PREFIX}", "node n2", "it is not Ready")
+    expect_break(page, f"eip {PREFIX}", "node n3", "drained")
+    page.expect("#summary", "1 of 10 Services")
+    page.find("#node-name").send_keys("n1", Keys.ENTER)
+    page.expect("#what-if-sentence", "n1")
+    page.find("#way-text summary").click()
+    seen = page.script(page_rules.CONTRAST)
+    assert seen["count"] > 100
+    assert seen["found"] == []
+    assert page.script("return document.documentElement.scrollWidth") <= width
+    assert page.script(page_rules.TOO_WIDE) == []
+    page.find("#way-text summary").click()
+    if (width, scheme) == (390, "light"):
+        picture(page, "page-phone", tmp_path, "#way")
+    if (width, scheme) == (1280, "dark"):
+        picture(page, "page-dark", tmp_path, "body")
+
+
+def test_boxes_of_the_drawing_do_not_overlap(page: Browser) -> None:
+    for width in (1280, 760, 390):
+        page.size(width, 900)
+        boxes = wait_for(
+            lambda: page.script(
+                "return [...document.querySelectorAll('#drawing .box')].map((e) => "
+                "e.getBoundingClientRect()).map((r) => [r.left, r.top, r.right, r.bottom])"
+            ),
+            bool,
+            5,
+            "boxes",
+        )
+        for (left, top, right, bottom), other in pairwise(sorted(boxes)):
+            apart = other[0] >= right or other[2] <= left or other[1] >= bottom or other[3] <= top
+            assert apart, f"at {width}"
+
+
+def test_reduced_motion_moves_nothing(page: Browser) -> None:
+    page.media(prefers_reduced_motion="reduce")
+    moving = page.script(
+        "return [...document.querySelectorAll('*')].filter((e) => { const s = getComputedStyle(e); "
+        "return s.transitionDuration !== '0s' || s.animationName !== 'none' }).length"
+    )
+    assert moving == 0
+
+
+def test_a_screen_reader_gets_a_name_for_everything(page: Browser) -> None:
+    page.cdp("Accessibility.enable")
+    nodes: list[Json] = page.cdp("Accessibility.getFullAXTree")["nodes"]
+    named = {"button", "link", "searchbox", "slider", "textbox", "combobox", "radio", "image"}
+    seen = [n for n in nodes if not n.get("ignored") and n.get("role", {}).get("value") in named]
+    nameless = [n["role"]["value"] for n in seen if not n.get("name", {}).get("value")]
+    assert len(seen) > 20
+    assert nameless == []
+    names = [n["name"]["value"] for n in seen]
+    way = "The way from the client to the endpoints of default/web"
+    assert any(name.startswith(way) for name in names)
+    headings = [n for n in nodes if n.get("role", {}).get("value") == "heading"]
+    assert [n["name"]["value"] for n in headings][:2] == ["Porter-Ryu", "The way of default/web"]
+    assert page.script("return document.documentElement.lang") == "en"
+    page.find("#way-text summary").click()
+    assert "33.3 %" in page.text("#strands")
+
+
+def test_ten_thousand_services(program: Program, page: Browser) -> None:
+    many = [service(f"many-{number:05}") for number in range(10_000)]
+    slices = [slice_of(f"many-{number:05}", "n1", "n2") for number in range(10_000)]
+    program.put("large", eip("large", "10.64.0.0/16", namespaces=["default"], priority=-1))
+    program.put_list("many", [*many, *slices])
+    page.expect("#states", "10,010", 120)
+    assert len(page.texts("#services tbody tr")) == 50
+    page.find("#more").click()
+    wait_for(lambda: len(page.texts("#services tbody tr")), lambda n: n == 100, 30, "more of them")
+    page.find("#search").send_keys("many-09999")
+    page.expect("#found", "1 Service that matches", 60)
+    page.find("#search").send_keys(Keys.ENTER)
+    page.expect("#way-title", "many-09999", 60)
+    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n1", "n2"}, 60, "its way")
+    page.find("#node-name").send_keys("n1", Keys.ENTER)
+    page.expect("#what-if-sentence", "Services would take other paths", 60)
+    assert page.script("return document.querySelectorAll('*').length") < 5000
+    (program.manifests / "many.json").unlink()
+    program.remove("large")
+    wait_for(lambda: len(program.get("/v1/services")), lambda n: n == 10, 60, "they go")
+
+
+def test_an_instance_that_is_gone_is_said_and_comes_back(program: Program, page: Browser) -> None:
+    program.stop()
+    page.expect("#summary", "No answer since", 30)
+    page.expect("#contact", "what is shown is old", 30)
+    program.start()
+    page.expect("#summary", "All is well", 60)
