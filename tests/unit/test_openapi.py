@@ -84,6 +84,7 @@ def served() -> dict[str, Any]:
     return {
         "planner": made.planner,
         "sent": lambda _prefix: {"leaf": (HOP,)},
+        "unsent": lambda _prefix: {"other": "its session is down"},
         "peers": lambda: report_peers.peers([told]),
         "peer_table": lambda name: PeerTable(table, routes, 0.0, 1e9) if name == "leaf" else None,
         "routes": lambda: announcements,
