@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 
 import greenlet
@@ -14,8 +15,9 @@ from ryu.app.wsgi import WSGIApplication
 from ryu.base import app_manager
 from ryu.lib import hub
 
-from porter_ryu import control_token, log, report_peers
+from porter_ryu import control_token, log, report_peers, report_switches
 from porter_ryu.assembly import assemble
+from porter_ryu.domain.model import Address, Network
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.garbage import GarbageCollector
 from porter_ryu.http import api
@@ -70,6 +72,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         planner = self.instance.planner
         self._eips = EipAddresses(planner, self.instance.bound_ips.wanted_or_bound)
         self.instance.speaker.is_eip = self._eips.has
+        self._listen_for_switches()
         context = Context(
             planner=planner,
             faults=self._faults,
@@ -78,14 +81,15 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             peers=lambda: report_peers.peers(self.instance.speaker.reports()),
             peer_table=self.instance.speaker.routes,
             routes=lambda: self.instance.routes,
-            sent=self.instance.speaker.sent,
+            sent=self._sent,
             unsent=self.instance.speaker.unsent,
-            is_sent=self.instance.speaker.is_sent,
+            is_sent=self._is_sent,
             process=self._process_state(),
             stop=self._stop,
             token=_control_token(self.instance.settings.state_dir),
             history=self.instance.history,
             started_at=time.time(),
+            switches=self._switches,
         )
         api.register(kwargs["wsgi"], context)
 
@@ -100,6 +104,15 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             _refuse(f"{key}: cannot listen on {host} port {port}: {reason}")
         return server
 
+    def _listen_for_switches(self) -> None:
+        """Opens the port of the OpenFlow controller, or exits with status 2."""
+        where = self.instance.settings.controller
+        try:
+            self.instance.switches.listen()
+        except (OSError, OverflowError, ValueError) as error:
+            key, reason = "[DEFAULT] ofp_listen_host, ofp_tcp_listen_port", log.reason_of(error)
+            _refuse(f"{key}: cannot listen on {where.host} port {where.port}: {reason}")
+
     def start(self) -> Any:
         """Starts the greenthreads; ryu-manager waits for the returned one."""
         super().start()
@@ -112,6 +125,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         )
         self.instance.start()
         self._http.start(self._eips.has)
+        self.instance.switches.start(self._eips.has)
         self.supervisor.start_watchdog()
         self.supervisor.keep_running("log counts", self._log_counts_regularly)
         reconciler = self.instance.reconciler
@@ -147,6 +161,19 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             announces=instance.initial_settings.bgp.enabled,
         )
 
+    def _switches(self) -> list[dict[str, Any]]:
+        switches = self.instance.switches
+        return [report_switches.switch(one, switches.node_of) for one in switches.reports()]
+
+    def _sent(self, prefix: Network) -> Mapping[str, tuple[Address, ...]]:
+        """To which next hops each peer and each switch sends the packets for a prefix."""
+        return {**self.instance.speaker.sent(prefix), **self.instance.switches.sent(prefix)}
+
+    def _is_sent(self, prefix: Network) -> bool:
+        """Whether a peer or a switch has a prefix."""
+        instance = self.instance
+        return instance.speaker.is_sent(prefix) or instance.switches.is_sent(prefix)
+
     def _process_state(self) -> ProcessState:
         """What the metrics say of the process."""
         instance, speaker = self.instance, self.instance.speaker
@@ -170,7 +197,8 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             nodes_probed=lambda: instance.liveness.answering,
             probes_doubted=lambda: instance.liveness.doubted,
             peers=speaker.reports,
-            is_sent=speaker.is_sent,
+            is_sent=self._is_sent,
+            switches_up=instance.switches.up,
         )
 
     def _unready(self) -> str:

@@ -29,7 +29,7 @@ from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.host import HostMonitor
 from porter_ryu.node.iproute import IpRoute
 from porter_ryu.node.link_notices import LinkNotices, PacketSocket
-from porter_ryu.null_parts import NoLease, NoLiveness, NoSpeaker, NoWriter
+from porter_ryu.null_parts import NoLease, NoLiveness, NoSpeaker, NoSwitches, NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import BgpSettings, Settings
 from porter_ryu.settings_file import BadConfigurationError, Fault
@@ -37,6 +37,7 @@ from porter_ryu.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from porter_ryu.kube.manifests import Manifests
+    from porter_ryu.openflow.target import Switches
 
 LOG = logging.getLogger(__name__)
 
@@ -67,7 +68,9 @@ def assemble(settings: Settings, supervisor: Supervisor) -> Instance:
     writer = Writer(source, supervisor) if settings.allocate else NoWriter()
     bind_only_leading = settings.bind_mode == "address" and _elects_leader(settings)
     leadership = Leadership(planner, writer, bind_only_leading)
-    effects = Effects([speaker], bindings, writer, leadership)
+    switches = _switches(settings, planner, supervisor)
+    targets = [] if isinstance(switches, NoSwitches) else [switches]
+    effects = Effects([speaker], bindings, writer, leadership, targets)
     reconciler = Reconciler(planner, effects, settings.resync_seconds)
     leadership.on_change = reconciler.wake
     lease = _lease(settings, source, leadership, supervisor)
@@ -84,8 +87,25 @@ def assemble(settings: Settings, supervisor: Supervisor) -> Instance:
         leadership,
         host,
         liveness,
+        switches,
         settings,
     )
+
+
+def _switches(
+    settings: Settings, planner: Planner, supervisor: Supervisor
+) -> Switches | NoSwitches:
+    if not settings.openflow.enabled:
+        return NoSwitches()
+    # Ryu's OpenFlow stack is loaded only where it is used
+    from porter_ryu.openflow.controller import Endpoint
+    from porter_ryu.openflow.target import Switches
+
+    c = settings.controller
+    endpoint = Endpoint(c.host, c.port, c.private_key, c.certificate, c.authorities)
+    switches = Switches(settings.openflow, endpoint, supervisor)
+    switches.pool_of = planner.pool_of
+    return switches
 
 
 def _liveness(
@@ -145,16 +165,17 @@ def _planner(settings: Settings, host: HostMonitor) -> Planner:
     planner = Planner(
         Policy(
             bgp.next_hops,
-            bgp.enabled,
+            bgp.enabled or settings.openflow.enabled,
             settings.panic_percent,
             loss_delays,
             settings.drain,
             probing=bool(settings.liveness.probes),
+            by_port=settings.openflow.enabled,
         ),
         leading=settings.allocate and not _elects_leader(settings),
     )
     host.scan()
-    reserve(planner, host.addresses, bgp.peers)
+    reserve(planner, host.addresses, bgp.peers, settings.openflow.gateways)
     return planner
 
 

@@ -13,7 +13,7 @@ from ipaddress import ip_network
 
 from porter_ryu.domain.announcement import Announcements, Route
 from porter_ryu.domain.model import Kind, Network, ObjectKey
-from porter_ryu.domain.ports import BindingTarget, RouteTarget, StatusTarget
+from porter_ryu.domain.ports import AddressTarget, BindingTarget, RouteTarget, StatusTarget
 from porter_ryu.domain.turn import Turn
 from porter_ryu.leadership import Leadership
 
@@ -27,8 +27,10 @@ class Effects:
         bindings: BindingTarget,
         status: StatusTarget,
         leadership: Leadership,
+        addresses: Sequence[AddressTarget] = (),
     ) -> None:
         self._routes = routes
+        self._addresses = addresses
         self._bindings = bindings
         self._status = status
         self._leadership = leadership
@@ -47,6 +49,7 @@ class Effects:
             self._update(target, announced, wanted, turn.aggregates, read_at)
             for target in self._routes
         ]
+        new_addresses = [self._update_known(each, wanted, read_at) for each in self._addresses]
         if binds is not None:
             self._bindings.unbind(frozenset(wanted.keys() - to_bind))
         self._write(turn)
@@ -54,12 +57,17 @@ class Effects:
         for target, routes in zip(self._routes, new, strict=True):
             if routes:
                 target.set_routes(routes, read_at)
+        for forwarder, added in zip(self._addresses, new_addresses, strict=True):
+            if added:
+                forwarder.set_addresses(added, read_at)
 
     def complete(self) -> None:
         """All that was read is applied: targets may remove what is left of an earlier run."""
         if not self._routes_complete:
             for target in self._routes:
                 target.complete()
+            for forwarder in self._addresses:
+                forwarder.complete()
             self._routes_complete = True
         if not self._bindings_complete and self._leadership.binds is not None:
             self._bindings.complete()
@@ -86,6 +94,16 @@ class Effects:
         if now:
             target.set_routes(now, read_at)
         return new | {p: paths for p, paths in known.items() if p in last}
+
+    @staticmethod
+    def _update_known(
+        target: AddressTarget, wanted: Mapping[Network, Route], read_at: float | None
+    ) -> dict[Network, Route]:
+        """Sets the addresses that a target forwards already; returns those to set later."""
+        known = {prefix: route for prefix, route in wanted.items() if target.forwards(prefix)}
+        if known:
+            target.set_addresses(known, read_at)
+        return {p: route for p, route in wanted.items() if p not in known and route.bound}
 
     def _write(self, turn: Turn) -> None:
         if not self._leadership.leads:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from porter_ryu.bgp.speaker import Speaker
+from porter_ryu.domain.model import Address
 from porter_ryu.domain.node_uses import Routes
 from porter_ryu.domain.peering import PeerConfig, wanted_peers
 from porter_ryu.domain.planner import Planner
@@ -27,7 +28,7 @@ from porter_ryu.leadership import Leadership
 from porter_ryu.liveness.monitor import LivenessMonitor
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.host import HostAddresses, HostMonitor
-from porter_ryu.null_parts import NoLease, NoLiveness, NoSpeaker, NoWriter
+from porter_ryu.null_parts import NoLease, NoLiveness, NoSpeaker, NoSwitches, NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import Settings
 from porter_ryu.supervisor import Supervisor
@@ -36,6 +37,7 @@ from porter_ryu.turn_log import TurnLog
 
 if TYPE_CHECKING:
     from porter_ryu.kube.manifests import Manifests
+    from porter_ryu.openflow.target import Switches
 
 LOG = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Instance:
     leadership: Leadership
     host: HostMonitor
     liveness: LivenessMonitor | NoLiveness
+    switches: Switches | NoSwitches
     initial_settings: Settings
     history: History = field(default_factory=History, init=False)
     settings: Settings = field(init=False)
@@ -127,6 +130,7 @@ class Instance:
         self.source.stop()
         self.liveness.stop()
         self.speaker.stop(withdraw)
+        self.switches.stop(withdraw)
         left = self.bound_ips.stop(withdraw)
         self.lease.stop()
         return left
@@ -160,7 +164,8 @@ class Instance:
         self._set_peers()
 
     def _reserve(self) -> None:
-        reserve(self.planner, self.host.addresses, self.settings.bgp.peers)
+        gateways = self.initial_settings.openflow.gateways
+        reserve(self.planner, self.host.addresses, self.settings.bgp.peers, gateways)
 
     def _set_probed_nodes(self) -> None:
         changed = self.planner.nodes.pop_addresses_to_probe()
@@ -175,11 +180,17 @@ class Instance:
         self.speaker.set_peers(wanted_peers(self.settings.bgp.peers, policy, own))
 
 
-def reserve(planner: Planner, host: HostAddresses, peers: tuple[PeerConfig, ...]) -> None:
+def reserve(
+    planner: Planner,
+    host: HostAddresses,
+    peers: tuple[PeerConfig, ...],
+    gateways: tuple[Address, ...],
+) -> None:
     """Tells the planner which peers there are, and which addresses are assigned to no Service.  All
     configured peers count, also those that only other nodes speak to: they are routers of this
-    network."""
+    network.  `gateways` are those of the switches."""
     addresses = [peer.address for peer in peers]
     ours = frozenset(peer.local_address for peer in peers if peer.local_address is not None)
     names = frozenset(peer.peer for peer in peers)
-    planner.reserve(host.own | ours | host.gateways, addresses, host.unattributed, names)
+    own = host.own | ours | host.gateways | frozenset(gateways)
+    planner.reserve(own, addresses, host.unattributed, names)

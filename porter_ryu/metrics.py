@@ -67,6 +67,12 @@ bound_ip_notices = _counter(
 task_restarts = _counter(
     "task_restarts", "Number of tasks of the program that failed by an unexpected error.", "task"
 )
+openflow_packets = _counter(
+    "openflow_packets",
+    "Number of packets that OpenFlow switches sent to a node, for the addresses of an Eip.",
+    "eip",
+    "node",
+)
 _OF_PEERS = (
     bgp_updates_sent,
     bgp_bytes_sent,

@@ -15,6 +15,7 @@ from porter_ryu.domain.model import Address, Family, Kind, Network, ObjectKey
 from porter_ryu.domain.objects import ObjectStatus, WithStatus
 from porter_ryu.domain.peering import PeerConfig
 from porter_ryu.domain.ports import Observer
+from porter_ryu.openflow.report import SwitchReport
 
 
 class NoSpeaker:
@@ -104,6 +105,41 @@ class NoLiveness:
 
     def update(self, nodes: Mapping[str, tuple[Address, ...]]) -> None:
         """No node is probed."""
+
+
+class NoSwitches:
+    """Replaces `openflow.target.Switches` if [openflow] enabled is false."""
+
+    def listen(self) -> None:
+        """No port is opened."""
+
+    def start(self, is_eip: Callable[[Address], bool]) -> None:
+        """No switch is accepted."""
+
+    def stop(self, withdraw: bool) -> None:
+        """There is no switch."""
+
+    def up(self) -> Mapping[int, bool]:
+        """There is no switch."""
+        return {}
+
+    def reports(self) -> tuple[SwitchReport, ...]:
+        """There is no switch."""
+        return ()
+
+    def is_sent(self, prefix: Network) -> bool:
+        """Nothing is sent."""
+        del prefix
+        return False
+
+    def node_of(self, address: Address) -> str:
+        """There is no next hop."""
+        return str(address)
+
+    def sent(self, prefix: Network) -> Mapping[str, tuple[Address, ...]]:
+        """Nothing is sent."""
+        del prefix
+        return {}
 
 
 class NoLease:

@@ -9,6 +9,12 @@ from oslo_config import cfg
 
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, MODES
 from porter_ryu.domain.nodes.weights import UNWEIGHTED, WEIGHTS
+from porter_ryu.openflow.config import (
+    DEFAULT_BUCKETS,
+    DEFAULT_VIRTUAL_MAC,
+    MAX_BUCKETS,
+    MIN_BUCKETS,
+)
 
 PORT = {"min": 1, "max": 65535}
 AS_NUMBER = {"min": 1, "max": 4294967294}
@@ -298,6 +304,68 @@ LIVENESS = [
     ),
 ]
 
+OPENFLOW = [
+    cfg.BoolOpt(
+        "enabled",
+        default=False,
+        help="Also write the routes as flows into every OpenFlow switch that connects to this "
+        "process (ofp_listen_host and ofp_tcp_listen_port in [DEFAULT]). For a central instance "
+        "only.",
+    ),
+    cfg.ListOpt(
+        "datapaths",
+        default=[],
+        help="Datapath identifiers of the switches, hexadecimal; empty: every switch that "
+        "connects.",
+    ),
+    cfg.StrOpt(
+        "virtual_mac",
+        default=DEFAULT_VIRTUAL_MAC,
+        help="MAC address with which the switches answer ARP and neighbour solicitation, and to "
+        "which packets for EIPs are sent.",
+    ),
+    cfg.ListOpt(
+        "gateways",
+        default=[],
+        help="Addresses besides the EIPs for which the switches answer: next hops for static "
+        "routes of routers. They are assigned to no Service.",
+    ),
+    cfg.StrOpt(
+        "base",
+        default="normal",
+        choices=[
+            ("normal", "the switch forwards them as an ordinary switch"),
+            ("none", "flows of somebody else say what becomes of them"),
+        ],
+        help="What becomes of packets that are not for an EIP.",
+    ),
+    cfg.IntOpt(
+        "buckets",
+        default=DEFAULT_BUCKETS,
+        min=MIN_BUCKETS,
+        max=MAX_BUCKETS,
+        help="Buckets of each group: more of them follow the weights more closely.",
+    ),
+    cfg.StrOpt(
+        "affinity",
+        default="none",
+        choices=[
+            ("none", "the hash of its addresses and ports decides for each packet"),
+            ("conntrack", "the switch remembers it (Open vSwitch)"),
+        ],
+        help="How a connection stays on its node. With conntrack it does so while the node is "
+        "drained, and when other nodes return.",
+    ),
+    cfg.IntOpt(
+        "probe_ms",
+        default=300,
+        min=50,
+        max=60000,
+        help="Interval between two questions for the MAC address of a next hop, in milliseconds. "
+        "A next hop that does not answer two of them is left out.",
+    ),
+]
+
 BOUND_IP = [
     cfg.StrOpt(
         "mode",
@@ -333,6 +401,7 @@ GROUPS = {
     "bgp": BGP,
     "drain": DRAIN,
     "liveness": LIVENESS,
+    "openflow": OPENFLOW,
     "bound_ip": BOUND_IP,
 }
 # keys that a reload applies, besides the [peer:NAME] groups; every other key needs a restart

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any
 
-from porter_ryu import rfc3339
+from porter_ryu import report_switches, rfc3339
 from porter_ryu.domain import overview, problems
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Kind, Network, ObjectKey
@@ -69,19 +69,22 @@ class _Tally:
 def status(
     planner: Planner,
     peers: Sequence[Json],
+    switches: Sequence[Json],
     is_sent: IsSent,
     health: Health,
     started_at: float,
     now: float,
     give_way: Callable[[], None],
 ) -> Json:
-    """The whole state; `peers` are as `report_peers.peers` makes them, times are Unix times.
+    """The whole state; `peers` are as `report_peers.peers` makes them, `switches` as
+    `report_switches.switch`, times are Unix times.
     `give_way` is called for each piece of work, to let other greenthreads run."""
     tally = _tally(planner, is_sent, give_way)
     found = problems.ranked(_problems(planner, peers, health, tally))
     total, unreachable = tally.states.total(), tally.lost.total()
     established = sum(peer["state"] == _UP for peer in peers)
-    well = _well(tally, established, health.announces)
+    filled = sum(switch["state"] == report_switches.UP for switch in switches)
+    well = _well(tally, established, filled, health.announces)
     return {
         "version": VERSION,
         "startedAt": rfc3339.text(started_at),
@@ -96,6 +99,7 @@ def status(
         "problems": [_problem(entry) for entry in found],
         "services": {"total": total, "states": dict(sorted(tally.states.items()))},
         "peers": {"total": len(peers), "established": established},
+        "switches": {"total": len(switches), "filled": filled},
         "eips": _eips(planner),
         "nodes": _nodes(planner),
     }
@@ -124,8 +128,12 @@ def _problem(entry: Problem) -> Json:
     }
 
 
-def _well(tally: _Tally, established: int, announces: bool) -> str:
+def _well(tally: _Tally, established: int, filled: int, announces: bool) -> str:
     announced = tally.states[Reason.ANNOUNCED.value]
+    if filled:
+        peers = f"{_count(established, 'peer')} and " if announces else ""
+        to = f"{filled:,} {'switch' if filled == 1 else 'switches'}"
+        return f"{_count(announced, 'Service')} announced to {peers}{to}"
     if not announces:
         allocated = tally.states[Reason.ALLOCATED.value]
         return f"{_count(allocated, 'Service')} with an address; BGP is not enabled"

@@ -20,12 +20,14 @@ from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.nodes.weights import UNWEIGHTED, WEIGHTS
 from porter_ryu.domain.peering import PeerConfig, session_address
 from porter_ryu.liveness.probes import LivenessSettings
+from porter_ryu.openflow.config import OpenFlowSettings
 from porter_ryu.options import GROUPS, RELOADED, WSAPI_HOST
 from porter_ryu.settings_drain import QUALIFIED_NAME, read_drain
 from porter_ryu.settings_file import BadConfigurationError, Fault, quoted_value
 from porter_ryu.settings_http import read_http
 from porter_ryu.settings_liveness import read_liveness
 from porter_ryu.settings_names import check_names
+from porter_ryu.settings_openflow import ControllerSettings, read_controller, read_openflow
 from porter_ryu.settings_peers import HOLD_TIME_RULE, REFUSED_HOLD_TIMES, peer_names, read_peers
 from porter_ryu.settings_reader import Reader, open_files
 from porter_ryu.settings_remarks import remark
@@ -68,7 +70,8 @@ class Settings:
     `fixed`: every key that needs a restart, by group and name, with its value.
     `remarks`: what is valid but cannot be meant, such as a group that nobody reads.
     `key_files`: files besides the configuration whose content is part of these settings.
-    `http`: host and port of the HTTP interface, from Ryu's options.
+    `http`: host and port of the HTTP interface, `controller` that of the switches, from Ryu's
+    options.
     """
 
     annotation: str
@@ -85,6 +88,8 @@ class Settings:
     bgp: BgpSettings
     drain: DrainPolicy
     liveness: LivenessSettings
+    openflow: OpenFlowSettings
+    controller: ControllerSettings
     bind_mode: str
     interface: str
     table: int
@@ -155,6 +160,8 @@ def _settings(r: Reader) -> Settings:
         bgp=_bgp(r),
         drain=read_drain(r),
         liveness=read_liveness(r),
+        openflow=read_openflow(r),
+        controller=read_controller(r),
         bind_mode=r.get("bound_ip", "mode"),
         interface=r.get("bound_ip", "interface"),
         table=table,

@@ -38,6 +38,7 @@ _TOPICS = {
     "The instance": ("build", "config", "ready", "task", "loop", "state", "leader", "reconcile"),
     "BGP": ("bgp", "bfd", "event"),
     "The cluster": ("kubernetes", "services", "eip", "eips", "aggregates", "nodes", "probes"),
+    "Switches": ("openflow",),
     "The host": ("bound",),
     "The process": ("process",),
 }
@@ -56,10 +57,11 @@ class Description:
 def descriptions() -> dict[str, Description]:
     """Every metric that a process exports, by name."""
     metrics.task_restarts.labels(task="turns")
+    metrics.openflow_packets.labels(eip="pool", node="n1")
     world = World(Eip("pool", "203.0.113.0/30"))
     world.turn()
     session = dataclasses.replace(peer("leaf1"), bfd=BfdReport("up", None, "", 300, 3))
-    state = dataclasses.replace(PROCESS, peers=lambda: (session,))
+    state = dataclasses.replace(PROCESS, peers=lambda: (session,), switches_up=lambda: {1: True})
     text = Exposition(world.planner, state).text().decode()
     found = (_description(family) for family in text_string_to_metric_families(text))
     return {entry.name: entry for entry in found}

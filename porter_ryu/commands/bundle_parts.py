@@ -31,6 +31,7 @@ _PATHS = (
     "/v1/version",
     "/v1/status",
     "/v1/peers",
+    "/v1/switches",
     "/v1/nodes",
     "/v1/eips",
     "/v1/services",

@@ -21,6 +21,7 @@ from porter_ryu.commands.printing import (
 from porter_ryu.domain.text import listed
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.remote import Remote, understood
+from porter_ryu.report_switches import status_lines
 from porter_ryu.report_text import printable_json
 
 HELP = "Show the problems, sessions, pools and Services of a running instance."
@@ -46,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     with understood(arguments.url):
         remote = Remote(arguments.url)
         found = {part: remote.get(f"/v1/{part}", shape) for part, shape in _PARTS.items()}
+        if found["status"]["switches"]["total"]:
+            found["switches"] = remote.get("/v1/switches", list)
         up = all(peer["state"] == _UP for peer in found["peers"])
         fine = bool(found["status"]["ok"]) and up
         if arguments.output == "json":
@@ -66,6 +69,8 @@ def _parts(found: Json, fine: bool) -> Iterator[Any]:
         yield styled("")
         yield table(("PEER", "ADDRESS", "AS", "STATE", "SINCE", "PATHS"), _peers(found["peers"]))
         yield from _last_ends(found["peers"])
+    for line in status_lines(found.get("switches", [])):
+        yield styled(line)
     if found["eips"]:
         yield styled("")
         yield table(("POOL", "ADDRESSES", "STATE", "USED", "OF", ""), _eips(found["eips"]))

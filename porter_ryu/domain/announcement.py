@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from porter_ryu.domain.communities import WELL_KNOWN
-from porter_ryu.domain.model import Address, Network
+from porter_ryu.domain.model import Address, Network, Port
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +170,24 @@ def in_use(candidates: Sequence[Announcement]) -> Sequence[Announcement]:
     return [path for path in used if not path.elsewhere]
 
 
+PortPaths = tuple[tuple[Port, Announcements], ...]
+"""The announcements of single ports of an address, in order of port."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """What is wanted for one address: whether it is bound on this host, and its announcements
     (none: it is withdrawn).  `aggregates` are the prefixes that are announced for it instead, or
-    beside them."""
+    beside them.
+
+    `paths` and `ports` are for a target that forwards by address and port (`AddressTarget`):
+    `paths` are the announcements of the address whether an aggregate stands for it or not, `ports`
+    those of each port, if the Services that share the address differ in their next hops.
+    """
 
     address: Address
     bound: bool
     announcements: Announcements
     aggregates: tuple[Network, ...] = ()
+    paths: Announcements = WITHDRAWN
+    ports: PortPaths = ()

@@ -78,6 +78,7 @@ class Planner:
             PathAssembly(rules),
             self._guard,
             policy.announce,
+            policy.by_port,
         )
         self.aggregation = self._routing.aggregation
         self.eip_problems = EipProblems(self.allocator, policy.announce)
@@ -127,6 +128,11 @@ class Planner:
     def node(self, name: str) -> Node | None:
         """The Node of this name; None where there is none."""
         return self.cluster.node(name)
+
+    def pool_of(self, address: Address) -> str:
+        """The name of the Eip that an address is from; empty if there is none."""
+        eip = self.allocator.eip_of(address)
+        return eip.name if eip is not None else ""
 
     def announcements(self, address: Address) -> Announcements:
         """What is wanted for an address once every holder has it on record."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from porter_ryu.domain.announcement import Announcements
+from porter_ryu.domain.announcement import Announcements, Route
 from porter_ryu.domain.model import Kind, Network, ObjectKey
 from porter_ryu.domain.objects import ObjectStatus, Reading, WithStatus
 
@@ -102,6 +102,20 @@ class RouteTarget(Protocol):
     def complete(self) -> None:
         """All routes are set: End-of-RIB may be sent, and other routes in the journal are
         stale."""
+
+
+class AddressTarget(Protocol):
+    """Forwards by address and port: it knows no aggregates, and reads `paths` and `ports` of a
+    Route."""
+
+    def set_addresses(self, routes: Mapping[Network, Route], read_at: float | None) -> None:
+        """Sets what is wanted for these addresses; others stay.  `read_at` as in `RouteTarget`."""
+
+    def forwards(self, prefix: Network) -> bool:
+        """Whether an address is wanted."""
+
+    def complete(self) -> None:
+        """All addresses are set: what is left of an earlier run is stale."""
 
 
 class BindingTarget(Protocol):

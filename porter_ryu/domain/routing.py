@@ -12,7 +12,13 @@ from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.advertising import Advertising, refused_communities
 from porter_ryu.domain.aggregation import Aggregation
-from porter_ryu.domain.announcement import WITHDRAWN, Announcements, NextHop, Route
+from porter_ryu.domain.announcement import (
+    WITHDRAWN,
+    Announcements,
+    NextHop,
+    PortPaths,
+    Route,
+)
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.communities import NO_REQUEST
 from porter_ryu.domain.guard import Guard
@@ -24,7 +30,8 @@ from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
 
 
 class Routing:
-    """The routes of a Cluster; `announce` is [bgp] enabled."""
+    """The routes of a Cluster; `announce`: there are routers or switches.  `by_port`: there are
+    targets that tell the ports of an address apart."""
 
     def __init__(
         self,
@@ -34,6 +41,7 @@ class Routing:
         paths: PathAssembly,
         guard: Guard,
         announce: bool,
+        by_port: bool = False,
     ) -> None:
         self._cluster = cluster
         self._allocator = allocator
@@ -41,6 +49,7 @@ class Routing:
         self._paths = paths
         self._guard = guard
         self._announce = announce
+        self._by_port = by_port
         self._advertising = Advertising()
         self.aggregation = Aggregation(allocator, self._advertising, self._paths_of_aggregate)
         self._of_aggregates: dict[Family, Announcements] = {}
@@ -119,14 +128,38 @@ class Routing:
     ) -> Route:
         """The route of an address by its next hops, limited by the advertisements of its Eip."""
         paths = self._paths.announcements(address, hops, recorded)
+        ports = self._port_paths(address, hops, recorded) if self._by_port else ()
         eip = self._advertising_eip(address)
         if eip is None:
             self.aggregation.note(address)
-            return Route(address, True, paths)
+            return Route(address, True, paths, paths=paths, ports=ports)
         elsewhere = self._advertising.selected(eip, self._elsewhere(address, recorded))
         everywhere = hops | elsewhere if elsewhere else hops  # a set hashes itself once
         announcements = self.aggregation.announcements(address, eip, paths, everywhere, recorded)
-        return Route(address, True, announcements, self.aggregation.aggregates_of(address))
+        aggregates = self.aggregation.aggregates_of(address)
+        return Route(address, True, announcements, aggregates, paths, ports)
+
+    def _port_paths(
+        self, address: Address, hops: frozenset[NextHop], recorded: Sequence[Service]
+    ) -> PortPaths:
+        """The paths of each port of an address; none if all Services that share it have the next
+        hops of the address."""
+        if len(recorded) == 1:
+            return ()
+        own = [(service, self._own_next_hops(address, service)) for service in recorded]
+        if all(of_service == hops for _, of_service in own):
+            return ()
+        paths = {
+            port: self._paths.announcements(address, of_service, [service])
+            for service, of_service in own
+            for port in service.ports
+        }
+        return tuple(sorted(paths.items()))
+
+    def _own_next_hops(self, address: Address, service: Service) -> frozenset[NextHop]:
+        """The next hops of an address for one Service alone."""
+        hops = self._resolver.next_hops(service, Family(address.version))
+        return self._selected(address, hops)
 
     def changed_aggregates(self, give_way: Callable[[], None]) -> dict[Network, Announcements]:
         """What is announced for each aggregate of an address whose route was computed since the
@@ -166,6 +199,10 @@ class Routing:
         family = Family(held.address.version)
         if self._next_hops_of(held.address):
             text = "announced to every router whose session is up"
+            return Verdict(True, Reason.ANNOUNCED, text)
+        if self._by_port and self._own_next_hops(held.address, service):
+            text = "announced to every switch by its ports, and to no router: other Services that"
+            text += f" share {held.address} have no node in common with it"
             return Verdict(True, Reason.ANNOUNCED, text)
         if self._resolver.next_hops(service, family):
             if self._combine(held.address, self._holders(held.address)):

@@ -17,9 +17,12 @@ from porter_ryu.domain.objects import ObjectStatus, WithStatus
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the configuration decides: `announce` is [bgp] enabled; `panic_percent` (100: never)
-    and `loss_delays` are for `NodeHealth`, `drain` for `NodeDrains`, and `probing` (nodes are
-    probed) for `ProbedNodes`."""
+    """What the configuration decides.
+
+    `announce`: there are routers or switches; `by_port`: there are switches, which tell the ports
+    of an address apart.  `panic_percent` (100: never) and `loss_delays` are for `NodeHealth`,
+    `drain` for `NodeDrains`, and `probing` (nodes are probed) for `ProbedNodes`.
+    """
 
     next_hops: NextHopPolicy = field(default_factory=NextHopPolicy)
     announce: bool = True
@@ -27,6 +30,7 @@ class Policy:
     loss_delays: LossDelays = API_SERVER_DELAYS
     drain: DrainPolicy = field(default_factory=DrainPolicy)
     probing: bool = False
+    by_port: bool = False
 
 
 @dataclass(frozen=True, slots=True)

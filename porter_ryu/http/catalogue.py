@@ -30,6 +30,7 @@ ENDPOINTS = (
         "what is announced in a session now: ?prefix=",
         ("prefix",),
     ),
+    Endpoint("/v1/switches", "GET", "the OpenFlow switches"),
     Endpoint("/v1/nodes", "GET", "the nodes as next hops"),
     Endpoint(
         "/v1/services",

@@ -35,7 +35,7 @@ class Context:
     session of that name.  `routes` returns what is announced of each prefix.  `is_sent` says
     whether a peer was sent a prefix.  `stop` takes (withdraw, stay) and ends the instance; the
     process ends as well unless `stay` is true.  `token` is the control token that a stop request
-    must carry.  `started_at` is Unix time.
+    must carry.  `started_at` is Unix time.  `switches` returns the OpenFlow switches.
     """
 
     planner: Planner
@@ -53,6 +53,7 @@ class Context:
     token: str
     history: History
     started_at: float
+    switches: Callable[[], list[report.Json]] = list
 
 
 class Shared:
@@ -73,6 +74,7 @@ def _status(context: Context) -> report.Json:
     return report_status.status(
         context.planner,
         context.peers(),
+        context.switches(),
         context.is_sent,
         context.health(),
         context.started_at,

@@ -44,6 +44,7 @@ class ProcessState:
     of each kind.  `bound_ips`: how many addresses are bound.  `nodes_probed`: how many nodes
     have answered a probe; `probes_doubted`: so many of them stopped at once that it is not
     believed.  `peers`: the sessions.  `is_sent`: whether a peer was sent a prefix.
+    `switches_up`: whether each OpenFlow switch has what it should have.
     """
 
     version: str
@@ -59,6 +60,7 @@ class ProcessState:
     probes_doubted: Callable[[], bool]
     peers: Callable[[], tuple[PeerReport, ...]]
     is_sent: report.IsSent
+    switches_up: Callable[[], Mapping[int, bool]] = dict
 
 
 def of_process(process: ProcessState) -> Iterator[Series]:
@@ -85,7 +87,10 @@ def of_process(process: ProcessState) -> Iterator[Series]:
     for kind in Kind:
         event.add(source.last_event.get(kind, 0), kind.value)
         listed.add(source.last_list.get(kind, 0), kind.value)
-    yield from (event, listed)
+    switches = gauges.SWITCH_UP.series()
+    for datapath, up in process.switches_up().items():
+        switches.add(up, f"{datapath:#x}")
+    yield from (event, listed, switches)
 
 
 def of_cluster(

@@ -134,5 +134,11 @@ BFD_UP = Gauge(
     "bfd_session_up", "1 while the BFD session is up; only for peers with bfd = true.", ("peer",)
 )
 
+SWITCH_UP = Gauge(
+    "openflow_switch_up",
+    "1 while the OpenFlow switch is connected and has what it should have, except what it refuses.",
+    ("datapath",),
+)
+
 GAUGES = tuple(value for value in globals().values() if isinstance(value, Gauge))
 """All of them, in the order of this page."""

@@ -12,7 +12,7 @@ import ryu
 from ryu.app.wsgi import ControllerBase, route
 from webob import Request, Response
 
-from porter_ryu import report_peers, report_status, rfc3339
+from porter_ryu import report_peers, report_status, report_switches, rfc3339
 from porter_ryu.domain.text import quoted
 from porter_ryu.http import catalogue, responses
 from porter_ryu.http.context import NAME, Shared
@@ -81,6 +81,12 @@ class StateController(ControllerBase):  # type: ignore[misc]
             return _no_session(name, self._context.peers())
         entries = report_peers.routes(table.paths(prefix))
         return responses.json_stream(self._shared.long_responses, responses.json_array(entries))
+
+    @route(NAME, "/v1/switches", methods=["GET"])  # type: ignore[untyped-decorator]
+    def switches(self, req: Request, **_: Any) -> Response:
+        """The OpenFlow switches."""
+        entries = self._context.switches()
+        return responses.tagged_value(req, entries, report_switches.VOLATILE)
 
     @route(NAME, "/v1/nodes", methods=["GET"])  # type: ignore[untyped-decorator]
     def nodes(self, req: Request, **_: Any) -> Response:

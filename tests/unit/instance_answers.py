@@ -74,6 +74,7 @@ def status(**more: object) -> Json:
         "problems": [],
         "services": {"total": 10, "states": {"Announced": 10}},
         "peers": {"total": 1, "established": 1},
+        "switches": {"total": 0, "filled": 0},
         "eips": {"total": 1, "ready": 1, "size": 256, "used": 10},
         "nodes": {"total": 5, "usable": 5},
         **more,

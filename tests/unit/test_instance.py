@@ -21,7 +21,7 @@ from porter_ryu.node.binding_journal import BindingJournal
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.host import HostMonitor
 from porter_ryu.node.iproute import IpRoute
-from porter_ryu.null_parts import NoLease, NoLiveness, NoSpeaker, NoWriter
+from porter_ryu.null_parts import NoLease, NoLiveness, NoSpeaker, NoSwitches, NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import Settings, read
 from porter_ryu.supervisor import Supervisor
@@ -98,6 +98,7 @@ class Scene:
             leadership,
             host,
             NoLiveness(),
+            NoSwitches(),
             settings,
         )
         self.instance.start()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ryu.app.wsgi import WSGIApplication
 
-from porter_ryu import report_peers
+from porter_ryu import report_peers, report_switches
 from porter_ryu.bgp.bfd.monitor import BfdReport
 from porter_ryu.bgp.peer_report import PeerReport
 from porter_ryu.bgp.peer_table import PeerTable
@@ -25,6 +25,8 @@ from porter_ryu.domain.model import Address, Eip, Kind, Network
 from porter_ryu.history.change import ChangeKind
 from porter_ryu.history.record import History
 from porter_ryu.http import api, catalogue
+from porter_ryu.openflow.neighbours import Location
+from porter_ryu.openflow.report import SwitchReport
 from tests.openapi import Document
 from tests.unit.outbound_scene import POLICY
 from tests.unit.test_http_api import CONTEXT, ask
@@ -32,6 +34,20 @@ from tests.unit.world import World, endpoints, node, service
 
 HOP = ip_address("192.168.9.11")
 EIP = ip_network("203.0.113.0/32")
+SWITCH = SwitchReport(
+    datapath=1,
+    address="192.0.2.7",
+    version=6,
+    state="filled",
+    flows=9,
+    groups=1,
+    changes=12,
+    since=0.0,
+    doubted=False,
+    refused=("flow for 203.0.113.0: flow refused (type 5, code 1): the table is full",),
+    nodes=((HOP, Location(bytes(6), 3)),),
+    packets=((("pool", HOP), 7),),
+)
 
 
 @pytest.fixture
@@ -88,6 +104,7 @@ def served() -> dict[str, Any]:
         "peers": lambda: report_peers.peers([told]),
         "peer_table": lambda name: PeerTable(table, routes, 0.0, 1e9) if name == "leaf" else None,
         "routes": lambda: announcements,
+        "switches": lambda: [report_switches.switch(SWITCH, lambda _address: "n1")],
         "history": history,
     }
 
@@ -121,6 +138,7 @@ def test_every_key_of_an_answer_is_in_the_document_and_every_other_was_seen(
         "/v1/version",
         "/v1/status",
         "/v1/peers",
+        "/v1/switches",
         "/v1/nodes",
         "/v1/services",
         "/v1/eips",

@@ -44,12 +44,23 @@ def world(policy: Policy | None = None) -> World:
 
 
 def status(
-    made: World, *peers: PeerReport, sent: bool = True, health: Health = HEALTHY
+    made: World,
+    *peers: PeerReport,
+    sent: bool = True,
+    health: Health = HEALTHY,
+    switches: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """The status with these sessions."""
+    """The status with these sessions, and switches in these states."""
     told = report_peers.peers(peers)
     return report_status.status(
-        made.planner, told, lambda _prefix: sent, health, 1.0, 2.0, lambda: None
+        made.planner,
+        told,
+        [{"state": state} for state in switches],
+        lambda _prefix: sent,
+        health,
+        1.0,
+        2.0,
+        lambda: None,
     )
 
 
@@ -70,6 +81,14 @@ def test_all_is_well() -> None:
         True,
         "1970-01-01T00:00:01.000Z",
     )
+
+
+def test_switches_are_named_beside_peers_or_alone() -> None:
+    told = status(world(), UP, switches=("filled", "filling", "filled"))
+    assert told["summary"] == "all is well: 2 Services announced to 1 peer and 2 switches"
+    assert told["switches"] == {"total": 3, "filled": 2}
+    alone = status(world(), health=replace(HEALTHY, announces=False), switches=("filled",))
+    assert alone["summary"] == "all is well: 2 Services announced to 1 switch"
 
 
 def test_what_costs_the_most_services_comes_first() -> None:

@@ -6,7 +6,7 @@ import dataclasses
 from ipaddress import ip_address
 from typing import Any
 
-from porter_ryu.domain.announcement import Announcements
+from porter_ryu.domain.announcement import Announcements, Route
 from porter_ryu.domain.model import (
     AddressRequest,
     Eip,
@@ -57,6 +57,7 @@ class World:
             self.planner.replace(kind, [])
         self.routes: dict[str, frozenset[str]] = {}
         self.announcements: dict[str, Announcements] = {}
+        self.whole_routes: dict[str, Route] = {}
         self.notices: list[str] = []
         self.warnings: list[str] = []
         self.address_changes: dict[str, str] = {}
@@ -160,6 +161,7 @@ class World:
             self.notices += turn.notices
             for address, route in turn.routes.items():
                 self.announcements[str(address)] = route.announcements
+                self.whole_routes[str(address)] = route
                 self.routes[str(address)] = frozenset(
                     str(a.next_hop.address) for a in route.announcements
                 )

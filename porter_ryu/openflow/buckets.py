@@ -1,0 +1,43 @@
+"""Fills the buckets of a group with next hops, by weighted rendezvous hashing.
+
+Every next hop has a score for every bucket that depends on the two alone, and the highest score
+gets the bucket.  So when a next hop leaves, only its own buckets go to others, and when it comes,
+it takes buckets only for itself.  Scores are weighted as -weight / ln(u) with u uniform in (0, 1),
+so that the share of a next hop is its share of the weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import blake2b
+
+from porter_ryu.domain.model import Address
+
+_OCTETS = 8
+_SPAN = 2.0 ** (8 * _OCTETS)
+
+
+def filled(hops: Sequence[tuple[Address, int]], count: int) -> tuple[Address, ...]:
+    """The next hop of each of `count` buckets, for next hops with their weights (at least 1).
+    No next hops: no buckets."""
+    if not hops:
+        return ()
+    if len(hops) == 1:
+        return (hops[0][0],) * count
+    tables = [(address, weight, _scores(address, count)) for address, weight in hops]
+    return tuple(
+        max(tables, key=lambda entry: entry[1] * entry[2][index])[0] for index in range(count)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _scores(address: Address, count: int) -> tuple[float, ...]:
+    """The score of a next hop of weight 1 for each bucket."""
+    return tuple(_score(address.packed, index) for index in range(count))
+
+
+def _score(address: bytes, index: int) -> float:
+    digest = blake2b(address + index.to_bytes(2, "big"), digest_size=_OCTETS).digest()
+    return -1.0 / math.log((int.from_bytes(digest, "big") + 0.5) / _SPAN)

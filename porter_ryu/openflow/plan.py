@@ -1,0 +1,346 @@
+"""What one switch should have: its flows and groups, from what the addresses want and from where
+the next hops are.
+
+Identical sets of next hops share a group.  If all addresses of a group change to the same new set,
+the group changes and their flows stay: a node that goes costs one message for each set, not one for
+each address.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from porter_ryu.domain.model import Address, Network, Port
+from porter_ryu.openflow import affinity, flows, oxm, responder, wire
+from porter_ryu.openflow.buckets import filled
+from porter_ryu.openflow.config import Affinity, Base, OpenFlowSettings
+from porter_ryu.openflow.flows import Flow
+from porter_ryu.openflow.groups import FIRST_GROUP, GROUPS_MAX, GroupContent
+from porter_ryu.openflow.neighbours import Location
+from porter_ryu.openflow.next_hop_sets import HopSet, NextHopNumbers, Wanted, number_of_text
+
+_PROTOCOLS = {"TCP": (6, oxm.TCP_DST), "UDP": (17, oxm.UDP_DST), "SCTP": (132, oxm.SCTP_DST)}
+Role = Port | None
+"""What of an address a set of next hops is for: a port, or all the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the flows of an address depend on: its pool and the group of each role."""
+
+    pool: str
+    groups: tuple[tuple[Role, int], ...]
+
+
+class Plan:
+    """`flows` by cookie and `groups` by number are what the switch should have.  `changed_flows`
+    and `changed_groups` are those that changed since `pop_changed`; `numbers` those of next hops.
+    `version`: of OpenFlow; `meter`: the switch has our meter.
+    """
+
+    def __init__(self, settings: OpenFlowSettings, version: int, meter: bool) -> None:
+        self.flows: dict[int, Flow] = {}
+        self.groups: dict[int, GroupContent] = {}
+        self.numbers = NextHopNumbers()
+        self._settings = settings
+        self._version = version
+        self._wanted: dict[Network, Wanted] = {}
+        self._shapes: dict[Network, tuple[_Shape, tuple[Flow, ...]]] = {}
+        self._group_of: dict[HopSet, int] = {}
+        self._users: Counter[HopSet] = Counter()
+        self._members: Counter[tuple[str, Address]] = Counter()
+        self._node_flows: dict[tuple[str, Address], tuple[Flow, ...]] = {}
+        self._reachable: Mapping[Address, Location] = {}
+        self._spare: dict[GroupContent, list[int]] = {}
+        self._reserved: frozenset[int] = frozenset()
+        self._changed_flows: set[int] = set()
+        self._changed_groups: set[int] = set()
+        self._replace((), self._always(meter))
+
+    @property
+    def next_hops(self) -> set[Address]:
+        """All next hops of all addresses, also those that are drained."""
+        return {address for _, address in self._members}
+
+    def node_flows(self) -> Mapping[int, tuple[str, Address]]:
+        """The pool and the next hop of each flow in the table of nodes, by cookie."""
+        found = {}
+        for key, of_node in self._node_flows.items():
+            for flow in of_node:
+                if flow.table == flows.NODES:
+                    found[flow.cookie] = key
+        return found
+
+    def group(self, hops: HopSet) -> int | None:
+        """The number of the group of a set of next hops; None if there is none."""
+        return self._group_of.get(hops)
+
+    def pop_changed(self) -> tuple[set[int], set[int]]:
+        """The cookies of flows and the numbers of groups that changed since the last call."""
+        found = self._changed_flows, self._changed_groups
+        self._changed_flows, self._changed_groups = set(), set()
+        return found
+
+    def adopt(self, groups: Mapping[int, GroupContent | None]) -> None:
+        """Groups of ours that the switch has: a new set takes the number of one with its
+        content."""
+        self._reserved = frozenset(groups)
+        self._spare = {}
+        for number, content in groups.items():
+            if content is not None and number not in self.groups:
+                self._spare.setdefault(content, []).append(number)
+
+    def keep_base(self) -> None:
+        """Nothing is wanted any more but the flow for the packets of others: without it the switch
+        would forward nothing."""
+        kept = {c: flow for c, flow in self.flows.items() if flow.flags & wire.CHECK_OVERLAP}
+        self._changed_flows |= self.flows.keys() - kept.keys()
+        self._changed_groups |= self.groups.keys()
+        self.flows, self.groups = kept, {}
+
+    # -- addresses --------------------------------------------------------------------------------
+
+    def set_addresses(
+        self, wanted: Mapping[Network, Wanted | None], give_way: Callable[[], None]
+    ) -> None:
+        """Sets what these addresses want (None: nothing); others stay."""
+        before = {prefix: self._wanted.get(prefix) for prefix in wanted}
+        self._count(before, wanted)
+        self._take_over(before, wanted)
+        for prefix, entry in wanted.items():
+            give_way()
+            for hops in _sets(entry).values():
+                if hops not in self._group_of:
+                    self._group_of[hops] = self._new_group(hops)
+            if entry is None:
+                self._wanted.pop(prefix, None)
+            else:
+                self._wanted[prefix] = entry
+            self._set_flows(prefix, entry)
+        for entry in before.values():
+            for hops in _sets(entry).values():
+                if not self._users[hops]:
+                    del self._users[hops]
+                    number = self._group_of.pop(hops, None)
+                    if number is not None:
+                        del self.groups[number]
+                        self._changed_groups.add(number)
+        self._update_node_flows()
+
+    def _count(
+        self, before: Mapping[Network, Wanted | None], after: Mapping[Network, Wanted | None]
+    ) -> None:
+        """Counts the users of each set, and the addresses of each pool that a node serves."""
+        for entries, sign in ((after, 1), (before, -1)):
+            for entry in entries.values():
+                if entry is None:
+                    continue
+                for hops in _sets(entry).values():
+                    self._users[hops] += sign
+                for member in entry.members:
+                    self._members[entry.pool, member] += sign
+        for key in [key for key, count in self._members.items() if not count]:
+            del self._members[key]
+
+    def _take_over(
+        self, before: Mapping[Network, Wanted | None], after: Mapping[Network, Wanted | None]
+    ) -> None:
+        """A new set takes the group of an old one if all users of that change to it."""
+        moves: Counter[tuple[HopSet, HopSet]] = Counter()
+        had: Counter[HopSet] = Counter()
+        for prefix, entry in before.items():
+            now = _sets(after[prefix])
+            for role, hops in _sets(entry).items():
+                had[hops] += 1
+                if role in now:
+                    moves[hops, now[role]] += 1
+        for (old, new), count in moves.items():
+            if new in self._group_of or self._users[old] or count != had[old]:
+                continue
+            self._group_of[new] = self._group_of.pop(old)
+            self._set_content(new)
+
+    def _new_group(self, hops: HopSet) -> int:
+        """A number for the group of a set, whose content is set: that of a group on the switch with
+        this content, or a free one."""
+        content = self._content(hops)
+        spare = self._spare.get(content)
+        if spare:
+            number = spare.pop()
+        else:
+            number = FIRST_GROUP + number_of_text(repr(hops)) % GROUPS_MAX
+            while number in self.groups or number in self._reserved:
+                number = FIRST_GROUP + (number + 1 - FIRST_GROUP) % GROUPS_MAX
+        self.groups[number] = content
+        self._changed_groups.add(number)
+        return number
+
+    def _content(self, hops: HopSet) -> GroupContent:
+        alive = tuple((address, w) for address, w in hops.hops if address in self._reachable)
+        numbers = {address: self.numbers.of(address) for address, _ in alive}
+        chosen = filled(alive, self._settings.buckets)
+        return GroupContent(
+            tuple(numbers[address] for address in chosen),
+            self._settings.affinity if chosen else Affinity.NONE,
+            self._version >= wire.VERSION_15,
+        )
+
+    def _set_content(self, hops: HopSet) -> None:
+        number, content = self._group_of[hops], self._content(hops)
+        if self.groups.get(number) != content:
+            self.groups[number] = content
+            self._changed_groups.add(number)
+
+    # -- flows ------------------------------------------------------------------------------------
+
+    def _set_flows(self, prefix: Network, entry: Wanted | None) -> None:
+        known = self._shapes.get(prefix)
+        if entry is None:
+            if known is not None:
+                self._replace(known[1], ())
+                del self._shapes[prefix]
+            return
+        groups = tuple((role, self._group_of[hops]) for role, hops in _sets(entry).items())
+        shape = _Shape(entry.pool, groups)
+        if known is not None and known[0] == shape:
+            return
+        made = tuple(self._address_flows(prefix.network_address, shape))
+        self._replace(known[1] if known is not None else (), made)
+        self._shapes[prefix] = (shape, made)
+
+    def _address_flows(self, address: Address, shape: _Shape) -> Iterator[Flow]:
+        if address not in self._settings.gateways:
+            yield responder.question(address)
+        pool = oxm.set_field(oxm.POOL_REGISTER, number_of_text(shape.pool))
+        for role, group in shape.groups:
+            match = _to_address(self._settings.virtual_mac, address, role)
+            if match is None:
+                continue
+            priority = flows.PRIORITY_ADDRESS if role is None else flows.PRIORITY_PORT
+            about = str(address) if role is None else f"{address} {role.protocol} {role.port}"
+            spread = oxm.group(group)
+            if self._settings.affinity is Affinity.CONNTRACK:
+                instructions = wire.apply(spread)
+                yield Flow(flows.SPREAD, priority, match, instructions, about=about)
+                spread = affinity.find()
+            instructions = wire.apply(pool + spread)
+            yield Flow(flows.CLASSIFY, priority, match, instructions, about=about)
+
+    def _always(self, meter: bool) -> Iterator[Flow]:
+        """The flows that do not depend on any address."""
+        settings = self._settings
+        if settings.base is Base.NORMAL:
+            # an equal flow of somebody else stays
+            yield Flow(
+                flows.CLASSIFY,
+                flows.PRIORITY_BASE,
+                b"",
+                wire.apply(oxm.output(oxm.PORT_NORMAL)),
+                wire.CHECK_OVERLAP,
+                "the packets of others ([openflow] base)",
+            )
+        yield from responder.answers(self._version, settings.virtual_mac)
+        yield from responder.learning(self._version, settings.virtual_mac, meter)
+        for address in (*settings.gateways, responder.link_local(settings.virtual_mac)):
+            yield responder.question(address)
+        if settings.affinity is Affinity.CONNTRACK:
+            yield affinity.other_connections()
+
+    def _replace(self, before: Iterable[Flow], after: Iterable[Flow]) -> None:
+        for flow in before:
+            self.flows.pop(flow.cookie, None)
+            self._changed_flows.add(flow.cookie)
+        for flow in after:
+            self.flows[flow.cookie] = flow
+            self._changed_flows.add(flow.cookie)
+
+    # -- next hops --------------------------------------------------------------------------------
+
+    def set_reachable(
+        self, reachable: Mapping[Address, Location], give_way: Callable[[], None]
+    ) -> None:
+        """Sets which next hops answer, and where they are."""
+        changed = {a for a in self._reachable.keys() ^ reachable.keys()}
+        self._reachable = dict(reachable)
+        if changed:
+            for hops in self._group_of:
+                give_way()
+                if any(address in changed for address, _ in hops.hops):
+                    self._set_content(hops)
+        self._update_node_flows()
+
+    def _update_node_flows(self) -> None:
+        """The flows of all pools and next hops that answer."""
+        for key in self._node_flows.keys() - self._members.keys():
+            self._replace(self._node_flows.pop(key), ())
+        for key in self._members:
+            where = self._reachable.get(key[1])
+            made = () if where is None else tuple(self._flows_of_node(key[0], key[1], where))
+            before = self._node_flows.get(key, ())
+            if made != before:
+                self._replace(before, made)
+                self._node_flows[key] = made
+
+    def _flows_of_node(self, pool: str, address: Address, where: Location) -> Iterator[Flow]:
+        number, of_pool = self.numbers.of(address), number_of_text(pool)
+        about = f"next hop {address}"
+        match = oxm.NODE_REGISTER.is_(number) + oxm.POOL_REGISTER.is_(of_pool)
+        actions = (
+            oxm.set_field(oxm.ETH_DST, where.mac)
+            + oxm.set_field(oxm.NXM_IN_PORT, 0)  # a packet may go out where it came in
+            + oxm.output(where.port)
+        )
+        yield Flow(flows.NODES, 1, match, wire.apply(actions), about=about)
+        if self._settings.affinity is Affinity.CONNTRACK:
+            yield affinity.remembered(of_pool, number, about)
+
+
+def _sets(entry: Wanted | None) -> dict[Role, HopSet]:
+    """The sets of next hops of an address by role."""
+    if entry is None:
+        return {}
+    found: dict[Role, HopSet] = {} if entry.hops is None else {None: entry.hops}
+    found.update(entry.ports)
+    return found
+
+
+def _to_address(mac: bytes, address: Address, role: Role) -> bytes | None:
+    """The match of packets to an address, or to a port of it; None for a protocol that a switch
+    cannot tell apart."""
+    version4 = isinstance(address, IPv4Address)
+    match = oxm.ETH_DST.is_(mac)
+    match += oxm.ETH_TYPE.is_(oxm.ETHERTYPE_IPV4 if version4 else oxm.ETHERTYPE_IPV6)
+    destination = (oxm.IPV4_DST if version4 else oxm.IPV6_DST).is_(address)
+    if role is None:
+        return match + destination
+    if role.protocol not in _PROTOCOLS:
+        return None
+    protocol, port = _PROTOCOLS[role.protocol]
+    return match + destination + oxm.IP_PROTO.is_(protocol) + port.is_(role.port)
+
+
+def seeds(
+    found: Collection[wire.FlowOnSwitch], next_hops: Collection[Address], numbers: NextHopNumbers
+) -> dict[Address, Location]:
+    """Where next hops were, by the flows that an earlier process left in the table of nodes."""
+    by_number = {numbers.of(address).to_bytes(4, "big"): address for address in next_hops}
+    where = {}
+    for flow in found:
+        if flow.table != flows.NODES:
+            continue
+        number = oxm.match_value(flow.match, oxm.NODE_REGISTER)
+        address = by_number.get(number) if number is not None else None
+        if address is None:
+            continue
+        try:
+            actions = flow.actions
+        except ValueError:
+            continue
+        macs = [m for a in actions if (m := oxm.set_value(a, oxm.ETH_DST)) is not None]
+        ports = [p for a in actions if (p := oxm.output_port(a)) is not None]
+        if macs and ports:
+            where[address] = Location(macs[-1], ports[-1])
+    return where

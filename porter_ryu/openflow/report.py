@@ -1,0 +1,29 @@
+"""The state of a switch as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from porter_ryu.domain.model import Address
+from porter_ryu.openflow.neighbours import Location
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchReport:
+    """The state of a switch: `state` is "reading", "waiting", "filling" or "filled"; `refused` what
+    it refuses, with its words; `nodes` where each next hop is (None: it does not answer).
+    `packets`: sent to each next hop, by pool.  `since`: when it connected, in seconds of the
+    monotonic clock; `changes`: how many messages have changed it since."""
+
+    datapath: int
+    address: str
+    version: int
+    state: str
+    flows: int
+    groups: int
+    changes: int
+    since: float
+    doubted: bool
+    refused: tuple[str, ...]
+    nodes: tuple[tuple[Address, Location | None], ...]
+    packets: tuple[tuple[tuple[str, Address], int], ...]
