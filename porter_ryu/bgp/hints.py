@@ -18,6 +18,11 @@ def of_failure(peer: PeerConfig, local_as: int, internal: bool, failure: Failure
     the peer is ours."""
     if failure is Failure.TIMED_OUT:
         return _no_answer(peer, internal)
+    if failure is Failure.SILENT and peer.ttl_security:
+        return (
+            "the router accepts the connection, but no OPEN arrives: GTSM (ttl_security) may be "
+            f"off there, or it is more than {peer.multihop_ttl} hops away"
+        )
     if failure is not None:
         return _TEXTS[failure].format(
             address=peer.address,
@@ -51,7 +56,9 @@ _TEXTS = {
         "the router closed the connection before the session came up: it may have no neighbour "
         "for {us}, or reach its limit of connections"
     ),
-    Failure.SILENT: "the router accepts the connection and sends no OPEN: look at its BGP process",
+    Failure.SILENT: (
+        "the router accepts the connection, but no OPEN arrives: look at its BGP process"
+    ),
     Failure.TOO_FAR: (
         "the router does not send TTL 255, or is more than {hops} hops away: turn on GTSM (TTL "
         "security) there as well, or correct ttl_security and multihop_ttl in {group}"

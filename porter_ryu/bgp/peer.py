@@ -98,6 +98,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
             output=output,
             history=self._history,
             damped_seconds=self._damping.idle_seconds(now),
+            waited_seconds=max((now - s.opened_at for s in self._unopened), default=0.0),
         )
 
     def unsent(self, prefix: Network) -> str:
@@ -106,6 +107,11 @@ class Peer(RyuPeer):  # type: ignore[misc]
             return self.outbound.unsent(prefix)
         error = self._history.last_error
         return f"its session is {self.state.bgp_state}{f': {error}' if error else ''}"
+
+    @property
+    def _unopened(self) -> list[Session]:
+        """The connections on which the peer has sent no OPEN yet."""
+        return [s for s in self._sessions if s.state is State.OPEN_SENT]
 
     # -- connecting ---------------------------------------------------------------------------
 
@@ -196,7 +202,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         except OSError:
             sock.close()
             return
-        unopened = [s for s in self._sessions if s.is_reactive and s.state is State.OPEN_SENT]
+        unopened = [s for s in self._unopened if s.is_reactive]
         for session in unopened[: max(0, len(unopened) - _UNOPENED_MAX + 1)]:
             text = "too many connections without an OPEN"
             session.close(notification.CONNECTION_REJECTED, Cause.REJECTED, text)

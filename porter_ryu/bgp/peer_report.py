@@ -10,12 +10,13 @@ from porter_ryu.bgp.bfd.monitor import BfdReport
 from porter_ryu.bgp.protocol.fsm import State
 from porter_ryu.bgp.protocol.roles import role_name
 from porter_ryu.bgp.session import Session
-from porter_ryu.bgp.session_history import LastDown, SessionHistory
+from porter_ryu.bgp.session_history import Failure, LastDown, SessionHistory
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.peering import PeerConfig
 from porter_ryu.socket_address import canonical
 
 _NO_ROLE = "none"
+_SILENT_SECONDS = 5.0
 ESTABLISHED = State.ESTABLISHED.value
 
 
@@ -84,8 +85,10 @@ def report_running(
     output: Output,
     history: SessionHistory,
     damped_seconds: float,
+    waited_seconds: float,
 ) -> PeerReport:
-    """The report of a running peer; `session` is the Established one, if any."""
+    """The report of a running peer; `session` is the Established one, if any.  `waited_seconds`:
+    for how long a connection has waited for the OPEN of the peer."""
     report = PeerReport(
         name=peer.name,
         peer=peer.peer,
@@ -103,7 +106,8 @@ def report_running(
     )
     if session is None:
         internal = peer.remote_as == local_as
-        hint = hints.of_failure(peer, local_as, internal, history.failure)
+        failure = Failure.SILENT if waited_seconds > _SILENT_SECONDS else history.failure
+        hint = hints.of_failure(peer, local_as, internal, failure)
         return replace(report, last_error=history.last_error, hint=hint)
     families, add_path = _names(session.families), _names(session.add_path)
     single = _names(session.families - session.add_path)

@@ -64,8 +64,8 @@ class PeerTable:
         self._unix_zero = unix_zero
 
     def paths(self, prefix: Network | None = None) -> Iterator[SentPath]:
-        """All paths in order of prefix; with `prefix` only those to it, to a prefix in it, or to
-        one that contains it.  The table may change between two paths."""
+        """All paths in order of prefix and next hop; with `prefix` only those to it, to a prefix in
+        it, or to one that contains it.  The table may change between two paths."""
         if self._table is None:
             return
         sent, since = self._table.sent, self._table.since
@@ -79,7 +79,8 @@ class PeerTable:
                 known = (announcements, _nodes(announcements, one.version, self._table.policy))
                 names[id(announcements)] = known
             began = since.get(one, {})
-            for path_id, said in sent.get(one, {}).items():
+            paths = sorted(sent.get(one, {}).items(), key=lambda path: path[1].next_hop.packed)
+            for path_id, said in paths:
                 node = known[1].get(said.next_hop, "")
                 at = max(began.get(path_id, self._up_at), self._up_at)
                 yield SentPath(one, path_id, node, said, at + self._unix_zero)

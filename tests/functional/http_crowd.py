@@ -41,16 +41,24 @@ async def health(waits: list[float], failures: list[str]) -> None:
 
 
 async def client(data: bytes, manner: str, seconds: float) -> str:
-    """A client that `reads` its response, `holds` its connection open, or is `slow`."""
+    """A client that `reads` its response, `holds` its connection open, or is `slow`; one that
+    `follows` reads a response that does not end, and one that `vanishes` reads nothing of it, each
+    for these seconds."""
     try:
         reader, writer = await asyncio.open_connection(*WHERE, limit=4096)
         writer.write(data)
-        if manner == "holds":
+        if manner in ("holds", "vanishes"):
             await asyncio.sleep(seconds)
+        if manner == "vanishes":
+            writer.transport.abort()
+            return "vanished"
         until = time.monotonic() + seconds
         first, size = b"", 0
-        while piece := await reader.read(1 << 16 if manner == "reads" else 100):
+        octets = 1 << 16 if manner in ("reads", "follows") else 100
+        while piece := await asyncio.wait_for(reader.read(octets), 120):
             first, size = first or piece, size + len(piece)
+            if manner == "follows" and time.monotonic() > until:
+                break
             if manner == "slow":
                 await asyncio.sleep(0.1)
                 if time.monotonic() > until:

@@ -121,7 +121,8 @@ SILENT = End(Cause.HOLD_TIMER, "the hold timer expired", sent=Notification(4, 0)
         (peer(), by_peer(Notification(6, 1)), "raise its maximum-prefix limit"),
         (peer(), CLOSED, "closed the connection before the session came up"),
         (peer(), BROKE, "closed the connection before the session came up"),
-        (peer(), SILENT, "sends no OPEN"),
+        (peer(ttl_security=True), SILENT, "no OPEN arrives: GTSM (ttl_security) may be off there"),
+        (peer(), SILENT, "no OPEN arrives: look at its BGP"),
     ],
 )
 def test_what_to_look_at(config: PeerConfig, attempt: OSError | End, told: str) -> None:
