@@ -82,7 +82,7 @@ PORT_CONTROLLER, PORT_ANY = 0xFFFFFFFD, 0xFFFFFFFF
 
 _SET_FIELD, _OUTPUT, _GROUP, _COPY_FIELD, _METER, _EXPERIMENTER = 25, 0, 22, 28, 29, 0xFFFF
 _NX_MOVE, _NX_RESUBMIT_TABLE, _NX_CT = 6, 14, 35
-_CT_COMMIT = 1
+_CT_COMMIT, _NO_TABLE = 1, 0xFF
 _ALIGNED = 8  # octets: the length of an action is a multiple of it
 _NX_IN_PORT = 0xFFF8
 
@@ -120,8 +120,8 @@ def resubmit(table: int) -> bytes:
     return _nicira(struct.pack("!HHB3x", _NX_RESUBMIT_TABLE, _NX_IN_PORT, table))
 
 
-def track(zone: int, table: int) -> bytes:
-    """Finds the connection of the packet and goes on in a table."""
+def track(zone: int, table: int = _NO_TABLE) -> bytes:
+    """Finds the connection of the packet and goes on in a table, or with the next action."""
     return _nicira(struct.pack("!HHIHB3xH", _NX_CT, 0, 0, zone, table, 0))
 
 

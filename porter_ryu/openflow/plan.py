@@ -214,6 +214,8 @@ class Plan:
     def _address_flows(self, address: Address, shape: _Shape) -> Iterator[Flow]:
         if address not in self._settings.gateways:
             yield responder.question(address)
+        if self._settings.affinity is Affinity.CONNTRACK and self._settings.base is Base.NORMAL:
+            yield affinity.reply(address)
         pool = oxm.set_field(oxm.POOL_REGISTER, number_of_text(shape.pool))
         for role, group in shape.groups:
             match = _to_address(self._settings.virtual_mac, address, role)
