@@ -204,7 +204,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
 
     def is_sent(self, prefix: Network) -> bool:
         """Whether a peer was announced a prefix."""
-        return any(peer.outbound.sent(prefix) for peer in self.manager.iterpeers)
+        return self.manager.groups.have(prefix)
 
     def routes(self, name: str) -> PeerTable | None:
         """What is announced in a session now; None if there is no session of this name."""

@@ -310,6 +310,9 @@ def test_whatever_happens_each_peer_and_its_journal_are_right_at_rest(
     events += [play.change_one, play.connect, play.block, play.ask, play.complete]
     for _ in range(120):
         play.chance.choice([*events, play.pass_time, play.pass_time])()
+        for number in range(30):
+            anybody = any(peer.outbound.sent(prefix(number)) for peer in play.up.values())
+            assert play.scene.groups.have(prefix(number)) == anybody
     play.rest()
     want = {
         str(route.network_address): {str(a.next_hop.address) for a in announcements}

@@ -95,6 +95,11 @@ class UpdateGroups:
         sent = [group.change(prefixes) for group in list(self._all)]
         return all(sent)
 
+    def have(self, prefix: Network) -> bool:
+        """Whether any session announces a prefix.  It is asked for every Service, so it does not
+        look at each of many peers."""
+        return any(prefix in group.rib_out.sent for group in self._all if group.members)
+
     def complete(self) -> None:
         """The Loc-RIB is complete: replayed paths that are not in it have to be withdrawn."""
         for group in list(self._all):
