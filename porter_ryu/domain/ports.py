@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from porter_ryu.domain.announcement import Announcements, Route
@@ -48,13 +48,15 @@ class SourceState:
 
     `what`: a URL or a directory, in words.  `last_event` and `last_list`: when something was heard
     of a kind, and when all of it was read, last; Unix times in seconds, without the kinds of which
-    nothing was heard.  `trouble` as of the Source.
+    nothing was heard.  `trouble` as of the Source.  `last_watch`: when a watch was last begun.  The
+    API server ends each within a minute, so this is recent also where nothing changes.
     """
 
     what: str
     last_event: Mapping[Kind, float]
     last_list: Mapping[Kind, float]
     trouble: str
+    last_watch: Mapping[Kind, float] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -83,14 +83,16 @@ def of_process(process: ProcessState) -> Iterator[Series]:
         probed.add(counts.get(family, 0), family_name(family))
     yield probed
     event, listed = gauges.LAST_EVENT.series(), gauges.LAST_LIST.series()
+    watched = gauges.LAST_WATCH.series()
     source = process.source()
     for kind in Kind:
         event.add(source.last_event.get(kind, 0), kind.value)
         listed.add(source.last_list.get(kind, 0), kind.value)
+        watched.add(source.last_watch.get(kind, 0), kind.value)
     switches = gauges.SWITCH_UP.series()
     for datapath, up in process.switches_up().items():
         switches.add(up, f"{datapath:#x}")
-    yield from (event, listed, switches)
+    yield from (event, watched, listed, switches)
 
 
 def of_cluster(

@@ -61,9 +61,14 @@ LEADER = Gauge("leader", "1 while this instance assigns addresses and writes sta
 
 LAST_EVENT = Gauge(
     "kubernetes_last_event_timestamp_seconds",
-    "Unix time when an event of a watch was last read, 0 for never.  The API server sends one for "
-    "each kind within a minute, also when nothing changes.  With a directory of manifests: when an "
-    "object last changed.",
+    "Unix time when an event of a watch was last read, 0 for never.  With a directory of "
+    "manifests: when an object last changed.",
+    ("kind",),
+)
+LAST_WATCH = Gauge(
+    "kubernetes_last_watch_timestamp_seconds",
+    "Unix time when the API server last began a watch, 0 for never.  It ends each within a minute, "
+    "so this is recent also where nothing changes.",
     ("kind",),
 )
 LAST_LIST = Gauge(

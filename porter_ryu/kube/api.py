@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ryu.lib import hub
 
@@ -70,12 +70,9 @@ class Api:
         """Where it reads, and how fresh it is (Source).  A bookmark is an event as well."""
         events = {kind: informer.last_event for kind, informer in self._informers.items()}
         lists = {kind: informer.last_list for kind, informer in self._informers.items()}
-        return SourceState(
-            f"API server {self.client.url}",
-            {kind: at for kind, at in events.items() if at is not None},
-            {kind: at for kind, at in lists.items() if at is not None},
-            self.trouble,
-        )
+        watches = {kind: informer.last_watch for kind, informer in self._informers.items()}
+        what = f"API server {self.client.url}"
+        return SourceState(what, _known(events), _known(lists), self.trouble, _known(watches))
 
     def _read(
         self, kind: Kind, informer: Informer, observer: Observer, after: hub.Event | None = None
@@ -122,3 +119,8 @@ class Api:
     def event(self, obj: WithStatus, change: StatusChange) -> None:
         """Queues an Event (writer.Backend)."""
         self._events.add(obj, change)
+
+
+def _known(times: Mapping[Kind, float | None]) -> dict[Kind, float]:
+    """The times that there are."""
+    return {kind: at for kind, at in times.items() if at is not None}

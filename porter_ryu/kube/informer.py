@@ -91,8 +91,9 @@ class Informer:
         self._failing_since: float | None = None
         self._failure = ""
         self.listed = hub.Event()
-        # when an event was read, and a list was complete, last: Unix time
+        # when an event was read, a list was complete, and a watch was begun, last: Unix time
         self.last_event: float | None = None
+        self.last_watch: float | None = None
         self.last_list: float | None = None
 
     def stop(self) -> None:
@@ -216,6 +217,7 @@ class Informer:
                 error.retry_after,
             )
             return watch
+        self.last_watch = time.time()
         self._reads_again()
         try:
             self._handle_events(events, watch, observer)

@@ -251,10 +251,11 @@ QUIET = [
         "PorterWatchStale",
         "25m",
         {
-            **gauge("kubernetes_last_event_timestamp_seconds", "0+60x30", kind="nodes"),
+            **gauge("kubernetes_last_event_timestamp_seconds", "0x30", kind="nodes"),
+            **gauge("kubernetes_last_watch_timestamp_seconds", "0+60x30", kind="nodes"),
             **gauge("kubernetes_last_list_timestamp_seconds", "0x30", kind="nodes"),
         },
-        name="bookmarks",
+        name="watches in which nothing changes",
     ),
     Case(
         "PorterWatchStale",
