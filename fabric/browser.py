@@ -30,7 +30,7 @@ _ARGUMENTS = (
     "--hide-scrollbars",
     "--force-device-scale-factor=1",
 )
-_SECONDS = 15.0
+SECONDS = 30.0  # for what is seen within a second on a machine that does nothing else
 
 
 class _Connection(ChromeRemoteConnection):
@@ -65,7 +65,7 @@ class Browser:
         driver = [str(paths["chromedriver"]), f"--port={_PORT}"]
         host.spawn(driver, "chromedriver.log", environment)
         listening = f"ss -Hltn sport = :{_PORT}"
-        wait_for(lambda: host.run(listening), bool, _SECONDS, "chromedriver to listen")
+        wait_for(lambda: host.run(listening), bool, SECONDS, "chromedriver to listen")
         options = ChromeOptions()
         options.binary_location = str(paths["chromium"])
         for argument in (*_ARGUMENTS, f"--user-data-dir={folder}/profile"):
@@ -131,7 +131,7 @@ class Browser:
         )
         return [str(text) for text in self.script(found, selector)]
 
-    def expect(self, selector: str, part: str, seconds: float = _SECONDS) -> str:
+    def expect(self, selector: str, part: str, seconds: float = SECONDS) -> str:
         """Waits until the visible text of an element has a part; returns the text."""
         what = f"{selector} to say {part!r}"
         return wait_for(lambda: self.text(selector), lambda seen: part in seen, seconds, what)

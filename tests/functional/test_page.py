@@ -5,7 +5,6 @@ With UPDATE_SCREENSHOTS=1 the pictures of docs/page.md are made again.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -14,20 +13,26 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from fabric import Fabric, wait_for
-from fabric.browser import Browser
+from fabric.browser import SECONDS, Browser
 from fabric.leaves import Bird, Frr, Leaf, Neighbour
 from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program
 from tests.functional import page_rules
 from tests.functional.conftest import LEAVES, OURS
+from tests.functional.page_views import (
+    URL,
+    breaks,
+    drawn_leaves,
+    drawn_nodes,
+    expect_break,
+    picture,
+    strands,
+)
 
-URL = "http://127.0.0.1:8080/"
 WEB = f"{URL}#/services/default/web"
 NODES = {f"n{number}": f"192.168.7.1{number}" for number in range(1, 6)}
 PREFIX = "203.0.113.14"
 LEAF_ADDRESSES = {"leaf1": LEAVES["frr"], "leaf2": LEAVES["bird"]}
-PICTURES = Path(__file__).parents[2] / "docs" / "images"
-MAX_OCTETS = 150_000
 DRAINED = {"porter.kubesphere.io/drain": "true"}
 
 
@@ -95,58 +100,13 @@ def page(opened: Browser, program: Program, leaves: dict[str, Leaf]) -> Browser:
     opened.media(prefers_color_scheme="light", prefers_reduced_motion="no-preference")
     opened.open(WEB)
     opened.expect("#summary", "All is well")
-    wait_for(lambda: drawn_nodes(opened), lambda seen: seen == {"n1", "n2", "n3"}, 15, "the way")
-    wait_for(lambda: drawn_leaves(opened), lambda seen: seen == {"leaf1", "leaf2"}, 15, "leaves")
-    return opened
-
-
-def strands(page: Browser) -> dict[tuple[str, str], float]:
-    """The strands of the drawing that are whole and carry something: ends, and width in pixels."""
-    found = page.script(
-        "return [...document.querySelectorAll('.strand:not(.no):not(.off)')].map((e) => "
-        "[e.dataset.from, e.dataset.to, Number(getComputedStyle(e).strokeWidth.replace('px', ''))])"
-    )
-    return {(start, end): width for start, end, width in found}
-
-
-def drawn_nodes(page: Browser) -> set[str]:
-    """The nodes to which a whole strand leads."""
-    return {end.removeprefix("node ") for _, end in strands(page) if end.startswith("node ")}
-
-
-def drawn_leaves(page: Browser) -> set[str]:
-    """The leaves to which a whole strand leads."""
-    return {end.removeprefix("leaf ") for _, end in strands(page) if end.startswith("leaf ")}
-
-
-def breaks(page: Browser) -> dict[tuple[str, str], str]:
-    """The broken strands: ends, and the sentence and command that stand at the break's number."""
-    marks = page.script(
-        "return [...document.querySelectorAll('.mark')].map((e) => "
-        "[e.dataset.from, e.dataset.to, e.querySelector('text').textContent])"
-    )
-    cards = {text.split()[0]: text for text in page.texts("#breaks li")}
-    return {(start, end): cards[number] for start, end, number in marks}
-
-
-def expect_break(page: Browser, start: str, end: str, *parts: str) -> None:
-    """Waits until the way is broken there, for this reason."""
-    what = f"a break between {start} and {end} with {parts}"
     wait_for(
-        lambda: breaks(page).get((start, end), ""),
-        lambda text: all(part in text for part in parts),
-        15,
-        what,
+        lambda: drawn_nodes(opened), lambda seen: seen == {"n1", "n2", "n3"}, SECONDS, "the way"
     )
-
-
-def picture(page: Browser, name: str, folder: Path, selector: str = "") -> None:
-    """Takes a picture; it must be small enough for docs."""
-    target = PICTURES if os.environ.get("UPDATE_SCREENSHOTS") else folder
-    target.mkdir(exist_ok=True)
-    path = target / f"{name}.png"
-    page.screenshot(path, selector)
-    assert path.stat().st_size < MAX_OCTETS, f"{path} is too large"
+    wait_for(
+        lambda: drawn_leaves(opened), lambda seen: seen == {"leaf1", "leaf2"}, SECONDS, "leaves"
+    )
+    return opened
 
 
 def test_all_is_well_is_said_first_and_the_way_is_drawn(page: Browser, tmp_path: Path) -> None:
@@ -167,7 +127,9 @@ def test_all_is_well_is_said_first_and_the_way_is_drawn(page: Browser, tmp_path:
 def test_strands_are_as_wide_as_the_shares(program: Program, page: Browser) -> None:
     program.put("local-slice", slice_of("dns", "n1", "n1", "n1", "n2"))
     page.open(f"{URL}#/services/default/dns")
-    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n1", "n2"}, 15, "the way of dns")
+    wait_for(
+        lambda: drawn_nodes(page), lambda seen: seen == {"n1", "n2"}, SECONDS, "the way of dns"
+    )
     [eip_box] = {start for start, end in strands(page) if end == "node n1"}
     widths = strands(page)
     assert abs(widths[eip_box, "node n1"] / widths[eip_box, "node n2"] - 3) < 0.1
@@ -234,7 +196,7 @@ def test_a_leaf_that_is_down_is_broken_where_it_is(
     page.expect("#peers", "for ")
     page.expect("#summary", "leaf2")
     leaf.start()
-    wait_for(lambda: drawn_leaves(page), lambda seen: seen == {"leaf1", "leaf2"}, 30, "leaf2")
+    wait_for(lambda: drawn_leaves(page), lambda seen: seen == {"leaf1", "leaf2"}, SECONDS, "leaf2")
     page.expect("#summary", "All is well")
 
 
@@ -278,20 +240,22 @@ def test_everything_can_be_reached_by_tab_and_shows_where_the_focus_is(page: Bro
 
 def test_the_time_ribbon_replays_the_drawing(program: Program, page: Browser) -> None:
     program.put("web-slice", slice_of("web", "n4"))
-    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n4"}, 15, "the way by n4")
+    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n4"}, SECONDS, "the way by n4")
     page.expect("#moments", "→ n4")
     page.find("#previous").click()
-    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n1", "n2", "n3"}, 5, "the past")
+    wait_for(
+        lambda: drawn_nodes(page), lambda seen: seen == {"n1", "n2", "n3"}, SECONDS, "the past"
+    )
     assert page.text("#way-sentence").startswith("At ")
     assert "s ago" in page.text("#moment")
     page.find("#next").click()
-    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n4"}, 5, "the present")
+    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n4"}, SECONDS, "the present")
     assert page.text("#moment") == "now"
     slider = page.find("#when")
     slider.send_keys(Keys.HOME)
     page.expect("#way-sentence", "was not running yet")
     slider.send_keys(Keys.END)
-    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n4"}, 5, "the present again")
+    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n4"}, SECONDS, "the present again")
 
 
 def test_what_if_a_node_is_lost_or_drained(page: Browser, tmp_path: Path) -> None:
@@ -376,7 +340,7 @@ def test_boxes_of_the_drawing_do_not_overlap(page: Browser) -> None:
                 "e.getBoundingClientRect()).map((r) => [r.left, r.top, r.right, r.bottom])"
             ),
             bool,
-            5,
+            SECONDS,
             "boxes",
         )
         for (left, top, right, bottom), other in pairwise(sorted(boxes)):
@@ -411,31 +375,28 @@ def test_a_screen_reader_gets_a_name_for_everything(page: Browser) -> None:
     assert "33.3 %" in page.text("#strands")
 
 
-def test_ten_thousand_services(program: Program, page: Browser) -> None:
-    many = [service(f"many-{number:05}") for number in range(10_000)]
-    slices = [slice_of(f"many-{number:05}", "n1", "n2") for number in range(10_000)]
-    program.put("large", eip("large", "10.64.0.0/16", namespaces=["default"], priority=-1))
-    program.put_list("many", [*many, *slices])
-    page.expect("#states", "10,010", 120)
-    assert len(page.texts("#services tbody tr")) == 50
-    page.find("#more").click()
-    wait_for(lambda: len(page.texts("#services tbody tr")), lambda n: n == 100, 30, "more of them")
-    page.find("#search").send_keys("many-09999")
-    page.expect("#found", "1 Service that matches", 60)
-    page.find("#search").send_keys(Keys.ENTER)
-    page.expect("#way-title", "many-09999", 60)
-    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n1", "n2"}, 60, "its way")
-    page.find("#node-name").send_keys("n1", Keys.ENTER)
-    page.expect("#what-if-sentence", "Services would take other paths", 60)
-    assert page.script("return document.querySelectorAll('*').length") < 5000
-    (program.manifests / "many.json").unlink()
-    program.remove("large")
-    wait_for(lambda: len(program.get("/v1/services")), lambda n: n == 10, 60, "they go")
-
-
 def test_an_instance_that_is_gone_is_said_and_comes_back(program: Program, page: Browser) -> None:
     program.stop()
     page.expect("#summary", "No answer since", 30)
     page.expect("#contact", "what is shown is old", 30)
     program.start()
     page.expect("#summary", "All is well", 60)
+
+
+def test_ten_thousand_services(program: Program, page: Browser) -> None:
+    many = [service(f"many-{number:05}") for number in range(10_000)]
+    slices = [slice_of(f"many-{number:05}", "n1", "n2") for number in range(10_000)]
+    program.put("large", eip("large", "10.64.0.0/16", namespaces=["default"], priority=-1))
+    program.put_list("many", [*many, *slices])
+    page.expect("#states", "10,010", 300)
+    assert len(page.texts("#services tbody tr")) == 50
+    page.find("#more").click()
+    wait_for(lambda: len(page.texts("#services tbody tr")), lambda n: n == 100, 300, "more of them")
+    page.find("#search").send_keys("many-09999")
+    page.expect("#found", "1 Service that matches", 300)
+    page.find("#search").send_keys(Keys.ENTER)
+    page.expect("#way-title", "many-09999", 300)
+    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n1", "n2"}, 300, "its way")
+    page.find("#node-name").send_keys("n1", Keys.ENTER)
+    page.expect("#what-if-sentence", "Services would take other paths", 300)
+    assert page.script("return document.querySelectorAll('*').length") < 5000
