@@ -80,7 +80,7 @@ def status(
     `report_switches.switch`, times are Unix times.
     `give_way` is called for each piece of work, to let other greenthreads run."""
     tally = _tally(planner, is_sent, give_way)
-    found = problems.ranked(_problems(planner, peers, health, tally))
+    found = problems.ranked([*_problems(planner, peers, health, tally), *_of_switches(switches)])
     total, unreachable = tally.states.total(), tally.lost.total()
     established = sum(peer["state"] == _UP for peer in peers)
     filled = sum(switch["state"] == report_switches.UP for switch in switches)
@@ -220,6 +220,22 @@ def _session_down(peer: Json, services: int) -> Problem:
     what = f"the session with {peer['name']} ({peer['address']}) is down{since}: {why}"
     mend = peer["hint"] or f"porter-ryu history peer {problems.quoted(peer['peer'])}"
     return problem(ProblemReason.SESSION_DOWN, what, mend, [peer["name"]], services)
+
+
+def _of_switches(switches: Sequence[Json]) -> Iterator[Problem]:
+    for switch in switches:
+        name, refused = f"switch {switch['datapath']}", switch["refused"]
+        if refused:
+            what = f"{name} refuses {len(refused)} or more flows and groups: {refused[0]}"
+            mend = "make room in its tables; what is refused is tried again every 10 s"
+            yield problem(ProblemReason.SWITCH_NOT_FILLED, what, mend, [name])
+        elif switch["state"] != report_switches.UP:
+            what = f"{name} has not all of its flows yet: it is {switch['state']}"
+            yield problem(ProblemReason.SWITCH_NOT_FILLED, what, "look at the log", [name])
+        if switch["nodesDoubted"]:
+            what = f"so many nodes stopped answering {name} at once that it is not believed"
+            mend = "look at the links of the switch; [kubernetes] panic_percent"
+            yield problem(ProblemReason.PROBES_DOUBTED, what, mend, [name])
 
 
 def _of_the_process(health: Health) -> Iterator[Problem]:

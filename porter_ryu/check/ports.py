@@ -25,6 +25,20 @@ def http_port(settings: Settings, running: Running) -> Results:
     yield from port_is_free("[DEFAULT] wsapi_port", address, port, running)
 
 
+def controller_port(settings: Settings, running: Running) -> Results:
+    """The port of the OpenFlow controller, if there is one."""
+    where = settings.controller
+    if not settings.openflow.enabled:
+        return
+    try:
+        address = ip_address(where.host or _EVERYWHERE)
+    except ValueError:
+        return  # a host name
+    tls = where.private_key and where.certificate
+    key = "ofp_ssl_listen_port" if tls else "ofp_tcp_listen_port"
+    yield from port_is_free(f"[DEFAULT] {key}", address, where.port, running)
+
+
 def port_is_free(where: str, address: Address, port: int, running: Running) -> Results:
     """Opens the port for a moment."""
     try:

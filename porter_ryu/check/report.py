@@ -77,6 +77,7 @@ def inspect(settings: Settings, ip: IpRoute | None = None) -> Report:
     results += peers.hops(settings, reached)
     results += peers.listening(settings, reached, running, ip)
     results += ports.http_port(settings, running)
+    results += ports.controller_port(settings, running)
     results += host.binding(settings, ip)
     results += host.echo(settings)
     results += host.directories(settings, running)

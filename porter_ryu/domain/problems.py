@@ -27,6 +27,7 @@ class ProblemReason(enum.Enum):
     NOT_READY = "NotReady"
     SOURCE_UNREADABLE = "SourceUnreadable"
     SESSION_DOWN = "SessionDown"
+    SWITCH_NOT_FILLED = "SwitchNotFilled"
     NOT_SENT = "NotSent"
     NOT_RECORDED = "NotRecorded"
     TASK_FAULT = "TaskFault"

@@ -199,6 +199,7 @@ class Routing:
         family = Family(held.address.version)
         if self._next_hops_of(held.address):
             text = "announced to every router whose session is up"
+            text += ", and to every switch" if self._by_port else ""
             return Verdict(True, Reason.ANNOUNCED, text)
         if self._by_port and self._own_next_hops(held.address, service):
             text = "announced to every switch by its ports, and to no router: other Services that"

@@ -7,7 +7,7 @@ switch does that in one step.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from porter_ryu.openflow import flows, wire
@@ -46,14 +46,20 @@ def steps(
     cookies: Collection[int],
     numbers: Collection[int],
     version: int,
+    give_way: Callable[[], None] = lambda: None,
 ) -> Iterator[list[Change]]:
-    """The messages for these flows and groups, step by step."""
+    """The messages for these flows and groups, step by step; `give_way` is called for each."""
+
+    def added(flow: Flow) -> Change:
+        give_way()
+        return _add(flow)
+
     new = [wanted_flows[c] for c in cookies if c in wanted_flows and c not in present.flows]
     yield [
         *_groups(present, wanted_groups, numbers, version),
-        *(_add(flow) for flow in new if flow.table != flows.CLASSIFY),
+        *(added(flow) for flow in new if flow.table != flows.CLASSIFY),
     ]
-    yield [_add(flow) for flow in new if flow.table == flows.CLASSIFY]
+    yield [added(flow) for flow in new if flow.table == flows.CLASSIFY]
     places = {flow.place for flow in new}
     yield [
         *_stale_flows(present, wanted_flows, cookies, places),

@@ -81,12 +81,14 @@ class Exchange:
         """The flows with a cookie; raises ValueError besides the errors of this module."""
         request = wire.flows_request(table, cookie, mask)
         for part in self._ask(wire.MULTIPART_REQUEST, request):
+            hub.sleep(0)  # a part is a message of up to 64 KiB, with some hundred flows
             yield from wire.flows(self._connection.version, part)
 
     def groups(self) -> Iterator[GroupOnSwitch]:
         """All groups; raises ValueError besides the errors of this module."""
         version = self._connection.version
         for part in self._ask(wire.MULTIPART_REQUEST, wire.groups_request(version)):
+            hub.sleep(0)
             yield from wire.groups(version, part)
 
     def send(self, kind: int, body: bytes) -> None:

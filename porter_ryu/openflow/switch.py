@@ -275,7 +275,9 @@ class Switch:
             return
 
         def sent() -> Iterable[list[Change]]:
-            made = steps(self._present, plan.flows, plan.groups, cookies, numbers, version)
+            made = steps(
+                self._present, plan.flows, plan.groups, cookies, numbers, version, self._give_way
+            )
             for step in list(made):
                 for change in step:
                     self._note(plan, change)

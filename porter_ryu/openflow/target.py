@@ -17,6 +17,7 @@ from porter_ryu.openflow.next_hop_sets import Wanted, wanted
 from porter_ryu.openflow.report import SwitchReport
 from porter_ryu.openflow.switch import Switch
 from porter_ryu.supervisor import Supervisor
+from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Switches:
         self._complete = self._stopping = False
         self._switches: dict[int, Switch] = {}
         self._gone: dict[int, None] = {}
+        self._give_way = TimeSlice()
 
     def listen(self) -> None:
         """Opens the port; raises OSError or ValueError if that is not possible."""
@@ -69,6 +71,7 @@ class Switches:
         del read_at
         changed = []
         for prefix, route in routes.items():
+            self._give_way()
             pool = self.pool_of(prefix.network_address)
             entry = wanted(prefix, route, pool, self._settings.max_next_hops)
             if entry == self._wanted.get(prefix):

@@ -209,3 +209,45 @@ def test_an_aggregate_takes_the_place_of_another(log: list[str]) -> None:
 def _covered_by(turn_: Turn, aggregate: Network) -> Turn:
     route = dataclasses.replace(turn_.routes[ADDRESS], aggregates=(aggregate,))
     return dataclasses.replace(turn_, routes={ADDRESS: route})
+
+
+class Switch:
+    """An AddressTarget that logs the calls that change something."""
+
+    def __init__(self, log: list[str]) -> None:
+        self._log = log
+        self._known: set[Network] = set()
+
+    def set_addresses(self, routes: Mapping[Network, Route], read_at: float | None) -> None:
+        """Logs the change of each address."""
+        for prefix, route in routes.items():
+            self._log.append("forward" if route.paths else "stop")
+            (self._known.add if route.paths else self._known.discard)(prefix)
+
+    def forwards(self, prefix: Network) -> bool:
+        """Whether the address was wanted last."""
+        return prefix in self._known
+
+    def complete(self) -> None:
+        """Logs the call."""
+        self._log.append("filled")
+
+
+def test_a_switch_forwards_as_a_router_is_told(log: list[str]) -> None:
+    target = Target(log)
+    leadership = Leadership(Planner(Policy(), leading=True), target, False)
+    mine = Effects([target], target, target, leadership, [Switch(log)])
+
+    def applied(bound: bool, paths: Announcements) -> list[str]:
+        log.clear()
+        route = Route(ADDRESS, bound, paths, paths=paths)
+        status = ServiceStatus((ADDRESS,) if bound else (), ())
+        mine.apply(Turn(statuses=[(service("web"), status)], routes={ADDRESS: route}), None)
+        return list(log)
+
+    assert applied(True, BY_N1) == ["record", "bind", "announce", "forward"]
+    assert applied(True, BY_N2) == ["announce", "forward", "record"]
+    assert applied(False, NOWHERE) == ["withdraw", "stop", "unbind", "record"]
+    assert applied(False, NOWHERE) == ["record"]
+    mine.complete()
+    assert log == ["record", "complete", "filled", "complete"]

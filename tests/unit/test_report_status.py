@@ -55,7 +55,10 @@ def status(
     return report_status.status(
         made.planner,
         told,
-        [{"state": state} for state in switches],
+        [
+            {"datapath": "0x1", "state": state, "refused": [], "nodesDoubted": False}
+            for state in switches
+        ],
         lambda _prefix: sent,
         health,
         1.0,
@@ -85,8 +88,10 @@ def test_all_is_well() -> None:
 
 def test_switches_are_named_beside_peers_or_alone() -> None:
     told = status(world(), UP, switches=("filled", "filling", "filled"))
-    assert told["summary"] == "all is well: 2 Services announced to 1 peer and 2 switches"
     assert told["switches"] == {"total": 3, "filled": 2}
+    assert [entry["reason"] for entry in told["problems"]] == ["SwitchNotFilled"]
+    told = status(world(), UP, switches=("filled", "filled"))
+    assert told["summary"] == "all is well: 2 Services announced to 1 peer and 2 switches"
     alone = status(world(), health=replace(HEALTHY, announces=False), switches=("filled",))
     assert alone["summary"] == "all is well: 2 Services announced to 1 switch"
 
