@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from porter_ryu.check.finding import Finding, NotChecked, Results
 from porter_ryu.domain.model import Kind
 from porter_ryu.kube.client import Client
-from porter_ryu.kube.errors import NOT_FOUND, ApiError
+from porter_ryu.kube.errors import BAD_ANSWER, NOT_FOUND, ApiError
 from porter_ryu.kube.lease import NAME as LEASE
 from porter_ryu.kube.resources import RESOURCES, Resource
 from porter_ryu.settings import Settings
@@ -22,6 +22,7 @@ from porter_ryu.settings import Settings
 INSTALL = "kubectl apply -f deploy/porter-ryu.yaml"
 _REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _UNAUTHORIZED = 401
+_NO_STATUS = "Status"  # the reason of an answer that has none
 _CLOCK_SECONDS = 5.0  # the Date of an answer has whole seconds, and the answer takes a while
 
 
@@ -49,6 +50,10 @@ def unavailable(client: Client, error: ApiError) -> Finding:
 
 def _mend(server: str, error: ApiError) -> str:
     host = shlex.quote(server.rpartition(":")[0].strip("[]") or server)
+    if error.reason in (BAD_ANSWER, _NO_STATUS):
+        return (
+            f"correct the server in the kubeconfig: curl -k https://{shlex.quote(server)}/version"
+        )
     if error.status == _UNAUTHORIZED:
         return "use a token that is valid: kubectl create token porter-ryu -n porter-system"
     if error.status:

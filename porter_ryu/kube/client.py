@@ -35,6 +35,7 @@ _MAX_ANSWER_OCTETS, _MAX_ERROR_OCTETS = 64 * _MEGABYTE, _MEGABYTE
 # an object of 1.5 MB, in which Go writes each < as six characters
 _MAX_LINE_OCTETS = 16 * _MEGABYTE
 _TOO_LARGE = "TooLarge"
+_PLAIN_TO_TLS = b"Client sent an HTTP request to an HTTPS server"  # of Go's net/http
 _OK, _MULTIPLE, _UNAUTHORIZED = 200, 300, 401
 _LIST, _EVENT = Decoder(metav1.ObjectList), Decoder(metav1.WatchEvent)
 _STATUS = Decoder(metav1.Status)
@@ -195,14 +196,17 @@ class Client:
 
     def _error(self, method: str, path: str, response: Response) -> ApiError:
         after = _seconds(response.headers.get("retry-after", ""))
-        reason, message = "Status", f"{method} {path}"
+        reason, message, body = "Status", f"{method} {path}", b""
         try:
-            status = decoded(_STATUS, _read(response, _MAX_ERROR_OCTETS))
+            body = _read(response, _MAX_ERROR_OCTETS)
+            status = decoded(_STATUS, body)
             reason, message = status.reason or reason, status.message or message
             if after is None and status.details is not None:
                 after = status.details.retry_after_seconds or None
         except Exception:
-            message = f"{method} {path}: the answer has no reason"
+            message = f"{method} {path}: the answer has no reason; is this a Kubernetes API server?"
+            if body.startswith(_PLAIN_TO_TLS):
+                message = f"the API server {self.server} wants TLS: its URL must begin with https"
         finally:
             response.close()
         if response.status == _UNAUTHORIZED:

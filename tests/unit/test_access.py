@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import ssl
 import subprocess
 import sys
@@ -148,6 +149,62 @@ def test_what_is_missing_is_said(tmp_path: Path, change: Json, why: str) -> None
     with pytest.raises(KubeconfigError) as caught:
         access(str(file))
     assert why in str(caught.value)
+
+
+def unreadable(folder: Path) -> dict[str, str]:
+    """Files that must not be read as they are, by why."""
+    os.mkfifo(folder / "pipe")
+    (folder / "folder").mkdir()
+    (folder / "loop").symlink_to("loop")
+    with open(folder / "huge", "wb") as file:
+        file.truncate(1 << 40)
+    paths = {"pipe": "is not a regular file", "folder": "is a directory", "huge": "is larger than"}
+    paths |= {"loop": "Too many levels of symbolic links", "none": "No such file or directory"}
+    return {str(folder / name): why for name, why in paths.items()} | {
+        "/dev/zero": "is not a regular file",
+        "/dev/tty": "is not a regular file",
+    }
+
+
+@pytest.mark.parametrize(
+    "key", ["tokenFile", "client-certificate", "client-key", "certificate-authority"]
+)
+def test_what_is_no_file_of_a_bounded_size_is_not_read(tmp_path: Path, key: str) -> None:
+    for path, why in unreadable(tmp_path).items():
+        in_cluster = key == "certificate-authority"
+        user = None if in_cluster else {key: path}
+        cluster = {key: path} if in_cluster else None
+        config = kubeconfig(tmp_path, "https://127.0.0.1:1", user=user, cluster=cluster)
+        with pytest.raises(KubeconfigError) as caught:
+            access(config)
+        assert why in str(caught.value)
+
+
+def test_a_token_that_was_replaced_by_a_pipe_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("one")
+    config = kubeconfig(tmp_path, "http://127.0.0.1:1", user={"tokenFile": "token"})
+    found = access(config)
+    (tmp_path / "token").unlink()
+    os.mkfifo(tmp_path / "token")
+    monkeypatch.setattr("porter_ryu.kube.access._TOKEN_SECONDS", -1)
+    assert found.authorization() == "Bearer one"
+
+
+@pytest.mark.parametrize("name", ["token", "ca.crt"])
+def test_a_service_account_with_a_pipe_in_place_of_a_file(
+    tmp_path: Path, ca: Authority, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/none")
+    (tmp_path / "token").write_text("t\n")
+    ca.certificate.rename(tmp_path / "ca.crt")
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(KubeconfigError):
+        access("", account=tmp_path)
 
 
 def test_the_service_account_of_a_pod(

@@ -19,6 +19,20 @@ POOL, CONNECTION = HTTPConnectionPool("10.0.0.1"), HTTPConnection("10.0.0.1")
 UNREACHABLE = OSError(errno.EHOSTUNREACH, "No route to host")
 
 
+def tls_error(reason: str) -> ssl.SSLError:
+    """An error of a handshake."""
+    error = ssl.SSLError(1, "x")
+    error.reason = reason
+    return error
+
+
+def refused(code: int) -> ssl.SSLCertVerificationError:
+    """An error of a certificate."""
+    error = ssl.SSLCertVerificationError(1, "x")
+    error.verify_code, error.verify_message = code, "some reason"
+    return error
+
+
 def caused(error: Exception, cause: Exception) -> Exception:
     """An exception with a cause."""
     error.__cause__ = cause
@@ -41,7 +55,41 @@ def caused(error: Exception, cause: Exception) -> Exception:
             "ConnectionRefused",
             "refuses connections",
         ),
-        (socket.gaierror(-3, "again"), "NameNotResolved", "cannot be found: its name does not"),
+        (socket.gaierror(-2, "none"), "NameNotResolved", "found: its name does not resolve"),
+        (
+            socket.gaierror(socket.EAI_AGAIN, "again"),
+            "NameNotResolved",
+            "its name does not resolve (no name server answers)",
+        ),
+        *(
+            (tls_error(reason), "TlsFailed", words)
+            for reason, words in (
+                ("WRONG_VERSION_NUMBER", "does not speak TLS"),
+                ("HTTP_REQUEST", "does not speak TLS"),
+                ("UNSUPPORTED_PROTOCOL", "has only versions of TLS that are too old"),
+                ("TLSV1_ALERT_PROTOCOL_VERSION", "accepts no version of TLS that this host has"),
+                ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "wants a client certificate"),
+                ("SSLV3_ALERT_CERTIFICATE_EXPIRED", "the client certificate has expired"),
+                ("TLSV1_ALERT_UNKNOWN_CA", "does not know the CA of the client certificate"),
+                ("TLSV1_UNRECOGNIZED_NAME", "has no certificate for this name"),
+                ("SSLV3_ALERT_HANDSHAKE_FAILURE", "agree on TLS: SSLV3_ALERT_HANDSHAKE_FAILURE"),
+            )
+        ),
+        *(
+            (refused(code), "CertificateRefused", words)
+            for code, words in (
+                (9, "it is not valid yet"),
+                (10, "it has expired"),
+                (18, "it is self-signed"),
+                (20, "it is not signed by the CA of the kubeconfig"),
+                (23, "it was revoked"),
+                (26, "it is not for a server"),
+                (62, "it is for another name than 10.0.0.1"),
+                (64, "it is for another address than 10.0.0.1"),
+                (66, "its key is too weak"),
+                (99, "some reason"),
+            )
+        ),
         (OSError(errno.EMFILE, "x"), "Unreachable", "cannot be reached: Too many open files"),
         (
             FileNotFoundError(errno.ENOENT, "x", "/etc/ca.crt"),
