@@ -50,10 +50,9 @@ def unavailable(client: Client, error: ApiError) -> Finding:
 
 def _mend(server: str, error: ApiError) -> str:
     host = shlex.quote(server.rpartition(":")[0].strip("[]") or server)
-    if error.reason in (BAD_ANSWER, _NO_STATUS):
-        return (
-            f"correct the server in the kubeconfig: curl -k https://{shlex.quote(server)}/version"
-        )
+    version = f"curl -k https://{shlex.quote(server)}/version"
+    if error.reason in (BAD_ANSWER, _NO_STATUS, "ConnectionLost", "TooLarge"):
+        return f"correct the server in the kubeconfig: {version}"
     if error.status == _UNAUTHORIZED:
         return "use a token that is valid: kubectl create token porter-ryu -n porter-system"
     if error.status:
@@ -64,7 +63,7 @@ def _mend(server: str, error: ApiError) -> str:
         "CertificateRefused": f"{connect} | {show}; compare with the kubeconfig and the clock",
         "TlsFailed": connect,
         "NameNotResolved": f"getent hosts {host}; correct the server in the kubeconfig, or DNS",
-        "ConnectionRefused": f"curl -k https://{shlex.quote(server)}/livez; start the API server",
+        "ConnectionRefused": f"start the API server: {version}",
     }.get(error.reason, f"ip route get {host}; ping {host}")
 
 

@@ -58,17 +58,19 @@ def ways(settings: Settings, ip: IpRoute) -> tuple[list[Way], list[Finding]]:
             mend = "use an address that `ip -br address` shows"
             problems.append(Finding(f"{group} {key}", what, mend))
             continue
-        source = local or transport.source_address(peer.address)
+        mend = command("ip", "route", "get", str(peer.address))
         try:
             hop = ip.way_to(peer.address, local)
-        except IpError:
-            source = None
-        if source is None:
-            what = f"there is no route to {peer.address}"
-            mend = command("ip", "route", "get", str(peer.address))
+        except IpError as error:
+            what = f"there is no route to {peer.address} ({error})"
             problems.append(Finding(f"{group} address", what, mend))
-        else:
-            found.append(Way(peer, source, hop))
+            continue
+        source = local or transport.source_address(peer.address)
+        if source is None:  # the kernel refuses it though it has a route
+            what = f"{peer.address} is the address of no single host (a broadcast address?)"
+            problems.append(Finding(f"{group} address", what, mend))
+            continue
+        found.append(Way(peer, source, hop))
     return found, problems
 
 

@@ -204,10 +204,15 @@ def test_addresses_that_this_host_does_not_have(scene: Scene) -> None:
     assert scene.findings(bgp=listening) == [
         ("[bgp] listen_addresses", "this host does not have 10.9.9.9")
     ]
-    assert scene.findings(peer__leaf={**LEAF, "address": "fd77::1"})[0] == (
-        "[peer:leaf] address",
-        "there is no route to fd77::1",
-    )
+    ((where, what), *_) = scene.findings(peer__leaf={**LEAF, "address": "fd77::1"})
+    assert where == "[peer:leaf] address"
+    assert what.startswith("there is no route to fd77::1 (")
+    assert scene.findings(peer__leaf={**LEAF, "address": "192.168.9.255"}) == [
+        (
+            "[peer:leaf] address",
+            "192.168.9.255 is the address of no single host (a broadcast address?)",
+        )
+    ]
 
 
 def test_the_interface(scene: Scene) -> None:

@@ -353,7 +353,7 @@ def test_an_api_server_that_cannot_be_reached_is_one_finding(
         server.port = probe.getsockname()[1]
     (finding,) = checked(tmp_path, kubernetes=asking(tmp_path, server)).findings
     assert "refuses connections" in finding.what
-    assert f"curl -k https://127.0.0.1:{server.port}/livez" in finding.mend
+    assert f"curl -k https://127.0.0.1:{server.port}/version" in finding.mend
 
 
 @pytest.mark.parametrize(
