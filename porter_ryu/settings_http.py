@@ -10,7 +10,6 @@ from porter_ryu.settings_file import quoted_value
 from porter_ryu.settings_reader import DEFAULT, Reader
 
 _MAX_PORT = 65535
-_PORTS = ("wsapi_port", "ofp_tcp_listen_port", "ofp_ssl_listen_port")
 _HOSTS = ("wsapi_host", "ofp_listen_host")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _EVERYWHERE = ip_address("0.0.0.0")  # noqa: S104 - the server listens there if the host is empty
@@ -18,16 +17,15 @@ _EVERYWHERE = ip_address("0.0.0.0")  # noqa: S104 - the server listens there if 
 
 def read_http(r: Reader) -> tuple[str, int]:
     """Host and port of the HTTP interface."""
-    for key in _PORTS:
-        port = r.get(DEFAULT, key)
-        if port is not None and not 0 < port <= _MAX_PORT:
-            r.fault(DEFAULT, key, f"{port} is not a port number")
+    port = r.get(DEFAULT, "wsapi_port")
+    if port is not None and not 0 < port <= _MAX_PORT:
+        r.fault(DEFAULT, "wsapi_port", f"{port} is not a port number")
     for key in _HOSTS:
         host = r.get(DEFAULT, key)
         if host and _address(host) is None and not _is_name(host):
             text = f"{quoted_value(host)} is neither an IP address nor the name of a host"
             r.fault(DEFAULT, key, text)
-    host, port = r.get(DEFAULT, "wsapi_host") or "", r.get(DEFAULT, "wsapi_port")
+    host = r.get(DEFAULT, "wsapi_host") or ""
     same_port = r.get("bgp", "enabled") and port == r.get("bgp", "listen_port")
     if same_port and _meets_bgp(r, _address(host) if host else _EVERYWHERE):
         r.fault("bgp", "listen_port", f"{port} is also [DEFAULT] wsapi_port, on the same address")

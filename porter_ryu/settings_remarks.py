@@ -15,9 +15,9 @@ from porter_ryu.domain.labels import LabelSelector
 from porter_ryu.domain.nodes.next_hop_modes import MODES
 from porter_ryu.domain.peering import ConnectMode, PeerConfig
 from porter_ryu.domain.special_purpose import never_next_hops
-from porter_ryu.options import PEER_PREFIX
+from porter_ryu.options import OPENFLOW, PEER_PREFIX
 from porter_ryu.settings_file import quoted_value
-from porter_ryu.settings_reader import Reader
+from porter_ryu.settings_reader import DEFAULT, Reader
 
 WEIGHT_ANNOTATION = "porter.kubesphere.io/weight"
 _RESERVED_AS = {23456: "AS_TRANS (RFC 6793)", 65535: "reserved (RFC 7300)"}
@@ -39,8 +39,7 @@ def remark(r: Reader, peers: Iterable[PeerConfig]) -> None:
 
 def is_routing(r: Reader) -> bool:
     """Whether routes go anywhere: to peers, or to switches."""
-    openflow = ("openflow", "enabled")
-    return bool(r.get("bgp", "enabled") or (openflow in r.options and r.get(*openflow)))
+    return bool(r.get("bgp", "enabled") or r.get("openflow", "enabled"))
 
 
 # -- what has no effect ---------------------------------------------------------------------------
@@ -65,6 +64,9 @@ def _unused(r: Reader) -> list[_Rule]:
     graceful = value("bgp", "graceful_restart")
     single = bool(value("porter", "single_instance")) and central
     restarts = graceful == "true" or (graceful == "auto" and single)
+    switches = bool(value("openflow", "enabled"))
+    of_switches = [key for of_group, key in r.options if (of_group, key[:4]) == (DEFAULT, "ofp_")]
+    of_switches += ["ctl_privkey", "ctl_cert"]
     off = [(key, not bgp) for key in ("listen_addresses", "listen_port", "router_id", "hold_time")]
     return [
         ("bgp", "peers", not bgp, "[bgp] enabled is false"),
@@ -77,6 +79,8 @@ def _unused(r: Reader) -> list[_Rule]:
         ("kubernetes", "namespace", manifests, "manifests is set, so there is no Lease"),
         ("bound_ip", "interface", mode == "none", "mode is none"),
         ("bound_ip", "table", mode in ("address", "none"), f"mode is {mode}"),
+        *(("openflow", o.dest, not switches, "enabled is false") for o in OPENFLOW),
+        *((DEFAULT, key, not switches, "[openflow] enabled is false") for key in of_switches),
         ("liveness", "probes", not routing, no_routes),
         ("liveness", "interval_ms", not probes, "probes is empty"),
         ("liveness", "multiplier", not probes, "probes is empty"),
@@ -107,7 +111,7 @@ def _bgp(r: Reader, peers: tuple[PeerConfig, ...]) -> None:
         return
     if not peers:
         add = "add a [peer:NAME] group for each router and its name here, or set enabled = false"
-        r.remark("bgp", "peers", "is empty, so nobody gets a route", add)
+        r.remark("bgp", "peers", "is empty, so no router gets a route", add)
     for group, key in [("bgp", "local_as"), *((_group(peer), "remote_as") for peer in peers)]:
         number = r.get(group, key)
         if number in _RESERVED_AS:

@@ -50,11 +50,11 @@ def unavailable(client: Client, error: ApiError) -> Finding:
 
 def _mend(server: str, error: ApiError) -> str:
     host = shlex.quote(server.rpartition(":")[0].strip("[]") or server)
+    if error.status == _UNAUTHORIZED:
+        return "use a token that is valid: kubectl create token porter-ryu -n porter-system"
     version = f"curl -k https://{shlex.quote(server)}/version"
     if error.reason in (BAD_ANSWER, _NO_STATUS, "ConnectionLost", "TooLarge"):
         return f"correct the server in the kubeconfig: {version}"
-    if error.status == _UNAUTHORIZED:
-        return "use a token that is valid: kubectl create token porter-ryu -n porter-system"
     if error.status:
         return "kubectl get --raw '/readyz?verbose'"
     show = "openssl x509 -noout -subject -issuer -dates -ext subjectAltName"

@@ -58,12 +58,17 @@ class ApiServer(FakeServer):
         return answer(404, {"reason": "NotFound", "message": "not found"})
 
 
+def free() -> int:
+    """A port that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
 def configuration(folder: Path, **groups: str) -> str:
     """The path of a file with these groups; without more it has no findings on this host."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     texts = {
-        "DEFAULT": f"wsapi_port = {port}",
+        "DEFAULT": f"wsapi_port = {free()}",
         "porter": f"state_dir = {folder}/state",
         "bgp": "enabled = false",
         "bound_ip": "mode = none",
@@ -171,6 +176,19 @@ def test_a_port_on_which_another_process_listens(tmp_path: Path, manifests: str)
             f"[DEFAULT] wsapi_port: cannot listen on 127.0.0.1 port {port}: "
             "another process listens there"
         ]
+
+
+def test_the_port_for_switches(tmp_path: Path, manifests: str) -> None:
+    (folder := tmp_path / "none").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = f"ofp_listen_host = 127.0.0.1\nofp_tcp_listen_port = {port}\nwsapi_port = {free()}"
+        on = "enabled = true"
+        assert found(tmp_path, kubernetes=manifests, DEFAULT=text, openflow=on) == [
+            f"[DEFAULT] ofp_tcp_listen_port: cannot listen on 127.0.0.1 port {port}: "
+            "another process listens there"
+        ]
+    assert found(folder, kubernetes=manifests, DEFAULT=text, openflow=on) == []
 
 
 def test_folders_that_cannot_be_written(tmp_path: Path, manifests: str) -> None:
@@ -338,11 +356,35 @@ def test_the_clock(tmp_path: Path, server: ApiServer, ahead: float, what: str) -
 def test_an_api_server_that_answers_with_an_error_is_one_finding(
     tmp_path: Path, status: int
 ) -> None:
-    server = FakeServer(lambda _path, _headers: answer(status, {}))
+    body = {"reason": "Unauthorized" if status == 401 else "InternalError", "message": "no"}
+    server = FakeServer(lambda _path, _headers: answer(status, body))
     (finding,) = checked(tmp_path, kubernetes=asking(tmp_path, server)).findings
     server.close()
     assert finding.where == "API server"
     assert "kubectl" in finding.mend
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        (answer(404, b"<html>"), "the answer has no reason; is this a Kubernetes API server?"),
+        (answer(302, b"", Location="http://127.0.0.1:1/"), "is this a Kubernetes API server?"),
+        (ok(b"<html>"), "the answer of the API server is not JSON"),
+        (ok([1]), "the answer of the API server is not an object"),
+        (b"SSH-2.0-OpenSSH_9\r\n", "ended the connection"),
+        (ok(b"x" * (2 << 20)), "an answer is larger than 1 MB"),
+        (
+            answer(400, b"Client sent an HTTP request to an HTTPS server.\n"),
+            "wants TLS: its URL must begin with https",
+        ),
+    ],
+)
+def test_a_server_that_is_no_api_server(tmp_path: Path, said: bytes, what: str) -> None:
+    server = FakeServer(lambda _path, _headers: said)
+    (finding,) = checked(tmp_path, kubernetes=asking(tmp_path, server)).findings
+    server.close()
+    assert what in finding.what
+    assert finding.mend.startswith("correct the server in the kubeconfig: ")
 
 
 def test_an_api_server_that_cannot_be_reached_is_one_finding(

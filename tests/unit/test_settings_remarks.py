@@ -75,8 +75,8 @@ def test_a_file_that_sets_every_default_is_a_usual_file(tmp_path: Path) -> None:
             "line 8: [bgp]: the group begins 4 times, in lines 1, 6, 7, 8",
         ),
         # nobody hears it
-        ("[porter]\n", "[bgp] peers: is empty, so nobody gets a route"),
-        ("[bgp]\npeers =\n", "line 2: [bgp] peers: is empty, so nobody gets a route"),
+        ("[porter]\n", "[bgp] peers: is empty, so no router gets a route"),
+        ("[bgp]\npeers =\n", "line 2: [bgp] peers: is empty, so no router gets a route"),
         (
             "[porter]\nallocate = false\n[bgp]\nenabled = false\n[bound_ip]\nmode = none\n",
             "line 4: [bgp] enabled: is false, [porter] allocate too, and nothing is bound",
@@ -151,6 +151,14 @@ def test_a_file_that_sets_every_default_is_a_usual_file(tmp_path: Path) -> None:
         (
             f"{BGP}local_as = 65001\n{A}multihop_ttl = 9\n",
             "line 7: [peer:a] multihop_ttl: has no effect: it is for external peers",
+        ),
+        (
+            f"{BGP}{A}[openflow]\nbuckets = 64\n",
+            "line 7: [openflow] buckets: has no effect: enabled is false",
+        ),
+        (
+            f"[DEFAULT]\nofp_tcp_listen_port = 6654\n{BGP}{A}",
+            "line 2: [DEFAULT] ofp_tcp_listen_port: has no effect: [openflow] enabled is false",
         ),
         # it contradicts something
         (
@@ -257,6 +265,7 @@ def test_what_cannot_be_meant_is_one_line_with_its_place(
         "mode = active\nport = 1179\n",
         "bfd = true\nbfd_multiplier = 9\n",
         "multihop_ttl = 9\n",
+        "[openflow]\nenabled = true\nbuckets = 64\n[DEFAULT]\nofp_tcp_listen_port = 6654\n",
         "ttl_security = true\nmultihop_ttl = 2\n[bgp]\n",
     ],
 )
