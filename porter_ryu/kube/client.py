@@ -198,7 +198,7 @@ class Client:
         after = _seconds(response.headers.get("retry-after", ""))
         reason, message, body = "Status", f"{method} {path}", b""
         try:
-            body = _read(response, _MAX_ERROR_OCTETS)
+            body = _said(response, _MAX_ERROR_OCTETS)
             status = decoded(_STATUS, body)
             reason, message = status.reason or reason, status.message or message
             if after is None and status.details is not None:
@@ -213,6 +213,21 @@ class Client:
             # the token may have been replaced on disk: the retry uses the new one
             message = f"the API server {self.server} does not accept {self._transport.renew()}"
         return ApiError(response.status, reason, message, after)
+
+
+def _said(answer: Response, most: int) -> bytes:
+    """The body of an error, as far as it arrives: a server that does not understand a request ends
+    the connection without reading all of it, so the rest may be lost."""
+    pieces, size = [], 0
+    give_way = TimeSlice()
+    with contextlib.suppress(OSError):
+        for piece in answer.stream():
+            pieces.append(piece)
+            size += len(piece)
+            if size > most:
+                return b""
+            give_way()
+    return b"".join(pieces)
 
 
 def _read(answer: Response, most: int) -> bytes:

@@ -354,6 +354,23 @@ def test_a_certificate_that_is_refused_says_why(
     assert error.label == "CertificateRefused"
 
 
+def test_a_server_that_wants_tls_says_so_and_resets_the_connection(tmp_path: Path) -> None:
+    """As Go's does: it has read only the first octets of the request."""
+    said = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            connection.recv(5)
+            connection.sendall(said)
+            connection.close()
+
+        threading.Thread(target=refuse, daemon=True).start()
+        port = listener.getsockname()[1]
+        error = failure(Client(kubeconfig(tmp_path, f"http://127.0.0.1:{port}")), listed)
+    assert "wants TLS: its URL must begin with https" in str(error)
+
+
 def test_a_good_certificate_is_taken(tmp_path: Path) -> None:
     ca = Authority(tmp_path, "ca")
     server = FakeServer(lambda _path, _headers: ok(page([1])), ca.server())
