@@ -91,6 +91,7 @@ class SessionHistory:
         self.last_up: float | None = None
         self.last_down: LastDown | None = None
         self.failure: Failure | None = None
+        self._said: Failure | None = None  # by the last NOTIFICATION
         self._session_error = ""
         self._attempt_error = ""
 
@@ -102,25 +103,29 @@ class SessionHistory:
     def came_up(self, now: float) -> None:
         """Records that a session is Established."""
         self.since = self.last_up = now
-        self.failure = None
+        self.failure = self._said = None
         self._session_error = self._attempt_error = ""
 
     def went_down(self, end: End, now: float) -> None:
         """Records the end of an Established session."""
         self.since = now
         self.last_down = LastDown(now, end.text, end.cause)
-        self.failure = _failure_of(end)
+        self.failure = self._said = _failure_of(end)
         self._session_error, self._attempt_error = end.text, ""
 
     def attempt_ended(self, end: End) -> None:
         """Records the end of a connection before Established.  A collision is not an error."""
         if end.cause in _COLLISION_CAUSES:
             return
-        self.failure = _failure_before_established(end)
+        failure = _failure_before_established(end)
         if end.received is not None or end.sent is not None:
+            self.failure = self._said = failure
             self._session_error, self._attempt_error = end.text, ""
-        else:
-            self._attempt_error = end.text
+            return
+        # many routers close the next connections at once, which says less than their NOTIFICATION
+        early = failure is Failure.CLOSED_EARLY
+        self.failure = self._said or failure if early else failure
+        self._attempt_error = end.text
 
     def connect_failed(self, error: OSError) -> None:
         """Records that no TCP connection could be made."""

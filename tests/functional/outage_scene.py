@@ -102,6 +102,12 @@ def outage(fabric: Fabric, name: str = "outage") -> Iterator[Outage]:
             _SECONDS,
             "their routes at both leaves",
         )
+        wait_for(
+            lambda: program.get(f"/v1/peers/{DOWN}")["lastError"],
+            lambda error: f"expected {WRONG_AS}" in error,
+            _SECONDS,
+            "the wrong AS to be seen",
+        )
         yield Outage(program, bird, frr, gobgpd)
     finally:
         program.stop()

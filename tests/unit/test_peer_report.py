@@ -52,6 +52,23 @@ def test_a_connect_error_does_not_hide_a_refused_open() -> None:
     assert history.last_down is None
 
 
+def test_a_router_that_then_closes_every_connection_does_not_hide_what_it_said() -> None:
+    history = SessionHistory(500.0)
+    closed = End(Cause.PEER_CLOSED, "the peer closed the connection")
+    history.attempt_ended(closed)
+    assert history.failure is Failure.CLOSED_EARLY
+    history.attempt_ended(by_error(Notification(2, 2), "AS 65003, expected 65099"))
+    history.attempt_ended(closed)
+    assert history.failure is Failure.OTHER_AS
+    history.connect_failed(REFUSED)
+    assert history.failure is Failure.REFUSED
+    history.attempt_ended(closed)
+    assert history.failure is Failure.OTHER_AS
+    history.came_up(900.0)
+    history.attempt_ended(closed)
+    assert history.failure is Failure.CLOSED_EARLY
+
+
 def test_a_collision_is_not_an_error() -> None:
     history = SessionHistory(500.0)
     history.connect_failed(REFUSED)
