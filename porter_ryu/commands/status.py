@@ -68,7 +68,7 @@ def _parts(found: Json, fine: bool) -> Iterator[Any]:
     if found["peers"]:
         yield styled("")
         yield table(("PEER", "ADDRESS", "AS", "STATE", "SINCE", "PATHS"), _peers(found["peers"]))
-        yield from _last_ends(found["peers"])
+        yield from _notes(found["peers"])
     for line in status_lines(found.get("switches", [])):
         yield styled(line)
     if found["eips"]:
@@ -124,16 +124,20 @@ def _peers(peers: list[Json]) -> Iterator[tuple[Cell, ...]]:
     for peer in peers:
         up = peer["state"] == _UP
         paths = ", ".join(f"{count} {family}" for family, count in peer["paths"].items())
-        state = peer["state"], GOOD if up else BAD
+        bfd = f", BFD {peer['bfd']['state']}" if peer["bfd"] else ""
+        state = f"{peer['state']}{bfd}", GOOD if up else BAD
         since = seconds(peer["since"] or "-")
         yield peer["name"], peer["address"], str(peer["remoteAs"]), state, since, paths or "-"
 
 
-def _last_ends(peers: list[Json]) -> Iterator[Any]:
-    """Who ended the last session of each peer that is down; why it is down is a problem."""
+def _notes(peers: list[Json]) -> Iterator[Any]:
+    """What a session that is up lacks, and who ended the last one of a peer that is down; why it
+    is down is a problem."""
     for peer in peers:
         down = peer["lastDown"]
-        if peer["state"] != _UP and down is not None:
+        if peer["state"] == _UP and peer["hint"]:
+            yield styled(f"  {peer['name']}: {peer['hint']}", WARNING)
+        elif peer["state"] != _UP and down is not None:
             ended = f"last ended at {seconds(down['time'])} by {down['by']}"
             yield styled(f"  {peer['name']}: {ended}: {down['reason']}", FAINT)
 

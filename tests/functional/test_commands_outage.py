@@ -63,6 +63,7 @@ def test_status_says_what_is_wrong_and_what_mends_it(program: Program) -> None:
     assert "about: default/quiet-1, default/quiet-2" in words
     assert f"the session with {scene.DOWN} ({LEAVES[scene.DOWN]}) is down" in words
     assert f"another AS than {scene.WRONG_AS}: correct remote_as in [peer:{scene.DOWN}]" in words
+    assert f"{scene.WITHOUT_ADD_PATH}: no ADD-PATH for ipv4" in words
     rows = {line.split()[0]: line.split() for line in text.splitlines() if line.split()}
     assert rows[scene.WELL][1:4] == [LEAVES[scene.WELL], str(LEAF_AS[scene.WELL]), "Established"]
     assert rows["main"][2:5] == ["Valid", str(ANNOUNCED + len(scene.QUIET) - 1), "256"]

@@ -137,6 +137,16 @@ def test_status_names_the_problems_and_what_mends_them(
     assert "last ended at 2026-03-01T08:31:02Z by peer: Cease" in text
 
 
+def test_status_shows_bfd_and_what_a_session_that_is_up_lacks(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    bfd = {"state": "Up", "since": None, "reason": "", "intervalMs": 300, "multiplier": 3}
+    instance.answers["/v1/peers"] = [answers.peer("leaf1", bfd=bfd, hint="no ADD-PATH for ipv4")]
+    text = printed(capsys, 0, "status", "--url", instance.url)
+    assert "Established, BFD Up" in " ".join(text.split())
+    assert "  leaf1: no ADD-PATH for ipv4\n" in text
+
+
 def test_names_from_a_cluster_are_text_and_no_markup(
     capsys: pytest.CaptureFixture[str], instance: Instance
 ) -> None:
