@@ -138,7 +138,7 @@ def test_plan_and_explain_of_a_dump_of_a_cluster(host: Host) -> None:
     assert plan["asking"]["state"] == "AddressInUse"
 
     def first_line(name: str) -> str:
-        argv = [command("porter-ryu"), "explain", f"default/{name}"]
+        argv = ["env", "COLUMNS=300", command("porter-ryu"), "explain", f"default/{name}"]
         return host.run([*argv, "--config-file", str(program.config)], check=False).splitlines()[0]
 
     assert (
