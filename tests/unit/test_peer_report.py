@@ -55,18 +55,24 @@ def test_a_connect_error_does_not_hide_a_refused_open() -> None:
 def test_a_router_that_then_closes_every_connection_does_not_hide_what_it_said() -> None:
     history = SessionHistory(500.0)
     closed = End(Cause.PEER_CLOSED, "the peer closed the connection")
-    history.attempt_ended(closed)
-    assert history.failure is Failure.CLOSED_EARLY
-    history.attempt_ended(by_error(Notification(2, 2), "AS 65003, expected 65099"))
-    history.attempt_ended(closed)
-    assert history.failure is Failure.OTHER_AS
-    history.connect_failed(REFUSED)
-    assert history.failure is Failure.REFUSED
-    history.attempt_ended(closed)
-    assert history.failure is Failure.OTHER_AS
+    other_as = by_error(Notification(2, 2), "AS 65003, expected 65099")
+    found = []
+    for end in (closed, other_as, closed, None, closed):
+        if end is None:
+            history.connect_failed(REFUSED)
+        else:
+            history.attempt_ended(end)
+        found.append(history.failure)
     history.came_up(900.0)
     history.attempt_ended(closed)
-    assert history.failure is Failure.CLOSED_EARLY
+    assert [*found, history.failure] == [
+        Failure.CLOSED_EARLY,
+        Failure.OTHER_AS,
+        Failure.OTHER_AS,
+        Failure.REFUSED,
+        Failure.OTHER_AS,
+        Failure.CLOSED_EARLY,
+    ]
 
 
 def test_a_collision_is_not_an_error() -> None:
