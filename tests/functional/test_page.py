@@ -348,6 +348,28 @@ def test_boxes_of_the_drawing_do_not_overlap(page: Browser) -> None:
             assert apart, f"at {width}"
 
 
+@pytest.mark.parametrize(("width", "drawn"), [(1280, 12), (390, 2)])
+def test_of_many_nodes_the_rest_is_one_box(
+    program: Program, page: Browser, width: int, drawn: int
+) -> None:
+    names = [f"many-{number:02}" for number in range(40)]
+    more = [node(name, f"192.168.8.{number}") for number, name in enumerate(names, 1)]
+    program.put("more-nodes", *more)
+    program.put("web-slice", slice_of("web", *names))
+    page.size(width, 900)
+    rest = f"{40 - drawn} more nodes"
+    what = f"a box for {rest}"
+    titles = "#drawing [data-box] text:first-of-type"
+    wait_for(lambda: page.texts(titles), lambda seen: rest in seen, SECONDS, what)
+    assert "40 endpoints" in page.texts(titles)
+    widths = strands(page)
+    of_nodes = [width for (start, _), width in widths.items() if start == f"eip {PREFIX}"]
+    assert len(of_nodes) == drawn + 1
+    assert max(of_nodes) == widths[f"eip {PREFIX}", "more nodes"]
+    assert page.script(page_rules.TOO_WIDE) == []
+    program.remove("more-nodes")
+
+
 def test_reduced_motion_moves_nothing(page: Browser) -> None:
     page.media(prefers_reduced_motion="reduce")
     moving = page.script(
