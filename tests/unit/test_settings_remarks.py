@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from porter_ryu.settings import read
 from porter_ryu.settings_file import BadConfigurationError
@@ -59,6 +60,16 @@ def test_a_file_that_sets_every_default_is_a_usual_file(tmp_path: Path) -> None:
     assert group
     assert "bfd_multiplier = 3" in text
     assert remarks(tmp_path, text) == []
+
+
+@pytest.mark.parametrize("manifest", ["porter-ryu.yaml", "porter-ryu-node.yaml"])
+def test_of_the_shipped_configuration_there_is_nothing_to_say(
+    tmp_path: Path, manifest: str
+) -> None:
+    found = yaml.safe_load_all(Path("deploy", manifest).read_text())
+    texts = [each["data"]["porter_ryu.conf"] for each in found if each["kind"] == "ConfigMap"]
+    assert texts
+    assert [remarks(tmp_path, text) for text in texts] == [[]]
 
 
 @pytest.mark.parametrize(
