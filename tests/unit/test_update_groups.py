@@ -240,10 +240,19 @@ class Play:
         self.peers = [Peer(self.scene, f"leaf{number}") for number in range(5)]
         self.up: dict[str, Peer] = {}
 
+    def paths(self, count: int) -> Announcements:
+        """Paths by so many nodes; each may have attributes of its own."""
+        chosen = hops(*self.chance.sample(range(1, 5), count))
+        return frozenset(
+            dataclasses.replace(
+                path, attributes=PathAttributes(med=self.chance.choice((None, 1, 2)))
+            )
+            for path in chosen
+        )
+
     def change_one(self) -> None:
-        """A prefix has other next hops."""
-        chosen = hops(*self.chance.sample(range(1, 5), 2))
-        self.scene.want({prefix(self.chance.randrange(30)): chosen})
+        """A prefix has other paths."""
+        self.scene.want({prefix(self.chance.randrange(30)): self.paths(2)})
 
     def withdraw_one(self) -> None:
         """A prefix has none."""
@@ -252,8 +261,9 @@ class Play:
             self.scene.want({gone: hops()})
 
     def change_many(self) -> None:
-        """All prefixes have other next hops."""
-        self.scene.want(table(30, *self.chance.sample(range(1, 5), self.chance.randint(1, 3))))
+        """All prefixes have other paths."""
+        paths = self.paths(self.chance.randint(1, 3))
+        self.scene.want(dict.fromkeys(map(prefix, range(30)), paths))
 
     def connect(self) -> None:
         """A session comes up."""
@@ -322,10 +332,13 @@ def test_whatever_happens_each_peer_and_its_journal_are_right_at_rest(
         assert by_prefix(peer.read()) == want
         assert END_OF_RIB in peer.messages
         on_disk = {
-            str(route.network_address): {str(path.next_hop) for path in paths.values()}
+            route: {(path.next_hop, path.attributes) for path in paths.values()}
             for route, paths in play.scene.journalled(name).items()
         }
-        assert on_disk == want
+        assert on_disk == {
+            route: {(a.next_hop.address, a.attributes) for a in announcements}
+            for route, announcements in play.scene.rib.routes.items()
+        }
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["the table", "a change"])
