@@ -101,7 +101,7 @@ def status(
         "peers": {"total": len(peers), "established": established},
         "switches": {"total": len(switches), "filled": filled},
         "eips": _eips(planner),
-        "nodes": _nodes(planner),
+        "nodes": _nodes(planner, give_way),
     }
 
 
@@ -154,9 +154,13 @@ def _eips(planner: Planner) -> Json:
     }
 
 
-def _nodes(planner: Planner) -> Json:
+def _nodes(planner: Planner, give_way: Callable[[], None]) -> Json:
     names = list(planner.nodes.names())
-    return {"total": len(names), "usable": sum(node_verdict(planner, name).ok for name in names)}
+    usable = 0
+    for name in names:
+        give_way()
+        usable += node_verdict(planner, name).ok
+    return {"total": len(names), "usable": usable}
 
 
 # -- Services -------------------------------------------------------------------------------------

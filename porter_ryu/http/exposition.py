@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from prometheus_client import ProcessCollector, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Sample
-from ryu.lib import hub
 
 from porter_ryu import metrics
 from porter_ryu.domain.planner import Planner
 from porter_ryu.http import first_series, gauge_values
 from porter_ryu.http.gauge_values import ProcessState
+from porter_ryu.http.shared_result import SharedResult
 from porter_ryu.time_slice import TimeSlice
 
 _SERIES_AT_ONCE = 200
@@ -31,9 +31,7 @@ class Exposition:
         self._process = process
         self._own_process = ProcessCollector(registry=None)
         self._peer_series = first_series.OfPeers()
-        self._lock = hub.Semaphore(1)
-        self._started = self._finished = 0  # numbers of scrapes
-        self._text = b""
+        self._result = SharedResult(lambda: b"".join(self._chunks()))
         first_series.of_cluster()
 
     def text(self) -> bytes:
@@ -41,14 +39,7 @@ class Exposition:
 
         One text is made at a time; all scrapes that arrive meanwhile share the next one.
         """
-        wanted = self._started + 1
-        with self._lock:
-            if self._finished < wanted:
-                self._started += 1
-                number = self._started
-                self._text = b"".join(self._chunks())
-                self._finished = number
-            return self._text
+        return self._result.get()
 
     def _chunks(self) -> Iterator[bytes]:
         give_way = TimeSlice()

@@ -67,10 +67,13 @@ def test_the_session_follows_the_path(leaf: Frr, program: Program) -> None:
     wait_for(lambda: session(program), lambda s: s == "Established", 15, "the session")
     bfdd = leaf.process("bfdd")
     bfdd.send_signal(signal.SIGSTOP)
-    error = wait_for(
+    told = wait_for(
         lambda: program.get("/v1/peers")[0], lambda p: p["state"] != "Established", 5, "its end"
-    )["lastError"]
-    assert "BFD" in error
+    )
+    assert "BFD" in told["lastError"]
+    assert (told["lastDown"]["cause"], told["lastDown"]["by"]) == ("bfd", "network")
+    assert told["bfd"]["state"] == "down"
+    assert "detection time expired" in told["bfd"]["reason"]
     bfdd.send_signal(signal.SIGCONT)
     wait_for(lambda: session(program), lambda s: s == "Established", 20, "the session again")
     wait_for(lambda: seen_by(leaf), lambda s: s == "up", 15, "BFD to be up again")

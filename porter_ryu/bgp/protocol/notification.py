@@ -43,6 +43,7 @@ _CODE_NAMES = {
     6: "Cease",
     7: "ROUTE-REFRESH Message Error",
     8: "Send Hold Timer Expired",
+    9: "Loss of LSDB Synchronization",
 }
 _SUBCODE_NAMES = {
     (1, 1): "Connection Not Synchronized",
