@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 
 from porter_ryu.domain.model import Address
-from porter_ryu.openflow.wire import FlowOnSwitch
+from porter_ryu.openflow.replies import FlowOnSwitch
 
 Served = tuple[str, Address]
 """A pool and a next hop."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ryu.lib import hub
 
-from porter_ryu.openflow import wire
+from porter_ryu.openflow import replies, wire
 from porter_ryu.openflow.connection import SwitchConnection
 from porter_ryu.openflow.difference import Change
-from porter_ryu.openflow.wire import FlowOnSwitch, GroupOnSwitch, Refusal
+from porter_ryu.openflow.replies import FlowOnSwitch, GroupOnSwitch, Refusal
 
 _ANSWER_SECONDS = 30.0
 _AT_ONCE = 1_000  # changes between two barriers whose answers are waited for
@@ -54,7 +54,7 @@ class Exchange:
         """An answer from the switch; raises ValueError if it cannot be read."""
         waiter = self._waiters.get(xid)
         if kind == wire.ERROR:
-            refusal = wire.refusal(body)
+            refusal = replies.refusal(body)
             change = self._pending.pop(xid, None)
             if change is not None:
                 self._on_refused(change, refusal)
@@ -64,7 +64,7 @@ class Exchange:
         elif waiter is not None and kind == wire.BARRIER_REPLY:
             waiter.event.set()
         elif waiter is not None and kind == wire.MULTIPART_REPLY:
-            _, more, part = wire.multipart(body)
+            _, more, part = replies.multipart(body)
             waiter.parts.append(part)
             waiter.octets += len(part)
             if waiter.octets > self._reply_octets:
@@ -82,14 +82,14 @@ class Exchange:
         request = wire.flows_request(table, cookie, mask)
         for part in self._ask(wire.MULTIPART_REQUEST, request):
             hub.sleep(0)  # a part is a message of up to 64 KiB, with some hundred flows
-            yield from wire.flows(self._connection.version, part)
+            yield from replies.flows(self._connection.version, part)
 
     def groups(self) -> Iterator[GroupOnSwitch]:
         """All groups; raises ValueError besides the errors of this module."""
         version = self._connection.version
         for part in self._ask(wire.MULTIPART_REQUEST, wire.groups_request(version)):
             hub.sleep(0)
-            yield from wire.groups(version, part)
+            yield from replies.groups(version, part)
 
     def send(self, kind: int, body: bytes) -> None:
         """Sends a message that has no answer."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from porter_ryu.openflow import flows, oxm
 from porter_ryu.openflow.config import Affinity
-from porter_ryu.openflow.wire import GroupOnSwitch
+from porter_ryu.openflow.replies import GroupOnSwitch
 
 FIRST_GROUP, GROUPS_MAX = 0x50590000, 0x10000
 # connections of ours have a zone of their own in the connection table of the switch

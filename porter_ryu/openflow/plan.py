@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from porter_ryu.domain.model import Address, Network, Port
-from porter_ryu.openflow import affinity, flows, oxm, responder, wire
+from porter_ryu.openflow import affinity, flows, oxm, replies, responder, wire
 from porter_ryu.openflow.buckets import filled
 from porter_ryu.openflow.config import Affinity, Base, OpenFlowSettings
 from porter_ryu.openflow.flows import Flow
@@ -325,7 +325,7 @@ def _to_address(mac: bytes, address: Address, role: Role) -> bytes | None:
 
 
 def seeds(
-    found: Collection[wire.FlowOnSwitch], next_hops: Collection[Address], numbers: NextHopNumbers
+    found: Collection[replies.FlowOnSwitch], next_hops: Collection[Address], numbers: NextHopNumbers
 ) -> dict[Address, Location]:
     """Where next hops were, by the flows that an earlier process left in the table of nodes."""
     by_number = {numbers.of(address).to_bytes(4, "big"): address for address in next_hops}

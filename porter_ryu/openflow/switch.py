@@ -10,7 +10,8 @@ from ryu.lib import hub
 
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.text import listed
-from porter_ryu.openflow import flows, frames, oxm, responder, wire
+from porter_ryu.openflow import flows, replies, responder, wire
+from porter_ryu.openflow.asking import Asking
 from porter_ryu.openflow.config import OpenFlowSettings
 from porter_ryu.openflow.connection import SwitchConnection
 from porter_ryu.openflow.counters import PacketCounts, Served
@@ -18,11 +19,11 @@ from porter_ryu.openflow.difference import Change, Present, steps
 from porter_ryu.openflow.exchange import Exchange, RequestRefusedError, SwitchGoneError
 from porter_ryu.openflow.groups import content_of, is_ours
 from porter_ryu.openflow.limits import Limits
-from porter_ryu.openflow.neighbours import Location, Neighbours, Question
+from porter_ryu.openflow.neighbours import Neighbours
 from porter_ryu.openflow.next_hop_sets import Wanted
 from porter_ryu.openflow.plan import Plan, seeds
+from porter_ryu.openflow.replies import FlowOnSwitch, Refusal
 from porter_ryu.openflow.report import SwitchReport
-from porter_ryu.openflow.wire import FlowOnSwitch, Refusal
 from porter_ryu.problem_log import ProblemLog
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
@@ -36,8 +37,6 @@ _AUDIT_SECONDS = 30.0
 _COUNT_SECONDS = 5.0
 _SHOWN = 3
 _WITHDRAW_SECONDS = 5.0
-_PORT_STATUS_OCTETS = 48
-_PORT_DELETED, _LINK_DOWN = 1, 1
 
 
 class Switch:
@@ -64,12 +63,15 @@ class Switch:
         self._supervisor = supervisor
         self._exchange = Exchange(connection, limits.reply_octets, self._on_refused)
         self._neighbours = Neighbours(settings.probe_seconds, settings.panic_percent)
+        self._wake = hub.Event()
+        self._asking = Asking(
+            connection, self._exchange, self._neighbours, settings, self._wake.set
+        )
         self._present = Present()
         self._plan: Plan | None = None
         self._counts = PacketCounts()
         self._touched: set[Network] = set()
         self._refused: dict[tuple[int | None, int | None], tuple[Change, Refusal]] = {}
-        self._wake = hub.Event()
         self._answered = hub.Event()
         self._withdrawing = False
         self._withdrawn = hub.Event()
@@ -96,9 +98,9 @@ class Switch:
     def received(self, kind: int, xid: int, body: bytes) -> None:
         """A message of the switch; raises ValueError if it cannot be read."""
         if kind == wire.PACKET_IN:
-            self._take_answer(wire.packet_in(body))
+            self._take_answer(replies.packet_in(body))
         elif kind == wire.PORT_STATUS:
-            self._take_port(body)
+            self._asking.take_port(body)
         else:
             self._exchange.received(kind, xid, body)
 
@@ -203,7 +205,7 @@ class Switch:
             self._neighbours.seed(address, where, now)
         learning = [c for c, flow in plan.flows.items() if flow.priority == flows.PRIORITY_LEARN]
         self._apply(plan, learning, ())
-        self._supervisor.spawn("openflow neighbours", self._ask_neighbours)
+        self._supervisor.spawn("openflow neighbours", self._asking.run)
         if self._neighbours.unresolved:
             self._answered.wait(timeout=_FIRST_ANSWERS_SECONDS)
         plan.set_reachable(self._neighbours.reachable, self._give_way)
@@ -229,10 +231,10 @@ class Switch:
         if refused is None:
             return True
         code = (refused[1].kind, refused[1].code)
-        if code != wire.METER_EXISTS:
+        if code != replies.METER_EXISTS:
             text = "%s: packets to the controller are not metered: %s"
             LOG.warning(text, self._name, refused[1].text)
-        return code == wire.METER_EXISTS
+        return code == replies.METER_EXISTS
 
     def _keep(self) -> None:
         plan = self._plan
@@ -304,12 +306,12 @@ class Switch:
         """The switch refuses a change: it does not have it."""
         code = (refusal.kind, refusal.code)
         is_base = change.flow is not None and self._is_base(change.flow)
-        if is_base and code == wire.OVERLAP:
+        if is_base and code == replies.OVERLAP:
             return  # somebody else's flow says what becomes of other packets
         if change.flow is not None and not change.removes:
             self._present.flows.pop(change.flow, None)
         if change.group is not None and not change.removes:
-            if code == wire.GROUP_EXISTS:
+            if code == replies.GROUP_EXISTS:
                 self._present.groups[change.group] = None
             else:
                 self._present.groups.pop(change.group, None)
@@ -353,59 +355,15 @@ class Switch:
             plan.groups.keys() | self._present.groups.keys(),
         )
 
-    # -- next hops --------------------------------------------------------------------------------
-
-    def _ask_neighbours(self) -> None:
-        """Asks the next hops, in rounds of two halves: the questions, and what follows from the
-        answers."""
-        half = self._settings.probe_seconds / 2
-        due = time.monotonic()
-        while self.connection.is_active:
-            self._send_questions(self._neighbours.ask())
-            due = self._sleep_until(due + half, half)
-            self._send_questions(list(self._neighbours.judge()))
-            self._wake.set()
-            due = self._sleep_until(due + half, half)
-
-    def _sleep_until(self, due: float, half: float) -> float:
-        """Sleeps; returns when that should have ended.  If it is late, no loss is believed yet."""
-        hub.sleep(max(0.0, due - time.monotonic()))
-        now = time.monotonic()
-        if now - due <= half / 2:
-            return due
-        self._neighbours.late(now)
-        return now
-
-    def _send_questions(self, questions: Iterable[Question]) -> None:
-        mac, version = self._settings.virtual_mac, self.connection.version
-        for asked in list(questions):
-            known = asked.where
-            frame = frames.question(asked.address, mac, known.mac if known else None)
-            port = known.port if known else oxm.PORT_FLOOD
-            self._exchange.send(wire.PACKET_OUT, wire.packet_out(version, port, frame))
-            self._give_way()
-
-    def _take_answer(self, packet: wire.PacketIn) -> None:
-        if packet.cookie & flows.MARK_MASK != flows.MARK:
-            return
-        found = frames.answer(packet.data)
-        if found is None:
-            return
+    def _take_answer(self, packet: replies.PacketIn) -> None:
+        """Takes an answer of a next hop, and wakes what waits for it."""
         before = len(self._neighbours.unresolved)
-        self._neighbours.answered(found.address, Location(found.mac, packet.port))
+        self._asking.take(packet)
         unresolved = len(self._neighbours.unresolved)
         if before and not unresolved:
             self._answered.set()
         if before != unresolved:
             self._wake.set()
-
-    def _take_port(self, body: bytes) -> None:
-        if len(body) < _PORT_STATUS_OCTETS:
-            raise ValueError("a port status that is too short")
-        port = int.from_bytes(body[8:12], "big")
-        down = body[0] == _PORT_DELETED or body[47] & _LINK_DOWN
-        if down and self._state != "reading":
-            self._send_questions(self._neighbours.port_is_down(port))
 
     # -- counters ---------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from porter_ryu.domain.model import Address, Network, Port
-from porter_ryu.openflow import flows, wire
+from porter_ryu.openflow import flows, replies, wire
 from porter_ryu.openflow.config import Affinity, Base, OpenFlowSettings
 from porter_ryu.openflow.difference import Change, Present, steps
 from porter_ryu.openflow.groups import GroupContent, content_of, is_ours
@@ -195,16 +195,16 @@ def test_base_none_adds_no_flow_for_the_packets_of_others() -> None:
 @pytest.mark.parametrize("affinity", list(Affinity))
 def test_a_group_is_known_by_its_content(affinity: Affinity) -> None:
     content = GroupContent((1, 1, 2, 0xF0000001), affinity)
-    group = wire.GroupOnSwitch(7, tuple(content.buckets(VERSION)), True)
+    group = replies.GroupOnSwitch(7, tuple(content.buckets(VERSION)), True)
     assert content_of(group) == content
-    assert content_of(wire.GroupOnSwitch(7, (b"\0\0\0\1", b"oops"), True)) is None
+    assert content_of(replies.GroupOnSwitch(7, (b"\0\0\0\1", b"oops"), True)) is None
 
 
 def test_next_hops_are_found_again_by_the_flows_that_lead_to_them() -> None:
     scene = Scene()
     scene.set({EIPS[0]: wants(1, 2)})
     found = [
-        wire.FlowOnSwitch(f.table, f.priority, f.cookie, 0, f.match, f.instructions)
+        replies.FlowOnSwitch(f.table, f.priority, f.cookie, 0, f.match, f.instructions)
         for f in scene.plan.flows.values()
     ]
     members: set[Address] = {N[1], N[2], N[3]}

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 import pytest
 from ryu.ofproto import ofproto_v1_5, ofproto_v1_5_parser
 
-from porter_ryu.openflow import oxm, wire
+from porter_ryu.openflow import oxm, replies, wire
 
 
 def fields_by_ryu(match: bytes) -> dict[str, object]:
@@ -74,8 +74,8 @@ def test_a_group_is_read_as_it_was_written() -> None:
     length = struct.unpack_from("!H", body, 8)[0]
     array, properties = body[16 : 16 + length], body[16 + length :]
     described = struct.pack("!HBxIH6x", 16 + len(array) + len(properties), 1, 7, length)
-    [group] = wire.groups(wire.VERSION_15, described + array + properties)
-    assert group == wire.GroupOnSwitch(7, tuple(buckets), True)
+    [group] = replies.groups(wire.VERSION_15, described + array + properties)
+    assert group == replies.GroupOnSwitch(7, tuple(buckets), True)
     plain = struct.pack("!HBxIH6x", 16 + len(array), 1, 7, length) + array
     parsed = ofproto_v1_5_parser.OFPGroupDescStats.parser(plain, 0)
     assert [bucket.bucket_id for bucket in parsed.buckets] == [0, 1, 2]
@@ -89,20 +89,20 @@ def test_a_flow_of_openflow_13_is_read() -> None:
         "!HBxIIHHHHxxxxQQQ",
         *(48 + len(encoded) + len(instructions), 205, 1, 2, 3, 0, 0, 0, 99, 1000, 64),
     )
-    [flow] = wire.flows(wire.VERSION_13, head + encoded + instructions)
-    assert flow == wire.FlowOnSwitch(205, 3, 99, 1000, match, instructions)
+    [flow] = replies.flows(wire.VERSION_13, head + encoded + instructions)
+    assert flow == replies.FlowOnSwitch(205, 3, 99, 1000, match, instructions)
     assert [oxm.output_port(action) for action in flow.actions] == [3]
 
 
 READERS: list[Callable[[bytes], Iterable[object]]] = [
-    lambda data: list(wire.flows(wire.VERSION_13, data)),
-    lambda data: list(wire.flows(wire.VERSION_15, data)),
-    lambda data: list(wire.groups(wire.VERSION_13, data)),
-    lambda data: list(wire.groups(wire.VERSION_15, data)),
-    lambda data: [wire.packet_in(data)],
-    lambda data: [wire.refusal(data)],
-    lambda data: [wire.multipart(data)],
-    lambda data: [a for f in wire.flows(wire.VERSION_13, data) for a in f.actions],
+    lambda data: list(replies.flows(wire.VERSION_13, data)),
+    lambda data: list(replies.flows(wire.VERSION_15, data)),
+    lambda data: list(replies.groups(wire.VERSION_13, data)),
+    lambda data: list(replies.groups(wire.VERSION_15, data)),
+    lambda data: [replies.packet_in(data)],
+    lambda data: [replies.refusal(data)],
+    lambda data: [replies.multipart(data)],
+    lambda data: [a for f in replies.flows(wire.VERSION_13, data) for a in f.actions],
 ]
 
 
@@ -123,7 +123,7 @@ def test_octets_that_mean_nothing_are_a_value_error(
 
 
 def test_a_refusal_has_the_words_of_the_specification() -> None:
-    assert wire.refusal(bytes([0, 5, 0, 1])).text == (
+    assert replies.refusal(bytes([0, 5, 0, 1])).text == (
         "flow refused (type 5, code 1): the table is full"
     )
-    assert wire.refusal(bytes([0, 99, 0, 1])).text == "error type 99 (type 99, code 1)"
+    assert replies.refusal(bytes([0, 99, 0, 1])).text == "error type 99 (type 99, code 1)"
