@@ -142,8 +142,3 @@ class Neighbours:
         for address, where in self._locations.items():
             if where.port == port:
                 yield Question(address, None)
-
-
-def names(addresses: Collection[Address]) -> list[str]:
-    """The addresses as text, in order."""
-    return [str(a) for a in sorted(addresses, key=lambda a: (a.version, int(a)))]

@@ -74,10 +74,6 @@ class Plan:
                     found[flow.cookie] = key
         return found
 
-    def group(self, hops: HopSet) -> int | None:
-        """The number of the group of a set of next hops; None if there is none."""
-        return self._group_of.get(hops)
-
     def pop_changed(self) -> tuple[set[int], set[int]]:
         """The cookies of flows and the numbers of groups that changed since the last call."""
         found = self._changed_flows, self._changed_groups
@@ -142,8 +138,11 @@ class Plan:
                     self._users[hops] += sign
                 for member in entry.members:
                     self._members[entry.pool, member] += sign
-        for key in [key for key, count in self._members.items() if not count]:
+        gone = [key for key, count in self._members.items() if not count]
+        for key in gone:
             del self._members[key]
+        if gone:
+            self.numbers.keep(self.next_hops)
 
     def _take_over(
         self, before: Mapping[Network, Wanted | None], after: Mapping[Network, Wanted | None]
