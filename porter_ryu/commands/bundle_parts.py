@@ -24,7 +24,7 @@ from porter_ryu.version import VERSION
 MAX_PART_OCTETS = 32 << 20
 MAX_TAIL_OCTETS = 1 << 20
 _MAX_PATHS, _MAX_PEERS, _MAX_STATE_FILES, _MAX_SYSCTL_OCTETS = 50, 64, 200, 4096
-_PATHS = (
+PATHS = (
     "/healthz",
     "/readyz",
     "/metrics",
@@ -101,7 +101,7 @@ def of_instance(url: str, most: int = MAX_PART_OCTETS) -> Iterator[Part]:
     except RemoteError as error:
         yield Part("http/", "state, history, sessions and decisions", missing=str(error))
         return
-    paths = dict.fromkeys((*_PATHS, *_listed(index)))
+    paths = dict.fromkeys((*PATHS, *_listed(index)))
     for path in paths:
         yield _answer(url, path, most)
     try:
