@@ -61,7 +61,7 @@ def assemble(settings: Settings, supervisor: Supervisor) -> Instance:
         settings.bind_mode, settings.interface, settings.table, journal, ip, notices, supervisor
     )
     try:
-        source = make_source(settings, supervisor)
+        source = make_source(settings, make_codec(settings), supervisor)
     except ApiError as error:
         raise _bad_config(settings, "kubernetes", "kubeconfig", str(error)) from error
     speaker = _speaker(settings, supervisor) if settings.bgp.enabled else NoSpeaker()
@@ -134,16 +134,20 @@ def _lock(settings: Settings) -> None:
         LOG.error("%s; so it is not locked against a second process", why)
 
 
-def make_source(settings: Settings, supervisor: Supervisor) -> Manifests | Api:
-    """Where the objects are read from: the directory of manifests, or the API server.  Raises
-    ApiError if the API client cannot be configured."""
-    codec = Codec(
+def make_codec(settings: Settings) -> Codec:
+    """What reads the objects."""
+    return Codec(
         settings.annotation,
         settings.annotation_values,
         settings.load_balancer_class,
         frozenset([settings.drain.annotation]),
         counts_endpoints=settings.bgp.next_hops.weights.counts_endpoints,
     )
+
+
+def make_source(settings: Settings, codec: Codec, supervisor: Supervisor) -> Manifests | Api:
+    """Where the objects are read from: the directory of manifests, or the API server.  Raises
+    ApiError if the API client cannot be configured."""
     if settings.manifests:
         # with all that reads files; it would be a sixth of what a start imports here
         from porter_ryu.kube.manifests import Manifests

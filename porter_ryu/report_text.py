@@ -191,6 +191,16 @@ def difference(changes: list[Json]) -> str:
     return "\n".join(lines) or "nothing would change"
 
 
+def staged(found: Json) -> str:
+    """The text of what manifests would change: the Eips in them, then the Services that change."""
+    lines = [
+        f"Eip {eip['name']}: {eip['reason']}: {eip['usage']} of {eip['poolSize']} used"
+        + "".join(f"; {eip[key]}" for key in ("message", "problem") if eip[key])
+        for eip in found["eips"]
+    ]
+    return "\n".join([*lines, difference(found["services"])])
+
+
 def _summary_text(summary: Json | None) -> str:
     if summary is None:
         return "not ours"

@@ -9,6 +9,7 @@ from porter_ryu.commands.arguments import CommandError
 
 if TYPE_CHECKING:
     from porter_ryu.domain.planner import Planner
+    from porter_ryu.kube.codec import Codec
     from porter_ryu.settings import Settings
 
 
@@ -26,7 +27,12 @@ def read_settings(files: Sequence[str]) -> Settings:
 def read_planner(files: Sequence[str]) -> Planner:
     """A planner after one turn over the current cluster; raises CommandError if the cluster
     cannot be read."""
-    from porter_ryu.assembly import make_planner, make_source
+    return planned_cluster(files)[0]
+
+
+def planned_cluster(files: Sequence[str]) -> tuple[Planner, Codec]:
+    """As `read_planner`, with the codec that read the objects."""
+    from porter_ryu.assembly import make_codec, make_planner, make_source
     from porter_ryu.kube.errors import ApiError
     from porter_ryu.node.iproute import IpRoute
     from porter_ryu.planner_feed import PlannerFeed
@@ -34,10 +40,11 @@ def read_planner(files: Sequence[str]) -> Planner:
 
     settings = read_settings(files)
     planner = make_planner(settings, IpRoute())
+    codec = make_codec(settings)
     try:
-        make_source(settings, Supervisor()).read_once(PlannerFeed(planner))
+        make_source(settings, codec, Supervisor()).read_once(PlannerFeed(planner))
     except (ApiError, OSError) as error:
         raise CommandError(f"the cluster cannot be read: {error}") from error
     planner.lead(True)
     planner.turn(lambda: None, now=0.0)
-    return planner
+    return planner, codec

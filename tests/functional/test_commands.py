@@ -166,6 +166,54 @@ def test_plan_and_explain_without_an_instance(host: Host) -> None:
     assert not (program.manifests / ".status").exists(), "plan changes nothing"
 
 
+def test_plan_with_manifests_that_are_not_applied(host: Host) -> None:
+    program = program_on(host, "staged")
+    program.put("pool", eip("pool", "203.0.113.0"))
+    program.put("node", node("n1", "192.168.9.11"))
+    program.put("web", service("web"), slice_of("web", "n1"))
+    program.put("zz", service("zz"), slice_of("zz", "n1"))
+    more = host.folder / "more.yaml"
+    more.write_text(
+        yaml.safe_dump_all(
+            [
+                eip("more", "203.0.113.4/30"),
+                eip("twice", "203.0.113.0/30"),
+                {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}},
+            ]
+        )
+    )
+    argv = [command("porter-ryu"), "plan", "--config-file", str(program.config), "--with"]
+
+    def planned(path: str, *words: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            host.inside([*argv, path, *words]), capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    status, text, _ = planned(str(more))
+    assert status == 1, "something would change"
+    assert text.splitlines() == [
+        "Eip more: Valid: 1 of 4 used; 4 addresses",
+        "Eip twice: Overlaps: 0 of 4 used; overlaps with Eip pool, which comes first (by age, "
+        "then by name)",
+        "default/zz: PoolExhausted -> Announced; 203.0.113.4 via 192.168.9.11",
+    ]
+    more.write_text(yaml.safe_dump(eip("pool", "203.0.113.0")))
+    assert planned(str(more))[0] == 0, "as it is"
+    assert not (program.manifests / ".status").exists(), "plan changes nothing"
+    more.write_text("spec: {address: [}")
+    for path, why in {
+        str(more): "line 1: ",
+        str(host.folder): "is a directory",
+        "/absent.yaml": "there is no such file",
+        "/dev/zero": "is not a regular file",
+        str(program.config): "line 1: ",
+    }.items():
+        status, text, error = planned(path)
+        assert (status, text, error.count("\n")) == (2, "", 1)
+        assert error.startswith(f"{path}: {why}")
+
+
 def pretended(program: Program, name: str, *objects: Json) -> Path:
     """The configuration of an instance for the same cluster with more objects."""
     other = program.host.folder / f"{name}.manifests"
