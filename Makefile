@@ -1,4 +1,4 @@
-# The two commands of the README are `make demo` and `make test`.
+# The commands of the README are `make demo`, `make demo-openflow` and `make test`.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints-build.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find porter_ryu -name '*.py' -o -name page.html) setup.py requirements.txt porter_ryu_compat.py porter_ryu_compat.pth
 
-.PHONY: demo test test-cluster soak tools lint sample metrics-page release lock bench profile clean
+.PHONY: demo demo-openflow test test-cluster soak tools lint sample metrics-page release lock bench profile clean
 
 tools:
 	@scripts/install-tools
@@ -25,6 +25,10 @@ $(VENV)/installed: $(VENV)/bin/tox $(SOURCES) | tools
 
 demo: tools $(VENV)/installed
 	@$(VENV)/bin/python -m demo
+
+# An OpenFlow switch as the leaf: docs/openflow.md.
+demo-openflow: tools $(VENV)/installed
+	@$(VENV)/bin/python -m demo.openflow
 
 # The Kubernetes components are built from their Go module, once, into the user's cache: before the
 # tests, because the build would make every clock in them late.

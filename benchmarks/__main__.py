@@ -17,6 +17,7 @@ from benchmarks.rows import (
     latency,
     memory,
     node_lost,
+    openflow,
     peers,
     probes,
     storm,
@@ -46,6 +47,7 @@ ON_A_CLUSTER: dict[str, Callable[[Scene, int], Figures]] = {
 ALONE: dict[str, Callable[[Plan], Figures]] = {
     "adj-rib-out": adj_rib_out.measure,
     "probes": probes.measure,
+    "openflow": openflow.measure,
     "synthetic": synthetic.measure,
 }
 

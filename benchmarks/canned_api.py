@@ -1,7 +1,8 @@
 """An API server of canned answers, for sizes that no test machine holds: lists in pages, and
 watches that tell of the EndpointSlices that are patched.
 
-Run on a host of its own; `argv`: an address, and how many Services.
+Run on a host of its own; `argv`: an address, how many Services, and whether their nodes are `many`
+or `four`.
 """
 
 from __future__ import annotations
@@ -182,8 +183,8 @@ class Server(ThreadingHTTPServer):
 
 def main() -> None:
     """Serves until it is ended."""
-    address, services = sys.argv[1], int(sys.argv[2])
-    Answer.lists = lists(large_table(services))
+    address, services, nodes = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    Answer.lists = lists(Table(services) if nodes == "four" else large_table(services))
     Server((address, PORT), Answer).serve_forever()
 
 

@@ -10,21 +10,12 @@ from collections.abc import Callable
 from functools import partial
 
 from demo.network import NODES, Network, build, start
+from demo.telling import say, step
 from fabric import Fabric, FabricError, wait_for
 from fabric.objects import node, service, slice_of
 from fabric.program import command
 
 EIP = "203.0.113.8"
-
-
-def say(text: str) -> None:
-    """Prints a line."""
-    print(text, flush=True)
-
-
-def step(number: int, text: str) -> None:
-    """Prints the heading of a step."""
-    say(f"\n[{number}/9] {text}")
 
 
 def routed(network: Network, *names: str, address: str = EIP) -> float:
@@ -146,17 +137,17 @@ def main() -> int:
     if os.geteuid() != 0:
         say("The demo needs root: it makes network namespaces. Try: sudo make demo")
         return 1
-    keep = bool(os.environ.get("KEEP"))
+    keep, steps = bool(os.environ.get("KEEP")), 2 + len(STEPS)
     network: Network | None = None
     with Fabric(keep=keep) as fabric:
         try:
-            step(1, "Building a network: a client, a leaf running BIRD, three nodes")
+            step(1, steps, "Building a network: a client, a leaf running BIRD, three nodes")
             network = build(fabric)
-            step(2, "Starting ryu-manager porter_ryu.app, and one instance on every node")
+            step(2, steps, "Starting ryu-manager porter_ryu.app, and one instance on every node")
             start(network)
             wait_for(network.central.is_ready, bool, 20, "the program to be ready")
             for number, (text, action) in enumerate(STEPS, start=3):
-                step(number, text)
+                step(number, steps, text)
                 action(network)
         except FabricError as error:
             say(f"\nFAILED: {error}")

@@ -23,7 +23,7 @@ from benchmarks.rows.latency import PACE, seen
 from benchmarks.scene import pid_of
 from benchmarks.services import change_of
 from benchmarks.table import Figure, one, percentile
-from fabric import Fabric, end, wait_for
+from fabric import Fabric, Host, end, wait_for
 from fabric.raw_peer import inside
 
 _TIMES = 10
@@ -50,7 +50,7 @@ def measure(plan: Plan) -> list[Figure]:
 
 def _start(plan: Plan, network: Network, table: Table) -> tuple[list[Figure], float]:
     """The figures of one size, and MB at rest."""
-    argv = [sys.executable, "-m", "benchmarks.canned_api", CONTROL, str(table.services)]
+    argv = [sys.executable, "-m", "benchmarks.canned_api", CONTROL, str(table.services), "many"]
     server = network.control.spawn(argv, "canned.log")
     probe = f"curl -sf {_URL}/api/v1/namespaces"
     wait_for(lambda: network.porter.run(probe, check=False), bool, 120, "the canned lists")
@@ -60,7 +60,7 @@ def _start(plan: Plan, network: Network, table: Table) -> tuple[list[Figure], fl
         peer.close()
     empty = network.start_of_nothing()[0]
     with network.empty_leaf() as routes:
-        config = _kubeconfig(network)
+        config = kubeconfig(network.porter, _URL)
         program = network.program(config, ("leaf", "0"), porter={"allocate": "false"})
         began = time.monotonic()
         program.start(ready=False)
@@ -140,13 +140,14 @@ def _changes(
     return late, len(event)
 
 
-def _kubeconfig(network: Network) -> Path:
-    path = network.porter.folder / "canned.kubeconfig"
+def kubeconfig(host: Host, url: str) -> Path:
+    """The file by which a program on a host finds the canned API server."""
+    path = host.folder / "canned.kubeconfig"
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": _URL}}],
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
         "users": [{"name": "u", "user": {"token": "none"}}],
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
     }

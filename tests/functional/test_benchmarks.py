@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-ALONE = ("adj-rib-out", "synthetic")
+ALONE = ("adj-rib-out", "openflow", "synthetic")
 
 
 def run(*argv: str) -> str:

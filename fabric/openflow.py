@@ -1,0 +1,116 @@
+"""A network whose leaf is Open vSwitch: a client, four nodes with servers that answer with their
+name, and the host of the program, which the switch reaches by a link of its own.
+
+    porter ── switch ─┬─ client
+                      └─ n1, n2, n3, n4
+"""
+
+from __future__ import annotations
+
+import sys
+
+from fabric import Fabric, Host
+from fabric.objects import Json, eip, node, service, slice_of
+from fabric.openvswitch import PORT, OpenVSwitch
+from fabric.program import Program
+
+NODES = {f"n{number}": f"192.168.7.1{number}" for number in range(1, 5)}
+NODES6 = {f"n{number}": f"fd00:7::1{number}" for number in range(1, 5)}
+CLIENT, CLIENT6 = "192.168.7.101", "fd00:7::101"
+CONTROLLER = "192.168.9.1"
+# EIPs behind the gateway, which need a route, and on the network of the client, which need none
+POOL, POOL6 = "203.0.113.0/24", "2001:db8::/120"
+ON_LINK, ON_LINK6 = "192.168.7.192/28", "fd00:7::c0/124"
+GATEWAY, GATEWAY6 = "192.168.7.254", "fd00:7::254"
+VIRTUAL_MAC = "02:50:52:59:55:01"
+PORTS = (80, 81)
+
+
+class OpenFlowNetwork:
+    """The hosts; the switch runs, the program does not."""
+
+    def __init__(self, fabric: Fabric, datapath_id: int = 1, name: str = "") -> None:
+        self.fabric = fabric
+        self.porter = fabric.hosts.get("porter") or fabric.host("porter")
+        control = fabric.host(f"switch{name}")
+        self.controller = f"192.168.{8 + datapath_id}.1"
+        fabric.link(
+            self.porter, control, [f"{self.controller}/24"], [f"{self.controller[:-1]}2/24"]
+        )
+        self.switch = OpenVSwitch(control, datapath_id, self.controller).start()
+        self.client = self._plug(f"client{name}", CLIENT, CLIENT6)
+        self.client.run(f"ip route add {POOL} via {GATEWAY}")
+        self.client.run(f"ip -6 route add {POOL6} via {GATEWAY6}")
+        self.nodes = {
+            each: self._node(each, f"{each}{name}", address, NODES6[each])
+            for each, address in NODES.items()
+        }
+
+    def device(self, host: Host) -> str:
+        """The interface of a host to the switch."""
+        return self.switch.ports[host.name].removesuffix("b") + "a"
+
+    def replug_on_wire(self, host: Host, mac: str) -> None:
+        """Gives the interface of a host another MAC address, as a new network card has it."""
+        host.run(f"ip link set {self.device(host)} address {mac}")
+
+    def _plug(self, name: str, *addresses: str) -> Host:
+        host = self.fabric.host(name)
+        lengths = [f"{each}/{64 if ':' in each else 24}" for each in addresses]
+        self.switch.plug(self.fabric, host, lengths)
+        return host
+
+    def _node(self, name: str, host_name: str, *addresses: str) -> Host:
+        """A node that takes what is sent to an EIP, as kube-proxy does, and answers no ARP for
+        it."""
+        host = self._plug(host_name, *addresses)
+        for prefix in (POOL, ON_LINK):
+            host.run(f"ip route add local {prefix} dev lo")
+        for prefix in (POOL6, ON_LINK6):
+            host.run(f"ip -6 route add local {prefix} dev lo")
+        host.run("sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.ip_nonlocal_bind=1")
+        host.run("sysctl -qw net.ipv6.ip_nonlocal_bind=1")
+        server = [sys.executable, "-m", "fabric.name_server", name, *map(str, PORTS)]
+        host.spawn(server, "server.log")
+        return host
+
+
+def sections(listen: str = CONTROLLER, **more: dict[str, object]) -> dict[str, dict[str, object]]:
+    """The configuration groups of a program that is the controller and speaks no BGP; `more` is
+    added to them, group by group."""
+    groups: dict[str, dict[str, object]] = {
+        "DEFAULT": {"ofp_listen_host": listen, "ofp_tcp_listen_port": PORT},
+        "bgp": {"enabled": "false"},
+        "bound_ip": {"mode": "none"},
+        "openflow": {"enabled": "true", "gateways": f"{GATEWAY}, {GATEWAY6}"},
+    }
+    for name, group in more.items():
+        groups[name] = {**groups.get(name, {}), **group}
+    return groups
+
+
+def cluster_node(name: str, **more: object) -> Json:
+    """One of the four nodes."""
+    return node(name, NODES[name], NODES6[name], **more)  # type: ignore[arg-type]
+
+
+def install(program: Program) -> None:
+    """The nodes and the pools."""
+    program.put("nodes", *map(cluster_node, NODES))
+    program.put("pools", eip("pool", POOL), eip("pool6", POOL6))
+    on_link = {"autoAssign": False}
+    program.put("on-link", eip("link", ON_LINK, **on_link), eip("link6", ON_LINK6, **on_link))
+
+
+def web(program: Program, name: str, address: str, *nodes: str, **spec: object) -> None:
+    """A Service at this address, with TCP and UDP at both ports, and an endpoint on each of these
+    nodes."""
+    family = "IPv6" if ":" in address else "IPv4"
+    ports = [
+        {"name": f"{protocol}-{port}".lower(), "port": port, "protocol": protocol}
+        for port in PORTS
+        for protocol in ("TCP", "UDP")
+    ]
+    request = {"eip.porter.kubesphere.io/v1alpha1": address}
+    made = service(name, annotations=request, families=[family], **{"ports": ports, **spec})
+    program.put(name, made, slice_of(name, *nodes, family=family))

@@ -1,0 +1,126 @@
+"""[openflow] and BGP at once: a router behind the switch learns the EIPs by BGP, with the gateway
+of the switch as their next hop (docs/openflow.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from fabric import Fabric, Host, wait_for
+from fabric.connections import NO_ANSWER, Target, answers, by_node, moved
+from fabric.leaves import Frr, Neighbour
+from fabric.openflow import GATEWAY, NODES, OpenFlowNetwork, install, sections, web
+from fabric.program import Program
+
+EIP = "203.0.113.8"
+OURS, ROUTER, ROUTER_AT_SWITCH = "192.168.8.5", "192.168.8.1", "192.168.7.1"
+OUTSIDE = "198.51.100.2"
+FLOWS = range(20_000, 20_800)
+FEW = range(30_000, 30_080)
+WITHIN_SECONDS = 20.0
+NEXT_HOP_IS_THE_GATEWAY = f"""
+route-map PORTER permit 10
+ set ip next-hop {GATEWAY}
+router bgp 65001
+ address-family ipv4 unicast
+  neighbor {OURS} route-map PORTER in
+ exit-address-family
+"""
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[OpenFlowNetwork]:
+    """The switch with its nodes, and a router on it."""
+    with Fabric() as fabric:
+        network = OpenFlowNetwork(fabric)
+        router = fabric.host("router")
+        network.switch.plug(fabric, router, [f"{ROUTER_AT_SWITCH}/24"])
+        fabric.link(network.porter, router, [f"{OURS}/24"], [f"{ROUTER}/24"])
+        for node in network.nodes.values():
+            node.run(f"ip route add default via {ROUTER_AT_SWITCH}")
+        yield network
+
+
+@pytest.fixture(scope="module")
+def outside(network: OpenFlowNetwork) -> Host:
+    """A client behind the router."""
+    outside, router = network.fabric.host("outside"), network.fabric.hosts["router"]
+    network.fabric.link(outside, router, [f"{OUTSIDE}/24"], ["198.51.100.1/24"])
+    outside.run("ip route add default via 198.51.100.1")
+    return outside
+
+
+@pytest.fixture(scope="module")
+def router(network: OpenFlowNetwork) -> Frr:
+    """It has no static route."""
+    host = network.fabric.hosts["router"]
+    us = [Neighbour(OURS, 65000)]
+    return Frr(network.fabric, host, 65001, ROUTER, us, NEXT_HOP_IS_THE_GATEWAY).start()
+
+
+@pytest.fixture(scope="module")
+def program(network: OpenFlowNetwork, router: Frr) -> Iterator[Program]:
+    """It announces and drives the switch."""
+    bgp = {"enabled": "true", "local_as": 65000, "router_id": OURS, "peers": "router"}
+    groups = sections(bgp=bgp)
+    groups["peer:router"] = {"address": ROUTER, "remote_as": 65001, "connect_retry": 1}
+    program = Program(network.porter, groups)
+    install(program)
+    web(program, "web", EIP, *NODES)
+    yield program.start()
+    print(program.tail())
+    program.stop()
+    router.stop()
+
+
+def served(outside: Host, *names: str) -> None:
+    """New flows come to be served by exactly these nodes."""
+    wait_for(
+        lambda: set(answers(outside, Target(EIP), FEW, 1).values()),
+        lambda seen: seen == set(names),
+        WITHIN_SECONDS,
+        f"{EIP} by {names}",
+    )
+
+
+def test_the_router_sends_to_the_gateway_and_the_switch_spreads(
+    program: Program, outside: Host, router: Frr
+) -> None:
+    """The router has one route; what changes among the nodes changes nothing in it."""
+    served(outside, *NODES)
+    assert router.routes()[EIP] == {GATEWAY}
+    before = answers(outside, Target(EIP), FLOWS)
+    assert all(150 <= count <= 250 for count in by_node(before).values()), by_node(before)
+    web(program, "web", EIP, "n1", "n2", "n4")
+    served(outside, "n1", "n2", "n4")
+    assert router.routes()[EIP] == {GATEWAY}
+    assert moved(before, answers(outside, Target(EIP), FLOWS), besides="n3") == {}
+    web(program, "web", EIP, *NODES)
+    served(outside, *NODES)
+
+
+def test_a_session_that_is_lost_changes_nothing_in_the_switch(
+    network: OpenFlowNetwork, program: Program, outside: Host, router: Frr
+) -> None:
+    served(outside, *NODES)
+    with network.switch.flow_changes() as changes:
+        router.command("clear bgp *")
+        wait_for(
+            lambda: router.routes().get(EIP, frozenset()),
+            lambda hops: hops == {GATEWAY},
+            WITHIN_SECONDS,
+            "the route",
+        )
+    assert changes == []
+    served(outside, *NODES)
+
+
+def test_without_a_node_the_route_is_withdrawn(
+    network: OpenFlowNetwork, program: Program, outside: Host, router: Frr
+) -> None:
+    web(program, "web", EIP)
+    wait_for(lambda: EIP in router.routes(), lambda there: not there, WITHIN_SECONDS, "no route")
+    served(outside, NO_ANSWER)
+    web(program, "web", EIP, *NODES)
+    served(outside, *NODES)

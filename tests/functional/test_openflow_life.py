@@ -1,0 +1,362 @@
+"""[openflow]: the controller is killed, the switch restarts, nodes vanish and move; datagrams of 50
+flows are under way all the time, and each is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from fabric import Fabric, Host, wait_for
+from fabric.connections import (
+    NO_ANSWER,
+    Held,
+    Target,
+    answers,
+    moved,
+    traffic,
+)
+from fabric.openflow import (
+    CLIENT,
+    CLIENT6,
+    GATEWAY,
+    GATEWAY6,
+    NODES,
+    VIRTUAL_MAC,
+    OpenFlowNetwork,
+    cluster_node,
+    install,
+    sections,
+    web,
+)
+from fabric.openvswitch import Flow, OpenVSwitch
+from fabric.program import Program
+from tests.rounds import rounds
+
+EIP, EIP6 = "203.0.113.8", "2001:db8::8"
+LINK, LINK6 = "192.168.7.200", "fd00:7::c8"
+FLOWS = range(20_000, 20_400)
+FEW = range(30_000, 30_080)
+TRAFFIC = range(31_000, 31_050)
+WITHIN_SECONDS = 15.0
+ALL = tuple(NODES)
+FOREIGN_FLOWS = (
+    "cookie=0x1,table=0,priority=65000,udp,tp_dst=9,actions=drop",
+    "cookie=0,table=0,priority=7,tcp,tp_dst=9,actions=NORMAL",
+    "cookie=0xffffffffffffffff,table=0,priority=1,ip,nw_dst=198.51.100.1,actions=group:1",
+    "cookie=0x7,table=9,priority=3,arp,actions=drop",
+    "cookie=0x7,table=250,priority=3,arp,actions=drop",
+)
+FOREIGN_GROUPS = (
+    "group_id=1,type=all,bucket=actions=output:1",
+    "group_id=4294967040,type=indirect,bucket=actions=output:1",
+)
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[OpenFlowNetwork]:
+    """The switch, a client and four nodes."""
+    with Fabric() as fabric:
+        yield OpenFlowNetwork(fabric)
+
+
+@pytest.fixture(scope="module")
+def program(network: OpenFlowNetwork) -> Iterator[Program]:
+    """The controller."""
+    program = Program(network.porter, sections())
+    install(program)
+    yield program.start()
+    print(program.tail())
+    program.stop()
+
+
+@pytest.fixture(autouse=True)
+def whole(network: OpenFlowNetwork, program: Program) -> None:
+    """Every node serves the EIPs."""
+    for name, address in {"web": EIP, "web6": EIP6, "link": LINK, "link6": LINK6}.items():
+        web(program, name, address, *ALL)
+        served(network, address, *ALL)
+
+
+def served(network: OpenFlowNetwork, address: str, *names: str) -> None:
+    """New flows come to be served by exactly these nodes."""
+    wait_for(
+        lambda: set(answers(network.client, Target(address), FEW, 1).values()),
+        lambda seen: seen == set(names),
+        WITHIN_SECONDS,
+        f"{address} by {names}",
+    )
+
+
+def rules(flows: list[Flow]) -> set[tuple[int, int, str]]:
+    """What is in the tables, without what is counted."""
+    return {flow.rule for flow in flows}
+
+
+def back(program: Program, switch: OpenVSwitch) -> None:
+    """The controller is started again and has compared what it found."""
+    program.start()
+    wait_for(lambda: switch.connected, bool, WITHIN_SECONDS, "the switch to be connected")
+    # a change made now comes after the comparison
+    web(program, "mark", "203.0.113.99", "n1")
+    wait_for(
+        lambda: any("203.0.113.99" in flow.text for flow in switch.flows()),
+        bool,
+        WITHIN_SECONDS,
+        "the switch to follow",
+    )
+    program.remove("mark")
+    wait_for(
+        lambda: any("203.0.113.99" in flow.text for flow in switch.flows()),
+        lambda seen: not seen,
+        WITHIN_SECONDS,
+        "the switch to follow",
+    )
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_no_packet_is_lost_while_the_controller_is_away_and_returns(
+    network: OpenFlowNetwork, program: Program, how: str
+) -> None:
+    """Nothing in the tables is changed, either."""
+    switch = network.switch
+    before, groups = rules(switch.flows()), switch.groups()
+    with traffic(network.client, Target(EIP, protocol="udp"), TRAFFIC) as seen:
+        for _ in rounds():
+            with switch.flow_changes() as changes:
+                getattr(program, how)()
+                wait_for(lambda: switch.connected, lambda on: not on, WITHIN_SECONDS, "it to go")
+                first = answers(network.client, Target(EIP), FLOWS)
+                back(program, switch)
+            assert [line for line in changes if "203.0.113.99" not in line] == []
+            assert moved(first, answers(network.client, Target(EIP), FLOWS)) == {}
+    assert seen.sent > len(TRAFFIC)
+    assert seen.lost == 0, seen
+    assert rules(switch.flows()) == before
+    assert switch.groups() == groups
+
+
+def test_what_changed_meanwhile_is_the_only_difference(
+    network: OpenFlowNetwork, program: Program
+) -> None:
+    web(program, "gone", "203.0.113.70", *ALL)
+    web(program, "fewer", "203.0.113.71", *ALL)
+    served(network, "203.0.113.70", *ALL)
+    served(network, "203.0.113.71", *ALL)
+    target = Target(EIP, protocol="udp")
+    with (
+        traffic(network.client, target, TRAFFIC) as seen,
+        network.switch.flow_changes() as changes,
+    ):
+        program.kill()
+        program.remove("gone")
+        web(program, "fewer", "203.0.113.71", "n1", "n3")
+        web(program, "more", "203.0.113.72", "n2")
+        program.start()
+        served(network, "203.0.113.70", NO_ANSWER)
+        served(network, "203.0.113.71", "n1", "n3")
+        served(network, "203.0.113.72", "n2")
+    assert seen.lost == 0, seen
+    others = [line for line in changes if "203.0.113.7" not in line]
+    assert others == [], "flows of other EIPs"
+    program.remove("fewer")
+    program.remove("more")
+
+
+def test_the_switch_answers_neighbours_while_the_controller_is_dead(
+    network: OpenFlowNetwork, program: Program
+) -> None:
+    program.kill()
+    for neighbour in (GATEWAY, GATEWAY6, LINK, LINK6):
+        network.client.run(f"ip neigh flush to {neighbour} dev {network.device(network.client)}")
+    for address in (EIP, EIP6, LINK, LINK6):
+        assert set(answers(network.client, Target(address), FEW).values()) == set(ALL)
+    for neighbour in (GATEWAY, GATEWAY6, LINK, LINK6):
+        (entry,) = network.client.json(f"ip -j neigh show {neighbour}")
+        assert entry["lladdr"] == VIRTUAL_MAC, entry
+    program.start()
+
+
+def test_a_switch_that_restarts_is_filled_again(network: OpenFlowNetwork, program: Program) -> None:
+    for _ in rounds():
+        before = answers(network.client, Target(EIP), FLOWS)
+        wanted = len(network.switch.flows())
+        network.switch.restart()
+        for address in (EIP, EIP6, LINK, LINK6):
+            served(network, address, *ALL)
+        assert len(network.switch.flows()) == wanted
+        assert moved(before, answers(network.client, Target(EIP), FLOWS)) == {}
+
+
+def test_a_node_that_moves_to_another_port_is_followed(
+    network: OpenFlowNetwork, program: Program
+) -> None:
+    ask = Target(EIP)
+    before = answers(network.client, ask, FLOWS)
+    network.switch.replug("n3", 33)
+    served(network, EIP, *ALL)
+    served(network, EIP6, *ALL)
+    assert network.switch.port_number("n3") == 33
+    assert moved(before, answers(network.client, ask, FLOWS)) == {}
+
+
+def test_a_node_with_a_new_mac_address_is_followed(
+    network: OpenFlowNetwork, program: Program
+) -> None:
+    before = answers(network.client, Target(EIP), FLOWS)
+    n3 = network.nodes["n3"]
+    n3.run(f"ip link set {network.device(n3)} address 02:00:00:00:00:33")
+    network.client.run(f"ip neigh flush dev {network.device(network.client)}")
+    served(network, EIP, *ALL)
+    served(network, EIP6, *ALL)
+    assert moved(before, answers(network.client, Target(EIP), FLOWS)) == {}
+
+
+def deaf(host: Host, yes: bool) -> None:
+    """Has a host answer no ARP request and no neighbour solicitation, or answer them again."""
+    if not yes:
+        host.run("nft delete table arp deaf")
+        host.run("nft delete table ip6 deaf")
+        return
+    host.run(
+        "nft -f -",
+        text="""
+table arp deaf {
+    chain in { type filter hook input priority 0; arp operation request drop; }
+}
+table ip6 deaf {
+    chain in { type filter hook input priority 0; icmpv6 type nd-neighbor-solicit drop; }
+}
+""",
+    )
+
+
+@pytest.mark.parametrize("how", ["link", "silent"])
+def test_a_node_that_vanishes_leaves_and_returns(
+    network: OpenFlowNetwork, program: Program, how: str
+) -> None:
+    """Its link goes down, or it answers no neighbour discovery; Kubernetes says it is Ready."""
+    n4 = network.nodes["n4"]
+    device = network.device(n4)
+    before = answers(network.client, Target(EIP), FLOWS)
+    left = [name for name in ALL if name != "n4"]
+    with Held(network.client, Target(EIP), range(21_000, 21_200)) as held:
+        opened = held.ask()
+        if how == "link":
+            n4.run(f"ip link set {device} down")
+        else:
+            deaf(n4, True)
+        served(network, EIP, *left)
+        served(network, EIP6, *left)
+        assert moved(before, answers(network.client, Target(EIP), FLOWS), besides="n4") == {}
+        assert moved(opened, held.ask(2), besides="n4") == {}
+        if how == "link":
+            n4.run(f"ip link set {device} up")
+            # the kernel removed it with the link
+            n4.run(f"ip -6 address replace fd00:7::14/64 dev {device} nodad")
+        else:
+            deaf(n4, False)
+        served(network, EIP, *ALL)
+        served(network, EIP6, *ALL)
+    assert moved(before, answers(network.client, Target(EIP), FLOWS)) == {}
+
+
+def test_when_all_nodes_are_silent_at_once_the_flows_stay(
+    network: OpenFlowNetwork, program: Program
+) -> None:
+    """It is more likely that what asks them is at fault."""
+    mac = network.client.json(f"ip -j link show {network.device(network.client)}")[0]["address"]
+    groups = network.switch.groups()
+    for host in network.nodes.values():
+        for address in (CLIENT, CLIENT6):
+            where = f"{address} lladdr {mac} dev {network.device(host)}"
+            host.run(f"ip neigh replace {where} nud permanent")
+    with traffic(network.client, Target(EIP, protocol="udp"), TRAFFIC) as seen:
+        for host in network.nodes.values():
+            deaf(host, True)
+        # ten probes of every node
+        program.host.run("sleep 4")
+        assert network.switch.groups() == groups
+        for host in network.nodes.values():
+            deaf(host, False)
+    assert seen.lost == 0, seen
+    served(network, EIP, *ALL)
+
+
+def test_what_others_have_in_the_switch_stays(network: OpenFlowNetwork, program: Program) -> None:
+    """Over a change, a restart of the controller, and the removal of everything of ours."""
+    switch = network.switch
+    for group in FOREIGN_GROUPS:
+        switch.add_group(group)
+    ours = rules(switch.flows())
+    for flow in FOREIGN_FLOWS:
+        switch.add_flow(flow)
+    foreign = rules(switch.flows()) - ours
+    assert len(foreign) == len(FOREIGN_FLOWS)
+    groups = {number: switch.groups()[number] for number in (1, 4294967040)}
+
+    def kept() -> None:
+        assert foreign <= rules(switch.flows())
+        assert groups.items() <= switch.groups().items()
+
+    with switch.flow_changes() as changes:
+        web(program, "other", "203.0.113.60", *ALL)
+        served(network, "203.0.113.60", *ALL)
+        kept()
+        program.kill()
+        program.start()
+        served(network, EIP, *ALL)
+        program.remove("other")
+        served(network, "203.0.113.60", NO_ANSWER)
+        kept()
+    for _, cookie, _ in foreign - {(0, 0, "")}:
+        if cookie:
+            assert not any(f"cookie={cookie:#x}," in line for line in changes), cookie
+    switch.ofctl("del-flows", "udp,tp_dst=9")
+    switch.ofctl("del-flows", "tcp,tp_dst=9")
+    for cookie in (1, 7, 0xFFFFFFFFFFFFFFFF):
+        switch.ofctl("del-flows", f"cookie={cookie:#x}/-1")
+    for number in groups:
+        switch.ofctl("del-groups", f"group_id={number}")
+
+
+def test_what_somebody_removed_of_ours_is_put_back(
+    network: OpenFlowNetwork, program: Program
+) -> None:
+    """When the controller starts again at the latest."""
+    network.switch.clear()
+    program.kill()
+    program.start()
+    for address in (EIP, EIP6, LINK, LINK6):
+        served(network, address, *ALL)
+
+
+def test_a_full_table_is_reported_and_the_rest_goes_on(
+    network: OpenFlowNetwork, program: Program
+) -> None:
+    """The switch has room for no more flows; what is there stays, and what is changed is changed.
+    When it has room again, what was refused is put in."""
+    switch = network.switch
+    tables = {flow.table for flow in switch.flows() if EIP in flow.text}
+    counts = {table: sum(flow.table == table for flow in switch.flows()) for table in tables}
+    for table, count in counts.items():
+        switch.limit(table, count)
+    with traffic(network.client, Target(EIP6, protocol="udp"), TRAFFIC) as seen:
+        web(program, "refused", "203.0.113.50", *ALL)
+        program.logs("TABLE_FULL", WITHIN_SECONDS)
+        assert "TABLE_FULL" in program.host.run("curl -s http://127.0.0.1:8080/v1/switches")
+        web(program, "web", EIP, "n1", "n2")
+        served(network, EIP, "n1", "n2")
+    assert seen.lost == 0, seen
+    switch.unlimit()
+    served(network, "203.0.113.50", *ALL)
+    program.remove("refused")
+
+
+def test_a_node_that_leaves_the_cluster_is_forgotten(
+    network: OpenFlowNetwork, program: Program
+) -> None:
+    program.put("nodes", *(cluster_node(name) for name in ALL if name != "n2"))
+    served(network, EIP, "n1", "n3", "n4")
+    program.put("nodes", *map(cluster_node, ALL))
+    served(network, EIP, *ALL)
