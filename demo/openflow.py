@@ -20,7 +20,6 @@ from fabric.program import Program
 
 EIP = "192.168.7.200"
 FLOWS = range(20_000, 20_800)
-FEW = range(30_000, 30_080)
 CONNECTIONS = 200
 _SECONDS = 15.0
 # of 800 flows, give or take what chance does: three of six shares, and one of four
@@ -41,12 +40,7 @@ class Stage:
     def served(self, *names: str) -> float:
         """Waits until exactly these nodes serve the EIP; returns the seconds it took."""
         began = time.monotonic()
-        wait_for(
-            lambda: set(answers(self.network.client, Target(EIP), FEW, 0.5).values()),
-            lambda seen: seen == set(names),
-            _SECONDS,
-            f"{EIP} by {', '.join(names)}",
-        )
+        self.network.served(EIP, *names)
         return time.monotonic() - began
 
 

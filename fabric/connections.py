@@ -23,7 +23,7 @@ from fabric.raw_peer import inside
 NO_ANSWER = ""
 _PATIENCE = 10.0
 _AT_ONCE = 100  # so that no queue on the way overflows
-_PACE = 0.005
+_PACE = 0.02
 Answers = dict[int, str]
 
 

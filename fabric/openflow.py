@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 
-from fabric import Fabric, Host
+from fabric import Fabric, Host, wait_for
+from fabric.connections import Target, answers
 from fabric.objects import Json, eip, node, service, slice_of
 from fabric.openvswitch import PORT, OpenVSwitch
 from fabric.program import Program
@@ -24,6 +25,8 @@ ON_LINK, ON_LINK6 = "192.168.7.192/28", "fd00:7::c0/124"
 GATEWAY, GATEWAY6 = "192.168.7.254", "fd00:7::254"
 VIRTUAL_MAC = "02:50:52:59:55:01"
 PORTS = (80, 81)
+_FLOWS = range(30_000, 30_080)
+_SECONDS, _PATIENCE = 30.0, 1.0
 
 
 class OpenFlowNetwork:
@@ -50,9 +53,24 @@ class OpenFlowNetwork:
         """The interface of a host to the switch."""
         return self.switch.ports[host.name].removesuffix("b") + "a"
 
-    def replug_on_wire(self, host: Host, mac: str) -> None:
-        """Gives the interface of a host another MAC address, as a new network card has it."""
-        host.run(f"ip link set {self.device(host)} address {mac}")
+    def served(
+        self,
+        address: str,
+        *names: str,
+        port: int = 80,
+        client: Host | None = None,
+        seconds: float = _SECONDS,
+    ) -> None:
+        """Waits until new flows of a client are served by exactly these nodes (NO_ANSWER for
+        none), and the switch does the same with all flows; raises FabricError after `seconds`."""
+        here, target = client or self.client, Target(address, port)
+        wait_for(
+            lambda: set(answers(here, target, _FLOWS, _PATIENCE).values()),
+            lambda seen: seen == set(names),
+            seconds,
+            f"{address} by {names}",
+        )
+        self.switch.settle()
 
     def _plug(self, name: str, *addresses: str) -> Host:
         host = self.fabric.host(name)

@@ -26,8 +26,9 @@ _SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 _START_SECONDS = 20.0
 _FLOW = re.compile(
     r"cookie=0x(?P<cookie>[0-9a-f]+), duration=(?P<duration>[0-9.]+)s, table=(?P<table>\d+), "
-    r"n_packets=(?P<packets>\d+), n_bytes=\d+, (?:(?:idle|hard)_age=\d+, )*(?P<text>.*)"
+    r"n_packets=(?P<packets>\d+), n_bytes=\d+, (?P<text>.*)"
 )
+_AGE = re.compile(r"(?:idle|hard)_age=\d+, ")
 _GROUP = re.compile(r"group_id=(\d+),(.*)")
 
 
@@ -149,7 +150,12 @@ class OpenVSwitch:
         if self._daemon is not None:
             end(self._daemon)
         self._spawn()
-        self.configure("show")
+        wait_for(self._answers, bool, _START_SECONDS, "Open vSwitch to be there again")
+
+    def settle(self) -> None:
+        """Waits until what it does with packets is what its flows and groups say: it remembers
+        decisions, and looks at them again in the background after a change."""
+        self.appctl("revalidator/wait")
 
     @property
     def connected(self) -> bool:
@@ -165,7 +171,7 @@ class OpenVSwitch:
                     Flow(
                         int(match["table"]),
                         int(match["cookie"], 16),
-                        match["text"],
+                        _AGE.sub("", match["text"]),
                         int(match["packets"]),
                         float(match["duration"]),
                     )
@@ -210,7 +216,7 @@ class OpenVSwitch:
         number = len(list(self.host.folder.glob("monitor-*.log")))
         log = f"monitor-{number}.log"
         watch = ["monitor", self._management, "watch:!initial"]
-        monitor = self.host.spawn(["ovs-ofctl", "-O", "OpenFlow14", *watch], log)
+        monitor = self.host.spawn(["ovs-ofctl", "-O", "OpenFlow14", *watch], log, self._environment)
         mark = "cookie=0x77617463682e,table=253,priority=1"  # of a table that nobody uses
         wait_for(lambda: self._marked(mark, log), bool, _START_SECONDS, "ovs-ofctl monitor")
         seen: list[str] = []
@@ -235,6 +241,13 @@ class OpenVSwitch:
         self.ofctl("add-flow", f"{mark},actions=drop")
         self.ofctl("del-flows", "cookie=0x77617463682e/-1")
         return "0x77617463682e" in self.host.log(log)
+
+    def _answers(self) -> bool:
+        try:
+            self.ofctl("show")
+        except FabricError:
+            return False
+        return True
 
     @property
     def _management(self) -> str:

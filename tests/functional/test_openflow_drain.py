@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fabric import Fabric, wait_for
+from fabric import Fabric
 from fabric.connections import Held, Target, answers, by_node, moved
 from fabric.openflow import NODES, OpenFlowNetwork, cluster_node, install, sections, web
 from fabric.program import Program
@@ -14,7 +14,7 @@ from fabric.program import Program
 EIP, EIP6 = "203.0.113.8", "2001:db8::8"
 OPEN = range(20_000, 20_800)
 NEW = range(22_000, 22_400)
-WITHIN_SECONDS = 10.0
+WITHIN_SECONDS = 30.0
 ALL = tuple(NODES)
 DRAINED = {"porter.kubesphere.io/drain": "true"}
 
@@ -38,16 +38,6 @@ def program(network: OpenFlowNetwork) -> Iterator[Program]:
     program.stop()
 
 
-def served(network: OpenFlowNetwork, address: str, *names: str) -> None:
-    """New flows come to be served by exactly these nodes."""
-    wait_for(
-        lambda: set(answers(network.client, Target(address), NEW, 1).values()),
-        lambda seen: seen == set(names),
-        WITHIN_SECONDS,
-        f"{address} by {names}",
-    )
-
-
 def drain(program: Program, *names: str) -> None:
     """Drains exactly these nodes."""
     nodes = (cluster_node(n, annotations=DRAINED if n in names else {}) for n in NODES)
@@ -60,13 +50,13 @@ def test_a_drain_keeps_every_open_connection_and_gets_no_new_one(
 ) -> None:
     """800 connections are open, a quarter of them on the node that is drained; they stay when it
     returns, too."""
-    served(network, address, *ALL)
+    network.served(address, *ALL)
     with Held(network.client, Target(address), OPEN) as held:
         before = held.ask()
         on_n2 = [port for port, name in before.items() if name == "n2"]
-        assert 150 <= len(on_n2) <= 250, by_node(before)
+        assert 120 <= len(on_n2) <= 280, by_node(before)
         drain(program, "n2")
-        served(network, address, "n1", "n3", "n4")
+        network.served(address, "n1", "n3", "n4")
         assert moved(before, held.ask()) == {}
         fresh = answers(network.client, Target(address), NEW)
         assert set(fresh.values()) == {"n1", "n3", "n4"}, by_node(fresh)
@@ -75,7 +65,7 @@ def test_a_drain_keeps_every_open_connection_and_gets_no_new_one(
         program.start()
         assert moved(before, held.ask()) == {}
         drain(program)
-        served(network, address, *ALL)
+        network.served(address, *ALL)
         assert moved(before, held.ask()) == {}
 
 
@@ -83,12 +73,12 @@ def test_connections_opened_during_a_drain_stay_when_it_ends(
     network: OpenFlowNetwork, program: Program
 ) -> None:
     """Though the buckets that they came by are the returning node's again."""
-    served(network, EIP, *ALL)
+    network.served(EIP, *ALL)
     drain(program, "n3")
-    served(network, EIP, "n1", "n2", "n4")
+    network.served(EIP, "n1", "n2", "n4")
     with Held(network.client, Target(EIP), OPEN) as held:
         before = held.ask()
         assert set(before.values()) == {"n1", "n2", "n4"}
         drain(program)
-        served(network, EIP, *ALL)
+        network.served(EIP, *ALL)
         assert moved(before, held.ask()) == {}

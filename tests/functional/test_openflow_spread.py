@@ -31,7 +31,7 @@ EIP, EIP6 = "203.0.113.8", "2001:db8::8"
 LINK, LINK6 = "192.168.7.200", "fd00:7::c8"
 FLOWS = range(20_000, 20_800)
 FEW = range(30_000, 30_080)
-WITHIN_SECONDS = 10.0
+WITHIN_SECONDS = 30.0
 ALL = tuple(NODES)
 DRAINED = {"porter.kubesphere.io/drain": "true"}
 
@@ -61,17 +61,7 @@ def whole(network: OpenFlowNetwork, program: Program) -> None:
     program.put("nodes", *map(cluster_node, NODES))
     for name, address in {"web": EIP, "web6": EIP6}.items():
         web(program, name, address, *ALL)
-        served(network, address, *ALL)
-
-
-def served(network: OpenFlowNetwork, address: str, *names: str, port: int = 80) -> None:
-    """New flows come to be served by exactly these nodes."""
-    wait_for(
-        lambda: set(answers(network.client, Target(address, port), FEW, 1).values()),
-        lambda seen: seen == set(names),
-        WITHIN_SECONDS,
-        f"{address} by {names}",
-    )
+        network.served(address, *ALL)
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
@@ -79,13 +69,13 @@ def served(network: OpenFlowNetwork, address: str, *names: str, port: int = 80) 
 def test_flows_are_spread_evenly_and_stay(
     network: OpenFlowNetwork, address: str, protocol: str
 ) -> None:
-    """Of 800 flows each node has 200, give or take four times the standard deviation of 12."""
-    served(network, address, *ALL)
+    """Of 800 flows each node has 200, give or take what chance does to buckets and flows."""
+    network.served(address, *ALL)
     target = Target(address, protocol=protocol)
     first = answers(network.client, target, FLOWS)
     shares = by_node(first)
     assert set(shares) == set(ALL), shares
-    assert all(150 <= count <= 250 for count in shares.values()), shares
+    assert all(120 <= count <= 280 for count in shares.values()), shares
     assert moved(first, answers(network.client, target, FLOWS)) == {}
 
 
@@ -106,11 +96,11 @@ def test_no_flow_of_another_node_moves_when_one_goes_and_comes(
         else:
             nodes = (cluster_node(n, ready=n != without) for n in ALL)
             program.put("nodes", *nodes)
-        served(network, address, *(n for n in ALL if n != without))
+        network.served(address, *(n for n in ALL if n != without))
         between = ask()
         program.put("nodes", *map(cluster_node, NODES))
         web(program, name, address, *ALL)
-        served(network, address, *ALL)
+        network.served(address, *ALL)
         return before, between, ask()
 
     for without, leave in (("n2", "endpoint"), ("n4", "ready")):
@@ -120,7 +110,7 @@ def test_no_flow_of_another_node_moves_when_one_goes_and_comes(
         assert NO_ANSWER not in between.values()
         assert moved(before, after) == {}, "it has its own flows again, and no others"
         shares = by_node(between)
-        assert all(200 <= count <= 340 for count in shares.values()), shares
+        assert all(180 <= count <= 360 for count in shares.values()), shares
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
@@ -158,12 +148,12 @@ def test_two_services_share_an_address_by_port(network: OpenFlowNetwork, program
         made = service(name, annotations=annotations, ports=ports, externalTrafficPolicy="Local")
         program.put(name, made, slice_of(name, *nodes))
     for port, nodes in ((80, {"n1", "n2"}), (81, {"n3", "n4"})):
-        served(network, address, *nodes, port=port)
+        network.served(address, *nodes, port=port)
         for protocol in ("tcp", "udp"):
             found = answers(network.client, Target(address, port, protocol), FLOWS)
             assert set(found.values()) == nodes, by_node(found)
     program.put("p81", service("p81", ours=False))
-    served(network, address, "n1", "n2", port=80)
+    network.served(address, "n1", "n2", port=80)
 
 
 def test_the_client_needs_one_route_or_none(network: OpenFlowNetwork, program: Program) -> None:
@@ -181,7 +171,7 @@ def test_a_drained_node_gets_no_new_flow(network: OpenFlowNetwork, program: Prog
     ask = partial(answers, network.client, Target(EIP), FLOWS)
     before = ask()
     program.put("nodes", *(cluster_node(n, annotations=DRAINED if n == "n1" else {}) for n in ALL))
-    served(network, EIP, "n2", "n3", "n4")
+    network.served(EIP, "n2", "n3", "n4")
     assert moved(before, ask(), besides="n1") == {}
 
 
@@ -191,9 +181,9 @@ def test_without_a_node_the_address_is_not_answered(
     """Nor does the switch answer for it on the link, so that whoever has it may."""
     address = "192.168.7.203"
     web(program, "late", address, "n3")
-    served(network, address, "n3")
+    network.served(address, "n3")
     web(program, "late", address)
-    served(network, address, NO_ANSWER)
+    network.served(address, NO_ANSWER)
     device = network.device(network.client)
     network.client.run(f"ip neigh flush to {address} dev {device}")
     assert set(answers(network.client, Target(address), FEW, 1).values()) == {NO_ANSWER}
