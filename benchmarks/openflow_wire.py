@@ -42,13 +42,16 @@ class Passed(NamedTuple):
 
 class Wire:
     """Stands between the switch on a host, which calls 127.0.0.1, and the controller; notes the
-    changes that the controller sends and the barrier replies of the switch."""
+    changes that the controller sends and the barrier replies of the switch.  `called`: when the
+    switch called last (monotonic)."""
 
     def __init__(self, host: Host, controller: str) -> None:
         self.passed: queue.SimpleQueue[Passed] = queue.SimpleQueue()
+        self.called = 0.0
         self._host, self._controller = host, controller
         self._listener = _listener(host)
-        threading.Thread(target=self._run, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def changed(self, seconds: float) -> float:
         """The moment at which the next change is in the switch, by its barrier reply; raises
@@ -64,12 +67,15 @@ class Wire:
 
     def close(self) -> None:
         """Ends it, when the connections have ended."""
+        self._listener.shutdown(socket.SHUT_RDWR)  # the thread that accepts still holds it
+        self._thread.join()
         self._listener.close()
 
     def _run(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 switch, _ = self._listener.accept()
+                self.called = time.monotonic()
                 with inside(self._host):
                     controller = socket.socket()
                 with switch, controller, contextlib.suppress(OSError):
@@ -79,13 +85,13 @@ class Wire:
     def _pass(self, switch: socket.socket, controller: socket.socket) -> None:
         rest = {switch: b"", controller: b""}
         with selectors.DefaultSelector() as selector:
-            for here, there in ((switch, controller), (controller, switch)):
-                here.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                selector.register(here, selectors.EVENT_READ, there)
+            for one, other in ((switch, controller), (controller, switch)):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                selector.register(one, selectors.EVENT_READ, other)
             while True:
                 for key, _ in selector.select():
+                    assert isinstance(key.fileobj, socket.socket)
                     here = key.fileobj
-                    assert isinstance(here, socket.socket)
                     octets = here.recv(_OCTETS)
                     if not octets:
                         return
@@ -93,9 +99,9 @@ class Wire:
                     wanted = CHANGES if here is controller else {BARRIER_REPLY}
                     messages, rest[here] = _split(rest[here] + octets)
                     now = time.monotonic()
-                    for one in messages:
-                        if one[1] in wanted:
-                            self.passed.put(Passed(now, one[1], one))
+                    for each in messages:
+                        if each[1] in wanted:
+                            self.passed.put(Passed(now, each[1], each))
 
 
 def blast(host: Host, changes: list[bytes], connect: Callable[[], object]) -> float:

@@ -126,7 +126,7 @@ def by_node(found: Mapping[int, str]) -> Counter[str]:
     return Counter(found.values())
 
 
-def moved(before: Answers, after: Answers, besides: str = "") -> Answers:
+def moved(before: Answers, after: Answers, besides: str | None = None) -> Answers:
     """The flows that are answered by another node than before, or by none, with that node; the
     flows of `besides`, a node that left or came, do not count."""
     return {

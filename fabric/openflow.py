@@ -86,18 +86,19 @@ class OpenFlowNetwork:
             host.run(f"ip route add local {prefix} dev lo")
         for prefix in (POOL6, ON_LINK6):
             host.run(f"ip -6 route add local {prefix} dev lo")
-        host.run("sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.ip_nonlocal_bind=1")
+        host.run("sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2")
+        host.run("sysctl -qw net.ipv4.ip_nonlocal_bind=1")
         host.run("sysctl -qw net.ipv6.ip_nonlocal_bind=1")
         server = [sys.executable, "-m", "fabric.name_server", name, *map(str, PORTS)]
         host.spawn(server, "server.log")
         return host
 
 
-def sections(listen: str = CONTROLLER, **more: dict[str, object]) -> dict[str, dict[str, object]]:
+def sections(**more: dict[str, object]) -> dict[str, dict[str, object]]:
     """The configuration groups of a program that is the controller and speaks no BGP; `more` is
     added to them, group by group."""
     groups: dict[str, dict[str, object]] = {
-        "DEFAULT": {"ofp_listen_host": listen, "ofp_tcp_listen_port": PORT},
+        "DEFAULT": {"ofp_listen_host": CONTROLLER, "ofp_tcp_listen_port": PORT},
         "bgp": {"enabled": "false"},
         "bound_ip": {"mode": "none"},
         "openflow": {"enabled": "true", "gateways": f"{GATEWAY}, {GATEWAY6}"},
@@ -130,5 +131,6 @@ def web(program: Program, name: str, address: str, *nodes: str, **spec: object) 
         for protocol in ("TCP", "UDP")
     ]
     request = {"eip.porter.kubesphere.io/v1alpha1": address}
-    made = service(name, annotations=request, families=[family], **{"ports": ports, **spec})
+    made = service(name, annotations=request, families=[family], ports=ports)
+    made["spec"] |= spec
     program.put(name, made, slice_of(name, *nodes, family=family))

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from fabric import Fabric, FabricError, Host, end, wait_for
 
@@ -98,12 +99,16 @@ class OpenVSwitch:
             self.connect(self._controller)
         return self
 
-    def connect(self, controller: str, port: int = PORT) -> None:
-        """Connects it to a controller, and tries once a second where that is not there."""
+    def connect(self, controller: str, tls: bool = False) -> None:
+        """Connects it to a controller, and tries again and again where that is not there."""
         self.configure(
-            *("set-controller", BRIDGE, f"tcp:{controller}:{port}", "--"),
+            *("set-controller", BRIDGE, f"{'ssl' if tls else 'tcp'}:{controller}:{PORT}", "--"),
             *("set", "controller", BRIDGE, "connection-mode=out-of-band", "max-backoff=1000"),
         )
+
+    def use_certificate(self, key: Path, certificate: Path, authority: Path) -> None:
+        """What it shows to a controller by TLS, and by whom the controller has to be known."""
+        self.configure("set-ssl", str(key), str(certificate), str(authority))
 
     def disconnect(self) -> None:
         """Ends the connection to the controller, for good."""

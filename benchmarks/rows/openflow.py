@@ -57,9 +57,9 @@ def measure(plan: Plan) -> list[Figure]:
         used = cpu_seconds(pid) - before
         late = _changes(plan, porter, wire)
         each = (cpu_when_quiet(pid) - before - used) / len(late) * 1e3
+        switch.disconnect()
         program.stop()
         wire.close()
-        switch.disconnect()
         switch.clear()
         plan.say("the floor: the same messages from a bare socket")
         floor = blast(switch.host, changes, lambda: switch.connect(_HERE))
@@ -96,7 +96,6 @@ def _hosts(fabric: Fabric) -> tuple[OpenVSwitch, Host, Host]:
 
 def _fill(switch: OpenVSwitch, wire: Wire, services: int) -> tuple[float, list[bytes]]:
     """Seconds from the call of the switch to its last barrier reply, and the changes it got."""
-    began = time.monotonic()
     switch.connect(_HERE)
     last = str(ip_address(FIRST + services - 1))
     wait_for(lambda: _count(switch, services), bool, _PATIENCE, f"all flows up to {last}")
@@ -109,7 +108,7 @@ def _fill(switch: OpenVSwitch, wire: Wire, services: int) -> tuple[float, list[b
     last_change = max(number for number, each in enumerate(passed) if each.kind in CHANGES)
     replies = (each.at for each in passed[last_change:] if each.kind == BARRIER_REPLY)
     ended = next(replies, passed[last_change].at)
-    return ended - began, [each.octets for each in passed if each.kind in CHANGES]
+    return ended - wire.called, [each.octets for each in passed if each.kind in CHANGES]
 
 
 def _count(switch: OpenVSwitch, services: int) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from fabric import Fabric
-from fabric.connections import Held, Target, answers, by_node, moved
+from fabric.connections import NO_ANSWER, Held, Target, answers, by_node, moved
 from fabric.openflow import NODES, OpenFlowNetwork, cluster_node, install, sections, web
 from fabric.program import Program
 
@@ -82,3 +83,16 @@ def test_connections_opened_during_a_drain_stay_when_it_ends(
         drain(program)
         network.served(EIP, *ALL)
         assert moved(before, held.ask()) == {}
+
+
+def test_an_idle_connection_is_remembered(network: OpenFlowNetwork, program: Program) -> None:
+    """The switch sees both directions: a connection of which it saw only one would be forgotten
+    when it was idle for half a minute."""
+    network.served(EIP, *ALL)
+    with Held(network.client, Target(EIP), OPEN) as held:
+        assert NO_ANSWER not in held.ask().values()
+        ports = "|".join(map(str, OPEN))
+        lines = network.switch.appctl("dpctl/dump-conntrack").splitlines()
+        ours = [line for line in lines if re.search(rf"dst={EIP},sport=({ports}),", line)]
+        assert len(ours) == len(OPEN)
+        assert [line for line in ours if "state=ESTABLISHED" not in line] == []

@@ -147,11 +147,11 @@ def test_two_services_share_an_address_by_port(network: OpenFlowNetwork, program
         ports = [{"name": "a", "port": port}, {"name": "b", "port": port, "protocol": "UDP"}]
         made = service(name, annotations=annotations, ports=ports, externalTrafficPolicy="Local")
         program.put(name, made, slice_of(name, *nodes))
-    for port, nodes in ((80, {"n1", "n2"}), (81, {"n3", "n4"})):
-        network.served(address, *nodes, port=port)
+    for port, serving in ((80, {"n1", "n2"}), (81, {"n3", "n4"})):
+        network.served(address, *serving, port=port)
         for protocol in ("tcp", "udp"):
             found = answers(network.client, Target(address, port, protocol), FLOWS)
-            assert set(found.values()) == nodes, by_node(found)
+            assert set(found.values()) == serving, by_node(found)
     program.put("p81", service("p81", ours=False))
     network.served(address, "n1", "n2", port=80)
 

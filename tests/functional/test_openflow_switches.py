@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -46,9 +48,11 @@ def two(fabric: Fabric, one: OpenFlowNetwork) -> OpenFlowNetwork:
 
 
 @contextmanager
-def running(host: Host, **openflow: object) -> Iterator[Program]:
-    """The controller, with an EIP of each kind; every switch is empty at first."""
-    groups = sections("0.0.0.0", openflow=openflow)
+def running(
+    host: Host, ryu: dict[str, object] | None = None, **openflow: object
+) -> Iterator[Program]:
+    """The controller, with an EIP of each kind; `ryu` are options of Ryu's own."""
+    groups = sections(openflow=openflow, DEFAULT={"ofp_listen_host": "0.0.0.0", **(ryu or {})})
     program = Program(host, groups, name=f"porter{len(list(host.folder.glob('*.conf')))}")
     install(program)
     for name, address in {"web": EIP, "web6": EIP6, "link": LINK}.items():
@@ -161,3 +165,35 @@ def test_a_switch_that_knows_openflow_13_alone(one: OpenFlowNetwork) -> None:
 def test_with_openflow_disabled_no_port_is_open(one: OpenFlowNetwork) -> None:
     with running(one.porter, enabled="false") as program:
         assert ":6653" not in program.host.run("ss -Hltn")
+
+
+def certificate(folder: Path, name: str, by: Path | None) -> tuple[Path, Path]:
+    """A new key and a certificate of it, by an authority or (None) by itself."""
+    key, made = folder / f"{name}.key", folder / f"{name}.pem"
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    argv += ["-subj", f"/CN={name}", "-keyout", str(key), "-out", str(made)]
+    if by is not None:
+        argv += ["-CA", str(by), "-CAkey", str(by.with_suffix(".key"))]
+    subprocess.run(argv, check=True, capture_output=True)
+    return key, made
+
+
+def test_tls_by_the_options_of_ryu(one: OpenFlowNetwork) -> None:
+    """A switch with a certificate of the authority is filled; one with another, or without TLS, is
+    not."""
+    folder = one.fabric.folder
+    _, authority = certificate(folder, "authority", None)
+    _, stranger = certificate(folder, "stranger", None)
+    key, ours = certificate(folder, "controller", authority)
+    ryu = {"ctl_privkey": key, "ctl_cert": ours, "ca_certs": authority, "ofp_ssl_listen_port": 6653}
+    one.switch.clear()
+    one.switch.use_certificate(*certificate(folder, "impostor", stranger), authority)
+    try:
+        with running(one.porter, ryu) as program:
+            program.logs("failed at TLS", WITHIN_SECONDS)
+            one.switch.connect(one.controller, tls=True)
+            assert one.switch.flows() == []
+            one.switch.use_certificate(*certificate(folder, "switch", authority), authority)
+            one.served(EIP, *ALL)
+    finally:
+        one.switch.connect(one.controller)
