@@ -1,4 +1,4 @@
-"""A log filter: each line is printed once, printable, of a bounded length.
+"""The log: each line once, with its time and level, printable, of a bounded length.
 
 Repeats of a line are counted, and the count is logged later.  Text from outside (an annotation, a
 peer, a file) can neither break a line nor reach the terminal as a control sequence.
@@ -19,6 +19,18 @@ _OURS = "porter_ryu"
 _FIRST_QUIET_SECONDS, _MAX_QUIET_SECONDS = 60.0, 3600.0
 _MAX_REMEMBERED_LINES = 10_000
 _MAX_BURST_LINES, _BURST_SECONDS = 100, 60.0
+
+
+class _LineFormatter(logging.Formatter):
+    """The time in UTC (RFC 3339), the level and the message, where Ryu's default has the message
+    alone."""
+
+    converter = time.gmtime
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
 
 
 class _LoggedLine:
@@ -131,12 +143,15 @@ def reason_of(error: Exception) -> str:
 
 
 def install() -> Callable[[], None]:
-    """Adds a filter to every handler of the root logger.  Returns a function that has to be called
-    every few seconds, which logs the counts that are due."""
+    """Adds a filter to every handler of the root logger, and a format to those without one
+    (`--log-config-file` sets others).  Returns a function that has to be called every few seconds,
+    which logs the counts that are due."""
     filters = []
     for handler in logging.getLogger().handlers:
         log_filter = LogFilter()
         handler.addFilter(log_filter)
+        if handler.formatter is None:
+            handler.setFormatter(_LineFormatter())
         filters.append((handler, log_filter))
 
     def log_counts() -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
+import re
 import socket
 
+import pytest
+
 from porter_ryu.domain.text import one_line
-from porter_ryu.log import LogFilter, reason_of
+from porter_ryu.log import LogFilter, install, reason_of
 from tests.unit.clock import Clock
 
 
@@ -71,3 +75,17 @@ def test_text_from_outside_stays_on_its_line() -> None:
     assert one_line("a\x1b[31m\nb") == "a\\x1b[31m\\nb"
     assert one_line("ä 中") == "ä 中"
     assert one_line("x" * 200_000) == "x" * 2000 + "… (200000 characters)"
+
+
+def test_every_line_has_its_time_in_utc_and_its_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines, other = io.StringIO(), logging.StreamHandler(io.StringIO())
+    other.setFormatter(logging.Formatter("mine: %(message)s"))
+    handlers = [logging.StreamHandler(lines), other]
+    monkeypatch.setattr(logging.getLogger(), "handlers", handlers)
+    install()
+    for handler in handlers:
+        handler.handle(record("peer %s is down", "leaf1"))
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z WARNING peer leaf1 is down\n", lines.getvalue()
+    )
+    assert other.stream.getvalue() == "mine: peer leaf1 is down\n", "a format of the user stays"
