@@ -25,12 +25,12 @@ class _LineFormatter(logging.Formatter):
     """The time in UTC (RFC 3339), the level and the message, where Ryu's default has the message
     alone."""
 
-    converter = time.gmtime
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
+        self.converter = time.gmtime
 
 
 class _LoggedLine:

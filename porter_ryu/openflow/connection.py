@@ -23,10 +23,9 @@ from ryu.controller.handler import (
     MAIN_DISPATCHER,
 )
 from ryu.lib import hub
-from ryu.ofproto import ofproto_parser
 
 from porter_ryu.log import reason_of
-from porter_ryu.openflow import wire
+from porter_ryu.openflow import replies, wire
 from porter_ryu.openflow.limits import Limits, Rate
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
@@ -38,6 +37,8 @@ _CHECK_SECONDS = 1.0
 _ECHO_SECONDS = 5.0
 _HANDSHAKE_OCTETS_MAX = 1 << 16
 _IN_HANDSHAKE = frozenset({wire.HELLO, wire.ERROR, wire.ECHO_REQUEST, wire.ECHO_REPLY})
+# what Ryu's handlers need, beside what another application observes
+_FOR_RYU = frozenset({wire.ECHO_REQUEST, wire.ECHO_REPLY, wire.FEATURES_REPLY})
 _OURS = frozenset(
     {wire.ERROR, wire.PACKET_IN, wire.PORT_STATUS, wire.MULTIPART_REPLY, wire.BARRIER_REPLY}
 )
@@ -231,12 +232,31 @@ class SwitchConnection(Datapath):  # type: ignore[misc]
             return
         if self.complete and kind in _OURS:
             self._owner.received(self, kind, xid, message[wire.HEADER.size :])
-            if kind in (wire.MULTIPART_REPLY, wire.PACKET_IN) and not self._observed(kind):
-                return
+        if not self._for_ryu(kind, message):
+            return
         was_complete = self.complete
         self._dispatch(version, kind, xid, message)
         if self.complete and not was_complete:
             self._owner.connected(self)
+
+    def _for_ryu(self, kind: int, message: bytes) -> bool:
+        """Whether Ryu's handlers or another application want a message.
+
+        Ryu's parsers follow the lengths in lists, and one of 0 without end, so they get no list
+        that nobody needs: while the handshake lasts, that of the ports alone.
+        """
+        if kind in _FOR_RYU:
+            return True
+        if kind == wire.MULTIPART_REPLY and not self.complete:
+            try:
+                found, _, ports = replies.multipart(message[wire.HEADER.size :])
+                if found != wire.MULTIPART_PORT_DESC:
+                    return False
+                replies.check_ports(self.version, ports)
+            except ValueError as error:
+                raise ProtocolError("its list of ports cannot be read") from error
+            return True
+        return self.complete and self._observed(kind)
 
     def _negotiate(self, version: int, elements: bytes) -> None:
         """Agrees on the highest version that both sides speak (7.5.1)."""
@@ -254,21 +274,22 @@ class SwitchConnection(Datapath):  # type: ignore[misc]
 
     def _observed(self, kind: int) -> bool:
         """Whether another application of the same ryu-manager wants such messages."""
+        observers = self.ofp_brick.observers
         if kind == wire.PACKET_IN:
-            return bool(self.ofp_brick.observers.get(ofp_event.EventOFPPacketIn))
-        return any(
-            observers and event.__name__.endswith("StatsReply")
-            for event, observers in self.ofp_brick.observers.items()
-        )
+            return bool(observers.get(ofp_event.EventOFPPacketIn))
+        if kind == wire.MULTIPART_REPLY:
+            return any(who and e.__name__.endswith("StatsReply") for e, who in observers.items())
+        return any(observers.values())
 
     def _dispatch(self, version: int, kind: int, xid: int, message: bytes) -> None:
         """Gives a message to Ryu's handlers and to other applications, as Ryu does."""
         try:
-            parsed = ofproto_parser.msg(self, version, kind, len(message), xid, bytearray(message))
+            # not `ofproto_parser.msg`, which logs a traceback for each message that it cannot read
+            parsed = self.ofproto_parser.msg_parser(
+                self, version, kind, len(message), xid, bytearray(message)
+            )
         except Exception as error:
             raise ProtocolError(f"message type {kind} cannot be read") from error
-        if not parsed:
-            return
         event = ofp_event.ofp_msg_to_ev(parsed)
         self.ofp_brick.send_event_to_observers(event, self.state)
         for handler in list(self.ofp_brick.get_handlers(event, self.state)):

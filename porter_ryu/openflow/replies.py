@@ -17,6 +17,7 @@ _MORE = 1
 _MULTIPART_HEAD, _INSTRUCTION_HEAD, _ENTRY_HEAD, _ERROR_HEAD = 8, 8, 8, 4
 _FLOW_13_HEAD, _FLOW_15_HEAD, _GROUP_13_HEAD, _GROUP_15_HEAD = 48, 24, 8, 16
 _PACKET_IN_HEAD, _MATCH_HEAD, _PORT_OCTETS = 16, 4, 4
+_PORT_13_OCTETS, _PORT_15_HEAD, _PROPERTY_HEAD = 64, 40, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,34 @@ def multipart(body: bytes) -> tuple[int, bool, bytes]:
         raise ValueError("a multipart reply without a header")
     kind, flags = struct.unpack_from("!HH", body)
     return kind, bool(flags & _MORE), body[8:]
+
+
+def check_ports(version: int, data: bytes) -> None:
+    """Raises ValueError unless a list of ports can be followed to its end (7.3.5.7 of 1.3.5,
+    7.3.5.8 of 1.5.1)."""
+    if version < VERSION_15:
+        if len(data) % _PORT_13_OCTETS:
+            raise ValueError(f"ports of {len(data)} octets")
+        return
+    offset = 0
+    while offset < len(data):
+        length = _length_at(data, offset + 4, _PORT_15_HEAD)
+        within, end = offset + _PORT_15_HEAD, offset + length
+        if end > len(data):
+            raise ValueError(f"a port of {length} octets")
+        while within < end:
+            size = _length_at(data, within + 2, _PROPERTY_HEAD)
+            within += (size + 7) // 8 * 8
+        offset = end
+
+
+def _length_at(data: bytes, offset: int, least: int) -> int:
+    if offset + 2 > len(data):
+        raise ValueError("an entry without a length")
+    length: int = struct.unpack_from("!H", data, offset)[0]
+    if length < least:
+        raise ValueError(f"an entry of {length} octets")
+    return length
 
 
 def flows(version: int, data: bytes) -> Iterator[FlowOnSwitch]:

@@ -21,7 +21,7 @@ from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program, Sections
 
 OURS, LEAF = "192.168.9.1", "192.168.9.2"
-MOST_MEGABYTES = 200
+MOST_MEGABYTES = 220
 
 
 @pytest.fixture(scope="module")

@@ -127,3 +127,32 @@ def test_a_refusal_has_the_words_of_the_specification() -> None:
         "flow refused (type 5, code 1): the table is full"
     )
     assert replies.refusal(bytes([0, 99, 0, 1])).text == "error type 99 (type 99, code 1)"
+
+
+def port_15(properties: bytes, length: int | None = None) -> bytes:
+    """A port of OpenFlow 1.5.1, 7.2.1."""
+    size = 40 + len(properties) if length is None else length
+    return struct.pack("!IHH", 1, size, 0) + bytes(32) + properties
+
+
+ETHERNET = struct.pack("!HHI", 0, 32, 0) + bytes(24)
+BROKEN_PORTS = {
+    "of 1.3, cut short": (wire.VERSION_13, bytes(63)),
+    "a length of 0": (wire.VERSION_15, port_15(b"", 0)),
+    "a length beyond the end": (wire.VERSION_15, port_15(b"", 41)),
+    "a property with a length of 0": (wire.VERSION_15, port_15(bytes(8))),
+    "a property without a length": (wire.VERSION_15, port_15(b"\0\0\0")),
+    "half of a port": (wire.VERSION_15, port_15(ETHERNET) + bytes(5)),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_PORTS)
+def test_a_list_of_ports_that_cannot_be_followed_is_refused(case: str) -> None:
+    with pytest.raises(ValueError, match=r"octets|length"):
+        replies.check_ports(*BROKEN_PORTS[case])
+
+
+def test_a_list_of_ports_is_followed_to_its_end() -> None:
+    replies.check_ports(wire.VERSION_13, bytes(128))
+    replies.check_ports(wire.VERSION_15, port_15(ETHERNET) * 3)
+    replies.check_ports(wire.VERSION_15, b"")
