@@ -16,7 +16,7 @@ from porter_ryu.domain.node_uses import leads_to
 from porter_ryu.domain.nodes.backends import EndpointStates
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
-from porter_ryu.domain.reach import Reach, reach
+from porter_ryu.domain.reach import IsSent, Reach, is_recorded, reach, was_sent
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.domain.what_if import Standing, Supposition
@@ -27,8 +27,6 @@ Json = dict[str, Any]
 Sent = Callable[[Network], Mapping[str, tuple[Address, ...]]]
 Unsent = Callable[[Network], Mapping[str, str]]
 Peers = Callable[[], list[Json]]
-IsSent = Callable[[Network], bool]
-"""Whether any peer was sent next hops for a prefix."""
 
 _MAX_TEXT_CHARACTERS = 1_000
 _ANNOUNCED = Reason.ANNOUNCED.value
@@ -64,15 +62,7 @@ def is_announced(planner: Planner, decision: Decision, is_sent: IsSent) -> bool:
     to a peer, itself or as part of an aggregate."""
     if decision.announced is None or not decision.announced.ok:
         return False
-    addresses = [held.address for held in decision.outcome.held]
-    if not set(addresses) <= set(decision.service.ingress):
-        return False
-    return any(
-        # by its octets, not by its text: a third of the time
-        is_sent(ip_network(address.packed))
-        or any(map(is_sent, planner.aggregation.aggregates_of(address)))
-        for address in addresses
-    )
+    return is_recorded(decision) and was_sent(planner, decision, is_sent)
 
 
 def state_now(planner: Planner, decision: Decision, is_sent: IsSent) -> str:
@@ -108,8 +98,7 @@ def service_line(decision: Decision, announced: bool) -> Json:
 
 
 def _why_not_yet(decision: Decision) -> str:
-    recorded = decision.service.ingress
-    if all(held.address in recorded for held in decision.outcome.held):
+    if is_recorded(decision):
         return "it was not sent to any peer yet"
     return "the address is not recorded in its status yet"
 

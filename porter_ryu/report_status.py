@@ -5,23 +5,22 @@ from __future__ import annotations
 import collections
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_network
 from typing import Any
 
 from porter_ryu import report_switches, rfc3339
 from porter_ryu.domain import overview, problems
 from porter_ryu.domain.decision import Decision
-from porter_ryu.domain.model import Kind, Network, ObjectKey
+from porter_ryu.domain.model import Kind, ObjectKey
 from porter_ryu.domain.node_uses import node_verdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.ports import Role, SourceState
 from porter_ryu.domain.problems import Problem, ProblemReason, problem
+from porter_ryu.domain.reach import IsSent, is_recorded, was_sent
 from porter_ryu.domain.text import listed, shortened
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.version import VERSION
 
 Json = dict[str, Any]
-IsSent = Callable[[Network], bool]
 
 VOLATILE = ("now",)
 _MAX_TEXT_CHARACTERS = 1_000
@@ -188,18 +187,11 @@ def _why_lost(
     verdict = decision.verdict
     if not verdict.ok:
         return verdict.reason
-    held = [entry.address for entry in decision.outcome.held]
-    if not set(held) <= set(decision.service.ingress):
+    if not is_recorded(decision):
         return ProblemReason.NOT_RECORDED
-    if decision.announced is None:
+    if decision.announced is None or was_sent(planner, decision, is_sent):
         return None
-    aggregates = planner.aggregation.aggregates_of
-    sent = any(
-        is_sent(prefix)
-        for address in held
-        for prefix in (ip_network(address), *aggregates(address))
-    )
-    return None if sent else ProblemReason.NOT_SENT
+    return ProblemReason.NOT_SENT
 
 
 # -- problems -------------------------------------------------------------------------------------

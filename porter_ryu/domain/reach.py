@@ -1,12 +1,18 @@
 """Who hears of an address: the aggregates that stand for it, and the peers that get none of its
-paths because no entry of spec.advertisements names them."""
+paths because no entry of spec.advertisements names them; and who has heard of a Service."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_network
 
+from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.planner import Planner
+
+IsSent = Callable[[Network], bool]
+"""Whether any peer was sent next hops for a prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +34,19 @@ def reach(planner: Planner, address: Address) -> Reach:
         names = sorted(planner.eip_problems.peers)
         unnamed = tuple(n for n in names if not any(e.names(n) for e in applied))
     return Reach(planner.aggregation.aggregates_of(address), unnamed)
+
+
+def is_recorded(decision: Decision) -> bool:
+    """Whether the addresses of a Service are in its status."""
+    recorded = decision.service.ingress
+    return all(held.address in recorded for held in decision.outcome.held)
+
+
+def was_sent(planner: Planner, decision: Decision, is_sent: IsSent) -> bool:
+    """Whether an address of a Service was sent to a peer, itself or as part of an aggregate."""
+    return any(
+        # by its octets, not by its text: a third of the time
+        is_sent(ip_network(held.address.packed))
+        or any(map(is_sent, planner.aggregation.aggregates_of(held.address)))
+        for held in decision.outcome.held
+    )

@@ -11,6 +11,7 @@ from porter_ryu import report, report_nodes, report_status
 from porter_ryu.bgp.peer_table import PeerTable
 from porter_ryu.domain.node_uses import Routes
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.reach import IsSent
 from porter_ryu.history.record import History
 from porter_ryu.http import page
 from porter_ryu.http.exposition import Exposition
@@ -18,7 +19,7 @@ from porter_ryu.http.feed import ChangeFeed
 from porter_ryu.http.gauge_values import ProcessState
 from porter_ryu.http.responses import ConcurrencyLimit
 from porter_ryu.http.shared_result import SharedResult
-from porter_ryu.report_status import Health, IsSent
+from porter_ryu.report_status import Health
 from porter_ryu.time_slice import TimeSlice
 
 NAME = "porter_ryu"

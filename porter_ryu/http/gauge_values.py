@@ -15,6 +15,7 @@ from porter_ryu.domain import overview
 from porter_ryu.domain.model import Family, Kind
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.ports import SourceState
+from porter_ryu.domain.reach import IsSent
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.http import gauges
 from porter_ryu.http.gauges import Series
@@ -59,7 +60,7 @@ class ProcessState:
     nodes_probed: Callable[[], Mapping[Family, int]]
     probes_doubted: Callable[[], bool]
     peers: Callable[[], tuple[PeerReport, ...]]
-    is_sent: report.IsSent
+    is_sent: IsSent
     switches_up: Callable[[], Mapping[int, bool]] = dict
 
 
@@ -95,9 +96,7 @@ def of_process(process: ProcessState) -> Iterator[Series]:
     yield from (event, watched, listed, switches)
 
 
-def of_cluster(
-    planner: Planner, is_sent: report.IsSent, give_way: Callable[[], None]
-) -> Iterator[Series]:
+def of_cluster(planner: Planner, is_sent: IsSent, give_way: Callable[[], None]) -> Iterator[Series]:
     """The gauges of what is decided; `give_way` lets other greenthreads run."""
     yield gauges.LEADER.of(planner.leading)
     yield gauges.NODES_DOUBTED.of(planner.doubted)

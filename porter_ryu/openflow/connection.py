@@ -35,7 +35,6 @@ LOG = logging.getLogger(__name__)
 _CHUNK_OCTETS = 1 << 16
 _CHECK_SECONDS = 1.0
 _ECHO_SECONDS = 5.0
-_HANDSHAKE_OCTETS_MAX = 1 << 16
 _IN_HANDSHAKE = frozenset({wire.HELLO, wire.ERROR, wire.ECHO_REQUEST, wire.ECHO_REPLY})
 # what Ryu's handlers need, beside what another application observes
 _FOR_RYU = frozenset({wire.ECHO_REQUEST, wire.ECHO_REPLY, wire.FEATURES_REPLY})
