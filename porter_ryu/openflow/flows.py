@@ -10,6 +10,7 @@ A packet passes:
     204       any other connection -> a group
     group     the number of the next hop into a register -> 205
     205       the MAC and the port of the next hop
+    206       somebody says that an address of ours is his (ARP): he is not believed
 
 So a group does not depend on MACs and ports, and a node that moves is one flow, not many groups.
 The register with the pool is there for the counters of the flows in 205.
@@ -23,6 +24,7 @@ from hashlib import blake2b
 CLASSIFY = 0
 ARP_ANSWER, ND_ANSWER, ND_ADVERTISE = 200, 201, 202
 CONNECTIONS, SPREAD, NODES = 203, 204, 205
+ARP_CLAIM = 206
 
 # the first 16 bits of the cookie of each flow of ours; the others are a hash of the flow
 MARK = 0x5059 << 48
@@ -32,7 +34,7 @@ EXACT = (1 << 64) - 1
 PRIORITY_BASE = 0
 PRIORITY_REPLY = 31_000
 PRIORITY_ADDRESS, PRIORITY_PORT = 32_000, 32_001
-PRIORITY_RESPONDER, PRIORITY_LEARN = 32_100, 32_200
+PRIORITY_RESPONDER, PRIORITY_CLAIM, PRIORITY_LEARN = 32_100, 32_150, 32_200
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,7 +212,7 @@ class Plan:
 
     def _address_flows(self, address: Address, shape: _Shape) -> Iterator[Flow]:
         if address not in self._settings.gateways:
-            yield responder.question(address)
+            yield from responder.of_address(address)
         if self._settings.affinity is Affinity.CONNTRACK and self._settings.base is Base.NORMAL:
             yield affinity.reply(address)
         pool = oxm.set_field(oxm.POOL_REGISTER, number_of_text(shape.pool))
@@ -244,9 +244,10 @@ class Plan:
                 "the packets of others ([openflow] base)",
             )
         yield from responder.answers(self._version, settings.virtual_mac)
+        yield from responder.claims()
         yield from responder.learning(self._version, settings.virtual_mac, meter)
         for address in (*settings.gateways, responder.link_local(settings.virtual_mac)):
-            yield responder.question(address)
+            yield from responder.of_address(address)
         if settings.affinity is Affinity.CONNTRACK:
             yield affinity.other_connections()
 

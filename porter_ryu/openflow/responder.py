@@ -1,9 +1,15 @@
 """The flows by which the switch itself answers ARP and neighbour solicitation (RFC 826, RFC 4861),
-also while we are down, and those by which it tells us what nodes answer.
+also while we are down, those by which nobody else does, and those by which it tells us what nodes
+answer.
 
 An answer is the question with its fields exchanged, so it is the same flow for all addresses.  An
 ARP request becomes its reply in one table.  Of a solicitation the type has to be changed first:
 only then may its option be changed from a source to a target link-layer address.
+
+Who says that an address of ours is his own would take it away from the others at the switch, by
+mistake or not.  An ARP request with such a sender goes on without one, as a probe (RFC 5227), so
+that a node whose own address is an EIP still finds its clients.  Anything else that says so is
+dropped.
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ _SOLICITED, _OVERRIDE = 1 << 30, 1 << 29
 _ALL_NODES = IPv6Address("ff02::1")
 _ALL_NODES_MAC = bytes.fromhex("333300000001")
 _UNSPECIFIED = IPv6Address("::")
+_NO_SENDER = IPv4Address("0.0.0.0")  # noqa: S104 - no socket is bound to it
 _FRAME_OCTETS = 128  # of an answer that we get
 
 
@@ -32,7 +39,23 @@ def link_local(mac: bytes) -> IPv6Address:
     return IPv6Address(bytes.fromhex("fe80000000000000") + identifier)
 
 
-def question(address: Address) -> Flow:
+def of_address(address: Address) -> Iterable[Flow]:
+    """The flows for an address for which the switch answers, and nobody else."""
+    yield _question(address)
+    about = f"who claims to be {address}"
+    if isinstance(address, IPv4Address):
+        claim = oxm.ETH_TYPE.is_(oxm.ETHERTYPE_ARP) + oxm.ARP_SPA.is_(address)
+        to_claims = wire.go_to(flows.ARP_CLAIM)
+        yield Flow(flows.CLASSIFY, flows.PRIORITY_CLAIM, claim, to_claims, about=about)
+        return
+    for claim in (
+        _neighbour(_ADVERTISEMENT) + oxm.ND_TARGET.is_(address),
+        _neighbour(_SOLICITATION, oxm.IPV6_SRC.is_(address)),
+    ):
+        yield Flow(flows.CLASSIFY, flows.PRIORITY_CLAIM, claim, b"", about=about)
+
+
+def _question(address: Address) -> Flow:
     """The flow that finds the questions for an address."""
     if isinstance(address, IPv4Address):
         match = (
@@ -48,9 +71,10 @@ def question(address: Address) -> Flow:
     return Flow(flows.CLASSIFY, flows.PRIORITY_RESPONDER, match, wire.go_to(answer), about=about)
 
 
-def _neighbour(kind: int) -> bytes:
+def _neighbour(kind: int, source: bytes = b"") -> bytes:
     return (
         oxm.ETH_TYPE.is_(oxm.ETHERTYPE_IPV6)
+        + source
         + oxm.IP_PROTO.is_(oxm.ICMPV6)
         + oxm.ICMPV6_TYPE.is_(kind)
         + oxm.ICMPV6_CODE.is_(0)
@@ -81,7 +105,7 @@ def answers(version: int, mac: bytes) -> Iterable[Flow]:
     yield Flow(
         flows.ND_ANSWER,
         2,
-        _neighbour(_SOLICITATION) + oxm.IPV6_SRC.is_(_UNSPECIFIED),
+        _neighbour(_SOLICITATION, oxm.IPV6_SRC.is_(_UNSPECIFIED)),
         wire.apply(
             oxm.set_field(oxm.SPARE_REGISTER, _OVERRIDE)
             + oxm.set_field(oxm.ETH_DST, _ALL_NODES_MAC)
@@ -119,6 +143,17 @@ def answers(version: int, mac: bytes) -> Iterable[Flow]:
             + oxm.output(oxm.PORT_IN_PORT)
         ),
         about=about,
+    )
+
+
+def claims() -> Iterable[Flow]:
+    """The flow for ARP requests whose sender says that he has an address of ours."""
+    yield Flow(
+        flows.ARP_CLAIM,
+        1,
+        oxm.ETH_TYPE.is_(oxm.ETHERTYPE_ARP) + oxm.ARP_OP.is_(_ARP_REQUEST),
+        wire.apply(oxm.set_field(oxm.ARP_SPA, _NO_SENDER) + oxm.resubmit(flows.CLASSIFY)),
+        about="ARP requests of who claims an address",
     )
 
 

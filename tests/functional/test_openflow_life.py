@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fabric import Fabric, Host, wait_for
+from fabric import Fabric, Host, forger, wait_for
 from fabric.connections import (
     NO_ANSWER,
     Held,
@@ -35,6 +35,7 @@ from tests.rounds import rounds
 
 EIP, EIP6 = "203.0.113.8", "2001:db8::8"
 LINK, LINK6 = "192.168.7.200", "fd00:7::c8"
+UNUSED, UNUSED6 = "192.168.7.205", "fd00:7::cd"  # in a pool, and no Service has them
 FLOWS = range(20_000, 20_400)
 FEW = range(30_000, 30_080)
 TRAFFIC = range(31_000, 31_050)
@@ -165,6 +166,56 @@ def test_the_switch_answers_neighbours_while_the_controller_is_dead(
         (entry,) = network.client.json(f"ip -j neigh show {neighbour}")
         assert entry["lladdr"] == VIRTUAL_MAC, entry
     program.start()
+
+
+def neighbours(network: OpenFlowNetwork) -> dict[str, str]:
+    """Where the client sends what is for an address, by MAC."""
+    found = network.client.json("ip -j neigh show")
+    return {entry["dst"]: entry["lladdr"] for entry in found if "lladdr" in entry}
+
+
+def test_no_host_takes_an_address_away_from_the_others(
+    network: OpenFlowNetwork, program: Program
+) -> None:
+    """A node claims an address of the switch, by ARP and by neighbour discovery, in every way; what
+    it says of other addresses is heard as ever."""
+    client, device = network.client, network.device(network.client)
+    ours = (LINK, LINK6, GATEWAY, GATEWAY6)
+    for unused in (UNUSED, UNUSED6):
+        client.run(f"ip neigh replace {unused} lladdr 02:00:00:00:00:01 dev {device} nud reachable")
+    mac = client.json(f"ip -j link show {device}")[0]["address"]
+    n4 = network.nodes["n4"]
+    victim = (mac, CLIENT, CLIENT6)
+    forger.claim(n4, network.device(n4), [*ours, UNUSED, UNUSED6], victim)
+    forged = forger.MAC.hex(":")
+    wait_for(
+        lambda: neighbours(network),
+        lambda seen: (seen[UNUSED], seen[UNUSED6]) == (forged, forged),
+        WITHIN_SECONDS,
+        "the client to believe what is said of other addresses",
+    )
+    seen = neighbours(network)
+    assert {address: seen[address] for address in ours} == dict.fromkeys(ours, VIRTUAL_MAC)
+    for unused in (UNUSED, UNUSED6):
+        client.run(f"ip neigh del {unused} dev {device}")
+    for address in (LINK, LINK6):
+        network.served(address, *ALL)
+
+
+def test_a_node_that_has_the_address_itself_still_finds_its_clients(
+    network: OpenFlowNetwork, program: Program
+) -> None:
+    """It asks for the MAC of a client with the EIP as the sender, as kube-proxy does in IPVS mode
+    without strictARP, and the client goes on sending to the switch."""
+    n2 = network.nodes["n2"]
+    n2.run(f"ip address add {LINK}/32 dev {network.device(n2)}")
+    n2.run("sysctl -qw net.ipv4.conf.all.arp_announce=0")
+    n2.run(f"ip neigh flush dev {network.device(n2)}")
+    network.served(LINK, *ALL)
+    assert CLIENT in n2.run("ip neigh show nud reachable nud stale nud delay nud probe")
+    assert neighbours(network)[LINK] == VIRTUAL_MAC
+    n2.run("sysctl -qw net.ipv4.conf.all.arp_announce=2")
+    n2.run(f"ip address del {LINK}/32 dev {network.device(n2)}")
 
 
 def test_a_switch_that_restarts_is_filled_again(network: OpenFlowNetwork, program: Program) -> None:

@@ -74,6 +74,22 @@ def test_equal_sets_of_next_hops_share_a_group() -> None:
     assert all(map(is_ours, scene.plan.groups))
 
 
+@pytest.mark.parametrize(
+    ("address", "claims"), [("203.0.113.1/32", 1), ("2001:db8::1/128", 2)], ids=["IPv4", "IPv6"]
+)
+def test_who_claims_an_address_of_ours_is_not_believed(address: str, claims: int) -> None:
+    """Before anything else is made of what he sends, and as long as the address is ours."""
+    scene, eip = Scene(), ip_network(address)
+    for entry, count in ((wants(1, 2), claims), (None, 0)):
+        scene.set({eip: entry})
+        found = [f for f in scene.plan.flows.values() if f.about.endswith(str(eip[0]))]
+        against = [f for f in found if f.about.startswith("who claims")]
+        assert len(against) == count
+        others = [f.priority for f in found if f not in against]
+        assert all(f.priority > max(others) for f in against)
+        assert not any(b"" != f.instructions != wire.go_to(flows.ARP_CLAIM) for f in against)
+
+
 def test_a_next_hop_that_goes_costs_one_message_for_each_set() -> None:
     scene = Scene()
     scene.set({eip: wants(1, 2, 3) for eip in EIPS})
