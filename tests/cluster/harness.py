@@ -39,6 +39,7 @@ PROXY_PORT = 7443
 # where an instance may run; the leaf expects a session from the first two
 _SPEAKERS = {"porter": OURS, "second": SECOND}
 _ADDRESSES = {**_SPEAKERS, "control": CONTROL}
+_LAST_PORT = 32767  # below those that the kernel chooses for curl
 _HERE = Path(__file__).parent
 
 
@@ -106,6 +107,7 @@ class Cluster:
     def __init__(self, fabric: Fabric, binaries: Path) -> None:
         self.fabric = fabric
         self._programs: list[Program] = []
+        self._unused_port = 1024
         self._build_network()
         self.api = ControlPlane(fabric.hosts["control"], CONTROL, binaries)
         self.client = fabric.hosts["client"]
@@ -266,7 +268,7 @@ class Cluster:
         client counted."""
         name = f"load-{address}.json"
         (self.client.folder / name).unlink(missing_ok=True)
-        argv = [sys.executable, f"{_HERE}/load.py", f"http://{address}/", str(rate)]
+        argv = [sys.executable, f"{_HERE}/load.py", address, str(rate), str(self._unused_port)]
         process = self.client.spawn(argv, name)
         seen: Json = {}
         try:
@@ -274,6 +276,9 @@ class Cluster:
         finally:
             end(process, 10)
             seen.update(json.loads(self.client.log(name)))
+            self._unused_port += seen["asked"]
+            if self._unused_port > _LAST_PORT:
+                raise FabricError("the client has used every source port that is not ephemeral")
 
     @contextlib.contextmanager
     def no_route_lost(self, *addresses: str) -> Iterator[None]:

@@ -1,5 +1,8 @@
 """A client that asks so many times a second, each time by a new connection, and counts.
 
+No source port is used twice.  A connection that the leaf moved to another node leaves an entry at
+its first node, and a later one from the same port would be sent on to a Pod that may be gone.
+
 Run inside the client's network namespace, by its path; ends at SIGTERM and prints what it saw:
 {"asked": N, "lost": N, "errors": [[BEGAN, ENDED, TEXT], …], "answers": {POD: N},
 "clients": {ADDRESS: N}}; there are at most 100 errors, with times in seconds since the epoch.
@@ -8,42 +11,47 @@ Run inside the client's network namespace, by its path; ends at SIGTERM and prin
 from __future__ import annotations
 
 import collections
+import http.client
 import json
 import signal
 import sys
 import threading
 import time
-import urllib.request
 
 _TIMEOUT = 3.0
 _MAX_ERRORS = 100
 
 
 def main() -> None:
-    """Asks `argv[1]`, `argv[2]` times a second."""
-    url, rate = sys.argv[1], float(sys.argv[2])
+    """Asks the host `argv[1]`, `argv[2]` times a second, from source ports `argv[3]` and up."""
+    address, rate, first_port = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
     answers: collections.Counter[str] = collections.Counter()
     clients: collections.Counter[str] = collections.Counter()
     errors: list[tuple[float, float, str]] = []
     lock, done = threading.Lock(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: done.set())
 
-    def ask() -> None:
+    def ask(port: int) -> None:
         began = time.time()
+        connection = http.client.HTTPConnection(
+            address, timeout=_TIMEOUT, source_address=("", port)
+        )
         try:
-            with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
-                pod, client = answer.read().decode().split()
-        except (OSError, ValueError) as error:
+            connection.request("GET", "/")
+            pod, client = connection.getresponse().read().decode().split()
+        except (OSError, ValueError, http.client.HTTPException) as error:
             with lock:
                 errors.append((began, time.time(), str(error)))
             return
+        finally:
+            connection.close()
         with lock:
             answers[pod] += 1
             clients[client] += 1
 
     due, asked, threads = time.monotonic(), 0, []
     while not done.is_set():
-        thread = threading.Thread(target=ask)
+        thread = threading.Thread(target=ask, args=(first_port + asked,))
         thread.start()
         threads.append(thread)
         asked += 1
