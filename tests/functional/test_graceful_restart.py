@@ -154,7 +154,7 @@ def test_a_restart_while_the_cluster_cannot_be_read_keeps_every_route(
     fabric: Fabric, leaf: Bird | Frr
 ) -> None:
     (leaf.host.folder / "monitor.log").unlink(missing_ok=True)
-    scene = Scene(fabric, leaf, restart_time=8)
+    scene = Scene(fabric, leaf, restart_time=12)
     scene.program.start()
     scene.routed(_1="n1 n2 n3 n4")
     scene.watch()
@@ -165,14 +165,17 @@ def test_a_restart_while_the_cluster_cannot_be_read_keeps_every_route(
         "{server: 'http://127.0.0.1:9'}}], users: [{name: u, user: {}}], contexts: [{name: c, "
         "context: {cluster: c, user: u}}]}"
     )
-    blind = scene.another(manifests="", kubeconfig=kubeconfig).start(ready=False)
-    told = "the routes of the earlier run are announced"
-    wait_for(lambda: blind.host.log(blind.log), lambda log: told in log, 15, "the replay")
-    wait_for(
-        lambda: blind.get("/v1/peers")[0]["paths"]["ipv4"], lambda n: n == 4, 10, "paths again"
-    )
-    scene.routed(_1="n1 n2 n3 n4")
-    blind.kill()
+    blind = scene.another(manifests="", kubeconfig=kubeconfig)
+    try:
+        blind.start(ready=False)
+        told = "the routes of the earlier run are announced"
+        wait_for(lambda: blind.host.log(blind.log), lambda log: told in log, 30, "the replay")
+        wait_for(
+            lambda: blind.get("/v1/peers")[0]["paths"]["ipv4"], lambda n: n == 4, 10, "paths again"
+        )
+        scene.routed(_1="n1 n2 n3 n4")
+    finally:
+        blind.kill()
     scene.put("web", "n2")
     scene.program.start()
     scene.routed(_1="n2")
