@@ -198,20 +198,21 @@ def _endpoints(states: EndpointStates) -> Json:
 
 
 def _reach(entry: AddressExplanation, found: Reach, sent: Sent, unsent: Unsent) -> Json:
-    """The aggregates of an address, and the peers that hear nothing of it."""
+    """The aggregates of an address, and the peers that hear nothing of it: those that its Eip
+    leaves out, and those that were not sent it."""
     aggregates = [
         {"prefix": str(prefix), "peers": _peers(sent(prefix))} for prefix in found.aggregates
     ]
     heard = {peer for aggregate in aggregates for peer in aggregate["peers"]}
     prefix = ip_network(entry.address)
-    why = unsent(prefix) if entry.recorded and entry.paths else {}
+    why = dict(unsent(prefix)) if entry.recorded and entry.paths else {}
     return {
         "aggregates": aggregates,
-        "notFor": list(found.unnamed),
+        "notFor": list(found.left_out),
         "notSent": [
             {"peer": peer, "why": shortened(text, _MAX_TEXT_CHARACTERS)}
-            for peer, text in sorted(why.items())
-            if peer not in heard and peer not in found.unnamed
+            for peer, text in sorted({**why, **found.left_out}.items())
+            if peer not in heard
         ],
     }
 

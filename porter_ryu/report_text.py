@@ -89,9 +89,6 @@ def _route_lines(route: Json) -> list[str]:
     for aggregate in route["aggregates"]:
         lines.append(f"    in the aggregate {aggregate['prefix']}")
         lines += _sent_lines(aggregate["peers"], "      ")
-    if route["notFor"]:
-        names = listed(route["notFor"])
-        lines.append(f"    not for {names}: no entry of spec.advertisements names them")
     for why, peers in _grouped((peer["why"], peer["peer"]) for peer in route["notSent"]):
         lines.append(f"    not sent to {listed(peers)}: {why}")
     return lines

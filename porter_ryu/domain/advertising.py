@@ -20,15 +20,22 @@ from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.model import Address, Eip, Service
 from porter_ryu.domain.paths import Paths
 from porter_ryu.domain.text import listed
+from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
 
 _REFUSED_SHOWN = 5
 
 
 class Advertising:
     """The entries that apply to next hops and to paths.  What it returns is the same object for the
-    same arguments within a turn."""
+    same arguments within a turn.
 
-    def __init__(self) -> None:
+    `peers` are the names of all configured peers.  `peers_alone`: only peers get paths.  Then an
+    entry that names none of them has no effect; a switch gets the paths of every entry.
+    """
+
+    def __init__(self, peers_alone: bool = True) -> None:
+        self.peers: frozenset[str] = frozenset()
+        self._peers_alone = peers_alone
         self._selected: dict[
             tuple[tuple[AdvertisementEntry, ...], frozenset[NextHop]], frozenset[NextHop]
         ] = {}
@@ -46,11 +53,37 @@ class Advertising:
         self._selected.clear()
         self._advertised.clear()
 
+    def entries(self, eip: Eip) -> tuple[AdvertisementEntry, ...]:
+        """The entries of an Eip that have an effect."""
+        entries = eip.advertisements
+        if not self._peers_alone or all(entry.is_heard(self.peers) for entry in entries):
+            return entries
+        return tuple(entry for entry in entries if entry.is_heard(self.peers))
+
     def selected(self, eip: Eip, hops: frozenset[NextHop]) -> frozenset[NextHop]:
         """The next hops on nodes to which an entry of an Eip applies."""
         if not eip.advertisements:
             return hops
-        return self.selected_by(eip.advertisements, hops)
+        return self.selected_by(self.entries(eip), hops)
+
+    def why_unheard(self, eip: Eip, hops: frozenset[NextHop]) -> ServiceVerdict | None:
+        """Why no peer gets a path to one of these next hops; None if one does."""
+        entries = [(f"spec.advertisements[{i}]", e) for i, e in enumerate(eip.advertisements)]
+        applied = [(place, e) for place, e in entries if self.selected_by((e,), hops)]
+        if not entries or any(entry.is_heard(self.peers) for _, entry in applied):
+            return None
+        if not applied:
+            text = f"no entry of spec.advertisements of Eip {eip.name} selects one of its nodes"
+            return Verdict(False, Reason.NO_USABLE_NODE, text)
+        places = listed([place for place, _ in applied])
+        unknown = listed(sorted({name for _, entry in applied for name in entry.peers}))
+        text = f"{places} of Eip {eip.name} {'is' if len(applied) == 1 else 'are'} only for peers"
+        text += f" that are not configured ({unknown})"
+        others = [place for place, entry in entries if entry.is_heard(self.peers)]
+        if others:
+            text += f", and {listed(others)} selects none of its nodes"
+        text += f"; configured are {listed(sorted(self.peers)) or 'none'}"
+        return Verdict(False, Reason.NO_PEER, text)
 
     def selected_by(
         self, entries: tuple[AdvertisementEntry, ...], hops: frozenset[NextHop]

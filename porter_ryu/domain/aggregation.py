@@ -16,7 +16,7 @@ from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.advertising import Advertising
 from porter_ryu.domain.announcement import Announcements, NextHop
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
-from porter_ryu.domain.model import Address, Eip, Network, Service
+from porter_ryu.domain.model import Address, Network, Service
 
 PlainPaths = Callable[[Network], Announcements]
 """The paths of an aggregate by every usable node, without advertisements."""
@@ -56,18 +56,18 @@ class Aggregation:
     def announcements(
         self,
         address: Address,
-        eip: Eip,
+        entries: Sequence[AdvertisementEntry],
         paths: Announcements,
         everywhere: frozenset[NextHop],
         holders: Sequence[Service],
     ) -> Announcements:
-        """What is announced for an address itself, from its paths without advertisements; the
-        aggregates that it needs are noted.  `everywhere` are its next hops, also those that other
-        instances announce."""
+        """What is announced for an address itself, from its paths without advertisements and the
+        entries of its Eip; the aggregates that it needs are noted.  `everywhere` are its next
+        hops, also those that other instances announce."""
         shares: list[_Share] = []
         own: list[AdvertisementEntry] = []
         local = any(service.local_traffic for service in holders)
-        for entry in eip.advertisements:
+        for entry in entries:
             aggregate = self.aggregate_of(address, entry)
             applies = aggregate is not None and self._advertising.selected_by((entry,), everywhere)
             if aggregate is None or not applies:

@@ -3,7 +3,7 @@ attributes its addresses are announced."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from porter_ryu.domain.communities import NO_COMMUNITIES, Communities
@@ -47,6 +47,10 @@ class AdvertisementEntry:
     def names(self, peer: str) -> bool:
         """Whether a peer gets the paths to which the entry applies."""
         return not self.peers or peer in self.peers
+
+    def is_heard(self, peers: Set[str]) -> bool:
+        """Whether one of these peers gets the paths to which the entry applies."""
+        return not self.peers or not self.peers.isdisjoint(peers)
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether a node with these labels may be a next hop."""

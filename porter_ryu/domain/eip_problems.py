@@ -3,25 +3,35 @@ something that cannot be done."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
 
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.addresses.pools import Pool
+from porter_ryu.domain.cluster import Cluster
+from porter_ryu.domain.labels import LabelSelector
 from porter_ryu.domain.text import listed
 
 
 class EipProblems:
-    """Answers for all Eips, and works it out only when they or the peers have changed.
+    """Answers for all Eips, and works it out only when they, the nodes or the peers have changed.
 
     `peers` are the names of all configured peers.  Without `announce` there is no problem.
     """
 
-    def __init__(self, allocator: Allocator, announce: bool) -> None:
+    def __init__(self, cluster: Cluster, allocator: Allocator, announce: bool) -> None:
         self.peers: frozenset[str] = frozenset()
+        self._cluster = cluster
         self._allocator = allocator
         self._announce = announce
         self._judged: tuple[list[Pool], frozenset[str]] | None = None
+        self._selects: dict[LabelSelector, bool] = {}
         self._found: Mapping[str, str] = {}
+
+    def nodes_changed(self) -> None:
+        """A node was added, changed or removed."""
+        if self._selects:
+            self._selects.clear()
+            self._judged = None
 
     def found(self) -> Mapping[str, str]:
         """A sentence for each Eip that has a problem, by name."""
@@ -30,15 +40,31 @@ class EipProblems:
             return {}
         if self._judged is None or self._judged[0] is not pools or self._judged[1] != peers:
             self._judged = (pools, peers)
-            problems = {pool.eip.name: _problem(pool, peers) for pool in pools}
+            self._selects.clear()
+            problems = {pool.eip.name: "; ".join(self._problems(pool)) for pool in pools}
             self._found = {name: text for name, text in problems.items() if text}
         return self._found
 
+    def selects_a_node(self, selector: LabelSelector) -> bool:
+        """Whether a selector selects a node of the cluster."""
+        known = self._selects.get(selector)
+        if known is None:
+            nodes = self._cluster.nodes.values()
+            known = any(selector.matches(node.labels) for node in nodes)
+            self._selects[selector] = known
+        return known
 
-def _problem(pool: Pool, peers: Collection[str]) -> str:
-    named = {name for entry in pool.eip.advertisements for name in entry.peers}
-    unknown = sorted(named.difference(peers))
-    texts = [pool.problem]
-    if unknown:
-        texts.append(f"spec.advertisements names peers that are not configured: {listed(unknown)}")
-    return "; ".join(filter(None, texts))
+    def _problems(self, pool: Pool) -> Iterator[str]:
+        entries = pool.eip.advertisements
+        if pool.problem:
+            yield pool.problem
+        unknown = sorted({name for e in entries for name in e.peers}.difference(self.peers))
+        if unknown:
+            yield f"spec.advertisements names peers that are not configured: {listed(unknown)}"
+        none = [
+            f"spec.advertisements[{i}].nodeSelector"
+            for i, entry in enumerate(entries)
+            if entry.nodes.requirements and not self.selects_a_node(entry.nodes)
+        ]
+        if none and self._cluster.nodes:
+            yield f"{listed(none)} selects no node of the cluster"

@@ -15,6 +15,7 @@ from porter_ryu.domain.nodes.drained_paths import drained_verdict
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.shares import shares
+from porter_ryu.domain.text import listed
 from porter_ryu.domain.verdict import NodeReason, Verdict
 
 
@@ -88,12 +89,12 @@ def _nodes(
     the address some are `used`."""
     announced = {path.next_hop.node: path for path in paths}
     last = all(path.drain is not None for path in paths)
-    eip = planner.allocator.eip_of(address)
+    eip, peers = planner.allocator.eip_of(address), planner.eip_problems.peers
     for verdict in planner.resolver.verdicts(service, Family(address.version)):
         path = announced.get(verdict.node)
-        if path is None and eip is not None and not _selects(eip, verdict.next_hop):
-            text = f"no entry of spec.advertisements of Eip {eip.name} selects it"
-            not_selected = Verdict(False, NodeReason.NOT_SELECTED, text)
+        why = "" if path is not None else _why_not_selected(eip, verdict.next_hop, peers)
+        if why:
+            not_selected = Verdict(False, NodeReason.NOT_SELECTED, why)
             yield NodeVerdict(verdict.node, None, not_selected)
         elif path is None or path.drain is None or verdict.next_hop is None:
             yield verdict
@@ -102,8 +103,18 @@ def _nodes(
             yield drained_verdict(verdict, path.drain, path in used, last, cause, now)
 
 
-def _selects(eip: Eip, hop: NextHop | None) -> bool:
-    """Whether an Eip allows a node to be a next hop; true where it would not be one anyway."""
-    if hop is None or not eip.advertisements:
-        return True
-    return any(entry.selects(dict(hop.labels)) for entry in eip.advertisements)
+def _why_not_selected(eip: Eip | None, hop: NextHop | None, peers: frozenset[str]) -> str:
+    """Why the advertisements of an Eip make a node no next hop; empty where they do not, and where
+    it would be none anyway.  `peers` are those that are configured."""
+    if eip is None or hop is None or not eip.advertisements:
+        return ""
+    entries = [entry for entry in eip.advertisements if entry.selects(dict(hop.labels))]
+    if not entries:
+        return f"no entry of spec.advertisements of Eip {eip.name} selects it"
+    if any(entry.is_heard(peers) for entry in entries):
+        return ""
+    names = listed(sorted({name for entry in entries for name in entry.peers}))
+    return (
+        f"the entries of spec.advertisements of Eip {eip.name} that select it are only for peers "
+        f"that are not configured: {names}"
+    )

@@ -81,7 +81,7 @@ class Planner:
             policy.by_port,
         )
         self.aggregation = self._routing.aggregation
-        self.eip_problems = EipProblems(self.allocator, policy.announce)
+        self.eip_problems = EipProblems(self.cluster, self.allocator, policy.announce)
         self._statuses = Statuses(self.cluster, self.allocator, self._guard)
 
     @property
@@ -149,7 +149,9 @@ class Planner:
         those of peers are no next hops either.  `unattributed` addresses are on this host and may
         belong to a Service: only one that has such an address on record may hold it.
         `peer_names` are those of all configured peers."""
-        self.eip_problems.peers = peer_names
+        if peer_names != self._routing.peers:
+            self.eip_problems.peers = self._routing.peers = peer_names
+            self._changes.mark_all()
         self.allocator.set_unattributed(unattributed)
         self._changes.reserve(frozenset(host), frozenset(peers))
 
@@ -201,6 +203,7 @@ class Planner:
         self._decide(batch, touched, give_way)
         if self._changes.pop_any_node():
             touched |= self.allocator.aggregated()  # an aggregate depends on every node
+            self.eip_problems.nodes_changed()
         routes = {}
         for address in touched:
             give_way()

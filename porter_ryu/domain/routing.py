@@ -50,7 +50,7 @@ class Routing:
         self._guard = guard
         self._announce = announce
         self._by_port = by_port
-        self._advertising = Advertising()
+        self._advertising = Advertising(peers_alone=not by_port)
         self.aggregation = Aggregation(allocator, self._advertising, self._paths_of_aggregate)
         self._of_aggregates: dict[Family, Announcements] = {}
         self._next_hops: dict[Address, frozenset[NextHop]] = {}
@@ -62,6 +62,15 @@ class Routing:
         parts = (self._paths, self._advertising, self.aggregation)
         own = len(self._next_hops) + len(self._reachable) + len(self._of_aggregates)
         return sum(part.cached_entries for part in parts) + own
+
+    @property
+    def peers(self) -> frozenset[str]:
+        """The names of all configured peers."""
+        return self._advertising.peers
+
+    @peers.setter
+    def peers(self, names: frozenset[str]) -> None:
+        self._advertising.peers = names
 
     def begin_turn(self) -> None:
         """Clears the cache: holders and next hops may have changed."""
@@ -121,7 +130,9 @@ class Routing:
             return WITHDRAWN
         paths = self._paths.announcements(address, hops, self._holders(address))
         eip = self._advertising_eip(address)
-        return paths if eip is None else self._advertising.advertised(paths, eip.advertisements)
+        if eip is None:
+            return paths
+        return self._advertising.advertised(paths, self._advertising.entries(eip))
 
     def _announced_route(
         self, address: Address, hops: frozenset[NextHop], recorded: Sequence[Service]
@@ -135,7 +146,10 @@ class Routing:
             return Route(address, True, paths, paths=paths, ports=ports)
         elsewhere = self._advertising.selected(eip, self._elsewhere(address, recorded))
         everywhere = hops | elsewhere if elsewhere else hops  # a set hashes itself once
-        announcements = self.aggregation.announcements(address, eip, paths, everywhere, recorded)
+        entries = self._advertising.entries(eip)
+        announcements = self.aggregation.announcements(
+            address, entries, paths, everywhere, recorded
+        )
         aggregates = self.aggregation.aggregates_of(address)
         return Route(address, True, announcements, aggregates, paths, ports)
 
@@ -198,20 +212,35 @@ class Routing:
         """Whether one address of a Service has a route."""
         family = Family(held.address.version)
         if self._next_hops_of(held.address):
-            text = "announced to every router whose session is up"
-            text += ", and to every switch" if self._by_port else ""
-            return Verdict(True, Reason.ANNOUNCED, text)
+            return Verdict(True, Reason.ANNOUNCED, self._to_whom(held))
         if self._by_port and self._own_next_hops(held.address, service):
             text = "announced to every switch by its ports, and to no router: other Services that"
             text += f" share {held.address} have no node in common with it"
             return Verdict(True, Reason.ANNOUNCED, text)
         if self._resolver.next_hops(service, family):
-            if self._combine(held.address, self._holders(held.address)):
-                text = f"no entry of spec.advertisements of Eip {held.eip} selects one of its nodes"
-                return Verdict(False, Reason.NO_USABLE_NODE, text)
+            unheard = self._why_unheard(held.address)
+            if unheard is not None:
+                return unheard
             text = f"no node has endpoints of every Local Service that shares {held.address}"
             return Verdict(False, Reason.NO_USABLE_NODE, text)
         return self._resolver.why_none(service, family)
+
+    def _to_whom(self, held: Held) -> str:
+        """To whom an address that has next hops is announced."""
+        unheard = self._why_unheard(held.address) if self._by_port else None
+        if unheard is not None:
+            return f"announced to every switch, and to no router: {unheard.message}"
+        text = "announced to every router whose session is up"
+        if self._advertising_eip(held.address) is not None:
+            text += f", and for which an entry of spec.advertisements of Eip {held.eip} is"
+        return text + (", and to every switch" if self._by_port else "")
+
+    def _why_unheard(self, address: Address) -> ServiceVerdict | None:
+        """Why the advertisements of its Eip announce an address with next hops to no peer; None if
+        it has none, and where they do not prevent it."""
+        eip = self._advertising_eip(address)
+        hops = self._combine(address, self._holders(address))
+        return self._advertising.why_unheard(eip, hops) if eip is not None and hops else None
 
     def _next_hops_of(self, address: Address) -> frozenset[NextHop]:
         """The next hops of an address for all its holders, recorded or not yet."""

@@ -95,4 +95,6 @@ def _routing(planner: Planner, supposed: Supposition, now: float) -> Routing:
             resolver.update_backends(key)
     policy, allocator = planner.policy, planner.allocator
     paths = PathAssembly(path_rules(policy, allocator, nodes, resolver, drains))
-    return Routing(cluster, allocator, resolver, paths, Guard(), policy.announce)
+    routing = Routing(cluster, allocator, resolver, paths, Guard(), policy.announce, policy.by_port)
+    routing.peers = planner.eip_problems.peers
+    return routing

@@ -274,7 +274,7 @@ def test_an_aggregate_comes_with_the_first_address_and_goes_with_the_last(
         "default/web: announced: 203.0.113.8 to bird, frr",
         f"in the aggregate {aggregate}",
         "sent to frr: ",
-        "not for gobgpd: no entry of spec.advertisements names them",
+        "not sent to gobgpd: no entry of spec.advertisements of Eip pool names it",
         "to frr: communities 65000:29",
     ):
         assert text in explained

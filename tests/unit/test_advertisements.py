@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from porter_ryu import report
 from porter_ryu.domain.announcement import PathAttributes
 from porter_ryu.domain.communities import CommunityRequest, parse_communities
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
@@ -131,6 +132,55 @@ def test_a_node_that_no_entry_selects_is_no_next_hop_and_the_service_says_why() 
     assert nodes(w, "leaf1") == "13"
 
 
+def test_a_service_whose_eip_names_no_configured_peer_is_withdrawn_and_says_so() -> None:
+    w = serving(world(pool(entry("leaf1", nodes=RACK_B))), "a", "n1", "n3")
+    assert (nodes(w, "leaf1"), w.state("a")) == ("3", "Announced")
+    w.put(pool(entry("leaf1", nodes=RACK_B), entry("ghost"), entry("other", nodes=RACK_A)))
+    assert (w.routes[ONE], w.state("a")) == (frozenset(["192.168.0.3"]), "Announced")
+    w.put(endpoints("a", "n1"))
+    assert (w.routes[ONE], w.state("a")) == (frozenset(), "NoPeer")
+    (obj,) = w.planner.cluster.services.values()
+    told = obj.conditions[1]
+    assert (told.status, told.reason) == (False, "NoPeer")
+    assert told.message == (
+        "spec.advertisements[1], spec.advertisements[2] of Eip pool are only for peers that are "
+        "not configured (ghost, other), and spec.advertisements[0] selects none of its nodes; "
+        "configured are core, edge, far, leaf, leaf1 and 3 more"
+    )
+    (route,) = report.explanation(w.planner, key("a"), None)["routes"]
+    (why,) = (told["why"] for told in route["nodes"] if told["node"] == "n1")
+    assert why == (
+        "the entries of spec.advertisements of Eip pool that select it are only for peers that "
+        "are not configured: ghost, other"
+    )
+
+
+def test_peers_that_a_reload_adds_are_announced_to() -> None:
+    w = serving(world(pool(entry("ghost"))), "a", "n1")
+    assert (w.routes[ONE], w.state("a")) == (frozenset(), "NoPeer")
+    w.planner.reserve([], [], peer_names=frozenset(["ghost"]))
+    assert (nodes(w.turn(), "ghost"), w.state("a")) == ("1", "Announced")
+    w.planner.reserve([], [], peer_names=frozenset())
+    assert (w.turn().routes[ONE], w.state("a")) == (frozenset(), "NoPeer")
+    assert w.planner.decisions[key("a")].verdict.message.endswith("; configured are none")
+
+
+def test_an_aggregate_for_no_configured_peer_is_not_announced() -> None:
+    w = serving(world(pool(entry("ghost", aggregation_length=24), entry("leaf1"))), "a", "n1")
+    assert (w.announcements.get("10.0.0.0/24"), nodes(w, "leaf1")) == (None, "1")
+
+
+def test_a_switch_gets_what_no_peer_gets() -> None:
+    policy = Policy(NextHopPolicy(ENDPOINTS), by_port=True)
+    w = World(pool(entry("ghost")), policy=policy).put(node("n1", "192.168.0.1"))
+    serving(w, "a", "n1")
+    assert w.whole_routes[ONE].paths
+    assert w.state("a") == "Announced"
+    assert w.planner.decisions[key("a")].verdict.message.startswith(
+        "announced to every switch, and to no router: spec.advertisements[0] of Eip pool is only"
+    )
+
+
 def asks(text: str) -> CommunityRequest:
     """What the annotation says."""
     return CommunityRequest.parse(text.split(","))
@@ -209,3 +259,13 @@ def test_peers_that_are_not_configured_are_a_problem_of_the_eip() -> None:
     assert nodes(w, "leaf1") == "1234"
     w.planner.reserve([], [], peer_names=frozenset(["leaf1", "leaf9", "x"]))
     assert w.planner.turn(lambda: None, now=0.0).eip_problems == {}
+
+
+def test_a_selector_that_selects_no_node_is_a_problem_of_the_eip_until_there_is_one() -> None:
+    w = serving(world(pool(entry("leaf1"), entry("leaf2", nodes=parse_selector("rack=z")))))
+    text = "spec.advertisements[1].nodeSelector selects no node of the cluster"
+    assert w.planner.eip_problems.found() == {"pool": text}
+    w.put(node("n9", "192.168.0.9", labels={"rack": "z"}))
+    assert w.planner.eip_problems.found() == {}
+    w.remove(Kind.NODE, "n9")
+    assert w.planner.eip_problems.found() == {"pool": text}

@@ -177,7 +177,7 @@ def test_gauges_of_the_process_are_read_at_the_scrape() -> None:
 
 
 def test_aggregates_and_problems_of_eips_are_counted() -> None:
-    entry = AdvertisementEntry(frozenset(["leaf9"]), aggregation_length=30)
+    entry = AdvertisementEntry(frozenset(["leaf1", "leaf9"]), aggregation_length=30)
     world = World(Eip("pool", "203.0.113.0/30", advertisements=(entry,))).put(
         node("n1", "192.168.9.11"), service("web"), endpoints("web", "n1")
     )

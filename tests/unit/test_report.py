@@ -211,7 +211,7 @@ def aggregating() -> World:
         endpoints("web", "n1"),
     )
     made.planner.reserve([], [], peer_names=frozenset(["leaf1", "leaf2", "leaf3"]))
-    return made
+    return made.turn()
 
 
 def test_a_service_is_announced_if_only_an_aggregate_of_its_address_was_sent() -> None:
@@ -233,14 +233,13 @@ def test_a_service_is_announced_if_only_an_aggregate_of_its_address_was_sent() -
         "  communities left out: Eip pool does not allow a Service to add 65000:1",
         "    in the aggregate 203.0.113.0/30",
         "      sent to leaf1: 192.168.9.11",
-        "    not for leaf3: no entry of spec.advertisements names them",
+        "    not sent to leaf3: no entry of spec.advertisements of Eip pool names it",
     ):
         assert line in lines
 
 
 def test_a_plan_tells_the_problem_of_an_eip() -> None:
     made = aggregating()
-    made.planner.turn(lambda: None, now=0.0)
     entry = report.plan(made.planner)
     text = "spec.advertisements names peers that are not configured: leaf9"
     assert entry["eips"][0]["problem"] == text
@@ -249,7 +248,17 @@ def test_a_plan_tells_the_problem_of_an_eip() -> None:
     assert left_out in report_text.plan(entry).splitlines()
     made.put(node("n1", "192.168.9.11"))
     (chain,) = report.plan(made.planner)["services"]
-    assert chain["routes"][0]["notFor"] == ["leaf2", "leaf3"]
+    (route,) = chain["routes"]
+    assert route["notFor"] == ["leaf2", "leaf3"]
+    by_selector = "spec.advertisements[1].nodeSelector of Eip pool selects"
+    assert route["notSent"][0]["why"] == f"{by_selector} no node of the cluster"
+    made.put(node("n2", "192.168.9.12", labels={"rack": "a"}))
+    (chain,) = report.plan(made.planner)["services"]
+    (route,) = chain["routes"]
+    assert route["notSent"] == [
+        {"peer": "leaf2", "why": f"{by_selector} none of its next hops"},
+        {"peer": "leaf3", "why": "no entry of spec.advertisements of Eip pool names it"},
+    ]
 
 
 def test_a_plan_tells_what_is_wrong_with_nodes() -> None:

@@ -33,7 +33,12 @@ def only_for(*peers: str) -> Announcement:
         (PEER, [], set(), "nothing is announced for it"),
         (replace(PEER, families=frozenset()), [PATH], set(), "does not carry IPv4"),
         (replace(PEER, selector=parse_selector("rack=b")), [PATH], set(), "node_selector"),
-        (PEER, [only_for("leaf2")], set(), "no entry of spec.advertisements names it"),
+        (
+            PEER,
+            [only_for("leaf2")],
+            set(),
+            "no entry of spec.advertisements that selects a next hop names it",
+        ),
         (PEER, [only_for("leaf2"), only_for("leaf3")], set(), "no entry of spec.advertisements"),
         (PEER, [Announcement(NextHop("n1", None))], set(), "has an IPv4 address"),
         (PEER, [PATH], {PREFIX}, "the peer refused this prefix"),

@@ -25,6 +25,8 @@ from porter_ryu.domain.model import (
 from porter_ryu.domain.objects import Object, ObjectStatus, Unreadable, WithStatus
 from porter_ryu.domain.planner import Planner, Policy
 
+PEERS = frozenset(["leaf", "leaf1", "leaf2", "leaf3", "edge", "core", "far", "near"])
+
 
 def key(name: str) -> ObjectKey:
     """`namespace/name`, or a name in `default`."""
@@ -52,6 +54,7 @@ class World:
         self.policy = policy or Policy()
         self.planner = Planner(self.policy, leading)
         self.now = 0.0
+        self.planner.reserve([], [], peer_names=PEERS)
         self.planner.replace(Kind.EIP, eips)
         for kind in (Kind.NODE, Kind.NAMESPACE, Kind.SERVICE, Kind.ENDPOINT_SLICE):
             self.planner.replace(kind, [])

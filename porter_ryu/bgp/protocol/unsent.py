@@ -34,7 +34,7 @@ def unsent(
         if not any(a.names(policy.peer) for a in named) and all(
             path.advertisements for path in announcements
         ):
-            return "no entry of spec.advertisements names it"
+            return "no entry of spec.advertisements that selects a next hop names it"
         return f"no next hop that it may get has an IPv{family} address"
     if withheld >= set(admitted):
         return "the peer refused all its next hops; they are announced again later"
