@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from fabric import Fabric, Host, wait_for
+from fabric import Fabric, FabricError, Host, wait_for
 from fabric.connections import Target, answers
 from fabric.objects import Json, eip, node, service, slice_of
 from fabric.openvswitch import PORT, OpenVSwitch
@@ -27,6 +27,7 @@ VIRTUAL_MAC = "02:50:52:59:55:01"
 PORTS = (80, 81)
 _FLOWS = range(30_000, 30_080)
 _SECONDS, _PATIENCE = 30.0, 1.0
+_HOST_STATE = ("-s neigh show", "address show", "maddress show")
 
 
 class OpenFlowNetwork:
@@ -62,15 +63,33 @@ class OpenFlowNetwork:
         seconds: float = _SECONDS,
     ) -> None:
         """Waits until new flows of a client are served by exactly these nodes (NO_ANSWER for
-        none), and the switch does the same with all flows; raises FabricError after `seconds`."""
+        none), and the switch does the same with all flows; raises FabricError after `seconds`, with
+        all that may have to do with it."""
         here, target = client or self.client, Target(address, port)
-        wait_for(
-            lambda: set(answers(here, target, _FLOWS, _PATIENCE).values()),
-            lambda seen: seen == set(names),
-            seconds,
-            f"{address} by {names}",
-        )
+        try:
+            wait_for(
+                lambda: set(answers(here, target, _FLOWS, _PATIENCE).values()),
+                lambda seen: seen == set(names),
+                seconds,
+                f"{address} by {names}",
+            )
+        except FabricError as error:
+            raise FabricError(f"{error}\n{self.state()}") from error
         self.switch.settle()
+
+    def state(self) -> str:
+        """What the program says of the switches, what is in the switch, and what the hosts know of
+        their neighbours."""
+        looks = [
+            (self.porter, "curl -s -m 5 http://127.0.0.1:8080/v1/switches"),
+            *((self.client, f"ip {each}") for each in _HOST_STATE),
+            *((host, f"ip {each}") for host in self.nodes.values() for each in _HOST_STATE),
+        ]
+        parts = [f"{host.name}: {what}\n{host.run(what, check=False)}" for host, what in looks]
+        for command in ("dump-flows", "dump-groups", "dump-ports", "meter-stats"):
+            parts.append(f"{command}\n{self.switch.ofctl(command)}")
+        parts.append(f"datapath\n{self.switch.appctl('dpctl/dump-flows', '-m')}")
+        return "\n".join(parts)
 
     def _plug(self, name: str, *addresses: str) -> Host:
         host = self.fabric.host(name)

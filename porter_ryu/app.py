@@ -184,6 +184,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
                 source="directory" if settings.manifests else "api-server",
                 allocate=str(settings.allocate).lower(),
                 bgp=str(settings.bgp.enabled).lower(),
+                openflow=str(settings.openflow.enabled).lower(),
                 next_hops=settings.bgp.next_hops.mode.name,
                 bound_ip=settings.bind_mode,
             ),
@@ -198,7 +199,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             probes_doubted=lambda: instance.liveness.doubted,
             peers=speaker.reports,
             is_sent=self._is_sent,
-            switches_up=instance.switches.up,
+            switches=instance.switches.health,
         )
 
     def _unready(self) -> str:

@@ -15,7 +15,7 @@ from porter_ryu.domain.model import Address, Family, Kind, Network, ObjectKey
 from porter_ryu.domain.objects import ObjectStatus, WithStatus
 from porter_ryu.domain.peering import PeerConfig
 from porter_ryu.domain.ports import Observer
-from porter_ryu.openflow.report import SwitchReport
+from porter_ryu.openflow.report import SwitchHealth, SwitchReport
 
 
 class NoSpeaker:
@@ -119,7 +119,7 @@ class NoSwitches:
     def stop(self, withdraw: bool) -> None:
         """There is no switch."""
 
-    def up(self) -> Mapping[int, bool]:
+    def health(self) -> Mapping[int, SwitchHealth]:
         """There is no switch."""
         return {}
 

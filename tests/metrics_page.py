@@ -27,6 +27,7 @@ from porter_ryu.http.exposition import Exposition
 from porter_ryu.http.first_series import MESSAGE_TYPES
 from porter_ryu.kube.informer import RESTART_REASONS
 from porter_ryu.kube.write_codes import WRITE_CODES
+from porter_ryu.openflow.report import SwitchHealth
 from tests.unit.test_http_exposition import PROCESS, peer
 from tests.unit.world import World
 
@@ -61,7 +62,9 @@ def descriptions() -> dict[str, Description]:
     world = World(Eip("pool", "203.0.113.0/30"))
     world.turn()
     session = dataclasses.replace(peer("leaf1"), bfd=BfdReport("up", None, "", 300, 3))
-    state = dataclasses.replace(PROCESS, peers=lambda: (session,), switches_up=lambda: {1: True})
+    state = dataclasses.replace(
+        PROCESS, peers=lambda: (session,), switches=lambda: {1: SwitchHealth()}
+    )
     text = Exposition(world.planner, state).text().decode()
     found = (_description(family) for family in text_string_to_metric_families(text))
     return {entry.name: entry for entry in found}

@@ -51,6 +51,7 @@ class Exposition:
             metrics.REGISTRY.collect(),
             self._own_process.collect(),
             gauge_values.of_process(process),
+            gauge_values.of_switches(process.switches()),
             gauge_values.of_cluster(self._planner, process.is_sent, give_way),
             gauge_values.of_peers(peers),
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from porter_ryu import report
 from porter_ryu.bgp.peer_report import PeerReport, family_name
@@ -19,6 +19,7 @@ from porter_ryu.domain.reach import IsSent
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.http import gauges
 from porter_ryu.http.gauges import Series
+from porter_ryu.openflow.report import SwitchHealth
 
 _BFD_UP = "up"
 
@@ -30,6 +31,7 @@ class ConfigInfo:
     source: str
     allocate: str
     bgp: str
+    openflow: str
     next_hops: str
     bound_ip: str
 
@@ -45,7 +47,7 @@ class ProcessState:
     of each kind.  `bound_ips`: how many addresses are bound.  `nodes_probed`: how many nodes
     have answered a probe; `probes_doubted`: so many of them stopped at once that it is not
     believed.  `peers`: the sessions.  `is_sent`: whether a peer was sent a prefix.
-    `switches_up`: whether each OpenFlow switch has what it should have.
+    `switches`: how each OpenFlow switch is, by its datapath.
     """
 
     version: str
@@ -61,16 +63,14 @@ class ProcessState:
     probes_doubted: Callable[[], bool]
     peers: Callable[[], tuple[PeerReport, ...]]
     is_sent: IsSent
-    switches_up: Callable[[], Mapping[int, bool]] = dict
+    switches: Callable[[], Mapping[int, SwitchHealth]] = dict
 
 
 def of_process(process: ProcessState) -> Iterator[Series]:
     """The gauges of the process and its host."""
     yield gauges.BUILD_INFO.series().add(1, process.version)
     config = process.config
-    yield gauges.CONFIG_INFO.series().add(
-        1, config.source, config.allocate, config.bgp, config.next_hops, config.bound_ip
-    )
+    yield gauges.CONFIG_INFO.series().add(1, *astuple(config))
     yield gauges.READY.of(process.ready())
     yield gauges.TASK_FAULTS.of(process.faults())
     yield gauges.LOOP_LAG.of(process.loop_lag())
@@ -90,10 +90,20 @@ def of_process(process: ProcessState) -> Iterator[Series]:
         event.add(source.last_event.get(kind, 0), kind.value)
         listed.add(source.last_list.get(kind, 0), kind.value)
         watched.add(source.last_watch.get(kind, 0), kind.value)
-    switches = gauges.SWITCH_UP.series()
-    for datapath, up in process.switches_up().items():
-        switches.add(up, f"{datapath:#x}")
-    yield from (event, watched, listed, switches)
+    yield from (event, watched, listed)
+
+
+def of_switches(switches: Mapping[int, SwitchHealth]) -> Iterator[Series]:
+    """The gauges of the OpenFlow switches."""
+    up, refuses = gauges.SWITCH_UP.series(), gauges.SWITCH_REFUSES.series()
+    silent, doubts = gauges.SWITCH_SILENT.series(), gauges.SWITCH_DOUBTS.series()
+    for number, health in switches.items():
+        datapath = f"{number:#x}"
+        up.add(health.up, datapath)
+        refuses.add(health.refused, datapath)
+        silent.add(health.silent, datapath)
+        doubts.add(health.doubted, datapath)
+    yield from (up, refuses, silent, doubts)
 
 
 def of_cluster(planner: Planner, is_sent: IsSent, give_way: Callable[[], None]) -> Iterator[Series]:

@@ -44,8 +44,8 @@ CONFIG_INFO = Gauge(
     "config_info",
     "Always 1; the labels have settings that need a restart: the source (api-server, directory), "
     "whether the instance can assign addresses (true, false), whether BGP is enabled (true, "
-    "false), and the modes of [bgp] next_hops and [bound_ip].",
-    ("source", "allocate", "bgp", "next_hops", "bound_ip"),
+    "false), and OpenFlow likewise, and the modes of [bgp] next_hops and [bound_ip].",
+    ("source", "allocate", "bgp", "openflow", "next_hops", "bound_ip"),
 )
 READY = Gauge("ready", "1 while /readyz answers with 200.")
 TASK_FAULTS = Gauge("task_faults", "Number of faults that /healthz reports.")
@@ -142,6 +142,19 @@ BFD_UP = Gauge(
 SWITCH_UP = Gauge(
     "openflow_switch_up",
     "1 while the OpenFlow switch is connected and has what it should have, except what it refuses.",
+    ("datapath",),
+)
+SWITCH_REFUSES = Gauge(
+    "openflow_refused", "Number of flows and groups that the switch refuses.", ("datapath",)
+)
+SWITCH_SILENT = Gauge(
+    "openflow_next_hops_silent",
+    "Number of next hops that do not answer the questions for their MAC at the switch.",
+    ("datapath",),
+)
+SWITCH_DOUBTS = Gauge(
+    "openflow_next_hops_doubted",
+    "1 while so many next hops fell silent at once at the switch that the loss is not believed.",
     ("datapath",),
 )
 

@@ -9,6 +9,18 @@ from porter_ryu.openflow.neighbours import Location
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchHealth:
+    """How a switch is.  `up`: it is connected and has what it should have, except what it refuses.
+    `refused`: how many flows and groups those are.  `silent`: how many next hops do not answer;
+    `doubted`: so many fell silent at once that it is not believed."""
+
+    up: bool = False
+    refused: int = 0
+    silent: int = 0
+    doubted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchReport:
     """The state of a switch: `state` is "reading", "waiting", "filling" or "filled"; `refused` what
     it refuses, with its words; `nodes` where each next hop is (None: it does not answer).

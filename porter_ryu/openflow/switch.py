@@ -23,7 +23,7 @@ from porter_ryu.openflow.neighbours import Neighbours
 from porter_ryu.openflow.next_hop_sets import Wanted
 from porter_ryu.openflow.plan import Plan, seeds
 from porter_ryu.openflow.replies import FlowOnSwitch, Refusal
-from porter_ryu.openflow.report import SwitchReport
+from porter_ryu.openflow.report import SwitchHealth, SwitchReport
 from porter_ryu.problem_log import ProblemLog
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
@@ -123,6 +123,12 @@ class Switch:
     def up(self) -> bool:
         """Whether it has what it should have, except what it refuses."""
         return self._state == "filled"
+
+    def health(self) -> SwitchHealth:
+        """How it is now."""
+        next_hops = self._plan.next_hops if self._plan is not None else set()
+        silent = sum(not self._neighbours.is_reachable(address) for address in next_hops)
+        return SwitchHealth(self.up, len(self._refused), silent, self._neighbours.doubted)
 
     def hops(self, prefix: Network) -> tuple[Address, ...]:
         """The next hops of an address that the switch sends to now."""

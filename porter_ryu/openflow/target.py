@@ -14,7 +14,7 @@ from porter_ryu.openflow.controller import Controller, Endpoint, install_handler
 from porter_ryu.openflow.counters import Served
 from porter_ryu.openflow.limits import Limits
 from porter_ryu.openflow.next_hop_sets import Wanted, wanted
-from porter_ryu.openflow.report import SwitchReport
+from porter_ryu.openflow.report import SwitchHealth, SwitchReport
 from porter_ryu.openflow.switch import Switch
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
@@ -166,9 +166,11 @@ class Switches:
         """The node of a next hop."""
         return self._nodes.get(address, str(address))
 
-    def up(self) -> Mapping[int, bool]:
-        """Whether each switch has what it should have; one that went away has not."""
-        return {**dict.fromkeys(self._gone, False), **{d: s.up for d, s in self._switches.items()}}
+    def health(self) -> Mapping[int, SwitchHealth]:
+        """How each switch is: also one that went away, and one that is named in the settings and
+        never came."""
+        away = dict.fromkeys([*sorted(self._settings.datapaths), *self._gone], SwitchHealth())
+        return away | {datapath: each.health() for datapath, each in self._switches.items()}
 
     def reports(self) -> tuple[SwitchReport, ...]:
         """The state of each switch, in order of datapath."""

@@ -185,6 +185,42 @@ FIRES = [
     Case("PorterEipProblem", "11m", gauge("eips_with_problem", "1x20"), GROUP, "1"),
     Case("PorterNextHopsDoubted", "2m", gauge("nodes_doubted", "1x9"), INSTANCE),
     Case("PorterNextHopsDoubted", "2m", gauge("probes_doubted", "1x9"), INSTANCE, name="by probes"),
+    Case(
+        "PorterNextHopsDoubted",
+        "2m",
+        gauge("openflow_next_hops_doubted", "1x9", datapath="0x1"),
+        INSTANCE,
+        name="by a switch",
+    ),
+    Case(
+        "PorterSwitchDown",
+        "3m",
+        {
+            **gauge("openflow_switch_up", "1 0x9", datapath="0x1"),
+            **gauge("openflow_switch_up", "1x9", datapath="0x2"),
+        },
+        {**INSTANCE, "datapath": "0x1"},
+    ),
+    Case(
+        "PorterNoSwitch",
+        "6m",
+        config(openflow="true"),
+        {**INSTANCE, "openflow": "true"},
+    ),
+    Case(
+        "PorterSwitchRefuses",
+        "6m",
+        gauge("openflow_refused", "3x9", datapath="0x1"),
+        {**INSTANCE, "datapath": "0x1"},
+        "3",
+    ),
+    Case(
+        "PorterSwitchNextHopsSilent",
+        "6m",
+        gauge("openflow_next_hops_silent", "2x9", datapath="0x1"),
+        {**INSTANCE, "datapath": "0x1"},
+        "2",
+    ),
     Case("PorterNodesDead", "6m", gauge("nodes_probed_dead", "2x9"), INSTANCE, "2"),
     Case("PorterNodesDrainedForLong", "1441m", gauge("nodes_drained", "1x1500"), INSTANCE, "1"),
     Case("PorterNodesWithoutWeight", "16m", gauge("nodes_without_weight", "4x20"), INSTANCE, "4"),
@@ -197,6 +233,26 @@ FIRES = [
     ),
 ]
 QUIET = [
+    Case(
+        "PorterSwitchDown",
+        "9m",
+        gauge("openflow_switch_up", "1 0 1x9", datapath="0x1"),
+        name="it restarts",
+    ),
+    Case(
+        "PorterNoSwitch",
+        "9m",
+        {**config(openflow="true"), **gauge("openflow_switch_up", "0x9", datapath="0x1")},
+        name="one is away",
+    ),
+    Case("PorterNoSwitch", "9m", config(openflow="false"), name="none is wanted"),
+    Case("PorterSwitchRefuses", "9m", gauge("openflow_refused", "0x9", datapath="0x1")),
+    Case(
+        "PorterSwitchNextHopsSilent",
+        "9m",
+        gauge("openflow_next_hops_silent", "1x3 0x9", datapath="0x1"),
+        name="a node restarts",
+    ),
     Case("PorterAbsent", "6m", gauge("build_info", "1x9", version="1.2.3")),
     Case("PorterNotReady", "6m", gauge("ready", "0x3 1x9"), name="a start that takes a while"),
     Case(

@@ -26,7 +26,7 @@ from tests.unit.world import World, endpoints, key, node, service
 
 PROCESS = ProcessState(
     version="1.2.3",
-    config=ConfigInfo("directory", "true", "true", "endpoints", "none"),
+    config=ConfigInfo("directory", "true", "true", "false", "endpoints", "none"),
     ready=lambda: True,
     faults=lambda: 0,
     loop_lag=lambda: 0.0,
