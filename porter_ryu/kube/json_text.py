@@ -30,6 +30,7 @@ _ESCAPE = re.compile(
 _AT = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
 _EXPECTED = re.compile(r"Expected `(\w+)(?: \| null)?`, got ")
 _BOUND = re.compile(r"Expected `int` ([<>]=) (-?\d+)")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _NAMES = {
     "str": "a string",
     "int": "a number",
@@ -92,6 +93,9 @@ def _reason(message: str, place: str, text: Text) -> str:
     expected = _EXPECTED.match(what)
     if expected and expected[1] in _NAMES:
         return f"{where} is not {_NAMES[expected[1]]}"
+    unknown = _UNKNOWN.fullmatch(what)
+    if unknown:
+        return f"{where} has no field {quoted(unknown[1])}"
     bound = _BOUND.fullmatch(what)
     if bound:
         return f"{where} is {'more' if bound[1] == '<=' else 'less'} than {bound[2]}"

@@ -57,7 +57,7 @@ class Condition(ApiStruct, frozen=True):
     last_transition_time: str | None = None
 
 
-class LabelSelectorRequirement(ApiStruct, frozen=True):
+class LabelSelectorRequirement(ApiStruct, frozen=True, forbid_unknown_fields=True):
     """An entry of matchExpressions."""
 
     key: str | None = None
@@ -65,8 +65,8 @@ class LabelSelectorRequirement(ApiStruct, frozen=True):
     values: tuple[str, ...] | None = None
 
 
-class LabelSelector(ApiStruct, frozen=True):
-    """metav1.LabelSelector."""
+class LabelSelector(ApiStruct, frozen=True, forbid_unknown_fields=True):
+    """metav1.LabelSelector.  Without a field that is not understood it would select more."""
 
     match_labels: dict[str, str] | None = None
     match_expressions: list[LabelSelectorRequirement] | None = None

@@ -236,8 +236,9 @@ class Namespace(ApiStruct, frozen=True):
 # -- network.kubesphere.io Eip -------------------------------------------------------------------
 
 
-class Advertisement(ApiStruct, frozen=True):
-    """An entry of spec.advertisements."""
+class Advertisement(ApiStruct, frozen=True, forbid_unknown_fields=True):
+    """An entry of spec.advertisements.  Without a field that is not understood it would be for more
+    peers or nodes, so such a field is an error; an API server does not store one."""
 
     peers: tuple[str, ...] | None = None
     node_selector: LabelSelector | None = None

@@ -80,6 +80,17 @@ def test_the_length_of_one_address_aggregates_nothing() -> None:
             {"communities": ["65000:65536"]},
             "spec.advertisements[1].communities: '65000:65536': '65536' is not a number of 16 bits",
         ),
+        ({"MED": 5}, "spec.advertisements[1] has no field 'MED'"),
+        ({"peer": "leaf1"}, "spec.advertisements[1] has no field 'peer'"),
+        ({"b` - at `$.x\n": 1}, "spec.advertisements[1] has no field 'b"),
+        (
+            {"nodeSelector": {"rack": "1"}},
+            "spec.advertisements[1].nodeSelector has no field 'rack'",
+        ),
+        (
+            {"nodeSelector": {"matchExpressions": [{"key": "a", "op": "In"}]}},
+            "spec.advertisements[1].nodeSelector.matchExpressions[0] has no field 'op'",
+        ),
         ({"communities": ["9" * 5000 + ":1"]}, "spec.advertisements[1].communities: '999"),
         ({"communities": ["no"]}, "spec.advertisements[1].communities: 'no' is not a community"),
         ({"communities": [65000]}, "spec.advertisements[1].communities[0] is not a string"),
@@ -107,6 +118,10 @@ def test_a_bad_entry_is_named_and_the_last_good_form_stays(
     assert (status.reason, status.serving) == (PoolReason.INVALID_ADDRESS, good.spec_only())
     assert status.message.startswith(reason)
     assert w.address("a") == "10.0.0.0"
+
+
+def test_a_selector_of_services_with_a_key_that_is_not_understood_selects_none() -> None:
+    assert eip(serviceSelector={"app": "x"}).invalid == "spec.serviceSelector has no field 'app'"
 
 
 def test_there_are_limits_for_all_entries_together() -> None:
