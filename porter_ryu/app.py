@@ -96,13 +96,16 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
     def _listen(self, wsgi: WSGIApplication) -> Server:
         """Opens the port of the HTTP interface, or exits with status 2."""
         host, port = cfg.CONF.wsapi_host, cfg.CONF.wsapi_port
-        server = Server(host, port, Router(wsgi), self.supervisor)
+        server = Server(host, port, Router(wsgi, self._http_names), self.supervisor)
         try:
             server.listen()
         except (OSError, OverflowError, ValueError) as error:
             key, reason = "[DEFAULT] wsapi_host, wsapi_port", log.reason_of(error)
             _refuse(f"{key}: cannot listen on {host} port {port}: {reason}")
         return server
+
+    def _http_names(self) -> frozenset[str]:
+        return self.instance.settings.http_names
 
     def _listen_for_switches(self) -> None:
         """Opens the port of the OpenFlow controller, or exits with status 2."""

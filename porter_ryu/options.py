@@ -67,6 +67,13 @@ PORTER = [
     cfg.IntOpt(
         "resync_seconds", default=300, min=1, help="Interval between full resyncs, in seconds."
     ),
+    cfg.ListOpt(
+        "http_names",
+        default=[],
+        help="Names in the Host field by which a reverse proxy on this host asks for the HTTP "
+        "interface. Over loopback, requests for other names than these, localhost and the name "
+        "of this host are refused; addresses are always answered.",
+    ),
 ]
 
 KUBERNETES = [
@@ -405,7 +412,7 @@ GROUPS = {
     "bound_ip": BOUND_IP,
 }
 # keys that a reload applies, besides the [peer:NAME] groups; every other key needs a restart
-RELOADED = frozenset({("bgp", "peers"), ("bgp", "hold_time")})
+RELOADED = frozenset({("bgp", "peers"), ("bgp", "hold_time"), ("porter", "http_names")})
 
 
 def of_ryu() -> list[cfg.Opt]:

@@ -24,7 +24,7 @@ from porter_ryu.openflow.config import OpenFlowSettings
 from porter_ryu.options import GROUPS, RELOADED, WSAPI_HOST
 from porter_ryu.settings_drain import QUALIFIED_NAME, read_drain
 from porter_ryu.settings_file import BadConfigurationError, Fault, quoted_value
-from porter_ryu.settings_http import read_http
+from porter_ryu.settings_http import read_http, read_http_names
 from porter_ryu.settings_liveness import read_liveness
 from porter_ryu.settings_names import check_names
 from porter_ryu.settings_openflow import ControllerSettings, read_controller, read_openflow
@@ -71,7 +71,7 @@ class Settings:
     `remarks`: what is valid but cannot be meant, such as a group that nobody reads.
     `key_files`: files besides the configuration whose content is part of these settings.
     `http`: host and port of the HTTP interface, `controller` that of the switches, from Ryu's
-    options.
+    options.  `http_names`: names of this host that a reverse proxy asks by, in lower case.
     """
 
     annotation: str
@@ -97,6 +97,7 @@ class Settings:
     key_files: tuple[str, ...] = ()
     remarks: tuple[Fault, ...] = ()
     http: tuple[str, int] = (WSAPI_HOST, 8080)
+    http_names: frozenset[str] = frozenset()
     fixed: Mapping[tuple[str, str], Any] = field(default_factory=dict)
 
 
@@ -168,6 +169,7 @@ def _settings(r: Reader) -> Settings:
         file=r.documents[0].path if r.documents else "(no file)",
         key_files=tuple(r.key_files),
         http=read_http(r),
+        http_names=frozenset(read_http_names(r)),
         fixed={
             (group, option.name): r.get(group, option.name)
             for group, options in GROUPS.items()

@@ -1,8 +1,10 @@
-"""Checks the keys in [DEFAULT] that say where to listen: those of Ryu's that this program uses."""
+"""Checks the keys about the HTTP interface: those of Ryu's in [DEFAULT] that say where to listen,
+and the names that it answers to."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from ipaddress import ip_address
 
 from porter_ryu.domain.model import Address
@@ -30,6 +32,18 @@ def read_http(r: Reader) -> tuple[str, int]:
     if same_port and _meets_bgp(r, _address(host) if host else _EVERYWHERE):
         r.fault("bgp", "listen_port", f"{port} is also [DEFAULT] wsapi_port, on the same address")
     return host, port
+
+
+def read_http_names(r: Reader) -> Iterator[str]:
+    """The names by which a reverse proxy asks for the HTTP interface, and `wsapi_host`, in lower
+    case."""
+    names = r.get("porter", "http_names") or ()
+    for name in names:
+        if not _is_name(name):
+            text = f"{quoted_value(name)} is not the name of a host, without a port"
+            r.fault("porter", "http_names", text)
+    for name in (*names, r.get(DEFAULT, "wsapi_host") or ""):
+        yield name.lower().removesuffix(".")
 
 
 def _address(text: str) -> Address | None:

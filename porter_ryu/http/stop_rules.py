@@ -8,15 +8,13 @@ token is checked.
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from ipaddress import ip_address
 
 from porter_ryu.domain.model import Address
+from porter_ryu.http.hosts import names_loopback
 
-_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+))(?::\d{1,5})?")
 _SCHEME = "bearer "
 
 
@@ -52,17 +50,3 @@ def refusal(request: StopRequest, token: str) -> tuple[HTTPStatus, str] | None:
     if scheme != _SCHEME or not hmac.compare_digest(offered.encode(), token.encode()):
         return HTTPStatus.UNAUTHORIZED, "the token in state_dir/control.token is required"
     return None
-
-
-def names_loopback(host: str) -> bool:
-    """Whether a Host field is localhost, 127.0.0.0/8 or [::1], with or without a port."""
-    found = _HOST.fullmatch(host)
-    if found is None:
-        return False
-    ipv6, name = found[1], found[2]
-    if ipv6 is None and name.lower() == "localhost":
-        return True
-    try:
-        return ip_address(ipv6 or name).is_loopback
-    except ValueError:
-        return False

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import eventlet
-from webob import Request
 
 from porter_ryu.history.change import ChangeKind
 from porter_ryu.history.record import MAX_CHANGES, History
 from porter_ryu.history.subject import About
 from porter_ryu.http.context import MAX_STREAMS
 from porter_ryu.http.feed import KEEPALIVE, ChangeFeed
-from tests.unit.test_http_api import router
+from tests.unit.test_http_api import request, router
 
 ABOUT = {"startedAt": "now"}
 
@@ -135,7 +134,7 @@ def test_streams_are_limited_and_one_that_ends_makes_room() -> None:
     routes = router(history=made(1))
 
     def opened() -> Any:
-        return Request.blank("/v1/stream?since=0").get_response(routes)
+        return request("/v1/stream?since=0").get_response(routes)
 
     first = opened()
     others = [opened() for _ in range(MAX_STREAMS - 1)]
@@ -149,10 +148,10 @@ def test_streams_are_limited_and_one_that_ends_makes_room() -> None:
 
 def test_the_last_event_id_counts_more_than_the_url() -> None:
     """A browser asks with the same URL again."""
-    request = Request.blank("/v1/stream?since=0", headers={"Last-Event-ID": "1"})
-    response = request.get_response(router(history=made(1, 2)))
+    asked = request("/v1/stream?since=0", headers={"Last-Event-ID": "1"})
+    response = asked.get_response(router(history=made(1, 2)))
     assert [number for _, number, _ in sent(iter(response.app_iter), 1)] == ["2"]
     for wrong in ("x", "-1", "1e9"):
-        request = Request.blank("/v1/stream", headers={"Last-Event-ID": wrong})
-        answer = request.get_response(router())
+        asked = request("/v1/stream", headers={"Last-Event-ID": wrong})
+        answer = asked.get_response(router())
         assert (answer.status_int, "error" in answer.json) == (400, True)

@@ -50,16 +50,20 @@ def router(**fields: Any) -> Router:
     """The routes over these parts."""
     wsgi = WSGIApplication()
     api.register(wsgi, dataclasses.replace(CONTEXT, **fields))
-    return Router(wsgi)
+    return Router(wsgi, lambda: frozenset({"porter.example"}))
 
 
 def ask(
     path: str, method: str = "GET", headers: dict[str, str] | None = None, **fields: Any
 ) -> Response:
     """The response of a path to a client on loopback."""
+    return request(path, method, headers).get_response(router(**fields))
+
+
+def request(path: str, method: str = "GET", headers: dict[str, str] | None = None) -> Request:
+    """A request of a client on loopback."""
     environ = {"SERVER_NAME": "127.0.0.1", "REMOTE_ADDR": "127.0.0.1"}
-    request = Request.blank(path, environ=environ, method=method, headers=headers or {})
-    return request.get_response(router(**fields))
+    return Request.blank(path, environ=environ, method=method, headers=headers or {})
 
 
 def test_healthz_reports_each_fault() -> None:
@@ -284,9 +288,9 @@ def test_a_304_takes_no_place_of_a_long_response() -> None:
     routes = router()
     for path in ("/v1/services", "/v1/eips") * 5:
         tag = ask(path).headers["ETag"]
-        request = Request.blank(path, headers={"If-None-Match": tag})
-        assert request.get_response(routes).status_int == 304
-    assert Request.blank("/v1/services").get_response(routes).status_int == 200
+        again = request(path, headers={"If-None-Match": tag})
+        assert again.get_response(routes).status_int == 304
+    assert request("/v1/services").get_response(routes).status_int == 200
 
 
 def test_one_session_and_its_routes() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from porter_ryu import control_token
-from porter_ryu.http.stop_rules import StopRequest, names_loopback, refusal
+from porter_ryu.http.hosts import names_loopback
+from porter_ryu.http.stop_rules import StopRequest, refusal
 
 TOKEN = "s3cret"
 GOOD = StopRequest(

@@ -1,0 +1,72 @@
+"""Which Host fields are answered over loopback, where a page of another origin may ask."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from porter_ryu.http.hosts import is_answered
+from tests.unit.test_http_api import ask
+
+NAMES = frozenset({"node7", "node7.example.com", "porter.example.com"})
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",  # HTTP/1.0
+        "localhost",
+        "LOCALHOST:8080",
+        "porter.localhost:8080",
+        "127.0.0.1:8080",
+        "127.1:8080",
+        "[::1]:8080",
+        "192.168.1.1:8080",
+        "[2001:db8::1]",
+        "node7:8080",
+        "Node7.Example.com.:8080",
+        "porter.example.com",
+    ],
+)
+def test_names_of_this_host_and_addresses_are_answered(host: str) -> None:
+    for local in ("127.0.0.1", "::1"):
+        assert is_answered(ip_address(local), host, NAMES)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8080",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "notlocalhost",
+        "node7.evil.example",
+        "evil.porter.example.com",
+        "localhost@evil.example",
+        "127.0.0.1:8080, evil.example",
+        "[::1].evil.example",
+        "::1",
+        ".",
+        ":8080",
+    ],
+)
+def test_other_names_are_not(host: str) -> None:
+    assert not is_answered(ip_address("127.0.0.1"), host, NAMES)
+
+
+def test_who_does_not_come_over_loopback_may_use_any_name() -> None:
+    assert is_answered(ip_address("192.168.1.1"), "lb.example.com", frozenset())
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/status", "/v1/stream", "/metrics", "/healthz", "/no"])
+def test_a_page_of_another_origin_reads_nothing(path: str) -> None:
+    answer = ask(path, headers={"Host": "evil.example:8080"})
+    assert answer.status_int == 403
+    assert "'evil.example:8080'" in answer.json["error"]
+    assert "http_names" in answer.json["error"]
+
+
+def test_a_reverse_proxy_that_keeps_its_name_is_answered_if_the_name_is_configured() -> None:
+    assert ask("/v1/version", headers={"Host": "porter.example"}).status_int == 200
