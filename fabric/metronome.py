@@ -17,6 +17,7 @@ from fabric import end, wait_for
 from fabric.files import replace
 
 _INTERVAL_SECONDS = 0.05
+_LAG_SECONDS = 0.1  # on a machine that has nothing else to do
 _WINDOW_SECONDS = 62
 
 
@@ -33,6 +34,13 @@ class Metronome:
     def late(self) -> float:
         """The greatest delay of a wake-up within about a minute, in seconds."""
         return float(self._result.read_text())
+
+    @property
+    def allowed_lag(self) -> float:
+        """The delay of an event loop that never holds its own work up, in seconds, if its process
+        has the same priority.  A busy machine does not only wake it late, but also takes the
+        processor from it in the middle of its work."""
+        return _LAG_SECONDS + 3 * self.late
 
     def stop(self) -> None:
         """Ends the process."""

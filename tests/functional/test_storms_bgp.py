@@ -34,7 +34,6 @@ from tests.functional.conftest import OURS
 from tests.functional.parts import HEALTHY, STRANGER, named_parts, stage
 
 PARTS = named_parts(19)
-LAG_MOST = 0.1
 REFRESH = message(ROUTE_REFRESH, b"\0\1\0\1")
 ATTRIBUTES = bytes.fromhex("4001010040020602010000fdeb400304c0a80703")
 
@@ -67,7 +66,7 @@ def program(fabric: Fabric, metronome: Metronome) -> Iterator[Program]:
         )
         wait_for(
             lambda: slowly(program.loop_lag()),
-            lambda late: late < LAG_MOST + metronome.late,
+            lambda late: late < metronome.allowed_lag,
             80,
             "the minute of the start to be over",
         )
@@ -114,7 +113,7 @@ def unnoticed(program: Program, metronome: Metronome) -> Iterator[None]:
         told = report(program, name)
         assert (told["state"], told["lastDown"]) == ("Established", None), told
         assert told["establishedSeconds"] > before[name]
-    assert program.loop_lag() < LAG_MOST + metronome.late
+    assert program.loop_lag() < metronome.allowed_lag
 
 
 def established(host: Host, part: str, **how: object) -> RawPeer:

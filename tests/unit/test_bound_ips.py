@@ -121,7 +121,7 @@ def test_while_ip_fails_bind_does_not_wait_and_is_retried(
     started = time.monotonic()
     for _ in range(100):
         instance.bind(frozenset({B}))
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 5
     assert caplog.text.count("Operation not permitted") == 1
     kernel.broken = ""
     instance.complete()
