@@ -14,6 +14,7 @@ from ipaddress import ip_network
 from porter_ryu.domain.announcement import Announcements, Route
 from porter_ryu.domain.model import Kind, Network, ObjectKey
 from porter_ryu.domain.ports import AddressTarget, BindingTarget, RouteTarget, StatusTarget
+from porter_ryu.domain.prefix import host_prefix
 from porter_ryu.domain.turn import Turn
 from porter_ryu.leadership import Leadership
 
@@ -38,8 +39,7 @@ class Effects:
 
     def apply(self, turn: Turn, read_at: float | None) -> None:
         """Applies a turn; `read_at` is time.monotonic() when its oldest cause was read."""
-        # by its octets, not by its text: a third of the time
-        wanted = {ip_network(address.packed): route for address, route in turn.routes.items()}
+        wanted = {host_prefix(address): route for address, route in turn.routes.items()}
         announced = dict(turn.aggregates)
         announced |= {prefix: route.announcements for prefix, route in wanted.items()}
         bound = {prefix for prefix, route in wanted.items() if route.bound}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from ipaddress import ip_network
 from typing import Any
 
 from porter_ryu.domain import mending, overview, problems, what_if
@@ -16,6 +15,7 @@ from porter_ryu.domain.node_uses import leads_to
 from porter_ryu.domain.nodes.backends import EndpointStates
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.prefix import host_prefix
 from porter_ryu.domain.reach import IsSent, Reach, is_recorded, reach, was_sent
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
@@ -184,7 +184,7 @@ def _address(planner: Planner, entry: AddressExplanation, sent: Sent) -> Json:
         "nodes": [_node(planner, node, entry.eip) for node in entry.nodes],
         "paths": [path(announcement, share) for announcement, share in entry.paths],
         "endpoints": [_endpoints(states) for states in entry.endpoints],
-        "peers": _peers(sent(ip_network(entry.address))),
+        "peers": _peers(sent(host_prefix(entry.address))),
     }
 
 
@@ -204,7 +204,7 @@ def _reach(entry: AddressExplanation, found: Reach, sent: Sent, unsent: Unsent) 
         {"prefix": str(prefix), "peers": _peers(sent(prefix))} for prefix in found.aggregates
     ]
     heard = {peer for aggregate in aggregates for peer in aggregate["peers"]}
-    prefix = ip_network(entry.address)
+    prefix = host_prefix(entry.address)
     why = dict(unsent(prefix)) if entry.recorded and entry.paths else {}
     return {
         "aggregates": aggregates,

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_network
 
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Address, Eip, Network
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.prefix import host_prefix
 from porter_ryu.domain.text import listed
 
 IsSent = Callable[[Network], bool]
@@ -63,8 +63,7 @@ def is_recorded(decision: Decision) -> bool:
 def was_sent(planner: Planner, decision: Decision, is_sent: IsSent) -> bool:
     """Whether an address of a Service was sent to a peer, itself or as part of an aggregate."""
     return any(
-        # by its octets, not by its text: a third of the time
-        is_sent(ip_network(held.address.packed))
+        is_sent(host_prefix(held.address))
         or any(map(is_sent, planner.aggregation.aggregates_of(held.address)))
         for held in decision.outcome.held
     )
