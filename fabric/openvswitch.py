@@ -196,9 +196,15 @@ class OpenVSwitch:
         self.ofctl("add-group", group)
 
     def clear(self) -> None:
-        """Removes all flows and all groups."""
+        """Removes all flows and all groups, and what its datapath remembers of them.
+
+        That would otherwise go on for as long as packets hit it: while the tables are empty the
+        datapath remembers flows that overlap older ones, and when rules come back the user-space
+        datapath of Open vSwitch 3.1.0 gives the actions of one to the other, and keeps a "drop".
+        """
         self.ofctl("del-flows")
         self.ofctl("del-groups")
+        self.appctl("revalidator/purge")
 
     def ofctl(self, command: str, *arguments: str) -> str:
         """Runs a command of ovs-ofctl on the bridge; returns its output."""
