@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from porter_ryu.bgp.peer_report import PeerReport
 from porter_ryu.bgp.peer_table import PeerTable
@@ -15,7 +16,9 @@ from porter_ryu.domain.model import Address, Family, Kind, Network, ObjectKey
 from porter_ryu.domain.objects import ObjectStatus, WithStatus
 from porter_ryu.domain.peering import PeerConfig
 from porter_ryu.domain.ports import Observer
-from porter_ryu.openflow.report import SwitchHealth, SwitchReport
+
+if TYPE_CHECKING:
+    from porter_ryu.openflow.report import SwitchHealth, SwitchReport
 
 
 class NoSpeaker:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from porter_ryu.domain.model import Address
 from porter_ryu.domain.text import listed
-from porter_ryu.openflow.report import SwitchReport
+
+if TYPE_CHECKING:
+    from porter_ryu.openflow.report import SwitchReport
 
 Json = dict[str, Any]
 VOLATILE = ("connectedSeconds",)

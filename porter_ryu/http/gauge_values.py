@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
 
 from porter_ryu import report
 from porter_ryu.bgp.peer_report import PeerReport, family_name
@@ -19,7 +20,9 @@ from porter_ryu.domain.reach import IsSent
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.http import gauges
 from porter_ryu.http.gauges import Series
-from porter_ryu.openflow.report import SwitchHealth
+
+if TYPE_CHECKING:
+    from porter_ryu.openflow.report import SwitchHealth
 
 _BFD_UP = "up"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +50,10 @@ def two(fabric: Fabric, one: OpenFlowNetwork) -> OpenFlowNetwork:
 
 @contextmanager
 def running(
-    host: Host, ryu: dict[str, object] | None = None, **openflow: object
+    host: Host,
+    ryu: dict[str, object] | None = None,
+    environment: dict[str, str] | None = None,
+    **openflow: object,
 ) -> Iterator[Program]:
     """The controller, with an EIP of each kind; `ryu` are options of Ryu's own."""
     groups = sections(openflow=openflow, DEFAULT={"ofp_listen_host": "0.0.0.0", **(ryu or {})})
@@ -57,7 +61,7 @@ def running(
     install(program)
     for name, address in {"web": EIP, "web6": EIP6, "link": LINK}.items():
         web(program, name, address, *ALL)
-    program.start()
+    program.start(**(environment or {}))  # type: ignore[arg-type]
     try:
         yield program
     finally:
@@ -162,9 +166,17 @@ def test_a_switch_that_knows_openflow_13_alone(one: OpenFlowNetwork) -> None:
         one.switch.configure("set", "bridge", "ovs0", protocols)
 
 
-def test_with_openflow_disabled_no_port_is_open(one: OpenFlowNetwork) -> None:
-    with running(one.porter, enabled="false") as program:
+def test_with_openflow_disabled_no_port_is_open_and_nothing_of_it_is_loaded(
+    one: OpenFlowNetwork,
+) -> None:
+    """But its options."""
+    imports = {"PYTHONPROFILEIMPORTTIME": "1"}
+    with running(one.porter, environment=imports, enabled="false") as program:
         assert ":6653" not in program.host.run("ss -Hltn")
+        log = program.host.log(program.log)
+    assert "porter_ryu.app\n" in log
+    found = set(re.findall(r"\| +(porter_ryu\.openflow\.\w+)$", log, re.MULTILINE))
+    assert found == {"porter_ryu.openflow.config"}
 
 
 def certificate(folder: Path, name: str, by: Path | None) -> tuple[Path, Path]:
