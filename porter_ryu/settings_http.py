@@ -4,7 +4,7 @@ and the names that it answers to."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
 from porter_ryu.domain.model import Address
@@ -29,8 +29,8 @@ def read_http(r: Reader) -> tuple[str, int]:
             r.fault(DEFAULT, key, text)
     host = r.get(DEFAULT, "wsapi_host") or ""
     same_port = r.get("bgp", "enabled") and port == r.get("bgp", "listen_port")
-    if same_port and _meets_bgp(r, _address(host) if host else _EVERYWHERE):
-        r.fault("bgp", "listen_port", f"{port} is also [DEFAULT] wsapi_port, on the same address")
+    if same_port and _meets_bgp(r, _listens(host)):
+        r.fault("bgp", "listen_port", _also(port, f"{DEFAULT}] wsapi_port"))
     return host, port
 
 
@@ -46,6 +46,26 @@ def read_http_names(r: Reader) -> Iterator[str]:
         yield name.lower().removesuffix(".")
 
 
+def check_controller_port(r: Reader, key: str, port: int) -> None:
+    """Whether the port of the OpenFlow controller, which `key` sets, is free of BGP and HTTP."""
+    here = _listens(r.get(DEFAULT, "ofp_listen_host") or "")
+    http = _listens(r.get(DEFAULT, "wsapi_host") or "")
+    both = here is not None and http is not None and _meets(here, [http])
+    if both and port == r.get(DEFAULT, "wsapi_port"):
+        r.fault(DEFAULT, key, _also(port, f"{DEFAULT}] wsapi_port"))
+    if r.get("bgp", "enabled") and port == r.get("bgp", "listen_port") and _meets_bgp(r, here):
+        r.fault(DEFAULT, key, _also(port, "bgp] listen_port"))
+
+
+def _also(port: int, where: str) -> str:
+    return f"{port} is also [{where}, on the same address"
+
+
+def _listens(host: str) -> Address | None:
+    """The address that a server listens on; None for the name of a host."""
+    return _address(host) if host else _EVERYWHERE
+
+
 def _address(text: str) -> Address | None:
     try:
         return ip_address(text)
@@ -59,13 +79,17 @@ def _is_name(text: str) -> bool:
     return _HOST_NAME.fullmatch(text) is not None and not last.isdecimal()
 
 
-def _meets_bgp(r: Reader, http: Address | None) -> bool:
-    """Whether BGP would listen on the address of the HTTP interface."""
+def _meets_bgp(r: Reader, address: Address | None) -> bool:
+    """Whether BGP would listen on the address of another server."""
     texts = [text for text in r.get("bgp", "listen_addresses") or () if text]
-    if http is None or texts == ["none"]:
+    if address is None or texts == ["none"]:
         return False
     if not texts:
-        return http.is_unspecified  # it listens on the address towards each peer
-    listens = [address for address in map(_address, texts) if address is not None]
-    same = [address for address in listens if address.version == http.version]
-    return http in same or any(a.is_unspecified or http.is_unspecified for a in same)
+        return address.is_unspecified  # it listens on the address towards each peer
+    return _meets(address, [found for found in map(_address, texts) if found is not None])
+
+
+def _meets(address: Address, others: Iterable[Address]) -> bool:
+    """Whether two servers with one port could not listen on an address and on one of others."""
+    same = [other for other in others if other.version == address.version]
+    return address in same or any(a.is_unspecified or address.is_unspecified for a in same)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -10,8 +12,10 @@ from ipaddress import ip_address
 from porter_ryu.domain.model import Address
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, MODES
 from porter_ryu.domain.special_purpose import never_a_next_hop
+from porter_ryu.log import reason_of
 from porter_ryu.openflow.config import Affinity, Base, OpenFlowSettings
 from porter_ryu.settings_file import quoted_value
+from porter_ryu.settings_http import check_controller_port
 from porter_ryu.settings_reader import DEFAULT, Reader
 
 _MILLISECONDS = 1000
@@ -60,15 +64,50 @@ def read_controller(r: Reader) -> ControllerSettings:
     key, certificate = r.get(DEFAULT, "ctl_privkey") or "", r.get(DEFAULT, "ctl_cert") or ""
     name = "ofp_ssl_listen_port" if key and certificate else "ofp_tcp_listen_port"
     port = r.get(DEFAULT, name)
+    authorities = r.get(DEFAULT, "ca_certs") or ""
     if port is not None and not 0 < port <= _MAX_PORT:
         r.fault(DEFAULT, name, f"{port} is not a port number")
-    return ControllerSettings(
-        r.get(DEFAULT, "ofp_listen_host") or "",
-        port or _DEFAULT_PORT,
-        key,
-        certificate,
-        r.get(DEFAULT, "ca_certs") or "",
-    )
+    elif r.get("openflow", "enabled"):
+        check_controller_port(r, name, port or _DEFAULT_PORT)
+        _check_tls(r, key, certificate, authorities)
+    host = r.get(DEFAULT, "ofp_listen_host") or ""
+    return ControllerSettings(host, port or _DEFAULT_PORT, key, certificate, authorities)
+
+
+def _check_tls(r: Reader, key: str, certificate: str, authorities: str) -> None:
+    """Reports files for TLS that cannot be used, and those without which there would be no TLS."""
+    files = {"ctl_privkey": key, "ctl_cert": certificate, "ca_certs": authorities}
+    given = [name for name, path in files.items() if path]
+    if given and not (key and certificate):
+        missing = "ctl_cert" if key else "ctl_privkey"
+        r.fault(DEFAULT, given[0], f"is for TLS, which needs {missing} as well")
+        return
+    gone = [name for name in given if not os.path.isfile(files[name])]
+    for name in gone:
+        r.fault(DEFAULT, name, f"there is no file {files[name]}")
+    if gone or not given:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, _no_password)
+    except (OSError, ValueError) as error:
+        text = f"{certificate} cannot be used with the key {key}: {_reason(error)}"
+        r.fault(DEFAULT, "ctl_cert", text)
+    try:
+        if authorities:
+            context.load_verify_locations(authorities)
+    except (OSError, ValueError) as error:
+        r.fault(DEFAULT, "ca_certs", f"{authorities} cannot be used: {_reason(error)}")
+
+
+def _no_password() -> str:
+    """Instead of a question at the terminal."""
+    raise ValueError("the key has a password")
+
+
+def _reason(error: Exception) -> str:
+    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    return reason.lower().replace("_", " ") if reason else reason_of(error)
 
 
 def _datapaths(r: Reader) -> Iterator[int]:

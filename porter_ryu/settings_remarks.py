@@ -66,7 +66,7 @@ def _unused(r: Reader) -> list[_Rule]:
     restarts = graceful == "true" or (graceful == "auto" and single)
     switches = bool(value("openflow", "enabled"))
     of_switches = [key for of_group, key in r.options if (of_group, key[:4]) == (DEFAULT, "ofp_")]
-    of_switches += ["ctl_privkey", "ctl_cert"]
+    of_switches += ["ctl_privkey", "ctl_cert", "ca_certs"]
     off = [(key, not bgp) for key in ("listen_addresses", "listen_port", "router_id", "hold_time")]
     return [
         ("bgp", "peers", not bgp, "[bgp] enabled is false"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -64,9 +65,89 @@ probe_ms = 100
     assert (found.controller.host, found.controller.port) == ("192.168.0.1", 6633)
 
 
-def test_with_a_key_and_a_certificate_the_port_is_that_of_tls(tmp_path: Path) -> None:
-    text = "[DEFAULT]\nctl_privkey = /k\nctl_cert = /c\nofp_ssl_listen_port = 6654\n"
+def certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A key and a certificate of it."""
+    key, made = folder / f"{name}.key", folder / f"{name}.pem"
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"]
+    argv += ["-keyout", str(key), "-out", str(made)]
+    subprocess.run(argv, check=True, capture_output=True)
+    return key, made
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two keys and their certificates, a file of text, and a key with a password."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, _ = certificate(folder, "a")
+    certificate(folder, "b")
+    (folder / "text").write_text("text\n")
+    argv = ["openssl", "rsa", "-aes256", "-passout", "pass:secret"]
+    argv += ["-in", str(key), "-out", str(folder / "locked.key")]
+    subprocess.run(argv, check=True, capture_output=True)
+    return folder
+
+
+def test_with_a_key_and_a_certificate_the_port_is_that_of_tls(tmp_path: Path, files: Path) -> None:
+    tls = f"ctl_privkey = {files}/a.key\nctl_cert = {files}/a.pem\nca_certs = {files}/b.pem\n"
+    text = f"[DEFAULT]\n{tls}ofp_ssl_listen_port = 6654\n[openflow]\nenabled = true\n"
     assert settings(tmp_path, text).controller.port == 6654
+
+
+@pytest.mark.parametrize(
+    ("tls", "fault"),
+    [
+        ({"ctl_privkey": "a.key"}, "ctl_privkey: is for TLS, which needs ctl_cert as well"),
+        ({"ctl_cert": "a.pem"}, "ctl_cert: is for TLS, which needs ctl_privkey as well"),
+        ({"ca_certs": "a.pem"}, "ca_certs: is for TLS, which needs ctl_privkey as well"),
+        ({"ctl_privkey": "no", "ctl_cert": "a.pem"}, "ctl_privkey: there is no file "),
+        ({"ctl_privkey": "a.key", "ctl_cert": "text"}, "ctl_cert: "),
+        ({"ctl_privkey": "text", "ctl_cert": "a.pem"}, "ctl_cert: "),
+        ({"ctl_privkey": "b.key", "ctl_cert": "a.pem"}, "ctl_cert: "),
+        ({"ctl_privkey": "locked.key", "ctl_cert": "a.pem"}, "ctl_cert: "),
+        ({"ctl_privkey": "a.key", "ctl_cert": "a.pem", "ca_certs": "text"}, "ca_certs: "),
+        ({"ctl_privkey": "a.key", "ctl_cert": "a.pem", "ca_certs": "."}, "ca_certs: there is no"),
+    ],
+)
+def test_without_usable_files_for_tls_it_does_not_start(
+    tmp_path: Path, files: Path, tls: dict[str, str], fault: str
+) -> None:
+    """Above all, it does not start without TLS."""
+    lines = "".join(f"{key} = {files / name}\n" for key, name in tls.items())
+    [line] = faults(tmp_path, f"[DEFAULT]\n{lines}[openflow]\nenabled = true\n")
+    assert line.startswith(f"[DEFAULT] {fault}")
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("[DEFAULT]\nofp_tcp_listen_port = 8080\n", "[DEFAULT] wsapi_port"),
+        ("[DEFAULT]\nwsapi_port = 6653\n", "[DEFAULT] wsapi_port"),
+        ("[DEFAULT]\nwsapi_port = 6653\nofp_listen_host = 127.0.0.1\n", "[DEFAULT] wsapi_port"),
+        ("[DEFAULT]\nofp_tcp_listen_port = 179\n", "[bgp] listen_port"),
+        (
+            "[DEFAULT]\nofp_listen_host = 10.0.0.1\nofp_tcp_listen_port = 179\n"
+            "[bgp]\nlisten_addresses = 10.0.0.1\n",
+            "[bgp] listen_port",
+        ),
+    ],
+)
+def test_its_port_is_nobody_elses(tmp_path: Path, text: str, other: str) -> None:
+    [line] = faults(tmp_path, text + "[openflow]\nenabled = true\n")
+    assert line.startswith("[DEFAULT] ofp_tcp_listen_port: ")
+    assert line.endswith(f" is also {other}, on the same address")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[DEFAULT]\nofp_tcp_listen_port = 8080\nofp_listen_host = 10.0.0.1\n",
+        "[DEFAULT]\nofp_tcp_listen_port = 8080\nofp_listen_host = ::1\n",
+        "[DEFAULT]\nofp_tcp_listen_port = 179\n[bgp]\nenabled = false\n",
+        "[DEFAULT]\nofp_tcp_listen_port = 179\n[bgp]\nlisten_addresses = none\n",
+    ],
+)
+def test_the_same_port_on_another_address_is_its_own(tmp_path: Path, text: str) -> None:
+    assert settings(tmp_path, text + "[openflow]\nenabled = true\n").openflow.enabled
 
 
 @pytest.mark.parametrize(
