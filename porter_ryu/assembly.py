@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from porter_ryu import state_dir
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.speaker import Speaker
+from porter_ryu.domain.editing import Editing
 from porter_ryu.domain.nodes.health import API_SERVER_DELAYS, DIRECTORY_DELAYS
 from porter_ryu.domain.peering import SpeakerConfig
 from porter_ryu.domain.planner import Planner, Policy
@@ -175,6 +176,7 @@ def _planner(settings: Settings, host: HostMonitor) -> Planner:
             settings.drain,
             probing=bool(settings.liveness.probes),
             by_port=settings.openflow.enabled,
+            editing=Editing(settings.manifests),
         ),
         leading=settings.allocate and not _elects_leader(settings),
     )

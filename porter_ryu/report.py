@@ -143,7 +143,8 @@ def explanation(
     if chain.unreadable:
         entry["unreadable"] = chain.unreadable
     reason = chain.decision.verdict.reason
-    entry["mend"] = "" if announced else problems.mend_of_service(reason, key)
+    editing = planner.policy.editing
+    entry["mend"] = "" if announced else problems.mend_of_service(reason, key, editing)
     entry["externalTrafficPolicy"] = "Local" if chain.service.local_traffic else "Cluster"
     entry["request"] = _request(chain)
     entry["pools"] = [_pool(pool) for pool in chain.pools]
@@ -228,7 +229,7 @@ def _node(planner: Planner, entry: NodeVerdict, eip: str) -> Json:
         "nextHop": None if entry.next_hop is None else hop_text(entry.next_hop),
         "reason": entry.verdict.reason.value,
         "why": entry.verdict.message,
-        "mend": mending.of_node(entry, node, eip, planner.policy.drain),
+        "mend": mending.of_node(entry, node, eip, planner.policy),
     }
 
 

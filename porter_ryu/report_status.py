@@ -203,7 +203,7 @@ def _problems(
     down = [peer for peer in peers if peer["state"] != _UP]
     for reason, count in tally.lost.items():
         if reason is not ProblemReason.NOT_SENT or not down:
-            yield problems.of_services(reason, count, tally.first[reason])
+            yield problems.of_services(reason, count, tally.first[reason], planner.policy.editing)
     for peer in down:
         yield _session_down(peer, tally.lost[ProblemReason.NOT_SENT])
     yield from _of_the_process(health)
@@ -264,17 +264,20 @@ def _of_the_process(health: Health) -> Iterator[Problem]:
 
 
 def _of_objects(planner: Planner) -> Iterator[Problem]:
+    editing = planner.policy.editing
     if planner.doubted:
         what = "so many nodes were lost at once that it is not believed: they count as before"
-        mend = "kubectl get nodes; if it is true, raise [kubernetes] panic_percent"
+        mend = "porter-ryu history; if it is true, raise [kubernetes] panic_percent"
         yield problem(ProblemReason.NODES_DOUBTED, what, mend)
     for eip, eip_status in overview.eips(planner):
         if not eip_status.ready:
             what = f"Eip {eip.name} does not serve: {eip_status.message}"
-            mend = f"kubectl describe eip {problems.quoted(eip.name)}"
+            name = problems.quoted(eip.name)
+            mend = editing.mend(f"kubectl describe eip {name}", f"Eip {name}")
             yield problem(ProblemReason.EIP_NOT_SERVING, what, mend, [eip.name])
     for name, text in sorted(planner.eip_problems.found().items()):
-        mend = f"kubectl edit eip {problems.quoted(name)}"
+        word = problems.quoted(name)
+        mend = editing.mend(f"kubectl edit eip {word}", f"Eip {word}")
         yield problem(ProblemReason.EIP_PROBLEM, f"Eip {name}: {text}", mend, [name])
     dead = sorted(planner.probed_nodes.dead)
     if dead:
@@ -289,6 +292,9 @@ def _of_objects(planner: Planner) -> Iterator[Problem]:
                 f"{_count(len(unreadable), kind.singular)} cannot be read, their last good form "
                 f"counts: {first.key}: {first.reason}"
             )
-            mend = f"kubectl get {kind.value} -A -o yaml; the log has each one"
+            mend = editing.mend(
+                f"kubectl get {kind.value} -A -o yaml; the log has each one",
+                f"{kind.singular} {problems.quoted(str(first.key))}",
+            )
             names = [str(entry.key) for entry in unreadable]
             yield problem(ProblemReason.OBJECT_UNREADABLE, what, mend, names)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from porter_ryu.check import api_server, networks, objects
+from porter_ryu.check import api_server, eips, networks, objects
 from porter_ryu.check.api_server import Right
 from porter_ryu.check.finding import Finding, NotChecked, Result
 from porter_ryu.check.networks import Facts
+from porter_ryu.domain.editing import Editing
 from porter_ryu.domain.model import Kind
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.directory.scanner import UnreadableDirectoryError
@@ -25,11 +26,12 @@ def inspect(settings: Settings) -> tuple[Facts | None, list[Result]]:
     """What the cluster has, None if it cannot be read, and what was found about it."""
     if settings.manifests:
         try:
-            texts = objects.in_directory(settings.manifests)
+            texts, broken = objects.in_directory(settings.manifests)
         except UnreadableDirectoryError as error:
             mend = f"ls -la {settings.manifests}"
             return None, [Finding("[kubernetes] manifests", str(error), mend)]
-        return objects.facts(texts, (*_COMPARED, Kind.SERVICE), settings), []
+        found = objects.facts(texts, tuple(Kind), settings)
+        return dataclasses.replace(found, broken_files=broken), []
     try:
         client = Client(settings.kubeconfig, _ANSWER_SECONDS)
     except ApiError as error:
@@ -82,9 +84,13 @@ def _compared(
 
 
 def compare(facts: Facts, settings: Settings) -> list[Result]:
-    """What is wrong with the names in the configuration, given the Nodes."""
+    """What cannot be read, and what is wrong with names in the Eips and in the configuration."""
     peers = {peer.peer: peer.node_selector for peer in settings.bgp.peers if settings.bgp.enabled}
+    editing = Editing(settings.manifests)
+    without_effect = eips.without_peers_or_nodes(facts, peers.keys(), editing)
     return [
-        *networks.own_node(facts, settings.node_name),
-        *networks.selectors(facts, peers.items()),
+        *eips.unreadable(facts, editing),
+        *(without_effect if settings.bgp.enabled else ()),
+        *networks.own_node(facts, settings.node_name, editing),
+        *networks.selectors(facts, peers.items(), editing),
     ]

@@ -11,19 +11,26 @@ from dataclasses import dataclass, field
 
 from porter_ryu.check.finding import Finding, Results, command
 from porter_ryu.domain.addresses.address_pool import AddressPool, Interval, PoolError
+from porter_ryu.domain.editing import Editing
+from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.labels import LabelSelector
-from porter_ryu.domain.model import Address, Family, Network, Node
+from porter_ryu.domain.model import Address, Family, Network, Node, ObjectId
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy, next_hop_address, node_objection
 from porter_ryu.domain.text import listed, printable
 from porter_ryu.domain.verdict import AddressReason, Verdict
+
+_KUBECTL = Editing()
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a cluster has.
 
-    `eips`: spec.address by name.  `pod_networks`: the node that each belongs to.  `cluster_ips`:
-    the Service that has each, empty if the Service networks are known.
+    `eips`: spec.address by name, `advertisements`: their entries.  `pod_networks`: the node that
+    each belongs to.  `cluster_ips`: the Service that has each, empty if the Service networks are
+    known.
+    `unreadable`: why an object cannot be read; `broken_files`: the same of a file of manifests, or
+    of a part of it.
     """
 
     nodes: tuple[Node, ...] = ()
@@ -31,6 +38,9 @@ class Facts:
     pod_networks: Mapping[Network, str] = field(default_factory=dict)
     service_networks: Mapping[Network, str] = field(default_factory=dict)
     cluster_ips: Mapping[Address, str] = field(default_factory=dict)
+    advertisements: Mapping[str, Sequence[AdvertisementEntry]] = field(default_factory=dict)
+    unreadable: Mapping[ObjectId, str] = field(default_factory=dict)
+    broken_files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def families(self) -> frozenset[Family]:
@@ -49,7 +59,9 @@ class Neighbour:
     selector: LabelSelector
 
 
-def eip_networks(facts: Facts, subnets: Iterable[Network], answers_arp: bool) -> Results:
+def eip_networks(
+    facts: Facts, subnets: Iterable[Network], answers_arp: bool, editing: Editing = _KUBECTL
+) -> Results:
     """Eips that contain addresses which have another meaning.
 
     `subnets` are those of this host.  `answers_arp`: EIPs in a subnet of the nodes are bound on a
@@ -61,7 +73,8 @@ def eip_networks(facts: Facts, subnets: Iterable[Network], answers_arp: bool) ->
         if any(a in subnet for node in facts.nodes for _, a in node.addresses)
     ]
     for name, text in sorted(facts.eips.items()):
-        where, mend = f"Eip {printable(name)}", command("kubectl", "edit", "eip", name)
+        where = f"Eip {printable(name)}"
+        mend = editing.mend(command("kubectl", "edit", "eip", name), where)
         try:
             pool = AddressPool.parse(text)
         except PoolError as error:
@@ -137,20 +150,26 @@ def _no_conflict(_address: Address) -> Verdict[AddressReason] | None:
     return None
 
 
-def own_node(facts: Facts, name: str) -> Results:
+def own_node(facts: Facts, name: str, editing: Editing = _KUBECTL) -> Results:
     """[porter] node_name, if no Node has that name."""
     names = [node.name for node in facts.nodes]
     if not name or name in names:
         return
     by_short_name = {each.partition(".")[0].lower(): each for each in names}
     near = difflib.get_close_matches(name.partition(".")[0].lower(), by_short_name, 1, 0.5)
-    mend = f"set node_name = {by_short_name[near[0]]}" if near else "kubectl get nodes"
+    mend = editing.mend("kubectl get nodes", f"Node {printable(name)}", "there is none")
+    if near:
+        mend = f"set node_name = {by_short_name[near[0]]}"
     yield Finding("[porter] node_name", f"there is no Node {printable(name)}", mend)
 
 
-def selectors(facts: Facts, wanted: Iterable[tuple[str, LabelSelector]]) -> Results:
+def selectors(
+    facts: Facts, wanted: Iterable[tuple[str, LabelSelector]], editing: Editing = _KUBECTL
+) -> Results:
     """Peers whose node_selector matches no Node; `wanted` has the names of the peers."""
     for name, selector in wanted:
         if facts.nodes and not any(selector.matches(node.labels) for node in facts.nodes):
             what = f"matches none of {len(facts.nodes)} Nodes"
-            yield Finding(f"[peer:{name}] node_selector", what, "kubectl get nodes --show-labels")
+            show = "kubectl get nodes --show-labels"
+            mend = editing.mend(show, "a Node", "add the labels that it selects")
+            yield Finding(f"[peer:{name}] node_selector", what, mend)

@@ -1,13 +1,13 @@
 """Reads what the checks compare from the API server or from a directory of manifests.
 
 It reads fields that the program does not, such as the Pod networks of Nodes, so it has structs of
-its own.  An object that cannot be read is left out: `plan` reports it.
+its own.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
@@ -15,7 +15,9 @@ from msgspec import field
 from msgspec.json import Decoder
 
 from porter_ryu.check.networks import Facts
-from porter_ryu.domain.model import Kind, Network, Node, ObjectKey
+from porter_ryu.domain.eip_advertisements import AdvertisementEntry
+from porter_ryu.domain.model import Address, Eip, Kind, Network, Node, ObjectId, ObjectKey
+from porter_ryu.domain.objects import Unreadable
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.errors import CodecError
@@ -70,8 +72,9 @@ _EIP, _SERVICE_CIDRS = Decoder(_Eip), Decoder(_ServiceCidrs)
 Texts = Callable[[Kind], Iterable[tuple[ObjectKey, Text]]]
 
 
-def in_directory(directory: str) -> Texts:
-    """The objects in a directory of manifests as JSON; raises UnreadableDirectoryError."""
+def in_directory(directory: str) -> tuple[Texts, Mapping[str, str]]:
+    """The objects in a directory of manifests as JSON, and why files, or parts of them, cannot be
+    read, by name; raises UnreadableDirectoryError."""
     from porter_ryu.kube.directory.loader import Loader
     from porter_ryu.kube.directory.store import Store
 
@@ -84,7 +87,7 @@ def in_directory(directory: str) -> Texts:
             if definition is not None:
                 yield object_id[1], definition.text
 
-    return texts
+    return texts, store.faults
 
 
 def at_server(client: Client) -> Texts:
@@ -106,22 +109,29 @@ def facts(texts: Texts, kinds: Collection[Kind], settings: Settings) -> Facts:
     codec = Codec(settings.annotation, settings.annotation_values)
     nodes: list[Node] = []
     pods: dict[Network, str] = {}
-    for key, text in texts(Kind.NODE) if Kind.NODE in kinds else ():
-        reading = codec.read(Kind.NODE, key, text)
-        if isinstance(reading, Node):
-            nodes.append(reading)
-        pods.update(dict.fromkeys(_networks(_pod_cidrs(text)), key.name))
-    eips = {
-        key.name: found.spec.address or ""
-        for key, text in (texts(Kind.EIP) if Kind.EIP in kinds else ())
-        if (found := _read(_EIP, text)) is not None and found.spec is not None
-    }
+    eips: dict[str, str] = {}
+    advertisements: dict[str, Sequence[AdvertisementEntry]] = {}
+    unreadable: dict[ObjectId, str] = {}
     taken = {}
-    for key, text in texts(Kind.SERVICE) if Kind.SERVICE in kinds else ():
-        for address in _cluster_ips(text):
-            with contextlib.suppress(ValueError):
-                taken[ip_address(address)] = str(key)
-    return Facts(tuple(nodes), eips, pods, {}, taken)
+    for kind in sorted(kinds, key=list(Kind).index):
+        for key, text in texts(kind):
+            reading = codec.read(kind, key, text)
+            if isinstance(reading, Unreadable):
+                unreadable[kind, key] = reading.reason
+            elif isinstance(reading, Node):
+                nodes.append(reading)
+            elif isinstance(reading, Eip) and reading.invalid is not None:
+                unreadable[kind, key] = reading.invalid
+            elif isinstance(reading, Eip):
+                advertisements[key.name] = reading.advertisements
+            if kind is Kind.NODE:
+                pods.update(dict.fromkeys(_networks(_pod_cidrs(text)), key.name))
+            elif kind is Kind.EIP:
+                address = _address(text)
+                eips.update({key.name: address} if address is not None else {})
+            elif kind is Kind.SERVICE:
+                taken.update(dict.fromkeys(_addresses(_cluster_ips(text)), str(key)))
+    return Facts(tuple(nodes), eips, pods, {}, taken, advertisements, unreadable)
 
 
 def service_networks(client: Client) -> dict[Network, str]:
@@ -132,6 +142,17 @@ def service_networks(client: Client) -> dict[Network, str]:
         for item in items
         for network in _networks((item.spec.cidrs if item.spec else None) or ())
     }
+
+
+def _address(text: Text) -> str | None:
+    found = _read(_EIP, text)
+    return (found.spec.address or "") if found is not None and found.spec is not None else None
+
+
+def _addresses(texts: Iterable[str]) -> Iterator[Address]:
+    for text in texts:
+        with contextlib.suppress(ValueError):
+            yield ip_address(text)
 
 
 def _cluster_ips(text: Text) -> tuple[str, ...]:

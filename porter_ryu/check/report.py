@@ -13,6 +13,7 @@ from porter_ryu.check.kernel import Duties, kernel
 from porter_ryu.check.networks import Facts, Neighbour
 from porter_ryu.check.peers import Way
 from porter_ryu.check.running import Running
+from porter_ryu.domain.editing import Editing
 from porter_ryu.domain.model import Family, Network
 from porter_ryu.node.iproute import IpError, IpRoute
 from porter_ryu.settings import Settings
@@ -88,7 +89,7 @@ def inspect(settings: Settings, ip: IpRoute | None = None) -> Report:
         results += cluster.compare(facts, settings)
         subnets = _subnets(ip)
         answers_arp = settings.bind_mode == "address"
-        results += networks.eip_networks(facts, subnets, answers_arp)
+        results += networks.eip_networks(facts, subnets, answers_arp, Editing(settings.manifests))
         neighbours = _neighbours(settings, reached, subnets)
         results += networks.next_hops(facts, settings.bgp.next_hops, neighbours)
     results += peers.answers(settings, reached)

@@ -3,11 +3,12 @@ something that cannot be done."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.addresses.pools import Pool
 from porter_ryu.domain.cluster import Cluster
+from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.labels import LabelSelector
 from porter_ryu.domain.text import listed
 
@@ -55,16 +56,30 @@ class EipProblems:
         return known
 
     def _problems(self, pool: Pool) -> Iterator[str]:
-        entries = pool.eip.advertisements
         if pool.problem:
             yield pool.problem
-        unknown = sorted({name for e in entries for name in e.peers}.difference(self.peers))
-        if unknown:
-            yield f"spec.advertisements names peers that are not configured: {listed(unknown)}"
-        none = [
-            f"spec.advertisements[{i}].nodeSelector"
-            for i, entry in enumerate(entries)
-            if entry.nodes.requirements and not self.selects_a_node(entry.nodes)
-        ]
-        if none and self._cluster.nodes:
-            yield f"{listed(none)} selects no node of the cluster"
+        selects = self.selects_a_node if self._cluster.nodes else _selects_what_is_not_known
+        yield from without_effect(pool.eip.advertisements, self.peers, selects)
+
+
+def without_effect(
+    entries: Sequence[AdvertisementEntry],
+    peers: Set[str],
+    selects_a_node: Callable[[LabelSelector], bool],
+) -> Iterator[str]:
+    """A sentence for each kind of thing that entries of an Eip say without any effect; `peers` are
+    the names of all configured peers."""
+    unknown = sorted({name for entry in entries for name in entry.peers}.difference(peers))
+    if unknown:
+        yield f"spec.advertisements names peers that are not configured: {listed(unknown)}"
+    none = [
+        f"spec.advertisements[{i}].nodeSelector"
+        for i, entry in enumerate(entries)
+        if entry.nodes.requirements and not selects_a_node(entry.nodes)
+    ]
+    if none:
+        yield f"{listed(none)} selects no node of the cluster"
+
+
+def _selects_what_is_not_known(_selector: LabelSelector) -> bool:
+    return True

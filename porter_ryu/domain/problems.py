@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from porter_ryu.domain.editing import Editing
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.text import printable
 from porter_ryu.domain.verdict import Reason
@@ -55,23 +56,37 @@ class Problem:
     mend: str
 
 
-# in a word, and what mends it: {name} is NAMESPACE/NAME of the first Service
-_OF_SERVICES: dict[Reason | ProblemReason, tuple[str, str]] = {
+# in a word, what mends it, and, where that differs for a directory of manifests, which manifest is
+# to be edited and how: {name} is NAMESPACE/NAME of the first Service
+_OF_SERVICES: dict[Reason | ProblemReason, tuple[str, ...]] = {
     Reason.NO_READY_ENDPOINTS: (
         "no ready endpoint",
         "kubectl -n {namespace} get endpointslices,pods -o wide",
+        "the EndpointSlices of Service {name}",
     ),
     Reason.NO_USABLE_NODE: ("no usable node", "porter-ryu explain {name}"),
     Reason.NO_PEER: (
         "its Eip announces it to no peer that is configured",
         "porter-ryu explain {name}; set peers in spec.advertisements of the Eip",
     ),
-    Reason.NO_POOL: ("no Eip for it", "kubectl get eip; porter-ryu explain {name}"),
+    Reason.NO_POOL: (
+        "no Eip for it",
+        "kubectl get eip; porter-ryu explain {name}",
+        "an Eip",
+        "admit the Service",
+    ),
     Reason.POOL_EXHAUSTED: (
         "every Eip that it may use is full",
         "add addresses: kubectl get eip; kubectl edit eip NAME",
+        "its Eip",
+        "add addresses",
     ),
-    Reason.POOL_DISABLED: ("its Eip is disabled", "kubectl get eip; set spec.disable to false"),
+    Reason.POOL_DISABLED: (
+        "its Eip is disabled",
+        "kubectl get eip; set spec.disable to false",
+        "its Eip",
+        "set spec.disable to false",
+    ),
     Reason.NOT_ALLOWED: ("its Eip does not admit it", "porter-ryu explain {name}"),
     Reason.ADDRESS_NOT_IN_POOL: (
         "the address that it asks for is in no Eip",
@@ -84,10 +99,13 @@ _OF_SERVICES: dict[Reason | ProblemReason, tuple[str, str]] = {
     Reason.INVALID_REQUEST: (
         "its request cannot be read",
         "kubectl -n {namespace} describe service {own_name}",
+        "Service {name}",
     ),
     Reason.FAMILY_UNAVAILABLE: (
         "no Eip has an address of its family",
         "kubectl get eip; porter-ryu explain {name}",
+        "an Eip",
+        "add addresses of its family",
     ),
     Reason.NO_ADDRESS: ("no address", "porter-ryu explain {name}"),
     Reason.UNREADABLE: ("its Service cannot be read", "porter-ryu explain {name}"),
@@ -105,21 +123,25 @@ def in_a_word(reason: Reason | ProblemReason) -> str:
     return known[0] if known is not None else reason.value
 
 
-def of_services(reason: Reason | ProblemReason, count: int, first: Sequence[ObjectKey]) -> Problem:
+def of_services(
+    reason: Reason | ProblemReason, count: int, first: Sequence[ObjectKey], editing: Editing
+) -> Problem:
     """So many Services cannot be reached for one reason; `first` are the first of them."""
-    mend = mend_of_service(reason, first[0]) if first else "porter-ryu status"
+    mend = mend_of_service(reason, first[0], editing) if first else "porter-ryu status"
     subject = "1 Service cannot be" if count == 1 else f"{count:,} Services cannot be"
     what = f"{subject} reached: {in_a_word(reason)}"
     return Problem(what, reason, count, named(map(str, first)), mend)
 
 
-def mend_of_service(reason: Reason | ProblemReason, key: ObjectKey) -> str:
+def mend_of_service(reason: Reason | ProblemReason, key: ObjectKey, editing: Editing) -> str:
     """What mends it that a Service cannot be reached for this reason."""
     if reason not in _OF_SERVICES:
         return "porter-ryu status"
-    return _OF_SERVICES[reason][1].format(
-        name=quoted(str(key)), namespace=quoted(key.namespace), own_name=quoted(key.name)
+    names = {"name": quoted(str(key)), "namespace": quoted(key.namespace)}
+    command, *manifest = (
+        text.format(**names, own_name=quoted(key.name)) for text in _OF_SERVICES[reason][1:]
     )
+    return editing.mend(command, *manifest) if manifest else command
 
 
 def problem(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from porter_ryu.domain.address_changes import AddressChange
 from porter_ryu.domain.announcement import Announcements, Route
+from porter_ryu.domain.editing import Editing
 from porter_ryu.domain.model import Address, Network, ObjectKey
 from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.nodes.health import API_SERVER_DELAYS, LossDelays
@@ -21,7 +22,8 @@ class Policy:
 
     `announce`: there are routers or switches; `by_port`: there are switches, which tell the ports
     of an address apart.  `panic_percent` (100: never) and `loss_delays` are for `NodeHealth`,
-    `drain` for `NodeDrains`, and `probing` (nodes are probed) for `ProbedNodes`.
+    `drain` for `NodeDrains`, and `probing` (nodes are probed) for `ProbedNodes`.  `editing` is for
+    what is said to mend something.
     """
 
     next_hops: NextHopPolicy = field(default_factory=NextHopPolicy)
@@ -31,6 +33,7 @@ class Policy:
     drain: DrainPolicy = field(default_factory=DrainPolicy)
     probing: bool = False
     by_port: bool = False
+    editing: Editing = field(default_factory=Editing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,8 @@ def test_a_lost_node_breaks_its_strand_without_a_reload(
 ) -> None:
     page.script("window.sameDocument = true")
     program.put("n2", node("n2", NODES["n2"], ready=False))
-    expect_break(page, f"eip {PREFIX}", "node n2", "it is not Ready", "kubectl describe node n2")
+    mend = "the manifest of Node n2"
+    expect_break(page, f"eip {PREFIX}", "node n2", "it is not Ready", mend)
     assert drawn_nodes(page) == {"n1", "n3"}
     assert page.script("return window.sameDocument") is True
     assert "not usable" not in page.text("#summary")
@@ -152,7 +153,7 @@ def test_a_lost_node_breaks_its_strand_without_a_reload(
 
 def test_a_drained_node_says_how_to_undo_it(program: Program, page: Browser) -> None:
     program.put("n1", node("n1", NODES["n1"], annotations=DRAINED))
-    undo = "kubectl annotate node n1 porter.kubesphere.io/drain-"
+    undo = "it is drained by annotation porter.kubesphere.io/drain"
     expect_break(page, f"eip {PREFIX}", "node n1", "drained by annotation", undo)
 
 
@@ -164,7 +165,7 @@ def test_no_ready_endpoint_is_the_first_sentence_and_breaks_at_the_endpoints(
     assert "no ready endpoint" in summary
     first = page.expect("#problems li:first-child", "default/web")
     assert "endpoint" in first
-    mend = "kubectl -n default get endpointslices,pods -o wide"
+    mend = "the manifest of the EndpointSlices of Service default/web"
     expect_break(page, "node n1", "endpoints n1", "no endpoint is ready", mend)
     assert not any(end.startswith("node") for _, end in strands(page))
     boxes = page.texts("#drawing [data-box^='endpoints'] text:first-of-type")

@@ -43,7 +43,7 @@ def test_what_hurts_and_what_mends_it_come_first(page: Browser, tmp_path: Path) 
     problems = page.texts("#problems > li")
     assert "2 Services cannot be reached: no ready endpoint" in problems[0]
     assert "default/quiet-1, default/quiet-2" in problems[0]
-    assert "kubectl -n default get endpointslices,pods -o wide" in problems[0]
+    assert "the manifest of the EndpointSlices of Service default/quiet-1" in problems[0]
     assert any("no Eip for it" in text and "default/no-pool" in text for text in problems)
     assert any("default/full-2" in text for text in problems)
     assert any("The session with gobgpd" in text for text in problems)
@@ -83,8 +83,8 @@ def test_a_node_that_is_drained_and_one_that_is_not_ready(page: Browser) -> None
     page.open(f"{URL}#/services/default/s003")  # on n3, n4 and n5
     wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n3", "n4"}, 30, "its way")
     [eip] = {start for start, end in strands(page) if end == "node n3"}
-    expect_break(page, eip, "node n5", "it is not Ready", "kubectl describe node n5")
-    undo = "kubectl annotate node n4 porter.kubesphere.io/drain-"
+    expect_break(page, eip, "node n5", "it is not Ready", "the manifest of Node n5")
+    undo = "it is drained by annotation porter.kubesphere.io/drain"
     draining = "[...document.querySelectorAll('.strand.warn title')].map((e) => e.textContent)"
     [told] = page.script(f"return {draining}.filter((text) => text.includes('to n4'))")
     assert "GRACEFUL_SHUTDOWN" in told

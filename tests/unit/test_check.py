@@ -468,12 +468,43 @@ def test_an_eip_that_overlaps_another_network(
     tmp_path: Path, manifests: str, address: str, what: str | None
 ) -> None:
     put(manifests, *OBJECTS, eip("pool", address))
-    (tmp_path / "manifests" / "broken.yaml").write_text("{")
     lines = found(tmp_path, kubernetes=manifests)
     if what is not None and "oops" in address:
         assert [line.startswith("Eip pool: 'oops' is ") for line in lines] == [True]
         return
     assert lines == ([f"Eip pool: {what}"] if what else [])
+
+
+def test_what_cannot_be_read_and_what_has_no_effect(tmp_path: Path, manifests: str) -> None:
+    entries = [{"peers": ["ghost"], "nodeSelector": {"matchLabels": {"rack": "9"}}}]
+    typo = eip("typo", "203.0.113.64/26", advertisements=[{"MED": 5}])
+    odd = {**eip("odd", "203.0.113.128/26"), "spec": 5}
+    put(manifests, *OBJECTS, eip("pool", "203.0.113.0/26", advertisements=entries), typo, odd)
+    folder = tmp_path / "manifests"
+    (folder / "broken.yaml").write_text("a: 1\n{")
+    peer = f"address = 127.0.0.1\nport = {free()}\nremote_as = 65001\nmode = active"
+    report = checked(tmp_path, kubernetes=manifests, bgp=BGP, peer__a=peer)
+    told = [f for f in report.findings if f.where.startswith(("Eip", "[kubernetes]"))]
+    first, *others = [(f.where, f.what) for f in told]
+    assert first[0] == "[kubernetes] manifests"
+    assert first[1].startswith("broken.yaml:3: ")
+    assert told[0].mend == f"edit {folder}/broken.yaml"
+    assert others == [
+        ("Eip odd", "spec is not an object"),
+        ("Eip typo", "spec.advertisements[0] has no field 'MED'"),
+        ("Eip pool", "spec.advertisements names peers that are not configured: ghost"),
+        ("Eip pool", "spec.advertisements[0].nodeSelector selects no node of the cluster"),
+    ]
+    assert {f.mend for f in told[3:]} == {f"edit the manifest of Eip pool in {folder}"}
+
+
+def test_an_eip_that_cannot_be_read_at_a_server(tmp_path: Path, server: ApiServer) -> None:
+    server.objects = {"eips": [eip("pool", "203.0.113.0/26", advertisements=[{"med": -1}])]}
+    (finding,) = checked(tmp_path, kubernetes=asking(tmp_path, server)).findings
+    assert str(finding) == (
+        "Eip pool: spec.advertisements[0].med is less than 0; to mend it: "
+        "kubectl get eips pool -o yaml"
+    )
 
 
 @pytest.mark.parametrize("readable", [True, False])
@@ -505,7 +536,7 @@ def test_the_service_networks_by_their_objects_or_by_what_was_seen(
         ("n2", "set node_name = n1"),
         ("N1", "set node_name = n1"),
         ("n1.example.org", "set node_name = n1"),
-        ("zz", "kubectl get nodes"),
+        ("zz", "edit the manifest of Node zz in {folder}: there is none"),
         ("n1", None),
     ],
 )
@@ -516,6 +547,7 @@ def test_a_node_name_that_no_node_has(
     porter = f"state_dir = {tmp_path}/state\nnode_name = {name}"
     report = checked(tmp_path, kubernetes=manifests, porter=porter)
     whats = [(f.where, f.what, f.mend) for f in report.findings]
+    mend = mend and mend.format(folder=tmp_path / "manifests")
     assert whats == ([("[porter] node_name", f"there is no Node {name}", mend)] if mend else [])
 
 

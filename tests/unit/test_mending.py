@@ -8,18 +8,22 @@ from typing import Any
 import pytest
 
 from porter_ryu import report
+from porter_ryu.domain import problems
+from porter_ryu.domain.editing import Editing
 from porter_ryu.domain.model import Eip
 from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.planner import Policy
+from porter_ryu.domain.problems import ProblemReason
+from porter_ryu.domain.verdict import Reason
 from tests.unit.world import World, endpoints, key, node, service
 
 DRAIN = DrainPolicy("example.com/drain", frozenset(["going"]), cordoned=True)
 EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
-def mends(**fields: Any) -> tuple[str, str]:
+def mends(policy: Policy, **fields: Any) -> tuple[str, str]:
     """The reason and the command for the node n2 of a Service on n1 and n2."""
-    w = World(Eip("pool", "203.0.113.0/30"), policy=Policy(drain=DRAIN))
+    w = World(Eip("pool", "203.0.113.0/30"), policy=policy)
     w.put(node("n1", "192.168.0.1"), node("n2", "192.168.0.2"), service("web"))
     w.put(endpoints("web", "n1", "n2"), node("n2", "192.168.0.2", **fields))
     w.now += 60
@@ -50,7 +54,30 @@ def mends(**fields: Any) -> tuple[str, str]:
     ],
 )
 def test_the_command_for_a_node(fields: dict[str, Any], reason: str, command: str) -> None:
-    assert mends(**fields) == (reason, command)
+    assert mends(Policy(drain=DRAIN), **fields) == (reason, command)
+
+
+@pytest.mark.parametrize(
+    ("fields", "mend"),
+    [
+        ({"ready": False}, ""),
+        ({"labels": {EXCLUDE: ""}}, f": remove the label {EXCLUDE}"),
+        (
+            {"annotations": {DRAIN.annotation: "yes"}},
+            ": it is drained by annotation example.com/drain",
+        ),
+        ({"unschedulable": True}, ": it is drained because it is cordoned"),
+    ],
+)
+def test_in_a_directory_the_manifest_is_edited(fields: dict[str, Any], mend: str) -> None:
+    policy = Policy(drain=DRAIN, editing=Editing("/etc/m"))
+    assert mends(policy, **fields)[1] == f"edit the manifest of Node n2 in /etc/m{mend}"
+
+
+def test_no_problem_of_a_directory_is_mended_by_kubectl() -> None:
+    for reason in (*Reason, *ProblemReason):
+        mend = problems.mend_of_service(reason, key("web"), Editing("/etc/m"))
+        assert "kubectl" not in mend
 
 
 def test_a_service_without_a_route_has_one_and_one_with_a_route_has_none() -> None:

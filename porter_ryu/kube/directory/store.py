@@ -85,6 +85,11 @@ class Store:
         return next((file.fault for file in self._unreadable.values()), "")
 
     @property
+    def faults(self) -> dict[str, str]:
+        """Why each unreadable file, or a part of it, cannot be read, by name."""
+        return {name: file.fault for name, file in self._unreadable.items()}
+
+    @property
     def repairs(self) -> int:
         """How often an unreadable file became readable or was removed."""
         return self._repairs
