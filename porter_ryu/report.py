@@ -10,7 +10,7 @@ from porter_ryu.domain import mending, overview, problems, what_if
 from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
-from porter_ryu.domain.model import Address, Network, ObjectKey
+from porter_ryu.domain.model import Address, Eip, EipStatus, Network, ObjectKey
 from porter_ryu.domain.node_uses import leads_to
 from porter_ryu.domain.nodes.backends import EndpointStates
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
@@ -109,7 +109,7 @@ def eips(planner: Planner) -> Iterator[Json]:
         problem = planner.eip_problems.found().get(eip.name, "")
         yield {
             "name": eip.name,
-            "address": shortened(eip.address, _MAX_TEXT_CHARACTERS),
+            "address": shortened(_address_of(eip, status), _MAX_TEXT_CHARACTERS),
             "ready": status.ready,
             "reason": status.reason.value,
             "message": shortened(status.message, _MAX_TEXT_CHARACTERS),
@@ -118,6 +118,11 @@ def eips(planner: Planner) -> Iterator[Json]:
             "poolSize": status.pool_size,
             "used": dict(status.used),
         }
+
+
+def _address_of(eip: Eip, status: EipStatus) -> str:
+    """spec.address; of an Eip whose spec cannot be read that of the form in force."""
+    return eip.address or (status.serving.address if status.serving is not None else "")
 
 
 def explanation(

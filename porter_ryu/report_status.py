@@ -271,10 +271,13 @@ def _of_objects(planner: Planner) -> Iterator[Problem]:
         yield problem(ProblemReason.NODES_DOUBTED, what, mend)
     for eip, eip_status in overview.eips(planner):
         if not eip_status.ready:
-            what = f"Eip {eip.name} does not serve: {eip_status.message}"
+            serves = eip_status.serving is not None  # in its last good form
+            does_not = "is not as its spec says" if serves else "does not serve"
+            what = f"Eip {eip.name} {does_not}: {eip_status.message}"
             name = problems.quoted(eip.name)
             mend = editing.mend(f"kubectl describe eip {name}", f"Eip {name}")
-            yield problem(ProblemReason.EIP_NOT_SERVING, what, mend, [eip.name])
+            reason = ProblemReason.EIP_PROBLEM if serves else ProblemReason.EIP_NOT_SERVING
+            yield problem(reason, what, mend, [eip.name])
     for name, text in sorted(planner.eip_problems.found().items()):
         word = problems.quoted(name)
         mend = editing.mend(f"kubectl edit eip {word}", f"Eip {word}")

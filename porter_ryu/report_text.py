@@ -172,11 +172,16 @@ def plan(entry: Json) -> str:
         if "refusedCommunities" in chain:
             lines.append(f"  communities left out: {chain['refusedCommunities']}")
     for eip in entry["eips"]:
-        used = f"{eip['usage']} of {eip['poolSize']} used"
-        problem = f": {eip['problem']}" if eip["problem"] else ""
-        lines.append(f"eip {eip['name']}: {eip['reason']}, {used} ({eip['address']}){problem}")
+        lines.append(f"eip {_eip_text(eip)}")
     lines += [f"warning: {text}" for text in entry["warnings"]]
     return "\n".join(lines)
+
+
+def _eip_text(eip: Json) -> str:
+    where = f" ({eip['address']})" if eip["address"] else ""
+    text = f"{eip['name']}: {eip['reason']}, {eip['usage']} of {eip['poolSize']} used{where}"
+    why = eip["problem"] if eip["ready"] else eip["message"]
+    return f"{text}: {why}" if why else text
 
 
 def difference(changes: list[Json]) -> str:
@@ -190,11 +195,7 @@ def difference(changes: list[Json]) -> str:
 
 def staged(found: Json) -> str:
     """The text of what manifests would change: the Eips in them, then the Services that change."""
-    lines = [
-        f"Eip {eip['name']}: {eip['reason']}: {eip['usage']} of {eip['poolSize']} used"
-        + "".join(f"; {eip[key]}" for key in ("message", "problem") if eip[key])
-        for eip in found["eips"]
-    ]
+    lines = [f"eip {_eip_text(eip)}" for eip in found["eips"]]
     return "\n".join([*lines, difference(found["services"])])
 
 

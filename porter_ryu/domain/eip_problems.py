@@ -1,5 +1,5 @@
-"""What is wrong with Eips that serve nevertheless: entries of spec.advertisements that ask for
-something that cannot be done."""
+"""What is wrong with Eips: why they are not Ready, and what entries of spec.advertisements ask for
+that cannot be done."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ class EipProblems:
         self._cluster = cluster
         self._allocator = allocator
         self._announce = announce
-        self._judged: tuple[list[Pool], frozenset[str]] | None = None
+        self._judged: tuple[Mapping[str, Pool], frozenset[str]] | None = None
         self._selects: dict[LabelSelector, bool] = {}
         self._found: Mapping[str, str] = {}
+        self._not_ready: Mapping[str, str] = {}
 
     def nodes_changed(self) -> None:
         """A node was added, changed or removed."""
@@ -35,16 +36,25 @@ class EipProblems:
             self._judged = None
 
     def found(self) -> Mapping[str, str]:
-        """A sentence for each Eip that has a problem, by name."""
-        pools, peers = self._allocator.serving, self.peers
-        if not self._announce:
-            return {}
-        if self._judged is None or self._judged[0] is not pools or self._judged[1] != peers:
-            self._judged = (pools, peers)
-            self._selects.clear()
-            problems = {pool.eip.name: "; ".join(self._problems(pool)) for pool in pools}
-            self._found = {name: text for name, text in problems.items() if text}
+        """A sentence for each Eip that is Ready and has a problem, by name."""
+        self._judge()
         return self._found
+
+    def all(self) -> Mapping[str, str]:
+        """The same, and why each other Eip is not Ready."""
+        self._judge()
+        return {**self._not_ready, **self._found}
+
+    def _judge(self) -> None:
+        pools, peers = self._allocator.pools, self.peers
+        if self._judged is not None and self._judged[0] is pools and self._judged[1] == peers:
+            return
+        self._judged = (pools, peers)
+        self._selects.clear()
+        self._not_ready = {n: pool.verdict.message for n, pool in pools.items() if not pool.ready}
+        ready = {n: pool for n, pool in pools.items() if pool.ready and self._announce}
+        problems = {name: "; ".join(self._problems(pool)) for name, pool in ready.items()}
+        self._found = {name: text for name, text in problems.items() if text}
 
     def selects_a_node(self, selector: LabelSelector) -> bool:
         """Whether a selector selects a node of the cluster."""

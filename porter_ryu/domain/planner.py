@@ -218,7 +218,7 @@ class Planner:
         changed = (self._address_changes.pop(), self.nodes.changes.pop())
         warnings = (*self._warnings(batch, give_way), *self._guard.end())
         notices = tuple(self.drains.pop_notices())
-        problems = self.eip_problems.found()
+        problems = self.eip_problems.all()
         return Turn(
             statuses, routes, warnings, self.doubted, notices, aggregates, problems, *changed
         )

@@ -44,7 +44,7 @@ class Turn:
     about objects that cannot be used as they are.  `nodes_doubted`: so many nodes were lost at once
     that their loss is not believed.  `notices` are sentences about drains that began or ended.
     `aggregates` has the announcements of prefixes that stand for the addresses in them; nothing of
-    them is bound.  `eip_problems` are sentences, by name, about Eips that serve and have a
+    them is bound.  `eip_problems` are sentences, by name, about Eips that are not Ready or have a
     problem; None if nothing was decided.  `addresses` are the Services that hold other addresses
     than before, `nodes` the nodes, by name, of which something else is said than before.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from porter_ryu import report
+from porter_ryu import report, report_text
 from porter_ryu.domain.announcement import PathAttributes
 from porter_ryu.domain.communities import CommunityRequest, parse_communities
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
@@ -259,6 +259,23 @@ def test_peers_that_are_not_configured_are_a_problem_of_the_eip() -> None:
     assert nodes(w, "leaf1") == "1234"
     w.planner.reserve([], [], peer_names=frozenset(["leaf1", "leaf9", "x"]))
     assert w.planner.turn(lambda: None, now=0.0).eip_problems == {}
+
+
+def test_each_other_error_of_an_eip_is_told_and_what_held_before_is_not() -> None:
+    w = serving(world(pool(entry("ghost", "leaf1"))))
+    told = []
+    for error in ("one", "one", "two"):
+        w.put(pool(address="", invalid=error))
+        assert w.planner.eip_problems.found() == {}
+        (obj,) = w.planner.cluster.eips.values()
+        assert obj.status is not None
+        (found,) = w.planner.eip_problems.all().values()
+        told.append((found, obj.status.message))
+    in_force = "its last good form, 10.0.0.0/24, stays in force"
+    first, second = f"one; {in_force}", f"two; {in_force}"
+    assert told == [(first, first), (first, first), (second, second)]
+    (line,) = report_text.plan(report.plan(w.planner)).splitlines()[-1:]
+    assert line == f"eip pool: InvalidAddress, 1 of 256 used (10.0.0.0/24): {second}"
 
 
 def test_a_selector_that_selects_no_node_is_a_problem_of_the_eip_until_there_is_one() -> None:

@@ -190,6 +190,16 @@ def test_problems_of_objects() -> None:
     assert "Eip bad does not serve" in told["problems"][0]["what"]
 
 
+def test_an_eip_that_serves_on_in_its_last_good_form_says_no_contradiction() -> None:
+    made = World(Eip("pool", "203.0.113.0/30")).turn().put(Eip("pool", "", invalid="spec is odd"))
+    (found,) = status(made, UP)["problems"]
+    assert found["reason"] == "EipProblem"
+    assert found["what"] == (
+        "Eip pool is not as its spec says: spec is odd; its last good form, 203.0.113.0/30, stays "
+        "in force"
+    )
+
+
 def test_names_from_outside_are_one_word_of_a_command() -> None:
     told = status(world().put(service("x; rm -rf .\n\x1b[2J", pool="none")), UP)
     assert "'default/x; rm -rf .\\n\\x1b[2J'" in told["problems"][0]["mend"]

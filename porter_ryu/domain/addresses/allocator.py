@@ -180,9 +180,9 @@ class Allocator:
         return pool.eip if pool is not None else None
 
     @property
-    def serving(self) -> list[Pool]:
-        """The Eips that serve; another list when one of them changes."""
-        return self._pools.in_order
+    def pools(self) -> Mapping[str, Pool]:
+        """All Eips by name; another mapping when one of them changes."""
+        return self._pools.by_name
 
     @property
     def advertising(self) -> bool:

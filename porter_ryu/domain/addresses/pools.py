@@ -47,6 +47,11 @@ class Pool:
     problem: str = ""
 
     @property
+    def ready(self) -> bool:
+        """Whether it serves as its spec says."""
+        return self.verdict.ok
+
+    @property
     def serves(self) -> bool:
         """Whether its addresses may be held."""
         return self.space is not None and self.verdict.reason in (
