@@ -123,17 +123,16 @@ class Instance:
         return not bgp.max_next_hops and not chosen
 
     def stop(self, withdraw: bool) -> str:
-        """Stops the parts: sessions are closed, and bindings stay unless `withdraw`.  Returns one
-        sentence about what could not be unbound, empty if nothing is left."""
+        """Stops the parts: sessions are closed, and bindings and flows stay unless `withdraw`.
+        Returns a text about what could not be removed, empty if nothing is left."""
         self.ended = True
         self.reconciler.retire()
         self.source.stop()
         self.liveness.stop()
         self.speaker.stop(withdraw)
-        self.switches.stop(withdraw)
-        left = self.bound_ips.stop(withdraw)
+        left = (self.switches.stop(withdraw), self.bound_ips.stop(withdraw))
         self.lease.stop()
-        return left
+        return "; ".join(filter(None, left))
 
     def reload(self, settings: Settings, cause: str) -> None:
         """Puts settings in force that were read again because of `cause`."""

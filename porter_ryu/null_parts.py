@@ -119,8 +119,10 @@ class NoSwitches:
     def start(self, is_eip: Callable[[Address], bool]) -> None:
         """No switch is accepted."""
 
-    def stop(self, withdraw: bool) -> None:
+    def stop(self, withdraw: bool) -> str:
         """There is no switch."""
+        del withdraw
+        return ""
 
     def health(self) -> Mapping[int, SwitchHealth]:
         """There is no switch."""

@@ -9,20 +9,18 @@ from collections.abc import Callable, Iterable, Mapping
 from ryu.lib import hub
 
 from porter_ryu.domain.model import Address, Network
-from porter_ryu.domain.text import listed
-from porter_ryu.openflow import flows, replies, responder, wire
+from porter_ryu.openflow import flows, replies, wire
 from porter_ryu.openflow.asking import Asking
 from porter_ryu.openflow.config import OpenFlowSettings
 from porter_ryu.openflow.connection import SwitchConnection
+from porter_ryu.openflow.contents import Contents
 from porter_ryu.openflow.counters import PacketCounts, Served
-from porter_ryu.openflow.difference import Change, Present, steps
-from porter_ryu.openflow.exchange import Exchange, RequestRefusedError, SwitchGoneError
-from porter_ryu.openflow.groups import content_of, is_ours
+from porter_ryu.openflow.exchange import RequestRefusedError, SwitchGoneError
 from porter_ryu.openflow.limits import Limits
 from porter_ryu.openflow.neighbours import Neighbours
 from porter_ryu.openflow.next_hop_sets import Wanted
 from porter_ryu.openflow.plan import Plan, seeds
-from porter_ryu.openflow.replies import FlowOnSwitch, Refusal
+from porter_ryu.openflow.replies import FlowOnSwitch
 from porter_ryu.openflow.report import SwitchHealth, SwitchReport
 from porter_ryu.problem_log import ProblemLog
 from porter_ryu.supervisor import Supervisor
@@ -30,13 +28,11 @@ from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
-_PACKETS_PER_SECOND = 1_000  # that the switch sends us
 _FIRST_ANSWERS_SECONDS = 0.1
 _RETRY_SECONDS = 10.0
 _AUDIT_SECONDS = 30.0
 _COUNT_SECONDS = 5.0
-_SHOWN = 3
-_WITHDRAW_SECONDS = 5.0
+_REFUSED_SHOWN = 10
 
 
 class Switch:
@@ -61,28 +57,26 @@ class Switch:
         self._ready = ready
         self._on_packets = on_packets
         self._supervisor = supervisor
-        self._exchange = Exchange(connection, limits.reply_octets, self._on_refused)
+        self._name = f"switch {self.datapath:#x}"
+        self._problems = ProblemLog(
+            LOG, "%(subject)s: %(problem)s", "%(subject)s: over: %(problem)s"
+        )
+        self._contents = Contents(connection, limits.reply_octets, self._name, self._problems)
+        self._exchange = self._contents.exchange
         self._neighbours = Neighbours(settings.probe_seconds, settings.panic_percent)
         self._wake = hub.Event()
         self._asking = Asking(
             connection, self._exchange, self._neighbours, settings, self._wake.set
         )
-        self._present = Present()
         self._plan: Plan | None = None
         self._counts = PacketCounts()
         self._touched: set[Network] = set()
-        self._refused: dict[tuple[int | None, int | None], tuple[Change, Refusal]] = {}
         self._answered = hub.Event()
         self._withdrawing = False
         self._withdrawn = hub.Event()
         self._state = "reading"
-        self._changes = 0
         self._since = time.monotonic()
         self._give_way = TimeSlice()
-        self._name = f"switch {self.datapath:#x}"
-        self._problems = ProblemLog(
-            LOG, "%(subject)s: %(problem)s", "%(subject)s: over: %(problem)s"
-        )
 
     # -- what is told -----------------------------------------------------------------------------
 
@@ -104,12 +98,14 @@ class Switch:
         else:
             self._exchange.received(kind, xid, body)
 
-    def withdraw(self) -> bool:
-        """Removes the flows and groups of ours, except the flow for the packets of others; whether
-        the switch has confirmed it within five seconds."""
+    def withdraw(self) -> None:
+        """Begins to remove what is ours, except the flow for the packets of others."""
         self._withdrawing = True
         self._wake.set()
-        self._withdrawn.wait(timeout=_WITHDRAW_SECONDS)
+
+    def wait_withdrawn(self, seconds: float) -> bool:
+        """Waits so long at most until the switch has confirmed that; whether it has."""
+        self._withdrawn.wait(timeout=seconds)
         return bool(self._withdrawn.is_set())
 
     def ended(self) -> None:
@@ -128,7 +124,7 @@ class Switch:
         """How it is now."""
         next_hops = self._plan.next_hops if self._plan is not None else set()
         silent = sum(not self._neighbours.is_reachable(address) for address in next_hops)
-        return SwitchHealth(self.up, len(self._refused), silent, self._neighbours.doubted)
+        return SwitchHealth(self.up, len(self._contents.refused), silent, self._neighbours.doubted)
 
     def hops(self, prefix: Network) -> tuple[Address, ...]:
         """The next hops of an address that the switch sends to now."""
@@ -150,12 +146,12 @@ class Switch:
             str(self.connection.address[0]),
             self.connection.version,
             self._state,
-            len(self._present.flows),
-            len(self._present.groups),
-            self._changes,
+            len(self._contents.present.flows),
+            len(self._contents.present.groups),
+            self._contents.changes,
             self._since,
             self._neighbours.doubted,
-            tuple(f"{c.about}: {refusal.text}" for c, refusal in list(self._refused.values())[:10]),
+            self._contents.refused[:_REFUSED_SHOWN],
             tuple((address, reachable.get(address)) for address in ordered),
             tuple(self._counts.packets.items()),
         )
@@ -165,13 +161,15 @@ class Switch:
     def run(self) -> None:
         """Keeps the switch as it should be until the connection ends."""
         try:
-            found = self._read()
+            found = self._contents.read()
             self._state = "waiting"
-            while not self._ready():
+            while not (self._ready() or self._withdrawing):
                 self._wait(None)
-            self._fill(found)
-            self._supervisor.spawn("openflow counters", self._count)
-            self._keep()
+            if not self._withdrawing:
+                self._fill(found)
+                self._supervisor.spawn("openflow counters", self._count)
+                self._keep()
+            self._remove()
         except SwitchGoneError as error:
             self.connection.end(str(error))
         except (RequestRefusedError, ValueError) as error:
@@ -184,15 +182,6 @@ class Switch:
         if not self.connection.is_active:
             raise SwitchGoneError(self.connection.why)
 
-    def _read(self) -> list[FlowOnSwitch]:
-        """Reads the flows and groups of ours that the switch has."""
-        found = list(self._exchange.flows(wire.ALL_TABLES, flows.MARK, flows.MARK_MASK))
-        self._present = Present(
-            {flow.cookie: self._present.flows.get(flow.cookie) for flow in found},
-            {g.number: content_of(g) for g in self._exchange.groups() if is_ours(g.number)},
-        )
-        return found
-
     def _fill(self, found: list[FlowOnSwitch]) -> None:
         """Brings the switch from what an earlier process left to what it should have."""
         self._state = "filling"
@@ -200,8 +189,10 @@ class Switch:
         if version < wire.VERSION_15:
             text = "it speaks OpenFlow 1.3 only, so it chooses buckets by a hash of its own"
             self._problems.update(self._name, text)
-        plan = self._plan = Plan(self._settings, version, self._add_meter())
-        plan.adopt(self._present.groups)
+        contents = self._contents
+        plan = self._plan = Plan(self._settings, version, contents.add_meter())
+        plan.adopt(contents.present.groups)
+        contents.follow(plan)
         self._touched.clear()
         wanted = dict(self._wanted)
         members = {address for entry in wanted.values() for address in entry.members}
@@ -210,39 +201,25 @@ class Switch:
         for address, where in seeds(found, members, plan.numbers).items():
             self._neighbours.seed(address, where, now)
         learning = [c for c, flow in plan.flows.items() if flow.priority == flows.PRIORITY_LEARN]
-        self._apply(plan, learning, ())
+        contents.apply(learning, ())
         self._supervisor.spawn("openflow neighbours", self._asking.run)
         if self._neighbours.unresolved:
             self._answered.wait(timeout=_FIRST_ANSWERS_SECONDS)
         plan.set_reachable(self._neighbours.reachable, self._give_way)
         plan.set_addresses(wanted, self._give_way)
         plan.pop_changed()
-        cookies = plan.flows.keys() | self._present.flows.keys()
-        self._apply(plan, cookies, plan.groups.keys() | self._present.groups.keys())
+        contents.apply_all()
         self._state = "filled"
         LOG.warning(
             "%s is filled: %d flows, %d groups, of which %d had to be changed",
             self._name,
-            len(self._present.flows),
-            len(self._present.groups),
-            self._changes,
+            len(contents.present.flows),
+            len(contents.present.groups),
+            contents.changes,
         )
 
-    def _add_meter(self) -> bool:
-        """Adds the meter for what the switch sends us; whether it has one."""
-        body = wire.meter_add(responder.METER, _PACKETS_PER_SECOND)
-        change = Change(wire.METER_MOD, body, "the meter for packets to the controller")
-        self._exchange.change([[change]], self._give_way)
-        refused = self._refused.pop((None, None), None)
-        if refused is None:
-            return True
-        code = (refused[1].kind, refused[1].code)
-        if code != replies.METER_EXISTS:
-            text = "%s: packets to the controller are not metered: %s"
-            LOG.warning(text, self._name, refused[1].text)
-        return code == replies.METER_EXISTS
-
     def _keep(self) -> None:
+        """Follows what changes, until everything is to be withdrawn."""
         plan = self._plan
         assert plan is not None
         audit_at = time.monotonic() + _AUDIT_SECONDS
@@ -251,18 +228,15 @@ class Switch:
             now = time.monotonic()
             self._wait(max(0.0, min(audit_at, retry_at) - now))
             if self._withdrawing:
-                plan.keep_base()
-                self._apply(plan, *plan.pop_changed())
-                self._withdrawn.set()
                 return
             self._update(plan)
             now = time.monotonic()
             if now >= retry_at:
                 retry_at = now + _RETRY_SECONDS
-                self._retry(plan)
+                self._contents.retry()
             if now >= audit_at:
                 audit_at = now + _AUDIT_SECONDS
-                self._audit(plan)
+                self._contents.audit()
 
     def _update(self, plan: Plan) -> None:
         """Applies what changed."""
@@ -273,93 +247,17 @@ class Switch:
             wanted = {prefix: self._wanted.get(prefix) for prefix in touched}
             plan.set_addresses(wanted, self._give_way)
             self._neighbours.set_targets(plan.next_hops, time.monotonic())
-        cookies, numbers = plan.pop_changed()
-        self._apply(plan, cookies, numbers)
+        self._contents.apply(*plan.pop_changed())
 
-    def _apply(self, plan: Plan, cookies: Iterable[int], numbers: Iterable[int]) -> None:
-        """Sends the difference for these flows and groups."""
-        cookies, numbers, version = list(cookies), list(numbers), self.connection.version
-        if not cookies and not numbers:
-            return
-
-        def sent() -> Iterable[list[Change]]:
-            made = steps(
-                self._present, plan.flows, plan.groups, cookies, numbers, version, self._give_way
-            )
-            for step in list(made):
-                for change in step:
-                    self._note(plan, change)
-                yield [change for change in step if change.body]
-
-        self._changes += self._exchange.change(sent(), self._give_way)
-        self._report_refused()
-
-    def _note(self, plan: Plan, change: Change) -> None:
-        """Takes a change for done; a refusal corrects it."""
-        self._refused.pop((change.flow, change.group), None)
-        if change.flow is not None:
-            if change.removes:
-                self._present.flows.pop(change.flow, None)
-            else:
-                self._present.flows[change.flow] = plan.flows[change.flow]
-        if change.group is not None:
-            if change.removes:
-                self._present.groups.pop(change.group, None)
-            else:
-                self._present.groups[change.group] = plan.groups[change.group]
-
-    def _on_refused(self, change: Change, refusal: Refusal) -> None:
-        """The switch refuses a change: it does not have it."""
-        code = (refusal.kind, refusal.code)
-        is_base = change.flow is not None and self._is_base(change.flow)
-        if is_base and code == replies.OVERLAP:
-            return  # somebody else's flow says what becomes of other packets
-        if change.flow is not None and not change.removes:
-            self._present.flows.pop(change.flow, None)
-        if change.group is not None and not change.removes:
-            if code == replies.GROUP_EXISTS:
-                self._present.groups[change.group] = None
-            else:
-                self._present.groups.pop(change.group, None)
-        self._refused[change.flow, change.group] = (change, refusal)
-
-    def _is_base(self, cookie: int) -> bool:
-        flow = self._plan.flows.get(cookie) if self._plan is not None else None
-        return flow is not None and bool(flow.flags & wire.CHECK_OVERLAP)
-
-    def _report_refused(self) -> None:
-        texts = [f"{c.about}: {refusal.text}" for c, refusal in self._refused.values()]
-        problem = ""
-        if texts:
-            shown = listed(texts[:_SHOWN])
-            more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-            problem = f"it refuses {shown}{more}; the rest is done, and this is tried again"
-        self._problems.update(f"{self._name} (refused)", problem)
-
-    def _retry(self, plan: Plan) -> None:
-        """Tries again what was refused."""
-        refused = list(self._refused)
-        cookies = [cookie for cookie, _ in refused if cookie is not None]
-        numbers = [number for _, number in refused if number is not None]
-        for key in refused:
-            del self._refused[key]
-        self._apply(plan, cookies, numbers)
-        self._report_refused()
-
-    def _audit(self, plan: Plan) -> None:
-        """Reads what the switch has, and repairs what somebody else changed."""
-        before = Present(dict(self._present.flows), dict(self._present.groups))
-        self._read()
-        lost = [c for c in before.flows if c not in self._present.flows and not self._is_base(c)]
-        gone = [n for n, content in before.groups.items() if self._present.groups.get(n) != content]
-        if lost or gone:
-            text = "%s: somebody changed %d flows and %d groups of ours: they are put back"
-            LOG.warning(text, self._name, len(lost), len(gone))
-        self._apply(
-            plan,
-            plan.flows.keys() | self._present.flows.keys(),
-            plan.groups.keys() | self._present.groups.keys(),
-        )
+    def _remove(self) -> None:
+        """Removes what is ours, also of an earlier process."""
+        plan = self._plan or Plan(self._settings, self.connection.version, meter=False)
+        plan.keep_base()
+        contents = self._contents
+        contents.follow(plan)
+        contents.apply(list(contents.present.flows), list(contents.present.groups))
+        contents.remove_meter()
+        self._withdrawn.set()
 
     def _take_answer(self, packet: replies.PacketIn) -> None:
         """Takes an answer of a next hop, and wakes what waits for it."""

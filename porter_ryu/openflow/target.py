@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 
 from porter_ryu import metrics
 from porter_ryu.domain.announcement import Route
 from porter_ryu.domain.model import Address, Network
+from porter_ryu.domain.text import listed
 from porter_ryu.openflow.config import OpenFlowSettings
 from porter_ryu.openflow.connection import SwitchConnection
 from porter_ryu.openflow.controller import Controller, Endpoint, install_handler
@@ -20,6 +22,8 @@ from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
+
+_WITHDRAW_SECONDS = 5.0
 
 
 class Switches:
@@ -55,14 +59,32 @@ class Switches:
         closed."""
         self._controller.start(is_eip)
 
-    def stop(self, withdraw: bool) -> None:
+    def stop(self, withdraw: bool) -> str:
         """Ends the connections.  Flows and groups stay, so that traffic goes on, unless
-        `withdraw`."""
+        `withdraw`.  Returns one sentence about the switches that still have what is ours; empty if
+        there are none."""
         self._stopping = True
-        for switch in list(self._switches.values()) if withdraw else ():
-            if not switch.withdraw():
-                LOG.error("switch %#x has not confirmed that its flows are gone", switch.datapath)
+        left = self._withdraw() if withdraw else []
         self._controller.stop()
+        if not left:
+            return ""
+        names = listed([f"{datapath:#x}" for datapath in left])
+        text = f"flows of ours may be in switches that are away or did not confirm: {names}"
+        LOG.error("%s", text)
+        return text
+
+    def _withdraw(self) -> list[int]:
+        """Has all switches remove what is ours; returns those that are away, or have not confirmed
+        it within five seconds."""
+        left = {*self._settings.datapaths, *self._gone, *self._switches}
+        switches = list(self._switches.values())
+        for switch in switches:
+            switch.withdraw()
+        deadline = time.monotonic() + _WITHDRAW_SECONDS
+        for switch in switches:
+            if switch.wait_withdrawn(max(0.0, deadline - time.monotonic())):
+                left.discard(switch.datapath)
+        return sorted(left)
 
     # -- AddressTarget ----------------------------------------------------------------------------
 

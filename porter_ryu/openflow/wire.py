@@ -38,6 +38,7 @@ _ALL_BUCKETS = 0xFFFFFFFF
 _SELECT = 1
 _APPLY_ACTIONS, _METER, _GOTO_TABLE = 4, 6, 1
 _METER_PACKETS, _METER_BURST, _METER_DROP = 1 << 1, 1 << 2, 1
+_METER_DELETE = 2
 _NETRONOME, _SELECTION_METHOD = 0x154D, 1
 _HASH_FIELDS = b"".join(
     field.is_(b"\xff" * field.length)
@@ -147,6 +148,11 @@ def meter_add(number: int, packets_per_second: int) -> bytes:
     flags = _METER_PACKETS | _METER_BURST
     band = struct.pack("!HHII4x", _METER_DROP, 16, packets_per_second, packets_per_second)
     return struct.pack("!HHI", 0, flags, number) + band
+
+
+def meter_delete(number: int) -> bytes:
+    """The body of a METER_MOD that removes a meter."""
+    return struct.pack("!HHI", _METER_DELETE, 0, number)
 
 
 def packet_out(version: int, port: int, data: bytes) -> bytes:

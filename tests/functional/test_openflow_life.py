@@ -394,6 +394,32 @@ def test_a_full_table_is_reported_and_the_rest_goes_on(
     program.remove("refused")
 
 
+def test_an_end_for_good_leaves_ordinary_switching_alone(
+    network: OpenFlowNetwork, program: Program
+) -> None:
+    """Also where the process that ends has just started, and an earlier one has filled the
+    switch.  A switch that is away keeps what it has, which is told."""
+    switch = network.switch
+    base = [flow.rule for flow in switch.flows() if flow.text.endswith("priority=0 actions=NORMAL")]
+    program.end_for_good()
+    assert program.process.wait(WITHIN_SECONDS) == 0
+    assert [flow.rule for flow in switch.flows()] == base
+    assert switch.groups() == {}
+    assert "meter=" not in switch.ofctl("dump-meters")
+    network.served(NODES["n3"], "n3")
+    program.start()
+    network.served(EIP, *ALL)
+    switch.disconnect()
+    wait_for(
+        lambda: program.get("/v1/switches"), lambda there: not there, WITHIN_SECONDS, "it gone"
+    )
+    program.end_for_good()
+    assert program.process.wait(WITHIN_SECONDS) == 1
+    program.logs("flows of ours may be in switches that are away or did not confirm: 0x1")
+    switch.connect(network.controller)
+    program.start()
+
+
 def test_a_node_that_leaves_the_cluster_is_forgotten(
     network: OpenFlowNetwork, program: Program
 ) -> None:
