@@ -81,9 +81,10 @@ def status(
     tally = _tally(planner, is_sent, give_way)
     found = problems.ranked([*_problems(planner, peers, health, tally), *_of_switches(switches)])
     total, unreachable = tally.states.total(), tally.lost.total()
-    established = sum(peer["state"] == _UP for peer in peers)
+    up = {peer["peer"] for peer in peers if peer["state"] == _UP}
+    sessions = sum(peer["state"] == _UP for peer in peers)
     filled = sum(switch["state"] == report_switches.UP for switch in switches)
-    well = _well(tally, established, filled, health.announces)
+    well = _well(tally, len(up), filled, health.announces)
     return {
         "version": VERSION,
         "startedAt": rfc3339.text(started_at),
@@ -97,7 +98,9 @@ def status(
         "ok": not found,
         "problems": [_problem(entry) for entry in found],
         "services": {"total": total, "states": dict(sorted(tally.states.items()))},
-        "peers": {"total": len(peers), "established": established},
+        "notes": list(_notes(planner)),
+        "peers": {"total": len({peer["peer"] for peer in peers}), "established": len(up)},
+        "sessions": {"total": len(peers), "established": sessions},
         "switches": {"total": len(switches), "filled": filled},
         "eips": _eips(planner),
         "nodes": _nodes(planner, give_way),
@@ -125,6 +128,17 @@ def _problem(entry: Problem) -> Json:
         "objects": list(entry.objects),
         "mend": entry.mend,
     }
+
+
+def _notes(planner: Planner) -> Iterator[str]:
+    """What should be known, and is no problem: the nodes that are drained."""
+    for over, text in (False, "being drained"), (True, "drained"):
+        names = [name for name, drain in planner.drains.all() if drain.over is over]
+        if names:
+            causes = listed(list(dict.fromkeys(map(planner.drains.cause, names))))
+            subject = "node" if len(names) == 1 else "nodes"
+            verb = "is" if len(names) == 1 else "are"
+            yield f"{subject} {listed(names)} {verb} {text} ({causes})"
 
 
 def _well(tally: _Tally, established: int, filled: int, announces: bool) -> str:

@@ -33,6 +33,7 @@ def of_failure(peer: PeerConfig, local_as: int, internal: bool, failure: Failure
             hold_time=peer.hold_time,
             hops=peer.multihop_ttl,
             us=peer.local_address or "this host",
+            local_option=peer.local_option,
         )
     if peer.mode is ConnectMode.PASSIVE:
         return (
@@ -51,7 +52,9 @@ _TEXTS = {
         "no host answers as {address}, or it is more than {hops} hops away: look at the link, the "
         "route to it and multihop_ttl in {group}"
     ),
-    Failure.NO_LOCAL_ADDRESS: "this host does not have local_address {us}: correct {group}",
+    Failure.NO_LOCAL_ADDRESS: (
+        "this host does not have the address {us}: correct {local_option} in {group}"
+    ),
     Failure.CLOSED_EARLY: (
         "the router closed the connection before the session came up: it may have no neighbour "
         "for {us}, or reach its limit of connections"

@@ -6,6 +6,7 @@ a flood of connections.
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -51,12 +52,16 @@ class Listener:
         """The sockets that are listening now."""
         return tuple(self._sockets.items())
 
-    def listen(self, address: Address, prepare: Callable[[socket.socket], None]) -> None:
-        """Listens on an address from now on.  `prepare` is called with each socket that is opened
-        for it (to set MD5 keys)."""
+    def listen(
+        self, address: Address, option: str, prepare: Callable[[socket.socket], None]
+    ) -> None:
+        """Listens on an address from now on.  `option` is where it is from, as `[group] key`.
+        `prepare` is called with each socket that is opened for it (to set MD5 keys)."""
         if address not in self._tasks:
             self._tasks[address] = self._supervisor.keep_running(
-                f"listen {address}", lambda _beat: self._run(address, prepare), kind="listen"
+                f"listen {address}",
+                lambda _beat: self._run(address, option, prepare),
+                kind="listen",
             )
 
     def stop(self) -> None:
@@ -69,15 +74,19 @@ class Listener:
         for task in self._tasks.values():
             task.end()
 
-    def _run(self, address: Address, prepare: Callable[[socket.socket], None]) -> None:
+    def _run(self, address: Address, option: str, prepare: Callable[[socket.socket], None]) -> None:
         backoff = Backoff(_LISTEN_RETRY_FIRST_SECONDS, _LISTEN_RETRY_MAX_SECONDS)
         while not self._stopped:
             try:
                 sock = transport.listen(address, self._port)
             except OSError as error:
-                why = reason_of(error)
+                missing = error.errno == errno.EADDRNOTAVAIL
                 LOG.error(
-                    "[bgp] listen_port: cannot listen on %s port %d: %s", address, self._port, why
+                    "%s: cannot listen on %s port %d: %s",
+                    option if missing else "[bgp] listen_port",
+                    address,
+                    self._port,
+                    "this host does not have the address" if missing else reason_of(error),
                 )
                 hub.sleep(backoff.next())
                 continue

@@ -232,8 +232,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def _deconfigure(self) -> None:
         self.close_sessions(notification.PEER_DECONFIGURED, Cause.DECONFIGURED, "ended by us")
 
-    def close_for_restart(self) -> None:
-        """Ends all connections so that the peer keeps our routes if it can.
+    def close_for_restart(self, text: str = "ended by us") -> None:
+        """Ends all connections so that the peer keeps our routes if it can; `text` says why.
 
         With graceful restart no NOTIFICATION is sent (RFC 4724, 4); without it, Cease,
         Administrative Shutdown.
@@ -242,7 +242,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
             coming_up = session.state is not State.ESTABLISHED and self._speaker.restart_time
             silent = session.graceful or coming_up
             sent = None if silent else notification.ADMINISTRATIVE_SHUTDOWN
-            session.close(sent, Cause.STOPPED, "ended by us")
+            session.close(sent, Cause.STOPPED, text)
 
     def shut_down(self, withdraw: bool) -> None:
         """Ends all connections for good.  With `withdraw` all routes are withdrawn first and Cease,

@@ -39,6 +39,7 @@ from porter_ryu.bgp.protocol.rib_out import SentPaths
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
+from porter_ryu.domain.text import listed
 from porter_ryu.supervisor import Supervisor, Task
 
 LOG = logging.getLogger(__name__)
@@ -123,9 +124,11 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             for running in list(self.manager.iterpeers):
                 config = wanted.get(running.config.name)
                 if config is None:
-                    self._remove_peer(running, restart=False)
-                elif config.session_settings != running.config.session_settings:
-                    self._remove_peer(running, restart=True)
+                    running.outbound.forget()
+                    self._remove_peer(running)
+                elif changed := config.changed_session_options(running.config):
+                    running.close_for_restart(f"ended by us: {listed(changed)} changed")
+                    self._remove_peer(running)
                 else:
                     running.set_export(config)
             present = {running.config.name for running in self.manager.iterpeers}
@@ -164,13 +167,8 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         """Adds a neighbour to Ryu's core; raises what Ryu raises."""
         self.manager.add(peer)
 
-    def _remove_peer(self, running: Peer, restart: bool) -> None:
-        """Removes a neighbour with Cease, Peer De-configured.  With `restart` it is added again
-        with other settings: its session ends so that the peer keeps our routes if it can."""
-        if restart:
-            running.close_for_restart()
-        else:
-            running.outbound.forget()
+    def _remove_peer(self, running: Peer) -> None:
+        """Removes a neighbour; sessions that it has end with Cease, Peer De-configured."""
         self._delete_neighbor(running.config)
         self._keys.remove(running.config, self.manager.configs.values())
 
@@ -300,15 +298,16 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         """Listens on the addresses to which a peer may connect; False if no address is known."""
         if self._config.listen_addresses is None or peer.mode is ConnectMode.ACTIVE:
             return True
-        addresses = self._config.listen_addresses
+        addresses, option = self._config.listen_addresses, "[bgp] listen_addresses"
         if not addresses:
+            option = f"[peer:{peer.peer}] {peer.local_option}"
             own = peer.local_address or transport.source_address(peer.address)
             if own is None:
                 LOG.error("peer %s: no route to %s: cannot listen", peer.name, peer.address)
                 return False
             addresses = (own,)
         for address in addresses:
-            self._listener.listen(address, self._set_all_keys)
+            self._listener.listen(address, option, self._set_all_keys)
         return True
 
     def _set_all_keys(self, sock: socket.socket) -> None:

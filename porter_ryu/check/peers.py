@@ -53,10 +53,9 @@ def ways(settings: Settings, ip: IpRoute) -> tuple[list[Way], list[Finding]]:
     for peer in settings.bgp.peers if settings.bgp.enabled else ():
         group, local = f"[peer:{peer.peer}]", peer.local_address
         if local is not None and local not in own:
-            key = "local_addresses" if peer.fan_out else "local_address"
             what = f"this host does not have {local}"
             mend = "use an address that `ip -br address` shows"
-            problems.append(Finding(f"{group} {key}", what, mend))
+            problems.append(Finding(f"{group} {peer.local_option}", what, mend))
             continue
         mend = command("ip", "route", "get", str(peer.address))
         try:

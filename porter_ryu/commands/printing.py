@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 WIDTH = 80
 GOOD, BAD, WARNING, FAINT = "green", "red", "yellow", "dim"
 _HEADING = "bold"
+TIME = "SINCE"
 
 
 def print_json(value: Any) -> None:
@@ -74,7 +75,7 @@ def table(
     headed: bool = True,
 ) -> Any:
     """A table without borders; a cell is a text, or a text and its style.  Long cells continue in
-    the next line.  `headed`: the headings are shown."""
+    the next line, but not those of the column `TIME`.  `headed`: the headings are shown."""
     from rich.table import Table
     from rich.text import Text
 
@@ -86,7 +87,7 @@ def table(
         header_style=_HEADING,
     )
     for heading in headings:
-        made.add_column(heading, overflow="fold")
+        made.add_column(heading, overflow="fold", no_wrap=heading == TIME)
     for row in rows:
         made.add_row(*(Text(*cell) if isinstance(cell, tuple) else Text(cell) for cell in row))
     return made

@@ -10,6 +10,7 @@ from typing import Any
 from porter_ryu.commands.arguments import CommandError, add_output, add_url
 from porter_ryu.commands.printing import (
     BAD,
+    TIME,
     print_json,
     seconds,
     show,
@@ -94,7 +95,7 @@ def _nothing(peer: Json, prefix: str | None) -> str:
 
 
 def _table(routes: list[Json]) -> Any:
-    headings = ("PREFIX", "NEXT HOP", "NODE", "ATTRIBUTES", "SINCE")
+    headings = ("PREFIX", "NEXT HOP", "NODE", "ATTRIBUTES", TIME)
     rows = []
     before = None
     for route in routes:

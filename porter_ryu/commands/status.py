@@ -11,6 +11,7 @@ from porter_ryu.commands.printing import (
     BAD,
     FAINT,
     GOOD,
+    TIME,
     WARNING,
     print_json,
     seconds,
@@ -67,7 +68,7 @@ def _parts(found: Json, fine: bool) -> Iterator[Any]:
         yield from _problem(problem)
     if found["peers"]:
         yield styled("")
-        yield table(("PEER", "ADDRESS", "AS", "STATE", "SINCE", "PATHS"), _peers(found["peers"]))
+        yield table(("PEER", "ADDRESS", "AS", "STATE", TIME, "PATHS"), _peers(found["peers"]))
         yield from _notes(found["peers"])
     for line in status_lines(found.get("switches", [])):
         yield styled(line)
@@ -94,9 +95,13 @@ def _facts(status: Json) -> Iterator[tuple[Cell, Cell]]:
     yield "source", f"{source['what']}{last}"
     if source["trouble"]:
         yield "", (source["trouble"], BAD)
-    nodes, peers = status["nodes"], status["peers"]
-    yield "sessions", _share(peers["established"], peers["total"], "Established")
+    nodes, peers, sessions = status["nodes"], status["peers"], status["sessions"]
+    yield "peers", _share(peers["established"], peers["total"], "with a session")
+    if sessions != peers:
+        yield "sessions", _share(sessions["established"], sessions["total"], "Established")
     yield "nodes", _share(nodes["usable"], nodes["total"], "usable")
+    for note in status["notes"]:
+        yield "", (note, WARNING)
     services = status["services"]
     announced = services["states"].get("Announced", 0)
     yield "Services", _share(announced, services["total"], "announced")

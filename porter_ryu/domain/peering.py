@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from porter_ryu.domain.announcement import NO_ATTRIBUTES, PathAttributes
@@ -18,6 +18,14 @@ from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 
 # "this network", and 240.0.0.0/4 with the limited broadcast (RFC 6890)
 _NOT_HOSTS = (ip_network("0.0.0.0/8"), ip_network("240.0.0.0/4"))
+
+
+# fields of PeerConfig that are not named as their options
+_OPTIONS = {
+    "password": "password_file",
+    "fan_out": "local_addresses",
+    "attributes": "the attributes of its paths",
+}
 
 
 class ConnectMode(enum.Enum):
@@ -97,10 +105,28 @@ class PeerConfig:
         return session_key(self.address, self.local_address if self.fan_out else None)
 
     @property
+    def local_option(self) -> str:
+        """The option that the local address is from."""
+        return "local_addresses" if self.fan_out else "local_address"
+
+    @property
     def session_settings(self) -> PeerConfig:
         """The same without what a session does not depend on: the attributes of paths, which nodes
         may be next hops, and the other sessions with the peer."""
         return replace(self, node_selector=EVERYTHING, attributes=NO_ATTRIBUTES, fan_out=())
+
+    def changed_session_options(self, before: PeerConfig) -> list[str]:
+        """The options of [peer:NAME] that a session depends on and that were others before."""
+        return self._changed(self.session_settings, before.session_settings)
+
+    def changed_options(self, before: PeerConfig) -> list[str]:
+        """All options of [peer:NAME] that were others before."""
+        return self._changed(self, before)
+
+    @staticmethod
+    def _changed(now: PeerConfig, before: PeerConfig) -> list[str]:
+        names = [f.name for f in fields(now) if getattr(now, f.name) != getattr(before, f.name)]
+        return [_OPTIONS.get(name, name) for name in names]
 
     @property
     def ipv4_over_ipv6(self) -> bool:

@@ -17,13 +17,18 @@ def record_reload(
 ) -> None:
     """The configuration was read again; `before` and `after` are the configured sessions."""
     had, has = ({config.name: config for config in peers} for peers in (before, after))
+    changed = {n: has[n].changed_options(had[n]) for n in has.keys() & had.keys()}
     parts = {
-        "with": has.keys() - had.keys(),
-        "without": had.keys() - has.keys(),
-        "changed": {name for name in has.keys() & had.keys() if has[name] != had[name]},
+        "with": {name: name for name in has.keys() - had.keys()},
+        "without": {name: name for name in had.keys() - has.keys()},
+        "changed": {n: f"{n} ({', '.join(options)})" for n, options in changed.items() if options},
     }
     names = {name for some in parts.values() for name in some}
-    told = "; ".join(f"{word} {', '.join(sorted(some))}" for word, some in parts.items() if some)
+    told = "; ".join(
+        f"{word} {', '.join(some[name] for name in sorted(some))}"
+        for word, some in parts.items()
+        if some
+    )
     about = tuple(map(subject.of_peer, sorted(names)))
     text = f"in force, peers: {told or 'as before'}"
     history.add(ChangeKind.RELOAD, _NAME, "", text, cause, about)

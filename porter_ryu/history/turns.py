@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 
 _MAX_DELIVERIES = 64
 _MAX_SINGLE = 1000  # of more addresses at once, only the number is recorded
-_USABLE = "usable"
+_USABLE = ("usable", "draining", "drained")  # so begins what is said of a node that serves
 
 
 @dataclass(frozen=True, slots=True)

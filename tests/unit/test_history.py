@@ -329,7 +329,7 @@ def test_the_nodes_of_a_cluster() -> None:
     ):
         world.planner.put(after)
         found.append(dict(world.planner.turn(nothing, now=100.0).nodes))
-    usable, draining = "usable", "usable; draining because it is cordoned"
+    usable, draining = "usable", "draining because it is cordoned"
     down = "not usable: its condition NetworkUnavailable is true"
     assert found[:3] == [{}, {"n1": (usable, draining)}, {"n1": (draining, down)}]
     assert found[3]["n1"].after.startswith("IPv4: not usable: it has no IPv4 address")
@@ -372,7 +372,7 @@ def test_a_reload_names_the_peers() -> None:
     record_refused_reload(history, ["[bgp] local_as: no number"], "a changed file")
     assert [c.after for c in since(history, 0)] == [
         "in force, peers: as before",
-        "in force, peers: with two; changed one",
+        "in force, peers: with two; changed one (hold_time)",
         "in force, peers: without two",
         "not in force: [bgp] local_as: no number",
     ]

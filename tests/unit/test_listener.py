@@ -15,6 +15,7 @@ from porter_ryu.supervisor import Supervisor
 from tests.unit.until import until
 
 HERE = ip_address("127.0.0.1")
+OPTION = "[peer:leaf1] local_addresses"
 REJECTED = bytes.fromhex("ff" * 16 + "0015030605")  # Cease, Connection Rejected
 
 
@@ -44,7 +45,7 @@ class Scene:
 
     def listen(self, address: Address = HERE) -> None:
         """Listens on an address and waits until it does."""
-        self.listener.listen(address, self._prepare)
+        self.listener.listen(address, OPTION, self._prepare)
         until(lambda: address in dict(self.listener.sockets), f"it listens on {address}")
 
     def call(self, to: Address = HERE, source: str = "") -> socket.socket:
@@ -109,7 +110,7 @@ def test_a_port_in_use_is_logged_and_retried_until_it_is_free(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("127.0.0.1", scene.port)):
-        scene.listener.listen(HERE, lambda _sock: None)
+        scene.listener.listen(HERE, OPTION, lambda _sock: None)
         until(lambda: "Address already in use" in caplog.text, "it says so")
     assert scene.listener.sockets == ()
     scene.listen()
@@ -118,6 +119,14 @@ def test_a_port_in_use_is_logged_and_retried_until_it_is_free(
         f"[bgp] listen_port: cannot listen on 127.0.0.1 port {scene.port}: Address already in use"
         in caplog.text
     )
+
+
+def test_an_address_that_this_host_does_not_have_is_logged_with_its_option(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.listener.listen(ip_address("192.0.2.1"), OPTION, lambda _sock: None)
+    text = f"{OPTION}: cannot listen on 192.0.2.1 port {scene.port}: this host does not have the "
+    until(lambda: text + "address" in caplog.text, "it says so")
 
 
 def test_a_stopped_listener_refuses_connections(scene: Scene) -> None:

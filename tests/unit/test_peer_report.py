@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from ipaddress import ip_address
 
 import pytest
 
@@ -115,6 +116,7 @@ def hint_after(config: PeerConfig, *what: OSError | End) -> str:
 
 
 KEY = Secret(b"s3cret")
+LOCAL = ip_address("192.0.2.9")
 TIMED_OUT = TimeoutError("timed out")
 KERNEL_TIMED_OUT = TimeoutError(errno.ETIMEDOUT, "ETIMEDOUT")
 CLOSED = End(Cause.PEER_CLOSED, "the peer closed the connection")
@@ -133,7 +135,12 @@ SILENT = End(Cause.HOLD_TIMER, "the hold timer expired", sent=Notification(4, 0)
         (peer(), REFUSED, "nobody listens on port 179 of 192.0.2.1"),
         (peer(), OSError(errno.EHOSTUNREACH, ""), "no host answers as 192.0.2.1"),
         (peer(), OSError(errno.ENETUNREACH, ""), "no host answers as 192.0.2.1"),
-        (peer(), OSError(errno.EADDRNOTAVAIL, ""), "this host does not have local_address"),
+        (peer(), OSError(errno.EADDRNOTAVAIL, ""), "correct local_address in [peer:"),
+        (
+            peer(local_address=LOCAL, fan_out=(LOCAL,)),
+            OSError(errno.EADDRNOTAVAIL, ""),
+            f"this host does not have the address {LOCAL}: correct local_addresses in [peer:",
+        ),
         (peer(), by_error(Notification(2, 2), "AS 65009, expected 65001"), "another AS than 65001"),
         (peer(), by_peer(Notification(2, 2)), "expects another AS than 65000 from us"),
         (peer(), by_peer(Notification(2, 11)), "the roles do not fit"),

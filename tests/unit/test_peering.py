@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from porter_ryu.domain.announcement import PathAttributes
 from porter_ryu.domain.labels import EVERYTHING, parse_selector
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, SELF, NextHopMode
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
-from porter_ryu.domain.peering import PeerConfig, wanted_peers
+from porter_ryu.domain.peering import BgpRole, PeerConfig, Secret, wanted_peers
 from tests.unit.peers import peer
 from tests.unit.world import node
 
@@ -39,3 +40,14 @@ def test_a_changed_label_changes_the_peers() -> None:
     for rack, wanted in (("two", (A, C)), ("three", (A,)), ("one", (A, B))):
         own = node("n1", labels={"rack": rack})
         assert wanted_peers((A, B, C), OWN, own) == wanted
+
+
+def test_what_changed_is_named_as_in_the_configuration() -> None:
+    before = peer("a")
+    after = peer(
+        "a", role=BgpRole.CUSTOMER, password=Secret(b"x"), attributes=PathAttributes(med=5)
+    )
+    assert after.changed_session_options(before) == ["password_file", "role"]
+    changed = ["password_file", "the attributes of its paths", "role"]
+    assert after.changed_options(before) == changed
+    assert after.changed_session_options(after) == []

@@ -190,6 +190,29 @@ def test_problems_of_objects() -> None:
     assert "Eip bad does not serve" in told["problems"][0]["what"]
 
 
+def test_a_peer_with_several_sessions_is_one_peer() -> None:
+    fan = replace(UP, name="leaf1@192.0.2.9", local_address="192.0.2.9")
+    other = replace(fan, name="leaf1@192.0.2.8", local_address="192.0.2.8", state="Active")
+    told = status(world(), fan, other, replace(UP, name="leaf2", peer="leaf2"))
+    assert told["peers"] == {"total": 2, "established": 2}
+    assert told["sessions"] == {"total": 3, "established": 2}
+    assert "2 Services announced to 2 peers" in told["summary"]
+
+
+def test_drained_nodes_are_a_note_and_no_problem() -> None:
+    made = world(Policy(drain=DrainPolicy("drain", seconds=30)))
+    made.put(node("n2", "192.168.9.12"), node("n3", "192.168.9.13", annotations={"drain": "yes"}))
+    made.put(node("n1", "192.168.9.11", annotations={"drain": "yes"}))
+    told = status(made, UP)
+    assert told["ok"]
+    assert told["notes"] == [
+        "node n1 is being drained (by annotation drain)",
+        "node n3 is drained (by annotation drain)",
+    ]
+    made.now = 60.0
+    assert status(made.turn(), UP)["notes"] == ["nodes n1, n3 are drained (by annotation drain)"]
+
+
 def test_an_eip_that_serves_on_in_its_last_good_form_says_no_contradiction() -> None:
     made = World(Eip("pool", "203.0.113.0/30")).turn().put(Eip("pool", "", invalid="spec is odd"))
     (found,) = status(made, UP)["problems"]

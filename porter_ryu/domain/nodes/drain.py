@@ -89,6 +89,10 @@ class NodeDrains:
         """The drain of a node; None if it is not drained."""
         return self._drains.get(name)
 
+    def all(self) -> list[tuple[str, Drain]]:
+        """The nodes that are drained, or being drained, in order of name."""
+        return sorted(self._drains.items(), key=lambda entry: entry[0])
+
     def cause(self, name: str) -> str:
         """By what, or why, a node is drained; empty if it is not."""
         return self._causes.get(name, "")

@@ -11,6 +11,8 @@ from porter_ryu.domain.nodes.drain import NodeDrains
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.verdict import NodeReason
 
+_USABLE = "usable"
+
 
 class NodeChange(NamedTuple):
     """What is said of a node before and after; empty: there is no such node."""
@@ -63,7 +65,7 @@ class NodeChanges:
         # nearly every node has addresses of one family alone
         told = {f: v for f, v in verdicts.items() if v.reason is not NodeReason.NO_ADDRESS}
         texts = {
-            family: "usable" if verdict.ok else f"not usable: {verdict.message}"
+            family: _USABLE if verdict.ok else f"not usable: {verdict.message}"
             for family, verdict in (told or verdicts).items()
         }
         if len(set(texts.values())) == 1:
@@ -73,4 +75,5 @@ class NodeChanges:
         drain = self._drains.of(name)
         if drain is None:
             return text
-        return f"{text}; {'drained' if drain.over else 'draining'} {self._drains.cause(name)}"
+        drained = f"{'drained' if drain.over else 'draining'} {self._drains.cause(name)}"
+        return drained if text == _USABLE else f"{text}; {drained}"
