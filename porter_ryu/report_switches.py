@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,24 @@ def switch(report: SwitchReport, node_of: Callable[[Address], str]) -> Json:
             }
             for address, where in report.nodes
         ],
-        "packets": [
-            {"eip": pool, "node": node_of(address), "nextHop": str(address), "packets": count}
-            for (pool, address), count in report.packets
-        ],
+        "packets": list(_packets(report, node_of)),
     }
+
+
+def _packets(report: SwitchReport, node_of: Callable[[Address], str]) -> Iterator[Json]:
+    """What the switch sent to each next hop for the addresses of each Eip, and which share of the
+    packets for that Eip this is, in per cent: a measurement, other than the share of a path."""
+    totals: Counter[str] = Counter()
+    for (pool, _), count in report.packets:
+        totals[pool] += count
+    for (pool, address), count in report.packets:
+        yield {
+            "eip": pool,
+            "node": node_of(address),
+            "nextHop": str(address),
+            "packets": count,
+            "share": round(100 * count / totals[pool], 1) if totals[pool] else None,
+        }
 
 
 def status_lines(switches: list[Json]) -> Iterator[str]:

@@ -131,7 +131,7 @@ def test_shares_follow_the_weights(
         WITHIN_SECONDS,
         "half of the flows on n4",
     )
-    assert moved(before, after, besides="n4") == {}
+    assert moved(before, after, besides="n4") == {}, (by_node(before), network.state())
     shares = by_node(after)
     assert all(85 <= shares[name] <= 185 for name in ("n1", "n2", "n3")), shares
 
