@@ -13,7 +13,6 @@ from porter_ryu.history.change import Change
 Json = dict[str, Any]
 
 MAX_TEXT_CHARACTERS = 16_000  # of a list of nodes
-_WIDTH = 80
 
 
 def changes(record: Iterable[Change]) -> Iterator[Json]:
@@ -32,20 +31,16 @@ def changes(record: Iterable[Change]) -> Iterator[Json]:
         }
 
 
-def table(entries: list[Json]) -> str:
-    """The text of changes, each a line and its cause in lines of at most 80 columns."""
-    return "\n".join(line for entry in entries for line in _lines(entry)) or "nothing has changed"
-
-
-def _lines(entry: Json) -> Iterator[str]:
+def lines(entry: Json, width: int) -> Iterator[str]:
+    """The text of a change: what, and its cause, in lines of at most `width` columns."""
     text = changed_text(entry["from"], entry["to"])
-    yield from _wrapped(f"{entry['time']} {entry['kind']} {entry['object']}: {text}")
+    yield from _wrapped(f"{entry['time']} {entry['kind']} {entry['object']}: {text}", width)
     seconds = entry["secondsToWire"]
     wire = "" if seconds is None else f"; sent {1000 * seconds:.1f} ms after it was read"
-    yield from _wrapped(f"    {entry['cause']}{wire}")
+    yield from _wrapped(f"    {entry['cause']}{wire}", width)
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(
-        text, _WIDTH, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False
+        text, width, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False
     )

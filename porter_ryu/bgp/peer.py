@@ -175,7 +175,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         except OSError as error:
             self._connect_at = time.monotonic() + self._retry.next_delay(refused=False)
             self._history.connect_failed(error)
-            self._log_last_error()
+            self._tell_last_error()
             self._update_ryu_state()
             return
         if not self.started:
@@ -349,7 +349,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     def _attempt_ended(self, session: Session, end: End) -> None:
         self._history.attempt_ended(end)
-        self._log_last_error()
+        self._tell_last_error()
         if not session.is_reactive:
             self._connect_at = time.monotonic() + self._retry.next_delay(refused=True)
 
@@ -373,7 +373,10 @@ class Peer(RyuPeer):  # type: ignore[misc]
         else:
             self.state.bgp_state = BGP_FSM_ACTIVE if self.started else BGP_FSM_IDLE
 
-    def _log_last_error(self) -> None:
+    def _tell_last_error(self) -> None:
+        news = self._history.news()
+        if news:
+            self._manager.on_session(self.config, False, news)
         LOG.info("peer %s is not up: %s", self.config.name, self._history.last_error)
 
 

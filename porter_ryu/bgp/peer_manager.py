@@ -50,7 +50,8 @@ class Neighbor(neighbors.NeighborConf):  # type: ignore[misc]
 
 class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
     """Creates and removes our Peers.  `configs`: all wanted sessions, by their keys.
-    `on_session` is called for each session that comes up or goes down."""
+    `on_session` is called for each session that comes up or goes down, and for the first
+    failures of one that was never up."""
 
     def __init__(
         self,

@@ -92,6 +92,7 @@ class SessionHistory:
         self.last_down: LastDown | None = None
         self.failure: Failure | None = None
         self._said: Failure | None = None  # by the last NOTIFICATION
+        self._told: set[bool] = set()
         self._session_error = ""
         self._attempt_error = ""
 
@@ -99,6 +100,15 @@ class SessionHistory:
     def last_error(self) -> str:
         """Why the last session ended, and why the latest attempt failed; empty for neither."""
         return "; now: ".join(text for text in (self._session_error, self._attempt_error) if text)
+
+    def news(self) -> str:
+        """Why no session came up yet, if that is new: the first reason of all, and the first that
+        one of the routers gave; else empty."""
+        given = bool(self._session_error)
+        if self.last_up is not None or not self.last_error or given in self._told:
+            return ""
+        self._told.add(given)
+        return self.last_error
 
     def came_up(self, now: float) -> None:
         """Records that a session is Established."""

@@ -39,7 +39,15 @@ def print_value(value: Any, to_text: Callable[[Any], str], as_json: bool, **limi
     if as_json:
         print_json(value)
     else:
-        print(to_text(printable_json(value, **limit)))
+        print_text(to_text(printable_json(value, **limit)))
+
+
+def print_text(text: str) -> None:
+    """Prints a printable text in lines as wide as the terminal: the rest of a line is indented
+    below it."""
+    most = width()
+    for line in text.split("\n"):
+        print(line if len(line) <= most else "\n".join(_folded(line)))
 
 
 def print_folded(value: Any, to_text: Callable[[Any], str], as_json: bool, good: bool) -> None:
@@ -56,7 +64,7 @@ def _folded(line: str) -> list[str]:
     indent = " " * (len(line) - len(line.lstrip(" ")))
     return textwrap.wrap(
         line,
-        _width(),
+        width(),
         subsequent_indent=f"{indent}    ",
         break_long_words=False,
         break_on_hyphens=False,
@@ -111,7 +119,7 @@ def show(*parts: RenderableType) -> None:
 
     is_terminal = sys.stdout.isatty()
     console = Console(
-        width=_width(),
+        width=width(),
         force_terminal=is_terminal,
         color_system="auto" if is_terminal and not os.environ.get("NO_COLOR") else None,
         markup=False,
@@ -126,5 +134,6 @@ def show(*parts: RenderableType) -> None:
     print("\n".join(line.rstrip(" ") for line in captured.get().split("\n")), end="")
 
 
-def _width() -> int:
+def width() -> int:
+    """How many columns a line may have."""
     return max(40, shutil.get_terminal_size((WIDTH, 24)).columns)

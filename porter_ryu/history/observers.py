@@ -8,7 +8,7 @@ from porter_ryu.history import subject
 from porter_ryu.history.change import ChangeKind
 from porter_ryu.history.record import History
 
-_UP, _DOWN = "Established", "down"
+_UP, _DOWN, _NOT_YET = "Established", "down", "not up yet"
 _ROLES = {
     Role.LEADER: "leads",
     Role.FOLLOWER: "follows",
@@ -26,10 +26,18 @@ class Observers:
 
     def __init__(self, history: History) -> None:
         self._history = history
+        self._up: set[str] = set()  # the sessions
 
     def session(self, config: PeerConfig, is_up: bool, why: str) -> None:
-        """A session came up or went down."""
-        before, after = (_DOWN, _UP) if is_up else (_UP, _DOWN)
+        """A session came up or went down, or the first attempts at it failed."""
+        if is_up:
+            before, after = _DOWN, _UP
+            self._up.add(config.name)
+        elif config.name in self._up:
+            before, after = _UP, _DOWN
+            self._up.discard(config.name)
+        else:
+            before, after = "", _NOT_YET
         names = dict.fromkeys([config.name, config.peer])
         about = tuple(map(subject.of_peer, names))
         self._history.add(ChangeKind.SESSION, config.name, before, after, why, about)

@@ -41,8 +41,8 @@ class History:
     """The last 10,000 changes of what every Service has, and the last 1,000 of the other kinds.
 
     `now` is Unix time, `clock` any monotonic clock, in seconds.  `last` is the number of the last
-    change, `forgotten` that of the last one that is not kept any more.  `on_add` is called after
-    each change that is added.
+    change, `forgotten` that of the last one that is not kept any more, and `forgotten_at` its time
+    (0: all are kept).  `on_add` is called after each change that is added.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class History:
         self._rare: collections.deque[Change] = collections.deque(maxlen=_MAX_RARE)
         self.last = 0
         self.forgotten = 0
+        self.forgotten_at = 0.0
         self.on_add: Callable[[], None] = _do_nothing
         self._bursts: dict[ChangeKind, _Burst] = {}
 
@@ -76,6 +77,7 @@ class History:
         kept = self._frequent if kind in _FREQUENT else self._rare
         if len(kept) == kept.maxlen:
             self.forgotten = max(self.forgotten, kept[0].sequence)
+            self.forgotten_at = max(self.forgotten_at, kept[0].time)
         kept.append(change)
         self.on_add()
         if kind not in _LOGGED_ELSEWHERE and self._may_log(kind):

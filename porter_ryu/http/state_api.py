@@ -41,11 +41,14 @@ class StateController(ControllerBase):  # type: ignore[misc]
         return responses.tagged_value(req, self._version())
 
     def _version(self) -> dict[str, str]:
+        began = self._context.started_at
+        complete_since = max(began, self._context.history.forgotten_at)
         return {
             "version": VERSION,
             "python": platform.python_version(),
             "ryu": ryu.version,
-            "startedAt": rfc3339.text(self._context.started_at),
+            "startedAt": rfc3339.text(began),
+            "recordedSince": rfc3339.text(complete_since),
         }
 
     @route(NAME, "/v1/status", methods=["GET"])  # type: ignore[untyped-decorator]

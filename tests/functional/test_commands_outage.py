@@ -160,6 +160,16 @@ def test_what_did_we_last_send_to_a_peer_for_a_prefix(outage: scene.Outage) -> N
     assert len(every) == ANNOUNCED == len(outage.frr.routes())
 
 
+def test_what_happened_to_a_peer_that_never_came_up(program: Program) -> None:
+    status, text = asked(program, f"history peer {scene.DOWN}")
+    assert status == 0
+    assert f"session {scene.DOWN}: none -> not up yet" in text
+    assert f"expected {scene.WRONG_AS}" in text
+    status, text = asked(program, "history peer leaf9")
+    assert status == 1
+    assert "there is no peer 'leaf9'" in text
+
+
 def test_the_same_without_an_instance(program: Program) -> None:
     config = f"--config-file {program.config}"
     status, text = asked(program, f"explain --node {scene.NOT_READY} {config}")

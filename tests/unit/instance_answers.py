@@ -53,6 +53,33 @@ def eip(name: str, **more: object) -> Json:
     }
 
 
+def version(recorded_since: str = TIME) -> Json:
+    """The answer of /v1/version."""
+    return {
+        "version": "0.1.0",
+        "python": "3.11.2",
+        "ryu": "4.34",
+        "startedAt": TIME,
+        "recordedSince": recorded_since,
+    }
+
+
+def change(text: str, **more: object) -> Json:
+    """An entry of /v1/changes, of a route that `text` says."""
+    return {
+        "sequence": 7,
+        "time": TIME,
+        "kind": "route",
+        "object": "203.0.113.8",
+        "from": "",
+        "to": text,
+        "cause": "Service default/web",
+        "about": ["203.0.113.8", "default/web"],
+        "secondsToWire": 0.004,
+        **more,
+    }
+
+
 def status(**more: object) -> Json:
     """The answer of /v1/status, when all is well."""
     return {

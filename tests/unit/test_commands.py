@@ -60,6 +60,7 @@ def instance() -> Iterator[Instance]:
     made = Instance(
         {
             "/v1/status": answers.status(),
+            "/v1/version": answers.version(),
             "/v1/peers": [answers.peer("leaf1")],
             "/v1/eips": [answers.eip("pool")],
             "/v1/services/default/web": answers.explanation("web"),
@@ -321,6 +322,65 @@ def test_a_question_that_cannot_be_asked(
     out, err = capsys.readouterr()
     assert out == ""
     assert len(err.splitlines()) == 1
+
+
+# -- history --------------------------------------------------------------------------------------
+
+LATER = "2026-03-01T09:00:00.000Z"
+
+
+def test_history_says_how_far_back_it_goes(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    instance.answers["/v1/changes"] = [answers.change("n1, n2")]
+    argv = ("history", "--url", instance.url)
+    assert printed(capsys, 0, *argv) == (
+        f"{answers.TIME} route 203.0.113.8: none -> n1, n2\n"
+        "    Service default/web; sent 4.0 ms after it was read\n"
+    )
+    instance.answers["/v1/version"] = answers.version(LATER)
+    first, *_ = printed(capsys, 0, *argv).split("\n")
+    assert first == f"changes before {LATER} are not on record any more"
+    instance.answers["/v1/changes?about=default%2Fweb"] = []
+    assert printed(capsys, 0, "history", "default/web", "--url", instance.url) == (
+        f"no change of 'default/web' is on record\nthe record goes back to {LATER}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("subject", "query", "told"),
+    [
+        ("peer leaf9", "peer%20leaf9", "there is no peer 'leaf9'; there is 'leaf1'"),
+        ("node n9", "node%20n9", "there is no Node 'n9'; there is 'n1'"),
+        ("eip p9", "eip%20p9", "there is no Eip 'p9'; there is 'pool'"),
+        ("default/gone", "default%2Fgone", "there is no Service 'default/gone'"),
+    ],
+)
+def test_history_of_what_does_not_exist(
+    capsys: pytest.CaptureFixture[str], instance: Instance, subject: str, query: str, told: str
+) -> None:
+    gone = {"namespace": "default", "name": "gone", "found": False}
+    instance.answers |= {f"/v1/changes?about={query}": [], "/v1/services/default/gone": gone}
+    first, second, *_ = printed(
+        capsys, 1, "history", *subject.split(), "--url", instance.url
+    ).split("\n")
+    assert first == told
+    assert second.startswith(f"no change of '{subject}' is on record")
+    # what is gone, and is on record, is no mistake
+    instance.answers[f"/v1/changes?about={query}"] = [answers.change("")]
+    printed(capsys, 0, "history", *subject.split(), "--url", instance.url)
+
+
+@pytest.mark.parametrize("subject", ["peer leaf1", "node n1", "eip pool", "203.0.113.0/24", "::1"])
+def test_history_of_what_did_not_change(
+    capsys: pytest.CaptureFixture[str], instance: Instance, subject: str
+) -> None:
+    query = subject.replace(" ", "%20").replace("/", "%2F").replace(":", "%3A")
+    instance.answers[f"/v1/changes?about={query}"] = []
+    assert printed(capsys, 0, "history", *subject.split(), "--url", instance.url) == (
+        f"no change of '{subject}' is on record\n"
+        f"the record goes back to {answers.TIME}, when the process started\n"
+    )
 
 
 # -- routes ---------------------------------------------------------------------------------------

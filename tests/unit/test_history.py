@@ -108,6 +108,7 @@ def test_the_ring_keeps_the_last_changes() -> None:
     assert [c.object for c in since(history, MAX_CHANGES + 5)] == [f"r{MAX_CHANGES + 5}", "r10006"]
     assert since(history, 10**17) == []
     assert len(since(history, 3)) == MAX_CHANGES, "those before it are forgotten"
+    assert (history.forgotten, history.forgotten_at) == (7, 5.0)
     assert len(about(history, About("node n1"), 0)) == MAX_CHANGES
     assert about(history, About("node n2"), 0) == []
 
@@ -351,16 +352,18 @@ def test_sessions_and_roles() -> None:
     history = History()
     observers = Observers(history)
     config = peer("leaf1")
+    observers.session(config, False, "AS 65003, expected 65099")
     observers.session(config, True, "connected by us")
     observers.session(config, False, "the peer sent Cease")
     observers.role(Role.UNKNOWN, Role.LEADER)
     told = [(c.kind.value, c.object, c.before, c.after) for c in since(history, 0)]
     assert told == [
+        ("session", "leaf1", "", "not up yet"),
         ("session", "leaf1", "down", "Established"),
         ("session", "leaf1", "Established", "down"),
         ("leader", "this instance", "unknown", "leads"),
     ]
-    assert len(about(history, About("peer leaf1"), 0)) == 2
+    assert len(about(history, About("peer leaf1"), 0)) == 3
 
 
 def test_a_reload_names_the_peers() -> None:

@@ -33,6 +33,22 @@ def test_a_connect_error_does_not_hide_why_the_session_ended() -> None:
     assert (history.since, history.last_up) == (1000.0, 900.0)
 
 
+def test_why_a_session_never_came_up_is_told_when_it_is_new() -> None:
+    history = SessionHistory(500.0)
+    other_as = by_error(Notification(2, 2), "AS 65003, expected 65099")
+    assert history.news() == ""
+    history.connect_failed(REFUSED)
+    assert [history.news() for _ in range(2)] == [CANNOT, ""]
+    history.attempt_ended(other_as)
+    assert [history.news() for _ in range(2)] == ["AS 65003, expected 65099", ""]
+    history.connect_failed(REFUSED)
+    assert history.news() == ""
+    history.came_up(900.0)
+    history.went_down(RESET, 1000.0)
+    history.connect_failed(REFUSED)
+    assert history.news() == "", "why it went down was told"
+
+
 def test_the_last_end_is_still_reported_when_the_next_session_is_up() -> None:
     history = SessionHistory(500.0)
     history.came_up(900.0)
