@@ -252,7 +252,9 @@ def _of_the_process(health: Health) -> Iterator[Problem]:
     if health.source.trouble:
         what = f"{health.source.what}: {health.source.trouble}; what is announced stays as it was"
         yield problem(ProblemReason.SOURCE_UNREADABLE, what, _CHECK)
-    elif health.unready:
+    if health.source.unreadable:
+        yield _of_files(health.source)
+    if health.unready and not health.source.trouble:
         yield problem(ProblemReason.NOT_READY, health.unready, "look at the log")
     for fault in health.faults:
         yield problem(
@@ -275,6 +277,17 @@ def _of_the_process(health: Health) -> Iterator[Problem]:
     if not health.state_dir_writable:
         what = "the journal of announced paths cannot be written: a restart may lose routes"
         yield problem(ProblemReason.STATE_DIR_UNWRITABLE, what, "df STATE_DIR; ls -ld STATE_DIR")
+
+
+def _of_files(source: SourceState) -> Problem:
+    first = source.unreadable_first
+    what = (
+        f"{_count(source.unreadable, 'file')} cannot be read, or not all of it, the last good "
+        f"objects count: {first[0]}"
+    )
+    mend = "correct the file; the log has each of its errors"
+    files = [fault.partition(":")[0] for fault in first]
+    return problem(ProblemReason.FILE_UNREADABLE, what, mend, files)
 
 
 def _of_objects(planner: Planner) -> Iterator[Problem]:

@@ -185,12 +185,24 @@ def _eip_text(eip: Json) -> str:
 
 
 def difference(changes: list[Json]) -> str:
-    """The text of a difference, one line for each Service that changes."""
+    """The text of a difference: how many Services change, and one line for each, those first that
+    would not be announced any more."""
+    if not changes:
+        return "nothing would change"
+    lost = [change for change in changes if _is_lost(change)]
     lines = [
         f"{change['service']}: {_summary_text(change['was'])} -> {_summary_text(change['becomes'])}"
-        for change in changes
+        for change in (*lost, *(change for change in changes if not _is_lost(change)))
     ]
-    return "\n".join(lines) or "nothing would change"
+    s = "" if len(changes) == 1 else "s"
+    any_more = f"; {len(lost)} of them would not be announced any more" if lost else ""
+    return "\n".join([f"{len(changes)} Service{s} would change{any_more}", *lines])
+
+
+def _is_lost(change: Json) -> bool:
+    was, becomes = (change[key] and change[key]["state"] for key in ("was", "becomes"))
+    announced = Reason.ANNOUNCED.value
+    return bool(was == announced != becomes)
 
 
 def staged(found: Json) -> str:

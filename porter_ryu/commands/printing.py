@@ -101,6 +101,16 @@ def table(
     return made
 
 
+def print_columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a long table, which `table` would take minutes for: without colour, and a long cell
+    makes its line longer."""
+    columns = zip(headings, *rows, strict=True)
+    widths = [max(map(len, column)) for column in columns]
+    for row in (headings, *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip(" "))
+
+
 def styled(text: str, style: str = "") -> Any:
     """A line of text with a style; what is too long is indented below it."""
     from rich.text import Text

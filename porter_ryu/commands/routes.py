@@ -11,6 +11,7 @@ from porter_ryu.commands.arguments import CommandError, add_output, add_url
 from porter_ryu.commands.printing import (
     BAD,
     TIME,
+    print_columns,
     print_json,
     seconds,
     show,
@@ -25,6 +26,8 @@ from porter_ryu.report_text import printable_json
 HELP = "Show what a peer is announced now, with the attributes of each path."
 
 Json = dict[str, Any]
+_HEADINGS = ("PREFIX", "NEXT HOP", "NODE", "ATTRIBUTES", TIME)
+_MAX_FOLDED = 500  # rows of a table of which long cells are folded: that takes a millisecond each
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.output == "json":
             print_json([{"session": name, **r} for name, routes in found.items() for r in routes])
         else:
+            shown = printable_json(found)
             for session in printable_json(sessions):
-                routes = printable_json(found)[session["name"]]
-                show(*_parts(session, routes, prefix, len(sessions) > 1))
+                _print(session, shown[session["name"]], prefix, len(sessions) > 1)
     return ExitStatus.FINE if any(found.values()) else ExitStatus.WRONG
 
 
@@ -78,13 +81,17 @@ def _routes(remote: Remote, session: str, prefix: str | None) -> list[Json]:
     return routes
 
 
-def _parts(session: Json, routes: list[Json], prefix: str | None, several: bool) -> Iterator[Any]:
+def _print(session: Json, routes: list[Json], prefix: str | None, several: bool) -> None:
     if not routes:
-        yield styled(_nothing(session, prefix), BAD)
+        show(styled(_nothing(session, prefix), BAD))
         return
     if several:
-        yield styled(f"{session['name']}:")
-    yield _table(routes)
+        show(styled(f"{session['name']}:"))
+    rows = list(_rows(routes))
+    if len(rows) > _MAX_FOLDED:
+        print_columns(_HEADINGS, rows)
+    else:
+        show(table(_HEADINGS, rows))
 
 
 def _nothing(peer: Json, prefix: str | None) -> str:
@@ -94,16 +101,13 @@ def _nothing(peer: Json, prefix: str | None) -> str:
     return f"{peer['name']} is announced nothing{of}{why}{error}"
 
 
-def _table(routes: list[Json]) -> Any:
-    headings = ("PREFIX", "NEXT HOP", "NODE", "ATTRIBUTES", TIME)
-    rows = []
+def _rows(routes: list[Json]) -> Iterator[tuple[str, ...]]:
     before = None
     for route in routes:
         same, before = route["prefix"] == before, route["prefix"]
         prefix = "" if same else route["prefix"]
         said = ", ".join(_attributes(route)) or "-"
-        rows.append((prefix, route["nextHop"], route["node"] or "-", said, seconds(route["since"])))
-    return table(headings, rows)
+        yield prefix, route["nextHop"], route["node"] or "-", said, seconds(route["since"])
 
 
 def _attributes(route: Json) -> Iterator[str]:

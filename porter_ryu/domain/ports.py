@@ -50,6 +50,8 @@ class SourceState:
     of a kind, and when all of it was read, last; Unix times in seconds, without the kinds of which
     nothing was heard.  `trouble` as of the Source.  `last_watch`: when a watch was last begun.  The
     API server ends each within a minute, so this is recent also where nothing changes.
+    `unreadable`: how many files cannot be read, or not all of them; `unreadable_first`: where and
+    why, of the first of them.
     """
 
     what: str
@@ -57,6 +59,8 @@ class SourceState:
     last_list: Mapping[Kind, float]
     trouble: str
     last_watch: Mapping[Kind, float] = field(default_factory=dict)
+    unreadable: int = 0
+    unreadable_first: tuple[str, ...] = ()
 
 
 class Source(Protocol):

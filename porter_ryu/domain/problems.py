@@ -41,6 +41,7 @@ class ProblemReason(enum.Enum):
     EIP_NOT_SERVING = "EipNotServing"
     EIP_PROBLEM = "EipProblem"
     OBJECT_UNREADABLE = "ObjectUnreadable"
+    FILE_UNREADABLE = "FileUnreadable"
     NODE_DEAD = "NodeDead"
 
 

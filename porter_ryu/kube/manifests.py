@@ -7,6 +7,7 @@ and line, its last valid definition stays in force, and it keeps its recorded ad
 from __future__ import annotations
 
 import heapq
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -35,6 +36,7 @@ LOG = logging.getLogger(__name__)
 
 _STALLED_AFTER_SECONDS = 60.0
 _RETRY_SECONDS = 0.5
+_MAX_FAULTS = 10  # that are told with their text
 
 
 class Manifests:
@@ -82,7 +84,15 @@ class Manifests:
     def state(self) -> SourceState:
         """The directory, when each kind changed, and when all files were looked at (Source)."""
         what = f"directory {self._directory}"
-        return SourceState(what, dict(self._last_event), dict(self._last_list), self.trouble)
+        faults = self._store.faults
+        return SourceState(
+            what,
+            dict(self._last_event),
+            dict(self._last_list),
+            self.trouble,
+            unreadable=len(faults),
+            unreadable_first=tuple(itertools.islice(faults, _MAX_FAULTS)),
+        )
 
     def read_once(self, observer: Observer) -> None:
         """Reports all objects to the observer once; raises ApiError if the directory cannot be

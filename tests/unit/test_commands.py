@@ -408,6 +408,19 @@ def test_routes_of_a_peer(
     assert found == [{"session": "leaf1", **route} for route in routes]
 
 
+def test_a_long_table_is_not_folded(capsys: pytest.CaptureFixture[str], instance: Instance) -> None:
+    communities = [f"65000:{number}" for number in range(20)]
+    instance.answers["/v1/peers/leaf1/routes"] = [
+        answers.route(f"10.0.{number // 256}.{number % 256}/32", "192.0.2.11", communities=given)
+        for number, given in enumerate([communities] + [[]] * 599)
+    ]
+    assert main(("routes", "leaf1", "--url", instance.url)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 601
+    assert " ".join(communities) in lines[1]
+    assert {line.index("192.0.2.11") for line in lines[1:]} == {lines[0].index("NEXT HOP")}
+
+
 def test_a_peer_that_is_announced_nothing(
     capsys: pytest.CaptureFixture[str], instance: Instance
 ) -> None:

@@ -157,3 +157,20 @@ def test_it_knows_when_it_scanned_and_when_an_object_of_a_kind_changed_last(
         until(lambda: source.state.last_list[Kind.NODE] > first.last_list[Kind.NODE], "a scan")
         (tmp_path / "web.yaml").unlink()
         until(lambda: source.state.last_event[Kind.SERVICE] > first.last_event[Kind.SERVICE])
+
+
+def test_it_tells_of_files_that_cannot_be_read_also_if_no_object_of_them_is_known(
+    tmp_path: Path, recorder: Recorder
+) -> None:
+    write(tmp_path, "web.yaml", objects.service("web"), objects.service("a b"))
+    for number in range(12):
+        (tmp_path / f"broken-{number:02}.yaml").write_text("kind: [\n")
+    manifests = look(tmp_path, recorder)
+    state = manifests.state
+    assert (state.unreadable, len(state.unreadable_first)) == (13, 10)
+    assert all(fault.startswith("broken-") for fault in state.unreadable_first)
+    for path in tmp_path.glob("broken-*"):
+        path.unlink()
+    [fault] = look(tmp_path, recorder).state.unreadable_first
+    assert fault.startswith("web.yaml:")
+    assert "'a b' is not a name" in fault

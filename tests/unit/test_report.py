@@ -273,3 +273,18 @@ def test_a_plan_tells_what_is_wrong_with_nodes() -> None:
 def test_without_advertisements_nobody_is_left_out() -> None:
     (route,) = report.explanation(world().planner, key("web"), None)["routes"]
     assert (route["aggregates"], route["notFor"]) == ([], [])
+
+
+def test_a_difference_begins_with_the_services_that_would_be_lost() -> None:
+    made = World(Eip("pool", "203.0.113.0/30"))
+    made.put(node("n1", "192.168.9.11"), node("n2", "192.168.9.12"))
+    made.put(service("a"), endpoints("a", "n1", "n2"), service("b"), endpoints("b", "n2"))
+    before = report.plan(made.planner)
+    made.put(node("n2", "192.168.9.12", ready=False))
+    changes = report.difference(before, report.plan(made.planner))
+    first, lost, moved = report_text.difference(changes).splitlines()
+    assert first == "2 Services would change; 1 of them would not be announced any more"
+    assert lost.startswith("default/b: Announced; 203.0.113.1 via 192.168.9.12 -> NoUsableNode")
+    assert moved.startswith("default/a: ")
+    assert report_text.difference(changes[:1]).startswith("1 Service would change\n")
+    assert report_text.difference([]) == "nothing would change"

@@ -177,6 +177,17 @@ def test_a_source_that_cannot_be_read_is_one_problem() -> None:
     assert told["source"]["lastEvent"]["eips"] is None
 
 
+def test_files_that_cannot_be_read_are_a_problem_also_if_they_hold_no_object() -> None:
+    faults = ("broken.yaml:2: did not find expected node content", "a.yaml:9: 'a b' is not a name")
+    source = replace(HEALTHY.source, unreadable=12, unreadable_first=faults)
+    told = status(world(), UP, health=replace(HEALTHY, source=source))
+    assert ranked(told) == [("FileUnreadable", 0)]
+    [problem] = told["problems"]
+    assert problem["what"].startswith("12 files cannot be read")
+    assert problem["what"].endswith(faults[0])
+    assert problem["objects"] == ["broken.yaml", "a.yaml"]
+
+
 def test_problems_of_objects() -> None:
     made = world().put(Eip("bad", "nonsense"), Eip("zone", "203.0.113.4"))
     made.unreadable(Kind.NODE, "n1").unreadable(Kind.SERVICE, "a", "203.0.113.0")
