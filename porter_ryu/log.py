@@ -52,13 +52,15 @@ class _LoggedLine:
 
 
 class _Burst:
-    """How often one message format was logged in the present minute."""
+    """How often one message format was logged in the present minute, and the last line of it that
+    was dropped."""
 
-    __slots__ = ("count", "dropped", "until")
+    __slots__ = ("count", "dropped", "last", "until")
 
     def __init__(self, now: float) -> None:
         self.until = now + _BURST_SECONDS
         self.count = self.dropped = 0
+        self.last = ""
 
 
 class LogFilter(logging.Filter):
@@ -76,7 +78,7 @@ class LogFilter(logging.Filter):
             return True
         text = one_line(record.getMessage())
         suffix = self._repeats(record.name, text, record.levelno)
-        if suffix is None or not self._within_burst(record):
+        if suffix is None or not self._within_burst(record, text):
             return False
         record.msg, record.args = text + suffix, None
         if record.exc_info and not record.exc_text:
@@ -97,7 +99,7 @@ class LogFilter(logging.Filter):
         for (name, template), burst in list(self._bursts.items()):
             if now >= burst.until:
                 if burst.dropped:
-                    text = f"{burst.dropped} more lines of this kind: {template}"
+                    text = f"{burst.dropped} more lines of this kind, the last: {burst.last}"
                     lines.append((name, logging.WARNING, text))
                 del self._bursts[name, template]
         return lines
@@ -118,7 +120,7 @@ class LogFilter(logging.Filter):
             self._logged.popitem(last=False)
         return suffix
 
-    def _within_burst(self, record: logging.LogRecord) -> bool:
+    def _within_burst(self, record: logging.LogRecord, text: str) -> bool:
         """Whether its message format was not logged too often in the present minute."""
         now, template = self._clock(), (record.name, str(record.msg))
         burst = self._bursts.get(template)
@@ -130,6 +132,7 @@ class LogFilter(logging.Filter):
         if burst.count <= _MAX_BURST_LINES:
             return True
         burst.dropped += 1
+        burst.last = text
         return False
 
 

@@ -48,6 +48,9 @@ def explanation(entry: Json) -> str:
         lines.append(f"  communities left out: {entry['refusedCommunities']}")
     for route in entry["routes"]:
         lines += _route_lines(route)
+    left = [address for address in entry["recorded"] if address not in entry["addresses"]]
+    if left:
+        lines.append(f"  {listed(left)}: on record in its status, and not assigned to it")
     if entry["pools"] or "unreadable" not in entry:
         lines.append("  pools:")
     lines += _pool_lines(entry["pools"])

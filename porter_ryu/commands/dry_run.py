@@ -25,9 +25,11 @@ class DryRun:
         return report.explanation(self._planner, ObjectKey(namespace, name), sent=None)
 
     def holders(self, address: str) -> list[tuple[str, str]]:
-        """The Services that would have an address."""
-        keys = self._planner.allocator.holders(ip_address(address))
-        return [(key.namespace, key.name) for key in keys]
+        """The Services that would have an address, or have it on record."""
+        wanted, decisions = ip_address(address), self._planner.decisions
+        held = self._planner.allocator.holders(wanted)
+        recorded = (key for key, d in decisions.items() if wanted in d.service.ingress)
+        return [(key.namespace, key.name) for key in sorted({*held, *recorded})]
 
     def eips(self) -> list[Json]:
         """All Eips."""

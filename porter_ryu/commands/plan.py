@@ -14,12 +14,14 @@ from porter_ryu.commands.arguments import (
 )
 from porter_ryu.commands.printing import print_value
 from porter_ryu.commands.reading import planned_cluster, read_planner
+from porter_ryu.domain.verdict import NodeReason
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.remote import Remote, understood
 
 HELP = "Show what would be allocated, bound and announced, or what would change; change nothing."
 
 Json = dict[str, Any]
+_DRAINING = NodeReason.DRAINING.value
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,13 +55,17 @@ def run(arguments: argparse.Namespace) -> int:
 def _plan(arguments: argparse.Namespace) -> int:
     from porter_ryu import report, report_text
 
-    remote = Remote(arguments.url) if arguments.diff else None
-    entry = report.plan(read_planner(arguments.config_file))
-    if remote is None:
+    if not arguments.diff:
+        entry = report.plan(read_planner(arguments.config_file))
         print_value(entry, report_text.plan, arguments.output == "json")
         return ExitStatus.FINE
     with understood(arguments.url):
-        changes = report.difference(remote.get("/v1/plan", dict), entry)
+        remote = Remote(arguments.url)
+        nodes = remote.get("/v1/nodes", list)
+        draining = [str(node["node"]) for node in nodes if node["reason"] == _DRAINING]
+    planner = read_planner(arguments.config_file, draining)
+    with understood(arguments.url):
+        changes = report.difference(remote.get("/v1/plan", dict), report.plan(planner))
         return _print_changes(changes, arguments)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from porter_ryu.commands.arguments import CommandError
@@ -24,13 +24,13 @@ def read_settings(files: Sequence[str]) -> Settings:
         raise CommandError(str(error)) from error
 
 
-def read_planner(files: Sequence[str]) -> Planner:
-    """A planner after one turn over the current cluster; raises CommandError if the cluster
-    cannot be read."""
-    return planned_cluster(files)[0]
+def read_planner(files: Sequence[str], draining: Iterable[str] = ()) -> Planner:
+    """A planner after one turn over the current cluster, in which the drains of the nodes in
+    `draining` are not over; raises CommandError if the cluster cannot be read."""
+    return planned_cluster(files, draining)[0]
 
 
-def planned_cluster(files: Sequence[str]) -> tuple[Planner, Codec]:
+def planned_cluster(files: Sequence[str], draining: Iterable[str] = ()) -> tuple[Planner, Codec]:
     """As `read_planner`, with the codec that read the objects."""
     from porter_ryu.assembly import make_codec, make_planner, make_source
     from porter_ryu.kube.errors import ApiError
@@ -45,6 +45,7 @@ def planned_cluster(files: Sequence[str]) -> tuple[Planner, Codec]:
         make_source(settings, codec, Supervisor()).read_once(PlannerFeed(planner))
     except (ApiError, OSError) as error:
         raise CommandError(f"the cluster cannot be read: {error}") from error
+    planner.drains.begin_with(draining)
     planner.lead(True)
     planner.turn(lambda: None, now=0.0)
     return planner, codec

@@ -129,8 +129,9 @@ class HttpController(ControllerBase):  # type: ignore[misc]
 
     @route(NAME, "/v1/changes", methods=["GET"])  # type: ignore[untyped-decorator]
     def changes(self, req: Request, **_: Any) -> Response:
-        """The changes after number `since`, oldest first; with `about` only those about a Service,
-        an address, a peer, a node or an Eip."""
+        """The changes after number `since`, oldest first, or all if that is a number of an earlier
+        process; with `about` only those about a Service, an address, a peer, a node or an Eip."""
+        context = self._context
         try:
             query = parameters(req)
             what = "the sequence number of a change"
@@ -138,8 +139,11 @@ class HttpController(ControllerBase):  # type: ignore[misc]
             about = subject(query.get("about"))
         except QueryError as error:
             return responses.error(HTTPStatus.BAD_REQUEST, str(error))
-        found = report_changes.changes(_about(self._context.history.since(since), about))
-        return responses.json_stream(self._long_responses, responses.json_array(found))
+        last = context.history.last
+        changes = context.history.since(since if since <= last else 0)
+        found = responses.json_array(report_changes.changes(_about(changes, about)))
+        version = f"{context.started_at} {last}"
+        return responses.tagged_stream(req, self._long_responses, version, found)
 
     @route(NAME, "/v1/stop", methods=["POST"])  # type: ignore[untyped-decorator]
     def stop(self, req: Request, **_: Any) -> Response:

@@ -53,6 +53,16 @@ def _without(value: Any, volatile: Collection[str]) -> Any:
     return {key: entry for key, entry in value.items() if key not in volatile}
 
 
+def tagged_stream(
+    req: Request, limit: ConcurrencyLimit, version: str, text: Iterable[str]
+) -> Response:
+    """A response as `json_stream`, with an ETag made of `version`, which differs whenever the text
+    does; 304 if the client has it."""
+    tag = _tag([version.encode()])
+    unchanged = _not_modified(req, tag)
+    return unchanged or _tagged(json_stream(limit, text), tag)
+
+
 def tagged_list(req: Request, limit: ConcurrencyLimit, entries: Iterable[Any]) -> Response:
     """A response with a long list and an ETag; 304 if the client has it, 503 if the limit is
     reached.  The list is made before the first octet is sent, because the tag depends on it."""
@@ -97,7 +107,8 @@ def _if_none_match(req: Request) -> str:
 
 
 def _tagged(response: Response, tag: str) -> Response:
-    response.headers["ETag"] = tag
+    if response.status_int != HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["ETag"] = tag
     response.headers["Cache-Control"] = "no-cache"
     return response
 

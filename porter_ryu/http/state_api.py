@@ -83,7 +83,7 @@ class StateController(ControllerBase):  # type: ignore[misc]
         if table is None:
             return _no_session(name, self._context.peers())
         entries = report_peers.routes(table.paths(prefix))
-        return responses.json_stream(self._shared.long_responses, responses.json_array(entries))
+        return responses.tagged_list(req, self._shared.long_responses, entries)
 
     @route(NAME, "/v1/switches", methods=["GET"])  # type: ignore[untyped-decorator]
     def switches(self, req: Request, **_: Any) -> Response:

@@ -160,6 +160,11 @@ def test_what_did_we_last_send_to_a_peer_for_a_prefix(outage: scene.Outage) -> N
     assert len(every) == ANNOUNCED == len(outage.frr.routes())
 
 
+def test_a_drain_in_progress_is_no_difference(program: Program) -> None:
+    status, text = asked(program, f"plan --diff --config-file {program.config}")
+    assert (status, text) == (0, "nothing would change\n")
+
+
 def test_what_happened_to_a_peer_that_never_came_up(program: Program) -> None:
     status, text = asked(program, f"history peer {scene.DOWN}")
     assert status == 0

@@ -161,6 +161,15 @@ def test_a_restart_finds_a_drain_over() -> None:
     assert sent(w.put(up("n1"))) == "1 3*"
 
 
+def test_a_process_that_was_told_which_drains_began_finds_them_not_over() -> None:
+    """As `plan --diff` is told by the running instance."""
+    w = World(Eip("pool", "10.0.0.1"), policy=Policy(NextHopPolicy(ENDPOINTS), drain=DRAIN))
+    w.planner.drains.begin_with(["n1", "gone"])
+    w.put(drained("n1"), drained("n2"), up("n3"), service("a"), endpoints("a", *NAMES))
+    assert sent(w) == "1* 3"
+    assert sent(later(w, 30)) == "3"
+
+
 def test_a_node_that_is_drained_before_it_is_seen_is_not_announced_first() -> None:
     w = world().put(drained("n5"), endpoints("a", *NAMES, "n5"))
     assert sent(w) == "1 2 3 4"

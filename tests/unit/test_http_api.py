@@ -12,7 +12,7 @@ from webob import Request, Response
 
 from porter_ryu import report
 from porter_ryu.bgp.peer_table import NO_TABLE
-from porter_ryu.domain.model import Eip
+from porter_ryu.domain.model import Eip, Family
 from porter_ryu.domain.ports import Role, SourceState
 from porter_ryu.history.change import ChangeKind
 from porter_ryu.history.record import History
@@ -153,6 +153,12 @@ def test_changes_after_a_number_and_about_a_subject() -> None:
     }
     assert ask("/v1/changes?since=1", history=history).json == [second]
     assert ask("/v1/changes?since=2", history=history).json == []
+    earlier = ask("/v1/changes?since=9", history=history)
+    assert earlier.json == [first, second], "a number of an earlier process"
+    tag = {"If-None-Match": earlier.headers["ETag"]}
+    assert ask("/v1/changes?since=9", headers=tag, history=history).status_int == 304
+    history.add(ChangeKind.NODE, "n1", "usable", "", "Node n1 deleted")
+    assert ask("/v1/changes?since=9", headers=tag, history=history).status_int == 200
     assert ask("/v1/changes?about=node+n1", history=history).json == [first]
     assert ask("/v1/changes?since=1&about=203.0.113.9/32", history=history).json == [second]
 
@@ -239,11 +245,28 @@ def test_some_of_the_services() -> None:
     assert listed("?state=NoPool,Allocated") == ["default/a", "team/c"]
     assert listed("?q=team/") == ["team/a", "team/c"]
     assert listed("?q=203.0.113.1") == ["default/b"]
+    assert listed("?q=203.0.113") == ["default/a", "default/b"]
+    assert listed("?q=Team/A") == ["team/a"]
     assert listed("?q=zone") == ["team/a"]
     assert listed("?limit=2") == everything[:2]
     assert listed("?limit=2&after=default/b") == everything[2:]
     assert listed("?after=default/zz") == everything[2:]
     assert listed("?state=&q=") == everything
+
+
+def test_a_complete_address_is_found_in_any_spelling_and_on_record_alone() -> None:
+    world = World(Eip("six", "2001:db8::/126"), leading=False).put(
+        service("a", families=(Family.IPV6,), ingress=(ip_address("2001:db8::"),)),
+        service("left", pool="none", ingress=(ip_address("203.0.113.9"),)),
+    )
+
+    def found(text: str) -> list[str]:
+        answer = ask(f"/v1/services?q={text}", planner=world.planner)
+        return [entry["name"] for entry in answer.json]
+
+    assert found("2001:DB8:0::0") == found("2001:db8::") == ["a"]
+    assert found("203.0.113.9") == ["left"]
+    assert found("203.0.113.90") == []
 
 
 @pytest.mark.parametrize(
@@ -256,6 +279,8 @@ def test_some_of_the_services() -> None:
         "?q=a&q=b",
         f"?q={'x' * 301}",
         "?stat=x",
+        "?state=announced",
+        "?state=Announced,Nope",
         f"?{'&'.join(f'a{n}=1' for n in range(50))}",
     ],
 )

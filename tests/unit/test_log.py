@@ -53,7 +53,7 @@ def test_a_burst_of_one_kind_is_logged_as_a_count() -> None:
     assert printed == 100
     clock.now = 61
     texts = [text for _, _, text in log_filter.pending()]
-    assert texts == ["150 more lines of this kind: Service %s has no address"]
+    assert texts == ["150 more lines of this kind, the last: Service 249 has no address"]
 
 
 def test_records_of_others_pass() -> None:

@@ -104,6 +104,11 @@ class NodeDrains:
         supposed._drains = {**self._drains, name: over}
         return supposed
 
+    def begin_with(self, names: Iterable[str]) -> None:
+        """The drains of these nodes begin when they are first observed: another process saw them
+        undrained."""
+        self._undrained.update(names)
+
     def observe(self, changed: Mapping[str, Node | None], now: float) -> set[str]:
         """Updates the state; `changed` are the nodes that changed, by name, None for those that
         are gone.  Returns the nodes of which `of` answers otherwise than before."""
