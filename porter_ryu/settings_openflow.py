@@ -29,13 +29,14 @@ _MAX_PORT = 65535
 @dataclass(frozen=True, slots=True)
 class ControllerSettings:
     """Ryu's own options for its controller, in [DEFAULT]; the files are those of TLS (empty:
-    none)."""
+    none).  `port_key` is the option of the port."""
 
     host: str
     port: int
     private_key: str
     certificate: str
     authorities: str
+    port_key: str = "ofp_tcp_listen_port"
 
 
 def read_openflow(r: Reader) -> OpenFlowSettings:
@@ -71,7 +72,7 @@ def read_controller(r: Reader) -> ControllerSettings:
         check_controller_port(r, name, port or _DEFAULT_PORT)
         _check_tls(r, key, certificate, authorities)
     host = r.get(DEFAULT, "ofp_listen_host") or ""
-    return ControllerSettings(host, port or _DEFAULT_PORT, key, certificate, authorities)
+    return ControllerSettings(host, port or _DEFAULT_PORT, key, certificate, authorities, name)
 
 
 def _check_tls(r: Reader, key: str, certificate: str, authorities: str) -> None:

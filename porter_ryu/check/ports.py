@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import socket
 from ipaddress import ip_address
 
 from porter_ryu.bgp import transport
 from porter_ryu.check.finding import Finding, Results
 from porter_ryu.check.running import Running
 from porter_ryu.domain.model import Address
+from porter_ryu.domain.text import quoted
 from porter_ryu.log import reason_of
 from porter_ryu.settings import Settings
 
@@ -18,25 +20,37 @@ _EVERYWHERE = "0.0.0.0"  # noqa: S104 - the server listens there if its host is 
 def http_port(settings: Settings, running: Running) -> Results:
     """The port of the HTTP interface."""
     host, port = settings.http
-    try:
-        address = ip_address(host or _EVERYWHERE)
-    except ValueError:
-        return  # a host name
-    yield from port_is_free("[DEFAULT] wsapi_port", address, port, running)
+    yield from _port_of_a_host("wsapi_host", "wsapi_port", host, port, running)
 
 
 def controller_port(settings: Settings, running: Running) -> Results:
     """The port of the OpenFlow controller, if there is one."""
-    where = settings.controller
-    if not settings.openflow.enabled:
-        return
+    if settings.openflow.enabled:
+        where = settings.controller
+        host, port, key = where.host, where.port, where.port_key
+        yield from _port_of_a_host("ofp_listen_host", key, host, port, running)
+
+
+def _port_of_a_host(
+    host_key: str, port_key: str, host: str, port: int, running: Running
+) -> Results:
+    """The port on an address, or on that of a name."""
     try:
-        address = ip_address(where.host or _EVERYWHERE)
+        address = _address(host or _EVERYWHERE)
+    except (OSError, UnicodeError) as error:
+        what = f"{quoted(host)} has no IPv4 address: {reason_of(error)}"
+        yield Finding(f"[DEFAULT] {host_key}", what, f"use an address, or see: getent hosts {host}")
+        return
+    yield from port_is_free(f"[DEFAULT] {port_key}", address, port, running)
+
+
+def _address(host: str) -> Address:
+    """The address of a host as the servers find it: of a name the first one of IPv4."""
+    try:
+        return ip_address(host)
     except ValueError:
-        return  # a host name
-    tls = where.private_key and where.certificate
-    key = "ofp_ssl_listen_port" if tls else "ofp_tcp_listen_port"
-    yield from port_is_free(f"[DEFAULT] {key}", address, where.port, running)
+        found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
+        return ip_address(found[0][4][0])
 
 
 def port_is_free(where: str, address: Address, port: int, running: Running) -> Results:

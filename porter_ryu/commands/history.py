@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the changes; WRONG if there are none, and nothing of this name is there."""
+    """Prints the changes, or how far back the record goes and whether the subject exists."""
     query, words = "", " ".join(arguments.about).split()
     if arguments.about:
         about = " ".join(arguments.about)
@@ -40,12 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
     with understood(arguments.url):
         remote = Remote(arguments.url)
         entries: list[Json] = remote.get(f"/v1/changes{query}", list)
-        unknown = "" if entries or not words else _unknown(remote, words)
         if arguments.output == "json":
             print_json(entries)
         else:
+            unknown = "" if entries or not words else _unknown(remote, words)
             _print(entries, remote.get("/v1/version", dict), words, unknown)
-    return ExitStatus.WRONG if unknown else ExitStatus.FINE
+    return ExitStatus.FINE
 
 
 def _print(entries: list[Json], version: Json, words: list[str], unknown: str) -> None:

@@ -7,7 +7,6 @@ and line, its last valid definition stays in force, and it keeps its recorded ad
 from __future__ import annotations
 
 import heapq
-import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -84,14 +83,14 @@ class Manifests:
     def state(self) -> SourceState:
         """The directory, when each kind changed, and when all files were looked at (Source)."""
         what = f"directory {self._directory}"
-        faults = self._store.faults
+        faults = list(self._store.faults.values())
         return SourceState(
             what,
             dict(self._last_event),
             dict(self._last_list),
             self.trouble,
             unreadable=len(faults),
-            unreadable_first=tuple(itertools.islice(faults, _MAX_FAULTS)),
+            unreadable_first=tuple(faults[:_MAX_FAULTS]),
         )
 
     def read_once(self, observer: Observer) -> None:

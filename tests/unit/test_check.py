@@ -178,6 +178,20 @@ def test_a_port_on_which_another_process_listens(tmp_path: Path, manifests: str)
         ]
 
 
+def test_a_host_that_is_a_name(tmp_path: Path, manifests: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = f"wsapi_host = localhost\nwsapi_port = {port}"
+        assert found(tmp_path, kubernetes=manifests, DEFAULT=text) == [
+            f"[DEFAULT] wsapi_port: cannot listen on 127.0.0.1 port {port}: "
+            "another process listens there"
+        ]
+    name = "x" * 64  # longer than a label may be, so no server is asked
+    text = f"wsapi_host = {name}\nwsapi_port = {free()}"
+    (line,) = found(tmp_path, kubernetes=manifests, DEFAULT=text)
+    assert line.startswith(f"[DEFAULT] wsapi_host: '{name}' has no IPv4 address: ")
+
+
 def test_the_port_for_switches(tmp_path: Path, manifests: str) -> None:
     (folder := tmp_path / "none").mkdir()
     with socket.create_server(("127.0.0.1", 0)) as taken:

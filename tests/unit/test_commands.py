@@ -362,7 +362,7 @@ def test_history_of_what_does_not_exist(
     gone = {"namespace": "default", "name": "gone", "found": False}
     instance.answers |= {f"/v1/changes?about={query}": [], "/v1/services/default/gone": gone}
     first, second, *_ = printed(
-        capsys, 1, "history", *subject.split(), "--url", instance.url
+        capsys, 0, "history", *subject.split(), "--url", instance.url
     ).split("\n")
     assert first == told
     assert second.startswith(f"no change of '{subject}' is on record")

@@ -51,6 +51,12 @@ def test_the_policy_allows_nothing_else() -> None:
     assert "unsafe" not in " ".join(found.values())
 
 
+def test_it_asks_relative_to_its_own_path() -> None:
+    """So it works behind a reverse proxy that gives it a path, such as `kubectl proxy`."""
+    assert not re.findall(r"['\"`]/(?:v1|healthz|readyz|metrics)", TEXT)
+    assert "'v1/status'" in TEXT
+
+
 def test_nothing_from_outside_and_no_text_as_markup() -> None:
     links = set(re.findall(r"https?://[^'\"\s)]+", TEXT))
     assert links == {"http://www.w3.org/2000/svg"}, "the name of a namespace"

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from porter_ryu.domain.model import ObjectId
@@ -78,11 +78,6 @@ class Store:
     def files(self) -> Iterable[str]:
         """The names of all files."""
         return self._files.keys()
-
-    @property
-    def faults(self) -> Collection[str]:
-        """The faults of the unreadable files, each with its place, the oldest first."""
-        return [file.fault for file in self._unreadable.values()]
 
     @property
     def fault(self) -> str:
