@@ -181,7 +181,7 @@ def _planner(settings: Settings, host: HostMonitor) -> Planner:
         leading=settings.allocate and not _elects_leader(settings),
     )
     host.scan()
-    reserve(planner, host.addresses, bgp.peers, settings.openflow.gateways)
+    reserve(planner, host.addresses, bgp, settings.openflow.gateways)
     return planner
 
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain.model import Address
 from porter_ryu.domain.node_uses import Routes
-from porter_ryu.domain.peering import PeerConfig, wanted_peers
+from porter_ryu.domain.peering import wanted_peers
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.ports import Role
+from porter_ryu.domain.sending import PeerTerms
 from porter_ryu.history.observers import Observers
 from porter_ryu.history.record import History
 from porter_ryu.history.reload import record_refused_reload, record_reload
@@ -30,7 +31,7 @@ from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.host import HostAddresses, HostMonitor
 from porter_ryu.null_parts import NoLease, NoLiveness, NoSpeaker, NoSwitches, NoWriter
 from porter_ryu.reconciler import Reconciler
-from porter_ryu.settings import Settings
+from porter_ryu.settings import BgpSettings, Settings
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
 from porter_ryu.turn_log import TurnLog
@@ -164,7 +165,7 @@ class Instance:
 
     def _reserve(self) -> None:
         gateways = self.initial_settings.openflow.gateways
-        reserve(self.planner, self.host.addresses, self.settings.bgp.peers, gateways)
+        reserve(self.planner, self.host.addresses, self.settings.bgp, gateways)
 
     def _set_probed_nodes(self) -> None:
         changed = self.planner.nodes.pop_addresses_to_probe()
@@ -182,14 +183,17 @@ class Instance:
 def reserve(
     planner: Planner,
     host: HostAddresses,
-    peers: tuple[PeerConfig, ...],
+    bgp: BgpSettings,
     gateways: tuple[Address, ...],
 ) -> None:
     """Tells the planner which peers there are, and which addresses are assigned to no Service.  All
     configured peers count, also those that only other nodes speak to: they are routers of this
     network.  `gateways` are those of the switches."""
+    peers = bgp.peers
     addresses = [peer.address for peer in peers]
     ours = frozenset(peer.local_address for peer in peers if peer.local_address is not None)
-    names = frozenset(peer.peer for peer in peers)
+    terms = [
+        PeerTerms(p.peer, p.remote_as == bgp.local_as, p.attributes, p.node_selector) for p in peers
+    ]
     own = host.own | ours | host.gateways | frozenset(gateways)
-    planner.reserve(own, addresses, host.unattributed, names)
+    planner.reserve(own, addresses, host.unattributed, terms)

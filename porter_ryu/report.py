@@ -17,6 +17,7 @@ from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.prefix import host_prefix
 from porter_ryu.domain.reach import IsSent, Reach, is_recorded, reach, was_sent
+from porter_ryu.domain.sending import Sending
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.domain.what_if import Standing, Supposition
@@ -188,7 +189,7 @@ def _address(planner: Planner, entry: AddressExplanation, sent: Sent) -> Json:
         "recorded": entry.recorded,
         "sharedWith": [str(key) for key in entry.sharers],
         "nodes": [_node(planner, node, entry.eip) for node in entry.nodes],
-        "paths": [path(announcement, share) for announcement, share in entry.paths],
+        "paths": [path(one, share, planner.sending) for one, share in entry.paths],
         "endpoints": [_endpoints(states) for states in entry.endpoints],
         "peers": _peers(sent(host_prefix(entry.address))),
     }
@@ -273,14 +274,14 @@ def consequences(planner: Planner, supposed: Supposition) -> Iterator[Json]:
     for entry in what_if.consequences(planner, supposed, time.monotonic(), TimeSlice()):
         yield {
             "service": str(entry.service),
-            "was": _standing(entry.was),
-            "becomes": _standing(entry.becomes),
+            "was": _standing(entry.was, planner.sending),
+            "becomes": _standing(entry.becomes, planner.sending),
         }
 
 
-def _standing(standing: Standing) -> Json:
+def _standing(standing: Standing, sending: Sending) -> Json:
     paths = {
-        str(address): [path(announcement, share) for announcement, share in found]
+        str(address): [path(one, share, sending) for one, share in found]
         for address, found in standing.paths
     }
     hops = {address: sorted(p["nextHop"] for p in found) for address, found in paths.items()}

@@ -7,6 +7,8 @@ from typing import Any
 
 from porter_ryu.domain.announcement import Advertisement, Announcement, NextHop, PathAttributes
 from porter_ryu.domain.communities import Communities
+from porter_ryu.domain.sending import Sending
+from porter_ryu.domain.text import listed
 
 Json = dict[str, Any]
 
@@ -16,9 +18,9 @@ def hop_text(hop: NextHop) -> str:
     return "self" if hop.is_self else str(hop.address or hop.ipv6)
 
 
-def path(entry: Announcement, share: float | None) -> Json:
-    """One path.  Its attributes are its own, without those of a peer's group; `share` is in per
-    cent, None if it is not known."""
+def path(entry: Announcement, share: float | None, sending: Sending) -> Json:
+    """One path.  Its attributes are its own, without those of a peer's group; `sent` has those that
+    the peers are sent.  `share` is in per cent, None if it is not known."""
     return {
         "node": entry.next_hop.node,
         "nextHop": hop_text(entry.next_hop),
@@ -26,6 +28,8 @@ def path(entry: Announcement, share: float | None) -> Json:
         "weight": entry.attributes.bandwidth,
         **_attributes(entry.attributes),
         "advertisements": [_advertisement(part) for part in entry.advertisements],
+        "sent": [{"peers": list(peers), **_attributes(said)} for said, peers in sending.of(entry)],
+        "toAll": sum(len(peers) for _, peers in sending.of(entry)) == len(sending.peers),
     }
 
 
@@ -51,11 +55,14 @@ def share_text(entry: Json) -> str:
 
 
 def attributes_text(entry: Json) -> str:
-    """The attributes of a path other than its weight; empty if it has none."""
-    parts = [*_parts(entry)]
-    for advertisement in entry["advertisements"]:
-        peers = ", ".join(advertisement["peers"]) or "every peer"
-        said = ", ".join(_parts(advertisement))
+    """The attributes of a path other than its weight, as each peer is sent them; empty if every
+    peer is sent it without any."""
+    sent = entry["sent"]
+    if not sent or (len(sent) == 1 and entry["toAll"]):
+        return "; ".join(_parts(sent[0] if sent else entry))
+    parts = []
+    for group in sent:
+        peers, said = listed(group["peers"]), ", ".join(_parts(group))
         parts.append(f"to {peers}: {said}" if said else f"to {peers}")
     return "; ".join(parts)
 

@@ -7,7 +7,7 @@ periodic resync.  It does no I/O: `explain` and `plan` run it exactly as the pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from porter_ryu.domain.address_changes import AddressChanges
 from porter_ryu.domain.addresses.allocator import Allocator
@@ -28,6 +28,7 @@ from porter_ryu.domain.objects import ObjectStatus, Reading, WithStatus
 from porter_ryu.domain.path_rules import path_rules
 from porter_ryu.domain.paths import PathAssembly
 from porter_ryu.domain.routing import Routing
+from porter_ryu.domain.sending import PeerTerms, Sending
 from porter_ryu.domain.statuses import Statuses
 from porter_ryu.domain.text import printable
 from porter_ryu.domain.turn import Policy, Turn
@@ -82,6 +83,7 @@ class Planner:
         )
         self.aggregation = self._routing.aggregation
         self.eip_problems = EipProblems(self.cluster, self.allocator, policy.announce)
+        self.sending = Sending()
         self._statuses = Statuses(self.cluster, self.allocator, self._guard)
 
     @property
@@ -143,14 +145,17 @@ class Planner:
         host: Iterable[Address],
         peers: Iterable[Address],
         unattributed: frozenset[Address] = frozenset(),
-        peer_names: frozenset[str] = frozenset(),
+        terms: Sequence[PeerTerms] = (),
     ) -> None:
         """Sets the addresses of this host and of the peers, which are assigned to no Service;
         those of peers are no next hops either.  `unattributed` addresses are on this host and may
         belong to a Service: only one that has such an address on record may hold it.
-        `peer_names` are those of all configured peers."""
-        if peer_names != self._routing.peers:
-            self.eip_problems.peers = self._routing.peers = peer_names
+        `terms` are those of all configured peers."""
+        sending = Sending(terms)
+        if sending.terms != self.sending.terms:
+            self.sending = sending
+        if sending.peers != self._routing.peers:
+            self.eip_problems.peers = self._routing.peers = sending.peers
             self._changes.mark_all()
         self.allocator.set_unattributed(unattributed)
         self._changes.reserve(frozenset(host), frozenset(peers))

@@ -16,7 +16,7 @@ from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.planner import Policy
 from porter_ryu.domain.status_changes import status_changes
 from tests.unit.outbound_scene import POLICY
-from tests.unit.world import World, endpoints, key, node, service
+from tests.unit.world import World, endpoints, key, node, peers, service
 
 RACK_A: LabelSelector = parse_selector("rack=a")
 RACK_B: LabelSelector = parse_selector("rack in (b, c)")
@@ -158,9 +158,9 @@ def test_a_service_whose_eip_names_no_configured_peer_is_withdrawn_and_says_so()
 def test_peers_that_a_reload_adds_are_announced_to() -> None:
     w = serving(world(pool(entry("ghost"))), "a", "n1")
     assert (w.routes[ONE], w.state("a")) == (frozenset(), "NoPeer")
-    w.planner.reserve([], [], peer_names=frozenset(["ghost"]))
+    w.planner.reserve([], [], terms=peers("ghost"))
     assert (nodes(w.turn(), "ghost"), w.state("a")) == ("1", "Announced")
-    w.planner.reserve([], [], peer_names=frozenset())
+    w.planner.reserve([], [], terms=peers())
     assert (w.turn().routes[ONE], w.state("a")) == (frozenset(), "NoPeer")
     assert w.planner.decisions[key("a")].verdict.message.endswith("; configured are none")
 
@@ -252,12 +252,12 @@ def test_a_long_refusal_is_one_event_too() -> None:
 
 def test_peers_that_are_not_configured_are_a_problem_of_the_eip() -> None:
     w = serving(world(pool(entry("leaf1", "leaf9"), entry("x"))))
-    w.planner.reserve([], [], peer_names=frozenset(["leaf1", "leaf2"]))
+    w.planner.reserve([], [], terms=peers("leaf1", "leaf2"))
     w.planner.resync()
     text = "spec.advertisements names peers that are not configured: leaf9, x"
     assert w.planner.turn(lambda: None, now=0.0).eip_problems == {"pool": text}
     assert nodes(w, "leaf1") == "1234"
-    w.planner.reserve([], [], peer_names=frozenset(["leaf1", "leaf9", "x"]))
+    w.planner.reserve([], [], terms=peers("leaf1", "leaf9", "x"))
     assert w.planner.turn(lambda: None, now=0.0).eip_problems == {}
 
 

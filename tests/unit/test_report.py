@@ -16,7 +16,7 @@ from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.nodes.weights import BY_CAPACITY
 from porter_ryu.domain.planner import Policy
 from porter_ryu.report import Sent
-from tests.unit.world import World, endpoints, key, node, service
+from tests.unit.world import World, endpoints, key, node, peers, service
 
 HOP = (ip_address("192.168.9.11"),)
 
@@ -210,7 +210,7 @@ def aggregating() -> World:
         service("web", communities=CommunityRequest.parse(["65000:1"])),
         endpoints("web", "n1"),
     )
-    made.planner.reserve([], [], peer_names=frozenset(["leaf1", "leaf2", "leaf3"]))
+    made.planner.reserve([], [], terms=peers("leaf1", "leaf2", "leaf3"))
     return made.turn()
 
 

@@ -23,10 +23,11 @@ from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.nodes.next_hop_modes import SELF
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.nodes.weights import BY_ENDPOINTS
+from porter_ryu.domain.sending import Sending
 from porter_ryu.domain.shares import shares
 from porter_ryu.domain.turn import Policy
 from porter_ryu.report_paths import attributes_text, path
-from tests.unit.world import World, endpoints, key, node, service
+from tests.unit.world import World, endpoints, key, node, peers, service
 
 ADDRESS = "203.0.113.0"
 PLAIN = PathAttributes()
@@ -75,7 +76,7 @@ def test_what_an_eip_says_about_a_path_counts() -> None:
 
 def test_a_path_as_json_and_text() -> None:
     said = PathAttributes((0xFDE80001, 0xFFFFFF01), ((65000, 1, 2),), 7, 0, 2, 3)
-    entry = path(announcement(1, said), 33.333)
+    entry = path(announcement(1, said), 33.333, Sending())
     assert entry == {
         "node": "n1",
         "nextHop": "192.168.0.1",
@@ -86,6 +87,8 @@ def test_a_path_as_json_and_text() -> None:
         "med": 0,
         "asPathPrepend": 2,
         "advertisements": [],
+        "sent": [],
+        "toAll": True,
     }
     assert attributes_text(entry) == (
         "communities 65000:1 no-export 65000:1:2; local-pref 7; MED 0; AS path prepended 2 times"
@@ -95,7 +98,9 @@ def test_a_path_as_json_and_text() -> None:
         Advertisement(frozenset(), PLAIN),
     )
     to_some = Announcement(announcement(1).next_hop, advertisements=limited)
-    assert attributes_text(path(to_some, 100)) == "to leaf1, leaf2: MED 1; to every peer"
+    sending = Sending(peers("leaf1", "leaf2", "leaf3"))
+    entry = path(to_some, 100, sending)
+    assert attributes_text(entry) == "to leaf1, leaf2: MED 1; to leaf3"
 
 
 def world(policy: Policy) -> World:
@@ -134,7 +139,7 @@ def test_explain_tells_what_a_drained_node_says() -> None:
     first, second = lines(report.explanation(made.planner, key("web"), None))
     assert first == "node n1: next hop 192.168.0.1, 100 % (weight 3)"
     assert second.startswith("node n2: next hop 192.168.0.2, 0 % (weight 1) (being drained")
-    assert second.endswith("; communities graceful-shutdown; local-pref 0; MED 4294967295")
+    assert second.endswith("; communities graceful-shutdown; MED 4294967295")
 
 
 def test_explain_tells_what_the_eip_says() -> None:

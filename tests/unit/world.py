@@ -24,8 +24,15 @@ from porter_ryu.domain.model import (
 )
 from porter_ryu.domain.objects import Object, ObjectStatus, Unreadable, WithStatus
 from porter_ryu.domain.planner import Planner, Policy
+from porter_ryu.domain.sending import PeerTerms
 
-PEERS = frozenset(["leaf", "leaf1", "leaf2", "leaf3", "edge", "core", "far", "near"])
+
+def peers(*names: str, **more: Any) -> list[PeerTerms]:
+    """Peers with these names."""
+    return [PeerTerms(name, **more) for name in names]
+
+
+PEERS = peers("leaf", "leaf1", "leaf2", "leaf3", "edge", "core", "far", "near")
 
 
 def key(name: str) -> ObjectKey:
@@ -54,7 +61,7 @@ class World:
         self.policy = policy or Policy()
         self.planner = Planner(self.policy, leading)
         self.now = 0.0
-        self.planner.reserve([], [], peer_names=PEERS)
+        self.planner.reserve([], [], terms=PEERS)
         self.planner.replace(Kind.EIP, eips)
         for kind in (Kind.NODE, Kind.NAMESPACE, Kind.SERVICE, Kind.ENDPOINT_SLICE):
             self.planner.replace(kind, [])
