@@ -172,7 +172,7 @@ def main() -> int:
             step(1, steps, "Building a network: a client, Open vSwitch, four nodes")
             network = OpenFlowNetwork(fabric)
             more: dict[str, dict[str, object]] = {
-                "openflow": {"affinity": "conntrack"},
+                "openflow": {"affinity": "conntrack", "probe_ms": 300},
                 "bgp": {"weights": "endpoints"},
             }
             stage = Stage(network, Program(network.porter, sections(**more)))

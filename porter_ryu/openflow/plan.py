@@ -17,6 +17,7 @@ from porter_ryu.domain.model import Address, Network, Port
 from porter_ryu.openflow import affinity, flows, oxm, replies, responder, wire
 from porter_ryu.openflow.buckets import filled
 from porter_ryu.openflow.config import Affinity, Base, OpenFlowSettings
+from porter_ryu.openflow.counters import Served
 from porter_ryu.openflow.flows import Flow
 from porter_ryu.openflow.groups import FIRST_GROUP, GROUPS_MAX, GroupContent
 from porter_ryu.openflow.neighbours import Location
@@ -51,8 +52,8 @@ class Plan:
         self._shapes: dict[Network, tuple[_Shape, tuple[Flow, ...]]] = {}
         self._group_of: dict[HopSet, int] = {}
         self._users: Counter[HopSet] = Counter()
-        self._members: Counter[tuple[str, Address]] = Counter()
-        self._node_flows: dict[tuple[str, Address], tuple[Flow, ...]] = {}
+        self._members: Counter[Served] = Counter()
+        self._node_flows: dict[Served, tuple[Flow, ...]] = {}
         self._reachable: Mapping[Address, Location] = {}
         self._spare: dict[GroupContent, list[int]] = {}
         self._reserved: frozenset[int] = frozenset()
@@ -65,7 +66,7 @@ class Plan:
         """All next hops of all addresses, also those that are drained."""
         return {address for _, address in self._members}
 
-    def node_flows(self) -> Mapping[int, tuple[str, Address]]:
+    def node_flows(self) -> Mapping[int, Served]:
         """The pool and the next hop of each flow in the table of nodes, by cookie."""
         found = {}
         for key, of_node in self._node_flows.items():
@@ -104,7 +105,7 @@ class Plan:
     ) -> None:
         """Sets what these addresses want (None: nothing); others stay."""
         before = {prefix: self._wanted.get(prefix) for prefix in wanted}
-        self._count(before, wanted)
+        changed = self._count(before, wanted)
         self._take_over(before, wanted)
         for prefix, entry in wanted.items():
             give_way()
@@ -124,12 +125,14 @@ class Plan:
                     if number is not None:
                         del self.groups[number]
                         self._changed_groups.add(number)
-        self._update_node_flows()
+        self._update_node_flows(changed)
 
     def _count(
         self, before: Mapping[Network, Wanted | None], after: Mapping[Network, Wanted | None]
-    ) -> None:
-        """Counts the users of each set, and the addresses of each pool that a node serves."""
+    ) -> set[Served]:
+        """Counts the users of each set, and the addresses of each pool that a node serves; returns
+        the pools and nodes whose count changed."""
+        change: Counter[Served] = Counter()
         for entries, sign in ((after, 1), (before, -1)):
             for entry in entries.values():
                 if entry is None:
@@ -137,12 +140,17 @@ class Plan:
                 for hops in _sets(entry).values():
                     self._users[hops] += sign
                 for member in entry.members:
-                    self._members[entry.pool, member] += sign
-        gone = [key for key, count in self._members.items() if not count]
-        for key in gone:
-            del self._members[key]
+                    change[entry.pool, member] += sign
+        changed = {key for key, by in change.items() if by}
+        gone = False
+        for key in changed:
+            self._members[key] += change[key]
+            if not self._members[key]:
+                del self._members[key]
+                gone = True
         if gone:
             self.numbers.keep(self.next_hops)
+        return changed
 
     def _take_over(
         self, before: Mapping[Network, Wanted | None], after: Mapping[Network, Wanted | None]
@@ -272,19 +280,20 @@ class Plan:
                 give_way()
                 if any(address in changed for address, _ in hops.hops):
                     self._set_content(hops)
-        self._update_node_flows()
+        self._update_node_flows(self._members)
 
-    def _update_node_flows(self) -> None:
-        """The flows of all pools and next hops that answer."""
-        for key in self._node_flows.keys() - self._members.keys():
-            self._replace(self._node_flows.pop(key), ())
-        for key in self._members:
-            where = self._reachable.get(key[1])
+    def _update_node_flows(self, served: Iterable[Served]) -> None:
+        """The flows of these pools and next hops, if they are served and answer."""
+        for key in served:
+            where = self._reachable.get(key[1]) if key in self._members else None
             made = () if where is None else tuple(self._flows_of_node(key[0], key[1], where))
             before = self._node_flows.get(key, ())
             if made != before:
                 self._replace(before, made)
+            if made:
                 self._node_flows[key] = made
+            else:
+                self._node_flows.pop(key, None)
 
     def _flows_of_node(self, pool: str, address: Address, where: Location) -> Iterator[Flow]:
         number, of_pool = self.numbers.of(address), number_of_text(pool)

@@ -94,5 +94,5 @@ def test_an_idle_connection_is_remembered(network: OpenFlowNetwork, program: Pro
         ports = "|".join(map(str, OPEN))
         lines = network.switch.appctl("dpctl/dump-conntrack").splitlines()
         ours = [line for line in lines if re.search(rf"dst={EIP},sport=({ports}),", line)]
-        assert len(ours) == len(OPEN)
+        assert len(ours) == len(OPEN), (ours, network.state())
         assert [line for line in ours if "state=ESTABLISHED" not in line] == []
