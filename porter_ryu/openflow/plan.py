@@ -9,31 +9,18 @@ each address.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Address
+from collections.abc import Callable, Iterable, Mapping
 
-from porter_ryu.domain.model import Address, Network, Port
-from porter_ryu.openflow import affinity, flows, oxm, replies, responder, wire
+from porter_ryu.domain.model import Address, Network
+from porter_ryu.openflow import flows, forwarding, wire
 from porter_ryu.openflow.buckets import filled
-from porter_ryu.openflow.config import Affinity, Base, OpenFlowSettings
+from porter_ryu.openflow.config import Affinity, OpenFlowSettings
 from porter_ryu.openflow.counters import Served
 from porter_ryu.openflow.flows import Flow
+from porter_ryu.openflow.forwarding import Role, Shape
 from porter_ryu.openflow.groups import FIRST_GROUP, GROUPS_MAX, GroupContent
 from porter_ryu.openflow.neighbours import Location
 from porter_ryu.openflow.next_hop_sets import HopSet, NextHopNumbers, Wanted, number_of_text
-
-_PROTOCOLS = {"TCP": (6, oxm.TCP_DST), "UDP": (17, oxm.UDP_DST), "SCTP": (132, oxm.SCTP_DST)}
-Role = Port | None
-"""What of an address a set of next hops is for: a port, or all the rest."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """What the flows of an address depend on: its pool and the group of each role."""
-
-    pool: str
-    groups: tuple[tuple[Role, int], ...]
 
 
 class Plan:
@@ -49,7 +36,7 @@ class Plan:
         self._settings = settings
         self._version = version
         self._wanted: dict[Network, Wanted] = {}
-        self._shapes: dict[Network, tuple[_Shape, tuple[Flow, ...]]] = {}
+        self._shapes: dict[Network, tuple[Shape, tuple[Flow, ...]]] = {}
         self._group_of: dict[HopSet, int] = {}
         self._users: Counter[HopSet] = Counter()
         self._members: Counter[Served] = Counter()
@@ -59,7 +46,7 @@ class Plan:
         self._reserved: frozenset[int] = frozenset()
         self._changed_flows: set[int] = set()
         self._changed_groups: set[int] = set()
-        self._replace((), self._always(meter))
+        self._replace((), forwarding.always(settings, version, meter))
 
     @property
     def next_hops(self) -> set[Address]:
@@ -211,53 +198,12 @@ class Plan:
                 del self._shapes[prefix]
             return
         groups = tuple((role, self._group_of[hops]) for role, hops in _sets(entry).items())
-        shape = _Shape(entry.pool, groups)
+        shape = Shape(entry.pool, groups)
         if known is not None and known[0] == shape:
             return
-        made = tuple(self._address_flows(prefix.network_address, shape))
+        made = tuple(forwarding.of_address(self._settings, prefix.network_address, shape))
         self._replace(known[1] if known is not None else (), made)
         self._shapes[prefix] = (shape, made)
-
-    def _address_flows(self, address: Address, shape: _Shape) -> Iterator[Flow]:
-        if address not in self._settings.gateways:
-            yield from responder.of_address(address)
-        if self._settings.affinity is Affinity.CONNTRACK and self._settings.base is Base.NORMAL:
-            yield affinity.reply(address)
-        pool = oxm.set_field(oxm.POOL_REGISTER, number_of_text(shape.pool))
-        for role, group in shape.groups:
-            match = _to_address(self._settings.virtual_mac, address, role)
-            if match is None:
-                continue
-            priority = flows.PRIORITY_ADDRESS if role is None else flows.PRIORITY_PORT
-            about = str(address) if role is None else f"{address} {role.protocol} {role.port}"
-            spread = oxm.group(group)
-            if self._settings.affinity is Affinity.CONNTRACK:
-                instructions = wire.apply(spread)
-                yield Flow(flows.SPREAD, priority, match, instructions, about=about)
-                spread = affinity.find()
-            instructions = wire.apply(pool + spread)
-            yield Flow(flows.CLASSIFY, priority, match, instructions, about=about)
-
-    def _always(self, meter: bool) -> Iterator[Flow]:
-        """The flows that do not depend on any address."""
-        settings = self._settings
-        if settings.base is Base.NORMAL:
-            # an equal flow of somebody else stays
-            yield Flow(
-                flows.CLASSIFY,
-                flows.PRIORITY_BASE,
-                b"",
-                wire.apply(oxm.output(oxm.PORT_NORMAL)),
-                wire.CHECK_OVERLAP,
-                "the packets of others ([openflow] base)",
-            )
-        yield from responder.answers(self._version, settings.virtual_mac)
-        yield from responder.claims()
-        yield from responder.learning(self._version, settings.virtual_mac, meter)
-        for address in (*settings.gateways, responder.link_local(settings.virtual_mac)):
-            yield from responder.of_address(address)
-        if settings.affinity is Affinity.CONNTRACK:
-            yield affinity.other_connections()
 
     def _replace(self, before: Iterable[Flow], after: Iterable[Flow]) -> None:
         for flow in before:
@@ -286,7 +232,10 @@ class Plan:
         """The flows of these pools and next hops, if they are served and answer."""
         for key in served:
             where = self._reachable.get(key[1]) if key in self._members else None
-            made = () if where is None else tuple(self._flows_of_node(key[0], key[1], where))
+            made: tuple[Flow, ...] = ()
+            if where is not None:
+                number = self.numbers.of(key[1])
+                made = tuple(forwarding.of_node(self._settings, *key, number, where))
             before = self._node_flows.get(key, ())
             if made != before:
                 self._replace(before, made)
@@ -294,19 +243,6 @@ class Plan:
                 self._node_flows[key] = made
             else:
                 self._node_flows.pop(key, None)
-
-    def _flows_of_node(self, pool: str, address: Address, where: Location) -> Iterator[Flow]:
-        number, of_pool = self.numbers.of(address), number_of_text(pool)
-        about = f"next hop {address}"
-        match = oxm.NODE_REGISTER.is_(number) + oxm.POOL_REGISTER.is_(of_pool)
-        actions = (
-            oxm.set_field(oxm.ETH_DST, where.mac)
-            + oxm.set_field(oxm.NXM_IN_PORT, 0)  # a packet may go out where it came in
-            + oxm.output(where.port)
-        )
-        yield Flow(flows.NODES, 1, match, wire.apply(actions), about=about)
-        if self._settings.affinity is Affinity.CONNTRACK:
-            yield affinity.remembered(of_pool, number, about)
 
 
 def _sets(entry: Wanted | None) -> dict[Role, HopSet]:
@@ -316,42 +252,3 @@ def _sets(entry: Wanted | None) -> dict[Role, HopSet]:
     found: dict[Role, HopSet] = {} if entry.hops is None else {None: entry.hops}
     found.update(entry.ports)
     return found
-
-
-def _to_address(mac: bytes, address: Address, role: Role) -> bytes | None:
-    """The match of packets to an address, or to a port of it; None for a protocol that a switch
-    cannot tell apart."""
-    version4 = isinstance(address, IPv4Address)
-    match = oxm.ETH_DST.is_(mac)
-    match += oxm.ETH_TYPE.is_(oxm.ETHERTYPE_IPV4 if version4 else oxm.ETHERTYPE_IPV6)
-    destination = (oxm.IPV4_DST if version4 else oxm.IPV6_DST).is_(address)
-    if role is None:
-        return match + destination
-    if role.protocol not in _PROTOCOLS:
-        return None
-    protocol, port = _PROTOCOLS[role.protocol]
-    return match + destination + oxm.IP_PROTO.is_(protocol) + port.is_(role.port)
-
-
-def seeds(
-    found: Collection[replies.FlowOnSwitch], next_hops: Collection[Address], numbers: NextHopNumbers
-) -> dict[Address, Location]:
-    """Where next hops were, by the flows that an earlier process left in the table of nodes."""
-    by_number = {numbers.of(address).to_bytes(4, "big"): address for address in next_hops}
-    where = {}
-    for flow in found:
-        if flow.table != flows.NODES:
-            continue
-        number = oxm.match_value(flow.match, oxm.NODE_REGISTER)
-        address = by_number.get(number) if number is not None else None
-        if address is None:
-            continue
-        try:
-            actions = flow.actions
-        except ValueError:
-            continue
-        macs = [m for a in actions if (m := oxm.set_value(a, oxm.ETH_DST)) is not None]
-        ports = [p for a in actions if (p := oxm.output_port(a)) is not None]
-        if macs and ports:
-            where[address] = Location(macs[-1], ports[-1])
-    return where

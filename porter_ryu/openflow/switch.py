@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ryu.lib import hub
 
 from porter_ryu.domain.model import Address, Network
-from porter_ryu.openflow import flows, replies, wire
+from porter_ryu.openflow import flows, forwarding, replies, wire
 from porter_ryu.openflow.asking import Asking
 from porter_ryu.openflow.config import OpenFlowSettings
 from porter_ryu.openflow.connection import SwitchConnection
@@ -19,7 +19,7 @@ from porter_ryu.openflow.exchange import RequestRefusedError, SwitchGoneError
 from porter_ryu.openflow.limits import Limits
 from porter_ryu.openflow.neighbours import Neighbours
 from porter_ryu.openflow.next_hop_sets import Wanted
-from porter_ryu.openflow.plan import Plan, seeds
+from porter_ryu.openflow.plan import Plan
 from porter_ryu.openflow.replies import FlowOnSwitch
 from porter_ryu.openflow.report import SwitchHealth, SwitchReport
 from porter_ryu.problem_log import ProblemLog
@@ -198,7 +198,7 @@ class Switch:
         members = {address for entry in wanted.values() for address in entry.members}
         now = time.monotonic()
         self._neighbours.set_targets(members, now)
-        for address, where in seeds(found, members, plan.numbers).items():
+        for address, where in forwarding.seeds(found, members, plan.numbers).items():
             self._neighbours.seed(address, where, now)
         learning = [c for c, flow in plan.flows.items() if flow.priority == flows.PRIORITY_LEARN]
         contents.apply(learning, ())

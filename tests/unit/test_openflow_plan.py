@@ -11,10 +11,11 @@ from porter_ryu.domain.model import Address, Network, Port
 from porter_ryu.openflow import flows, replies, wire
 from porter_ryu.openflow.config import Affinity, Base, OpenFlowSettings
 from porter_ryu.openflow.difference import Change, Present, steps
+from porter_ryu.openflow.forwarding import seeds
 from porter_ryu.openflow.groups import GroupContent, content_of, is_ours
 from porter_ryu.openflow.neighbours import Location
 from porter_ryu.openflow.next_hop_sets import HopSet, Wanted
-from porter_ryu.openflow.plan import Plan, seeds
+from porter_ryu.openflow.plan import Plan
 
 N = [ip_address(f"192.168.0.{number}") for number in range(5)]
 EIPS = [ip_network(f"203.0.113.{number}/32") for number in range(8)]
