@@ -74,7 +74,9 @@ class Instance:
         self.settings = self.initial_settings
         planner = self.planner
         cluster = Cluster(
-            planner.allocator.holders, lambda: {eip.name for eip in planner.cluster.eips.values()}
+            planner.allocator.holders,
+            lambda: {eip.name for eip in planner.cluster.eips.values()},
+            planner.why_not,
         )
         causes = self.reconciler.causes
         self._recorder = TurnRecorder(self.history, causes, cluster, TimeSlice())

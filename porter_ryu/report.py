@@ -156,13 +156,29 @@ def explanation(
     entry["pools"] = [_pool(pool) for pool in chain.pools]
     if chain.decision.refused_communities:
         entry["refusedCommunities"] = chain.decision.refused_communities
-    sent = sent or nothing_sent
     entry["routes"] = [
-        _address(planner, address, sent)
-        | _reach(address, reach(planner, address.address), sent, unsent)
+        _address(planner, address, sent or nothing_sent)
+        | _reach(
+            address,
+            reach(planner, address.address),
+            sent or nothing_sent,
+            _unselected(planner, address) if sent is None else _unsent(address, unsent),
+        )
         for address in chain.addresses
     ]
     return entry
+
+
+def _unsent(entry: AddressExplanation, unsent: Unsent) -> Mapping[str, str]:
+    return unsent(host_prefix(entry.address)) if entry.recorded and entry.paths else {}
+
+
+def _unselected(planner: Planner, entry: AddressExplanation) -> Mapping[str, str]:
+    """The peers that would not be sent an address because of their node_selector."""
+    labels = [dict(path.next_hop.labels) for path, _ in entry.paths]
+    why = "its node_selector selects none of the next hops"
+    terms = planner.sending.terms if labels else ()
+    return {t.name: why for t in terms if not any(map(t.selector.matches, labels))}
 
 
 def _request(chain: Explanation) -> Json | None:
@@ -204,21 +220,19 @@ def _endpoints(states: EndpointStates) -> Json:
     }
 
 
-def _reach(entry: AddressExplanation, found: Reach, sent: Sent, unsent: Unsent) -> Json:
+def _reach(entry: AddressExplanation, found: Reach, sent: Sent, unsent: Mapping[str, str]) -> Json:
     """The aggregates of an address, and the peers that hear nothing of it: those that its Eip
     leaves out, and those that were not sent it."""
     aggregates = [
         {"prefix": str(prefix), "peers": _peers(sent(prefix))} for prefix in found.aggregates
     ]
     heard = {peer for aggregate in aggregates for peer in aggregate["peers"]}
-    prefix = host_prefix(entry.address)
-    why = dict(unsent(prefix)) if entry.recorded and entry.paths else {}
     return {
         "aggregates": aggregates,
         "notFor": list(found.left_out),
         "notSent": [
             {"peer": peer, "why": shortened(text, _MAX_TEXT_CHARACTERS)}
-            for peer, text in sorted({**why, **found.left_out}.items())
+            for peer, text in sorted({**unsent, **found.left_out}.items())
             if peer not in heard
         ],
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from porter_ryu.domain.node_uses import Routes, node_uses
 from porter_ryu.domain.planner import Planner
-from porter_ryu.domain.text import shortened
+from porter_ryu.domain.text import listed, shortened
 
 Json = dict[str, Any]
 
@@ -28,3 +28,14 @@ def nodes(planner: Planner, routes: Routes, give_way: Callable[[], None]) -> Ite
             "services": use.services,
             "share": round(use.share, 1),
         }
+
+
+def notes(planner: Planner) -> Iterator[str]:
+    """What should be known, and is no problem: the nodes that are drained."""
+    for over, text in (False, "being drained"), (True, "drained"):
+        names = [name for name, drain in planner.drains.all() if drain.over is over]
+        if names:
+            causes = listed(list(dict.fromkeys(map(planner.drains.cause, names))))
+            subject = "node" if len(names) == 1 else "nodes"
+            verb = "is" if len(names) == 1 else "are"
+            yield f"{subject} {listed(names)} {verb} {text} ({causes})"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from porter_ryu import report_switches, rfc3339
+from porter_ryu import report_nodes, report_switches, rfc3339
 from porter_ryu.domain import overview, problems
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Kind, ObjectKey
@@ -98,7 +98,7 @@ def status(
         "ok": not found,
         "problems": [_problem(entry) for entry in found],
         "services": {"total": total, "states": dict(sorted(tally.states.items()))},
-        "notes": list(_notes(planner)),
+        "notes": list(report_nodes.notes(planner)),
         "peers": {"total": len({peer["peer"] for peer in peers}), "established": len(up)},
         "sessions": {"total": len(peers), "established": sessions},
         "switches": {"total": len(switches), "filled": filled},
@@ -128,17 +128,6 @@ def _problem(entry: Problem) -> Json:
         "objects": list(entry.objects),
         "mend": entry.mend,
     }
-
-
-def _notes(planner: Planner) -> Iterator[str]:
-    """What should be known, and is no problem: the nodes that are drained."""
-    for over, text in (False, "being drained"), (True, "drained"):
-        names = [name for name, drain in planner.drains.all() if drain.over is over]
-        if names:
-            causes = listed(list(dict.fromkeys(map(planner.drains.cause, names))))
-            subject = "node" if len(names) == 1 else "nodes"
-            verb = "is" if len(names) == 1 else "are"
-            yield f"{subject} {listed(names)} {verb} {text} ({causes})"
 
 
 def _well(tally: _Tally, established: int, filled: int, announces: bool) -> str:

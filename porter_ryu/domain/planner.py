@@ -136,6 +136,11 @@ class Planner:
         eip = self.allocator.eip_of(address)
         return eip.name if eip is not None else ""
 
+    def why_not(self, key: ObjectKey) -> str:
+        """The reason why a Service is not to be announced; empty if it is, or is not ours."""
+        decision = self.decisions.get(key)
+        return "" if decision is None or decision.verdict.ok else decision.state
+
     def announcements(self, address: Address) -> Announcements:
         """What is wanted for an address once every holder has it on record."""
         return self._routing.wanted(address)

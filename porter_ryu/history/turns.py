@@ -31,10 +31,12 @@ _USABLE = ("usable", "draining", "drained")  # so begins what is said of a node 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What the recorder asks: the Services that hold an address, and the names of all Eips."""
+    """What the recorder asks: the Services that hold an address, the names of all Eips, and the
+    reason why a Service is not announced, empty if it is."""
 
     holders: Callable[[Address], Iterable[ObjectKey]]
     eips: Callable[[], Collection[str]]
+    why_not: Callable[[ObjectKey], str]
 
 
 class TurnRecorder:
@@ -124,12 +126,16 @@ class TurnRecorder:
         services = map(subject.of_service, holders)
         current = self._causes.current
         read_at = current.read_at
+        cause = current.of(holders, change.nodes)
+        if not change.after:
+            reasons = dict.fromkeys(filter(None, map(self._cluster.why_not, holders)))
+            cause = ": ".join((cause, ", ".join(reasons))) if reasons else cause
         self._history.add(
             ChangeKind.ROUTE,
             name,
             change.before,
             change.after,
-            current.of(holders, change.nodes),
+            cause,
             (name, *services, *map(subject.of_node, change.nodes)),
             NO_DELIVERY if read_at is None else self._delivery(read_at),
         )

@@ -45,7 +45,9 @@ from tests.unit.world import World, key, node, service
 
 WEB = key("web")
 Table = dict[int | None, SentPath]
-CLUSTER = Cluster(holders=lambda _address: (WEB,), eips=lambda: ["pool"])
+CLUSTER = Cluster(
+    holders=lambda _address: (WEB,), eips=lambda: ["pool"], why_not=lambda _key: "NoPeer"
+)
 
 
 def nothing() -> None:
@@ -187,7 +189,7 @@ def test_a_route_is_told_with_its_nodes_and_cause() -> None:
     assert scene.told() == [
         ("203.0.113.8", "", "n1, n2", "EndpointSlice default/web-1"),
         ("203.0.113.8", "n1, n2", "n1", "Node n2 deleted"),
-        ("203.0.113.8", "n1", "", "Service default/web deleted"),
+        ("203.0.113.8", "n1", "", "Service default/web deleted: NoPeer"),
     ]
     about = [c.about for c in since(scene.history, 1)]
     assert about[1] == ("203.0.113.8", "default/web", "node n2")
@@ -400,7 +402,7 @@ def test_an_error_in_the_record_is_logged_and_fails_no_turn(
         raise RuntimeError("oops")
 
     history = History()
-    recorder = TurnRecorder(history, Causes(), Cluster(fails, list), nothing)
+    recorder = TurnRecorder(history, Causes(), Cluster(fails, list, str), nothing)
     recorder.record(Turn())
     recorder.record(turn(a8=paths("n1")))
     assert "what a turn changed is not recorded completely" in caplog.messages

@@ -270,6 +270,16 @@ def test_a_plan_tells_what_is_wrong_with_nodes() -> None:
     assert "warning: node n2: its annotation is odd" in report_text.plan(entry).splitlines()
 
 
+def test_a_dry_run_tells_whose_node_selector_selects_nothing() -> None:
+    made = world()
+    terms = [*peers("leaf1"), *peers("leaf2", selector=parse_selector("rack=z"))]
+    made.planner.reserve([], [], terms=terms)
+    (route,) = report.explanation(made.turn().planner, key("web"), None)["routes"]
+    why = "its node_selector selects none of the next hops"
+    assert route["notSent"] == [{"peer": "leaf2", "why": why}]
+    assert [said["peers"] for said in route["paths"][0]["sent"]] == [["leaf1"]]
+
+
 def test_without_advertisements_nobody_is_left_out() -> None:
     (route,) = report.explanation(world().planner, key("web"), None)["routes"]
     assert (route["aggregates"], route["notFor"]) == ([], [])
