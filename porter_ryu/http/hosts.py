@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from ipaddress import ip_address
 
 from porter_ryu.domain.model import Address
 
 _HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+))(?::\d{1,5})?")
 _LOCALHOST = "localhost"
+_MAX_CHARACTERS = 65_536  # of the file of names
 
 
 def is_answered(local: Address, host: str, names: Set[str]) -> bool:
@@ -47,10 +48,24 @@ def name_in(host: str) -> str:
     return name.lower().removesuffix(".") if found[2] else name
 
 
-def own_names() -> frozenset[str]:
-    """The names that the system gives this host: the whole one, and its first label."""
+def own_names(file: str = "/etc/hosts") -> frozenset[str]:
+    """The names of this host, in lower case: its own, the first label of that, and those that
+    `file` gives a loopback address, such as 127.0.1.1 on Debian."""
     whole = socket.gethostname().lower().removesuffix(".")
-    return frozenset({whole, whole.partition(".")[0]} - {""})
+    return frozenset({whole, whole.partition(".")[0], *_names_of_loopback(file)} - {""})
+
+
+def _names_of_loopback(file: str) -> Iterator[str]:
+    try:
+        with open(file, encoding="utf-8", errors="replace") as hosts:
+            text = hosts.read(_MAX_CHARACTERS)
+    except OSError:
+        return
+    for line in text.splitlines():
+        address, *names = line.partition("#")[0].split() or [""]
+        found = _address(address)
+        if found is not None and found.is_loopback:
+            yield from (name.lower().removesuffix(".") for name in names)
 
 
 def _address(name: str) -> Address | None:

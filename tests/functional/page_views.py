@@ -10,7 +10,7 @@ from fabric.browser import SECONDS, Browser
 
 URL = "http://127.0.0.1:8080/"
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
-MAX_OCTETS = 150_000
+MAX_OCTETS = 200_000
 
 
 def strands(page: Browser) -> dict[tuple[str, str], float]:

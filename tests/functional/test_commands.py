@@ -193,9 +193,9 @@ def test_plan_with_manifests_that_are_not_applied(host: Host) -> None:
     status, text, _ = planned(str(more))
     assert status == 1, "something would change"
     assert text.splitlines() == [
-        "Eip more: Valid: 1 of 4 used; 4 addresses",
-        "Eip twice: Overlaps: 0 of 4 used; overlaps with Eip pool, which comes first (by",
-        "    age, then by name)",
+        "eip more: Valid, 1 of 4 used (203.0.113.4/30)",
+        "eip twice: Overlaps, 0 of 4 used (203.0.113.0/30): overlaps with Eip pool, which",
+        "    comes first (by age, then by name)",
         "1 Service would change",
         "default/zz: PoolExhausted -> Announced; 203.0.113.4 via 192.168.9.11",
     ]

@@ -58,7 +58,9 @@ def test_status_says_what_is_wrong_and_what_mends_it(program: Program) -> None:
     assert status == 1
     words = squeezed(text)
     assert f"4 of {scene.SERVICES} Services cannot be reached" in text.splitlines()[0]
-    assert f"sessions 2 of 3 Established nodes 4 of 5 usable Services {ANNOUNCED} of 200" in words
+    assert "peers 2 of 3 with a session nodes 4 of 5 usable" in words
+    assert f"node {scene.DRAINED} is being drained" in words
+    assert f"Services {ANNOUNCED} of 200" in words
     assert "2 Services cannot be reached: no ready endpoint" in words
     assert "about: default/quiet-1, default/quiet-2" in words
     assert f"the session with {scene.DOWN} ({LEAVES[scene.DOWN]}) is down" in words

@@ -18,6 +18,9 @@ from tests.functional.test_next_hops import NODES, expect
 PREFIX = "203.0.113.8"
 
 
+_CHANGED = "in force, peers: changed frr (the attributes of its paths)"
+
+
 @pytest.fixture(scope="module")
 def leaves(fabric: Fabric) -> dict[str, Leaf]:
     """BIRD and FRR."""
@@ -151,7 +154,7 @@ def test_the_verdict_on_a_node(program: Program) -> None:
     assert (entry["object"], entry["from"]) == ("n4", "usable")
     assert entry["cause"].startswith("Node n4")
     program.put("n4", node("n4", NODES["n4"], annotations={"porter.kubesphere.io/drain": "true"}))
-    draining = "usable; draining by annotation porter.kubesphere.io/drain"
+    draining = "draining by annotation porter.kubesphere.io/drain"
     newest(program, "node", draining, "node", "n4")
     program.remove("n4")
     assert newest(program, "node", "", "node", "n4")["cause"] == "Node n4 deleted"
@@ -177,7 +180,7 @@ def test_a_session_that_is_cut(program: Program, leaves: dict[str, Leaf]) -> Non
 def test_a_reload(program: Program) -> None:
     text = program.config.read_text()
     program.config.write_text(text.replace("[peer:frr]\n", "[peer:frr]\nmed = 7\n"))
-    entry = newest(program, "reload", "in force, peers: changed frr", "peer", "frr")
+    entry = newest(program, "reload", _CHANGED, "peer", "frr")
     assert (entry["object"], entry["cause"]) == ("configuration", "a changed file")
     program.config.write_text(text.replace("[peer:frr]\n", "[peer:frr]\nmed = x\n"))
     refused = wait_for(
@@ -188,7 +191,7 @@ def test_a_reload(program: Program) -> None:
     )[-1]
     assert "[peer:frr] med" in refused["to"]
     program.config.write_text(text)
-    newest(program, "reload", "in force, peers: changed frr", "peer", "frr")
+    newest(program, "reload", _CHANGED, "peer", "frr")
 
 
 def test_an_address_that_somebody_removes(program: Program) -> None:

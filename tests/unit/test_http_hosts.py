@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
-from porter_ryu.http.hosts import is_answered
+from porter_ryu.http.hosts import is_answered, own_names
 from tests.unit.test_http_api import ask
 
 NAMES = frozenset({"node7", "node7.example.com", "porter.example.com"})
@@ -54,6 +56,15 @@ def test_names_of_this_host_and_addresses_are_answered(host: str) -> None:
 )
 def test_other_names_are_not(host: str) -> None:
     assert not is_answered(ip_address("127.0.0.1"), host, NAMES)
+
+
+def test_the_file_of_names_gives_this_host_more_of_them(tmp_path: Path) -> None:
+    file = tmp_path / "hosts"
+    text = "127.0.1.1\tNode7.example.com node7 # bad\n::1 six.\n192.0.2.7 other\nx y\n127.0.0.1\n\n"
+    file.write_bytes(text.encode() + b"\xff\xfe")
+    system = own_names("/absent")
+    assert socket.gethostname().lower() in system
+    assert own_names(str(file)) - system == {"node7.example.com", "node7", "six"} - system
 
 
 def test_who_does_not_come_over_loopback_may_use_any_name() -> None:
