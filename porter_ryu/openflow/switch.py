@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ryu.lib import hub
 
 from porter_ryu.domain.model import Address, Network
+from porter_ryu.domain.text import listed
 from porter_ryu.openflow import flows, forwarding, replies, wire
 from porter_ryu.openflow.asking import Asking
 from porter_ryu.openflow.config import OpenFlowSettings
@@ -234,6 +235,7 @@ class Switch:
             if now >= retry_at:
                 retry_at = now + _RETRY_SECONDS
                 self._contents.retry()
+                self._report_silent(plan)
             if now >= audit_at:
                 audit_at = now + _AUDIT_SECONDS
                 self._contents.audit()
@@ -248,6 +250,15 @@ class Switch:
             plan.set_addresses(wanted, self._give_way)
             self._neighbours.set_targets(plan.next_hops, time.monotonic())
         self._contents.apply(*plan.pop_changed())
+
+    def _report_silent(self, plan: Plan) -> None:
+        """Says which next hops do not answer; those of a moment are never seen here."""
+        silent = plan.next_hops - self._neighbours.reachable.keys()
+        ordered = sorted(silent, key=lambda a: (a.version, int(a)))
+        text = f"next hops do not answer: {listed([str(a) for a in ordered])}" if ordered else ""
+        if self._neighbours.doubted:
+            text = "so many next hops fell silent at once that it is not believed"
+        self._problems.update(f"{self._name} (next hops)", text)
 
     def _remove(self) -> None:
         """Removes what is ours, also of an earlier process."""

@@ -291,6 +291,8 @@ def test_a_node_that_vanishes_leaves_and_returns(
         network.served(EIP6, *left)
         assert moved(before, answers(network.client, Target(EIP), FLOWS), besides="n4") == {}
         assert moved(opened, held.ask(2), besides="n4") == {}
+        if how == "silent":
+            program.logs(f"next hops do not answer: {NODES['n4']}", WITHIN_SECONDS)
         if how == "link":
             n4.run(f"ip link set {device} up")
             # the kernel removed it with the link
