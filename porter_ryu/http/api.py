@@ -83,14 +83,14 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         return responses.tagged_list(req, self._long_responses, chosen.of(entries))
 
     @route(NAME, "/v1/services/{namespace}/{name}", methods=["GET"])  # type: ignore[untyped-decorator]
-    def service(self, _req: Request, namespace: str, name: str, **_: Any) -> Response:
+    def service(self, req: Request, namespace: str, name: str, **_: Any) -> Response:
         """The decision about one Service with all its reasons; 404 if it does not exist."""
         key = ObjectKey(namespace, name)
         context = self._context
         entry = report.explanation(context.planner, key, context.sent, context.unsent)
-        return responses.json_value(
-            entry, HTTPStatus.OK if entry["found"] else HTTPStatus.NOT_FOUND
-        )
+        if not entry["found"]:
+            return responses.json_value(entry, HTTPStatus.NOT_FOUND)
+        return responses.tagged_value(req, entry)
 
     @route(NAME, "/v1/eips", methods=["GET"])  # type: ignore[untyped-decorator]
     def eips(self, req: Request, **_: Any) -> Response:

@@ -122,6 +122,8 @@ def test_a_service_and_the_plan() -> None:
     assert (line["state"], line["announced"]) == ("Announced", True)
     entry = ask("/v1/services/default/web", **fields).json
     assert entry["routes"][0]["peers"] == {"leaf": ["192.168.9.11"]}
+    tag = {"If-None-Match": ask("/v1/services/default/web", **fields).headers["ETag"]}
+    assert ask("/v1/services/default/web", headers=tag, **fields).status_int == 304
     assert ask("/v1/eips", **fields).json[0]["usage"] == 1
     plan = ask("/v1/plan", **fields).json
     assert plan == report.plan(world.planner)
