@@ -22,7 +22,9 @@ from fabric.raw_peer import inside
 
 NO_ANSWER = ""
 _PATIENCE = 10.0
-_AT_ONCE = 100  # so that no queue on the way overflows
+# so that no queue on the way overflows: a port of a switch that gets no processor for a moment has
+# room for some 250 packets, also those of other flows and those that are sent again
+_AT_ONCE = 50
 _PACE = 0.02
 Answers = dict[int, str]
 
