@@ -83,7 +83,7 @@ class Advertising:
         if others:
             text += f", and {listed(others)} selects none of its nodes"
         text += f"; configured are {listed(sorted(self.peers)) or 'none'}"
-        return Verdict(False, Reason.NO_PEER, text)
+        return Verdict(False, Reason.NO_USABLE_NODE, text)
 
     def selected_by(
         self, entries: tuple[AdvertisementEntry, ...], hops: frozenset[NextHop]

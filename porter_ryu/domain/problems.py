@@ -65,11 +65,7 @@ _OF_SERVICES: dict[Reason | ProblemReason, tuple[str, ...]] = {
         "kubectl -n {namespace} get endpointslices,pods -o wide",
         "the EndpointSlices of Service {name}",
     ),
-    Reason.NO_USABLE_NODE: ("no usable node", "porter-ryu explain {name}"),
-    Reason.NO_PEER: (
-        "its Eip announces it to no peer that is configured",
-        "porter-ryu explain {name}; set peers in spec.advertisements of the Eip",
-    ),
+    Reason.NO_USABLE_NODE: ("no node that may be a next hop", "porter-ryu explain {name}"),
     Reason.NO_POOL: (
         "no Eip for it",
         "kubectl get eip; porter-ryu explain {name}",

@@ -40,7 +40,6 @@ class Reason(enum.Enum):
     ANNOUNCED = "Announced"
     NO_READY_ENDPOINTS = "NoReadyEndpoints"
     NO_USABLE_NODE = "NoUsableNode"
-    NO_PEER = "NoPeer"
     NO_ADDRESS = "NoAddress"
     UNREADABLE = "Unreadable"
 

@@ -138,10 +138,10 @@ def test_a_service_whose_eip_names_no_configured_peer_is_withdrawn_and_says_so()
     w.put(pool(entry("leaf1", nodes=RACK_B), entry("ghost"), entry("other", nodes=RACK_A)))
     assert (w.routes[ONE], w.state("a")) == (frozenset(["192.168.0.3"]), "Announced")
     w.put(endpoints("a", "n1"))
-    assert (w.routes[ONE], w.state("a")) == (frozenset(), "NoPeer")
+    assert (w.routes[ONE], w.state("a")) == (frozenset(), "NoUsableNode")
     (obj,) = w.planner.cluster.services.values()
     told = obj.conditions[1]
-    assert (told.status, told.reason) == (False, "NoPeer")
+    assert (told.status, told.reason) == (False, "NoUsableNode")
     assert told.message == (
         "spec.advertisements[1], spec.advertisements[2] of Eip pool are only for peers that are "
         "not configured (ghost, other), and spec.advertisements[0] selects none of its nodes; "
@@ -157,11 +157,11 @@ def test_a_service_whose_eip_names_no_configured_peer_is_withdrawn_and_says_so()
 
 def test_peers_that_a_reload_adds_are_announced_to() -> None:
     w = serving(world(pool(entry("ghost"))), "a", "n1")
-    assert (w.routes[ONE], w.state("a")) == (frozenset(), "NoPeer")
+    assert (w.routes[ONE], w.state("a")) == (frozenset(), "NoUsableNode")
     w.planner.reserve([], [], terms=peers("ghost"))
     assert (nodes(w.turn(), "ghost"), w.state("a")) == ("1", "Announced")
     w.planner.reserve([], [], terms=peers())
-    assert (w.turn().routes[ONE], w.state("a")) == (frozenset(), "NoPeer")
+    assert (w.turn().routes[ONE], w.state("a")) == (frozenset(), "NoUsableNode")
     assert w.planner.decisions[key("a")].verdict.message.endswith("; configured are none")
 
 

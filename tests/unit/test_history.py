@@ -46,7 +46,7 @@ from tests.unit.world import World, key, node, service
 WEB = key("web")
 Table = dict[int | None, SentPath]
 CLUSTER = Cluster(
-    holders=lambda _address: (WEB,), eips=lambda: ["pool"], why_not=lambda _key: "NoPeer"
+    holders=lambda _address: (WEB,), eips=lambda: ["pool"], why_not=lambda _key: "NoUsableNode"
 )
 
 
@@ -189,7 +189,7 @@ def test_a_route_is_told_with_its_nodes_and_cause() -> None:
     assert scene.told() == [
         ("203.0.113.8", "", "n1, n2", "EndpointSlice default/web-1"),
         ("203.0.113.8", "n1, n2", "n1", "Node n2 deleted"),
-        ("203.0.113.8", "n1", "", "Service default/web deleted: NoPeer"),
+        ("203.0.113.8", "n1", "", "Service default/web deleted: NoUsableNode"),
     ]
     about = [c.about for c in since(scene.history, 1)]
     assert about[1] == ("203.0.113.8", "default/web", "node n2")
