@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from fabric import Fabric, Host, wait_for
+from fabric.browser import SECONDS, Browser
 from fabric.connections import NO_ANSWER, Target, answers, by_node, moved
 from fabric.leaves import Frr, Neighbour
 from fabric.openflow import GATEWAY, NODES, OpenFlowNetwork, install, sections, web
 from fabric.program import Program
+from tests.functional.page_views import URL, drawn_leaves, drawn_nodes
 
 EIP = "203.0.113.8"
 OURS, ROUTER, ROUTER_AT_SWITCH = "192.168.8.5", "192.168.8.1", "192.168.7.1"
@@ -114,3 +116,32 @@ def test_without_a_node_the_route_is_withdrawn(
     network.served(EIP, NO_ANSWER, client=outside)
     web(program, "web", EIP, *NODES)
     network.served(EIP, *NODES, client=outside)
+
+
+@pytest.fixture
+def page(network: OpenFlowNetwork, program: Program) -> Iterator[Browser]:
+    """The way of the Service, on the host of the program."""
+    page = Browser(network.porter)
+    page.open(f"{URL}#/services/default/web")
+    yield page
+    page.close()
+
+
+def test_the_page_draws_the_switch_beside_the_router(
+    network: OpenFlowNetwork, page: Browser
+) -> None:
+    both = {"router", "switch 0x1"}
+    wait_for(lambda: drawn_leaves(page), both.__eq__, SECONDS, "the router and the switch")
+    assert drawn_nodes(page) == set(NODES)
+    wait_for(
+        lambda: " ".join(page.texts("#switches td")),
+        lambda text: "0x1" in text and "filled" in text and "all 4 answer" in text,
+        SECONDS,
+        "the switch",
+    )
+    network.switch.disconnect()
+    wait_for(lambda: drawn_leaves(page), {"router"}.__eq__, SECONDS, "the router alone")
+    section = "return document.querySelector('#switches-section').checkVisibility()"
+    assert not page.script(section), "there is no switch to tell of"
+    network.switch.connect(network.controller)
+    wait_for(lambda: drawn_leaves(page), both.__eq__, SECONDS, "the switch again")
