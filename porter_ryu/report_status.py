@@ -235,6 +235,11 @@ def _of_switches(switches: Sequence[Json]) -> Iterator[Problem]:
             what = f"so many nodes stopped answering {name} at once that it is not believed"
             mend = "look at the links of the switch; [kubernetes] panic_percent"
             yield problem(ProblemReason.PROBES_DOUBTED, what, mend, [name])
+        silent = [node["node"] for node in switch["nodes"] if not node["answers"]]
+        if silent and switch["state"] == report_switches.UP:
+            what = f"{name} gets no answer from {listed(silent)}, and sends nothing there"
+            mend = "look at the node, and at its link to the switch"
+            yield problem(ProblemReason.NODE_DEAD, what, mend, silent)
 
 
 def _of_the_process(health: Health) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -49,14 +50,22 @@ def status(
     sent: bool = True,
     health: Health = HEALTHY,
     switches: tuple[str, ...] = (),
+    silent: Collection[int] = (),
 ) -> dict[str, Any]:
-    """The status with these sessions, and switches in these states."""
+    """The status with these sessions, and switches in these states, which some of four nodes do not
+    answer."""
     told = report_peers.peers(peers)
     return report_status.status(
         made.planner,
         told,
         [
-            {"datapath": "0x1", "state": state, "refused": [], "nodesDoubted": False}
+            {
+                "datapath": "0x1",
+                "state": state,
+                "refused": [],
+                "nodesDoubted": False,
+                "nodes": [{"node": f"n{n}", "answers": n not in silent} for n in range(1, 5)],
+            }
             for state in switches
         ],
         lambda _prefix: sent,
@@ -94,6 +103,12 @@ def test_switches_are_named_beside_peers_or_alone() -> None:
     assert told["summary"] == "all is well: 2 Services announced to 1 peer and 2 switches"
     alone = status(world(), health=replace(HEALTHY, announces=False), switches=("filled",))
     assert alone["summary"] == "all is well: 2 Services announced to 1 switch"
+
+
+def test_a_node_that_a_switch_does_not_reach_is_named() -> None:
+    (problem,) = status(world(), UP, switches=("filled",), silent=(2, 3))["problems"]
+    assert (problem["reason"], problem["objects"]) == ("NodeDead", ["n2", "n3"])
+    assert problem["what"] == "switch 0x1 gets no answer from n2, n3, and sends nothing there"
 
 
 def test_what_costs_the_most_services_comes_first() -> None:
