@@ -146,6 +146,14 @@ class Announcement:
     advertisements: tuple[Advertisement, ...] = ()
     elsewhere: bool = False
 
+    def for_peer(self, name: str) -> PathAttributes | None:
+        """The attributes for the peer of this name, those of its group aside; None if it does not
+        get the path because no advertisement names it."""
+        if not self.advertisements:
+            return self.attributes
+        said = [each.attributes for each in self.advertisements if each.names(name)]
+        return self.attributes.over(united(said)) if said else None
+
 
 Announcements = frozenset[Announcement]
 

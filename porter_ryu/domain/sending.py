@@ -11,7 +11,6 @@ from porter_ryu.domain.announcement import (
     NO_ATTRIBUTES,
     Announcement,
     PathAttributes,
-    united,
 )
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector
 
@@ -35,13 +34,10 @@ class PeerTerms:
         """The attributes with which the peer is sent a path; None if it is not sent the path."""
         if not self.selector.matches(dict(path.next_hop.labels)):
             return None
-        found = path.attributes
-        if path.advertisements:
-            said = [a.attributes for a in path.advertisements if a.names(self.name)]
-            if not said:
-                return None
-            found = found.over(united(said))
-        found = found.over(self.attributes)
+        said = path.for_peer(self.name)
+        if said is None:
+            return None
+        found = said.over(self.attributes)
         # LOCAL_PREF stays inside an AS; its own AS is not in the AS_PATH of internal paths
         return (
             replace(found, as_path_prepend=0) if self.internal else replace(found, local_pref=None)

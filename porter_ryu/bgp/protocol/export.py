@@ -17,7 +17,6 @@ from porter_ryu.domain.announcement import (
     NextHop,
     PathAttributes,
     in_use,
-    united,
 )
 from porter_ryu.domain.labels import LabelSelector
 from porter_ryu.domain.model import Address, Family, Network
@@ -75,9 +74,8 @@ class ExportPolicy:
             if not announcement.advertisements:
                 yield announcement, address
                 continue
-            said = [a.attributes for a in announcement.advertisements if a.names(self.peer)]
-            if said:
-                attributes = announcement.attributes.over(united(said))
+            attributes = announcement.for_peer(self.peer)
+            if attributes is not None:
                 yield replace(announcement, attributes=attributes, advertisements=()), address
 
     def usable(
