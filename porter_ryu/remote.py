@@ -34,6 +34,13 @@ def segment(text: str) -> str:
     return urllib.parse.quote(text, safe="", errors="surrogateescape")
 
 
+def shown(url: str) -> str:
+    """A URL as it may be shown: without what stands before an @, which may be a password."""
+    before, at, host = url.rpartition("@")
+    scheme = f"{before.partition('://')[0]}://" if "://" in before else ""
+    return f"{scheme}(hidden)@{host}" if at else url
+
+
 class RemoteError(Exception):
     """The instance cannot be reached, or the response is not valid; one sentence with the URL."""
 
@@ -49,7 +56,7 @@ class Remote:
         self._url = url
         self._max_octets = max_octets
         self._seconds = seconds
-        invalid = f"{url}: is not of the form http://HOST:PORT"
+        invalid = f"{shown(url)}: is not of the form http://HOST:PORT"
         try:
             parts = urllib.parse.urlsplit(url)
             connect = _CONNECTIONS.get(parts.scheme)

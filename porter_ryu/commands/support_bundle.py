@@ -26,6 +26,7 @@ from porter_ryu.commands.config import settings_json
 from porter_ryu.commands.printing import print_json, print_lines
 from porter_ryu.domain.text import one_line
 from porter_ryu.exit_status import ExitStatus
+from porter_ryu.remote import shown
 from porter_ryu.version import VERSION
 
 HELP = "Write one archive (.tar.gz) for whoever helps; without secrets."
@@ -151,7 +152,7 @@ def _write(file: IO[bytes], parts: Iterator[Part], now: float, url: str) -> Json
             )
             if not part.missing:
                 add(part.file, part.data)
-        index = {"version": VERSION, "time": rfc3339.text(now), "url": url, "parts": entries}
+        index = {"version": VERSION, "time": rfc3339.text(now), "url": shown(url), "parts": entries}
         add("index.json", json.dumps(index, indent=2).encode() + b"\n")
     return index
 

@@ -60,6 +60,22 @@ def test_no_secret_of_the_configuration_is_in_it(tmp_path: Path) -> None:
     assert name == "http://(hidden)@host"
 
 
+def test_no_password_of_the_url_is_in_it_or_in_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = tmp_path / "bundle.tar.gz"
+    for url in ("http://me:hunter2@127.0.0.1:1", "me:hunter2@127.0.0.1", "http://a@b:hunter2@c"):
+        assert main(["support-bundle", str(archive), "--url", url]) == 1
+        with tarfile.open(archive) as opened:
+            data = [file.read() for file in map(opened.extractfile, opened) if file]
+        assert not [each for each in data if b"hunter2" in each]
+        assert main(["status", "--url", url]) == 2
+        told = "".join(capsys.readouterr())
+        assert "hunter2" not in told
+        assert "(hidden)@" in told
+        archive.unlink()
+
+
 def test_an_invalid_configuration_is_a_missing_part(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
