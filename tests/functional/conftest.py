@@ -9,6 +9,7 @@ import pytest
 
 from fabric import Fabric, Host
 from fabric.leaves import Bird, Frr, Gobgpd, Leaf, Neighbour
+from fabric.metronome import Metronome
 from fabric.program import Program
 
 OURS = "192.168.7.5"
@@ -33,6 +34,14 @@ def fabric() -> Iterator[Fabric]:
             last = address.rsplit(".", 1)[1]
             fabric.link(host, switch, [f"{address}/24", f"fd00:7::{last}/64"], [])
         yield fabric
+
+
+@pytest.fixture(scope="module")
+def metronome(fabric: Fabric) -> Iterator[Metronome]:
+    """How late the machine itself is."""
+    metronome = Metronome(fabric.folder)
+    yield metronome
+    metronome.stop()
 
 
 def peers(**more: object) -> dict[str, dict[str, object]]:

@@ -39,14 +39,6 @@ ATTRIBUTES = bytes.fromhex("4001010040020602010000fdeb400304c0a80703")
 
 
 @pytest.fixture(scope="module")
-def metronome(fabric: Fabric) -> Iterator[Metronome]:
-    """How late the machine itself is."""
-    metronome = Metronome(fabric.folder)
-    yield metronome
-    metronome.stop()
-
-
-@pytest.fixture(scope="module")
 def program(fabric: Fabric, metronome: Metronome) -> Iterator[Program]:
     """Two healthy peers, 500 Services on two nodes, and peers that the tests play."""
     with stage(fabric, PARTS) as sections:

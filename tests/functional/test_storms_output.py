@@ -36,14 +36,6 @@ def sections() -> dict[str, dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def metronome(fabric: Fabric) -> Iterator[Metronome]:
-    """How late the machine itself is."""
-    metronome = Metronome(fabric.folder)
-    yield metronome
-    metronome.stop()
-
-
-@pytest.fixture(scope="module")
 def program(fabric: Fabric, metronome: Metronome) -> Iterator[Program]:
     """Everything announced to two healthy peers."""
     hosts, us = fabric.hosts, [Neighbour(OURS, 65000)]
