@@ -28,7 +28,7 @@ from porter_ryu.http.router import Router
 from porter_ryu.http.server import Server
 from porter_ryu.instance import Instance
 from porter_ryu.options import GROUPS, WSAPI_HOST
-from porter_ryu.report_status import Health
+from porter_ryu.report_problems import Health
 from porter_ryu.settings import read
 from porter_ryu.settings_file import BadConfigurationError
 from porter_ryu.settings_reader import files_of

@@ -195,7 +195,8 @@ def reserve(
     addresses = [peer.address for peer in peers]
     ours = frozenset(peer.local_address for peer in peers if peer.local_address is not None)
     terms = [
-        PeerTerms(p.peer, p.remote_as == bgp.local_as, p.attributes, p.node_selector) for p in peers
+        PeerTerms(p.peer, p.remote_as == bgp.local_as, p.attributes, p.node_selector, p.families)
+        for p in peers
     ]
     own = host.own | ours | host.gateways | frozenset(gateways)
     planner.reserve(own, addresses, host.unattributed, terms)

@@ -61,7 +61,7 @@ def descriptions() -> dict[str, Description]:
     metrics.openflow_packets.labels(eip="pool", node="n1")
     world = World(Eip("pool", "203.0.113.0/30"))
     world.turn()
-    session = dataclasses.replace(peer("leaf1"), bfd=BfdReport("up", None, "", 300, 3))
+    session = dataclasses.replace(peer("leaf1"), bfd=BfdReport("up", 1.0, "", 300, 3))
     state = dataclasses.replace(
         PROCESS, peers=lambda: (session,), switches=lambda: {1: SwitchHealth()}
     )

@@ -132,16 +132,21 @@ class SessionHistory:
             self.failure = self._said = failure
             self._session_error, self._attempt_error = end.text, ""
             return
-        # many routers close the next connections at once, which says less than their NOTIFICATION
-        early = failure is Failure.CLOSED_EARLY
-        self.failure = self._said or failure if early else failure
-        self._attempt_error = end.text
+        self._attempt_failed(failure, end.text)
 
     def connect_failed(self, error: OSError) -> None:
         """Records that no TCP connection could be made."""
         timed_out = isinstance(error, TimeoutError)
-        self.failure = Failure.TIMED_OUT if timed_out else _OF_ERROR.get(error.errno or 0)
-        self._attempt_error = f"cannot connect: {reason_of(error)}"
+        failure = Failure.TIMED_OUT if timed_out else _OF_ERROR.get(error.errno or 0)
+        self._attempt_failed(failure, f"cannot connect: {reason_of(error)}")
+
+    def _attempt_failed(self, failure: Failure | None, text: str) -> None:
+        """Many routers close the next connections at once, and do not listen any more for a peer
+        that was shut down: that says less than their NOTIFICATION."""
+        shut_down = self._said is Failure.SHUT_DOWN and failure is Failure.REFUSED
+        if shut_down or (failure is Failure.CLOSED_EARLY and self._said is not None):
+            failure = self._said
+        self.failure, self._attempt_error = failure, text
 
     def refused_by_gtsm(self) -> None:
         """Records that a connection of the peer came from too far away (RFC 5082)."""

@@ -28,6 +28,7 @@ class ProblemReason(enum.Enum):
     NOT_READY = "NotReady"
     SOURCE_UNREADABLE = "SourceUnreadable"
     SESSION_DOWN = "SessionDown"
+    BFD_DOWN = "BfdDown"
     SWITCH_NOT_FILLED = "SwitchNotFilled"
     NOT_SENT = "NotSent"
     NOT_RECORDED = "NotRecorded"
@@ -48,13 +49,15 @@ class ProblemReason(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong: a sentence, its reason, how many Services it costs (they cannot be
-    reached), the first names of what it is about, and a command or a sentence that mends it."""
+    reached), the first names of what it is about, a command or a sentence that mends it, and why,
+    without saying how many Services that costs."""
 
     what: str
     reason: Reason | ProblemReason
     services: int
     objects: tuple[str, ...]
     mend: str
+    why: str
 
 
 # in a word, what mends it, and, where that differs for a directory of manifests, which manifest is
@@ -121,13 +124,23 @@ def in_a_word(reason: Reason | ProblemReason) -> str:
 
 
 def of_services(
-    reason: Reason | ProblemReason, count: int, first: Sequence[ObjectKey], editing: Editing
+    reason: Reason | ProblemReason,
+    of: str,
+    count: int,
+    first: Sequence[ObjectKey],
+    editing: Editing,
 ) -> Problem:
-    """So many Services cannot be reached for one reason; `first` are the first of them."""
+    """So many Services cannot be reached for one reason; `of` is that in more words, empty for
+    none, and `first` are the first of them."""
     mend = mend_of_service(reason, first[0], editing) if first else "porter-ryu status"
-    subject = "1 Service cannot be" if count == 1 else f"{count:,} Services cannot be"
-    what = f"{subject} reached: {in_a_word(reason)}"
-    return Problem(what, reason, count, named(map(str, first)), mend)
+    why = printable(of, _MAX_WHAT_CHARACTERS) or in_a_word(reason)
+    what = f"{counted(count, 'Service')} cannot be reached: {why}"
+    return Problem(what, reason, count, named(map(str, first)), mend, why)
+
+
+def counted(number: int, what: str) -> str:
+    """So many things: their number, and the word for one of them in the right form."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def mend_of_service(reason: Reason | ProblemReason, key: ObjectKey, editing: Editing) -> str:
@@ -145,7 +158,8 @@ def problem(
     reason: ProblemReason, what: str, mend: str, objects: Iterable[str] = (), services: int = 0
 ) -> Problem:
     """A problem of another kind; `what` may have text from outside."""
-    return Problem(printable(what, _MAX_WHAT_CHARACTERS), reason, services, named(objects), mend)
+    text = printable(what, _MAX_WHAT_CHARACTERS)
+    return Problem(text, reason, services, named(objects), mend, text)
 
 
 def named(objects: Iterable[str]) -> tuple[str, ...]:
@@ -172,11 +186,8 @@ def summary(problems: Sequence[Problem], total: int, unreachable: int, well: str
     worst = problems[0]
     if unreachable:
         text = f"{unreachable:,} of {total:,} Services cannot be reached"
-        same = worst.services >= unreachable
-        if isinstance(worst.reason, Reason) or worst.reason in _OF_SERVICES:
-            why = in_a_word(worst.reason)
-        else:
-            why = worst.what
-        return f"{text}: {why}" if same else f"{text}, {worst.services:,} of them: {why}"
+        if worst.services >= unreachable:
+            return f"{text}: {worst.why}"
+        return f"{text}, {worst.services:,} of them: {worst.why}"
     more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
     return f"{worst.what}{more}; {well}"

@@ -13,6 +13,7 @@ from porter_ryu.domain.announcement import (
     PathAttributes,
 )
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector
+from porter_ryu.domain.model import Family
 
 _MAX_KNOWN = 10_000
 
@@ -23,12 +24,14 @@ Sent = tuple[tuple[PathAttributes, tuple[str, ...]], ...]
 @dataclass(frozen=True, slots=True)
 class PeerTerms:
     """What the configuration says of the paths for a peer.  `internal`: it has our AS.
-    `attributes` are those of its group; `selector` selects the nodes that may be its next hops."""
+    `attributes` are those of its group; `selector` selects the nodes that may be its next hops.
+    `families` are those of the addresses that it is offered."""
 
     name: str
     internal: bool = False
     attributes: PathAttributes = NO_ATTRIBUTES
     selector: LabelSelector = EVERYTHING
+    families: frozenset[Family] = frozenset(Family)
 
     def sent(self, path: Announcement) -> PathAttributes | None:
         """The attributes with which the peer is sent a path; None if it is not sent the path."""

@@ -19,7 +19,7 @@ from porter_ryu.http.feed import ChangeFeed
 from porter_ryu.http.gauge_values import ProcessState
 from porter_ryu.http.responses import ConcurrencyLimit
 from porter_ryu.http.shared_result import SharedResult
-from porter_ryu.report_status import Health
+from porter_ryu.report_problems import Health
 from porter_ryu.time_slice import TimeSlice
 
 NAME = "porter_ryu"

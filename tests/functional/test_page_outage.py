@@ -44,7 +44,7 @@ def test_what_hurts_and_what_mends_it_come_first(page: Browser, tmp_path: Path) 
     assert "2 Services cannot be reached: no ready endpoint" in problems[0]
     assert "default/quiet-1, default/quiet-2" in problems[0]
     assert "the manifest of the EndpointSlices of Service default/quiet-1" in problems[0]
-    assert any("no Eip for it" in text and "default/no-pool" in text for text in problems)
+    assert any("there is no Eip absent" in text and "default/no-pool" in text for text in problems)
     assert any("default/full-2" in text for text in problems)
     assert any("The session with gobgpd" in text for text in problems)
     # without a choice, the way of a Service that it costs

@@ -20,7 +20,7 @@ from porter_ryu.http import api
 from porter_ryu.http.context import Context
 from porter_ryu.http.eip_addresses import EipAddresses
 from porter_ryu.http.router import Router
-from porter_ryu.report_status import Health
+from porter_ryu.report_problems import Health
 from tests.unit.test_http_exposition import PROCESS
 from tests.unit.world import World, endpoints, node, service
 

@@ -129,7 +129,7 @@ def test_gauges_of_the_process_are_read_at_the_scrape() -> None:
     heard = SourceState(
         "", {Kind.NODE: 1700000000.5}, {Kind.NODE: 1700000001.0}, "", {Kind.NODE: 1700000002.0}
     )
-    bfd = {state: BfdReport(state, None, "", 300, 3) for state in ("up", "down")}
+    bfd = {state: BfdReport(state, 1.0, "", 300, 3) for state in ("up", "down")}
     exposition = Exposition(
         World().planner,
         process(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from ipaddress import ip_address
 
 import pytest
@@ -90,6 +91,24 @@ def test_a_router_that_then_closes_every_connection_does_not_hide_what_it_said()
         Failure.OTHER_AS,
         Failure.CLOSED_EARLY,
     ]
+
+
+def test_a_session_that_was_shut_down_says_so_whatever_becomes_of_the_next_attempts() -> None:
+    """Of several sessions with one router one may have tried again, and another not yet."""
+    attempts: list[Callable[[SessionHistory], None]] = [
+        lambda history: None,
+        lambda history: history.connect_failed(REFUSED),
+        lambda history: history.attempt_ended(End(Cause.PEER_CLOSED, "closed")),
+        lambda history: history.connect_failed(ConnectionResetError(errno.ECONNRESET, "reset")),
+    ]
+    for attempt in attempts:
+        history = SessionHistory(500.0)
+        history.came_up(900.0)
+        history.went_down(by_peer(Notification(6, 2)), 1000.0)
+        attempt(history)
+        assert history.failure is Failure.SHUT_DOWN
+    history.connect_failed(TimeoutError())
+    assert history.failure is Failure.TIMED_OUT, "the router is away"
 
 
 def test_a_collision_is_not_an_error() -> None:

@@ -9,16 +9,21 @@ from typing import Any
 import pytest
 
 from porter_ryu import report_nodes, report_peers, report_status
+from porter_ryu.bgp.bfd.monitor import BfdReport
 from porter_ryu.bgp.peer_report import PeerReport
-from porter_ryu.domain.model import Eip, Kind
+from porter_ryu.bgp.protocol.ending import Cause
+from porter_ryu.bgp.session_history import LastDown
+from porter_ryu.domain.labels import parse_selector
+from porter_ryu.domain.model import Eip, Family, Kind
 from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.planner import Policy
 from porter_ryu.domain.ports import Role
-from porter_ryu.report_status import Health
+from porter_ryu.domain.sending import PeerTerms
+from porter_ryu.report_problems import Health
 from tests.unit.test_http_api import HEALTHY
 from tests.unit.world import World, endpoints, node, service
 
-UP = PeerReport("leaf1", "leaf1", "192.0.2.1", "", 65001, "Established", "none")
+UP = PeerReport("leaf1", "leaf1", "192.0.2.1", "", 65001, "Established", "none", families=("ipv4",))
 DOWN = PeerReport(
     "leaf2",
     "leaf2",
@@ -116,14 +121,24 @@ def test_what_costs_the_most_services_comes_first() -> None:
         service("c"), service("d", pool="none"), service("e", pool="none"), service("f", pool="no")
     )
     told = status(made, UP, DOWN)
-    assert ranked(told) == [("NoPool", 3), ("NoReadyEndpoints", 1), ("SessionDown", 0)]
-    assert told["summary"] == "4 of 6 Services cannot be reached, 3 of them: no Eip for it"
+    assert ranked(told) == [
+        ("NoPool", 2),
+        ("NoPool", 1),
+        ("NoReadyEndpoints", 1),
+        ("SessionDown", 0),
+    ]
+    why = "there is no Eip none, which the Service names: create it"
+    assert told["summary"] == f"4 of 6 Services cannot be reached, 2 of them: {why}"
     assert not told["ok"]
-    first, second, third = told["problems"]
-    assert first["objects"] == ["default/d", "default/e", "default/f"]
+    first, other, second, third = told["problems"]
+    assert first["what"] == f"2 Services cannot be reached: {why}"
+    assert first["objects"] == ["default/d", "default/e"]
     assert first["mend"] == "kubectl get eip; porter-ryu explain default/d"
+    assert other["objects"] == ["default/f"]
     assert second["what"] == "1 Service cannot be reached: no ready endpoint"
-    assert third["what"].startswith("the session with leaf2 (192.0.2.2) is down since 2025-11-24T")
+    assert third["what"].startswith(
+        "the session with leaf2 (192.0.2.2) is down since at least 2025-11-24T"
+    )
     assert third["what"].endswith(": the peer sent Bad Peer AS (2/2)")
     assert third["mend"] == "correct its neighbour"
 
@@ -140,14 +155,155 @@ def test_services_that_nobody_was_sent_are_the_cost_of_the_session_that_is_down(
     assert told["services"]["states"] == {"Allocated": 2}
 
 
+def ended(peer: PeerReport, seconds: float, **more: Any) -> PeerReport:
+    """A session that was up once, and ended at a time."""
+    down = LastDown(seconds, "the hold timer expired", Cause.HOLD_TIMER)
+    return replace(
+        peer, state="Active", families=(), since=seconds, last_up=1.0, last_down=down, **more
+    )
+
+
 def test_services_that_nobody_was_sent_although_sessions_are_up() -> None:
-    assert ranked(status(world(), UP, sent=False)) == [("NotSent", 2)]
+    told = status(world(), UP, sent=False)
+    assert ranked(told) == [("NotSent", 2)]
+    assert told["summary"] == "2 of 2 Services cannot be reached: no peer was sent it yet"
+
+
+def test_the_cause_is_the_peer_that_had_a_session_last() -> None:
+    """Each Service counts once."""
+    one, two = ended(UP, 500.0), ended(DOWN, 900.0)
+    assert ranked(status(world(), one, two, sent=False)) == [
+        ("SessionDown", 2),
+        ("SessionDown", 0),
+    ]
+    for peers in ((one, two), (two, one)):
+        first = status(world(), *peers, sent=False)["problems"][0]
+        assert first["objects"] == ["leaf2"]
+        assert "is down since 1970-01-01T00:15:00" in first["what"]
+
+
+def test_a_peer_that_never_had_a_session_is_the_cause_after_those_that_had_one() -> None:
+    told = status(world(), DOWN, ended(UP, 5.0), sent=False)
+    assert told["problems"][0]["objects"] == ["leaf1"]
+
+
+def dual_stack() -> World:
+    """A Service with an IPv4 and one with an IPv6 address; only leaf2 is offered IPv6."""
+    terms = [
+        PeerTerms("leaf1", families=frozenset({Family.IPV4})),
+        PeerTerms("leaf2", families=frozenset(Family)),
+    ]
+    made = World(Eip("pool", "203.0.113.0/29"), Eip("six", "2001:db8::/125"))
+    made.planner.reserve([], [], terms=terms)
+    return made.put(
+        node("n1", "192.168.9.11"),
+        node("n6", "2001:db8:9::16"),
+        service("four"),
+        endpoints("four", "n1"),
+        service("six", families=(Family.IPV6,)),
+        endpoints("six", "n6", family=Family.IPV6),
+    )
+
+
+def test_a_session_for_ipv4_is_no_cause_for_ipv6() -> None:
+    made = dual_stack()
+    one, two = ended(UP, 900.0), ended(DOWN, 500.0)
+    told = status(made, one, two, sent=False)
+    assert [(p["objects"], p["services"]) for p in told["problems"]] == [
+        (["leaf1"], 1),
+        (["leaf2"], 1),
+    ]
+    told = status(made, replace(UP, families=("ipv4",)), two, sent=False)
+    assert ranked(told) == [("SessionDown", 1), ("NotSent", 1)]
+    told = status(made, UP, replace(UP, name="leaf2", peer="leaf2"), sent=False)
+    assert "no session that is up carries IPv6" in [
+        entry["what"].rpartition(": ")[2] for entry in told["problems"]
+    ]
+
+
+def test_a_peer_that_may_have_none_of_the_next_hops_is_no_cause() -> None:
+    made = world()
+    terms = [PeerTerms("leaf1"), PeerTerms("leaf2", selector=parse_selector("rack=b"))]
+    made.planner.reserve([], [], terms=terms)
+    told = status(made, ended(UP, 5.0), ended(DOWN, 900.0), sent=False)
+    assert told["problems"][0]["objects"] == ["leaf1"]
+    made.planner.reserve([], [], terms=terms[1:])
+    told = status(made, ended(DOWN, 900.0), sent=False)
+    assert ranked(told) == [("NotSent", 2), ("SessionDown", 0)]
+    assert told["problems"][0]["what"].endswith(
+        "no peer that is configured may have one of its next hops"
+    )
+
+
+def test_several_sessions_of_a_peer_are_one_problem() -> None:
+    fan = [
+        ended(UP, 500.0 + number, name=f"leaf1@192.0.2.{number}", last_error=error, hint=hint)
+        for number, error, hint in ((8, "shut down", "enable it"), (9, "shut down", "enable it"))
+    ]
+    told = status(world(), *fan, sent=False)
+    assert ranked(told) == [("SessionDown", 2)]
+    [problem] = told["problems"]
+    assert problem["what"].startswith("2 of 2 sessions with leaf1 (192.0.2.1) are down since 1970")
+    assert problem["what"].endswith("00:08:29.000Z: shut down")
+    assert (problem["objects"], problem["mend"]) == ([f.name for f in fan], "enable it")
+    other = replace(fan[1], last_error="refused", hint="listen")
+    [problem] = status(world(), fan[0], other, sent=False)["problems"]
+    assert problem["mend"] == "leaf1@192.0.2.8: enable it; leaf1@192.0.2.9: listen"
+    up = replace(UP, name="leaf1@192.0.2.9")
+    told = status(world(), fan[0], up)
+    assert ranked(told) == [("SessionDown", 0)]
+    assert told["summary"].startswith("1 of 2 sessions with leaf1 (192.0.2.1) is down")
+
+
+def test_services_on_nodes_that_are_out_for_other_reasons_are_other_causes() -> None:
+    made = world().put(
+        node("n2", "192.168.9.12", ready=False),
+        node("n3"),
+        *(service(name) for name in "cde"),
+        endpoints("c", "n2"),
+        endpoints("d", "n3"),
+        endpoints("e", "n2"),
+    )
+    first, second = status(made, UP)["problems"]
+    assert (first["services"], first["objects"]) == (2, ["default/c", "default/e"])
+    assert first["what"].endswith("n2: it is not Ready")
+    assert (second["services"], second["objects"]) == (1, ["default/d"])
+    assert "n3: it has no IPv4 address" in second["what"]
+
+
+def test_causes_beyond_the_first_five_of_a_reason_are_told_together() -> None:
+    made = world()
+    for number in range(9):
+        made.stage(service(f"x{number}", pool=f"none{number}"))
+    found = status(made.turn(), UP)["problems"]
+    assert [entry["services"] for entry in found] == [4, 1, 1, 1, 1, 1]
+    assert found[0]["what"] == "4 Services cannot be reached: no Eip for it"
+
+
+def bfd(state: str, reason: str = "") -> BfdReport:
+    """What BFD says of a peer."""
+    return BfdReport(state, 900.0, reason, 300, 3)
+
+
+def test_a_session_without_bfd_is_a_problem() -> None:
+    assert status(world(), replace(UP, bfd=bfd("up")))["ok"]
+    told = status(world(), replace(UP, hold_time=90.0, bfd=bfd("down", "no answer yet")))
+    assert ranked(told) == [("BfdDown", 0)]
+    assert told["problems"][0]["what"] == (
+        "BFD with leaf1 (192.0.2.1) is down since 1970-01-01T00:15:00.000Z: no answer yet; the "
+        "session is up, but a broken path is seen only after 90 s"
+    )
+    told = status(world(), UP, replace(DOWN, bfd=bfd("down", "detection time expired")))
+    assert ranked(told) == [("SessionDown", 0)], "the session is the problem"
+    told = status(world(), replace(UP, bfd=bfd("adminDown", "by the peer")))
+    assert "is adminDown since" in told["summary"]
+    assert "seen by nothing" in told["summary"], "there is no hold timer"
 
 
 def test_a_session_down_costs_nothing_while_another_peer_has_the_routes() -> None:
     told = status(world(), UP, DOWN)
     assert ranked(told) == [("SessionDown", 0)]
-    assert told["summary"].startswith("the session with leaf2 (192.0.2.2) is down since")
+    assert told["summary"].startswith("the session with leaf2 (192.0.2.2) is down since at")
     assert told["summary"].endswith("; 2 Services announced to 1 peer")
 
 

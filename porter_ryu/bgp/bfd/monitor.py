@@ -26,10 +26,10 @@ _COMMAND = (sys.executable, "-m", "porter_ryu.bgp.bfd.process")
 @dataclass(frozen=True, slots=True)
 class BfdReport:
     """The BFD session with a peer: `state` is up, down or adminDown (by the peer); `since` (Unix
-    time, None: from the beginning); `reason`: why it is not up, empty if it is."""
+    time; from the beginning: when BFD was begun); `reason`: why it is not up, empty if it is."""
 
     state: str
-    since: float | None
+    since: float
     reason: str
     interval_ms: int
     multiplier: int
@@ -52,6 +52,7 @@ class BfdMonitor:
         self._path_changed = path_changed
         self._input_line = b"[]\n"
         self._down: set[str] = set()
+        self._begun: dict[str, float] = {}
         self._states: dict[str, tuple[str, float, str]] = {}
         self._process = SideProcess(
             "BFD",
@@ -69,6 +70,7 @@ class BfdMonitor:
         usable = [entry for entry in descriptions.values() if entry is not None]
         self._input_line = json.dumps(usable).encode() + b"\n"
         self._states = {name: known for name, known in self._states.items() if name in descriptions}
+        self._begun = {name: self._begun.get(name, time.time()) for name in descriptions}
         self._process.input_changed()
         if usable:
             self._process.start()
@@ -78,7 +80,7 @@ class BfdMonitor:
         """The BFD session with a peer; None if it has none."""
         if not peer.bfd:
             return None
-        not_yet = ("down", None, "no answer yet")
+        not_yet = ("down", self._begun.get(peer.name, time.time()), "no answer yet")
         state, since, reason = self._states.get(peer.name, not_yet)
         return BfdReport(state, since, reason, peer.bfd_interval_ms, peer.bfd_multiplier)
 
@@ -92,6 +94,7 @@ class BfdMonitor:
             self._path_changed(name, True)
         self._down.clear()
         self._states.clear()
+        self._begun = dict.fromkeys(self._begun, time.time())
 
     def _handle_report(self, line: bytes) -> None:
         report = json.loads(line)
@@ -106,6 +109,7 @@ class BfdMonitor:
                 LOG.error("peer %s: BFD does not run: %s", name, report["fault"])
             else:
                 self._states.pop(name, None)
+                self._begun[name] = time.time()
                 LOG.info("peer %s: BFD runs again", name)
             return
         up, admin_down = bool(report["up"]), bool(report["admin_down"])

@@ -1,0 +1,155 @@
+"""The Services that cannot be reached, each counted once, under its first cause: its own reason, or
+the peer that would carry it and has no session."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from porter_ryu.bgp.peer_report import ESTABLISHED, family_name
+from porter_ryu.domain import problems
+from porter_ryu.domain.carriers import Carrier, Carriers
+from porter_ryu.domain.decision import Decision
+from porter_ryu.domain.editing import Editing
+from porter_ryu.domain.model import ObjectKey
+from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.problems import Problem, ProblemReason
+from porter_ryu.domain.reach import IsSent, is_recorded, was_sent
+from porter_ryu.domain.verdict import Reason
+
+Json = dict[str, Any]
+
+_MAX_CAUSES = 5  # of one reason; the Services of further ones are told together
+_NOT_YET = "no peer was sent it yet"
+_NO_PEER = "no peer that is configured may have one of its next hops"
+# their messages name what is to be mended: an Eip, or the nodes
+_TOLD_APART = (
+    Reason.NO_POOL,
+    Reason.POOL_EXHAUSTED,
+    Reason.POOL_DISABLED,
+    Reason.FAMILY_UNAVAILABLE,
+    Reason.NO_USABLE_NODE,
+)
+
+
+class Cause(NamedTuple):
+    """Why Services cannot be reached: the reason, and what tells it from others with this reason:
+    of SESSION_DOWN the name of the peer, else a sentence; empty where nothing does."""
+
+    reason: Reason | ProblemReason
+    of: str = ""
+
+
+@dataclass(slots=True)
+class Loss:
+    """How many Services a cause costs, and the first of them."""
+
+    count: int = 0
+    first: list[ObjectKey] = field(default_factory=list)
+
+    def add(self, count: int, keys: Sequence[ObjectKey]) -> None:
+        """More Services have the same cause."""
+        self.count += count
+        self.first += keys[: problems.MAX_OBJECTS - len(self.first)]
+
+
+@dataclass(slots=True)
+class Tally:
+    """The Services by their state, and those that cannot be reached by their cause."""
+
+    states: collections.Counter[str] = field(default_factory=collections.Counter)
+    lost: dict[Cause, Loss] = field(default_factory=dict)
+
+    @property
+    def unreachable(self) -> int:
+        """How many Services cannot be reached."""
+        return sum(loss.count for loss in self.lost.values())
+
+    def of_peer(self, name: str) -> int:
+        """How many Services cannot be reached because a peer has no session."""
+        loss = self.lost.get(Cause(ProblemReason.SESSION_DOWN, name))
+        return 0 if loss is None else loss.count
+
+    def problems(self, editing: Editing) -> Iterator[Problem]:
+        """A problem for each cause that is not a session."""
+        for (reason, of), loss in _few(self.lost).items():
+            if reason is not ProblemReason.SESSION_DOWN:
+                yield problems.of_services(reason, of, loss.count, loss.first, editing)
+
+
+def tally(
+    planner: Planner, peers: Sequence[Json], is_sent: IsSent, give_way: Callable[[], None]
+) -> Tally:
+    """Counts the Services; `peers` are the sessions as `report_peers.peers` makes them."""
+    found = Tally()
+    sessions, carriers = _Sessions(peers), Carriers(planner)
+    for key in sorted(planner.decisions):
+        give_way()
+        decision = planner.decisions.get(key)
+        if decision is None:
+            continue
+        cause = _why_lost(planner, decision, is_sent)
+        if cause is not None and cause.reason is ProblemReason.NOT_SENT:
+            found.states[Reason.ALLOCATED.value] += 1
+            cause = sessions.why_not_sent(carriers.of(decision))
+        elif cause is not None and cause.reason is ProblemReason.NOT_RECORDED:
+            found.states[Reason.ALLOCATED.value] += 1
+        else:
+            found.states[decision.state] += 1
+        if cause is not None:
+            found.lost.setdefault(cause, Loss()).add(1, [key])
+    return found
+
+
+def _why_lost(planner: Planner, decision: Decision, is_sent: IsSent) -> Cause | None:
+    """Why a Service cannot be reached; None if it can, as far as this program knows."""
+    verdict = decision.verdict
+    if not verdict.ok:
+        told_apart = verdict.reason in _TOLD_APART
+        return Cause(verdict.reason, verdict.message if told_apart else "")
+    if not is_recorded(decision):
+        return Cause(ProblemReason.NOT_RECORDED)
+    if decision.announced is None or was_sent(planner, decision, is_sent):
+        return None
+    return Cause(ProblemReason.NOT_SENT)
+
+
+class _Sessions:
+    """Which peers have a session now, with which families, and when the last one of each ended."""
+
+    def __init__(self, peers: Sequence[Json]) -> None:
+        self._up: dict[str, set[str]] = {}
+        self._ended: dict[str, str] = {}
+        for session in peers:
+            name, down = session["peer"], session["lastDown"]
+            if session["state"] == ESTABLISHED:
+                self._up.setdefault(name, set()).update(session["families"])
+            ended = down["time"] if down is not None else ""
+            self._ended[name] = max(ended, self._ended.get(name, ""))
+
+    def why_not_sent(self, carriers: Collection[Carrier]) -> Cause:
+        """Why none of these peers was sent a Service.  Of several without a session it is the one
+        that had one last."""
+        known = [carrier for carrier in carriers if carrier.peer in self._ended]
+        if any(family_name(family) in self._up.get(peer, ()) for peer, family in known):
+            return Cause(ProblemReason.NOT_SENT, _NOT_YET)
+        down = sorted({carrier.peer for carrier in known} - self._up.keys())
+        if down:
+            return Cause(ProblemReason.SESSION_DOWN, max(down, key=self._ended.__getitem__))
+        if known:
+            families = " and ".join(sorted({f"IPv{family.value}" for _, family in known}))
+            return Cause(ProblemReason.NOT_SENT, f"no session that is up carries {families}")
+        return Cause(ProblemReason.NOT_SENT, _NO_PEER if self._ended else "")
+
+
+def _few(lost: dict[Cause, Loss]) -> dict[Cause, Loss]:
+    """The causes with the most Services of each reason, and one for all others of it."""
+    found: dict[Cause, Loss] = {}
+    kept: collections.Counter[Reason | ProblemReason] = collections.Counter()
+    for cause, loss in sorted(lost.items(), key=lambda entry: -entry[1].count):
+        kept[cause.reason] += 1
+        told = cause if kept[cause.reason] <= _MAX_CAUSES else Cause(cause.reason)
+        found.setdefault(told, Loss()).add(loss.count, loss.first)
+    return found

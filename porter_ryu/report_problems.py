@@ -1,0 +1,155 @@
+"""What is wrong beside Services and sessions: the switches, the process, its source and the objects
+that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from porter_ryu import report_switches
+from porter_ryu.domain import overview, problems
+from porter_ryu.domain.model import Kind
+from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.ports import Role, SourceState
+from porter_ryu.domain.problems import Problem, ProblemReason, problem
+from porter_ryu.domain.text import listed
+
+Json = dict[str, Any]
+
+_CHECK = "porter-ryu check --config-file FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the parts say of themselves; a text is empty if there is nothing to say.
+
+    `unready`: why the instance is not ready.  `faults`: a sentence for each unhealthy task.
+    `not_loaded`: what is wrong with the configuration that was read last.  `not_bound`: why
+    addresses could not be bound.  `announces`: [bgp] enabled.
+    """
+
+    unready: str
+    faults: tuple[str, ...]
+    role: Role
+    source: SourceState
+    not_loaded: tuple[str, ...] = ()
+    not_bound: str = ""
+    state_dir_writable: bool = True
+    probes_doubted: bool = False
+    announces: bool = True
+
+
+def of_switches(switches: Sequence[Json]) -> Iterator[Problem]:
+    """Switches that do not have what they should have, or whose next hops are silent; `switches`
+    as `report_switches.switch` makes them."""
+    for switch in switches:
+        name, refused = f"switch {switch['datapath']}", switch["refused"]
+        if refused:
+            what = f"{name} refuses {len(refused)} or more flows and groups: {refused[0]}"
+            mend = "make room in its tables; what is refused is tried again every 10 s"
+            yield problem(ProblemReason.SWITCH_NOT_FILLED, what, mend, [name])
+        elif switch["state"] != report_switches.UP:
+            what = f"{name} has not all of its flows yet: it is {switch['state']}"
+            yield problem(ProblemReason.SWITCH_NOT_FILLED, what, "look at the log", [name])
+        if switch["nodesDoubted"]:
+            what = f"so many nodes stopped answering {name} at once that it is not believed"
+            mend = "look at the links of the switch; [kubernetes] panic_percent"
+            yield problem(ProblemReason.PROBES_DOUBTED, what, mend, [name])
+        silent = [node["node"] for node in switch["nodes"] if not node["answers"]]
+        if silent and switch["state"] == report_switches.UP:
+            what = f"{name} gets no answer from {listed(silent)}, and sends nothing there"
+            mend = "look at the node, and at its link to the switch"
+            yield problem(ProblemReason.NODE_DEAD, what, mend, silent)
+
+
+def of_the_process(health: Health) -> Iterator[Problem]:
+    """What the parts of the process say of themselves."""
+    if health.source.trouble:
+        what = f"{health.source.what}: {health.source.trouble}; what is announced stays as it was"
+        yield problem(ProblemReason.SOURCE_UNREADABLE, what, _CHECK)
+    if health.source.unreadable:
+        yield _of_files(health.source)
+    if health.unready and not health.source.trouble:
+        yield problem(ProblemReason.NOT_READY, health.unready, "look at the log")
+    for fault in health.faults:
+        yield problem(
+            ProblemReason.TASK_FAULT, fault, "look at the log; if it lasts, restart the process"
+        )
+    if health.probes_doubted:
+        what = "so many nodes stopped answering probes at once that it is not believed"
+        mend = "look at the network of this host; [kubernetes] panic_percent"
+        yield problem(ProblemReason.PROBES_DOUBTED, what, mend)
+    if health.role is Role.UNKNOWN and not health.unready:
+        what = "this instance cannot renew the Lease: no address is assigned, no status written"
+        mend = "kubectl get lease -A; porter-ryu check --config-file FILE"
+        yield problem(ProblemReason.LEADER_UNKNOWN, what, mend)
+    if health.not_bound:
+        what = f"addresses cannot be bound: {health.not_bound}"
+        yield problem(ProblemReason.NOT_BOUND, what, _CHECK)
+    if health.not_loaded:
+        what = f"the configuration is not in force, the one before is: {health.not_loaded[0]}"
+        yield problem(ProblemReason.CONFIGURATION_NOT_LOADED, what, _CHECK, health.not_loaded)
+    if not health.state_dir_writable:
+        what = "the journal of announced paths cannot be written: a restart may lose routes"
+        yield problem(ProblemReason.STATE_DIR_UNWRITABLE, what, "df STATE_DIR; ls -ld STATE_DIR")
+
+
+def _of_files(source: SourceState) -> Problem:
+    first = source.unreadable_first
+    subject = problems.counted(source.unreadable, "file")
+    what = f"{subject} cannot be read, or not all of it, the last good objects count: {first[0]}"
+    mend = "correct the file; the log has each of its errors"
+    files = [fault.partition(":")[0] for fault in first]
+    return problem(ProblemReason.FILE_UNREADABLE, what, mend, files)
+
+
+def of_objects(planner: Planner) -> Iterator[Problem]:
+    """Nodes, Eips and objects that cannot be used as they are."""
+    editing = planner.policy.editing
+    if planner.doubted:
+        what = "so many nodes were lost at once that it is not believed: they count as before"
+        mend = "porter-ryu history; if it is true, raise [kubernetes] panic_percent"
+        yield problem(ProblemReason.NODES_DOUBTED, what, mend)
+    for eip, eip_status in overview.eips(planner):
+        if not eip_status.ready:
+            serves = eip_status.serving is not None  # in its last good form
+            does_not = "is not as its spec says" if serves else "does not serve"
+            what = f"Eip {eip.name} {does_not}: {eip_status.message}"
+            name = problems.quoted(eip.name)
+            mend = editing.mend(f"kubectl describe eip {name}", f"Eip {name}")
+            reason = ProblemReason.EIP_PROBLEM if serves else ProblemReason.EIP_NOT_SERVING
+            yield problem(reason, what, mend, [eip.name])
+    for name, text in sorted(planner.eip_problems.found().items()):
+        word = problems.quoted(name)
+        mend = editing.mend(f"kubectl edit eip {word}", f"Eip {word}")
+        yield problem(ProblemReason.EIP_PROBLEM, f"Eip {name}: {text}", mend, [name])
+    yield from _of_dead_nodes(planner)
+    for kind in Kind:
+        unreadable = sorted(planner.cluster.all_unreadable(kind), key=lambda entry: entry.key)
+        if unreadable:
+            first = unreadable[0]
+            subject = problems.counted(len(unreadable), kind.singular)
+            why = f"their last good form counts: {first.key}: {first.reason}"
+            what = f"{subject} cannot be read, {why}"
+            mend = editing.mend(
+                f"kubectl get {kind.value} -A -o yaml; the log has each one",
+                f"{kind.singular} {problems.quoted(str(first.key))}",
+            )
+            names = [str(entry.key) for entry in unreadable]
+            yield problem(ProblemReason.OBJECT_UNREADABLE, what, mend, names)
+
+
+def _of_dead_nodes(planner: Planner) -> Iterator[Problem]:
+    """The nodes that do not answer probes, those for which the probes found the same together."""
+    alike: dict[str, list[str]] = {}
+    for name in sorted(planner.probed_nodes.dead):
+        found = planner.probed_nodes.of(name).values()
+        alike.setdefault(listed(list(dict.fromkeys(f.dead for f in found if f.dead))), []).append(
+            name
+        )
+    for why, names in alike.items():
+        verb = "is" if len(names) == 1 else "are"
+        what = f"{listed(names)} {verb} dead, and no next hop: {why}"
+        mend = f"porter-ryu explain --node {problems.quoted(names[0])}"
+        yield problem(ProblemReason.NODE_DEAD, what, mend, names)

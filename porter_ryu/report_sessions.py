@@ -1,0 +1,80 @@
+"""What is wrong with the sessions, one problem for each peer: it is one router that is to be
+mended, however many sessions it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from porter_ryu.bgp.peer_report import ESTABLISHED
+from porter_ryu.domain import problems
+from porter_ryu.domain.problems import Problem, ProblemReason, problem
+from porter_ryu.report_losses import Tally
+
+Json = dict[str, Any]
+
+BFD_UP = "up"
+_MAX_SESSIONS = 3  # that are told with their text
+
+
+def of_sessions(peers: Sequence[Json], tally: Tally) -> Iterator[Problem]:
+    """The peers whose sessions are down, and those that BFD does not watch although it should;
+    `peers` are the sessions as `report_peers.peers` makes them."""
+    by_peer: dict[str, list[Json]] = {}
+    for session in peers:
+        by_peer.setdefault(session["peer"], []).append(session)
+    for name, sessions in by_peer.items():
+        down = [session for session in sessions if session["state"] != ESTABLISHED]
+        if down:
+            yield _down(name, sessions, down, tally.of_peer(name))
+        for session in sessions:
+            bfd = session["bfd"]
+            if session["state"] == ESTABLISHED and bfd is not None and bfd["state"] != BFD_UP:
+                yield _without_bfd(session, bfd)
+
+
+def since(session: Json) -> str:
+    """Since when a session is up or down, as a part of a sentence; empty where nothing is known.
+    Of one that was not up since the program was told of it, that is the latest time possible."""
+    if not session["since"]:
+        return ""
+    known = session["state"] == ESTABLISHED or session["lastDown"] is not None
+    return f"since {'' if known else 'at least '}{session['since']}"
+
+
+def _down(name: str, sessions: Sequence[Json], down: Sequence[Json], services: int) -> Problem:
+    """Some sessions of a peer are down, nearly always all of them."""
+    last = max(down, key=lambda session: session["since"] or "")
+    if len(sessions) == 1:
+        subject = f"the session with {name} ({last['address']}) is down"
+    else:
+        of = f"{len(down)} of {len(sessions)} sessions with {name} ({last['address']})"
+        subject = f"{of} {'is' if len(down) == 1 else 'are'} down"
+    when = since(last)
+    why = _each([(entry["name"], entry["lastError"] or "not connected yet") for entry in down])
+    what = f"{subject} {when}: {why}" if when else f"{subject}: {why}"
+    mend = _each([(entry["name"], entry["hint"]) for entry in down if entry["hint"]])
+    mend = mend or f"porter-ryu history peer {problems.quoted(name)}"
+    names = [entry["name"] for entry in down]
+    return problem(ProblemReason.SESSION_DOWN, what, mend, names, services)
+
+
+def _each(told: Sequence[tuple[str, str]]) -> str:
+    """What is told of all sessions alike, or else of the first ones, each with its name."""
+    if len({text for _, text in told}) == 1:
+        return told[0][1]
+    shown = "; ".join(f"{name}: {text}" for name, text in told[:_MAX_SESSIONS])
+    more = len(told) - _MAX_SESSIONS
+    return f"{shown}; and {more} more" if more > 0 else shown
+
+
+def _without_bfd(session: Json, bfd: Json) -> Problem:
+    why = f": {bfd['reason']}" if bfd["reason"] else ""
+    hold_time = session["holdTime"]
+    what = (
+        f"BFD with {session['name']} ({session['address']}) is {bfd['state']} since {bfd['since']}"
+        f"{why}; the session is up, but a broken path is seen "
+        f"{f'only after {hold_time:g} s' if hold_time else 'by nothing'}"
+    )
+    mend = "turn on BFD for this host on the router, or set bfd = false in its group"
+    return problem(ProblemReason.BFD_DOWN, what, mend, [session["name"]])
