@@ -29,7 +29,8 @@ from porter_ryu.http.server import Server
 from porter_ryu.instance import Instance
 from porter_ryu.options import GROUPS, WSAPI_HOST
 from porter_ryu.report_problems import Health
-from porter_ryu.settings import read
+from porter_ryu.running_settings import RunningSettings
+from porter_ryu.settings import read_with_reader
 from porter_ryu.settings_file import BadConfigurationError
 from porter_ryu.settings_reader import files_of
 from porter_ryu.signals import Signals
@@ -60,7 +61,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         # use would wait forever for threads that were never started
         tpool.setup()
         self.supervisor = Supervisor()
-        self.instance = make_instance(self.supervisor)
+        self.instance, self._running = make_instance(self.supervisor)
         self._files = WatchedFiles(self._watched)
         self._reload_requested = hub.Event()
         self._reloaded = True
@@ -90,6 +91,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             history=self.instance.history,
             started_at=time.time(),
             switches=self._switches,
+            config=self._config,
         )
         api.register(kwargs["wsgi"], context)
 
@@ -158,11 +160,16 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             role=instance.role,
             source=instance.source.state,
             not_loaded=instance.not_loaded,
+            pending=instance.pending,
             not_bound=instance.bound_ips.last_error,
             state_dir_writable=instance.speaker.state_dir_writable,
             probes_doubted=instance.liveness.doubted,
             announces=instance.initial_settings.bgp.enabled,
         )
+
+    def _config(self) -> dict[str, Any]:
+        """The settings in force."""
+        return self._running.json(self.instance.not_loaded, self.instance.pending)
 
     def _switches(self) -> list[dict[str, Any]]:
         switches = self.instance.switches
@@ -251,23 +258,26 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         """Reads the files again; an invalid file changes nothing."""
         LOG.info("reloading the configuration")
         try:
-            settings = read(files_of(cfg.CONF))
+            read = read_with_reader(files_of(cfg.CONF))
         except BadConfigurationError as error:
             self._reloaded = False
             for fault in error.faults:
                 LOG.error("not reloaded: %s", fault)
             self.instance.refuse_reload(error.faults, cause)
             return
-        self.instance.reload(settings, cause)
+        self._running.loaded(read)
+        self.instance.reload(read[0], cause)
         self._files.add_new_paths()
         self._reloaded = True
 
 
-def make_instance(supervisor: Supervisor) -> Instance:
-    """The instance for the files in Ryu's CONF; if they are invalid, prints a line for each error
-    and exits with status 2."""
+def make_instance(supervisor: Supervisor) -> tuple[Instance, RunningSettings]:
+    """The instance for the files in Ryu's CONF, and its settings; if they are invalid, prints a
+    line for each error and exits with status 2."""
+    files = files_of(cfg.CONF)
     try:
-        return assemble(read(files_of(cfg.CONF)), supervisor)
+        read = read_with_reader(files)
+        return assemble(read[0], supervisor), RunningSettings(files, read)
     except BadConfigurationError as error:
         _refuse(str(error))
 

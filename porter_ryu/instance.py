@@ -32,6 +32,7 @@ from porter_ryu.node.host import HostAddresses, HostMonitor
 from porter_ryu.null_parts import NoLease, NoLiveness, NoSpeaker, NoSwitches, NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import BgpSettings, Settings
+from porter_ryu.settings_pending import pending
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
 from porter_ryu.turn_log import TurnLog
@@ -48,7 +49,8 @@ class Instance:
     """The running parts; one that the configuration turns off is from `null_parts`.
 
     `initial_settings` are those that the parts were built from, `settings` those read last, whose
-    peers are in force.  `not_loaded`: what is wrong with settings that were read later.
+    peers are in force.  `not_loaded`: what is wrong with settings that were read later.  `pending`:
+    a sentence for each setting that was read and needs a restart.
     """
 
     supervisor: Supervisor
@@ -68,6 +70,7 @@ class Instance:
     settings: Settings = field(init=False)
     ended: bool = field(default=False, init=False)
     not_loaded: tuple[str, ...] = field(default=(), init=False)
+    pending: tuple[str, ...] = field(default=(), init=False)
     _recorder: TurnRecorder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -143,7 +146,7 @@ class Instance:
         self.not_loaded = ()
         self.reconciler.causes.happened(f"a reload ({cause})", None)
         self.apply(settings)
-        record_reload(self.history, before, settings.bgp.peers, cause)
+        record_reload(self.history, before, settings.bgp.peers, self.pending, cause)
 
     def refuse_reload(self, faults: Iterable[object], cause: str) -> None:
         """The settings that were read again are invalid: those before stay in force."""
@@ -153,12 +156,9 @@ class Instance:
     def apply(self, settings: Settings) -> None:
         """Puts settings in force; sessions whose settings did not change stay up.  A change that
         needs a restart is logged and has no effect."""
-        for (group, key), value in settings.fixed.items():
-            if self.initial_settings.fixed.get((group, key)) != value:
-                LOG.warning("[%s] %s was changed: that needs a restart", group, key)
-        initial = self.initial_settings.bgp.next_hops
-        if settings.bgp.next_hops.ipv4_over_ipv6 != initial.ipv4_over_ipv6:
-            LOG.warning("[bgp] peers: IPv4 routes over an IPv6 session (RFC 8950) need a restart")
+        self.pending = tuple(pending(self.initial_settings, settings))
+        for text in self.pending:
+            LOG.warning("%s", text)
         for remark in settings.remarks:
             LOG.warning("%s", remark)
         self.settings = settings

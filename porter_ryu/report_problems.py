@@ -25,8 +25,9 @@ class Health:
     """What the parts say of themselves; a text is empty if there is nothing to say.
 
     `unready`: why the instance is not ready.  `faults`: a sentence for each unhealthy task.
-    `not_loaded`: what is wrong with the configuration that was read last.  `not_bound`: why
-    addresses could not be bound.  `announces`: [bgp] enabled.
+    `not_loaded`: what is wrong with the configuration that was read last.  `pending`: a sentence
+    for each setting in the files that needs a restart.  `not_bound`: why addresses could not be
+    bound.  `announces`: [bgp] enabled.
     """
 
     unready: str
@@ -34,6 +35,7 @@ class Health:
     role: Role
     source: SourceState
     not_loaded: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
     not_bound: str = ""
     state_dir_writable: bool = True
     probes_doubted: bool = False

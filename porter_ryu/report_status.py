@@ -68,7 +68,7 @@ def status(
         "ok": not found,
         "problems": [_problem(entry) for entry in found],
         "services": {"total": total, "states": dict(sorted(tally.states.items()))},
-        "notes": list(report_nodes.notes(planner)),
+        "notes": [*health.pending, *report_nodes.notes(planner)],
         "peers": {"total": len({peer["peer"] for peer in peers}), "established": len(up)},
         "sessions": {"total": len(peers), "established": sessions},
         "switches": {"total": len(switches), "filled": filled},

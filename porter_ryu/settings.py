@@ -21,7 +21,7 @@ from porter_ryu.domain.nodes.weights import UNWEIGHTED, WEIGHTS
 from porter_ryu.domain.peering import PeerConfig, session_address
 from porter_ryu.liveness.probes import LivenessSettings
 from porter_ryu.openflow.config import OpenFlowSettings
-from porter_ryu.options import GROUPS, RELOADED, WSAPI_HOST
+from porter_ryu.options import PEER_PREFIX, RELOADED, WSAPI_HOST
 from porter_ryu.settings_drain import QUALIFIED_NAME, read_drain
 from porter_ryu.settings_file import BadConfigurationError, Fault, quoted_value
 from porter_ryu.settings_http import read_http, read_http_names
@@ -171,10 +171,9 @@ def _settings(r: Reader) -> Settings:
         http=read_http(r),
         http_names=frozenset(read_http_names(r)),
         fixed={
-            (group, option.name): r.get(group, option.name)
-            for group, options in GROUPS.items()
-            for option in options
-            if (group, option.name) not in RELOADED
+            (group, key): r.get(group, key)
+            for (group, key), option in r.options.items()
+            if not (group.startswith(PEER_PREFIX) or (group, key) in RELOADED or option.secret)
         },
     )
 

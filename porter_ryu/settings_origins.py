@@ -6,7 +6,6 @@ a URL.  A key that names a file with a secret is shown, and the file is not.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +14,12 @@ from oslo_config import cfg
 
 from porter_ryu.options import GROUPS, PEER, PEER_PREFIX, RELOADED
 from porter_ryu.settings import Settings, read_with_reader
+from porter_ryu.settings_pending import shown
 from porter_ryu.settings_reader import DEFAULT, Reader
 
+Json = dict[str, Any]
+
 _SHOWN_OF_RYU = ("wsapi_host", "wsapi_port", "ofp_listen_host", "ofp_tcp_listen_port")
-_URL_USER = re.compile(r"(?<=://)[^/@\s]+(?=@)")
-HIDDEN = "(hidden)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,29 @@ class Origin:
 def origins(files: Sequence[str]) -> list[Origin]:
     """Every setting that is in force with these files, by group in the order of the reference;
     raises BadConfigurationError with all errors."""
-    settings, reader = read_with_reader(files)
-    return list(_origins(reader, settings))
+    return [origin for origin in origins_of(*read_with_reader(files)) if concerns_us(origin)]
 
 
-def without_secrets(text: str) -> str:
-    """A text without the user and password of a URL in it."""
-    return _URL_USER.sub(HIDDEN, text)
+def concerns_us(origin: Origin) -> bool:
+    """Whether a setting is shown: of Ryu's own, those that we use and those that are set."""
+    return origin.group != DEFAULT or origin.key in _SHOWN_OF_RYU or bool(origin.where)
 
 
-def _origins(reader: Reader, settings: Settings) -> Iterator[Origin]:
+def as_json(origin: Origin) -> Json:
+    """A setting as `config -o json` and `/v1/config` have it."""
+    return {
+        "group": origin.group,
+        "key": origin.key,
+        "value": origin.value,
+        "means": origin.means,
+        "source": origin.source,
+        "where": origin.where,
+        "needsRestart": origin.needs_restart,
+    }
+
+
+def origins_of(settings: Settings, reader: Reader) -> Iterator[Origin]:
+    """Every setting, for settings that were read already."""
     means = _meanings(settings)
     for group, options in _options(reader):
         for option in options:
@@ -58,8 +71,6 @@ def _origins(reader: Reader, settings: Settings) -> Iterator[Origin]:
                 reader.get(group, option.dest),
                 reader.origin(group, option.dest),
             )
-            if group == DEFAULT and option.dest not in _SHOWN_OF_RYU and not where:
-                continue
             yield Origin(
                 group,
                 option.dest,
@@ -78,15 +89,6 @@ def _options(reader: Reader) -> Iterator[tuple[str, Sequence[cfg.Opt]]]:
     for group in dict.fromkeys(group for group, _ in reader.options):
         if group.startswith(PEER_PREFIX):
             yield group, PEER
-
-
-def shown(option: cfg.Opt, value: Any) -> Any:
-    """A value of an option without secrets."""
-    if option.secret and value:
-        return HIDDEN
-    if isinstance(value, list):
-        return [without_secrets(str(part)) for part in value]
-    return without_secrets(value) if isinstance(value, str) else value
 
 
 def _meanings(settings: Settings) -> dict[tuple[str, str], str]:

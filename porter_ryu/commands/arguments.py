@@ -25,10 +25,12 @@ def add_url(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", default=DEFAULT_URL, metavar="URL", help=_URL)
 
 
-def add_optional_url(parser: argparse.ArgumentParser) -> None:
-    """Adds --url to a command that without it, and with --config-file, is a dry run."""
-    text = f"{_URL}; with --config-file and without --url, show what would be done"
-    parser.add_argument("--url", metavar="URL", help=text)
+def add_optional_url(
+    parser: argparse.ArgumentParser,
+    without: str = "with --config-file and without --url, show what would be done",
+) -> None:
+    """Adds --url to a command that has another meaning without it, which `without` says."""
+    parser.add_argument("--url", metavar="URL", help=f"{_URL}; {without}")
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:

@@ -209,7 +209,7 @@ def _beginning(path: str) -> tuple[bytes, bool]:
 
 def of_log(path: str) -> Part:
     """The end of a log file."""
-    from porter_ryu.settings_origins import without_secrets
+    from porter_ryu.settings_pending import without_secrets
 
     what = f"end of {path}"
     try:
@@ -219,7 +219,7 @@ def of_log(path: str) -> Part:
             text = file.read(MAX_TAIL_OCTETS).decode("utf-8", "replace")
     except (OSError, ValueError) as error:
         return Part("log.txt", what, missing=reason_of(error))
-    data = _BEARER.sub(r"\1(hidden)", without_secrets(text)).encode()
+    data = _BEARER.sub(r"\1(hidden)", str(without_secrets(text))).encode()
     return Part("log.txt", what, data, status.st_size > MAX_TAIL_OCTETS)
 
 

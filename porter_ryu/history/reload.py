@@ -13,9 +13,14 @@ _NAME = "configuration"
 
 
 def record_reload(
-    history: History, before: Iterable[PeerConfig], after: Iterable[PeerConfig], cause: str
+    history: History,
+    before: Iterable[PeerConfig],
+    after: Iterable[PeerConfig],
+    pending: Iterable[str],
+    cause: str,
 ) -> None:
-    """The configuration was read again; `before` and `after` are the configured sessions."""
+    """The configuration was read again; `before` and `after` are the configured sessions,
+    `pending` has a sentence for each setting that needs a restart."""
     had, has = ({config.name: config for config in peers} for peers in (before, after))
     changed = {n: has[n].changed_options(had[n]) for n in has.keys() & had.keys()}
     parts = {
@@ -30,7 +35,7 @@ def record_reload(
         if some
     )
     about = tuple(map(subject.of_peer, sorted(names)))
-    text = f"in force, peers: {told or 'as before'}"
+    text = "; ".join([f"in force, peers: {told or 'as before'}", *pending])
     history.add(ChangeKind.RELOAD, _NAME, "", text, cause, about)
 
 

@@ -21,6 +21,7 @@ ENDPOINTS = (
     Endpoint("/metrics", "GET", "metrics in the Prometheus text format"),
     Endpoint("/v1", "GET", "this list"),
     Endpoint("/v1/version", "GET", "versions, and when the process started"),
+    Endpoint("/v1/config", "GET", "the settings in force, and what the files say otherwise"),
     Endpoint("/v1/status", "GET", "whether all is well, what hurts most, and what mends it"),
     Endpoint("/v1/peers", "GET", "the BGP sessions"),
     Endpoint("/v1/peers/{name}", "GET", "one BGP session"),

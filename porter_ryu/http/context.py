@@ -36,7 +36,8 @@ class Context:
     session of that name.  `routes` returns what is announced of each prefix.  `is_sent` says
     whether a peer was sent a prefix.  `stop` takes (withdraw, stay) and ends the instance; the
     process ends as well unless `stay` is true.  `token` is the control token that a stop request
-    must carry.  `started_at` is Unix time.  `switches` returns the OpenFlow switches.
+    must carry.  `started_at` is Unix time.  `switches` returns the OpenFlow switches,
+    `config` the settings in force.
     """
 
     planner: Planner
@@ -55,6 +56,7 @@ class Context:
     history: History
     started_at: float
     switches: Callable[[], list[report.Json]] = list
+    config: Callable[[], report.Json] = dict
 
 
 class Shared:

@@ -51,6 +51,11 @@ class StateController(ControllerBase):  # type: ignore[misc]
             "recordedSince": rfc3339.text(complete_since),
         }
 
+    @route(NAME, "/v1/config", methods=["GET"])  # type: ignore[untyped-decorator]
+    def config(self, req: Request, **_: Any) -> Response:
+        """The settings in force, and what the files say otherwise; without secrets."""
+        return responses.tagged_value(req, self._context.config())
+
     @route(NAME, "/v1/status", methods=["GET"])  # type: ignore[untyped-decorator]
     def status(self, req: Request, **_: Any) -> Response:
         """Whether all is well, and what hurts most."""

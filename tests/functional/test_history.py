@@ -190,8 +190,27 @@ def test_a_reload(program: Program) -> None:
         "the reload to be refused",
     )[-1]
     assert "[peer:frr] med" in refused["to"]
+    porter_ryu = command("porter-ryu")
+    told = program.host.run([porter_ryu, "config"])
+    assert f"not loaded: {program.config}: line " in told
+    assert "[peer:frr] med: " in told
+    needs = "[porter] resync_seconds: runs with 300, the file says 60: needs a restart"
+    program.config.write_text(text.replace("[porter]\n", "[porter]\nresync_seconds = 60\n"))
+    newest(program, "reload", f"{_CHANGED}; {needs}")
+    for words in (["config"], ["config", "--config-file", str(program.config)]):
+        told = program.host.run([porter_ryu, *words])
+        assert "runs with" in told.splitlines()[0]
+        assert needs in " ".join(told.split())
+    told = program.host.run(
+        [porter_ryu, "config", "--config-file", str(program.config), "-o", "json"]
+    )
+    [entry] = [entry for entry in json.loads(told) if entry["differs"]]
+    assert (entry["key"], entry["value"], entry["running"]) == ("resync_seconds", 60, 300)
+    assert needs in program.get("/v1/status")["notes"]
     program.config.write_text(text)
-    newest(program, "reload", _CHANGED, "peer", "frr")
+    newest(program, "reload", "in force, peers: as before")
+    told = program.host.run([porter_ryu, "config", "--config-file", str(program.config)])
+    assert told.splitlines()[0].endswith(" runs with these settings")
 
 
 def test_an_address_that_somebody_removes(program: Program) -> None:

@@ -199,7 +199,7 @@ def test_an_invalid_file_changes_nothing_and_the_next_valid_one_is_read(instance
         instance.says(f"not reloaded: {instance.program.config}: {line}")
         assert instance.program.metric("porter_config_last_reload_successful") == 0, what
     instance.write("frr", group("frr"), more="next_hops = nodes\n")
-    instance.says("[bgp] next_hops was changed: that needs a restart")
+    instance.says("[bgp] next_hops: runs with endpoints, the file says nodes: needs a restart")
     assert instance.program.metric("porter_config_last_reload_successful") == 1
 
 

@@ -371,13 +371,13 @@ def test_sessions_and_roles() -> None:
 def test_a_reload_names_the_peers() -> None:
     history = History()
     one, two, other = peer("one"), peer("two"), replace(peer("one"), hold_time=7)
-    record_reload(history, [one], [one], "SIGHUP")
-    record_reload(history, [one], [other, two], "SIGHUP")
-    record_reload(history, [one, two], [one], "SIGHUP")
+    record_reload(history, [one], [one], [], "SIGHUP")
+    record_reload(history, [one], [other, two], ["[porter] x: A, B"], "SIGHUP")
+    record_reload(history, [one, two], [one], [], "SIGHUP")
     record_refused_reload(history, ["[bgp] local_as: no number"], "a changed file")
     assert [c.after for c in since(history, 0)] == [
         "in force, peers: as before",
-        "in force, peers: with two; changed one (hold_time)",
+        "in force, peers: with two; changed one (hold_time); [porter] x: A, B",
         "in force, peers: without two",
         "not in force: [bgp] local_as: no number",
     ]

@@ -13,6 +13,7 @@ from porter_ryu.domain.peering import PeerConfig
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.domain.ports import Observer
 from porter_ryu.effects import Effects
+from porter_ryu.history.change import ChangeKind
 from porter_ryu.instance import Instance
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.manifests import Manifests
@@ -181,7 +182,7 @@ def test_a_node_instance_speaks_to_the_peers_that_select_its_node_as_it_is_now(
 
 
 NODE_NAME = "[porter]\nnode_name = n1\n"
-NEEDS_RESTART = "was changed: that needs a restart"
+NEEDS_RESTART = "needs a restart"
 
 
 def test_each_changed_key_that_needs_a_restart_is_logged(
@@ -191,10 +192,17 @@ def test_each_changed_key_that_needs_a_restart_is_logged(
     scene.instance.apply(scene.read(BOTH))
     assert NEEDS_RESTART not in caplog.text
     scene.instance.apply(scene.read(f"{BOTH}[kubernetes]\npanic_percent = 50\n{NODE_NAME}"))
-    assert [record.getMessage() for record in caplog.records if "restart" in record.msg] == [
-        f"[porter] node_name {NEEDS_RESTART}",
-        f"[kubernetes] panic_percent {NEEDS_RESTART}",
-    ]
+    told = (
+        f"[porter] node_name: runs with nothing, the file says n1: {NEEDS_RESTART}",
+        f"[kubernetes] panic_percent: runs with 90, the file says 50: {NEEDS_RESTART}",
+    )
+    assert [text for text in caplog.messages if "restart" in text] == list(told)
+    assert scene.instance.pending == told
+    scene.instance.reload(scene.read(BOTH), "SIGHUP")
+    assert not scene.instance.pending
+    scene.instance.reload(scene.read(f"{BOTH}{NODE_NAME}"), "SIGHUP")
+    reloads = [c.after for c in scene.instance.history.since(0) if c.kind is ChangeKind.RELOAD]
+    assert reloads == ["in force, peers: as before", f"in force, peers: as before; {told[0]}"]
     scene.end()
 
 
@@ -205,7 +213,7 @@ def test_unused_peer_groups_and_ipv4_over_ipv6_are_logged(
     assert "[peer:two]: is not used: [bgp] peers does not list it" in caplog.text
     six = f"[bgp]\npeers = six\n{ONE.replace('one', 'six').replace('192.168.0.11', 'fd00::1')}"
     scene.instance.apply(scene.read(six))
-    assert "IPv4 routes over an IPv6 session (RFC 8950) need a restart" in caplog.text
+    assert "the file has a peer with IPv4 routes over IPv6 (RFC 8950): needs a" in caplog.text
     scene.end()
 
 

@@ -50,6 +50,17 @@ SWITCH = SwitchReport(
 )
 
 
+SETTING = {"group": "bgp", "key": "med", "value": 1, "means": "", "source": "file"}
+CONFIG = {
+    "files": ["/etc/porter-ryu/porter_ryu.conf"],
+    "notLoaded": ["line 3"],
+    "pending": ["[bgp] med: runs with 1, the file says 2: needs a restart"],
+    "settings": [
+        {**SETTING, "where": "/f:3", "needsRestart": True, "file": {"value": 2, "where": "/f:4"}}
+    ],
+}
+
+
 @pytest.fixture
 def document() -> Document:
     """The document, of which no key was seen yet."""
@@ -106,6 +117,7 @@ def served() -> dict[str, Any]:
         "routes": lambda: announcements,
         "switches": lambda: [report_switches.switch(SWITCH, lambda _address: "n1")],
         "history": history,
+        "config": lambda: CONFIG,
     }
 
 
@@ -136,6 +148,7 @@ def test_every_key_of_an_answer_is_in_the_document_and_every_other_was_seen(
     for path in (
         "/v1",
         "/v1/version",
+        "/v1/config",
         "/v1/status",
         "/v1/peers",
         "/v1/switches",

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 
-from porter_ryu.settings_origins import HIDDEN, Origin, origins, shown
+from porter_ryu.running_settings import RunningSettings
+from porter_ryu.settings import read_with_reader
+from porter_ryu.settings_origins import Origin, origins
+from porter_ryu.settings_pending import HIDDEN, pending, shown
 
 
 def found(folder: Path, *texts: str) -> dict[tuple[str, str], Origin]:
@@ -67,3 +70,73 @@ def test_secrets_are_out() -> None:
     urls = ["https://hunter2@a", "plain"]
     assert shown(cfg.ListOpt("urls"), urls) == [f"https://{HIDDEN}@a", "plain"]
     assert shown(cfg.IntOpt("number"), 5) == 5
+
+
+PEER = "[peer:a]\naddress = 192.0.2.1\nremote_as = 1\n"
+BEFORE = f"[DEFAULT]\nlog_dir = /l\n[bgp]\npeers = a\nlocal_as = 1\n{PEER}"
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        (BEFORE, []),
+        (f"{BEFORE}med = 7\n", []),
+        (BEFORE.replace("local_as = 1\n", "local_as = 1\nhold_time = 9\n"), []),
+        (f"{BEFORE}[porter]\nhttp_names = a.example\n", []),
+        (
+            BEFORE.replace("local_as = 1\n", "local_as = 2\n"),
+            ["[bgp] local_as: runs with 1, the file says 2"],
+        ),
+        (
+            BEFORE.replace("local_as = 1\n", ""),
+            ["[bgp] local_as: runs with 1, the file says 65000"],
+        ),
+        (
+            f"{BEFORE}[porter]\nallocate = no\nnode_name = n1\n",
+            [
+                "[porter] node_name: runs with nothing, the file says n1",
+                "[porter] allocate: runs with true, the file says false",
+            ],
+        ),
+        (
+            f"{BEFORE}[liveness]\nprobes = icmp, tcp:80\n",
+            ["[liveness] probes: runs with nothing, the file says icmp, tcp:80"],
+        ),
+        (
+            BEFORE.replace("log_dir = /l", "wsapi_port = 8081"),
+            [
+                "[DEFAULT] log_dir: runs with /l, the file says nothing",
+                "[DEFAULT] wsapi_port: runs with 8080, the file says 8081",
+            ],
+        ),
+        (
+            BEFORE.replace("log_dir = /l", "log_dir = /" + "l" * 300),
+            [f"[DEFAULT] log_dir: runs with /l, the file says /{'l' * 198}…"],
+        ),
+        (
+            BEFORE.replace("log_dir = /l", "log_dir = http://me:hunter2@h/"),
+            [f"[DEFAULT] log_dir: runs with /l, the file says http://{HIDDEN}@h/"],
+        ),
+    ],
+)
+def test_what_a_process_does_not_run_with(tmp_path: Path, after: str, told: list[str]) -> None:
+    path = tmp_path / "porter.conf"
+    path.write_text(BEFORE)
+    first = read_with_reader([str(path)])
+    running = RunningSettings([str(path)], first)
+    path.write_text(after)
+    read = read_with_reader([str(path)])
+    running.loaded(read)
+    sentences = [f"{text}: needs a restart" for text in told]
+    assert sorted(pending(first[0], read[0])) == sorted(sentences)
+    found = running.json(["line 3"], sentences)
+    assert (found["files"], found["notLoaded"]) == ([str(path)], ["line 3"])
+    assert found["pending"] == sentences
+    otherwise = [e for e in found["settings"] if e["file"] is not None]
+    assert {f"[{e['group']}] {e['key']}" for e in otherwise} == {
+        text.partition(":")[0] for text in told
+    }
+    by_key = {(e["group"], e["key"]): e for e in found["settings"]}
+    assert by_key["bgp", "local_as"]["value"] == 1, "it runs with what it started with"
+    med = 7 if "med" in after else None
+    assert by_key["peer:a", "med"]["value"] == med, "a reload applied it"
