@@ -6,8 +6,9 @@ stay as they are.
 
 from __future__ import annotations
 
-import dataclasses
 import os
+
+from msgspec.structs import replace
 
 from porter_ryu.commands.arguments import CommandError
 from porter_ryu.domain.model import Eip, ObjectKey, Service
@@ -56,7 +57,7 @@ def _applied(planner: Planner, obj: Object) -> Object:
     if isinstance(obj, Eip):
         eip = cluster.eips.get(obj.key)
         if eip is not None:
-            return dataclasses.replace(
+            return replace(
                 obj,
                 uid=eip.uid,
                 created=eip.created,
@@ -66,7 +67,7 @@ def _applied(planner: Planner, obj: Object) -> Object:
     if isinstance(obj, Service):
         service = cluster.services.get(obj.key)
         if service is not None:
-            return dataclasses.replace(
+            return replace(
                 obj,
                 uid=service.uid,
                 created=service.created,

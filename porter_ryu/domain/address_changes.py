@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.decision import Decision
@@ -11,8 +11,7 @@ from porter_ryu.domain.model import Address, ObjectKey, Service
 Addresses = tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AddressChange:
+class AddressChange(Struct, frozen=True, gc=False):
     """What a Service holds before and after, as texts: its addresses, or `no address` and the
     reason; empty: it was, or is, not ours or not there.  `addresses` are all of both.  `why` says
     why it lost an address, or lacks one; empty if it does not."""

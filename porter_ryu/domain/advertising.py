@@ -4,7 +4,8 @@ adds to it."""
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.announcement import (

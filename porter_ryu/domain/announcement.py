@@ -7,14 +7,14 @@ with the same next hops share one set, which a target can recognise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from porter_ryu.domain.communities import WELL_KNOWN
 from porter_ryu.domain.model import Address, Network, Port
 
 
-@dataclass(frozen=True, slots=True)
-class PathAttributes:
+class PathAttributes(Struct, frozen=True, gc=False):
     """The attributes of a path other than its next hop (RFC 4271 section 5, RFC 1997, RFC 8092).
 
     None: the attribute is not set.  `communities` are 32-bit numbers, `large_communities` triples
@@ -69,8 +69,7 @@ def united(attributes: Sequence[PathAttributes]) -> PathAttributes:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SentPath:
+class SentPath(Struct, frozen=True, gc=False):
     """A path that a peer was sent, as far as the settings of the peer do not decide it: its next
     hop and its own attributes, without those of the peer's group; None if they are not known any
     more."""
@@ -79,8 +78,7 @@ class SentPath:
     attributes: PathAttributes | None = NO_ATTRIBUTES
 
 
-@dataclass(frozen=True, slots=True)
-class NextHop:
+class NextHop(Struct, frozen=True, gc=False, cache_hash=True):
     """A node as the next hop of a route.
 
     With `is_self` the local address of the session is the next hop; `address`, which may be None
@@ -94,19 +92,9 @@ class NextHop:
     labels: frozenset[tuple[str, str]] = frozenset()
     is_self: bool = False
     ipv6: Address | None = None
-    # computed once: it is hashed for every prefix that has this next hop
-    _hash: int = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        parts = (self.node, self.address, self.labels, self.is_self, self.ipv6)
-        object.__setattr__(self, "_hash", hash(parts))
-
-    def __hash__(self) -> int:
-        return self._hash
 
 
-@dataclass(frozen=True, slots=True)
-class Drain:
+class Drain(Struct, frozen=True, gc=False):
     """The drain of a node: when it began and when it ends, on the clock of the turns, in seconds,
     and whether it is over.
 
@@ -118,8 +106,7 @@ class Drain:
     over: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Advertisement:
+class Advertisement(Struct, frozen=True, gc=False):
     """A part of spec.advertisements of an Eip that applies to one path: the peers that get the
     path, by name (empty: all), and the attributes that it has for them."""
 
@@ -131,8 +118,7 @@ class Advertisement:
         return not self.peers or peer in self.peers
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(Struct, frozen=True, gc=False):
     """One path of a prefix: its next hop and its attributes, the same for every target.
 
     `drain` is that of the node, None if it is not drained; `in_use` says what follows from it.
@@ -182,8 +168,7 @@ PortPaths = tuple[tuple[Port, Announcements], ...]
 """The announcements of single ports of an address, in order of port."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True, gc=False):
     """What is wanted for one address: whether it is bound on this host, and its announcements
     (none: it is withdrawn).  `aggregates` are the prefixes that are announced for it instead, or
     beside them.

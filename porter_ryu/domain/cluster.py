@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from porter_ryu.domain.model import Eip, EndpointSlice, Kind, Namespace, Node, ObjectKey, Service
 from porter_ryu.domain.objects import Reading, Unreadable

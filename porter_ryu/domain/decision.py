@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import Outcome
@@ -16,8 +18,7 @@ _ANNOUNCED = "porter.kubesphere.io/Announced"
 _MAX_REFUSED_CHARACTERS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True, gc=False):
     """What was decided for one Service.
 
     `announced` is None without BGP, and for a Service that was never readable.  `unreadable` says

@@ -4,7 +4,8 @@ attributes its addresses are announced."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from porter_ryu.domain.communities import NO_COMMUNITIES, Communities
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector
@@ -16,8 +17,7 @@ MAX_PREPEND = 32
 _IPV4 = 4
 
 
-@dataclass(frozen=True, slots=True)
-class AdvertisementEntry:
+class AdvertisementEntry(Struct, frozen=True, gc=False, cache_hash=True):
     """One entry of spec.advertisements.
 
     `peers` are names of [peer:NAME] groups, empty for all.  `nodes` selects the nodes that may be
@@ -33,16 +33,6 @@ class AdvertisementEntry:
     as_path_prepend: int = 0
     aggregation_length: int | None = None
     aggregation_length_v6: int | None = None
-    # computed once: it is hashed for every address of the Eip
-    _hash: int = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        said = (self.communities, self.local_pref, self.med, self.as_path_prepend)
-        lengths = (self.aggregation_length, self.aggregation_length_v6)
-        object.__setattr__(self, "_hash", hash((self.peers, self.nodes, said, lengths)))
-
-    def __hash__(self) -> int:
-        return self._hash
 
     def names(self, peer: str) -> bool:
         """Whether a peer gets the paths to which the entry applies."""

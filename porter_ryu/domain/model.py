@@ -7,12 +7,13 @@ compare by value and hold address objects, never text, so "did anything change?"
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import ClassVar, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from porter_ryu.domain.communities import (
     NO_COMMUNITIES,
@@ -78,8 +79,7 @@ ObjectId = tuple[Kind, ObjectKey]
 """Identifies an object among all kinds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True, gc=False):
     """One entry of status.conditions.
 
     `since` is its lastTransitionTime, empty where it is yet to be set.  `message` is one line of at
@@ -90,11 +90,20 @@ class Condition:
     status: bool
     reason: str
     message: str
-    since: str = field(default="", compare=False)
+    since: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Condition) and self._compared == other._compared
+
+    def __hash__(self) -> int:
+        return hash(self._compared)
+
+    @property
+    def _compared(self) -> tuple[object, ...]:
+        return (self.type, self.status, self.reason, self.message)
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceStatus:
+class ServiceStatus(Struct, frozen=True, gc=False):
     """status of a Service: its addresses, and our conditions (none: not ours) in order of type.
 
     `plain_ingress`: status.loadBalancer.ingress has nothing to correct beside the addresses.
@@ -105,8 +114,18 @@ class ServiceStatus:
     ingress: tuple[Address, ...]
     conditions: tuple[Condition, ...]
     plain_ingress: bool = True
-    address_change: str = field(default="", compare=False)
-    refused_communities: str = field(default="", compare=False)
+    address_change: str = ""
+    refused_communities: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ServiceStatus) and self._compared == other._compared
+
+    def __hash__(self) -> int:
+        return hash(self._compared)
+
+    @property
+    def _compared(self) -> tuple[object, ...]:
+        return (self.ingress, self.conditions, self.plain_ingress)
 
 
 class FamilyPolicy(enum.Enum):
@@ -124,8 +143,7 @@ class Port(NamedTuple):
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRequest:
+class AddressRequest(Struct, frozen=True, gc=False):
     """The addresses that a Service requests: at most one of each family.
 
     `source` names the annotation or field ("annotation eip.porter…", "spec.loadBalancerIP", …).
@@ -138,8 +156,7 @@ class AddressRequest:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True, gc=False):
     """A core/v1 Service, as far as the decision needs it.
 
     `ours` says whether it opted in (type, class, annotation); `not_ours` says why not.  `created`
@@ -158,7 +175,7 @@ class Service:
     uid: str = ""
     created: str | None = None
     resource_version: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     ports: frozenset[Port] = frozenset()
     families: tuple[Family, ...] = ()
     family_policy: FamilyPolicy = FamilyPolicy.SINGLE_STACK
@@ -183,8 +200,7 @@ class Service:
         return (self.created is None, str(self.created or ""), self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True, gc=False):
     """One endpoint of a slice, with the defaults of discovery/v1 applied.
 
     `ready` unset counts as true, `serving` unset as `ready`, `terminating` unset as false.
@@ -199,8 +215,7 @@ class Endpoint:
     target: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointSlice:
+class EndpointSlice(Struct, frozen=True, gc=False):
     """A discovery.k8s.io/v1 EndpointSlice; `service` is None where no label names one."""
 
     kind: ClassVar[Kind] = Kind.ENDPOINT_SLICE
@@ -217,8 +232,7 @@ class NodeAddress(NamedTuple):
     address: Address
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True, gc=False):
     """A core/v1 Node without its heartbeats, so that it is equal while nothing relevant changes.
 
     `silent`: its kubelet stopped reporting (condition Ready is Unknown).  `annotations` are those
@@ -229,13 +243,13 @@ class Node:
 
     kind: ClassVar[Kind] = Kind.NODE
     name: str
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     addresses: tuple[NodeAddress, ...] = ()
     ready: bool = True
     silent: bool = False
     network_unavailable: bool = False
     deleting: bool = False
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = {}
     taints: frozenset[str] = frozenset()
     unschedulable: bool = False
     cpu: int | None = None
@@ -248,13 +262,12 @@ class Node:
         return ObjectKey("", self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(Struct, frozen=True, gc=False):
     """A core/v1 Namespace, as far as the namespaceSelector of an Eip needs it."""
 
     kind: ClassVar[Kind] = Kind.NAMESPACE
     name: str
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
 
     @property
     def key(self) -> ObjectKey:
@@ -262,8 +275,7 @@ class Namespace:
         return ObjectKey("", self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class EipStatus:
+class EipStatus(Struct, frozen=True, gc=False):
     """status of an Eip, as its CRD defines it.
 
     `used` names the holders of each address, separated by `;`.  `serving` is the spec that serves,
@@ -280,9 +292,31 @@ class EipStatus:
     first_ip: str = ""
     last_ip: str = ""
     v4: bool = False
-    used: Mapping[str, str] = field(default_factory=dict)
+    used: Mapping[str, str] = {}
     serving: Eip | None = None
-    since: str = field(default="", compare=False)
+    since: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EipStatus) and self._compared == other._compared
+
+    def __hash__(self) -> int:
+        return hash(self._compared)
+
+    @property
+    def _compared(self) -> tuple[object, ...]:
+        return (
+            self.ready,
+            self.reason,
+            self.message,
+            self.occupied,
+            self.usage,
+            self.pool_size,
+            self.first_ip,
+            self.last_ip,
+            self.v4,
+            self.used,
+            self.serving,
+        )
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -290,8 +324,7 @@ class EipStatus:
         return (Condition("Ready", self.ready, self.reason.value, self.message, self.since),)
 
 
-@dataclass(frozen=True, slots=True)
-class Eip:
+class Eip(Struct, frozen=True, gc=False):
     """A network.kubesphere.io Eip: a pool of addresses and who may draw from it.
 
     `address` is the text of spec.address, which `addresses.address_pool` parses.  `invalid` says
@@ -311,7 +344,7 @@ class Eip:
     avoid_buggy_ips: bool = False
     priority: int = 0
     namespaces: tuple[str, ...] = ()
-    namespace_selector: Mapping[str, str] = field(default_factory=dict)
+    namespace_selector: Mapping[str, str] = {}
     service_selector: LabelSelector = EVERYTHING
     protocol: str = ""
     advertisements: tuple[AdvertisementEntry, ...] = ()
@@ -332,6 +365,4 @@ class Eip:
 
     def spec_only(self) -> Eip:
         """A copy with its name and spec alone."""
-        return dataclasses.replace(
-            self, uid="", created=None, resource_version="", deleting=False, status=None
-        )
+        return replace(self, uid="", created=None, resource_version="", deleting=False, status=None)

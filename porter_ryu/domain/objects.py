@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from porter_ryu.domain.model import (
     Address,
@@ -21,8 +21,7 @@ Object = Service | EndpointSlice | Node | Namespace | Eip
 """What is read; each object has its `kind`, and the `key` that identifies it among its kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True, gc=False):
     """An object that exists and cannot be understood, for `reason`.
 
     Its last good form stays in force.  `record` are the addresses in its status, which stay

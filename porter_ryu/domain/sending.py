@@ -5,7 +5,9 @@ group and of the advertisements that name it.  `bgp.protocol.export` decides the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from porter_ryu.domain.announcement import (
     NO_ATTRIBUTES,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from porter_ryu.domain.address_changes import AddressChange
 from porter_ryu.domain.announcement import Announcements, Route
 from porter_ryu.domain.editing import Editing
@@ -36,8 +38,7 @@ class Policy:
     editing: Editing = field(default_factory=Editing)
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(Struct, frozen=True, gc=False):
     """What is wanted of the objects that this turn decided, and of no others.
 
     `statuses` has each object as it was read, and its wanted status.  `warnings` are sentences
@@ -50,11 +51,11 @@ class Turn:
     """
 
     statuses: Sequence[tuple[WithStatus, ObjectStatus]] = ()
-    routes: Mapping[Address, Route] = field(default_factory=dict)
+    routes: Mapping[Address, Route] = {}
     warnings: tuple[str, ...] = ()
     nodes_doubted: bool = False
     notices: tuple[str, ...] = ()
-    aggregates: Mapping[Network, Announcements] = field(default_factory=dict)
+    aggregates: Mapping[Network, Announcements] = {}
     eip_problems: Mapping[str, str] | None = None
-    addresses: Mapping[ObjectKey, AddressChange] = field(default_factory=dict)
-    nodes: Mapping[str, NodeChange] = field(default_factory=dict)
+    addresses: Mapping[ObjectKey, AddressChange] = {}
+    nodes: Mapping[str, NodeChange] = {}

@@ -7,14 +7,14 @@ texts do not change.  The message is for people, and says what to do where that 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 R = TypeVar("R", bound=enum.Enum)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict(Generic[R]):
+class Verdict(Struct, Generic[R], frozen=True, gc=False):
     """Whether something is so, the reason, and the reason as a sentence."""
 
     ok: bool

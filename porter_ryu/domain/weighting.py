@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from porter_ryu.domain.announcement import NextHop, PathAttributes
 from porter_ryu.domain.model import Address, Family, Service

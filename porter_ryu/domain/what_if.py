@@ -7,7 +7,9 @@ the same rules decide for the cluster as it is and for the supposed one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from porter_ryu.domain.announcement import Announcement
 from porter_ryu.domain.decision import Decision

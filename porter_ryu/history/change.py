@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class ChangeKind(enum.Enum):
@@ -39,8 +40,7 @@ class Delivery:
 NO_DELIVERY = Delivery()
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True, gc=False):
     """One change.
 
     `sequence` counts the changes of this process from 1.  `time` is Unix time, in seconds.

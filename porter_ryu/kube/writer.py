@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec import Struct
 from ryu.lib import hub
 
 from porter_ryu import metrics
@@ -46,8 +47,7 @@ class Backend(Protocol):
         """Queues an Event for a change."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Write:
+class _Write(Struct, frozen=True, gc=False):
     obj: WithStatus
     status: ObjectStatus
 

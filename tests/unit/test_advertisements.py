@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from msgspec import structs
+
 from porter_ryu import report, report_text
 from porter_ryu.domain.announcement import PathAttributes
 from porter_ryu.domain.communities import CommunityRequest, parse_communities
@@ -242,7 +244,7 @@ def test_a_long_refusal_is_one_event_too() -> None:
     (obj,) = w.planner.cluster.services.values()
     allocated, announced = obj.conditions
     assert len(announced.message) <= 1024
-    before = dataclasses.replace(obj.status, conditions=(allocated,))
+    before = structs.replace(obj.status, conditions=(allocated,))
     w.planner.resync()
     ((_, status),) = (s for s in w.planner.turn(lambda: None, now=0.0).statuses if s[0] == obj)
     reasons = [change.reason for change in status_changes(before, status)]

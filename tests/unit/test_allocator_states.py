@@ -8,12 +8,12 @@ longer, at random.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec import structs
 
 from porter_ryu.domain.model import Eip, Kind, ObjectKey, Port, Service
 from tests.unit.world import World, key, node, service
@@ -77,7 +77,7 @@ class Addresses(RuleBasedStateMachine):
         service_ = self.form(name)
         if service_ is not None:
             before = self.held()
-            self.world.put(dataclasses.replace(service_, deleting=True))
+            self.world.put(structs.replace(service_, deleting=True))
             assert self.held() == before
 
     @rule(name=st.sampled_from(["n1", "n2"]), address=st.sampled_from(NODE_ADDRESSES))
@@ -154,7 +154,7 @@ class Addresses(RuleBasedStateMachine):
         ports = [service_.ports for service_ in changing]
         before = self.held()
         for service_, others in zip(changing, ports[1:] + ports[:1], strict=True):
-            self.world.stage(dataclasses.replace(service_, ports=others))
+            self.world.stage(structs.replace(service_, ports=others))
         self.world.turn()
         self.others_stay(before, {service_.key for service_ in changing})
 

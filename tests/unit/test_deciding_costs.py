@@ -3,12 +3,12 @@ entries, not in seconds."""
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable
 from ipaddress import ip_address
 
 import pytest
+from msgspec import structs
 
 from benchmarks.sharing import planner_with
 from porter_ryu.domain.model import (
@@ -145,7 +145,7 @@ def test_a_change_costs_the_same_for_each_service_that_waits(
         before = world.planner.allocator.settled(key("s0000"))
         assert before is not None
         ports = before.ports | {Port("UDP", 9)}
-        world.stage(dataclasses.replace(before, ports=ports))
+        world.stage(structs.replace(before, ports=ports))
         return calls(lambda: world.planner.turn(lambda: None, now=world.now))
 
     assert change(400) < 6 * change(100)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 
 import pytest
+from msgspec import structs
 
 from porter_ryu.domain.announcement import Announcement, Announcements, NextHop, Route
 from porter_ryu.domain.model import Network, ServiceStatus
@@ -164,51 +164,51 @@ def test_what_takes_the_place_of_a_prefix_is_announced_before_that_is_withdrawn(
     """An aggregate covers an address, then it gives way to it, then the address goes with it."""
     mine = effects(log)
     mine.apply(turn(True, BY_N1), None)
-    covered = dataclasses.replace(turn(True, NOWHERE), aggregates={AGGREGATE: BY_N2})
+    covered = structs.replace(turn(True, NOWHERE), aggregates={AGGREGATE: BY_N2})
     covered = _covered_by(covered, AGGREGATE)
     log.clear()
     mine.apply(covered, None)
     assert log == ["record", "announce", "withdraw"]
     log.clear()
-    mine.apply(dataclasses.replace(turn(True, BY_N1), aggregates={AGGREGATE: NOWHERE}), None)
+    mine.apply(structs.replace(turn(True, BY_N1), aggregates={AGGREGATE: NOWHERE}), None)
     assert log == ["record", "announce", "withdraw"]
     mine.apply(covered, None)
     log.clear()
-    mine.apply(dataclasses.replace(turn(False, NOWHERE), aggregates={AGGREGATE: NOWHERE}), None)
+    mine.apply(structs.replace(turn(False, NOWHERE), aggregates={AGGREGATE: NOWHERE}), None)
     assert log == ["withdraw", "unbind", "record"]
 
 
 def test_what_some_peers_lose_is_sent_after_what_they_get_instead(log: list[str]) -> None:
     """An aggregate that is announced on, to fewer peers, and its address; then the reverse."""
     mine = effects(log)
-    alone = dataclasses.replace(turn(True, NOWHERE), aggregates={AGGREGATE: BY_N1})
+    alone = structs.replace(turn(True, NOWHERE), aggregates={AGGREGATE: BY_N1})
     mine.apply(_covered_by(alone, AGGREGATE), None)
     log.clear()
-    changed = dataclasses.replace(turn(True, BY_N1), aggregates={AGGREGATE: BY_N2})
+    changed = structs.replace(turn(True, BY_N1), aggregates={AGGREGATE: BY_N2})
     mine.apply(_covered_by(changed, AGGREGATE), None)
     assert log == ["record", "announce", "announce"]
-    mine.apply(dataclasses.replace(turn(True, BY_N1), aggregates={AGGREGATE: NOWHERE}), None)
+    mine.apply(structs.replace(turn(True, BY_N1), aggregates={AGGREGATE: NOWHERE}), None)
     log.clear()
-    changed = dataclasses.replace(turn(True, BY_N2), aggregates={AGGREGATE: BY_N1})
+    changed = structs.replace(turn(True, BY_N2), aggregates={AGGREGATE: BY_N1})
     mine.apply(_covered_by(changed, AGGREGATE), None)
     assert log == ["record", "announce", "announce"]
 
 
 def test_an_aggregate_takes_the_place_of_another(log: list[str]) -> None:
     mine = effects(log)
-    covered = dataclasses.replace(turn(True, NOWHERE), aggregates={AGGREGATE: BY_N1})
+    covered = structs.replace(turn(True, NOWHERE), aggregates={AGGREGATE: BY_N1})
     mine.apply(_covered_by(covered, AGGREGATE), None)
     log.clear()
     longer = ip_network("10.0.0.0/25")
     aggregates = {AGGREGATE: NOWHERE, longer: BY_N1}
-    changed = dataclasses.replace(turn(True, NOWHERE), aggregates=aggregates)
+    changed = structs.replace(turn(True, NOWHERE), aggregates=aggregates)
     mine.apply(_covered_by(changed, longer), None)
     assert log == ["record", "announce", "withdraw"]
 
 
 def _covered_by(turn_: Turn, aggregate: Network) -> Turn:
-    route = dataclasses.replace(turn_.routes[ADDRESS], aggregates=(aggregate,))
-    return dataclasses.replace(turn_, routes={ADDRESS: route})
+    route = structs.replace(turn_.routes[ADDRESS], aggregates=(aggregate,))
+    return structs.replace(turn_, routes={ADDRESS: route})
 
 
 class Switch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec import structs
 
 from porter_ryu import report
 from porter_ryu.domain.model import Eip, Endpoint, Family
@@ -22,7 +22,7 @@ def test_endpoints_are_counted_by_node_and_state() -> None:
         node("n1", "192.168.0.1"),
         node("n2", "192.168.0.2"),
         service("web", local_traffic=True),
-        replace(endpoints("web"), endpoints=pieces),
+        structs.replace(endpoints("web"), endpoints=pieces),
         endpoints("web", "n1", family=Family.IPV6),
     )
     entry = report.explanation(w.planner, key("web"), None)

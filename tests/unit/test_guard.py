@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import (
@@ -64,7 +64,7 @@ def check_unaffected(world: World) -> None:
 )
 def test_a_service_with_invalid_fields(junk: dict[str, Any]) -> None:
     world = healthy()
-    world.planner.put(dataclasses.replace(service("bad"), **junk))
+    world.planner.put(structs.replace(service("bad"), **junk))
     world.turn()
     check_unaffected(world)
     assert not [text for text in world.warnings if "Service default/web" in text]
@@ -78,7 +78,7 @@ def test_a_failed_service_keeps_what_it_had_and_is_retried_ever_later(
 ) -> None:
     world = healthy().put(service("bad"), endpoints("bad", "n1"))
     assert world.routes["10.0.0.2"] == {"192.168.0.1"}
-    bad = dataclasses.replace(world.planner.cluster.services[key("bad")], **junk)
+    bad = structs.replace(world.planner.cluster.services[key("bad")], **junk)
     world.planner.put(bad)
     world.turn()
     assert world.routes["10.0.0.2"] == {"192.168.0.1"}
@@ -128,7 +128,7 @@ def test_a_failed_service_counts_for_those_that_share_its_address() -> None:
 
 def test_the_record_of_a_failed_service_is_kept_over_a_restart() -> None:
     world = World(POOL)
-    bad = dataclasses.replace(service("bad"), ports=ANYTHING[1], ingress=(ip_address("10.0.0.1"),))
+    bad = structs.replace(service("bad"), ports=ANYTHING[1], ingress=(ip_address("10.0.0.1"),))
     world.planner.put(bad)
     world.put(service("web"))
     assert world.address("web") == "10.0.0.2"
@@ -175,7 +175,7 @@ def test_an_invalid_form_in_status_serving_is_ignored(serving: Any) -> None:
 )
 def test_an_eip_with_invalid_fields(junk: dict[str, Any]) -> None:
     world = healthy()
-    world.put(dataclasses.replace(Eip("bad", "10.1.0.1"), **junk))
+    world.put(structs.replace(Eip("bad", "10.1.0.1"), **junk))
     assert (world.address("web"), world.state("web")) == ("10.0.0.1", "Announced")
     world.put(node("n2", "192.168.0.2"), endpoints("web", "n2"), service("more", pool="pool"))
     assert world.routes["10.0.0.1"] == {"192.168.0.2"}
@@ -185,10 +185,10 @@ def test_an_eip_with_invalid_fields(junk: dict[str, Any]) -> None:
 @pytest.mark.parametrize("junk", [{"addresses": None}, {"addresses": (5,)}, {"labels": None}])
 def test_a_node_with_invalid_fields_keeps_what_it_had(junk: dict[str, Any]) -> None:
     world = healthy()
-    world.put(dataclasses.replace(node("n9", "192.168.0.9"), **junk))
+    world.put(structs.replace(node("n9", "192.168.0.9"), **junk))
     check_unaffected(world)
     before = node("n2", "192.168.0.2")
-    world.put(dataclasses.replace(before, **junk))
+    world.put(structs.replace(before, **junk))
     assert world.routes["10.0.0.1"] == {"192.168.0.2"}
     world.put(before)
     assert world.routes["10.0.0.1"] == {"192.168.0.2"}

@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 from itertools import pairwise
 
 import pytest
+from msgspec import structs
 
 from porter_ryu.domain.address_changes import AddressChanges
 from porter_ryu.domain.addresses.holdings import Held
@@ -305,9 +306,9 @@ def test_the_addresses_of_services_are_told_with_the_reason() -> None:
 def test_what_a_service_has_on_record_is_no_change() -> None:
     changes = AddressChanges()
     known = service("web", ingress=(ip_address("203.0.113.8"),))
-    changes.note(WEB, None, replace(decision("web", "203.0.113.8"), service=known))
+    changes.note(WEB, None, structs.replace(decision("web", "203.0.113.8"), service=known))
     assert changes.pop() == {}
-    changes.note(WEB, None, replace(decision("web", "203.0.113.9"), service=known))
+    changes.note(WEB, None, structs.replace(decision("web", "203.0.113.9"), service=known))
     assert changes.pop()[WEB].before == "203.0.113.8"
 
 

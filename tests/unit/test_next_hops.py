@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from ipaddress import ip_network
 from typing import Any
+
+from msgspec import structs
 
 from porter_ryu.domain.model import Eip, Family, Kind, Port, Service
 from porter_ryu.domain.nodes.next_hop_modes import NODES, SELF
@@ -50,7 +51,7 @@ def test_self_is_this_node_alone() -> None:
 def test_terminating_counts_only_while_no_node_has_a_ready_one_usable_or_not() -> None:
     w = world().put(service("a"), endpoints("a", "n1"))
     other = endpoints("a", "n2", ready=False, serving=True, terminating=True)
-    w.put(dataclasses.replace(other, key=other.key._replace(name="draining")))
+    w.put(structs.replace(other, key=other.key._replace(name="draining")))
     assert hops(w) == "1"
     w.put(node("n1", "192.168.0.1", ready=False))
     assert (hops(w), w.state("a")) == ("", "NoUsableNode")
@@ -64,7 +65,7 @@ def test_a_terminating_endpoint_that_names_no_node_counts_for_every_node() -> No
     leaving = endpoints("a", None, ready=False, serving=True, terminating=True)
     assert hops(w.put(leaving)) == "1234"
     other = endpoints("a", "n1")
-    w.put(dataclasses.replace(other, key=other.key._replace(name="ready")))
+    w.put(structs.replace(other, key=other.key._replace(name="ready")))
     assert hops(w) == "1234"
     w.put(service("a", local_traffic=True))
     assert hops(w) == "1"

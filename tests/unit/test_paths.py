@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 from ipaddress import ip_address
+
+from msgspec import structs
 
 from porter_ryu.domain.announcement import Announcement, NextHop, PathAttributes
 from porter_ryu.domain.model import Address, Service
@@ -28,7 +29,7 @@ class CommunityOfFirstHolder:
     def apply(self, paths: Paths, facts: Hashable) -> Paths:
         assert isinstance(facts, int)
         said = PathAttributes((facts,))
-        return tuple(replace(p, attributes=said.over(p.attributes)) for p in paths)
+        return tuple(structs.replace(p, attributes=said.over(p.attributes)) for p in paths)
 
 
 class WithoutN1:

@@ -3,10 +3,10 @@ over a restart and after a change of the leader."""
 
 from __future__ import annotations
 
-import dataclasses
 from ipaddress import ip_address
 
 import pytest
+from msgspec import structs
 
 from porter_ryu.domain.model import Eip, EipStatus, Family, FamilyPolicy, Kind, Port
 from porter_ryu.domain.verdict import PoolReason
@@ -185,6 +185,6 @@ def test_a_service_being_deleted_gets_nothing_new_and_keeps_what_it_has() -> Non
 
 def test_a_service_being_deleted_does_not_wait_for_an_address() -> None:
     world = World(Eip("pool", "10.0.0.1")).put(service("a"), service("b"))
-    world.put(dataclasses.replace(service("b"), deleting=True))
+    world.put(structs.replace(service("b"), deleting=True))
     world.remove(Kind.SERVICE, "a")
     assert world.address("b") == ""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from ipaddress import ip_address
 
 import pytest
+from msgspec import structs
 
 from fabric.objects import Json
 from porter_ryu import report, report_text
@@ -65,7 +65,7 @@ def test_only_the_best_paths_share_the_traffic(
 
 def test_what_an_eip_says_about_a_path_counts() -> None:
     nearer, farther = (
-        dataclasses.replace(
+        structs.replace(
             announcement(number),
             advertisements=(Advertisement(frozenset(), PathAttributes(med=number)),),
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from ipaddress import ip_address
 from typing import Any
+
+from msgspec import structs
 
 from fabric import objects
 from porter_ryu.domain.addresses.outcome import Outcome
@@ -68,8 +69,8 @@ def test_the_time_of_a_condition_moves_with_its_status_alone() -> None:
     wanted = ServiceStatus(
         (),
         (
-            dataclasses.replace(ALLOCATED, message="other words", since=""),
-            dataclasses.replace(ANNOUNCED, status=True, reason="Announced", since=""),
+            structs.replace(ALLOCATED, message="other words", since=""),
+            structs.replace(ANNOUNCED, status=True, reason="Announced", since=""),
             Condition("porter.kubesphere.io/New", True, "New", "x"),
         ),
     )
@@ -79,7 +80,7 @@ def test_the_time_of_a_condition_moves_with_its_status_alone() -> None:
 
 def test_so_does_that_of_an_eip() -> None:
     eip = Eip("pool", "10.0.0.1", status=READY)
-    same = dataclasses.replace(READY, usage=7, since="")
+    same = structs.replace(READY, usage=7, since="")
     assert times(kept(eip, same)["conditions"]) == [THEN]
     broken = EipStatus(False, PoolReason.OVERLAPS, "with another")
     assert times(kept(eip, broken)["conditions"]) == [NOW]
@@ -92,9 +93,9 @@ def test_of_a_service_that_is_not_ours_a_directory_keeps_nothing() -> None:
 
 def test_a_patch_of_an_eip_takes_away_the_addresses_that_are_used_no_longer() -> None:
     used = {"10.0.0.1": "default/a", "10.0.0.2": "default/b"}
-    status = dataclasses.replace(READY, used=used)
+    status = structs.replace(READY, used=used)
     eip = Eip("pool", "10.0.0.0/29", resource_version="7", status=status)
-    wanted = dataclasses.replace(READY, used={"10.0.0.2": "default/c", "10.0.0.3": "default/d"})
+    wanted = structs.replace(READY, used={"10.0.0.2": "default/c", "10.0.0.3": "default/d"})
     patch = status_patch(eip, wanted, NOW)
     assert patch["metadata"] == {"resourceVersion": "7"}
     assert patch["status"]["used"] == {

@@ -6,6 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
+from msgspec import structs
 
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.unsent import unsent
@@ -24,7 +25,7 @@ PEER = replace(POLICY, peer="leaf1")
 
 def only_for(*peers: str) -> Announcement:
     """A path for these peers."""
-    return replace(PATH, advertisements=(Advertisement(frozenset(peers), NO_ATTRIBUTES),))
+    return structs.replace(PATH, advertisements=(Advertisement(frozenset(peers), NO_ATTRIBUTES),))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def only_for(*peers: str) -> Announcement:
         (PEER, [PATH], {HOP}, "the peer refused all its next hops"),
         (PEER, [PATH], {OTHER_HOP}, "it has not been sent yet"),
         (PEER, [only_for("leaf1"), only_for("leaf2")], set(), "it has not been sent yet"),
-        (PEER, [replace(PATH, elsewhere=True)], set(), "another instance announces it"),
+        (PEER, [structs.replace(PATH, elsewhere=True)], set(), "another instance announces it"),
     ],
 )
 def test_each_reason(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from porter_ryu.bgp.output.outbound import Outbound
 from porter_ryu.bgp.protocol.export import ExportPolicy
@@ -203,7 +204,7 @@ def test_a_peer_that_an_advertisement_names_sees_something_else(
     scene.want(
         {
             prefix(0): frozenset(
-                dataclasses.replace(path, advertisements=(only_first,)) for path in hops(1, 2)
+                structs.replace(path, advertisements=(only_first,)) for path in hops(1, 2)
             )
         }
     )
@@ -244,9 +245,7 @@ class Play:
         """Paths by so many nodes; each may have attributes of its own."""
         chosen = hops(*self.chance.sample(range(1, 5), count))
         return frozenset(
-            dataclasses.replace(
-                path, attributes=PathAttributes(med=self.chance.choice((None, 1, 2)))
-            )
+            structs.replace(path, attributes=PathAttributes(med=self.chance.choice((None, 1, 2))))
             for path in chosen
         )
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from porter_ryu import report
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
@@ -48,14 +48,14 @@ def happens(w: World, name: str, drained: bool) -> None:
     present = w.planner.cluster.node(name)
     assert present is not None
     if drained:
-        w.put(replace(present, annotations={DRAIN.annotation: "true"}))
+        w.put(structs.replace(present, annotations={DRAIN.annotation: "true"}))
         w.now += DRAIN.seconds + 1
         w.turn()
         return
     for owner in list(w.planner.cluster.services_on(name)):
         for piece in list(w.planner.cluster.slices_of(owner)):
             left = tuple(e for e in piece.endpoints if e.node != name)
-            w.stage(replace(piece, endpoints=left))
+            w.stage(structs.replace(piece, endpoints=left))
     w.remove(Kind.NODE, name)
 
 
@@ -110,7 +110,7 @@ def test_pods_that_are_ending_elsewhere_serve_when_the_last_ready_one_is_lost() 
         Endpoint("n1", ready=True),
         Endpoint("n2", ready=False, serving=True, terminating=True),
     )
-    w = world().put(service("web"), replace(endpoints("web", "n1"), endpoints=pieces))
+    w = world().put(service("web"), structs.replace(endpoints("web", "n1"), endpoints=pieces))
     assert standings(supposed(w, "n1", drained=False)) == {"web": "Announced 1 -> Announced 2"}
 
 
@@ -203,7 +203,7 @@ def one_service(name: str, chance: random.Random) -> tuple[Service, EndpointSlic
     shared: Json = {"share_key": "k", "requested": "203.0.113.60"} if chance.random() < 0.4 else {}
     ports = frozenset([Port("TCP", 8000 + chance.randrange(1000))])
     made = service(name, local_traffic=chance.random() < 0.4, ports=ports, **shared)
-    return made, replace(endpoints(name), endpoints=pieces)
+    return made, structs.replace(endpoints(name), endpoints=pieces)
 
 
 def test_over_http() -> None:

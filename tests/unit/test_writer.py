@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from msgspec import structs
 from ryu.lib import hub
 
 from porter_ryu.domain.model import (
@@ -58,7 +58,7 @@ class Backend:
         if isinstance(obj, Eip):
             assert isinstance(wanted, EipStatus)
             self.asked.append((obj.name, f"{wanted.usage} used"))
-            return dataclasses.replace(obj, status=wanted)
+            return structs.replace(obj, status=wanted)
         assert isinstance(obj, Service)
         assert isinstance(wanted, ServiceStatus)
         name = obj.key.name
@@ -69,7 +69,7 @@ class Backend:
         self._writing -= 1
         if name in self.answers:
             raise self.answers[name]
-        return dataclasses.replace(obj, ingress=wanted.ingress, conditions=wanted.conditions)
+        return structs.replace(obj, ingress=wanted.ingress, conditions=wanted.conditions)
 
     def event(self, _obj: WithStatus, change: StatusChange) -> None:
         self.events.append(change.reason)
@@ -144,7 +144,7 @@ def test_what_is_written_is_told_at_once(bench: Bench) -> None:
 def test_nothing_is_written_where_nothing_differs(bench: Bench) -> None:
     wanted = status()
     bench.want("web", wanted, ingress=wanted.ingress, conditions=wanted.conditions)
-    old = dataclasses.replace(wanted.conditions[0], since="2024-01-01T00:00:00Z")
+    old = structs.replace(wanted.conditions[0], since="2024-01-01T00:00:00Z")
     bench.want("web", wanted, ingress=wanted.ingress, conditions=(old,))
     assert bench.backend.asked == []
 
@@ -274,7 +274,7 @@ def test_an_eip_of_which_nothing_but_a_time_or_an_order_differs_is_not_written(
     then = "2024-01-01T00:00:00Z"
     before = EipStatus(True, PoolReason.VALID, "fine", used=used, since=then)
     other_way_round = dict(sorted(used.items()))
-    wanted = dataclasses.replace(before, used=other_way_round, since="")
+    wanted = structs.replace(before, used=other_way_round, since="")
     assert list(used) != list(other_way_round)
     bench.writer.want(Eip("pool", "10.0.0.1", status=before), wanted)
     hub.sleep(0)

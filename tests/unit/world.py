@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from ipaddress import ip_address
 from typing import Any
+
+from msgspec import structs
 
 from porter_ryu.domain.announcement import Announcements, Route
 from porter_ryu.domain.model import (
@@ -90,7 +91,7 @@ class World:
         before = self.planner.cluster.eips.get(obj.key)
         if before is None or obj.status is not None or before.uid != obj.uid:
             return obj
-        return dataclasses.replace(obj, status=before.status)
+        return structs.replace(obj, status=before.status)
 
     def restarted(self) -> World:
         """A new process that reads the same cluster."""
@@ -115,7 +116,7 @@ class World:
         before = self.planner.cluster.services.get(unreadable.key)
         if unreadable.kind is not Kind.SERVICE or before is None:
             return unreadable
-        return dataclasses.replace(unreadable, record=before.ingress)
+        return structs.replace(unreadable, record=before.ingress)
 
     def unreadable(self, kind: Kind, name: str, record: str = "", why: str = "oops") -> World:
         """Makes an object unreadable, or adds one that is."""
@@ -133,7 +134,7 @@ class World:
         """Writes a record, as somebody may who can patch services/status."""
         service_ = self.planner.cluster.services[key(name)]
         addresses = tuple(ip_address(text) for text in record.split(",") if text)
-        forged = dataclasses.replace(service_, ingress=addresses)
+        forged = structs.replace(service_, ingress=addresses)
         self.planner.put(forged)
         return self
 
@@ -150,9 +151,9 @@ class World:
         if obj.ingress:
             return obj
         if before is not None:
-            return dataclasses.replace(obj, ingress=before.ingress, conditions=before.conditions)
+            return structs.replace(obj, ingress=before.ingress, conditions=before.conditions)
         if unreadable is not None:
-            return dataclasses.replace(obj, ingress=unreadable.record)
+            return structs.replace(obj, ingress=unreadable.record)
         return obj
 
     def remove(self, kind: Kind, name: str) -> World:
@@ -185,11 +186,11 @@ class World:
         """The object with that status."""
         if isinstance(obj, Eip):
             assert isinstance(status, EipStatus)
-            return dataclasses.replace(obj, status=status)
+            return structs.replace(obj, status=status)
         assert isinstance(status, ServiceStatus)
         if status.address_change:
             self.address_changes[str(obj.key)] = status.address_change
-        return dataclasses.replace(
+        return structs.replace(
             obj,
             ingress=status.ingress,
             conditions=status.conditions,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from porter_ryu.bgp.output.journal_line import NO_LINES, Lines, announced
 from porter_ryu.bgp.protocol.rib_out import Difference
@@ -13,8 +14,7 @@ from porter_ryu.domain.model import Address, Network
 _SLICE_PREFIXES = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True, gc=False):
     """Whole UPDATEs, and what has to be known about them.
 
     `updates`: how many messages `octets` are.  `lines`: for the journal, to be written before the
@@ -27,7 +27,7 @@ class Batch:
     updates: int
     lines: Lines = NO_LINES
     next_hops: Sequence[Address] = ()
-    before: Mapping[Network, Paths] = field(default_factory=dict)
+    before: Mapping[Network, Paths] = {}
     struck_out: Sequence[tuple[Network, Paths]] = ()
     made_at: float = 0.0
 

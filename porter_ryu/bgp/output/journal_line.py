@@ -23,6 +23,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple, TypeVar
 
+from msgspec import Struct
+
 from porter_ryu.bgp.output.journal_attributes import Definition, define, read_definition
 from porter_ryu.bgp.protocol.rib_out import SentPaths
 from porter_ryu.bgp.protocol.update import PathId, Paths
@@ -46,8 +48,7 @@ _DIGEST = re.compile(r"[0-9a-f]{16}|\?")
 _BEGINNING = re.compile(r"(?=\+ )")
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(Struct, frozen=True, gc=False):
     """Whole lines, with line ends, about so many `paths`."""
 
     octets: bytes

@@ -7,7 +7,9 @@ these override those of the peer's group; communities are added.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from porter_ryu.bgp.protocol.roles import marks_routes
 from porter_ryu.bgp.protocol.update import Attributes, bandwidth_of, link_bandwidth

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.update import Attributes, PathId, Paths, announce, withdraw
@@ -33,8 +35,7 @@ _NEVER: Since = {}
 _EXPORTED_MOST = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True, gc=False):
     """Paths to announce by prefix, and identifiers of paths to withdraw by prefix.
 
     `before`: all paths that the table had of the prefixes that changed in it.
@@ -42,7 +43,7 @@ class Difference:
 
     announced: Sequence[tuple[Network, Paths]] = ()
     withdrawn: Sequence[tuple[Network, Collection[PathId]]] = ()
-    before: Mapping[Network, Paths] = field(default_factory=dict)
+    before: Mapping[Network, Paths] = {}
 
     def messages(self, max_length: int) -> Iterator[bytes]:
         """The UPDATEs, of at most `max_length` octets.  Announcements come before withdrawals, so
@@ -56,19 +57,17 @@ class Difference:
         return dict.fromkeys(said.next_hop for paths in shared.values() for said in paths.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Exported:
+class _Exported(Struct, frozen=True, gc=False):
     """What a peer may get of a set of announcements: each path by its next hop, and all of them as
     one mapping; None where some are chosen for each prefix.  `chosen`: what was chosen so far."""
 
     usable: Sequence[tuple[Announcement, Address]]
     by_hop: Mapping[NextHop, tuple[PathId, Attributes]]
     paths: Paths | None
-    chosen: dict[tuple[NextHop, ...], Paths] = field(default_factory=dict)
+    chosen: dict[tuple[NextHop, ...], Paths] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class _Comparison:
+class _Comparison(Struct, frozen=True, gc=False):
     """`new`: the paths of `after` that are new or have other attributes; `gone`: the identifiers
     that only `before` has.  `since` of `after` follows from `earlier`, that of `before`."""
 

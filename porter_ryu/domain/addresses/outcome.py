@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.pools import Pool
@@ -13,8 +14,7 @@ from porter_ryu.domain.text import listed, printable
 from porter_ryu.domain.verdict import DrawReason, Reason, ServiceVerdict, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True, gc=False):
     """The addresses that a Service holds, whether they are all that it should have, and why it lost
     an address in this turn (None: it lost none)."""
 
@@ -23,8 +23,7 @@ class Outcome:
     lost: ServiceVerdict | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PoolVerdict:
+class PoolVerdict(Struct, frozen=True, gc=False):
     """Whether a Service could draw an address from an Eip without requesting one."""
 
     eip: str

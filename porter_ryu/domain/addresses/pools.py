@@ -7,11 +7,12 @@ good form, which its status keeps over a restart.
 
 from __future__ import annotations
 
-import dataclasses
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_network
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from porter_ryu.domain.addresses.address_pool import AddressPool, Interval, PoolError, merged
 from porter_ryu.domain.guard import Guard
@@ -32,8 +33,7 @@ _ABOVE_ALL = 1 << 128
 _PROTOCOLS = ("", "bgp")
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(Struct, frozen=True, gc=False):
     """An Eip, its addresses, and whether it serves.
 
     `eip` is its last good form while the verdict's reason is INVALID_ADDRESS.  `space` is None if
@@ -105,9 +105,7 @@ class Pools:
 
     def set(self, eips: Mapping[str, Eip], unreadable: Mapping[str, str]) -> set[str]:
         """Sets all Eips; returns the names of those whose pools changed."""
-        specs = {
-            n: dataclasses.replace(e, status=None, resource_version="") for n, e in eips.items()
-        }
+        specs = {n: replace(e, status=None, resource_version="") for n, e in eips.items()}
         self.status = {name: eip.status for name, eip in eips.items()}
         changed_unreadable = unreadable.keys() ^ self.unreadable.keys()
         self.unreadable = dict(unreadable)
@@ -170,8 +168,8 @@ class Pools:
             f"not announced as aggregates, because they have addresses that are in no Eip: {names}"
         )
         message = f"{pool.verdict.message}; {problem}"
-        verdict = dataclasses.replace(pool.verdict, message=message)
-        return dataclasses.replace(pool, verdict=verdict, problem=problem)
+        verdict = replace(pool.verdict, message=message)
+        return replace(pool, verdict=verdict, problem=problem)
 
     def admits(self, pool: Pool, service: Service, if_unreadable: bool = False) -> bool:
         """Whether a pool admits a Service, however it requests an address.
@@ -238,9 +236,7 @@ class Pools:
             AddressPool.parse(good.address, good.avoid_buggy_ips)
         except PoolError:
             return None
-        return dataclasses.replace(
-            good, uid=eip.uid, created=eip.created, deleting=eip.deleting, status=None
-        )
+        return replace(good, uid=eip.uid, created=eip.created, deleting=eip.deleting, status=None)
 
     @staticmethod
     def _without_overlaps(pools: Mapping[str, Pool]) -> dict[str, Pool]:
@@ -255,7 +251,7 @@ class Pools:
             if other is not None:
                 text = f"overlaps with Eip {other}, which comes first (by age, then by name)"
                 overlaps = Verdict(False, PoolReason.OVERLAPS, text)
-                marked[name] = dataclasses.replace(pool, verdict=overlaps)
+                marked[name] = replace(pool, verdict=overlaps)
             else:
                 for interval in pool.space.intervals:
                     insort(owned, (interval, name))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Endpoint, EndpointSlice, Family
 
 
-@dataclass(frozen=True, slots=True)
-class Backends:
+class Backends(Struct, frozen=True, gc=False):
     """Where the usable endpoints of a Service are, for one family.
 
     `anywhere`: there is one at all; an endpoint need not name its node.  `counts`: how many there
@@ -55,8 +55,7 @@ def backends(
     return Backends(nodes, anywhere=True, counts=_counts(usable) if counted else frozenset())
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointStates:
+class EndpointStates(Struct, frozen=True, gc=False):
     """How many endpoints of a Service a node hosts (None: those that name no node): ready ones,
     those that still serve while terminating, and all others."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from porter_ryu.domain.announcement import LEAVING, Announcement, Drain, NextHop
 from porter_ryu.domain.model import Address, Family, Service

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from porter_ryu.domain.announcement import NextHop
 from porter_ryu.domain.model import Address, Family, Network, Node
 from porter_ryu.domain.nodes.backends import Backends
@@ -45,8 +47,7 @@ class NextHopPolicy:
     weights: WeightMode = UNWEIGHTED
 
 
-@dataclass(frozen=True, slots=True)
-class NodeVerdict:
+class NodeVerdict(Struct, frozen=True, gc=False):
     """Whether a node may be a next hop of an address, and which next hop that is.
 
     With a next hop, the message says which of the node's addresses were rejected first, and which

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Set
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.guard import Guard

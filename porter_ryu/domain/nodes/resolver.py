@@ -7,7 +7,8 @@ share the result within a turn.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.announcement import NextHop
 from porter_ryu.domain.cluster import Cluster
@@ -22,8 +23,7 @@ _NO_NODES: frozenset[str] = frozenset()
 _ANYWHERE = Backends(_NO_NODES, anywhere=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _KnownBackends:
+class _KnownBackends(Struct, frozen=True, gc=False):
     """The backends of a Service in one family, and the nodes that had some when they were lost."""
 
     current: Backends = NO_BACKENDS
