@@ -11,7 +11,6 @@ from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
 from porter_ryu.domain.model import Address, Eip, EipStatus, Network, ObjectKey
-from porter_ryu.domain.node_uses import leads_to
 from porter_ryu.domain.nodes.backends import EndpointStates
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
@@ -43,14 +42,16 @@ def nothing_unsent(_prefix: Network) -> Mapping[str, str]:
     return {}
 
 
-def services(planner: Planner, sent: Sent, node: str = "") -> Iterator[Json]:
-    """One entry for every Service of ours, or for each that has `node` as a next hop, in order of
-    name.  The planner may change between two entries, and others run meanwhile."""
+def services(
+    planner: Planner, sent: Sent, wanted: Callable[[Decision], bool] = lambda _decision: True
+) -> Iterator[Json]:
+    """One entry for every Service of ours that is `wanted`, in order of name.  The planner may
+    change between two entries, and others run meanwhile."""
     give_way = TimeSlice()
     for key in sorted(planner.decisions):
         give_way()
         decision = planner.decisions.get(key)
-        if decision is not None and (not node or leads_to(planner, decision, node)):
+        if decision is not None and wanted(decision):
             yield service_line(decision, is_announced(planner, decision, _is_sent(sent)))
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from porter_ryu.domain.node_uses import Routes, node_uses
+from porter_ryu.domain import mending
+from porter_ryu.domain.carrying import Routes
+from porter_ryu.domain.node_dependents import NodeDependents, Unserved, node_dependents
+from porter_ryu.domain.node_uses import NodeUse, is_drained, node_uses, node_verdict
+from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.text import listed, shortened
 
@@ -17,23 +22,64 @@ _MAX_TEXT_CHARACTERS = 1_000
 def nodes(planner: Planner, routes: Routes, give_way: Callable[[], None]) -> Iterator[Json]:
     """One entry for every node, in order of name."""
     for use in node_uses(planner, routes, give_way):
-        yield {
-            "node": use.name,
-            "addresses": [str(address) for address in use.addresses],
-            "usable": use.verdict.ok,
-            "reason": use.verdict.reason.value,
-            "why": shortened(use.verdict.message, _MAX_TEXT_CHARACTERS),
-            "drained": use.drained,
-            "dead": use.dead,
-            "services": use.services,
-            "share": round(use.share, 1),
-        }
+        yield _node(planner, use)
+
+
+def node(planner: Planner, routes: Routes, name: str, give_way: Callable[[], None]) -> Json:
+    """One node, and the Services that depend on it.  `found` says whether there is a Node of this
+    name: Services may have endpoints on one that is gone."""
+    entry: Json = {"node": name, "found": False, "usable": False}
+    for use in node_uses(planner, routes, give_way, only=name):
+        entry = {"found": True, **_node(planner, use)}
+    if not entry["found"]:
+        verdict = node_verdict(planner, name)
+        entry |= {"reason": verdict.reason.value, "why": verdict.message}
+    depending = node_dependents(planner, routes, name, time.monotonic(), give_way)
+    return entry | _dependents(depending)
+
+
+def _node(planner: Planner, use: NodeUse) -> Json:
+    verdict, node = NodeVerdict(use.name, None, use.verdict), planner.nodes.node(use.name)
+    return {
+        "node": use.name,
+        "addresses": [str(address) for address in use.addresses],
+        "usable": use.verdict.ok,
+        "reason": use.verdict.reason.value,
+        "why": shortened(use.verdict.message, _MAX_TEXT_CHARACTERS),
+        "mend": "" if use.verdict.ok else mending.of_node(verdict, node, "", planner.policy),
+        "draining": use.draining,
+        "drained": use.drained,
+        "dead": use.dead,
+        "services": use.services,
+        "alone": use.alone,
+        "waiting": use.waiting,
+        "waitingAlone": use.waiting_alone,
+        "share": round(use.share, 1),
+    }
+
+
+def _dependents(depending: NodeDependents) -> Json:
+    return {
+        "dependents": [str(key) for key in depending.services],
+        "dependentsAlone": [str(key) for key in depending.alone],
+        "unserved": [_unserved(group) for group in depending.unserved],
+    }
+
+
+def _unserved(group: Unserved) -> Json:
+    return {
+        "reason": group.verdict.reason.value,
+        "why": shortened(group.verdict.message, _MAX_TEXT_CHARACTERS),
+        "services": [str(key) for key in group.services],
+        "alone": [str(key) for key in group.alone],
+    }
 
 
 def notes(planner: Planner) -> Iterator[str]:
     """What should be known, and is no problem: the nodes that are drained."""
+    finished = {name: is_drained(planner, name) for name, _ in planner.drains.all()}
     for over, text in (False, "being drained"), (True, "drained"):
-        names = [name for name, drain in planner.drains.all() if drain.over is over]
+        names = [name for name, is_finished in finished.items() if is_finished is over]
         if names:
             causes = listed(list(dict.fromkeys(map(planner.drains.cause, names))))
             subject = "node" if len(names) == 1 else "nodes"

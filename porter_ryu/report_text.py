@@ -143,24 +143,52 @@ def _hop_text(node: Json, path: Json | None) -> str:
 
 
 def node(entry: Json) -> str:
-    """The text of a node and of the Services that have it as next hop."""
+    """The text of a node and of the Services that depend on it."""
+    if not entry["found"]:
+        return "\n".join([f"node {entry['node']}: {entry['why']}", *_unserved_lines(entry)])
     verdict = "usable" if entry["usable"] else f"not usable: {entry['why'] or entry['reason']}"
     if entry["usable"] and entry["why"]:
         verdict += f" ({entry['why']})"
     lines = [f"node {entry['node']}: {verdict}"]
     lines.append(f"  addresses: {listed(entry['addresses']) or 'none'}")
-    states = [state for state in ("drained", "dead") if entry[state]]
-    if states:
-        lines.append(f"  {' and '.join(states)}")
-    dependents = entry["dependents"]
+    if entry["dead"]:
+        lines.append("  dead")
+    if not entry["usable"] and entry["mend"]:
+        lines.append(f"  to mend it: {entry['mend']}")
+    dependents, alone = entry["dependents"], entry["dependentsAlone"]
     if not dependents:
-        return "\n".join([*lines, "  next hop of no Service"])
+        return "\n".join([*lines, "  next hop of no Service", *_unserved_lines(entry)])
+    only = f", {len(alone):,} of which {_have(alone)} no other" if alone else ""
     share = "" if entry["share"] is None else f", {entry['share']:g} % of all paths"
-    lines.append(f"  next hop of {len(dependents)} Services{share}:")
-    lines += (f"    {name}" for name in dependents[:_MAX_DEPENDENTS])
-    if len(dependents) > _MAX_DEPENDENTS:
-        lines.append(f"    and {len(dependents) - _MAX_DEPENDENTS} more (-o json has all)")
-    return "\n".join(lines)
+    lines.append(f"  next hop of {_services(dependents)}{only}{share}:")
+    lines += _dependent_lines(dependents, alone, "no other next hop")
+    return "\n".join([*lines, *_unserved_lines(entry)])
+
+
+def _unserved_lines(entry: Json) -> Iterator[str]:
+    """The Services that would use a node and do not, those with the same reason together."""
+    for group in entry["unserved"]:
+        services, alone = group["services"], group["alone"]
+        only = f"; {len(alone):,} of them {_have(alone)} no next hop" if alone else ""
+        yield f"  not used by {_services(services)}, because {group['why']}{only}:"
+        yield from _dependent_lines(services, alone, "no next hop")
+
+
+def _dependent_lines(services: list[str], alone: list[str], remark: str) -> Iterator[str]:
+    """The names of Services, those first that have no other node; the first of a long list."""
+    first = set(alone)
+    for name in [*alone, *(name for name in services if name not in first)][:_MAX_DEPENDENTS]:
+        yield f"    {name} ({remark})" if name in first else f"    {name}"
+    if len(services) > _MAX_DEPENDENTS:
+        yield f"    and {len(services) - _MAX_DEPENDENTS} more (-o json has all)"
+
+
+def _services(names: list[str]) -> str:
+    return "1 Service" if len(names) == 1 else f"{len(names):,} Services"
+
+
+def _have(names: list[str]) -> str:
+    return "has" if len(names) == 1 else "have"
 
 
 def plan(entry: Json) -> str:

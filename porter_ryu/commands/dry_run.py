@@ -35,17 +35,11 @@ class DryRun:
         """All Eips."""
         return list(report.eips(self._planner))
 
-    def node(self, name: str) -> Json | None:
-        """A node, None if there is none of that name."""
+    def node(self, name: str) -> Json:
+        """A node and the Services that would depend on it; `found` says whether there is one."""
         planner = self._planner
         held = {h.address for d in planner.decisions.values() for h in d.outcome.held}
         routes: dict[Address | Network, Announcements] = {
             address: planner.announcements(address) for address in held
         }
-        nodes = report_nodes.nodes(planner, routes, lambda: None)
-        return next((entry for entry in nodes if entry["node"] == name), None)
-
-    def services_on(self, node: str) -> list[str]:
-        """The Services that would have a node as next hop."""
-        entries = report.services(self._planner, report.nothing_sent, node)
-        return [f"{entry['namespace']}/{entry['name']}" for entry in entries]
+        return report_nodes.node(planner, routes, name, lambda: None)

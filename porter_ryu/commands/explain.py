@@ -66,11 +66,8 @@ class Source(Protocol):
     def eips(self) -> list[Json]:
         """All Eips."""
 
-    def node(self, name: str) -> Json | None:
-        """A node, None if there is none of that name."""
-
-    def services_on(self, node: str) -> list[str]:
-        """The Services that have a node as next hop, as NAMESPACE/NAME."""
+    def node(self, name: str) -> Json:
+        """A node and the Services that depend on it; `found` says whether there is one."""
 
 
 class Instance:
@@ -97,14 +94,9 @@ class Instance:
         entries: list[Json] = self._remote.get("/v1/eips", list)
         return entries
 
-    def node(self, name: str) -> Json | None:
-        nodes = self._remote.get("/v1/nodes", list)
-        return next((entry for entry in nodes if entry["node"] == name), None)
-
-    def services_on(self, node: str) -> list[str]:
-        query = segment(node)
-        entries = self._remote.get(f"/v1/services?node={query}", list)
-        return [f"{entry['namespace']}/{entry['name']}" for entry in entries]
+    def node(self, name: str) -> Json:
+        entry: Json = self._remote.get(f"/v1/nodes/{segment(name)}", dict)
+        return entry
 
 
 def _subject(text: str) -> str | tuple[str, str]:
@@ -176,12 +168,6 @@ def _explain_node(source: Source, name: str, as_json: bool) -> bool:
     from porter_ryu import report_text
 
     entry = source.node(name)
-    if entry is None:
-        text = "there is no such Node"
-        missing = {"node": name, "usable": False, "reason": "NoSuchNode", "why": text}
-        print_folded(missing, lambda found: f"node {found['node']}: {found['why']}", as_json, False)
-        return False
-    entry["dependents"] = source.services_on(name)
     fine = bool(entry["usable"] and entry["dependents"])
     print_folded(entry, report_text.node, as_json, fine)
     return fine

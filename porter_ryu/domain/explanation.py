@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.holdings import Held
@@ -64,43 +64,62 @@ def explain(planner: Planner, key: ObjectKey, now: float) -> Explanation:
 
 
 def _address(planner: Planner, service: Service, held: Held, now: float) -> AddressExplanation:
-    paths = sorted(planner.announcements(held.address), key=lambda path: path.next_hop.node)
-    used = in_use(paths)
+    paths, family = _Paths.of(planner, held.address), Family(held.address.version)
+    verdicts = planner.resolver.verdicts(service, family)
     return AddressExplanation(
         held.address,
         held.eip,
         held.address in service.ingress,
         tuple(k for k in planner.allocator.holders(held.address) if k != service.key),
-        tuple(_nodes(planner, service, held.address, paths, used, now)),
-        tuple(shares(used).items()),
-        endpoint_states(planner.cluster.slices_of(service.key), Family(held.address.version)),
+        tuple(_judged(planner, held.address, paths, verdict, now) for verdict in verdicts),
+        tuple(shares(paths.used).items()),
+        endpoint_states(planner.cluster.slices_of(service.key), family),
     )
 
 
-def _nodes(
-    planner: Planner,
-    service: Service,
-    address: Address,
-    paths: Sequence[Announcement],
-    used: Sequence[Announcement],
-    now: float,
-) -> Iterator[NodeVerdict]:
-    """For every node, whether it is a next hop of an address, in order of name; of the `paths` of
-    the address some are `used`."""
-    announced = {path.next_hop.node: path for path in paths}
-    last = all(path.drain is not None for path in paths)
+def verdict_on(
+    planner: Planner, service: Service, address: Address, node: str, now: float
+) -> NodeVerdict:
+    """Whether one node is a next hop of an address of a Service; the arguments are those of
+    `explain`."""
+    verdict = planner.resolver.verdict(node, service, Family(address.version))
+    return _judged(planner, address, _Paths.of(planner, address), verdict, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Paths:
+    """The paths of an address by node, those of them that are in use, in order of node, and whether
+    every node is drained."""
+
+    by_node: Mapping[str, Announcement]
+    used: Sequence[Announcement]
+    last: bool
+
+    @classmethod
+    def of(cls, planner: Planner, address: Address) -> _Paths:
+        paths = sorted(planner.announcements(address), key=lambda path: path.next_hop.node)
+        last = all(path.drain is not None for path in paths)
+        # of all, and of those that a peer may be sent
+        found = {*in_use(paths), *planner.sending.in_use(paths, planner.policy.by_port)}
+        used = [path for path in paths if path in found]
+        return cls({path.next_hop.node: path for path in paths}, used, last)
+
+
+def _judged(
+    planner: Planner, address: Address, paths: _Paths, verdict: NodeVerdict, now: float
+) -> NodeVerdict:
+    """The verdict on a node as a next hop of an address, from that on it whatever the address."""
     eip, peers = planner.allocator.eip_of(address), planner.eip_problems.peers
-    for verdict in planner.resolver.verdicts(service, Family(address.version)):
-        path = announced.get(verdict.node)
-        why = "" if path is not None else _why_not_selected(eip, verdict.next_hop, peers)
-        if why:
-            not_selected = Verdict(False, NodeReason.NOT_SELECTED, why)
-            yield NodeVerdict(verdict.node, None, not_selected)
-        elif path is None or path.drain is None or verdict.next_hop is None:
-            yield verdict
-        else:
-            cause = planner.drains.cause(verdict.node)
-            yield drained_verdict(verdict, path.drain, path in used, last, cause, now)
+    path = paths.by_node.get(verdict.node)
+    why = "" if path is not None else _why_not_selected(eip, verdict.next_hop, peers)
+    if why:
+        not_selected = Verdict(False, NodeReason.NOT_SELECTED, why)
+        return NodeVerdict(verdict.node, None, not_selected)
+    if path is None or path.drain is None or verdict.next_hop is None:
+        return verdict
+    used, cause = path in paths.used, planner.drains.cause(verdict.node)
+    last = paths.last or path.drain.over  # of every peer, or of one
+    return drained_verdict(verdict, path.drain, used, last, cause, now)
 
 
 def _why_not_selected(eip: Eip | None, hop: NextHop | None, peers: frozenset[str]) -> str:

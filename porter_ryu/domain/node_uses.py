@@ -1,76 +1,132 @@
-"""What each node does: whether it can be a next hop, and how many Services and paths lead to it."""
+"""What each node does: whether it can be a next hop, how many Services and paths lead to it, and
+how many Services would use it if they could."""
 
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 
-from porter_ryu.domain.announcement import Announcements, in_use
+from porter_ryu.domain.announcement import Announcements
+from porter_ryu.domain.carrying import Carrying, Routes
 from porter_ryu.domain.decision import Decision
-from porter_ryu.domain.model import Address, Family, Network
+from porter_ryu.domain.model import Address, Family, ObjectKey
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.shares import shares
 from porter_ryu.domain.verdict import NodeReason, Verdict
-
-Routes = Mapping[Address | Network, Announcements]
-"""What is announced of each address and aggregate."""
 
 _ALL = 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class NodeUse:
-    """A node: the addresses that it reports, the verdict on it as a next hop, whether it is drained
-    or dead by its probes, how many Services have it as a next hop, and its share of all paths in
-    per cent."""
+    """A node: the addresses that it reports, the verdict on it as a next hop, whether it is dead by
+    its probes, how many Services have it as a next hop, and its share in per cent of all paths that
+    get traffic.
+
+    `draining`: it is drained, and traffic may still come to it; `drained`: none does any more.
+    `alone`: how many of the Services have no other next hop.  `waiting`: how many Services would
+    use it, if it were usable and not drained; `waiting_alone`: how many of these have no next hop.
+    """
 
     name: str
     addresses: tuple[Address, ...]
     verdict: Verdict[NodeReason]
+    draining: bool
     drained: bool
     dead: bool
     services: int
+    alone: int
+    waiting: int
+    waiting_alone: int
     share: float
 
 
-def node_uses(planner: Planner, routes: Routes, give_way: Callable[[], None]) -> Iterator[NodeUse]:
-    """Every node in order of name.  `give_way` is called for each piece of work; the planner may
-    change between two nodes."""
-    services = _services(planner, routes, give_way)
-    paths: collections.Counter[str] = collections.Counter()
-    sets = collections.Counter(map(id, routes.values()))
-    by_id = {id(announcements): announcements for announcements in routes.values()}
-    for number, count in sets.items():
-        give_way()
-        for name in _nodes(by_id[number]):
-            paths[name] += count
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """By name of a node, how many Services have it as a next hop, have no other next hop, and have
+    none that is not drained."""
+
+    services: collections.Counter[str]
+    alone: collections.Counter[str]
+    drained_alone: collections.Counter[str]
+
+
+def node_uses(
+    planner: Planner, routes: Routes, give_way: Callable[[], None], only: str = ""
+) -> Iterator[NodeUse]:
+    """Every node in order of name, or `only` the one of this name.  `give_way` is called for each
+    piece of work; the planner may change between two nodes."""
+    carrying = Carrying(planner, routes)
+    counts = _count(planner, carrying, give_way)
+    paths = _paths(planner, routes, give_way)
     total = paths.total()
     dead = planner.probed_nodes.dead
     for name in sorted(planner.nodes.names()):
         give_way()
         node = planner.nodes.node(name)
-        if node is not None:
-            yield NodeUse(
-                name,
-                tuple(entry.address for entry in node.addresses),
-                node_verdict(planner, name),
-                planner.nodes.is_drained(name),
-                name in dead,
-                services[name],
-                _ALL * paths[name] / total if total else 0.0,
-            )
+        if node is None or only not in ("", name):
+            continue
+        verdict = node_verdict(planner, name, counts.services[name], counts.drained_alone[name])
+        waiting = waiting_alone = 0
+        if not verdict.ok or planner.nodes.is_drained(name):
+            for _, nodes in unserved(planner, carrying, name, give_way):
+                waiting += 1
+                waiting_alone += not nodes
+        yield NodeUse(
+            name,
+            tuple(entry.address for entry in node.addresses),
+            verdict,
+            verdict.reason is NodeReason.DRAINING,
+            verdict.reason is NodeReason.DRAINED,
+            name in dead,
+            counts.services[name],
+            counts.alone[name],
+            waiting,
+            waiting_alone,
+            _ALL * paths[name] / total if total else 0.0,
+        )
 
 
-def leads_to(planner: Planner, decision: Decision, node: str) -> bool:
-    """Whether a Service has a node as a next hop."""
-    return any(
-        node in _nodes(planner.announcements(held.address)) for held in decision.outcome.held
-    )
+def unserved(
+    planner: Planner, carrying: Carrying, node: str, give_way: Callable[[], None]
+) -> Iterator[tuple[Decision, frozenset[str]]]:
+    """The Services, in order of name, that have endpoints on a node, or would use it for another
+    reason, and do not; each with the nodes that carry its traffic.
+
+    There need not be a Node of this name."""
+    for key in sorted(_concerned(planner, node)):
+        give_way()
+        decision = planner.decisions.get(key)
+        if decision is None or not decision.outcome.held:
+            continue
+        nodes = carrying.nodes(decision)
+        if node not in nodes and _would_use(planner, decision, node):
+            yield decision, nodes
 
 
-def node_verdict(planner: Planner, name: str) -> Verdict[NodeReason]:
+def is_drained(planner: Planner, node: str) -> bool:
+    """Whether the drain of a node is finished: its time is over, and it is to carry the traffic of
+    no Service any more."""
+    drain = planner.drains.of(node)
+    if drain is None or not drain.over:
+        return False
+    decisions = [planner.decisions.get(key) for key in _concerned(planner, node)]
+    known = [decision for decision in decisions if decision is not None]
+    addresses = {held.address for decision in known for held in decision.outcome.held}
+    carrying = Carrying(planner, {a: planner.announcements(a) for a in addresses})
+    return not any(node in carrying.nodes(decision) for decision in known)
+
+
+def node_verdict(
+    planner: Planner, name: str, services: int = 0, drained_alone: int = 0
+) -> Verdict[NodeReason]:
     """Whether a node can be a next hop in one family at least, or why not; and whether it is
-    drained."""
+    drained.
+
+    `services` have it as a next hop; `drained_alone` of them have no next hop that is not drained.
+    While there is one, the drain of the node is not finished.
+    """
     verdicts = [planner.nodes.verdict(name, family).verdict for family in Family]
     usable = [verdict for verdict in verdicts if verdict.ok]
     # nearly every node has addresses of one family alone
@@ -79,40 +135,78 @@ def node_verdict(planner: Planner, name: str) -> Verdict[NodeReason]:
     drain = planner.drains.of(name)
     if drain is None or not verdict.ok:
         return verdict
-    reason = NodeReason.DRAINED if drain.over else NodeReason.DRAINING
-    state = "drained" if drain.over else "being drained"
-    return Verdict(True, reason, f"{state} {planner.drains.cause(name)}")
+    cause = planner.drains.cause(name)
+    if drain.over and not services:
+        return Verdict(True, NodeReason.DRAINED, f"drained {cause}")
+    text = f"being drained {cause}"
+    if drain.over:
+        s = "" if services == 1 else "s"
+        text += f", which is not finished: it still carries {services:,} Service{s}"
+        verb = "has" if services == 1 else "have"
+        if drained_alone == services:
+            text += f", which {verb} no next hop that is not drained"
+        else:
+            text += f", which {verb} no other next hop that every peer may have"
+    elif drained_alone:
+        verb = "Service has" if drained_alone == 1 else "Services have"
+        text += f"; {drained_alone:,} {verb} no next hop that is not drained, and will stay on it"
+    return Verdict(True, NodeReason.DRAINING, text)
 
 
-def _services(
-    planner: Planner, routes: Routes, give_way: Callable[[], None]
-) -> collections.Counter[str]:
-    """How many Services have each node as a next hop."""
-    alike: collections.Counter[frozenset[int]] = collections.Counter()
-    sets: dict[int, Announcements] = {}
+def _count(planner: Planner, carrying: Carrying, give_way: Callable[[], None]) -> _Counts:
+    alike: collections.Counter[frozenset[str]] = collections.Counter()
     for decision in list(planner.decisions.values()):
         give_way()
-        found = {id(one): one for one in _announced(planner, decision, routes)}
-        sets |= found
-        alike[frozenset(found)] += 1
-    services: collections.Counter[str] = collections.Counter()
-    for numbers, count in alike.items():
-        for name in {name for number in numbers for name in _nodes(sets[number])}:
-            services[name] += count
-    return services
+        alike[carrying.nodes(decision)] += 1
+    counts = _Counts(collections.Counter(), collections.Counter(), collections.Counter())
+    drained = {name for name, _ in planner.drains.all()}
+    for nodes, count in alike.items():
+        alone, drained_alone = len(nodes) == 1, nodes <= drained
+        for name in nodes:
+            counts.services[name] += count
+            counts.alone[name] += count if alone else 0
+            counts.drained_alone[name] += count if drained_alone else 0
+    return counts
 
 
-def _announced(planner: Planner, decision: Decision, routes: Routes) -> Iterator[Announcements]:
-    """What is announced of the addresses of a Service, or for aggregates in their place."""
-    for held in decision.outcome.held:
-        own = routes.get(held.address)
-        if own:
-            yield own
-            continue
-        for prefix in planner.aggregation.aggregates_of(held.address):
-            if prefix in routes:
-                yield routes[prefix]
+def _paths(
+    planner: Planner, routes: Routes, give_way: Callable[[], None]
+) -> collections.Counter[str]:
+    """How many paths that get traffic lead to each node."""
+    paths: collections.Counter[str] = collections.Counter()
+    sets = collections.Counter(map(id, routes.values()))
+    by_id = {id(announcements): announcements for announcements in routes.values()}
+    for number, count in sets.items():
+        give_way()
+        for name in _with_traffic(planner, by_id[number]):
+            paths[name] += count
+    return paths
 
 
-def _nodes(announcements: Announcements) -> set[str]:
-    return {path.next_hop.node for path in in_use(tuple(announcements))}
+def _with_traffic(planner: Planner, announcements: Announcements) -> Set[str]:
+    used = planner.sending.in_use(tuple(announcements), planner.policy.by_port)
+    return {path.next_hop.node for path, share in shares(tuple(used)).items() if share != 0}
+
+
+def _concerned(planner: Planner, node: str) -> Iterable[ObjectKey]:
+    """The Services that may be among those that would use a node."""
+    found = set(planner.cluster.services_on(node))
+    if planner.resolver.depends_on(node):
+        found.update(planner.decisions)
+    return found
+
+
+def _would_use(planner: Planner, decision: Decision, node: str) -> bool:
+    """Whether a Service has endpoints on a node, ready or not, or would use it for another
+    reason."""
+    key = decision.service.key
+    families = {Family(held.address.version) for held in decision.outcome.held}
+    endpoints = (
+        endpoint.node == node
+        for piece in planner.cluster.slices_of(key)
+        if piece.family in families
+        for endpoint in piece.endpoints
+    )
+    return any(endpoints) or any(
+        planner.resolver.is_candidate(node, decision.service, family) for family in families
+    )

@@ -4,7 +4,7 @@ group and of the advertisements that name it.  `bgp.protocol.export` decides the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from porter_ryu.domain.announcement import (
     NO_ATTRIBUTES,
     Announcement,
     PathAttributes,
+    in_use,
 )
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector
 from porter_ryu.domain.model import Family
@@ -34,6 +35,13 @@ class PeerTerms:
     attributes: PathAttributes = NO_ATTRIBUTES
     selector: LabelSelector = EVERYTHING
     families: frozenset[Family] = frozenset(Family)
+
+    def admits(self, path: Announcement) -> bool:
+        """Whether the peer may be sent a path."""
+        return (
+            self.selector.matches(dict(path.next_hop.labels))
+            and path.for_peer(self.name) is not None
+        )
 
     def sent(self, path: Announcement) -> PathAttributes | None:
         """The attributes with which the peer is sent a path; None if it is not sent the path."""
@@ -71,3 +79,17 @@ class Sending:
             known = tuple((sent, tuple(names)) for sent, names in found.items())
             self._known[path] = known
         return known
+
+    def in_use(self, paths: Sequence[Announcement], switches: bool) -> Iterable[Announcement]:
+        """Those of the paths of a prefix that a peer uses, or a switch, if there are `switches`.
+        Each peer is judged by the paths that it may be sent: of drained nodes it keeps the last."""
+        found = dict.fromkeys(in_use(paths) if switches or not self.terms else ())
+        everywhere = None
+        for terms in self.terms:
+            admitted = [path for path in paths if terms.admits(path)]
+            if len(admitted) == len(paths):  # as for nearly every peer
+                everywhere = everywhere or in_use(paths)
+                found |= dict.fromkeys(everywhere)
+            else:
+                found |= dict.fromkeys(in_use(admitted))
+        return found

@@ -17,6 +17,7 @@ from ryu.app.wsgi import ControllerBase, WSGIApplication, route
 from webob import Request, Response
 
 from porter_ryu import report, report_changes
+from porter_ryu.domain.carrying import Carrying
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.text import one_line, quoted
 from porter_ryu.domain.what_if import Supposition
@@ -79,7 +80,13 @@ class HttpController(ControllerBase):  # type: ignore[misc]
             chosen = service_filter.parse(req)
         except QueryError as error:
             return responses.error(HTTPStatus.BAD_REQUEST, str(error))
-        entries = report.services(self._context.planner, self._context.sent, chosen.node)
+        context = self._context
+        carrying = Carrying(context.planner, context.routes())
+        entries = report.services(
+            context.planner,
+            context.sent,
+            lambda decision: not chosen.node or chosen.node in carrying.nodes(decision),
+        )
         return responses.tagged_list(req, self._long_responses, chosen.of(entries))
 
     @route(NAME, "/v1/services/{namespace}/{name}", methods=["GET"])  # type: ignore[untyped-decorator]

@@ -33,6 +33,7 @@ ENDPOINTS = (
     ),
     Endpoint("/v1/switches", "GET", "the OpenFlow switches"),
     Endpoint("/v1/nodes", "GET", "the nodes as next hops"),
+    Endpoint("/v1/nodes/{name}", "GET", "one node, and the Services that depend on it"),
     Endpoint(
         "/v1/services",
         "GET",

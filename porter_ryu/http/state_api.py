@@ -12,11 +12,12 @@ import ryu
 from ryu.app.wsgi import ControllerBase, route
 from webob import Request, Response
 
-from porter_ryu import report_peers, report_status, report_switches, rfc3339
+from porter_ryu import report_nodes, report_peers, report_status, report_switches, rfc3339
 from porter_ryu.domain.text import quoted
 from porter_ryu.http import catalogue, responses
 from porter_ryu.http.context import NAME, Shared
 from porter_ryu.http.query import QueryError, number, parameters, subject
+from porter_ryu.time_slice import TimeSlice
 from porter_ryu.version import VERSION
 
 _SEQUENCE = "the sequence number of a change"
@@ -100,6 +101,15 @@ class StateController(ControllerBase):  # type: ignore[misc]
     def nodes(self, req: Request, **_: Any) -> Response:
         """The nodes as next hops."""
         return responses.tagged_value(req, self._shared.nodes.get())
+
+    @route(NAME, "/v1/nodes/{name}", methods=["GET"])  # type: ignore[untyped-decorator]
+    def node(self, req: Request, name: str, **_: Any) -> Response:
+        """One node and the Services that depend on it; 404 if there is none of that name."""
+        context = self._context
+        entry = report_nodes.node(context.planner, context.routes(), name, TimeSlice())
+        if not entry["found"]:
+            return responses.json_value(entry, HTTPStatus.NOT_FOUND)
+        return responses.tagged_value(req, entry)
 
     @route(NAME, "/v1/stream", methods=["GET"])  # type: ignore[untyped-decorator]
     def stream(self, req: Request, **_: Any) -> Response:

@@ -122,6 +122,9 @@ def test_which_node_gets_no_traffic_and_why_and_what_depends_on_a_node(program: 
     assert status == 1
     assert text.startswith(f"node {scene.NOT_READY}: not usable: it is not Ready")
     assert "next hop of no Service" in text
+    # of the Services three in five have an endpoint there, and all of them two others
+    waiting = sum(number % 5 in (2, 3, 4) for number in range(len(scene.PLAIN)))
+    assert f"not used by {waiting} Services, because it is not Ready:\n" in text
     status, found = in_json(program, "explain --node n1")
     assert status == 0
     _, plan = in_json(program, f"plan --config-file {program.config}")
@@ -137,6 +140,8 @@ def test_which_node_gets_no_traffic_and_why_and_what_depends_on_a_node(program: 
     assert f"and {len(depend) - 20} more" in text
     _, text = asked(program, f"explain --node {scene.DRAINED}")
     assert "being drained" in text
+    _, found = in_json(program, f"explain --node {scene.DRAINED}")
+    assert (found["draining"], found["drained"], found["share"]) == (True, False, 0.0)
 
 
 def test_what_did_we_last_send_to_a_peer_for_a_prefix(outage: scene.Outage) -> None:

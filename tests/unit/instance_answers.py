@@ -147,12 +147,23 @@ def node(name: str, **more: object) -> Json:
         "usable": True,
         "reason": "NextHop",
         "why": "",
+        "mend": "",
+        "draining": False,
         "drained": False,
         "dead": False,
         "services": 2,
+        "alone": 0,
+        "waiting": 0,
+        "waitingAlone": 0,
         "share": 20.0,
         **more,
     }
+
+
+def node_dependents(name: str, *dependents: str, **more: object) -> Json:
+    """An answer of /v1/nodes/NAME."""
+    depending = {"dependents": [*dependents], "dependentsAlone": [], "unserved": []}
+    return {"found": True, **node(name), **depending, **more}
 
 
 def explanation(name: str, **more: object) -> Json:

@@ -284,22 +284,41 @@ def test_explain_an_address_that_no_service_has(
 
 def test_explain_a_node(capsys: pytest.CaptureFixture[str], instance: Instance) -> None:
     argv = ("explain", "--node", "n1", "--url", instance.url)
-    instance.answers["/v1/services?node=n1"] = [
-        {"namespace": "default", "name": f"s{n}"} for n in range(30)
-    ]
+    names = [f"default/s{n}" for n in range(30)]
+    alone = {"dependentsAlone": ["default/s29"]}
+    instance.answers["/v1/nodes/n1"] = answers.node_dependents("n1", *names, **alone)
     text = printed(capsys, 0, *argv)
     assert "node n1: usable\n" in text
-    assert "next hop of 30 Services, 20 % of all paths" in text
-    assert "    default/s0\n" in text
+    words = " ".join(text.split())
+    assert "next hop of 30 Services, 1 of which has no other, 20 % of all paths: " in words
+    assert "paths: default/s29 (no other next hop) default/s0 default/s1 " in words
     assert "and 10 more" in text
-    instance.answers["/v1/services?node=n1"] = []
-    gone = answers.node("n1", usable=False, reason="NotReady", why="it is not Ready")
-    instance.answers["/v1/nodes"] = [gone]
+    why = "it is not Ready"
+    waiting = {"reason": "NotReady", "why": why, "services": names, "alone": names[:2]}
+    instance.answers["/v1/nodes/n1"] = answers.node_dependents(
+        "n1", usable=False, reason="NotReady", why=why, mend="mend it", unserved=[waiting]
+    )
     text = printed(capsys, 1, *argv)
     assert "node n1: not usable: it is not Ready\n" in text
-    assert "next hop of no Service" in text
-    text = printed(capsys, 1, "explain", "--node", "n77", "--url", instance.url)
-    assert text == "node n77: there is no such Node\n"
+    assert "to mend it: mend it\n" in text
+    assert "next hop of no Service\n" in text
+    words = " ".join(text.split())
+    assert f"not used by 30 Services, because {why}; 2 of them have no next hop: " in words
+    assert "hop: default/s0 (no next hop) default/s1 (no next hop) default/s2 default/s3 " in words
+
+
+def test_explain_a_node_that_is_gone(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    gone = {"node": "n77", "found": False, "usable": False, "reason": "NoSuchNode"}
+    gone |= {"why": "there is no such Node", "dependents": [], "dependentsAlone": []}
+    instance.answers["/v1/nodes/n77"] = {**gone, "unserved": []}
+    argv = ("explain", "--node", "n77", "--url", instance.url)
+    assert printed(capsys, 1, *argv) == "node n77: there is no such Node\n"
+    left = {"reason": "NoSuchNode", "why": "there is no such Node", "services": ["a/b"]}
+    instance.answers["/v1/nodes/n77"] = {**gone, "unserved": [{**left, "alone": []}]}
+    text = printed(capsys, 1, *argv)
+    assert "  not used by 1 Service, because there is no such Node:\n    a/b\n" in text
 
 
 @pytest.mark.parametrize(

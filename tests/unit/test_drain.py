@@ -266,7 +266,10 @@ def test_the_notices_name_the_node_and_the_cause() -> None:
         "GRACEFUL_SHUTDOWN for 30 s, then withdrawn"
     ]
     later(w, 31)
-    assert w.notices[1:] == ["node n1 is drained by annotation example.com/drain"]
+    over = (
+        "node n1 is drained by annotation example.com/drain, except where it is the last next hop"
+    )
+    assert w.notices[1:] == [over]
     w.put(up("n1"))
     assert w.notices[2:] == ["node n1 is not drained any more"]
     w.put(up("n5", taints=frozenset(["gone"]))).remove(Kind.NODE, "n5")

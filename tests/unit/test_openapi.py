@@ -160,6 +160,8 @@ def test_every_key_of_an_answer_is_in_the_document_and_every_other_was_seen(
     ):
         document.check(path, ask(path, **fields).json)
     document.check("/v1/plan", ask("/v1/plan?without=n1", **fields).json)
+    for name, status in (("n1", 200), ("n2", 200), ("gone", 404)):
+        document.check("/v1/nodes/{name}", ask(f"/v1/nodes/{name}", **fields).json, status)
     document.check("/v1/peers/{name}", ask("/v1/peers/leaf", **fields).json)
     document.check("/v1/peers/{name}/routes", ask("/v1/peers/leaf/routes", **fields).json)
     explained = "/v1/services/{namespace}/{name}"

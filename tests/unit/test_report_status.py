@@ -392,7 +392,9 @@ def test_drained_nodes_are_a_note_and_no_problem() -> None:
         "node n3 is drained (by annotation drain)",
     ]
     made.now = 60.0
-    assert status(made.turn(), UP)["notes"] == ["nodes n1, n3 are drained (by annotation drain)"]
+    assert status(made.turn(), UP)["notes"] == told["notes"], "n1 is the only next hop of two"
+    made.put(endpoints("a", "n2"), endpoints("b", "n2"))
+    assert status(made, UP)["notes"] == ["nodes n1, n3 are drained (by annotation drain)"]
 
 
 def test_an_eip_that_serves_on_in_its_last_good_form_says_no_contradiction() -> None:
@@ -449,6 +451,6 @@ def test_a_drained_node_says_by_what() -> None:
     made = world(Policy(drain=DrainPolicy(annotation="drain")))
     made.put(node("n1", "192.168.9.11", annotations={"drain": "true"}))
     told = nodes(made)["n1"]
-    assert (told["drained"], told["reason"]) == (True, "Draining")
-    assert told["why"] == "being drained by annotation drain"
+    assert (told["draining"], told["drained"], told["reason"]) == (True, False, "Draining")
+    assert told["why"].startswith("being drained by annotation drain; 2 Services have no next hop")
     assert told["services"] == 2, "the last next hop stays"

@@ -122,7 +122,8 @@ class NodeDrains:
             if not drain.over and now >= drain.ends:
                 self._drains[name] = Drain(drain.began, drain.ends, over=True)
                 affected.add(name)
-                self._notices.append(f"node {name} is drained {self._causes[name]}")
+                text = f"node {name} is drained {self._causes[name]}, except where it is the last"
+                self._notices.append(f"{text} next hop")
         return affected
 
     def pop_notices(self) -> Iterable[str]:

@@ -172,14 +172,22 @@ class NextHopResolver:
     def verdicts(self, service: Service, family: Family) -> tuple[NodeVerdict, ...]:
         """For every node, whether it is a next hop of a Service, in order of name."""
         candidates = self._candidates(service, family)
-        verdicts = []
-        for name in sorted(candidates | self._nodes.names()):
-            if name in candidates:
-                verdicts.append(self._nodes.verdict(name, family))
-            else:
-                why = self._policy.mode.why_not(name, self._policy.node_name)
-                verdicts.append(NodeVerdict(name, None, why))
-        return tuple(verdicts)
+        names = sorted(candidates | self._nodes.names())
+        return tuple(self._verdict(name, candidates, family) for name in names)
+
+    def verdict(self, name: str, service: Service, family: Family) -> NodeVerdict:
+        """Whether a node is a next hop of a Service."""
+        return self._verdict(name, self._candidates(service, family), family)
+
+    def _verdict(self, name: str, candidates: frozenset[str], family: Family) -> NodeVerdict:
+        if name in candidates:
+            return self._nodes.verdict(name, family)
+        why = self._policy.mode.why_not(name, self._policy.node_name)
+        return NodeVerdict(name, None, why)
+
+    def is_candidate(self, name: str, service: Service, family: Family) -> bool:
+        """Whether a node is a next hop of a Service, or would be if it were usable."""
+        return name in self._candidates(service, family)
 
     def _candidates(self, service: Service, family: Family) -> frozenset[str]:
         """The nodes that are next hops of a Service if they are usable."""
