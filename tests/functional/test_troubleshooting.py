@@ -32,7 +32,7 @@ ANSWERS: tuple[tuple[dict[str, str], int, str], ...] = (
     ({"NODE": "n1"}, 1, f"via {scene.NODES['n1']}"),
     ({"FILE": "CONFIG", "EIP": "MANIFEST"}, 1, f"default/{scene.FULL}: PoolExhausted -> Announced"),
     ({"NAMESPACE/NAME": "default/s001"}, 0, "address default/s001: none -> 203.0.113."),
-    ({"NODE": "n1"}, 0, '"dependents": [ "default/full-1"'),
+    ({"NODE": "n1"}, 0, "next hop of 118 Services"),
     ({"NAMESPACE/NAME": "default/fights"}, 1, "AddressInUse"),
     ({}, 1, "version "),
     ({"FILE": "CONFIG"}, 0, "65099"),
