@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from porter_ryu.bgp.speaker import Speaker
-from porter_ryu.domain.carrying import Routes
 from porter_ryu.domain.model import Address
+from porter_ryu.domain.node_traffic import Routes
 from porter_ryu.domain.peering import wanted_peers
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.ports import Role

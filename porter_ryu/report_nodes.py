@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from porter_ryu.domain import mending
-from porter_ryu.domain.carrying import Routes
 from porter_ryu.domain.node_dependents import NodeDependents, Unserved, node_dependents
+from porter_ryu.domain.node_traffic import Routes
 from porter_ryu.domain.node_uses import NodeUse, is_drained, node_uses, node_verdict
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from porter_ryu.domain.carrying import Carrying, Routes
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import verdict_on
 from porter_ryu.domain.model import Family, ObjectKey
+from porter_ryu.domain.node_traffic import NodeTraffic, Routes
 from porter_ryu.domain.node_uses import unserved
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.verdict import NodeReason, Verdict
@@ -42,18 +42,18 @@ def node_dependents(
 
     `now` is of the clock of the turns, in seconds.  `give_way` is called for each Service; the
     planner may change meanwhile."""
-    carrying = Carrying(planner, routes)
+    traffic = NodeTraffic(planner, routes)
     services, alone = [], []
     for key in sorted(planner.decisions):
         give_way()
         decision = planner.decisions.get(key)
-        nodes = carrying.nodes(decision) if decision is not None else frozenset()
+        nodes = traffic.nodes(decision) if decision is not None else frozenset()
         if node in nodes:
             services.append(key)
             if len(nodes) == 1:
                 alone.append(key)
     found: dict[Verdict[NodeReason], list[tuple[ObjectKey, bool]]] = {}
-    for decision, nodes in unserved(planner, carrying, node, give_way):
+    for decision, nodes in unserved(planner, traffic, node, give_way):
         verdict = _why_not(planner, decision, node, now)
         found.setdefault(verdict, []).append((decision.service.key, not nodes))
     groups = (

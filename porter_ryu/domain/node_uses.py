@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 
 from porter_ryu.domain.announcement import Announcements
-from porter_ryu.domain.carrying import Carrying, Routes
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Address, Family, ObjectKey
+from porter_ryu.domain.node_traffic import NodeTraffic, Routes
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.shares import shares
 from porter_ryu.domain.verdict import NodeReason, Verdict
@@ -57,8 +57,8 @@ def node_uses(
 ) -> Iterator[NodeUse]:
     """Every node in order of name, or `only` the one of this name.  `give_way` is called for each
     piece of work; the planner may change between two nodes."""
-    carrying = Carrying(planner, routes)
-    counts = _count(planner, carrying, give_way)
+    traffic = NodeTraffic(planner, routes)
+    counts = _count(planner, traffic, give_way)
     paths = _paths(planner, routes, give_way)
     total = paths.total()
     dead = planner.probed_nodes.dead
@@ -70,7 +70,7 @@ def node_uses(
         verdict = node_verdict(planner, name, counts.services[name], counts.drained_alone[name])
         waiting = waiting_alone = 0
         if not verdict.ok or planner.nodes.is_drained(name):
-            for _, nodes in unserved(planner, carrying, name, give_way):
+            for _, nodes in unserved(planner, traffic, name, give_way):
                 waiting += 1
                 waiting_alone += not nodes
         yield NodeUse(
@@ -89,7 +89,7 @@ def node_uses(
 
 
 def unserved(
-    planner: Planner, carrying: Carrying, node: str, give_way: Callable[[], None]
+    planner: Planner, traffic: NodeTraffic, node: str, give_way: Callable[[], None]
 ) -> Iterator[tuple[Decision, frozenset[str]]]:
     """The Services, in order of name, that have endpoints on a node, or would use it for another
     reason, and do not; each with the nodes that carry its traffic.
@@ -100,7 +100,7 @@ def unserved(
         decision = planner.decisions.get(key)
         if decision is None or not decision.outcome.held:
             continue
-        nodes = carrying.nodes(decision)
+        nodes = traffic.nodes(decision)
         if node not in nodes and _would_use(planner, decision, node):
             yield decision, nodes
 
@@ -114,8 +114,8 @@ def is_drained(planner: Planner, node: str) -> bool:
     decisions = [planner.decisions.get(key) for key in _concerned(planner, node)]
     known = [decision for decision in decisions if decision is not None]
     addresses = {held.address for decision in known for held in decision.outcome.held}
-    carrying = Carrying(planner, {a: planner.announcements(a) for a in addresses})
-    return not any(node in carrying.nodes(decision) for decision in known)
+    traffic = NodeTraffic(planner, {a: planner.announcements(a) for a in addresses})
+    return not any(node in traffic.nodes(decision) for decision in known)
 
 
 def node_verdict(
@@ -153,11 +153,11 @@ def node_verdict(
     return Verdict(True, NodeReason.DRAINING, text)
 
 
-def _count(planner: Planner, carrying: Carrying, give_way: Callable[[], None]) -> _Counts:
+def _count(planner: Planner, traffic: NodeTraffic, give_way: Callable[[], None]) -> _Counts:
     alike: collections.Counter[frozenset[str]] = collections.Counter()
     for decision in list(planner.decisions.values()):
         give_way()
-        alike[carrying.nodes(decision)] += 1
+        alike[traffic.nodes(decision)] += 1
     counts = _Counts(collections.Counter(), collections.Counter(), collections.Counter())
     drained = {name for name, _ in planner.drains.all()}
     for nodes, count in alike.items():

@@ -36,13 +36,6 @@ class PeerTerms:
     selector: LabelSelector = EVERYTHING
     families: frozenset[Family] = frozenset(Family)
 
-    def admits(self, path: Announcement) -> bool:
-        """Whether the peer may be sent a path."""
-        return (
-            self.selector.matches(dict(path.next_hop.labels))
-            and path.for_peer(self.name) is not None
-        )
-
     def sent(self, path: Announcement) -> PathAttributes | None:
         """The attributes with which the peer is sent a path; None if it is not sent the path."""
         if not self.selector.matches(dict(path.next_hop.labels)):
@@ -84,9 +77,10 @@ class Sending:
         """Those of the paths of a prefix that a peer uses, or a switch, if there are `switches`.
         Each peer is judged by the paths that it may be sent: of drained nodes it keeps the last."""
         found = dict.fromkeys(in_use(paths) if switches or not self.terms else ())
+        told = {path: {name for _, names in self.of(path) for name in names} for path in paths}
         everywhere = None
-        for terms in self.terms:
-            admitted = [path for path in paths if terms.admits(path)]
+        for name in self.peers:
+            admitted = [path for path in paths if name in told[path]]
             if len(admitted) == len(paths):  # as for nearly every peer
                 everywhere = everywhere or in_use(paths)
                 found |= dict.fromkeys(everywhere)

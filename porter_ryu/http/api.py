@@ -17,8 +17,8 @@ from ryu.app.wsgi import ControllerBase, WSGIApplication, route
 from webob import Request, Response
 
 from porter_ryu import report, report_changes
-from porter_ryu.domain.carrying import Carrying
 from porter_ryu.domain.model import ObjectKey
+from porter_ryu.domain.node_traffic import NodeTraffic
 from porter_ryu.domain.text import one_line, quoted
 from porter_ryu.domain.what_if import Supposition
 from porter_ryu.history.change import Change
@@ -81,11 +81,11 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         except QueryError as error:
             return responses.error(HTTPStatus.BAD_REQUEST, str(error))
         context = self._context
-        carrying = Carrying(context.planner, context.routes())
+        traffic = NodeTraffic(context.planner, context.routes())
         entries = report.services(
             context.planner,
             context.sent,
-            lambda decision: not chosen.node or chosen.node in carrying.nodes(decision),
+            lambda decision: not chosen.node or chosen.node in traffic.nodes(decision),
         )
         return responses.tagged_list(req, self._long_responses, chosen.of(entries))
 

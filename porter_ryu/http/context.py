@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from porter_ryu import report, report_nodes, report_status
 from porter_ryu.bgp.peer_table import PeerTable
-from porter_ryu.domain.carrying import Routes
+from porter_ryu.domain.node_traffic import Routes
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.reach import IsSent
 from porter_ryu.history.record import History

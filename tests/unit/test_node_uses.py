@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from porter_ryu import report_nodes, report_text
-from porter_ryu.domain.carrying import Routes
 from porter_ryu.domain.labels import parse_selector
 from porter_ryu.domain.model import Eip, Kind, Node
+from porter_ryu.domain.node_traffic import Routes
 from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.nodes.next_hop_modes import NODES
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy

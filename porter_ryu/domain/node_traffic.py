@@ -13,7 +13,7 @@ Routes = Mapping[Address | Network, Announcements]
 """What is announced of each address and aggregate."""
 
 
-class Carrying:
+class NodeTraffic:
     """Answers for one question about `routes`: it is not for later ones, because it remembers what
     it found."""
 
