@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 _DOCUMENTATION_ADDRESS = IPv4Address("192.0.2.1")  # RFC 5737: no packet is sent to it
+_ROLE_SECONDS = 1.0
 _DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -74,7 +75,7 @@ def assemble(settings: Settings, supervisor: Supervisor) -> Instance:
     effects = Effects([speaker], bindings, writer, leadership, targets)
     reconciler = Reconciler(planner, effects, settings.resync_seconds)
     leadership.on_change = reconciler.wake
-    lease = _lease(settings, source, leadership, supervisor)
+    lease = _lease(settings, source, leadership, reconciler, supervisor)
     liveness = _liveness(settings, reconciler, supervisor)
     return Instance(
         supervisor,
@@ -233,10 +234,12 @@ def _lease(
     settings: Settings,
     source: Manifests | Api,
     leadership: Leadership,
+    reconciler: Reconciler,
     supervisor: Supervisor,
 ) -> Lease | NoLease:
     if not _elects_leader(settings) or not isinstance(source, Api):
         return NoLease()
     lease = Lease(source.client, settings.namespace, source.relist, leadership.set_role, supervisor)
     source.after = lease.tried
+    reconciler.await_role = lambda: lease.tried.wait(timeout=_ROLE_SECONDS)
     return lease

@@ -36,13 +36,16 @@ class Reconciler:
     """An Observer that takes a turn when something changed, and a resync every `resync_seconds`.
 
     `synced`: the first turn after all lists was applied.  `lists_read` counts lists.  `causes` are
-    those of the turns.
+    those of the turns.  `await_role` returns when the role of this instance is known, or after a
+    short time: the first turn comes after it, because who becomes the leader decides everything
+    again.
     """
 
     def __init__(self, planner: Planner, effects: Effects, resync_seconds: float) -> None:
         self.synced = False
         self.lists_read = 0
         self.causes = Causes()
+        self.await_role: Callable[[], object] = _do_nothing
         self._planner = planner
         self._effects = effects
         self._resync_seconds = resync_seconds
@@ -107,6 +110,8 @@ class Reconciler:
                 # a change during a turn is part of a burst: the rest of it may be ready to read
                 hub.sleep(0)
             self._wake.wait(timeout=self._wait_seconds())
+            if self._planner.ready and not self.synced:
+                self.await_role()
             self._wake.clear()
             self._slice.begin()
             now = time.monotonic()
@@ -160,3 +165,7 @@ class Reconciler:
 
 def _no_beat() -> None:
     """Until `run` is called, no supervisor waits for a beat."""
+
+
+def _do_nothing() -> None:
+    """Without a Lease the role is known."""

@@ -130,12 +130,12 @@ def recorded(name: str, address: str) -> Service:
 class Subscribed:
     """A running reconciler with a subscriber that raises for the next `failures` turns."""
 
-    def __init__(self, resync_seconds: float = 300) -> None:
+    def __init__(self, resync_seconds: float = 300, leading: bool = True) -> None:
         self.turns: list[Turn] = []
         self.failures = 0
-        planner, status = Planner(Policy(), leading=True), NoWriter()
-        leadership = Leadership(planner, status, bind_only_leading=False)
-        effects = Effects([], Bindings(), status, leadership)
+        planner, status = Planner(Policy(), leading), NoWriter()
+        self.leadership = Leadership(planner, status, bind_only_leading=False)
+        effects = Effects([], Bindings(), status, self.leadership)
         self.reconciler = Reconciler(planner, effects, resync_seconds)
         self.reconciler.subscribe(self._on_turn)
         self.supervisor = Supervisor()
@@ -179,6 +179,21 @@ def test_nothing_is_decided_before_every_kind_was_listed() -> None:
     subscribed.reconciler.turn()
     assert subscribed.turns == []
     assert not subscribed.reconciler.synced
+    subscribed.task.end()
+
+
+def test_an_instance_that_takes_the_lease_at_its_start_decides_everything_once() -> None:
+    subscribed, tried = Subscribed(leading=False), hub.Event()
+    subscribed.reconciler.await_role = tried.wait
+    subscribed.read_all()
+    hub.sleep(0)
+    assert subscribed.turns == []
+    subscribed.leadership.set_role(Role.LEADER)
+    tried.set()
+    until(lambda: subscribed.turns, "the first turn")
+    subscribed.reconciler.put(recorded("api", "10.0.0.2"), 0.0)
+    until(lambda: len(subscribed.turns) == 2, "a turn for the new one")
+    assert subscribed.decided() == [["web"], ["api"]], "the first one decides as the leader"
     subscribed.task.end()
 
 
