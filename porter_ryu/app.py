@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, NoReturn
 
 import greenlet
@@ -28,7 +29,7 @@ from porter_ryu.http.router import Router
 from porter_ryu.http.server import Server
 from porter_ryu.instance import Instance
 from porter_ryu.options import GROUPS, WSAPI_HOST
-from porter_ryu.report_problems import Health
+from porter_ryu.report_problems import Health, Stopped
 from porter_ryu.running_settings import RunningSettings
 from porter_ryu.settings import read_with_reader
 from porter_ryu.settings_file import BadConfigurationError
@@ -67,6 +68,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         self._reloaded = True
         self._stopping = hub.Semaphore(1)
         self._not_withdrawn = ""
+        self._stopped: Stopped | None = None
         self._exiting = False
         # in this order: this process owns the state_dir before it opens the port or writes a token
         self._http = self._listen(kwargs["wsgi"])
@@ -86,7 +88,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             unsent=self.instance.speaker.unsent,
             is_sent=self._is_sent,
             process=self._process_state(),
-            stop=self._stop,
+            stop=self._stop_by_operator,
             token=_control_token(self.instance.settings.state_dir),
             history=self.instance.history,
             started_at=time.time(),
@@ -165,6 +167,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             state_dir_writable=instance.speaker.state_dir_writable,
             probes_doubted=instance.liveness.doubted,
             announces=instance.initial_settings.bgp.enabled,
+            stopped=self._stopped,
         )
 
     def _config(self) -> dict[str, Any]:
@@ -210,15 +213,23 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             peers=speaker.reports,
             is_sent=self._is_sent,
             switches=instance.switches.health,
+            stopped=lambda: self._stopped is not None,
         )
 
     def _unready(self) -> str:
         """Why this instance is not ready; '' if it is."""
+        if self._stopped is not None:
+            return self._stopped.text
         if self.instance.ended:
             return "the instance is stopping"
         if self.instance.source.trouble:
             return self.instance.source.trouble
         return "" if self.instance.reconciler.synced else "not all lists are read yet"
+
+    def _stop_by_operator(self, withdraw: bool, stay: bool) -> None:
+        if self._stopped is None and not self.instance.ended:
+            self._stopped = Stopped(time.time(), withdraw)
+        self._stop(withdraw, stay)
 
     def _stop(self, withdraw: bool, stay: bool) -> None:
         """Stops the instance, and then the process by an exception in ryu-manager's main
@@ -232,6 +243,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
                 if not self.instance.ended:
                     LOG.info("stopping%s", ", withdrawing everything" if withdraw else "")
                     self._not_withdrawn = self.instance.stop(withdraw)
+                    self._end_is_done()
         finally:  # the process ends even if the instance fails to stop
             if stay:
                 LOG.info("stopped; idle until SIGTERM")
@@ -239,6 +251,10 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
                 self._exiting = True
                 exit_ = SystemExit(ExitStatus.WRONG) if self._not_withdrawn else KeyboardInterrupt()
                 hubs.get_hub().schedule_call_global(0, self._main.throw, exit_)
+
+    def _end_is_done(self) -> None:
+        if self._stopped is not None:
+            self._stopped = replace(self._stopped, done=True, left=self._not_withdrawn)
 
     def _watched(self) -> list[str]:
         return [*files_of(cfg.CONF), *self.instance.settings.key_files]

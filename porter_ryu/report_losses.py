@@ -72,6 +72,12 @@ class Tally:
         loss = self.lost.get(Cause(ProblemReason.SESSION_DOWN, name))
         return 0 if loss is None else loss.count
 
+    @property
+    def unsent(self) -> int:
+        """How many Services cannot be reached only because nobody was sent them."""
+        reasons = (ProblemReason.SESSION_DOWN, ProblemReason.NOT_SENT)
+        return sum(loss.count for cause, loss in self.lost.items() if cause.reason in reasons)
+
     def problems(self, editing: Editing) -> Iterator[Problem]:
         """A problem for each cause that is not a session."""
         for (reason, of), loss in _few(self.lost).items():

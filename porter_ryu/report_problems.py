@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from porter_ryu import report_switches
+from porter_ryu import report_switches, rfc3339
 from porter_ryu.domain import overview, problems
 from porter_ryu.domain.model import Kind
 from porter_ryu.domain.planner import Planner
@@ -21,13 +21,39 @@ _CHECK = "porter-ryu check --config-file FILE"
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """An operator ended this instance by `porter-ryu stop`, and its process is still there.
+
+    `since`: Unix time.  `withdraw`: with all of its routes and addresses.  `done`: whatever could
+    be done was done; `left` says what could not, and is empty for nothing.
+    """
+
+    since: float
+    withdraw: bool
+    done: bool = False
+    left: str = ""
+
+    @property
+    def text(self) -> str:
+        """The same in a sentence."""
+        text = f"stopped by the operator (since {rfc3339.text(self.since)})"
+        if not self.withdraw:
+            return f"{text}: its sessions are closed, and what was announced and bound stays"
+        if not self.done:
+            return f"{text}: routes are being withdrawn, and addresses unbound"
+        if self.left:
+            return f"{text}: could not be withdrawn: {self.left}"
+        return f"{text}: all routes are withdrawn, and all addresses unbound"
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """What the parts say of themselves; a text is empty if there is nothing to say.
 
     `unready`: why the instance is not ready.  `faults`: a sentence for each unhealthy task.
     `not_loaded`: what is wrong with the configuration that was read last.  `pending`: a sentence
     for each setting in the files that needs a restart.  `not_bound`: why addresses could not be
-    bound.  `announces`: [bgp] enabled.
+    bound.  `announces`: [bgp] enabled.  `stopped`: None while it runs.
     """
 
     unready: str
@@ -40,6 +66,13 @@ class Health:
     state_dir_writable: bool = True
     probes_doubted: bool = False
     announces: bool = True
+    stopped: Stopped | None = None
+
+
+def of_the_stop(stopped: Stopped, services: int) -> Problem:
+    """That the instance was stopped, and how many Services that costs."""
+    mend = "start it again, or delete it: the process idles until SIGTERM"
+    return problem(ProblemReason.STOPPED, stopped.text, mend, services=services)
 
 
 def of_switches(switches: Sequence[Json]) -> Iterator[Problem]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from porter_ryu import report_losses, report_nodes, report_switches, rfc3339
@@ -12,12 +13,18 @@ from porter_ryu.domain.model import Kind
 from porter_ryu.domain.node_uses import node_verdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.ports import SourceState
-from porter_ryu.domain.problems import Problem, counted
+from porter_ryu.domain.problems import Problem, ProblemReason, counted
 from porter_ryu.domain.reach import IsSent
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_losses import Tally
-from porter_ryu.report_problems import Health, of_objects, of_switches, of_the_process
+from porter_ryu.report_problems import (
+    Health,
+    of_objects,
+    of_switches,
+    of_the_process,
+    of_the_stop,
+)
 from porter_ryu.report_sessions import of_sessions
 from porter_ryu.version import VERSION
 
@@ -25,6 +32,20 @@ Json = dict[str, Any]
 
 VOLATILE = ("now",)
 _MAX_TEXT_CHARACTERS = 1_000
+_MAX_NODES = 100  # that are named with what is wrong with them
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the record of this process says; Unix times.
+
+    `complete_since`: from then on all changes are known.  `changed_at`: when something else was
+    said of a node last; a node that is not in it is as it was at `complete_since`.
+    """
+
+    started_at: float
+    complete_since: float
+    changed_at: Mapping[str, float] = field(default_factory=dict)
 
 
 def status(
@@ -33,23 +54,15 @@ def status(
     switches: Sequence[Json],
     is_sent: IsSent,
     health: Health,
-    started_at: float,
+    record: Record,
     now: float,
     give_way: Callable[[], None],
 ) -> Json:
     """The whole state; `peers` are as `report_peers.peers` makes them, `switches` as
-    `report_switches.switch`, times are Unix times.
+    `report_switches.switch`, `now` is Unix time.
     `give_way` is called for each piece of work, to let other greenthreads run."""
     tally = report_losses.tally(planner, peers, is_sent, give_way)
-    found = problems.ranked(
-        [
-            *tally.problems(planner.policy.editing),
-            *of_sessions(peers, tally),
-            *of_the_process(health),
-            *of_objects(planner),
-            *of_switches(switches),
-        ]
-    )
+    found = list(_problems(planner, peers, switches, health, tally))
     total, unreachable = tally.states.total(), tally.unreachable
     up = {peer["peer"] for peer in peers if peer["state"] == ESTABLISHED}
     sessions = sum(peer["state"] == ESTABLISHED for peer in peers)
@@ -57,7 +70,8 @@ def status(
     well = _well(tally, len(up), filled, health.announces)
     return {
         "version": VERSION,
-        "startedAt": rfc3339.text(started_at),
+        "startedAt": rfc3339.text(record.started_at),
+        "recordedSince": rfc3339.text(record.complete_since),
         "now": rfc3339.text(now),
         "ready": not health.unready,
         "unready": shortened(health.unready, _MAX_TEXT_CHARACTERS),
@@ -73,8 +87,32 @@ def status(
         "sessions": {"total": len(peers), "established": sessions},
         "switches": {"total": len(switches), "filled": filled},
         "eips": _eips(planner),
-        "nodes": _nodes(planner, give_way),
+        "nodes": _nodes(planner, record.changed_at, give_way),
     }
+
+
+def _problems(
+    planner: Planner,
+    peers: Sequence[Json],
+    switches: Sequence[Json],
+    health: Health,
+    tally: Tally,
+) -> Iterator[Problem]:
+    """What is wrong, ranked.  Of an instance that was stopped nothing else follows from its
+    parts."""
+    of_services = tally.problems(planner.policy.editing)
+    if health.stopped is not None:
+        yield of_the_stop(health.stopped, tally.unsent)
+        others = [p for p in of_services if p.reason is not ProblemReason.NOT_SENT]
+    else:
+        others = [
+            *of_services,
+            *of_sessions(peers, tally),
+            *of_the_process(health),
+            *of_objects(planner),
+            *of_switches(switches),
+        ]
+    yield from problems.ranked(others)
 
 
 def _source(source: SourceState) -> Json:
@@ -122,10 +160,25 @@ def _eips(planner: Planner) -> Json:
     }
 
 
-def _nodes(planner: Planner, give_way: Callable[[], None]) -> Json:
-    names = list(planner.nodes.names())
-    usable = 0
+def _nodes(planner: Planner, changed_at: Mapping[str, float], give_way: Callable[[], None]) -> Json:
+    """How many nodes there are and how many are usable, and which are not."""
+    names = sorted(planner.nodes.names())
+    unusable = []
     for name in names:
         give_way()
-        usable += node_verdict(planner, name).ok
-    return {"total": len(names), "usable": usable}
+        verdict = node_verdict(planner, name)
+        if not verdict.ok:
+            unusable.append((name, verdict))
+    return {
+        "total": len(names),
+        "usable": len(names) - len(unusable),
+        "unusable": [
+            {
+                "node": name,
+                "reason": verdict.reason.value,
+                "why": shortened(verdict.message, _MAX_TEXT_CHARACTERS),
+                "since": rfc3339.text(changed_at[name]) if name in changed_at else None,
+            }
+            for name, verdict in unusable[:_MAX_NODES]
+        ],
+    }

@@ -36,7 +36,17 @@ ALERTS = Path("deploy/alerts.yaml")
 _OWN_LABELS = ("le",)  # of histograms
 _BEGIN, _END = "<!-- generated: {} -->\n", "<!-- end -->\n"
 _TOPICS = {
-    "The instance": ("build", "config", "ready", "task", "loop", "state", "leader", "reconcile"),
+    "The instance": (
+        "build",
+        "config",
+        "ready",
+        "task",
+        "loop",
+        "state",
+        "leader",
+        "reconcile",
+        "stopped",
+    ),
     "BGP": ("bgp", "bfd", "event"),
     "The cluster": ("kubernetes", "services", "eip", "eips", "aggregates", "nodes", "probes"),
     "Switches": ("openflow",),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 WIDTH = 80
 GOOD, BAD, WARNING, FAINT = "green", "red", "yellow", "dim"
 _HEADING = "bold"
+BFD_UP = "up"
 TIME = "SINCE"
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from porter_ryu.commands.arguments import CommandError, add_output, add_url
 from porter_ryu.commands.printing import (
     BAD,
+    BFD_UP,
+    GOOD,
     TIME,
     print_columns,
     print_json,
@@ -87,11 +89,20 @@ def _print(session: Json, routes: list[Json], prefix: str | None, several: bool)
         return
     if several:
         show(styled(f"{session['name']}:"))
+    if session["bfd"]:
+        show(_bfd(session["bfd"]))
     rows = list(_rows(routes))
     if len(rows) > _MAX_FOLDED:
         print_columns(_HEADINGS, rows)
     else:
         show(table(_HEADINGS, rows))
+
+
+def _bfd(bfd: Json) -> Any:
+    """Whether BFD watches the path to the peer."""
+    why = f": {bfd['reason']}" if bfd["reason"] else ""
+    text = f"BFD is {bfd['state']} since {seconds(bfd['since'])}{why}"
+    return styled(text, GOOD if bfd["state"] == BFD_UP else BAD)
 
 
 def _nothing(peer: Json, prefix: str | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from porter_ryu.commands.arguments import add_output, add_url
 from porter_ryu.commands.printing import (
     BAD,
+    BFD_UP,
     FAINT,
     GOOD,
     TIME,
@@ -70,6 +71,9 @@ def _parts(found: Json, fine: bool) -> Iterator[Any]:
         yield styled("")
         yield table(("PEER", "ADDRESS", "AS", "STATE", TIME, "PATHS"), _peers(found["peers"]))
         yield from _notes(found["peers"])
+        if any(peer["bfd"] for peer in found["peers"]):
+            yield styled("")
+            yield table(("BFD", "STATE", TIME, ""), _bfd(found["peers"]))
     for line in status_lines(found.get("switches", [])):
         yield styled(line)
     if found["eips"]:
@@ -90,16 +94,17 @@ def _facts(status: Json) -> Iterator[tuple[Cell, Cell]]:
     yield "ready", ready
     yield "role", status["role"]
     source = status["source"]
-    heard = sorted(filter(None, source["lastEvent"].values()))
-    last = f", last heard {seconds(heard[-1])}" if heard else ""
-    yield "source", f"{source['what']}{last}"
+    yield "source", source["what"]
     if source["trouble"]:
         yield "", (source["trouble"], BAD)
+    yield "last heard", _heard(source)
     nodes, peers, sessions = status["nodes"], status["peers"], status["sessions"]
     yield "peers", _share(peers["established"], peers["total"], "with a session")
     if sessions != peers:
         yield "sessions", _share(sessions["established"], sessions["total"], "Established")
     yield "nodes", _share(nodes["usable"], nodes["total"], "usable")
+    for line in _unusable(nodes, status["recordedSince"]):
+        yield "", (line, WARNING)
     for note in status["notes"]:
         yield "", (note, WARNING)
     services = status["services"]
@@ -107,6 +112,35 @@ def _facts(status: Json) -> Iterator[tuple[Cell, Cell]]:
     yield "Services", _share(announced, services["total"], "announced")
     for fault in status["faults"]:
         yield "fault", (fault, BAD)
+
+
+def _heard(source: Json) -> str:
+    """When all was read last, and when a change: a source that is listed is heard, whether
+    something changes or not."""
+    lists = [time for time in source["lastList"].values() if time]
+    events = sorted(time for time in source["lastEvent"].values() if time)
+    listed_at = f"listed {seconds(min(lists))}" if lists else "not listed yet"
+    changed = f"last event {seconds(events[-1])}" if events else "no event since the start"
+    return f"{listed_at}, {changed}"
+
+
+def _unusable(nodes: Json, recorded_since: str) -> Iterator[str]:
+    """The nodes that are not usable, those with the same reason in one line, with when it began
+    for the first of them."""
+    alike: dict[str, list[Json]] = {}
+    for node in nodes["unusable"]:
+        alike.setdefault(node["why"], []).append(node)
+    for why, found in alike.items():
+        names = listed([node["node"] for node in found])
+        times = [node["since"] for node in found]
+        # at the time from which on all is recorded it was so already
+        began = seconds(min(times) if all(times) else recorded_since)
+        since = f"since {'' if all(times) else 'before '}{began}"
+        first = ", the first of them" if len(set(times)) > 1 else ""
+        yield f"{names}: {why} ({since}{first})"
+    more = nodes["total"] - nodes["usable"] - len(nodes["unusable"])
+    if more:
+        yield f"and {more} more (/v1/nodes has all)"
 
 
 def _share(count: int, total: int, what: str) -> Cell:
@@ -127,12 +161,18 @@ def _problem(problem: Json) -> Iterator[Any]:
 
 def _peers(peers: list[Json]) -> Iterator[tuple[Cell, ...]]:
     for peer in peers:
-        up = peer["state"] == _UP
+        state = peer["state"], GOOD if peer["state"] == _UP else BAD
         paths = ", ".join(f"{count} {family}" for family, count in peer["paths"].items())
-        bfd = f", BFD {peer['bfd']['state']}" if peer["bfd"] else ""
-        state = f"{peer['state']}{bfd}", GOOD if up else BAD
         since = seconds(peer["since"] or "-")
         yield peer["name"], peer["address"], str(peer["remoteAs"]), state, since, paths or "-"
+
+
+def _bfd(peers: list[Json]) -> Iterator[tuple[Cell, ...]]:
+    for peer in peers:
+        bfd = peer["bfd"]
+        if bfd:
+            state = bfd["state"], GOOD if bfd["state"] == BFD_UP else BAD
+            yield peer["name"], state, seconds(bfd["since"]), bfd["reason"]
 
 
 def _notes(peers: list[Json]) -> Iterator[Any]:
@@ -142,7 +182,10 @@ def _notes(peers: list[Json]) -> Iterator[Any]:
         down = peer["lastDown"]
         if peer["state"] == _UP and peer["hint"]:
             yield styled(f"  {peer['name']}: {peer['hint']}", WARNING)
-        elif peer["state"] != _UP and down is not None:
+        elif peer["state"] != _UP and down is None:
+            if peer["since"]:
+                yield styled(f"  {peer['name']}: not up since this process knows of it", FAINT)
+        elif peer["state"] != _UP:
             ended = f"last ended at {seconds(down['time'])} by {down['by']}"
             yield styled(f"  {peer['name']}: {ended}: {down['reason']}", FAINT)
 

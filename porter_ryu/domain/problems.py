@@ -25,6 +25,7 @@ class ProblemReason(enum.Enum):
     """What is wrong, beside the reasons of Services (`verdict.Reason`); the texts are public API.
     Of problems that cost equally many Services, the order here is that of their weight."""
 
+    STOPPED = "Stopped"
     NOT_READY = "NotReady"
     SOURCE_UNREADABLE = "SourceUnreadable"
     SESSION_DOWN = "SessionDown"
@@ -184,6 +185,8 @@ def summary(problems: Sequence[Problem], total: int, unreachable: int, well: str
     if not problems:
         return f"all is well: {well}"
     worst = problems[0]
+    if worst.reason is ProblemReason.STOPPED:
+        return worst.what
     if unreachable:
         text = f"{unreachable:,} of {total:,} Services cannot be reached"
         if worst.services >= unreachable:

@@ -84,6 +84,15 @@ class History:
             told = changed_text(before, after)
             LOG.log(level, f"{kind.value} %s: %s (%s)", name, told, cause)
 
+    def complete_since(self, began: float) -> float:
+        """From when on all changes are kept; `began` is when the record was begun, a Unix time."""
+        return max(began, self.forgotten_at)
+
+    def last_changes(self, kind: ChangeKind) -> dict[str, float]:
+        """When each object of a kind changed last, by name, as far as that is kept; of a kind with
+        few changes."""
+        return {change.object: change.time for change in self._rare if change.kind is kind}
+
     def since(self, sequence: int) -> Iterator[Change]:
         """The changes after the one with this number, oldest first, as they are now."""
         later = (_later(kept, sequence) for kept in (self._frequent, self._rare))

@@ -56,9 +56,12 @@ class HttpController(ControllerBase):  # type: ignore[misc]
 
     @route(NAME, "/healthz", methods=["GET"])  # type: ignore[untyped-decorator]
     def healthz(self, _req: Request, **_: Any) -> Response:
-        """200 while the event loop runs and every task is alive; else 503 and one line a fault."""
+        """200 while the event loop runs and every task is alive, also after `porter-ryu stop
+        --stay`; else 503 and one line a fault."""
         faults = [one_line(fault) for fault in self._context.faults()]
-        return _plain_text("\n".join(faults), "the event loop runs and every task is alive")
+        stopped = self._context.health().stopped
+        alive = "the event loop runs and every task is alive"
+        return _plain_text("\n".join(faults), alive if stopped is None else stopped.text)
 
     @route(NAME, "/readyz", methods=["GET"])  # type: ignore[untyped-decorator]
     def readyz(self, _req: Request, **_: Any) -> Response:

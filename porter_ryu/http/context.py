@@ -12,6 +12,7 @@ from porter_ryu.bgp.peer_table import PeerTable
 from porter_ryu.domain.node_traffic import Routes
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.reach import IsSent
+from porter_ryu.history.change import ChangeKind
 from porter_ryu.history.record import History
 from porter_ryu.http import page
 from porter_ryu.http.exposition import Exposition
@@ -74,13 +75,19 @@ class Shared:
 
 
 def _status(context: Context) -> report.Json:
+    history = context.history
+    record = report_status.Record(
+        context.started_at,
+        history.complete_since(context.started_at),
+        history.last_changes(ChangeKind.NODE),
+    )
     return report_status.status(
         context.planner,
         context.peers(),
         context.switches(),
         context.is_sent,
         context.health(),
-        context.started_at,
+        record,
         time.time(),
         TimeSlice(),
     )

@@ -50,7 +50,8 @@ class ProcessState:
     of each kind.  `bound_ips`: how many addresses are bound.  `nodes_probed`: how many nodes
     have answered a probe; `probes_doubted`: so many of them stopped at once that it is not
     believed.  `peers`: the sessions.  `is_sent`: whether a peer was sent a prefix.
-    `switches`: how each OpenFlow switch is, by its datapath.
+    `switches`: how each OpenFlow switch is, by its datapath.  `stopped`: an operator ended the
+    instance.
     """
 
     version: str
@@ -67,6 +68,7 @@ class ProcessState:
     peers: Callable[[], tuple[PeerReport, ...]]
     is_sent: IsSent
     switches: Callable[[], Mapping[int, SwitchHealth]] = dict
+    stopped: Callable[[], bool] = bool
 
 
 def of_process(process: ProcessState) -> Iterator[Series]:
@@ -75,6 +77,7 @@ def of_process(process: ProcessState) -> Iterator[Series]:
     config = process.config
     yield gauges.CONFIG_INFO.series().add(1, *astuple(config))
     yield gauges.READY.of(process.ready())
+    yield gauges.STOPPED.of(process.stopped())
     yield gauges.TASK_FAULTS.of(process.faults())
     yield gauges.LOOP_LAG.of(process.loop_lag())
     yield gauges.RELOADED.of(process.reloaded())

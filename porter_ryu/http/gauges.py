@@ -48,6 +48,10 @@ CONFIG_INFO = Gauge(
     ("source", "allocate", "bgp", "openflow", "next_hops", "bound_ip"),
 )
 READY = Gauge("ready", "1 while /readyz answers with 200.")
+STOPPED = Gauge(
+    "stopped",
+    "1 after `porter-ryu stop` has ended the instance, while its process is still there (--stay).",
+)
 TASK_FAULTS = Gauge("task_faults", "Number of faults that /healthz reports.")
 LOOP_LAG = Gauge("loop_lag_seconds", "Longest delay of the event loop within the last minute.")
 RELOADED = Gauge(

@@ -43,7 +43,7 @@ class StateController(ControllerBase):  # type: ignore[misc]
 
     def _version(self) -> dict[str, str]:
         began = self._context.started_at
-        complete_since = max(began, self._context.history.forgotten_at)
+        complete_since = self._context.history.complete_since(began)
         return {
             "version": VERSION,
             "python": platform.python_version(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 
@@ -186,6 +187,23 @@ def test_a_stopping_instance_reports_why_it_is_not_ready(host: Host) -> None:
     program = program_on(host, "ending").start()
     program.end_for_good("--stay")
     wait_for(lambda: status(host, "", "/readyz"), lambda s: s == "503", 5, "it to be not ready")
-    assert host.run("curl -s 127.0.0.1:8080/readyz") == "the instance is stopping\n"
+    wait_for(
+        lambda: host.run("curl -s 127.0.0.1:8080/readyz"),
+        lambda text: bool(
+            re.fullmatch(
+                r"stopped by the operator \(since 20[-0-9]+T[0-9:.]+Z\): "
+                r"all routes are withdrawn, and all addresses unbound\n",
+                text,
+            )
+        ),
+        5,
+        "everything to be withdrawn",
+    )
+    text = host.run("curl -s 127.0.0.1:8080/readyz")
+    assert host.run("curl -s 127.0.0.1:8080/healthz") == text
     assert status(host, "", "/healthz") == "200"
+    told = program.get("/v1/status")
+    assert told["summary"] == text.strip()
+    assert [problem["reason"] for problem in told["problems"]] == ["Stopped"]
+    assert "\nporter_stopped 1.0\n" in host.run("curl -s 127.0.0.1:8080/metrics")
     assert program.stop() == 0

@@ -36,7 +36,7 @@ ANSWERS: tuple[tuple[dict[str, str], int, str], ...] = (
     ({"NAMESPACE/NAME": "default/fights"}, 1, "AddressInUse"),
     ({}, 1, "version "),
     ({"FILE": "CONFIG"}, 0, "65099"),
-    ({}, 1, '"bfd": null'),
+    ({}, 1, "PEER ADDRESS AS STATE SINCE PATHS"),
     ({"PEER": scene.WELL}, 0, f"session {scene.WELL}: "),
 )
 

@@ -85,6 +85,7 @@ def status(**more: object) -> Json:
     return {
         "version": "0.1.0",
         "startedAt": TIME,
+        "recordedSince": TIME,
         "now": TIME,
         "ready": True,
         "unready": "",
@@ -105,7 +106,7 @@ def status(**more: object) -> Json:
         "sessions": {"total": 1, "established": 1},
         "switches": {"total": 0, "filled": 0},
         "eips": {"total": 1, "ready": 1, "size": 256, "used": 10},
-        "nodes": {"total": 5, "usable": 5},
+        "nodes": {"total": 5, "usable": 5, "unusable": []},
         **more,
     }
 

@@ -61,6 +61,7 @@ ITSELF = config(source="api-server", allocate="false", bgp="true", next_hops="se
 FIRES = [
     Case("PorterAbsent", "6m", {}, {}),
     Case("PorterNotReady", "6m", gauge("ready", "0x9"), INSTANCE),
+    Case("PorterStopped", "16m", gauge("stopped", "1x20"), INSTANCE),
     Case(
         "PorterNobodyLeads",
         "3m",
@@ -396,6 +397,20 @@ QUIET = [
     ),
     Case("PorterNodesDead", "9m", gauge("nodes_probed_dead", "0x9")),
     Case("PorterNodesDrainedForLong", "1441m", gauge("nodes_drained", "1x700 0 1x800")),
+    Case("PorterStopped", "20m", gauge("stopped", "1x5 0x20"), name="it is deleted soon"),
+    *(
+        Case(alert, "25m", {**series, **gauge("stopped", "1x30")}, name="it was stopped")
+        for alert, series in {
+            "PorterNotReady": gauge("ready", "0x30"),
+            "PorterSessionDown": gauge("bgp_session_up", "0x30", peer="x"),
+            "PorterAllSessionsDown": gauge("bgp_session_up", "0x30", peer="x"),
+            "PorterBfdDown": gauge("bfd_session_up", "0x30", peer="x"),
+            "PorterWatchStale": gauge(
+                "kubernetes_last_list_timestamp_seconds", "0x30", kind="nodes"
+            ),
+            "PorterServicesNotSent": {**CENTRAL, **gauge("services", "2x30", state="Allocated")},
+        }.items()
+    ),
     Case("PorterNodesWithoutWeight", "19m", gauge("nodes_without_weight", "0x20")),
     Case("PorterBoundAddressRepaired", "20m", gauge("bound_ip_repairs_total", "0x9 2x20")),
 ]

@@ -92,7 +92,9 @@ def test_status_is_fine_where_all_is_well(
     text = "\n".join(lines)
     assert "0.1.0, running since" in text
     assert "leader" in text
-    assert "last heard 2026-03-01T08:31:02Z" in text
+    heard = "listed 2026-03-01T08:31:02Z, last event 2026-03-01T08:31:02Z"
+    assert " ".join(text.split()).count(f"last heard {heard}") == 1
+    assert "BFD" not in text
     assert next(line.split() for line in lines if line.startswith("leaf1"))[:4] == [
         "leaf1",
         "192.0.2.1",
@@ -141,11 +143,80 @@ def test_status_names_the_problems_and_what_mends_them(
 def test_status_shows_bfd_and_what_a_session_that_is_up_lacks(
     capsys: pytest.CaptureFixture[str], instance: Instance
 ) -> None:
-    bfd = {"state": "Up", "since": None, "reason": "", "intervalMs": 300, "multiplier": 3}
-    instance.answers["/v1/peers"] = [answers.peer("leaf1", bfd=bfd, hint="no ADD-PATH for ipv4")]
+    bfd = {"state": "up", "since": answers.TIME, "reason": "", "intervalMs": 300, "multiplier": 3}
+    silent = {**bfd, "state": "down", "reason": "no answer yet"}
+    instance.answers["/v1/peers"] = [
+        answers.peer("leaf1", bfd=bfd, hint="no ADD-PATH for ipv4"),
+        answers.peer("leaf2", bfd=silent),
+        answers.peer("leaf3"),
+    ]
     text = printed(capsys, 0, "status", "--url", instance.url)
-    assert "Established, BFD Up" in " ".join(text.split())
+    rows = [line.split() for line in text.splitlines()]
+    assert ["leaf1", "up", "2026-03-01T08:31:02Z"] in rows
+    assert ["leaf2", "down", "2026-03-01T08:31:02Z", "no", "answer", "yet"] in rows
+    assert sum(row[:1] == ["leaf3"] for row in rows) == 1
     assert "  leaf1: no ADD-PATH for ipv4\n" in text
+
+
+def unusable(name: str, why: str, since: str | None = answers.TIME) -> Answers:
+    """An entry of the nodes that are not usable."""
+    return {"node": name, "reason": "NotReady", "why": why, "since": since}
+
+
+def test_status_names_the_nodes_that_are_not_usable(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    later = "2026-03-01T09:00:00.000Z"
+    found = [
+        unusable("n2", "it is not Ready", later),
+        unusable("n3", "it is not Ready"),
+        unusable("n4", "it has no address"),
+        unusable("n5", "it is dead", None),
+        *(unusable(f"m{number}", "it is deleted") for number in range(9)),
+    ]
+    nodes = {"total": 200, "usable": 180, "unusable": found}
+    instance.answers["/v1/status"] = answers.status(nodes=nodes)
+    text = " ".join(printed(capsys, 0, "status", "--url", instance.url).split())
+    since = "since 2026-03-01T08:31:02Z"
+    assert "180 of 200 usable" in text
+    assert f"n2, n3: it is not Ready ({since}, the first of them)" in text
+    assert f"n4: it has no address ({since})" in text
+    assert "n5: it is dead (since before 2026-03-01T08:31:02Z)" in text
+    assert f"m0, m1, m2, m3, m4 and 4 more: it is deleted ({since})" in text
+    assert "and 7 more (/v1/nodes has all)" in text
+
+
+@pytest.mark.parametrize(
+    ("events", "lists", "text"),
+    [
+        ({"nodes": None}, {"nodes": None}, "not listed yet, no event since the start"),
+        ({"nodes": None}, {"nodes": answers.TIME}, "listed 2026-03-01T08:31:02Z, no event since"),
+        (
+            {"nodes": "2026-03-01T08:00:00Z", "eips": "2026-03-01T09:00:00Z"},
+            {"nodes": "2026-03-01T07:00:00Z", "eips": "2026-03-01T06:00:00Z"},
+            "listed 2026-03-01T06:00:00Z, last event 2026-03-01T09:00:00Z",
+        ),
+    ],
+)
+def test_a_list_is_hearing_as_well_as_an_event(
+    capsys: pytest.CaptureFixture[str],
+    instance: Instance,
+    events: Answers,
+    lists: Answers,
+    text: str,
+) -> None:
+    source = {"what": "directory /m", "lastEvent": events, "lastList": lists, "trouble": ""}
+    instance.answers["/v1/status"] = answers.status(source=source)
+    told = " ".join(printed(capsys, 0, "status", "--url", instance.url).split())
+    assert f"last heard {text}" in told
+
+
+def test_a_session_that_was_never_up_says_that_it_is_not_known_since_when(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    instance.answers["/v1/peers"] = [answers.peer("leaf1", "Active", lastUp=None, lastDown=None)]
+    text = printed(capsys, 1, "status", "--url", instance.url)
+    assert "  leaf1: not up since this process knows of it\n" in text
 
 
 def test_names_from_a_cluster_are_text_and_no_markup(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,10 +16,12 @@ from porter_ryu.bgp.session_history import LastDown
 from porter_ryu.domain.labels import parse_selector
 from porter_ryu.domain.model import Eip, Family, Kind
 from porter_ryu.domain.nodes.drain import DrainPolicy
+from porter_ryu.domain.nodes.next_hops import EXCLUDE_LABEL
 from porter_ryu.domain.planner import Policy
 from porter_ryu.domain.ports import Role
 from porter_ryu.domain.sending import PeerTerms
-from porter_ryu.report_problems import Health
+from porter_ryu.report_problems import Health, Stopped
+from porter_ryu.report_status import Record
 from tests.unit.test_http_api import HEALTHY
 from tests.unit.world import World, endpoints, node, service
 
@@ -56,6 +58,7 @@ def status(
     health: Health = HEALTHY,
     switches: tuple[str, ...] = (),
     silent: Collection[int] = (),
+    changed_at: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The status with these sessions, and switches in these states, which some of four nodes do not
     answer."""
@@ -75,7 +78,7 @@ def status(
         ],
         lambda _prefix: sent,
         health,
-        1.0,
+        Record(1.0, 1.5, changed_at or {}),
         2.0,
         lambda: None,
     )
@@ -92,11 +95,12 @@ def test_all_is_well() -> None:
     assert (told["ok"], told["problems"]) == (True, [])
     assert told["services"] == {"total": 2, "states": {"Announced": 2}}
     assert told["eips"] == {"total": 1, "ready": 1, "size": 8, "used": 2}
-    assert told["nodes"] == {"total": 1, "usable": 1}
-    assert (told["role"], told["ready"], told["startedAt"]) == (
+    assert told["nodes"] == {"total": 1, "usable": 1, "unusable": []}
+    assert (told["role"], told["ready"], told["startedAt"], told["recordedSince"]) == (
         "leader",
         True,
         "1970-01-01T00:00:01.000Z",
+        "1970-01-01T00:00:01.500Z",
     )
 
 
@@ -337,6 +341,52 @@ def test_problems_of_the_process(more: dict[str, Any], reason: str, text: str) -
     assert ranked(told) == [(reason, 0)]
     assert text in told["summary"]
     assert told["problems"][0]["mend"]
+
+
+def test_nodes_that_are_not_usable_are_named_with_the_reason_and_since_when() -> None:
+    made = world().put(
+        node("n2", "192.168.9.12", ready=False),
+        node("n3", "192.168.9.13", ready=False),
+        node("n4"),
+        node("n5", "192.168.9.15", labels={EXCLUDE_LABEL: ""}),
+        node("n6", "192.168.9.16", unschedulable=True),
+    )
+    told = status(made, UP, changed_at={"n2": 900.0, "n1": 901.0, "gone": 902.0})
+    assert told["ok"], "no Service is lost"
+    nodes = told["nodes"]
+    assert (nodes["total"], nodes["usable"]) == (6, 2)
+    found = {e["node"]: (e["reason"], e["why"], e["since"]) for e in nodes["unusable"]}
+    assert found["n2"] == ("NotReady", "it is not Ready", "1970-01-01T00:15:00.000Z")
+    assert found["n3"] == ("NotReady", "it is not Ready", None)
+    assert found["n4"][0] == "NoAddress"
+    assert found["n5"][0] == "Excluded"
+    assert len(found) == 4
+
+
+def test_of_many_nodes_that_are_not_usable_the_first_are_named() -> None:
+    made = world()
+    for number in range(300):
+        made.stage(node(f"x{number:03}", "192.168.9.12", ready=False))
+    nodes = status(made.turn(), UP)["nodes"]
+    assert (nodes["total"], nodes["usable"], len(nodes["unusable"])) == (301, 1, 100)
+
+
+@pytest.mark.parametrize(
+    ("stopped", "text"),
+    [
+        (Stopped(900.0, True), "routes are being withdrawn, and addresses unbound"),
+        (Stopped(900.0, True, done=True), "all routes are withdrawn, and all addresses unbound"),
+        (Stopped(900.0, True, done=True, left="ip: no"), "could not be withdrawn: ip: no"),
+        (Stopped(900.0, False), "its sessions are closed, and what was announced and bound stays"),
+    ],
+)
+def test_an_instance_that_was_stopped_says_so_first(stopped: Stopped, text: str) -> None:
+    health = replace(HEALTHY, stopped=stopped, unready=stopped.text, faults=("task x died",))
+    made = world().put(*(service(name, pool="none") for name in "cdefgh"))
+    told = status(made, ended(UP, 5.0), ended(DOWN, 6.0), sent=False, health=health)
+    assert told["summary"] == f"stopped by the operator (since 1970-01-01T00:15:00.000Z): {text}"
+    assert ranked(told) == [("Stopped", 2), ("NoPool", 6)], "the rest follows from it"
+    assert not told["ok"]
 
 
 def test_a_source_that_cannot_be_read_is_one_problem() -> None:
