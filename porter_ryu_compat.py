@@ -3,9 +3,11 @@
 ryu.app.wsgi imports `ALREADY_HANDLED` from eventlet.wsgi, which dropped it in 0.30.3; the name
 is set when eventlet.wsgi is loaded.  And importing eventlet prints a notice that the project
 looks for a way off it, which says nothing to somebody who runs this program: docs/architecture.md
-does.  Nothing is imported here but what the interpreter has loaded anyway.
+does.  And ryu-manager loads in four fifths of the time (`_load_manager`).  Nothing is imported here
+but what the interpreter has loaded anyway.
 """
 
+import gc
 import sys
 import warnings
 
@@ -14,7 +16,7 @@ _MANAGER = "ryu.cmd.manager"
 
 
 class _Finder:
-    """Finds eventlet.wsgi by the ordinary finders and adds one name once it is loaded."""
+    """Finds some modules by the ordinary finders, and has them loaded in another way."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -24,21 +26,23 @@ class _Finder:
             return None
         if name == _MANAGER:
             _green_first()
-        if name != _WSGI:
+        load = _LOAD.get(name)
+        if load is None:
             return None
         for finder in sys.meta_path:
             if finder is _Finder or not hasattr(finder, "find_spec"):
                 continue
             spec = finder.find_spec(name, path, target)
             if spec is not None and spec.loader is not None:
-                spec.loader = _Loader(spec.loader)
+                spec.loader = _Loader(spec.loader, load)
                 return spec
         return None
 
 
 class _Loader:
-    def __init__(self, loader):
+    def __init__(self, loader, load):
         self._loader = loader
+        self._load = load
 
     def __getattr__(self, name):
         return getattr(self._loader, name)
@@ -47,9 +51,36 @@ class _Loader:
         return self._loader.create_module(spec)
 
     def exec_module(self, module):
-        self._loader.exec_module(module)
-        if not hasattr(module, "ALREADY_HANDLED"):
-            module.ALREADY_HANDLED = b""
+        self._load(self._loader, module)
+
+
+def _load_wsgi(loader, module):
+    loader.exec_module(module)
+    if not hasattr(module, "ALREADY_HANDLED"):
+        module.ALREADY_HANDLED = b""
+
+
+def _load_manager(loader, module):
+    """Without what takes a fifth of its time.  All that is imported stays, so the garbage
+    collector would look through it 250 times in vain.  And Ryu wants one class of distutils: where
+    Python has that, setuptools would put its own in the place, and load 120 modules for it."""
+    shim = sys.modules.get("_distutils_hack")
+    replaced = shim is not None and sys.version_info < (3, 12) and "distutils" not in sys.modules
+    if replaced:
+        shim.remove_shim()
+    gc.disable()
+    try:
+        loader.exec_module(module)
+    finally:
+        gc.enable()
+        gc.freeze()
+        if replaced:
+            shim.add_shim()
+            for name in ("distutils.version", "distutils"):
+                sys.modules.pop(name, None)  # whoever imports setuptools later would be warned
+
+
+_LOAD = {_WSGI: _load_wsgi, _MANAGER: _load_manager}
 
 
 def _silence():
