@@ -22,7 +22,7 @@ from porter_ryu.kube.errors import BAD_ANSWER, ApiError, CodecError
 from porter_ryu.kube.failures import failure
 from porter_ryu.kube.json_text import ANY, Json, Text, decoded
 from porter_ryu.kube.resources import RESOURCES
-from porter_ryu.kube.transport import Response, Transport
+from porter_ryu.kube.transport import Asked, Response, Transport
 from porter_ryu.time_slice import TimeSlice
 
 _READ_SECONDS = 30.0
@@ -63,27 +63,40 @@ class Client:
 
     def pages(self, kind: Kind) -> Iterator[tuple[Sequence[Text], str]]:
         """All objects of a kind in pages of 500, each with the resourceVersion of the list; in
-        pages of 40 if one is larger than 64 MB.  Raises ApiError; 410 if the list took too long."""
+        pages of 40 if one is larger than 64 MB.  The server prepares a page while the caller takes
+        the one before.  Raises ApiError; 410 if the list took too long."""
         query: dict[str, Any] = {"limit": _PAGE}
-        for _ in range(_MAX_PAGES):
-            try:
-                found = self._page(kind, query)
-            except ApiError as error:
-                if error.reason != _TOO_LARGE or query["limit"] != _PAGE:
-                    raise
-                query["limit"] = _SMALL_PAGE
-                continue
-            token = found.metadata.continue_
-            yield found.items or (), found.metadata.resource_version or ""
-            if not token:
-                return
-            if token == query.get("continue"):
-                raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} repeats a page")
-            query["continue"] = token
+        asked = self._ask_page(kind, query)
+        try:
+            for _ in range(_MAX_PAGES):
+                try:
+                    found = self._page(kind, asked)
+                except ApiError as error:
+                    if error.reason != _TOO_LARGE or query["limit"] != _PAGE:
+                        raise
+                    query["limit"] = _SMALL_PAGE
+                    asked = self._ask_page(kind, query)
+                    continue
+                token = found.metadata.continue_
+                if token:
+                    if token == query.get("continue"):
+                        raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} repeats a page")
+                    query["continue"] = token
+                    asked = self._ask_page(kind, query)
+                yield found.items or (), found.metadata.resource_version or ""
+                if not token:
+                    return
+        finally:
+            asked.drop()
         raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} does not end")
 
-    def _page(self, kind: Kind, query: dict[str, Any]) -> metav1.ObjectList:
-        text = self.text("GET", RESOURCES[kind].collection, query)
+    def _ask_page(self, kind: Kind, query: dict[str, Any]) -> Asked:
+        with hub.Timeout(self._most, self._timed_out()):
+            return self._ask("GET", RESOURCES[kind].collection, query, None, "", _READ_SECONDS)
+
+    def _page(self, kind: Kind, asked: Asked) -> metav1.ObjectList:
+        with hub.Timeout(self._most, self._timed_out()):
+            text = self._text("GET", RESOURCES[kind].collection, asked)
         try:
             return decoded(_LIST, text)
         except CodecError as error:
@@ -92,7 +105,8 @@ class Client:
 
     def version(self, kind: Kind) -> str:
         """The resourceVersion that a list of a kind would have now; raises ApiError."""
-        return self._page(kind, {"limit": 1}).metadata.resource_version or ""
+        found = self._page(kind, self._ask_page(kind, {"limit": 1}))
+        return found.metadata.resource_version or ""
 
     def watch(self, kind: Kind, resource_version: str) -> Iterator[metav1.WatchEvent]:
         """Starts a watch from a resourceVersion, and returns its events until the server ends it.
@@ -105,9 +119,9 @@ class Client:
             "timeoutSeconds": _WATCH_SECONDS,
         }
         with hub.Timeout(self._most, self._timed_out()):
-            answer = self._send(
-                "GET", RESOURCES[kind].collection, query, None, "", _WATCH_READ_SECONDS
-            )
+            path = RESOURCES[kind].collection
+            asked = self._ask("GET", path, query, None, "", _WATCH_READ_SECONDS)
+            answer = self._answer("GET", path, asked)
         return self._events(answer)
 
     def _events(self, answer: Response) -> Iterator[metav1.WatchEvent]:
@@ -163,20 +177,25 @@ class Client:
         """One request and the text of its answer, which must be complete within two minutes; raises
         ApiError."""
         with hub.Timeout(self._most, self._timed_out()):
-            answer = self._send(method, path, query or {}, body, content_type, _READ_SECONDS)
-            with contextlib.closing(answer), self._failures():
-                return _read(answer, _MAX_ANSWER_OCTETS)
+            asked = self._ask(method, path, query or {}, body, content_type, _READ_SECONDS)
+            return self._text(method, path, asked)
+
+    def _text(self, method: str, path: str, asked: Asked) -> bytes:
+        answer = self._answer(method, path, asked)
+        with contextlib.closing(answer), self._failures():
+            return _read(answer, _MAX_ANSWER_OCTETS)
 
     def date(self) -> float | None:
         """The time of the API server (Unix time, whole seconds), None if its answers have none;
         raises ApiError."""
         with hub.Timeout(self._most, self._timed_out()):
-            answer = self._send("GET", "/version", {}, None, "", _READ_SECONDS)
+            asked = self._ask("GET", "/version", {}, None, "", _READ_SECONDS)
+            answer = self._answer("GET", "/version", asked)
             with contextlib.closing(answer), self._failures():
                 _read(answer, _MAX_ERROR_OCTETS)
         return _timestamp(answer.headers.get("date", ""))
 
-    def _send(
+    def _ask(
         self,
         method: str,
         path: str,
@@ -184,9 +203,13 @@ class Client:
         body: Json | None,
         content_type: str,
         read_timeout: float,
-    ) -> Response:
+    ) -> Asked:
         with self._failures():
-            response = self._transport.send(method, path, read_timeout, query, body, content_type)
+            return self._transport.send(method, path, read_timeout, query, body, content_type)
+
+    def _answer(self, method: str, path: str, asked: Asked) -> Response:
+        with self._failures():
+            response = asked.answer()
         if not _OK <= response.status < _MULTIPLE:
             raise self._error(method, path, response)
         return response

@@ -39,11 +39,14 @@ class Connection:
         was not asked for."""
         return not self._readable.poll(0)
 
-    def send(self, request: bytes, timeout: float) -> Answer:
-        """Sends a request and returns its answer when its header is there.  Waits for the server
-        `timeout` seconds at most each time.  Raises OSError."""
+    def send(self, request: bytes, timeout: float) -> None:
+        """Sends a request.  Whatever then waits for the server waits `timeout` seconds at most each
+        time.  Raises OSError."""
         self._socket.settimeout(timeout)
         self._socket.sendall(request)
+
+    def answer(self) -> Answer:
+        """The answer to the request that was sent, when its header is there.  Raises OSError."""
         return Answer(self)
 
     def receive(self) -> bytes:

@@ -39,6 +39,31 @@ _JSON = json.JSONEncoder(separators=(",", ":")).encode
 _IN_A_TARGET = "/:?#[]@!$&'()*+,;=%~"
 
 
+class Asked:
+    """A request that was sent."""
+
+    def __init__(self, connection: Connection, pool: _Pool) -> None:
+        self._connection = connection
+        self._pool = pool
+        self._unanswered = True
+
+    def answer(self) -> Response:
+        """Waits for the header of the answer, of any status; the body is unread.  Raises OSError,
+        and closes the connection."""
+        try:
+            answer = self._connection.answer()
+        except BaseException:
+            self.drop()
+            raise
+        self._unanswered = False
+        return Response(answer, self._connection, self._pool)
+
+    def drop(self) -> None:
+        """Closes the connection if nobody asked for the answer."""
+        if self._unanswered:
+            self._connection.close()
+
+
 class Response:
     """The answer to a request, whose connection carries the next request after `close`."""
 
@@ -136,10 +161,10 @@ class Transport:
         query: Mapping[str, Any] = _NO_QUERY,
         body: Mapping[str, Any] | None = None,
         content_type: str = "",
-    ) -> Response:
-        """Sends a request and returns its answer, of any status, with an unread body.  Waits for
-        the server `read_timeout` seconds at most each time.  Raises OSError and the exceptions of
-        urllib3; ValueError where the token cannot be sent."""
+    ) -> Asked:
+        """Sends a request.  Its answer waits for the server `read_timeout` seconds at most each
+        time.  Raises OSError and the exceptions of urllib3; ValueError where the token cannot be
+        sent."""
         target = quote(f"{self._root}{path}", safe=_IN_A_TARGET)
         if query:
             target = f"{target}?{urlencode(query)}"
@@ -153,10 +178,11 @@ class Transport:
         pool = self._pool
         connection = pool.take()
         try:
-            return Response(connection.send(request, read_timeout), connection, pool)
+            connection.send(request, read_timeout)
         except BaseException:
             connection.close()
             raise
+        return Asked(connection, pool)
 
     def _headers(self) -> dict[str, str]:
         """The headers of a request."""

@@ -28,6 +28,7 @@ from tests.unit.fake_server import (
     kubeconfig,
     ok,
 )
+from tests.unit.until import until
 
 Serve = Callable[[Answer], tuple[FakeServer, Client]]
 MEGABYTE = 1 << 20
@@ -82,6 +83,18 @@ def test_a_list_goes_on_page_by_page_over_one_connection(serve: Serve) -> None:
     assert listed(client) == [1, {"a": 2}, 3]
     assert server.asked == ["/api/v1/nodes?limit=500", "/api/v1/nodes?limit=500&continue=next"]
     assert server.connections == 1
+
+
+def test_the_next_page_is_asked_for_before_this_one_is_taken(serve: Serve) -> None:
+    def respond(path: str, _headers: Headers) -> bytes:
+        return ok(page([path]) if "continue" in path else page([1], "next"))
+
+    server, client = serve(respond)
+    pages = client.pages(Kind.NODE)
+    assert [ANY.decode(item) for item in next(pages)[0]] == [1]
+    until(lambda: len(server.asked) == 2, "the request for the second page")
+    del pages
+    assert listed(client) == [1, server.asked[1]], "the answer that nobody took is no one else's"
 
 
 def test_a_page_that_is_too_large_is_asked_for_again_in_smaller_ones(serve: Serve) -> None:
