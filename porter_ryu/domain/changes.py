@@ -2,8 +2,8 @@
 
 A change of the cluster only marks what depends on it; nothing is decided here.  `collect` begins a
 turn: it hands the marked changes to the allocator and to the next-hop resolver, and returns the
-Services that the turn has to decide.  A node changes the next hops of Services, and nothing else of
-most of them, so those are marked apart (`pop_moved`).
+Services that the turn has to decide.  A node or an EndpointSlice changes the next hops of Services,
+and nothing else of most of them, so those are marked apart (`pop_moved`).
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ class PendingChanges:
                 self._moved.update(self._decided)
 
     def pop_moved(self) -> set[ObjectKey]:
-        """The Services whose next hops may have changed with a node since this was called last."""
+        """The Services whose next hops may have changed with a node or an EndpointSlice since this
+        was called last."""
         moved, self._moved = self._moved, set()
         return moved
 
@@ -161,6 +162,9 @@ class PendingChanges:
             self._moved.update(touched)
             if self._resolver.depends_on(key.name):
                 self._moved.update(self._decided)
+            return
+        if kind is Kind.ENDPOINT_SLICE:
+            self._moved.update(touched)
             return
         self._services.update(touched)
         if kind is Kind.NAMESPACE:

@@ -262,8 +262,9 @@ class Planner:
     def _move(
         self, moved: Iterable[ObjectKey], batch: set[ObjectKey], give_way: Callable[[], None]
     ) -> set[Address]:
-        """Returns the addresses of Services whose next hops may have changed with a node.  Those
-        that are not announced are added to the batch, because the reason may be another now."""
+        """Returns the addresses of Services whose next hops may have changed with a node or an
+        EndpointSlice.  Those that are not announced are added to the batch, because the reason may
+        be another now, and those whose verdict depends on more than whether there is a next hop."""
         touched: set[Address] = set()
         for key in moved:
             give_way()
@@ -271,9 +272,13 @@ class Planner:
             if decision is None or not decision.verdict.ok or self._guard.failed(Kind.SERVICE, key):
                 batch.add(key)
                 continue
+            addresses = self._addresses_of.get(key, ())
+            if any(map(self._routing.verdict_depends_on_nodes, addresses)):
+                batch.add(key)
+                continue
             with self._guard(Kind.SERVICE, key):
                 self.resolver.update_backends(key)
-                touched.update(self._addresses_of.get(key, ()))
+                touched.update(addresses)
         return touched
 
     def _decide(

@@ -100,6 +100,15 @@ class Routing:
                 self._reachable.discard(address)
         return changed
 
+    def verdict_depends_on_nodes(self, address: Address) -> bool:
+        """Whether it matters for the verdict on a holder of an address by which nodes it is
+        reached, and not only whether there is one."""
+        if not self._by_port:
+            return False
+        return (
+            len(self._allocator.holders(address)) > 1 or self._advertising_eip(address) is not None
+        )
+
     def route(self, address: Address) -> Route | None:
         """The wanted route of an address, for the holders that have it on record.  None: the
         route stays as it is, because something failed for one of the holders."""

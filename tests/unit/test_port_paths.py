@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 from porter_ryu.domain.announcement import Announcements
-from porter_ryu.domain.model import Eip, EndpointSlice, Port, Service
+from porter_ryu.domain.model import Eip, EndpointSlice, Kind, Port, Service
 from porter_ryu.domain.planner import Policy
 from porter_ryu.openflow.next_hop_sets import wanted
 from tests.unit.world import World, endpoints, node, service
@@ -41,6 +41,17 @@ def test_local_services_that_share_an_address_have_the_nodes_of_each() -> None:
     assert made.routes["10.0.0.1"] == frozenset()  # no router can tell them apart
     assert by_port(made) == {"TCP 53": {"c"}, "TCP 80": {"a", "b"}}
     assert made.state("web") == made.state("dns") == "Announced"
+
+
+def test_the_verdict_of_each_follows_its_own_nodes() -> None:
+    made = world().put(*shared("web", 80, "a"), *shared("dns", 53, "c"))
+    made.remove(Kind.NODE, "a")
+    assert made.state("web") == "NoUsableNode"
+    made.put(node("a", "192.168.0.1"))
+    assert made.state("web") == "Announced"
+    made.put(endpoints("web"))
+    assert made.state("web") == "NoReadyEndpoints"
+    assert made.state("dns") == "Announced"
 
 
 def test_what_they_have_in_common_stays_announced_to_routers() -> None:
