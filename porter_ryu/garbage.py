@@ -2,8 +2,8 @@
 
 A full collection visits every object.  With 10,000 Services it takes 0.9 s, and no KEEPALIVE is
 sent meanwhile.  Almost no object here is part of a reference cycle, and the objects of a list live
-long.  So Python's automatic full collection is switched off; instead, the objects of each list are
-frozen (`gc.freeze`), and the few others are collected every ten seconds.
+long.  So Python collects only the youngest objects by itself; the objects of each list are frozen
+(`gc.freeze`), and the few others are collected every ten seconds.
 
 The text of a list leaves holes in the heap, which the C library keeps: they are given back.
 """
@@ -22,7 +22,7 @@ from porter_ryu.supervisor import Beat
 
 _INTERVAL_SECONDS = 10.0
 _SLOW_SECONDS = 0.03
-_THRESHOLDS = 5_000, 20, 1_000_000  # of the three generations; the last one never runs by itself
+_THRESHOLDS = 5_000, 1_000_000, 1_000_000  # only that of the youngest objects runs by itself
 
 
 class GarbageCollector:
