@@ -16,14 +16,10 @@ from porter_ryu.domain.peering import SpeakerConfig
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.effects import Effects
 from porter_ryu.instance import Instance, reserve
-from porter_ryu.kube.api import Api
-from porter_ryu.kube.client import Client
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.errors import ApiError
-from porter_ryu.kube.lease import Lease
 from porter_ryu.kube.writer import Writer
 from porter_ryu.leadership import Leadership
-from porter_ryu.liveness.monitor import LivenessMonitor
 from porter_ryu.log import reason_of
 from porter_ryu.node.binding_journal import BindingJournal
 from porter_ryu.node.bound_ips import BoundIps
@@ -37,7 +33,10 @@ from porter_ryu.settings_file import BadConfigurationError, Fault
 from porter_ryu.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from porter_ryu.kube.api import Api
+    from porter_ryu.kube.lease import Lease
     from porter_ryu.kube.manifests import Manifests
+    from porter_ryu.liveness.monitor import LivenessMonitor
     from porter_ryu.openflow.target import Switches
 
 LOG = logging.getLogger(__name__)
@@ -115,6 +114,8 @@ def _liveness(
 ) -> LivenessMonitor | NoLiveness:
     if not settings.liveness.probes:
         return NoLiveness()
+    from porter_ryu.liveness.monitor import LivenessMonitor
+
     percent = settings.panic_percent
     return LivenessMonitor(settings.liveness, percent, reconciler.probed, supervisor)
 
@@ -150,13 +151,16 @@ def make_codec(settings: Settings) -> Codec:
 def make_source(settings: Settings, codec: Codec, supervisor: Supervisor) -> Manifests | Api:
     """Where the objects are read from: the directory of manifests, or the API server.  Raises
     ApiError if the API client cannot be configured."""
+    # each with all that it reads by, a sixth of what a start imports
     if settings.manifests:
-        # with all that reads files; it would be a sixth of what a start imports here
         from porter_ryu.kube.manifests import Manifests
 
         return Manifests(
             settings.manifests, codec, keeps_status=settings.allocate, supervisor=supervisor
         )
+    from porter_ryu.kube.api import Api
+    from porter_ryu.kube.client import Client
+
     return Api(Client(settings.kubeconfig), codec, supervisor)
 
 
@@ -237,8 +241,12 @@ def _lease(
     reconciler: Reconciler,
     supervisor: Supervisor,
 ) -> Lease | NoLease:
-    if not _elects_leader(settings) or not isinstance(source, Api):
+    if not _elects_leader(settings):
         return NoLease()
+    from porter_ryu.kube.api import Api
+    from porter_ryu.kube.lease import Lease
+
+    assert isinstance(source, Api)
     lease = Lease(source.client, settings.namespace, source.relist, leadership.set_role, supervisor)
     source.after = lease.tried
     reconciler.await_role = lambda: lease.tried.wait(timeout=_ROLE_SECONDS)

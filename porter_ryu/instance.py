@@ -22,11 +22,8 @@ from porter_ryu.history.observers import Observers
 from porter_ryu.history.record import History
 from porter_ryu.history.reload import record_refused_reload, record_reload
 from porter_ryu.history.turns import Cluster, TurnRecorder
-from porter_ryu.kube.api import Api
-from porter_ryu.kube.lease import Lease
 from porter_ryu.kube.writer import Writer
 from porter_ryu.leadership import Leadership
-from porter_ryu.liveness.monitor import LivenessMonitor
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.host import HostAddresses, HostMonitor
 from porter_ryu.null_parts import NoLease, NoLiveness, NoSpeaker, NoSwitches, NoWriter
@@ -38,7 +35,10 @@ from porter_ryu.time_slice import TimeSlice
 from porter_ryu.turn_log import TurnLog
 
 if TYPE_CHECKING:
+    from porter_ryu.kube.api import Api
+    from porter_ryu.kube.lease import Lease
     from porter_ryu.kube.manifests import Manifests
+    from porter_ryu.liveness.monitor import LivenessMonitor
     from porter_ryu.openflow.target import Switches
 
 LOG = logging.getLogger(__name__)
