@@ -18,6 +18,7 @@ from porter_ryu.domain.announcement import (
 )
 from porter_ryu.domain.communities import NO_COMMUNITIES, Communities
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
+from porter_ryu.domain.left_out import why_nobody
 from porter_ryu.domain.model import Address, Eip, Service
 from porter_ryu.domain.paths import Paths
 from porter_ryu.domain.text import listed
@@ -69,22 +70,8 @@ class Advertising:
 
     def why_unheard(self, eip: Eip, hops: frozenset[NextHop]) -> ServiceVerdict | None:
         """Why no peer gets a path to one of these next hops; None if one does."""
-        entries = [(f"spec.advertisements[{i}]", e) for i, e in enumerate(eip.advertisements)]
-        applied = [(place, e) for place, e in entries if self.selected_by((e,), hops)]
-        if not entries or any(entry.is_heard(self.peers) for _, entry in applied):
-            return None
-        if not applied:
-            text = f"no entry of spec.advertisements of Eip {eip.name} selects one of its nodes"
-            return Verdict(False, Reason.NO_USABLE_NODE, text)
-        places = listed([place for place, _ in applied])
-        unknown = listed(sorted({name for _, entry in applied for name in entry.peers}))
-        text = f"{places} of Eip {eip.name} {'is' if len(applied) == 1 else 'are'} only for peers"
-        text += f" that are not configured ({unknown})"
-        others = [place for place, entry in entries if entry.is_heard(self.peers)]
-        if others:
-            text += f", and {listed(others)} selects none of its nodes"
-        text += f"; configured are {listed(sorted(self.peers)) or 'none'}"
-        return Verdict(False, Reason.NO_USABLE_NODE, text)
+        why = why_nobody(eip, lambda entry: bool(self.selected_by((entry,), hops)), self.peers)
+        return Verdict(False, Reason.NO_USABLE_NODE, why) if why else None
 
     def selected_by(
         self, entries: tuple[AdvertisementEntry, ...], hops: frozenset[NextHop]

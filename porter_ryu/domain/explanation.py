@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import PoolVerdict
-from porter_ryu.domain.announcement import Announcement, NextHop, in_use
+from porter_ryu.domain.announcement import Announcement, in_use
 from porter_ryu.domain.decision import Decision
-from porter_ryu.domain.model import Address, Eip, Family, Kind, ObjectKey, Service
+from porter_ryu.domain.left_out import why_not_node
+from porter_ryu.domain.model import Address, Family, Kind, ObjectKey, Service
 from porter_ryu.domain.nodes.backends import EndpointStates, endpoint_states
 from porter_ryu.domain.nodes.drained_paths import drained_verdict
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.shares import shares
-from porter_ryu.domain.text import listed
 from porter_ryu.domain.verdict import NodeReason, Verdict
 
 
@@ -110,8 +110,8 @@ def _judged(
 ) -> NodeVerdict:
     """The verdict on a node as a next hop of an address, from that on it whatever the address."""
     eip, peers = planner.allocator.eip_of(address), planner.eip_problems.peers
-    path = paths.by_node.get(verdict.node)
-    why = "" if path is not None else _why_not_selected(eip, verdict.next_hop, peers)
+    path, hop = paths.by_node.get(verdict.node), verdict.next_hop
+    why = "" if path or eip is None or hop is None else why_not_node(eip, hop, peers)
     if why:
         not_selected = Verdict(False, NodeReason.NOT_SELECTED, why)
         return NodeVerdict(verdict.node, None, not_selected)
@@ -120,20 +120,3 @@ def _judged(
     used, cause = path in paths.used, planner.drains.cause(verdict.node)
     last = paths.last or path.drain.over  # of every peer, or of one
     return drained_verdict(verdict, path.drain, used, last, cause, now)
-
-
-def _why_not_selected(eip: Eip | None, hop: NextHop | None, peers: frozenset[str]) -> str:
-    """Why the advertisements of an Eip make a node no next hop; empty where they do not, and where
-    it would be none anyway.  `peers` are those that are configured."""
-    if eip is None or hop is None or not eip.advertisements:
-        return ""
-    entries = [entry for entry in eip.advertisements if entry.selects(dict(hop.labels))]
-    if not entries:
-        return f"no entry of spec.advertisements of Eip {eip.name} selects it"
-    if any(entry.is_heard(peers) for entry in entries):
-        return ""
-    names = listed(sorted({name for entry in entries for name in entry.peers}))
-    return (
-        f"the entries of spec.advertisements of Eip {eip.name} that select it are only for peers "
-        f"that are not configured: {names}"
-    )

@@ -3,14 +3,14 @@ paths because of spec.advertisements; and who has heard of a Service."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from porter_ryu.domain.decision import Decision
-from porter_ryu.domain.model import Address, Eip, Network
+from porter_ryu.domain.left_out import selects_one_of, why_not_peer
+from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.prefix import host_prefix
-from porter_ryu.domain.text import listed
 
 IsSent = Callable[[Network], bool]
 """Whether any peer was sent next hops for a prefix."""
@@ -28,30 +28,19 @@ class Reach:
 def reach(planner: Planner, address: Address) -> Reach:
     """Who hears of an address once it is announced."""
     eip = planner.allocator.eip_of(address)
-    labels = [dict(path.next_hop.labels) for path in planner.announcements(address)]
+    hops = [path.next_hop for path in planner.announcements(address)]
+    aggregates = planner.aggregation.aggregates_of(address)
+    if eip is None or not hops:
+        return Reach(aggregates, {})
     left_out: dict[str, str] = {}
-    if eip is not None and eip.advertisements and labels:
-        for name in sorted(planner.eip_problems.peers):
-            why = _why_left_out(planner, eip, name, labels)
-            if why:
-                left_out[name] = why
-    return Reach(planner.aggregation.aggregates_of(address), left_out)
-
-
-def _why_left_out(
-    planner: Planner, eip: Eip, peer: str, labels: Sequence[Mapping[str, str]]
-) -> str:
-    """Why a peer gets no path to nodes with these labels; empty if it gets one."""
-    entries = [(i, entry) for i, entry in enumerate(eip.advertisements) if entry.names(peer)]
-    if not entries:
-        return f"no entry of spec.advertisements of Eip {eip.name} names it"
-    if any(any(map(entry.selects, labels)) for _, entry in entries):
-        return ""
-    places = listed([f"spec.advertisements[{i}].nodeSelector" for i, _ in entries])
-    text = f"{places} of Eip {eip.name} selects"
-    if any(planner.eip_problems.selects_a_node(entry.nodes) for _, entry in entries):
-        return f"{text} none of its next hops"
-    return f"{text} no node of the cluster"
+    for terms in planner.sending.terms:
+        # the entries count for the nodes that it may have by its node_selector
+        admitted = [hop for hop in hops if terms.selector.matches(dict(hop.labels))]
+        selects = selects_one_of(admitted or hops)
+        why = why_not_peer(eip, terms.name, selects, planner.eip_problems.selects_a_node)
+        if why:
+            left_out[terms.name] = why
+    return Reach(aggregates, left_out)
 
 
 def is_recorded(decision: Decision) -> bool:

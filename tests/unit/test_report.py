@@ -280,6 +280,24 @@ def test_a_dry_run_tells_whose_node_selector_selects_nothing() -> None:
     assert [said["peers"] for said in route["paths"][0]["sent"]] == [["leaf1"]]
 
 
+def test_a_peer_is_left_out_where_its_node_selector_and_the_entries_select_different_nodes() -> (
+    None
+):
+    entry = AdvertisementEntry(frozenset(["leaf1"]), nodes=parse_selector("rack=a"))
+    others = AdvertisementEntry(frozenset(["leaf2"]))
+    made = World(Eip("pool", "203.0.113.0/30", advertisements=(entry, others))).put(
+        node("n1", "192.168.9.11", labels={"rack": "a"}),
+        node("n2", "192.168.9.12", labels={"rack": "b"}),
+        service("web"),
+        endpoints("web", "n1", "n2"),
+    )
+    terms = [*peers("leaf1", selector=parse_selector("rack=b")), *peers("leaf2")]
+    made.planner.reserve([], [], terms=terms)
+    (route,) = report.explanation(made.turn().planner, key("web"), None)["routes"]
+    why = "spec.advertisements[0].nodeSelector of Eip pool selects none of its next hops"
+    assert route["notSent"] == [{"peer": "leaf1", "why": why}]
+
+
 def test_without_advertisements_nobody_is_left_out() -> None:
     (route,) = report.explanation(world().planner, key("web"), None)["routes"]
     assert (route["aggregates"], route["notFor"]) == ([], [])
