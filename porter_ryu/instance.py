@@ -7,7 +7,7 @@ change, the set of peers and the reserved addresses are computed anew from all t
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -199,4 +199,23 @@ def reserve(
         for p in peers
     ]
     own = host.own | ours | host.gateways | frozenset(gateways)
-    planner.reserve(own, addresses, host.unattributed, terms)
+    planner.reserve(own, addresses, host.unattributed, terms, _owners(host, bgp, gateways))
+
+
+def _owners(
+    host: HostAddresses, bgp: BgpSettings, gateways: tuple[Address, ...]
+) -> Mapping[Address, Sequence[str]]:
+    """Who has the addresses that are assigned to no Service, the nodes aside, and the router ID."""
+    found: dict[Address, dict[str, None]] = {}
+    named: list[tuple[Address | None, str]] = [
+        *((address, "this host") for address in host.own),
+        *((peer.address, f"peer {peer.peer}") for peer in bgp.peers),
+        *((p.local_address, f"this host ({p.local_option} of peer {p.peer})") for p in bgp.peers),
+        *((address, "the default gateway of this host") for address in host.gateways),
+        *((address, "gateways of [openflow]") for address in gateways),
+        (bgp.router_id, "router_id of [bgp]"),
+    ]
+    for address, owner in named:
+        if address is not None:
+            found.setdefault(address, {})[owner] = None
+    return {address: tuple(owners) for address, owners in found.items()}

@@ -59,6 +59,17 @@ def explanation(entry: Json) -> str:
     return "\n".join(lines)
 
 
+def address(entry: Json) -> str:
+    """The text of an address: the explanations of the Services that have it, or who else has it."""
+    name, why = entry["address"], entry["why"]
+    if not entry["services"]:
+        return f"{name}: no Service has it; {why}"
+    lines = [explanation(service) for service in entry["services"]]
+    if entry["owners"] or entry["foreign"] or not entry["holders"]:
+        lines.append(f"{name}: {why}")
+    return "\n".join(lines)
+
+
 def _pool_lines(pools: list[Json]) -> Iterator[str]:
     texts = ((f"{'usable' if p['usable'] else 'no'}: {p['why']}", p["eip"]) for p in pools)
     for text, names in _grouped(texts):

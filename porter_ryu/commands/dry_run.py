@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Any
 
-from porter_ryu import report, report_nodes
+from porter_ryu import report, report_addresses, report_nodes
 from porter_ryu.commands.reading import read_planner
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Address, Network, ObjectKey
@@ -24,16 +24,9 @@ class DryRun:
         """The explanation of a Service."""
         return report.explanation(self._planner, ObjectKey(namespace, name), sent=None)
 
-    def holders(self, address: str) -> list[tuple[str, str]]:
-        """The Services that would have an address, or have it on record."""
-        wanted, decisions = ip_address(address), self._planner.decisions
-        held = self._planner.allocator.holders(wanted)
-        recorded = (key for key, d in decisions.items() if wanted in d.service.ingress)
-        return [(key.namespace, key.name) for key in sorted({*held, *recorded})]
-
-    def eips(self) -> list[Json]:
-        """All Eips."""
-        return list(report.eips(self._planner))
+    def address(self, address: str) -> Json:
+        """Who would have an address, or whether it would be free."""
+        return report_addresses.address(self._planner, ip_address(address), lambda: None)
 
     def node(self, name: str) -> Json:
         """A node and the Services that would depend on it; `found` says whether there is one."""

@@ -6,8 +6,7 @@ With --config-file and without --url it is a dry run: what would be done for the
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any, Protocol
 
 from porter_ryu.commands.arguments import (
@@ -18,6 +17,7 @@ from porter_ryu.commands.arguments import (
     add_output,
 )
 from porter_ryu.commands.printing import print_folded
+from porter_ryu.domain.prefix import plain_address
 from porter_ryu.domain.text import quoted
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.remote import Remote, segment, understood
@@ -60,11 +60,8 @@ class Source(Protocol):
     def service(self, namespace: str, name: str) -> Json:
         """The explanation of a Service."""
 
-    def holders(self, address: str) -> list[tuple[str, str]]:
-        """The Services that have an address, held or on record, as (namespace, name)."""
-
-    def eips(self) -> list[Json]:
-        """All Eips."""
+    def address(self, address: str) -> Json:
+        """Who has an address, or whether it is free."""
 
     def node(self, name: str) -> Json:
         """A node and the Services that depend on it; `found` says whether there is one."""
@@ -81,18 +78,9 @@ class Instance:
         entry: Json = self._remote.get(f"/v1/services/{path}", dict)
         return entry
 
-    def holders(self, address: str) -> list[tuple[str, str]]:
-        query = segment(address)
-        entries = self._remote.get(f"/v1/services?q={query}", list)
-        return [
-            (entry["namespace"], entry["name"])
-            for entry in entries
-            if address in (*entry["addresses"], *entry["recorded"])
-        ]
-
-    def eips(self) -> list[Json]:
-        entries: list[Json] = self._remote.get("/v1/eips", list)
-        return entries
+    def address(self, address: str) -> Json:
+        entry: Json = self._remote.get(f"/v1/addresses/{segment(address)}", dict)
+        return entry
 
     def node(self, name: str) -> Json:
         entry: Json = self._remote.get(f"/v1/nodes/{segment(name)}", dict)
@@ -102,7 +90,7 @@ class Instance:
 def _subject(text: str) -> str | tuple[str, str]:
     """An address in its usual form, or (namespace, name); raises CommandError."""
     try:
-        return str(ip_address(text))
+        return str(plain_address(text))
     except ValueError:
         pass
     try:
@@ -136,32 +124,12 @@ def _explain(
 def _explain_address(source: Source, address: str, as_json: bool) -> bool:
     from porter_ryu import report_text
 
-    entries = [source.service(*holder) for holder in source.holders(address)]
-    eip = _eip_of(source.eips(), address)
-    found = {"address": address, "eip": eip, "services": entries}
-
-    def text(found: Json) -> str:
-        if found["services"]:
-            return "\n".join(map(report_text.explanation, found["services"]))
-        where = f"it is free in Eip {found['eip']}" if found["eip"] else "it is in no Eip"
-        return f"{found['address']}: no Service has it; {where}"
-
+    found = source.address(address)
+    services = [*found["holders"], *found["recorded"]]
+    entries = [source.service(one["namespace"], one["name"]) for one in services]
     fine = bool(entries) and all(entry["announced"] for entry in entries)
-    print_folded(found, text, as_json, fine)
+    print_folded({**found, "services": entries}, report_text.address, as_json, fine)
     return fine
-
-
-def _eip_of(eips: Iterable[Json], address: str) -> str | None:
-    """The Eip whose pool contains an address; None if there is none."""
-    from porter_ryu.domain.addresses.address_pool import AddressPool
-
-    for eip in eips:
-        try:
-            if AddressPool.parse(eip["address"]).contains(ip_address(address)):
-                return str(eip["name"])
-        except ValueError:
-            continue  # an invalid pool, or one whose text was shortened
-    return None
 
 
 def _explain_node(source: Source, name: str, as_json: bool) -> bool:

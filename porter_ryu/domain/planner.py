@@ -7,7 +7,8 @@ periodic resync.  It does no I/O: `explain` and `plan` run it exactly as the pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from porter_ryu.domain.address_changes import AddressChanges
 from porter_ryu.domain.addresses.allocator import Allocator
@@ -84,6 +85,7 @@ class Planner:
         self.aggregation = self._routing.aggregation
         self.eip_problems = EipProblems(self.cluster, self.allocator, policy.announce)
         self.sending = Sending()
+        self.owners: Mapping[Address, Sequence[str]] = {}
         self._statuses = Statuses(self.cluster, self.allocator, self._guard)
 
     @property
@@ -151,11 +153,14 @@ class Planner:
         peers: Iterable[Address],
         unattributed: frozenset[Address] = frozenset(),
         terms: Sequence[PeerTerms] = (),
+        owners: Mapping[Address, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         """Sets the addresses of this host and of the peers, which are assigned to no Service;
         those of peers are no next hops either.  `unattributed` addresses are on this host and may
         belong to a Service: only one that has such an address on record may hold it.
-        `terms` are those of all configured peers."""
+        `terms` are those of all configured peers.  `owners` say who has these addresses, and others
+        that may be asked for, as text."""
+        self.owners = owners
         sending = Sending(terms)
         if sending.terms != self.sending.terms:
             self.sending = sending

@@ -1,4 +1,4 @@
-"""The host prefix of an address: one object for each, whose hash is computed once.
+"""An address from a text, and its host prefix: one object for each, whose hash is computed once.
 
 A turn looks each prefix up some twenty times, and `ipaddress` computes the hash anew each time, in
 Python.  To make such an object takes ten times as long as to find it again.
@@ -7,7 +7,7 @@ Python.  To make such an object takes ten times as long as to find it again.
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from porter_ryu.domain.model import Address, Network
 
@@ -43,3 +43,12 @@ def host_prefix(address: Address) -> Network:
     if isinstance(address, IPv4Address):
         return _HostPrefix4(address.packed)
     return _HostPrefix6(address.packed)
+
+
+def plain_address(text: str) -> Address:
+    """The address that a text spells, in its family: an IPv4-mapped one as IPv4, and one with a
+    scope without it.  Raises ValueError."""
+    address = ip_address(text)
+    if isinstance(address, IPv6Address):
+        return address.ipv4_mapped or IPv6Address(int(address))
+    return address

@@ -32,6 +32,14 @@ _NO_NEXT_HOPS = (
 )
 
 
+def never_in_a_pool(address: Address) -> str:
+    """What kind of special-purpose address it is; empty if an Eip may have it."""
+    for network, what in FORBIDDEN_IN_POOLS:
+        if network.version == address.version and address in network:
+            return what
+    return ""
+
+
 def never_a_next_hop(address: Address) -> str:
     """What kind of special-purpose address it is; empty if it can be a next hop."""
     for network, what in _NO_NEXT_HOPS:

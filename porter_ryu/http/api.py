@@ -16,9 +16,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from ryu.app.wsgi import ControllerBase, WSGIApplication, route
 from webob import Request, Response
 
-from porter_ryu import report, report_changes
+from porter_ryu import report, report_addresses, report_changes
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.node_traffic import NodeTraffic
+from porter_ryu.domain.prefix import plain_address
 from porter_ryu.domain.text import one_line, quoted
 from porter_ryu.domain.what_if import Supposition
 from porter_ryu.history.change import Change
@@ -100,6 +101,16 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         entry = report.explanation(context.planner, key, context.sent, context.unsent)
         if not entry["found"]:
             return responses.json_value(entry, HTTPStatus.NOT_FOUND)
+        return responses.tagged_value(req, entry)
+
+    @route(NAME, "/v1/addresses/{address}", methods=["GET"])  # type: ignore[untyped-decorator]
+    def address(self, req: Request, address: str, **_: Any) -> Response:
+        """Who has an address, in any spelling, or whether it is free."""
+        try:
+            wanted = plain_address(address)
+        except ValueError:
+            return responses.error(HTTPStatus.BAD_REQUEST, f"{quoted(address)} is no address")
+        entry = report_addresses.address(self._context.planner, wanted, TimeSlice())
         return responses.tagged_value(req, entry)
 
     @route(NAME, "/v1/eips", methods=["GET"])  # type: ignore[untyped-decorator]

@@ -41,6 +41,7 @@ ENDPOINTS = (
         ("state", "q", "node", "limit", "after"),
     ),
     Endpoint("/v1/services/{namespace}/{name}", "GET", "one Service with all reasons"),
+    Endpoint("/v1/addresses/{address}", "GET", "who has an address, or whether it is free"),
     Endpoint("/v1/eips", "GET", "the Eips and how full they are"),
     Endpoint(
         "/v1/plan",

@@ -12,7 +12,7 @@ import pytest
 from fabric import Fabric, wait_for
 from fabric.program import Program, command
 from tests.functional import outage_scene as scene
-from tests.functional.conftest import LEAF_AS, LEAVES
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 from tests.functional.leaf_tables import table
 
 ANNOUNCED = scene.SERVICES - len(scene.UNREACHABLE)
@@ -115,6 +115,15 @@ def test_who_holds_this_address(program: Program) -> None:
     assert (status, text) == (1, "203.0.113.255: no Service has it; it is free in Eip main\n")
     status, text = asked(program, "explain 192.0.2.1")
     assert (status, text) == (1, "192.0.2.1: no Service has it; it is in no Eip\n")
+    for address, owner in {
+        scene.NODES["n1"]: "node n1 (InternalIP, its next hop)",
+        scene.NODES[scene.NOT_READY]: f"node {scene.NOT_READY} (InternalIP)",
+        LEAVES[scene.WELL]: f"peer {scene.WELL}",
+        OURS: "this host",
+    }.items():
+        status, text = asked(program, f"explain {address}")
+        said = f"{address}: no Service has it; it belongs to {owner}"
+        assert (status, squeezed(text)[: len(said)]) == (1, said)
 
 
 def test_which_node_gets_no_traffic_and_why_and_what_depends_on_a_node(program: Program) -> None:

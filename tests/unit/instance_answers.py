@@ -140,6 +140,22 @@ def route(prefix: str, hop: str, **more: object) -> Json:
     }
 
 
+def address(text: str, *holders: str, **more: object) -> Json:
+    """An answer of /v1/addresses/ADDRESS; the holders are in the namespace default."""
+    return {
+        "address": text,
+        "state": "Held" if holders else "Free",
+        "free": not holders,
+        "why": f"{', '.join(holders)} holds it" if holders else "it is free in Eip pool",
+        "eip": "pool",
+        "holders": [{"namespace": "default", "name": name} for name in holders],
+        "recorded": [],
+        "foreign": [],
+        "owners": [],
+        **more,
+    }
+
+
 def node(name: str, **more: object) -> Json:
     """An entry of /v1/nodes."""
     return {

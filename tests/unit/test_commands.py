@@ -323,34 +323,31 @@ def test_long_lists_are_folded(capsys: pytest.CaptureFixture[str], instance: Ins
 def test_explain_by_address_shows_each_service_that_has_it(
     capsys: pytest.CaptureFixture[str], instance: Instance
 ) -> None:
-    entries = [answers.explanation("web"), answers.explanation("db", announced=False, state="X")]
-    line = {"addresses": ["203.0.113.8"], "recorded": []}
-    services = [{"namespace": "default", "name": e["name"], **line} for e in entries]
-    services.append({"namespace": "default", "name": "x", "addresses": ["3.0.113.8"]} | line)
-    services[-1]["addresses"] = ["203.0.113.80"]
-    instance.answers["/v1/services?q=203.0.113.8"] = services
-    instance.answers["/v1/services/default/db"] = entries[1]
-    for text in ("203.0.113.8", "203.0.113.8/32"):
+    address = "203.0.113.8"
+    instance.answers[f"/v1/addresses/{address}"] = answers.address(address, "web", "db")
+    other = answers.explanation("db", announced=False, state="X")
+    instance.answers["/v1/services/default/db"] = other
+    for text in (address, f"{address}/32", f"::ffff:{address}"):
         out = printed(capsys, 1, "explain", text, "--url", instance.url)
         assert "default/web: announced" in out
         assert "default/db: X" in out
-    instance.answers["/v1/services?q=203.0.113.8"] = services[:1]
-    printed(capsys, 0, "explain", "203.0.113.8", "--url", instance.url)
+    owned = answers.address(address, "web", owners=["node n1"], why="and of node n1")
+    instance.answers[f"/v1/addresses/{address}"] = owned
+    out = printed(capsys, 0, "explain", address, "--url", instance.url)
+    assert out.startswith("default/web: announced")
+    assert out.endswith(f"\n{address}: and of node n1\n")
 
 
 @pytest.mark.parametrize(
-    ("address", "where"),
-    [("203.0.113.9", "it is free in Eip pool"), ("2001:DB8:0::1", "it is in no Eip")],
+    ("address", "path"),
+    [("203.0.113.9", "203.0.113.9"), ("2001:DB8:0::1", "2001%3Adb8%3A%3A1")],
 )
 def test_explain_an_address_that_no_service_has(
-    capsys: pytest.CaptureFixture[str], instance: Instance, address: str, where: str
+    capsys: pytest.CaptureFixture[str], instance: Instance, address: str, path: str
 ) -> None:
-    instance.answers |= {
-        "/v1/services?q=203.0.113.9": [],
-        "/v1/services?q=2001%3Adb8%3A%3A1": [],
-    }
+    instance.answers[f"/v1/addresses/{path}"] = answers.address(address.lower(), why="why not")
     text = printed(capsys, 1, "explain", address, "--url", instance.url)
-    assert f"no Service has it; {where}" in text
+    assert text == f"{address.lower()}: no Service has it; why not\n"
 
 
 def test_explain_a_node(capsys: pytest.CaptureFixture[str], instance: Instance) -> None:

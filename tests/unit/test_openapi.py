@@ -138,6 +138,7 @@ def test_docs_http_has_every_path() -> None:
     page = Path("docs/http.md").read_text()
     for entry in catalogue.ENDPOINTS:
         path = entry.path.replace("{namespace}", "NAMESPACE").replace("{name}", "NAME")
+        path = path.replace("{address}", "ADDRESS")
         assert path in page, path
 
 
@@ -160,6 +161,9 @@ def test_every_key_of_an_answer_is_in_the_document_and_every_other_was_seen(
     ):
         document.check(path, ask(path, **fields).json)
     document.check("/v1/plan", ask("/v1/plan?without=n1", **fields).json)
+    for text, status in (("203.0.113.0", 200), ("192.168.9.11", 200), ("web", 400)):
+        answer = ask(f"/v1/addresses/{text}", **fields)
+        document.check("/v1/addresses/{address}", answer.json, status)
     for name, status in (("n1", 200), ("n2", 200), ("gone", 404)):
         document.check("/v1/nodes/{name}", ask(f"/v1/nodes/{name}", **fields).json, status)
     document.check("/v1/peers/{name}", ask("/v1/peers/leaf", **fields).json)
@@ -179,6 +183,7 @@ def test_a_parameter_is_in_the_document_or_refused(
     document: Document, path: str, method: str
 ) -> None:
     concrete = path.replace("{namespace}", "default").replace("{name}", "leaf")
+    concrete = concrete.replace("{address}", "203.0.113.9")
     refused = ask(f"{concrete}?colour=red", method)
     assert refused.status_int == 400
     _, _, names = refused.json["error"].partition("which has ")

@@ -7,7 +7,7 @@ one is assigned an address, no recorded address is assigned to another Service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from porter_ryu.domain.addresses.holdings import Held, Holdings
 from porter_ryu.domain.addresses.outcome import Outcome, PoolVerdict, allocated, nothing_free
@@ -165,6 +165,14 @@ class Allocator:
         """Whether a Service holds an address."""
         return bool(self._holdings.holders(address))
 
+    def is_reserved(self, address: Address) -> bool:
+        """Whether an address is one of a node, a peer or this host, which no Service gets."""
+        return address in self._holdings.reserved
+
+    def is_unattributed(self, address: Address) -> bool:
+        """Whether an address is on this host and may belong to a Service."""
+        return address in self._holdings.unattributed
+
     def knows_pool(self, name: str) -> bool:
         """Whether `set_pools` was given an Eip of this name."""
         return name in self._pools.by_name
@@ -306,7 +314,20 @@ class Allocator:
     def _may_draw(self, pool: Pool, service: Service) -> Verdict[DrawReason]:
         if service.deleting:
             return Verdict(False, DrawReason.SERVICE_DELETED, terminating().message)
+        held = self.held(service.key)
+        own = [str(entry.address) for entry in held if entry.eip == pool.eip.name]
+        lacking = set(self._rules.families(service)).difference(
+            Family(entry.address.version) for entry in held
+        )
+        if own and not lacking:
+            return Verdict(True, DrawReason.AVAILABLE, f"it has {', '.join(own)} from it")
         objection = self._rules.draw_objection(pool, service)
+        if objection is not None and objection.reason is not DrawReason.ONLY_ON_REQUEST:
+            return objection
+        requested = self._rules.requested(service)
+        wanted = [requested[family] for family in sorted(lacking) if family in requested]
+        if wanted:
+            return self._may_request(pool, service, wanted)
         if objection is not None:
             return objection
         if pool.closed:
@@ -315,6 +336,24 @@ class Allocator:
         if all(self._lowest_free(pool, family) is None for family in families):
             return Verdict(False, DrawReason.EXHAUSTED, "it is full")
         return Verdict(True, DrawReason.AVAILABLE, "an address may be drawn from it")
+
+    def _may_request(
+        self, pool: Pool, service: Service, wanted: Sequence[Address]
+    ) -> Verdict[DrawReason]:
+        """Whether a Service can get from a pool the addresses that it asks for and does not
+        hold."""
+        inside = [a for a in wanted if pool.space is not None and pool.space.contains(a)]
+        if not inside:
+            text = f"it asks for {', '.join(map(str, wanted))}, which is not in it"
+            return Verdict(False, DrawReason.ANOTHER_NAMED, text)
+        for address in inside:
+            objection = self._rules.objection(service, address)
+            objection = objection or self._rules.assignment_objection(service, address)
+            if objection is not None:
+                text = f"it asks for {address} of it: {objection.message}"
+                return Verdict(False, DrawReason.NOT_ALLOWED, text)
+        text = f"it asks for {', '.join(map(str, inside))}, which is in it"
+        return Verdict(True, DrawReason.AVAILABLE, text)
 
     def _waiting_if_freed(self) -> frozenset[ObjectKey]:
         """The Services that lack an address, if an address was freed since the last call."""

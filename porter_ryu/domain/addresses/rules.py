@@ -197,7 +197,7 @@ class Rules:
         if not self._pools.admits(pool, service):
             return Verdict(False, DrawReason.NOT_ALLOWED, f"it does not admit it: {_EXCLUDED}")
         if not pool.eip.auto_assign and service.pool is None:
-            text = "autoAssign is false: it has to be requested for by name or address"
+            text = "autoAssign is false: it has to be requested by name or address"
             return Verdict(False, DrawReason.ONLY_ON_REQUEST, text)
         return None
 

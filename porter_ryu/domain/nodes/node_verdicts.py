@@ -150,6 +150,10 @@ class NodeVerdicts:
         """All addresses that nodes report."""
         return self._with_address.keys()
 
+    def with_address(self, address: Address) -> Set[str]:
+        """The names of the nodes that report an address."""
+        return self._with_address.get(address, set())
+
     def verdict(self, name: str, family: Family) -> NodeVerdict:
         """What a node offers, cached until it changes; not cached for a node that does not
         exist."""

@@ -1,0 +1,253 @@
+"""`explain ADDRESS`: who has an address, whoever that is, or whether it is free."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from porter_ryu import report, report_addresses, report_text
+from porter_ryu.domain.labels import parse_selector
+from porter_ryu.domain.model import Eip, Kind, Port
+from porter_ryu.domain.prefix import plain_address
+from porter_ryu.instance import reserve
+from porter_ryu.node.host import HostAddresses
+from porter_ryu.settings import BgpSettings
+from tests.unit.test_http_api import ask
+from tests.unit.test_settings import settings
+from tests.unit.world import World, endpoints, key, node, service
+
+PEER, OURS, GATEWAY = "203.0.113.250", "203.0.113.251", "203.0.113.252"
+SWITCH_GATEWAY, BOUND, ROUTER_ID = "203.0.113.253", "203.0.113.240", "203.0.113.254"
+CONFIGURATION = f"""
+[bgp]
+peers = leaf1
+router_id = {ROUTER_ID}
+[peer:leaf1]
+address = {PEER}
+remote_as = 65001
+local_address = 203.0.113.249
+"""
+
+
+@functools.cache
+def bgp() -> BgpSettings:
+    """[bgp] of this configuration."""
+    with tempfile.TemporaryDirectory() as folder:
+        return settings(Path(folder), CONFIGURATION).bgp
+
+
+def world(*eips: Eip) -> World:
+    """Nodes, Services, and all others that can have an address."""
+    made = World(*(eips or (Eip("pool", "203.0.113.0/24"),)))
+    host = HostAddresses(
+        frozenset([ip_address(OURS)]),
+        frozenset([ip_address(BOUND)]),
+        frozenset([ip_address(GATEWAY)]),
+    )
+    reserve(made.planner, host, bgp(), (ip_address(SWITCH_GATEWAY),))
+    made.put(
+        node("n1", "203.0.113.200"),
+        service("web", requested="203.0.113.7"),
+        endpoints("web", "n1"),
+    )
+    foreign = replace(service("other", ingress=(ip_address("203.0.113.9"),)), ours=False)
+    return made.put(foreign)
+
+
+def told(made: World, address: str) -> dict[str, Any]:
+    """What is told of an address."""
+    return report_addresses.address(made.planner, plain_address(address), lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("address", "state", "why"),
+    [
+        ("203.0.113.7", "Held", "default/web holds it"),
+        ("203.0.113.8", "Free", "it is free in Eip pool"),
+        (
+            "203.0.113.9",
+            "Free",
+            "it is free in Eip pool; default/other has it in its status, and is not served here",
+        ),
+        (
+            "203.0.113.200",
+            "Reserved",
+            "it belongs to node n1 (InternalIP, its next hop): no Service gets it, although it is "
+            "in Eip pool",
+        ),
+        (PEER, "Reserved", "it belongs to peer leaf1: no Service gets it"),
+        (OURS, "Reserved", "it belongs to this host: no Service gets it"),
+        ("203.0.113.249", "Reserved", "it belongs to this host (local_address of peer leaf1)"),
+        (GATEWAY, "Reserved", "it belongs to the default gateway of this host"),
+        (SWITCH_GATEWAY, "Reserved", "it belongs to gateways of [openflow]"),
+        (BOUND, "OnHost", "it is on an interface of this host, bound by an earlier run or another"),
+        (ROUTER_ID, "Free", "it is free in Eip pool; it is also router_id of [bgp]"),
+        ("192.0.2.1", "InNoEip", "it is in no Eip"),
+        ("2001:db8::1", "InNoEip", "it is in no Eip"),
+        ("127.0.0.1", "SpecialPurpose", "it is in no Eip: it is loopback, which no Eip may have"),
+        ("224.0.0.5", "SpecialPurpose", "it is multicast"),
+        ("fe80::1%eth0", "SpecialPurpose", "it is link-local"),
+        ("0.0.0.0", "SpecialPurpose", "it is this-network"),
+        ("255.255.255.255", "SpecialPurpose", "it is broadcast"),
+        ("::ffff:203.0.113.7", "Held", "default/web holds it"),
+    ],
+)
+def test_who_has_an_address(address: str, state: str, why: str) -> None:
+    found = told(world(), address)
+    assert found["state"] == state
+    assert found["why"].startswith(why) or why in found["why"]
+    assert found["free"] == (state == "Free")
+    if state != "Held":
+        text = report_text.address({**found, "services": []})
+        assert text == f"{found['address']}: no Service has it; {found['why']}"
+
+
+def test_what_cannot_be_assigned_is_never_said_to_be_free() -> None:
+    """And the other way round: the answer and the allocator agree."""
+    eips = (
+        Eip("pool", "203.0.113.0/24", avoid_buggy_ips=True),
+        Eip("off", "198.51.100.0/30", disable=True),
+        Eip("later", "198.51.100.0/29", created="2"),
+    )
+    made = world(*eips)
+    for number, address in enumerate(
+        [*(f"203.0.113.{n}" for n in range(256)), *(f"198.51.100.{n}" for n in range(9))]
+    ):
+        free = told(made, address)["free"]
+        name = f"asks-{number}"
+        made.put(service(name, requested=address))
+        assert (made.address(name) == address) == free, address
+        made.remove(Kind.SERVICE, name)
+
+
+@pytest.mark.parametrize(
+    ("eip", "address", "state", "why"),
+    [
+        ({"avoid_buggy_ips": True}, "203.0.113.0", "Excluded", "avoidBuggyIPs of Eip pool leaves"),
+        ({"avoid_buggy_ips": True}, "203.0.113.255", "Excluded", "avoidBuggyIPs of Eip pool"),
+        ({"disable": True}, "203.0.113.8", "EipClosed", "it is free, but Eip pool is disabled"),
+        ({"deleting": True}, "203.0.113.8", "EipClosed", "but Eip pool is being deleted"),
+        ({"auto_assign": False}, "203.0.113.8", "OnlyOnRequest", "that ask for it or for the Eip"),
+        ({"protocol": "layer2"}, "203.0.113.8", "EipNotServing", "'layer2' is not supported"),
+        ({"namespaces": frozenset(["a"])}, "203.0.113.8", "Free", "Services of some namespaces"),
+        (
+            {"service_selector": parse_selector("tier=a")},
+            "203.0.113.8",
+            "Free",
+            "for Services of some labels",
+        ),
+    ],
+)
+def test_an_address_says_what_its_eip_does(
+    eip: dict[str, Any], address: str, state: str, why: str
+) -> None:
+    found = told(world(Eip("pool", "203.0.113.0/24", **eip)), address)
+    assert found["state"] == state
+    assert why in found["why"]
+
+
+def test_an_address_in_two_eips() -> None:
+    older, newer = Eip("b", "203.0.113.0/28", created="1"), Eip("a", "203.0.113.0/24", created="2")
+    made = world(older, newer)
+    found = told(made, "203.0.113.9")
+    assert found["eip"] == "b"
+    assert "it is free in Eip b; it is also in Eip a, which overlaps with Eip b" in found["why"]
+    found = told(made, "203.0.113.99")
+    assert (found["state"], found["eip"]) == ("EipNotServing", None)
+    assert found["why"].startswith("it is in Eip a, which overlaps with Eip b")
+
+
+def test_a_shared_address_names_all_who_share_it() -> None:
+    made = world()
+    for name, port in ("a", 1), ("b", 2):
+        ports = frozenset([Port("TCP", port)])
+        made.put(service(name, requested="203.0.113.50", share_key="k", ports=ports))
+    found = told(made, "203.0.113.50")
+    assert found["why"] == "default/a, default/b share it"
+    assert [entry["name"] for entry in found["holders"]] == ["a", "b"]
+
+
+def test_an_address_that_a_service_holds_and_a_node_reports_names_both() -> None:
+    made = world().put(node("n9", "203.0.113.7"))
+    found = told(made, "203.0.113.7")
+    assert (found["state"], found["owners"]) == ("Held", ["node n9 (InternalIP)"])
+    entry = report.explanation(made.planner, key("web"), None)
+    last = report_text.address({**found, "services": [entry]}).splitlines()[-1]
+    assert last.endswith("default/web holds it; it is also the address of node n9 (InternalIP)")
+
+
+def test_an_address_on_record_that_is_not_held() -> None:
+    made = world().forge("web", "203.0.113.60")
+    found = told(made, "203.0.113.60")
+    assert (found["state"], found["recorded"]) == (
+        "Recorded",
+        [{"namespace": "default", "name": "web"}],
+    )
+    assert "default/web has it on record, and does not hold it" in found["why"]
+
+
+def test_the_address_of_a_service_that_cannot_be_read_is_kept() -> None:
+    made = world().broken("web")
+    assert told(made, "203.0.113.7")["state"] == "Held"
+
+
+def test_over_http_in_any_spelling() -> None:
+    planner = world(Eip("pool", "2001:db8::/64")).planner
+    for spelling in ("2001:db8::9", "2001:DB8:0:0::9", "2001:0db8:0:0:0:0:0:0009"):
+        answer = ask(f"/v1/addresses/{spelling}", planner=planner)
+        assert answer.json["address"] == "2001:db8::9"
+        assert answer.json["why"] == "it is free in Eip pool"
+    for wrong in ("300.1.1.1", "web", "203.0.113.007", "%1b[2J"):
+        answer = ask(f"/v1/addresses/{wrong}", planner=planner)
+        assert answer.status_int == 400
+        assert answer.json["error"].isprintable()
+
+
+@pytest.mark.parametrize(
+    ("change", "usable", "why"),
+    [
+        (lambda w: w, True, "it has 203.0.113.7 from it"),
+        (
+            lambda w: w.put(service("web", requested="203.0.113.7,2001:db8::1")),
+            True,
+            "it asks for 203.0.113.7, which is in it",
+        ),
+        (
+            lambda w: w.put(service("b", requested="203.0.113.7")),
+            False,
+            "it asks for 203.0.113.7 of it: 203.0.113.7 is held by default/web",
+        ),
+        (
+            lambda w: w.put(service("b", requested="192.0.2.1")),
+            False,
+            "it asks for 192.0.2.1, which is not in it",
+        ),
+        (
+            lambda w: w.put(service("b", requested=PEER)),
+            False,
+            f"it asks for {PEER} of it: {PEER} belongs to a node, a peer or this host",
+        ),
+        (
+            lambda w: w.put(service("b")),
+            False,
+            "autoAssign is false: it has to be requested by name or address",
+        ),
+        (lambda w: w.put(service("b", pool="pool")), True, "it has 203.0.113.0 from it"),
+    ],
+)
+def test_a_pool_that_has_to_be_asked_knows_that_it_was_asked(
+    change: Callable[[World], World], usable: bool, why: str
+) -> None:
+    made = world(Eip("pool", "203.0.113.0/24", auto_assign=False))
+    change(made)
+    name = "b" if key("b") in made.planner.decisions else "web"
+    [pool] = report.explanation(made.planner, key(name), None)["pools"]
+    assert pool["usable"] is usable
+    assert pool["why"].startswith(why)
