@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from porter_ryu.domain import mending, overview, problems, what_if
+from porter_ryu.domain import mending, overview, problems
 from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
@@ -16,10 +16,8 @@ from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.prefix import host_prefix
 from porter_ryu.domain.reach import IsSent, Reach, is_recorded, reach, was_sent
-from porter_ryu.domain.sending import Sending
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
-from porter_ryu.domain.what_if import Standing, Supposition
 from porter_ryu.report_paths import hop_text, path
 from porter_ryu.time_slice import TimeSlice
 
@@ -251,75 +249,4 @@ def _node(planner: Planner, entry: NodeVerdict, eip: str) -> Json:
         "reason": entry.verdict.reason.value,
         "why": entry.verdict.message,
         "mend": mending.of_node(entry, node, eip, planner.policy),
-    }
-
-
-def planned(planner: Planner) -> Iterator[Json]:
-    """The wanted state of every Service of ours, in order of name.  The planner may change between
-    two entries."""
-    for key in sorted(planner.decisions):
-        entry = explanation(planner, key, None)
-        if entry["ours"]:
-            entry["nextHops"] = {
-                route["address"]: sorted(path["nextHop"] for path in route["paths"])
-                for route in entry["routes"]
-            }
-            yield entry
-
-
-def plan(planner: Planner) -> Json:
-    """The wanted state of the whole cluster."""
-    return {
-        "services": list(planned(planner)),
-        "eips": list(eips(planner)),
-        "warnings": list(warnings(planner)),
-    }
-
-
-def warnings(planner: Planner) -> Iterator[str]:
-    """What is wrong with nodes: their addresses and their weights, in order of name.  The planner
-    may change between two entries."""
-    for name in sorted(planner.nodes.names()):
-        yield from planner.nodes.warnings(name)
-
-
-def consequences(planner: Planner, supposed: Supposition) -> Iterator[Json]:
-    """The Services for which the loss or the drain of a node would change something, in the form of
-    `difference`.  The planner may change between two entries."""
-    for entry in what_if.consequences(planner, supposed, time.monotonic(), TimeSlice()):
-        yield {
-            "service": str(entry.service),
-            "was": _standing(entry.was, planner.sending),
-            "becomes": _standing(entry.becomes, planner.sending),
-        }
-
-
-def _standing(standing: Standing, sending: Sending) -> Json:
-    paths = {
-        str(address): [path(one, share, sending) for one, share in found]
-        for address, found in standing.paths
-    }
-    hops = {address: sorted(p["nextHop"] for p in found) for address, found in paths.items()}
-    return {"state": standing.state, "nextHops": hops, "paths": paths}
-
-
-def difference(running: Json, wanted: Json) -> list[Json]:
-    """The Services that differ between two plans.  `was` and `becomes` have state, next hops and
-    paths by address, None where the Service is not ours."""
-    before, after = _plan_summary(running), _plan_summary(wanted)
-    return [
-        {"service": name, "was": before.get(name), "becomes": after.get(name)}
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    ]
-
-
-def _plan_summary(entry: Json) -> dict[str, Json]:
-    return {
-        f"{chain['namespace']}/{chain['name']}": {
-            "state": chain["state"],
-            "nextHops": chain["nextHops"],
-            "paths": {route["address"]: route["paths"] for route in chain["routes"]},
-        }
-        for chain in entry["services"]
     }

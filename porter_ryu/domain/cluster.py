@@ -7,12 +7,21 @@ that cannot be read is not gone: its last good form stays.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
-from porter_ryu.domain.model import Eip, EndpointSlice, Kind, Namespace, Node, ObjectKey, Service
+from porter_ryu.domain.model import (
+    Eip,
+    Endpoint,
+    EndpointSlice,
+    Kind,
+    Namespace,
+    Node,
+    ObjectKey,
+    Service,
+)
 from porter_ryu.domain.objects import Reading, Unreadable
 
 _NO_SERVICES: frozenset[ObjectKey] = frozenset()
@@ -70,17 +79,21 @@ class Cluster:
         known = self._tables[kind]
         return [entry for key, entry in self._unreadable[kind].items() if key not in known]
 
-    def without_endpoints_on(self, node: str) -> Cluster:
-        """A copy, for a question, in which no Service has an endpoint on this node.  It is not for
-        changes."""
-        supposed = copy.copy(self)
-        supposed._slices_of = dict(self._slices_of)
-        for service in self.services_on(node):
-            supposed._slices_of[service] = tuple(
-                replace(piece, endpoints=tuple(e for e in piece.endpoints if e.node != node))
-                for piece in self.slices_of(service)
-            )
-        return supposed
+    def supposing(
+        self, nodes: Collection[str], suppose: Callable[[Endpoint], Endpoint | None]
+    ) -> Cluster:
+        """A copy, for a question, in which the endpoints on these nodes are what `suppose` makes of
+        them (None: gone).  It is not for changes."""
+
+        def supposed(piece: EndpointSlice) -> EndpointSlice:
+            found = (suppose(e) if e.node in nodes else e for e in piece.endpoints)
+            return replace(piece, endpoints=tuple(e for e in found if e is not None))
+
+        made = copy.copy(self)
+        made._slices_of = dict(self._slices_of)
+        for service in {service for node in nodes for service in self.services_on(node)}:
+            made._slices_of[service] = tuple(map(supposed, self.slices_of(service)))
+        return made
 
     def keys(self, kind: Kind) -> set[ObjectKey]:
         """The keys of all objects of a kind, readable or not."""

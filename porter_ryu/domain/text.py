@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 MAX_MESSAGE_CHARACTERS = 1024  # characters of a condition's message; the API allows 32,768
-_MAX_LISTED = 5
+MAX_LISTED = 5  # names of a list that are shown
 _MAX_LINE_CHARACTERS = 2000
 
 
@@ -40,25 +40,29 @@ def quoted(text: str, limit: int = 100) -> str:
     return f"'{printable(text, limit)}'"
 
 
-def listed(names: Sequence[str], limit: int = _MAX_LISTED) -> str:
+def listed(names: Sequence[str], limit: int = MAX_LISTED) -> str:
     """The first `limit` names, and how many more there are."""
     shown = ", ".join(printable(name) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
 def changed_text(before: str, after: str) -> str:
-    """What became of a text, as `before -> after`.  Of two long lists of names, separated by
-    commas, only the difference is shown."""
-    had, has = before.split(", "), after.split(", ")
-    if max(len(had), len(has)) <= _MAX_LISTED or not (before and after):
-        return " -> ".join(_folded(names) for names in (had, has))
-    gone, new = sorted(set(had) - set(has)), sorted(set(has) - set(had))
+    """What became of a text of names, separated by commas, as `changed_names` has it."""
+    return changed_names(*(text.split(", ") if text else [] for text in (before, after)))
+
+
+def changed_names(before: Sequence[str], after: Sequence[str]) -> str:
+    """What became of a list of names, as `before -> after`.  Of two long lists only the difference
+    is shown."""
+    if max(len(before), len(after)) <= MAX_LISTED or not (before and after):
+        return " -> ".join(_folded(names) for names in (before, after))
+    gone, new = sorted(set(before) - set(after)), sorted(set(after) - set(before))
     parts = [f"without {listed(gone)}" if gone else "", f"with {listed(new)}" if new else ""]
-    return f"{len(had)} -> {len(has)}: {', '.join(part for part in parts if part)}"
+    return f"{len(before)} -> {len(after)}: {', '.join(part for part in parts if part)}"
 
 
 def _folded(names: Sequence[str]) -> str:
-    """The first names of a list, or `none` for the empty text."""
-    if len(names) <= _MAX_LISTED:
+    """The first names of a list, or `none` for an empty one."""
+    if len(names) <= MAX_LISTED:
         return ", ".join(names) or "none"
-    return f"{', '.join(names[:_MAX_LISTED])} and {len(names) - _MAX_LISTED} more"
+    return f"{', '.join(names[:MAX_LISTED])} and {len(names) - MAX_LISTED} more"

@@ -5,7 +5,6 @@ They hold no state: each response is made from the running parts at the time of 
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
@@ -16,12 +15,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from ryu.app.wsgi import ControllerBase, WSGIApplication, route
 from webob import Request, Response
 
-from porter_ryu import report, report_addresses, report_changes
+from porter_ryu import report, report_addresses, report_changes, report_plan
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.node_traffic import NodeTraffic
 from porter_ryu.domain.prefix import plain_address
 from porter_ryu.domain.text import one_line, quoted
-from porter_ryu.domain.what_if import Supposition
+from porter_ryu.domain.what_if import Supposition, unknown
 from porter_ryu.history.change import Change
 from porter_ryu.history.subject import About
 from porter_ryu.http import responses, service_filter, stop_rules
@@ -121,32 +120,34 @@ class HttpController(ControllerBase):  # type: ignore[misc]
     @route(NAME, "/v1/plan", methods=["GET"])  # type: ignore[untyped-decorator]
     def plan(self, req: Request, **_: Any) -> Response:
         """All Services and Eips in the form of `porter-ryu plan`; `plan --diff` reads it.  With
-        `without=NODE` or `drain=NODE`, what the loss or the drain of that node would change."""
+        `without=NODES` and `drain=NODES`, separated by commas, what the loss of the ones and the
+        drain of the others would change."""
         asked = parameters(req)
         if not asked:
             return responses.json_stream(self._long_responses, self._plan())
-        if len(asked) > 1:
-            text = "ask either without a node or for its drain"
-            return responses.error(HTTPStatus.BAD_REQUEST, text)
-        [(event, name)] = asked.items()
-        planner = self._context.planner
-        if planner.node(name) is None:
-            text = f"there is no Node {quoted(name)}"
+        lost, drained = (_names(asked.get(name)) for name in ("without", "drain"))
+        try:
+            supposed = Supposition(lost, drained)
+        except ValueError as error:
+            return responses.error(HTTPStatus.BAD_REQUEST, str(error))
+        text = unknown(self._context.planner, supposed)
+        if text:
             return responses.error(HTTPStatus.NOT_FOUND, text)
-        found = report.consequences(planner, Supposition(name, drained=event == "drain"))
-        return responses.json_stream(self._long_responses, responses.json_array(found))
+        return responses.json_stream(self._long_responses, self._what_if(supposed))
+
+    def _what_if(self, supposed: Supposition) -> Iterator[str]:
+        answer = report_plan.Answer(self._context.planner, supposed)
+        lists = {"services": answer.services(), "already": answer.already()}
+        yield from responses.json_object(answer.head(), lists)
 
     def _plan(self) -> Iterator[str]:
         planner = self._context.planner
-        return itertools.chain(
-            ['{"services": '],
-            responses.json_array(report.planned(planner)),
-            [', "eips": '],
-            responses.json_array(report.eips(planner)),
-            [', "warnings": '],
-            responses.json_array(report.warnings(planner)),
-            ["}"],
-        )
+        lists = {
+            "services": report_plan.planned(planner),
+            "eips": report.eips(planner),
+            "warnings": report_plan.warnings(planner),
+        }
+        return responses.json_object({}, lists)
 
     @route(NAME, "/v1/changes", methods=["GET"])  # type: ignore[untyped-decorator]
     def changes(self, req: Request, **_: Any) -> Response:
@@ -185,6 +186,11 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         withdraw, stay = (req.GET.get(name) == "true" for name in ("withdraw", "stay"))
         self._context.stop(withdraw, stay)
         return Response(status=HTTPStatus.ACCEPTED.value, text="stopping\n")
+
+
+def _names(text: str | None) -> frozenset[str]:
+    """The names in a parameter, separated by commas; none without it."""
+    return frozenset(() if text is None else text.split(","))
 
 
 def _about(changes: Iterable[Change], about: About | None) -> Iterator[Change]:

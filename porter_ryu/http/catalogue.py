@@ -46,7 +46,7 @@ ENDPOINTS = (
     Endpoint(
         "/v1/plan",
         "GET",
-        "the wanted state of everything, or what changes without a node: ?without=, ?drain=",
+        "the wanted state of everything, or what changes without nodes: ?without=, ?drain=",
         ("without", "drain"),
     ),
     Endpoint("/v1/changes", "GET", "what changed, and why: ?since=, ?about=", ("since", "about")),

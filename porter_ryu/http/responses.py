@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -183,6 +183,19 @@ def json_array(entries: Iterable[Any]) -> Iterator[str]:
         yield _json_text(value)
         before = ",\n"
     yield "[]" if before == "[\n" else "\n]"
+
+
+def json_object(values: Mapping[str, Any], lists: Mapping[str, Iterable[Any]]) -> Iterator[str]:
+    """The text of a JSON object with these members; the lists are made entry by entry."""
+    before = "{"
+    for name, value in values.items():
+        yield f'{before}"{name}": {_json_text(value)}'
+        before = ", "
+    for name, entries in lists.items():
+        yield f'{before}"{name}": '
+        yield from json_array(entries)
+        before = ", "
+    yield "}"
 
 
 def _chunks(text: Iterable[str]) -> Iterator[bytes]:

@@ -262,7 +262,7 @@ def test_the_time_ribbon_replays_the_drawing(program: Program, page: Browser) ->
 def test_what_if_a_node_is_lost_or_drained(page: Browser, tmp_path: Path) -> None:
     page.find("#node-name").send_keys("n1", Keys.ENTER)
     page.expect("#what-if-sentence", "Without n1,")
-    assert "would take other paths" in page.text("#what-if-sentence")
+    assert "would lose one of several nodes" in page.text("#what-if-sentence")
     row = page.texts("#consequences tr")
     [web] = [text for text in row if "default/web" in text]
     assert f"{PREFIX} via n1 33.3 %, n2 33.3 %, n3 33.3 %" in web

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import structs
 
-from porter_ryu import report, report_text
+from porter_ryu import report, report_plan, report_plan_text
 from porter_ryu.domain.announcement import PathAttributes
 from porter_ryu.domain.communities import CommunityRequest, parse_communities
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
@@ -276,7 +276,7 @@ def test_each_other_error_of_an_eip_is_told_and_what_held_before_is_not() -> Non
     in_force = "its last good form, 10.0.0.0/24, stays in force"
     first, second = f"one; {in_force}", f"two; {in_force}"
     assert told == [(first, first), (first, first), (second, second)]
-    (line,) = report_text.plan(report.plan(w.planner)).splitlines()[-1:]
+    (line,) = report_plan_text.plan(report_plan.plan(w.planner)).splitlines()[-1:]
     assert line == f"eip pool: InvalidAddress, 1 of 256 used (10.0.0.0/24): {second}"
 
 

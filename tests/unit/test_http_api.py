@@ -10,7 +10,7 @@ import pytest
 from ryu.app.wsgi import WSGIApplication
 from webob import Request, Response
 
-from porter_ryu import report
+from porter_ryu import report, report_plan
 from porter_ryu.bgp.peer_table import NO_TABLE
 from porter_ryu.domain.model import Eip, Family
 from porter_ryu.domain.ports import Role, SourceState
@@ -126,7 +126,7 @@ def test_a_service_and_the_plan() -> None:
     assert ask("/v1/services/default/web", headers=tag, **fields).status_int == 304
     assert ask("/v1/eips", **fields).json[0]["usage"] == 1
     plan = ask("/v1/plan", **fields).json
-    assert plan == report.plan(world.planner)
+    assert plan == report_plan.plan(world.planner)
     gone = ask("/v1/services/default/gone", **fields)
     assert (gone.status_int, gone.json["state"]) == (404, "NotFound")
 

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from fabric.objects import Json
-from porter_ryu import report, report_text
+from porter_ryu import report, report_plan, report_plan_text, report_text
 from porter_ryu.domain.communities import CommunityRequest
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.labels import parse_selector
@@ -94,10 +94,10 @@ def test_without_bgp_nothing_is_announced() -> None:
 
 
 def test_a_plan_shows_wanted_routes() -> None:
-    entry = report.plan(world().planner)["services"][0]
+    entry = report_plan.plan(world().planner)["services"][0]
     assert states(entry) == ("Announced", True)
     assert entry["nextHops"] == {"203.0.113.0": ["192.168.9.11"]}
-    assert report_text.plan(report.plan(world().planner)).startswith(
+    assert report_plan_text.plan(report_plan.plan(world().planner)).startswith(
         "default/web: Announced (203.0.113.0 via 192.168.9.11)"
     )
 
@@ -240,20 +240,20 @@ def test_a_service_is_announced_if_only_an_aggregate_of_its_address_was_sent() -
 
 def test_a_plan_tells_the_problem_of_an_eip() -> None:
     made = aggregating()
-    entry = report.plan(made.planner)
+    entry = report_plan.plan(made.planner)
     text = "spec.advertisements names peers that are not configured: leaf9"
     assert entry["eips"][0]["problem"] == text
-    assert text in report_text.plan(entry)
+    assert text in report_plan_text.plan(entry)
     left_out = "  communities left out: Eip pool does not allow a Service to add 65000:1"
-    assert left_out in report_text.plan(entry).splitlines()
+    assert left_out in report_plan_text.plan(entry).splitlines()
     made.put(node("n1", "192.168.9.11"))
-    (chain,) = report.plan(made.planner)["services"]
+    (chain,) = report_plan.plan(made.planner)["services"]
     (route,) = chain["routes"]
     assert route["notFor"] == ["leaf2", "leaf3"]
     by_selector = "spec.advertisements[1].nodeSelector of Eip pool selects"
     assert route["notSent"][0]["why"] == f"{by_selector} no node of the cluster"
     made.put(node("n2", "192.168.9.12", labels={"rack": "a"}))
-    (chain,) = report.plan(made.planner)["services"]
+    (chain,) = report_plan.plan(made.planner)["services"]
     (route,) = chain["routes"]
     assert route["notSent"] == [
         {"peer": "leaf2", "why": f"{by_selector} none of its next hops"},
@@ -264,10 +264,10 @@ def test_a_plan_tells_the_problem_of_an_eip() -> None:
 def test_a_plan_tells_what_is_wrong_with_nodes() -> None:
     made = world(Policy(NextHopPolicy(weights=BY_CAPACITY)))
     made.put(node("n2", "192.168.9.12", cpu=4000, weight_error="its annotation is odd"))
-    entry = report.plan(made.planner)
+    entry = report_plan.plan(made.planner)
     unknown = "it reports no allocatable CPU: no route that leads to it has weights"
     assert entry["warnings"] == [f"node n1: {unknown}", "node n2: its annotation is odd"]
-    assert "warning: node n2: its annotation is odd" in report_text.plan(entry).splitlines()
+    assert "warning: node n2: its annotation is odd" in report_plan_text.plan(entry).splitlines()
 
 
 def test_a_dry_run_tells_whose_node_selector_selects_nothing() -> None:
@@ -307,12 +307,13 @@ def test_a_difference_begins_with_the_services_that_would_be_lost() -> None:
     made = World(Eip("pool", "203.0.113.0/30"))
     made.put(node("n1", "192.168.9.11"), node("n2", "192.168.9.12"))
     made.put(service("a"), endpoints("a", "n1", "n2"), service("b"), endpoints("b", "n2"))
-    before = report.plan(made.planner)
+    before = report_plan.plan(made.planner)
     made.put(node("n2", "192.168.9.12", ready=False))
-    changes = report.difference(before, report.plan(made.planner))
-    first, lost, moved = report_text.difference(changes).splitlines()
-    assert first == "2 Services would change; 1 of them would not be announced any more"
-    assert lost.startswith("default/b: Announced; 203.0.113.1 via 192.168.9.12 -> NoUsableNode")
-    assert moved.startswith("default/a: ")
-    assert report_text.difference(changes[:1]).startswith("1 Service would change\n")
-    assert report_text.difference([]) == "nothing would change"
+    changes = report_plan.difference(before, report_plan.plan(made.planner))
+    assert report_plan_text.difference(changes).splitlines() == [
+        "2 Services would change; 1 of them would not be announced any more",
+        "  default/b in Eip pool: Announced via n2 -> NoUsableNode",
+        "  default/a in Eip pool: n1, n2 -> n1",
+    ]
+    assert report_plan_text.difference(changes[1:]).startswith("1 Service would change\n")
+    assert report_plan_text.difference([]) == "nothing would change"

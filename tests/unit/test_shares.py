@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from fabric.objects import Json
-from porter_ryu import report, report_text
+from porter_ryu import report, report_plan, report_plan_text, report_text
 from porter_ryu.domain.announcement import (
     Advertisement,
     Announcement,
@@ -164,15 +164,15 @@ def test_explain_of_an_instance_that_announces_its_own_node() -> None:
 
 def test_a_plan_tells_weights_and_a_difference_finds_a_change_of_them_alone() -> None:
     made = world(Policy(NextHopPolicy(weights=BY_ENDPOINTS)))
-    before = report.plan(made.planner)
-    assert report_text.plan(before).startswith(
+    before = report_plan.plan(made.planner)
+    assert report_plan_text.plan(before).startswith(
         f"default/web: Announced ({ADDRESS} via 192.168.0.1 [75 % (weight 3)], "
         "192.168.0.2 [25 % (weight 1)])"
     )
     made.put(endpoints("web", "n1", "n2"))
-    after = report.plan(made.planner)
-    changes = report.difference(before, after)
+    after = report_plan.plan(made.planner)
+    changes = report_plan.difference(before, after)
     assert [change["service"] for change in changes] == ["default/web"]
-    assert "[75 % (weight 3)]" in report_text.difference(changes)
-    assert "[50 % (weight 1)]" in report_text.difference(changes)
-    assert report.difference(after, report.plan(made.planner)) == []
+    assert "[75 % (weight 3)]" in report_plan_text.difference(changes)
+    assert "[50 % (weight 1)]" in report_plan_text.difference(changes)
+    assert report_plan.difference(after, report_plan.plan(made.planner)) == []

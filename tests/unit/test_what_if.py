@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import json
 import random
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
 from msgspec import structs
 
-from porter_ryu import report
+from porter_ryu import report_plan, report_plan_text
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.labels import parse_selector
-from porter_ryu.domain.model import Eip, Endpoint, EndpointSlice, Kind, Node, Port, Service
+from porter_ryu.domain.model import (
+    Eip,
+    Endpoint,
+    EndpointSlice,
+    Family,
+    FamilyPolicy,
+    Kind,
+    Node,
+    NodeAddress,
+    Port,
+    Service,
+)
 from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, SELF, NextHopMode
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.nodes.weights import BY_CAPACITY, BY_ENDPOINTS, UNWEIGHTED, WeightMode
 from porter_ryu.domain.planner import Policy
+from porter_ryu.domain.sending import PeerTerms
 from porter_ryu.domain.what_if import Supposition
 from tests.unit.test_http_api import ask
 from tests.unit.world import World, endpoints, key, node, service
@@ -38,9 +51,21 @@ def world(mode: NextHopMode = ENDPOINTS, weights: WeightMode = UNWEIGHTED) -> Wo
     return World(Eip("pool", "203.0.113.0/26"), policy=policy).put(*map(up, NAMES))
 
 
+def answer(w: World, lost: str = "", drained: str = "") -> Json:
+    """The answer for nodes with these names, separated by blanks."""
+    supposed = Supposition(frozenset(lost.split()), frozenset(drained.split()))
+    return report_plan.Answer(w.planner, supposed).whole()
+
+
 def supposed(w: World, name: str, drained: bool) -> list[Json]:
     """What would change."""
-    return list(report.consequences(w.planner, Supposition(name, drained)))
+    found = answer(w, drained=name) if drained else answer(w, lost=name)
+    return list(found["services"])
+
+
+def text(w: World, lost: str = "", drained: str = "") -> list[str]:
+    """The lines of the answer for people."""
+    return report_plan_text.what_if(answer(w, lost, drained)).splitlines()
 
 
 def happens(w: World, name: str, drained: bool) -> None:
@@ -101,8 +126,176 @@ def test_the_drain_of_a_node_takes_no_last_path() -> None:
         "both": "Announced 1,2 -> Announced 1",
         "only": "Announced 2 -> Announced 2",
     }
-    [stays] = found[1]["becomes"]["paths"]["203.0.113.1"]
+    assert [entry["effect"] for entry in found] == ["LastNextHop", "FewerNextHops"]
+    [stays] = found[0]["becomes"]["paths"]["203.0.113.1"]
     assert (stays["communities"], stays["med"]) == (["graceful-shutdown"], 77)
+
+
+def test_the_drain_of_a_drained_node_changes_nothing_and_names_what_stays_on_it() -> None:
+    w = world().put(
+        *(service("both"), endpoints("both", "n1", "n2")),
+        *(service("only"), endpoints("only", "n2")),
+        *(service("also"), endpoints("also", "n2", "n3")),
+    )
+    would = answer(w, drained="n2")["services"]
+    happens(w, "n2", drained=True)
+    found = answer(w, drained="n2")
+    assert found["services"] == []
+    assert found["already"] == would
+    assert found["sentence"] == (
+        "With n2 drained, nothing would change. n2 is drained by annotation example.com/drain. "
+        "1 Service has no other node and stays on n2. "
+        "2 Services have already lost one of several nodes."
+    )
+    # a node that was drained before, and one that is drained now: the first is not drained again
+    happens(w, "n3", drained=True)
+    assert answer(w, drained="n2")["services"] == []
+    assert standings(answer(w, lost="n3")["services"]) == {"also": "Announced 3 -> Announced 2"}
+
+
+def test_a_drain_that_is_not_over_would_end() -> None:
+    w = world().put(
+        *(service("both"), endpoints("both", "n1", "n2")),
+        *(service("only"), endpoints("only", "n2")),
+    )
+    w.put(up("n2", annotations={DRAIN.annotation: "true"}))
+    found = answer(w, drained="n2")
+    assert standings(found["services"]) == {"both": "Announced 1,2 -> Announced 1"}
+    assert [(e["service"], e["effect"]) for e in found["already"]] == [
+        ("default/only", "LastNextHop")
+    ]
+    assert found["nodes"][0]["reason"] == "Draining"
+
+
+def test_a_node_that_is_lost_already() -> None:
+    w = world().put(
+        *(service("both"), endpoints("both", "n1", "n2")),
+        *(service("only"), endpoints("only", "n2")),
+        *(service("else"), endpoints("else", "n3")),
+    )
+    would = answer(w, lost="n2")["services"]
+    states = {"both": ("n1", "n2"), "only": ("n2",)}
+    w.put(up("n2", ready=False))
+    for name, nodes in states.items():
+        pieces = tuple(Endpoint(n, ready=n != "n2") for n in nodes)
+        w.put(structs.replace(endpoints(name), endpoints=pieces))
+    found = answer(w, lost="n2")
+    assert found["services"] == []
+    assert found["already"] == would
+    assert [entry["effect"] for entry in would] == ["NotAnnounced", "FewerNextHops"]
+    assert found["nodes"] == [
+        {
+            "node": "n2",
+            "event": "loss",
+            "usable": False,
+            "reason": "NotReady",
+            "why": "it is not Ready",
+            "services": ["default/both", "default/only"],
+        }
+    ]
+    assert answer(w, drained="n2")["already"] == [], "it is not drained"
+
+
+def test_a_node_that_is_gone_is_known_by_the_endpoints_on_it() -> None:
+    w = world().put(service("web"), endpoints("web", "n1", "n9"))
+    assert text(w, lost="n9") == [
+        "Without n9, nothing would change. n9 is no next hop now: there is no such Node; 1 Service "
+        "has endpoints on it.",
+        "endpoints on n9:",
+        "    default/web",
+    ]
+
+
+def test_several_nodes_at_once() -> None:
+    w = world().put(
+        *(service("a"), endpoints("a", "n1", "n2")),
+        *(service("b"), endpoints("b", "n2", "n3")),
+        *(service("c"), endpoints("c", "n1", "n4")),
+        *(service("d"), endpoints("d", "n1")),
+    )
+    assert standings(answer(w, lost="n1 n2")["services"]) == {
+        "a": "Announced 1,2 -> NoReadyEndpoints ",
+        "d": "Announced 1 -> NoReadyEndpoints ",
+        "b": "Announced 2,3 -> Announced 3",
+        "c": "Announced 1,4 -> Announced 4",
+    }
+    assert answer(w, lost="n1", drained="n2 n4")["sentence"] == (
+        "Without n1, with n2 and n4 drained, 1 Service would not be announced any more; "
+        "2 Services have no other node and would stay on n2 and n4; "
+        "1 Service would lose some of several nodes."
+    )
+
+
+def test_a_peer_that_would_lose_its_only_path_or_would_keep_it() -> None:
+    w = world().put(up("n1", labels={"rack": "a"}), up("n2", labels={"rack": "b"}))
+    racks = (PeerTerms("leaf-a", selector=parse_selector("rack=a")), PeerTerms("leaf"))
+    w.planner.reserve([], [], terms=racks)
+    w.put(service("web"), endpoints("web", "n1", "n2"))
+    [lost] = answer(w, lost="n1")["services"]
+    assert (lost["effect"], lost["peers"]) == ("NotToEveryPeer", ["leaf-a"])
+    [stays] = answer(w, drained="n1")["services"]
+    assert (stays["effect"], stays["peers"]) == ("LastNextHop", ["leaf-a"])
+    assert text(w, drained="n1")[2] == "  default/web (for leaf-a) in Eip pool: n1, n2 -> n2"
+    happens(w, "n1", drained=True)
+    found = answer(w, drained="n1")
+    assert (found["services"], len(found["already"])) == ([], 1)
+
+
+def test_a_node_that_serves_one_family_alone() -> None:
+    w = World(Eip("four", "203.0.113.0/30"), Eip("six", "2001:db8::/126"))
+    addresses = (NodeAddress("InternalIP", ip_address("2001:db8:1::2")),)
+    w.put(up("n1"), Node("n2", addresses=addresses))
+    both = {
+        "families": (Family.IPV4, Family.IPV6),
+        "family_policy": FamilyPolicy.REQUIRE_DUAL_STACK,
+    }
+    six = endpoints("web", "n2", family=Family.IPV6)
+    w.put(service("web", **both), endpoints("web", "n1", "n2"), six)
+    assert text(w, lost="n2") == [
+        "Without n2, 1 Service would not be announced by one of its addresses any more.",
+        "1 Service would not be announced by one of its addresses any more:",
+        "  default/web in Eip four, six: n1 for IPv4, n2 for IPv6 -> n1 for IPv4",
+    ]
+    assert standings(answer(w, drained="n2")["services"]) == {
+        "web": "Announced 1; 2 -> Announced 1; 2"
+    }
+
+
+def test_services_with_the_same_change_are_told_together() -> None:
+    w = world()
+    for number in range(1, 13):
+        nodes = ("n1", "n2") if number <= 7 else ("n2", "n3")
+        w.put(service(f"s{number:02}"), endpoints(f"s{number:02}", *nodes))
+    w.put(service("zz"), endpoints("zz", "n2"))
+    assert text(w, drained="n2") == [
+        "With n2 drained, 1 Service has no other node and would stay on n2; 12 Services would lose "
+        "one of several nodes.",
+        "1 Service has no other node and would stay on n2:",
+        "  default/zz in Eip pool: n2 -> n2 with GRACEFUL_SHUTDOWN",
+        "12 Services would lose one of several nodes:",
+        "  7 Services in Eip pool: n1, n2 -> n1",
+        "    default/s01, default/s02, default/s03, default/s04, default/s05 and 2 more "
+        "(-o json has all)",
+        "  5 Services in Eip pool: n2, n3 -> n3",
+        "    default/s08, default/s09, default/s10, default/s11, default/s12",
+    ]
+
+
+def test_changes_that_are_all_different_are_folded() -> None:
+    w = World(Eip("pool", "203.0.113.0/24"))
+    for number in range(1, 31):
+        w.put(up(f"n{number}"), service(f"s{number:02}"), endpoints(f"s{number:02}", f"n{number}"))
+    w.put(up("n99"), *(endpoints(f"s{n:02}", f"n{n}", "n99") for n in range(1, 31)))
+    lines = text(w, lost="n99")
+    assert len(lines) == 23
+    assert lines[-1] == "  and 10 other changes of 10 Services (-o json has all)"
+
+
+def test_of_many_nodes_the_difference_is_told() -> None:
+    w = World(Eip("pool", "203.0.113.0/30"), policy=Policy(NextHopPolicy(NODES), drain=DRAIN))
+    w.put(*(up(f"n{number}") for number in range(1, 41)))
+    w.put(service("web"), endpoints("web", "n1"))
+    assert text(w, drained="n7")[-1] == "  default/web in Eip pool: 40 -> 39: without n7"
 
 
 def test_pods_that_are_ending_elsewhere_serve_when_the_last_ready_one_is_lost() -> None:
@@ -136,12 +329,12 @@ def test_local_services_and_shared_addresses() -> None:
 
 def test_nothing_of_the_question_reaches_what_runs() -> None:
     w = world(weights=BY_ENDPOINTS).put(service("web"), endpoints("web", *NAMES, "n1"))
-    before = json.dumps(report.plan(w.planner), default=str)
+    before = json.dumps(report_plan.plan(w.planner), default=str)
     entries = w.planner.cached_entries
     for drained in (True, False):
         for name in NAMES:
             assert supposed(w, name, drained)
-    assert json.dumps(report.plan(w.planner), default=str) == before
+    assert json.dumps(report_plan.plan(w.planner), default=str) == before
     assert w.planner.cached_entries == entries
     assert w.planner.idle
     assert w.planner.drains.count == 0
@@ -177,12 +370,24 @@ def test_what_is_supposed_is_what_happens(
     for number in range(8):
         w.put(*one_service(f"s{number}", chance))
     name = chance.choice(NAMES)
-    was, found = report.plan(w.planner), supposed(w, name, drained)
+    was, found = report_plan.plan(w.planner), supposed(w, name, drained)
+    was_drained = w.planner.drains.of(name) is not None
+    assert not (drained and was_drained and found), "it is drained already"
     if chance.random() < 0.5:
         w.put(service("another"), endpoints("another", name))
         w.remove(Kind.SERVICE, "another")
     happens(w, name, drained)
-    assert found == report.difference(was, report.plan(w.planner))
+    happened = report_plan.difference(was, report_plan.plan(w.planner))
+    assert sorted(map(sides, found), key=str) == sorted(map(sides, happened), key=str)
+    if drained and not was_drained:
+        after = answer(w, drained=name)
+        assert after["services"] == []
+        assert after["already"] == found
+
+
+def sides(entry: Json) -> Json:
+    """An entry without what is said about it."""
+    return {name: entry[name] for name in ("service", "was", "becomes")}
 
 
 def entry() -> AdvertisementEntry:
@@ -208,10 +413,15 @@ def one_service(name: str, chance: random.Random) -> tuple[Service, EndpointSlic
 
 def test_over_http() -> None:
     w = world().put(service("web"), endpoints("web", "n1", "n2"))
-    answer = ask("/v1/plan?without=n2", planner=w.planner)
-    assert standings(answer.json) == {"web": "Announced 1,2 -> Announced 1"}
-    assert ask("/v1/plan?drain=n2", planner=w.planner).json[0]["service"] == "default/web"
-    assert ask("/v1/plan?drain=n3", planner=w.planner).json == []
+    found = ask("/v1/plan?without=n2", planner=w.planner).json
+    assert found == answer(w, lost="n2")
+    assert standings(found["services"]) == {"web": "Announced 1,2 -> Announced 1"}
+    found = ask("/v1/plan?drain=n2", planner=w.planner).json
+    assert found["services"][0]["service"] == "default/web"
+    assert ask("/v1/plan?drain=n3", planner=w.planner).json["services"] == []
+    assert ask("/v1/plan?drain=n1,n3&without=n2", planner=w.planner).json == answer(
+        w, lost="n2", drained="n1 n3"
+    )
     assert w.planner.node("n2") is not None
     assert key("web") in w.planner.decisions
 
@@ -223,13 +433,15 @@ def test_over_http() -> None:
         ("drain=", 404, "there is no Node ''"),
         ("drain=%1b%5b2J%ff", 404, "there is no Node"),
         ("without=n1&drain=n1", 400, "either"),
-        ("without=n1&drain=n2", 400, "either"),
+        ("without=n1,n2&drain=n3,n2", 400, "a node is either lost or drained: 'n2'"),
+        ("drain=n1,", 404, "there is no Node ''"),
+        ("drain=n1,n9", 404, "there is no Node 'n9'"),
         ("without=n1&without=n2", 400, "given twice"),
         ("lose=n1", 400, "only without, drain"),
     ],
 )
 def test_what_cannot_be_supposed(query: str, status: int, why: str) -> None:
-    answer = ask(f"/v1/plan?{query}", planner=world().planner)
-    assert answer.status_int == status
-    assert why in answer.json["error"]
-    assert answer.text.isprintable() or answer.text.strip().isprintable()
+    refused = ask(f"/v1/plan?{query}", planner=world().planner)
+    assert refused.status_int == status
+    assert why in refused.json["error"]
+    assert refused.text.isprintable() or refused.text.strip().isprintable()

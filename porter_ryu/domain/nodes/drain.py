@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from porter_ryu.domain.announcement import Drain
 from porter_ryu.domain.model import Node
@@ -97,11 +99,20 @@ class NodeDrains:
         """By what, or why, a node is drained; empty if it is not."""
         return self._causes.get(name, "")
 
-    def supposing(self, name: str, now: float) -> NodeDrains:
-        """A copy, for a question, in which the drain of a node is over that began at `now`."""
+    def supposing(self, names: Iterable[str], now: float) -> NodeDrains:
+        """A copy, for a question, in which the drains of these nodes are over; those that have not
+        begun yet began at `now`."""
         supposed = copy.copy(self)
-        over = Drain(now, now + self._policy.seconds, over=True)
-        supposed._drains = {**self._drains, name: over}
+        supposed._drains = dict(self._drains)
+        for name in names:
+            known = self._drains.get(name) or Drain(now, now + self._policy.seconds, over=True)
+            supposed._drains[name] = replace(known, over=True)
+        return supposed
+
+    def without(self, names: Collection[str]) -> NodeDrains:
+        """A copy, for a question, in which these nodes are not drained."""
+        supposed = copy.copy(self)
+        supposed._drains = {n: drain for n, drain in self._drains.items() if n not in names}
         return supposed
 
     def begin_with(self, names: Iterable[str]) -> None:

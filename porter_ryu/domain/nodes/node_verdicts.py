@@ -8,7 +8,7 @@ turn, never within one: a loss is judged before a route follows it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 
 from msgspec.structs import replace
 
@@ -133,14 +133,19 @@ class NodeVerdicts:
         """The names of all Nodes as they were when the turn began."""
         return self._nodes.keys()
 
-    def without(self, name: str) -> NodeVerdicts:
-        """A copy, for a question, in which there is no node of this name."""
-        supposed = copy.copy(self)
-        supposed._guard = Guard()
-        supposed._nodes = {n: node for n, node in self._nodes.items() if n != name}
-        supposed._verdicts = {k: verdict for k, verdict in self._verdicts.items() if k[0] != name}
-        supposed._last_verdicts = dict(self._last_verdicts)
-        return supposed
+    def supposing(self, supposed: Mapping[str, Node | None]) -> NodeVerdicts:
+        """A copy, for a question, in which these nodes are otherwise (None: gone), and nothing is
+        known of them from probes."""
+        made = copy.copy(self)
+        made._guard = Guard()
+        made._nodes = {n: node for n, node in self._nodes.items() if n not in supposed}
+        made._nodes |= {n: node for n, node in supposed.items() if node is not None}
+        made._probed = self._probed.without(supposed)
+        made._verdicts = {
+            k: verdict for k, verdict in self._verdicts.items() if k[0] not in supposed
+        }
+        made._last_verdicts = dict(self._last_verdicts)
+        return made
 
     def is_drained(self, name: str) -> bool:
         """Whether a node is drained, or being drained."""

@@ -5,7 +5,7 @@ Findings take effect at the start of a turn, as nodes do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.nodes.liveness import NOTHING_FOUND, Findings, ProbedNode
@@ -65,6 +65,12 @@ class ProbedNodes:
         """A node is gone."""
         for family in Family:
             self._found.pop((name, family), None)
+
+    def without(self, names: Container[str]) -> ProbedNodes:
+        """A copy, for a question, in which nothing is known about these nodes."""
+        made = ProbedNodes(self._probing)
+        made._found = {node: found for node, found in self._found.items() if node[0] not in names}
+        return made
 
     def readdressed(self, names: Iterable[str]) -> None:
         """The addresses by which these nodes are next hops may have changed."""

@@ -1,0 +1,183 @@
+"""Formats plans, and what would change, as text for a terminal (`report_plan` has the JSON)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from porter_ryu.domain.effect import Effect
+from porter_ryu.domain.text import MAX_LISTED, changed_names, listed
+from porter_ryu.report_paths import attributes_text, share_text
+
+Json = dict[str, Any]
+
+_MAX_GROUPS = 20  # of Services with the same change, that are shown of one effect
+_HAS_ALL = "(-o json has all)"
+_LEAVING = "graceful-shutdown"
+
+
+def plan(entry: Json) -> str:
+    """The text of a plan: the Services, the Eips, and what is wrong with nodes."""
+    lines = []
+    for chain in entry["services"]:
+        name = f"{chain['namespace']}/{chain['name']}"
+        paths = {route["address"]: route["paths"] for route in chain["routes"]}
+        where = "; ".join(_addresses_text(chain["nextHops"], paths))
+        reason = "" if chain["announced"] else f": {chain['message']}"
+        lines.append(f"{name}: {chain['state']}{reason}{' (' + where + ')' if where else ''}")
+        if "refusedCommunities" in chain:
+            lines.append(f"  communities left out: {chain['refusedCommunities']}")
+    for eip in entry["eips"]:
+        lines.append(f"eip {_eip_text(eip)}")
+    lines += [f"warning: {text}" for text in entry["warnings"]]
+    return "\n".join(lines)
+
+
+def _eip_text(eip: Json) -> str:
+    where = f" ({eip['address']})" if eip["address"] else ""
+    text = f"{eip['name']}: {eip['reason']}, {eip['usage']} of {eip['poolSize']} used{where}"
+    why = eip["problem"] if eip["ready"] else eip["message"]
+    return f"{text}: {why}" if why else text
+
+
+def difference(changes: list[Json]) -> str:
+    """The text of a difference: how many Services change, then each change with the Services that
+    it concerns, those first that would not be announced any more."""
+    if not changes:
+        return "nothing would change"
+    lost = sum(change["effect"] == Effect.NOT_ANNOUNCED.value for change in changes)
+    s = "" if len(changes) == 1 else "s"
+    any_more = f"; {lost} of them would not be announced any more" if lost else ""
+    first = f"{len(changes)} Service{s} would change{any_more}"
+    return "\n".join([first, *_changes(changes)])
+
+
+def staged(found: Json) -> str:
+    """The text of what manifests would change: the Eips in them, then the Services that change."""
+    lines = [f"eip {_eip_text(eip)}" for eip in found["eips"]]
+    return "\n".join([*lines, difference(found["services"])])
+
+
+def what_if(found: Json) -> str:
+    """The text of what the loss or the drain of nodes would change: the answer in a sentence, then
+    for each effect the changes with the Services that they concern."""
+    lines = [found["sentence"]]
+    for effect in found["effects"]:
+        changes = found["already" if effect["already"] else "services"]
+        lines.append(f"{effect['text']}:")
+        lines += _changes([c for c in changes if c["effect"] == effect["effect"]])
+    for node in found["nodes"]:
+        if node["services"] and not node["usable"]:
+            lines.append(f"endpoints on {node['node']}:")
+            lines.append(f"    {_folded(node['services'])}")
+    return "\n".join(lines)
+
+
+def _changes(changes: Iterable[Json]) -> Iterator[str]:
+    """Each change with the Services that it concerns."""
+    groups: dict[str, list[str]] = {}
+    for change in changes:
+        eips = f" in Eip {listed(change['eips'])}" if change["eips"] else ""
+        groups.setdefault(f"{eips}: {_change_text(change)}", []).append(_name(change))
+    for text, names in list(groups.items())[:_MAX_GROUPS]:
+        if len(names) == 1:
+            yield f"  {names[0]}{text}"
+            continue
+        yield f"  {len(names)} Services{text}"
+        yield f"    {_folded(names)}"
+    if len(groups) > _MAX_GROUPS:
+        rest = list(groups.values())[_MAX_GROUPS:]
+        count = sum(map(len, rest))
+        yield f"  and {len(rest)} other changes of {count} Services {_HAS_ALL}"
+
+
+def _folded(names: list[str]) -> str:
+    shown = listed(names)
+    return f"{shown} {_HAS_ALL}" if len(names) > MAX_LISTED else shown
+
+
+def _name(change: Json) -> str:
+    """A Service, with its addresses where these change, and the peers that the change is about."""
+    name = str(change["service"])
+    was, becomes = (list(side["paths"]) if side else [] for side in _sides(change))
+    said = []
+    if was != becomes:
+        said.append(" -> ".join(listed(side) for side in (was, becomes) if side))
+    if change.get("peers"):
+        said.append(f"for {listed(change['peers'])}")
+    return f"{name} ({'; '.join(said)})" if said else name
+
+
+def _sides(change: Json) -> tuple[Json | None, Json | None]:
+    return change["was"], change["becomes"]
+
+
+def _change_text(change: Json) -> str:
+    """What changes, without the addresses of the Service: the nodes, and more of their paths where
+    those of a node that stays change, or nothing else does."""
+    was, becomes = _sides(change)
+    if was == becomes:
+        return "as it is for the other peers"
+    states = ["not ours" if side is None else str(side["state"]) for side in (was, becomes)]
+    hops = _next_hops(was, becomes)
+    if states[0] == states[1]:
+        return changed_names(*hops)
+    sides = zip(states, hops, strict=True)
+    return " -> ".join(f"{state} via {listed(of)}" if of else state for state, of in sides)
+
+
+def _next_hops(was: Json | None, becomes: Json | None) -> tuple[list[str], list[str]]:
+    """The next hops on both sides, with as much of their paths as tells the sides apart."""
+    found: list[tuple[list[str], list[str]]] = []
+    for told in (_by_name, _with_attributes, _with_everything):
+        found.append((_told(was, told), _told(becomes, told)))
+    names, attributes, everything = found
+    if attributes[0] == attributes[1]:
+        return everything
+    stay = set(names[0]) & set(names[1])
+    unchanged = len(set(attributes[0]) & set(attributes[1])) == len(stay)
+    return names if unchanged and names[0] != names[1] else attributes
+
+
+def _told(side: Json | None, told: Callable[[Json], str]) -> list[str]:
+    """The next hops of a Service, in the words of `told`; where its addresses differ in them, with
+    the address family."""
+    paths = {} if side is None else side["paths"]
+    lists = {address: list(map(told, of)) for address, of in paths.items()}
+    first = next(iter(lists.values()), [])
+    if all(hops == first for hops in lists.values()):
+        return first
+    return [f"{hop} for {_family(address)}" for address, hops in lists.items() for hop in hops]
+
+
+def _family(address: str) -> str:
+    return "IPv6" if ":" in address else "IPv4"
+
+
+def _by_name(path: Json) -> str:
+    leaving = _LEAVING in path["communities"]
+    return f"{path['node']} with GRACEFUL_SHUTDOWN" if leaving else str(path["node"])
+
+
+def _with_attributes(path: Json) -> str:
+    return f"{path['node']}{_said(path)}"
+
+
+def _with_everything(path: Json) -> str:
+    share = "" if path["share"] is None or path["weight"] else f", {path['share']:g} %"
+    return f"{path['node']} ({path['nextHop']}{share}){_said(path)}"
+
+
+def _addresses_text(next_hops: Json, paths: Json) -> Iterator[str]:
+    """Where each address leads to; what a path says is in brackets."""
+    for address, hops in next_hops.items():
+        said = {path["nextHop"]: path for path in paths[address]}
+        routes = (f"{hop}{_said(said[hop])}" for hop in hops)
+        yield f"{address} via {', '.join(routes) or 'nothing'}"
+
+
+def _said(path: Json) -> str:
+    attributes = attributes_text(path)
+    if not path["weight"]:
+        return f" [{attributes}]" if attributes else ""
+    return f" [{share_text(path)}{'; ' if attributes else ''}{attributes}]"
