@@ -197,7 +197,7 @@ def test_plan_with_manifests_that_are_not_applied(host: Host) -> None:
         "eip twice: Overlaps, 0 of 4 used (203.0.113.0/30): overlaps with Eip pool, which",
         "    comes first (by age, then by name)",
         "1 Service would change",
-        "default/zz: PoolExhausted -> Announced; 203.0.113.4 via 192.168.9.11",
+        "  default/zz (203.0.113.4) in Eip more: PoolExhausted -> Announced via n1",
     ]
     more.write_text(yaml.safe_dump(eip("pool", "203.0.113.0")))
     assert planned(str(more))[0] == 0, "as it is"
@@ -250,7 +250,7 @@ def test_http_status_explain_and_stop(host: Host) -> None:
     assert host.run(diff).strip() == "nothing would change"
     argv = [*diff[:-1], str(pretended(program, "two", service("two")))]
     text = host.run(argv, check=False)
-    assert "default/two: not ours -> NoReadyEndpoints" in text
+    assert "in Eip pool: not ours -> NoReadyEndpoints" in text
     assert "default/web" not in text
     shell = f"{shlex.join(argv)} > /dev/null; echo exit $?"
     assert host.run(["sh", "-c", shell]) == "exit 1\n"

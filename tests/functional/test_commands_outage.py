@@ -181,6 +181,57 @@ def test_a_drain_in_progress_is_no_difference(program: Program) -> None:
     assert (status, text) == (0, "nothing would change\n")
 
 
+# of the plain Services, each on three nodes of five: as many begin at each of n1, n2 and n3
+THIRD = sum(number % 5 == 2 for number in range(len(scene.PLAIN)))
+
+
+def test_what_happens_if_i_drain_a_node(program: Program) -> None:
+    status, text = asked(program, "plan --drain n3")
+    assert status == 1
+    words = squeezed(text)
+    # n4 is being drained, and n5 is not Ready
+    stay = f"{THIRD} Services have no other node and would stay on n3"
+    assert words.startswith(f"With n3 drained, {stay}; ")
+    assert f"{stay}: {THIRD} Services in Eip main: n3, n4 with GRACEFUL_SHUTDOWN -> " in words
+    assert " Services in Eip main: n1, n2, n3 -> n1, n2 default/s001, default/s006, " in words
+    assert len(text.splitlines()) < 20, "long lists are folded"
+    _, found = in_json(program, "plan --drain n3")
+    effects = [(entry["effect"], entry["services"]) for entry in found["effects"]]
+    assert effects[0] == ("LastNextHop", THIRD)
+    assert [entry["effect"] for entry in found["services"][:THIRD]] == ["LastNextHop"] * THIRD
+
+
+def test_what_happens_if_a_drain_goes_on_to_its_end(program: Program) -> None:
+    _, found = in_json(program, f"plan --drain {scene.DRAINED}")
+    assert {entry["effect"] for entry in found["services"]} == {"FewerNextHops"}
+    assert found["already"] == []
+    assert all(entry["was"] != entry["becomes"] for entry in found["services"])
+
+
+def test_what_the_loss_of_a_node_has_changed_already(program: Program) -> None:
+    status, text = asked(program, f"plan --without {scene.NOT_READY}")
+    assert status == 0, "nothing would change"
+    words = squeezed(text)
+    assert "nothing would change. n5 is no next hop now: it is not Ready; " in words
+    assert "Services have already lost one of several nodes: " in words
+    assert "endpoints on n5: default/s003, default/s004, default/s005, " in words
+    status, text = asked(program, f"plan --without n3 --drain n2 --without {scene.NOT_READY}")
+    assert status == 1
+    assert squeezed(text).startswith("Without n3 and n5, with n2 drained, ")
+
+
+def test_what_would_this_eip_change(program: Program) -> None:
+    path = program.host.folder / "absent.json"
+    path.write_text(json.dumps(scene.eip("absent", "192.0.2.0/30")))
+    status, text = asked(program, f"plan --config-file {program.config} --with {path}")
+    assert status == 1
+    assert text.splitlines() == [
+        "eip absent: Valid, 1 of 4 used (192.0.2.0/30)",
+        "1 Service would change",
+        f"  default/{scene.NO_POOL} (192.0.2.0) in Eip absent: NoPool -> Announced via n1",
+    ]
+
+
 def test_what_happened_to_a_peer_that_never_came_up(program: Program) -> None:
     status, text = asked(program, f"history peer {scene.DOWN}")
     assert status == 0
