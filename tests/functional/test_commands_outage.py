@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fabric import Fabric, wait_for
+from fabric.objects import eip
 from fabric.program import Program, command
 from tests.functional import outage_scene as scene
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
@@ -222,7 +223,7 @@ def test_what_the_loss_of_a_node_has_changed_already(program: Program) -> None:
 
 def test_what_would_this_eip_change(program: Program) -> None:
     path = program.host.folder / "absent.json"
-    path.write_text(json.dumps(scene.eip("absent", "192.0.2.0/30")))
+    path.write_text(json.dumps(eip("absent", "192.0.2.0/30")))
     status, text = asked(program, f"plan --config-file {program.config} --with {path}")
     assert status == 1
     assert text.splitlines() == [
