@@ -18,6 +18,12 @@ from fabric.files import replace
 
 Json = dict[str, Any]
 Sections = Mapping[str, Mapping[str, object]]
+_INSTALLED = "/etc/porter-ryu/manifests"
+# in the mount namespace of the process alone
+_SHOW_INSTALLED = (
+    'mount -t overlay overlay -o lowerdir="$1":/etc /etc && '
+    f'mount --bind "$2" {_INSTALLED} && shift 2 && exec "$@"'
+)
 _READY_SECONDS = 60.0  # on two cores, with all tests in parallel
 
 
@@ -31,7 +37,8 @@ def command(name: str) -> str:
 
 
 class Program:
-    """One instance; `sections` are the groups of its configuration file."""
+    """One instance; `sections` are the groups of its configuration file.  `installed`: it sees its
+    manifests where an operator would have them, as pictures for the documentation need it."""
 
     def __init__(
         self,
@@ -39,6 +46,7 @@ class Program:
         sections: Sections,
         name: str = "porter",
         manifests: Path | None = None,
+        installed: bool = False,
     ) -> None:
         self.host = host
         self.manifests = manifests or host.folder / f"{name}.manifests"
@@ -48,7 +56,7 @@ class Program:
         self._files: dict[str, list[Json]] = {}
         defaults = {
             "porter": {"state_dir": host.folder / f"{name}.state"},
-            "kubernetes": {"manifests": self.manifests},
+            "kubernetes": {"manifests": _INSTALLED if installed else self.manifests},
         }
         merged = {
             group: {**defaults.get(group, {}), **sections.get(group, {})}
@@ -62,6 +70,11 @@ class Program:
         )
         self._state_dir = Path(str(merged["porter"]["state_dir"]))
         self._process: subprocess.Popen[bytes] | None = None
+        self._under: list[str] = []
+        if installed:
+            etc = host.folder / f"{name}.etc"
+            (etc / _INSTALLED.removeprefix("/etc/")).mkdir(parents=True)
+            self._under = ["sh", "-c", _SHOW_INSTALLED, "sh", str(etc), str(self.manifests)]
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -81,7 +94,14 @@ class Program:
         """Starts the program, and waits until it is ready.  `under` is a command that runs it,
         `beside` another Ryu application in the same process."""
         apps = [*filter(None, [beside]), "porter_ryu.app"]
-        argv = [*under, command("ryu-manager"), *apps, "--config-file", str(self.config)]
+        argv = [
+            *self._under,
+            *under,
+            command("ryu-manager"),
+            *apps,
+            "--config-file",
+            str(self.config),
+        ]
         environment["PYTHONUNBUFFERED"] = "1"
         self.process = self.host.spawn(argv, self.log, environment)
         if ready:

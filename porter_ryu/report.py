@@ -156,7 +156,7 @@ def explanation(
     if chain.decision.refused_communities:
         entry["refusedCommunities"] = chain.decision.refused_communities
     entry["routes"] = [
-        _address(planner, address, sent or nothing_sent)
+        _address(planner, key, address, sent or nothing_sent)
         | _reach(
             address,
             reach(planner, address.address),
@@ -197,7 +197,8 @@ def _pool(entry: PoolVerdict) -> Json:
     }
 
 
-def _address(planner: Planner, entry: AddressExplanation, sent: Sent) -> Json:
+def _address(planner: Planner, key: ObjectKey, entry: AddressExplanation, sent: Sent) -> Json:
+    mend = problems.mend_of_service(Reason.NO_READY_ENDPOINTS, key, planner.policy.editing)
     return {
         "address": str(entry.address),
         "eip": entry.eip,
@@ -205,17 +206,19 @@ def _address(planner: Planner, entry: AddressExplanation, sent: Sent) -> Json:
         "sharedWith": [str(key) for key in entry.sharers],
         "nodes": [_node(planner, node, entry.eip) for node in entry.nodes],
         "paths": [path(one, share, planner.sending) for one, share in entry.paths],
-        "endpoints": [_endpoints(states) for states in entry.endpoints],
+        "endpoints": [_endpoints(states, mend) for states in entry.endpoints],
         "peers": _peers(sent(host_prefix(entry.address))),
     }
 
 
-def _endpoints(states: EndpointStates) -> Json:
+def _endpoints(states: EndpointStates, mend: str) -> Json:
+    """The endpoints on a node; `mend` mends those that are not ready."""
     return {
         "node": states.node,
         "ready": states.ready,
         "terminating": states.terminating,
         "notReady": states.not_ready,
+        "mend": mend if states.not_ready else "",
     }
 
 

@@ -70,8 +70,9 @@ class Outage:
 
 
 @contextlib.contextmanager
-def outage(fabric: Fabric, name: str = "outage") -> Iterator[Outage]:
-    """The scene, once all that can be announced is at both leaves that are up."""
+def outage(fabric: Fabric, name: str = "outage", installed: bool = False) -> Iterator[Outage]:
+    """The scene, once all that can be announced is at both leaves that are up.  `installed`: as for
+    `Program`."""
     hosts, us = fabric.hosts, [Neighbour(OURS, 65000)]
     without = [Neighbour(OURS, 65000, add_path=False)]
     bird = Bird(hosts[WELL], LEAF_AS[WELL], LEAVES[WELL], us).start()
@@ -83,7 +84,7 @@ def outage(fabric: Fabric, name: str = "outage") -> Iterator[Outage]:
         without,
     ).start()
     gobgpd = Gobgpd(hosts[DOWN], LEAF_AS[DOWN], LEAVES[DOWN], us).start()
-    program = Program(hosts["porter"], sections(), name=name)
+    program = Program(hosts["porter"], sections(), name=name, installed=installed)
     # a node that is drained when a process first sees it counts as drained for long
     program.put_list("cluster", objects(drained=False))
     try:

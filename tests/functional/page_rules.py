@@ -51,6 +51,15 @@ for (const element of document.querySelectorAll('.strand, .box, .leader, #ribbon
   told(element, ratio(parse(colour), behind(element)), 3, 'a line or bar');
   count += 1;
 }
+for (const element of document.querySelectorAll('button, input:not([type=range], [type=radio])')) {
+  if (!element.checkVisibility()) continue;
+  const edge = parse(getComputedStyle(element).borderTopColor);
+  told(element, ratio(edge, behind(element.parentElement)), 3, 'an edge');
+}
+const field = document.querySelector('#search');
+field.focus();
+const focus = parse(getComputedStyle(field).outlineColor);
+told(field, ratio(focus, behind(field.parentElement)), 3, 'the focus');
 return { count, found };
 """
 

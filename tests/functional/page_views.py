@@ -10,6 +10,7 @@ from fabric.browser import SECONDS, Browser
 
 URL = "http://127.0.0.1:8080/"
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
+PICTURED = bool(os.environ.get("UPDATE_SCREENSHOTS"))
 MAX_OCTETS = 200_000
 
 
@@ -55,7 +56,7 @@ def expect_break(page: Browser, start: str, end: str, *parts: str) -> None:
 
 def picture(page: Browser, name: str, folder: Path, selector: str = "") -> None:
     """Takes a picture; it must be small enough for docs."""
-    target = PICTURES if os.environ.get("UPDATE_SCREENSHOTS") else folder
+    target = PICTURES if PICTURED else folder
     target.mkdir(exist_ok=True)
     path = target / f"{name}.png"
     page.screenshot(path, selector)

@@ -20,6 +20,7 @@ from fabric.program import Program
 from tests.functional import page_rules
 from tests.functional.conftest import LEAVES, OURS
 from tests.functional.page_views import (
+    PICTURED,
     URL,
     breaks,
     drawn_leaves,
@@ -62,7 +63,7 @@ def program(fabric: Fabric, leaves: object) -> Iterator[Program]:
     for number, (name, address) in enumerate(LEAF_ADDRESSES.items(), 65001):
         keys = {"address": address, "remote_as": number, "connect_retry": 1}
         sections[f"peer:{name}"] = keys
-    program = Program(fabric.hosts["porter"], sections)
+    program = Program(fabric.hosts["porter"], sections, installed=PICTURED)
     put_cluster(program)
     yield program.start()
     program.stop()
@@ -172,6 +173,62 @@ def test_no_ready_endpoint_is_the_first_sentence_and_breaks_at_the_endpoints(
     assert boxes == ["1 not ready", "1 not ready"]
 
 
+def test_endpoints_that_are_not_ready_have_what_mends_them(program: Program, page: Browser) -> None:
+    quiet = slice_of("web", "n4", name="web-quiet", ready=False)
+    program.put("web-slice", slice_of("web", "n1"), quiet)
+    mend = "the manifest of the EndpointSlices of Service default/web"
+    expect_break(page, "node n4", "endpoints n4", "n4: 1 endpoint not ready", mend)
+    assert f"{PREFIX} is announced" in page.text("#way-sentence")
+
+
+def test_of_two_addresses_each_is_said_to_be_announced_or_not(
+    program: Program, page: Browser, leaves: dict[str, Leaf]
+) -> None:
+    both = service("web", families=["IPv4", "IPv6"], ipFamilyPolicy="RequireDualStack")
+    six = eip("six", "2001:db8::8")
+    program.put("web", both, six, slice_of("web", "n1", family="IPv6"))
+    sentence = page.expect("#way-sentence", "2001:db8::8 is not")
+    assert "is announced;" in sentence
+    expect_break(page, "eip 2001:db8::8", "node n1", "it has no IPv6 address")
+    leaf = leaves["leaf2"]
+    assert isinstance(leaf, Bird)
+    leaf.stop()
+    why = "leaf2: the session is"
+    expect_break(page, "leaf leaf2", "eip 2001:db8::8", why)
+    cards = [text for text in page.texts("#breaks li") if why in text]
+    assert len(cards) == 1, "one number for one reason"
+    leaf.start()
+    wait_for(lambda: drawn_leaves(page), lambda seen: seen == {"leaf1", "leaf2"}, SECONDS, "leaf2")
+
+
+def test_who_shares_an_address_is_said_and_what_that_costs(program: Program, page: Browser) -> None:
+    shared = {
+        "eip.porter.kubesphere.io/share": "key",
+        "eip.porter.kubesphere.io/v1alpha1": PREFIX,
+    }
+    ports = [{"port": 81, "protocol": "TCP"}]
+    other = service("near", annotations=shared, ports=ports, externalTrafficPolicy="Local")
+    program.put("web", service("web", annotations=shared), other, slice_of("near", "n2"))
+    page.expect("#way-sentence", f"{PREFIX} is shared with default/near")
+    expect_break(page, f"eip {PREFIX}", "node n1", "shares", "default/near")
+    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n2"}, SECONDS, "the common node")
+
+
+@pytest.mark.parametrize("clipboard", ["navigator.clipboard", "undefined"])
+def test_a_command_is_copied_with_the_keyboard_alone(
+    program: Program, page: Browser, clipboard: str
+) -> None:
+    page.script(f"Object.defineProperty(navigator, 'clipboard', {{value: {clipboard}}})")
+    program.put("web-slice", slice_of("web", "ghost"))
+    command = "porter-ryu explain default/web"
+    page.expect("#problems", command)
+    page.script("document.querySelector('#problems .copy').focus()")
+    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    page.expect("#copied", f"Copied: {command}")
+    page.find("#search").send_keys(Keys.CONTROL, "v")
+    assert page.script("return document.querySelector('#search').value") == command
+
+
 def test_causes_are_ranked_by_what_they_cost(program: Program, page: Browser) -> None:
     program.put("web-slice", slice_of("web", "n1", ready=False))
     for number in range(3):
@@ -248,13 +305,16 @@ def test_the_time_ribbon_replays_the_drawing(program: Program, page: Browser) ->
         lambda: drawn_nodes(page), lambda seen: seen == {"n1", "n2", "n3"}, SECONDS, "the past"
     )
     assert page.text("#way-sentence").startswith("At ")
+    assert "Where endpoints were is not on record" in page.text("#cautions")
     assert "s ago" in page.text("#moment")
     page.find("#next").click()
     wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n4"}, SECONDS, "the present")
     assert page.text("#moment") == "now"
     slider = page.find("#when")
     slider.send_keys(Keys.HOME)
-    page.expect("#way-sentence", "was not running yet")
+    record = page.expect("#way-sentence", "this is not on record. The record begins at ")
+    assert "after this process had started" in record
+    assert "cannot be replayed" in page.text("#record")
     slider.send_keys(Keys.END)
     wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n4"}, SECONDS, "the present again")
 
@@ -333,8 +393,9 @@ def test_contrast_and_room(
 
 
 def test_boxes_of_the_drawing_do_not_overlap(page: Browser) -> None:
-    for width in (1280, 760, 390):
+    for width in (1280, 760, 640, 390, 320):  # 640: 200 % zoom; 320: 400 %
         page.size(width, 900)
+        assert page.script(page_rules.TOO_WIDE) == [], f"at {width}"
         boxes = wait_for(
             lambda: page.script(
                 "return [...document.querySelectorAll('#drawing .box')].map((e) => "
@@ -396,6 +457,58 @@ def test_a_screen_reader_gets_a_name_for_everything(page: Browser) -> None:
     assert page.script("return document.documentElement.lang") == "en"
     page.find("#way-text summary").click()
     assert "33.3 %" in page.text("#strands")
+
+
+def test_tables_are_tables_for_a_screen_reader_on_a_phone_as_well(page: Browser) -> None:
+    page.size(390, 844)
+    page.cdp("Accessibility.enable")
+    nodes: list[Json] = page.cdp("Accessibility.getFullAXTree")["nodes"]
+    named = {
+        (n["role"]["value"], n.get("name", {}).get("value")) for n in nodes if not n.get("ignored")
+    }
+    tables = {name for role, name in named if role == "table"}
+    assert {"Services", "Pools", "Peers", "Nodes"} <= tables
+    assert ("columnheader", "Next hop") in named
+    assert ("cell", "default/web") in named
+
+
+LATE = "const now = Date.now; Date.now = () => now() - 3600500;"
+
+
+def test_times_are_those_of_the_program_whatever_the_clock_of_the_browser(page: Browser) -> None:
+    script = page.cdp("Page.addScriptToEvaluateOnNewDocument", source=LATE)
+    try:
+        page.open(WEB)
+        page.expect("#summary", "All is well")
+        wait_for(lambda: drawn_nodes(page), bool, SECONDS, "the way")
+        [ahead] = page.script("return [serverNow() - Date.now()]")
+        assert abs(ahead - 3_600_500) < 1500, "the field Date has whole seconds"
+        page.find("#previous").click()
+        page.expect("#moment", " UTC (")
+        assert "-" not in page.text("#moment"), "nothing lies ahead"
+        shown = page.script("return document.querySelector('#moments time').dateTime")
+        assert shown[11:19] in page.text("#moments")
+    finally:
+        page.cdp("Page.removeScriptToEvaluateOnNewDocument", identifier=script["identifier"])
+
+
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        ("new Response('<html>', {status: 401})", "a proxy asks for a login"),
+        ("new Response('<html>', {status: 200})", "HTTP 200 without an answer of the program"),
+        ("new Response('<html>', {status: 502})", "HTTP 502 without an answer of the program"),
+        ("new Response('{\"a\":', {status: 200})", "HTTP 200 without an answer of the program"),
+        ('new Response(\'{"error": "<b>no"}\', {status: 403})', "<b>no"),
+        ("(() => { throw new TypeError('x') })()", "the connection failed"),
+    ],
+)
+def test_what_stands_between_is_said_in_words(page: Browser, response: str, words: str) -> None:
+    page.script(f"window.real = fetch; window.fetch = async () => {response}; refreshSoon()")
+    page.expect("#contact", words)
+    assert page.text("#summary").startswith("No answer since")
+    page.script("window.fetch = window.real; refreshSoon()")
+    page.expect("#summary", "All is well")
 
 
 def test_an_instance_that_is_gone_is_said_and_comes_back(program: Program, page: Browser) -> None:

@@ -11,13 +11,21 @@ from fabric import Fabric, wait_for
 from fabric.browser import Browser
 from tests.functional import outage_scene
 from tests.functional.outage_scene import Outage
-from tests.functional.page_views import URL, breaks, drawn_nodes, expect_break, picture, strands
+from tests.functional.page_views import (
+    PICTURED,
+    URL,
+    breaks,
+    drawn_nodes,
+    expect_break,
+    picture,
+    strands,
+)
 
 
 @pytest.fixture(scope="module")
 def outage(fabric: Fabric) -> Iterator[Outage]:
     """The scene."""
-    with outage_scene.outage(fabric) as scene:
+    with outage_scene.outage(fabric, installed=PICTURED) as scene:
         yield scene
 
 
@@ -101,6 +109,46 @@ def test_who_holds_an_address_and_how_full_the_pools_are(page: Browser) -> None:
     rows = page.texts("#eips tbody tr")
     assert "full" in rows[0], "the fullest first"
     assert any("of 256" in text for text in rows)
+
+
+@pytest.mark.parametrize(
+    "text", ["203.0.113.5", "203.0.113.5/32", "http://203.0.113.5/login", "203.0.113.5:443"]
+)
+def test_an_address_is_found_as_people_paste_it(page: Browser, text: str) -> None:
+    page.find("#search").send_keys(text)
+    page.expect("#found", "1 Service that matches")
+    assert "default/s004" in page.text("#services")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("n5", ["node n5", "192.168.7.15", "it is not Ready"]),
+        ("192.168.7.14", ["node n4", "drained by annotation"]),
+        ("GOBGP", ["peer gobgpd", "192.168.7.3"]),
+        ("192.168.7.1", ["peer bird", "Established"]),
+        ("small", ["Eip small", "198.51.100.1", "full"]),
+    ],
+)
+def test_a_search_finds_what_is_no_service(page: Browser, text: str, parts: list[str]) -> None:
+    page.find("#search").send_keys(text)
+    found = page.expect("#elsewhere", parts[0])
+    assert all(part in found for part in parts)
+
+
+def test_the_services_with_a_node_as_next_hop_are_one_click_away(page: Browser) -> None:
+    page.find("#search").send_keys("n3")
+    page.expect("#elsewhere", "node n3")
+    page.find("#elsewhere [data-key='services of n3']").click()
+    page.expect("#states", "only with next hop n3")
+    wait_for(
+        lambda: page.texts("#services tbody td:first-child"),
+        lambda names: "default/s001" in names and "default/s004" not in names,
+        30,
+        "the Services with n3",
+    )
+    page.find("[data-key='of node']").click()
+    wait_for(lambda: page.text("#services"), lambda text: "default/s004" in text, 30, "all again")
 
 
 def test_which_services_depend_on_a_node(page: Browser) -> None:

@@ -27,10 +27,11 @@ def test_endpoints_are_counted_by_node_and_state() -> None:
     )
     entry = report.explanation(w.planner, key("web"), None)
     assert entry["externalTrafficPolicy"] == "Local"
+    mend = "kubectl -n default get endpointslices,pods -o wide"
     assert entry["routes"][0]["endpoints"] == [
-        {"node": "n1", "ready": 0, "terminating": 1, "notReady": 2},
-        {"node": "n2", "ready": 2, "terminating": 0, "notReady": 0},
-        {"node": None, "ready": 1, "terminating": 0, "notReady": 0},
+        {"node": "n1", "ready": 0, "terminating": 1, "notReady": 2, "mend": mend},
+        {"node": "n2", "ready": 2, "terminating": 0, "notReady": 0, "mend": ""},
+        {"node": None, "ready": 1, "terminating": 0, "notReady": 0, "mend": ""},
     ]
 
 
