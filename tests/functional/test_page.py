@@ -469,7 +469,7 @@ def test_tables_are_tables_for_a_screen_reader_on_a_phone_as_well(page: Browser)
     tables = {name for role, name in named if role == "table"}
     assert {"Services", "Pools", "Peers", "Nodes"} <= tables
     assert ("columnheader", "Next hop") in named
-    assert ("cell", "default/web") in named
+    assert {"row", "cell"} <= {role for role, _ in named}
 
 
 LATE = "const now = Date.now; Date.now = () => now() - 3600500;"
