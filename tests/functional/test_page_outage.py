@@ -127,6 +127,10 @@ def test_an_address_is_found_as_people_paste_it(page: Browser, text: str) -> Non
         ("192.168.7.14", ["node n4", "drained by annotation"]),
         ("GOBGP", ["peer gobgpd", "192.168.7.3"]),
         ("192.168.7.1", ["peer bird", "Established"]),
+        ("203.0.113.250", ["203.0.113.250: ", "free"]),
+        ("192.168.7.11", ["192.168.7.11: ", "node n1"]),
+        ("192.168.7.5", ["192.168.7.5: ", "this host"]),
+        ("198.18.0.1", ["198.18.0.1: ", "no Eip"]),
         ("small", ["Eip small", "198.51.100.1", "full"]),
     ],
 )
