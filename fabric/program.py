@@ -54,7 +54,7 @@ class Program:
         self.config = host.folder / f"{name}.conf"
         self.log = f"{name}.log"
         self._files: dict[str, list[Json]] = {}
-        defaults = {
+        defaults: dict[str, dict[str, object]] = {
             "porter": {"state_dir": host.folder / f"{name}.state"},
             "kubernetes": {"manifests": _INSTALLED if installed else self.manifests},
         }
