@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from porter_ryu.domain.model import Address
 from porter_ryu.domain.text import listed
 
 if TYPE_CHECKING:
+    from porter_ryu.domain.model import Address
     from porter_ryu.openflow.report import SwitchReport
 
 Json = dict[str, Any]

@@ -9,31 +9,14 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from porter_ryu.domain.text import listed, one_line
+from porter_ryu.domain.text import listed
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_paths import attributes_text, share_text
 
 Json = dict[str, Any]
 
-_MAX_TEXT_CHARACTERS = 1_000
 _MAX_NEXT_HOPS = 16  # that are shown of one address
 _MAX_DEPENDENTS = 20
-
-
-def printable_json(value: Any, limit: int = _MAX_TEXT_CHARACTERS) -> Any:
-    """A copy of a JSON value in which every text is one printable line of at most `limit`
-    characters.
-
-    Names, requests and messages come from outside: they go through here before they are shown on a
-    terminal.
-    """
-    if isinstance(value, str):
-        return one_line(value, limit)
-    if isinstance(value, dict):
-        return {one_line(key, limit): printable_json(e, limit) for key, e in value.items()}
-    if isinstance(value, list | tuple):
-        return [printable_json(entry, limit) for entry in value]
-    return value
 
 
 def explanation(entry: Json) -> str:

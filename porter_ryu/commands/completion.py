@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from porter_ryu.exit_status import ExitStatus
 
@@ -29,8 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     return ExitStatus.FINE
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """An option with its names, or a positional argument, which has none.  `takes`: `file`,
     `value`, or empty for an option without value."""
 
@@ -40,8 +39,7 @@ class Argument:
     help: str
 
 
-@dataclass(frozen=True, slots=True)
-class CommandWords:
+class CommandWords(NamedTuple):
     """A command, its sentence and its arguments; the name is empty for the program itself."""
 
     name: str

@@ -19,10 +19,18 @@ from porter_ryu.commands.arguments import (
     add_optional_url,
     add_output,
 )
-from porter_ryu.commands.printing import BAD, FAINT, WARNING, print_json, show, styled, table
+from porter_ryu.commands.printing import (
+    BAD,
+    FAINT,
+    WARNING,
+    print_json,
+    printable_json,
+    show,
+    styled,
+    table,
+)
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.remote import Remote, RemoteError, shown, understood
-from porter_ryu.report_text import printable_json
 
 HELP = "Show the effective settings and where each comes from; without secrets."
 

@@ -17,7 +17,6 @@ from porter_ryu.commands.arguments import (
     add_output,
 )
 from porter_ryu.commands.printing import print_folded
-from porter_ryu.domain.prefix import plain_address
 from porter_ryu.domain.text import quoted
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.remote import Remote, segment, understood
@@ -89,6 +88,8 @@ class Instance:
 
 def _subject(text: str) -> str | tuple[str, str]:
     """An address in its usual form, or (namespace, name); raises CommandError."""
+    from porter_ryu.domain.prefix import plain_address
+
     try:
         return str(plain_address(text))
     except ValueError:

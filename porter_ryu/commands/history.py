@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from porter_ryu.commands.arguments import CommandError, add_output, add_url
-from porter_ryu.commands.printing import print_json, print_text, width
+from porter_ryu.commands.printing import print_json, print_text, printable_json, width
 from porter_ryu.domain.text import listed, quoted
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.history.subject import FORMS, About
@@ -50,7 +50,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print(entries: list[Json], version: Json, words: list[str], unknown: str) -> None:
     from porter_ryu import report_changes
-    from porter_ryu.report_text import printable_json
 
     began, since = version["startedAt"], printable_json(version["recordedSince"])
     if not entries:

@@ -14,14 +14,12 @@ from porter_ryu.commands.arguments import (
 )
 from porter_ryu.commands.printing import print_value
 from porter_ryu.commands.reading import planned_cluster, read_planner
-from porter_ryu.domain.verdict import NodeReason
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.remote import Remote, segment, understood
 
 HELP = "Show what would be allocated, bound and announced, or what would change; change nothing."
 
 Json = dict[str, Any]
-_DRAINING = NodeReason.DRAINING.value
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,11 +59,14 @@ def _plan(arguments: argparse.Namespace) -> int:
         entry = report_plan.plan(read_planner(arguments.config_file))
         print_value(entry, report_plan_text.plan, arguments.output == "json")
         return ExitStatus.FINE
+    from porter_ryu.domain.verdict import NodeReason
+
     url = arguments.url or DEFAULT_URL
     with understood(url):
         remote = Remote(url)
         nodes = remote.get("/v1/nodes", list)
-        draining = [str(node["node"]) for node in nodes if node["reason"] == _DRAINING]
+        drained = NodeReason.DRAINING.value
+        draining = [str(node["node"]) for node in nodes if node["reason"] == drained]
     planner = read_planner(arguments.config_file, draining)
     with understood(url):
         running = remote.get("/v1/plan", dict)

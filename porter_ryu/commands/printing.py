@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from porter_ryu.domain.text import one_line
-from porter_ryu.report_text import printable_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,6 +26,23 @@ GOOD, BAD, WARNING, FAINT = "green", "red", "yellow", "dim"
 _HEADING = "bold"
 BFD_UP = "up"
 TIME = "SINCE"
+_MAX_TEXT_CHARACTERS = 1_000
+
+
+def printable_json(value: Any, limit: int = _MAX_TEXT_CHARACTERS) -> Any:
+    """A copy of a JSON value in which every text is one printable line of at most `limit`
+    characters.
+
+    Names, requests and messages come from outside: they go through here before they are shown on a
+    terminal.
+    """
+    if isinstance(value, str):
+        return one_line(value, limit)
+    if isinstance(value, dict):
+        return {one_line(key, limit): printable_json(e, limit) for key, e in value.items()}
+    if isinstance(value, list | tuple):
+        return [printable_json(entry, limit) for entry in value]
+    return value
 
 
 def print_json(value: Any) -> None:
@@ -36,7 +52,7 @@ def print_json(value: Any) -> None:
 
 def print_value(value: Any, to_text: Callable[[Any], str], as_json: bool, **limit: int) -> None:
     """Prints a value as JSON, or as the text that `to_text` makes of it; before that, all strings
-    in the value are made printable; `limit` is that of `report_text.printable_json`."""
+    in the value are made printable; `limit` is that of `printable_json`."""
     if as_json:
         print_json(value)
     else:

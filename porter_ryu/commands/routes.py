@@ -15,6 +15,7 @@ from porter_ryu.commands.printing import (
     TIME,
     print_columns,
     print_json,
+    printable_json,
     seconds,
     show,
     styled,
@@ -23,7 +24,6 @@ from porter_ryu.commands.printing import (
 from porter_ryu.domain.text import listed, quoted
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.remote import Remote, segment, understood
-from porter_ryu.report_text import printable_json
 
 HELP = "Show what a peer is announced now, with the attributes of each path."
 

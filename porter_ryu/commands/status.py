@@ -15,6 +15,7 @@ from porter_ryu.commands.printing import (
     TIME,
     WARNING,
     print_json,
+    printable_json,
     seconds,
     show,
     styled,
@@ -24,7 +25,6 @@ from porter_ryu.domain.text import listed
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.remote import Remote, understood
 from porter_ryu.report_switches import status_lines
-from porter_ryu.report_text import printable_json
 
 HELP = "Show the problems, sessions, pools and Services of a running instance."
 

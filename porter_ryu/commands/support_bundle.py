@@ -13,21 +13,21 @@ import json
 import os
 import stat
 import sys
-import tarfile
 import time
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from porter_ryu import atomic_file, rfc3339
-from porter_ryu.commands import bundle_parts
 from porter_ryu.commands.arguments import CommandError, add_config_file, add_output, add_url
-from porter_ryu.commands.bundle_parts import Part
 from porter_ryu.commands.config import settings_json
 from porter_ryu.commands.printing import print_json, print_lines
 from porter_ryu.domain.text import one_line
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.remote import shown
 from porter_ryu.version import VERSION
+
+if TYPE_CHECKING:
+    from porter_ryu.commands.bundle_parts import Part
 
 HELP = "Write one archive (.tar.gz) for whoever helps; without secrets."
 
@@ -74,12 +74,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _parts(arguments: argparse.Namespace) -> Iterator[Part]:
+    from porter_ryu.commands import bundle_parts
+
     yield bundle_parts.of_versions()
     files = arguments.config_file or ([_CONFIG_FILE] if os.path.exists(_CONFIG_FILE) else [])
     if files:
         part, settings = bundle_parts.of_settings(lambda: settings_json(files))
     else:
-        part, settings = Part("settings.json", "settings", missing="name the --config-file"), []
+        part, settings = (
+            bundle_parts.Part("settings.json", "settings", missing="name the --config-file"),
+            [],
+        )
     yield part
     yield from bundle_parts.of_instance(arguments.url)
     yield from bundle_parts.of_host()
@@ -91,7 +96,7 @@ def _parts(arguments: argparse.Namespace) -> Iterator[Part]:
         yield bundle_parts.of_log(log)
     else:
         text = "no log file is known: name the --log-file, or add the output of journalctl"
-        yield Part("log.txt", "log", missing=text)
+        yield bundle_parts.Part("log.txt", "log", missing=text)
 
 
 def _require_replaceable(path: str) -> None:
@@ -131,6 +136,8 @@ class _Appending:
 
 def _write(file: IO[bytes], parts: Iterator[Part], now: float, url: str) -> Json:
     """Writes the archive part by part, the index last; returns the index."""
+    import tarfile
+
     folder = "porter-ryu-support"
     entries: list[Json] = []
 

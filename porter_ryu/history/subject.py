@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import TYPE_CHECKING
 
-from porter_ryu.domain.model import Address, Network, ObjectKey
 from porter_ryu.domain.text import quoted
+
+if TYPE_CHECKING:  # the commands import this module
+    from porter_ryu.domain.model import Address, Network, ObjectKey
 
 _NAMED = ("peer", "node", "eip")
 FORMS = "NAMESPACE/NAME, ADDRESS, peer NAME, node NAME or eip NAME"
@@ -36,7 +39,7 @@ def of_service(key: ObjectKey) -> str:
 
 def of_prefix(prefix: Address | Network) -> str:
     """An address or a prefix as a subject; a prefix of one address is that address."""
-    if isinstance(prefix, Address):
+    if isinstance(prefix, IPv4Address | IPv6Address):
         return str(prefix)
     if prefix.prefixlen == prefix.max_prefixlen:
         return str(prefix.network_address)

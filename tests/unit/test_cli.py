@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -341,3 +342,10 @@ def test_an_argument_that_is_no_text_is_no_traceback(words: str) -> None:
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr
+
+
+def test_a_command_loads_only_what_it_uses() -> None:
+    unused = ("msgspec", "yaml", "ryu", "eventlet", "rich", "tarfile")
+    code = f"import sys, porter_ryu.cli; print([*filter(sys.modules.get, {unused})])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

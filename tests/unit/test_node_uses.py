@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from porter_ryu import report_nodes, report_text
+from porter_ryu.commands.printing import printable_json
 from porter_ryu.domain.labels import parse_selector
 from porter_ryu.domain.model import Eip, Kind, Node
 from porter_ryu.domain.node_traffic import Routes
@@ -179,5 +180,5 @@ def test_a_node_that_no_peer_may_have_carries_nothing() -> None:
 
 def test_names_of_others_are_one_line() -> None:
     made = world().put(up("n1", ready=False))
-    text = report_text.node(report_text.printable_json(told(made, "n1")))
+    text = report_text.node(printable_json(told(made, "n1")))
     assert all(line.isprintable() for line in text.split("\n"))

@@ -8,6 +8,7 @@ import pytest
 
 from fabric.objects import Json
 from porter_ryu import report, report_plan, report_plan_text, report_text
+from porter_ryu.commands.printing import printable_json
 from porter_ryu.domain.communities import CommunityRequest
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.labels import parse_selector
@@ -130,7 +131,7 @@ def test_a_long_request_is_cut_in_reports() -> None:
         **report.explanation(fresh.planner, key("long"), report.nothing_sent),
         "message": hostile,
     }
-    text = report_text.explanation(report_text.printable_json(entry))
+    text = report_text.explanation(printable_json(entry))
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) < 2_000
 
