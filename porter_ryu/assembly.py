@@ -10,23 +10,20 @@ from typing import TYPE_CHECKING
 from porter_ryu import state_dir
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.speaker import Speaker
-from porter_ryu.domain.editing import Editing
-from porter_ryu.domain.nodes.health import API_SERVER_DELAYS, DIRECTORY_DELAYS
 from porter_ryu.domain.peering import SpeakerConfig
-from porter_ryu.domain.planner import Planner, Policy
+from porter_ryu.domain.planner import Planner
 from porter_ryu.effects import Effects
-from porter_ryu.instance import Instance, reserve
-from porter_ryu.kube.codec import Codec
+from porter_ryu.instance import Instance
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.writer import Writer
 from porter_ryu.leadership import Leadership
 from porter_ryu.log import reason_of
-from porter_ryu.node.binding_journal import BindingJournal
 from porter_ryu.node.bound_ips import BoundIps
 from porter_ryu.node.host import HostMonitor
 from porter_ryu.node.iproute import IpRoute
 from porter_ryu.node.link_notices import LinkNotices, PacketSocket
 from porter_ryu.null_parts import NoLease, NoLiveness, NoSpeaker, NoSwitches, NoWriter
+from porter_ryu.planning import elects_leader, make_codec, make_planner, make_source, read_journal
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import BgpSettings, Settings
 from porter_ryu.settings_file import BadConfigurationError, Fault
@@ -54,9 +51,9 @@ def assemble(settings: Settings, supervisor: Supervisor) -> Instance:
     """
     _lock(settings)
     ip = IpRoute()
-    journal = _journal(settings)
+    journal = read_journal(settings)
     host = HostMonitor(ip, settings.interface, journal.bound_among)
-    planner = _planner(settings, host)
+    planner = make_planner(settings, host)
     notices = LinkNotices(supervisor, ip.on_link_prefixes, PacketSocket().send)
     bindings = BoundIps(
         settings.bind_mode, settings.interface, settings.table, journal, ip, notices, supervisor
@@ -67,7 +64,7 @@ def assemble(settings: Settings, supervisor: Supervisor) -> Instance:
         raise _bad_config(settings, "kubernetes", "kubeconfig", str(error)) from error
     speaker = _speaker(settings, supervisor) if settings.bgp.enabled else NoSpeaker()
     writer = Writer(source, supervisor) if settings.allocate else NoWriter()
-    bind_only_leading = settings.bind_mode == "address" and _elects_leader(settings)
+    bind_only_leading = settings.bind_mode == "address" and elects_leader(settings)
     leadership = Leadership(planner, writer, bind_only_leading)
     switches = _switches(settings, planner, supervisor)
     targets = [] if isinstance(switches, NoSwitches) else [switches]
@@ -137,65 +134,6 @@ def _lock(settings: Settings) -> None:
         LOG.error("%s; so it is not locked against a second process", why)
 
 
-def make_codec(settings: Settings) -> Codec:
-    """What reads the objects."""
-    return Codec(
-        settings.annotation,
-        settings.annotation_values,
-        settings.load_balancer_class,
-        frozenset([settings.drain.annotation]),
-        counts_endpoints=settings.bgp.next_hops.weights.counts_endpoints,
-    )
-
-
-def make_source(settings: Settings, codec: Codec, supervisor: Supervisor) -> Manifests | Api:
-    """Where the objects are read from: the directory of manifests, or the API server.  Raises
-    ApiError if the API client cannot be configured."""
-    # each with all that it reads by, a sixth of what a start imports
-    if settings.manifests:
-        from porter_ryu.kube.manifests import Manifests
-
-        return Manifests(
-            settings.manifests, codec, keeps_status=settings.allocate, supervisor=supervisor
-        )
-    from porter_ryu.kube.api import Api
-    from porter_ryu.kube.client import Client
-
-    return Api(Client(settings.kubeconfig), codec, supervisor)
-
-
-def make_planner(settings: Settings, ip: IpRoute) -> Planner:
-    """A planner for these settings, with the addresses of peers and this host reserved."""
-    return _planner(settings, HostMonitor(ip, settings.interface, _journal(settings).bound_among))
-
-
-def _planner(settings: Settings, host: HostMonitor) -> Planner:
-    bgp = settings.bgp
-    loss_delays = DIRECTORY_DELAYS if settings.manifests else API_SERVER_DELAYS
-    planner = Planner(
-        Policy(
-            bgp.next_hops,
-            bgp.enabled or settings.openflow.enabled,
-            settings.panic_percent,
-            loss_delays,
-            settings.drain,
-            probing=bool(settings.liveness.probes),
-            by_port=settings.openflow.enabled,
-            editing=Editing(settings.manifests),
-        ),
-        leading=settings.allocate and not _elects_leader(settings),
-    )
-    host.scan()
-    reserve(planner, host.addresses, bgp, settings.openflow.gateways)
-    return planner
-
-
-def _journal(settings: Settings) -> BindingJournal:
-    journal = BindingJournal(settings.state_dir)
-    journal.load()
-    return journal
-
-
 def _speaker(settings: Settings, supervisor: Supervisor) -> Speaker:
     bgp = settings.bgp
     router_id = bgp.router_id or _own_ipv4(bgp)
@@ -228,12 +166,6 @@ def _own_ipv4(bgp: BgpSettings) -> IPv4Address | None:
     return None
 
 
-def _elects_leader(settings: Settings) -> bool:
-    """Whether instances elect a leader by the Lease.  Without an API server there is no Lease, and
-    an instance always leads."""
-    return settings.allocate and not settings.manifests
-
-
 def _lease(
     settings: Settings,
     source: Manifests | Api,
@@ -241,7 +173,7 @@ def _lease(
     reconciler: Reconciler,
     supervisor: Supervisor,
 ) -> Lease | NoLease:
-    if not _elects_leader(settings):
+    if not elects_leader(settings):
         return NoLease()
     from porter_ryu.kube.api import Api
     from porter_ryu.kube.lease import Lease

@@ -7,17 +7,15 @@ change, the set of peers and the reserved addresses are computed anew from all t
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from porter_ryu.bgp.speaker import Speaker
-from porter_ryu.domain.model import Address
 from porter_ryu.domain.node_traffic import Routes
 from porter_ryu.domain.peering import wanted_peers
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.ports import Role
-from porter_ryu.domain.sending import PeerTerms
 from porter_ryu.history.observers import Observers
 from porter_ryu.history.record import History
 from porter_ryu.history.reload import record_refused_reload, record_reload
@@ -25,10 +23,11 @@ from porter_ryu.history.turns import Cluster, TurnRecorder
 from porter_ryu.kube.writer import Writer
 from porter_ryu.leadership import Leadership
 from porter_ryu.node.bound_ips import BoundIps
-from porter_ryu.node.host import HostAddresses, HostMonitor
+from porter_ryu.node.host import HostMonitor
 from porter_ryu.null_parts import NoLease, NoLiveness, NoSpeaker, NoSwitches, NoWriter
+from porter_ryu.planning import reserve
 from porter_ryu.reconciler import Reconciler
-from porter_ryu.settings import BgpSettings, Settings
+from porter_ryu.settings import Settings
 from porter_ryu.settings_pending import pending
 from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
@@ -180,42 +179,3 @@ class Instance:
         policy = self.initial_settings.bgp.next_hops
         own = self.planner.node(policy.node_name)
         self.speaker.set_peers(wanted_peers(self.settings.bgp.peers, policy, own))
-
-
-def reserve(
-    planner: Planner,
-    host: HostAddresses,
-    bgp: BgpSettings,
-    gateways: tuple[Address, ...],
-) -> None:
-    """Tells the planner which peers there are, and which addresses are assigned to no Service.  All
-    configured peers count, also those that only other nodes speak to: they are routers of this
-    network.  `gateways` are those of the switches."""
-    peers = bgp.peers
-    addresses = [peer.address for peer in peers]
-    ours = frozenset(peer.local_address for peer in peers if peer.local_address is not None)
-    terms = [
-        PeerTerms(p.peer, p.remote_as == bgp.local_as, p.attributes, p.node_selector, p.families)
-        for p in peers
-    ]
-    own = host.own | ours | host.gateways | frozenset(gateways)
-    planner.reserve(own, addresses, host.unattributed, terms, _owners(host, bgp, gateways))
-
-
-def _owners(
-    host: HostAddresses, bgp: BgpSettings, gateways: tuple[Address, ...]
-) -> Mapping[Address, Sequence[str]]:
-    """Who has the addresses that are assigned to no Service, the nodes aside, and the router ID."""
-    found: dict[Address, dict[str, None]] = {}
-    named: list[tuple[Address | None, str]] = [
-        *((address, "this host") for address in host.own),
-        *((peer.address, f"peer {peer.peer}") for peer in bgp.peers),
-        *((p.local_address, f"this host ({p.local_option} of peer {p.peer})") for p in bgp.peers),
-        *((address, "the default gateway of this host") for address in host.gateways),
-        *((address, "gateways of [openflow]") for address in gateways),
-        (bgp.router_id, "router_id of [bgp]"),
-    ]
-    for address, owner in named:
-        if address is not None:
-            found.setdefault(address, {})[owner] = None
-    return {address: tuple(owners) for address, owners in found.items()}

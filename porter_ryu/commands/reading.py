@@ -32,14 +32,16 @@ def read_planner(files: Sequence[str], draining: Iterable[str] = ()) -> Planner:
 
 def planned_cluster(files: Sequence[str], draining: Iterable[str] = ()) -> tuple[Planner, Codec]:
     """As `read_planner`, with the codec that read the objects."""
-    from porter_ryu.assembly import make_codec, make_planner, make_source
     from porter_ryu.kube.errors import ApiError
+    from porter_ryu.node.host import HostMonitor
     from porter_ryu.node.iproute import IpRoute
     from porter_ryu.planner_feed import PlannerFeed
+    from porter_ryu.planning import make_codec, make_planner, make_source, read_journal
     from porter_ryu.supervisor import Supervisor
 
     settings = read_settings(files)
-    planner = make_planner(settings, IpRoute())
+    bound_among = read_journal(settings).bound_among
+    planner = make_planner(settings, HostMonitor(IpRoute(), settings.interface, bound_among))
     codec = make_codec(settings)
     try:
         make_source(settings, codec, Supervisor()).read_once(PlannerFeed(planner))

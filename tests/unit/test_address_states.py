@@ -16,8 +16,8 @@ from porter_ryu import report, report_addresses, report_text
 from porter_ryu.domain.labels import parse_selector
 from porter_ryu.domain.model import Eip, Kind, Port
 from porter_ryu.domain.prefix import plain_address
-from porter_ryu.instance import reserve
 from porter_ryu.node.host import HostAddresses
+from porter_ryu.planning import reserve
 from porter_ryu.settings import BgpSettings
 from tests.unit.test_http_api import ask
 from tests.unit.test_settings import settings
