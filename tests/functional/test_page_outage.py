@@ -84,6 +84,9 @@ def test_a_leaf_without_add_path_gets_one_node(page: Browser) -> None:
     assert abs(shares[2] / total - 2 / 3) < 0.03
     found = breaks(page)
     assert list(found) == [("leaf gobgpd", eip)]
+    page.find("#way-text summary").click()
+    assert "to n1 33.3 %, n2 33.3 %, n3 33.3 %" in page.text("#strands"), "BIRD"
+    assert " 100 %" in page.text("#strands"), "FRR"
     assert "gobgpd: the session is" in found["leaf gobgpd", eip]
 
 
@@ -163,6 +166,24 @@ def test_which_services_depend_on_a_node(page: Browser) -> None:
     assert found["sentence"] in sentence
     asked = {entry["service"] for entry in found["services"]}
     assert "default/s001" in asked
+
+
+def test_a_drain_is_told_with_what_has_no_other_node_first(page: Browser) -> None:
+    page.find("#node-name").send_keys("n1")
+    page.find("input[value=drain]").click()
+    page.find("#what-if-form button").click()
+    sentence = page.expect("#what-if-sentence", "With n1 drained,")
+    first, *others = page.texts("#consequences h3")
+    assert "have no other node and would stay on n1" in first
+    assert first in sentence
+    assert others
+
+
+def test_what_a_lost_node_costs_already_is_one_click_away(page: Browser) -> None:
+    page.find("[data-key='waiting for n5']").click()
+    sentence = page.expect("#what-if-sentence", "Without n5,")
+    assert "n5 is no next hop now: it is not Ready" in sentence
+    assert "have already lost one of several nodes" in page.text("#consequences")
 
 
 PLAN = """
