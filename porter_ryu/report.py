@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from porter_ryu.domain import mending, overview, problems
@@ -19,6 +19,7 @@ from porter_ryu.domain.reach import IsSent, Reach, is_recorded, reach, was_sent
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_paths import hop_text, path
+from porter_ryu.report_unsent import UnsentServices
 from porter_ryu.time_slice import TimeSlice
 
 Json = dict[str, Any]
@@ -41,16 +42,20 @@ def nothing_unsent(_prefix: Network) -> Mapping[str, str]:
 
 
 def services(
-    planner: Planner, sent: Sent, wanted: Callable[[Decision], bool] = lambda _decision: True
+    planner: Planner,
+    sent: Sent,
+    wanted: Callable[[Decision], bool] = lambda _decision: True,
+    peers: Sequence[Json] = (),
 ) -> Iterator[Json]:
-    """One entry for every Service of ours that is `wanted`, in order of name.  The planner may
-    change between two entries, and others run meanwhile."""
-    give_way = TimeSlice()
+    """One entry for every Service of ours that is `wanted`, in order of name; `peers` are the
+    sessions.  The planner may change between two entries, and others run meanwhile."""
+    give_way, unsent = TimeSlice(), UnsentServices(planner, peers)
     for key in sorted(planner.decisions):
         give_way()
         decision = planner.decisions.get(key)
         if decision is not None and wanted(decision):
-            yield service_line(decision, is_announced(planner, decision, _is_sent(sent)))
+            announced = is_announced(planner, decision, _is_sent(sent))
+            yield service_line(decision, announced, unsent)
 
 
 def _is_sent(sent: Sent) -> IsSent:
@@ -77,14 +82,15 @@ def _state(decision: Decision, announced: bool) -> str:
     return decision.state
 
 
-def service_line(decision: Decision, announced: bool) -> Json:
-    """One Service in short; `announced` says whether it is."""
+def service_line(decision: Decision, announced: bool, unsent: UnsentServices) -> Json:
+    """One Service in short; `announced` says whether it is, `unsent` why it was not sent."""
     outcome, state = decision.outcome, _state(decision, announced)
     message = decision.verdict.message
     if decision.announced is None and outcome.verdict.ok:
         message = "BGP is not enabled"
     if state != decision.state:
-        message = _why_not_yet(decision)
+        not_recorded = "the address is not recorded in its status yet"
+        message = unsent.why(decision).text if is_recorded(decision) else not_recorded
     return {
         "namespace": decision.service.key.namespace,
         "name": decision.service.key.name,
@@ -95,12 +101,6 @@ def service_line(decision: Decision, announced: bool) -> Json:
         "recorded": [str(address) for address in decision.service.ingress],
         "message": shortened(message, _MAX_TEXT_CHARACTERS),
     }
-
-
-def _why_not_yet(decision: Decision) -> str:
-    if is_recorded(decision):
-        return "it was not sent to any peer yet"
-    return "the address is not recorded in its status yet"
 
 
 def eips(planner: Planner) -> Iterator[Json]:
@@ -126,11 +126,15 @@ def _address_of(eip: Eip, status: EipStatus) -> str:
 
 
 def explanation(
-    planner: Planner, key: ObjectKey, sent: Sent | None, unsent: Unsent = nothing_unsent
+    planner: Planner,
+    key: ObjectKey,
+    sent: Sent | None,
+    unsent: Unsent = nothing_unsent,
+    peers: Sequence[Json] = (),
 ) -> Json:
     """Everything about one Service.  `sent` returns by peer the next hops that were sent to it;
     None: a dry run, which shows decisions as if they were applied.  `unsent` returns by peer why a
-    prefix was not sent to it."""
+    prefix was not sent to it.  `peers` are the sessions."""
     chain = explain(planner, key, time.monotonic())
     entry: Json = {"namespace": key.namespace, "name": key.name, "found": chain.service is not None}
     entry["ours"] = chain.decision is not None
@@ -144,7 +148,7 @@ def explanation(
         announced = chain.decision.state == _ANNOUNCED
     else:
         announced = is_announced(planner, chain.decision, _is_sent(sent))
-    entry |= service_line(chain.decision, announced)
+    entry |= service_line(chain.decision, announced, UnsentServices(planner, peers))
     if chain.unreadable:
         entry["unreadable"] = chain.unreadable
     reason = chain.decision.verdict.reason

@@ -4,13 +4,11 @@ the peer that would carry it and has no session."""
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from porter_ryu.bgp.peer_report import ESTABLISHED, family_name
 from porter_ryu.domain import problems
-from porter_ryu.domain.carriers import Carrier, Carriers
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.editing import Editing
 from porter_ryu.domain.model import ObjectKey
@@ -18,12 +16,11 @@ from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.problems import Problem, ProblemReason
 from porter_ryu.domain.reach import IsSent, is_recorded, was_sent
 from porter_ryu.domain.verdict import Reason
+from porter_ryu.report_unsent import NotSent, UnsentServices
 
 Json = dict[str, Any]
 
 _MAX_CAUSES = 5  # of one reason; the Services of further ones are told together
-_NOT_YET = "no peer was sent it yet"
-_NO_PEER = "no peer that is configured may have one of its next hops"
 # their messages name what is to be mended: an Eip, or the nodes
 _TOLD_APART = (
     Reason.NO_POOL,
@@ -90,7 +87,7 @@ def tally(
 ) -> Tally:
     """Counts the Services; `peers` are the sessions as `report_peers.peers` makes them."""
     found = Tally()
-    sessions, carriers = _Sessions(peers), Carriers(planner)
+    unsent = UnsentServices(planner, peers)
     for key in sorted(planner.decisions):
         give_way()
         decision = planner.decisions.get(key)
@@ -99,7 +96,7 @@ def tally(
         cause = _why_lost(planner, decision, is_sent)
         if cause is not None and cause.reason is ProblemReason.NOT_SENT:
             found.states[Reason.ALLOCATED.value] += 1
-            cause = sessions.why_not_sent(carriers.of(decision))
+            cause = _why_not_sent(unsent.why(decision))
         elif cause is not None and cause.reason is ProblemReason.NOT_RECORDED:
             found.states[Reason.ALLOCATED.value] += 1
         else:
@@ -122,32 +119,10 @@ def _why_lost(planner: Planner, decision: Decision, is_sent: IsSent) -> Cause | 
     return Cause(ProblemReason.NOT_SENT)
 
 
-class _Sessions:
-    """Which peers have a session now, with which families, and when the last one of each ended."""
-
-    def __init__(self, peers: Sequence[Json]) -> None:
-        self._up: dict[str, set[str]] = {}
-        self._ended: dict[str, str] = {}
-        for session in peers:
-            name, down = session["peer"], session["lastDown"]
-            if session["state"] == ESTABLISHED:
-                self._up.setdefault(name, set()).update(session["families"])
-            ended = down["time"] if down is not None else ""
-            self._ended[name] = max(ended, self._ended.get(name, ""))
-
-    def why_not_sent(self, carriers: Collection[Carrier]) -> Cause:
-        """Why none of these peers was sent a Service.  Of several without a session it is the one
-        that had one last."""
-        known = [carrier for carrier in carriers if carrier.peer in self._ended]
-        if any(family_name(family) in self._up.get(peer, ()) for peer, family in known):
-            return Cause(ProblemReason.NOT_SENT, _NOT_YET)
-        down = sorted({carrier.peer for carrier in known} - self._up.keys())
-        if down:
-            return Cause(ProblemReason.SESSION_DOWN, max(down, key=self._ended.__getitem__))
-        if known:
-            families = " and ".join(sorted({f"IPv{family.value}" for _, family in known}))
-            return Cause(ProblemReason.NOT_SENT, f"no session that is up carries {families}")
-        return Cause(ProblemReason.NOT_SENT, _NO_PEER if self._ended else "")
+def _why_not_sent(why: NotSent) -> Cause:
+    if why.peer:
+        return Cause(ProblemReason.SESSION_DOWN, why.peer)
+    return Cause(ProblemReason.NOT_SENT, why.text)
 
 
 def _few(lost: dict[Cause, Loss]) -> dict[Cause, Loss]:

@@ -89,6 +89,7 @@ class HttpController(ControllerBase):  # type: ignore[misc]
             context.planner,
             context.sent,
             lambda decision: not chosen.node or chosen.node in traffic.nodes(decision),
+            context.peers(),
         )
         return responses.tagged_list(req, self._long_responses, chosen.of(entries))
 
@@ -97,7 +98,9 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         """The decision about one Service with all its reasons; 404 if it does not exist."""
         key = ObjectKey(namespace, name)
         context = self._context
-        entry = report.explanation(context.planner, key, context.sent, context.unsent)
+        entry = report.explanation(
+            context.planner, key, context.sent, context.unsent, context.peers()
+        )
         if not entry["found"]:
             return responses.json_value(entry, HTTPStatus.NOT_FOUND)
         return responses.tagged_value(req, entry)

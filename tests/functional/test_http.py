@@ -158,7 +158,7 @@ def test_a_route_that_no_peer_was_sent_is_not_reported_as_announced(host: Host) 
     )
     [line] = program.get("/v1/services")
     assert (line["state"], line["announced"]) == ("Allocated", False)
-    assert line["message"] == "it was not sent to any peer yet"
+    assert line["message"] == "no peer that is to be sent it has had a session yet: leaf"
     entry = program.get("/v1/services/default/web")
     assert (entry["state"], entry["announced"]) == ("Allocated", False)
     argv = [command("porter-ryu"), "explain", "default/web", *URL, "-o", "json"]

@@ -69,8 +69,33 @@ def test_the_state_is_allocated_while_no_peer_was_sent_the_route(sent: Sent) -> 
     entry = report.explanation(planner, key("web"), sent)
     assert states(entry) == ("Allocated", False)
     assert report_text.explanation(entry).startswith(
-        "default/web: 203.0.113.0: it was not sent to any peer yet"
+        "default/web: 203.0.113.0: no peer was sent it yet"
     )
+
+
+def test_a_service_whose_peers_went_says_which_session_was_the_last_and_when_it_ended() -> None:
+    planner = world().planner
+    ended = {"time": "2026-03-01T08:31:02.000Z"}
+    down: dict[str, object] = {
+        "peer": "leaf1",
+        "state": "Active",
+        "families": [],
+        "lastDown": ended,
+    }
+    never = {**down, "peer": "leaf2", "lastDown": None}
+    elsewhere = {**down, "peer": "leaf9", "lastDown": {"time": "2027-03-01T00:00:00.000Z"}}
+    up = {**never, "state": "Established", "families": ["ipv4"]}
+    no_session = "no peer that is to be sent it has"
+    for sessions, text in (
+        ([down, never, elsewhere], f"{no_session} a session: the last one, with leaf1, ended at "),
+        ([never], f"{no_session} had a session yet: leaf2"),
+        ([elsewhere], "no peer that is configured may have one of its next hops"),
+        ([down, up], "no peer was sent it yet"),
+    ):
+        [line] = report.services(planner, report.nothing_sent, peers=sessions)
+        entry = report.explanation(planner, key("web"), report.nothing_sent, peers=sessions)
+        assert line["message"] == entry["message"]
+        assert line["message"].startswith(text)
 
 
 def test_an_address_without_record_is_not_announced() -> None:

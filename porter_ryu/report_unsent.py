@@ -1,0 +1,63 @@
+"""Why a Service that is to be announced was sent to nobody: which peers would carry it, and since
+when none of them has a session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from porter_ryu.bgp.peer_report import ESTABLISHED, family_name
+from porter_ryu.domain.carriers import Carriers
+from porter_ryu.domain.decision import Decision
+from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.text import listed
+
+Json = dict[str, Any]
+
+_NOT_YET = "no peer was sent it yet"
+_NO_PEER = "no peer that is configured may have one of its next hops"
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Why, as a sentence; `peer`: the one that has no session and is the cause, empty for none."""
+
+    text: str
+    peer: str = ""
+
+
+class UnsentServices:
+    """Answers for the Services of one report; `peers` are the sessions as `report_peers.peers`
+    makes them."""
+
+    def __init__(self, planner: Planner, peers: Sequence[Json]) -> None:
+        self._carriers = Carriers(planner)
+        self._up: dict[str, set[str]] = {}
+        self._ended: dict[str, str] = {}
+        for session in peers:
+            name, down = session["peer"], session["lastDown"]
+            if session["state"] == ESTABLISHED:
+                self._up.setdefault(name, set()).update(session["families"])
+            ended = down["time"] if down is not None else ""
+            self._ended[name] = max(ended, self._ended.get(name, ""))
+
+    def why(self, decision: Decision) -> NotSent:
+        """Why a Service was not sent to any peer.  Of several peers without a session the cause is
+        the one that had a session last."""
+        if not self._ended:
+            return NotSent(_NOT_YET)
+        known = [c for c in self._carriers.of(decision) if c.peer in self._ended]
+        if not known:
+            return NotSent(_NO_PEER)
+        if any(family_name(family) in self._up.get(peer, ()) for peer, family in known):
+            return NotSent(_NOT_YET)
+        down = sorted({carrier.peer for carrier in known} - self._up.keys())
+        if not down:
+            families = " and ".join(sorted({f"IPv{family.value}" for _, family in known}))
+            return NotSent(f"no session that is up carries {families}")
+        last = max(down, key=self._ended.__getitem__)
+        if self._ended[last]:
+            since = f"the last one, with {last}, ended at {self._ended[last]}"
+            return NotSent(f"no peer that is to be sent it has a session: {since}", last)
+        return NotSent(f"no peer that is to be sent it has had a session yet: {listed(down)}", last)
