@@ -16,7 +16,7 @@ from ryu.app.wsgi import WSGIApplication
 from ryu.base import app_manager
 from ryu.lib import hub
 
-from porter_ryu import control_token, log, report_peers, report_switches
+from porter_ryu import control_token, log, report, report_peers, report_switches
 from porter_ryu.assembly import assemble
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.exit_status import ExitStatus
@@ -93,6 +93,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             history=self.instance.history,
             started_at=time.time(),
             switches=self._switches,
+            growth=self._growth,
             config=self._config,
         )
         api.register(kwargs["wsgi"], context)
@@ -177,6 +178,10 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
     def _switches(self) -> list[dict[str, Any]]:
         switches = self.instance.switches
         return [report_switches.switch(one, switches.node_of) for one in switches.reports()]
+
+    def _growth(self, eip: str) -> dict[str, Any] | None:
+        growth = self.instance.pool_growths.of(eip)
+        return None if growth is None else report.growth(growth, time.time() - time.monotonic())
 
     def _sent(self, prefix: Network) -> Mapping[str, tuple[Address, ...]]:
         """To which next hops each peer and each switch sends the packets for a prefix."""

@@ -7,14 +7,19 @@ change, the set of peers and the reserved addresses are computed anew from all t
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ryu.lib import hub
+
 from porter_ryu.bgp.speaker import Speaker
+from porter_ryu.domain import overview
 from porter_ryu.domain.node_traffic import Routes
 from porter_ryu.domain.peering import wanted_peers
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.pool_growth import SAMPLE_SECONDS, PoolGrowths
 from porter_ryu.domain.ports import Role
 from porter_ryu.history.observers import Observers
 from porter_ryu.history.record import History
@@ -29,7 +34,7 @@ from porter_ryu.planning import reserve
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.settings import Settings
 from porter_ryu.settings_pending import pending
-from porter_ryu.supervisor import Supervisor
+from porter_ryu.supervisor import Beat, Supervisor
 from porter_ryu.time_slice import TimeSlice
 from porter_ryu.turn_log import TurnLog
 
@@ -70,6 +75,7 @@ class Instance:
     ended: bool = field(default=False, init=False)
     not_loaded: tuple[str, ...] = field(default=(), init=False)
     pending: tuple[str, ...] = field(default=(), init=False)
+    pool_growths: PoolGrowths = field(default_factory=PoolGrowths, init=False)
     _recorder: TurnRecorder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,6 +114,7 @@ class Instance:
         self.apply(self.initial_settings)
         recorder.restarted(self.speaker.left(), self._sends_every_path)
         self.supervisor.keep_running("host", lambda beat: self.host.run(self._reserve, beat))
+        self.supervisor.keep_running("pools", self._observe_pools)
         self.lease.start()
         self.liveness.start()
         self.source.start(self.reconciler)
@@ -119,6 +126,16 @@ class Instance:
         self.speaker.observe_sessions(observers.session)
         self.bound_ips.on_change = self._recorder.bound
         self.leadership.on_role = observers.role
+
+    def _observe_pools(self, beat: Beat) -> None:
+        """Keeps how full the Eips are, from the first turn on."""
+        while not self.reconciler.synced:
+            beat()
+            hub.sleep(1.0)
+        while not self.ended:
+            beat()
+            self.pool_growths.observe(overview.pool_uses(self.planner), time.monotonic())
+            hub.sleep(SAMPLE_SECONDS)
 
     @property
     def _sends_every_path(self) -> bool:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from porter_ryu import rfc3339
 from porter_ryu.domain import mending, overview, problems
 from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.decision import Decision
@@ -14,6 +15,7 @@ from porter_ryu.domain.model import Address, Eip, EipStatus, Network, ObjectKey
 from porter_ryu.domain.nodes.backends import EndpointStates
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.pool_growth import PoolGrowth
 from porter_ryu.domain.prefix import host_prefix
 from porter_ryu.domain.reach import IsSent, Reach, is_recorded, reach, was_sent
 from porter_ryu.domain.text import shortened
@@ -118,6 +120,17 @@ def eips(planner: Planner) -> Iterator[Json]:
             "poolSize": status.pool_size,
             "used": dict(status.used),
         }
+
+
+def growth(found: PoolGrowth, epoch: float) -> Json:
+    """How an Eip fills; `epoch`: Unix time when the clock of the samples was 0.  To the minute,
+    because it is an estimate."""
+    full_at = 60.0 * round((epoch + found.full_at) / 60.0)
+    return {
+        "added": found.added,
+        "seconds": round(found.seconds),
+        "fullAt": rfc3339.text(full_at),
+    }
 
 
 def _address_of(eip: Eip, status: EipStatus) -> str:

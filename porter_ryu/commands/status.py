@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from porter_ryu.commands.arguments import add_output, add_url
@@ -35,6 +36,7 @@ _PARTS = {"status": dict, "peers": list, "eips": list}
 _UP = "Established"
 _NEARLY_FULL_PERCENT = 90
 _MAX_POOLS = 50
+_MINUTES_OF_AN_HOUR = 60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +80,8 @@ def _parts(found: Json, fine: bool) -> Iterator[Any]:
         yield styled(line)
     if found["eips"]:
         yield styled("")
-        yield table(("POOL", "ADDRESSES", "STATE", "USED", "OF", ""), _eips(found["eips"]))
+        pools = _eips(found["eips"], status["now"])
+        yield table(("POOL", "ADDRESSES", "STATE", "USED", "OF", ""), pools)
         if len(found["eips"]) > _MAX_POOLS:
             yield styled(f"and {len(found['eips']) - _MAX_POOLS} more pools (-o json has all)")
     states = status["services"]["states"]
@@ -190,15 +193,38 @@ def _notes(peers: list[Json]) -> Iterator[Any]:
             yield styled(f"  {peer['name']}: {ended}: {down['reason']}", FAINT)
 
 
-def _eips(eips: list[Json]) -> Iterator[tuple[Cell, ...]]:
+def _eips(eips: list[Json], now: str) -> Iterator[tuple[Cell, ...]]:
     for eip in eips[:_MAX_POOLS]:
         used, size = eip["usage"], eip["poolSize"]
         full = size and 100 * used >= _NEARLY_FULL_PERCENT * size
         state = eip["reason"], GOOD if eip["ready"] else BAD
         count: Cell = (str(used), WARNING) if full else str(used)
         share = f"{100 * used / size:.0f} %" if size else ""
-        note = "; ".join(filter(None, (share, eip["problem"])))
+        when = _full_in(eip["growth"], now)
+        note = "; ".join(filter(None, (share, when, eip["problem"])))
         yield eip["name"], eip["address"], state, count, str(size), note
+
+
+def _full_in(growth: Json | None, now: str) -> str:
+    """When an Eip is full if it goes on filling so; empty if it does not fill."""
+    if growth is None:
+        return ""
+    minutes = round(growth["seconds"] / 60)
+    of = "hour" if minutes == _MINUTES_OF_AN_HOUR else f"{minutes} minutes"
+    left = _time(growth["fullAt"]) - _time(now)
+    return f"at the rate of the last {of} full in {_span(left.total_seconds())}"
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def _span(seconds: float) -> str:
+    """A span of time in its largest unit that there are two of."""
+    for unit, name in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return "less than 2 minutes"
 
 
 def _state(state: str) -> Cell:

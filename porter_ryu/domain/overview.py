@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from porter_ryu.domain.model import Address, Eip, EipStatus
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.pool_growth import PoolUse
 
 
 def eips(planner: Planner) -> Iterator[tuple[Eip, EipStatus]]:
@@ -22,6 +23,11 @@ def eips(planner: Planner) -> Iterator[tuple[Eip, EipStatus]]:
         except KeyError:
             continue  # no turn has processed it yet, or it is gone meanwhile
         yield eip, status
+
+
+def pool_uses(planner: Planner) -> dict[str, PoolUse]:
+    """How full each Eip is, by name."""
+    return {eip.name: PoolUse(status.usage, status.pool_size) for eip, status in eips(planner)}
 
 
 def nodes_without_weight(planner: Planner) -> int:

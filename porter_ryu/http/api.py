@@ -117,8 +117,11 @@ class HttpController(ControllerBase):  # type: ignore[misc]
 
     @route(NAME, "/v1/eips", methods=["GET"])  # type: ignore[untyped-decorator]
     def eips(self, req: Request, **_: Any) -> Response:
-        """Every Eip."""
-        return responses.tagged_list(req, self._long_responses, report.eips(self._context.planner))
+        """Every Eip, and how it fills."""
+        context = self._context
+        eips = report.eips(context.planner)
+        entries = ({**eip, "growth": context.growth(eip["name"])} for eip in eips)
+        return responses.tagged_list(req, self._long_responses, entries)
 
     @route(NAME, "/v1/plan", methods=["GET"])  # type: ignore[untyped-decorator]
     def plan(self, req: Request, **_: Any) -> Response:

@@ -28,6 +28,10 @@ MAX_STREAMS = 32
 _MAX_LONG_RESPONSES = 3
 
 
+def _no_growth(_eip: str) -> report.Json | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The running parts.
@@ -38,7 +42,8 @@ class Context:
     whether a peer was sent a prefix.  `stop` takes (withdraw, stay) and ends the instance; the
     process ends as well unless `stay` is true.  `token` is the control token that a stop request
     must carry.  `started_at` is Unix time.  `switches` returns the OpenFlow switches,
-    `config` the settings in force.
+    `config` the settings in force, and `growth` how the Eip of a name fills, None where there is
+    nothing to say.
     """
 
     planner: Planner
@@ -58,6 +63,7 @@ class Context:
     started_at: float
     switches: Callable[[], list[report.Json]] = list
     config: Callable[[], report.Json] = dict
+    growth: Callable[[str], report.Json | None] = _no_growth
 
 
 class Shared:

@@ -49,6 +49,7 @@ def eip(name: str, **more: object) -> Json:
         "usage": 10,
         "poolSize": 256,
         "used": {},
+        "growth": None,
         **more,
     }
 

@@ -246,6 +246,26 @@ def test_many_pools_are_folded(capsys: pytest.CaptureFixture[str], instance: Ins
     assert "and 250 more pools" in text
 
 
+@pytest.mark.parametrize(
+    ("minutes", "full_at", "text"),
+    [
+        (60, "2026-03-01T11:31:00.000Z", "at the rate of the last hour full in 3 hours"),
+        (60, "2026-03-11T08:31:00.000Z", "at the rate of the last hour full in 10 days"),
+        (20, "2026-03-01T10:00:00.000Z", "at the rate of the last 20 minutes full in 89 minutes"),
+        (15, "2026-03-01T08:32:00.000Z", "full in less than 2 minutes"),
+        (60, "2026-03-01T08:00:00.000Z", "full in less than 2 minutes"),
+    ],
+)
+def test_a_pool_that_fills_says_when_it_is_full(
+    capsys: pytest.CaptureFixture[str], instance: Instance, minutes: int, full_at: str, text: str
+) -> None:
+    growth = {"added": 9, "seconds": 60 * minutes, "fullAt": full_at}
+    instance.answers["/v1/eips"] = [answers.eip("pool", growth=growth), answers.eip("quiet")]
+    told = " ".join(printed(capsys, 0, "status", "--url", instance.url).split())
+    assert text in told
+    assert told.count("full in") == 1
+
+
 def on_a_terminal(*argv: str, **environment: str) -> str:
     """The output of a command on a terminal."""
     controller, terminal = pty.openpty()

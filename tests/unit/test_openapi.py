@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ryu.app.wsgi import WSGIApplication
 
-from porter_ryu import report_peers, report_switches
+from porter_ryu import report, report_peers, report_switches
 from porter_ryu.bgp.bfd.monitor import BfdReport
 from porter_ryu.bgp.peer_report import PeerReport
 from porter_ryu.bgp.peer_table import PeerTable
@@ -22,6 +22,7 @@ from porter_ryu.domain.announcement import Announcement, Announcements, NextHop
 from porter_ryu.domain.communities import CommunityRequest
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.model import Address, Eip, Kind, Network
+from porter_ryu.domain.pool_growth import PoolGrowth
 from porter_ryu.history.change import ChangeKind
 from porter_ryu.history.record import History
 from porter_ryu.http import api, catalogue
@@ -118,6 +119,7 @@ def served() -> dict[str, Any]:
         "switches": lambda: [report_switches.switch(SWITCH, lambda _address: "n1")],
         "history": history,
         "config": lambda: CONFIG,
+        "growth": lambda _eip: report.growth(PoolGrowth(9, 3600.0, 7200.0), 1e9),
     }
 
 
