@@ -85,6 +85,11 @@ class Instance:
             planner.allocator.holders,
             lambda: {eip.name for eip in planner.cluster.eips.values()},
             planner.why_not,
+            lambda: {
+                entry.address: node.name
+                for node in planner.cluster.nodes.values()
+                for entry in node.addresses
+            },
         )
         causes = self.reconciler.causes
         self._recorder = TurnRecorder(self.history, causes, cluster, TimeSlice())

@@ -8,7 +8,7 @@ from typing import Any
 
 from porter_ryu import rfc3339
 from porter_ryu.domain.text import changed_text, shortened
-from porter_ryu.history.change import Change
+from porter_ryu.history.change import Change, Part
 
 Json = dict[str, Any]
 
@@ -28,7 +28,17 @@ def changes(record: Iterable[Change]) -> Iterator[Json]:
             "cause": shortened(change.cause, MAX_TEXT_CHARACTERS),
             "about": list(change.about),
             "secondsToWire": change.delivery.seconds,
+            "parts": [_part(part) for part in change.parts],
         }
+
+
+def _part(part: Part) -> Json:
+    return {
+        "object": part.object,
+        "from": shortened(part.before, MAX_TEXT_CHARACTERS),
+        "to": shortened(part.after, MAX_TEXT_CHARACTERS),
+        "about": list(part.about),
+    }
 
 
 def lines(entry: Json, width: int) -> Iterator[str]:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Address, ObjectKey, Service
+from porter_ryu.domain.text import MAX_MESSAGE_CHARACTERS, shortened
 
 Addresses = tuple[Address, ...]
 
@@ -14,7 +15,7 @@ Addresses = tuple[Address, ...]
 class AddressChange(Struct, frozen=True, gc=False):
     """What a Service holds before and after, as texts: its addresses, or `no address` and the
     reason; empty: it was, or is, not ours or not there.  `addresses` are all of both.  `why` says
-    why it lost an address, or lacks one; empty if it does not."""
+    why it lost an address, lacks one, or is not ours; empty if none is so."""
 
     before: str
     after: str
@@ -28,9 +29,15 @@ class AddressChanges:
     def __init__(self) -> None:
         self._changes: dict[ObjectKey, AddressChange] = {}
 
-    def note(self, key: ObjectKey, before: Decision | None, after: Decision | None) -> None:
-        """The decision about a Service was replaced; None: there was none, or is none any more.
-        What a Service has on record when it is first seen is no change."""
+    def note(
+        self,
+        key: ObjectKey,
+        before: Decision | None,
+        after: Decision | None,
+        not_ours: str = "",
+    ) -> None:
+        """The decision about a Service was replaced; None: there was none, or is none any more,
+        because of `not_ours`.  What a Service has on record when it is first seen is no change."""
         if before is not None and after is not None and _is_same(before.outcome, after.outcome):
             return
         if before is None and after is not None and _is_on_record(after):
@@ -39,7 +46,7 @@ class AddressChanges:
         has = () if after is None else _held(after.outcome)
         old = _text(before.outcome) if before is not None else ", ".join(map(str, had))
         new = _text(after.outcome) if after is not None else ""
-        why = ""
+        why = shortened(not_ours, MAX_MESSAGE_CHARACTERS)
         if after is not None:
             why = after.outcome.lost.message if after.outcome.lost is not None else ""
             if not why and not after.outcome.verdict.ok:

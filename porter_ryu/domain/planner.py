@@ -260,7 +260,8 @@ class Planner:
             elif service is None and unreadable is not None:
                 records[key] = unreadable.record
             elif (gone := self.decisions.pop(key, None)) or self.allocator.settled(key):
-                self._address_changes.note(key, gone, None)
+                not_ours = "" if service is None else service.not_ours
+                self._address_changes.note(key, gone, None, not_ours)
                 self.allocator.forget(key)
         return self.allocator.settle(ours, records, not self._assigning, give_way)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import enum
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+from porter_ryu.history.subject import About
 
 
 class ChangeKind(enum.Enum):
@@ -40,12 +43,22 @@ class Delivery:
 NO_DELIVERY = Delivery()
 
 
+class Part(Struct, frozen=True, gc=False):
+    """One of many things that changed at once and are one change, as `Change` tells it."""
+
+    object: str
+    before: str
+    after: str
+    about: tuple[str, ...]
+
+
 class Change(Struct, frozen=True, gc=False):
     """One change.
 
     `sequence` counts the changes of this process from 1.  `time` is Unix time, in seconds.
     `object`: which one of its kind.  `before` and `after` are texts, empty for nothing.  `cause`
     says what was read, or happened.  `about` are the subjects (`history.subject`) that it concerns.
+    `parts` are the first of many things that changed at once.
     """
 
     sequence: int
@@ -57,3 +70,11 @@ class Change(Struct, frozen=True, gc=False):
     cause: str
     about: tuple[str, ...] = ()
     delivery: Delivery = NO_DELIVERY
+    parts: tuple[Part, ...] = ()
+
+    def concerning(self, about: About) -> Change | None:
+        """This change if it concerns a subject; if only parts of it do, with those alone."""
+        if about.matches(self.about):
+            return self
+        parts = tuple(part for part in self.parts if about.matches(part.about))
+        return replace(self, parts=parts) if parts else None

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from porter_ryu.domain.text import changed_text
-from porter_ryu.history.change import NO_DELIVERY, Change, ChangeKind, Delivery
+from porter_ryu.history.change import NO_DELIVERY, Change, ChangeKind, Delivery, Part
 
 LOG = logging.getLogger(__name__)
 
@@ -70,10 +70,13 @@ class History:
         about: tuple[str, ...] = (),
         delivery: Delivery = NO_DELIVERY,
         level: int = logging.INFO,
+        parts: tuple[Part, ...] = (),
     ) -> None:
         """Adds a change of the object `name`, with the present time, and logs it."""
         self.last += 1
-        change = Change(self.last, self._now(), kind, name, before, after, cause, about, delivery)
+        change = Change(
+            self.last, self._now(), kind, name, before, after, cause, about, delivery, parts
+        )
         kept = self._frequent if kind in _FREQUENT else self._rare
         if len(kept) == kept.maxlen:
             self.forgotten = max(self.forgotten, kept[0].sequence)

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from porter_ryu.domain.announcement import Announcements, SentPath, in_use
-from porter_ryu.domain.model import Network
-from porter_ryu.history.routes import Prefix
+from porter_ryu.domain.announcement import Announcement, Announcements, SentPath, in_use
+from porter_ryu.domain.model import Address, Network
+from porter_ryu.domain.text import shortened
+from porter_ryu.history.routes import Prefix, RouteChange
 
+MAX_NAMED = 1000  # of the prefixes that changed
+_MAX_NODES, _MAX_TEXT_CHARACTERS = 100, 1000  # of each of them
+
+Tables = list[Mapping[int | None, SentPath]]
 Left = Mapping[str, Mapping[Network, Mapping[int | None, SentPath]]]
 """By peer and prefix: the paths that an earlier run announced, by path identifier."""
 
 
 @dataclass(frozen=True, slots=True)
-class RestartCounts:
+class Comparison:
     """How many prefixes are announced as before, how many otherwise, and how many are gone or
-    new."""
+    new.  `changes` are the first of those that are not as before: first what is gone."""
 
     same: int
     changed: int
     gone: int
     new: int
+    changes: tuple[RouteChange, ...]
 
     @property
     def before(self) -> int:
@@ -36,45 +42,70 @@ def compare(
     left: Left,
     wanted: Mapping[Prefix, Announcements],
     every_path: bool,
+    names: Mapping[Address, str],
     give_way: Callable[[], None],
-) -> RestartCounts:
+) -> Comparison:
     """A prefix has changed if a peer has a next hop that is not wanted any more or, where
-    `every_path` goes to every peer with ADD-PATH, if none has one that is wanted."""
+    `every_path` goes to every peer with ADD-PATH, if none has one that is wanted.  `names` are
+    those of the nodes, by their addresses."""
     verdicts: dict[tuple[int, ...], bool] = {}
-    before: dict[Prefix, list[Mapping[int | None, SentPath]]] = {}
+    before: dict[Prefix, Tables] = {}
     for table in left.values():
         for prefix, sent in table.items():
             give_way()
             before.setdefault(_key(prefix), []).append(sent)
-    same = changed = gone = 0
+    same = 0
+    changed: list[Prefix] = []
+    gone: list[Prefix] = []
     for key, tables in before.items():
         give_way()
         paths = wanted.get(key)
         if not paths:
-            gone += 1
+            gone.append(key)
             continue
         # most prefixes share their paths and tables with others
         pair = (id(paths), *map(id, tables))
         if pair not in verdicts:
             verdicts[pair] = _is_same(tables, paths, every_path)
-        same, changed = (same + 1, changed) if verdicts[pair] else (same, changed + 1)
-    return RestartCounts(same, changed, gone, len(wanted) - same - changed)
+        if verdicts[pair]:
+            same += 1
+        else:
+            changed.append(key)
+    # a first start announces everything anew
+    new = [key for key in wanted if key not in before] if before else []
+    named = [*gone[:MAX_NAMED], *changed[:MAX_NAMED], *new[:MAX_NAMED]][:MAX_NAMED]
+    changes = tuple(_change(key, before.get(key, []), wanted.get(key), names) for key in named)
+    all_new = len(wanted) - same - len(changed)
+    return Comparison(same, len(changed), len(gone), all_new, changes)
 
 
 def _key(prefix: Network) -> Prefix:
     return prefix.network_address if prefix.prefixlen == prefix.max_prefixlen else prefix
 
 
-def _is_same(
-    tables: list[Mapping[int | None, SentPath]],
-    paths: Announcements,
-    every_path: bool,
-) -> bool:
+def _is_same(tables: Tables, paths: Announcements, every_path: bool) -> bool:
     """Whether the peers have these paths; a next hop that the session decides counts as theirs."""
     hops = [path.next_hop for path in in_use(tuple(paths))]
     if any(hop.is_self for hop in hops):
         return True
     now = {hop.ipv6 if hop.address is None else hop.address for hop in hops}
-    had = {path.next_hop for table in tables for path in table.values()}
+    had = _next_hops(tables)
     with_add_path = any(None not in table for table in tables)
     return had <= now and (had == now or not (every_path and with_add_path))
+
+
+def _next_hops(tables: Tables) -> set[Address]:
+    return {path.next_hop for table in tables for path in table.values()}
+
+
+def _change(
+    key: Prefix, tables: Tables, paths: Announcements | None, names: Mapping[Address, str]
+) -> RouteChange:
+    """From which nodes to which; the address stands for a node that is not there any more."""
+    had = {names.get(address, str(address)) for address in _next_hops(tables)}
+    used: tuple[Announcement, ...] = tuple(in_use(tuple(paths or ())))
+    has = {path.next_hop.node for path in used}
+    before, after = (
+        shortened(", ".join(sorted(nodes)), _MAX_TEXT_CHARACTERS) for nodes in (had, has)
+    )
+    return RouteChange(key, before, after, tuple(sorted(had ^ has)[:_MAX_NODES]))

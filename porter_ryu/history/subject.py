@@ -1,6 +1,7 @@
-"""What a change can be about: a Service, an address, a peer, a node or an Eip, as text.
+"""What a change can be about: a Service, an address, a peer, a node, an Eip or the restart, as
+text.
 
-`NAMESPACE/NAME`, `ADDRESS` or `ADDRESS/LENGTH`, `peer NAME`, `node NAME`, `eip NAME`.
+`NAMESPACE/NAME`, `ADDRESS` or `ADDRESS/LENGTH`, `peer NAME`, `node NAME`, `eip NAME`, `restart`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ if TYPE_CHECKING:  # the commands import this module
     from porter_ryu.domain.model import Address, Network, ObjectKey
 
 _NAMED = ("peer", "node", "eip")
-FORMS = "NAMESPACE/NAME, ADDRESS, peer NAME, node NAME or eip NAME"
+FORMS = "NAMESPACE/NAME, ADDRESS, peer NAME, node NAME, eip NAME or restart"
+RESTART = "restart"  # what the start of this process changed
 
 
 def of_node(name: str) -> str:
@@ -53,8 +55,8 @@ class About:
     def __init__(self, text: str) -> None:
         self._prefix: Network | None = None
         first, *rest = text.split() or [""]
-        if first in _NAMED and len(rest) == 1:
-            self._subject = f"{first} {rest[0]}"
+        if (first in _NAMED and len(rest) == 1) or (first == RESTART and not rest):
+            self._subject = " ".join([first, *rest])
             return
         try:
             self._prefix = None if rest else ip_network(first, strict=False)

@@ -6,6 +6,7 @@ The routes of the first turn are one change: how many are as before the restart.
 from __future__ import annotations
 
 import collections
+import itertools
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from porter_ryu.domain.nodes.node_changes import NodeChange
 from porter_ryu.domain.turn import Turn
 from porter_ryu.history import subject
 from porter_ryu.history.causes import Causes
-from porter_ryu.history.change import NO_DELIVERY, ChangeKind, Delivery
+from porter_ryu.history.change import NO_DELIVERY, ChangeKind, Delivery, Part
 from porter_ryu.history.record import History
 from porter_ryu.history.restart import Left, compare
 from porter_ryu.history.routes import AnnouncedRoutes, Prefix, RouteChange
@@ -31,12 +32,14 @@ _USABLE = ("usable", "draining", "drained")  # so begins what is said of a node 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What the recorder asks: the Services that hold an address, the names of all Eips, and the
-    reason why a Service is not announced, empty if it is."""
+    """What the recorder asks: the Services that hold an address, the names of all Eips, the
+    reason why a Service is not announced, empty if it is, and the names of the nodes by their
+    addresses."""
 
     holders: Callable[[Address], Iterable[ObjectKey]]
     eips: Callable[[], Collection[str]]
     why_not: Callable[[ObjectKey], str]
+    node_names: Callable[[], Mapping[Address, str]]
 
 
 class TurnRecorder:
@@ -75,15 +78,28 @@ class TurnRecorder:
         before, after = ("", "bound") if is_bound else ("bound", "")
         current = self._causes.current
         if len(networks) > _MAX_SINGLE:
-            name = f"{len(networks)} addresses"
-            self._history.add(ChangeKind.BINDING, name, before, after, why or current.of())
+            parts = []
+            for network in itertools.islice(networks, _MAX_SINGLE):
+                name, _, about = self._of_prefix(network)
+                parts.append(Part(name, before, after, about))
+            name, cause = f"{len(networks)} addresses", why or current.of()
+            self._history.add(ChangeKind.BINDING, name, before, after, cause, parts=tuple(parts))
             return
         for network in sorted(networks, key=lambda n: (n.version, int(n.network_address))):
-            holders = tuple(self._cluster.holders(network.network_address))
-            name = subject.of_prefix(network)
-            about = (name, *map(subject.of_service, holders))
+            name, holders, about = self._of_prefix(network)
             cause = why or current.of(holders)
             self._history.add(ChangeKind.BINDING, name, before, after, cause, about)
+
+    def _of_prefix(
+        self, prefix: Prefix, more: Iterable[ObjectKey] = ()
+    ) -> tuple[str, tuple[ObjectKey, ...], tuple[str, ...]]:
+        """The name of an address or a prefix, the Services that hold it (and `more` that did), and
+        the subjects that it concerns."""
+        name, holders = subject.of_prefix(prefix), dict.fromkeys(more)
+        if isinstance(prefix, Address) or prefix.prefixlen == prefix.max_prefixlen:
+            address = prefix if isinstance(prefix, Address) else prefix.network_address
+            holders = {**dict.fromkeys(self._cluster.holders(address)), **holders}
+        return name, tuple(holders), (name, *map(subject.of_service, holders))
 
     def record(self, turn: Turn) -> None:
         """Records what a turn changed.  An unexpected error is logged: it must not make the turn
@@ -100,7 +116,9 @@ class TurnRecorder:
         if self._left is not None:
             self._record_start(turn, self._left)
         else:
-            held_before = {a: key for key, c in turn.addresses.items() for a in c.addresses}
+            held_before = {
+                a: (key, c.why) for key, c in turn.addresses.items() for a in c.addresses
+            }
             for name, node in turn.nodes.items():
                 self._record_node(name, node)
             for change in self._routes.update(turn, self._give_way):
@@ -110,25 +128,39 @@ class TurnRecorder:
 
     def _record_start(self, turn: Turn, left: Left) -> None:
         self._routes.replace(turn)
-        counts = compare(left, self._routes.known, self._every_path, self._give_way)
-        before = f"{counts.before} announced by an earlier run" if counts.before else ""
-        cause = "this process started"
-        self._history.add(ChangeKind.RESTART, "routes", before, str(counts), cause)
+        names = self._cluster.node_names()
+        found = compare(left, self._routes.known, self._every_path, names, self._give_way)
+        before = f"{found.before} announced by an earlier run" if found.before else ""
+        parts = []
+        for change in found.changes:
+            self._give_way()
+            name, _, about = self._of_prefix(change.prefix)
+            about = (*about, *map(subject.of_node, change.nodes))
+            parts.append(Part(name, change.before, change.after, about))
+        self._history.add(
+            ChangeKind.RESTART,
+            "routes",
+            before,
+            str(found),
+            "this process started",
+            (subject.RESTART,),
+            parts=tuple(parts),
+        )
 
-    def _record_route(self, change: RouteChange, held_before: Mapping[Address, ObjectKey]) -> None:
-        prefix = change.prefix
-        holders: tuple[ObjectKey, ...] = ()
+    def _record_route(
+        self, change: RouteChange, held_before: Mapping[Address, tuple[ObjectKey, str]]
+    ) -> None:
+        prefix, held = change.prefix, None
         if isinstance(prefix, Address):
-            holders = tuple(self._cluster.holders(prefix))
-            if prefix in held_before and held_before[prefix] not in holders:
-                holders = (*holders, held_before[prefix])
-        name = subject.of_prefix(prefix)
-        services = map(subject.of_service, holders)
+            held = held_before.get(prefix)
+        name, holders, about = self._of_prefix(prefix, [] if held is None else [held[0]])
         current = self._causes.current
         read_at = current.read_at
         cause = current.of(holders, change.nodes)
         if not change.after:
             reasons = dict.fromkeys(filter(None, map(self._cluster.why_not, holders)))
+            if held is not None and held[1]:
+                reasons.setdefault(held[1])
             cause = ": ".join((cause, ", ".join(reasons))) if reasons else cause
         self._history.add(
             ChangeKind.ROUTE,
@@ -136,24 +168,24 @@ class TurnRecorder:
             change.before,
             change.after,
             cause,
-            (name, *services, *map(subject.of_node, change.nodes)),
+            (*about, *map(subject.of_node, change.nodes)),
             NO_DELIVERY if read_at is None else self._delivery(read_at),
         )
 
     def _record_addresses(self, changes: Mapping[ObjectKey, AddressChange]) -> None:
         current = self._causes.current
         if self._left is not None and len(changes) > _MAX_SINGLE:
-            name = f"{len(changes)} Services"
-            self._history.add(
-                ChangeKind.ADDRESS, name, "", "other addresses than on record", current.of()
-            )
+            some = itertools.islice(changes.items(), _MAX_SINGLE)
+            parts = tuple(_address_part(key, change) for key, change in some)
+            name, after = f"{len(changes)} Services", "other addresses than on record"
+            self._history.add(ChangeKind.ADDRESS, name, "", after, current.of(), parts=parts)
             return
         for key, change in changes.items():
             self._give_way()
-            name, cause = subject.of_service(key), current.of((key,))
+            part, cause = _address_part(key, change), current.of((key,))
             cause = f"{cause}: {change.why}" if change.why else cause
-            about = (name, *map(subject.of_prefix, change.addresses))
-            self._history.add(ChangeKind.ADDRESS, name, change.before, change.after, cause, about)
+            kind = ChangeKind.ADDRESS
+            self._history.add(kind, part.object, part.before, part.after, cause, part.about)
 
     def _record_node(self, name: str, change: NodeChange) -> None:
         lost = change.before.startswith(_USABLE) and not change.after.startswith(_USABLE)
@@ -196,6 +228,12 @@ class TurnRecorder:
             if len(self._deliveries) > _MAX_DELIVERIES:
                 self._deliveries.popitem(last=False)
         return delivery
+
+
+def _address_part(key: ObjectKey, change: AddressChange) -> Part:
+    name = subject.of_service(key)
+    about = (name, *map(subject.of_prefix, change.addresses))
+    return Part(name, change.before, change.after, about)
 
 
 def _fill(status: EipStatus) -> str:

@@ -204,8 +204,9 @@ def _about(changes: Iterable[Change], about: About | None) -> Iterator[Change]:
     give_way = TimeSlice()
     for change in changes:
         give_way()
-        if about is None or about.matches(change.about):
-            yield change
+        found = change if about is None else change.concerning(about)
+        if found is not None:
+            yield found
 
 
 def _plain_text(failure: str, success: str) -> Response:

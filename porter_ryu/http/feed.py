@@ -75,8 +75,9 @@ class ChangeFeed:
         size, last = 0, after
         for number, change in enumerate(self._history.since(after)):
             last = change.sequence
-            if subject is None or subject.matches(change.about):
-                collected.append(self._encode(change))
+            found = change if subject is None else change.concerning(subject)
+            if found is not None:
+                collected.append(self._encode(change) if found is change else _encoded(found))
                 size += len(collected[-1])
             if size >= _CHUNK_OCTETS or number % 500 == 499:  # noqa: PLR2004
                 yield b"".join(collected), last
@@ -86,9 +87,7 @@ class ChangeFeed:
     def _encode(self, change: Change) -> bytes:
         octets = self._encoded.get(change.sequence)
         if octets is None:
-            (entry,) = report_changes.changes([change])
-            octets = b"id: %d\n" % change.sequence + _event("change", entry)
-            self._encoded[change.sequence] = octets
+            octets = self._encoded[change.sequence] = _encoded(change)
             if len(self._encoded) > _ENCODED_MOST:
                 self._encoded.popitem(last=False)
         return octets
@@ -105,6 +104,11 @@ class ChangeFeed:
         self._waiting += 1
         changed: bool = self._changed.wait(timeout=self._keepalive_seconds)
         return changed
+
+
+def _encoded(change: Change) -> bytes:
+    (entry,) = report_changes.changes([change])
+    return b"id: %d\n" % change.sequence + _event("change", entry)
 
 
 def _event(name: str, data: Any) -> bytes:

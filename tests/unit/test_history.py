@@ -47,7 +47,10 @@ from tests.unit.world import World, key, node, service
 WEB = key("web")
 Table = dict[int | None, SentPath]
 CLUSTER = Cluster(
-    holders=lambda _address: (WEB,), eips=lambda: ["pool"], why_not=lambda _key: "NoUsableNode"
+    holders=lambda _address: (WEB,),
+    eips=lambda: ["pool"],
+    why_not=lambda _key: "NoUsableNode",
+    node_names=lambda: {ip_address("192.168.0.1"): "n1"},
 )
 
 
@@ -79,7 +82,7 @@ def since(history: History, sequence: int) -> list[Change]:
 
 def about(history: History, subject: About, sequence: int = 0) -> list[Change]:
     """The changes after one about a subject."""
-    return [change for change in history.since(sequence) if subject.matches(change.about)]
+    return [change for change in history.since(sequence) if change.concerning(subject)]
 
 
 class Scene:
@@ -162,6 +165,8 @@ def test_a_storm_is_some_lines_and_a_count(caplog: pytest.LogCaptureFixture) -> 
         ("2001:db8::1", ("2001:db8::/64",), True),
         ("203.0.113.0/24", ("203.0.113.8",), False),
         (" node  n1 ", ("node n1",), True),
+        (" restart ", ("restart",), True),
+        ("node restart", ("restart",), False),
         ("peer node", ("node peer",), False),
         ("eip pool", ("eip pool",), True),
     ],
@@ -171,7 +176,21 @@ def test_subjects(about: str, subjects: tuple[str, ...], matches: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "web", "a/b/c", "/web", "web/", "peer", "node", "peer a b", "pod x", "1.2.3"]
+    "text",
+    [
+        "",
+        " ",
+        "web",
+        "a/b/c",
+        "/web",
+        "web/",
+        "peer",
+        "node",
+        "restart x",
+        "peer a b",
+        "pod x",
+        "1.2.3",
+    ],
 )
 def test_what_is_no_subject(text: str) -> None:
     with pytest.raises(ValueError, match="is not NAMESPACE/NAME, ADDRESS"):
@@ -264,10 +283,40 @@ def test_a_restart_counts_routes() -> None:
     routes = AnnouncedRoutes()
     both = paths("n1", "n2")
     routes.replace(turn(a1=both, a2=paths("n1"), a3=both, a5=paths("n1")))
-    now = routes.known
-    assert str(compare(left, now, True, nothing)) == "1 as before, 2 changed, 1 gone, 1 new"
+    now, names = routes.known, {ip_address("192.168.0.1"): "n1"}
+    found = compare(left, now, True, names, nothing)
+    assert str(found) == "1 as before, 2 changed, 1 gone, 1 new"
+    assert [(str(c.prefix), c.before, c.after, c.nodes) for c in found.changes] == [
+        ("203.0.113.4", "n1", "", ("n1",)),
+        ("203.0.113.2", "192.168.0.2, n1", "n1", ("192.168.0.2",)),
+        ("203.0.113.3", "n1", "n1, n2", ("n2",)),
+        ("203.0.113.5", "", "n1", ("n1",)),
+    ], "first what is gone; a node that is not there any more is told by its address"
     some = "2 as before, 1 changed, 1 gone, 1 new"
-    assert str(compare(left, now, False, nothing)) == some, "a peer may have only some"
+    assert str(compare(left, now, False, names, nothing)) == some, "a peer may have only some"
+    assert compare({}, now, True, names, nothing).changes == (), "a first start"
+
+
+def test_what_a_restart_did_to_one_of_many_is_on_record() -> None:
+    history, causes = History(), Causes()
+    recorder = TurnRecorder(history, causes, CLUSTER, nothing)
+    net = ip_network("10.0.0.0/16")
+    hops: Table = {1: SentPath(ip_address("192.168.0.1"))}
+    recorder.restarted({"leaf": {ip_network(net[n]): hops for n in range(1500)}}, True)
+    wanted = {net[n]: Route(net[n], True, paths("n1", "n2")) for n in range(10, 1500)}
+    recorder.record(Turn(routes=wanted))
+    [change] = since(history, 0)
+    assert change.after == "0 as before, 1490 changed, 10 gone, 0 new"
+    assert len(change.parts) == 1000
+    for text in ("restart", "node n2", "10.0.0.3", "10.0.0.11", "default/web"):
+        [found] = [c.concerning(About(text)) for c in since(history, 0)]
+        assert found is not None
+        parts = found.parts if text == "restart" else [p for p in found.parts if text in p.about]
+        assert len(parts) == len(found.parts) > 0
+    [one] = [c.concerning(About("10.0.0.11")) for c in since(history, 0)]
+    assert one is not None
+    assert [(p.object, p.before, p.after) for p in one.parts] == [("10.0.0.11", "n1", "n1, n2")]
+    assert change.concerning(About("10.0.9.9")) is None
 
 
 def decision(name: str, held: str = "", reason: Reason = Reason.ALLOCATED) -> Decision:
@@ -312,13 +361,35 @@ def test_what_a_service_has_on_record_is_no_change() -> None:
     assert changes.pop()[WEB].before == "203.0.113.8"
 
 
+def test_why_a_service_is_not_ours_any_more_is_told() -> None:
+    world = World(Eip("pool", "203.0.113.8/29")).put(service("web"))
+    other = replace(service("web"), ours=False, not_ours="its class is other.io/lb")
+    world.planner.put(other)
+    found = world.planner.turn(nothing, now=100.0).addresses[WEB]
+    assert (found.before, found.after, found.why) == ("203.0.113.8", "", other.not_ours)
+    scene = Scene()
+    scene.take(turn(a8=paths("n1")))
+    scene.causes.read(Kind.SERVICE, WEB, 99.0)
+    scene.take(replace(turn(a8=WITHDRAWN), addresses={WEB: found}))
+    causes = [c.cause for c in since(scene.history, 2)]
+    assert causes == [
+        f"Service default/web: {other.not_ours}",
+        f"Service default/web: NoUsableNode, {other.not_ours}",
+    ]
+
+
 def test_many_addresses_at_a_start_are_one_change() -> None:
     history, changes = History(), AddressChanges()
     recorder = TurnRecorder(history, Causes(), CLUSTER, nothing)
     for number in range(1500):
         changes.note(key(f"s{number}"), None, decision(f"s{number}", f"10.0.{number % 250}.1"))
     recorder.record(Turn(addresses=changes.pop()))
-    assert [c.object for c in since(history, 0)] == ["1500 Services", "routes"]
+    told = since(history, 0)
+    assert [c.object for c in told] == ["1500 Services", "routes"]
+    assert len(told[0].parts) == 1000
+    one = told[0].concerning(About("default/s7"))
+    assert one is not None
+    assert [(p.object, p.before, p.after) for p in one.parts] == [("default/s7", "", "10.0.7.1")]
 
 
 def test_the_nodes_of_a_cluster() -> None:
@@ -393,7 +464,8 @@ def test_bindings_and_repairs() -> None:
     told = [(c.object, c.before, c.after) for c in since(scene.history, 1)]
     bound = ("203.0.113.8", "", "bound")
     assert told == [bound, bound, ("1250 addresses", "bound", "")]
-    assert len(about(scene.history, About("default/web"), 0)) == 2
+    assert len(about(scene.history, About("10.0.7.0"))) == 1, "one of many"
+    assert len(about(scene.history, About("203.0.113.8"))) == 2
 
 
 def test_an_error_in_the_record_is_logged_and_fails_no_turn(
@@ -403,7 +475,7 @@ def test_an_error_in_the_record_is_logged_and_fails_no_turn(
         raise RuntimeError("oops")
 
     history = History()
-    recorder = TurnRecorder(history, Causes(), Cluster(fails, list, str), nothing)
+    recorder = TurnRecorder(history, Causes(), Cluster(fails, list, str, dict), nothing)
     recorder.record(Turn())
     recorder.record(turn(a8=paths("n1")))
     assert "what a turn changed is not recorded completely" in caplog.messages
