@@ -42,15 +42,30 @@ def _part(part: Part) -> Json:
 
 
 def lines(entry: Json, width: int) -> Iterator[str]:
-    """The text of a change: what, and its cause, in lines of at most `width` columns."""
+    """The text of a change: what, each of its parts, and its cause, in lines of at most `width`
+    columns."""
+    yield from head(entry, width)
+    for part in entry["parts"]:
+        told = changed_text(part["from"], part["to"])
+        yield from wrapped(f"  {part['object']}: {told}", width)
+    yield from tail(entry, width)
+
+
+def head(entry: Json, width: int) -> list[str]:
+    """When and what."""
     text = changed_text(entry["from"], entry["to"])
-    yield from _wrapped(f"{entry['time']} {entry['kind']} {entry['object']}: {text}", width)
+    return wrapped(f"{entry['time']} {entry['kind']} {entry['object']}: {text}", width)
+
+
+def tail(entry: Json, width: int) -> list[str]:
+    """Because of what, and how long it took."""
     seconds = entry["secondsToWire"]
     wire = "" if seconds is None else f"; sent {1000 * seconds:.1f} ms after it was read"
-    yield from _wrapped(f"    {entry['cause']}{wire}", width)
+    return wrapped(f"    {entry['cause']}{wire}", width)
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int) -> list[str]:
+    """A text in lines of at most `width` columns."""
     return textwrap.wrap(
         text, width, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False
     )

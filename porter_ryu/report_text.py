@@ -94,7 +94,7 @@ def _route_lines(route: Json) -> list[str]:
 def _node_lines(route: Json) -> Iterator[str]:
     """The next hops first, then the other nodes, those with the same reason in one line."""
     paths = {path["node"]: path for path in route["paths"]}
-    nodes = sorted(route["nodes"], key=lambda node: _numbers_in_order(node["node"]))
+    nodes = sorted(route["nodes"], key=lambda node: numbers_in_order(node["node"]))
     hops = [node for node in nodes if node["nextHop"]]
     for node in hops[:_MAX_NEXT_HOPS]:
         yield f"    node {node['node']}: {_hop_text(node, paths.get(node['node']))}"
@@ -105,7 +105,7 @@ def _node_lines(route: Json) -> Iterator[str]:
         yield f"    node{'s' if len(names) > 1 else ''} {listed(names)}: no: {why}"
 
 
-def _numbers_in_order(name: str) -> list[tuple[int, str]]:
+def numbers_in_order(name: str) -> list[tuple[int, str]]:
     """A key that sorts n2 before n10."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
     return [(int(part[:18]), part) if part.isdecimal() else (-1, part) for part in parts]

@@ -1,7 +1,7 @@
 """Keeps the last changes in memory, and logs them.
 
-A storm of changes of one kind is a few lines in the log, and then one that counts the others.  The
-record has them all, as far back as it goes.
+A storm of changes of one kind is a few lines in the log, and then one that counts the others and
+names their causes; while it lasts, fewer lines.  The record has them all, as far back as it goes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 
-from porter_ryu.domain.text import changed_text
+from porter_ryu.domain.text import changed_text, printable
 from porter_ryu.history.change import NO_DELIVERY, Change, ChangeKind, Delivery, Part
 
 LOG = logging.getLogger(__name__)
@@ -22,19 +22,41 @@ MAX_CHANGES = 10_000
 _MAX_RARE = 1000
 # there is one of each for every Service: a storm of them must not push out why it came
 _FREQUENT = frozenset([ChangeKind.ROUTE, ChangeKind.ADDRESS, ChangeKind.BINDING])
-_MAX_LINES, _LINES_SECONDS = 30, 30.0
+_MAX_LINES, _MAX_LINES_IN_STORM, _LINES_SECONDS = 30, 5, 30.0
+_MAX_CAUSES, _MAX_CAUSES_TOLD = 100, 3  # of the changes without a line
 # the part that makes such a change logs it, with more than is told here
 _LOGGED_ELSEWHERE = frozenset([ChangeKind.SESSION, ChangeKind.LEADER, ChangeKind.RELOAD])
 
 
 class _Burst:
-    """The lines of one kind in the present half minute."""
+    """The lines of one kind in the present half minute, which may be `most`; how many changes have
+    none, and of how many each of the first causes is one."""
 
-    __slots__ = ("lines", "more", "until")
+    __slots__ = ("causes", "lines", "more", "most", "until")
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, until: float, most: int) -> None:
         self.until = until
+        self.most = most
         self.lines = self.more = 0
+        self.causes: collections.Counter[str] = collections.Counter()
+
+    def has_room(self, cause: str) -> bool:
+        """Whether there is room for another line; else the change is counted."""
+        if self.lines < self.most:
+            self.lines += 1
+            return True
+        self.more += 1
+        if cause in self.causes or len(self.causes) < _MAX_CAUSES:
+            self.causes[cause] += 1
+        return False
+
+    def told(self, kind: ChangeKind) -> str:
+        """The line about those that had no line."""
+        most = self.causes.most_common(_MAX_CAUSES_TOLD)
+        causes = ", ".join(f"{printable(cause)} ({count})" for cause, count in most)
+        others = self.more - sum(count for _, count in most)
+        other = f", others ({others})" if others else ""
+        return f"{self.more} more of this kind: {kind.value}, because of {causes}{other}"
 
 
 class History:
@@ -83,7 +105,7 @@ class History:
             self.forgotten_at = max(self.forgotten_at, kept[0].time)
         kept.append(change)
         self.on_add()
-        if kind not in _LOGGED_ELSEWHERE and self._may_log(kind):
+        if kind not in _LOGGED_ELSEWHERE and self._burst_of(kind).has_room(cause):
             told = changed_text(before, after)
             LOG.log(level, f"{kind.value} %s: %s (%s)", name, told, cause)
 
@@ -105,21 +127,17 @@ class History:
         """Logs how many changes had no line of their own; to be called every few seconds."""
         now = self._clock()
         for kind, burst in list(self._bursts.items()):
-            if now >= burst.until:
+            if now >= burst.until and burst.more:
+                LOG.info("%s", burst.told(kind))
+                self._bursts[kind] = _Burst(now + _LINES_SECONDS, _MAX_LINES_IN_STORM)
+            elif now >= burst.until:
                 del self._bursts[kind]
-                if burst.more:
-                    LOG.info("%d more of this kind: %s", burst.more, kind.value)
 
-    def _may_log(self, kind: ChangeKind) -> bool:
-        """Whether there is room for another line; else the change is counted."""
+    def _burst_of(self, kind: ChangeKind) -> _Burst:
         burst = self._bursts.get(kind)
         if burst is None:
-            burst = self._bursts[kind] = _Burst(self._clock() + _LINES_SECONDS)
-        if burst.lines < _MAX_LINES:
-            burst.lines += 1
-            return True
-        burst.more += 1
-        return False
+            burst = self._bursts[kind] = _Burst(self._clock() + _LINES_SECONDS, _MAX_LINES)
+        return burst
 
 
 def _later(kept: collections.deque[Change], sequence: int) -> list[Change]:

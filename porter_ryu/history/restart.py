@@ -10,7 +10,7 @@ from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.text import shortened
 from porter_ryu.history.routes import Prefix, RouteChange
 
-MAX_NAMED = 1000  # of the prefixes that changed
+MAX_NAMED = 1000  # of the things that change at once and are one change
 _MAX_NODES, _MAX_TEXT_CHARACTERS = 100, 1000  # of each of them
 
 Tables = list[Mapping[int | None, SentPath]]
@@ -33,6 +33,11 @@ class Comparison:
     def before(self) -> int:
         """How many prefixes earlier runs announced."""
         return self.same + self.changed + self.gone
+
+    @property
+    def others(self) -> int:
+        """How many prefixes are not as before; at a first start none is."""
+        return self.changed + self.gone + self.new if self.before else 0
 
     def __str__(self) -> str:
         return f"{self.same} as before, {self.changed} changed, {self.gone} gone, {self.new} new"

@@ -20,13 +20,12 @@ from porter_ryu.history import subject
 from porter_ryu.history.causes import Causes
 from porter_ryu.history.change import NO_DELIVERY, ChangeKind, Delivery, Part
 from porter_ryu.history.record import History
-from porter_ryu.history.restart import Left, compare
+from porter_ryu.history.restart import MAX_NAMED, Left, compare
 from porter_ryu.history.routes import AnnouncedRoutes, Prefix, RouteChange
 
 LOG = logging.getLogger(__name__)
 
 _MAX_DELIVERIES = 64
-_MAX_SINGLE = 1000  # of more addresses at once, only the number is recorded
 _USABLE = ("usable", "draining", "drained")  # so begins what is said of a node that serves
 
 
@@ -77,12 +76,12 @@ class TurnRecorder:
         it."""
         before, after = ("", "bound") if is_bound else ("bound", "")
         current = self._causes.current
-        if len(networks) > _MAX_SINGLE:
+        if len(networks) > MAX_NAMED:
             parts = []
-            for network in itertools.islice(networks, _MAX_SINGLE):
+            for network in itertools.islice(networks, MAX_NAMED):
                 name, _, about = self._of_prefix(network)
                 parts.append(Part(name, before, after, about))
-            name, cause = f"{len(networks)} addresses", why or current.of()
+            name, cause = f"{len(networks)} addresses", _of_many(why or current.of(), len(networks))
             self._history.add(ChangeKind.BINDING, name, before, after, cause, parts=tuple(parts))
             return
         for network in sorted(networks, key=lambda n: (n.version, int(n.network_address))):
@@ -142,7 +141,7 @@ class TurnRecorder:
             "routes",
             before,
             str(found),
-            "this process started",
+            _of_many("this process started", found.others),
             (subject.RESTART,),
             parts=tuple(parts),
         )
@@ -174,11 +173,12 @@ class TurnRecorder:
 
     def _record_addresses(self, changes: Mapping[ObjectKey, AddressChange]) -> None:
         current = self._causes.current
-        if self._left is not None and len(changes) > _MAX_SINGLE:
-            some = itertools.islice(changes.items(), _MAX_SINGLE)
+        if self._left is not None and len(changes) > MAX_NAMED:
+            some = itertools.islice(changes.items(), MAX_NAMED)
             parts = tuple(_address_part(key, change) for key, change in some)
             name, after = f"{len(changes)} Services", "other addresses than on record"
-            self._history.add(ChangeKind.ADDRESS, name, "", after, current.of(), parts=parts)
+            cause = _of_many(current.of(), len(changes))
+            self._history.add(ChangeKind.ADDRESS, name, "", after, cause, parts=parts)
             return
         for key, change in changes.items():
             self._give_way()
@@ -228,6 +228,11 @@ class TurnRecorder:
             if len(self._deliveries) > _MAX_DELIVERIES:
                 self._deliveries.popitem(last=False)
         return delivery
+
+
+def _of_many(cause: str, number: int) -> str:
+    """A cause of so many things at once, of which not all are named."""
+    return f"{cause}; the first {MAX_NAMED} are named" if number > MAX_NAMED else cause
 
 
 def _address_part(key: ObjectKey, change: AddressChange) -> Part:

@@ -6,7 +6,8 @@ They hold no state: each response is made from the running parts at the time of 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
@@ -21,11 +22,9 @@ from porter_ryu.domain.node_traffic import NodeTraffic
 from porter_ryu.domain.prefix import plain_address
 from porter_ryu.domain.text import one_line, quoted
 from porter_ryu.domain.what_if import Supposition, unknown
-from porter_ryu.history.change import Change
-from porter_ryu.history.subject import About
-from porter_ryu.http import responses, service_filter, stop_rules
+from porter_ryu.http import change_filter, responses, service_filter, stop_rules
 from porter_ryu.http.context import NAME, Context, Shared
-from porter_ryu.http.query import QueryError, number, parameters, subject
+from porter_ryu.http.query import QueryError, parameters
 from porter_ryu.http.state_api import StateController
 from porter_ryu.time_slice import TimeSlice
 
@@ -158,19 +157,16 @@ class HttpController(ControllerBase):  # type: ignore[misc]
     @route(NAME, "/v1/changes", methods=["GET"])  # type: ignore[untyped-decorator]
     def changes(self, req: Request, **_: Any) -> Response:
         """The changes after number `since`, oldest first, or all if that is a number of an earlier
-        process; with `about` only those about a Service, an address, a peer, a node or an Eip."""
-        context = self._context
+        process (`change_filter`)."""
         try:
-            query = parameters(req)
-            what = "the sequence number of a change"
-            since = number("since", query.get("since", "0"), what)
-            about = subject(query.get("about"))
+            chosen = change_filter.parse(req)
         except QueryError as error:
             return responses.error(HTTPStatus.BAD_REQUEST, str(error))
-        last = context.history.last
-        changes = context.history.since(since if since <= last else 0)
-        found = responses.json_array(report_changes.changes(_about(changes, about)))
-        version = f"{context.started_at} {last}"
+        history = self._context.history
+        changes = chosen.of(history, time.time())
+        # which changes are the last minutes' depends on the time
+        version = f"{self._context.started_at} {history.last} {chosen.begins(history, time.time())}"
+        found = responses.json_array(report_changes.changes(changes))
         return responses.tagged_stream(req, self._long_responses, version, found)
 
     @route(NAME, "/v1/stop", methods=["POST"])  # type: ignore[untyped-decorator]
@@ -197,16 +193,6 @@ class HttpController(ControllerBase):  # type: ignore[misc]
 def _names(text: str | None) -> frozenset[str]:
     """The names in a parameter, separated by commas; none without it."""
     return frozenset(() if text is None else text.split(","))
-
-
-def _about(changes: Iterable[Change], about: About | None) -> Iterator[Change]:
-    """The changes about a subject, or all; lets other greenthreads run in between."""
-    give_way = TimeSlice()
-    for change in changes:
-        give_way()
-        found = change if about is None else change.concerning(about)
-        if found is not None:
-            yield found
 
 
 def _plain_text(failure: str, success: str) -> Response:

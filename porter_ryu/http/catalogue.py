@@ -49,7 +49,12 @@ ENDPOINTS = (
         "the wanted state of everything, or what changes without nodes: ?without=, ?drain=",
         ("without", "drain"),
     ),
-    Endpoint("/v1/changes", "GET", "what changed, and why: ?since=, ?about=", ("since", "about")),
+    Endpoint(
+        "/v1/changes",
+        "GET",
+        "what changed, and why: ?since=, ?about=, ?seconds=, ?limit=",
+        ("since", "about", "seconds", "limit"),
+    ),
     Endpoint(
         "/v1/stream", "GET", "the same as server-sent events: ?since=, ?about=", ("since", "about")
     ),

@@ -11,6 +11,7 @@ from webob import Request
 from porter_ryu.domain.text import quoted
 from porter_ryu.history.subject import About
 
+SEQUENCE = "the sequence number of a change"
 _MAX_DIGITS = 18
 _MAX_PARAMETERS = 20
 
@@ -49,6 +50,14 @@ def number(name: str, text: str, what: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > _MAX_DIGITS:
         raise QueryError(f"{name}: {quoted(text)} is not {what}")
     return int(text)
+
+
+def count(name: str, text: str, what: str) -> int:
+    """As `number`, and not 0."""
+    found = number(name, text, f"{what}, 1 at least")
+    if not found:
+        raise QueryError(f"{name}: '0' is not {what}, 1 at least")
+    return found
 
 
 def subject(text: str | None) -> About | None:

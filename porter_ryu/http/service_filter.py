@@ -11,7 +11,7 @@ from webob import Request
 
 from porter_ryu.domain.text import quoted
 from porter_ryu.domain.verdict import Reason
-from porter_ryu.http.query import QueryError, number, parameters
+from porter_ryu.http.query import QueryError, count, parameters
 from porter_ryu.report import Json
 from porter_ryu.time_slice import TimeSlice
 
@@ -77,9 +77,7 @@ def parse(req: Request) -> ServiceFilter:
         raise QueryError("after: is not NAMESPACE/NAME")
     limit = 0
     if "limit" in query:
-        limit = number("limit", query["limit"], "a number of Services, 1 at least")
-        if not limit:
-            raise QueryError("limit: '0' is not a number of Services, 1 at least")
+        limit = count("limit", query["limit"], "a number of Services")
     text = query.get("q", "")
     if len(text) > _MAX_TEXT_CHARACTERS:
         raise QueryError(f"q: has more than {_MAX_TEXT_CHARACTERS} characters")

@@ -16,11 +16,9 @@ from porter_ryu import report_nodes, report_peers, report_status, report_switche
 from porter_ryu.domain.text import quoted
 from porter_ryu.http import catalogue, responses
 from porter_ryu.http.context import NAME, Shared
-from porter_ryu.http.query import QueryError, number, parameters, subject
+from porter_ryu.http.query import SEQUENCE, QueryError, number, parameters, subject
 from porter_ryu.time_slice import TimeSlice
 from porter_ryu.version import VERSION
-
-_SEQUENCE = "the sequence number of a change"
 
 
 class StateController(ControllerBase):  # type: ignore[misc]
@@ -119,7 +117,7 @@ class StateController(ControllerBase):  # type: ignore[misc]
         try:
             query = parameters(req)
             after = str(req.headers.get("Last-Event-ID", query.get("since", feed.last)))
-            since = number("Last-Event-ID or since", after, _SEQUENCE)
+            since = number("Last-Event-ID or since", after, SEQUENCE)
             about = subject(query.get("about"))
         except QueryError as error:
             return responses.error(HTTPStatus.BAD_REQUEST, str(error))

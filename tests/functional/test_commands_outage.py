@@ -242,6 +242,37 @@ def test_what_happened_to_a_peer_that_never_came_up(program: Program) -> None:
     assert "there is no peer 'leaf9'" in text
 
 
+def test_what_changed_in_the_last_minutes_and_who_caused_it(program: Program) -> None:
+    objects = scene.objects()
+    for entry in objects:
+        if entry["kind"] == "Node" and entry["metadata"]["name"] == "n1":
+            entry["status"]["conditions"][0]["status"] = "False"
+    last = program.get("/v1/changes")[-1]["sequence"]
+    program.put_list("cluster", objects)
+    lost = "usable -> not usable: it is not Ready"
+    text = wait_for(
+        lambda: asked(program, "history --since 1h --limit 1")[1],
+        lambda text: f"node n1: {lost}" in text and "routes lost n1" in text,
+        20,
+        "what the loss of n1 changed",
+    )
+    changes = program.get(f"/v1/changes?since={last}")
+    routes = [change for change in changes if change["kind"] == "route"]
+    assert f"{len(routes)} routes lost n1: " in text
+    assert len(routes) > 100
+    assert len(text.splitlines()) <= 5, "one look"
+    assert text.splitlines()[-1].startswith("    Node n1")
+    _, alone = asked(program, "history --all --since 1h --limit 2")
+    assert alone.count(" route ") == 2
+    program.put_list("cluster", scene.objects())
+    wait_for(
+        lambda: asked(program, "history node n1 --limit 1")[1],
+        lambda text: "routes got n1" in text,
+        20,
+        "n1 to be back",
+    )
+
+
 def test_the_same_without_an_instance(program: Program) -> None:
     config = f"--config-file {program.config}"
     status, text = asked(program, f"explain --node {scene.NOT_READY} {config}")

@@ -239,6 +239,18 @@ def test_a_restart_is_one_line(program: Program, leaves: dict[str, Leaf]) -> Non
     [entry] = routes
     assert (entry["kind"], entry["from"]) == ("restart", "3 announced by an earlier run")
     assert entry["to"] == "1 as before, 1 changed, 1 gone, 0 new"
+    gone, changed = entry["parts"]
+    assert (gone["object"], gone["from"], gone["to"]) == ("203.0.113.10", "n4", "")
+    assert (changed["object"], changed["to"]) == (PREFIX, "n1, n4")
+    # the journal keeps what was withdrawn in the last seconds
+    assert {"n1", "n2"} <= set(changed["from"].split(", "))
+    [of_web] = [e for e in history(program, "default/web") if e["kind"] == "restart"]
+    assert [part["object"] for part in of_web["parts"]] == [PREFIX]
+    assert [e["parts"] for e in history(program, "restart")] == [entry["parts"]]
+    told = program.host.run([command("porter-ryu"), "history", "203.0.113.10"]).splitlines()
+    assert told[-2:] == ["  route 203.0.113.10: n4 -> none", "    this process started"]
+    told = program.host.run([command("porter-ryu"), "history", "default/db"]).splitlines()
+    assert told[-1] == "what the restart changed: porter-ryu history restart"
     program.logs(f"restart routes: {entry['from']} -> {entry['to']}")
     expect(leaves, PREFIX, "n1", "n4")
     program.remove("db")

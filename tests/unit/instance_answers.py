@@ -77,6 +77,7 @@ def change(text: str, **more: object) -> Json:
         "cause": "Service default/web",
         "about": ["203.0.113.8", "default/web"],
         "secondsToWire": 0.004,
+        "parts": [],
         **more,
     }
 

@@ -420,6 +420,20 @@ def test_explain_a_node_that_is_gone(
         ["explain", "999.0.0.1"],
         ["routes", "leaf1", "web"],
         ["history", "no", "subject"],
+        ["history", "restart", "now"],
+        ["history", "--since", ""],
+        ["history", "--since", "10"],
+        ["history", "--since", "m"],
+        ["history", "--since", "0s"],
+        ["history", "--since", "10m5d"],
+        ["history", "--since=-10m"],
+        ["history", "--since", "1.5h"],
+        ["history", "--since", "yesterday\x1b[2J"],
+        ["history", "--since", "2026-13-01T00:00:00Z"],
+        ["history", "--limit", "0"],
+        ["history", "--limit=-1"],
+        ["history", "--limit", "many"],
+        ["history", "--limit", ""],
     ],
 )
 def test_a_question_that_cannot_be_asked(
@@ -484,10 +498,66 @@ def test_history_of_what_did_not_change(
 ) -> None:
     query = subject.replace(" ", "%20").replace("/", "%2F").replace(":", "%3A")
     instance.answers[f"/v1/changes?about={query}"] = []
+    restart = "what the restart changed: porter-ryu history restart\n"
     assert printed(capsys, 0, "history", *subject.split(), "--url", instance.url) == (
         f"no change of '{subject}' is on record\n"
         f"the record goes back to {answers.TIME}, when the process started\n"
+        f"{'' if subject.split(maxsplit=1)[0] in ('peer', 'eip') else restart}"
     )
+
+
+@pytest.mark.parametrize(
+    ("since", "seconds"),
+    [("90s", 90), ("10m", 600), ("2h", 7200), ("1d", 86_400), ("1h30m", 5400), ("1d1s", 86_401)],
+)
+def test_history_of_the_last_minutes(
+    capsys: pytest.CaptureFixture[str], instance: Instance, since: str, seconds: int
+) -> None:
+    argv = ("history", "--since", since, "--url", instance.url)
+    instance.answers[f"/v1/changes?seconds={seconds}"] = [answers.change("n1")]
+    assert "route 203.0.113.8: none -> n1\n" in printed(capsys, 0, *argv)
+    instance.answers[f"/v1/changes?seconds={seconds}"] = []
+    assert printed(capsys, 0, *argv).startswith(f"no change is on record since {since}\n")
+
+
+@pytest.mark.parametrize(
+    ("since", "number"),
+    [
+        ("2026-03-01T08:31:02.114Z", 1),
+        ("2026-03-01T08:31:02.115Z", 0),
+        ("2026-03-01T08:31:02", 1),
+        ("2026-03-01T09:31:02+01:00", 1),
+        ("2026-03-01T09:31:02Z", 0),
+        ("2026-03-01", 1),
+    ],
+)
+def test_history_since_a_time(
+    capsys: pytest.CaptureFixture[str], instance: Instance, since: str, number: int
+) -> None:
+    instance.answers["/v1/changes"] = [answers.change("n1")]
+    argv = ("history", "--since", since, "-o", "json", "--url", instance.url)
+    assert len(json.loads(printed(capsys, 0, *argv))) == number
+
+
+def test_history_has_the_newest_and_folds_storms(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    instance.answers["/v1/changes"] = [
+        *(answers.change("n1", sequence=n, object=f"203.0.113.{n}") for n in range(1, 8)),
+        answers.change("n2", sequence=8, cause="Node n2"),
+    ]
+    argv = ("history", "--url", instance.url)
+    lines = printed(capsys, 0, *argv).splitlines()
+    assert lines[0].startswith(f"{answers.TIME} 7 routes announced: 203.0.113.1, 203.0.113.2,")
+    assert lines[-2:] == [
+        f"{answers.TIME} route 203.0.113.8: none -> n2",
+        "    Node n2; sent 4.0 ms after it was read",
+    ]
+    assert printed(capsys, 0, *argv, "--limit", "1").splitlines() == lines[-2:]
+    assert printed(capsys, 0, *argv, "--limit", "99999999999999").splitlines() == lines
+    assert printed(capsys, 0, *argv, "--all").count("route ") == 8
+    assert printed(capsys, 0, *argv, "--all", "--limit", "2").count("route ") == 2
+    assert len(json.loads(printed(capsys, 0, *argv, "--limit", "3", "-o", "json"))) == 3
 
 
 # -- routes ---------------------------------------------------------------------------------------

@@ -147,9 +147,35 @@ def test_a_storm_is_some_lines_and_a_count(caplog: pytest.LogCaptureFixture) -> 
     clock.now += 30
     history.log_counts()
     history.log_counts()
-    assert caplog.messages[31:] == ["70 more of this kind: route"]
+    told = "70 more of this kind: route, because of Node n1 (70)"
+    assert caplog.messages[31:] == [told]
     history.add(ChangeKind.ROUTE, "r1", "n1", "", "Node n1")
     assert caplog.messages[-1] == "route r1: n1 -> none (Node n1)"
+
+
+def test_ten_minutes_of_churn_are_some_lines_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    clock = Clock()
+    history = History(clock=clock)
+    for second in range(600):
+        for number in range(10):
+            cause = f"EndpointSlice default/s{number}" if number else f"Service a/{second}"
+            history.add(ChangeKind.ROUTE, f"r{number}", "n1", "n2", cause)
+        clock.now += 1
+        history.log_counts()
+    assert len(caplog.messages) == 30 + 19 * 5 + 20
+    shown = [text for text in caplog.messages if "more of this kind" not in text]
+    told = [int(text.split()[0]) for text in caplog.messages if text not in shown]
+    assert sum(told) + len(shown) == 6000, "none is left out in silence"
+    assert caplog.messages[-1] == (
+        "295 more of this kind: route, because of EndpointSlice default/s5 (30), EndpointSlice "
+        "default/s6 (30), EndpointSlice default/s7 (30), others (205)"
+    )
+    clock.now += 100
+    history.log_counts()
+    for number in range(31):
+        history.add(ChangeKind.ROUTE, f"r{number}", "n1", "n2", "x")
+    assert len(caplog.messages) == 30 + 19 * 5 + 20 + 30, "a quiet time ends it"
 
 
 @pytest.mark.parametrize(
@@ -363,14 +389,14 @@ def test_what_a_service_has_on_record_is_no_change() -> None:
 
 def test_why_a_service_is_not_ours_any_more_is_told() -> None:
     world = World(Eip("pool", "203.0.113.8/29")).put(service("web"))
-    other = replace(service("web"), ours=False, not_ours="its class is other.io/lb")
+    other = structs.replace(service("web"), ours=False, not_ours="its class is other.io/lb")
     world.planner.put(other)
     found = world.planner.turn(nothing, now=100.0).addresses[WEB]
     assert (found.before, found.after, found.why) == ("203.0.113.8", "", other.not_ours)
     scene = Scene()
     scene.take(turn(a8=paths("n1")))
     scene.causes.read(Kind.SERVICE, WEB, 99.0)
-    scene.take(replace(turn(a8=WITHDRAWN), addresses={WEB: found}))
+    scene.take(structs.replace(turn(a8=WITHDRAWN), addresses={WEB: found}))
     causes = [c.cause for c in since(scene.history, 2)]
     assert causes == [
         f"Service default/web: {other.not_ours}",

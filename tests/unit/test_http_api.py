@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -152,6 +153,7 @@ def test_changes_after_a_number_and_about_a_subject() -> None:
         "cause": "Node n1",
         "about": ["203.0.113.8", "node n1"],
         "secondsToWire": None,
+        "parts": [],
     }
     assert ask("/v1/changes?since=1", history=history).json == [second]
     assert ask("/v1/changes?since=2", history=history).json == []
@@ -299,6 +301,45 @@ def test_what_the_client_has_is_not_sent_again() -> None:
             again = ask(path, headers={"If-None-Match": named})
             assert (again.status_int, again.body, again.headers["ETag"]) == (304, b"", tag), path
         assert ask(path, headers={"If-None-Match": 'W/"other"'}).status_int == 200
+
+
+def test_changes_of_the_last_seconds_and_the_newest() -> None:
+    now = [time.time() - 1_000_000]
+    history = History(now=lambda: now[0])
+    for number in range(3):
+        history.add(ChangeKind.ROUTE, f"r{number}", "", "n1", "Node n1", (f"node n{number % 2}",))
+        now[0] += 400_000
+    kept = {
+        "": "r0 r1 r2",
+        "seconds=1100000": "r0 r1 r2",
+        "seconds=700000": "r1 r2",
+        "seconds=1": "",
+        "seconds=999999999999999999": "r0 r1 r2",
+        "limit=1": "r2",
+        "limit=2": "r1 r2",
+        "limit=999999999999999999": "r0 r1 r2",
+        "limit=1&about=node+n0": "r2",
+        "limit=1&about=node+n1": "r1",
+        "since=1&seconds=700000&limit=1": "r2",
+        "since=3&limit=1": "",
+    }
+    for query, names in kept.items():
+        found = ask(f"/v1/changes?{query}", history=history).json
+        assert [entry["object"] for entry in found] == names.split(), query
+    tag = {"If-None-Match": ask("/v1/changes?seconds=700000", history=history).headers["ETag"]}
+    for seconds, status in ((700_000, 304), (1_100_000, 200), (1, 200)):
+        path = f"/v1/changes?seconds={seconds}"
+        assert ask(path, headers=tag, history=history).status_int == status, "as if time went on"
+
+
+@pytest.mark.parametrize("name", ["seconds", "limit"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "-1", "1.5", "10m", "%d9%a3", "1" * 19, "1&limit=2&limit=3"]
+)
+def test_what_is_no_number_of_changes_or_seconds(name: str, text: str) -> None:
+    answer = ask(f"/v1/changes?{name}={text}")
+    assert answer.status_int == 400
+    assert answer.json["error"]
 
 
 def test_what_changes_gets_another_tag_and_the_seconds_do_not_count() -> None:

@@ -23,7 +23,7 @@ from porter_ryu.domain.communities import CommunityRequest
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.model import Address, Eip, Kind, Network
 from porter_ryu.domain.pool_growth import PoolGrowth
-from porter_ryu.history.change import ChangeKind
+from porter_ryu.history.change import ChangeKind, Part
 from porter_ryu.history.record import History
 from porter_ryu.http import api, catalogue
 from porter_ryu.openflow.neighbours import Location
@@ -108,7 +108,10 @@ def served() -> dict[str, Any]:
     table = AdjRibOut(POLICY, PathIds())
     table.sync(routes, routes)
     history = History()
-    history.add(ChangeKind.ROUTE, "203.0.113.0", "", "n1", "Node n1", ("node n1",))
+    part = Part("203.0.113.0", "", "n1", ("203.0.113.0", "node n1"))
+    history.add(
+        ChangeKind.RESTART, "routes", "", "1 new", "it started", ("restart",), parts=(part,)
+    )
     return {
         "planner": made.planner,
         "sent": lambda _prefix: {"leaf": (HOP,)},
