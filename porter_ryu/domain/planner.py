@@ -26,12 +26,12 @@ from porter_ryu.domain.nodes.node_verdicts import NodeVerdicts
 from porter_ryu.domain.nodes.probed import ProbedNodes
 from porter_ryu.domain.nodes.resolver import NextHopResolver
 from porter_ryu.domain.objects import ObjectStatus, Reading, WithStatus
+from porter_ryu.domain.orphans import Orphans
 from porter_ryu.domain.path_rules import path_rules
 from porter_ryu.domain.paths import PathAssembly
 from porter_ryu.domain.routing import Routing
 from porter_ryu.domain.sending import PeerTerms, Sending
 from porter_ryu.domain.statuses import Statuses
-from porter_ryu.domain.text import printable
 from porter_ryu.domain.turn import Policy, Turn
 from porter_ryu.domain.verdict import AddressReason, Verdict
 
@@ -55,6 +55,7 @@ class Planner:
         self._lists_in_progress = 0
         self._addresses_of: dict[ObjectKey, tuple[Address, ...]] = {}
         self._address_changes = AddressChanges()
+        self._orphans = Orphans(self.cluster)
         health = NodeHealth(policy.panic_percent, policy.loss_delays)
         self.drains = NodeDrains(policy.drain)
         self.probed_nodes = ProbedNodes(policy.probing)
@@ -102,7 +103,7 @@ class Planner:
     @property
     def due(self) -> float | None:
         """When a turn has to run although nothing changed, on the clock of `turn`; None: never."""
-        times = (self.nodes.due, self._guard.due) if self.ready else ()
+        times = (self.nodes.due, self._guard.due, self._orphans.due) if self.ready else ()
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -119,7 +120,7 @@ class Planner:
     def cached_entries(self) -> int:
         """How many entries are kept from turn to turn; an object that is gone leaves none."""
         nodes = self.nodes.cached_entries + self.resolver.cached_entries
-        parts = (self.allocator, self._changes, self._routing, self._statuses)
+        parts = (self.allocator, self._changes, self._routing, self._statuses, self._orphans)
         own = len(self.decisions) + len(self._addresses_of)
         return sum(part.cached_entries for part in parts) + nodes + own
 
@@ -231,7 +232,7 @@ class Planner:
             statuses += self._statuses.of_services(batch, self.decisions, give_way)
         statuses += self._statuses.of_eips(give_way)
         changed = (self._address_changes.pop(), self.nodes.changes.pop())
-        warnings = (*self._warnings(batch, give_way), *self._guard.end())
+        warnings = (*self._warnings(batch, now, give_way), *self._guard.end())
         notices = tuple(self.drains.pop_notices())
         problems = self.eip_problems.all()
         return Turn(
@@ -367,15 +368,17 @@ class Planner:
             self._address_changes.note(key, self.decisions.get(key), decision)
             self.decisions[key] = decision
 
-    def _warnings(self, batch: Iterable[ObjectKey], give_way: Callable[[], None]) -> Iterator[str]:
-        """Warnings about the nodes and EndpointSlices that changed."""
+    def _warnings(
+        self, batch: Iterable[ObjectKey], now: float, give_way: Callable[[], None]
+    ) -> Iterator[str]:
+        """Warnings about the nodes that changed, and about EndpointSlices without a Service."""
         for name in sorted(self._changes.pop_nodes()):
             give_way()
             with self._guard(Kind.NODE, ObjectKey("", name)):
                 yield from self.nodes.warnings(name)
-        for key in sorted(batch):
+        for key in batch:
             give_way()
-            if key not in self.cluster.services:
-                for piece in list(self.cluster.slices_of(key)):
-                    owner = printable(str(key))
-                    yield f"endpointslice {piece.key} is of Service {owner}, which is not there"
+            self._orphans.observe(key, now)
+        for text in self._orphans.warnings(now):
+            give_way()
+            yield text

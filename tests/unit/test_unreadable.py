@@ -10,7 +10,7 @@ import pytest
 from fabric import objects
 from porter_ryu import report, report_text
 from porter_ryu.domain.explanation import explain
-from porter_ryu.domain.model import Eip, Kind, Namespace, Port
+from porter_ryu.domain.model import Eip, Family, Kind, Namespace, Port
 from porter_ryu.domain.verdict import NodeReason
 from porter_ryu.kube.errors import CodecError
 from tests.unit import decoded
@@ -249,3 +249,22 @@ def test_an_unreadable_service_reserves_only_addresses_that_it_may_hold() -> Non
         world.unreadable(Kind.SERVICE, f"blue/{name}", record)
         assert not world.planner.allocator.held(key(f"blue/{name}"))
     assert world.put(service("red/a")).address("red/a") == "10.0.0.1"
+
+
+def test_an_endpointslice_without_its_service_is_told_once_that_lasts() -> None:
+    """The two are read one after the other, and a Service that cannot be read is there."""
+    warning = "endpointslice default/a-4 is of Service default/a, which is not there"
+    world = World(Eip("pool", "10.0.0.1")).put(endpoints("a", "n1"))
+    world.put(service("a")).remove(Kind.SERVICE, "a")
+    world.remove(Kind.ENDPOINT_SLICE, "a-4").put(endpoints("b", "n1"))
+    world.unreadable(Kind.SERVICE, "b").planner.resync()
+    world.now += 60.0
+    assert world.turn().warnings == []
+    assert world.planner.due is None
+    world.put(endpoints("a", "n1"), endpoints("a", "n1", family=Family.IPV6))
+    for later, told in ((4.9, []), (0.2, [warning, warning.replace("a-4", "a-6")]), (60.0, [])):
+        world.warnings.clear()
+        world.now += later
+        assert world.turn().warnings == told
+    world.remove(Kind.SERVICE, "b").now += 60.0
+    assert world.turn().warnings == [warning.replace("/a", "/b")]
