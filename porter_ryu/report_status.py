@@ -162,7 +162,8 @@ def _eips(planner: Planner) -> Json:
 
 def _nodes(planner: Planner, changed_at: Mapping[str, float], give_way: Callable[[], None]) -> Json:
     """How many nodes there are and how many are usable, and which are not."""
-    names = sorted(planner.nodes.names())
+    unread = {entry.key.name for entry in planner.cluster.never_read(Kind.NODE)}
+    names = sorted(planner.nodes.names() | unread)
     unusable = []
     for name in names:
         give_way()

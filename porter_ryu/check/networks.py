@@ -14,7 +14,7 @@ from porter_ryu.domain.addresses.address_pool import AddressPool, Interval, Pool
 from porter_ryu.domain.editing import Editing
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.labels import LabelSelector
-from porter_ryu.domain.model import Address, Family, Network, Node, ObjectId
+from porter_ryu.domain.model import Address, Family, Kind, Network, Node, ObjectId, ObjectKey
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy, next_hop_address, node_objection
 from porter_ryu.domain.text import listed, printable
 from porter_ryu.domain.verdict import AddressReason, Verdict
@@ -151,9 +151,10 @@ def _no_conflict(_address: Address) -> Verdict[AddressReason] | None:
 
 
 def own_node(facts: Facts, name: str, editing: Editing = _KUBECTL) -> Results:
-    """[porter] node_name, if no Node has that name."""
+    """[porter] node_name, if no Node has that name; one that cannot be read has a finding of its
+    own."""
     names = [node.name for node in facts.nodes]
-    if not name or name in names:
+    if not name or name in names or (Kind.NODE, ObjectKey("", name)) in facts.unreadable:
         return
     by_short_name = {each.partition(".")[0].lower(): each for each in names}
     near = difflib.get_close_matches(name.partition(".")[0].lower(), by_short_name, 1, 0.5)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.decision import Decision
-from porter_ryu.domain.model import Address, Family, ObjectKey
+from porter_ryu.domain.model import Address, Family, Kind, ObjectKey
 from porter_ryu.domain.node_traffic import NodeTraffic, Routes
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.shares import shares
@@ -55,17 +55,18 @@ class _Counts:
 def node_uses(
     planner: Planner, routes: Routes, give_way: Callable[[], None], only: str = ""
 ) -> Iterator[NodeUse]:
-    """Every node in order of name, or `only` the one of this name.  `give_way` is called for each
-    piece of work; the planner may change between two nodes."""
+    """Every node in order of name, or `only` the one of this name; also one that could never be
+    read.  `give_way` is called for each piece of work; the planner may change between two nodes."""
     traffic = NodeTraffic(planner, routes)
     counts = _count(planner, traffic, give_way)
     paths = _paths(planner, routes, give_way)
     total = paths.total()
     dead = planner.probed_nodes.dead
-    for name in sorted(planner.nodes.names()):
+    unread = {entry.key.name for entry in planner.cluster.never_read(Kind.NODE)}
+    for name in sorted(planner.nodes.names() | unread):
         give_way()
         node = planner.nodes.node(name)
-        if node is None or only not in ("", name):
+        if (node is None and name not in unread) or only not in ("", name):
             continue
         verdict = node_verdict(planner, name, counts.services[name], counts.drained_alone[name])
         waiting = waiting_alone = 0
@@ -75,7 +76,7 @@ def node_uses(
                 waiting_alone += not nodes
         yield NodeUse(
             name,
-            tuple(entry.address for entry in node.addresses),
+            tuple(entry.address for entry in node.addresses) if node is not None else (),
             verdict,
             verdict.reason is NodeReason.DRAINING,
             verdict.reason is NodeReason.DRAINED,

@@ -17,7 +17,7 @@ from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.effect import Effect, NodesByAddress, effect_of
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import Address, Endpoint, Node, ObjectKey
+from porter_ryu.domain.model import Address, Endpoint, Kind, Node, ObjectKey
 from porter_ryu.domain.node_uses import node_verdict
 from porter_ryu.domain.nodes.drain import NodeDrains
 from porter_ryu.domain.nodes.next_hops import OUT_OF_SERVICE_TAINT
@@ -108,10 +108,11 @@ class WhatIf:
 
 
 def unknown(planner: Planner, supposed: Supposition) -> str:
-    """That a node in question is not known: there is no Node of this name, and no endpoint on it;
-    empty if all are."""
+    """That a node in question is not known: there is no Node of this name, readable or not, and no
+    endpoint on it; empty if all are."""
     for name in supposed.nodes:
-        if planner.node(name) is None and not planner.cluster.services_on(name):
+        is_unreadable = planner.cluster.unreadable(Kind.NODE, ObjectKey("", name)) is not None
+        if not (planner.node(name) or planner.cluster.services_on(name) or is_unreadable):
             return f"there is no Node {quoted(name)}"
     return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -16,7 +17,7 @@ from porter_ryu.check.networks import (
     selectors,
 )
 from porter_ryu.domain.labels import EVERYTHING, parse_selector
-from porter_ryu.domain.model import Node, NodeAddress
+from porter_ryu.domain.model import Kind, Node, NodeAddress, ObjectKey
 from porter_ryu.domain.nodes.next_hop_modes import MODES
 from porter_ryu.domain.nodes.next_hops import EXCLUDE_LABEL, NextHopPolicy
 
@@ -112,6 +113,8 @@ def test_names() -> None:
     (result,) = own_node(facts, "worker-1")
     assert isinstance(result, Finding)
     assert result.mend == "set node_name = worker-1.example.org"
+    unreadable = {(Kind.NODE, ObjectKey("", "worker-1")): "status is a list"}
+    assert list(own_node(replace(facts, unreadable=unreadable), "worker-1")) == []
     wanted = [("a", EVERYTHING), ("b", parse_selector("rack=b"))]
     assert whats(list(selectors(facts, wanted))) == ["matches none of 2 Nodes"]
     assert whats(list(selectors(Facts(), wanted))) == [], "nothing is known of the Nodes"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fabric import objects
-from porter_ryu import report, report_text
+from porter_ryu import report, report_nodes, report_text
 from porter_ryu.domain.explanation import explain
 from porter_ryu.domain.model import Eip, Family, Kind, Namespace, Port
 from porter_ryu.domain.verdict import NodeReason
@@ -225,6 +225,9 @@ def test_explain_of_a_node_that_was_never_readable() -> None:
     (found,) = explain(world.planner, key("a"), world.now).addresses[0].nodes
     assert found.verdict.reason is NodeReason.UNREADABLE
     assert found.verdict.message == "its Node cannot be read: status is a list"
+    world.put(N2)
+    told = [(n["node"], n["reason"]) for n in report_nodes.nodes(world.planner, {}, lambda: None)]
+    assert told == [("n1", "Unreadable"), ("n2", "NextHop")]
 
 
 def test_an_eip_that_overlaps_with_an_unreadable_one_takes_nothing_from_its_holders() -> None:
