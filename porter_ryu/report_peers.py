@@ -78,11 +78,12 @@ def _bfd(report: BfdReport | None) -> Json | None:
     }
 
 
-def routes(paths: Iterable[SentPath]) -> Iterator[Json]:
-    """One entry for each path that a peer is announced, in the same order."""
+def routes(session: str, paths: Iterable[SentPath]) -> Iterator[Json]:
+    """One entry for each path that is announced in a session, in the same order."""
     for path in paths:
         said = path.said
         yield {
+            "session": session,
             "prefix": str(path.prefix),
             "nextHop": str(said.next_hop),
             "node": path.node,

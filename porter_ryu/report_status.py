@@ -30,7 +30,8 @@ from porter_ryu.version import VERSION
 
 Json = dict[str, Any]
 
-VOLATILE = ("now",)
+# they change although nothing else does: a directory is looked at all the time
+VOLATILE = ("now", "source.lastEvent", "source.lastList")
 _MAX_TEXT_CHARACTERS = 1_000
 _MAX_NODES = 100  # that are named with what is wrong with them
 
@@ -82,7 +83,11 @@ def status(
         "ok": not found,
         "problems": [_problem(entry) for entry in found],
         "services": {"total": total, "states": dict(sorted(tally.states.items()))},
-        "notes": [*health.pending, *report_nodes.notes(planner)],
+        "notes": [
+            *filter(None, [health.source.note]),
+            *health.pending,
+            *report_nodes.notes(planner),
+        ],
         "peers": {"total": len({peer["peer"] for peer in peers}), "established": len(up)},
         "sessions": {"total": len(peers), "established": sessions},
         "switches": {"total": len(switches), "filled": filled},

@@ -70,7 +70,7 @@ def _sessions(remote: Remote, name: str) -> list[Json]:
     peers: list[Json] = remote.get("/v1/peers", list)
     sessions = [peer for peer in peers if name in (peer["name"], peer["peer"])]
     if not sessions:
-        names = listed([str(peer["name"]) for peer in peers], 20)
+        names = listed(list(dict.fromkeys(str(peer["peer"]) for peer in peers)), 20)
         there = f"the peers are {names}" if peers else "there are no peers"
         raise CommandError(f"there is no peer {quoted(name)}; {there}")
     return sessions

@@ -28,7 +28,7 @@ ENDPOINTS = (
     Endpoint(
         "/v1/peers/{name}/routes",
         "GET",
-        "what is announced in a session now: ?prefix=",
+        "what is announced to a peer now: ?prefix=",
         ("prefix",),
     ),
     Endpoint("/v1/switches", "GET", "the OpenFlow switches"),

@@ -14,6 +14,7 @@ from porter_ryu.time_slice import TimeSlice
 
 _CHUNK_CHARACTERS = 32_768
 _RETRY_AFTER_SECONDS = 1
+_ANY = "*"
 
 
 def error_body(message: str) -> bytes:
@@ -48,9 +49,14 @@ def tagged_value(req: Request, value: Any, volatile: Collection[str] = ()) -> Re
 
 
 def _without(value: Any, volatile: Collection[str]) -> Any:
+    """A value without the keys in `volatile`; one with a dot is a key of a value in it."""
     if isinstance(value, list):
         return [_without(entry, volatile) for entry in value]
-    return {key: entry for key, entry in value.items() if key not in volatile}
+    kept = {key: entry for key, entry in value.items() if key not in volatile}
+    for outer, dot, inner in (name.partition(".") for name in volatile):
+        if dot and outer in kept:
+            kept[outer] = _without(kept[outer], (inner,))
+    return kept
 
 
 def tagged_stream(
@@ -93,9 +99,9 @@ def _tag(chunks: Iterable[bytes]) -> str:
 
 
 def _not_modified(req: Request, tag: str) -> Response | None:
-    """304 if the client names the tag in If-None-Match; tags are compared as weak ones."""
+    """304 if the client names the tag, or any, in If-None-Match; tags are compared as weak ones."""
     named = [text.strip().removeprefix("W/") for text in _if_none_match(req).split(",")]
-    if tag.removeprefix("W/") not in named:
+    if tag.removeprefix("W/") not in named and named != [_ANY]:
         return None
     response = Response(status=HTTPStatus.NOT_MODIFIED.value)
     response.headers.pop("Content-Type", None)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
 from http import HTTPStatus
 from ipaddress import ip_network
@@ -13,7 +14,7 @@ from ryu.app.wsgi import ControllerBase, route
 from webob import Request, Response
 
 from porter_ryu import report_nodes, report_peers, report_status, report_switches, rfc3339
-from porter_ryu.domain.text import quoted
+from porter_ryu.domain.text import listed, quoted
 from porter_ryu.http import catalogue, responses
 from porter_ryu.http.context import NAME, Shared
 from porter_ryu.http.query import SEQUENCE, QueryError, number, parameters, subject
@@ -76,18 +77,23 @@ class StateController(ControllerBase):  # type: ignore[misc]
 
     @route(NAME, "/v1/peers/{name}/routes", methods=["GET"])  # type: ignore[untyped-decorator]
     def peer_routes(self, req: Request, name: str, **_: Any) -> Response:
-        """What is announced in a session now; with `prefix` what concerns that alone."""
+        """What is announced in a session now, or in all sessions with the peer of that name; with
+        `prefix` what concerns that alone."""
         try:
             text = parameters(req).get("prefix")
             prefix = None if text is None else ip_network(text, strict=False)
         except ValueError:
             reason = f"prefix: {quoted(text or '')} is no address and no prefix"
             return responses.error(HTTPStatus.BAD_REQUEST, reason)
-        table = self._context.peer_table(name)
-        if table is None:
-            return _no_session(name, self._context.peers())
-        entries = report_peers.routes(table.paths(prefix))
-        return responses.tagged_list(req, self._shared.long_responses, entries)
+        entries = self._context.peers()
+        names = [entry["name"] for entry in entries if name in (entry["name"], entry["peer"])]
+        tables = {session: self._context.peer_table(session) for session in names}
+        found = {session: table for session, table in tables.items() if table is not None}
+        if not found:
+            return _no_session(name, entries)
+        routes = (report_peers.routes(session, found[session].paths(prefix)) for session in found)
+        chained = itertools.chain.from_iterable(routes)
+        return responses.tagged_list(req, self._shared.long_responses, chained)
 
     @route(NAME, "/v1/switches", methods=["GET"])  # type: ignore[untyped-decorator]
     def switches(self, req: Request, **_: Any) -> Response:
@@ -129,7 +135,9 @@ def _no_session(name: str, entries: list[dict[str, Any]]) -> Response:
     """404; names the sessions of a peer that has several."""
     sessions = [entry["name"] for entry in entries if entry["peer"] == name]
     if sessions:
-        text = f"the peer {quoted(name)} has several sessions: {', '.join(sessions)}"
+        text = f"the peer {quoted(name)} has several sessions: ask for {' or '.join(sessions)}"
     else:
-        text = f"there is no session {quoted(name)}"
+        names = listed(list(dict.fromkeys(quoted(str(entry["peer"])) for entry in entries)))
+        there = f"the peers are {names}" if names else "there are no peers"
+        text = f"there is no peer and no session {quoted(name)}; {there}"
     return responses.error(HTTPStatus.NOT_FOUND, text)

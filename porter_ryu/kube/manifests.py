@@ -60,6 +60,9 @@ class Manifests:
         self._problems = ProblemLog(
             LOG, "%(problem)s; everything stays as it was", "%(subject)s can be read again"
         )
+        self._empty = ProblemLog(
+            LOG, "%(problem)s: there is nothing to announce", "%(subject)s has manifests again"
+        )
         self._stopped = False
         self._last_event: dict[Kind, float] = {}
         self._last_list: dict[Kind, float] = {}
@@ -91,6 +94,7 @@ class Manifests:
             self.trouble,
             unreadable=len(faults),
             unreadable_first=tuple(faults[:_MAX_FAULTS]),
+            note=self._empty.current(self._directory),
         )
 
     def read_once(self, observer: Observer) -> None:
@@ -131,7 +135,7 @@ class Manifests:
         except UnreadableDirectoryError as error:
             self._problems.update(self._directory, str(error))
             return False
-        self._problems.update(self._directory, "")
+        self._was_read()
         self._status.refresh(give_way)
         self._store_fault = self._store.fault
         return True
@@ -146,7 +150,7 @@ class Manifests:
             except UnreadableDirectoryError as error:
                 self._problems.update(self._directory, str(error))
                 return touched
-            self._problems.update(self._directory, "")
+            self._was_read()
             self._last_list = dict.fromkeys(Kind, time.time())
             touched |= self._changed_status(give_way)
         else:
@@ -157,6 +161,12 @@ class Manifests:
             touched.update(self._status.keys())
         touched.update(self._absent.due())
         return touched
+
+    def _was_read(self) -> None:
+        """Notes that the directory could be read, and whether it has any file."""
+        self._problems.update(self._directory, "")
+        text = "" if any(self._store.files) else f"{self._directory} has no manifests"
+        self._empty.update(self._directory, text)
 
     def _changed_status(self, give_way: Callable[[], None]) -> set[ObjectId]:
         changed, folders = self._status.refresh(give_way)

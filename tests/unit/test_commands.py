@@ -626,6 +626,8 @@ def test_a_peer_with_several_sessions(
     assert all(f"{name}:\n" in text for name in names)
     found = json.loads(printed(capsys, 0, "routes", "fan", "-o", "json", "--url", instance.url))
     assert [entry["session"] for entry in found] == [*names]
+    assert main(["routes", "nope", "--url", instance.url]) == 2
+    assert capsys.readouterr().err == "there is no peer 'nope'; the peers are fan\n"
 
 
 # -- all ------------------------------------------------------------------------------------------

@@ -531,14 +531,20 @@ def test_objects_of_other_kinds_can_be_unreadable_too(tmp_path: Path) -> None:
         directory.is_alive("marker")
 
 
-def test_an_empty_file_system_in_place_of_the_directory_is_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["/proc/self", "empty", "status only"])
+def test_an_empty_directory_in_place_of_the_directory_is_reported(
+    tmp_path: Path, place: str
+) -> None:
     """As after an unmount: /proc is another file system and has no manifests."""
     (tmp_path / "real").mkdir()
+    (tmp_path / place).mkdir(exist_ok=True)
+    if place == "status only":
+        (tmp_path / place / ".status").mkdir()
     directory = Directory(tmp_path / "link")
     directory.path.symlink_to(tmp_path / "real")
     directory.put("a.yaml", objects.service("web"))
     with directory:
-        (tmp_path / "next").symlink_to("/proc/self")
+        (tmp_path / "next").symlink_to(tmp_path / place)
         (tmp_path / "next").rename(directory.path)
         until(lambda: "is it unmounted?" in directory.source.trouble, "it is trouble")
         (tmp_path / "next").symlink_to(tmp_path / "real")
@@ -546,6 +552,33 @@ def test_an_empty_file_system_in_place_of_the_directory_is_reported(tmp_path: Pa
         directory.is_alive("marker")
         assert directory.source.trouble == ""
         assert directory.recorder.removed == []
+
+
+def test_another_directory_with_files_in_place_of_the_directory_counts(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "manifests")
+    directory.path.mkdir()
+    directory.put("a.yaml", objects.service("web"))
+    with directory:
+        directory.path.rename(tmp_path / "old")
+        until(lambda: directory.source.trouble, "it is trouble")
+        directory.path.mkdir()
+        directory.is_alive("marker")
+        until(lambda: key("web") not in directory.recorder, "it is removed")
+        assert directory.source.trouble == ""
+
+
+def test_the_last_file_that_is_removed_takes_its_objects_with_it(tmp_path: Path) -> None:
+    directory = Directory(tmp_path)
+    text = f"{tmp_path} has no manifests"
+    with directory:
+        assert directory.source.state.note == text
+        directory.put("a.yaml", objects.service("web"))
+        until(lambda: key("web") in directory.recorder, "it is read")
+        until(lambda: not directory.source.state.note, "it has manifests")
+        (tmp_path / "a.yaml").unlink()
+        until(lambda: key("web") not in directory.recorder, "it is removed")
+        assert directory.source.state.note == text
+        assert directory.source.trouble == ""
 
 
 def test_a_killed_parser_process_makes_its_file_unreadable(tmp_path: Path) -> None:

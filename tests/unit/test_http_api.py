@@ -13,7 +13,7 @@ from webob import Request, Response
 
 from porter_ryu import report, report_plan
 from porter_ryu.bgp.peer_table import NO_TABLE
-from porter_ryu.domain.model import Eip, Family
+from porter_ryu.domain.model import Eip, Family, Kind
 from porter_ryu.domain.ports import Role, SourceState
 from porter_ryu.history.change import ChangeKind
 from porter_ryu.history.record import History
@@ -297,10 +297,13 @@ def test_a_query_that_is_not_valid_is_refused(query: str) -> None:
 def test_what_the_client_has_is_not_sent_again() -> None:
     for path in ("/v1", "/v1/version", "/v1/status", "/v1/peers", "/v1/services", "/v1/eips"):
         tag = ask(path).headers["ETag"]
-        for named in (tag, tag.removeprefix("W/"), f'"other", {tag}'):
+        for named in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*", " * "):
             again = ask(path, headers={"If-None-Match": named})
             assert (again.status_int, again.body, again.headers["ETag"]) == (304, b"", tag), path
-        assert ask(path, headers={"If-None-Match": 'W/"other"'}).status_int == 200
+        for named in ('W/"other"', "", '"*"', "W/", tag.removesuffix('"')):
+            assert ask(path, headers={"If-None-Match": named}).status_int == 200
+    for path, status in (("/healthz", 200), ("/v1/plan", 200), ("/v1/peers/gone", 404)):
+        assert ask(path, headers={"If-None-Match": "*"}).status_int == status
 
 
 def test_changes_of_the_last_seconds_and_the_newest() -> None:
@@ -352,6 +355,17 @@ def test_what_changes_gets_another_tag_and_the_seconds_do_not_count() -> None:
     assert down != first
 
 
+def test_a_directory_that_is_looked_at_again_has_not_changed() -> None:
+    def status(seconds: float, trouble: str = "") -> Response:
+        times = dict.fromkeys(Kind, seconds)
+        source = SourceState("directory /m", times, times, trouble)
+        return ask("/v1/status", health=lambda: dataclasses.replace(HEALTHY, source=source))
+
+    assert status(1.0).headers["ETag"] == status(2.0).headers["ETag"]
+    assert status(1.0).json["source"] != status(2.0).json["source"]
+    assert status(1.0).headers["ETag"] != status(1.0, "is unmounted").headers["ETag"]
+
+
 def test_a_304_takes_no_place_of_a_long_response() -> None:
     routes = router()
     for path in ("/v1/services", "/v1/eips") * 5:
@@ -369,13 +383,15 @@ def test_one_session_and_its_routes() -> None:
     }
     assert ask("/v1/peers/leaf@10.0.0.1", **fields).json == entries[0]
     assert ask("/v1/peers/leaf@10.0.0.1/routes", **fields).json == []
+    assert ask("/v1/peers/leaf/routes", **fields).json == []
     assert ask("/v1/peers/leaf%4010.0.0.1/routes?prefix=10.0.0.0/8", **fields).json == []
-    for path in ("/v1/peers/leaf", "/v1/peers/leaf/routes"):
-        answer = ask(path, **fields)
-        text = "the peer 'leaf' has several sessions: leaf@10.0.0.1, leaf@10.0.0.2"
-        assert (answer.status_int, answer.json["error"]) == (404, text)
-    gone = ask("/v1/peers/spine", **fields)
-    assert (gone.status_int, gone.json["error"]) == (404, "there is no session 'spine'")
+    answer = ask("/v1/peers/leaf", **fields)
+    text = "the peer 'leaf' has several sessions: ask for leaf@10.0.0.1 or leaf@10.0.0.2"
+    assert (answer.status_int, answer.json["error"]) == (404, text)
+    for path in ("/v1/peers/spine", "/v1/peers/spine/routes", "/v1/peers/leaf@10.0.0.3/routes"):
+        gone = ask(path, **fields)
+        assert gone.status_int == 404
+        assert gone.json["error"].endswith("'; the peers are 'leaf'")
     wrong = ask("/v1/peers/leaf@10.0.0.1/routes?prefix=web", **fields)
     assert (wrong.status_int, wrong.json["error"]) == (
         400,

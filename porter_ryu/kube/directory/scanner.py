@@ -20,7 +20,7 @@ _INTERVAL_SECONDS_PER_FILE = 6e-5  # ten times what it takes to check one
 _MAX_SCAN_SECONDS = 0.5
 _SUFFIXES = (".yaml", ".yml", ".json")
 
-
+_DirectoryId = tuple[int, int]  # device and inode
 _TOO_MANY = files.FileState(None, f"is one more than the {DIRECTORY_FILES} files that are read")
 
 
@@ -44,7 +44,7 @@ class Scanner:
         self._directory = directory
         self._known: dict[str, files.FileState] = {}
         self._unstable: dict[str, files.FileState] = {}
-        self._device: int | None = None
+        self._directory_id: _DirectoryId | None = None
         self._next_scan = 0.0
 
     @property
@@ -117,20 +117,29 @@ class Scanner:
             return None
 
     def _names(self, give_way: Callable[[], None]) -> list[str]:
-        names = []
         try:
-            device = os.stat(self._directory).st_dev
-            with os.scandir(self._directory) as entries:
+            directory_id, names = self._listed(give_way)
+        except OSError as error:
+            text = f"{self._directory} cannot be read: {reason_of(error)}"
+            raise UnreadableDirectoryError(text) from error
+        if self._directory_id not in (None, directory_id) and self._known and not names:
+            text = f"{self._directory} is now another directory, which is empty: is it unmounted?"
+            raise UnreadableDirectoryError(text)
+        self._directory_id = directory_id
+        # if there are too many files, known ones go first
+        return sorted(names, key=lambda name: (name not in self._known, name))
+
+    def _listed(self, give_way: Callable[[], None]) -> tuple[_DirectoryId, list[str]]:
+        """Which directory it is, and the names of its files."""
+        names = []
+        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            with os.scandir(descriptor) as entries:
                 for entry in entries:
                     give_way()
                     if entry.name.endswith(_SUFFIXES) and not entry.name.startswith("."):
                         names.append(entry.name)
-        except OSError as error:
-            text = f"{self._directory} cannot be read: {reason_of(error)}"
-            raise UnreadableDirectoryError(text) from error
-        if self._device not in (None, device) and self._known and not names:
-            text = f"{self._directory} is now an empty, different file system: is it unmounted?"
-            raise UnreadableDirectoryError(text)
-        self._device = device
-        # if there are too many files, known ones go first
-        return sorted(names, key=lambda name: (name not in self._known, name))
+        finally:
+            os.close(descriptor)
+        return (status.st_dev, status.st_ino), names
