@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from porter_ryu.domain.text import quoted
+
 MAX_HEAD_OCTETS = 16_384
 MAX_BODY_OCTETS = 65_536
 _MAX_LINE_OCTETS = 8_192
@@ -19,7 +21,9 @@ _END = re.compile(rb"\r?\n\r?\n")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(r"[\x21-\x7e]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_LENGTH = re.compile(r"[0-9]{1,15}")
+_LENGTH = re.compile(r"[0-9]+")
+_MAX_DIGITS = 15
+_TLS_HANDSHAKE = b"\x16"  # RFC 8446, 5.1
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 
 
@@ -57,8 +61,11 @@ class Head:
 def end_of_head(data: bytes, searched: int) -> int:
     """The offset at which the body begins, 0 if the head is not complete.
 
-    The first `searched` octets were searched before.  Raises RefusedError if the head is too long.
+    The first `searched` octets were searched before.  Raises RefusedError if the head is too long,
+    and at once for TLS, of which no head would ever be complete.
     """
+    if data[:1] == _TLS_HANDSHAKE:
+        raise _bad("this is TLS, but HTTP is spoken here: the URL begins with http://")
     found = _END.search(data, max(0, searched - 3))
     if found is not None and found.end() <= MAX_HEAD_OCTETS:
         return found.end()
@@ -131,10 +138,13 @@ def _length(fields: tuple[tuple[str, str], ...]) -> int:
         raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "a body must have a Content-Length")
     if not lengths:
         return 0
+    if len(lengths) > 1:
+        raise _bad("Content-Length is given twice, with different values")
     text = lengths.pop()
-    if lengths or not _LENGTH.fullmatch(text):
-        raise _bad("Content-Length is not a number")
-    if int(text) > MAX_BODY_OCTETS:
+    if not _LENGTH.fullmatch(text):
+        raise _bad(f"Content-Length: {quoted(text)} is not a number of octets")
+    text = text.lstrip("0") or "0"
+    if len(text) > _MAX_DIGITS or int(text) > MAX_BODY_OCTETS:
         raise RefusedError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BODY_OCTETS} octets"
         )

@@ -85,10 +85,13 @@ def test_a_bad_request_line(request_line: bytes, status: int) -> None:
         (b"Host: a\r\nContent-Length: 1_0", 400),
         (b"Host: a\r\nContent-Length: 0x1", 400),
         (b"Host: a\r\nContent-Length: \xb2", 400),
-        (b"Host: a\r\nContent-Length: " + b"9" * 5000, 400),
-        (b"Host: a\r\nContent-Length: 1\r\nContent-Length: 2", 400),
+        (b"Host: a\r\nContent-Length: ", 400),
+        (b"Host: a\r\nContent-Length: 1.5", 400),
         (b"Host: a\r\nContent-Length: 1, 1", 400),
+        (b"Host: a\r\nContent-Length: 1\r\nContent-Length: x", 400),
         (b"Host: a\r\nContent-Length: 999999", 413),
+        (b"Host: a\r\nContent-Length: " + b"9" * 20, 413),
+        (b"Host: a\r\nContent-Length: " + b"9" * 5000, 413),
         (b"Host: a\r\nContent-Length: %d" % (MAX_BODY_OCTETS + 1), 413),
         (b"Host: a\r\nTransfer-Encoding: chunked", 411),
         (b"Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3", 400),
@@ -99,6 +102,36 @@ def test_bad_fields(fields: bytes, status: int) -> None:
     with pytest.raises(RefusedError) as caught:
         parse(b"POST / HTTP/1.1\r\n" + fields + b"\r\n\r\n")
     assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (("1", "2"), "Content-Length is given twice, with different values"),
+        (("1", "x"), "Content-Length is given twice, with different values"),
+        (("1, 1",), "Content-Length: '1, 1' is not a number of octets"),
+        (("-1",), "Content-Length: '-1' is not a number of octets"),
+        (("",), "Content-Length: '' is not a number of octets"),
+        (("\xb2",), "Content-Length: '\xb2' is not a number of octets"),
+        (("9" * 99,), "the body is larger than 65536 octets"),
+    ],
+)
+def test_what_is_wrong_with_a_length_is_told(values: tuple[str, ...], told: str) -> None:
+    lines = "".join(f"Content-Length: {value}\r\n" for value in values)
+    with pytest.raises(RefusedError) as caught:
+        parse(f"POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n".encode("latin-1"))
+    assert str(caught.value) == told
+
+
+def test_a_length_may_be_given_twice_and_have_zeros() -> None:
+    for values in (("3", "3"), ("0" * 40 + "3",)):
+        lines = "".join(f"Content-Length: {value}\r\n" for value in values)
+        assert parse(f"POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n".encode()).length == 3
+
+
+def test_tls_is_refused_before_it_is_complete() -> None:
+    with pytest.raises(RefusedError, match="this is TLS"):
+        end_of_head(b"\x16\x03\x01\x02\x00\x01\x00", 0)
 
 
 def test_the_end_of_the_head_is_found_however_the_octets_are_split() -> None:
