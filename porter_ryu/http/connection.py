@@ -6,23 +6,27 @@ server closes the connection after every response, so no connection is ever idle
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import sys
 import time
 import urllib.parse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
+import eventlet
 from eventlet.green import socket
+from eventlet.hubs import trampoline
 
 from porter_ryu.domain.model import Address
 from porter_ryu.http.loop_budget import LoopBudget
 from porter_ryu.http.request import MAX_HEAD_OCTETS, Head, RefusedError, end_of_head, parse
 from porter_ryu.http.responses import error_body
+from porter_ryu.supervisor import Supervisor
 from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
@@ -36,6 +40,8 @@ _LINGER_SECONDS = 1.0
 _TCP_USER_TIMEOUT = 18
 _LOST_MILLISECONDS = 30_000  # a client that acknowledges nothing for so long has vanished
 _STATUSES_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_ENDLESS = "text/event-stream"
+_MAX_DISCARDED_OCTETS = 65_536  # that a client sends after its request
 _HOP_BY_HOP_FIELDS = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade"})
 
 
@@ -69,8 +75,10 @@ class Connection:
         application: Application,
         budget: LoopBudget,
         limits: Limits,
+        supervisor: Supervisor,
     ) -> None:
         self.reading = True
+        self._supervisor = supervisor
         self._sock = sock
         self._remote = remote
         self._local = local
@@ -208,6 +216,7 @@ class Connection:
         """Sends the response chunk by chunk.  If it fails in the middle, the connection is closed
         without the last chunk, so the client can tell that it is incomplete."""
         fields = [(name, value) for name, value in fields if name.lower() not in _HOP_BY_HOP_FIELDS]
+        types = [value for name, value in fields if name.lower() == "content-type"]
         has_length = any(name.lower() == "content-length" for name, _ in fields)
         without_body = head.method == "HEAD" or int(status[:3]) in _STATUSES_WITHOUT_BODY
         chunked = not has_length and not without_body and head.version == "HTTP/1.1"
@@ -216,15 +225,40 @@ class Connection:
         self._send(_head(status, fields))
         if without_body:
             return
+        endless = any(value.startswith(_ENDLESS) for value in types)
         try:
-            for chunk in (chunk for body in bodies for chunk in body if chunk):
-                self._send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
-            if chunked:
-                self._send(b"0\r\n\r\n")
+            with self._while_client_stays() if endless else contextlib.nullcontext():
+                for chunk in (chunk for body in bodies for chunk in body if chunk):
+                    self._send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+                if chunked:
+                    self._send(b"0\r\n\r\n")
         except OSError:
             raise
         except Exception:
             LOG.exception("the response to %s %s is incomplete", head.method, head.path)
+
+    @contextlib.contextmanager
+    def _while_client_stays(self) -> Iterator[None]:
+        """Raises ConnectionError in the block when the client closes the connection: where nothing
+        is sent for a long time, it would keep its place until then."""
+        serving = eventlet.getcurrent()
+        watch = self._supervisor.spawn("http client", self._watch, serving)
+        try:
+            yield
+        finally:
+            watch.end()
+
+    def _watch(self, serving: Any) -> None:
+        discarded, data = 0, b"-"
+        while data and discarded < _MAX_DISCARDED_OCTETS:
+            trampoline(self._sock, read=True)
+            try:
+                data = self._sock.recv(_CHUNK_OCTETS)
+            except OSError:
+                data = b""
+            discarded += len(data)
+        if not data:
+            eventlet.kill(serving, ConnectionError("the client closed the connection"))
 
     def _refuse(self, error: RefusedError) -> None:
         """Sends an error without calling the application.  The client gets time to read it before

@@ -137,6 +137,7 @@ class Server:
             self._application,
             self._budget,
             self._limits,
+            self._supervisor,
         )
         self._connections[connection] = self._supervisor.spawn("http client", self._run, connection)
 

@@ -294,6 +294,13 @@ def test_a_query_that_is_not_valid_is_refused(query: str) -> None:
     assert answer.json["error"]
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/"])
+def test_what_others_ask_for_takes_any_parameter(path: str) -> None:
+    """Prometheus (`params`), load balancers and browsers add some of their own."""
+    for query in ("x=1", "name[]=up&name[]=porter_services", "&".join(["a=%ff"] * 50), "="):
+        assert ask(f"{path}?{query}").status_int == 200
+
+
 def test_what_the_client_has_is_not_sent_again() -> None:
     for path in ("/v1", "/v1/version", "/v1/status", "/v1/peers", "/v1/services", "/v1/eips"):
         tag = ask(path).headers["ETag"]

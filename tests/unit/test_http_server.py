@@ -12,9 +12,10 @@ from typing import Any
 import eventlet
 import pytest
 from eventlet.green import socket
+from ryu.lib import hub
 
 from porter_ryu.http.connection import Limits
-from porter_ryu.http.responses import ConcurrencyLimit, json_array, json_stream
+from porter_ryu.http.responses import ConcurrencyLimit, event_stream, json_array, json_stream
 from porter_ryu.http.server import Server
 from porter_ryu.socket_address import canonical
 from porter_ryu.supervisor import Supervisor
@@ -47,6 +48,11 @@ class Application:
                 environ, start_response
             )
             return streamed
+        if path == "/stream":
+            endless: Iterable[bytes] = event_stream(self.limit, _nothing_more())(
+                environ, start_response
+            )
+            return endless
         if path == "/breaks":
             start_response("200 OK", [("Content-Type", "text/plain")])
             return _breaks()
@@ -59,6 +65,12 @@ def _breaks() -> Iterator[bytes]:
     """A response that fails in the middle."""
     yield from (b"x",) * 3
     raise ZeroDivisionError
+
+
+def _nothing_more() -> Iterator[bytes]:
+    """A stream in which nothing happens after the first event."""
+    yield b"event: start\n\n"
+    hub.Event().wait()
 
 
 def _work() -> Iterator[int]:
@@ -217,6 +229,57 @@ def test_a_client_that_closes_during_its_response_releases_the_limit(scene: Scen
     client.close()
     again = b"GET /list HTTP/1.1\r\nHost: a\r\n\r\n"
     until(lambda: status(scene.ask(again)) == 200, "the limit is released")
+
+
+STREAM = b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def reader(scene: Scene) -> socket.socket:
+    """A client whose stream has begun."""
+    client = scene.client(STREAM)
+    seen = b""
+    while b"event: start" not in seen:
+        seen += client.recv(65536)
+    return client
+
+
+def _resets(client: socket.socket) -> None:
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    client.close()
+
+
+def _sends_more(client: socket.socket) -> None:
+    client.sendall(STREAM)
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda client: client.close(),
+        lambda client: client.shutdown(socket.SHUT_WR),
+        lambda client: client.shutdown(socket.SHUT_RDWR),
+        _resets,
+        _sends_more,
+    ],
+)
+def test_a_reader_that_leaves_a_stream_makes_room_although_nothing_is_sent(
+    scene: Scene, leave: Callable[[socket.socket], None]
+) -> None:
+    for _ in range(3):
+        client = reader(scene)
+        assert status(scene.ask(STREAM)) == 503
+        leave(client)
+        until(scene.application.limit.acquire, "its place is free")
+        scene.application.limit.release()
+    assert scene.supervisor.faults == ()
+
+
+def test_a_reader_that_sends_something_keeps_its_stream(scene: Scene) -> None:
+    client = reader(scene)
+    for octets in (b"\r\n", b"x" * 100_000):
+        client.sendall(octets)
+        assert status(scene.ask(STREAM)) == 503
 
 
 def test_a_long_response_is_valid_json(scene: Scene) -> None:

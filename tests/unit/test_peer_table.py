@@ -47,7 +47,7 @@ class Scene:
         """What is said of it as JSON; the monotonic clock began with Unix time."""
         wanted = None if prefix is None else ip_network(prefix)
         table = PeerTable(self.table, self.routes, up_at, 0.0)
-        return list(report_peers.routes(table.paths(wanted)))
+        return list(report_peers.routes("leaf", table.paths(wanted)))
 
 
 def seconds(told: list[dict[str, Any]]) -> dict[tuple[str, str], str]:
@@ -108,6 +108,7 @@ def test_the_attributes_are_those_on_the_wire() -> None:
     scene.want(0.0, {A: via(1, said=PathAttributes(bandwidth=3, large_communities=((1, 2, 3),)))})
     (entry,) = scene.told()
     assert entry == {
+        "session": "leaf",
         "prefix": "203.0.113.1/32",
         "nextHop": "192.168.0.1",
         "node": "n1",
