@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from porter_ryu import tls_errors
 from porter_ryu.domain.growth import doubled
 from porter_ryu.domain.text import one_line
 
@@ -139,6 +141,8 @@ class LogFilter(logging.Filter):
 def reason_of(error: Exception) -> str:
     """The text of an error.  For errors of the system it is that of strerror, because eventlet's
     sockets have only the name there (ECONNREFUSED)."""
+    if isinstance(error, ssl.SSLError):
+        return tls_errors.reason(error)
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, OSError) and number and number < 0:
         return error.strerror or str(error)  # an error of getaddrinfo

@@ -15,14 +15,12 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from porter_ryu.domain.text import one_line
-from porter_ryu.log import reason_of
+from porter_ryu import remote_failures
 
 MAX_RESPONSE_OCTETS = 256 * 1024 * 1024
 RESPONSE_SECONDS = 120.0
 _SILENCE_SECONDS = 10.0
 _CHUNK_OCTETS = 1 << 16
-_MAX_ERROR_CHARACTERS = 200
 _NOT_PORTER_RYU = "the response is not from Porter-Ryu"
 _FAILURES = (http.client.HTTPException, OSError, ValueError, RecursionError)
 _CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
@@ -69,16 +67,15 @@ class Remote:
 
     def get(self, path: str, shape: type) -> Any:
         """The JSON value at a path, which must be a `shape` (dict or list).  A 404 counts if its
-        body is a value and not an error.  Raises RemoteError."""
-        status, body = self._request("GET", path, {})
+        body says that the object was not found.  Raises RemoteError."""
+        status, body, fields = self._request("GET", path, {})
         try:
             value = json.loads(body)
         except (ValueError, RecursionError) as error:
-            text = f"{self._url}{path}: status {status} without JSON; is this Porter-Ryu?"
-            raise RemoteError(text) from error
-        has_value = isinstance(value, dict) and "error" not in value
+            raise self._refused(path, status, body, fields) from error
+        has_value = isinstance(value, dict) and "found" in value
         if status != HTTPStatus.OK and not (status == HTTPStatus.NOT_FOUND and has_value):
-            raise RemoteError(f"{self._url}{path}: {_error_text(status, body)}")
+            raise self._refused(path, status, body, fields)
         if not isinstance(value, shape):
             raise RemoteError(f"{self._url}{path}: {_NOT_PORTER_RYU}")
         return value
@@ -89,25 +86,43 @@ class Remote:
         try:
             with _time_limit(self._seconds), contextlib.closing(self._connection):
                 self._connection.request("GET", self._base_path + path)
-                data = self._connection.getresponse().read(most + 1)
+                response = self._connection.getresponse()
+                data = response.read(most + 1)
+                if len(data) <= most:
+                    _check_complete(response, data)
         except _FAILURES as error:
-            raise RemoteError(f"{self._url}: {reason_of(error)}") from error
+            raise self._failed(error) from error
         return data[:most], len(data) > most
 
     def post(self, path: str, token: str) -> None:
         """Sends a POST request with the control token; raises RemoteError."""
-        status, body = self._request("POST", path, {"Authorization": f"Bearer {token}"})
+        fields = {"Authorization": f"Bearer {token}"}
+        status, body, received = self._request("POST", path, fields)
         if status != HTTPStatus.ACCEPTED:
-            raise RemoteError(f"{self._url}{path}: {_error_text(status, body)}")
+            raise self._refused(path, status, body, received)
 
-    def _request(self, method: str, path: str, fields: dict[str, str]) -> tuple[int, bytes]:
+    def _request(
+        self, method: str, path: str, fields: dict[str, str]
+    ) -> tuple[int, bytes, http.client.HTTPMessage]:
+        """Status, body and fields of a response; raises RemoteError."""
         try:
             with _time_limit(self._seconds), contextlib.closing(self._connection):
                 self._connection.request(method, self._base_path + path, headers=fields)
                 response = self._connection.getresponse()
-                return response.status, _read(response, self._max_octets)
+                return response.status, _read(response, self._max_octets), response.headers
         except _FAILURES as error:
-            raise RemoteError(f"{self._url}: {reason_of(error)}") from error
+            raise self._failed(error) from error
+
+    def _refused(
+        self, path: str, status: int, body: bytes, fields: http.client.HTTPMessage
+    ) -> RemoteError:
+        why = remote_failures.of_status(status, body, fields)
+        return RemoteError(f"{self._url}{path}: {why}")
+
+    def _failed(self, error: Exception) -> RemoteError:
+        host = self._connection.host
+        why = remote_failures.of_connection(error, host, _SILENCE_SECONDS)
+        return RemoteError(f"{self._url}: {why}")
 
 
 def _is_plain(url: str) -> bool:
@@ -130,17 +145,16 @@ def _read(response: http.client.HTTPResponse, max_octets: int) -> bytes:
         if size > max_octets:
             raise ValueError(f"the response is larger than {max_octets >> 20} MiB")
         chunks.append(chunk)
-    return b"".join(chunks)
+    body = b"".join(chunks)
+    _check_complete(response, body)
+    return body
 
 
-def _error_text(status: int, body: bytes) -> str:
-    """The status and the error message of a response."""
-    try:
-        text = str(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        text = body[:_MAX_ERROR_CHARACTERS].decode("utf-8", "replace")
-    phrase = http.client.responses.get(status, "")
-    return f"{status} {phrase}: {one_line(text, _MAX_ERROR_CHARACTERS)}"
+def _check_complete(response: http.client.HTTPResponse, body: bytes) -> None:
+    """Raises IncompleteRead if the connection ended too early, which `read` of some octets does
+    not."""
+    if response.length:
+        raise http.client.IncompleteRead(body, response.length)
 
 
 @contextlib.contextmanager

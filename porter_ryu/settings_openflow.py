@@ -92,23 +92,18 @@ def _check_tls(r: Reader, key: str, certificate: str, authorities: str) -> None:
     try:
         context.load_cert_chain(certificate, key, _no_password)
     except (OSError, ValueError) as error:
-        text = f"{certificate} cannot be used with the key {key}: {_reason(error)}"
+        text = f"{certificate} cannot be used with the key {key}: {reason_of(error)}"
         r.fault(DEFAULT, "ctl_cert", text)
     try:
         if authorities:
             context.load_verify_locations(authorities)
     except (OSError, ValueError) as error:
-        r.fault(DEFAULT, "ca_certs", f"{authorities} cannot be used: {_reason(error)}")
+        r.fault(DEFAULT, "ca_certs", f"{authorities} cannot be used: {reason_of(error)}")
 
 
 def _no_password() -> str:
     """Instead of a question at the terminal."""
     raise ValueError("the key has a password")
-
-
-def _reason(error: Exception) -> str:
-    reason = error.reason if isinstance(error, ssl.SSLError) else None
-    return reason.lower().replace("_", " ") if reason else reason_of(error)
 
 
 def _datapaths(r: Reader) -> Iterator[int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,7 +19,9 @@ import pytest
 from fabric.program import command
 from porter_ryu.cli import main
 from porter_ryu.remote import Remote, RemoteError
+from porter_ryu.remote_failures import of_connection
 from tests.unit import instance_answers as answers
+from tests.unit.fake_server import Authority, FakeServer, answer
 
 HOSTILE = "web\x1b[2J\x07\nroot: # \u202e \x7f \x85"
 STATUS = {
@@ -128,6 +132,121 @@ def test_a_response_that_is_not_from_porter_ryu(
     assert line.startswith(url)
     assert line.isprintable()
     refused(capsys, "explain", "default/web", "--url", url)
+
+
+HTML = b"<html>\x1b[2J\nlog in</html>"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "told"),
+    [
+        ((b"",), ": the server closed the connection without an answer"),
+        (
+            (b"SSH-2.0-OpenSSH_9.2p1\r\n",),
+            ": the server does not speak HTTP: its response begins with 'SSH-2.0-OpenSSH_9.2p1'",
+        ),
+        (
+            (b"\x1b[2J\n",),
+            ": the server does not speak HTTP: its response begins with '\\x1b[2J'",
+        ),
+        ((b"\xff" * 16 + b"\x00\x1d\x01\x04",), ": the server speaks BGP, not HTTP"),
+        ((b"\x15\x03\x01\x00\x02\x02\x46",), "speaks TLS: the URL begins with http, but https"),
+        (
+            (ok(b"Client sent an HTTP request to an HTTPS server.\n", b"400 Bad Request"),),
+            "speaks TLS: the URL begins with http, but https",
+        ),
+        (
+            (ok(b"<html>The plain HTTP request was sent to HTTPS port", b"400 Bad Request"),),
+            "speaks TLS: the URL begins with http, but https",
+        ),
+        (
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[",),
+            ": the response was cut after 1 of 100 octets",
+        ),
+        (
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[1,2",),
+            ": the response was cut after",
+        ),
+        (
+            (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[1, ",),
+            ": its JSON cannot be read: it is cut, or damaged",
+        ),
+        (
+            (b"HTTP/1.1 302 Found\r\nLocation: https://sso/\x1b[2J\r\n\r\n",),
+            "302 Found: redirects are not followed; this one leads to 'https://sso/\\x1b[2J'",
+        ),
+        ((ok(HTML),), "200 OK without JSON; is this Porter-Ryu?"),
+        (
+            (ok(HTML, b"401 Unauthorized\r\nServer: nginx/1.22"),),
+            "401 Unauthorized without JSON; is this Porter-Ryu? (it is 'nginx/1.22'); a proxy may",
+        ),
+        ((ok(HTML, b"403 Forbidden"),), "403 Forbidden without JSON; is this Porter-Ryu?"),
+        ((ok(HTML, b"404 Not Found"),), "404 Not Found without JSON; is this Porter-Ryu?"),
+        ((ok(HTML, b"502 Bad Gateway"),), "502 Bad Gateway without JSON; is this Porter-Ryu?"),
+        ((ok(b'{"message": "no Route"}', b"404 Not Found"),), "404 Not Found: no Route"),
+        ((ok(b'{"kind": "Status", "message": "no"}', b"403 Forbidden"),), "403 Forbidden: no"),
+        ((ok(b"{}", b"404 Not Found"),), "404 Not Found without JSON"),
+    ],
+)
+def test_what_is_at_the_url_is_told(
+    capsys: pytest.CaptureFixture[str], pieces: tuple[bytes, ...], told: str
+) -> None:
+    line = refused(capsys, "status", "--url", RawServer(*pieces).url)
+    assert told in line
+    assert line.isprintable()
+
+
+def test_what_is_wrong_with_tls_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = Authority(tmp_path, "ours"), Authority(tmp_path, "theirs")
+    monkeypatch.setenv("SSL_CERT_FILE", str(ours.certificate))
+    plain = f"https{RawServer(ok(b'{}', b'400 Bad Request')).url.removeprefix('http')}"
+    certificate = "has a certificate that is not accepted: it"
+    told = {
+        plain: "the server does not speak TLS",
+        tls(theirs.server()): f"{certificate} is not signed by a CA that this host trusts",
+        tls(ours.server(days=-1)): f"{certificate} has expired",
+        tls(ours.server("DNS:example.org")): f"{certificate} is for another address than 127.0.0.1",
+        tls(ours.server("IP:127.0.0.9")): f"{certificate} is for another address than 127.0.0.1",
+        tls(ours.server()): "/v1/status: 404 Not Found: none",
+    }
+    for url, words in told.items():
+        line = refused(capsys, "status", "--url", url)
+        assert line.startswith(url)
+        assert words in line
+        assert "not permitted" not in line
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (TimeoutError("timed out"), "no answer within 10 s"),
+        (TimeoutError("_ssl.c:983: The handshake operation timed out"), "no answer within 10 s"),
+        (TimeoutError(errno.ETIMEDOUT, "x"), "Connection timed out"),
+        (TimeoutError("no complete response within 120 s"), "no complete response within 120 s"),
+        (ConnectionResetError(errno.ECONNRESET, "x"), "the server ended the connection before"),
+        (OSError(errno.ENETUNREACH, "x"), "Network is unreachable"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not"),
+        (ssl.SSLEOFError(8, "EOF"), "the server ended the connection"),
+        (ssl.SSLError(1, "[X509] PEM lib"), "the server and this host cannot agree on TLS"),
+    ],
+)
+def test_what_no_server_on_loopback_can_do(error: Exception, told: str) -> None:
+    assert of_connection(error, "leaf.example", 10.0).startswith(told)
+
+
+def test_a_part_of_a_bundle_that_was_cut_is_no_part() -> None:
+    cut = RawServer(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nporter_")
+    with pytest.raises(RemoteError, match="the response was cut after 7 of 100 octets"):
+        Remote(cut.url).body("/metrics", 1000)
+    assert Remote(cut.url).body("/metrics", 5) == (b"porte", True)
+
+
+def tls(context: ssl.SSLContext) -> str:
+    """The URL of a server with TLS, which has nothing."""
+    server = FakeServer(lambda _path, _fields: answer(404, {"error": "none"}), context)
+    return f"https://127.0.0.1:{server.port}"
 
 
 def test_the_size_of_a_response_is_limited() -> None:

@@ -7,6 +7,7 @@ import io
 import logging
 import re
 import socket
+import ssl
 
 import pytest
 
@@ -69,6 +70,9 @@ def test_the_reason_of_a_failure_is_the_text_of_the_system() -> None:
     unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     assert reason_of(unknown) == "Name or service not known"
     assert reason_of(ValueError("odd")) == "odd"
+    number_of_openssl = ssl.SSLError(errno.EPERM, "[SSL: WRONG_VERSION_NUMBER]")
+    number_of_openssl.reason = "WRONG_VERSION_NUMBER"
+    assert reason_of(number_of_openssl) == "wrong version number"
 
 
 def test_text_from_outside_stays_on_its_line() -> None:
