@@ -40,7 +40,8 @@ from porter_ryu.version import VERSION  # noqa: E402
 
 _EXIT_STATUSES = (
     "Exit status: 0: success. 1: the command found a problem and printed it. 2: the command could "
-    "not be carried out; the reason is printed."
+    "not be carried out; the reason is printed. 130: interrupted. 141: the reader of the output "
+    "closed the pipe."
 )
 
 
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status (docs/cli.md lists them)."""
     _open_streams()
     try:
-        arguments = parser().parse_args(argv)
+        arguments = _parsed(argv)
         if arguments.run is not run.run:
             # a command resolves names one at a time; eventlet's resolver takes 0.15 s to import
             os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
@@ -87,14 +88,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RemoteError as error:
         return _fail(one_line(str(error)))
     except BrokenPipeError:
-        _discard_output()  # the reader of the pipe closed it
-        return ExitStatus.UNABLE
+        _discard_output()  # whoever reads the pipe has seen enough
+        return ExitStatus.PIPE_CLOSED
     except OSError as error:
         _discard_output()
         return _fail(": ".join(str(e) for e in (error.filename, reason_of(error)) if e))
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     return status
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; raises SystemExit after --help, --version and an error, or OSError if what
+    was asked for cannot be printed."""
+    try:
+        return parser().parse_args(argv)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
 
 
 def _open_streams() -> None:
@@ -110,7 +121,7 @@ def _open_streams() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog="porter-ryu",
         description="Runs Porter-Ryu, or shows what it does or would do.",
         epilog=_EXIT_STATUSES,
@@ -122,6 +133,14 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=command.run, program=made)
         command.add_arguments(sub)
     return made
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help fails if it cannot be written: argparse would ignore that."""
+
+    def print_help(self, file: Any = None) -> None:
+        """Prints the help (argparse.ArgumentParser)."""
+        print(self.format_help(), end="", file=file)
 
 
 class _Version(argparse.Action):
@@ -144,6 +163,7 @@ def _discard_output() -> None:
 
 def _fail(text: str) -> int:
     """Prints each line of an error and returns the exit status."""
-    for line in text.splitlines():
-        print(one_line(line), file=sys.stderr)
+    with contextlib.suppress(OSError):
+        for line in text.splitlines():
+            print(one_line(line), file=sys.stderr)
     return ExitStatus.UNABLE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -412,17 +413,36 @@ def run(shell: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
 
 
-def test_a_closed_pipe_is_no_traceback() -> None:
-    url = JsonServer().url
-    done = run(f"porter-ryu status --url {url} | true; echo ${{PIPESTATUS[0]}}")
-    assert done.stderr == ""
-    done = run(f"(sleep 2; porter-ryu status --url {url}; echo $? >&2) | exec true")
-    assert done.stderr == "2\n"
+# commands that print something, whatever else they do
+PRINTING = ["status", "status -o json", "--help", "routes --help", "--version", "completion zsh"]
 
 
-def test_a_full_disk_is_one_line() -> None:
-    done = run(f"porter-ryu status --url {JsonServer().url} > /dev/full")
+def printing(words: str) -> str:
+    """The arguments, of a command that asks an instance with its URL."""
+    return f"{words} --url {JsonServer().url}" if words.startswith("status") else words
+
+
+@pytest.mark.parametrize("words", PRINTING)
+def test_a_closed_pipe_is_the_status_of_sigpipe_and_nothing_else(words: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    argv = [command("porter-ryu"), *printing(words).split()]
+    done = subprocess.run(argv, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("words", PRINTING)
+def test_a_full_disk_is_one_line(words: str) -> None:
+    done = run(f"porter-ryu {printing(words)} > /dev/full")
     assert (done.returncode, done.stderr) == (2, "No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    "words", ["status --url http://127.0.0.1:1", "routes", "nope", "explain a"]
+)
+def test_an_error_that_cannot_be_printed_has_its_status(words: str) -> None:
+    assert run(f"porter-ryu {words} 2> /dev/full").returncode == 2
 
 
 def test_a_terminal_with_ascii_only_is_no_traceback() -> None:
