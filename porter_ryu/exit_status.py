@@ -1,4 +1,4 @@
-"""The exit statuses of the program and its commands (docs/configuration.md lists them)."""
+"""The exit statuses of the program and its commands (docs/cli.md lists them)."""
 
 from __future__ import annotations
 

@@ -415,32 +415,6 @@ GROUPS = {
 RELOADED = frozenset({("bgp", "peers"), ("bgp", "hold_time"), ("porter", "http_names")})
 
 
-def of_ryu() -> list[cfg.Opt]:
-    """Every option of [DEFAULT]: those of Ryu and of every other application that is loaded."""
-    import ryu.app.wsgi
-    import ryu.base.app_manager  # imports the controller, in the only order that works
-    import ryu.flags
-    import ryu.log
-    import ryu.topology.switches  # noqa: F401 - each registers its options
-    from ryu.cfg import CONF
-
-    # ConfigOpts has no public way to list option objects, only their names
-    options = {name: info["opt"] for name, info in CONF._opts.items()}
-    # importing ryu.cmd.manager for its options would patch the standard library and log
-    options = {option.dest: option for option in _OF_THE_MANAGER} | options
-    return [option for name, option in options.items() if name not in _OF_OSLO]
-
-
-_OF_THE_MANAGER = [
-    cfg.ListOpt("app_lists"),
-    cfg.MultiStrOpt("app"),
-    cfg.StrOpt("pid_file"),
-    cfg.BoolOpt("enable_debugger"),
-    cfg.StrOpt("user_flags"),
-]
-_OF_OSLO = frozenset({"config_file", "config_dir", "config_source"})  # every ConfigOpts has them
-
-
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """The oslo.config.opts entry point; [peer:leaf1] stands for every [peer:NAME]."""
     return [*GROUPS.items(), ("peer:leaf1", PEER)]

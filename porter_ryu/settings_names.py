@@ -11,7 +11,8 @@ import difflib
 import os
 from collections.abc import Iterable, Iterator
 
-from porter_ryu.options import FOREIGN_GROUPS, GROUPS, PEER, PEER_PREFIX, of_ryu
+from porter_ryu.options import FOREIGN_GROUPS, GROUPS, PEER, PEER_PREFIX
+from porter_ryu.options_of_ryu import of_ryu
 from porter_ryu.settings_file import Document, Fault
 from porter_ryu.settings_reader import DEFAULT, Reader, variable
 

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from oslo_config import cfg, types
 
-from porter_ryu.options import GROUPS, WSAPI_HOST, of_ryu
+from porter_ryu.options import GROUPS, WSAPI_HOST
+from porter_ryu.options_of_ryu import of_ryu
 from porter_ryu.settings_file import (
     BadConfigurationError,
     Document,

@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 from porter_ryu import regular_file
@@ -80,6 +79,8 @@ class Part:
 
 def of_versions() -> Part:
     """The versions of everything that runs."""
+    from importlib import metadata
+
     found = {
         "porterRyu": VERSION,
         "python": sys.version,

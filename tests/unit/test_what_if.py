@@ -425,9 +425,9 @@ def test_over_http() -> None:
     assert w.planner.node("n2") is not None
     assert key("web") in w.planner.decisions
     w.unreadable(Kind.NODE, "n8", why="status is a list")
-    answer = ask("/v1/plan?without=n8", planner=w.planner)
-    assert answer.status_int == 200
-    assert "its Node cannot be read: status is a list" in answer.text
+    told = ask("/v1/plan?without=n8", planner=w.planner)
+    assert told.status_int == 200
+    assert "its Node cannot be read: status is a list" in told.text
 
 
 @pytest.mark.parametrize(
