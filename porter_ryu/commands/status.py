@@ -187,7 +187,7 @@ def _notes(peers: list[Json]) -> Iterator[Any]:
             yield styled(f"  {peer['name']}: {peer['hint']}", WARNING)
         elif peer["state"] != _UP and down is None:
             if peer["since"]:
-                yield styled(f"  {peer['name']}: not up since this process knows of it", FAINT)
+                yield styled(f"  {peer['name']}: no session yet in this process", FAINT)
         elif peer["state"] != _UP:
             ended = f"last ended at {seconds(down['time'])} by {down['by']}"
             yield styled(f"  {peer['name']}: {ended}: {down['reason']}", FAINT)

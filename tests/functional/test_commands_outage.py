@@ -60,7 +60,11 @@ def test_status_says_what_is_wrong_and_what_mends_it(program: Program) -> None:
     words = squeezed(text)
     assert f"4 of {scene.SERVICES} Services cannot be reached" in text.splitlines()[0]
     assert "peers 2 of 3 with a session nodes 4 of 5 usable" in words
+    assert f"{scene.NOT_READY}: it is not Ready (since before 20" in words
     assert f"node {scene.DRAINED} is being drained" in words
+    assert "last heard listed 20" in words
+    assert f"{scene.DOWN}: no session yet in this process" in words
+    assert "1 Service cannot be reached: there is no Eip absent" in words
     assert f"Services {ANNOUNCED} of 200" in words
     assert "2 Services cannot be reached: no ready endpoint" in words
     assert "about: default/quiet-1, default/quiet-2" in words
@@ -75,6 +79,12 @@ def test_status_says_what_is_wrong_and_what_mends_it(program: Program) -> None:
     assert status == 1
     assert found["status"]["ok"] is False
     assert len(found["peers"]) == 3
+    problems = found["status"]["problems"]
+    assert sum(problem["services"] for problem in problems) == len(scene.UNREACHABLE)
+    [unusable] = found["status"]["nodes"]["unusable"]
+    assert (unusable["node"], unusable["reason"]) == (scene.NOT_READY, "NotReady")
+    _, text = asked(program, f"routes {scene.WELL} 203.0.113.3")
+    assert "BFD" not in text, "it has none"
 
 
 def test_why_is_this_service_unreachable(program: Program) -> None:

@@ -211,12 +211,12 @@ def test_a_list_is_hearing_as_well_as_an_event(
     assert f"last heard {text}" in told
 
 
-def test_a_session_that_was_never_up_says_that_it_is_not_known_since_when(
+def test_a_peer_without_a_session_in_this_process_says_so(
     capsys: pytest.CaptureFixture[str], instance: Instance
 ) -> None:
     instance.answers["/v1/peers"] = [answers.peer("leaf1", "Active", lastUp=None, lastDown=None)]
     text = printed(capsys, 1, "status", "--url", instance.url)
-    assert "  leaf1: not up since this process knows of it\n" in text
+    assert "  leaf1: no session yet in this process\n" in text
 
 
 def test_names_from_a_cluster_are_text_and_no_markup(
