@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 from porter_ryu.domain import what_if
@@ -25,6 +25,7 @@ _MAX_TEXT_CHARACTERS = 1_000
 _DRAINS = frozenset({NodeReason.DRAINING, NodeReason.DRAINED, NodeReason.LAST_NEXT_HOP})
 _WOULD = {
     Effect.NOT_ANNOUNCED: "would not be announced any more",
+    Effect.OTHER_ADDRESS: "would have another address",
     Effect.ADDRESS_NOT_ANNOUNCED: "would not be announced by one of {their} addresses any more",
     Effect.LAST_NEXT_HOP: "{have} no other node and would stay on {drained}",
     Effect.NOT_TO_EVERY_PEER: "would not be announced to every peer any more",
@@ -35,6 +36,7 @@ _WOULD = {
 }
 _HAS = {
     Effect.NOT_ANNOUNCED: "{be} already not announced any more",
+    Effect.OTHER_ADDRESS: "{have} already another address",
     Effect.ADDRESS_NOT_ANNOUNCED: "{be} already not announced by one of {their} addresses",
     Effect.LAST_NEXT_HOP: "{have} no other node and {stay} on {drained}",
     Effect.NOT_TO_EVERY_PEER: "{be} already not announced to every peer any more",
@@ -220,7 +222,7 @@ def difference(running: Json, wanted: Json) -> list[Json]:
         entry = {
             "service": name,
             "effect": effect.value,
-            "eips": (chain_then or chain or {}).get("eips", []),
+            "eips": _eips(chain_then) or _eips(chain),
             "was": was,
             "becomes": becomes,
         }
@@ -228,8 +230,28 @@ def difference(running: Json, wanted: Json) -> list[Json]:
     return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
 
 
+def changed_eips(running: Json, wanted: Json, named: Container[str]) -> list[Json]:
+    """Of the Eips of a plan those that are `named`, and those that serve otherwise than in another
+    plan."""
+    before = {eip["name"]: _service_of(eip) for eip in running["eips"]}
+    return [
+        eip
+        for eip in wanted["eips"]
+        if eip["name"] in named or before.get(eip["name"]) != _service_of(eip)
+    ]
+
+
+def _service_of(eip: Json) -> tuple[bool, str, str]:
+    """Whether an Eip serves, and what is wrong with it."""
+    return eip["ready"], eip["message"], eip["problem"]
+
+
 def _chains(entry: Json) -> dict[str, Json]:
     return {f"{chain['namespace']}/{chain['name']}": chain for chain in entry["services"]}
+
+
+def _eips(chain: Json | None) -> list[str]:
+    return [] if chain is None else list(dict.fromkeys(chain["eips"]))
 
 
 def _summary(chain: Json | None) -> Json | None:

@@ -14,6 +14,10 @@ Json = dict[str, Any]
 _MAX_GROUPS = 20  # of Services with the same change, that are shown of one effect
 _HAS_ALL = "(-o json has all)"
 _LEAVING = "graceful-shutdown"
+_OUTAGES = {
+    Effect.NOT_ANNOUNCED: "not be announced any more",
+    Effect.OTHER_ADDRESS: "have another address",
+}
 
 
 def plan(entry: Json) -> str:
@@ -45,10 +49,10 @@ def difference(changes: list[Json]) -> str:
     it concerns, those first that would not be announced any more."""
     if not changes:
         return "nothing would change"
-    lost = sum(change["effect"] == Effect.NOT_ANNOUNCED.value for change in changes)
-    s = "" if len(changes) == 1 else "s"
-    any_more = f"; {lost} of them would not be announced any more" if lost else ""
-    first = f"{len(changes)} Service{s} would change{any_more}"
+    first = f"{len(changes)} Service{'' if len(changes) == 1 else 's'} would change"
+    for effect, what in _OUTAGES.items():
+        count = sum(change["effect"] == effect.value for change in changes)
+        first += f"; {count} of them would {what}" if count else ""
     return "\n".join([first, *_changes(changes)])
 
 
@@ -119,24 +123,28 @@ def _change_text(change: Json) -> str:
     if was == becomes:
         return "as it is for the other peers"
     states = ["not ours" if side is None else str(side["state"]) for side in (was, becomes)]
+    if states[0] != states[1]:
+        then = _told(becomes, _by_name)
+        return " -> ".join(states) + (f" via {listed(then)}" if then else "")
     hops = _next_hops(was, becomes)
-    if states[0] == states[1]:
-        return changed_names(*hops)
-    sides = zip(states, hops, strict=True)
-    return " -> ".join(f"{state} via {listed(of)}" if of else state for state, of in sides)
+    return changed_names(*hops) if hops else "the same nodes by another address"
 
 
-def _next_hops(was: Json | None, becomes: Json | None) -> tuple[list[str], list[str]]:
-    """The next hops on both sides, with as much of their paths as tells the sides apart."""
-    found: list[tuple[list[str], list[str]]] = []
-    for told in (_by_name, _with_attributes, _with_everything):
-        found.append((_told(was, told), _told(becomes, told)))
-    names, attributes, everything = found
-    if attributes[0] == attributes[1]:
-        return everything
-    stay = set(names[0]) & set(names[1])
-    unchanged = len(set(attributes[0]) & set(attributes[1])) == len(stay)
-    return names if unchanged and names[0] != names[1] else attributes
+def _next_hops(was: Json | None, becomes: Json | None) -> tuple[list[str], list[str]] | None:
+    """The next hops on both sides, with as much of their paths as tells the sides apart, and
+    without those that stay as they are if all nodes stay; None if all is the same."""
+    names, attributes = ([_told(side, told) for side in (was, becomes)] for told in _BRIEFLY)
+    if names[0] != names[1]:
+        stay = set(names[0]) & set(names[1])
+        unchanged = len(set(attributes[0]) & set(attributes[1])) == len(stay)
+        before, after = names if unchanged else attributes
+        return before, after
+    for told in (_with_attributes, _with_address, _with_share):
+        before, after = (_told(side, told) for side in (was, becomes))
+        if before != after:
+            both = set(before) & set(after)
+            return [h for h in before if h not in both], [h for h in after if h not in both]
+    return None
 
 
 def _told(side: Json | None, told: Callable[[Json], str]) -> list[str]:
@@ -163,9 +171,15 @@ def _with_attributes(path: Json) -> str:
     return f"{path['node']}{_said(path)}"
 
 
-def _with_everything(path: Json) -> str:
-    share = "" if path["share"] is None or path["weight"] else f", {path['share']:g} %"
-    return f"{path['node']} ({path['nextHop']}{share}){_said(path)}"
+def _with_address(path: Json) -> str:
+    return f"{path['node']} ({path['nextHop']})"
+
+
+def _with_share(path: Json) -> str:
+    return f"{path['node']} ({'share unknown' if path['share'] is None else share_text(path)})"
+
+
+_BRIEFLY = (_by_name, _with_attributes)
 
 
 def _addresses_text(next_hops: Json, paths: Json) -> Iterator[str]:

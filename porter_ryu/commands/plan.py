@@ -29,10 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--diff", action="store_true", help=text)
     text = "show what the manifests in this file would change if they were applied"
     parser.add_argument("--with", dest="manifests", metavar="FILE", help=text)
-    again = "can be given several times, and with the other"
-    text = f"show what the drain of this node would change; {again}"
+    again = "or of several, separated by commas"
+    text = f"show what the drain of this node, {again}, would change"
     parser.add_argument("--drain", metavar="NODE", action="append", default=[], help=text)
-    text = f"show what the loss of this node would change; {again}"
+    text = f"show what the loss of this node, {again}, would change"
     parser.add_argument("--without", metavar="NODE", action="append", default=[], help=text)
     add_optional_url(parser)
     add_output(parser)
@@ -84,7 +84,7 @@ def _what_if(arguments: argparse.Namespace) -> int:
         return ExitStatus.WRONG if found["services"] else ExitStatus.FINE
     url = arguments.url or DEFAULT_URL
     asked = (("drain", arguments.drain), ("without", arguments.without))
-    query = "&".join(f"{name}={','.join(map(segment, nodes))}" for name, nodes in asked if nodes)
+    query = "&".join(f"{name}={segment(','.join(nodes))}" for name, nodes in asked if nodes)
     with understood(url):
         found = Remote(url).get(f"/v1/plan?{query}", dict)
         print_value(found, report_plan_text.what_if, arguments.output == "json")
@@ -97,7 +97,7 @@ def _supposed(arguments: argparse.Namespace) -> Json:
     from porter_ryu.domain.what_if import Supposition, unknown
 
     try:
-        supposed = Supposition(frozenset(arguments.without), frozenset(arguments.drain))
+        supposed = Supposition(_names(arguments.without), _names(arguments.drain))
     except ValueError as error:
         raise CommandError(str(error)) from error
     planner = read_planner(arguments.config_file)
@@ -107,18 +107,23 @@ def _supposed(arguments: argparse.Namespace) -> Json:
     return report_plan.Answer(planner, supposed).whole()
 
 
+def _names(arguments: list[str]) -> frozenset[str]:
+    """The names in arguments, each of which may have several, separated by commas."""
+    return frozenset(name for text in arguments for name in text.split(","))
+
+
 def _with_manifests(arguments: argparse.Namespace) -> int:
-    from porter_ryu import report, report_plan, report_plan_text
+    from porter_ryu import report_plan, report_plan_text
     from porter_ryu.commands.staging import stage
 
     planner, codec = planned_cluster(arguments.config_file)
     before = report_plan.plan(planner)
     staged = stage(planner, codec, arguments.manifests)
     planner.turn(lambda: None, now=0.0)
-    names = {key.name for key in staged}
+    after = report_plan.plan(planner)
     found = {
-        "services": report_plan.difference(before, report_plan.plan(planner)),
-        "eips": [eip for eip in report.eips(planner) if eip["name"] in names],
+        "services": report_plan.difference(before, after),
+        "eips": report_plan.changed_eips(before, after, {key.name for key in staged}),
     }
     print_value(found, report_plan_text.staged, arguments.output == "json")
     return ExitStatus.WRONG if found["services"] else ExitStatus.FINE

@@ -16,12 +16,14 @@ _ANNOUNCED = Reason.ANNOUNCED.value
 class Effect(enum.Enum):
     """What becomes of a Service, the worst first; the texts are public API.
 
-    ADDRESS_NOT_ANNOUNCED: one of its addresses has no path any more, another has.  LAST_NEXT_HOP: a
-    drained node stays its next hop, because there is no other, for all peers or for some.
-    NOT_TO_EVERY_PEER: a peer would be sent no path any more, others would.
+    OTHER_ADDRESS: it loses an address, and has another.  ADDRESS_NOT_ANNOUNCED: one of its
+    addresses has no path any more, another has.  LAST_NEXT_HOP: a drained node stays its next hop,
+    because there is no other, for all peers or for some.  NOT_TO_EVERY_PEER: a peer would be sent
+    no path any more, others would.
     """
 
     NOT_ANNOUNCED = "NotAnnounced"
+    OTHER_ADDRESS = "OtherAddress"
     ADDRESS_NOT_ANNOUNCED = "AddressNotAnnounced"
     LAST_NEXT_HOP = "LastNextHop"
     NOT_TO_EVERY_PEER = "NotToEveryPeer"
@@ -44,6 +46,8 @@ def effect_of(was: str, becomes: str, nodes: NodesByAddress, then: NodesByAddres
     leads to."""
     if was == _ANNOUNCED != becomes:
         return Effect.NOT_ANNOUNCED
+    if then and nodes.keys() - then.keys():
+        return Effect.OTHER_ADDRESS
     if was != _ANNOUNCED == becomes:
         return Effect.ANNOUNCED
     if nodes == then:

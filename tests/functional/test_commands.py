@@ -157,6 +157,9 @@ def test_plan_and_explain_without_an_instance(host: Host) -> None:
     argv = [command("porter-ryu"), "plan", "--config-file", str(program.config), "-o", "json"]
     plan = json.loads(host.run(argv))
     assert [entry["state"] for entry in plan["services"]] == ["NoPool", "Announced"]
+    argv = [command("porter-ryu"), "plan", "--drain", "n1", "--config-file", str(program.config)]
+    text = host.run(argv, check=False)
+    assert text.startswith("With n1 drained, 1 Service has no other node and would stay on n1.\n")
     argv = [command("porter-ryu"), "explain", "default/web", "--config-file", str(program.config)]
     done = subprocess.run(host.inside(argv), capture_output=True, text=True, check=False)
     text = done.stdout

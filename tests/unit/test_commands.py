@@ -665,3 +665,78 @@ def test_rich_is_imported_only_where_tables_are_printed(instance: Instance) -> N
     assert "porter_ryu.cli" in done.stderr
     for module in ("rich", "ryu", "eventlet", "kubernetes"):
         assert f" {module}\n" not in done.stderr
+
+
+# -- plan -----------------------------------------------------------------------------------------
+
+
+LEAVING: tuple[Answers, ...] = ({"communities": []}, {"communities": ["graceful-shutdown"]})
+
+
+def what_if(**fields: Any) -> Answers:
+    """An answer about the drain of n3, which some text in it tries to make more of."""
+    path: Answers = {
+        "nextHop": "192.0.2.3",
+        "share": 100.0,
+        "weight": None,
+        **dict.fromkeys(("localPref", "med", "asPathPrepend")),
+        "sent": [],
+        "toAll": True,
+    }
+    sides = [
+        {"state": "Announced", "paths": {"203.0.113.9": [path | {"node": HOSTILE} | more]}}
+        for more in LEAVING
+    ]
+    change = {"service": HOSTILE, "effect": "LastNextHop", "peers": [], "eips": [HOSTILE]}
+    text = "1 Service has no other node and would stay on n3"
+    effect = {"effect": "LastNextHop", "already": False, "services": 1, "text": text}
+    return {
+        "nodes": [{"node": "n3", "usable": False, "services": [HOSTILE] * 7}],
+        "sentence": f"With n3 drained, {text}.",
+        "effects": [effect],
+        "services": [change | {"was": sides[0], "becomes": sides[1]}],
+        "already": [],
+        **fields,
+    }
+
+
+def test_plan_of_nodes_asks_for_all_of_them_at_once(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    instance.answers["/v1/plan?drain=n3%2Cn4%2Cn%205&without=n1"] = what_if()
+    words = ("--drain", "n3,n4", "--drain", "n 5", "--without", "n1", "--url", instance.url)
+    out = printed(capsys, 1, "plan", *words)
+    assert out.startswith("With n3 drained, 1 Service has no other node and would stay on n3.\n")
+    assert " with GRACEFUL_SHUTDOWN" in " ".join(out.split())
+    assert "and 2 more (-o json has all)" in " ".join(out.split())
+    as_json = printed(capsys, 1, "plan", *words, "-o", "json")
+    assert json.loads(as_json) == what_if()
+
+
+def test_plan_of_a_node_is_fine_where_nothing_would_change(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    instance.answers["/v1/plan?without=n3"] = what_if(services=[], effects=[])
+    printed(capsys, 0, "plan", "--without", "n3", "--url", instance.url)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("--drain n3 --diff", "plan takes one of "),
+        ("--without n3 --with x.yaml", "plan takes one of "),
+        ("--diff --with x.yaml", "plan takes one of "),
+        ("", "plan needs --config-file, unless "),
+        ("--diff", "plan needs --config-file, unless "),
+        ("--drain n9 --url URL", "there is no such path"),
+        ("--drain n3 --url URL", "not from Porter-Ryu"),
+    ],
+)
+def test_a_plan_that_cannot_be_made(
+    capsys: pytest.CaptureFixture[str], instance: Instance, words: str, why: str
+) -> None:
+    instance.answers["/v1/plan?drain=n3"] = [what_if()]
+    assert main(["plan", *words.replace("URL", instance.url).split()]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert why in err

@@ -15,6 +15,7 @@ from porter_ryu.domain.labels import parse_selector
 from porter_ryu.domain.model import Address, Eip, Kind, Network, Port
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
 from porter_ryu.domain.nodes.weights import BY_CAPACITY
+from porter_ryu.domain.objects import Object
 from porter_ryu.domain.planner import Policy
 from porter_ryu.report import Sent
 from tests.unit.world import World, endpoints, key, node, peers, service
@@ -338,8 +339,88 @@ def test_a_difference_begins_with_the_services_that_would_be_lost() -> None:
     changes = report_plan.difference(before, report_plan.plan(made.planner))
     assert report_plan_text.difference(changes).splitlines() == [
         "2 Services would change; 1 of them would not be announced any more",
-        "  default/b in Eip pool: Announced via n2 -> NoUsableNode",
+        "  default/b in Eip pool: Announced -> NoUsableNode",
         "  default/a in Eip pool: n1, n2 -> n1",
     ]
     assert report_plan_text.difference(changes[1:]).startswith("1 Service would change\n")
     assert report_plan_text.difference([]) == "nothing would change"
+
+
+def differing(made: World, *objects: Object) -> list[str]:
+    """The lines of the difference that these objects make."""
+    before = report_plan.plan(made.planner)
+    made.put(*objects)
+    found = report_plan.difference(before, report_plan.plan(made.planner))
+    return report_plan_text.difference(found).splitlines()
+
+
+def two_services() -> World:
+    """Two Services on two nodes."""
+    made = World(Eip("pool", "203.0.113.0/30"))
+    made.put(node("n1", "192.168.9.11"), node("n2", "192.168.9.12"))
+    for name in ("a", "b"):
+        made.put(service(name), endpoints(name, "n1", "n2"))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("changed", "lines"),
+    [
+        (
+            Eip("pool", "198.51.100.0/30"),
+            [
+                "2 Services would change; 2 of them would have another address",
+                "  2 Services in Eip pool: the same nodes by another address",
+                "    default/a (203.0.113.0 -> 198.51.100.0), "
+                "default/b (203.0.113.1 -> 198.51.100.1)",
+            ],
+        ),
+        (
+            Eip("pool", "203.0.113.0"),
+            [
+                "1 Service would change; 1 of them would not be announced any more",
+                "  default/b (203.0.113.1) in Eip pool: Announced -> PoolExhausted",
+            ],
+        ),
+        (
+            node("n1", "192.168.9.99"),
+            [
+                "2 Services would change",
+                "  2 Services in Eip pool: n1 (192.168.9.11) -> n1 (192.168.9.99)",
+                "    default/a, default/b",
+            ],
+        ),
+        (
+            Eip("pool", "203.0.113.0/30", advertisements=(AdvertisementEntry(med=5),)),
+            [
+                "2 Services would change",
+                "  2 Services in Eip pool: n1, n2 -> n1 [MED 5], n2 [MED 5]",
+                "    default/a, default/b",
+            ],
+        ),
+        (
+            service("c"),
+            [
+                "1 Service would change",
+                "  default/c (203.0.113.2) in Eip pool: not ours -> NoReadyEndpoints",
+            ],
+        ),
+        (node("n3", "192.168.9.13"), ["nothing would change"]),
+    ],
+    ids=["address", "smaller", "node", "attributes", "new", "nothing"],
+)
+def test_what_differs_is_told_and_no_more(changed: Object, lines: list[str]) -> None:
+    assert differing(two_services(), changed) == lines
+
+
+def test_eips_that_would_serve_otherwise_are_told_beside_those_that_are_named() -> None:
+    made = two_services()
+    before = report_plan.plan(made.planner)
+    made.put(Eip("older", "203.0.113.0/31", created="2020"), Eip("else", "192.0.2.0/30"))
+    after = report_plan.plan(made.planner)
+    told = report_plan.changed_eips(before, after, {"else"})
+    assert [(eip["name"], eip["ready"]) for eip in told] == [
+        ("else", True),
+        ("older", True),
+        ("pool", False),
+    ]
