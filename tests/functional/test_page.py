@@ -297,18 +297,20 @@ def test_everything_can_be_reached_by_tab_and_shows_where_the_focus_is(page: Bro
 
 
 def test_the_time_ribbon_replays_the_drawing(program: Program, page: Browser) -> None:
-    program.put("web-slice", slice_of("web", "n4"))
-    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n4"}, SECONDS, "the way by n4")
-    page.expect("#moments", "→ n4")
+    program.put("web-slice", slice_of("web", "n1", "n4"))
+    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n1", "n4"}, SECONDS, "the way by n4")
+    page.expect("#moments", "→ n1 weight 1, n4 weight 1")
     page.find("#previous").click()
     wait_for(
         lambda: drawn_nodes(page), lambda seen: seen == {"n1", "n2", "n3"}, SECONDS, "the past"
     )
+    widths = [width for (_, end), width in strands(page).items() if end.startswith("node ")]
+    assert max(widths) - min(widths) < 0.5, "the shares of then"
     assert page.text("#way-sentence").startswith("At ")
     assert "Where endpoints were is not on record" in page.text("#cautions")
     assert "s ago" in page.text("#moment")
     page.find("#next").click()
-    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n4"}, SECONDS, "the present")
+    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n1", "n4"}, SECONDS, "the present")
     assert page.text("#moment") == "now"
     slider = page.find("#when")
     slider.send_keys(Keys.HOME)
@@ -316,7 +318,9 @@ def test_the_time_ribbon_replays_the_drawing(program: Program, page: Browser) ->
     assert "after this process had started" in record
     assert "cannot be replayed" in page.text("#record")
     slider.send_keys(Keys.END)
-    wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n4"}, SECONDS, "the present again")
+    wait_for(
+        lambda: drawn_nodes(page), lambda seen: seen == {"n1", "n4"}, SECONDS, "the present again"
+    )
 
 
 def test_what_if_a_node_is_lost_or_drained(page: Browser, tmp_path: Path) -> None:
