@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from porter_ryu import rfc3339
@@ -18,9 +18,10 @@ from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.pool_growth import PoolGrowth
 from porter_ryu.domain.prefix import host_prefix
 from porter_ryu.domain.reach import IsSent, Reach, is_recorded, reach, was_sent
+from porter_ryu.domain.shares import shares_at
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
-from porter_ryu.report_paths import hop_text, path
+from porter_ryu.report_paths import hop_text, path, rounded
 from porter_ryu.report_unsent import UnsentServices
 from porter_ryu.time_slice import TimeSlice
 
@@ -216,6 +217,7 @@ def _pool(entry: PoolVerdict) -> Json:
 
 def _address(planner: Planner, key: ObjectKey, entry: AddressExplanation, sent: Sent) -> Json:
     mend = problems.mend_of_service(Reason.NO_READY_ENDPOINTS, key, planner.policy.editing)
+    of_address = sent(host_prefix(entry.address))
     return {
         "address": str(entry.address),
         "eip": entry.eip,
@@ -224,8 +226,23 @@ def _address(planner: Planner, key: ObjectKey, entry: AddressExplanation, sent: 
         "nodes": [_node(planner, node, entry.eip) for node in entry.nodes],
         "paths": [path(one, share, planner.sending) for one, share in entry.paths],
         "endpoints": [_endpoints(states, mend) for states in entry.endpoints],
-        "peers": _peers(sent(host_prefix(entry.address))),
+        "peers": _peers(of_address),
+        "shares": _shares(planner, entry, of_address),
     }
+
+
+def _shares(
+    planner: Planner, entry: AddressExplanation, sent: Mapping[str, tuple[Address, ...]]
+) -> dict[str, dict[str, float | None]]:
+    """By peer and node, the share of the traffic of an address in per cent at this peer."""
+    paths = [path for path, _ in entry.paths]
+    found: dict[str, dict[str, float | None]] = {}
+    for terms in planner.sending.terms:
+        hops = sent.get(terms.name)
+        if hops:
+            at_peer = shares_at(paths, terms, hops)
+            found[terms.name] = {p.next_hop.node: rounded(s) for p, s in at_peer.items()}
+    return found
 
 
 def _endpoints(states: EndpointStates, mend: str) -> Json:
@@ -258,7 +275,11 @@ def _reach(entry: AddressExplanation, found: Reach, sent: Sent, unsent: Mapping[
 
 
 def _peers(sent: Mapping[str, tuple[Address, ...]]) -> dict[str, list[str]]:
-    return {name: [str(hop) for hop in hops] for name, hops in sorted(sent.items()) if hops}
+    return {name: list(map(str, _sorted(hops))) for name, hops in sorted(sent.items()) if hops}
+
+
+def _sorted(hops: Iterable[Address]) -> list[Address]:
+    return sorted(hops, key=lambda hop: (hop.version, int(hop)))
 
 
 def _node(planner: Planner, entry: NodeVerdict, eip: str) -> Json:

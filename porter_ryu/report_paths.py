@@ -12,10 +12,17 @@ from porter_ryu.domain.text import listed
 
 Json = dict[str, Any]
 
+_MAX_SHARES = 16
+
 
 def hop_text(hop: NextHop) -> str:
     """The address of a next hop; `self` where it is the local address of the session."""
     return "self" if hop.is_self else str(hop.address or hop.ipv6)
+
+
+def rounded(share: float | None) -> float | None:
+    """A share in per cent as it is shown."""
+    return None if share is None else round(share, 1)
 
 
 def path(entry: Announcement, share: float | None, sending: Sending) -> Json:
@@ -24,7 +31,7 @@ def path(entry: Announcement, share: float | None, sending: Sending) -> Json:
     return {
         "node": entry.next_hop.node,
         "nextHop": hop_text(entry.next_hop),
-        "share": None if share is None else round(share, 1),
+        "share": rounded(share),
         "weight": entry.attributes.bandwidth,
         **_attributes(entry.attributes),
         "advertisements": [_advertisement(part) for part in entry.advertisements],
@@ -52,6 +59,20 @@ def share_text(entry: Json) -> str:
     if entry["share"] is None:
         return weight
     return f"{entry['share']:g} %{f' ({weight})' if weight else ''}"
+
+
+def shares_text(route: Json, peer: str) -> str:
+    """The shares of the nodes at a peer, if they are others than those that the paths have at a
+    router that gets all of them: a peer may be sent some of them, or other attributes."""
+    here = route["shares"].get(peer, {})
+    everywhere = {path["node"]: path["share"] for path in route["paths"]}
+    if None in here.values() or _positive(here) == _positive(everywhere):
+        return ""
+    return listed([f"{node} {share:g} %" for node, share in _positive(here).items()], _MAX_SHARES)
+
+
+def _positive(shares: Json) -> Json:
+    return {node: share for node, share in shares.items() if share}
 
 
 def attributes_text(entry: Json) -> str:

@@ -6,12 +6,12 @@ The JSON is the only input, so a running instance over HTTP and a dry run look a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from porter_ryu.domain.text import listed
 from porter_ryu.domain.verdict import Reason
-from porter_ryu.report_paths import attributes_text, share_text
+from porter_ryu.report_paths import attributes_text, share_text, shares_text
 
 Json = dict[str, Any]
 
@@ -82,7 +82,7 @@ def _route_lines(route: Json) -> list[str]:
     if route["sharedWith"]:
         lines.append(f"    shared with {listed(route['sharedWith'])}")
     lines += _node_lines(route)
-    lines += _sent_lines(route["peers"], "    ")
+    lines += _sent_lines(route["peers"], "    ", lambda peer: shares_text(route, peer))
     for aggregate in route["aggregates"]:
         lines.append(f"    in the aggregate {aggregate['prefix']}")
         lines += _sent_lines(aggregate["peers"], "      ")
@@ -111,12 +111,15 @@ def numbers_in_order(name: str) -> list[tuple[int, str]]:
     return [(int(part[:18]), part) if part.isdecimal() else (-1, part) for part in parts]
 
 
-def _sent_lines(peers: Json, indent: str) -> Iterator[str]:
-    """What was sent to peers, those that were sent the same in one line."""
-    for hops, names in _grouped(
-        (listed(hops, _MAX_NEXT_HOPS), name) for name, hops in peers.items()
+def _sent_lines(
+    peers: Json, indent: str, remark: Callable[[str], str] = lambda _peer: ""
+) -> Iterator[str]:
+    """What was sent to peers, those that were sent the same in one line, with a remark on each."""
+    texts = {name: (listed(hops, _MAX_NEXT_HOPS), remark(name)) for name, hops in peers.items()}
+    for text, names in _grouped(
+        (f"{hops} ({said})" if said else hops, name) for name, (hops, said) in texts.items()
     ):
-        yield f"{indent}sent to {listed(names)}: {hops}"
+        yield f"{indent}sent to {listed(names)}: {text}"
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> Iterable[tuple[str, list[str]]]:

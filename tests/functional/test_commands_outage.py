@@ -114,7 +114,19 @@ def test_explain_tells_the_next_hops_in_order_and_who_was_not_sent_it_and_why(
     assert f"expected {scene.WRONG_AS}" in squeezed(text)
     _, found = in_json(program, "explain default/s003")
     (route,) = found["routes"]
+    assert route["shares"] == {
+        scene.WELL: {"n3": 100.0, "n4": 0.0},
+        scene.WITHOUT_ADD_PATH: {"n3": 100.0},
+    }
     assert [entry["peer"] for entry in route["notSent"]] == [scene.DOWN]
+    # s001 is on n1, n2 and n3, and one peer has one path of three
+    _, found = in_json(program, "explain default/s001")
+    (route,) = found["routes"]
+    assert route["shares"][scene.WELL] == {"n1": 33.3, "n2": 33.3, "n3": 33.3}
+    ((only, share),) = route["shares"][scene.WITHOUT_ADD_PATH].items()
+    assert share == 100.0
+    _, text = asked(program, "explain default/s001")
+    assert f"sent to {scene.WITHOUT_ADD_PATH}: {scene.NODES[only]} ({only} 100 %)\n" in text
 
 
 def test_who_holds_this_address(program: Program) -> None:

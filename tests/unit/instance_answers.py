@@ -214,6 +214,7 @@ def explanation(name: str, **more: object) -> Json:
                 ],
                 "paths": [],
                 "peers": {"leaf1": ["192.0.2.1", "192.0.2.2"], "leaf2": ["192.0.2.1", "192.0.2.2"]},
+                "shares": {},
                 "aggregates": [],
                 "notFor": [],
                 "notSent": [{"peer": "leaf3", "why": "its session is Active: Connection refused"}],

@@ -18,7 +18,7 @@ from porter_ryu.domain.announcement import (
 from porter_ryu.domain.communities import parse_communities
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.labels import parse_selector
-from porter_ryu.domain.model import Eip
+from porter_ryu.domain.model import Address, Eip
 from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.nodes.next_hop_modes import SELF
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
@@ -176,3 +176,75 @@ def test_a_plan_tells_weights_and_a_difference_finds_a_change_of_them_alone() ->
     assert "[75 % (weight 3)]" in report_plan_text.difference(changes)
     assert "[50 % (weight 1)]" in report_plan_text.difference(changes)
     assert report_plan.difference(after, report_plan.plan(made.planner)) == []
+
+
+def hops(*numbers: int) -> tuple[Address, ...]:
+    """The next hops by these nodes."""
+    return tuple(ip_address(f"192.168.0.{number}") for number in numbers)
+
+
+def test_explain_tells_the_shares_at_each_peer() -> None:
+    """A peer without ADD-PATH has one path of several."""
+    made = world(Policy(NextHopPolicy(weights=BY_ENDPOINTS)))
+    sent = {"leaf1": hops(2, 1), "leaf2": hops(2), "leaf3": ()}
+    entry = report.explanation(made.planner, key("web"), lambda _prefix: sent)
+    (route,) = entry["routes"]
+    assert route["peers"]["leaf1"] == ["192.168.0.1", "192.168.0.2"], "in order"
+    assert route["shares"] == {"leaf1": {"n1": 75.0, "n2": 25.0}, "leaf2": {"n2": 100.0}}
+    text = report_text.explanation(entry)
+    assert "    sent to leaf1: 192.168.0.1, 192.168.0.2\n" in text
+    assert "    sent to leaf2: 192.168.0.2 (n2 100 %)\n" in text
+
+
+def test_the_share_at_a_peer_follows_the_attributes_that_it_is_sent() -> None:
+    """MED for one peer alone; LOCAL_PREF only within the AS."""
+    better = AdvertisementEntry(frozenset(["leaf1"]), parse_selector("rack=a"), med=5)
+    preferred = AdvertisementEntry(
+        frozenset(["core", "leaf2"]), parse_selector("rack=a"), local_pref=200
+    )
+    others = AdvertisementEntry(nodes=parse_selector("rack=b"))
+    made = world(Policy())
+    made.planner.reserve(
+        [], [], terms=[*peers("leaf1", "leaf2", "leaf3"), *peers("core", internal=True)]
+    )
+    made.put(Eip("pool", f"{ADDRESS}/30", advertisements=(better, preferred, others)))
+    made.put(node("n1", "192.168.0.1", labels={"rack": "a"}))
+    made.put(node("n2", "192.168.0.2", labels={"rack": "b"}))
+    both = {name: hops(1, 2) for name in ("leaf1", "leaf2", "core")}
+    entry = report.explanation(made.planner, key("web"), lambda _p: {**both, "leaf3": hops(2)})
+    assert entry["routes"][0]["shares"] == {
+        "core": {"n1": 100.0, "n2": 0.0},
+        "leaf1": {"n1": 0.0, "n2": 100.0},
+        "leaf2": {"n1": 50.0, "n2": 50.0},
+        "leaf3": {"n2": 100.0},
+    }
+
+
+def test_a_drained_node_has_a_share_only_where_it_is_alone() -> None:
+    made = world(Policy(drain=DrainPolicy("drain")))
+    made.put(node("n2", "192.168.0.2", annotations={"drain": ""}))
+    sent = {"leaf1": hops(1, 2), "leaf2": hops(2)}
+    entry = report.explanation(made.planner, key("web"), lambda _prefix: sent)
+    assert entry["routes"][0]["shares"] == {
+        "leaf1": {"n1": 100.0, "n2": 0.0},
+        "leaf2": {"n2": 100.0},
+    }
+
+
+def test_of_two_nodes_with_one_address_a_peer_has_one() -> None:
+    made = world(Policy()).put(node("n2", "192.168.0.1"))
+    entry = report.explanation(made.planner, key("web"), lambda _prefix: {"leaf1": hops(1)})
+    assert entry["routes"][0]["shares"] == {"leaf1": {"n1": 100.0}}
+
+
+def test_shares_are_not_known_where_other_instances_announce_the_other_nodes() -> None:
+    made = world(Policy(NextHopPolicy(SELF, "n1")))
+    entry = report.explanation(made.planner, key("web"), lambda _prefix: {"leaf1": hops(9)})
+    assert entry["routes"][0]["shares"] == {"leaf1": {"n1": None}}
+    assert "    sent to leaf1: 192.168.0.9\n" in report_text.explanation(entry)
+
+
+def test_a_dry_run_knows_no_shares_at_peers() -> None:
+    assert (
+        report.explanation(world(Policy()).planner, key("web"), None)["routes"][0]["shares"] == {}
+    )
