@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from porter_ryu.domain.effect import Effect
@@ -77,22 +77,31 @@ def what_if(found: Json) -> str:
     return "\n".join(lines)
 
 
-def _changes(changes: Iterable[Json]) -> Iterator[str]:
-    """Each change with the Services that it concerns."""
-    groups: dict[str, list[str]] = {}
-    for change in changes:
-        eips = f" in Eip {listed(change['eips'])}" if change["eips"] else ""
-        groups.setdefault(f"{eips}: {_change_text(change)}", []).append(_name(change))
-    for text, names in list(groups.items())[:_MAX_GROUPS]:
+def _changes(changes: Sequence[Json]) -> Iterator[str]:
+    """Each change with the Services that it concerns.  Where there are too many, Services that gain
+    and lose the same nodes are told together."""
+    groups = _groups(changes, _change_text)
+    if len(groups) > _MAX_GROUPS:
+        groups = sorted(_groups(changes, _nodes_text), key=lambda group: -len(group[1]))
+    for text, names in groups[:_MAX_GROUPS]:
         if len(names) == 1:
             yield f"  {names[0]}{text}"
             continue
         yield f"  {len(names)} Services{text}"
         yield f"    {_folded(names)}"
-    if len(groups) > _MAX_GROUPS:
-        rest = list(groups.values())[_MAX_GROUPS:]
-        count = sum(map(len, rest))
+    rest = groups[_MAX_GROUPS:]
+    if rest:
+        count = sum(len(names) for _, names in rest)
         yield f"  and {len(rest)} other changes of {count} Services {_HAS_ALL}"
+
+
+def _groups(changes: Iterable[Json], to_text: Callable[[Json], str]) -> list[tuple[str, list[str]]]:
+    """The Services with the same change and Eips, in order of the first."""
+    groups: dict[str, list[str]] = {}
+    for change in changes:
+        eips = f" in Eip {listed(change['eips'])}" if change["eips"] else ""
+        groups.setdefault(f"{eips}: {to_text(change)}", []).append(_name(change))
+    return list(groups.items())
 
 
 def _folded(names: list[str]) -> str:
@@ -128,6 +137,16 @@ def _change_text(change: Json) -> str:
         return " -> ".join(states) + (f" via {listed(then)}" if then else "")
     hops = _next_hops(was, becomes)
     return changed_names(*hops) if hops else "the same nodes by another address"
+
+
+def _nodes_text(change: Json) -> str:
+    """As `_change_text`, but of nodes only those that a Service loses, and those that it gains."""
+    was, becomes = _sides(change)
+    before, after = (set(_told(side, _by_name)) for side in (was, becomes))
+    if before == after or not (was and becomes and was["state"] == becomes["state"]):
+        return _change_text(change)
+    sides = ("without", before - after), ("with", after - before)
+    return ", ".join(f"{word} {listed(sorted(nodes))}" for word, nodes in sides if nodes)
 
 
 def _next_hops(was: Json | None, becomes: Json | None) -> tuple[list[str], list[str]] | None:

@@ -281,13 +281,19 @@ def test_services_with_the_same_change_are_told_together() -> None:
     ]
 
 
-def test_changes_that_are_all_different_are_folded() -> None:
+def test_many_changes_are_told_by_the_nodes_that_are_lost_and_folded() -> None:
     w = World(Eip("pool", "203.0.113.0/24"))
     for number in range(1, 31):
         w.put(up(f"n{number}"), service(f"s{number:02}"), endpoints(f"s{number:02}", f"n{number}"))
     w.put(up("n99"), *(endpoints(f"s{n:02}", f"n{n}", "n99") for n in range(1, 31)))
-    lines = text(w, lost="n99")
+    assert text(w, lost="n99")[2:] == [
+        "  30 Services in Eip pool: without n99",
+        "    default/s01, default/s02, default/s03, default/s04, default/s05 and 25 more "
+        "(-o json has all)",
+    ]
+    lines = text(w, lost=" ".join(f"n{number}" for number in range(1, 31)))
     assert len(lines) == 23
+    assert lines[2] == "  default/s01 in Eip pool: without n1"
     assert lines[-1] == "  and 10 other changes of 10 Services (-o json has all)"
 
 
