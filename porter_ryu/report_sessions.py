@@ -27,19 +27,18 @@ def of_sessions(peers: Sequence[Json], tally: Tally) -> Iterator[Problem]:
         down = [session for session in sessions if session["state"] != ESTABLISHED]
         if down:
             yield _down(name, sessions, down, tally.of_peer(name))
-        for session in sessions:
-            bfd = session["bfd"]
-            if session["state"] == ESTABLISHED and bfd is not None and bfd["state"] != BFD_UP:
-                yield _without_bfd(session, bfd)
+        up = [session for session in sessions if session["state"] == ESTABLISHED]
+        without_bfd = [entry for entry in up if entry["bfd"] and entry["bfd"]["state"] != BFD_UP]
+        if without_bfd:
+            yield _without_bfd(name, sessions, without_bfd)
 
 
-def since(session: Json) -> str:
-    """Since when a session is up or down, as a part of a sentence; empty where nothing is known.
-    Of one that was not up since the program was told of it, that is the latest time possible."""
+def _since(session: Json) -> str:
+    """Since when a session is down, as a part of a sentence; empty where nothing is known.  What
+    was not up in this process may have been down before it."""
     if not session["since"]:
         return ""
-    known = session["state"] == ESTABLISHED or session["lastDown"] is not None
-    return f"since {'' if known else 'at least '}{session['since']}"
+    return f"since {'' if session['lastDown'] is not None else 'at least '}{session['since']}"
 
 
 def _down(name: str, sessions: Sequence[Json], down: Sequence[Json], services: int) -> Problem:
@@ -50,7 +49,7 @@ def _down(name: str, sessions: Sequence[Json], down: Sequence[Json], services: i
     else:
         of = f"{len(down)} of {len(sessions)} sessions with {name} ({last['address']})"
         subject = f"{of} {'is' if len(down) == 1 else 'are'} down"
-    when = since(last)
+    when = _since(last)
     why = _each([(entry["name"], entry["lastError"] or "not connected yet") for entry in down])
     what = f"{subject} {when}: {why}" if when else f"{subject}: {why}"
     mend = _each([(entry["name"], entry["hint"]) for entry in down if entry["hint"]])
@@ -68,13 +67,20 @@ def _each(told: Sequence[tuple[str, str]]) -> str:
     return f"{shown}; and {more} more" if more > 0 else shown
 
 
-def _without_bfd(session: Json, bfd: Json) -> Problem:
-    why = f": {bfd['reason']}" if bfd["reason"] else ""
-    hold_time = session["holdTime"]
+def _without_bfd(name: str, sessions: Sequence[Json], silent: Sequence[Json]) -> Problem:
+    """Some sessions of a peer are up, and their BFD is not."""
+    of = f" in {len(silent)} of {len(sessions)} sessions" if len(sessions) > 1 else ""
+    hold_time = max(session["holdTime"] for session in silent)
+    seen = f"only after {hold_time:g} s" if hold_time else "by nothing"
+    told = [(entry["name"], _bfd_text(entry["bfd"])) for entry in silent]
     what = (
-        f"BFD with {session['name']} ({session['address']}) is {bfd['state']} since {bfd['since']}"
-        f"{why}; the session is up, but a broken path is seen "
-        f"{f'only after {hold_time:g} s' if hold_time else 'by nothing'}"
+        f"BFD with {name} ({silent[0]['address']}) is not up{of}, so a broken path is seen {seen}: "
+        f"{_each(told)}"
     )
     mend = "turn on BFD for this host on the router, or set bfd = false in its group"
-    return problem(ProblemReason.BFD_DOWN, what, mend, [session["name"]])
+    return problem(ProblemReason.BFD_DOWN, what, mend, [session["name"] for session in silent])
+
+
+def _bfd_text(bfd: Json) -> str:
+    reason = f", {bfd['reason']}" if bfd["reason"] else ""
+    return f"{bfd['state']} since {bfd['since']}{reason}"

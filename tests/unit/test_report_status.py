@@ -294,14 +294,20 @@ def test_a_session_without_bfd_is_a_problem() -> None:
     told = status(world(), replace(UP, hold_time=90.0, bfd=bfd("down", "no answer yet")))
     assert ranked(told) == [("BfdDown", 0)]
     assert told["problems"][0]["what"] == (
-        "BFD with leaf1 (192.0.2.1) is down since 1970-01-01T00:15:00.000Z: no answer yet; the "
-        "session is up, but a broken path is seen only after 90 s"
+        "BFD with leaf1 (192.0.2.1) is not up, so a broken path is seen only after 90 s: down "
+        "since 1970-01-01T00:15:00.000Z, no answer yet"
     )
     told = status(world(), UP, replace(DOWN, bfd=bfd("down", "detection time expired")))
     assert ranked(told) == [("SessionDown", 0)], "the session is the problem"
     told = status(world(), replace(UP, bfd=bfd("adminDown", "by the peer")))
-    assert "is adminDown since" in told["summary"]
+    assert "adminDown since" in told["summary"]
     assert "seen by nothing" in told["summary"], "there is no hold timer"
+    fan = [replace(UP, name=f"leaf1@192.0.2.{n}", bfd=bfd("down", "no answer yet")) for n in (8, 9)]
+    other = replace(UP, name="leaf1@192.0.2.7", bfd=bfd("up"))
+    [problem] = status(world(), *fan, other)["problems"]
+    assert problem["objects"] == [session.name for session in fan], "one router is to be mended"
+    assert "is not up in 2 of 3 sessions" in problem["what"]
+    assert problem["what"].endswith(": down since 1970-01-01T00:15:00.000Z, no answer yet")
 
 
 def test_a_session_down_costs_nothing_while_another_peer_has_the_routes() -> None:
