@@ -30,6 +30,8 @@ _HEARTBEAT_SECONDS = 3.0
 _FIRST_RETRY_SECONDS, _MAX_RETRY_SECONDS = 0.1, 10.0
 # causes of turns for which nothing was read
 _TIMER, _RESYNC = "timer", "resync"
+# of unfinished turns, the subscribers are told no later
+_MOST_UNTOLD = 256
 
 
 class Reconciler:
@@ -50,6 +52,7 @@ class Reconciler:
         self._effects = effects
         self._resync_seconds = resync_seconds
         self._subscribers: list[Callable[[Turn], None]] = []
+        self._untold: list[Turn] = []
         self._wake = hub.Event()
         self._retired = False
         self._slice = TimeSlice()
@@ -57,8 +60,8 @@ class Reconciler:
         self._otherwise = _TIMER
 
     def subscribe(self, subscriber: Callable[[Turn], None]) -> None:
-        """Calls `subscriber` with every turn after it was applied: what has to be sent at once is
-        sent."""
+        """Calls `subscriber` with every turn after it, and the turns that go on with it, were
+        applied: what has to be sent at once is sent."""
         self._subscribers.append(subscriber)
 
     def replace(self, kind: Kind, objects: Collection[Reading], read_at: float) -> None:
@@ -146,15 +149,25 @@ class Reconciler:
         if idle and self.synced:
             self.causes.forget()
             return
-        causes = self.causes.begin_turn(self._otherwise, started)
+        causes = self.causes.begin_turn(self._otherwise, started, goes_on=bool(self._untold))
         self._otherwise = _TIMER
         turn = self._planner.turn(give_way=self._give_way, now=started)
         self._effects.apply(turn, causes.read_at)
         self._effects.complete()
-        for subscriber in self._subscribers:
-            subscriber(turn)
+        self._untold.append(turn)
+        if turn.unfinished:
+            self._wake.set()
+        if not turn.unfinished or len(self._untold) >= _MOST_UNTOLD:
+            self._tell()
         self.synced = True
         metrics.reconcile_seconds.observe(time.monotonic() - started)
+
+    def _tell(self) -> None:
+        """Tells the subscribers of the turns that were applied."""
+        untold, self._untold = self._untold, []
+        for turn in untold:
+            for subscriber in self._subscribers:
+                subscriber(turn)
 
     def _give_way(self) -> None:
         """Lets other greenthreads run, and reports that the loop is alive."""

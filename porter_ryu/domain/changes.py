@@ -3,12 +3,14 @@
 A change of the cluster only marks what depends on it; nothing is decided here.  `collect` begins a
 turn: it hands the marked changes to the allocator and to the next-hop resolver, and returns the
 Services that the turn has to decide.  A node or an EndpointSlice changes the next hops of Services,
-and nothing else of most of them, so those are marked apart (`pop_moved`).
+and nothing else of most of them, so those are marked apart (`pop_moved`).  Of many of these a turn
+takes a part, so that the routes of the first ones are sent while those of the others are computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import itertools
+from collections.abc import Collection, Iterable, Set
 
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.cluster import Cluster
@@ -22,6 +24,7 @@ class PendingChanges:
     """Marks what the next turn has to decide.
 
     `decided` holds the Services that have a decision.  `peers` are the addresses of the peers.
+    `most_moved`: how many Services `pop_moved` returns at most; None: all.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class PendingChanges:
         nodes: NodeVerdicts,
         resolver: NextHopResolver,
         decided: Collection[ObjectKey],
+        most_moved: int | None,
     ) -> None:
         self.peers: frozenset[Address] = frozenset()
         self._cluster = cluster
@@ -38,6 +42,7 @@ class PendingChanges:
         self._node_verdicts = nodes
         self._resolver = resolver
         self._decided = decided
+        self._most_moved = most_moved
         self._services: set[ObjectKey] = set()
         self._moved: set[ObjectKey] = set()
         self._nodes: set[str] = set()
@@ -136,11 +141,14 @@ class PendingChanges:
             if self._resolver.depends_on(name):
                 self._moved.update(self._decided)
 
-    def pop_moved(self) -> set[ObjectKey]:
+    def pop_moved(self, batch: Set[ObjectKey]) -> tuple[set[ObjectKey], bool]:
         """The Services whose next hops may have changed with a node or an EndpointSlice since this
-        was called last."""
-        moved, self._moved = self._moved, set()
-        return moved
+        was called last, without those of the batch, which the turn decides anyway; and whether
+        others stay marked, because there are too many for one turn."""
+        self._moved -= batch
+        moved = set(itertools.islice(self._moved, self._most_moved))
+        self._moved -= moved
+        return moved, bool(self._moved)
 
     def pop_any_node(self) -> bool:
         """Whether a node changed, or what it offers, since this was called last."""

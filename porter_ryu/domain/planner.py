@@ -35,7 +35,11 @@ from porter_ryu.domain.statuses import Statuses
 from porter_ryu.domain.turn import Policy, Turn
 from porter_ryu.domain.verdict import AddressReason, Verdict
 
-__all__ = ["Planner", "Policy", "Turn"]
+__all__ = ["MOST_MOVED", "Planner", "Policy", "Turn"]
+
+MOST_MOVED = 500
+"""How many Services that a node or an EndpointSlice moves are taken by one turn: some ten
+milliseconds, and about a slice of the output."""
 
 
 class Planner:
@@ -71,7 +75,13 @@ class Planner:
         )
         self.resolver = NextHopResolver(self.cluster, policy.next_hops, self.nodes, self._guard)
         self._changes = PendingChanges(
-            self.cluster, self.allocator, self.nodes, self.resolver, self.decisions.keys()
+            self.cluster,
+            self.allocator,
+            self.nodes,
+            self.resolver,
+            self.decisions.keys(),
+            # a switch changes one group, and no flow, if all addresses that use it move together
+            None if policy.by_port else MOST_MOVED,
         )
         rules = path_rules(policy, self.allocator, self.nodes, self.resolver, self.drains)
         self._routing = Routing(
@@ -205,9 +215,10 @@ class Planner:
         self._changes.remove(kind, key)
 
     def turn(self, give_way: Callable[[], None], now: float) -> Turn:
-        """Decides everything that is marked.  `give_way` is called for every piece of work, to let
-        other greenthreads run; what they report meanwhile is for the next turn.  `now` is of a
-        monotonic clock, in seconds."""
+        """Decides everything that is marked, or a part of it if the next hops of very many Services
+        may have changed: then the next turn goes on.  `give_way` is called for every piece of work,
+        to let other greenthreads run; what they report meanwhile is for the next turn.  `now` is of
+        a monotonic clock, in seconds."""
         if not self.ready:
             return Turn()
         self._assigning = self._leading
@@ -215,7 +226,8 @@ class Planner:
         batch |= self._settle(batch, give_way)
         occupied_or_freed = self.allocator.pop_occupancy_changes()
         self._changes.mark_nodes(self.resolver.addresses_changed(occupied_or_freed))
-        touched = self._move(self._changes.pop_moved() - batch, batch, give_way)
+        moved, unfinished = self._changes.pop_moved(batch)
+        touched = self._move(moved, batch, give_way)
         self._decide(batch, touched, give_way)
         if self._changes.pop_any_node():
             touched |= self.allocator.aggregated()  # an aggregate depends on every node
@@ -236,7 +248,15 @@ class Planner:
         notices = tuple(self.drains.pop_notices())
         problems = self.eip_problems.all()
         return Turn(
-            statuses, routes, warnings, self.doubted, notices, aggregates, problems, *changed
+            statuses,
+            routes,
+            warnings,
+            self.doubted,
+            notices,
+            aggregates,
+            problems,
+            *changed,
+            unfinished=unfinished,
         )
 
     def _address_conflict(self, address: Address) -> Verdict[AddressReason] | None:

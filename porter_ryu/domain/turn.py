@@ -48,6 +48,7 @@ class Turn(Struct, frozen=True, gc=False):
     them is bound.  `eip_problems` are sentences, by name, about Eips that are not Ready or have a
     problem; None if nothing was decided.  `addresses` are the Services that hold other addresses
     than before, `nodes` the nodes, by name, of which something else is said than before.
+    `unfinished`: there was too much for one turn, and the next one goes on with it.
     """
 
     statuses: Sequence[tuple[WithStatus, ObjectStatus]] = ()
@@ -59,3 +60,4 @@ class Turn(Struct, frozen=True, gc=False):
     eip_problems: Mapping[str, str] | None = None
     addresses: Mapping[ObjectKey, AddressChange] = {}
     nodes: Mapping[str, NodeChange] = {}
+    unfinished: bool = False

@@ -75,6 +75,19 @@ class TurnCauses:
         for node in nodes:
             self._of_nodes[node] = what
 
+    def absorb(self, others: TurnCauses) -> None:
+        """Takes what was read since: the turn goes on with what an earlier one left."""
+        self._summary = ""
+        self._more += others._more
+        nodes = {what: name for name, what in others._of_nodes.items()}
+        services: dict[_Read | str, list[ObjectKey]] = {}
+        for key, causes in others._of_services.items():
+            for what in causes:
+                services.setdefault(what, []).append(key)
+        for what in others._all:
+            of_node = [nodes[what]] if what in nodes else []
+            self.add(what, others.read_at, services.get(what, ()), of_node)
+
     def of(self, services: Iterable[ObjectKey] = (), nodes: Collection[str] = ()) -> str:
         """What changed something about these Services and nodes."""
         own = [what for key in services for what in self._of_services.get(key, ())]
@@ -138,9 +151,15 @@ class Causes:
         """Nothing follows from what was read since the last turn."""
         self._next = TurnCauses(self._nodes)
 
-    def begin_turn(self, otherwise: str, now: float) -> TurnCauses:
-        """The causes of the turn that begins now; `otherwise` is the cause if nothing was read."""
-        self.current, self._next = self._next, TurnCauses(self._nodes)
+    def begin_turn(self, otherwise: str, now: float, goes_on: bool = False) -> TurnCauses:
+        """The causes of the turn that begins now; `otherwise` is the cause if nothing was read.
+        A turn that `goes_on` with what an earlier one left has the causes of that as well."""
+        before, self.current = self.current, self._next
+        self._next = TurnCauses(self._nodes)
+        if goes_on:
+            before.absorb(self.current)
+            self.current = before
+            return before
         self.current.otherwise, self.current.began = otherwise, now
         return self.current
 

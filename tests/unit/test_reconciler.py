@@ -10,7 +10,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 from ryu.lib import hub
 
-from porter_ryu.domain.model import Eip, Kind, Network, Service
+from porter_ryu.domain.announcement import Announcements
+from porter_ryu.domain.model import Eip, Kind, Network, ObjectKey, Service
 from porter_ryu.domain.objects import Object
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.domain.ports import Role
@@ -241,3 +242,77 @@ def test_everything_is_decided_again_at_each_resync() -> None:
     until(lambda: len(subscribed.turns) > 1, "a resync")
     assert subscribed.decided()[:2] == [["web"], ["web"]]
     subscribed.task.end()
+
+
+class Routes:
+    """A RouteTarget in memory; `sizes`: how many prefixes were set at a time."""
+
+    def __init__(self) -> None:
+        self.routes: dict[Network, Announcements] = {}
+        self.sizes: list[int] = []
+
+    def set_routes(self, routes: Mapping[Network, Announcements], read_at: float | None) -> None:
+        """Sets them at once."""
+        self.routes |= routes
+        self.sizes.append(len(routes))
+
+    def announces(self, prefix: Network) -> bool:
+        """Whether it was set."""
+        return bool(self.routes.get(prefix))
+
+    def complete(self) -> None:
+        """Nothing is left of an earlier run."""
+
+
+def many(routes: Routes, policy: Policy) -> Reconciler:
+    """A follower with 1,200 announced Services on two nodes."""
+    planner, status = Planner(policy, leading=False), NoWriter()
+    leadership = Leadership(planner, status, bind_only_leading=True)
+    made = Reconciler(planner, Effects([routes], Bindings(), status, leadership), 300)
+    names = [f"s{number}" for number in range(1200)]
+    first = ip_address("10.0.0.1")
+    lists: Mapping[Kind, list[Object]] = {
+        Kind.EIP: [Eip("pool", "10.0.0.0/16")],
+        Kind.SERVICE: [service(name, ingress=(first + i,)) for i, name in enumerate(names)],
+        Kind.NODE: [node("n1", "192.168.0.1"), node("n2", "192.168.0.2")],
+        Kind.NAMESPACE: [],
+        Kind.ENDPOINT_SLICE: [endpoints(name, "n1", "n2") for name in names],
+    }
+    for kind, objects in lists.items():
+        made.replace(kind, objects, 0.0)
+    made.turn()
+    assert routes.sizes == [1200], "the first turn has all: End-of-RIB follows"
+    routes.sizes.clear()
+    return made
+
+
+def hops(routes: Routes) -> set[int]:
+    """How many next hops the routes have."""
+    return set(map(len, routes.routes.values()))
+
+
+def test_of_a_lost_node_the_first_routes_are_sent_before_the_last_are_computed() -> None:
+    routes, told = Routes(), list[tuple[int, str]]()
+    made = many(routes, Policy())
+    made.subscribe(lambda turn: told.append((len(turn.routes), made.causes.current.of())))
+    made.remove(Kind.NODE, ObjectKey("", "n2"), 1.0)
+    made.turn()
+    made.put(endpoints("s0"), 2.0)  # what is read meanwhile is for the turns that go on
+    made.turn()
+    assert (routes.sizes, told) == ([500, 500], [])
+    made.turn()
+    assert hops(routes) == {0, 1}
+    assert [count for count, _ in told] == routes.sizes
+    assert {cause for _, cause in told} == {"Node n2 deleted, EndpointSlice default/s0-4"}
+    causes = made.causes.current
+    assert causes.read_at == 1.0
+    assert causes.of([ObjectKey("default", "s0")]) == "EndpointSlice default/s0-4"
+    assert causes.of(nodes=["n2"]) == "Node n2 deleted"
+
+
+def test_a_switch_is_told_of_all_addresses_that_a_node_moves_at_once() -> None:
+    routes = Routes()
+    made = many(routes, Policy(by_port=True))
+    made.remove(Kind.NODE, ObjectKey("", "n2"), 1.0)
+    made.turn()
+    assert (routes.sizes, hops(routes)) == ([1200], {1})
