@@ -165,9 +165,7 @@ def explanation(
     entry |= service_line(chain.decision, announced, UnsentServices(planner, peers))
     if chain.unreadable:
         entry["unreadable"] = chain.unreadable
-    reason = chain.decision.verdict.reason
-    editing = planner.policy.editing
-    entry["mend"] = "" if announced else problems.mend_of_service(reason, key, editing)
+    entry["mend"] = "" if announced else mending.of_service(planner, chain.decision)
     entry["externalTrafficPolicy"] = "Local" if chain.service.local_traffic else "Cluster"
     entry["request"] = _request(chain)
     entry["pools"] = [_pool(pool) for pool in chain.pools]

@@ -198,6 +198,7 @@ def explanation(name: str, **more: object) -> Json:
         "eips": ["pool"],
         "recorded": ["203.0.113.8"],
         "message": "",
+        "mend": "",
         "request": None,
         "pools": [
             {"eip": "pool", "usable": True, "reason": "Available", "why": "it has free ones"}

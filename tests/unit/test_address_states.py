@@ -136,7 +136,7 @@ def test_what_cannot_be_assigned_is_never_said_to_be_free() -> None:
         ({"deleting": True}, "203.0.113.8", "EipClosed", "but Eip pool is being deleted"),
         ({"auto_assign": False}, "203.0.113.8", "OnlyOnRequest", "that ask for it or for the Eip"),
         ({"protocol": "layer2"}, "203.0.113.8", "EipNotServing", "'layer2' is not supported"),
-        ({"namespaces": frozenset(["a"])}, "203.0.113.8", "Free", "Services of some namespaces"),
+        ({"namespaces": ("a",)}, "203.0.113.8", "Free", "Services of some namespaces"),
         (
             {"service_selector": parse_selector("tier=a")},
             "203.0.113.8",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from porter_ryu import report
+from porter_ryu import report, report_text
 from porter_ryu.domain import problems
 from porter_ryu.domain.editing import Editing
 from porter_ryu.domain.model import Eip
@@ -96,3 +96,48 @@ def test_a_name_from_outside_is_one_word(name: str) -> None:
     [found] = report.explanation(w.planner, key("web"), None)["routes"][0]["nodes"]
     assert found["mend"].isprintable()
     assert len(shlex.split(found["mend"])) == 4
+
+
+ANNOTATE = "kubectl -n default annotate --overwrite service web eip.porter.kubesphere.io/pool="
+
+
+@pytest.mark.parametrize(
+    ("named", "mend"),
+    [
+        ("absent", "Eip absent does not exist: create it"),
+        ("a;b", "Eip 'a;b' does not exist: create it"),
+        ("off", "Eip off gives no new address: set spec.disable to false"),
+        ("full", "Eip full is full: add addresses"),
+        ("theirs", "Eip theirs does not admit the Service: change its namespaces, "),
+        ("six", "Eip six has no address of its family: add some"),
+        ("odd", "Eip odd does not serve: correct it, its status says why"),
+    ],
+)
+def test_of_an_eip_that_a_service_names_it_says_what_is_wrong_and_which_it_could_name(
+    named: str, mend: str
+) -> None:
+    w = World(
+        Eip("main", "203.0.113.0/30"),
+        Eip("asked", "203.0.113.8/30", auto_assign=False),
+        Eip("off", "198.51.100.0/30", disable=True),
+        Eip("full", "198.51.100.8"),
+        Eip("theirs", "198.51.100.16", namespaces=("other",)),
+        Eip("six", "2001:db8::/64"),
+        Eip("odd", "198.51.100.32", protocol="layer2"),
+    ).put(service("first", pool="full"), service("web", pool=named))
+    entry = report.explanation(w.planner, key("web"), None)
+    assert entry["mend"].startswith(mend)
+    assert entry["mend"].endswith(f", or ask for one of the Eips asked, main: {ANNOTATE}asked")
+    assert f"  to mend it: {mend}" in report_text.explanation(entry)
+
+
+def test_where_there_is_no_other_eip_it_names_none() -> None:
+    w = World(Eip("off", "198.51.100.0/30", disable=True)).put(service("web", pool="none"))
+    entry = report.explanation(w.planner, key("web"), None)
+    assert entry["mend"] == "Eip none does not exist: create it"
+    policy = Policy(editing=Editing("/etc/m"))
+    w = World(Eip("main", "198.51.100.0/30"), policy=policy).put(service("web", pool="none"))
+    assert report.explanation(w.planner, key("web"), None)["mend"] == (
+        "Eip none does not exist: create it, or ask for Eip main: "
+        "edit the manifest of Service default/web in /etc/m"
+    )

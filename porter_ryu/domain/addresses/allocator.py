@@ -235,6 +235,10 @@ class Allocator:
             verdicts.append(PoolVerdict(name, Verdict(False, DrawReason.UNREADABLE, text)))
         return tuple(verdicts)
 
+    def pool_verdict(self, name: str, service: Service) -> Verdict[DrawReason]:
+        """Whether a Service could draw an address from a readable Eip."""
+        return self._may_draw(self._pools.by_name[name], service)
+
     def _holders_in(self, pools: Iterable[str]) -> set[ObjectKey]:
         return {
             key
