@@ -47,8 +47,14 @@ def lines(entry: Json, width: int) -> Iterator[str]:
     yield from head(entry, width)
     for part in entry["parts"]:
         told = changed_text(part["from"], part["to"])
-        yield from wrapped(f"  {part['object']}: {told}", width)
+        yield from wrapped(f"  {kind_of_parts(entry)} {part['object']}: {told}", width)
     yield from tail(entry, width)
+
+
+def kind_of_parts(entry: Json) -> str:
+    """Of which kind a part of a change would be by itself."""
+    kind: str = entry["kind"]
+    return "route" if kind == "restart" else kind
 
 
 def head(entry: Json, width: int) -> list[str]:

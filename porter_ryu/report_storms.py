@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from porter_ryu.domain.text import changed_text, listed
-from porter_ryu.report_changes import Json, head, tail, wrapped
+from porter_ryu.report_changes import Json, head, kind_of_parts, tail, wrapped
 from porter_ryu.report_text import numbers_in_order
 
 _FEW_OBJECTS, _FEW_CHANGES = 5, 20  # so many stay single
@@ -52,7 +52,7 @@ def entries(changes: Iterable[Json], width: int) -> Iterator[list[str]]:
 
 def _single(change: Json, width: int) -> Iterator[str]:
     yield from head(change, width)
-    kind = "route" if change["kind"] == "restart" else change["kind"]
+    kind = kind_of_parts(change)
     for row in _rows({**part, "kind": kind} for part in change["parts"]):
         yield from wrapped(f"  {row}", width)
     yield from tail(change, width)
@@ -112,7 +112,7 @@ def _kinds(change: Json) -> Hashable:
 
 
 _RULES = (
-    _Rule(_cause, gap=10.0, span=60.0),
+    _Rule(_cause, gap=2.0, span=60.0),
     _Rule(_kinds, gap=10.0, span=60.0),
     _Rule(
         lambda change: (change["kind"], change["object"]), gap=120.0, span=600.0, node_once=False
@@ -174,9 +174,11 @@ def _net(changes: list[Json]) -> str:
 
 def _what(kind: str, changes: list[Json]) -> str:
     """What became of one object, in words that are equal for objects that it happened to alike."""
-    if len(changes) > 1:
-        return "changed several times"
-    (change,) = changes
+    told = list(dict.fromkeys(_what_once(kind, change) for change in changes))
+    return told[0] if len(told) == 1 else f"changed several times, at last {told[-1]}"
+
+
+def _what_once(kind: str, change: Json) -> str:
     before, after = change["from"], change["to"]
     if kind == "address":
         return _what_address(before, after)

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.output == "json":
             print_json(entries[-limit:])
         elif entries:
-            _print(entries, remote.get("/v1/version", dict), arguments.all, limit)
+            _print(entries, remote.get("/v1/version", dict), arguments.all or _is_one(words), limit)
         else:
             _print_none(remote, words, "" if since is None else f" since {since.text}")
     return ExitStatus.FINE
@@ -101,6 +101,11 @@ def _limit(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text[:_MAX_DIGITS]) > 0):
         raise CommandError(f"--limit: {quoted(text)} is not a number, 1 at least")
     return int(text[:_MAX_DIGITS])
+
+
+def _is_one(words: list[str]) -> bool:
+    """Whether one Service or address is asked about: then every change is told by itself."""
+    return len(words) == 1 and words != [RESTART]
 
 
 def _print(entries: list[Json], version: Json, every_one: bool, limit: int) -> None:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Address, ObjectKey, Service
-from porter_ryu.domain.text import MAX_MESSAGE_CHARACTERS, shortened
+from porter_ryu.domain.text import MAX_MESSAGE_CHARACTERS, printable, shortened
 
 Addresses = tuple[Address, ...]
 
@@ -51,6 +51,8 @@ class AddressChanges:
             why = after.outcome.lost.message if after.outcome.lost is not None else ""
             if not why and not after.outcome.verdict.ok:
                 why = after.outcome.verdict.message
+            if not why and before is None and had and after.service.request is not None:
+                why = f"it asks for {printable(after.service.request.text)}"
         if old != new:
             addresses = tuple(dict.fromkeys((*had, *has)))
             self._changes[key] = AddressChange(old, new, addresses, why)

@@ -26,6 +26,8 @@ from porter_ryu.history.routes import AnnouncedRoutes, Prefix, RouteChange
 LOG = logging.getLogger(__name__)
 
 _MAX_DELIVERIES = 64
+HeldBefore = Mapping[Address, tuple[ObjectKey, str]]
+"""By address: the Service whose addresses changed that has it, or had it, and why."""
 _USABLE = ("usable", "draining", "drained")  # so begins what is said of a node that serves
 
 
@@ -112,12 +114,10 @@ class TurnRecorder:
 
     def _record(self, turn: Turn) -> None:
         self._record_addresses(turn.addresses)
+        held_before = {a: (key, c.why) for key, c in turn.addresses.items() for a in c.addresses}
         if self._left is not None:
-            self._record_start(turn, self._left)
+            self._record_start(turn, self._left, held_before)
         else:
-            held_before = {
-                a: (key, c.why) for key, c in turn.addresses.items() for a in c.addresses
-            }
             for name, node in turn.nodes.items():
                 self._record_node(name, node)
             for change in self._routes.update(turn, self._give_way):
@@ -125,7 +125,7 @@ class TurnRecorder:
                 self._record_route(change, held_before)
         self._record_pools(turn)
 
-    def _record_start(self, turn: Turn, left: Left) -> None:
+    def _record_start(self, turn: Turn, left: Left, held_before: HeldBefore) -> None:
         self._routes.replace(turn)
         names = self._cluster.node_names()
         found = compare(left, self._routes.known, self._every_path, names, self._give_way)
@@ -133,7 +133,8 @@ class TurnRecorder:
         parts = []
         for change in found.changes:
             self._give_way()
-            name, _, about = self._of_prefix(change.prefix)
+            held = held_before.get(change.prefix) if isinstance(change.prefix, Address) else None
+            name, _, about = self._of_prefix(change.prefix, [] if held is None else [held[0]])
             about = (*about, *map(subject.of_node, change.nodes))
             parts.append(Part(name, change.before, change.after, about))
         self._history.add(
@@ -146,9 +147,7 @@ class TurnRecorder:
             parts=tuple(parts),
         )
 
-    def _record_route(
-        self, change: RouteChange, held_before: Mapping[Address, tuple[ObjectKey, str]]
-    ) -> None:
+    def _record_route(self, change: RouteChange, held_before: HeldBefore) -> None:
         prefix, held = change.prefix, None
         if isinstance(prefix, Address):
             held = held_before.get(prefix)

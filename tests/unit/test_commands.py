@@ -556,6 +556,9 @@ def test_history_has_the_newest_and_folds_storms(
     assert printed(capsys, 0, *argv, "--limit", "1").splitlines() == lines[-2:]
     assert printed(capsys, 0, *argv, "--limit", "99999999999999").splitlines() == lines
     assert printed(capsys, 0, *argv, "--all").count("route ") == 8
+    instance.answers["/v1/changes?about=default%2Fweb"] = instance.answers["/v1/changes"]
+    one = ("history", "default/web", "--url", instance.url)
+    assert printed(capsys, 0, *one).count("route ") == 8, "each change of one Service"
     assert printed(capsys, 0, *argv, "--all", "--limit", "2").count("route ") == 2
     assert len(json.loads(printed(capsys, 0, *argv, "--limit", "3", "-o", "json"))) == 3
 

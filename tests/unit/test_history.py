@@ -387,6 +387,24 @@ def test_what_a_service_has_on_record_is_no_change() -> None:
     assert changes.pop()[WEB].before == "203.0.113.8"
 
 
+def test_a_request_that_changed_while_no_process_ran_is_told() -> None:
+    old, new = ip_address("203.0.113.8"), ip_address("203.0.113.9")
+    world = World(Eip("pool", "203.0.113.8/29"))
+    found = world.planner
+    found.put(service("web", requested="203.0.113.9", ingress=(old,)))
+    told = found.turn(nothing, now=100.0).addresses[WEB]
+    assert (told.before, told.after) == (str(old), str(new))
+    assert told.why == "it asks for 203.0.113.9"
+    left: Left = {"leaf": {ip_network(old): {1: SentPath(ip_address("192.168.0.1"))}}}
+    cluster = Cluster(lambda _a: (), list, lambda _k: "", dict)
+    history = History()
+    recorder = TurnRecorder(history, Causes(), cluster, nothing)
+    recorder.restarted(left, True)
+    recorder.record(Turn(addresses={WEB: told}))
+    [restart] = [c for c in about(history, About("default/web")) if c.kind is ChangeKind.RESTART]
+    assert [(p.object, p.after) for p in restart.parts] == [(str(old), "")], "what it had"
+
+
 def test_why_a_service_is_not_ours_any_more_is_told() -> None:
     world = World(Eip("pool", "203.0.113.8/29")).put(service("web"))
     other = structs.replace(service("web"), ours=False, not_ours="its class is other.io/lb")
