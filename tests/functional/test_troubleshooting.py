@@ -16,7 +16,7 @@ from fabric.program import command
 from tests.functional import outage_scene as scene
 
 PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
-# of each question: what the words in capitals stand for, the exit status, what a reader has to find
+# of each question: what words of its command stand for, the exit status, what a reader has to find
 ANSWERS: tuple[tuple[dict[str, str], int, str], ...] = (
     ({"NAMESPACE/NAME": "default/quiet-1"}, 1, "default/quiet-1: NoReadyEndpoints: no endpoint"),
     ({"NODE": scene.NOT_READY}, 1, f"node {scene.NOT_READY}: not usable: it is not Ready"),
@@ -31,7 +31,7 @@ ANSWERS: tuple[tuple[dict[str, str], int, str], ...] = (
     ({}, 1, "last heard"),
     ({"NODE": "n1"}, 1, "Services have no other node and would stay on n1: "),
     (
-        {"FILE": "CONFIG", "EIP": "MANIFEST"},
+        {"FILE": "CONFIG", "eip.yaml": "MANIFEST"},
         1,
         f"default/{scene.FULL} (198.51.100.2) in Eip small: PoolExhausted -> Announced",
     ),
@@ -39,7 +39,7 @@ ANSWERS: tuple[tuple[dict[str, str], int, str], ...] = (
     ({"NODE": "n1"}, 0, "next hop of 118 Services"),
     ({"NAMESPACE/NAME": "default/fights"}, 1, "AddressInUse"),
     ({}, 1, "version "),
-    ({"FILE": "CONFIG"}, 0, "65099"),
+    ({}, 0, "65099"),
     ({}, 1, "PEER ADDRESS AS STATE SINCE PATHS"),
     ({"PEER": scene.WELL}, 0, f"session {scene.WELL}: "),
 )
