@@ -7,7 +7,7 @@ or drained has changed already is the difference from a cluster in which it is n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -125,14 +125,9 @@ def what_if(
     `now` is of the clock of the turns, in seconds.  `give_way` is called for each Service; the
     planner may change meanwhile.
     """
-    nodes = tuple(
-        AskedNode(
-            name, node_verdict(planner, name), tuple(sorted(planner.cluster.services_on(name)))
-        )
-        for name in supposed.nodes
-    )
     comparison = _Comparison(planner, give_way)
     present = _View(lambda decision: decision.state, planner.announcements)
+    nodes = tuple(map(comparison.asked, supposed.nodes))
     then = _view(_supposed(planner, supposed, now))
     changes = comparison.between(present, then, supposed.drained)
     before = _undone(planner, supposed)
@@ -170,6 +165,12 @@ class _Used:
     paths: tuple[tuple[Announcement, float | None], ...]
     peers: Mapping[str, Set[str]]
 
+    @property
+    def nodes(self) -> Set[str]:
+        """The nodes that are used, for a peer at least."""
+        own = {path.next_hop.node for path, _ in self.paths}
+        return own.union(*self.peers.values())
+
 
 class _Comparison:
     """Finds the Services that differ between two views, as a peer or a user would notice it."""
@@ -184,6 +185,25 @@ class _Comparison:
         are drained in the second view."""
         found = list(self._differences(was, becomes, drained))
         return tuple(sorted(found, key=lambda entry: (entry.effect.rank, entry.service)))
+
+    def asked(self, name: str) -> AskedNode:
+        """A node in question as it is now."""
+        planner = self._planner
+        carried = self._carried(name) if planner.drains.of(name) is not None else ()
+        alone = sum(all(map(planner.nodes.is_drained, nodes)) for nodes in carried)
+        verdict = node_verdict(planner, name, len(carried), alone)
+        return AskedNode(name, verdict, tuple(sorted(planner.cluster.services_on(name))))
+
+    def _carried(self, name: str) -> Sequence[Set[str]]:
+        """The nodes that carry each Service that a node carries, for a peer at least."""
+        found = []
+        for decision in list(self._planner.decisions.values()):
+            self._give_way()
+            announced = [self._planner.announcements(h.address) for h in decision.outcome.held]
+            nodes = {node for one in map(self._used, announced) for node in one.nodes}
+            if name in nodes:
+                found.append(nodes)
+        return found
 
     def _differences(self, was: _View, becomes: _View, drained: Set[str]) -> Iterator[Consequence]:
         for key in list(self._planner.decisions):

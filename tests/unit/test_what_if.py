@@ -142,9 +142,12 @@ def test_the_drain_of_a_drained_node_changes_nothing_and_names_what_stays_on_it(
     found = answer(w, drained="n2")
     assert found["services"] == []
     assert found["already"] == would
+    assert found["nodes"][0]["reason"] == "Draining"
+    assert answer(w, lost="n2")["nodes"][0]["reason"] == "Draining"
     assert found["sentence"] == (
-        "With n2 drained, nothing would change. n2 is drained by annotation example.com/drain. "
-        "1 Service has no other node and stays on n2. "
+        "With n2 drained, nothing would change. n2 is being drained by annotation "
+        "example.com/drain, which is not finished: it still carries 1 Service, which has no next "
+        "hop that is not drained. 1 Service has no other node and stays on n2. "
         "2 Services have already lost one of several nodes."
     )
     # a node that was drained before, and one that is drained now: the first is not drained again
