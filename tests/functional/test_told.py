@@ -249,6 +249,7 @@ def test_only_the_path_that_is_new_has_a_new_since(program: Program) -> None:
 def test_the_whole_in_one_sentence_and_what_mends_it(program: Program) -> None:
     up(program, "frr")
     up(program, "single")
+    wait_for(lambda: peer(program, "frr")["bfd"], lambda b: b["state"] == "up", 15, "BFD to be up")
     told = wait_for(
         lambda: program.get("/v1/status"),
         lambda s: s["services"]["states"].get("Announced") == 1,
