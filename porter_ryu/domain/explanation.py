@@ -16,6 +16,7 @@ from porter_ryu.domain.nodes.drained_paths import drained_verdict
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.shares import shares
+from porter_ryu.domain.text import listed
 from porter_ryu.domain.verdict import NodeReason, Verdict
 
 
@@ -71,7 +72,7 @@ def _address(planner: Planner, service: Service, held: Held, now: float) -> Addr
         held.eip,
         held.address in service.ingress,
         tuple(k for k in planner.allocator.holders(held.address) if k != service.key),
-        tuple(_judged(planner, held.address, paths, verdict, now) for verdict in verdicts),
+        tuple(_judged(planner, service, held.address, paths, v, now) for v in verdicts),
         tuple(shares(paths.used).items()),
         endpoint_states(planner.cluster.slices_of(service.key), family),
     )
@@ -83,7 +84,7 @@ def verdict_on(
     """Whether one node is a next hop of an address of a Service; the arguments are those of
     `explain`."""
     verdict = planner.resolver.verdict(node, service, Family(address.version))
-    return _judged(planner, address, _Paths.of(planner, address), verdict, now)
+    return _judged(planner, service, address, _Paths.of(planner, address), verdict, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +107,59 @@ class _Paths:
 
 
 def _judged(
-    planner: Planner, address: Address, paths: _Paths, verdict: NodeVerdict, now: float
+    planner: Planner,
+    service: Service,
+    address: Address,
+    paths: _Paths,
+    verdict: NodeVerdict,
+    now: float,
 ) -> NodeVerdict:
-    """The verdict on a node as a next hop of an address, from that on it whatever the address."""
+    """The verdict on a node as a next hop of an address, from that on it as one of a Service."""
     eip, peers = planner.allocator.eip_of(address), planner.eip_problems.peers
     path, hop = paths.by_node.get(verdict.node), verdict.next_hop
     why = "" if path or eip is None or hop is None else why_not_node(eip, hop, peers)
     if why:
         not_selected = Verdict(False, NodeReason.NOT_SELECTED, why)
         return NodeVerdict(verdict.node, None, not_selected)
+    if (path is None) != (hop is None):
+        verdict = _of_all_holders(planner, service, address, path, verdict)
     if path is None or path.drain is None or verdict.next_hop is None:
         return verdict
     used, cause = path in paths.used, planner.drains.cause(verdict.node)
     last = paths.last or path.drain.over  # of every peer, or of one
     return drained_verdict(verdict, path.drain, used, last, cause, now)
+
+
+def _of_all_holders(
+    planner: Planner,
+    service: Service,
+    address: Address,
+    path: Announcement | None,
+    verdict: NodeVerdict,
+) -> NodeVerdict:
+    """The verdict on a node that is a next hop either of a Service or of its address: what other
+    holders of the address make of it.  A switch tells them apart by their ports."""
+    others = [
+        other
+        for key in sorted(planner.allocator.holders(address))
+        if key != service.key and (other := planner.cluster.services.get(key)) is not None
+    ]
+    family, node, by_port = Family(address.version), verdict.node, planner.policy.by_port
+    have = [o for o in others if any(h.node == node for h in planner.resolver.next_hops(o, family))]
+    if path is not None and have:
+        text = f"of {_sharing(have, address)}{', for routers alone' if by_port else ''}"
+        return NodeVerdict(node, path.next_hop, Verdict(True, NodeReason.NEXT_HOP, text))
+    lack = [other for other in others if other.local_traffic and other not in have]
+    if path is not None or not lack:
+        return verdict
+    has = "has" if len(lack) == 1 else "have"
+    text = f"it is no next hop of {_sharing(lack, address)} and {has} externalTrafficPolicy Local"
+    if by_port:
+        alone = Verdict(True, NodeReason.NEXT_HOP, f"for switches alone: {text}")
+        return NodeVerdict(node, verdict.next_hop, alone)
+    return NodeVerdict(node, None, Verdict(False, NodeReason.NOT_SHARED, text))
+
+
+def _sharing(holders: Sequence[Service], address: Address) -> str:
+    share = "shares" if len(holders) == 1 else "share"
+    return f"{listed([str(holder.key) for holder in holders])}, which {share} {address}"

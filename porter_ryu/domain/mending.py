@@ -18,8 +18,13 @@ from porter_ryu.domain.turn import Policy
 from porter_ryu.domain.verdict import NodeReason, Reason
 
 _DRAINED = (NodeReason.DRAINING, NodeReason.DRAINED, NodeReason.LAST_NEXT_HOP)
-# where the node cannot be mended: it is gone, or as the Service or the configuration wants it
-_NOT_OF_THE_NODE = (NodeReason.NEXT_HOP, NodeReason.NO_ENDPOINT, NodeReason.NOT_THIS_NODE)
+# where the node cannot be mended: it is as the Services or the configuration want it
+_NOT_OF_THE_NODE = (
+    NodeReason.NEXT_HOP,
+    NodeReason.NO_ENDPOINT,
+    NodeReason.NOT_THIS_NODE,
+    NodeReason.NOT_SHARED,
+)
 
 
 def of_node(entry: NodeVerdict, node: Node | None, eip: str, policy: Policy) -> str:

@@ -84,6 +84,7 @@ class NodeReason(enum.Enum):
     NO_ENDPOINT = "NoEndpoint"
     NOT_THIS_NODE = "NotThisNode"
     NOT_SELECTED = "NotSelected"
+    NOT_SHARED = "NotShared"
     NO_SUCH_NODE = "NoSuchNode"
     UNREADABLE = "Unreadable"
     UNDECIDED = "Undecided"

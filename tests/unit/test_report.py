@@ -241,6 +241,49 @@ def aggregating() -> World:
     return made.turn()
 
 
+def of_shared(address: str, local: str, by_port: bool = False) -> World:
+    """Two Services that share an address: `a` runs on n1 and n2, `b` on n2 and n3; those that
+    `local` names are Local."""
+    w = World(Eip("pool", "203.0.113.0/30"), policy=Policy(by_port=by_port))
+    w.put(*(node(f"n{number}", f"192.168.9.1{number}") for number in range(1, 5)))
+    for port, (name, nodes) in enumerate({"a": ("n1", "n2"), "b": ("n2", "n3")}.items(), 80):
+        asks = {"share_key": "k", "requested": address, "local_traffic": name in local}
+        w.put(service(name, ports=frozenset([Port("TCP", port)]), **asks), endpoints(name, *nodes))
+    return w
+
+
+NOT_OF_B = (
+    "it is no next hop of default/b, which shares 203.0.113.1 and has externalTrafficPolicy Local"
+)
+
+
+@pytest.mark.parametrize(
+    ("local", "by_port", "expected"),
+    [
+        ("", False, ["NextHop", "NextHop", "NextHop of default/b, which shares 203.0.113.1"]),
+        ("a", False, ["NextHop", "NextHop", "NoEndpoint"]),
+        ("b", False, [f"NotShared {NOT_OF_B}", "NextHop", "NextHop of default/b, which shares"]),
+        ("ab", False, [f"NotShared {NOT_OF_B}", "NextHop", "NoEndpoint"]),
+        ("ab", True, [f"NextHop for switches alone: {NOT_OF_B}", "NextHop", "NoEndpoint"]),
+        (
+            "",
+            True,
+            ["NextHop", "NextHop", "NextHop of default/b, which shares 203.0.113.1, for rou"],
+        ),
+    ],
+)
+def test_a_node_is_a_next_hop_of_a_shared_address_as_all_its_holders_have_it(
+    local: str, by_port: bool, expected: list[str]
+) -> None:
+    entry = report.explanation(of_shared("203.0.113.1", local, by_port).planner, key("a"), None)
+    [route] = entry["routes"]
+    for told, start in zip(route["nodes"], expected, strict=False):
+        assert f"{told['reason']} {told['why']}".startswith(start)
+        is_path = told["node"] in {path["node"] for path in route["paths"]}
+        assert bool(told["nextHop"]) == (is_path or "switches alone" in start)
+        assert told["mend"] == ""
+
+
 def test_a_service_is_announced_if_only_an_aggregate_of_its_address_was_sent() -> None:
     planner = aggregating().planner
     aggregate = ip_network("203.0.113.0/30")
