@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from porter_ryu.domain.address_changes import AddressChanges
 from porter_ryu.domain.addresses.allocator import Allocator
-from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.changes import PendingChanges
 from porter_ryu.domain.cluster import Cluster
-from porter_ryu.domain.decision import Decision, unreadable_decision
+from porter_ryu.domain.deciding import Deciding
+from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.eip_problems import EipProblems
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import Address, Kind, Node, ObjectKey, Service
+from porter_ryu.domain.model import Address, Kind, Node, ObjectKey
 from porter_ryu.domain.nodes.drain import NodeDrains
 from porter_ryu.domain.nodes.health import NodeHealth
 from porter_ryu.domain.nodes.node_verdicts import NodeVerdicts
@@ -55,10 +54,7 @@ class Planner:
         self.allocator = Allocator(self._guard)
         self.decisions: dict[ObjectKey, Decision] = {}
         self._leading = leading
-        self._assigning = leading
         self._lists_in_progress = 0
-        self._addresses_of: dict[ObjectKey, tuple[Address, ...]] = {}
-        self._address_changes = AddressChanges()
         self._orphans = Orphans(self.cluster)
         health = NodeHealth(policy.panic_percent, policy.loss_delays)
         self.drains = NodeDrains(policy.drain)
@@ -92,6 +88,14 @@ class Planner:
             self._guard,
             policy.announce,
             policy.by_port,
+        )
+        self._deciding = Deciding(
+            self.cluster,
+            self.allocator,
+            self.resolver,
+            self._routing,
+            self._guard,
+            self.decisions,
         )
         self.aggregation = self._routing.aggregation
         self.eip_problems = EipProblems(self.cluster, self.allocator, policy.announce)
@@ -129,10 +133,17 @@ class Planner:
     @property
     def cached_entries(self) -> int:
         """How many entries are kept from turn to turn; an object that is gone leaves none."""
-        nodes = self.nodes.cached_entries + self.resolver.cached_entries
-        parts = (self.allocator, self._changes, self._routing, self._statuses, self._orphans)
-        own = len(self.decisions) + len(self._addresses_of)
-        return sum(part.cached_entries for part in parts) + nodes + own
+        parts = (
+            self.nodes,
+            self.resolver,
+            self.allocator,
+            self._changes,
+            self._deciding,
+            self._routing,
+            self._statuses,
+            self._orphans,
+        )
+        return sum(part.cached_entries for part in parts)
 
     def lead(self, leading: bool) -> None:
         """Starts or stops assigning addresses; a change marks everything."""
@@ -221,14 +232,14 @@ class Planner:
         a monotonic clock, in seconds."""
         if not self.ready:
             return Turn()
-        self._assigning = self._leading
+        self._deciding.assigning = self._leading
         batch = self._changes.collect(self._guard.begin(now), now)
-        batch |= self._settle(batch, give_way)
+        batch |= self._deciding.settle(batch, give_way)
         occupied_or_freed = self.allocator.pop_occupancy_changes()
         self._changes.mark_nodes(self.resolver.addresses_changed(occupied_or_freed))
         moved, unfinished = self._changes.pop_moved(batch)
-        touched = self._move(moved, batch, give_way)
-        self._decide(batch, touched, give_way)
+        touched = self._deciding.move(moved, batch, give_way)
+        self._deciding.decide(batch, touched, give_way)
         if self._changes.pop_any_node():
             touched |= self.allocator.aggregated()  # an aggregate depends on every node
             self.eip_problems.nodes_changed()
@@ -240,10 +251,10 @@ class Planner:
                 routes[address] = route
         aggregates = self._routing.changed_aggregates(give_way)
         statuses: list[tuple[WithStatus, ObjectStatus]] = []
-        if self._assigning:
+        if self._deciding.assigning:
             statuses += self._statuses.of_services(batch, self.decisions, give_way)
         statuses += self._statuses.of_eips(give_way)
-        changed = (self._address_changes.pop(), self.nodes.changes.pop())
+        changed = (self._deciding.address_changes.pop(), self.nodes.changes.pop())
         warnings = (*self._warnings(batch, now, give_way), *self._guard.end())
         notices = tuple(self.drains.pop_notices())
         problems = self.eip_problems.all()
@@ -266,127 +277,6 @@ class Planner:
         if self.allocator.is_held(address):
             return Verdict(False, AddressReason.EIP, f"{address} is an EIP that is held")
         return None
-
-    def _settle(self, batch: set[ObjectKey], give_way: Callable[[], None]) -> frozenset[ObjectKey]:
-        """Adopts records, keeps or releases addresses for the batch; returns the Services that
-        may now get an address."""
-        ours: list[Service] = []
-        records: dict[ObjectKey, tuple[Address, ...]] = {}
-        for key in batch:
-            give_way()
-            service = self.cluster.services.get(key)
-            unreadable = self.cluster.unreadable(Kind.SERVICE, key)
-            if service is not None and service.ours:
-                ours.append(service)
-            elif service is None and unreadable is not None:
-                records[key] = unreadable.record
-            elif (gone := self.decisions.pop(key, None)) or self.allocator.settled(key):
-                not_ours = "" if service is None else service.not_ours
-                self._address_changes.note(key, gone, None, not_ours)
-                self.allocator.forget(key)
-        return self.allocator.settle(ours, records, not self._assigning, give_way)
-
-    def _move(
-        self, moved: Iterable[ObjectKey], batch: set[ObjectKey], give_way: Callable[[], None]
-    ) -> set[Address]:
-        """Returns the addresses of Services whose next hops may have changed with a node or an
-        EndpointSlice.  Those that are not announced are added to the batch, because the reason may
-        be another now, and those whose verdict depends on more than whether there is a next hop."""
-        touched: set[Address] = set()
-        for key in moved:
-            give_way()
-            decision = self.decisions.get(key)
-            if decision is None or not decision.verdict.ok or self._guard.failed(Kind.SERVICE, key):
-                batch.add(key)
-                continue
-            addresses = self._addresses_of.get(key, ())
-            if any(map(self._routing.verdict_depends_on_nodes, addresses)):
-                batch.add(key)
-                continue
-            with self._guard(Kind.SERVICE, key):
-                self.resolver.update_backends(key)
-                touched.update(addresses)
-        return touched
-
-    def _decide(
-        self, batch: set[ObjectKey], touched: set[Address], give_way: Callable[[], None]
-    ) -> None:
-        """Decides for the batch, and for the Services that hold an address which gained its first
-        or lost its last next hop; these are added to the batch.  `touched` are the addresses whose
-        routes may change; those of the batch are added."""
-        outcomes: dict[ObjectKey, Outcome] = {}
-        for service in self._ours_by_age(batch):
-            give_way()
-            touched |= self._assign(service, outcomes)
-        for key in batch - outcomes.keys():
-            give_way()
-            touched |= self._without_outcome(key)
-        self._routing.begin_turn()
-        for address in self._routing.update_reachable(touched, give_way):
-            for key in self.allocator.holders(address):
-                sharer = self.allocator.settled(key)
-                if key not in outcomes and sharer is not None and sharer.ours:
-                    give_way()
-                    batch.add(key)
-                    self._assign(sharer, outcomes)
-        for key, outcome in outcomes.items():
-            give_way()
-            self._store_decision(key, outcome)
-
-    def _ours_by_age(self, batch: Iterable[ObjectKey]) -> list[Service]:
-        """The Services of a batch as they were settled, even if they changed since."""
-        settled = (self.allocator.settled(key) for key in batch)
-        return sorted((s for s in settled if s is not None and s.ours), key=lambda s: s.age)
-
-    def _assign(self, service: Service, outcomes: dict[ObjectKey, Outcome]) -> frozenset[Address]:
-        """Assigns to a Service what it lacks; returns the addresses that it holds, and held."""
-        key = service.key
-        if self._guard.failed(Kind.SERVICE, key):
-            return frozenset()
-        with self._guard(Kind.SERVICE, key):
-            self.resolver.update_backends(key)
-            if self._assigning:
-                outcome = self.allocator.assign(service)
-            else:
-                outcome = self.allocator.preview(service)
-            before = self._addresses_of.get(key, ())
-            held = tuple(entry.address for entry in outcome.held)
-            self._addresses_of[key] = held
-            outcomes[key] = outcome
-            return frozenset(held + before)
-        return frozenset()
-
-    def _without_outcome(self, key: ObjectKey) -> frozenset[Address]:
-        """Handles a Service that is gone, not ours, unreadable or failed; returns the addresses
-        that it held before."""
-        failed = self._guard.failed(Kind.SERVICE, key)
-        unreadable = self.cluster.unreadable(Kind.SERVICE, key)
-        service = self.allocator.settled(key)
-        if failed:
-            with self._guard(Kind.SERVICE, key):
-                if key not in self.decisions and service is not None:
-                    held = self.allocator.held(key)
-                    self.decisions[key] = unreadable_decision(service, held, failed)
-                self.resolver.update_backends(key)  # for those that share its addresses
-            return frozenset()
-        if unreadable is not None and service is not None and not service.ours:
-            held = self.allocator.held(key)
-            self.decisions[key] = unreadable_decision(service, held, unreadable.reason)
-        elif service is None:
-            self.resolver.forget(key)
-        return frozenset(self._addresses_of.pop(key, ()))
-
-    def _store_decision(self, key: ObjectKey, outcome: Outcome) -> None:
-        service = self.allocator.settled(key)
-        if service is None:
-            return
-        with self._guard(Kind.SERVICE, key):
-            announced = self._routing.announced(service, outcome)
-            unreadable = self.cluster.why_unreadable(Kind.SERVICE, key)
-            refused = self._routing.refused_communities(service, outcome)
-            decision = Decision(service, outcome, announced, unreadable, refused)
-            self._address_changes.note(key, self.decisions.get(key), decision)
-            self.decisions[key] = decision
 
     def _warnings(
         self, batch: Iterable[ObjectKey], now: float, give_way: Callable[[], None]

@@ -1,0 +1,173 @@
+"""Decides Services: assigns their addresses, and says of each what becomes of it and why.
+
+A part of a turn.  First `settle` lets the allocator adopt what is on record and release what is not
+wanted any more.  Then `move` and `decide` find the addresses whose routes may have changed, and
+store a Decision for each Service whose verdict may have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Set
+
+from porter_ryu.domain.address_changes import AddressChanges
+from porter_ryu.domain.addresses.allocator import Allocator
+from porter_ryu.domain.addresses.outcome import Outcome
+from porter_ryu.domain.cluster import Cluster
+from porter_ryu.domain.decision import Decision, unreadable_decision
+from porter_ryu.domain.guard import Guard
+from porter_ryu.domain.model import Address, Kind, ObjectKey, Service
+from porter_ryu.domain.nodes.resolver import NextHopResolver
+from porter_ryu.domain.routing import Routing
+
+
+class Deciding:
+    """Holds the decisions.
+
+    `assigning` says whether addresses are assigned in this turn; otherwise it is only said which
+    ones would be.  `address_changes` are those of this turn.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        allocator: Allocator,
+        resolver: NextHopResolver,
+        routing: Routing,
+        guard: Guard,
+        decisions: dict[ObjectKey, Decision],
+    ) -> None:
+        self.assigning = False
+        self.address_changes = AddressChanges()
+        self.decisions = decisions
+        self._cluster = cluster
+        self._allocator = allocator
+        self._resolver = resolver
+        self._routing = routing
+        self._guard = guard
+        self._addresses_of: dict[ObjectKey, tuple[Address, ...]] = {}
+
+    @property
+    def cached_entries(self) -> int:
+        """How many entries are kept from turn to turn."""
+        return len(self.decisions) + len(self._addresses_of)
+
+    def settle(self, batch: Set[ObjectKey], give_way: Callable[[], None]) -> frozenset[ObjectKey]:
+        """Adopts records, keeps or releases addresses for the batch; returns the Services that
+        may now get an address."""
+        ours: list[Service] = []
+        records: dict[ObjectKey, tuple[Address, ...]] = {}
+        for key in batch:
+            give_way()
+            service = self._cluster.services.get(key)
+            unreadable = self._cluster.unreadable(Kind.SERVICE, key)
+            if service is not None and service.ours:
+                ours.append(service)
+            elif service is None and unreadable is not None:
+                records[key] = unreadable.record
+            elif (gone := self.decisions.pop(key, None)) or self._allocator.settled(key):
+                not_ours = "" if service is None else service.not_ours
+                self.address_changes.note(key, gone, None, not_ours)
+                self._allocator.forget(key)
+        return self._allocator.settle(ours, records, not self.assigning, give_way)
+
+    def move(
+        self, moved: Iterable[ObjectKey], batch: set[ObjectKey], give_way: Callable[[], None]
+    ) -> set[Address]:
+        """Returns the addresses of Services whose next hops may have changed with a node or an
+        EndpointSlice.  Those that are not announced are added to the batch, because the reason may
+        be another now, and those whose verdict depends on more than whether there is a next hop."""
+        touched: set[Address] = set()
+        for key in moved:
+            give_way()
+            decision = self.decisions.get(key)
+            if decision is None or not decision.verdict.ok or self._guard.failed(Kind.SERVICE, key):
+                batch.add(key)
+                continue
+            addresses = self._addresses_of.get(key, ())
+            if any(map(self._routing.verdict_depends_on_nodes, addresses)):
+                batch.add(key)
+                continue
+            with self._guard(Kind.SERVICE, key):
+                self._resolver.update_backends(key)
+                touched.update(addresses)
+        return touched
+
+    def decide(
+        self, batch: set[ObjectKey], touched: set[Address], give_way: Callable[[], None]
+    ) -> None:
+        """Decides for the batch, and for the Services that hold an address which gained its first
+        or lost its last next hop; these are added to the batch.  `touched` are the addresses whose
+        routes may change; those of the batch are added."""
+        outcomes: dict[ObjectKey, Outcome] = {}
+        for service in self._ours_by_age(batch):
+            give_way()
+            touched |= self._assign(service, outcomes)
+        for key in batch - outcomes.keys():
+            give_way()
+            touched |= self._without_outcome(key)
+        self._routing.begin_turn()
+        for address in self._routing.update_reachable(touched, give_way):
+            for key in self._allocator.holders(address):
+                sharer = self._allocator.settled(key)
+                if key not in outcomes and sharer is not None and sharer.ours:
+                    give_way()
+                    batch.add(key)
+                    self._assign(sharer, outcomes)
+        for key, outcome in outcomes.items():
+            give_way()
+            self._store_decision(key, outcome)
+
+    def _ours_by_age(self, batch: Iterable[ObjectKey]) -> list[Service]:
+        """The Services of a batch as they were settled, even if they changed since."""
+        settled = (self._allocator.settled(key) for key in batch)
+        return sorted((s for s in settled if s is not None and s.ours), key=lambda s: s.age)
+
+    def _assign(self, service: Service, outcomes: dict[ObjectKey, Outcome]) -> frozenset[Address]:
+        """Assigns to a Service what it lacks; returns the addresses that it holds, and held."""
+        key = service.key
+        if self._guard.failed(Kind.SERVICE, key):
+            return frozenset()
+        with self._guard(Kind.SERVICE, key):
+            self._resolver.update_backends(key)
+            if self.assigning:
+                outcome = self._allocator.assign(service)
+            else:
+                outcome = self._allocator.preview(service)
+            before = self._addresses_of.get(key, ())
+            held = tuple(entry.address for entry in outcome.held)
+            self._addresses_of[key] = held
+            outcomes[key] = outcome
+            return frozenset(held + before)
+        return frozenset()
+
+    def _without_outcome(self, key: ObjectKey) -> frozenset[Address]:
+        """Handles a Service that is gone, not ours, unreadable or failed; returns the addresses
+        that it held before."""
+        failed = self._guard.failed(Kind.SERVICE, key)
+        unreadable = self._cluster.unreadable(Kind.SERVICE, key)
+        service = self._allocator.settled(key)
+        if failed:
+            with self._guard(Kind.SERVICE, key):
+                if key not in self.decisions and service is not None:
+                    held = self._allocator.held(key)
+                    self.decisions[key] = unreadable_decision(service, held, failed)
+                self._resolver.update_backends(key)  # for those that share its addresses
+            return frozenset()
+        if unreadable is not None and service is not None and not service.ours:
+            held = self._allocator.held(key)
+            self.decisions[key] = unreadable_decision(service, held, unreadable.reason)
+        elif service is None:
+            self._resolver.forget(key)
+        return frozenset(self._addresses_of.pop(key, ()))
+
+    def _store_decision(self, key: ObjectKey, outcome: Outcome) -> None:
+        service = self._allocator.settled(key)
+        if service is None:
+            return
+        with self._guard(Kind.SERVICE, key):
+            announced = self._routing.announced(service, outcome)
+            unreadable = self._cluster.why_unreadable(Kind.SERVICE, key)
+            refused = self._routing.refused_communities(service, outcome)
+            decision = Decision(service, outcome, announced, unreadable, refused)
+            self.address_changes.note(key, self.decisions.get(key), decision)
+            self.decisions[key] = decision
