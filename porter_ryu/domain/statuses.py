@@ -58,17 +58,21 @@ class Statuses:
         return None
 
     def of_eips(self, give_way: Callable[[], None]) -> list[tuple[Eip, EipStatus]]:
-        """The Eips that changed, or whose wanted status did, since the last turn."""
+        """The Eips that changed, or whose wanted status did, since the last turn.  Among many Eips
+        only those are looked at whose addresses other Services hold now, unless an Eip changed."""
         changed = []
-        for key, eip in list(self._cluster.eips.items()):
+        for name in sorted(self._allocator.pop_restated_pools()):
             give_way()
-            if not self._allocator.knows_pool(eip.name) or self._cluster.unreadable(Kind.EIP, key):
+            key = ObjectKey("", name)
+            eip = self._cluster.eips.get(key)
+            if eip is None:
+                self._reported.pop(key, None)
+                continue
+            if not self._allocator.knows_pool(name) or self._cluster.unreadable(Kind.EIP, key):
                 continue
             with self._guard(Kind.EIP, key):
-                entry = (eip, self._allocator.pool_status(eip.name))
+                entry = (eip, self._allocator.pool_status(name))
                 if self._reported.get(key) != entry:
                     self._reported[key] = entry
                     changed.append(entry)
-        for key in self._reported.keys() - self._cluster.eips.keys():
-            del self._reported[key]
         return changed

@@ -13,6 +13,7 @@ from msgspec import structs
 from benchmarks.sharing import planner_with
 from porter_ryu.domain.model import (
     Eip,
+    EipStatus,
     Endpoint,
     EndpointSlice,
     Family,
@@ -159,6 +160,46 @@ def test_the_cost_of_an_eip_does_not_grow_with_their_number() -> None:
         return calls(world.turn)
 
     assert judging(1600) < 10 * judging(200)
+
+
+def test_the_cost_of_a_change_does_not_grow_with_the_number_of_eips() -> None:
+    """A Service changes, loses its endpoints, and goes."""
+
+    def change(count: int) -> int:
+        world = World(*(Eip(f"e{number}", f"10.0.{number}.0/28") for number in range(count)))
+        world.put(node("n1", "192.168.0.1"), service("a"), endpoints("a", "n1"))
+        cost = 0
+        for obj in (service("a", ports=frozenset([Port("UDP", 9)])), endpoints("a")):
+            world.planner.put(obj)
+            cost += calls(lambda: world.planner.turn(lambda: None, now=0.0))
+        world.planner.remove(Kind.SERVICE, key("a"))
+        return cost + calls(lambda: world.planner.turn(lambda: None, now=0.0))
+
+    assert change(200) == change(20)
+
+
+def test_a_turn_reports_the_eips_whose_addresses_are_held_by_others() -> None:
+    world = World(*(Eip(f"e{number}", f"10.0.{number}.0/28") for number in range(20)))
+    planner = world.planner
+
+    def reported() -> dict[str, int]:
+        found = planner.turn(lambda: None, now=0.0).statuses
+        return {o.key.name: s.usage for o, s in found if isinstance(s, EipStatus)}
+
+    world.put(service("a", pool="e3"), service("b", pool="e4"))
+    assert reported() == {}
+    planner.put(service("c", pool="e4"))
+    planner.allocator.pool_status("e4")  # a question meanwhile takes nothing away
+    assert reported() == {"e4": 2}
+    planner.remove(Kind.SERVICE, key("a"))
+    assert reported() == {"e3": 0}
+    planner.remove(Kind.EIP, ObjectKey("", "e3"))
+    planner.put(Eip("e4", "10.0.4.0/28", priority=1))
+    assert reported() == {"e4": 2}
+    planner.put(Eip("e3", "10.0.3.0/28"))
+    assert reported() == {"e3": 0}
+    planner.resync()
+    assert len(reported()) == 20
 
 
 def test_only_the_lowest_addresses_of_a_sharing_key_are_tried() -> None:

@@ -41,6 +41,7 @@ class Allocator:
         self._settlement = Settlement(self._pools, self._holdings, self._rules, guard)
         self._waiting: set[ObjectKey] = set()
         self._status: dict[str, EipStatus] = {}
+        self._restated: set[str] = set()
 
     # -- inputs -----------------------------------------------------------------------------------
 
@@ -49,7 +50,9 @@ class Allocator:
     ) -> frozenset[ObjectKey]:
         """Sets all Eips, and by name why an Eip cannot be read that never was readable.  Returns
         the Services to decide again."""
+        self._restated.update(self._pools.by_name)
         changed = self._pools.set(eips, unreadable)
+        self._restated.update(self._pools.by_name)
         if not changed:
             return frozenset()
         self._holdings.reset_free(changed)
@@ -119,6 +122,13 @@ class Allocator:
         """The addresses that became held or free since the last call."""
         changes, self._holdings.occupancy_changes = self._holdings.occupancy_changes, set()
         return changes
+
+    def pop_restated_pools(self) -> set[str]:
+        """The names of the Eips whose status has to be looked at, since the last call: the Eips
+        were set, this one among them or before, or other Services hold its addresses."""
+        self._drop_statuses()
+        restated, self._restated = self._restated, set()
+        return restated
 
     def assign(self, service: Service) -> Outcome:
         """Assigns to a settled Service what it lacks, or says why it cannot."""
@@ -212,9 +222,7 @@ class Allocator:
 
     def pool_status(self, name: str) -> EipStatus:
         """The wanted status of an Eip; raises KeyError if no `set_pools` had it."""
-        changed, self._holdings.changed_pools = self._holdings.changed_pools, set()
-        for other in changed:
-            self._status.pop(other, None)
+        self._drop_statuses()
         known = self._status.get(name)
         if known is None:
             known = self._status[name] = wanted_status(self._pools.by_name[name], self._holdings)
@@ -223,7 +231,8 @@ class Allocator:
     @property
     def cached_entries(self) -> int:
         """How many entries are kept for Services and addresses."""
-        return self._holdings.cached_entries + len(self._waiting) + len(self._settlement.lost)
+        marks = len(self._waiting) + len(self._settlement.lost) + len(self._restated)
+        return self._holdings.cached_entries + marks
 
     def pool_verdicts(self, service: Service) -> tuple[PoolVerdict, ...]:
         """For each Eip, whether a Service could draw an address from it, in order of name."""
@@ -238,6 +247,13 @@ class Allocator:
     def pool_verdict(self, name: str, service: Service) -> Verdict[DrawReason]:
         """Whether a Service could draw an address from a readable Eip."""
         return self._may_draw(self._pools.by_name[name], service)
+
+    def _drop_statuses(self) -> None:
+        """Forgets the status of the Eips that have other holders than it says."""
+        changed, self._holdings.changed_pools = self._holdings.changed_pools, set()
+        for name in changed:
+            self._status.pop(name, None)
+        self._restated |= changed
 
     def _holders_in(self, pools: Iterable[str]) -> set[ObjectKey]:
         return {
