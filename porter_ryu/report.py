@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from porter_ryu.domain import mending, overview, problems
 from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
-from porter_ryu.domain.model import Address, Eip, EipStatus, Network, ObjectKey
+from porter_ryu.domain.model import Address, Eip, EipStatus, Kind, Network, ObjectKey
 from porter_ryu.domain.nodes.backends import EndpointStates
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
@@ -20,7 +21,7 @@ from porter_ryu.domain.prefix import host_prefix
 from porter_ryu.domain.reach import IsSent, Reach, is_recorded, reach, was_sent
 from porter_ryu.domain.shares import shares_at
 from porter_ryu.domain.text import shortened
-from porter_ryu.domain.verdict import Reason
+from porter_ryu.domain.verdict import DrawReason, Reason
 from porter_ryu.report_paths import hop_text, path, rounded
 from porter_ryu.report_unsent import UnsentServices
 from porter_ryu.time_slice import TimeSlice
@@ -108,19 +109,47 @@ def service_line(decision: Decision, announced: bool, unsent: UnsentServices) ->
 
 def eips(planner: Planner) -> Iterator[Json]:
     """One entry for every Eip, in order of name.  The planner may change between two entries."""
+    unread = (_unread_eip(*entry) for entry in sorted(overview.unread_eips(planner).items()))
+    return heapq.merge(_readable_eips(planner), unread, key=lambda entry: str(entry["name"]))
+
+
+def _readable_eips(planner: Planner) -> Iterator[Json]:
     for eip, status in overview.eips(planner):
-        problem = planner.eip_problems.found().get(eip.name, "")
+        unreadable = planner.cluster.why_unreadable(Kind.EIP, eip.key)
+        problems_of_it = (
+            f"it cannot be read, its last good form is in force: {unreadable}"
+            if unreadable
+            else "",
+            planner.eip_problems.found().get(eip.name, ""),
+        )
         yield {
             "name": eip.name,
             "address": shortened(_address_of(eip, status), _MAX_TEXT_CHARACTERS),
             "ready": status.ready,
             "reason": status.reason.value,
             "message": shortened(status.message, _MAX_TEXT_CHARACTERS),
-            "problem": shortened(problem, _MAX_TEXT_CHARACTERS),
+            "problem": shortened("; ".join(filter(None, problems_of_it)), _MAX_TEXT_CHARACTERS),
+            "disabled": overview.is_disabled(planner, eip),
             "usage": status.usage,
             "poolSize": status.pool_size,
             "used": dict(status.used),
         }
+
+
+def _unread_eip(name: str, reason: str) -> Json:
+    """An Eip that never was readable: what it has, and who holds that, is not known."""
+    return {
+        "name": name,
+        "address": "",
+        "ready": False,
+        "reason": DrawReason.UNREADABLE.value,
+        "message": shortened(f"it cannot be read: {reason}", _MAX_TEXT_CHARACTERS),
+        "problem": "",
+        "disabled": False,
+        "usage": 0,
+        "poolSize": 0,
+        "used": {},
+    }
 
 
 def growth(found: PoolGrowth, epoch: float) -> Json:

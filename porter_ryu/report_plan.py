@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from porter_ryu.domain import what_if
@@ -230,15 +230,19 @@ def difference(running: Json, wanted: Json) -> list[Json]:
     return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
 
 
-def changed_eips(running: Json, wanted: Json, named: Container[str]) -> list[Json]:
-    """Of the Eips of a plan those that are `named`, and those that serve otherwise than in another
-    plan."""
-    before = {eip["name"]: _service_of(eip) for eip in running["eips"]}
-    return [
-        eip
-        for eip in wanted["eips"]
-        if eip["name"] in named or before.get(eip["name"]) != _service_of(eip)
-    ]
+def changed_eips(running: Json, wanted: Json, fields: Mapping[str, list[str]]) -> list[Json]:
+    """Of the Eips of a plan those that `fields` names, with the fields of their specs that differ,
+    and those that serve otherwise than in another plan.  `differs` is said of those that are not as
+    in the other plan."""
+    before = {eip["name"]: eip for eip in running["eips"]}
+    found = []
+    for eip in wanted["eips"]:
+        was, changed = before.get(eip["name"]), fields.get(eip["name"], [])
+        otherwise = was is None or _service_of(was) != _service_of(eip)
+        if otherwise or eip["name"] in fields:
+            more = {"new": was is None, "changed": changed, "differs": otherwise or bool(changed)}
+            found.append({**eip, **more})
+    return found
 
 
 def _service_of(eip: Json) -> tuple[bool, str, str]:

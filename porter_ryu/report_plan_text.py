@@ -7,6 +7,7 @@ from typing import Any
 
 from porter_ryu.domain.effect import Effect
 from porter_ryu.domain.text import MAX_LISTED, changed_names, listed
+from porter_ryu.domain.verdict import DrawReason
 from porter_ryu.report_paths import attributes_text, share_text
 
 Json = dict[str, Any]
@@ -14,6 +15,7 @@ Json = dict[str, Any]
 _MAX_GROUPS = 20  # of Services with the same change, that are shown of one effect
 _HAS_ALL = "(-o json has all)"
 _LEAVING = "graceful-shutdown"
+_UNREADABLE = DrawReason.UNREADABLE.value
 _OUTAGES = {
     Effect.NOT_ANNOUNCED: "not be announced any more",
     Effect.OTHER_ADDRESS: "have another address",
@@ -39,7 +41,10 @@ def plan(entry: Json) -> str:
 
 def _eip_text(eip: Json) -> str:
     where = f" ({eip['address']})" if eip["address"] else ""
-    text = f"{eip['name']}: {eip['reason']}, {eip['usage']} of {eip['poolSize']} used{where}"
+    text = f"{eip['name']}: {eip['reason']}"
+    if eip["reason"] != _UNREADABLE:
+        text += f", {eip['usage']} of {eip['poolSize']} used{where}"
+    text += ", disabled" if eip["disabled"] else ""
     why = eip["problem"] if eip["ready"] else eip["message"]
     return f"{text}: {why}" if why else text
 
@@ -58,7 +63,13 @@ def difference(changes: list[Json]) -> str:
 
 def staged(found: Json) -> str:
     """The text of what manifests would change: the Eips in them, then the Services that change."""
-    lines = [f"eip {_eip_text(eip)}" for eip in found["eips"]]
+    lines = []
+    for eip in found["eips"]:
+        lines.append(f"eip {_eip_text(eip)}")
+        if eip["changed"] and not eip["new"]:
+            lines.append(f"  would change: {', '.join(f'spec.{name}' for name in eip['changed'])}")
+    if not found["services"] and any(eip["differs"] for eip in found["eips"]):
+        return "\n".join([*lines, "no Service would change"])
     return "\n".join([*lines, difference(found["services"])])
 
 

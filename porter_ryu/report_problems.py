@@ -165,7 +165,14 @@ def of_objects(planner: Planner) -> Iterator[Problem]:
         if unreadable:
             first = unreadable[0]
             subject = problems.counted(len(unreadable), kind.singular)
-            why = f"their last good form counts: {first.key}: {first.reason}"
+            never = {entry.key for entry in planner.cluster.never_read(kind)}
+            known = len(unreadable) > len(never)
+            parts = (
+                "the last good form counts" if known else "",
+                f"of {len(never):,} there is none" if known and never else "",
+                "no good form is known" if not known else "",
+            )
+            why = f"{', '.join(filter(None, parts))}: {first.key}: {first.reason}"
             what = f"{subject} cannot be read, {why}"
             mend = editing.mend(
                 f"kubectl get {kind.value} -A -o yaml; the log has each one",

@@ -158,7 +158,7 @@ def _well(tally: Tally, established: int, filled: int, announces: bool) -> str:
 def _eips(planner: Planner) -> Json:
     statuses = [status for _, status in overview.eips(planner)]
     return {
-        "total": len(planner.cluster.eips),
+        "total": len(planner.cluster.keys(Kind.EIP)),
         "ready": sum(status.ready for status in statuses),
         "size": sum(status.pool_size for status in statuses),
         "used": sum(status.usage for status in statuses),

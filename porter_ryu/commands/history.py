@@ -17,6 +17,7 @@ from porter_ryu.remote import Remote, segment, understood
 
 HELP = "Show what a running instance changed, and why; the newest is last."
 
+_UNREADABLE = "Unreadable"  # the reason of an Eip that never was readable
 _MAX_LISTED, _MAX_DIGITS = 20, 9
 _DURATION = re.compile("".join(f"(?:([0-9]{{1,9}}){unit})?" for unit in "dhms"))
 Json = dict[str, Any]
@@ -153,7 +154,10 @@ def _unknown(remote: Remote, words: list[str]) -> str:
     if kind == "node":
         return _missing("Node", name, [node["node"] for node in remote.get("/v1/nodes", list)])
     if kind == "eip":
-        return _missing("Eip", name, [eip["name"] for eip in remote.get("/v1/eips", list)])
+        eips = {eip["name"]: eip for eip in remote.get("/v1/eips", list)}
+        unread = name in eips and eips[name]["reason"] == _UNREADABLE
+        text = f"Eip {quoted(name)}: {eips[name]['message']}" if unread else ""
+        return text or _missing("Eip", name, list(eips))
     namespace, _, service = kind.partition("/")
     if not service or _is_prefix(kind):
         return ""

@@ -123,7 +123,8 @@ def _with_manifests(arguments: argparse.Namespace) -> int:
     after = report_plan.plan(planner)
     found = {
         "services": report_plan.difference(before, after),
-        "eips": report_plan.changed_eips(before, after, {key.name for key in staged}),
+        "eips": report_plan.changed_eips(before, after, staged),
     }
     print_value(found, report_plan_text.staged, arguments.output == "json")
-    return ExitStatus.WRONG if found["services"] else ExitStatus.FINE
+    would = found["services"] or any(eip["differs"] for eip in found["eips"])
+    return ExitStatus.WRONG if would else ExitStatus.FINE

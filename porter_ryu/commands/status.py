@@ -32,6 +32,7 @@ HELP = "Show the problems, sessions, pools and Services of a running instance."
 Json = dict[str, Any]
 Cell = str | tuple[str, str]
 
+_UNREADABLE = "Unreadable"  # the reason of an Eip that never was readable
 _PARTS = {"status": dict, "peers": list, "eips": list}
 _UP = "Established"
 _NEARLY_FULL_PERCENT = 90
@@ -195,13 +196,17 @@ def _notes(peers: list[Json]) -> Iterator[Any]:
 
 def _eips(eips: list[Json], now: str) -> Iterator[tuple[Cell, ...]]:
     for eip in eips[:_MAX_POOLS]:
+        if eip["reason"] == _UNREADABLE:
+            yield eip["name"], "", (eip["reason"], BAD), "", "", eip["message"]
+            continue
         used, size = eip["usage"], eip["poolSize"]
         full = size and 100 * used >= _NEARLY_FULL_PERCENT * size
         state = eip["reason"], GOOD if eip["ready"] else BAD
         count: Cell = (str(used), WARNING) if full else str(used)
         share = f"{100 * used / size:.0f} %" if size else ""
         when = _full_in(eip["growth"], now)
-        note = "; ".join(filter(None, (share, when, eip["problem"])))
+        disabled = "disabled: no new address" if eip["disabled"] else ""
+        note = "; ".join(filter(None, (share, disabled, when, eip["problem"])))
         yield eip["name"], eip["address"], state, count, str(size), note
 
 

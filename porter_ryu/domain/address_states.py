@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.pools import Pool
 from porter_ryu.domain.addresses.rules import closed
-from porter_ryu.domain.model import Address, Family, ObjectKey
+from porter_ryu.domain.model import Address, Family, Kind, ObjectKey
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.special_purpose import never_in_a_pool
 from porter_ryu.domain.text import listed
@@ -145,7 +145,9 @@ def _of_eips(planner: Planner, address: Address) -> Verdict[AddressState]:
     if special:
         text = f"it is in no Eip: it is {special}, which no Eip may have"
         return Verdict(False, AddressState.SPECIAL_PURPOSE, text)
-    return Verdict(False, AddressState.IN_NO_EIP, "it is in no Eip")
+    unread = sorted(entry.key.name for entry in planner.cluster.never_read(Kind.EIP))
+    but = f" that can be read; what is in Eip {listed(unread)} is not known" if unread else ""
+    return Verdict(False, AddressState.IN_NO_EIP, f"it is in no Eip{but}")
 
 
 def _in_space(pool: Pool, address: Address) -> bool:

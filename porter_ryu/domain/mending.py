@@ -68,8 +68,9 @@ def of_service(planner: Planner, decision: Decision) -> str:
     if service.pool is None:
         return general
     pool = planner.allocator.pools.get(service.pool)
-    if reason is Reason.NO_POOL and pool is None and not _is_unreadable(planner, service.pool):
-        what = "does not exist: create it"
+    if reason is Reason.NO_POOL and pool is None:
+        is_there = _is_unreadable(planner, service.pool)
+        what = "cannot be read: correct it" if is_there else "does not exist: create it"
     elif reason is Reason.NO_POOL:
         what = "does not serve: correct it, its status says why"
     elif reason in _OF_NAMED_EIP:

@@ -5,9 +5,9 @@ So they need not know how the planner stores them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from porter_ryu.domain.model import Address, Eip, EipStatus
+from porter_ryu.domain.model import Address, Eip, EipStatus, Kind
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.pool_growth import PoolUse
 
@@ -23,6 +23,18 @@ def eips(planner: Planner) -> Iterator[tuple[Eip, EipStatus]]:
         except KeyError:
             continue  # no turn has processed it yet, or it is gone meanwhile
         yield eip, status
+
+
+def unread_eips(planner: Planner) -> Mapping[str, str]:
+    """Why an Eip cannot be read that never was readable, by name: how many addresses it has, and
+    which of them are held, is not known."""
+    return {eip.key.name: eip.reason for eip in planner.cluster.never_read(Kind.EIP)}
+
+
+def is_disabled(planner: Planner, eip: Eip) -> bool:
+    """Whether spec.disable of an Eip is true, in the form that is in force."""
+    pool = planner.allocator.pools.get(eip.name)
+    return (eip if pool is None else pool.eip).disable
 
 
 def pool_uses(planner: Planner) -> dict[str, PoolUse]:

@@ -129,7 +129,12 @@ def status_patch(eip: Eip, wanted: EipStatus, now: str) -> Json:
 
 def _encode_serving(form: Eip) -> str:
     """The spec of a form of an Eip as text: a merge patch replaces text whole."""
-    spec = {
+    return json.dumps(encode_spec(form), sort_keys=True)
+
+
+def encode_spec(form: Eip) -> Json:
+    """The spec of an Eip, with all of its fields."""
+    return {
         "address": form.address,
         "disable": form.disable,
         "autoAssign": form.auto_assign,
@@ -142,4 +147,3 @@ def _encode_serving(form: Eip) -> str:
         "advertisements": [*map(advertisement_codec.encode, form.advertisements)],
         "allowedCommunities": form.allowed_communities.texts(),
     }
-    return json.dumps(spec, sort_keys=True)

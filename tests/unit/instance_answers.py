@@ -46,6 +46,7 @@ def eip(name: str, **more: object) -> Json:
         "reason": "Valid",
         "message": "",
         "problem": "",
+        "disabled": False,
         "usage": 10,
         "poolSize": 256,
         "used": {},

@@ -251,3 +251,9 @@ def test_a_pool_that_has_to_be_asked_knows_that_it_was_asked(
     [pool] = report.explanation(made.planner, key(name), None)["pools"]
     assert pool["usable"] is usable
     assert pool["why"].startswith(why)
+
+
+def test_what_an_unreadable_eip_has_is_not_known() -> None:
+    made = world().unreadable(Kind.EIP, "broken")
+    why = "it is in no Eip that can be read; what is in Eip broken is not known"
+    assert (told(made, "192.0.2.1")["state"], told(made, "192.0.2.1")["why"]) == ("InNoEip", why)

@@ -246,6 +246,24 @@ def test_many_pools_are_folded(capsys: pytest.CaptureFixture[str], instance: Ins
     assert "and 250 more pools" in text
 
 
+def test_pools_that_are_disabled_or_cannot_be_read(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    unread = {"reason": "Unreadable", "message": "it cannot be read: oops", "ready": False}
+    none = {"address": "", "usage": 0, "poolSize": 0}
+    instance.answers["/v1/eips"] = [
+        answers.eip("off", disabled=True),
+        answers.eip("unread", **unread, **none),
+    ]
+    text = printed(capsys, 0, "status", "--url", instance.url)
+    words = [" ".join(line.split()) for line in text.splitlines()]
+    assert "off 203.0.113.0/24 Valid 10 256 4 %; disabled: no new address" in words
+    assert "unread Unreadable it cannot be read: oops" in words
+    instance.answers["/v1/changes?about=eip%20unread"] = []
+    text = printed(capsys, 0, "history", "eip", "unread", "--url", instance.url)
+    assert text.startswith("Eip 'unread': it cannot be read: oops\nno change")
+
+
 @pytest.mark.parametrize(
     ("minutes", "full_at", "text"),
     [

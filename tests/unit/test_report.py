@@ -461,9 +461,47 @@ def test_eips_that_would_serve_otherwise_are_told_beside_those_that_are_named() 
     before = report_plan.plan(made.planner)
     made.put(Eip("older", "203.0.113.0/31", created="2020"), Eip("else", "192.0.2.0/30"))
     after = report_plan.plan(made.planner)
-    told = report_plan.changed_eips(before, after, {"else"})
+    told = report_plan.changed_eips(before, after, {"else": ["address"]})
     assert [(eip["name"], eip["ready"]) for eip in told] == [
         ("else", True),
         ("older", True),
         ("pool", False),
     ]
+    assert all(eip["differs"] for eip in told)
+    again = report_plan.changed_eips(after, after, {"else": []})
+    assert [(eip["name"], eip["differs"]) for eip in again] == [("else", False)]
+
+
+def test_an_eip_that_is_only_disabled_is_told() -> None:
+    made = two_services()
+    before = report_plan.plan(made.planner)
+    made.put(Eip("pool", "203.0.113.0/30", disable=True))
+    after = report_plan.plan(made.planner)
+    eips = report_plan.changed_eips(before, after, {"pool": ["disable"]})
+    told = {"services": report_plan.difference(before, after), "eips": eips}
+    assert report_plan_text.staged(told).splitlines() == [
+        "eip pool: Valid, 2 of 4 used (203.0.113.0/30), disabled",
+        "  would change: spec.disable",
+        "no Service would change",
+    ]
+    as_it_is = {"services": [], "eips": report_plan.changed_eips(after, after, {"pool": []})}
+    assert report_plan_text.staged(as_it_is).splitlines()[1:] == ["nothing would change"]
+
+
+def test_an_eip_that_never_was_readable_is_told() -> None:
+    made = two_services().unreadable(Kind.EIP, "broken", why="spec is a list")
+    made.put(service("asks", pool="broken"), service("wants", requested="192.0.2.1"))
+    [broken, pool] = report.eips(made.planner)
+    assert (broken["name"], broken["ready"], broken["reason"]) == ("broken", False, "Unreadable")
+    assert broken["message"] == "it cannot be read: spec is a list"
+    text = report_plan_text.plan({"services": [], "eips": [broken, pool], "warnings": []})
+    assert text.startswith("eip broken: Unreadable: it cannot be read: spec is a list\neip pool:")
+    asks = report.explanation(made.planner, key("asks"), None)
+    assert asks["message"] == "Eip broken, which the Service names, cannot be read: correct it"
+    assert asks["mend"].startswith("Eip broken cannot be read: correct it, or ask for Eip pool: ")
+    assert made.message("wants").startswith("192.0.2.1 is in no Eip that can be read: ask")
+    made.unreadable(Kind.EIP, "pool", why="spec is text")
+    told = list(report.eips(made.planner))[1]
+    assert (told["reason"], told["poolSize"]) == ("Valid", 4)
+    why = "it cannot be read, its last good form is in force: spec is text"
+    assert told["problem"] == why

@@ -299,7 +299,8 @@ class Allocator:
         if requested is not None:
             pool = self._pools.pool_for(requested)
             if pool is None:
-                return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, f"{requested} is in no Eip")
+                text = f"{requested} is in {self._pools.none}"
+                return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, text)
             return Held(requested, pool.eip.name)
         usable = [p for p in self._pools.in_order if self._rules.draw_objection(p, service) is None]
         of_family = [p for p in usable if p.space and family in p.space.families]
@@ -312,7 +313,7 @@ class Allocator:
             address = self._lowest_free(pool, family)
             if address is not None:
                 return Held(address, pool.eip.name)
-        return nothing_free(service, family, usable, of_family, opened)
+        return nothing_free(service, family, usable, of_family, opened, self._pools.none)
 
     def _lowest_free(self, pool: Pool, family: Family) -> Address | None:
         if pool.space is None:

@@ -44,16 +44,15 @@ def nothing_free(
     usable: Sequence[Pool],
     of_family: Sequence[Pool],
     opened: Sequence[Pool],
+    none: str,
 ) -> ServiceVerdict:
     """Why no address of a family can be drawn.
 
     `usable` are the pools that the Service may draw from, `of_family` those of them that have the
-    family, `opened` those of these that are not closed.
+    family, `opened` those of these that are not closed; `none` is `Pools.none`.
     """
     if not usable:
-        text = (
-            "there is no Eip that it may draw from: create one, or request one by name or address"
-        )
+        text = f"it may draw from {none}: create one, or request one by name or address"
         return Verdict(False, Reason.NO_POOL, text)
     if not of_family:
         where = f"Eip {printable(service.pool)}" if service.pool else "every Eip that it may use"

@@ -135,6 +135,12 @@ class Pools:
         """Makes the next `set` read every Eip, changed or not."""
         self._specs = {}
 
+    @property
+    def none(self) -> str:
+        """`no Eip`, as far as that is known: some cannot be read, and none of their names is for
+        every owner of a Service."""
+        return "no Eip that can be read" if self.unreadable else "no Eip"
+
     def pool_for(self, address: Address) -> Pool | None:
         """The serving pool that contains an address; None where there is none."""
         version, number = address.version, int(address)

@@ -37,7 +37,8 @@ class Rules:
         if existing and self.may_be_from_unreadable(service, eip):
             pool = None
         elif pool is None:
-            return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, f"{address} is in no Eip{_INSTEAD}")
+            text = f"{address} is in {self._pools.none}{_INSTEAD}"
+            return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, text)
         elif not self._pools.admits(pool, service, if_unreadable=existing):
             text = f"{address} is in no Eip that the Service may use{_INSTEAD}"
             return Verdict(False, Reason.NOT_ALLOWED, text)
