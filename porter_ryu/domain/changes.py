@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Collection, Iterable, Set
 
 from porter_ryu.domain.addresses.allocator import Allocator
+from porter_ryu.domain.addresses.holdings import A_NODE, A_PEER, THIS_HOST
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.model import Address, Kind, Node, ObjectId, ObjectKey
 from porter_ryu.domain.nodes.node_verdicts import NodeVerdicts
@@ -114,8 +115,11 @@ class PendingChanges:
             self._peers_changed = frozenset()
         if self._reserved_changed:
             self._reserved_changed = False
-            reserved = self._host | self.peers | frozenset(self._node_verdicts.addresses())
-            batch |= self._allocator.set_reserved(reserved)
+            batch |= self._allocator.set_reserved(
+                dict.fromkeys(self._host, THIS_HOST)
+                | dict.fromkeys(self._node_verdicts.addresses(), A_NODE)
+                | dict.fromkeys(self.peers, A_PEER)
+            )
         if self._namespaces_changed:
             self._namespaces_changed = False
             namespaces = {n.name: n for n in self._cluster.namespaces.values()}

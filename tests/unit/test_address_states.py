@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from porter_ryu import report, report_addresses, report_text
 from porter_ryu.domain.labels import parse_selector
-from porter_ryu.domain.model import Eip, Kind, Port
+from porter_ryu.domain.model import Eip, Family, Kind, Port
 from porter_ryu.domain.prefix import plain_address
 from porter_ryu.node.host import HostAddresses
 from porter_ryu.planning import reserve
@@ -232,7 +232,7 @@ def test_over_http_in_any_spelling() -> None:
         (
             lambda w: w.put(service("b", requested=PEER)),
             False,
-            f"it asks for {PEER} of it: {PEER} belongs to a node, a peer or this host",
+            f"it asks for {PEER} of it: {PEER} belongs to a peer, and no Service gets it: ask for",
         ),
         (
             lambda w: w.put(service("b")),
@@ -257,3 +257,53 @@ def test_what_an_unreadable_eip_has_is_not_known() -> None:
     made = world().unreadable(Kind.EIP, "broken")
     why = "it is in no Eip that can be read; what is in Eip broken is not known"
     assert (told(made, "192.0.2.1")["state"], told(made, "192.0.2.1")["why"]) == ("InNoEip", why)
+
+
+@pytest.mark.parametrize(
+    ("address", "owner"),
+    [
+        ("192.168.7.13", "a node"),
+        ("192.168.7.1", "a peer"),
+        ("192.168.7.2", "this host or its gateway"),
+        ("192.168.7.3", "this host or its gateway"),
+    ],
+)
+def test_an_address_that_no_service_gets_is_not_said_to_need_an_eip(
+    address: str, owner: str
+) -> None:
+    """Whether an Eip has it or not: to add it to one, and to remove it again, mends nothing."""
+    made = World(Eip("pool", "203.0.113.0/24")).put(service("web", requested=address))
+    assert made.message("web") == f"{address} is in no Eip: ask for another, or enlarge an Eip"
+    peer, host, bound = (ip_address(f"192.168.7.{number}") for number in (1, 2, 3))
+    made.planner.reserve([host], [peer], frozenset([bound]))
+    made.put(node("n3", "192.168.7.13"))
+    outside = f"{address} is in no Eip, and belongs to {owner}, so no Service gets it: ask for"
+    assert made.message("web") == f"{outside} another"
+    for fields in ({}, {"disable": True}, {"auto_assign": False}):
+        made.put(Eip("nodes", "192.168.7.0/24", **fields))
+        inside = f"{address} belongs to {owner}, and no Service gets it: ask for another"
+        assert (made.state("web"), made.message("web")) == ("AddressInUse", inside)
+    made.put(Eip("nodes", "192.168.7.0/24", namespaces=("other",)))
+    assert made.message("web").endswith(
+        f"belongs to {owner}, so no Service gets it: ask for another"
+    )
+    made.put(Eip("nodes", "192.168.7.0/24"), service("web", requested=address, pool="pool"))
+    assert made.message("web").endswith(
+        f"belongs to {owner}, so no Service gets it: ask for another"
+    )
+    made.remove(Kind.EIP, "nodes").remove(Kind.NODE, "n3")
+    made.put(service("web", requested=address))
+    if owner == "a node":
+        assert made.message("web").endswith("ask for another, or enlarge an Eip")
+
+
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [("127.0.0.1", "loopback"), ("224.0.0.5", "multicast"), ("fe80::1", "link-local")],
+)
+def test_an_address_that_no_eip_may_have_is_not_said_to_need_one(address: str, what: str) -> None:
+    families = (Family(ip_address(address).version),)
+    made = World(Eip("pool", "203.0.113.0/24"))
+    made.put(service("web", requested=address, families=families))
+    told_ = f"{address} is in no Eip, and {what}, so no Eip may have it: ask for another"
+    assert made.message("web") == told_

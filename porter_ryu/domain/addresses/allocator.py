@@ -86,13 +86,15 @@ class Allocator:
         to be called first."""
         self._holdings.unattributed = addresses
 
-    def set_reserved(self, addresses: frozenset[Address]) -> frozenset[ObjectKey]:
-        """Sets the addresses of nodes, peers and this host, which are not newly assigned; a Service
-        that holds one keeps it.  Returns the Services that may now get an address."""
+    def set_reserved(self, addresses: Mapping[Address, str]) -> frozenset[ObjectKey]:
+        """Sets the addresses of nodes, peers and this host, each with the kind of its owner
+        (`holdings.A_NODE`, ...).  They are not newly assigned; a Service that holds one keeps it.
+        Returns the Services that may now get an address, or lack one for another reason."""
         before, self._holdings.reserved = self._holdings.reserved, addresses
-        if before <= addresses:
+        if before == addresses:
             return frozenset()
-        self._holdings.reset_free()
+        if not before.keys() <= addresses.keys():
+            self._holdings.reset_free()
         return frozenset(self._waiting)
 
     # -- decisions --------------------------------------------------------------------------------

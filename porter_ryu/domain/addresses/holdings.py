@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from porter_ryu.domain.addresses.address_pool import AddressPool
 from porter_ryu.domain.addresses.sharers import Group, Sharers, check_hashable, group_of
 from porter_ryu.domain.model import Address, Family, ObjectKey, Service
 
+# the kinds of those that have an address that no Service gets; a tenant is told no names
+A_NODE = "a node"
+A_PEER = "a peer"
+THIS_HOST = "this host or its gateway"
 # addresses of one sharing key that are tried for a Service that joins it
 _MAX_SHARED_CANDIDATES = 32
 
@@ -57,7 +61,8 @@ class Holdings:
     """Addresses by Service and Services by address.
 
     `services` are the Services as they were settled, `unreadable` those of them that cannot be
-    read.  `reserved` are the addresses of nodes, peers and this host, assigned to no Service.
+    read.  `reserved` are the addresses of nodes, peers and this host, assigned to no Service, each
+    with the kind of its owner.
     `unattributed` are addresses on this host that may belong to a Service: only one that has it on
     record may hold it.  Since they were last reset by the caller, `freed` says whether an address
     was released, `changed_pools` which Eips have other holders, and `occupancy_changes` which
@@ -67,7 +72,7 @@ class Holdings:
     def __init__(self) -> None:
         self.services: dict[ObjectKey, Service] = {}
         self.unreadable: set[ObjectKey] = set()
-        self.reserved: frozenset[Address] = frozenset()
+        self.reserved: Mapping[Address, str] = {}
         self.unattributed: frozenset[Address] = frozenset()
         self.freed = False
         self.changed_pools: set[str] = set()

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from porter_ryu.domain.addresses.holdings import Holdings
+from porter_ryu.domain.addresses.holdings import THIS_HOST, Holdings
 from porter_ryu.domain.addresses.pools import Pool, Pools
 from porter_ryu.domain.model import Address, Family, FamilyPolicy, Port, Service
+from porter_ryu.domain.special_purpose import never_in_a_pool
 from porter_ryu.domain.text import listed, printable
 from porter_ryu.domain.verdict import DrawReason, Reason, ServiceVerdict, Verdict
 
 _EXCLUDED = "its namespaces, namespaceSelector or serviceSelector exclude the Service"
-_INSTEAD = ": ask for another, or enlarge an Eip"
 
 
 class Rules:
@@ -37,10 +37,11 @@ class Rules:
         if existing and self.may_be_from_unreadable(service, eip):
             pool = None
         elif pool is None:
-            text = f"{address} is in {self._pools.none}{_INSTEAD}"
+            text = f"{address} is in {self._pools.none}{self._instead(service, address)}"
             return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, text)
         elif not self._pools.admits(pool, service, if_unreadable=existing):
-            text = f"{address} is in no Eip that the Service may use{_INSTEAD}"
+            instead = self._instead(service, address)
+            text = f"{address} is in no Eip that the Service may use{instead}"
             return Verdict(False, Reason.NOT_ALLOWED, text)
         if not (existing and service.deleting):
             objection = self._spec_objection(service, address, pool)
@@ -74,7 +75,7 @@ class Rules:
         family = Family(address.version)
         if service.pool is not None and pool is not None and service.pool != pool.eip.name:
             what = f"Eip {printable(service.pool)}, which the Service names"
-            text = f"{address} is not in {what}{_INSTEAD}"
+            text = f"{address} is not in {what}{self._instead(service, address)}"
             return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, text)
         if family not in self.families(service):
             text = f"{address}: spec.ipFamilies of the Service has no IPv{family.value}"
@@ -89,17 +90,33 @@ class Rules:
         pool = self._pools.pool_for(address)
         if service.deleting:
             return terminating()
-        if pool is not None and pool.closed:
+        objection = self.reserved_objection(service, address)
+        if objection is None and pool is not None and pool.closed:
             return closed(pool)
-        return self.reserved_objection(service, address)
+        return objection
 
     def reserved_objection(self, service: Service, address: Address) -> ServiceVerdict | None:
         """Why an address is not assigned to any Service, whatever the Eips say."""
-        unattributed = address in self._holdings.unattributed and address not in service.ingress
-        if unattributed or address in self._holdings.reserved:
-            text = f"{address} belongs to a node, a peer or this host: remove it from the Eip"
+        owner = self._owner(service, address)
+        if owner:
+            text = f"{address} belongs to {owner}, and no Service gets it: ask for another"
             return Verdict(False, Reason.ADDRESS_IN_USE, text)
         return None
+
+    def _owner(self, service: Service, address: Address) -> str:
+        """What kind of thing has an address, so that no Service gets it; empty for nothing."""
+        unattributed = address in self._holdings.unattributed and address not in service.ingress
+        return self._holdings.reserved.get(address, THIS_HOST if unattributed else "")
+
+    def _instead(self, service: Service, address: Address) -> str:
+        """What to do about an address that is in no Eip that counts.  To enlarge an Eip mends
+        nothing where no Service may have the address anyway."""
+        owner, special = self._owner(service, address), never_in_a_pool(address)
+        if owner:
+            return f", and belongs to {owner}, so no Service gets it: ask for another"
+        if special:
+            return f", and {special}, so no Eip may have it: ask for another"
+        return ": ask for another, or enlarge an Eip"
 
     def sharing_objection(
         self, service: Service, address: Address, recorded: bool = False
