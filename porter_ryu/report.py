@@ -250,6 +250,7 @@ def _address(planner: Planner, key: ObjectKey, entry: AddressExplanation, sent: 
         "eip": entry.eip,
         "recorded": entry.recorded,
         "sharedWith": [str(key) for key in entry.sharers],
+        "claimants": [str(key) for key in entry.claimants],
         "nodes": [_node(planner, node, entry.eip) for node in entry.nodes],
         "paths": [path(one, share, planner.sending) for one, share in entry.paths],
         "endpoints": [_endpoints(states, mend) for states in entry.endpoints],

@@ -27,6 +27,7 @@ def address(planner: Planner, wanted: Address, give_way: Callable[[], None]) -> 
         "holders": [_name(key) for key in found.holders],
         "recorded": [_name(key) for key in found.recorded],
         "foreign": [_name(key) for key in found.foreign],
+        "claimants": [_name(key) for key in found.claimants],
         "owners": list(found.owners),
     }
 

@@ -62,6 +62,7 @@ def _dependents(depending: NodeDependents) -> Json:
     return {
         "dependents": [str(key) for key in depending.services],
         "dependentsAlone": [str(key) for key in depending.alone],
+        "dependentsOthersDrained": [str(key) for key in depending.others_drained],
         "unserved": [_unserved(group) for group in depending.unserved],
     }
 

@@ -47,12 +47,20 @@ def explanation(entry: Json) -> str:
 def address(entry: Json) -> str:
     """The text of an address: the explanations of the Services that have it, or who else has it."""
     name, why = entry["address"], entry["why"]
-    if not entry["services"]:
-        return f"{name}: no Service has it; {why}"
     lines = [explanation(service) for service in entry["services"]]
-    if entry["owners"] or entry["foreign"] or not entry["holders"]:
+    if not lines:
+        lines = [f"{name}: no Service has it; {why}"]
+    elif entry["owners"] or entry["foreign"] or not entry["holders"]:
         lines.append(f"{name}: {why}")
+    asking = [f"{one['namespace']}/{one['name']}" for one in entry["claimants"]]
+    if asking and not entry["holders"]:  # else it is told with the route of the holder
+        lines.append(f"  {_claims(asking)}")
     return "\n".join(lines)
+
+
+def _claims(names: list[str]) -> str:
+    verb = "asks for it and does" if len(names) == 1 else "ask for it and do"
+    return f"{listed(names)} {verb} not get it"
 
 
 def _pool_lines(pools: list[Json]) -> Iterator[str]:
@@ -83,6 +91,8 @@ def _route_lines(route: Json) -> list[str]:
     lines = [f"  {route['address']} from Eip {route['eip']}, {record}"]
     if route["sharedWith"]:
         lines.append(f"    shared with {listed(route['sharedWith'])}")
+    if route["claimants"]:
+        lines.append(f"    {_claims(route['claimants'])}")
     lines += _node_lines(route)
     lines += _sent_lines(route["peers"], "    ", lambda peer: shares_text(route, peer))
     for aggregate in route["aggregates"]:
@@ -155,12 +165,17 @@ def node(entry: Json) -> str:
     if not entry["usable"] and entry["mend"]:
         lines.append(f"  to mend it: {entry['mend']}")
     dependents, alone = entry["dependents"], entry["dependentsAlone"]
+    drained = entry["dependentsOthersDrained"]
     if not dependents:
         return "\n".join([*lines, "  next hop of no Service", *_unserved_lines(entry)])
     only = f", {len(alone):,} of which {_have(alone)} no other" if alone else ""
+    if drained:
+        only += f", {len(drained):,} of which {_have(drained)} no other that is not drained"
     share = "" if entry["share"] is None else f", {entry['share']:g} % of all paths"
     lines.append(f"  next hop of {_services(dependents)}{only}{share}:")
-    lines += _dependent_lines(dependents, alone, "no other next hop")
+    remarks = dict.fromkeys(alone, "no other next hop")
+    remarks |= dict.fromkeys(drained, "no other next hop that is not drained")
+    lines += _dependent_lines(dependents, remarks)
     return "\n".join([*lines, *_unserved_lines(entry)])
 
 
@@ -170,14 +185,15 @@ def _unserved_lines(entry: Json) -> Iterator[str]:
         services, alone = group["services"], group["alone"]
         only = f"; {len(alone):,} of them {_have(alone)} no next hop" if alone else ""
         yield f"  not used by {_services(services)}, because {group['why']}{only}:"
-        yield from _dependent_lines(services, alone, "no next hop")
+        yield from _dependent_lines(services, dict.fromkeys(alone, "no next hop"))
 
 
-def _dependent_lines(services: list[str], alone: list[str], remark: str) -> Iterator[str]:
-    """The names of Services, those first that have no other node; the first of a long list."""
-    first = set(alone)
-    for name in [*alone, *(name for name in services if name not in first)][:_MAX_DEPENDENTS]:
-        yield f"    {name} ({remark})" if name in first else f"    {name}"
+def _dependent_lines(services: list[str], remarks: dict[str, str]) -> Iterator[str]:
+    """The names of Services, those first on which there is a remark, by name; the first of a long
+    list."""
+    others = (name for name in services if name not in remarks)
+    for name in [*remarks, *others][:_MAX_DEPENDENTS]:
+        yield f"    {name} ({remarks[name]})" if name in remarks else f"    {name}"
     if len(services) > _MAX_DEPENDENTS:
         yield f"    and {len(services) - _MAX_DEPENDENTS} more (-o json has all)"
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.pools import Pool
 from porter_ryu.domain.addresses.rules import closed
+from porter_ryu.domain.claimants import claimants
 from porter_ryu.domain.model import Address, Family, Kind, ObjectKey
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.special_purpose import never_in_a_pool
@@ -41,8 +42,8 @@ class AddressStanding:
     `verdict` is ok if it can be assigned to a Service that does not have it now.  `eip` is the
     serving Eip that it is in, empty if there is none.  `holders` are the Services that hold it,
     `recorded` those of ours that have it in their status and do not hold it, `foreign` those that
-    are not ours and have it there.  `owners` are the others that have it, each as text: nodes,
-    peers, this host.
+    are not ours and have it there.  `claimants` are the first of those that ask for it and do not
+    get it.  `owners` are the others that have it, each as text: nodes, peers, this host.
     """
 
     address: Address
@@ -51,6 +52,7 @@ class AddressStanding:
     holders: tuple[ObjectKey, ...]
     recorded: tuple[ObjectKey, ...]
     foreign: tuple[ObjectKey, ...]
+    claimants: tuple[ObjectKey, ...]
     owners: tuple[str, ...]
 
 
@@ -78,7 +80,7 @@ def address_standing(
         text = f"{verdict.message}; {_has(foreign)} it in its status, and is not served here"
         verdict = Verdict(verdict.ok, verdict.reason, text)
     eip = planner.pool_of(address)
-    lists = (tuple(sorted(recorded)), tuple(foreign))
+    lists = (tuple(sorted(recorded)), tuple(foreign), claimants(planner, address))
     return AddressStanding(address, verdict, eip, holders, *lists, owners)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from porter_ryu.domain.model import (
+    Address,
     Eip,
     Endpoint,
     EndpointSlice,
@@ -48,6 +49,7 @@ class Cluster:
         # tuples: nearly every Service has one, and a tuple takes a fifth of a dictionary
         self._slices_of: dict[ObjectKey, tuple[EndpointSlice, ...]] = {}
         self._services_on: dict[str, dict[ObjectKey, int]] = {}
+        self._requesting: dict[Address, set[ObjectKey]] = {}
 
     def node(self, name: str) -> Node | None:
         """A Node by name."""
@@ -60,6 +62,10 @@ class Cluster:
     def services_on(self, node: str) -> Collection[ObjectKey]:
         """The Services with an EndpointSlice that names this node."""
         return self._services_on.get(node, {}).keys()
+
+    def requesting(self, address: Address) -> Collection[ObjectKey]:
+        """The Services, ours or not, that request an address."""
+        return self._requesting.get(address, ())
 
     def unreadable(self, kind: Kind, key: ObjectKey) -> Unreadable | None:
         """What is known of an object that cannot be read now; None where it can or is gone."""
@@ -117,6 +123,8 @@ class Cluster:
         if before == obj:
             return self._touched_by(kind, key) if was_unreadable else None
         known[key] = obj
+        if isinstance(obj, Service):
+            self._index_request(key, before, obj)
         if isinstance(obj, EndpointSlice):
             return {*self._drop_slice(before), *self._add_slice(obj)}
         return self._touched_by(kind, key)
@@ -126,6 +134,8 @@ class Cluster:
         unreadable, known = self._unreadable[kind].pop(key, None), self._tables[kind].pop(key, None)
         if unreadable is None and known is None:
             return None
+        if kind is Kind.SERVICE:
+            self._index_request(key, known, None)
         if kind is Kind.ENDPOINT_SLICE:
             return self._drop_slice(known)
         return self._touched_by(kind, key)
@@ -134,6 +144,20 @@ class Cluster:
         if kind is Kind.SERVICE:
             return (key,)
         return list(self.services_on(key.name)) if kind is Kind.NODE else _NO_SERVICES
+
+    def _index_request(self, key: ObjectKey, before: Service | None, after: Service | None) -> None:
+        """Notes which addresses a Service requests; it was `before` and is `after`, None where
+        there is none."""
+        was, now = (s.request.addresses if s and s.request else () for s in (before, after))
+        if was == now:
+            return
+        for address in was:
+            asking = self._requesting[address]
+            asking.discard(key)
+            if not asking:
+                del self._requesting[address]
+        for address in now:
+            self._requesting.setdefault(address, set()).add(key)
 
     def _add_slice(self, piece: EndpointSlice) -> Iterable[ObjectKey]:
         if piece.service is None:

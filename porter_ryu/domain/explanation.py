@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.announcement import Announcement, in_use
+from porter_ryu.domain.claimants import claimants
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.left_out import why_not_node
 from porter_ryu.domain.model import Address, Family, Kind, ObjectKey, Service
@@ -22,14 +23,15 @@ from porter_ryu.domain.verdict import NodeReason, Verdict
 
 @dataclass(frozen=True, slots=True)
 class AddressExplanation:
-    """One address: its Eip, whether it is recorded in status, its other holders, the verdict on
-    every node, each path with its share of the traffic in per cent (`shares`), in order of node,
-    and where its endpoints are."""
+    """One address: its Eip, whether it is recorded in status, its other holders, the Services that
+    ask for it and do not get it, the verdict on every node, each path with its share of the traffic
+    in per cent (`shares`), in order of node, and where its endpoints are."""
 
     address: Address
     eip: str
     recorded: bool
     sharers: tuple[ObjectKey, ...]
+    claimants: tuple[ObjectKey, ...]
     nodes: tuple[NodeVerdict, ...]
     paths: tuple[tuple[Announcement, float | None], ...]
     endpoints: tuple[EndpointStates, ...]
@@ -72,6 +74,7 @@ def _address(planner: Planner, service: Service, held: Held, now: float) -> Addr
         held.eip,
         held.address in service.ingress,
         tuple(k for k in planner.allocator.holders(held.address) if k != service.key),
+        claimants(planner, held.address),
         tuple(_judged(planner, service, held.address, paths, v, now) for v in verdicts),
         tuple(shares(paths.used).items()),
         endpoint_states(planner.cluster.slices_of(service.key), family),

@@ -27,11 +27,13 @@ class Unserved:
 
 @dataclass(frozen=True, slots=True)
 class NodeDependents:
-    """The Services that have a node as a next hop, in order of name, and those of them that have no
-    other; and the others that depend on it, most of them first."""
+    """The Services that have a node as a next hop, in order of name, those of them that have no
+    other, and those that have others, of which each is drained; and the others that depend on it,
+    most of them first."""
 
     services: tuple[ObjectKey, ...]
     alone: tuple[ObjectKey, ...]
+    others_drained: tuple[ObjectKey, ...]
     unserved: tuple[Unserved, ...]
 
 
@@ -43,7 +45,8 @@ def node_dependents(
     `now` is of the clock of the turns, in seconds.  `give_way` is called for each Service; the
     planner may change meanwhile."""
     traffic = NodeTraffic(planner, routes)
-    services, alone = [], []
+    services, alone, others_drained = [], [], []
+    drained = {name for name, _ in planner.drains.all()}
     for key in sorted(planner.decisions):
         give_way()
         decision = planner.decisions.get(key)
@@ -52,6 +55,8 @@ def node_dependents(
             services.append(key)
             if len(nodes) == 1:
                 alone.append(key)
+            elif nodes - {node} <= drained:
+                others_drained.append(key)
     found: dict[Verdict[NodeReason], list[tuple[ObjectKey, bool]]] = {}
     for decision, nodes in unserved(planner, traffic, node, give_way):
         verdict = _why_not(planner, decision, node, now)
@@ -65,7 +70,8 @@ def node_dependents(
         for verdict, entries in found.items()
     )
     most_first = sorted(groups, key=lambda group: -len(group.services))
-    return NodeDependents(tuple(services), tuple(alone), tuple(most_first))
+    lists = (tuple(services), tuple(alone), tuple(others_drained))
+    return NodeDependents(*lists, tuple(most_first))
 
 
 def _why_not(planner: Planner, decision: Decision, node: str, now: float) -> Verdict[NodeReason]:

@@ -154,6 +154,7 @@ def address(text: str, *holders: str, **more: object) -> Json:
         "holders": [{"namespace": "default", "name": name} for name in holders],
         "recorded": [],
         "foreign": [],
+        "claimants": [],
         "owners": [],
         **more,
     }
@@ -182,7 +183,8 @@ def node(name: str, **more: object) -> Json:
 
 def node_dependents(name: str, *dependents: str, **more: object) -> Json:
     """An answer of /v1/nodes/NAME."""
-    depending = {"dependents": [*dependents], "dependentsAlone": [], "unserved": []}
+    lists = ("dependentsAlone", "dependentsOthersDrained", "unserved")
+    depending = {"dependents": [*dependents], **{name: [] for name in lists}}
     return {"found": True, **node(name), **depending, **more}
 
 
@@ -210,6 +212,7 @@ def explanation(name: str, **more: object) -> Json:
                 "eip": "pool",
                 "recorded": True,
                 "sharedWith": [],
+                "claimants": [],
                 "nodes": [
                     {"node": f"n{n}", "nextHop": f"192.0.2.{n}", "reason": "NextHop", "why": ""}
                     for n in (10, 2, 1)

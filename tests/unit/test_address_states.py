@@ -279,15 +279,16 @@ def test_an_address_that_no_service_gets_is_not_said_to_need_an_eip(
     made.put(node("n3", "192.168.7.13"))
     outside = f"{address} is in no Eip, and belongs to {owner}, so no Service gets it: ask for"
     assert made.message("web") == f"{outside} another"
-    for fields in ({}, {"disable": True}, {"auto_assign": False}):
-        made.put(Eip("nodes", "192.168.7.0/24", **fields))
+    whole = Eip("nodes", "192.168.7.0/24")
+    for nodes in (whole, replace(whole, disable=True), replace(whole, auto_assign=False)):
+        made.put(nodes)
         inside = f"{address} belongs to {owner}, and no Service gets it: ask for another"
         assert (made.state("web"), made.message("web")) == ("AddressInUse", inside)
-    made.put(Eip("nodes", "192.168.7.0/24", namespaces=("other",)))
+    made.put(replace(whole, namespaces=("other",)))
     assert made.message("web").endswith(
         f"belongs to {owner}, so no Service gets it: ask for another"
     )
-    made.put(Eip("nodes", "192.168.7.0/24"), service("web", requested=address, pool="pool"))
+    made.put(whole, service("web", requested=address, pool="pool"))
     assert made.message("web").endswith(
         f"belongs to {owner}, so no Service gets it: ask for another"
     )
@@ -307,3 +308,44 @@ def test_an_address_that_no_eip_may_have_is_not_said_to_need_one(address: str, w
     made.put(service("web", requested=address, families=families))
     told_ = f"{address} is in no Eip, and {what}, so no Eip may have it: ask for another"
     assert made.message("web") == told_
+
+
+def test_who_else_asks_for_an_address_is_told_of_the_address_and_of_its_holder() -> None:
+    made = world()
+    text = report_text.explanation(report.explanation(made.planner, key("web"), None))
+    assert "not get it" not in text
+    elsewhere = service("other/c", requested="203.0.113.7,2001:db8::1")
+    made.put(service("b", requested="203.0.113.7"), elsewhere)
+    made.put(replace(service("theirs", requested="203.0.113.7"), ours=False))
+    found = told(made, "203.0.113.7")
+    assert [entry["name"] for entry in found["holders"]] == ["web"]
+    assert found["claimants"] == [
+        {"namespace": "default", "name": "b"},
+        {"namespace": "other", "name": "c"},
+    ]
+    entry = report.explanation(made.planner, key("web"), None)
+    assert entry["routes"][0]["claimants"] == ["default/b", "other/c"]
+    claims = "default/b, other/c ask for it and do not get it"
+    assert f"    {claims}\n" in report_text.explanation(entry)
+    assert report_text.address({**found, "services": [entry]}).count(claims) == 1
+    made.put(service("b", requested="203.0.113.8")).remove(Kind.SERVICE, "other/c")
+    assert told(made, "203.0.113.7")["claimants"] == []
+    made.put(service("c"), service("c", requested=PEER), service("b", requested="192.0.2.1"))
+    for address, name in ((PEER, "c"), ("192.0.2.1", "b")):
+        nobody = {**told(made, address), "services": []}
+        assert report_text.address(nobody).endswith(
+            f"\n  default/{name} asks for it and does not get it"
+        )
+    made.broken("web").put(service("b", requested="203.0.113.7"))
+    assert told(made, "203.0.113.7")["claimants"] == [{"namespace": "default", "name": "b"}]
+
+
+def test_of_very_many_who_ask_for_an_address_the_first_are_told() -> None:
+    made = world()
+    for number in range(120):
+        made.stage(service(f"x{number:03}", requested="203.0.113.7"))
+    found = told(made.turn(), "203.0.113.7")["claimants"]
+    assert [entry["name"] for entry in found] == [f"x{number:03}" for number in range(100)]
+    for number in range(120):
+        made.remove(Kind.SERVICE, f"x{number:03}")
+    assert told(made, "203.0.113.7")["claimants"] == []

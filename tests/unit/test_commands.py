@@ -418,6 +418,7 @@ def test_explain_a_node_that_is_gone(
 ) -> None:
     gone = {"node": "n77", "found": False, "usable": False, "reason": "NoSuchNode"}
     gone |= {"why": "there is no such Node", "dependents": [], "dependentsAlone": []}
+    gone |= {"dependentsOthersDrained": []}
     instance.answers["/v1/nodes/n77"] = {**gone, "unserved": []}
     argv = ("explain", "--node", "n77", "--url", instance.url)
     assert printed(capsys, 1, *argv) == "node n77: there is no such Node\n"

@@ -100,6 +100,26 @@ def test_a_node_that_one_peer_keeps_is_not_drained() -> None:
     assert "still carries 2 Services" in found["why"]
 
 
+def test_the_services_whose_other_nodes_are_all_drained_are_named() -> None:
+    """Of the drained node, and of the one that is left: its drain would leave none."""
+    made = world().put(up("n3"), service("three"), endpoints("three", "n1", "n2", "n3"))
+    assert told(made, "n1")["dependentsOthersDrained"] == []
+    made.put(up("n2", annotations={"drain": "yes"}))
+    found = told(made, "n1")
+    assert (found["dependentsAlone"], found["alone"]) == (["default/one"], 1)
+    assert found["dependentsOthersDrained"] == ["default/both"]
+    text = report_text.node(found)
+    assert "3 Services, 1 of which has no other, 1 of which has no other that is not " in text
+    assert "default/one (no other next hop)\n    default/both (no other next hop that " in text
+    made.put(up("n1", annotations={"drain": "yes"}))
+    found = told(made, "n1")
+    assert "; 2 Services have no next hop that is not drained" in found["why"]
+    assert [*found["dependentsAlone"], *found["dependentsOthersDrained"]] == [
+        "default/one",
+        "default/both",
+    ]
+
+
 def test_nodes_that_are_drained_together_keep_what_has_no_other() -> None:
     made = world().put(up("n1", unschedulable=True), up("n2", unschedulable=True))
     for name in ("n1", "n2"):
