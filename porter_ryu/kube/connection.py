@@ -103,6 +103,9 @@ class Answer:
             self._parser.feed_data(octets)
         except HttpParserError as error:
             raise ConnectionError("an answer is not HTTP") from error
+        if self._complete:
+            # it refers to this answer, so that only the garbage collector would find them
+            del self._parser
         return len(octets)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from porter_ryu.kube import connection
 from porter_ryu.kube.client import Client
 from porter_ryu.kube.errors import ApiError
 from tests.unit.fake_server import (
@@ -103,6 +105,20 @@ def test_an_answer_that_is_none_loses_the_connection(tmp_path: Path, octets: byt
     asked = Asked(tmp_path, lambda _path, _headers: octets)
     assert [asked.fails().label for _ in range(2)] == ["ConnectionLost"] * 2
     assert asked.server.connections == 2
+
+
+def test_answers_leave_nothing_for_the_garbage_collector(tmp_path: Path) -> None:
+    """It runs seldom, and what it has not found when a list was read stays for ever."""
+    asked = Asked(tmp_path, lambda _path, _headers: EMPTY + b"\r\n{}")
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            assert asked() == b"{}"
+        left = [found for found in gc.get_objects() if isinstance(found, connection.Answer)]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 class Tunnel:
