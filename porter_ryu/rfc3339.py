@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 
 
 def now(microseconds: bool = False) -> str:
@@ -18,5 +19,6 @@ def text(seconds: float) -> str:
     return f"{_date_and_time(whole)}.{milliseconds:03}Z"
 
 
+@lru_cache(16)
 def _date_and_time(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

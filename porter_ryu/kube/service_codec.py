@@ -32,6 +32,7 @@ from porter_ryu.kube.shared import CACHED, address_of, labels
 
 _OUR_CONDITIONS = "porter.kubesphere.io/"
 FAMILIES = {"IPv4": Family.IPV4, "IPv6": Family.IPV6}
+_FAMILY_POLICIES = {policy.value: policy for policy in FamilyPolicy}
 _SHARE = "eip.porter.kubesphere.io/share"
 _REQUEST = ("eip.porter.kubesphere.io/v1alpha1", "eip.openelb.kubesphere.io/v1alpha1")
 _POOL = ("eip.porter.kubesphere.io/pool", "eip.openelb.kubesphere.io/v1alpha2")
@@ -129,10 +130,10 @@ def _listed_families(listed: tuple[str, ...]) -> tuple[Family, ...]:
 def _family_policy(spec: structs.ServiceSpec) -> FamilyPolicy:
     """spec.ipFamilyPolicy."""
     text = spec.ip_family_policy
-    try:
-        return FamilyPolicy.SINGLE_STACK if text is None else FamilyPolicy(text)
-    except ValueError as error:
-        raise CodecError(f"spec.ipFamilyPolicy: {quoted(str(text))} is not known") from error
+    policy = FamilyPolicy.SINGLE_STACK if text is None else _FAMILY_POLICIES.get(text)
+    if policy is None:
+        raise CodecError(f"spec.ipFamilyPolicy: {quoted(str(text))} is not known")
+    return policy
 
 
 def _request(spec: structs.ServiceSpec, annotations: dict[str, str]) -> AddressRequest | None:

@@ -145,13 +145,14 @@ class Transport:
         # a proxy for plain HTTP needs the complete URL
         forwards = manager.proxy is not None and host.scheme != "https"
         self._root: str = access.url if forwards else host.path or ""
-        self._fields = {
+        fields = {
             "Host": self.server,
             "User-Agent": "porter-ryu",
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             **(opener.proxy_headers if forwards else {}),
         }
+        self._header = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
 
     def send(
         self,
@@ -168,13 +169,11 @@ class Transport:
         target = quote(f"{self._root}{path}", safe=_IN_A_TARGET)
         if query:
             target = f"{target}?{urlencode(query)}"
-        fields, octets = self._headers(), b""
+        header, octets = self._authorized_header(), b""
         if body is not None:
             octets = _JSON(body).encode()
-            fields["Content-Type"] = content_type
-            fields["Content-Length"] = str(len(octets))
-        header = "\r\n".join(f"{name}: {value}" for name, value in fields.items())
-        request = f"{method} {target} HTTP/1.1\r\n{header}\r\n\r\n".encode("latin-1") + octets
+            header += f"Content-Type: {content_type}\r\nContent-Length: {len(octets)}\r\n"
+        request = f"{method} {target} HTTP/1.1\r\n{header}\r\n".encode("latin-1") + octets
         pool = self._pool
         connection = pool.take()
         try:
@@ -184,14 +183,14 @@ class Transport:
             raise
         return Asked(connection, pool)
 
-    def _headers(self) -> dict[str, str]:
-        """The headers of a request."""
+    def _authorized_header(self) -> str:
+        """The header of a request without a body."""
         text = self._authorization()
         if not text:
-            return dict(self._fields)
+            return self._header
         if not text.isprintable():
             raise ValueError("the token has a character that no header may have")
-        return {**self._fields, "Authorization": text}
+        return f"{self._header}Authorization: {text}\r\n"
 
     def renew(self) -> str:
         """Reads the credential again, if possible; returns a description of it."""

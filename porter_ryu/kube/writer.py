@@ -82,6 +82,10 @@ class Writer:
         self._wake = hub.Semaphore(0)
         self._failing: dict[ObjectId, _Failing] = {}
         self._paused: set[ObjectId] = set()
+        self._written = {
+            kind: metrics.kubernetes_writes.labels(kind.value, WRITTEN)
+            for kind in (Kind.SERVICE, Kind.EIP)
+        }
 
     def start(self, observer: Observer) -> None:
         """Starts the greenthreads that write."""
@@ -156,7 +160,7 @@ class Writer:
             LOG.warning("status of %s %s is not written: %s", entry[0].value, entry[1], error)
             self._failed(entry, error.code, error.retry_after)
             return
-        metrics.kubernetes_writes.labels(entry[0].value, WRITTEN).inc()
+        self._written[entry[0]].inc()
         self._failing.pop(entry, None)
         self._done(entry, write)
         self._pause(entry)
