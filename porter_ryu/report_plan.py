@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from porter_ryu.domain import what_if
+from porter_ryu.domain.consequences import Consequence, Standing
 from porter_ryu.domain.effect import Effect, NodesByAddress, effect_of
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.sending import Sending
 from porter_ryu.domain.text import MAX_LISTED, listed, shortened
 from porter_ryu.domain.verdict import NodeReason
-from porter_ryu.domain.what_if import AskedNode, Consequence, Standing, Supposition
+from porter_ryu.domain.what_if import AskedNode, Supposition
 from porter_ryu.report import eips, explanation
 from porter_ryu.report_paths import path
 from porter_ryu.time_slice import TimeSlice
@@ -85,7 +86,7 @@ class Answer:
         self._found = what_if.what_if(planner, supposed, time.monotonic(), TimeSlice())
 
     def head(self) -> Json:
-        """All but the Services: the nodes in question, the whole in a sentence, and each effect
+        """All but the lists: the nodes in question, the whole in a sentence, and each effect
         with the number of its Services."""
         effects = [
             *_effects(self._found.changes, self._supposed, already=False),
@@ -97,17 +98,23 @@ class Answer:
             "effects": effects,
         }
 
-    def services(self) -> Iterator[Json]:
-        """The Services for which something would change, the worst effect first."""
-        return map(self._entry, self._found.changes)
+    def aggregates(self) -> Iterator[Json]:
+        """The aggregates that would change, the worst effect first, then those that have changed
+        already, and would not change further."""
+        for already in (False, True):
+            for change in self._found.aggregates_already if already else self._found.aggregates:
+                entry = self._entry(change)
+                yield {"prefix": str(change.about), "already": already, **entry}
 
-    def already(self) -> Iterator[Json]:
-        """The Services for which something has changed already, and would not change further."""
-        return map(self._entry, self._found.already)
+    def lists(self) -> Mapping[str, Iterator[Json]]:
+        """The lists of the answer by name."""
+        services = (self._of_service(change) for change in self._found.changes)
+        already = (self._of_service(change) for change in self._found.already)
+        return {"services": services, "already": already, "aggregates": self.aggregates()}
 
     def whole(self) -> Json:
         """The whole answer."""
-        return {**self.head(), "services": [*self.services()], "already": [*self.already()]}
+        return self.head() | {name: list(entries) for name, entries in self.lists().items()}
 
     def _node(self, node: AskedNode) -> Json:
         return {
@@ -122,6 +129,8 @@ class Answer:
     def _sentence(self, effects: list[Json]) -> str:
         """The answer in a sentence."""
         would = [effect["text"] for effect in effects if not effect["already"]]
+        count = len(self._found.aggregates)
+        would += [f"{count:,} aggregate{'' if count == 1 else 's'} would change"] if count else []
         parts = [
             f"{_subject(self._supposed)}, {'; '.join(would) or 'nothing would change'}",
             *filter(None, map(self._note, self._found.nodes)),
@@ -138,9 +147,11 @@ class Answer:
         on_it = f"; {_services(count)} {_have(count)} endpoints on it" if count else ""
         return f"{node.name} is no next hop now: {shortened(why, _MAX_TEXT_CHARACTERS)}{on_it}"
 
+    def _of_service(self, change: Consequence) -> Json:
+        return {"service": str(change.about), **self._entry(change)}
+
     def _entry(self, change: Consequence) -> Json:
         return {
-            "service": str(change.service),
             "effect": change.effect.value,
             "peers": list(change.peers),
             "eips": list(change.eips),

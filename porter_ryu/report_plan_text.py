@@ -81,6 +81,11 @@ def what_if(found: Json) -> str:
         changes = found["already" if effect["already"] else "services"]
         lines.append(f"{effect['text']}:")
         lines += _changes([c for c in changes if c["effect"] == effect["effect"]])
+    for already in (False, True):
+        aggregates = [entry for entry in found["aggregates"] if entry["already"] == already]
+        if aggregates:
+            lines.append("aggregates that have changed already:" if already else "aggregates:")
+            lines += _aggregate_lines(aggregates)
     for node in found["nodes"]:
         if node["services"] and not node["usable"]:
             lines.append(f"endpoints on {node['node']}:")
@@ -94,20 +99,29 @@ def _changes(changes: Sequence[Json]) -> Iterator[str]:
     groups = _groups(changes, _change_text)
     if len(groups) > _MAX_GROUPS:
         groups = sorted(_groups(changes, _nodes_text), key=lambda group: -len(group[1]))
+    return _group_lines(groups, "Services")
+
+
+def _aggregate_lines(changes: Sequence[Json]) -> Iterator[str]:
+    """Each change of aggregates, by the nodes that they gain and lose, with the aggregates."""
+    return _group_lines(_groups(changes, _nodes_text), "aggregates")
+
+
+def _group_lines(groups: Sequence[tuple[str, list[str]]], many: str) -> Iterator[str]:
     for text, names in groups[:_MAX_GROUPS]:
         if len(names) == 1:
             yield f"  {names[0]}{text}"
             continue
-        yield f"  {len(names)} Services{text}"
+        yield f"  {len(names)} {many}{text}"
         yield f"    {_folded(names)}"
     rest = groups[_MAX_GROUPS:]
     if rest:
         count = sum(len(names) for _, names in rest)
-        yield f"  and {len(rest)} other changes of {count} Services {_HAS_ALL}"
+        yield f"  and {len(rest)} other changes of {count} {many} {_HAS_ALL}"
 
 
 def _groups(changes: Iterable[Json], to_text: Callable[[Json], str]) -> list[tuple[str, list[str]]]:
-    """The Services with the same change and Eips, in order of the first."""
+    """The Services or aggregates with the same change and Eips, in order of the first."""
     groups: dict[str, list[str]] = {}
     for change in changes:
         eips = f" in Eip {listed(change['eips'])}" if change["eips"] else ""
@@ -121,8 +135,9 @@ def _folded(names: list[str]) -> str:
 
 
 def _name(change: Json) -> str:
-    """A Service, with its addresses where these change, and the peers that the change is about."""
-    name = str(change["service"])
+    """A Service, with its addresses where these change, or an aggregate; and the peers that the
+    change is about."""
+    name = str(change["prefix"] if "prefix" in change else change["service"])
     was, becomes = (list(side["paths"]) if side else [] for side in _sides(change))
     said = []
     if was != becomes:

@@ -81,14 +81,20 @@ def _what_if(arguments: argparse.Namespace) -> int:
     if arguments.config_file and arguments.url is None:
         found = _supposed(arguments)
         print_value(found, report_plan_text.what_if, arguments.output == "json")
-        return ExitStatus.WRONG if found["services"] else ExitStatus.FINE
+        return _status(found)
     url = arguments.url or DEFAULT_URL
     asked = (("drain", arguments.drain), ("without", arguments.without))
     query = "&".join(f"{name}={segment(','.join(nodes))}" for name, nodes in asked if nodes)
     with understood(url):
         found = Remote(url).get(f"/v1/plan?{query}", dict)
         print_value(found, report_plan_text.what_if, arguments.output == "json")
-        return ExitStatus.WRONG if found["services"] else ExitStatus.FINE
+        return _status(found)
+
+
+def _status(found: Json) -> int:
+    """The exit status of an answer about nodes."""
+    would = found["services"] or any(not entry["already"] for entry in found["aggregates"])
+    return ExitStatus.WRONG if would else ExitStatus.FINE
 
 
 def _supposed(arguments: argparse.Namespace) -> Json:

@@ -143,6 +143,14 @@ class Routing:
             return paths
         return self._advertising.advertised(paths, self._advertising.entries(eip))
 
+    def aggregates_wanted(self, address: Address) -> tuple[Network, ...]:
+        """The aggregates of an address once all its holders have it on record; they are noted, for
+        `changed_aggregates`."""
+        holders = self._holders(address)
+        if not self._announce or not holders:
+            return ()
+        return self._announced_route(address, self._next_hops_of(address), holders).aggregates
+
     def _announced_route(
         self, address: Address, hops: frozenset[NextHop], recorded: Sequence[Service]
     ) -> Route:

@@ -142,8 +142,7 @@ class HttpController(ControllerBase):  # type: ignore[misc]
 
     def _what_if(self, supposed: Supposition) -> Iterator[str]:
         answer = report_plan.Answer(self._context.planner, supposed)
-        lists = {"services": answer.services(), "already": answer.already()}
-        yield from responses.json_object(answer.head(), lists)
+        yield from responses.json_object(answer.head(), answer.lists())
 
     def _plan(self) -> Iterator[str]:
         planner = self._context.planner

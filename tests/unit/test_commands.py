@@ -718,6 +718,7 @@ def what_if(**fields: Any) -> Answers:
         "effects": [effect],
         "services": [change | {"was": sides[0], "becomes": sides[1]}],
         "already": [],
+        "aggregates": [],
         **fields,
     }
 

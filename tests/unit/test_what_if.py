@@ -11,6 +11,7 @@ import pytest
 from msgspec import structs
 
 from porter_ryu import report_plan, report_plan_text
+from porter_ryu.domain.announcement import in_use
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.labels import parse_selector
 from porter_ryu.domain.model import (
@@ -264,6 +265,60 @@ def test_a_node_that_serves_one_family_alone() -> None:
     }
 
 
+def aggregating(*eips: Eip) -> World:
+    """Four nodes that carry every Service, these Eips, and a Service in each."""
+    w = World(*eips, policy=Policy(NextHopPolicy(NODES), drain=DRAIN)).put(*map(up, NAMES))
+    for eip in eips:
+        w.put(service(eip.name, pool=eip.name), endpoints(eip.name, "n1", "n3"))
+    return w
+
+
+def aggregated(name: str, address: str, **selected: Any) -> Eip:
+    """An Eip with aggregates of 16 addresses."""
+    entry = AdvertisementEntry(aggregation_length=28, **selected)
+    return Eip(name, address, advertisements=(entry,))
+
+
+def test_aggregates_are_told_after_the_services() -> None:
+    w = aggregating(
+        aggregated("x", "10.0.0.0/27"),
+        aggregated("y", "10.0.1.0/28"),
+        aggregated("z", "10.0.2.0/28", nodes=parse_selector("rack=a")),
+        Eip("plain", "10.0.3.0/28"),
+    )
+    w.put(up("n3", labels={"rack": "a"}))
+    w.put(service("more", requested="10.0.0.17"), endpoints("more", "n1"))
+    assert text(w, lost="n3") == [
+        "Without n3, 1 Service would not be announced any more; 4 Services would lose one of "
+        "several nodes; 4 aggregates would change.",
+        "1 Service would not be announced any more:",
+        "  default/z in Eip z: Announced -> NoUsableNode",
+        "4 Services would lose one of several nodes:",
+        "  2 Services in Eip x: n1, n2, n3, n4 -> n1, n2, n4",
+        "    default/more, default/x",
+        "  default/plain in Eip plain: n1, n2, n3, n4 -> n1, n2, n4",
+        "  default/y in Eip y: n1, n2, n3, n4 -> n1, n2, n4",
+        "aggregates:",
+        "  10.0.2.0/28 in Eip z: Announced -> Withdrawn",
+        "  2 aggregates in Eip x: without n3",
+        "    10.0.0.0/28, 10.0.0.16/28",
+        "  10.0.1.0/28 in Eip y: without n3",
+    ]
+    drain = answer(w, drained="n3")["aggregates"]
+    assert [(e["prefix"], e["effect"], e["already"]) for e in drain] == [
+        ("10.0.2.0/28", "LastNextHop", False),
+        ("10.0.0.0/28", "FewerNextHops", False),
+        ("10.0.0.16/28", "FewerNextHops", False),
+        ("10.0.1.0/28", "FewerNextHops", False),
+    ]
+    happens(w, "n3", drained=True)
+    found = answer(w, drained="n3")
+    assert found["aggregates"] == [{**entry, "already": True} for entry in drain]
+    assert "aggregates that have changed already:" in text(w, drained="n3")
+    assert "aggregate" not in found["sentence"]
+    assert answer(aggregating(Eip("plain", "10.0.3.0/28")), lost="n1")["aggregates"] == []
+
+
 def test_services_with_the_same_change_are_told_together() -> None:
     w = world()
     for number in range(1, 13):
@@ -368,8 +423,9 @@ def test_what_is_supposed_is_what_happens(
 ) -> None:
     chance = random.Random(seed)
     w = world(mode, weights)
+    length = chance.choice([None, 28, 30])
     if chance.random() < 0.5:
-        w.put(Eip("pool", "203.0.113.0/26", advertisements=(entry(),)))
+        w.put(Eip("pool", "203.0.113.0/26", advertisements=(entry(length),)))
     for name in NAMES:
         labels = {"rack": chance.choice("ab")}
         annotations = {"porter.kubesphere.io/weight": str(chance.randint(1, 9))}
@@ -379,7 +435,11 @@ def test_what_is_supposed_is_what_happens(
     for number in range(8):
         w.put(*one_service(f"s{number}", chance))
     name = chance.choice(NAMES)
-    was, found = report_plan.plan(w.planner), supposed(w, name, drained)
+    was, whole = (
+        report_plan.plan(w.planner),
+        answer(w, **{("drained" if drained else "lost"): name}),
+    )
+    found, nodes = whole["services"], aggregate_nodes(w)
     was_drained = w.planner.drains.of(name) is not None
     assert not (drained and was_drained and found), "it is drained already"
     if chance.random() < 0.5:
@@ -388,6 +448,15 @@ def test_what_is_supposed_is_what_happens(
     happens(w, name, drained)
     happened = report_plan.difference(was, report_plan.plan(w.planner))
     assert sorted(map(sides, found), key=str) == sorted(map(sides, happened), key=str)
+    for told in whole["aggregates"]:
+        was_of, becomes = (
+            {path["node"] for path in told[side]["paths"][told["prefix"]]}
+            for side in ("was", "becomes")
+        )
+        if not told["already"]:
+            assert nodes.pop(told["prefix"], set()) == was_of
+            nodes |= {told["prefix"]: becomes} if becomes else {}
+    assert nodes == aggregate_nodes(w)
     if drained and not was_drained:
         after = answer(w, drained=name)
         assert after["services"] == []
@@ -399,9 +468,19 @@ def sides(entry: Json) -> Json:
     return {name: entry[name] for name in ("service", "was", "becomes")}
 
 
-def entry() -> AdvertisementEntry:
-    """An entry of spec.advertisements that selects a part of the nodes."""
-    return AdvertisementEntry(nodes=parse_selector("rack=a"))
+def aggregate_nodes(w: World) -> dict[str, set[str]]:
+    """The nodes of each aggregate that is announced."""
+    return {
+        prefix: {path.next_hop.node for path in in_use(list(paths))}
+        for prefix, paths in w.announcements.items()
+        if "/" in prefix and paths
+    }
+
+
+def entry(length: int | None) -> AdvertisementEntry:
+    """An entry of spec.advertisements that selects a part of the nodes, for aggregates of this
+    length."""
+    return AdvertisementEntry(nodes=parse_selector("rack=a"), aggregation_length=length)
 
 
 def one_service(name: str, chance: random.Random) -> tuple[Service, EndpointSlice]:
