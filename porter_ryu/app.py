@@ -87,6 +87,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             sent=self._sent,
             unsent=self.instance.speaker.unsent,
             is_sent=self._is_sent,
+            kept_by=self.instance.speaker.kept_by,
             process=self._process_state(),
             stop=self._stop_by_operator,
             token=_control_token(self.instance.settings.state_dir),

@@ -57,6 +57,11 @@ class NoSpeaker:
         del prefix
         return False
 
+    def kept_by(self, prefix: Network) -> tuple[str, ...]:
+        """There is no peer."""
+        del prefix
+        return ()
+
     def routes(self, name: str) -> PeerTable | None:
         """There is no peer."""
         del name

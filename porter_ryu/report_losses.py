@@ -1,5 +1,6 @@
 """The Services that cannot be reached, each counted once, under its first cause: its own reason, or
-the peer that would carry it and has no session."""
+the peers that would carry it and have no session; and those that are reached only because a peer
+keeps their routes without a session."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from porter_ryu.domain.editing import Editing
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.problems import Problem, ProblemReason
-from porter_ryu.domain.reach import IsSent, is_recorded, was_sent
+from porter_ryu.domain.reach import IsSent, KeptBy, is_recorded, prefixes, was_sent
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_unsent import NotSent, UnsentServices
 
@@ -33,10 +34,11 @@ _TOLD_APART = (
 
 class Cause(NamedTuple):
     """Why Services cannot be reached: the reason, and what tells it from others with this reason:
-    of SESSION_DOWN the name of the peer, else a sentence; empty where nothing does."""
+    of SESSION_DOWN the names of the peers, else a sentence; empty where nothing does."""
 
     reason: Reason | ProblemReason
     of: str = ""
+    peers: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -54,20 +56,35 @@ class Loss:
 
 @dataclass(slots=True)
 class Tally:
-    """The Services by their state, and those that cannot be reached by their cause."""
+    """The Services by their state, those that cannot be reached by their cause, and those that are
+    reached only because peers keep their routes, by the names of these."""
 
     states: collections.Counter[str] = field(default_factory=collections.Counter)
     lost: dict[Cause, Loss] = field(default_factory=dict)
+    kept: dict[tuple[str, ...], Loss] = field(default_factory=dict)
 
     @property
     def unreachable(self) -> int:
         """How many Services cannot be reached."""
         return sum(loss.count for loss in self.lost.values())
 
-    def of_peer(self, name: str) -> int:
-        """How many Services cannot be reached because a peer has no session."""
-        loss = self.lost.get(Cause(ProblemReason.SESSION_DOWN, name))
-        return 0 if loss is None else loss.count
+    @property
+    def at_risk(self) -> int:
+        """How many Services are reached only because peers keep their routes."""
+        return sum(loss.count for loss in self.kept.values())
+
+    def of_peers(self) -> dict[frozenset[str], int]:
+        """How many Services cannot be reached because some peers have no session: sets of peers
+        without one in common."""
+        found: dict[frozenset[str], int] = {}
+        for cause, loss in self.lost.items():
+            if cause.reason is not ProblemReason.SESSION_DOWN:
+                continue
+            joined, count = frozenset(cause.peers), loss.count
+            for names in [names for names in found if names & joined]:
+                joined, count = joined | names, count + found.pop(names)
+            found[joined] = count
+        return found
 
     @property
     def unsent(self) -> int:
@@ -77,13 +94,17 @@ class Tally:
 
     def problems(self, editing: Editing) -> Iterator[Problem]:
         """A problem for each cause that is not a session."""
-        for (reason, of), loss in _few(self.lost).items():
+        for (reason, of, _), loss in _few(self.lost).items():
             if reason is not ProblemReason.SESSION_DOWN:
                 yield problems.of_services(reason, of, loss.count, loss.first, editing)
 
 
 def tally(
-    planner: Planner, peers: Sequence[Json], is_sent: IsSent, give_way: Callable[[], None]
+    planner: Planner,
+    peers: Sequence[Json],
+    is_sent: IsSent,
+    kept_by: KeptBy,
+    give_way: Callable[[], None],
 ) -> Tally:
     """Counts the Services; `peers` are the sessions as `report_peers.peers` makes them."""
     found = Tally()
@@ -96,6 +117,10 @@ def tally(
         cause = _why_lost(planner, decision, is_sent)
         if cause is not None and cause.reason is ProblemReason.NOT_SENT:
             found.states[Reason.ALLOCATED.value] += 1
+            keepers = _keepers(planner, decision, kept_by)
+            if keepers:
+                found.kept.setdefault(keepers, Loss()).add(1, [key])
+                continue
             cause = _why_not_sent(unsent.why(decision))
         elif cause is not None and cause.reason is ProblemReason.NOT_RECORDED:
             found.states[Reason.ALLOCATED.value] += 1
@@ -119,9 +144,14 @@ def _why_lost(planner: Planner, decision: Decision, is_sent: IsSent) -> Cause | 
     return Cause(ProblemReason.NOT_SENT)
 
 
+def _keepers(planner: Planner, decision: Decision, kept_by: KeptBy) -> tuple[str, ...]:
+    """The peers that keep a prefix that leads to a Service, in order of name."""
+    return tuple(sorted({peer for p in prefixes(planner, decision) for peer in kept_by(p)}))
+
+
 def _why_not_sent(why: NotSent) -> Cause:
-    if why.peer:
-        return Cause(ProblemReason.SESSION_DOWN, why.peer)
+    if why.peers:
+        return Cause(ProblemReason.SESSION_DOWN, peers=why.peers)
     return Cause(ProblemReason.NOT_SENT, why.text)
 
 

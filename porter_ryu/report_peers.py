@@ -45,6 +45,8 @@ def peer(report: PeerReport) -> Json:
         "lastUpdateSent": _time(report.last_update_sent),
         "lastError": report.last_error,
         "lastDown": _last_down(report.last_down),
+        "routesKeptUntil": _time(report.kept_until),
+        "pathsLeft": report.paths_left,
         "dampedSeconds": report.damped_seconds,
         "bfd": _bfd(report.bfd),
         "hint": report.hint,

@@ -69,10 +69,11 @@ class Health:
     stopped: Stopped | None = None
 
 
-def of_the_stop(stopped: Stopped, services: int) -> Problem:
-    """That the instance was stopped, and how many Services that costs."""
+def of_the_stop(stopped: Stopped, services: int, at_risk: int) -> Problem:
+    """That the instance was stopped, how many Services that costs, and how many are reached only
+    because peers keep their routes."""
     mend = "start it again, or delete it: the process idles until SIGTERM"
-    return problem(ProblemReason.STOPPED, stopped.text, mend, services=services)
+    return problem(ProblemReason.STOPPED, stopped.text, mend, (), services, at_risk)
 
 
 def of_switches(switches: Sequence[Json]) -> Iterator[Problem]:

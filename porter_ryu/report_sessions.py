@@ -1,5 +1,5 @@
-"""What is wrong with the sessions, one problem for each peer: it is one router that is to be
-mended, however many sessions it has."""
+"""What is wrong with the sessions, one problem for each peer, or for those that cost Services
+together: it is one router that is to be mended, however many sessions it has."""
 
 from __future__ import annotations
 
@@ -9,28 +9,73 @@ from typing import Any
 from porter_ryu.bgp.peer_report import ESTABLISHED
 from porter_ryu.domain import problems
 from porter_ryu.domain.problems import Problem, ProblemReason, problem
-from porter_ryu.report_losses import Tally
+from porter_ryu.domain.text import listed
+from porter_ryu.report_losses import Loss, Tally
 
 Json = dict[str, Any]
 
 BFD_UP = "up"
-_MAX_SESSIONS = 3  # that are told with their text
+_MAX_SESSIONS = 3  # or peers, that are told with their text
 
 
 def of_sessions(peers: Sequence[Json], tally: Tally) -> Iterator[Problem]:
-    """The peers whose sessions are down, and those that BFD does not watch although it should;
+    """The peers whose sessions are down, those together that cost Services together; those that
+    BFD does not watch although it should; and the peers that keep routes without a session.
     `peers` are the sessions as `report_peers.peers` makes them."""
     by_peer: dict[str, list[Json]] = {}
     for session in peers:
         by_peer.setdefault(session["peer"], []).append(session)
+    outages = {name: _Outage(name, sessions) for name, sessions in by_peer.items()}
+    outages = {name: outage for name, outage in outages.items() if outage.down}
+    for keepers, loss in tally.kept.items():
+        yield _kept([outages[name] for name in keepers if name in outages], loss)
+    alone = dict(outages)
+    for names, services in tally.of_peers().items():
+        together = [alone.pop(name) for name in sorted(names) if name in alone]
+        if together:  # the one whose session ended last is the first
+            together.sort(key=lambda outage: outage.ended, reverse=True)
+            yield _down(together, services)
+    for outage in alone.values():
+        yield _down([outage], 0)
     for name, sessions in by_peer.items():
-        down = [session for session in sessions if session["state"] != ESTABLISHED]
-        if down:
-            yield _down(name, sessions, down, tally.of_peer(name))
         up = [session for session in sessions if session["state"] == ESTABLISHED]
         without_bfd = [entry for entry in up if entry["bfd"] and entry["bfd"]["state"] != BFD_UP]
         if without_bfd:
             yield _without_bfd(name, sessions, without_bfd)
+
+
+class _Outage:
+    """The sessions of a peer that are down, nearly always all of them."""
+
+    def __init__(self, name: str, sessions: Sequence[Json]) -> None:
+        self.name = name
+        self.down = [session for session in sessions if session["state"] != ESTABLISHED]
+        self._sessions = sessions
+
+    @property
+    def ended(self) -> str:
+        """When a session with the peer ended last; empty if none did."""
+        return max((s["lastDown"]["time"] for s in self.down if s["lastDown"]), default="")
+
+    @property
+    def what(self) -> str:
+        """What is down, since when, and why."""
+        last = max(self.down, key=lambda session: session["since"] or "")
+        count, address = len(self.down), last["address"]
+        if len(self._sessions) == 1:
+            subject = f"the session with {self.name} ({address}) is down"
+        else:
+            of = f"{count} of {len(self._sessions)} sessions with {self.name} ({address})"
+            subject = f"{of} {'is' if count == 1 else 'are'} down"
+        when = _since(last)
+        why = _each([(s["name"], s["lastError"] or "not connected yet") for s in self.down])
+        return f"{subject} {when}: {why}{_left(last)}" if when else f"{subject}: {why}{_left(last)}"
+
+    @property
+    def mend(self) -> str:
+        """What mends it."""
+        mend = _each([(entry["name"], entry["hint"]) for entry in self.down if entry["hint"]])
+        return mend or f"porter-ryu history peer {problems.quoted(self.name)}"
 
 
 def _since(session: Json) -> str:
@@ -41,21 +86,40 @@ def _since(session: Json) -> str:
     return f"since {'' if session['lastDown'] is not None else 'at least '}{session['since']}"
 
 
-def _down(name: str, sessions: Sequence[Json], down: Sequence[Json], services: int) -> Problem:
-    """Some sessions of a peer are down, nearly always all of them."""
-    last = max(down, key=lambda session: session["since"] or "")
-    if len(sessions) == 1:
-        subject = f"the session with {name} ({last['address']}) is down"
-    else:
-        of = f"{len(down)} of {len(sessions)} sessions with {name} ({last['address']})"
-        subject = f"{of} {'is' if len(down) == 1 else 'are'} down"
-    when = _since(last)
-    why = _each([(entry["name"], entry["lastError"] or "not connected yet") for entry in down])
-    what = f"{subject} {when}: {why}" if when else f"{subject}: {why}"
-    mend = _each([(entry["name"], entry["hint"]) for entry in down if entry["hint"]])
-    mend = mend or f"porter-ryu history peer {problems.quoted(name)}"
-    names = [entry["name"] for entry in down]
+def _left(session: Json) -> str:
+    """That an earlier process announced paths to a peer that had no session in this one."""
+    if session["lastUp"] is not None or not session["pathsLeft"]:
+        return ""
+    paths = problems.counted(session["pathsLeft"], "path")
+    return f"; an earlier process announced {paths} to it, which it may still have"
+
+
+def _down(outages: Sequence[_Outage], services: int) -> Problem:
+    """Peers without a session, which cost so many Services together."""
+    names = [session["name"] for outage in outages for session in outage.down]
+    told = [(outage.name, outage.what) for outage in outages]
+    what = told[0][1]
+    if len(told) > 1:
+        shown = "; ".join(text for _, text in told[:_MAX_SESSIONS])
+        what = f"no session with {listed([name for name, _ in told])}: {shown}"
+    mend = _each([(outage.name, outage.mend) for outage in outages])
     return problem(ProblemReason.SESSION_DOWN, what, mend, names, services)
+
+
+def _kept(outages: Sequence[_Outage], loss: Loss) -> Problem:
+    """Services that are reached only by routes that peers keep without a session."""
+    sessions = [session for outage in outages for session in outage.down]
+    times = [session["routesKeptUntil"] for session in sessions if session["routesKeptUntil"]]
+    names = listed([outage.name for outage in outages])
+    verb, keep = "is" if loss.count == 1 else "are", "keeps" if len(outages) == 1 else "keep"
+    until = f" until about {max(times).partition('.')[0]}Z" if times else ""
+    what = (
+        f"{problems.counted(loss.count, 'Service')} {verb} announced in no session, and reached "
+        f"only because {names} {keep} the routes{until}"
+    )
+    mend = _each([(outage.name, outage.mend) for outage in outages])
+    about = [session["name"] for session in sessions]
+    return problem(ProblemReason.ROUTES_KEPT, what, mend, about, at_risk=loss.count)
 
 
 def _each(told: Sequence[tuple[str, str]]) -> str:

@@ -14,7 +14,7 @@ from porter_ryu.domain.node_uses import node_verdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.ports import SourceState
 from porter_ryu.domain.problems import Problem, ProblemReason, counted
-from porter_ryu.domain.reach import IsSent
+from porter_ryu.domain.reach import IsSent, KeptBy
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_losses import Tally
@@ -54,6 +54,7 @@ def status(
     peers: Sequence[Json],
     switches: Sequence[Json],
     is_sent: IsSent,
+    kept_by: KeptBy,
     health: Health,
     record: Record,
     now: float,
@@ -62,7 +63,7 @@ def status(
     """The whole state; `peers` are as `report_peers.peers` makes them, `switches` as
     `report_switches.switch`, `now` is Unix time.
     `give_way` is called for each piece of work, to let other greenthreads run."""
-    tally = report_losses.tally(planner, peers, is_sent, give_way)
+    tally = report_losses.tally(planner, peers, is_sent, kept_by, give_way)
     found = list(_problems(planner, peers, switches, health, tally))
     total, unreachable = tally.states.total(), tally.unreachable
     up = {peer["peer"] for peer in peers if peer["state"] == ESTABLISHED}
@@ -107,7 +108,7 @@ def _problems(
     parts."""
     of_services = tally.problems(planner.policy.editing)
     if health.stopped is not None:
-        yield of_the_stop(health.stopped, tally.unsent)
+        yield of_the_stop(health.stopped, tally.unsent, tally.at_risk)
         others = [p for p in of_services if p.reason is not ProblemReason.NOT_SENT]
     else:
         others = [
@@ -138,6 +139,7 @@ def _problem(entry: Problem) -> Json:
         "what": entry.what,
         "reason": entry.reason.value,
         "services": entry.services,
+        "atRisk": entry.at_risk,
         "objects": list(entry.objects),
         "mend": entry.mend,
     }

@@ -21,10 +21,11 @@ _NO_PEER = "no peer that is configured may have one of its next hops"
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """Why, as a sentence; `peer`: the one that has no session and is the cause, empty for none."""
+    """Why, as a sentence; `peers`: those that have no session and are the cause together, the one
+    that had a session last first; empty for none."""
 
     text: str
-    peer: str = ""
+    peers: tuple[str, ...] = ()
 
 
 class UnsentServices:
@@ -35,16 +36,20 @@ class UnsentServices:
         self._carriers = Carriers(planner)
         self._up: dict[str, set[str]] = {}
         self._ended: dict[str, str] = {}
+        self._had_routes: set[str] = set()
         for session in peers:
             name, down = session["peer"], session["lastDown"]
             if session["state"] == ESTABLISHED:
                 self._up.setdefault(name, set()).update(session["families"])
             ended = down["time"] if down is not None else ""
             self._ended[name] = max(ended, self._ended.get(name, ""))
+            if ended or session["pathsLeft"]:
+                self._had_routes.add(name)
 
     def why(self, decision: Decision) -> NotSent:
-        """Why a Service was not sent to any peer.  Of several peers without a session the cause is
-        the one that had a session last."""
+        """Why a Service was not sent to any peer.  Of several peers without a session those are the
+        cause that had one, in this process or, by their journals, in an earlier one; if none had,
+        all of them."""
         if not self._ended:
             return NotSent(_NOT_YET)
         known = [c for c in self._carriers.of(decision) if c.peer in self._ended]
@@ -56,8 +61,11 @@ class UnsentServices:
         if not down:
             families = " and ".join(sorted({f"IPv{family.value}" for _, family in known}))
             return NotSent(f"no session that is up carries {families}")
-        last = max(down, key=self._ended.__getitem__)
+        had = [peer for peer in down if peer in self._had_routes] or down
+        causes = tuple(sorted(had, key=self._ended.__getitem__, reverse=True))
+        last = causes[0]
         if self._ended[last]:
             since = f"the last one, with {last}, ended at {self._ended[last]}"
-            return NotSent(f"no peer that is to be sent it has a session: {since}", last)
-        return NotSent(f"no peer that is to be sent it has had a session yet: {listed(down)}", last)
+            return NotSent(f"no peer that is to be sent it has a session: {since}", causes)
+        text = f"no peer that is to be sent it has had a session yet: {listed(down)}"
+        return NotSent(text, causes)

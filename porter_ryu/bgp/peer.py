@@ -24,7 +24,7 @@ from porter_ryu.bgp.output.outbound import Outbound
 from porter_ryu.bgp.peer_report import Output, PeerReport, describe_negotiated, report_running
 from porter_ryu.bgp.protocol import collision, notification
 from porter_ryu.bgp.protocol.collision import Candidate, Identity, Resolution
-from porter_ryu.bgp.protocol.ending import Cause, End
+from porter_ryu.bgp.protocol.ending import Cause, End, keeps_routes
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.fsm import Fsm, State
 from porter_ryu.bgp.protocol.notification import Notification
@@ -63,8 +63,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._stopped = hub.Event()
         self._retry = ConnectRetry(self.config.connect_retry)
         self._damping = Damping()
-        self._history = SessionHistory(time.time())
-        self._session_count = 0
+        self._history: SessionHistory = manager.history(self.config.name)
         self._connect_at = 0.0
         self._path_is_down = False
         self._shut_down = False
@@ -88,6 +87,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
             paths={family: self.outbound.count(family) for family in sorted(self.config.families)},
             last_update=None if updated_at is None else time.time() - (now - updated_at),
             withheld=len(self.outbound.refused_now),
+            left=self.outbound.left_count,
         )
         return report_running(
             self.config,
@@ -97,9 +97,20 @@ class Peer(RyuPeer):  # type: ignore[misc]
             established_seconds=now - (self.established_at or now),
             output=output,
             history=self._history,
+            kept_until=self.kept_until,
             damped_seconds=self._damping.idle_seconds(now),
             waited_seconds=max((now - s.opened_at for s in self._unopened), default=0.0),
         )
+
+    @property
+    def kept_until(self) -> float | None:
+        """About until when the peer keeps our routes without a session (Unix time); None: it has
+        one, or does not keep them (any more), or that is not known."""
+        down = self._history.last_down
+        if self._protocol is not None or down is None or down.kept_until is None:
+            return None
+        kept = self.outbound.left_count and down.kept_until > time.time()
+        return down.kept_until if kept else None
 
     def unsent(self, prefix: Network) -> str:
         """Why the peer has no path of a prefix."""
@@ -173,6 +184,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
         try:
             sock = transport.connect(self.config, self.internal, _CONNECT_TIMEOUT_SECONDS)
         except OSError as error:
+            if not self.started:
+                return
             self._connect_at = time.monotonic() + self._retry.next_delay(refused=False)
             self._history.connect_failed(error)
             self._tell_last_error()
@@ -289,12 +302,11 @@ class Peer(RyuPeer):  # type: ignore[misc]
                 other.close(notification.COLLISION, Cause.COLLISION, text)
         self._retry.reset()
         self._history.came_up(time.time())
-        self._session_count += 1
         LOG.info(
             "peer %s is Established: %s; session %d",
             self.config.name,
             describe_negotiated(session, len(self.config.fan_out)),
-            self._session_count,
+            self._history.count,
         )
         self._update_ryu_state()
         self.outbound.open(session, self._export_policy(session))
@@ -331,7 +343,10 @@ class Peer(RyuPeer):  # type: ignore[misc]
         lifetime = now - session.established_at
         self._protocol = None
         self._connect_at = now + self._damping.session_ended(lifetime, now)
-        self._history.went_down(end, time.time())
+        ended_at = time.time()
+        kept = keeps_routes(end, session.negotiated)
+        kept_until = ended_at + self._speaker.restart_time if kept else None
+        self._history.went_down(end, ended_at, kept_until)
         LOG.warning("peer %s is down after %.1f s: %s", self.config.name, lifetime, end.text)
         idle = self._damping.idle_seconds(now)
         if idle:

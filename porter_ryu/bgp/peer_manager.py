@@ -5,6 +5,7 @@ It takes the place of Ryu's own in the one running core; Ryu's ConfigurationMana
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from porter_ryu.bgp.output.outbound import Outbound
 from porter_ryu.bgp.output.rounds import OutputRounds
 from porter_ryu.bgp.output.update_groups import UpdateGroups
 from porter_ryu.bgp.peer import Peer
+from porter_ryu.bgp.session_history import SessionHistory
 from porter_ryu.domain.model import Address, Family
 from porter_ryu.domain.peering import PeerConfig, SpeakerConfig, session_key
 from porter_ryu.supervisor import Supervisor
@@ -71,6 +73,7 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         self.on_session: SessionObserver = _ignore
         self._loc_rib = rib
         self.journals = Journals(speaker.state_dir, supervisor)
+        self._histories: dict[str, SessionHistory] = {}
 
     def add_peer(self, neigh_conf: Any, common_conf: Any) -> None:
         """Creates a peer; Ryu's ConfigurationManager calls it for each neighbour that is added."""
@@ -83,6 +86,19 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         one."""
         journal = self.journals.of(name)
         return Outbound(name, self._loc_rib, self.groups, journal, self.supervisor, self.rounds)
+
+    def history(self, name: str) -> SessionHistory:
+        """What became of the sessions of this name: a peer whose settings change keeps it."""
+        return self._histories.setdefault(name, SessionHistory(time.time()))
+
+    def known_history(self, name: str) -> SessionHistory | None:
+        """The same; None if there was no peer of this name yet."""
+        return self._histories.get(name)
+
+    def forget(self, peer: Peer) -> None:
+        """A peer is not configured any more: removes what would outlast it."""
+        peer.outbound.forget()
+        self._histories.pop(peer.config.name, None)
 
     def remove_peer(self, neigh_conf: Any) -> None:
         """Stops a peer; Ryu's ConfigurationManager calls it for each neighbour that is removed,

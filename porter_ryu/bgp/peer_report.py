@@ -33,6 +33,9 @@ class PeerReport:
     9234); each `none` if there is none.
     `last_error`: why the session is not Established now, empty if it is.  `last_down` is about the
     last Established session that ended, also after the next one has come up.
+    `kept_until`: about until when the peer keeps our routes without a session; None if it has one,
+    or does not keep them, or that is not known.  `paths_left`: so many paths may an earlier session
+    have left with the peer.
     `damped_seconds`: how long the peer is still kept idle because its sessions did not last.
     `bfd` is None if BFD is not configured.  `hint`: what to look at, empty if there is nothing.
     """
@@ -56,6 +59,8 @@ class PeerReport:
     last_update_sent: float | None = None
     last_error: str = ""
     last_down: LastDown | None = None
+    kept_until: float | None = None
+    paths_left: int = 0
     damped_seconds: float = 0.0
     bfd: BfdReport | None = None
     hint: str = ""
@@ -69,11 +74,13 @@ class PeerReport:
 @dataclass(frozen=True, slots=True)
 class Output:
     """What a peer is sent: the number of paths of each family, when the last UPDATE was sent (Unix
-    time, None: never), and how many next hops and prefixes are withheld because it refuses them."""
+    time, None: never), how many next hops and prefixes are withheld because it refuses them, and
+    how many paths earlier sessions left with it."""
 
     paths: Mapping[Family, int]
     last_update: float | None
     withheld: int
+    left: int = 0
 
 
 def report_running(
@@ -84,6 +91,7 @@ def report_running(
     established_seconds: float,
     output: Output,
     history: SessionHistory,
+    kept_until: float | None,
     damped_seconds: float,
     waited_seconds: float,
 ) -> PeerReport:
@@ -102,6 +110,8 @@ def report_running(
         last_up=history.last_up,
         last_update_sent=output.last_update,
         last_down=history.last_down,
+        kept_until=kept_until,
+        paths_left=output.left,
         damped_seconds=round(damped_seconds, 3),
     )
     if session is None:
@@ -123,8 +133,11 @@ def report_running(
     )
 
 
-def report_not_running(peer: PeerConfig, why: str) -> PeerReport:
-    """The report of a configured peer that does not run with these settings (yet)."""
+def report_not_running(
+    peer: PeerConfig, why: str, history: SessionHistory | None = None
+) -> PeerReport:
+    """The report of a configured peer that does not run with these settings (yet); `history`: of
+    its sessions with earlier settings."""
     return PeerReport(
         name=peer.name,
         peer=peer.peer,
@@ -134,6 +147,9 @@ def report_not_running(peer: PeerConfig, why: str) -> PeerReport:
         state="Idle",
         role=_our_role(peer),
         paths={family_name(family): 0 for family in sorted(peer.families)},
+        since=history.since if history is not None else None,
+        last_up=history.last_up if history is not None else None,
+        last_down=history.last_down if history is not None else None,
         last_error=why,
     )
 

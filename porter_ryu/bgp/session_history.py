@@ -15,7 +15,14 @@ from porter_ryu.bgp.protocol.ending import Cause, End, Side
 from porter_ryu.bgp.protocol.notification import CEASE, Cease, Notification
 from porter_ryu.log import reason_of
 
-_COLLISION_CAUSES = (Cause.COLLISION, Cause.PEER_COLLISION, Cause.REJECTED, Cause.REPLACED)
+_NO_ERRORS = (
+    Cause.COLLISION,
+    Cause.PEER_COLLISION,
+    Cause.REJECTED,
+    Cause.REPLACED,
+    Cause.STOPPED,
+    Cause.DECONFIGURED,
+)
 
 
 class Failure(enum.Enum):
@@ -66,11 +73,16 @@ _RECEIVED = {
 
 @dataclass(frozen=True, slots=True)
 class LastDown:
-    """The end of the last Established session: when (Unix time), why, and by whom."""
+    """The end of the last Established session: when (Unix time), why, and by whom.
+
+    `kept_until`: about when the peer removes our routes if no session comes up before (Unix time);
+    None if it removed them with the session.
+    """
 
     time: float
     reason: str
     cause: Cause
+    kept_until: float | None = None
 
     @property
     def by(self) -> Side:
@@ -79,15 +91,17 @@ class LastDown:
 
 
 class SessionHistory:
-    """Of one peer; all times are Unix times, in seconds.
+    """Of one session that is wanted, also while its settings change; all times are Unix times, in
+    seconds.
 
     `since`: when a session came up, or the last one ended; before the first one, when the peer was
-    set.  `last_up`: when a session came up last; None: never.  `failure`: why the latest attempt
-    failed, while no session is up; None if that is not known.
+    set.  `last_up`: when a session came up last; None: never.  `count`: how many came up.
+    `failure`: why the latest attempt failed, while no session is up; None if that is not known.
     """
 
     def __init__(self, now: float) -> None:
         self.since = now
+        self.count = 0
         self.last_up: float | None = None
         self.last_down: LastDown | None = None
         self.failure: Failure | None = None
@@ -113,19 +127,30 @@ class SessionHistory:
     def came_up(self, now: float) -> None:
         """Records that a session is Established."""
         self.since = self.last_up = now
+        self.count += 1
         self.failure = self._said = None
         self._session_error = self._attempt_error = ""
 
-    def went_down(self, end: End, now: float) -> None:
-        """Records the end of an Established session."""
+    def went_down(self, end: End, now: float, kept_until: float | None = None) -> None:
+        """Records the end of an Established session; `kept_until`: as in `LastDown`."""
         self.since = now
-        self.last_down = LastDown(now, end.text, end.cause)
+        self.last_down = LastDown(now, end.text, end.cause, kept_until)
         self.failure = self._said = _failure_of(end)
         self._session_error, self._attempt_error = end.text, ""
 
+    def settings_changed(self) -> None:
+        """The session gets other settings: why attempts failed with those before says nothing of
+        the next ones."""
+        self.failure = self._said = None
+        self._told.clear()
+        down = self.last_down
+        self._session_error = down.reason if down is not None else ""
+        self._attempt_error = ""
+
     def attempt_ended(self, end: End) -> None:
-        """Records the end of a connection before Established.  A collision is not an error."""
-        if end.cause in _COLLISION_CAUSES:
+        """Records the end of a connection before Established.  A collision is not an error, and
+        neither is what we end ourselves."""
+        if end.cause in _NO_ERRORS:
             return
         failure = _failure_before_established(end)
         if end.received is not None or end.sent is not None:

@@ -124,11 +124,12 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             for running in list(self.manager.iterpeers):
                 config = wanted.get(running.config.name)
                 if config is None:
-                    running.outbound.forget()
                     self._remove_peer(running)
+                    self.manager.forget(running)
                 elif changed := config.changed_session_options(running.config):
                     running.close_for_restart(f"ended by us: {listed(changed)} changed")
                     self._remove_peer(running)
+                    self.manager.history(config.name).settings_changed()
                 else:
                     running.set_export(config)
             present = {running.config.name for running in self.manager.iterpeers}
@@ -196,13 +197,23 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             if running is not None and running.config == peer:
                 report = running.report
             else:
-                report = report_not_running(peer, self._setup_errors.get(peer.name, ""))
+                error = self._setup_errors.get(peer.name, "")
+                report = report_not_running(peer, error, self.manager.known_history(peer.name))
             reports[peer.name] = replace(report, bfd=self._bfd.report(peer))
         return tuple(report for _, report in sorted(reports.items()))
 
     def is_sent(self, prefix: Network) -> bool:
         """Whether a peer was announced a prefix."""
         return self.manager.groups.have(prefix)
+
+    def kept_by(self, prefix: Network) -> tuple[str, ...]:
+        """The peers that keep a prefix without a session (RFC 4724), for as long as they do."""
+        found = {
+            peer.config.peer: None
+            for peer in self.manager.iterpeers
+            if prefix in peer.outbound.left and peer.kept_until is not None
+        }
+        return tuple(found)
 
     def routes(self, name: str) -> PeerTable | None:
         """What is announced in a session now; None if there is no session of this name."""

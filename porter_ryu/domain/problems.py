@@ -28,6 +28,7 @@ class ProblemReason(enum.Enum):
     STOPPED = "Stopped"
     NOT_READY = "NotReady"
     SOURCE_UNREADABLE = "SourceUnreadable"
+    ROUTES_KEPT = "RoutesKept"
     SESSION_DOWN = "SessionDown"
     BFD_DOWN = "BfdDown"
     SWITCH_NOT_FILLED = "SwitchNotFilled"
@@ -50,8 +51,8 @@ class ProblemReason(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong: a sentence, its reason, how many Services it costs (they cannot be
-    reached), the first names of what it is about, a command or a sentence that mends it, and why,
-    without saying how many Services that costs."""
+    reached), the first names of what it is about, a command or a sentence that mends it, why,
+    without saying how many Services that costs, and how many it will cost if nothing is done."""
 
     what: str
     reason: Reason | ProblemReason
@@ -59,6 +60,7 @@ class Problem:
     objects: tuple[str, ...]
     mend: str
     why: str
+    at_risk: int = 0
 
 
 # in a word, what mends it, and, where that differs for a directory of manifests, which manifest is
@@ -156,11 +158,16 @@ def mend_of_service(reason: Reason | ProblemReason, key: ObjectKey, editing: Edi
 
 
 def problem(
-    reason: ProblemReason, what: str, mend: str, objects: Iterable[str] = (), services: int = 0
+    reason: ProblemReason,
+    what: str,
+    mend: str,
+    objects: Iterable[str] = (),
+    services: int = 0,
+    at_risk: int = 0,
 ) -> Problem:
     """A problem of another kind; `what` may have text from outside."""
     text = printable(what, _MAX_WHAT_CHARACTERS)
-    return Problem(text, reason, services, named(objects), mend, text)
+    return Problem(text, reason, services, named(objects), mend, text, at_risk)
 
 
 def named(objects: Iterable[str]) -> tuple[str, ...]:
@@ -174,9 +181,9 @@ def quoted(name: str) -> str:
 
 
 def ranked(problems: Iterable[Problem]) -> list[Problem]:
-    """Those that cost the most Services first."""
+    """Those that cost the most Services, or will if nothing is done, first."""
     weights = {reason: weight for weight, reason in enumerate([*Reason, *ProblemReason])}
-    return sorted(problems, key=lambda p: (-p.services, weights[p.reason]))
+    return sorted(problems, key=lambda p: (-max(p.services, p.at_risk), weights[p.reason]))
 
 
 def summary(problems: Sequence[Problem], total: int, unreachable: int, well: str) -> str:
@@ -188,9 +195,9 @@ def summary(problems: Sequence[Problem], total: int, unreachable: int, well: str
     if worst.reason is ProblemReason.STOPPED:
         return worst.what
     if unreachable:
-        text = f"{unreachable:,} of {total:,} Services cannot be reached"
-        if worst.services >= unreachable:
-            return f"{text}: {worst.why}"
-        return f"{text}, {worst.services:,} of them: {worst.why}"
+        first = max(problems, key=lambda p: p.services)
+        some = "" if first.services >= unreachable else f", {first.services:,} of them"
+        text = f"{unreachable:,} of {total:,} Services cannot be reached{some}: {first.why}"
+        return f"{text}; {worst.what}" if worst.at_risk else text
     more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
     return f"{worst.what}{more}; {well}"

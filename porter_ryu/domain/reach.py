@@ -3,7 +3,7 @@ paths because of spec.advertisements; and who has heard of a Service."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from porter_ryu.domain.decision import Decision
@@ -14,6 +14,9 @@ from porter_ryu.domain.prefix import host_prefix
 
 IsSent = Callable[[Network], bool]
 """Whether any peer was sent next hops for a prefix."""
+
+KeptBy = Callable[[Network], Collection[str]]
+"""The peers that keep a prefix without a session, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,11 @@ def is_recorded(decision: Decision) -> bool:
 
 def was_sent(planner: Planner, decision: Decision, is_sent: IsSent) -> bool:
     """Whether an address of a Service was sent to a peer, itself or as part of an aggregate."""
-    return any(
-        is_sent(host_prefix(held.address))
-        or any(map(is_sent, planner.aggregation.aggregates_of(held.address)))
-        for held in decision.outcome.held
-    )
+    return any(map(is_sent, prefixes(planner, decision)))
+
+
+def prefixes(planner: Planner, decision: Decision) -> Iterator[Network]:
+    """The prefixes that may lead to a Service: its addresses, each before its aggregates."""
+    for held in decision.outcome.held:
+        yield host_prefix(held.address)
+        yield from planner.aggregation.aggregates_of(held.address)

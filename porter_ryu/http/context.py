@@ -11,7 +11,7 @@ from porter_ryu import report, report_nodes, report_status
 from porter_ryu.bgp.peer_table import PeerTable
 from porter_ryu.domain.node_traffic import Routes
 from porter_ryu.domain.planner import Planner
-from porter_ryu.domain.reach import IsSent
+from porter_ryu.domain.reach import IsSent, KeptBy
 from porter_ryu.history.change import ChangeKind
 from porter_ryu.history.record import History
 from porter_ryu.http import page
@@ -39,11 +39,11 @@ class Context:
     `faults` returns a sentence for each unhealthy task.  `unready` returns why the instance is not
     ready, '' if it is.  `peer_table` returns what is announced in a session, None if there is no
     session of that name.  `routes` returns what is announced of each prefix.  `is_sent` says
-    whether a peer was sent a prefix.  `stop` takes (withdraw, stay) and ends the instance; the
-    process ends as well unless `stay` is true.  `token` is the control token that a stop request
-    must carry.  `started_at` is Unix time.  `switches` returns the OpenFlow switches,
-    `config` the settings in force, and `growth` how the Eip of a name fills, None where there is
-    nothing to say.
+    whether a peer was sent a prefix, `kept_by` which peers keep it without a session.  `stop` takes
+    (withdraw, stay) and ends the instance; the process ends as well unless `stay` is true.  `token`
+    is the control token that a stop request must carry.  `started_at` is Unix time.  `switches`
+    returns the OpenFlow switches, `config` the settings in force, and `growth` how the Eip of a
+    name fills, None where there is nothing to say.
     """
 
     planner: Planner
@@ -56,6 +56,7 @@ class Context:
     sent: report.Sent
     unsent: report.Unsent
     is_sent: IsSent
+    kept_by: KeptBy
     process: ProcessState
     stop: Callable[[bool, bool], None]
     token: str
@@ -92,6 +93,7 @@ def _status(context: Context) -> report.Json:
         context.peers(),
         context.switches(),
         context.is_sent,
+        context.kept_by,
         context.health(),
         record,
         time.time(),

@@ -39,6 +39,7 @@ CONTEXT = Context(
     sent=report.nothing_sent,
     unsent=report.nothing_unsent,
     is_sent=lambda _prefix: False,
+    kept_by=lambda _prefix: (),
     process=PROCESS,
     stop=lambda withdraw, stay: None,
     token="s3cret",

@@ -265,8 +265,26 @@ def test_changed_settings_make_a_new_session_and_the_router_keeps_the_routes(
     router = graceful.up(GRACEFUL)
     graceful.add(hold_time=12)
     assert router.rest() == [], "the router keeps our routes: there is no NOTIFICATION"
+    report = graceful.report
+    assert (report.last_error, report.paths_left) == ("ended by us: hold_time changed", 1)
+    assert report.last_down is not None, "what became of the session is still known"
+    assert (report.since, report.last_down.by) == (report.last_down.time, Side.US)
+    assert report.kept_until == report.last_down.time + 120
+    assert graceful.speaker.kept_by(EIP) == ("leaf",)
     graceful.up(GRACEFUL)
     assert graceful.report.hold_time == 12
+    assert (graceful.report.kept_until, graceful.speaker.kept_by(EIP)) == (None, ())
+    graceful.speaker.set_peers([])
+    graceful.add()
+    assert graceful.report.last_up is None, "it was removed, and is another one"
+
+
+def test_a_router_that_says_cease_keeps_no_routes(graceful: Scene) -> None:
+    graceful.add()
+    router = graceful.up(GRACEFUL)
+    router.send(wire.message(MessageType.NOTIFICATION, b"\x06\x04"))
+    until(lambda: graceful.report.state != "Established", "it is down")
+    assert (graceful.report.kept_until, graceful.speaker.kept_by(EIP)) == (None, ())
 
 
 def test_a_neighbour_disabled_in_ryu_has_no_session_until_it_is_enabled(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
 from porter_ryu.bgp import hints
-from porter_ryu.bgp.protocol.ending import Cause, End, Side, by_error, by_peer
+from porter_ryu.bgp.protocol.ending import Cause, End, Side, by_error, by_peer, keeps_routes
+from porter_ryu.bgp.protocol.negotiation import Negotiated
 from porter_ryu.bgp.protocol.notification import Notification
 from porter_ryu.bgp.session_history import Failure, SessionHistory
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, Secret
@@ -109,6 +111,59 @@ def test_a_session_that_was_shut_down_says_so_whatever_becomes_of_the_next_attem
         assert history.failure is Failure.SHUT_DOWN
     history.connect_failed(TimeoutError())
     assert history.failure is Failure.TIMED_OUT, "the router is away"
+
+
+def test_other_settings_keep_what_became_of_the_sessions_and_forget_why_attempts_failed() -> None:
+    history = SessionHistory(500.0)
+    history.came_up(900.0)
+    history.went_down(RESET, 1000.0)
+    history.connect_failed(TimeoutError())
+    history.settings_changed()
+    assert (history.last_error, history.failure, history.since) == (SAID, None, 1000.0)
+    assert history.last_down is not None
+    never = SessionHistory(500.0)
+    never.attempt_ended(by_error(Notification(2, 2), "AS 65003, expected 65099"))
+    never.settings_changed()
+    assert (never.last_error, never.failure, never.since) == ("", None, 500.0)
+    never.connect_failed(REFUSED)
+    assert never.news() == CANNOT, "with these settings it is new"
+
+
+def test_an_attempt_that_we_end_ourselves_is_no_failure() -> None:
+    history = SessionHistory(500.0)
+    history.connect_failed(REFUSED)
+    for cause in (Cause.STOPPED, Cause.DECONFIGURED):
+        history.attempt_ended(End(cause, "ended by us", sent=Notification(6, 3)))
+    assert (history.last_error, history.failure) == (CANNOT, Failure.REFUSED)
+
+
+SHUT, HARD = Notification(6, 2), Notification(6, 9, b"\x06\x02")
+
+
+@pytest.mark.parametrize(
+    ("end", "without_n", "with_n"),
+    [
+        (End(Cause.STOPPED, "ended by us"), True, True),
+        (End(Cause.CONNECTION_BROKE, "reset"), True, True),
+        (End(Cause.REPLACED, "a new connection"), True, True),
+        (by_peer(Notification(6, 4)), False, True),
+        (by_peer(SHUT), False, True),
+        (by_peer(Notification(4, 0)), False, True),
+        (by_peer(HARD), False, False),
+        (by_peer(Notification(6, 9)), False, False),
+        (by_error(Notification(3, 1), "malformed"), False, True),
+        (End(Cause.SEND_HOLD_TIMER, "x", sent=Notification(8, 0)), False, True),
+        (End(Cause.DECONFIGURED, "ended by us", sent=HARD), False, False),
+        (End(Cause.HOLD_TIMER, "silent", sent=Notification(4, 0)), False, False),
+        (End(Cause.BFD, "the path is down", sent=HARD), False, False),
+        (End(Cause.PEER_CLOSED, "closed"), False, False),
+    ],
+)
+def test_which_ends_let_the_peer_keep_the_routes(end: End, without_n: bool, with_n: bool) -> None:
+    graceful = Negotiated(graceful=True)
+    assert keeps_routes(end, graceful) is without_n
+    assert keeps_routes(end, replace(graceful, graceful_notification=True)) is with_n
+    assert not keeps_routes(end, Negotiated()), "there is no graceful restart"
 
 
 def test_a_collision_is_not_an_error() -> None:

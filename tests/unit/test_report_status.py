@@ -59,6 +59,7 @@ def status(
     switches: tuple[str, ...] = (),
     silent: Collection[int] = (),
     changed_at: Mapping[str, float] | None = None,
+    kept_by: Collection[str] = (),
 ) -> dict[str, Any]:
     """The status with these sessions, and switches in these states, which some of four nodes do not
     answer."""
@@ -77,6 +78,7 @@ def status(
             for state in switches
         ],
         lambda _prefix: sent,
+        lambda _prefix: kept_by,
         health,
         Record(1.0, 1.5, changed_at or {}),
         2.0,
@@ -173,22 +175,66 @@ def test_services_that_nobody_was_sent_although_sessions_are_up() -> None:
     assert told["summary"] == "2 of 2 Services cannot be reached: no peer was sent it yet"
 
 
-def test_the_cause_is_the_peer_that_had_a_session_last() -> None:
-    """Each Service counts once."""
-    one, two = ended(UP, 500.0), ended(DOWN, 900.0)
-    assert ranked(status(world(), one, two, sent=False)) == [
-        ("SessionDown", 2),
-        ("SessionDown", 0),
-    ]
+def test_sessions_that_cost_services_together_are_one_problem() -> None:
+    """Each Service counts once; the session that ended last is told first."""
+    one, two = ended(UP, 500.0, hint="one"), ended(DOWN, 900.0)
     for peers in ((one, two), (two, one)):
-        first = status(world(), *peers, sent=False)["problems"][0]
-        assert first["objects"] == ["leaf2"]
-        assert "is down since 1970-01-01T00:15:00" in first["what"]
+        told = status(world(), *peers, sent=False)
+        assert ranked(told) == [("SessionDown", 2)]
+        [problem] = told["problems"]
+        assert problem["objects"] == ["leaf2", "leaf1"]
+        assert problem["what"].startswith(
+            "no session with leaf2, leaf1: the session with leaf2 (192.0.2.2) is down since "
+            "1970-01-01T00:15:00.000Z: "
+        )
+        assert "; the session with leaf1 (192.0.2.1) is down since 1970" in problem["what"]
+        assert problem["mend"] == "leaf2: correct its neighbour; leaf1: one"
+        whole = "2 of 2 Services cannot be reached: no session with leaf2, leaf1: "
+        assert told["summary"].startswith(whole)
 
 
-def test_a_peer_that_never_had_a_session_is_the_cause_after_those_that_had_one() -> None:
+def test_a_peer_that_never_had_a_session_is_no_cause_beside_those_that_had_one() -> None:
     told = status(world(), DOWN, ended(UP, 5.0), sent=False)
-    assert told["problems"][0]["objects"] == ["leaf1"]
+    assert ranked(told) == [("SessionDown", 2), ("SessionDown", 0)]
+    assert [problem["objects"] for problem in told["problems"]] == [["leaf1"], ["leaf2"]]
+
+
+def test_after_a_restart_the_cause_are_the_peers_that_the_journals_name() -> None:
+    had, never = replace(DOWN, paths_left=7), replace(DOWN, name="leaf0", peer="leaf0")
+    told = status(world(), never, had, sent=False)
+    assert [(p["objects"], p["services"]) for p in told["problems"]] == [
+        (["leaf2"], 2),
+        (["leaf0"], 0),
+    ]
+    assert told["problems"][0]["what"].endswith(
+        "; an earlier process announced 7 paths to it, which it may still have"
+    )
+    assert "earlier process" not in told["problems"][1]["what"]
+
+
+def test_services_whose_routes_a_peer_keeps_can_be_reached_and_are_at_risk() -> None:
+    one, two = ended(UP, 500.0, kept_until=620.4, hint="the key"), ended(DOWN, 900.0)
+    made = world().put(service("c", pool="none"))
+    told = status(made, one, two, sent=False, kept_by=["leaf1"])
+    kept = (
+        "2 Services are announced in no session, and reached only because leaf1 keeps the routes "
+        "until about 1970-01-01T00:10:20Z"
+    )
+    assert [(p["reason"], p["services"], p["atRisk"]) for p in told["problems"]] == [
+        ("RoutesKept", 0, 2),
+        ("NoPool", 1, 0),
+        ("SessionDown", 0, 0),
+        ("SessionDown", 0, 0),
+    ]
+    first = told["problems"][0]
+    assert (first["what"], first["mend"], first["objects"]) == (kept, "the key", ["leaf1"])
+    assert told["summary"].startswith("1 of 3 Services cannot be reached: there is no Eip none")
+    assert told["summary"].endswith(f"; {kept}")
+    told = status(world(), one, two, sent=False, kept_by=["leaf1", "leaf2"])
+    assert "because leaf1, leaf2 keep the routes until about" in told["summary"]
+    assert not told["ok"]
+    gone = status(world(), replace(one, kept_until=None), two, sent=False)
+    assert ranked(gone) == [("SessionDown", 2)], "their restart time is over"
 
 
 def dual_stack() -> World:
@@ -213,10 +259,7 @@ def test_a_session_for_ipv4_is_no_cause_for_ipv6() -> None:
     made = dual_stack()
     one, two = ended(UP, 900.0), ended(DOWN, 500.0)
     told = status(made, one, two, sent=False)
-    assert [(p["objects"], p["services"]) for p in told["problems"]] == [
-        (["leaf1"], 1),
-        (["leaf2"], 1),
-    ]
+    assert [(p["objects"], p["services"]) for p in told["problems"]] == [(["leaf1", "leaf2"], 2)]
     told = status(made, replace(UP, families=("ipv4",)), two, sent=False)
     assert ranked(told) == [("SessionDown", 1), ("NotSent", 1)]
     told = status(made, UP, replace(UP, name="leaf2", peer="leaf2"), sent=False)

@@ -93,9 +93,10 @@ class Told(Protocol):
 class RouteJournal:
     """Paths by prefix and path identifier, of one peer, with the attributes of their own.
 
-    `left`: what earlier sessions left with the peer.  `known` is False if the file of an earlier
-    run could not be read: then it is not known which paths the peer has.  `unfit` are paths in the
-    file whose next hop is never valid: they are not announced again, but may have to be withdrawn.
+    `left`: what earlier sessions left with the peer, `left_count` paths.  `known` is False if the
+    file of an earlier run could not be read: then it is not known which paths the peer has.
+    `unfit` are paths in the file whose next hop is never valid: they are not announced again, but
+    may have to be withdrawn.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class RouteJournal:
         self._path = path
         self._supervisor = supervisor
         self._one_at_a_time = one_at_a_time or Semaphore()
-        self._left_count = self._written_paths = self._written_octets = 0
+        self.left_count = self._written_paths = self._written_octets = 0
         self._needed_octets = 0
         self._problems = ProblemLog(LOG, _UNWRITABLE, _WRITTEN_AGAIN)
         self._rewrite_due = False
@@ -181,7 +182,7 @@ class RouteJournal:
     @property
     def _count(self) -> int:
         """Paths that the file has to have, about."""
-        return self._left_count + (self._told.path_count if self._told is not None else 0)
+        return self.left_count + (self._told.path_count if self._told is not None else 0)
 
     @property
     def _has_too_much_history(self) -> bool:
@@ -192,7 +193,7 @@ class RouteJournal:
 
     def _set_left(self, left: Mapping[Network, SentPaths]) -> None:
         self.left = left
-        self._left_count = sum(map(len, left.values()))
+        self.left_count = sum(map(len, left.values()))
 
     def _table(self) -> list[tuple[Network, SentPaths]]:
         """All paths that the file has to have.  A prefix may be in it more than once."""

@@ -72,6 +72,11 @@ class Outbound:
         return self._journal.left
 
     @property
+    def left_count(self) -> int:
+        """How many paths earlier sessions left with the peer."""
+        return self._journal.left_count
+
+    @property
     def updated_at(self) -> float | None:
         """When the peer was sent the last UPDATE, on the monotonic clock; None: never."""
         output = self._output

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from porter_ryu.bgp.protocol.negotiation import Negotiated
 from porter_ryu.bgp.protocol.notification import CEASE, Cease, Notification
 
 
@@ -65,6 +66,7 @@ class Cause(enum.Enum):
 _BY_NETWORK = frozenset(
     [Cause.CONNECTION_BROKE, Cause.HOLD_TIMER, Cause.PEER_HOLD_TIMER, Cause.BFD, Cause.PEER_BFD]
 )
+_PEER_MAY_BE_AWAY = frozenset([Cause.PEER_CLOSED, Cause.HOLD_TIMER, Cause.BFD])
 _BY_PEER = frozenset([Cause.REPLACED])
 _CAUSE_OF_OUR_CODE = {
     1: Cause.HEADER_ERROR,
@@ -114,3 +116,16 @@ def by_peer(notification: Notification) -> End:
     if inner.code == CEASE:
         cause = _CAUSE_OF_PEER_CEASE.get(inner.subcode, cause)
     return End(cause, f"the peer sent {notification}", received=notification)
+
+
+def keeps_routes(end: End, negotiated: Negotiated) -> bool:
+    """Whether the peer keeps our routes for our restart time after this end of an Established
+    session: one without a NOTIFICATION (RFC 4724, 4.2), or, if both sides agreed on that, with any
+    but a Hard Reset (RFC 8538, 4).  What a peer still has that restarts itself, or is silent, is
+    not known."""
+    if not negotiated.graceful or end.cause in _PEER_MAY_BE_AWAY:
+        return False
+    told = end.sent or end.received
+    if told is None:
+        return True
+    return negotiated.graceful_notification and not told.is_hard_reset

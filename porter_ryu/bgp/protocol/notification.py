@@ -109,9 +109,14 @@ class Notification:
         return f"{name} ({self.code}/{self.subcode})"
 
     @property
+    def is_hard_reset(self) -> bool:
+        """Whether it removes the routes also where others do not (RFC 8538, 3)."""
+        return (self.code, self.subcode) == (CEASE, Cease.HARD_RESET)
+
+    @property
     def inner(self) -> Notification | None:
         """The NOTIFICATION inside a Hard Reset (RFC 8538, 3.1); None if there is none."""
-        if (self.code, self.subcode) != (CEASE, Cease.HARD_RESET) or len(self.data) < 2:  # noqa: PLR2004
+        if not self.is_hard_reset or len(self.data) < 2:  # noqa: PLR2004
             return None
         if self.data[:2] == bytes((CEASE, Cease.HARD_RESET)):
             return None
