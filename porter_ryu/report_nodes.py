@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from porter_ryu import rfc3339
 from porter_ryu.domain import mending
+from porter_ryu.domain.model import Kind
 from porter_ryu.domain.node_dependents import NodeDependents, Unserved, node_dependents
 from porter_ryu.domain.node_traffic import Routes
 from porter_ryu.domain.node_uses import NodeUse, is_drained, node_uses, node_verdict
@@ -17,6 +20,54 @@ from porter_ryu.domain.text import listed, shortened
 Json = dict[str, Any]
 
 _MAX_TEXT_CHARACTERS = 1_000
+_MAX_NODES = 100  # that are named with what is wrong with them
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the record of this process says; Unix times.
+
+    `complete_since`: from then on all changes are known.  `changed_at`: when something else was
+    said of a node last; a node that is not in it is as it was at `complete_since`.
+    """
+
+    started_at: float
+    complete_since: float
+    changed_at: Mapping[str, float] = field(default_factory=dict)
+
+    def since(self, node: str) -> str | None:
+        """Since when a node is as it is; None: since before `complete_since`."""
+        return rfc3339.text(self.changed_at[node]) if node in self.changed_at else None
+
+
+def totals(planner: Planner, record: Record, give_way: Callable[[], None]) -> Json:
+    """How many nodes there are, how many are usable, and how many of these are drained; which are
+    not usable, and why."""
+    unread = {entry.key.name for entry in planner.cluster.never_read(Kind.NODE)}
+    names = sorted(planner.nodes.names() | unread)
+    unusable = []
+    for name in names:
+        give_way()
+        verdict = node_verdict(planner, name)
+        if not verdict.ok:
+            unusable.append((name, verdict))
+    out = {name for name, _ in unusable}
+    drains = [is_drained(planner, name) for name, _ in planner.drains.all() if name not in out]
+    return {
+        "total": len(names),
+        "usable": len(names) - len(unusable),
+        "draining": drains.count(False),
+        "drained": drains.count(True),
+        "unusable": [
+            {
+                "node": name,
+                "reason": verdict.reason.value,
+                "why": shortened(verdict.message, _MAX_TEXT_CHARACTERS),
+                "since": record.since(name),
+            }
+            for name, verdict in unusable[:_MAX_NODES]
+        ],
+    }
 
 
 def nodes(planner: Planner, routes: Routes, give_way: Callable[[], None]) -> Iterator[Json]:
@@ -25,9 +76,15 @@ def nodes(planner: Planner, routes: Routes, give_way: Callable[[], None]) -> Ite
         yield _node(planner, use)
 
 
-def node(planner: Planner, routes: Routes, name: str, give_way: Callable[[], None]) -> Json:
+def node(
+    planner: Planner,
+    routes: Routes,
+    name: str,
+    record: Record | None,
+    give_way: Callable[[], None],
+) -> Json:
     """One node, and the Services that depend on it.  `found` says whether there is a Node of this
-    name: Services may have endpoints on one that is gone."""
+    name: Services may have endpoints on one that is gone.  `record` is None for a dry run."""
     entry: Json = {"node": name, "found": False, "usable": False}
     for use in node_uses(planner, routes, give_way, only=name):
         entry = {"found": True, **_node(planner, use)}
@@ -35,6 +92,8 @@ def node(planner: Planner, routes: Routes, name: str, give_way: Callable[[], Non
         verdict = node_verdict(planner, name)
         entry |= {"reason": verdict.reason.value, "why": verdict.message}
     depending = node_dependents(planner, routes, name, time.monotonic(), give_way)
+    entry["since"] = None if record is None else record.since(name)
+    entry["recordedSince"] = None if record is None else rfc3339.text(record.complete_since)
     return entry | _dependents(depending)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from porter_ryu import report_losses, report_nodes, report_switches, rfc3339
 from porter_ryu.bgp.peer_report import ESTABLISHED
 from porter_ryu.domain import overview, problems
 from porter_ryu.domain.model import Kind
-from porter_ryu.domain.node_uses import node_verdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.ports import SourceState
 from porter_ryu.domain.problems import Problem, ProblemReason, counted
@@ -18,6 +16,7 @@ from porter_ryu.domain.reach import IsSent, KeptBy
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_losses import Tally
+from porter_ryu.report_nodes import Record
 from porter_ryu.report_problems import (
     Health,
     of_objects,
@@ -33,20 +32,6 @@ Json = dict[str, Any]
 # they change although nothing else does: a directory is looked at all the time
 VOLATILE = ("now", "source.lastEvent", "source.lastList")
 _MAX_TEXT_CHARACTERS = 1_000
-_MAX_NODES = 100  # that are named with what is wrong with them
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What the record of this process says; Unix times.
-
-    `complete_since`: from then on all changes are known.  `changed_at`: when something else was
-    said of a node last; a node that is not in it is as it was at `complete_since`.
-    """
-
-    started_at: float
-    complete_since: float
-    changed_at: Mapping[str, float] = field(default_factory=dict)
 
 
 def status(
@@ -93,7 +78,7 @@ def status(
         "sessions": {"total": len(peers), "established": sessions},
         "switches": {"total": len(switches), "filled": filled},
         "eips": _eips(planner),
-        "nodes": _nodes(planner, record.changed_at, give_way),
+        "nodes": report_nodes.totals(planner, record, give_way),
     }
 
 
@@ -164,29 +149,4 @@ def _eips(planner: Planner) -> Json:
         "ready": sum(status.ready for status in statuses),
         "size": sum(status.pool_size for status in statuses),
         "used": sum(status.usage for status in statuses),
-    }
-
-
-def _nodes(planner: Planner, changed_at: Mapping[str, float], give_way: Callable[[], None]) -> Json:
-    """How many nodes there are and how many are usable, and which are not."""
-    unread = {entry.key.name for entry in planner.cluster.never_read(Kind.NODE)}
-    names = sorted(planner.nodes.names() | unread)
-    unusable = []
-    for name in names:
-        give_way()
-        verdict = node_verdict(planner, name)
-        if not verdict.ok:
-            unusable.append((name, verdict))
-    return {
-        "total": len(names),
-        "usable": len(names) - len(unusable),
-        "unusable": [
-            {
-                "node": name,
-                "reason": verdict.reason.value,
-                "why": shortened(verdict.message, _MAX_TEXT_CHARACTERS),
-                "since": rfc3339.text(changed_at[name]) if name in changed_at else None,
-            }
-            for name, verdict in unusable[:_MAX_NODES]
-        ],
     }

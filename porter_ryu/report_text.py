@@ -158,7 +158,7 @@ def node(entry: Json) -> str:
     verdict = "usable" if entry["usable"] else f"not usable: {entry['why'] or entry['reason']}"
     if entry["usable"] and entry["why"]:
         verdict += f" ({entry['why']})"
-    lines = [f"node {entry['node']}: {verdict}"]
+    lines = [f"node {entry['node']}: {verdict}{_since(entry)}"]
     lines.append(f"  addresses: {listed(entry['addresses']) or 'none'}")
     if entry["dead"]:
         lines.append("  dead")
@@ -177,6 +177,14 @@ def node(entry: Json) -> str:
     remarks |= dict.fromkeys(drained, "no other next hop that is not drained")
     lines += _dependent_lines(dependents, remarks)
     return "\n".join([*lines, *_unserved_lines(entry)])
+
+
+def _since(entry: Json) -> str:
+    """Since when a node is as it is, as the end of a sentence; empty for a dry run."""
+    if entry["recordedSince"] is None:
+        return ""
+    before, time = "" if entry["since"] else "before ", entry["since"] or entry["recordedSince"]
+    return f", since {before}{time.partition('.')[0].rstrip('Z')}Z"
 
 
 def _unserved_lines(entry: Json) -> Iterator[str]:

@@ -37,6 +37,7 @@ class UnsentServices:
         self._up: dict[str, set[str]] = {}
         self._ended: dict[str, str] = {}
         self._had_routes: set[str] = set()
+        self._kept_until: dict[str, str] = {}
         for session in peers:
             name, down = session["peer"], session["lastDown"]
             if session["state"] == ESTABLISHED:
@@ -45,6 +46,8 @@ class UnsentServices:
             self._ended[name] = max(ended, self._ended.get(name, ""))
             if ended or session["pathsLeft"]:
                 self._had_routes.add(name)
+            if session["routesKeptUntil"]:
+                self._kept_until[name] = session["routesKeptUntil"].partition(".")[0] + "Z"
 
     def why(self, decision: Decision) -> NotSent:
         """Why a Service was not sent to any peer.  Of several peers without a session those are the
@@ -66,6 +69,9 @@ class UnsentServices:
         last = causes[0]
         if self._ended[last]:
             since = f"the last one, with {last}, ended at {self._ended[last]}"
-            return NotSent(f"no peer that is to be sent it has a session: {since}", causes)
+            kept = [f"{p} keeps what it was sent" for p in causes if p in self._kept_until]
+            until = max(self._kept_until.get(peer, "") for peer in causes)
+            more = f"; {' and '.join(kept)} until about {until}" if kept else ""
+            return NotSent(f"no peer that is to be sent it has a session: {since}{more}", causes)
         text = f"no peer that is to be sent it has had a session yet: {listed(down)}"
         return NotSent(text, causes)

@@ -35,4 +35,4 @@ class DryRun:
         routes: dict[Address | Network, Announcements] = {
             address: planner.announcements(address) for address in held
         }
-        return report_nodes.node(planner, routes, name, lambda: None)
+        return report_nodes.node(planner, routes, name, None, lambda: None)

@@ -106,14 +106,14 @@ def _facts(status: Json) -> Iterator[tuple[Cell, Cell]]:
     yield "peers", _share(peers["established"], peers["total"], "with a session")
     if sessions != peers:
         yield "sessions", _share(sessions["established"], sessions["total"], "Established")
-    yield "nodes", _share(nodes["usable"], nodes["total"], "usable")
+    yield "nodes", _nodes(nodes)
     for line in _unusable(nodes, status["recordedSince"]):
         yield "", (line, WARNING)
-    for note in status["notes"]:
-        yield "", (note, WARNING)
     services = status["services"]
     announced = services["states"].get("Announced", 0)
     yield "Services", _share(announced, services["total"], "announced")
+    for note in status["notes"]:
+        yield "note", (note, WARNING)
     for fault in status["faults"]:
         yield "fault", (fault, BAD)
 
@@ -128,20 +128,32 @@ def _heard(source: Json) -> str:
     return f"{listed_at}, {changed}"
 
 
+def _nodes(nodes: Json) -> Cell:
+    """How many nodes are usable, and how many of them carry nothing, or soon will."""
+    drains = [
+        f"{nodes[key]} {word}"
+        for key, word in (("drained", "drained"), ("draining", "being drained"))
+        if nodes[key]
+    ]
+    if not drains:
+        return _share(nodes["usable"], nodes["total"], "usable")
+    return f"{nodes['usable']} of {nodes['total']} usable, of these {', '.join(drains)}", WARNING
+
+
 def _unusable(nodes: Json, recorded_since: str) -> Iterator[str]:
-    """The nodes that are not usable, those with the same reason in one line, with when it began
-    for the first of them."""
+    """The nodes that are not usable, those with the same reason in one line, with since when each
+    of them is."""
     alike: dict[str, list[Json]] = {}
     for node in nodes["unusable"]:
         alike.setdefault(node["why"], []).append(node)
     for why, found in alike.items():
-        names = listed([node["node"] for node in found])
-        times = [node["since"] for node in found]
         # at the time from which on all is recorded it was so already
-        began = seconds(min(times) if all(times) else recorded_since)
-        since = f"since {'' if all(times) else 'before '}{began}"
-        first = ", the first of them" if len(set(times)) > 1 else ""
-        yield f"{names}: {why} ({since}{first})"
+        began = [f"since {seconds(node['since'] or f'before {recorded_since}')}" for node in found]
+        if len(set(began)) == 1:
+            yield f"{listed([node['node'] for node in found])}: {why} ({began[0]})"
+        else:
+            each = [f"{node['node']} ({when})" for node, when in zip(found, began, strict=True)]
+            yield f"{listed(each)}: {why}"
     more = nodes["total"] - nodes["usable"] - len(nodes["unusable"])
     if more:
         yield f"and {more} more (/v1/nodes has all)"
@@ -157,6 +169,8 @@ def _problem(problem: Json) -> Iterator[Any]:
     what, services = problem["what"], f"{problem['services']:,} Service"
     if problem["services"] and not what.startswith(services):
         what = f"{what} (it costs {services}{'s' if problem['services'] > 1 else ''})"
+    if problem["atRisk"] and not what.startswith(f"{problem['atRisk']:,} Service"):
+        what = f"{what} (and {problem['atRisk']:,} more when routers remove the routes they keep)"
     yield styled(what, BAD)
     if problem["objects"]:
         yield styled(f"  about: {listed(problem['objects'])}")
@@ -190,8 +204,12 @@ def _notes(peers: list[Json]) -> Iterator[Any]:
             if peer["since"]:
                 yield styled(f"  {peer['name']}: no session yet in this process", FAINT)
         elif peer["state"] != _UP:
-            ended = f"last ended at {seconds(down['time'])} by {down['by']}"
-            yield styled(f"  {peer['name']}: {ended}: {down['reason']}", FAINT)
+            ended = f"last ended at {seconds(down['time'])} by {down['by']}: {down['reason']}"
+            yield styled(f"  {peer['name']}: {ended}", FAINT)
+            if peer["routesKeptUntil"]:
+                until = seconds(peer["routesKeptUntil"])
+                text = f"keeps the routes ({peer['pathsLeft']:,} paths) until about {until}"
+                yield styled(f"  {peer['name']}: {text}", WARNING)
 
 
 def _eips(eips: list[Json], now: str) -> Iterator[tuple[Cell, ...]]:

@@ -81,13 +81,17 @@ class Shared:
         self.nodes = SharedResult(functools.partial(_nodes, context))
 
 
-def _status(context: Context) -> report.Json:
+def record(context: Context) -> report_nodes.Record:
+    """What the record of this process says of the nodes."""
     history = context.history
-    record = report_status.Record(
+    return report_nodes.Record(
         context.started_at,
         history.complete_since(context.started_at),
         history.last_changes(ChangeKind.NODE),
     )
+
+
+def _status(context: Context) -> report.Json:
     return report_status.status(
         context.planner,
         context.peers(),
@@ -95,7 +99,7 @@ def _status(context: Context) -> report.Json:
         context.is_sent,
         context.kept_by,
         context.health(),
-        record,
+        record(context),
         time.time(),
         TimeSlice(),
     )

@@ -16,7 +16,7 @@ from webob import Request, Response
 from porter_ryu import report_nodes, report_peers, report_status, report_switches, rfc3339
 from porter_ryu.domain.text import listed, quoted
 from porter_ryu.http import catalogue, responses
-from porter_ryu.http.context import NAME, Shared
+from porter_ryu.http.context import NAME, Shared, record
 from porter_ryu.http.query import SEQUENCE, QueryError, number, parameters, subject
 from porter_ryu.time_slice import TimeSlice
 from porter_ryu.version import VERSION
@@ -110,7 +110,9 @@ class StateController(ControllerBase):  # type: ignore[misc]
     def node(self, req: Request, name: str, **_: Any) -> Response:
         """One node and the Services that depend on it; 404 if there is none of that name."""
         context = self._context
-        entry = report_nodes.node(context.planner, context.routes(), name, TimeSlice())
+        entry = report_nodes.node(
+            context.planner, context.routes(), name, record(context), TimeSlice()
+        )
         if not entry["found"]:
             return responses.json_value(entry, HTTPStatus.NOT_FOUND)
         return responses.tagged_value(req, entry)

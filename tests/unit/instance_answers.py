@@ -30,6 +30,8 @@ def peer(name: str, state: str = "Established", **more: object) -> Json:
         "lastUpdateSent": TIME,
         "lastError": "",
         "lastDown": None,
+        "routesKeptUntil": None,
+        "pathsLeft": 0,
         "dampedSeconds": 0,
         "bfd": None,
         "hint": "",
@@ -109,7 +111,7 @@ def status(**more: object) -> Json:
         "sessions": {"total": 1, "established": 1},
         "switches": {"total": 0, "filled": 0},
         "eips": {"total": 1, "ready": 1, "size": 256, "used": 10},
-        "nodes": {"total": 5, "usable": 5, "unusable": []},
+        "nodes": {"total": 5, "usable": 5, "draining": 0, "drained": 0, "unusable": []},
         **more,
     }
 
@@ -120,6 +122,7 @@ def problem(what: str, **more: object) -> Json:
         "what": what,
         "reason": "NoReadyEndpoints",
         "services": 2,
+        "atRisk": 0,
         "objects": ["default/a", "default/b"],
         "mend": "kubectl get endpointslices",
         **more,
@@ -185,7 +188,8 @@ def node_dependents(name: str, *dependents: str, **more: object) -> Json:
     """An answer of /v1/nodes/NAME."""
     lists = ("dependentsAlone", "dependentsOthersDrained", "unserved")
     depending = {"dependents": [*dependents], **{name: [] for name in lists}}
-    return {"found": True, **node(name), **depending, **more}
+    times = {"since": TIME, "recordedSince": TIME}
+    return {"found": True, **node(name), **times, **depending, **more}
 
 
 def explanation(name: str, **more: object) -> Json:

@@ -174,12 +174,12 @@ def test_status_names_the_nodes_that_are_not_usable(
         unusable("n5", "it is dead", None),
         *(unusable(f"m{number}", "it is deleted") for number in range(9)),
     ]
-    nodes = {"total": 200, "usable": 180, "unusable": found}
+    nodes = {"total": 200, "usable": 180, "draining": 1, "drained": 2, "unusable": found}
     instance.answers["/v1/status"] = answers.status(nodes=nodes)
     text = " ".join(printed(capsys, 0, "status", "--url", instance.url).split())
     since = "since 2026-03-01T08:31:02Z"
-    assert "180 of 200 usable" in text
-    assert f"n2, n3: it is not Ready ({since}, the first of them)" in text
+    assert "180 of 200 usable, of these 2 drained, 1 being drained" in text
+    assert f"n2 (since 2026-03-01T09:00:00Z), n3 ({since}): it is not Ready" in text
     assert f"n4: it has no address ({since})" in text
     assert "n5: it is dead (since before 2026-03-01T08:31:02Z)" in text
     assert f"m0, m1, m2, m3, m4 and 4 more: it is deleted ({since})" in text
@@ -394,7 +394,7 @@ def test_explain_a_node(capsys: pytest.CaptureFixture[str], instance: Instance) 
     alone = {"dependentsAlone": ["default/s29"]}
     instance.answers["/v1/nodes/n1"] = answers.node_dependents("n1", *names, **alone)
     text = printed(capsys, 0, *argv)
-    assert "node n1: usable\n" in text
+    assert "node n1: usable, since 2026-03-01T08:31:02Z\n" in text
     words = " ".join(text.split())
     assert "next hop of 30 Services, 1 of which has no other, 20 % of all paths: " in words
     assert "paths: default/s29 (no other next hop) default/s0 default/s1 " in words
@@ -405,7 +405,7 @@ def test_explain_a_node(capsys: pytest.CaptureFixture[str], instance: Instance) 
         "n1", usable=False, reason="NotReady", why=why, mend="mend it", unserved=[waiting]
     )
     text = printed(capsys, 1, *argv)
-    assert "node n1: not usable: it is not Ready\n" in text
+    assert "node n1: not usable: it is not Ready, since 2026-03-01T08:31:02Z\n" in text
     assert "to mend it: mend it\n" in text
     assert "next hop of no Service\n" in text
     words = " ".join(text.split())

@@ -42,7 +42,7 @@ def told(made: World, name: str) -> dict[str, Any]:
         for decision in made.planner.decisions.values()
         for held in decision.outcome.held
     }
-    entry = report_nodes.node(made.planner, routes, name, lambda: None)
+    entry = report_nodes.node(made.planner, routes, name, None, lambda: None)
     listed = {e["node"]: e for e in report_nodes.nodes(made.planner, routes, lambda: None)}
     if entry["found"]:
         assert listed[name].items() <= entry.items(), "the list says the same"

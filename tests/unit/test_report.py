@@ -82,13 +82,21 @@ def test_a_service_whose_peers_went_says_which_session_was_the_last_and_when_it_
         "state": "Active",
         "families": [],
         "lastDown": ended,
+        "routesKeptUntil": None,
+        "pathsLeft": 0,
     }
+    keeps = {**down, "routesKeptUntil": "2026-03-01T08:33:02.000Z"}
     never = {**down, "peer": "leaf2", "lastDown": None}
     elsewhere = {**down, "peer": "leaf9", "lastDown": {"time": "2027-03-01T00:00:00.000Z"}}
     up = {**never, "state": "Established", "families": ["ipv4"]}
     no_session = "no peer that is to be sent it has"
     for sessions, text in (
         ([down, never, elsewhere], f"{no_session} a session: the last one, with leaf1, ended at "),
+        (
+            [keeps, never],
+            f"{no_session} a session: the last one, with leaf1, ended at 2026-03-01T08:31:02.000Z; "
+            "leaf1 keeps what it was sent until about 2026-03-01T08:33:02Z",
+        ),
         ([never], f"{no_session} had a session yet: leaf2"),
         ([elsewhere], "no peer that is configured may have one of its next hops"),
         ([down, up], "no peer was sent it yet"),

@@ -20,8 +20,8 @@ from porter_ryu.domain.nodes.next_hops import EXCLUDE_LABEL
 from porter_ryu.domain.planner import Policy
 from porter_ryu.domain.ports import Role
 from porter_ryu.domain.sending import PeerTerms
+from porter_ryu.report_nodes import Record
 from porter_ryu.report_problems import Health, Stopped
-from porter_ryu.report_status import Record
 from tests.unit.test_http_api import HEALTHY
 from tests.unit.world import World, endpoints, node, service
 
@@ -97,7 +97,13 @@ def test_all_is_well() -> None:
     assert (told["ok"], told["problems"]) == (True, [])
     assert told["services"] == {"total": 2, "states": {"Announced": 2}}
     assert told["eips"] == {"total": 1, "ready": 1, "size": 8, "used": 2}
-    assert told["nodes"] == {"total": 1, "usable": 1, "unusable": []}
+    assert told["nodes"] == {
+        "total": 1,
+        "usable": 1,
+        "draining": 0,
+        "drained": 0,
+        "unusable": [],
+    }
     assert (told["role"], told["ready"], told["startedAt"], told["recordedSince"]) == (
         "leader",
         True,
@@ -490,6 +496,7 @@ def test_drained_nodes_are_a_note_and_no_problem() -> None:
         "node n1 is being drained (by annotation drain)",
         "node n3 is drained (by annotation drain)",
     ]
+    assert (told["nodes"]["draining"], told["nodes"]["drained"]) == (1, 1)
     made.now = 60.0
     assert status(made.turn(), UP)["notes"] == told["notes"], "n1 is the only next hop of two"
     made.put(endpoints("a", "n2"), endpoints("b", "n2"))
