@@ -87,7 +87,14 @@ def reserve(
     addresses = [peer.address for peer in peers]
     ours = frozenset(peer.local_address for peer in peers if peer.local_address is not None)
     terms = [
-        PeerTerms(p.peer, p.remote_as == bgp.local_as, p.attributes, p.node_selector, p.families)
+        PeerTerms(
+            p.peer,
+            p.remote_as == bgp.local_as,
+            p.attributes,
+            p.node_selector,
+            p.families,
+            p.families if not p.add_path and not p.fan_out else frozenset(),
+        )
         for p in peers
     ]
     own = host.own | ours | host.gateways | frozenset(gateways)

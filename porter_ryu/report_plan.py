@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
+from porter_ryu.bgp.peer_report import ESTABLISHED
 from porter_ryu.domain import what_if
 from porter_ryu.domain.consequences import Consequence, Standing
 from porter_ryu.domain.effect import Effect, NodesByAddress, effect_of
+from porter_ryu.domain.model import Family
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.sending import Sending
 from porter_ryu.domain.text import MAX_LISTED, listed, shortened
@@ -30,6 +32,7 @@ _WOULD = {
     Effect.ADDRESS_NOT_ANNOUNCED: "would not be announced by one of {their} addresses any more",
     Effect.LAST_NEXT_HOP: "{have} no other node and would stay on {drained}",
     Effect.NOT_TO_EVERY_PEER: "would not be announced to every peer any more",
+    Effect.OTHER_PATH: "would have the one path of a peer move to another node",
     Effect.FEWER_NEXT_HOPS: "would lose {one} of several nodes",
     Effect.OTHER_NEXT_HOPS: "would have other nodes",
     Effect.OTHER: "would change otherwise",
@@ -41,6 +44,7 @@ _HAS = {
     Effect.ADDRESS_NOT_ANNOUNCED: "{be} already not announced by one of {their} addresses",
     Effect.LAST_NEXT_HOP: "{have} no other node and {stay} on {drained}",
     Effect.NOT_TO_EVERY_PEER: "{be} already not announced to every peer any more",
+    Effect.OTHER_PATH: "{have} already the one path of a peer on another node",
     Effect.FEWER_NEXT_HOPS: "{have} already lost {one} of several nodes",
     Effect.OTHER_NEXT_HOPS: "{have} already other nodes",
     Effect.OTHER: "{have} already changed otherwise",
@@ -78,12 +82,14 @@ def warnings(planner: Planner) -> Iterator[str]:
 
 
 class Answer:
-    """What a supposition would change, as JSON (`/v1/plan?drain=NODE`)."""
+    """What a supposition would change, as JSON (`/v1/plan?drain=NODE`).  `peers` are the sessions;
+    what one that is not up will negotiate is taken from the configuration."""
 
-    def __init__(self, planner: Planner, supposed: Supposition) -> None:
+    def __init__(self, planner: Planner, supposed: Supposition, peers: Sequence[Json] = ()) -> None:
         self._supposed = supposed
         self._sending = planner.sending
-        self._found = what_if.what_if(planner, supposed, time.monotonic(), TimeSlice())
+        single_path = _single_path(planner, peers)
+        self._found = what_if.what_if(planner, supposed, time.monotonic(), TimeSlice(), single_path)
 
     def head(self) -> Json:
         """All but the lists: the nodes in question, the whole in a sentence, and each effect
@@ -154,10 +160,22 @@ class Answer:
         return {
             "effect": change.effect.value,
             "peers": list(change.peers),
+            "moves": [{"peer": m.peer, "was": m.was, "becomes": m.becomes} for m in change.moves],
             "eips": list(change.eips),
             "was": _standing(change.was, self._sending),
             "becomes": _standing(change.becomes, self._sending),
         }
+
+
+def _single_path(planner: Planner, peers: Sequence[Json]) -> Mapping[str, Set[Family]]:
+    """The peers with one path for each prefix of some address families."""
+    found: dict[str, Set[Family]] = {t.name: t.single_path for t in planner.sending.terms}
+    sessions = Counter(peer["peer"] for peer in peers)
+    for peer in peers:
+        if peer["state"] == ESTABLISHED and sessions[peer["peer"]] == 1:
+            single = set(peer["families"]).difference(peer["addPath"])
+            found[peer["peer"]] = {f for f in Family if f"ipv{f.value}" in single}
+    return {name: families for name, families in found.items() if families}
 
 
 def _subject(supposed: Supposition) -> str:

@@ -142,6 +142,9 @@ def _name(change: Json) -> str:
     said = []
     if was != becomes:
         said.append(" -> ".join(listed(side) for side in (was, becomes) if side))
+    if change["effect"] == Effect.OTHER_PATH.value:
+        moves = [f"{m['peer']}: {m['was']} -> {m['becomes']}" for m in change["moves"]]
+        said.append(listed(moves))
     if change.get("peers"):
         said.append(f"for {listed(change['peers'])}")
     return f"{name} ({'; '.join(said)})" if said else name

@@ -5,19 +5,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 
 from msgspec.structs import replace
 
-from porter_ryu.domain.announcement import WITHDRAWN, Announcement, Announcements, in_use
+from porter_ryu.domain.announcement import (
+    WITHDRAWN,
+    Announcement,
+    Announcements,
+    NextHop,
+    in_use,
+)
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.effect import Effect, NodesByAddress, effect_of
-from porter_ryu.domain.model import Address, Network, ObjectKey
+from porter_ryu.domain.model import Address, Family, Network, ObjectKey
+from porter_ryu.domain.nodes.rendezvous import choose
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.prefix import host_prefix
 from porter_ryu.domain.sending import PeerTerms
 from porter_ryu.domain.shares import shares_in_use
 from porter_ryu.domain.verdict import Reason
 
 _ANNOUNCED, _WITHDRAWN = Reason.ANNOUNCED.value, "Withdrawn"
+_OF_NEXT_HOPS = (Effect.OTHER_NEXT_HOPS, Effect.FEWER_NEXT_HOPS, Effect.OTHER)
 _WHATEVER_THE_PEERS = (Effect.NOT_ANNOUNCED, Effect.ADDRESS_NOT_ANNOUNCED, Effect.ANNOUNCED)
 
 
@@ -55,9 +65,19 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """The one path of a peer for a prefix leads to another node: `was` and `becomes` are names."""
+
+    peer: str
+    was: str
+    becomes: str
+
+
+@dataclass(frozen=True, slots=True)
 class Consequence:
     """A Service or an aggregate for which something changes.  `peers` are those that the effect is
-    about, where it is not about all; `eips` are those that its addresses are from."""
+    about, where it is not about all; `eips` are those that its addresses are from.  `moves` are the
+    peers without ADD-PATH whose one path leads to another node then."""
 
     about: ObjectKey | Network
     effect: Effect
@@ -65,15 +85,17 @@ class Consequence:
     eips: tuple[str, ...]
     was: Standing
     becomes: Standing
+    moves: tuple[Move, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Used:
-    """What is used of the announcements of an address: the paths with their shares, and by peer the
-    nodes that its paths lead to."""
+    """What is used of the announcements of an address: the paths with their shares, by peer the
+    nodes that its paths lead to, and the next hops that a peer with one path has it from."""
 
     paths: tuple[tuple[Announcement, float | None], ...]
     peers: Mapping[str, Set[str]]
+    candidates: Mapping[str, Sequence[NextHop]]
 
     @property
     def nodes(self) -> Set[str]:
@@ -88,10 +110,17 @@ _Side = tuple[str, Sequence[Announcements]]
 
 class Comparison:
     """Finds the Services and the aggregates that differ between two views.  `give_way` is called
-    for each piece of work; the planner may change meanwhile."""
+    for each piece of work; the planner may change meanwhile.  `single_path` are the peers that have
+    one path for each prefix, with the address families for which that is so."""
 
-    def __init__(self, planner: Planner, give_way: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        planner: Planner,
+        give_way: Callable[[], None],
+        single_path: Mapping[str, Set[Family]],
+    ) -> None:
         self._planner = planner
+        self._single_path = single_path
         self._give_way = give_way
         self._known: dict[Announcements, _Used] = {}
 
@@ -156,7 +185,40 @@ class Comparison:
         )
         if (first, used[0]) != (second, used[1]):
             effect, peers = _effect(first, second, used[0], used[1], drained)
-            yield Consequence(about, effect, peers, eips, first, second)
+            moves = tuple(self._moves(addresses, used[0], used[1]))
+            if moves and effect in _OF_NEXT_HOPS and self._all_have_one(addresses, used):
+                effect = Effect.OTHER_PATH
+            yield Consequence(about, effect, peers, eips, first, second, moves)
+
+    def _moves(
+        self,
+        addresses: Sequence[Address | Network],
+        used: Sequence[_Used],
+        used_then: Sequence[_Used],
+    ) -> Iterator[Move]:
+        """The moves of the one path of each peer, in order of peer."""
+        sides = list(zip(addresses, used, used_then, strict=True))
+        for peer, families in sorted(self._single_path.items()):
+            for address, now, then in sides:
+                before, after = (
+                    _one_of(address, side.candidates.get(peer)) for side in (now, then)
+                )
+                if address.version in families and before and after and before != after:
+                    yield Move(peer, before, after)
+
+    def _all_have_one(
+        self, addresses: Sequence[Address | Network], sides: Sequence[Sequence[_Used]]
+    ) -> bool:
+        """Whether nobody has more than one path for any of these prefixes."""
+        if self._planner.policy.by_port:  # a switch has all
+            return False
+        return all(
+            address.version in self._single_path.get(peer, ())
+            for side in sides
+            for address, used in zip(addresses, side, strict=True)
+            for peer, nodes in used.peers.items()
+            if nodes
+        )
 
     def _used(self, announcements: Announcements) -> _Used:
         known = self._known.get(announcements)
@@ -164,15 +226,31 @@ class Comparison:
             # when a drain began is nothing that a peer is told
             paths = ((replace(p, drain=None), s) for p, s in shares_in_use(announcements))
             terms = self._planner.sending.terms
-            peers = {t.name: _nodes_of(t, announcements) for t in terms}
-            known = self._known[announcements] = _Used(tuple(paths), peers)
+            sent = {t.name: _paths_of(t, announcements) for t in terms}
+            peers = {name: {path.next_hop.node for path in of} for name, of in sent.items()}
+            candidates = {
+                name: _candidates(sent[name]) for name in self._single_path.keys() & sent.keys()
+            }
+            known = self._known[announcements] = _Used(tuple(paths), peers, candidates)
         return known
 
 
-def _nodes_of(terms: PeerTerms, announcements: Announcements) -> Set[str]:
-    """The nodes that the paths of a peer lead to."""
-    candidates = [path for path in announcements if terms.sent(path) is not None]
-    return {path.next_hop.node for path in in_use(candidates)}
+def _paths_of(terms: PeerTerms, announcements: Announcements) -> Sequence[Announcement]:
+    """The paths that a peer may be sent."""
+    return in_use([path for path in announcements if terms.sent(path) is not None])
+
+
+def _candidates(paths: Sequence[Announcement]) -> Sequence[NextHop]:
+    """The next hops of which a peer with one path has one: those that are not drained, if any."""
+    in_service = [path.next_hop for path in paths if path.drain is None]
+    return tuple(sorted(in_service or [path.next_hop for path in paths], key=lambda hop: hop.node))
+
+
+def _one_of(address: Address | Network, hops: Sequence[NextHop] | None) -> str:
+    """The node to which a peer with one path has it, as `bgp.protocol.export` chooses; empty if it
+    has none."""
+    prefix = host_prefix(address) if isinstance(address, IPv4Address | IPv6Address) else address
+    return choose(prefix, hops, 1)[0].node if hops else ""
 
 
 def _effect(

@@ -19,7 +19,8 @@ class Effect(enum.Enum):
     OTHER_ADDRESS: it loses an address, and has another.  ADDRESS_NOT_ANNOUNCED: one of its
     addresses has no path any more, another has.  LAST_NEXT_HOP: a drained node stays its next hop,
     because there is no other, for all peers or for some.  NOT_TO_EVERY_PEER: a peer would be sent
-    no path any more, others would.
+    no path any more, others would.  OTHER_PATH: all peers have one path each, and that of some
+    moves to another node.
     """
 
     NOT_ANNOUNCED = "NotAnnounced"
@@ -27,6 +28,7 @@ class Effect(enum.Enum):
     ADDRESS_NOT_ANNOUNCED = "AddressNotAnnounced"
     LAST_NEXT_HOP = "LastNextHop"
     NOT_TO_EVERY_PEER = "NotToEveryPeer"
+    OTHER_PATH = "OtherPath"
     OTHER_NEXT_HOPS = "OtherNextHops"
     FEWER_NEXT_HOPS = "FewerNextHops"
     OTHER = "Other"

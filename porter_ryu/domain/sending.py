@@ -28,13 +28,15 @@ Sent = tuple[tuple[PathAttributes, tuple[str, ...]], ...]
 class PeerTerms:
     """What the configuration says of the paths for a peer.  `internal`: it has our AS.
     `attributes` are those of its group; `selector` selects the nodes that may be its next hops.
-    `families` are those of the addresses that it is offered."""
+    `families` are those of the addresses that it is offered, `single_path` those of them in which
+    it is offered no ADD-PATH, and has one session."""
 
     name: str
     internal: bool = False
     attributes: PathAttributes = NO_ATTRIBUTES
     selector: LabelSelector = EVERYTHING
     families: frozenset[Family] = frozenset(Family)
+    single_path: frozenset[Family] = frozenset()
 
     def sent(self, path: Announcement) -> PathAttributes | None:
         """The attributes with which the peer is sent a path; None if it is not sent the path."""

@@ -17,7 +17,7 @@ from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.consequences import Aggregate, Comparison, Consequence, View
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.guard import Guard
-from porter_ryu.domain.model import Endpoint, Kind, Network, Node, ObjectKey
+from porter_ryu.domain.model import Endpoint, Family, Kind, Network, Node, ObjectKey
 from porter_ryu.domain.node_uses import node_verdict
 from porter_ryu.domain.nodes.drain import NodeDrains
 from porter_ryu.domain.nodes.next_hops import OUT_OF_SERVICE_TAINT
@@ -90,14 +90,18 @@ def unknown(planner: Planner, supposed: Supposition) -> str:
 
 
 def what_if(
-    planner: Planner, supposed: Supposition, now: float, give_way: Callable[[], None]
+    planner: Planner,
+    supposed: Supposition,
+    now: float,
+    give_way: Callable[[], None],
+    single_path: Mapping[str, Set[Family]],
 ) -> WhatIf:
     """What a supposition would change, and has changed already; the planner stays as it is.
 
     `now` is of the clock of the turns, in seconds.  `give_way` is called for each Service; the
-    planner may change meanwhile.
+    planner may change meanwhile.  `single_path`: as for `Comparison`.
     """
-    comparison = Comparison(planner, give_way)
+    comparison = Comparison(planner, give_way, single_path)
     present = View(
         lambda decision: decision.state,
         planner.announcements,

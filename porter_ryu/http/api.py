@@ -141,7 +141,7 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         return responses.json_stream(self._long_responses, self._what_if(supposed))
 
     def _what_if(self, supposed: Supposition) -> Iterator[str]:
-        answer = report_plan.Answer(self._context.planner, supposed)
+        answer = report_plan.Answer(self._context.planner, supposed, self._context.peers())
         yield from responses.json_object(answer.head(), answer.lists())
 
     def _plan(self) -> Iterator[str]:

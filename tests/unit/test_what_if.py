@@ -29,8 +29,10 @@ from porter_ryu.domain.model import (
 from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, NODES, SELF, NextHopMode
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy
+from porter_ryu.domain.nodes.rendezvous import choose
 from porter_ryu.domain.nodes.weights import BY_CAPACITY, BY_ENDPOINTS, UNWEIGHTED, WeightMode
 from porter_ryu.domain.planner import Policy
+from porter_ryu.domain.prefix import host_prefix
 from porter_ryu.domain.sending import PeerTerms
 from porter_ryu.domain.what_if import Supposition
 from tests.unit.test_http_api import ask
@@ -243,6 +245,56 @@ def test_a_peer_that_would_lose_its_only_path_or_would_keep_it() -> None:
     happens(w, "n1", drained=True)
     found = answer(w, drained="n1")
     assert (found["services"], len(found["already"])) == ([], 1)
+
+
+def test_the_one_path_of_a_peer_without_add_path_moves() -> None:
+    w = world()
+    plain = PeerTerms("plain", single_path=frozenset(Family))
+    w.planner.reserve([], [], terms=[plain])
+    w.put(*(service(f"s{n}") for n in range(8)), *(endpoints(f"s{n}", *NAMES) for n in range(8)))
+    found = answer(w, lost="n2")
+    moved = [entry for entry in found["services"] if entry["effect"] == "OtherPath"]
+    stays = [entry for entry in found["services"] if entry["effect"] == "FewerNextHops"]
+    assert moved
+    assert [*moved, *stays] == found["services"]
+    assert not any(entry["moves"] for entry in stays)
+    for entry in moved:
+        [move] = entry["moves"]
+        [address] = entry["was"]["paths"]
+        hops = {path.next_hop for path in w.planner.announcements(ip_address(address))}
+        left = [hop for hop in hops if hop.node != "n2"]
+        [then] = choose(host_prefix(ip_address(address)), left, 1)
+        assert move == {"peer": "plain", "was": "n2", "becomes": then.node}
+    first, move = moved[0]["service"], moved[0]["moves"][0]
+    line = f"{first} (plain: n2 -> {move['becomes']})"
+    assert line in "\n".join(text(w, lost="n2"))
+    drained = answer(w, drained="n2")["services"]
+    assert [entry["moves"] for entry in drained] == [e["moves"] for e in found["services"]]
+    # where another peer has all paths, it is one of several changes
+    w.planner.reserve([], [], terms=[plain, PeerTerms("leaf")])
+    told = answer(w, lost="n2")["services"]
+    assert {entry["effect"] for entry in told} == {"FewerNextHops"}
+    assert sum(len(entry["moves"]) for entry in told) == len(moved)
+
+
+def test_a_session_says_whether_a_peer_has_one_path() -> None:
+    w = world().put(service("web"), endpoints("web", "n1", "n2"))
+    w.planner.reserve([], [], terms=[PeerTerms("leaf")])
+    up_, names = {"peer": "leaf", "state": "Established"}, ["ipv4", "ipv6"]
+
+    def effects(*sessions: Json) -> set[tuple[str, int]]:
+        found = set()
+        for name in ("n1", "n2"):
+            supposed = Supposition(frozenset([name]), frozenset())
+            [entry] = report_plan.Answer(w.planner, supposed, sessions).whole()["services"]
+            found.add((entry["effect"], len(entry["moves"])))
+        return found
+
+    one = {**up_, "families": names, "addPath": ["ipv6"]}
+    assert effects(one) == {("OtherPath", 1), ("FewerNextHops", 0)}
+    assert effects({**one, "addPath": names}) == {("FewerNextHops", 0)}
+    assert effects({**one, "state": "Idle"}) == {("FewerNextHops", 0)}
+    assert effects(one, one) == {("FewerNextHops", 0)}, "several sessions have several paths"
 
 
 def test_a_node_that_serves_one_family_alone() -> None:
