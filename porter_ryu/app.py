@@ -170,6 +170,8 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             probes_doubted=instance.liveness.doubted,
             announces=instance.initial_settings.bgp.enabled,
             stopped=self._stopped,
+            files=self._running.files,
+            state_dir=instance.settings.state_dir,
         )
 
     def _config(self) -> dict[str, Any]:

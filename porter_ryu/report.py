@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from porter_ryu import rfc3339
-from porter_ryu.domain import mending, overview, problems
+from porter_ryu import report_losses, rfc3339
+from porter_ryu.domain import mending, overview
 from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
@@ -19,6 +19,7 @@ from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.pool_growth import PoolGrowth
 from porter_ryu.domain.prefix import host_prefix
 from porter_ryu.domain.reach import IsSent, Reach, is_recorded, reach, was_sent
+from porter_ryu.domain.service_mending import of_endpoints
 from porter_ryu.domain.shares import shares_at
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import DrawReason, Reason
@@ -178,7 +179,8 @@ def explanation(
     """Everything about one Service.  `sent` returns by peer the next hops that were sent to it;
     None: a dry run, which shows decisions as if they were applied.  `unsent` returns by peer why a
     prefix was not sent to it.  `peers` are the sessions."""
-    chain = explain(planner, key, time.monotonic())
+    now = time.monotonic()
+    chain = explain(planner, key, now)
     entry: Json = {"namespace": key.namespace, "name": key.name, "found": chain.service is not None}
     entry["ours"] = chain.decision is not None
     if chain.service is None:
@@ -191,10 +193,11 @@ def explanation(
         announced = chain.decision.state == _ANNOUNCED
     else:
         announced = is_announced(planner, chain.decision, _is_sent(sent))
-    entry |= service_line(chain.decision, announced, UnsentServices(planner, peers))
+    carried = UnsentServices(planner, peers)
+    entry |= service_line(chain.decision, announced, carried)
     if chain.unreadable:
         entry["unreadable"] = chain.unreadable
-    entry["mend"] = "" if announced else mending.of_service(planner, chain.decision)
+    entry["mend"] = "" if announced else report_losses.mend(planner, chain.decision, carried, now)
     entry["externalTrafficPolicy"] = "Local" if chain.service.local_traffic else "Cluster"
     entry["request"] = _request(chain)
     entry["pools"] = [_pool(pool) for pool in chain.pools]
@@ -243,7 +246,7 @@ def _pool(entry: PoolVerdict) -> Json:
 
 
 def _address(planner: Planner, key: ObjectKey, entry: AddressExplanation, sent: Sent) -> Json:
-    mend = problems.mend_of_service(Reason.NO_READY_ENDPOINTS, key, planner.policy.editing)
+    mend = of_endpoints(key, planner.policy.editing)
     of_address = sent(host_prefix(entry.address))
     return {
         "address": str(entry.address),

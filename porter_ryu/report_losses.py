@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from porter_ryu.domain import problems
 from porter_ryu.domain.decision import Decision
-from porter_ryu.domain.editing import Editing
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.problems import Problem, ProblemReason
 from porter_ryu.domain.reach import IsSent, KeptBy, is_recorded, prefixes, was_sent
+from porter_ryu.domain.service_mending import of_record, of_service
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_unsent import NotSent, UnsentServices
 
@@ -92,11 +92,16 @@ class Tally:
         reasons = (ProblemReason.SESSION_DOWN, ProblemReason.NOT_SENT)
         return sum(loss.count for cause, loss in self.lost.items() if cause.reason in reasons)
 
-    def problems(self, editing: Editing) -> Iterator[Problem]:
-        """A problem for each cause that is not a session."""
+    def problems(self, planner: Planner, peers: Sequence[Json], now: float) -> Iterator[Problem]:
+        """A problem for each cause that is not a session; `peers` as for `tally`, `now` as for
+        `mend`."""
+        unsent = UnsentServices(planner, peers)
         for (reason, of, _), loss in _few(self.lost).items():
             if reason is not ProblemReason.SESSION_DOWN:
-                yield problems.of_services(reason, of, loss.count, loss.first, editing)
+                first = planner.decisions.get(loss.first[0])
+                told = "" if first is None else mend(planner, first, unsent, now)
+                told = told or f"porter-ryu explain {problems.quoted(str(loss.first[0]))}"
+                yield problems.of_services(reason, of, loss.count, loss.first, told)
 
 
 def tally(
@@ -129,6 +134,16 @@ def tally(
         if cause is not None:
             found.lost.setdefault(cause, Loss()).add(1, [key])
     return found
+
+
+def mend(planner: Planner, decision: Decision, unsent: UnsentServices, now: float) -> str:
+    """What mends it that a Service is not announced; empty where `explain` says all that is known.
+    `now` is of the clock of the turns, in seconds."""
+    if not decision.verdict.ok:
+        return of_service(planner, decision, now)
+    if not is_recorded(decision):
+        return of_record(planner)
+    return unsent.why(decision).mend if decision.announced is not None else ""
 
 
 def _why_lost(planner: Planner, decision: Decision, is_sent: IsSent) -> Cause | None:

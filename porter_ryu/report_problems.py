@@ -17,7 +17,7 @@ from porter_ryu.domain.text import listed
 
 Json = dict[str, Any]
 
-_CHECK = "porter-ryu check --config-file FILE"
+_MAX_FAULTS = 3  # of the configuration that are told with their text
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class Health:
     `unready`: why the instance is not ready.  `faults`: a sentence for each unhealthy task.
     `not_loaded`: what is wrong with the configuration that was read last.  `pending`: a sentence
     for each setting in the files that needs a restart.  `not_bound`: why addresses could not be
-    bound.  `announces`: [bgp] enabled.  `stopped`: None while it runs.
+    bound.  `announces`: [bgp] enabled.  `stopped`: None while it runs.  `files`: those of the
+    configuration.  `state_dir`: [porter] state_dir.
     """
 
     unready: str
@@ -67,6 +68,14 @@ class Health:
     probes_doubted: bool = False
     announces: bool = True
     stopped: Stopped | None = None
+    files: tuple[str, ...] = ()
+    state_dir: str = ""
+
+    @property
+    def check(self) -> str:
+        """The command that checks the configuration and this host."""
+        files = " ".join(f"--config-file {problems.quoted(name)}" for name in self.files)
+        return f"porter-ryu check {files}".rstrip()
 
 
 def of_the_stop(stopped: Stopped, services: int, at_risk: int) -> Problem:
@@ -103,7 +112,7 @@ def of_the_process(health: Health) -> Iterator[Problem]:
     """What the parts of the process say of themselves."""
     if health.source.trouble:
         what = f"{health.source.what}: {health.source.trouble}; what is announced stays as it was"
-        yield problem(ProblemReason.SOURCE_UNREADABLE, what, _CHECK)
+        yield problem(ProblemReason.SOURCE_UNREADABLE, what, health.check)
     if health.source.unreadable:
         yield _of_files(health.source)
     if health.unready and not health.source.trouble:
@@ -118,17 +127,27 @@ def of_the_process(health: Health) -> Iterator[Problem]:
         yield problem(ProblemReason.PROBES_DOUBTED, what, mend)
     if health.role is Role.UNKNOWN and not health.unready:
         what = "this instance cannot renew the Lease: no address is assigned, no status written"
-        mend = "kubectl get lease -A; porter-ryu check --config-file FILE"
+        mend = f"kubectl get lease -A; {health.check}"
         yield problem(ProblemReason.LEADER_UNKNOWN, what, mend)
     if health.not_bound:
         what = f"addresses cannot be bound: {health.not_bound}"
-        yield problem(ProblemReason.NOT_BOUND, what, _CHECK)
+        yield problem(ProblemReason.NOT_BOUND, what, health.check)
     if health.not_loaded:
-        what = f"the configuration is not in force, the one before is: {health.not_loaded[0]}"
-        yield problem(ProblemReason.CONFIGURATION_NOT_LOADED, what, _CHECK, health.not_loaded)
+        yield _of_the_configuration(health)
     if not health.state_dir_writable:
         what = "the journal of announced paths cannot be written: a restart may lose routes"
-        yield problem(ProblemReason.STATE_DIR_UNWRITABLE, what, "df STATE_DIR; ls -ld STATE_DIR")
+        folder = problems.quoted(health.state_dir)
+        mend = f"df {folder}; ls -ld {folder}"
+        yield problem(ProblemReason.STATE_DIR_UNWRITABLE, what, mend)
+
+
+def _of_the_configuration(health: Health) -> Problem:
+    faults = health.not_loaded
+    told = "; ".join(faults[:_MAX_FAULTS])
+    more = f"; and {len(faults) - _MAX_FAULTS} more" if len(faults) > _MAX_FAULTS else ""
+    what = f"the configuration is not in force, the one before is: {told}{more}"
+    mend = f"correct it, and see whether it is right then: {health.check}"
+    return problem(ProblemReason.CONFIGURATION_NOT_LOADED, what, mend, health.files)
 
 
 def _of_files(source: SourceState) -> Problem:

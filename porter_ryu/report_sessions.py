@@ -75,7 +75,8 @@ class _Outage:
     def mend(self) -> str:
         """What mends it."""
         mend = _each([(entry["name"], entry["hint"]) for entry in self.down if entry["hint"]])
-        return mend or f"porter-ryu history peer {problems.quoted(self.name)}"
+        address = self.down[0]["address"]
+        return mend or f"look at the log of the router about this host; ping {address}"
 
 
 def _since(session: Json) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -91,7 +92,7 @@ def _problems(
 ) -> Iterator[Problem]:
     """What is wrong, ranked.  Of an instance that was stopped nothing else follows from its
     parts."""
-    of_services = tally.problems(planner.policy.editing)
+    of_services = tally.problems(planner, peers, time.monotonic())
     if health.stopped is not None:
         yield of_the_stop(health.stopped, tally.unsent, tally.at_risk)
         others = [p for p in of_services if p.reason is not ProblemReason.NOT_SENT]

@@ -25,7 +25,7 @@ def explanation(entry: Json) -> str:
     if not entry["ours"]:
         return f"{name}: {entry['state']}: {entry['message']}"
     lines = [f"{name}: {_headline(entry)}"]
-    if entry["mend"] and "porter-ryu" not in entry["mend"]:  # this is what porter-ryu explains
+    if entry["mend"]:
         lines.append(f"  to mend it: {entry['mend']}")
     if entry["request"]:
         lines.append(f"  asks for {entry['request']['text']} ({entry['request']['source']})")

@@ -17,14 +17,19 @@ Json = dict[str, Any]
 
 _NOT_YET = "no peer was sent it yet"
 _NO_PEER = "no peer that is configured may have one of its next hops"
+_OTHER_NODES = (
+    "change node_selector or families of the peers, or start an endpoint on a node that they select"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """Why, as a sentence; `peers`: those that have no session and are the cause together, the one
-    that had a session last first; empty for none."""
+    """Why, as a sentence; what mends it, empty where that is told of each peer; `peers`: those that
+    have no session and are the cause together, the one that had a session last first; empty for
+    none."""
 
     text: str
+    mend: str = ""
     peers: tuple[str, ...] = ()
 
 
@@ -38,6 +43,7 @@ class UnsentServices:
         self._ended: dict[str, str] = {}
         self._had_routes: set[str] = set()
         self._kept_until: dict[str, str] = {}
+        self._hints: dict[str, str] = {}
         for session in peers:
             name, down = session["peer"], session["lastDown"]
             if session["state"] == ESTABLISHED:
@@ -46,6 +52,8 @@ class UnsentServices:
             self._ended[name] = max(ended, self._ended.get(name, ""))
             if ended or session["pathsLeft"]:
                 self._had_routes.add(name)
+            if session["hint"] and session["state"] != ESTABLISHED:
+                self._hints.setdefault(name, session["hint"])
             if session["routesKeptUntil"]:
                 self._kept_until[name] = session["routesKeptUntil"].partition(".")[0] + "Z"
 
@@ -57,21 +65,26 @@ class UnsentServices:
             return NotSent(_NOT_YET)
         known = [c for c in self._carriers.of(decision) if c.peer in self._ended]
         if not known:
-            return NotSent(_NO_PEER)
+            return NotSent(_NO_PEER, _OTHER_NODES)
         if any(family_name(family) in self._up.get(peer, ()) for peer, family in known):
             return NotSent(_NOT_YET)
         down = sorted({carrier.peer for carrier in known} - self._up.keys())
         if not down:
             families = " and ".join(sorted({f"IPv{family.value}" for _, family in known}))
-            return NotSent(f"no session that is up carries {families}")
+            peer = min(carrier.peer for carrier in known)
+            mend = f"add {families} to families in [peer:{peer}], and turn it on on the router"
+            return NotSent(f"no session that is up carries {families}", mend)
         had = [peer for peer in down if peer in self._had_routes] or down
         causes = tuple(sorted(had, key=self._ended.__getitem__, reverse=True))
         last = causes[0]
+        mend = self._hints.get(last, "") or f"porter-ryu status says what is wrong with {last}"
         if self._ended[last]:
             since = f"the last one, with {last}, ended at {self._ended[last]}"
             kept = [f"{p} keeps what it was sent" for p in causes if p in self._kept_until]
             until = max(self._kept_until.get(peer, "") for peer in causes)
             more = f"; {' and '.join(kept)} until about {until}" if kept else ""
-            return NotSent(f"no peer that is to be sent it has a session: {since}{more}", causes)
+            return NotSent(
+                f"no peer that is to be sent it has a session: {since}{more}", mend, causes
+            )
         text = f"no peer that is to be sent it has had a session yet: {listed(down)}"
-        return NotSent(text, causes)
+        return NotSent(text, mend, causes)

@@ -17,10 +17,11 @@ Read = tuple[Settings, Reader]
 
 
 class RunningSettings:
-    """The settings that a process started with, and those that it read last, from `files`."""
+    """The settings that a process started with, and those that it read last, from `files`, which
+    are complete paths."""
 
     def __init__(self, files: Sequence[str], first: Read) -> None:
-        self._files = list(map(os.path.abspath, files))
+        self.files = tuple(map(os.path.abspath, files))
         self._first = self._last = first
 
     def loaded(self, read: Read) -> None:
@@ -31,7 +32,7 @@ class RunningSettings:
         """What /v1/config answers.  `not_loaded`: what is wrong with the files as they were read
         last; `pending`: a sentence for each setting that needs a restart."""
         return {
-            "files": self._files,
+            "files": list(self.files),
             "notLoaded": list(not_loaded),
             "pending": list(pending),
             "settings": list(self._settings()),

@@ -88,6 +88,28 @@ _TEXTS = {
         "the router accepts fewer prefixes than it is sent: raise its maximum-prefix limit, or "
         "send an aggregate (aggregationLength in spec.advertisements)"
     ),
+    Failure.RECONFIGURED: (
+        "the neighbour for {us} was changed on the router: compare it there with {group}"
+    ),
+    Failure.RESET: "the session was reset on the router: if it stays down, look at the log there",
+    Failure.OUT_OF_RESOURCES: "the router has no resources left: look at its memory and its log",
+    Failure.BFD: (
+        "BFD saw the path break: look at the link to {address}, and whether BFD for {us} is still "
+        "on there"
+    ),
+    Failure.UNHEARD: (
+        "one side heard nothing from the other for the hold time: look at the link to {address}, "
+        "its MTU, and the load of both sides"
+    ),
+    Failure.BROKEN: (
+        "the connection was closed without a word: look at the log of the router, whether its BGP "
+        "process was started again, and at the link to {address}"
+    ),
+    Failure.PROTOCOL: (
+        "one side does not accept a message of the other: look at the log of the router for the "
+        "message, and report it"
+    ),
+    Failure.PEER_SAID: "the router ended the session: look at its log about {us}",
 }
 
 

@@ -43,6 +43,14 @@ class Failure(enum.Enum):
     SHUT_DOWN = enum.auto()
     REJECTED = enum.auto()
     TOO_MANY_PREFIXES = enum.auto()
+    RECONFIGURED = enum.auto()
+    RESET = enum.auto()
+    OUT_OF_RESOURCES = enum.auto()
+    BFD = enum.auto()
+    UNHEARD = enum.auto()
+    BROKEN = enum.auto()
+    PROTOCOL = enum.auto()
+    PEER_SAID = enum.auto()
 
 
 _OF_ERROR = {
@@ -68,6 +76,32 @@ _RECEIVED = {
     (CEASE, Cease.ADMINISTRATIVE_SHUTDOWN): Failure.SHUT_DOWN,
     (CEASE, Cease.PEER_DECONFIGURED): Failure.REJECTED,
     (CEASE, Cease.CONNECTION_REJECTED): Failure.REJECTED,
+    (CEASE, Cease.ADMINISTRATIVE_RESET): Failure.RESET,
+    (CEASE, Cease.OTHER_CONFIGURATION_CHANGE): Failure.RECONFIGURED,
+    (CEASE, Cease.OUT_OF_RESOURCES): Failure.OUT_OF_RESOURCES,
+}
+# where a NOTIFICATION does not say more
+_OF_CAUSE = {
+    Cause.PEER_CLOSED: Failure.BROKEN,
+    Cause.CONNECTION_BROKE: Failure.BROKEN,
+    Cause.HOLD_TIMER: Failure.UNHEARD,
+    Cause.SEND_HOLD_TIMER: Failure.UNHEARD,
+    Cause.PEER_HOLD_TIMER: Failure.UNHEARD,
+    Cause.PEER_SEND_HOLD_TIMER: Failure.UNHEARD,
+    Cause.BFD: Failure.BFD,
+    Cause.PEER_BFD: Failure.BFD,
+    Cause.HEADER_ERROR: Failure.PROTOCOL,
+    Cause.OPEN_ERROR: Failure.PROTOCOL,
+    Cause.UPDATE_ERROR: Failure.PROTOCOL,
+    Cause.FSM_ERROR: Failure.PROTOCOL,
+    Cause.REFRESH_ERROR: Failure.PROTOCOL,
+    Cause.PEER_HEADER_ERROR: Failure.PROTOCOL,
+    Cause.PEER_OPEN_ERROR: Failure.PROTOCOL,
+    Cause.PEER_UPDATE_ERROR: Failure.PROTOCOL,
+    Cause.PEER_FSM_ERROR: Failure.PROTOCOL,
+    Cause.PEER_REFRESH_ERROR: Failure.PROTOCOL,
+    Cause.PEER_CEASE: Failure.PEER_SAID,
+    Cause.PEER_OTHER: Failure.PEER_SAID,
 }
 
 
@@ -135,7 +169,8 @@ class SessionHistory:
         """Records the end of an Established session; `kept_until`: as in `LastDown`."""
         self.since = now
         self.last_down = LastDown(now, end.text, end.cause, kept_until)
-        self.failure = self._said = _failure_of(end)
+        self._said = _said_by(end)
+        self.failure = _failure_of(end)
         self._session_error, self._attempt_error = end.text, ""
 
     def settings_changed(self) -> None:
@@ -188,6 +223,11 @@ def _failure_before_established(end: End) -> Failure | None:
 
 
 def _failure_of(end: End) -> Failure | None:
+    """What the end of a session says about the next attempts."""
+    return _said_by(end) or _OF_CAUSE.get(end.cause)
+
+
+def _said_by(end: End) -> Failure | None:
     """What a NOTIFICATION says about the next attempts."""
     for notification, known in ((end.received, _RECEIVED), (end.sent, _SENT)):
         if notification is not None:

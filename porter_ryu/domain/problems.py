@@ -12,7 +12,6 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from porter_ryu.domain.editing import Editing
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.text import printable
 from porter_ryu.domain.verdict import Reason
@@ -63,67 +62,27 @@ class Problem:
     at_risk: int = 0
 
 
-# in a word, what mends it, and, where that differs for a directory of manifests, which manifest is
-# to be edited and how: {name} is NAMESPACE/NAME of the first Service
-_OF_SERVICES: dict[Reason | ProblemReason, tuple[str, ...]] = {
-    Reason.NO_READY_ENDPOINTS: (
-        "no ready endpoint",
-        "kubectl -n {namespace} get endpointslices,pods -o wide",
-        "the EndpointSlices of Service {name}",
-    ),
-    Reason.NO_USABLE_NODE: ("no node that may be a next hop", "porter-ryu explain {name}"),
-    Reason.NO_POOL: (
-        "no Eip for it",
-        "kubectl get eip; porter-ryu explain {name}",
-        "an Eip",
-        "admit the Service",
-    ),
-    Reason.POOL_EXHAUSTED: (
-        "every Eip that it may use is full",
-        "add addresses: kubectl get eip; kubectl edit eip NAME",
-        "its Eip",
-        "add addresses",
-    ),
-    Reason.POOL_DISABLED: (
-        "its Eip is disabled",
-        "kubectl get eip; set spec.disable to false",
-        "its Eip",
-        "set spec.disable to false",
-    ),
-    Reason.NOT_ALLOWED: ("its Eip does not admit it", "porter-ryu explain {name}"),
-    Reason.ADDRESS_NOT_IN_POOL: (
-        "the address that it asks for is in no Eip",
-        "porter-ryu explain {name}",
-    ),
-    Reason.ADDRESS_IN_USE: (
-        "the address that it asks for is in use",
-        "porter-ryu explain {name}",
-    ),
-    Reason.INVALID_REQUEST: (
-        "its request cannot be read",
-        "kubectl -n {namespace} describe service {own_name}",
-        "Service {name}",
-    ),
-    Reason.FAMILY_UNAVAILABLE: (
-        "no Eip has an address of its family",
-        "kubectl get eip; porter-ryu explain {name}",
-        "an Eip",
-        "add addresses of its family",
-    ),
-    Reason.NO_ADDRESS: ("no address", "porter-ryu explain {name}"),
-    Reason.UNREADABLE: ("its Service cannot be read", "porter-ryu explain {name}"),
-    ProblemReason.NOT_RECORDED: (
-        "its address is not recorded in its status yet",
-        "porter-ryu explain {name}; an instance that leads writes it",
-    ),
-    ProblemReason.NOT_SENT: ("no peer was sent it", "porter-ryu explain {name}"),
+_OF_SERVICES: dict[Reason | ProblemReason, str] = {
+    Reason.NO_READY_ENDPOINTS: "no ready endpoint",
+    Reason.NO_USABLE_NODE: "no node that may be a next hop",
+    Reason.NO_POOL: "no Eip for it",
+    Reason.POOL_EXHAUSTED: "every Eip that it may use is full",
+    Reason.POOL_DISABLED: "its Eip is disabled",
+    Reason.NOT_ALLOWED: "its Eip does not admit it",
+    Reason.ADDRESS_NOT_IN_POOL: "the address that it asks for is in no Eip",
+    Reason.ADDRESS_IN_USE: "the address that it asks for is in use",
+    Reason.INVALID_REQUEST: "its request cannot be read",
+    Reason.FAMILY_UNAVAILABLE: "no Eip has an address of its family",
+    Reason.NO_ADDRESS: "no address",
+    Reason.UNREADABLE: "it cannot be read",
+    ProblemReason.NOT_RECORDED: "its address is not recorded in its status yet",
+    ProblemReason.NOT_SENT: "no peer was sent it",
 }
 
 
 def in_a_word(reason: Reason | ProblemReason) -> str:
     """Why a Service cannot be reached, in a few words."""
-    known = _OF_SERVICES.get(reason)
-    return known[0] if known is not None else reason.value
+    return _OF_SERVICES.get(reason) or str(reason.value)
 
 
 def of_services(
@@ -131,11 +90,10 @@ def of_services(
     of: str,
     count: int,
     first: Sequence[ObjectKey],
-    editing: Editing,
+    mend: str,
 ) -> Problem:
     """So many Services cannot be reached for one reason; `of` is that in more words, empty for
-    none, and `first` are the first of them."""
-    mend = mend_of_service(reason, first[0], editing) if first else "porter-ryu status"
+    none, `first` are the first of them, and `mend` mends the first one."""
     why = printable(of, _MAX_WHAT_CHARACTERS) or in_a_word(reason)
     what = f"{counted(count, 'Service')} cannot be reached: {why}"
     return Problem(what, reason, count, named(map(str, first)), mend, why)
@@ -144,17 +102,6 @@ def of_services(
 def counted(number: int, what: str) -> str:
     """So many things: their number, and the word for one of them in the right form."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def mend_of_service(reason: Reason | ProblemReason, key: ObjectKey, editing: Editing) -> str:
-    """What mends it that a Service cannot be reached for this reason."""
-    if reason not in _OF_SERVICES:
-        return "porter-ryu status"
-    names = {"name": quoted(str(key)), "namespace": quoted(key.namespace)}
-    command, *manifest = (
-        text.format(**names, own_name=quoted(key.name)) for text in _OF_SERVICES[reason][1:]
-    )
-    return editing.mend(command, *manifest) if manifest else command
 
 
 def problem(

@@ -194,6 +194,19 @@ def test_who_ended_a_session(cause: Cause, by: Side) -> None:
     assert cause.by is by
 
 
+def report_of(history: SessionHistory) -> str:
+    """What the operator is told to look at now."""
+    return hints.of_failure(peer(), 65000, False, history.failure)
+
+
+def hint_of_end(end: End) -> str:
+    """What the operator is told to look at after the end of an Established session."""
+    history = SessionHistory(0.0)
+    history.came_up(1.0)
+    history.went_down(end, 2.0)
+    return report_of(history)
+
+
 def hint_after(config: PeerConfig, *what: OSError | End) -> str:
     """What the operator is told to look at after these attempts."""
     history = SessionHistory(0.0)
@@ -252,7 +265,53 @@ def test_what_to_look_at(config: PeerConfig, attempt: OSError | End, told: str) 
 def test_what_is_not_known_has_no_hint() -> None:
     assert hint_after(peer()) == ""
     assert hint_after(peer(), OSError(errno.EMFILE, "")) == ""
-    assert hint_after(peer(), by_peer(Notification(2, 99))) == ""
+    assert hint_after(peer(), End(Cause.FAULT, "a bug")) == ""
+
+
+ENDS = {
+    Cause.BFD: "BFD saw the path break: look at the link to 192.0.2.1",
+    Cause.PEER_BFD: "BFD saw the path break",
+    Cause.HOLD_TIMER: "heard nothing from the other for the hold time",
+    Cause.PEER_HOLD_TIMER: "heard nothing from the other for the hold time",
+    Cause.SEND_HOLD_TIMER: "heard nothing from the other for the hold time",
+    Cause.CONNECTION_BROKE: "closed without a word: look at the log of the router",
+    Cause.PEER_CLOSED: "closed without a word: look at the log of the router",
+    Cause.UPDATE_ERROR: "does not accept a message",
+    Cause.PEER_UPDATE_ERROR: "does not accept a message",
+    Cause.PEER_CEASE: "look at its log about this host",
+    Cause.PEER_OTHER: "look at its log about this host",
+}
+
+
+@pytest.mark.parametrize(("cause", "told"), ENDS.items())
+def test_the_end_of_a_session_says_what_to_look_at(cause: Cause, told: str) -> None:
+    assert told in hint_of_end(End(cause, "it ended"))
+
+
+@pytest.mark.parametrize(
+    ("subcode", "told"),
+    [(6, "was changed on the router: compare"), (4, "was reset on the router"), (8, "resources")],
+)
+def test_a_cease_says_what_to_look_at_while_connections_are_refused(
+    subcode: int, told: str
+) -> None:
+    history = SessionHistory(0.0)
+    history.came_up(1.0)
+    history.went_down(by_peer(Notification(6, subcode)), 2.0)
+    assert told in report_of(history)
+    history.attempt_ended(CLOSED)
+    assert told in report_of(history), "many routers close the next connections at once"
+    history.attempt_ended(SILENT)
+    assert told not in report_of(history)
+
+
+def test_every_cause_of_an_end_that_is_not_ours_to_make_has_a_hint() -> None:
+    ours = {Cause.COLLISION, Cause.PEER_COLLISION, Cause.REPLACED, Cause.DECONFIGURED}
+    ours |= {Cause.STOPPED, Cause.REJECTED, Cause.FAULT}
+    # of these a NOTIFICATION says more
+    said = {Cause.PEER_MAXIMUM_PREFIXES, Cause.PEER_SHUTDOWN}
+    for cause in set(Cause) - ours - said:
+        assert hint_of_end(End(cause, "it ended")), cause
 
 
 def test_a_passive_peer_that_has_not_called() -> None:

@@ -84,6 +84,7 @@ def test_a_service_whose_peers_went_says_which_session_was_the_last_and_when_it_
         "lastDown": ended,
         "routesKeptUntil": None,
         "pathsLeft": 0,
+        "hint": "enable it there",
     }
     keeps = {**down, "routesKeptUntil": "2026-03-01T08:33:02.000Z"}
     never = {**down, "peer": "leaf2", "lastDown": None}
@@ -506,7 +507,7 @@ def test_an_eip_that_never_was_readable_is_told() -> None:
     assert text.startswith("eip broken: Unreadable: it cannot be read: spec is a list\neip pool:")
     asks = report.explanation(made.planner, key("asks"), None)
     assert asks["message"] == "Eip broken, which the Service names, cannot be read: correct it"
-    assert asks["mend"].startswith("Eip broken cannot be read: correct it, or ask for Eip pool: ")
+    assert asks["mend"].startswith("Eip broken cannot be read, correct it: kubectl edit ")
     assert made.message("wants").startswith("192.0.2.1 is in no Eip that can be read: ask")
     made.unreadable(Kind.EIP, "pool", why="spec is text")
     told = list(report.eips(made.planner))[1]

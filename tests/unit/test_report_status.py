@@ -145,7 +145,7 @@ def test_what_costs_the_most_services_comes_first() -> None:
     first, other, second, third = told["problems"]
     assert first["what"] == f"2 Services cannot be reached: {why}"
     assert first["objects"] == ["default/d", "default/e"]
-    assert first["mend"] == "kubectl get eip; porter-ryu explain default/d"
+    assert first["mend"].startswith("Eip none does not exist: create it; or ask for Eip ")
     assert other["objects"] == ["default/f"]
     assert second["what"] == "1 Service cannot be reached: no ready endpoint"
     assert third["what"].startswith(
@@ -515,7 +515,7 @@ def test_an_eip_that_serves_on_in_its_last_good_form_says_no_contradiction() -> 
 
 def test_names_from_outside_are_one_word_of_a_command() -> None:
     told = status(world().put(service("x; rm -rf .\n\x1b[2J", pool="none")), UP)
-    assert "'default/x; rm -rf .\\n\\x1b[2J'" in told["problems"][0]["mend"]
+    assert "service 'x; rm -rf .\\n\\x1b[2J'" in told["problems"][0]["mend"]
     assert all(entry["what"].isprintable() for entry in told["problems"])
 
 
