@@ -212,12 +212,13 @@ class Comparison:
         """Whether nobody has more than one path for any of these prefixes."""
         if self._planner.policy.by_port:  # a switch has all
             return False
+        families = {terms.name: terms.families for terms in self._planner.sending.terms}
         return all(
             address.version in self._single_path.get(peer, ())
             for side in sides
             for address, used in zip(addresses, side, strict=True)
             for peer, nodes in used.peers.items()
-            if nodes
+            if nodes and address.version in families.get(peer, ())
         )
 
     def _used(self, announcements: Announcements) -> _Used:

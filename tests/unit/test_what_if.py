@@ -270,6 +270,13 @@ def test_the_one_path_of_a_peer_without_add_path_moves() -> None:
     assert line in "\n".join(text(w, lost="n2"))
     drained = answer(w, drained="n2")["services"]
     assert [entry["moves"] for entry in drained] == [e["moves"] for e in found["services"]]
+    # one that is not offered this family has no path of it
+    six = PeerTerms("six", families=frozenset([Family.IPV6]))
+    w.planner.reserve([], [], terms=[plain, six])
+    again = answer(w, lost="n2")
+    assert [again[part] for part in ("sentence", "effects")] == [
+        found[part] for part in ("sentence", "effects")
+    ]
     # where another peer has all paths, it is one of several changes
     w.planner.reserve([], [], terms=[plain, PeerTerms("leaf")])
     told = answer(w, lost="n2")["services"]
