@@ -24,6 +24,7 @@ from porter_ryu.domain.ports import Role
 from porter_ryu.history.observers import Observers
 from porter_ryu.history.record import History
 from porter_ryu.history.reload import record_refused_reload, record_reload
+from porter_ryu.history.restart import Earlier
 from porter_ryu.history.turns import Cluster, TurnRecorder
 from porter_ryu.kube.writer import Writer
 from porter_ryu.leadership import Leadership
@@ -117,12 +118,17 @@ class Instance:
         self.writer.start(self.reconciler)
         self.bound_ips.start()
         self.apply(self.initial_settings)
-        recorder.restarted(self.speaker.left(), self._sends_every_path)
+        recorder.restarted(self._earlier())
         self.supervisor.keep_running("host", lambda beat: self.host.run(self._reserve, beat))
         self.supervisor.keep_running("pools", self._observe_pools)
         self.lease.start()
         self.liveness.start()
         self.source.start(self.reconciler)
+
+    def _earlier(self) -> Earlier:
+        left, peers = self.speaker.left(), self.settings.bgp.peers
+        forgetful = tuple(peer.name for peer in peers if peer.bfd and left.get(peer.name))
+        return Earlier(left, self._sends_every_path, forgetful)
 
     def _observe(self) -> None:
         """Has the parts report to the history."""

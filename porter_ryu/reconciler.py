@@ -13,7 +13,7 @@ from ryu.lib import hub
 
 from porter_ryu import metrics
 from porter_ryu.backoff import Backoff
-from porter_ryu.domain.model import EndpointSlice, Kind, ObjectKey
+from porter_ryu.domain.model import EndpointSlice, Kind, ObjectKey, Service
 from porter_ryu.domain.nodes.liveness import Findings, ProbedNode
 from porter_ryu.domain.objects import Reading
 from porter_ryu.domain.planner import Planner
@@ -68,6 +68,9 @@ class Reconciler:
         """A complete list of one kind (Observer)."""
         self.lists_read += 1
         self._planner.replace(kind, objects, self._give_way)
+        for obj in objects:
+            if isinstance(obj, Service):
+                self.causes.listed(obj.key, obj.ingress)
         self.causes.happened(f"the list of {kind.value}", read_at)
         self._wake.set()
 
@@ -75,7 +78,8 @@ class Reconciler:
         """One object was added or changed (Observer)."""
         self._planner.put(obj)
         owner = obj.service if isinstance(obj, EndpointSlice) else None
-        self.causes.read(obj.kind, obj.key, read_at, owner)
+        record = obj.ingress if isinstance(obj, Service) else ()
+        self.causes.read(obj.kind, obj.key, read_at, owner, record=record)
         self._wake.set()
 
     def remove(self, kind: Kind, key: ObjectKey, read_at: float) -> None:

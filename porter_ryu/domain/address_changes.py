@@ -14,13 +14,17 @@ Addresses = tuple[Address, ...]
 
 class AddressChange(Struct, frozen=True, gc=False):
     """What a Service holds before and after, as texts: its addresses, or `no address` and the
-    reason; empty: it was, or is, not ours or not there.  `addresses` are all of both.  `why` says
-    why it lost an address, lacks one, or is not ours; empty if none is so."""
+    reason; empty: it was, or is, not ours or not there.  `addresses` are all of both, `held` those
+    that it has now, `new` those of them that it had not, and `eips` the names of the Eips that any
+    is from.  `why` says why it lost an address, lacks one, or is not ours; empty if none is so."""
 
     before: str
     after: str
     addresses: Addresses
     why: str = ""
+    held: Addresses = ()
+    new: Addresses = ()
+    eips: tuple[str, ...] = ()
 
 
 class AddressChanges:
@@ -55,7 +59,14 @@ class AddressChanges:
                 why = f"it asks for {printable(after.service.request.text)}"
         if old != new:
             addresses = tuple(dict.fromkeys((*had, *has)))
-            self._changes[key] = AddressChange(old, new, addresses, why)
+            given = tuple(address for address in has if address not in had)
+            eips = dict.fromkeys(
+                held.eip
+                for decision in (before, after)
+                if decision is not None
+                for held in decision.outcome.held
+            )
+            self._changes[key] = AddressChange(old, new, addresses, why, has, given, tuple(eips))
 
     def pop(self) -> dict[ObjectKey, AddressChange]:
         """The changes since the last call."""

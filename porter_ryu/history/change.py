@@ -40,6 +40,23 @@ class Delivery:
         self.seconds: float | None = None
 
 
+class LaterDelivery:
+    """The delivery of what follows from a cause that was read so many seconds `earlier` than what
+    another delivery is measured from."""
+
+    __slots__ = ("_earlier", "_of")
+
+    def __init__(self, of: Delivery, earlier: float) -> None:
+        self._of = of
+        self._earlier = earlier
+
+    @property
+    def seconds(self) -> float | None:
+        """As of a `Delivery`."""
+        seconds = self._of.seconds
+        return None if seconds is None else seconds + self._earlier
+
+
 NO_DELIVERY = Delivery()
 
 
@@ -69,7 +86,7 @@ class Change(Struct, frozen=True, gc=False):
     after: str
     cause: str
     about: tuple[str, ...] = ()
-    delivery: Delivery = NO_DELIVERY
+    delivery: Delivery | LaterDelivery = NO_DELIVERY
     parts: tuple[Part, ...] = ()
 
     def concerning(self, about: About) -> Change | None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from porter_ryu.domain.text import changed_text, printable
-from porter_ryu.history.change import NO_DELIVERY, Change, ChangeKind, Delivery, Part
+from porter_ryu.history.change import NO_DELIVERY, Change, ChangeKind, Delivery, LaterDelivery, Part
 
 LOG = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class History:
         after: str,
         cause: str,
         about: tuple[str, ...] = (),
-        delivery: Delivery = NO_DELIVERY,
+        delivery: Delivery | LaterDelivery = NO_DELIVERY,
         level: int = logging.INFO,
         parts: tuple[Part, ...] = (),
     ) -> None:

@@ -17,17 +17,27 @@ from porter_ryu.domain.model import Address, EipStatus, Network, ObjectKey
 from porter_ryu.domain.nodes.node_changes import NodeChange
 from porter_ryu.domain.turn import Turn
 from porter_ryu.history import subject
-from porter_ryu.history.causes import Causes
-from porter_ryu.history.change import NO_DELIVERY, ChangeKind, Delivery, Part
+from porter_ryu.history.causes import Carried, Causes
+from porter_ryu.history.change import NO_DELIVERY, ChangeKind, Delivery, LaterDelivery, Part
 from porter_ryu.history.record import History
-from porter_ryu.history.restart import MAX_NAMED, Left, compare
+from porter_ryu.history.restart import MAX_NAMED, STARTED, Earlier, compare, restart_cause, to_come
 from porter_ryu.history.routes import AnnouncedRoutes, Prefix, RouteChange
 
 LOG = logging.getLogger(__name__)
 
 _MAX_DELIVERIES = 64
-HeldBefore = Mapping[Address, tuple[ObjectKey, str]]
-"""By address: the Service whose addresses changed that has it, or had it, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """A Service whose addresses changed, because of what, and why."""
+
+    key: ObjectKey
+    cause: str
+    why: str
+
+
+_Moves = Mapping[Address, _Moved]  # by each address that it has or had
 _USABLE = ("usable", "draining", "drained")  # so begins what is said of a node that serves
 
 
@@ -55,8 +65,8 @@ class TurnRecorder:
         self._give_way = give_way
         self._routes = AnnouncedRoutes()
         self._pools: dict[str, str] = {}
-        self._left: Left | None = {}
-        self._every_path = True
+        self._earlier: Earlier | None = Earlier()
+        self._pool_causes: dict[str, dict[str, None]] = {}
         self._deliveries: collections.OrderedDict[float, Delivery] = collections.OrderedDict()
 
     @property
@@ -64,10 +74,9 @@ class TurnRecorder:
         """What is announced of each address and aggregate, as the targets have it."""
         return self._routes.known
 
-    def restarted(self, left: Left, every_path: bool) -> None:
-        """What earlier runs left with the peers; `every_path`: a peer with ADD-PATH gets all paths
-        of a prefix."""
-        self._left, self._every_path = left, every_path
+    def restarted(self, earlier: Earlier) -> None:
+        """What earlier runs left with the peers."""
+        self._earlier = earlier
 
     def sent(self, read_at: float, seconds: float) -> None:
         """What followed from what was read at `read_at` was sent to all peers after this time."""
@@ -88,7 +97,8 @@ class TurnRecorder:
             return
         for network in sorted(networks, key=lambda n: (n.version, int(n.network_address))):
             name, holders, about = self._of_prefix(network)
-            cause = why or current.of(holders)
+            carried = current.carried.get(network.network_address)
+            cause = why or (current.of(holders) if carried is None else carried.cause)
             self._history.add(ChangeKind.BINDING, name, before, after, cause, about)
 
     def _of_prefix(
@@ -110,81 +120,98 @@ class TurnRecorder:
         except Exception:
             LOG.exception("what a turn changed is not recorded completely")
         finally:
-            self._left = None
+            self._earlier = None
+            if not turn.unfinished:
+                self._pool_causes.clear()
 
     def _record(self, turn: Turn) -> None:
-        self._record_addresses(turn.addresses)
-        held_before = {a: (key, c.why) for key, c in turn.addresses.items() for a in c.addresses}
-        if self._left is not None:
-            self._record_start(turn, self._left, held_before)
+        moves = self._record_addresses(turn.addresses)
+        if self._earlier is not None:
+            self._record_start(turn, self._earlier, moves)
         else:
             for name, node in turn.nodes.items():
                 self._record_node(name, node)
             for change in self._routes.update(turn, self._give_way):
                 self._give_way()
-                self._record_route(change, held_before)
+                self._record_route(change, moves)
         self._record_pools(turn)
 
-    def _record_start(self, turn: Turn, left: Left, held_before: HeldBefore) -> None:
+    def _record_start(self, turn: Turn, earlier: Earlier, moves: _Moves) -> None:
         self._routes.replace(turn)
         names = self._cluster.node_names()
-        found = compare(left, self._routes.known, self._every_path, names, self._give_way)
+        found = compare(earlier.left, self._routes.known, earlier.every_path, names, self._give_way)
         before = f"{found.before} announced by an earlier run" if found.before else ""
         parts = []
         for change in found.changes:
             self._give_way()
-            held = held_before.get(change.prefix) if isinstance(change.prefix, Address) else None
-            name, _, about = self._of_prefix(change.prefix, [] if held is None else [held[0]])
+            moved = moves.get(change.prefix) if isinstance(change.prefix, Address) else None
+            name, _, about = self._of_prefix(change.prefix, [] if moved is None else [moved.key])
             about = (*about, *map(subject.of_node, change.nodes))
             parts.append(Part(name, change.before, change.after, about))
+        said = {name: node.after for name, node in turn.nodes.items()}
         self._history.add(
             ChangeKind.RESTART,
             "routes",
             before,
-            str(found),
-            _of_many("this process started", found.others),
+            f"{found}{to_come(turn.addresses, self._routes.known)}",
+            _of_many(restart_cause(earlier, found, said), found.others),
             (subject.RESTART,),
             parts=tuple(parts),
         )
 
-    def _record_route(self, change: RouteChange, held_before: HeldBefore) -> None:
-        prefix, held = change.prefix, None
-        if isinstance(prefix, Address):
-            held = held_before.get(prefix)
-        name, holders, about = self._of_prefix(prefix, [] if held is None else [held[0]])
+    def _record_route(self, change: RouteChange, moves: _Moves) -> None:
+        prefix, moved, carried = change.prefix, None, None
         current = self._causes.current
-        read_at = current.read_at
-        cause = current.of(holders, change.nodes)
+        if isinstance(prefix, Address):
+            moved, carried = moves.get(prefix), current.carried.get(prefix)
+        name, holders, about = self._of_prefix(prefix, [] if moved is None else [moved.key])
+        if carried is not None and change.after:
+            cause = carried.cause
+        elif moved is not None and not change.after:
+            cause = moved.cause
+        else:
+            cause = current.of(holders, change.nodes)
         if not change.after:
             reasons = dict.fromkeys(filter(None, map(self._cluster.why_not, holders)))
-            if held is not None and held[1]:
-                reasons.setdefault(held[1])
+            if moved is not None and moved.why:
+                reasons.setdefault(moved.why)
             cause = ": ".join((cause, ", ".join(reasons))) if reasons else cause
+        restart = (subject.RESTART,) if carried is not None and carried.cause == STARTED else ()
         self._history.add(
             ChangeKind.ROUTE,
             name,
             change.before,
             change.after,
             cause,
-            (*about, *map(subject.of_node, change.nodes)),
-            NO_DELIVERY if read_at is None else self._delivery(read_at),
+            (*about, *map(subject.of_node, change.nodes), *restart),
+            self._delivery_after(carried),
         )
 
-    def _record_addresses(self, changes: Mapping[ObjectKey, AddressChange]) -> None:
-        current = self._causes.current
-        if self._left is not None and len(changes) > MAX_NAMED:
-            some = itertools.islice(changes.items(), MAX_NAMED)
-            parts = tuple(_address_part(key, change) for key, change in some)
-            name, after = f"{len(changes)} Services", "other addresses than on record"
-            cause = _of_many(current.of(), len(changes))
-            self._history.add(ChangeKind.ADDRESS, name, "", after, cause, parts=parts)
-            return
+    def _record_addresses(self, changes: Mapping[ObjectKey, AddressChange]) -> _Moves:
+        """Records which Services have other addresses, and remembers what their routes follow
+        from."""
+        current, at_start = self._causes.current, self._earlier is not None
+        moves = {}
         for key, change in changes.items():
             self._give_way()
-            part, cause = _address_part(key, change), current.of((key,))
-            cause = f"{cause}: {change.why}" if change.why else cause
-            kind = ChangeKind.ADDRESS
-            self._history.add(kind, part.object, part.before, part.after, cause, part.about)
+            is_new = not change.before
+            cause = STARTED if at_start else current.of_address(key, change.eips, is_new)
+            self._causes.gave(key, change.held, change.new, cause)
+            moves.update(dict.fromkeys(change.addresses, _Moved(key, cause, change.why)))
+            for eip in change.eips:
+                self._pool_causes.setdefault(eip, {})[cause] = None
+            if not at_start or len(changes) <= MAX_NAMED:
+                part = _address_part(key, change, at_start)
+                told = f"{cause}: {change.why}" if change.why else cause
+                kind = ChangeKind.ADDRESS
+                self._history.add(kind, part.object, part.before, part.after, told, part.about)
+        if at_start and len(changes) > MAX_NAMED:
+            some = itertools.islice(changes.items(), MAX_NAMED)
+            parts = tuple(_address_part(key, change, at_start) for key, change in some)
+            name, after = f"{len(changes)} Services", "other addresses than on record"
+            cause = _of_many(STARTED, len(changes))
+            self._history.add(ChangeKind.ADDRESS, name, "", after, cause, parts=parts)
+        return moves
 
     def _record_node(self, name: str, change: NodeChange) -> None:
         lost = change.before.startswith(_USABLE) and not change.after.startswith(_USABLE)
@@ -215,9 +242,23 @@ class TurnRecorder:
             else:
                 self._pools.pop(name, None)
             if fill != before:
-                cause = self._causes.current.of()
+                causes = self._pool_causes.get(name, ())
+                cause = self._causes.current.of_pool(name, causes)
                 about = (subject.of_eip(name),)
                 self._history.add(ChangeKind.POOL, name, before, fill, cause, about)
+
+    def _delivery_after(self, carried: Carried | None) -> Delivery | LaterDelivery:
+        """The delivery of what follows from what the present turn read, or from an earlier
+        cause."""
+        read_at = self._causes.current.read_at
+        if read_at is None:
+            return NO_DELIVERY
+        delivery = self._delivery(read_at)
+        if carried is None:
+            return delivery
+        if carried.read_at is None:
+            return NO_DELIVERY
+        return LaterDelivery(delivery, read_at - carried.read_at)
 
     def _delivery(self, read_at: float) -> Delivery:
         """The delivery of what follows from what was read at this time."""
@@ -234,9 +275,10 @@ def _of_many(cause: str, number: int) -> str:
     return f"{cause}; the first {MAX_NAMED} are named" if number > MAX_NAMED else cause
 
 
-def _address_part(key: ObjectKey, change: AddressChange) -> Part:
+def _address_part(key: ObjectKey, change: AddressChange, at_start: bool) -> Part:
     name = subject.of_service(key)
-    about = (name, *map(subject.of_prefix, change.addresses))
+    restart = (subject.RESTART,) if at_start else ()
+    about = (name, *map(subject.of_prefix, change.addresses), *restart)
     return Part(name, change.before, change.after, about)
 
 

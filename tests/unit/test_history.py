@@ -36,7 +36,7 @@ from porter_ryu.history.change import Change, ChangeKind
 from porter_ryu.history.observers import Observers
 from porter_ryu.history.record import MAX_CHANGES, History
 from porter_ryu.history.reload import record_refused_reload, record_reload
-from porter_ryu.history.restart import Left, compare
+from porter_ryu.history.restart import Earlier, Left, compare
 from porter_ryu.history.routes import AnnouncedRoutes
 from porter_ryu.history.subject import About
 from porter_ryu.history.turns import Cluster, TurnRecorder
@@ -328,7 +328,7 @@ def test_what_a_restart_did_to_one_of_many_is_on_record() -> None:
     recorder = TurnRecorder(history, causes, CLUSTER, nothing)
     net = ip_network("10.0.0.0/16")
     hops: Table = {1: SentPath(ip_address("192.168.0.1"))}
-    recorder.restarted({"leaf": {ip_network(net[n]): hops for n in range(1500)}}, True)
+    recorder.restarted(Earlier({"leaf": {ip_network(net[n]): hops for n in range(1500)}}))
     wanted = {net[n]: Route(net[n], True, paths("n1", "n2")) for n in range(10, 1500)}
     recorder.record(Turn(routes=wanted))
     [change] = since(history, 0)
@@ -399,7 +399,7 @@ def test_a_request_that_changed_while_no_process_ran_is_told() -> None:
     cluster = Cluster(lambda _a: (), list, lambda _k: "", dict)
     history = History()
     recorder = TurnRecorder(history, Causes(), cluster, nothing)
-    recorder.restarted(left, True)
+    recorder.restarted(Earlier(left))
     recorder.record(Turn(addresses={WEB: told}))
     [restart] = [c for c in about(history, About("default/web")) if c.kind is ChangeKind.RESTART]
     assert [(p.object, p.after) for p in restart.parts] == [(str(old), "")], "what it had"
@@ -537,7 +537,7 @@ def test_ten_thousand_routes_at_a_start_are_one_change_and_cheap() -> None:
     left: Left = {"leaf": {ip_network(a.packed): hops for a in wanted.routes}}
     history, causes = History(), Causes()
     recorder = TurnRecorder(history, causes, CLUSTER, nothing)
-    recorder.restarted(left, True)
+    recorder.restarted(Earlier(left))
     began = time.process_time()
     recorder.record(wanted)
     assert time.process_time() - began < 0.5, "measured: 0.05 s"
