@@ -2,11 +2,13 @@
 
 A lost node changes a route of every Service that it runs; a flapping endpoint changes one route a
 hundred times.  Each is one entry that says what happened, to how many, and because of what.  A few
-changes stay single.
+changes stay single.  Changes with different causes are one entry only where each is about the
+Service that caused it: what many are blamed on is never joined with anything else.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -20,7 +22,10 @@ from porter_ryu.report_text import numbers_in_order
 _FEW_OBJECTS, _FEW_CHANGES = 5, 20  # so many stay single
 _MAX_ROWS = 4  # of one kind in an entry
 _READ_BEFORE = re.compile(r", read [0-9.]+ s before")
-_KINDS = re.compile(r"\b(Service|EndpointSlice|Node|Eip|Namespace) \S")
+_OWN = re.compile(r"(Service|EndpointSlice) (\S+)( deleted)?")
+_AND_MORE = re.compile(r" and [0-9]+ more$")
+_PROBES = re.compile(r"probes of (\S+)")
+_MAX_FLAPS, _FLAP_GAP, _FLAP_SPAN = 5, 120.0, 600.0  # entries of one cause, and seconds
 _REASON = re.compile(r"[A-Z][A-Za-z]+")
 _PLURALS = {
     "route": "routes",
@@ -59,16 +64,43 @@ def _single(change: Json, width: int) -> Iterator[str]:
 
 
 def _grouped(changes: list[Json]) -> list[list[Json]]:
-    groups: list[list[Json]] = []
-    for rule in _RULES:
-        found, changes = _by(rule, changes)
+    groups = [[change] for change in changes if change["parts"]]
+    changes = [change for change in changes if not change["parts"]]
+    flaps = _flaps(_by(_BY_CAUSE, changes))
+    changes = _without(changes, flaps)
+    groups += flaps
+    for rule in (_BY_CAUSE, _BY_OWN_CAUSE, _BY_OBJECT):
+        found = [group for group in _by(rule, changes) if _is_storm(group)]
         groups += found
+        changes = _without(changes, found)
     groups += ([change] for change in changes)
     return sorted(groups, key=lambda group: int(group[0]["sequence"]))
 
 
-def _by(rule: _Rule, changes: list[Json]) -> tuple[list[list[Json]], list[Json]]:
-    """The groups by a rule, and the changes that are in none."""
+def _without(changes: list[Json], groups: list[list[Json]]) -> list[Json]:
+    taken = {change["sequence"] for group in groups for change in group}
+    return [change for change in changes if change["sequence"] not in taken]
+
+
+def _flaps(groups: list[list[Json]]) -> list[list[Json]]:
+    """Of groups with a cause each, those that follow each other again and again because of one
+    culprit, as one group."""
+    runs: dict[str, list[list[list[Json]]]] = {}
+    for group in groups:
+        of_culprit = runs.setdefault(_culprit(group[0]), [[]])
+        run, at = of_culprit[-1], _seconds(group[0])
+        ended = max((_seconds(earlier[-1]) for earlier in run), default=at)
+        if run and (at - ended > _FLAP_GAP or at - _seconds(run[0][0]) > _FLAP_SPAN):
+            of_culprit.append([group])
+        else:
+            run.append(group)
+    found = (run for of_culprit in runs.values() for run in of_culprit if len(run) > _MAX_FLAPS)
+    joined = (sorted(itertools.chain(*run), key=lambda c: int(c["sequence"])) for run in found)
+    return [group for group in joined if _is_storm(group)]
+
+
+def _by(rule: _Rule, changes: list[Json]) -> list[list[Json]]:
+    """The groups by a rule, in the order of their first change."""
     open_groups: dict[Hashable, list[Json]] = {}
     groups: list[list[Json]] = []
     nodes: dict[Hashable, set[str]] = {}
@@ -86,9 +118,7 @@ def _by(rule: _Rule, changes: list[Json]) -> tuple[list[list[Json]], list[Json]]
         group.append(change)
         if is_node:
             nodes[key].add(change["object"])
-    many = [group for group in groups if _is_storm(group)]
-    taken = {change["sequence"] for group in many for change in group}
-    return many, [change for change in changes if change["sequence"] not in taken]
+    return groups
 
 
 def _is_storm(group: list[Json]) -> bool:
@@ -105,18 +135,34 @@ def _cause(change: Json) -> str:
     return _READ_BEFORE.sub("", change["cause"]).partition(": ")[0]
 
 
-def _kinds(change: Json) -> Hashable:
-    """The kinds of what was read; the whole cause where nothing was."""
+def _culprit(change: Json) -> str:
+    """The cause, equal for an object that is read, gone, or found dead by probes."""
+    return _PROBES.sub(r"Node \1", _cause(change)).replace(" deleted", "")
+
+
+def _own(change: Json) -> Hashable:
+    """The kinds of what was read, if the change is about the Services that caused it (or about the
+    Eip that they draw from); else nothing that two changes have in common."""
     cause = _cause(change)
-    return tuple(dict.fromkeys(_KINDS.findall(cause))) or cause
+    if change["kind"] == "pool":
+        cause = _AND_MORE.sub("", cause)
+    kinds: dict[Hashable, None] = {}
+    for part in cause.split(", "):
+        found = _OWN.fullmatch(part)
+        if found is None:
+            return int(change["sequence"])
+        kind, name, deleted = found.groups()
+        concerned = {change["object"], *change["about"]}
+        if kind == "Service" and change["kind"] != "pool" and name not in concerned:
+            return int(change["sequence"])
+        kinds[kind, bool(deleted)] = None
+    return tuple(kinds)
 
 
-_RULES = (
-    _Rule(_cause, gap=2.0, span=60.0),
-    _Rule(_kinds, gap=10.0, span=60.0),
-    _Rule(
-        lambda change: (change["kind"], change["object"]), gap=120.0, span=600.0, node_once=False
-    ),
+_BY_CAUSE = _Rule(_cause, gap=2.0, span=60.0)
+_BY_OWN_CAUSE = _Rule(_own, gap=10.0, span=60.0)
+_BY_OBJECT = _Rule(
+    lambda change: (change["kind"], change["object"]), gap=120.0, span=600.0, node_once=False
 )
 
 
@@ -127,8 +173,12 @@ def _lines(group: list[Json], width: int) -> Iterator[str]:
     for row in others:
         yield from wrapped(f"  {row}", width)
     span = _seconds(group[-1]) - _seconds(group[0])
-    within = f"within {span:.0f} s: " if span >= 1 else ""
     causes = list(dict.fromkeys(map(_cause, group)))
+    is_one = len({_culprit(change) for change in group}) == 1
+    objects = {(change["kind"], change["object"]) for change in group}
+    own = "" if is_one or len(objects) == 1 else "each because of its own"
+    told = [*([f"within {span:.0f} s"] if span >= 1 else []), *([own] if own else [])]
+    within = f"{', '.join(told)}: " if told else ""
     seconds = [c["secondsToWire"] for c in group if c["secondsToWire"] is not None]
     wire = f"; sent at most {1000 * max(seconds):.1f} ms after it was read" if seconds else ""
     yield from wrapped(f"    {within}{listed(causes, 3)}{wire}", width)
@@ -198,6 +248,8 @@ def _what_once(kind: str, change: Json) -> str:
 
 
 def _what_address(before: str, after: str) -> str:
+    if not after and before.startswith("no address"):
+        return "ask for no address any more, and had none"
     if not after:
         return "lost their address"
     if after.startswith("no address"):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from porter_ryu.domain.announcement import SentPath
-from porter_ryu.domain.model import Eip, Kind, Node, ObjectKey, Service
+from porter_ryu.domain.model import Eip, EndpointSlice, Kind, Node, ObjectKey, Service
 from porter_ryu.domain.nodes.drain import DrainPolicy
 from porter_ryu.domain.objects import Object
 from porter_ryu.domain.planner import Policy
@@ -58,7 +58,7 @@ class Lab:
             self.world.stage(obj)
             stored = self.planner.cluster.services.get(obj.key)
             record = stored.ingress if isinstance(obj, Service) and stored else ()
-            owner = obj.service if obj.kind is Kind.ENDPOINT_SLICE else None
+            owner = obj.service if isinstance(obj, EndpointSlice) else None
             self.causes.read(obj.kind, obj.key, self.now, owner, record=record)
         return self
 

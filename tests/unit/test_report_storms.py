@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from porter_ryu import report_storms, rfc3339
 from tests.unit.instance_answers import change
 
@@ -97,7 +100,8 @@ def test_many_objects_read_at_once_are_one_entry_and_a_few_stay_single() -> None
         "2026-03-01T08:31:32.000Z 200 Services got an address: default/x0, default/x1, "
         "default/x2, default/x3, default/x4 and 195 more",
         "  address default/full: none -> no address: PoolExhausted",
-        "    Service default/x0, Service default/x1, Service default/x2 and 198 more",
+        "    each because of its own: Service default/x0, Service default/x1, Service default/x2 "
+        "and 198 more",
     ]
 
 
@@ -113,7 +117,8 @@ def test_churn_of_ten_minutes_is_ten_entries() -> None:
         f"{TIME} 11 routes changed several times, at last n1 -> n2: 10.0.0.0, 10.0.0.1, "
     )
     assert entries[0][1].startswith("  39 routes n2 -> n1: 10.0.0.11, ")
-    assert entries[0][2].startswith("    within 60 s: EndpointSlice default/s0-x, ")
+    own = "    within 60 s, each because of its own: EndpointSlice default/s0-x, "
+    assert entries[0][2].startswith(own)
 
 
 def test_one_object_that_flaps_is_one_entry() -> None:
@@ -131,6 +136,95 @@ def test_one_object_that_flaps_is_one_entry() -> None:
         ["2026-03-01T08:41:32.000Z session leaf1: down -> up", "    connected"],
         ["2026-03-01T08:31:33.000Z session leaf2: up -> down", "    reason"],
     ]
+
+
+def test_what_many_are_blamed_on_is_never_joined_with_another_cause() -> None:
+    """Two Services are deleted, and seconds later an Eip is halved."""
+    record = Record()
+    for name in ("s001", "s002"):
+        cause = f"Service default/{name} deleted"
+        record.add("address", f"default/{name}", "203.0.113.1 ->", cause)
+        record.add("route", f"203.0.113.{name}", "n1 -> ", f"{cause}: NoAddress")
+    record.add("address", "default/half", "no address: NoPool ->", "Service default/half deleted")
+    for number in range(66):
+        cause = "Eip main, Eip extra: 203.0.113.1 is not in its Eip"
+        record.add("address", f"default/x{number}", "203.0.113.1 -> 198.51.100.1", cause, 9)
+    for number in range(66):
+        record.add("route", f"198.51.100.{number}", "-> n1", "Eip main, Eip extra", 9 + number / 99)
+    record.add(
+        "pool", "main", "63 of 64 used -> 62 of 64 used", "Service default/s001 deleted", 9.9
+    )
+    told = record.told()
+    moved = [entry for entry in told if any("198.51.100" in line for line in entry)]
+    assert len(moved) == 1
+    [entry] = [entry for entry in told if "66 routes announced: " in " ".join(entry)]
+    assert entry[0].startswith("2026-03-01T08:31:11.000Z 66 Services got another address: ")
+    assert entry[-1] == "    Eip main, Eip extra"
+
+
+def test_a_node_that_flaps_is_one_entry_and_hides_nothing() -> None:
+    record = Record()
+    for flap in range(400):
+        up, at = flap % 2, 1.5 * flap
+        told = "not usable: x -> usable" if up else "usable -> not usable: x"
+        record.add("node", "n3", told, "Node n3" if up else "probes of n3", at)
+        for number in range(3 if flap < 200 else 40):
+            before, after = ("n1", "n1, n3") if up else ("n1, n3", "n1")
+            cause = "Node n3" if up else "probes of n3"
+            record.add("route", f"r{number}", f"{before} -> {after}", cause, at)
+    record.add("session", "leaf2", "Established -> down", "hold timer expired", 301)
+    record.changes.sort(key=lambda c: c["time"])
+    for number, entry in enumerate(record.changes, 1):
+        entry["sequence"] = number
+    entries = record.told()
+    assert [entry[0].partition(" ")[2] for entry in entries] == [
+        "node n3: 400 changes, in all usable -> usable",
+        "session leaf2: Established -> down",
+    ]
+    assert entries[0][-1] == "    within 598 s: probes of n3, Node n3"
+
+
+def test_a_service_that_never_had_an_address_lost_none() -> None:
+    record = Record()
+    for number in range(6):
+        told = "no address: NoPool ->" if number % 2 else "203.0.113.1 ->"
+        name = f"default/s{number}"
+        record.add("address", name, told, f"Service {name} deleted")
+    [(first, second, _)] = record.told()
+    assert first.endswith("3 Services lost their address: default/s0, default/s2, default/s4")
+    assert second.startswith("  3 Services ask for no address any more, and had none: default/s1")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["route", "address", "node", "pool"]),
+            st.integers(0, 7),
+            st.sampled_from(
+                ["Eip main", "Eip extra", "Node n1", "Service default/s1", "own", "own deleted"]
+            ),
+            st.sampled_from([0.0, 0.1, 3.0, 30.0]),
+        ),
+        max_size=60,
+    )
+)
+def test_an_entry_has_one_culprit_or_each_is_its_own(
+    steps: list[tuple[str, int, str, float]],
+) -> None:
+    record, at = Record(), 0.0
+    for kind, number, cause, later in steps:
+        at += later
+        name = f"default/s{number}"
+        record.add(kind, name, "a -> b", cause.replace("own", f"Service {name}"), at)
+    groups = report_storms._grouped(record.changes)
+    assert sorted(c["sequence"] for g in groups for c in g) == list(range(1, len(steps) + 1))
+    for group in groups:
+        causes = {change["cause"].replace(" deleted", "") for change in group}
+        own = all(
+            change["object"] in change["cause"] or change["kind"] == "pool" for change in group
+        )
+        assert len(causes) == 1 or own or len({change["object"] for change in group}) == 1
+        assert group[0]["time"] == min(change["time"] for change in group)
 
 
 def test_the_changes_of_one_service_stay_single() -> None:
