@@ -93,6 +93,25 @@ def test_a_table_is_encoded_once_for_all_peers(scene: Scene, encoded: list[Netwo
         assert peer.messages[-1] == END_OF_RIB
 
 
+def test_a_table_is_encoded_once_for_peers_that_come_one_after_the_other(
+    scene: Scene, encoded: list[Network]
+) -> None:
+    scene.rib.routes.update(table(2000, 1, 2))
+    peers = []
+    for number in range(4):
+        peers.append(Peer(scene, f"leaf{number}"))
+        peers[-1].connect()
+        scene.later.passes(1)
+        assert by_prefix(peers[-1].read()) == everything(2000, 1, 2)
+    assert len(encoded) == 2000
+    scene.later.passes(10)
+    encoded.clear()
+    peers[0].outbound.refresh(Family.IPV4)
+    scene.later.passes(1)
+    assert len(encoded) == 2000, "it is not kept for ever"
+    assert by_prefix(peers[0].read()) == everything(2000, 1, 2)
+
+
 def test_changes_and_refreshes_are_encoded_once(scene: Scene, encoded: list[Network]) -> None:
     scene.rib.routes.update(table(2000, 1, 2))
     peers = peers_of(scene, 16)

@@ -29,6 +29,8 @@ _AHEAD_OCTETS_PER_MEMBER = 1024
 _MAX_LAG_SECONDS, _MAX_LAG_OCTETS = 2.0, 1 << 20
 # longer than a member may lag, so that every peer has read a withdrawal by then
 _JOURNAL_DELAY_SECONDS, _JOURNAL_INTERVAL_SECONDS = 5.0, 0.5
+# peers come up one after the other, each when it has been sent its table before the next one
+_TABLE_KEPT_SECONDS = 10.0
 
 
 class Member(Protocol):
@@ -74,6 +76,7 @@ class UpdateGroup:
         self._tables: weakref.WeakValueDictionary[tuple[Family, bool], EncodedTable] = (
             weakref.WeakValueDictionary()
         )
+        self._kept_tables: dict[tuple[Family, bool], EncodedTable] = {}
         self._sent_paths: Mapping[Network, SentPaths] | None = None
         self._withdrawal: Batch | None = None
 
@@ -140,13 +143,19 @@ class UpdateGroup:
         self._enqueue(self._encode(difference, journal=False))
 
     def table(self, family: Family, journal: bool) -> EncodedTable:
-        """The whole table of a family as it is now; with `journal` also as lines of a journal."""
+        """The whole table of a family as it is now; with `journal` also as lines of a journal.  It
+        is kept for ten seconds at most, unless it changes, for the sessions that come next."""
         known = self._tables.get((family, journal))
         if known is None:
             paths = [entry for entry in self.rib_out.sent.items() if entry[0].version == family]
             known = EncodedTable(paths, self.rib_out.policy.max_length, journal)
-            self._tables[family, journal] = known
+            self._tables[family, journal] = self._kept_tables[family, journal] = known
+            self._after(_TABLE_KEPT_SECONDS, "table", UpdateGroup._drop_tables)
         return known
+
+    def _drop_tables(self) -> None:
+        """Keeps the whole tables no longer than they are sent."""
+        self._kept_tables.clear()
 
     def withdrawal(self) -> Batch:
         """Withdrawals of the whole table."""
@@ -211,6 +220,7 @@ class UpdateGroup:
 
     def _table_changed(self) -> None:
         self._tables.clear()
+        self._kept_tables.clear()
         self._sent_paths = self._withdrawal = None
 
     def _enqueue(self, batch: Batch) -> None:
@@ -275,14 +285,18 @@ class UpdateGroup:
             self._wake_after(_JOURNAL_DELAY_SECONDS)
 
     def _wake_after(self, seconds: float) -> None:
-        group = weakref.ref(self)
+        self._after(seconds, "journal", lambda group: group._rounds.due(group))
 
-        def wake() -> None:
-            existing = group()
-            if existing is not None:
-                existing._rounds.due(existing)
+    def _after(self, seconds: float, name: str, run: Callable[[UpdateGroup], object]) -> None:
+        """Runs something later, unless the group is gone by then: this does not keep it."""
+        reference = weakref.ref(self)
 
-        self._supervisor.after(seconds, "journal", wake)
+        def run_if_there() -> None:
+            group = reference()
+            if group is not None:
+                run(group)
+
+        self._supervisor.after(seconds, name, run_if_there)
 
     def send_slice(self) -> bool:
         """Has paths struck out of the journals whose withdrawal every peer has certainly read
