@@ -125,7 +125,7 @@ def _with_manifests(arguments: argparse.Namespace) -> int:
     planner, codec = planned_cluster(arguments.config_file)
     before = report_plan.plan(planner)
     staged = stage(planner, codec, arguments.manifests)
-    planner.turn(lambda: None, now=0.0)
+    planner.decide_all()
     after = report_plan.plan(planner)
     found = {
         "services": report_plan.difference(before, after),

@@ -49,5 +49,5 @@ def planned_cluster(files: Sequence[str], draining: Iterable[str] = ()) -> tuple
         raise CommandError(f"the cluster cannot be read: {error}") from error
     planner.drains.begin_with(draining)
     planner.lead(True)
-    planner.turn(lambda: None, now=0.0)
+    planner.decide_all()
     return planner, codec

@@ -7,7 +7,7 @@ store a Decision for each Service whose verdict may have changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 
 from porter_ryu.domain.address_changes import AddressChanges
 from porter_ryu.domain.addresses.allocator import Allocator
@@ -68,7 +68,15 @@ class Deciding:
                 not_ours = "" if service is None else service.not_ours
                 self.address_changes.note(key, gone, None, not_ours)
                 self._allocator.forget(key)
-        return self._allocator.settle(ours, records, not self.assigning, give_way)
+        may_have_more = self._allocator.settle(ours, records, not self.assigning, give_way)
+        if self.assigning:
+            return may_have_more
+        # what another holder released may be on record for these
+        followers = [self._cluster.services.get(key) for key in may_have_more - batch]
+        readable = [service for service in followers if service is not None and service.ours]
+        if readable:
+            self._allocator.settle(readable, {}, True, give_way)
+        return may_have_more
 
     def move(
         self, moved: Iterable[ObjectKey], batch: set[ObjectKey], give_way: Callable[[], None]
@@ -96,26 +104,44 @@ class Deciding:
         self, batch: set[ObjectKey], touched: set[Address], give_way: Callable[[], None]
     ) -> None:
         """Decides for the batch, and for the Services that hold an address which gained its first
-        or lost its last next hop; these are added to the batch.  `touched` are the addresses whose
-        routes may change; those of the batch are added."""
+        or lost its last next hop, or is shared and not announced; these are added to the batch.
+        `touched` are the addresses whose routes may change; those of the batch are added."""
         outcomes: dict[ObjectKey, Outcome] = {}
+        of_batch: set[Address] = set()
         for service in self._ours_by_age(batch):
             give_way()
-            touched |= self._assign(service, outcomes)
+            of_batch |= self._assign(service, outcomes)
         for key in batch - outcomes.keys():
             give_way()
-            touched |= self._without_outcome(key)
+            of_batch |= self._without_outcome(key)
+        touched |= of_batch
         self._routing.begin_turn()
-        for address in self._routing.update_reachable(touched, give_way):
-            for key in self._allocator.holders(address):
-                sharer = self._allocator.settled(key)
-                if key not in outcomes and sharer is not None and sharer.ours:
+        again = self._routing.update_reachable(touched, give_way)
+        if self._routing.by_port:
+            again |= of_batch  # it matters to a holder which ports the others have
+        for address in touched:
+            for sharer in self._sharers(address, decided=address not in again):
+                if sharer.key not in outcomes:
                     give_way()
-                    batch.add(key)
+                    batch.add(sharer.key)
                     self._assign(sharer, outcomes)
         for key, outcome in outcomes.items():
             give_way()
             self._store_decision(key, outcome)
+
+    def _sharers(self, address: Address, decided: bool) -> Iterator[Service]:
+        """The holders of an address; of those that are `decided` the ones that share it and are not
+        announced, because the reason depends on the others."""
+        holders = self._allocator.holders(address)
+        if decided and len(holders) == 1:
+            return
+        for key in holders:
+            service = self._allocator.settled(key)
+            if service is None or not service.ours:
+                continue
+            decision = self.decisions.get(key)
+            if not decided or decision is None or not decision.verdict.ok:
+                yield service
 
     def _ours_by_age(self, batch: Iterable[ObjectKey]) -> list[Service]:
         """The Services of a batch as they were settled, even if they changed since."""

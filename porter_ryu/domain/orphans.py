@@ -23,6 +23,7 @@ class Orphans:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._since: dict[ObjectKey, float] = {}  # in the order in which they are due
+        self._told: set[ObjectKey] = set()
 
     @property
     def due(self) -> float | None:
@@ -32,24 +33,26 @@ class Orphans:
 
     @property
     def cached_entries(self) -> int:
-        """How many Services are waited for."""
-        return len(self._since)
+        """How many Services are waited for, or are missing."""
+        return len(self._since) + len(self._told)
 
     def observe(self, service: ObjectKey, now: float) -> None:
         """Looks at a Service that changed, or of which an EndpointSlice did."""
-        if self._is_missing(service):
-            self._since.setdefault(service, now)
-        else:
+        if not self._is_missing(service):
             self._since.pop(service, None)
+            self._told.discard(service)
+        elif service not in self._told:
+            self._since.setdefault(service, now)
 
     def warnings(self, now: float) -> Iterator[str]:
-        """A sentence for each EndpointSlice of a Service that is still not there; each is returned
-        once, until it changes."""
+        """A sentence for each EndpointSlice of a Service that is still not there; each Service
+        is told once, until it was there."""
         while self._since:
             key, since = next(iter(self._since.items()))
             if now < since + LASTS_SECONDS:
                 return
             del self._since[key]
+            self._told.add(key)
             owner = printable(str(key))
             for piece in sorted(self._cluster.slices_of(key), key=lambda piece: piece.key):
                 yield f"endpointslice {piece.key} is of Service {owner}, which is not there"

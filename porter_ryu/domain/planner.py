@@ -270,6 +270,12 @@ class Planner:
             unfinished=unfinished,
         )
 
+    def decide_all(self) -> None:
+        """Takes turns until nothing is left to decide, for a question: what they find is not
+        applied."""
+        while self.turn(lambda: None, now=0.0).unfinished:
+            pass
+
     def _address_conflict(self, address: Address) -> Verdict[AddressReason] | None:
         """Why an address that a node reports is not the node's own to use as a next hop."""
         if address in self._changes.peers:

@@ -49,7 +49,7 @@ class Routing:
         self._paths = paths
         self._guard = guard
         self._announce = announce
-        self._by_port = by_port
+        self.by_port = by_port
         self._advertising = Advertising(peers_alone=not by_port)
         self.aggregation = Aggregation(allocator, self._advertising, self._paths_of_aggregate)
         self._of_aggregates: dict[Family, Announcements] = {}
@@ -103,7 +103,7 @@ class Routing:
     def verdict_depends_on_nodes(self, address: Address) -> bool:
         """Whether it matters for the verdict on a holder of an address by which nodes it is
         reached, and not only whether there is one."""
-        if not self._by_port:
+        if not self.by_port:
             return False
         return (
             len(self._allocator.holders(address)) > 1 or self._advertising_eip(address) is not None
@@ -156,7 +156,7 @@ class Routing:
     ) -> Route:
         """The route of an address by its next hops, limited by the advertisements of its Eip."""
         paths = self._paths.announcements(address, hops, recorded)
-        ports = self._port_paths(address, hops, recorded) if self._by_port else ()
+        ports = self._port_paths(address, hops, recorded) if self.by_port else ()
         eip = self._advertising_eip(address)
         if eip is None:
             self.aggregation.note(address)
@@ -230,7 +230,7 @@ class Routing:
         family = Family(held.address.version)
         if self._next_hops_of(held.address):
             return Verdict(True, Reason.ANNOUNCED, self._to_whom(held))
-        if self._by_port and self._own_next_hops(held.address, service):
+        if self.by_port and self._own_next_hops(held.address, service):
             text = "announced to every switch by its ports, and to no router: other Services that"
             text += f" share {held.address} have no node in common with it"
             return Verdict(True, Reason.ANNOUNCED, text)
@@ -244,13 +244,13 @@ class Routing:
 
     def _to_whom(self, held: Held) -> str:
         """To whom an address that has next hops is announced."""
-        unheard = self._why_unheard(held.address) if self._by_port else None
+        unheard = self._why_unheard(held.address) if self.by_port else None
         if unheard is not None:
             return f"announced to every switch, and to no router: {unheard.message}"
         text = "announced to every router whose session is up"
         if self._advertising_eip(held.address) is not None:
             text += f", and for which an entry of spec.advertisements of Eip {held.eip} is"
-        return text + (", and to every switch" if self._by_port else "")
+        return text + (", and to every switch" if self.by_port else "")
 
     def _why_unheard(self, address: Address) -> ServiceVerdict | None:
         """Why the advertisements of its Eip announce an address with next hops to no peer; None if

@@ -22,11 +22,16 @@ _FIRST_FINAL_STATUS = 200
 _SELECT = eventlet.patcher.original("select")
 
 
+class UnansweredError(ConnectionError):
+    """The server ended the connection before it answered a request."""
+
+
 class Connection:
-    """A socket that carries one request after the other."""
+    """A socket that carries one request after the other.  `used`: it carried an answer."""
 
     def __init__(self, opened: HTTPConnection) -> None:
         """Takes over a connection of urllib3 that is open."""
+        self.used = False
         self._opened = opened
         assert opened.sock is not None
         self._socket: socket.socket = opened.sock
@@ -47,7 +52,9 @@ class Connection:
 
     def answer(self) -> Answer:
         """The answer to the request that was sent, when its header is there.  Raises OSError."""
-        return Answer(self)
+        answer = Answer(self)
+        self.used = True
+        return answer
 
     def receive(self) -> bytes:
         """What the server sends next; empty where it ended the connection.  Raises OSError."""
@@ -65,14 +72,14 @@ class Answer:
     """
 
     def __init__(self, connection: Connection) -> None:
-        """Reads up to the end of the header; raises OSError."""
+        """Reads up to the end of the header; raises OSError, UnansweredError where nothing came."""
         self.status = 0
         self.headers: dict[str, str] = {}
         self._connection = connection
         self._parser = HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._header_read = self._complete = self._persistent = False
-        size = 0
+        size = self._read_first()
         while not self._header_read:
             size += self._read_more()
             if size > _MOST_HEADER_OCTETS and not self._header_read:
@@ -93,12 +100,24 @@ class Answer:
                 return
             self._read_more()
 
+    def _read_first(self) -> int:
+        try:
+            octets = self._connection.receive()
+        except (ConnectionResetError, BrokenPipeError) as error:
+            raise UnansweredError("the connection was reset before the answer") from error
+        if not octets:
+            raise UnansweredError("an answer is cut off")
+        return self._feed(octets)
+
     def _read_more(self) -> int:
         octets = self._connection.receive()
         if not octets:
             if not self._ends_with_connection:
                 raise ConnectionError("an answer is cut off")
             self._complete = True
+        return self._feed(octets)
+
+    def _feed(self, octets: bytes) -> int:
         try:
             self._parser.feed_data(octets)
         except HttpParserError as error:

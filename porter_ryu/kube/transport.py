@@ -19,7 +19,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.util import parse_url
 
 from porter_ryu.kube.access import Access, access, bypasses
-from porter_ryu.kube.connection import Answer, Connection
+from porter_ryu.kube.connection import Answer, Connection, UnansweredError
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.kubeconfig import KubeconfigError
 
@@ -42,16 +42,51 @@ _IN_A_TARGET = "/:?#[]@!$&'()*+,;=%~"
 class Asked:
     """A request that was sent."""
 
-    def __init__(self, connection: Connection, pool: _Pool) -> None:
-        self._connection = connection
+    def __init__(self, request: bytes, timeout: float, pool: _Pool, repeatable: bool) -> None:
+        """Sends a request.  `repeatable`: it may be sent again if the server closed the connection
+        without an answer (RFC 9110, 9.2.2).  Raises OSError and the exceptions of urllib3."""
+        self._request = request
+        self._timeout = timeout
         self._pool = pool
+        self._repeatable = repeatable
         self._unanswered = True
+        self._connection = pool.take()
+        try:
+            self._send()
+        except ConnectionError:
+            if not self._may_send_again:
+                raise
+            self._send_again()
+
+    @property
+    def _may_send_again(self) -> bool:
+        """Whether the server may just have closed a connection that carried an answer before, and
+        the request may arrive twice."""
+        return self._repeatable and self._connection.used
+
+    def _send_again(self) -> None:
+        self._connection.close()
+        self._connection = self._pool.open()
+        self._send()
+
+    def _send(self) -> None:
+        try:
+            self._connection.send(self._request, self._timeout)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def answer(self) -> Response:
-        """Waits for the header of the answer, of any status; the body is unread.  Raises OSError,
-        and closes the connection."""
+        """Waits for the header of the answer, of any status; the body is unread.  Raises OSError
+        and the exceptions of urllib3, and closes the connection."""
         try:
-            answer = self._connection.answer()
+            try:
+                answer = self._connection.answer()
+            except UnansweredError:
+                if not self._may_send_again:
+                    raise
+                self._send_again()
+                answer = self._connection.answer()
         except BaseException:
             self.drop()
             raise
@@ -98,6 +133,10 @@ class _Pool:
             if connection.fresh:
                 return connection
             connection.close()
+        return self.open()
+
+    def open(self) -> Connection:
+        """A new connection; raises OSError and the exceptions of urllib3."""
         opened = cast(HTTPConnection, self._opener._new_conn())
         opened.timeout = _CONNECT_SECONDS
         if self._opener.proxy is not None and self._opener.scheme == "https":
@@ -174,14 +213,7 @@ class Transport:
             octets = _JSON(body).encode()
             header += f"Content-Type: {content_type}\r\nContent-Length: {len(octets)}\r\n"
         request = f"{method} {target} HTTP/1.1\r\n{header}\r\n".encode("latin-1") + octets
-        pool = self._pool
-        connection = pool.take()
-        try:
-            connection.send(request, read_timeout)
-        except BaseException:
-            connection.close()
-            raise
-        return Asked(connection, pool)
+        return Asked(request, read_timeout, self._pool, repeatable=method == "GET")
 
     def _authorized_header(self) -> str:
         """The header of a request without a body."""

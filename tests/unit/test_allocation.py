@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from porter_ryu.domain.labels import LabelSelector, match_labels
-from porter_ryu.domain.model import AddressRequest, Eip, Family, FamilyPolicy, Kind, Namespace, Port
+from porter_ryu.domain.model import (
+    AddressRequest,
+    Eip,
+    Family,
+    FamilyPolicy,
+    Kind,
+    Namespace,
+    ObjectKey,
+    Port,
+)
 from porter_ryu.domain.verdict import PoolReason
 from tests.unit.world import World, node, service
 
@@ -253,6 +262,21 @@ def test_services_that_swap_their_ports_keep_sharing() -> None:
     world.planner.resync()
     world.put(service("a", **ports(80)))
     assert (world.address("a"), world.address("b")) == ("10.0.0.2", "10.0.0.1"), "a changed"
+
+
+def test_a_follower_adopts_a_record_as_soon_as_the_other_holder_is_gone() -> None:
+    def ports(number: int) -> dict[str, Any]:
+        return {"ports": frozenset([Port("TCP", number)]), "ingress": (ip_address("10.0.0.1"),)}
+
+    def holders() -> tuple[ObjectKey, ...]:
+        return world.planner.allocator.holders(ip_address("10.0.0.1"))
+
+    world = World(Eip("pool", "10.0.0.1-10.0.0.9"), leading=False)
+    world.put(service("a", share_key="k", **ports(80)), service("b", share_key="k", **ports(81)))
+    world.put(service("a", **ports(80)))
+    assert holders() == (service("b").key,), "a stopped sharing"
+    world.remove(Kind.SERVICE, "b")
+    assert holders() == (service("a").key,), "as an instance finds it that starts now"
 
 
 def test_a_follower_releases_an_address_that_is_not_recorded_any_more() -> None:

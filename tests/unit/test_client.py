@@ -97,6 +97,16 @@ def test_the_next_page_is_asked_for_before_this_one_is_taken(serve: Serve) -> No
     assert listed(client) == [1, server.asked[1]], "the answer that nobody took is no one else's"
 
 
+def test_a_server_that_closes_each_connection_without_a_word_is_asked_again(serve: Serve) -> None:
+    def respond(path: str, _headers: Headers) -> Iterator[bytes]:
+        number = int(path.partition("continue=")[2] or 0)
+        return iter([ok(page([number], str(number + 1) if number < 19 else ""))])
+
+    _, client = serve(respond)
+    for _ in range(3):
+        assert listed(client) == list(range(20))
+
+
 def test_a_page_that_is_too_large_is_asked_for_again_in_smaller_ones(serve: Serve) -> None:
     def respond(path: str, _headers: Headers) -> bytes:
         if "limit=500" not in path:

@@ -8,7 +8,7 @@ from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Eip, EndpointSlice, Kind, Port, Service
 from porter_ryu.domain.planner import Policy
 from porter_ryu.openflow.next_hop_sets import wanted
-from tests.unit.world import World, endpoints, node, service
+from tests.unit.world import World, endpoints, key, node, service
 
 SHARED = {"share_key": "one", "requested": "10.0.0.1"}
 
@@ -52,6 +52,13 @@ def test_the_verdict_of_each_follows_its_own_nodes() -> None:
     made.put(endpoints("web"))
     assert made.state("web") == "NoReadyEndpoints"
     assert made.state("dns") == "Announced"
+
+
+def test_the_verdict_follows_what_happens_in_one_turn_to_another_holder() -> None:
+    made = world().put(*shared("web", 80, "a"), *shared("dns", 53, "c"))
+    made.planner.remove(Kind.SERVICE, key("dns"))
+    made.put(endpoints("web"))
+    assert made.state("web") == "NoReadyEndpoints"
 
 
 def test_what_they_have_in_common_stays_announced_to_routers() -> None:

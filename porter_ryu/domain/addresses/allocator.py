@@ -137,11 +137,7 @@ class Allocator:
         choices, refusal = self._choose(service)
         for choice in choices:
             self._holdings.assign(service, choice)
-        lacking = set(self._rules.families(service)) - self._holdings.held(service.key).keys()
-        if lacking and not service.deleting:
-            self._waiting.add(service.key)
-        else:
-            self._waiting.discard(service.key)
+        self._note_waiting(service)
         lost = self._settlement.lost.pop(service.key, None)
         held = self.held(service.key)
         return Outcome(held, refusal or allocated(service, held), lost)
@@ -152,9 +148,18 @@ class Allocator:
         if choices and refusal is None:
             message = "no address is recorded yet: the leading instance has to assign one"
             refusal = Verdict(False, Reason.NO_POOL, message)
+        self._note_waiting(service)
         self._settlement.lost.pop(service.key, None)
         held = self.held(service.key)
         return Outcome(held, refusal or allocated(service, held))
+
+    def _note_waiting(self, service: Service) -> None:
+        """Notes whether a Service lacks an address."""
+        lacking = set(self._rules.families(service)) - self._holdings.held(service.key).keys()
+        if lacking and not service.deleting:
+            self._waiting.add(service.key)
+        else:
+            self._waiting.discard(service.key)
 
     # -- queries ----------------------------------------------------------------------------------
 
