@@ -83,6 +83,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             health=self._health,
             peers=lambda: report_peers.peers(self.instance.speaker.reports()),
             peer_table=self.instance.speaker.routes,
+            last_table=self.instance.speaker.last_routes,
             routes=lambda: self.instance.routes,
             sent=self._sent,
             unsent=self.instance.speaker.unsent,

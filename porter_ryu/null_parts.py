@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from porter_ryu.bgp.peer_report import PeerReport
-from porter_ryu.bgp.peer_table import PeerTable
+from porter_ryu.bgp.peer_table import LastTable, PeerTable
 from porter_ryu.domain.announcement import Announcements, SentPath
 from porter_ryu.domain.model import Address, Family, Kind, Network, ObjectKey
 from porter_ryu.domain.objects import ObjectStatus, WithStatus
@@ -63,6 +63,11 @@ class NoSpeaker:
         return ()
 
     def routes(self, name: str) -> PeerTable | None:
+        """There is no peer."""
+        del name
+        return None
+
+    def last_routes(self, name: str) -> LastTable | None:
         """There is no peer."""
         del name
         return None

@@ -81,7 +81,7 @@ def _bfd(report: BfdReport | None) -> Json | None:
 
 
 def routes(session: str, paths: Iterable[SentPath]) -> Iterator[Json]:
-    """One entry for each path that is announced in a session, in the same order."""
+    """One entry for each path that is announced in a session, or was last, in the same order."""
     for path in paths:
         said = path.said
         yield {
@@ -95,5 +95,6 @@ def routes(session: str, paths: Iterable[SentPath]) -> Iterator[Json]:
             "localPref": path.local_pref,
             "asPathPrepend": path.prepended,
             "weight": path.weight,
-            "since": rfc3339.text(path.since),
+            "announced": path.since is not None,
+            "since": _time(path.since),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.open_message import GracefulRestart, Open
 from porter_ryu.bgp.protocol.roles import ROLE_VALUES
+from porter_ryu.bgp.protocol.wire import MAX_LENGTH
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.nodes.fan_out import FanOut
 from porter_ryu.domain.peering import PeerConfig, SpeakerConfig
@@ -62,4 +63,24 @@ def export_policy(
         max_length=session.max_message_length,
         peer=peer.peer,
         fan_out=fan_out,
+    )
+
+
+def configured_policy(peer: PeerConfig, speaker: SpeakerConfig) -> ExportPolicy:
+    """The export policy by the settings alone, as far as the attributes of paths depend on it."""
+    return ExportPolicy(
+        families=peer.families,
+        add_path=peer.families if peer.add_path else frozenset(),
+        local_as=speaker.local_as,
+        internal=is_internal(peer, speaker),
+        four_octet_as=True,
+        attributes=peer.attributes,
+        role=peer.role,
+        selector=peer.node_selector,
+        max_next_hops=speaker.max_next_hops,
+        local_address=peer.local_address if speaker.announces_self else None,
+        ipv4_over_ipv6=peer.ipv4_over_ipv6,
+        max_length=MAX_LENGTH,
+        peer=peer.peer,
+        fan_out=None,
     )

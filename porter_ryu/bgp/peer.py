@@ -302,6 +302,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
                 other.close(notification.COLLISION, Cause.COLLISION, text)
         self._retry.reset()
         self._history.came_up(time.time())
+        self._manager.last_sent.pop(self.config.name, None)
         LOG.info(
             "peer %s is Established: %s; session %d",
             self.config.name,
@@ -359,6 +360,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
         if end.cause is Cause.PEER_UPDATE_ERROR and end.received is not None:
             self.outbound.refused(end.received)
         self.outbound.close()
+        if self.outbound.last is not None:
+            self._manager.last_sent[self.config.name] = self.outbound.last
         self._fan_outs.went_down(self.config)
         self._manager.on_session(self.config, False, end.text)
 

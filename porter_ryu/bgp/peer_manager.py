@@ -16,7 +16,7 @@ from ryu.services.protocols.bgp.rtconf import neighbors
 from porter_ryu.bgp.fan_out import FanOuts
 from porter_ryu.bgp.output.journal import Journals
 from porter_ryu.bgp.output.loc_rib import LocRib
-from porter_ryu.bgp.output.outbound import Outbound
+from porter_ryu.bgp.output.outbound import LastSent, Outbound
 from porter_ryu.bgp.output.rounds import OutputRounds
 from porter_ryu.bgp.output.update_groups import UpdateGroups
 from porter_ryu.bgp.peer import Peer
@@ -73,6 +73,8 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         self.on_session: SessionObserver = _ignore
         self._loc_rib = rib
         self.journals = Journals(speaker.state_dir, supervisor)
+        # by name, of peers without a session: a peer whose settings change keeps it
+        self.last_sent: dict[str, LastSent] = {}
         self._histories: dict[str, SessionHistory] = {}
 
     def add_peer(self, neigh_conf: Any, common_conf: Any) -> None:
@@ -98,6 +100,7 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
     def forget(self, peer: Peer) -> None:
         """A peer is not configured any more: removes what would outlast it."""
         peer.outbound.forget()
+        self.last_sent.pop(peer.config.name, None)
         self._histories.pop(peer.config.name, None)
 
     def remove_peer(self, neigh_conf: Any) -> None:

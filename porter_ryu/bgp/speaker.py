@@ -29,11 +29,12 @@ from porter_ryu.bgp import transport
 from porter_ryu.bgp.bfd.monitor import BfdMonitor
 from porter_ryu.bgp.listener import Listener, reject
 from porter_ryu.bgp.md5_keys import Md5Keys
+from porter_ryu.bgp.offer import configured_policy
 from porter_ryu.bgp.output.loc_rib import LocRib
 from porter_ryu.bgp.peer import Peer
 from porter_ryu.bgp.peer_manager import PeerManager, SessionObserver
 from porter_ryu.bgp.peer_report import PeerReport, report_not_running
-from porter_ryu.bgp.peer_table import NO_TABLE, PeerTable
+from porter_ryu.bgp.peer_table import NO_TABLE, LastTable, PeerTable
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.rib_out import SentPaths
 from porter_ryu.domain.announcement import Announcements
@@ -226,6 +227,20 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         if table is None or up_at is None:
             return NO_TABLE
         return PeerTable(table, self._rib.routes, up_at, time.time() - time.monotonic())
+
+    def last_routes(self, name: str) -> LastTable | None:
+        """What was sent last in a session of which none is up, in this process or, by the journal,
+        in an earlier one; None if there is no session of this name."""
+        config = next((c for c in self.manager.configs.values() if c.name == name), None)
+        if config is None:
+            return None
+        running, last = self.manager.running(config), self.manager.last_sent.get(name)
+        if last is not None:
+            return LastTable(last.paths, last.policy, self._rib.routes)
+        policy = configured_policy(config, self._config)
+        left = running.outbound.left if running is not None else {}
+        up = running is not None and running.established_at is not None
+        return LastTable({} if up else left, policy, self._rib.routes)
 
     def left(self) -> Mapping[str, Mapping[Network, SentPaths]]:
         """What the journals of the peers say that they may have from earlier runs, by peer."""

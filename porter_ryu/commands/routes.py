@@ -1,4 +1,5 @@
-"""`porter-ryu routes`: what a peer is announced now, with the attributes of each path."""
+"""`porter-ryu routes`: what a peer is announced now, or was sent last in a session that is over,
+with the attributes of each path."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from porter_ryu.commands.printing import (
     BFD_UP,
     GOOD,
     TIME,
+    WARNING,
     print_columns,
     print_json,
     printable_json,
@@ -25,10 +27,11 @@ from porter_ryu.domain.text import listed, quoted
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.remote import Remote, segment, understood
 
-HELP = "Show what a peer is announced now, with the attributes of each path."
+HELP = "Show what a peer is announced now, or was sent last, with the attributes of each path."
 
 Json = dict[str, Any]
 _HEADINGS = ("PREFIX", "NEXT HOP", "NODE", "ATTRIBUTES", TIME)
+_UP = "Established"
 _MAX_FOLDED = 500  # rows of a table of which long cells are folded: that takes a millisecond each
 
 
@@ -42,19 +45,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the paths of each session with the peer; WRONG if there is none."""
+    """Prints the paths of each session with the peer, of one that is down those that were sent
+    last; WRONG if none is announced."""
     prefix = None if arguments.prefix is None else _prefix(arguments.prefix)
     with understood(arguments.url):
         remote = Remote(arguments.url)
         sessions = _sessions(remote, arguments.peer)
-        found = {session["name"]: _routes(remote, session["name"], prefix) for session in sessions}
+        found = {session["name"]: _routes(remote, session, prefix) for session in sessions}
         if arguments.output == "json":
             print_json([{"session": name, **r} for name, routes in found.items() for r in routes])
         else:
             shown = printable_json(found)
             for session in printable_json(sessions):
                 _print(session, shown[session["name"]], prefix, len(sessions) > 1)
-    return ExitStatus.FINE if any(found.values()) else ExitStatus.WRONG
+    announced = any(route["announced"] for routes in found.values() for route in routes)
+    return ExitStatus.FINE if announced else ExitStatus.WRONG
 
 
 def _prefix(text: str) -> str:
@@ -76,16 +81,23 @@ def _sessions(remote: Remote, name: str) -> list[Json]:
     return sessions
 
 
-def _routes(remote: Remote, session: str, prefix: str | None) -> list[Json]:
-    query = "" if prefix is None else f"?prefix={segment(prefix)}"
-    path = f"/v1/peers/{segment(session)}/routes{query}"
+def _routes(remote: Remote, session: Json, prefix: str | None) -> list[Json]:
+    chosen = [] if prefix is None else [f"prefix={segment(prefix)}"]
+    if session["state"] != _UP:
+        chosen.append("last=true")
+    query = f"?{'&'.join(chosen)}" if chosen else ""
+    path = f"/v1/peers/{segment(session['name'])}/routes{query}"
     routes: list[Json] = remote.get(path, list)
     return routes
 
 
 def _print(session: Json, routes: list[Json], prefix: str | None, several: bool) -> None:
-    if not routes:
+    up = session["state"] == _UP
+    if not routes or not up:
         show(styled(_nothing(session, prefix), BAD))
+    if not up:
+        show(styled(_last(session, routes, prefix), WARNING))
+    if not routes:
         return
     if several:
         show(styled(f"{session['name']}:"))
@@ -107,9 +119,20 @@ def _bfd(bfd: Json) -> Any:
 
 def _nothing(peer: Json, prefix: str | None) -> str:
     of = "" if prefix is None else f" of {prefix}"
-    why = "" if peer["state"] == "Established" else f": its session is {peer['state']}"
+    since = f" since {seconds(peer['since'])}" if peer["since"] else ""
+    why = "" if peer["state"] == _UP else f": its session is {peer['state']}, down{since}"
     error = f": {peer['lastError']}" if why and peer["lastError"] else ""
     return f"{peer['name']} is announced nothing{of}{why}{error}"
+
+
+def _last(peer: Json, routes: list[Json], prefix: str | None) -> str:
+    """What was sent last in a session that is down, and whether the peer keeps it."""
+    of = "" if prefix is None else f" of {prefix}"
+    if not routes:
+        return f"nothing{of} is known that it was sent last"
+    if peer["routesKeptUntil"]:
+        return f"it keeps what it was sent last{of}, until about {seconds(peer['routesKeptUntil'])}"
+    return f"what it was sent last{of}, which it may have removed:"
 
 
 def _rows(routes: list[Json]) -> Iterator[tuple[str, ...]]:
@@ -118,7 +141,8 @@ def _rows(routes: list[Json]) -> Iterator[tuple[str, ...]]:
         same, before = route["prefix"] == before, route["prefix"]
         prefix = "" if same else route["prefix"]
         said = ", ".join(_attributes(route)) or "-"
-        yield prefix, route["nextHop"], route["node"] or "-", said, seconds(route["since"])
+        since = seconds(route["since"]) if route["since"] else "-"
+        yield prefix, route["nextHop"], route["node"] or "-", said, since
 
 
 def _attributes(route: Json) -> Iterator[str]:

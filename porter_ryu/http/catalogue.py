@@ -28,8 +28,8 @@ ENDPOINTS = (
     Endpoint(
         "/v1/peers/{name}/routes",
         "GET",
-        "what is announced to a peer now: ?prefix=",
-        ("prefix",),
+        "what is announced to a peer now, or was last: ?prefix=, ?last=",
+        ("prefix", "last"),
     ),
     Endpoint("/v1/switches", "GET", "the OpenFlow switches"),
     Endpoint("/v1/nodes", "GET", "the nodes as next hops"),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from porter_ryu import report, report_nodes, report_status
-from porter_ryu.bgp.peer_table import PeerTable
+from porter_ryu.bgp.peer_table import LastTable, PeerTable
 from porter_ryu.domain.node_traffic import Routes
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.reach import IsSent, KeptBy
@@ -37,13 +37,13 @@ class Context:
     """The running parts.
 
     `faults` returns a sentence for each unhealthy task.  `unready` returns why the instance is not
-    ready, '' if it is.  `peer_table` returns what is announced in a session, None if there is no
-    session of that name.  `routes` returns what is announced of each prefix.  `is_sent` says
-    whether a peer was sent a prefix, `kept_by` which peers keep it without a session.  `stop` takes
-    (withdraw, stay) and ends the instance; the process ends as well unless `stay` is true.  `token`
-    is the control token that a stop request must carry.  `started_at` is Unix time.  `switches`
-    returns the OpenFlow switches, `config` the settings in force, and `growth` how the Eip of a
-    name fills, None where there is nothing to say.
+    ready, '' if it is.  `peer_table` returns what is announced in a session, `last_table` what was
+    sent last in one that is down; None if there is no session of that name.  `routes` returns what
+    is announced of each prefix.  `is_sent` says whether a peer was sent a prefix, `kept_by` which
+    peers keep it without a session.  `stop` takes (withdraw, stay) and ends the instance; the
+    process ends as well unless `stay` is true.  `token` is the control token that a stop request
+    must carry.  `started_at` is Unix time.  `switches` returns the OpenFlow switches, `config` the
+    settings in force, and `growth` how the Eip of a name fills, None where there is nothing to say.
     """
 
     planner: Planner
@@ -52,6 +52,7 @@ class Context:
     health: Callable[[], Health]
     peers: report.Peers
     peer_table: Callable[[str], PeerTable | None]
+    last_table: Callable[[str], LastTable | None]
     routes: Callable[[], Routes]
     sent: report.Sent
     unsent: report.Unsent

@@ -78,16 +78,22 @@ class StateController(ControllerBase):  # type: ignore[misc]
     @route(NAME, "/v1/peers/{name}/routes", methods=["GET"])  # type: ignore[untyped-decorator]
     def peer_routes(self, req: Request, name: str, **_: Any) -> Response:
         """What is announced in a session now, or in all sessions with the peer of that name; with
-        `prefix` what concerns that alone."""
+        `prefix` what concerns that alone; with `last` what was sent last in those that are down."""
+        given = parameters(req)
+        last = given.get("last", "false")
+        if last not in ("true", "false"):
+            reason = f"last: {quoted(last)} is not true and not false"
+            return responses.error(HTTPStatus.BAD_REQUEST, reason)
         try:
-            text = parameters(req).get("prefix")
+            text = given.get("prefix")
             prefix = None if text is None else ip_network(text, strict=False)
         except ValueError:
             reason = f"prefix: {quoted(text or '')} is no address and no prefix"
             return responses.error(HTTPStatus.BAD_REQUEST, reason)
         entries = self._context.peers()
         names = [entry["name"] for entry in entries if name in (entry["name"], entry["peer"])]
-        tables = {session: self._context.peer_table(session) for session in names}
+        table = self._context.last_table if last == "true" else self._context.peer_table
+        tables = {session: table(session) for session in names}
         found = {session: table for session, table in tables.items() if table is not None}
         if not found:
             return _no_session(name, entries)

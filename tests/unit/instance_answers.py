@@ -141,6 +141,7 @@ def route(prefix: str, hop: str, **more: object) -> Json:
         "localPref": None,
         "asPathPrepend": 0,
         "weight": None,
+        "announced": True,
         "since": TIME,
         **more,
     }

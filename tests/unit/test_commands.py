@@ -627,7 +627,24 @@ def test_a_peer_that_is_announced_nothing(
     argv = ("routes", "leaf1", "203.0.113.8", "--url", instance.url)
     assert printed(capsys, 1, *argv) == "leaf1 is announced nothing of 203.0.113.8/32\n"
     instance.answers["/v1/peers"] = [answers.peer("leaf1", "Active", lastError="refused")]
-    assert "its session is Active: refused" in printed(capsys, 1, *argv)
+    last = "/v1/peers/leaf1/routes?prefix=203.0.113.8%2F32&last=true"
+    instance.answers[last] = []
+    text = " ".join(printed(capsys, 1, *argv).split())
+    assert f"its session is Active, down since {answers.TIME[:19]}Z: refused" in text
+    assert "nothing of 203.0.113.8/32 is known that it was sent last" in text
+    sent = answers.route("203.0.113.8/32", "192.0.2.11", med=5, announced=False, since=None)
+    instance.answers[last] = [sent]
+    text = " ".join(printed(capsys, 1, *argv).split())
+    assert "what it was sent last of 203.0.113.8/32, which it may have removed: PREFIX" in text
+    assert "203.0.113.8/32 192.0.2.11 n1 MED 5 -" in text
+    kept = answers.peer("leaf1", "Active", routesKeptUntil=answers.TIME)
+    instance.answers["/v1/peers"] = [kept]
+    text = " ".join(printed(capsys, 1, *argv).split())
+    assert (
+        f"it keeps what it was sent last of 203.0.113.8/32, until about {answers.TIME[:19]}Z"
+        in text
+    )
+    assert json.loads(printed(capsys, 1, *argv, "-o", "json")) == [{"session": "leaf1", **sent}]
 
 
 def test_a_peer_that_does_not_exist(capsys: pytest.CaptureFixture[str], instance: Instance) -> None:

@@ -35,6 +35,7 @@ CONTEXT = Context(
     health=lambda: HEALTHY,
     peers=list,
     peer_table=lambda _name: None,
+    last_table=lambda _name: None,
     routes=dict,
     sent=report.nothing_sent,
     unsent=report.nothing_unsent,
@@ -400,6 +401,7 @@ def test_one_session_and_its_routes() -> None:
         gone = ask(path, **fields)
         assert gone.status_int == 404
         assert gone.json["error"].endswith("'; the peers are 'leaf'")
+    assert ask("/v1/peers/leaf/routes?last=1", **fields).status_int == 400
     wrong = ask("/v1/peers/leaf@10.0.0.1/routes?prefix=web", **fields)
     assert (wrong.status_int, wrong.json["error"]) == (
         400,

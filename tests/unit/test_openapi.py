@@ -13,12 +13,12 @@ from ryu.app.wsgi import WSGIApplication
 from porter_ryu import report, report_peers, report_switches
 from porter_ryu.bgp.bfd.monitor import BfdReport
 from porter_ryu.bgp.peer_report import PeerReport
-from porter_ryu.bgp.peer_table import PeerTable
+from porter_ryu.bgp.peer_table import LastTable, PeerTable
 from porter_ryu.bgp.protocol.ending import Cause
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.rib_out import AdjRibOut
 from porter_ryu.bgp.session_history import LastDown
-from porter_ryu.domain.announcement import Announcement, Announcements, NextHop
+from porter_ryu.domain.announcement import Announcement, Announcements, NextHop, SentPath
 from porter_ryu.domain.communities import CommunityRequest
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.model import Address, Eip, Kind, Network
@@ -118,6 +118,7 @@ def served() -> dict[str, Any]:
         "unsent": lambda _prefix: {"other": "its session is down"},
         "peers": lambda: report_peers.peers([told]),
         "peer_table": lambda name: PeerTable(table, routes, 0.0, 1e9) if name == "leaf" else None,
+        "last_table": lambda _name: LastTable({EIP: {1: SentPath(HOP)}}, POLICY, routes),
         "routes": lambda: announcements,
         "switches": lambda: [report_switches.switch(SWITCH, lambda _address: "n1")],
         "history": history,
@@ -173,6 +174,9 @@ def test_every_key_of_an_answer_is_in_the_document_and_every_other_was_seen(
         document.check("/v1/nodes/{name}", ask(f"/v1/nodes/{name}", **fields).json, status)
     document.check("/v1/peers/{name}", ask("/v1/peers/leaf", **fields).json)
     document.check("/v1/peers/{name}/routes", ask("/v1/peers/leaf/routes", **fields).json)
+    last = ask("/v1/peers/leaf/routes?last=true", **fields).json
+    assert [route["announced"] for route in last] == [False]
+    document.check("/v1/peers/{name}/routes", last)
     explained = "/v1/services/{namespace}/{name}"
     for name, status in (("web", 200), ("lost", 200), ("gone", 404)):
         answer = ask(f"/v1/services/default/{name}", **fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
@@ -15,8 +16,8 @@ from porter_ryu.bgp.protocol import wire
 from porter_ryu.bgp.protocol.ending import Side
 from porter_ryu.bgp.protocol.open_message import encode_open
 from porter_ryu.bgp.protocol.wire import MessageType, Refresh
-from porter_ryu.domain.announcement import Announcement, NextHop
-from porter_ryu.domain.model import Family
+from porter_ryu.domain.announcement import Announcement, NextHop, PathAttributes
+from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.domain.peering import ConnectMode
 from tests.unit.peers import peer
 from tests.unit.router import (
@@ -271,9 +272,11 @@ def test_changed_settings_make_a_new_session_and_the_router_keeps_the_routes(
     assert (report.since, report.last_down.by) == (report.last_down.time, Side.US)
     assert report.kept_until == report.last_down.time + 120
     assert graceful.speaker.kept_by(EIP) == ("leaf",)
+    assert last_sent(graceful) == [(EIP, HOP.address, 0)]
     graceful.up(GRACEFUL)
     assert graceful.report.hold_time == 12
     assert (graceful.report.kept_until, graceful.speaker.kept_by(EIP)) == (None, ())
+    assert last_sent(graceful) == [], "it has a session"
     graceful.speaker.set_peers([])
     graceful.add()
     assert graceful.report.last_up is None, "it was removed, and is another one"
@@ -285,6 +288,35 @@ def test_a_router_that_says_cease_keeps_no_routes(graceful: Scene) -> None:
     router.send(wire.message(MessageType.NOTIFICATION, b"\x06\x04"))
     until(lambda: graceful.report.state != "Established", "it is down")
     assert (graceful.report.kept_until, graceful.speaker.kept_by(EIP)) == (None, ())
+
+
+def last_sent(scene: Scene) -> list[tuple[Network, Address, int]]:
+    """Prefix, next hop and prepended AS numbers of what was sent last in a session that is over."""
+    table = scene.speaker.last_routes("leaf")
+    assert table is not None
+    return [(path.prefix, path.said.next_hop, path.prepended) for path in table.paths()]
+
+
+@pytest.mark.parametrize("restart_time", [0, 120])
+def test_what_was_sent_last_is_known_with_the_settings_that_it_was_sent_with(
+    tmp_path: Path, restart_time: int
+) -> None:
+    with speaking(tmp_path / "state", restart_time=restart_time) as scene:
+        scene.add(attributes=PathAttributes(as_path_prepend=2))
+        assert last_sent(scene) == []
+        router = scene.up(GRACEFUL)
+        router.send(wire.message(MessageType.NOTIFICATION, b"\x06\x04"))
+        until(lambda: scene.report.state != "Established", "it is down")
+        scene.add(hold_time=12)
+        assert last_sent(scene) == [(EIP, HOP.address, 2)], "it is not sent again yet"
+        assert scene.speaker.last_routes("other") is None
+        if restart_time:  # another process begins with what this one has written
+            shutil.copytree(tmp_path / "state", tmp_path / "later")
+    with speaking(tmp_path / "later", restart_time=120) as scene:
+        scene.add()
+        known = [(EIP, HOP.address, 0)] if restart_time else []
+        assert last_sent(scene) == known, "of an earlier process by the journal"
+        assert scene.report.paths_left == len(known)
 
 
 def test_a_neighbour_disabled_in_ryu_has_no_session_until_it_is_enabled(

@@ -118,6 +118,7 @@ def test_the_attributes_are_those_on_the_wire() -> None:
         "localPref": None,
         "asPathPrepend": 2,
         "weight": 3,
+        "announced": True,
         "since": "1970-01-01T00:00:00.000Z",
     }
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from porter_ryu.bgp.output.journal import RouteJournal
 from porter_ryu.bgp.output.loc_rib import LocRib
@@ -27,6 +28,15 @@ from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LastSent:
+    """What the peer had been sent when its session ended, and the policy that it was exported
+    by."""
+
+    paths: Mapping[Network, SentPaths]
+    policy: ExportPolicy
 
 
 class Outbound:
@@ -54,6 +64,7 @@ class Outbound:
         self._refusals = Refusals(clock)
         self._output: SessionOutput | None = None
         self._updated_at: float | None = None
+        self.last: LastSent | None = None  # of the session that ended last
         for paths in journal.left.values():
             for path_id, path in paths.items():
                 if path_id is not None:
@@ -120,8 +131,10 @@ class Outbound:
         self._restarting = self.restarting
         self._updated_at = self.updated_at
         self._output = None
+        left = output.left()
+        self.last = LastSent(left, output.policy)
         if output.link.graceful:
-            self._journal.end(output.left())
+            self._journal.end(left)
         output.close()
 
     def save(self) -> None:
