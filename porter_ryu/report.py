@@ -184,7 +184,8 @@ def explanation(
     entry: Json = {"namespace": key.namespace, "name": key.name, "found": chain.service is not None}
     entry["ours"] = chain.decision is not None
     if chain.service is None:
-        text = "there is no such Service"
+        unreadable = shortened(chain.unreadable, _MAX_TEXT_CHARACTERS)
+        text = f"it cannot be read: {unreadable}" if unreadable else "there is no such Service"
         return {**entry, "state": "NotFound", "announced": False, "message": text}
     if chain.decision is None:
         text = shortened(chain.service.not_ours, _MAX_TEXT_CHARACTERS)

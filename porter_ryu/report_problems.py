@@ -13,6 +13,7 @@ from porter_ryu.domain.model import Kind
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.ports import Role, SourceState
 from porter_ryu.domain.problems import Problem, ProblemReason, problem
+from porter_ryu.domain.service_mending import of_unreadable
 from porter_ryu.domain.text import listed
 
 Json = dict[str, Any]
@@ -154,8 +155,8 @@ def _of_files(source: SourceState) -> Problem:
     first = source.unreadable_first
     subject = problems.counted(source.unreadable, "file")
     what = f"{subject} cannot be read, or not all of it, the last good objects count: {first[0]}"
-    mend = "correct the file; the log has each of its errors"
     files = [fault.partition(":")[0] for fault in first]
+    mend = f"correct {listed(files)}; the log has each error"
     return problem(ProblemReason.FILE_UNREADABLE, what, mend, files)
 
 
@@ -194,10 +195,7 @@ def of_objects(planner: Planner) -> Iterator[Problem]:
             )
             why = f"{', '.join(filter(None, parts))}: {first.key}: {first.reason}"
             what = f"{subject} cannot be read, {why}"
-            mend = editing.mend(
-                f"kubectl get {kind.value} -A -o yaml; the log has each one",
-                f"{kind.singular} {problems.quoted(str(first.key))}",
-            )
+            mend = of_unreadable(planner, kind, first.key)
             names = [str(entry.key) for entry in unreadable]
             yield problem(ProblemReason.OBJECT_UNREADABLE, what, mend, names)
 

@@ -25,13 +25,15 @@ class Unreadable(Struct, frozen=True, gc=False):
     """An object that exists and cannot be understood, for `reason`.
 
     Its last good form stays in force.  `record` are the addresses in its status, which stay
-    reserved for it although its spec is not known.
+    reserved for it although its spec is not known.  `file` is the one to be corrected, in a
+    directory of manifests; empty where there is none.
     """
 
     kind: Kind
     key: ObjectKey
     reason: str
     record: tuple[Address, ...] = ()
+    file: str = ""
 
 
 Reading = Object | Unreadable

@@ -63,6 +63,17 @@ class SourceState:
     unreadable_first: tuple[str, ...] = ()
     note: str = ""
 
+    @property
+    def doubt(self) -> str:
+        """What to add where it is said that something is not there, as a part of a sentence: it may
+        be in a file that cannot be read.  Empty where all can be read."""
+        if not self.unreadable:
+            return ""
+        first = self.unreadable_first[0]
+        if self.unreadable == 1:
+            return f"; it may be in a file that cannot be read, or not all of it: {first}"
+        return f"; it may be in one of {self.unreadable:,} files that cannot be read: {first}"
+
 
 class Source(Protocol):
     """Reads objects of the five kinds and reports them to an Observer until it is stopped."""

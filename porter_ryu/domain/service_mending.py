@@ -66,7 +66,10 @@ def of_endpoints(key: ObjectKey, editing: Editing) -> str:
 
 def of_unreadable(planner: Planner, kind: Kind, key: ObjectKey) -> str:
     """What to do about an object that cannot be read."""
-    name = quoted(str(key))
+    name, folder = quoted(str(key)), planner.policy.editing.directory
+    unreadable = planner.cluster.unreadable(kind, key)
+    if unreadable is not None and unreadable.file and folder:
+        return f"correct the file {quoted(unreadable.file)} in {folder}"
     if key.namespace:
         show = f"kubectl -n {quoted(key.namespace)} get {kind.value} {quoted(key.name)} -o yaml"
     else:
@@ -163,9 +166,12 @@ def _of_eip(planner: Planner, name: str, reason: Reason) -> str:
     word, editing, pool = quoted(name), planner.policy.editing, planner.allocator.pools.get(name)
     edit = f"kubectl edit eip {word}"
     if pool is None:
-        if planner.cluster.unreadable(Kind.EIP, ObjectKey("", name)) is None:
+        key = ObjectKey("", name)
+        if planner.cluster.unreadable(Kind.EIP, key) is None:
             return f"Eip {word} does not exist: create it"
-        return f"Eip {word} cannot be read, correct it: {editing.mend(edit, f'Eip {word}')}"
+        if editing.directory:
+            return f"Eip {word} cannot be read: {of_unreadable(planner, Kind.EIP, key)}"
+        return f"Eip {word} cannot be read, correct it: {edit}"
     if not pool.serves:
         return f"Eip {word} does not serve, correct it: {editing.mend(edit, f'Eip {word}')}"
     if pool.eip.deleting:

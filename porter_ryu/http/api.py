@@ -17,6 +17,7 @@ from ryu.app.wsgi import ControllerBase, WSGIApplication, route
 from webob import Request, Response
 
 from porter_ryu import report, report_addresses, report_changes, report_plan
+from porter_ryu.domain.address_states import AddressState
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.node_traffic import NodeTraffic
 from porter_ryu.domain.prefix import plain_address
@@ -101,6 +102,7 @@ class HttpController(ControllerBase):  # type: ignore[misc]
             context.planner, key, context.sent, context.unsent, context.peers()
         )
         if not entry["found"]:
+            entry["message"] += context.health().source.doubt
             return responses.json_value(entry, HTTPStatus.NOT_FOUND)
         return responses.tagged_value(req, entry)
 
@@ -112,6 +114,8 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         except ValueError:
             return responses.error(HTTPStatus.BAD_REQUEST, f"{quoted(address)} is no address")
         entry = report_addresses.address(self._context.planner, wanted, TimeSlice())
+        if entry["state"] == AddressState.IN_NO_EIP.value:
+            entry["why"] += self._context.health().source.doubt
         return responses.tagged_value(req, entry)
 
     @route(NAME, "/v1/eips", methods=["GET"])  # type: ignore[untyped-decorator]

@@ -120,6 +120,7 @@ class StateController(ControllerBase):  # type: ignore[misc]
             context.planner, context.routes(), name, record(context), TimeSlice()
         )
         if not entry["found"]:
+            entry["why"] += context.health().source.doubt
             return responses.json_value(entry, HTTPStatus.NOT_FOUND)
         return responses.tagged_value(req, entry)
 

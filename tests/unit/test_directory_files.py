@@ -161,6 +161,7 @@ def test_an_invalid_document_keeps_its_objects_and_the_others_take_effect(
         good = yaml.safe_dump(objects.service("api", loadBalancerIP="10.0.0.9"))
         (tmp_path / "a.yaml").write_text(f"kind: [oops\n---\n{good}")
         assert "a.yaml:2" in directory.unreadable("web").reason
+        assert directory.unreadable("web").file == "a.yaml"
         until(lambda: directory.recorder.service("api").request is not None, "api is another")
         assert "a.yaml:2" in caplog.text
         directory.put("a.yaml", objects.service("web"), objects.service("api"))
@@ -377,6 +378,7 @@ def test_an_object_in_a_renamed_and_invalid_file_keeps_its_record(tmp_path: Path
         assert "in no file that can be read, and b.yaml:1: " in reading.reason
         (tmp_path / "b.yaml").rename(tmp_path / "c.yaml")
         until(lambda: "c.yaml" in directory.unreadable("web").reason, "it is in the next file")
+        assert directory.unreadable("web").file == "c.yaml"
         directory.put("c.yaml", objects.service("web"))
         until(lambda: isinstance(directory.recorder[key("web")], Service), "web is mended")
         assert record.exists()

@@ -414,3 +414,27 @@ def test_the_index_leads_to_every_path() -> None:
     paths = [entry["path"] for entry in index["paths"] if entry["method"] == "GET"]
     assert {"/v1/status", "/v1/config", "/v1/changes"} <= set(paths)
     assert ask("/v1/version").json["startedAt"] == "2025-11-24T16:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "where", "absent"),
+    [
+        ("/v1/services/default/bro", 404, "message", "there is no such Service"),
+        ("/v1/nodes/n9", 404, "why", "there is no such Node"),
+        ("/v1/addresses/192.0.2.1", 200, "why", "it is in no Eip"),
+    ],
+)
+def test_what_may_be_in_a_file_that_cannot_be_read_is_not_simply_absent(
+    path: str, status: int, where: str, absent: str
+) -> None:
+    answer = ask(path, planner=World().planner)
+    assert (answer.status_int, answer.json[where]) == (status, absent)
+    for count, told in (
+        (1, "; it may be in a file that cannot be read, or not all of it: broken.yaml:3: odd"),
+        (7, "; it may be in one of 7 files that cannot be read: broken.yaml:3: odd"),
+    ):
+        faults = ("broken.yaml:3: odd",)
+        source = dataclasses.replace(HEALTHY.source, unreadable=count, unreadable_first=faults)
+        health = dataclasses.replace(HEALTHY, source=source)
+        answer = ask(path, planner=World().planner, health=lambda health=health: health)
+        assert (answer.status_int, answer.json[where]) == (status, f"{absent}{told}")

@@ -12,8 +12,9 @@ import pytest
 
 from porter_ryu import report, report_text
 from porter_ryu.domain.editing import Editing
-from porter_ryu.domain.model import AddressRequest, Eip, Family, Kind
+from porter_ryu.domain.model import AddressRequest, Eip, Family, Kind, ObjectKey
 from porter_ryu.domain.nodes.drain import DrainPolicy
+from porter_ryu.domain.objects import Unreadable
 from porter_ryu.domain.planner import Policy
 from porter_ryu.domain.verdict import Reason
 from tests.unit.test_report_status import UP, status
@@ -308,3 +309,21 @@ def test_in_a_directory_each_reason_is_mended_in_a_manifest(
 
 def test_each_reason_of_a_service_has_a_case() -> None:
     assert {reason for reason, _, _ in CASES} == set(Reason) - NEVER
+
+
+@pytest.mark.parametrize("kind", [Kind.SERVICE, Kind.NODE, Kind.EIP])
+def test_what_is_in_a_file_that_cannot_be_read_is_mended_in_that_file(kind: Kind) -> None:
+    """Also if it is another one than that of its manifest."""
+    of = key("half") if kind is Kind.SERVICE else ObjectKey("", "half")
+    unreadable = Unreadable(kind, of, "broken.yaml:3: odd", file="broken.yaml")
+    for editing, mend in (
+        (Editing("/etc/m"), "correct the file broken.yaml in /etc/m"),
+        (
+            Editing(),
+            f"kubectl {'-n default ' if of.namespace else ''}get {kind.value} half -o yaml",
+        ),
+    ):
+        w = World(policy=Policy(editing=editing))
+        w.planner.put(unreadable)
+        found = [p for p in status(w.turn(), UP)["problems"] if p["reason"] == "ObjectUnreadable"]
+        assert [p["mend"] for p in found] == [mend]

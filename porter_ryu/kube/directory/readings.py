@@ -52,7 +52,7 @@ class Readings:
         """The reading of an object that is in no file, but may be in an unreadable one."""
         status, cached = self._status.get(*object_id), self._cache.get(object_id)
         text = cached[0].text if cached is not None else _NO_FIELDS
-        return _unreadable(object_id, _hidden_reason(fault), text, status)
+        return _unreadable(object_id, _hidden_reason(fault), _file_of(fault), text, status)
 
     def forget(self, object_id: ObjectId) -> None:
         """Forgets a deleted object."""
@@ -66,7 +66,7 @@ class Readings:
         fault = self._store.fault
         if not fault or object_id in self._seen or status == Status():
             return None
-        return _unreadable(object_id, _hidden_reason(fault), _NO_FIELDS, status)
+        return _unreadable(object_id, _hidden_reason(fault), _file_of(fault), _NO_FIELDS, status)
 
     def _reading(self, object_id: ObjectId, definition: Definition, status: Status) -> Reading:
         kind, key = object_id
@@ -79,7 +79,7 @@ class Readings:
         if not fault:
             fault = f"{definition.file}:{definition.line}: {kind.value} {key}: {found}"
             LOG.error("%s", fault)
-        return _unreadable(object_id, fault, definition.text, status)
+        return _unreadable(object_id, fault, _file_of(fault), definition.text, status)
 
     def _decode(self, object_id: ObjectId, text: bytes, status: bytes | None) -> Object | str:
         """The value of an object, or why it cannot be decoded."""
@@ -104,9 +104,16 @@ def _hidden_reason(fault: str) -> str:
     return f"it is in no file that can be read, and {fault}"
 
 
-def _unreadable(object_id: ObjectId, reason: str, text: bytes, status: Status) -> Reading:
+def _file_of(fault: str) -> str:
+    """The name of the file that a fault begins with."""
+    return fault.partition(":")[0]
+
+
+def _unreadable(
+    object_id: ObjectId, reason: str, file: str, text: bytes, status: Status
+) -> Reading:
     """The reading of an object of which only the status may be valid; it is the one in `text` if
-    there is no other."""
+    there is no other.  `file` is the one to be corrected."""
     kind, key = object_id
     value = status_of(text) if status.value is None else status.value
     if kind is Kind.EIP:
@@ -114,4 +121,4 @@ def _unreadable(object_id: ObjectId, reason: str, text: bytes, status: Status) -
         if found is not None and found.serving is not None:
             # its status records the last valid spec, which stays in force
             return Eip(key.name, "", invalid=reason, status=found)
-    return Unreadable(kind, key, reason, service_codec.record(value))
+    return Unreadable(kind, key, reason, service_codec.record(value), file)
