@@ -183,9 +183,9 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         switches = self.instance.switches
         return [report_switches.switch(one, switches.node_of) for one in switches.reports()]
 
-    def _growth(self, eip: str) -> dict[str, Any] | None:
+    def _growth(self, eip: str) -> dict[str, Any]:
         growth = self.instance.pool_growths.of(eip)
-        return None if growth is None else report.growth(growth, time.time() - time.monotonic())
+        return report.growth(growth, time.time() - time.monotonic())
 
     def _sent(self, prefix: Network) -> Mapping[str, tuple[Address, ...]]:
         """To which next hops each peer and each switch sends the packets for a prefix."""

@@ -153,15 +153,18 @@ def _unread_eip(name: str, reason: str) -> Json:
     }
 
 
-def growth(found: PoolGrowth, epoch: float) -> Json:
-    """How an Eip fills; `epoch`: Unix time when the clock of the samples was 0.  To the minute,
-    because it is an estimate."""
+def growth(found: PoolGrowth | str, epoch: float) -> Json:
+    """How an Eip fills, or why there is nothing to say of that; `epoch`: Unix time when the clock
+    of the samples was 0.  To the minute, because it is an estimate."""
+    if isinstance(found, str):
+        return {"growth": None, "growthReason": found}
     full_at = 60.0 * round((epoch + found.full_at) / 60.0)
-    return {
+    told = {
         "added": found.added,
         "seconds": round(found.seconds),
         "fullAt": rfc3339.text(full_at),
     }
+    return {"growth": told, "growthReason": ""}
 
 
 def _address_of(eip: Eip, status: EipStatus) -> str:

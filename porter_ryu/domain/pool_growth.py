@@ -12,6 +12,7 @@ from dataclasses import dataclass
 SAMPLE_SECONDS = 300.0
 WINDOW_SECONDS = 3600.0
 _LEAST_SECONDS = 900.0  # of less, one new Service would look like a trend
+_NOT_KNOWN = "how full it was is known for less than 15 minutes"
 _FARTHEST_SECONDS = 30 * 86_400.0  # nobody acts on more
 
 
@@ -52,24 +53,29 @@ class PoolGrowths:
         """Takes how full the Eips are, by name; every SAMPLE_SECONDS."""
         self._samples.append((now, dict(uses)))
 
-    def of(self, name: str) -> PoolGrowth | None:
-        """How an Eip fills; None if it does not, is full, was not known for long enough, or is not
-        full for a month."""
-        if not self._samples:
-            return None
-        now, uses = self._samples[-1]
+    def of(self, name: str) -> PoolGrowth | str:
+        """How an Eip fills, or why there is nothing to say of that."""
+        now, uses = self._samples[-1] if self._samples else (0.0, {})
         use = uses.get(name)
-        if use is None or use.used >= use.size:
-            return None
-        for at, before in self._samples:
-            if name in before and now - at <= WINDOW_SECONDS:
-                return _growth(before[name].used, use, now, now - at)
-        return None
+        if use is None:
+            return _NOT_KNOWN
+        if use.used >= use.size:
+            return "it is full"
+        at, before = next(
+            (at, before[name].used)
+            for at, before in self._samples
+            if name in before and now - at <= WINDOW_SECONDS
+        )
+        return _growth(before, use, now, now - at)
 
 
-def _growth(before: int, use: PoolUse, now: float, seconds: float) -> PoolGrowth | None:
+def _growth(before: int, use: PoolUse, now: float, seconds: float) -> PoolGrowth | str:
     added = use.used - before
-    if added <= 0 or seconds < _LEAST_SECONDS:
-        return None
+    if seconds < _LEAST_SECONDS:
+        return _NOT_KNOWN
+    if added <= 0:
+        return f"it did not fill in the last {seconds / 60:.0f} minutes"
     left = (use.size - use.used) * seconds / added
-    return PoolGrowth(added, seconds, now + left) if left <= _FARTHEST_SECONDS else None
+    if left > _FARTHEST_SECONDS:
+        return "at its rate it is not full for 30 days"
+    return PoolGrowth(added, seconds, now + left)

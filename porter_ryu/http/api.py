@@ -123,7 +123,7 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         """Every Eip, and how it fills."""
         context = self._context
         eips = report.eips(context.planner)
-        entries = ({**eip, "growth": context.growth(eip["name"])} for eip in eips)
+        entries = ({**eip, **context.growth(eip["name"])} for eip in eips)
         return responses.tagged_list(req, self._long_responses, entries)
 
     @route(NAME, "/v1/plan", methods=["GET"])  # type: ignore[untyped-decorator]

@@ -28,8 +28,8 @@ MAX_STREAMS = 32
 _MAX_LONG_RESPONSES = 3
 
 
-def _no_growth(_eip: str) -> report.Json | None:
-    return None
+def _no_growth(_eip: str) -> report.Json:
+    return {"growth": None, "growthReason": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Context:
     peers keep it without a session.  `stop` takes (withdraw, stay) and ends the instance; the
     process ends as well unless `stay` is true.  `token` is the control token that a stop request
     must carry.  `started_at` is Unix time.  `switches` returns the OpenFlow switches, `config` the
-    settings in force, and `growth` how the Eip of a name fills, None where there is nothing to say.
+    settings in force, and `growth` how the Eip of a name fills, or why there is nothing to say.
     """
 
     planner: Planner
@@ -65,7 +65,7 @@ class Context:
     started_at: float
     switches: Callable[[], list[report.Json]] = list
     config: Callable[[], report.Json] = dict
-    growth: Callable[[str], report.Json | None] = _no_growth
+    growth: Callable[[str], report.Json] = _no_growth
 
 
 class Shared:

@@ -53,6 +53,7 @@ def eip(name: str, **more: object) -> Json:
         "poolSize": 256,
         "used": {},
         "growth": None,
+        "growthReason": "it did not fill in the last 60 minutes",
         **more,
     }
 
