@@ -67,9 +67,9 @@ def routed(leaf: Leaf, hop: str = "192.168.7.11") -> None:
     wait_for(leaf.routes, lambda routes: routes == want, 12, f"the route by {hop}")
 
 
-def ended(program: Program) -> int:
+def ended(program: Program) -> float:
     """How many sessions have ended."""
-    return program.host.log(program.log).count(" is down after ")
+    return sum(program.counted("porter_bgp_session_drops_total").values())
 
 
 def bird(fabric: Fabric, started: Started, **neighbour: Any) -> Bird:
