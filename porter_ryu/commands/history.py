@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import time
 from datetime import datetime, timezone
 from ipaddress import ip_network
 from typing import Any, NamedTuple
@@ -21,6 +22,13 @@ _UNREADABLE = "Unreadable"  # the reason of an Eip that never was readable
 _MAX_LISTED, _MAX_DIGITS = 20, 9
 _DURATION = re.compile("".join(f"(?:([0-9]{{1,9}}){unit})?" for unit in "dhms"))
 Json = dict[str, Any]
+_KINDS = {
+    "peer": ("session", "reload"),
+    "node": ("node", "route", "restart"),
+    "eip": ("pool",),
+    RESTART: ("restart",),
+}
+_KINDS_OF_SERVICES = ("address", "route", "binding", "restart")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +70,11 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.output == "json":
             print_json(entries[-limit:])
         elif entries:
-            _print(entries, remote.get("/v1/version", dict), arguments.all or _is_one(words), limit)
+            every_one = arguments.all or _is_one(words)
+            version = remote.get("/v1/version", dict)
+            for line in _missing_before(version, words, since):
+                print_text(line)
+            _print(entries, every_one, limit)
         else:
             _print_none(remote, words, "" if since is None else f" since {since.text}")
     return ExitStatus.FINE
@@ -109,12 +121,27 @@ def _is_one(words: list[str]) -> bool:
     return len(words) == 1 and words != [RESTART]
 
 
-def _print(entries: list[Json], version: Json, every_one: bool, limit: int) -> None:
+def _missing_before(version: Json, words: list[str], since: _Since | None) -> list[str]:
+    """What is not on record although it was asked for: what was before the process, and what a
+    storm pushed out."""
+    began = 0.0
+    if since is not None:
+        # only lines that are true are printed, also if the clocks differ
+        began = since.time or time.time() - since.seconds
+    told, started = [], version["startedAt"]
+    if _time(started) > began and words != [RESTART]:
+        told.append(f"the record goes back to {printable_json(started)}, when the process started")
+    kinds = _KINDS.get(words[0] if words else "", _KINDS_OF_SERVICES)
+    for kind, at in version["incompleteBefore"].items():
+        if _time(at) > began and (not words or kind in kinds):
+            text = printable_json(f"of kind {kind} not all changes before {at} are on record")
+            told.append(str(text))
+    return told
+
+
+def _print(entries: list[Json], every_one: bool, limit: int) -> None:
     from porter_ryu import report_changes, report_storms
 
-    since = printable_json(version["recordedSince"])
-    if since != version["startedAt"]:
-        print_text(f"changes before {since} are not on record any more")
     printable = printable_json(entries, limit=report_changes.MAX_TEXT_CHARACTERS + 100)
     if every_one:
         told = [list(report_changes.lines(entry, width())) for entry in printable]

@@ -10,6 +10,7 @@ written is read back.  What is read back is no cause: the cause of the address i
 from __future__ import annotations
 
 import collections
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ _MAX_REMEMBERED = 1000
 _MAX_EXPECTED = 20_000  # Services whose status was not read back yet
 _OF_ADDRESSES = (Kind.SERVICE, Kind.EIP, Kind.NAMESPACE)
 _MAX_NAMED = 3
+_AND_MORE = re.compile(r" and ([0-9]+) more$")
 _NODE_SECONDS = 60.0
 
 
@@ -161,10 +163,10 @@ class TurnCauses:
 
     def of_pool(self, eip: str, causes: Collection[str]) -> str:
         """What changed how full an Eip is; `causes` are those of the addresses that changed."""
-        told = {part for cause in causes for part in cause.split(", ")}
-        read = [text for text in map(str, self._eips_read([eip])) if text not in told]
-        own = [*read, *causes]
-        return _few(own, 0) if own else self._of_all_addresses()
+        more = sum(int(found[1]) for found in map(_AND_MORE.search, causes) if found)
+        told = (part for cause in causes for part in _AND_MORE.sub("", cause).split(", "))
+        own = list(dict.fromkeys([*map(str, self._eips_read([eip])), *told]))
+        return _few(own, more) if own else self._of_all_addresses()
 
     def _eips_read(self, names: Collection[str]) -> list[_Read]:
         found = (_Read(Kind.EIP, ObjectKey("", n), gone) for n in names for gone in (False, True))

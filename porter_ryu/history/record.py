@@ -1,27 +1,25 @@
 """Keeps the last changes in memory, and logs them.
 
 A storm of changes of one kind is a few lines in the log, and then one that counts the others and
-names their causes; while it lasts, fewer lines.  The record has them all, as far back as it goes.
+names their causes; while it lasts, fewer lines.  The record has them all, as far back as it goes:
+if there are too many, the kind that has most loses one, of the cause that has most.
 """
 
 from __future__ import annotations
 
 import collections
 import heapq
-import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
 
 from porter_ryu.domain.text import changed_text, printable
 from porter_ryu.history.change import NO_DELIVERY, Change, ChangeKind, Delivery, LaterDelivery, Part
+from porter_ryu.history.shelf import Shelf
 
 LOG = logging.getLogger(__name__)
 
 MAX_CHANGES = 10_000
-_MAX_RARE = 1000
-# there is one of each for every Service: a storm of them must not push out why it came
-_FREQUENT = frozenset([ChangeKind.ROUTE, ChangeKind.ADDRESS, ChangeKind.BINDING])
 _MAX_LINES, _MAX_LINES_IN_STORM, _LINES_SECONDS = 30, 5, 30.0
 _MAX_CAUSES, _MAX_CAUSES_TOLD = 100, 3  # of the changes without a line
 # the part that makes such a change logs it, with more than is told here
@@ -60,11 +58,11 @@ class _Burst:
 
 
 class History:
-    """The last 10,000 changes of what every Service has, and the last 1,000 of the other kinds.
+    """The last 10,000 changes; a storm of one kind or cause does not push out the others.
 
     `now` is Unix time, `clock` any monotonic clock, in seconds.  `last` is the number of the last
-    change, `forgotten` that of the last one that is not kept any more, and `forgotten_at` its time
-    (0: all are kept).  `on_add` is called after each change that is added.
+    change, `forgotten` that of the last one that is not kept any more (0: all are kept).  `on_add`
+    is called after each change that is added.
     """
 
     def __init__(
@@ -74,11 +72,10 @@ class History:
     ) -> None:
         self._now = now
         self._clock = clock
-        self._frequent: collections.deque[Change] = collections.deque(maxlen=MAX_CHANGES)
-        self._rare: collections.deque[Change] = collections.deque(maxlen=_MAX_RARE)
+        self._shelves = {kind: Shelf() for kind in ChangeKind}
+        self._kept = 0
         self.last = 0
         self.forgotten = 0
-        self.forgotten_at = 0.0
         self.on_add: Callable[[], None] = _do_nothing
         self._bursts: dict[ChangeKind, _Burst] = {}
 
@@ -99,11 +96,11 @@ class History:
         change = Change(
             self.last, self._now(), kind, name, before, after, cause, about, delivery, parts
         )
-        kept = self._frequent if kind in _FREQUENT else self._rare
-        if len(kept) == kept.maxlen:
-            self.forgotten = max(self.forgotten, kept[0].sequence)
-            self.forgotten_at = max(self.forgotten_at, kept[0].time)
-        kept.append(change)
+        if self._kept == MAX_CHANGES:
+            self.forgotten = max(self.forgotten, max(self._shelves.values(), key=len).forget_one())
+        else:
+            self._kept += 1
+        self._shelves[kind].add(change)
         self.on_add()
         if kind not in _LOGGED_ELSEWHERE and self._burst_of(kind).has_room(cause):
             told = changed_text(before, after)
@@ -111,16 +108,21 @@ class History:
 
     def complete_since(self, began: float) -> float:
         """From when on all changes are kept; `began` is when the record was begun, a Unix time."""
-        return max(began, self.forgotten_at)
+        return max(began, *(shelf.forgotten_at for shelf in self._shelves.values()))
+
+    def incomplete(self) -> dict[ChangeKind, float]:
+        """Of the kinds of which not all changes are kept, from when on they are, a Unix time."""
+        shelves = self._shelves.items()
+        return {kind: shelf.forgotten_at for kind, shelf in shelves if shelf.forgotten_at}
 
     def last_changes(self, kind: ChangeKind) -> dict[str, float]:
         """When each object of a kind changed last, by name, as far as that is kept; of a kind with
         few changes."""
-        return {change.object: change.time for change in self._rare if change.kind is kind}
+        return {change.object: change.time for change in self._shelves[kind].later(0)}
 
     def since(self, sequence: int) -> Iterator[Change]:
         """The changes after the one with this number, oldest first, as they are now."""
-        later = (_later(kept, sequence) for kept in (self._frequent, self._rare))
+        later = (shelf.later(sequence) for shelf in self._shelves.values())
         return heapq.merge(*later, key=lambda change: change.sequence)
 
     def log_counts(self) -> None:
@@ -138,13 +140,6 @@ class History:
         if burst is None:
             burst = self._bursts[kind] = _Burst(self._clock() + _LINES_SECONDS, _MAX_LINES)
         return burst
-
-
-def _later(kept: collections.deque[Change], sequence: int) -> list[Change]:
-    """The changes after the one with this number, oldest first; costs as much as there are."""
-    found = list(itertools.takewhile(lambda c: c.sequence > sequence, reversed(kept)))
-    found.reverse()
-    return found
 
 
 def _do_nothing() -> None:

@@ -40,15 +40,17 @@ class StateController(ControllerBase):  # type: ignore[misc]
         """The versions of this program and what it runs on."""
         return responses.tagged_value(req, self._version())
 
-    def _version(self) -> dict[str, str]:
+    def _version(self) -> dict[str, Any]:
         began = self._context.started_at
-        complete_since = self._context.history.complete_since(began)
+        history = self._context.history
+        incomplete = {kind.value: rfc3339.text(at) for kind, at in history.incomplete().items()}
         return {
             "version": VERSION,
             "python": platform.python_version(),
             "ryu": ryu.version,
             "startedAt": rfc3339.text(began),
-            "recordedSince": rfc3339.text(complete_since),
+            "recordedSince": rfc3339.text(history.complete_since(began)),
+            "incompleteBefore": incomplete,
         }
 
     @route(NAME, "/v1/config", methods=["GET"])  # type: ignore[untyped-decorator]

@@ -66,6 +66,7 @@ def version(recorded_since: str = TIME) -> Json:
         "ryu": "4.34",
         "startedAt": TIME,
         "recordedSince": recorded_since,
+        "incompleteBefore": {} if recorded_since == TIME else {"route": recorded_since},
     }
 
 

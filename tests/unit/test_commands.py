@@ -475,12 +475,20 @@ def test_history_says_how_far_back_it_goes(
     instance.answers["/v1/changes"] = [answers.change("n1, n2")]
     argv = ("history", "--url", instance.url)
     assert printed(capsys, 0, *argv) == (
+        f"the record goes back to {answers.TIME}, when the process started\n"
         f"{answers.TIME} route 203.0.113.8: none -> n1, n2\n"
         "    Service default/web; sent 4.0 ms after it was read\n"
     )
     instance.answers["/v1/version"] = answers.version(LATER)
-    first, *_ = printed(capsys, 0, *argv).split("\n")
-    assert first == f"changes before {LATER} are not on record any more"
+    storm = f"of kind route not all changes before {LATER} are on record"
+    _, second, *_ = printed(capsys, 0, *argv).split("\n")
+    assert second == storm
+    for subject, told in (("node%20n1", True), ("peer%20leaf1", False), ("restart", False)):
+        instance.answers[f"/v1/changes?about={subject}"] = [answers.change("n1")]
+        about = subject.replace("%20", " ").split()
+        assert (storm in printed(capsys, 0, "history", *about, "--url", instance.url)) is told
+    instance.answers["/v1/changes?seconds=60"] = [answers.change("n1")]
+    assert "record" not in printed(capsys, 0, *argv, "--since", "1m"), "nothing was before that"
     instance.answers["/v1/changes?about=default%2Fweb"] = []
     assert printed(capsys, 0, "history", "default/web", "--url", instance.url) == (
         f"no change of 'default/web' is on record\nthe record goes back to {LATER}\n"
@@ -567,13 +575,14 @@ def test_history_has_the_newest_and_folds_storms(
     ]
     argv = ("history", "--url", instance.url)
     lines = printed(capsys, 0, *argv).splitlines()
+    assert lines.pop(0) == f"the record goes back to {answers.TIME}, when the process started"
     assert lines[0].startswith(f"{answers.TIME} 7 routes announced: 203.0.113.1, 203.0.113.2,")
     assert lines[-2:] == [
         f"{answers.TIME} route 203.0.113.8: none -> n2",
         "    Node n2; sent 4.0 ms after it was read",
     ]
-    assert printed(capsys, 0, *argv, "--limit", "1").splitlines() == lines[-2:]
-    assert printed(capsys, 0, *argv, "--limit", "99999999999999").splitlines() == lines
+    assert printed(capsys, 0, *argv, "--limit", "1").splitlines()[1:] == lines[-2:]
+    assert printed(capsys, 0, *argv, "--limit", "99999999999999").splitlines()[1:] == lines
     assert printed(capsys, 0, *argv, "--all").count("route ") == 8
     instance.answers["/v1/changes?about=default%2Fweb"] = instance.answers["/v1/changes"]
     one = ("history", "default/web", "--url", instance.url)

@@ -114,23 +114,39 @@ def test_the_ring_keeps_the_last_changes() -> None:
     assert [c.object for c in since(history, MAX_CHANGES + 5)] == [f"r{MAX_CHANGES + 5}", "r10006"]
     assert since(history, 10**17) == []
     assert len(since(history, 3)) == MAX_CHANGES, "those before it are forgotten"
-    assert (history.forgotten, history.forgotten_at) == (7, 5.0)
+    assert (history.forgotten, history.incomplete()) == (7, {ChangeKind.ROUTE: 5.0})
     assert len(about(history, About("node n1"), 0)) == MAX_CHANGES
     assert about(history, About("node n2"), 0) == []
 
 
-def test_a_storm_of_routes_does_not_push_out_why_it_came() -> None:
-    history = History()
-    for number in range(1200):
+def test_a_storm_of_routes_does_not_push_out_the_others() -> None:
+    history = History(now=lambda: 5.0)
+    history.add(ChangeKind.ADDRESS, "default/web", "", "203.0.113.8", "Service default/web")
+    history.add(ChangeKind.ROUTE, "203.0.113.8", "", "n1", "Service default/web")
+    for number in range(300):
         history.add(ChangeKind.SESSION, "leaf", "down", "Established", str(number))
-    history.add(ChangeKind.NODE, "n1", "usable", "not usable", "Node n1", ("node n1",))
-    for number in range(MAX_CHANGES + 5):
-        history.add(ChangeKind.ROUTE, f"r{number}", "n1", "", "Node n1", ("node n1",))
+    for number in range(3 * MAX_CHANGES):
+        if number % 120 == 0:
+            history.add(ChangeKind.NODE, "n1", "usable", "not usable", "Node n1", ("node n1",))
+        cause = "Node n1: NoUsableNode" if number % 3 else "Node n1, read 6.0 s before"
+        history.add(ChangeKind.ROUTE, f"r{number}", "n1", "", cause, ("node n1",))
     kept = since(history, 0)
-    assert len(kept) == MAX_CHANGES + 1000
+    assert len(kept) == MAX_CHANGES
     assert [c.sequence for c in kept] == sorted(c.sequence for c in kept)
-    assert about(history, About("node n1"))[0].kind is ChangeKind.NODE
-    assert (kept[0].cause, since(history, 1199)[0].cause) == ("201", "1199")
+    assert [c.object for c in kept[:3]] == ["default/web", "203.0.113.8", "leaf"]
+    assert sum(c.kind is ChangeKind.SESSION for c in kept) == 300
+    assert history.incomplete() == {ChangeKind.ROUTE: 5.0}
+    storm = [c.sequence for c in kept if c.object.startswith("r")]
+    assert storm[-1] - storm[0] == len(storm) - 1 + (len(storm) - 1) // 120, "its newest are kept"
+
+
+def test_without_a_storm_the_oldest_are_forgotten() -> None:
+    history = History()
+    for number in range(MAX_CHANGES + 50):
+        name = f"default/s{number % 2000}-{number // 4000}"
+        history.add(ChangeKind.ROUTE, f"r{number}", "", "n1", f"EndpointSlice {name}")
+    assert since(history, 0)[0].object == "r50"
+    assert len(since(history, 0)) == MAX_CHANGES
 
 
 def test_a_storm_is_some_lines_and_a_count(caplog: pytest.LogCaptureFixture) -> None:

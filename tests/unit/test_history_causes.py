@@ -126,7 +126,7 @@ def test_a_route_follows_from_the_edit_of_an_eip() -> None:
     causes = {change.cause.partition(":")[0] for change in (*moved, *routes)}
     assert causes == {"Eip main, Eip extra"}
     pools = {change.object: change.cause for change in lab.changes(ChangeKind.POOL, seen)}
-    assert pools == dict.fromkeys(["main", "extra"], "Eip main, Eip extra")
+    assert pools == {"main": "Eip main, Eip extra", "extra": "Eip extra, Eip main"}
 
 
 def test_a_pool_is_not_blamed_on_what_was_read_in_the_same_turn() -> None:
