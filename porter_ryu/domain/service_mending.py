@@ -49,8 +49,9 @@ def of_service(planner: Planner, decision: Decision, now: float) -> str:
         show = f"{_kubectl(service.key, 'get')} -o jsonpath='{{.metadata.finalizers}}'"
         told = editing.mend(show, _manifest(service.key), "remove metadata.deletionTimestamp")
         return f"it is being deleted, and waits for its finalizers: {told}"
-    if reason in _OF_REQUEST or _asks_for_another_family(planner, service):
-        return "; or ".join(_of_request(planner, service))
+    another_family = reason is Reason.FAMILY_UNAVAILABLE and _asks_for_another_family(service)
+    if reason in _OF_REQUEST or another_family:
+        return "; ".join(_of_request(planner, service))
     if not planner.leading and reason is Reason.NO_POOL:
         verdicts = planner.allocator.pool_verdicts(service)
         if any(entry.verdict.ok for entry in verdicts):
@@ -101,7 +102,7 @@ def _of_nodes(planner: Planner, decision: Decision, now: float) -> Iterator[str]
                 return
 
 
-def _asks_for_another_family(planner: Planner, service: Service) -> bool:
+def _asks_for_another_family(service: Service) -> bool:
     """Whether a Service requests an address of a family that its spec does not have."""
     asked = service.request.addresses if service.request is not None else ()
     families = service.families

@@ -189,6 +189,11 @@ CASES: list[tuple[Reason, Callable[[World], World], str]] = [
         asking(pool="absent"),
         f"Eip absent does not exist: create it; or ask for Eip main: {ANNOTATE}main",
     ),
+    (
+        Reason.NO_POOL,
+        asking(requested="2001:db8::1", pool="absent"),
+        "Eip absent does not exist: create it",
+    ),
     (Reason.NO_POOL, lambda w: w.put(service("web")), "create an Eip that the Service may use"),
     (
         Reason.NO_POOL,
@@ -244,7 +249,7 @@ CASES: list[tuple[Reason, Callable[[World], World], str]] = [
     (
         Reason.ADDRESS_IN_USE,
         asking(requested="203.0.113.7"),
-        f"other/a holds 203.0.113.7; or {ANY} annotate service web a.b/c-",
+        f"other/a holds 203.0.113.7; {ANY} annotate service web a.b/c-",
     ),
     (
         Reason.ADDRESS_IN_USE,
