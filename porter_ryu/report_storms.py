@@ -23,6 +23,7 @@ _FEW_OBJECTS, _FEW_CHANGES = 5, 20  # so many stay single
 _MAX_ROWS = 4  # of one kind in an entry
 _READ_BEFORE = re.compile(r", read [0-9.]+ s before")
 _OWN = re.compile(r"(Service|EndpointSlice) (\S+)( deleted)?")
+_NAMES = re.compile(r"(Service|EndpointSlice|Node|Eip|Namespace) \S")
 _AND_MORE = re.compile(r" and [0-9]+ more$")
 _PROBES = re.compile(r"probes of (\S+)")
 _MAX_FLAPS, _FLAP_GAP, _FLAP_SPAN = 5, 120.0, 600.0  # entries of one cause, and seconds
@@ -87,6 +88,8 @@ def _flaps(groups: list[list[Json]]) -> list[list[Json]]:
     culprit, as one group."""
     runs: dict[str, list[list[list[Json]]]] = {}
     for group in groups:
+        if not _NAMES.match(_culprit(group[0])):  # a timer, or why sessions ended
+            continue
         of_culprit = runs.setdefault(_culprit(group[0]), [[]])
         run, at = of_culprit[-1], _seconds(group[0])
         ended = max((_seconds(earlier[-1]) for earlier in run), default=at)

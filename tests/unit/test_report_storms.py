@@ -184,6 +184,13 @@ def test_a_node_that_flaps_is_one_entry_and_hides_nothing() -> None:
     assert entries[0][-1] == "    within 598 s: probes of n3, Node n3"
 
 
+def test_sessions_that_ended_for_one_reason_minutes_apart_are_entries_of_their_own() -> None:
+    record = Record()
+    for number in range(8):
+        record.add("session", f"leaf{number}", "Established -> down", "hold timer", 60 * number)
+    assert len(record.told()) == 8
+
+
 def test_a_service_that_never_had_an_address_lost_none() -> None:
     record = Record()
     for number in range(6):
