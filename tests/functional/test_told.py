@@ -259,7 +259,8 @@ def test_the_whole_in_one_sentence_and_what_mends_it(program: Program) -> None:
     assert told["summary"] == "1 of 2 Services cannot be reached: no ready endpoint"
     assert (told["ok"], told["ready"], told["role"]) == (False, True, "leader")
     assert told["peers"] == {"total": 9, "established": 2}
-    assert told["nodes"] == {"total": 3, "usable": 3, "unusable": []}
+    drains = {"draining": 0, "drained": 0}
+    assert told["nodes"] == {"total": 3, "usable": 3, **drains, "unusable": []}
     first, *rest = told["problems"]
     assert (first["reason"], first["services"]) == ("NoReadyEndpoints", 1)
     assert first["objects"] == ["default/lost"]
