@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from porter_ryu.domain.model import (
     Address,
+    AddressRequest,
     Eip,
     Endpoint,
     EndpointSlice,
@@ -148,7 +149,7 @@ class Cluster:
     def _index_request(self, key: ObjectKey, before: Service | None, after: Service | None) -> None:
         """Notes which addresses a Service requests; it was `before` and is `after`, None where
         there is none."""
-        was, now = (s.request.addresses if s and s.request else () for s in (before, after))
+        was, now = _requested(before), _requested(after)
         if was == now:
             return
         for address in was:
@@ -184,6 +185,13 @@ class Cluster:
             if not counts:
                 del self._services_on[node]
         return (piece.service,)
+
+
+def _requested(service: Service | None) -> tuple[Address, ...]:
+    """The addresses that a Service requests.  One with a request of another form is refused when it
+    is decided (`guard`), and must not stop its storing."""
+    request = service.request if service is not None else None
+    return request.addresses if isinstance(request, AddressRequest) else ()
 
 
 def _nodes_in(piece: EndpointSlice) -> set[str]:
