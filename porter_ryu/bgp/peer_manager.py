@@ -6,7 +6,7 @@ It takes the place of Ryu's own in the one running core; Ryu's ConfigurationMana
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ryu.lib import hub
@@ -97,11 +97,12 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         """The same; None if there was no peer of this name yet."""
         return self._histories.get(name)
 
-    def forget(self, peer: Peer) -> None:
-        """A peer is not configured any more: removes what would outlast it."""
-        peer.outbound.forget()
-        self.last_sent.pop(peer.config.name, None)
-        self._histories.pop(peer.config.name, None)
+    def forget_others(self, names: Collection[str]) -> None:
+        """Forgets what is kept of sessions that have none of these names: they are not wanted any
+        more."""
+        for kept in (self.last_sent, self._histories):
+            for name in kept.keys() - set(names):
+                del kept[name]
 
     def remove_peer(self, neigh_conf: Any) -> None:
         """Stops a peer; Ryu's ConfigurationManager calls it for each neighbour that is removed,

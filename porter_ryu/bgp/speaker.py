@@ -126,13 +126,14 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
                 config = wanted.get(running.config.name)
                 if config is None:
                     self._remove_peer(running)
-                    self.manager.forget(running)
+                    running.outbound.forget()
                 elif changed := config.changed_session_options(running.config):
                     running.close_for_restart(f"ended by us: {listed(changed)} changed")
                     self._remove_peer(running)
                     self.manager.history(config.name).settings_changed()
                 else:
                     running.set_export(config)
+            self.manager.forget_others(wanted.keys())
             present = {running.config.name for running in self.manager.iterpeers}
             self._setup_errors = {}
             for peer in wanted.values():
