@@ -57,10 +57,10 @@ class NoSpeaker:
         del prefix
         return False
 
-    def kept_by(self, prefix: Network) -> tuple[str, ...]:
+    def kept_by(self, prefix: Network) -> Mapping[str, tuple[Address, ...]]:
         """There is no peer."""
         del prefix
-        return ()
+        return {}
 
     def routes(self, name: str) -> PeerTable | None:
         """There is no peer."""

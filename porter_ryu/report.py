@@ -12,6 +12,7 @@ from porter_ryu.domain import mending, overview
 from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
+from porter_ryu.domain.kept_routes import KeptBy, nothing_kept
 from porter_ryu.domain.model import Address, Eip, EipStatus, Kind, Network, ObjectKey
 from porter_ryu.domain.nodes.backends import EndpointStates
 from porter_ryu.domain.nodes.next_hops import NodeVerdict
@@ -51,10 +52,12 @@ def services(
     sent: Sent,
     wanted: Callable[[Decision], bool] = lambda _decision: True,
     peers: Sequence[Json] = (),
+    kept_by: KeptBy = nothing_kept,
 ) -> Iterator[Json]:
     """One entry for every Service of ours that is `wanted`, in order of name; `peers` are the
-    sessions.  The planner may change between two entries, and others run meanwhile."""
-    give_way, unsent = TimeSlice(), UnsentServices(planner, peers)
+    sessions, `kept_by` says what is kept without one.  The planner may change between two entries,
+    and others run meanwhile."""
+    give_way, unsent = TimeSlice(), UnsentServices(planner, peers, kept_by)
     for key in sorted(planner.decisions):
         give_way()
         decision = planner.decisions.get(key)
@@ -178,10 +181,12 @@ def explanation(
     sent: Sent | None,
     unsent: Unsent = nothing_unsent,
     peers: Sequence[Json] = (),
+    kept_by: KeptBy = nothing_kept,
 ) -> Json:
     """Everything about one Service.  `sent` returns by peer the next hops that were sent to it;
     None: a dry run, which shows decisions as if they were applied.  `unsent` returns by peer why a
-    prefix was not sent to it.  `peers` are the sessions."""
+    prefix was not sent to it.  `peers` are the sessions, `kept_by` says what is kept
+    without one."""
     now = time.monotonic()
     chain = explain(planner, key, now)
     entry: Json = {"namespace": key.namespace, "name": key.name, "found": chain.service is not None}
@@ -197,7 +202,7 @@ def explanation(
         announced = chain.decision.state == _ANNOUNCED
     else:
         announced = is_announced(planner, chain.decision, _is_sent(sent))
-    carried = UnsentServices(planner, peers)
+    carried = UnsentServices(planner, peers, kept_by)
     entry |= service_line(chain.decision, announced, carried)
     if chain.unreadable:
         entry["unreadable"] = chain.unreadable

@@ -7,19 +7,17 @@ from __future__ import annotations
 import collections
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from porter_ryu.domain import problems
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.problems import Problem, ProblemReason
-from porter_ryu.domain.reach import IsSent, KeptBy, is_recorded, prefixes, was_sent
+from porter_ryu.domain.reach import IsSent, is_recorded, was_sent
 from porter_ryu.domain.service_mending import of_record, of_service
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_unsent import NotSent, UnsentServices
-
-Json = dict[str, Any]
 
 _MAX_CAUSES = 5  # of one reason; the Services of further ones are told together
 # their messages name what is to be mended: an Eip, or the nodes
@@ -92,10 +90,8 @@ class Tally:
         reasons = (ProblemReason.SESSION_DOWN, ProblemReason.NOT_SENT)
         return sum(loss.count for cause, loss in self.lost.items() if cause.reason in reasons)
 
-    def problems(self, planner: Planner, peers: Sequence[Json], now: float) -> Iterator[Problem]:
-        """A problem for each cause that is not a session; `peers` as for `tally`, `now` as for
-        `mend`."""
-        unsent = UnsentServices(planner, peers)
+    def problems(self, planner: Planner, unsent: UnsentServices, now: float) -> Iterator[Problem]:
+        """A problem for each cause that is not a session; `now` as for `mend`."""
         for (reason, of, _), loss in _few(self.lost).items():
             if reason is not ProblemReason.SESSION_DOWN:
                 first = planner.decisions.get(loss.first[0])
@@ -105,15 +101,10 @@ class Tally:
 
 
 def tally(
-    planner: Planner,
-    peers: Sequence[Json],
-    is_sent: IsSent,
-    kept_by: KeptBy,
-    give_way: Callable[[], None],
+    planner: Planner, unsent: UnsentServices, is_sent: IsSent, give_way: Callable[[], None]
 ) -> Tally:
-    """Counts the Services; `peers` are the sessions as `report_peers.peers` makes them."""
+    """Counts the Services."""
     found = Tally()
-    unsent = UnsentServices(planner, peers)
     for key in sorted(planner.decisions):
         give_way()
         decision = planner.decisions.get(key)
@@ -122,7 +113,7 @@ def tally(
         cause = _why_lost(planner, decision, is_sent)
         if cause is not None and cause.reason is ProblemReason.NOT_SENT:
             found.states[Reason.ALLOCATED.value] += 1
-            keepers = _keepers(planner, decision, kept_by)
+            keepers = unsent.kept(decision).peers
             if keepers:
                 found.kept.setdefault(keepers, Loss()).add(1, [key])
                 continue
@@ -157,11 +148,6 @@ def _why_lost(planner: Planner, decision: Decision, is_sent: IsSent) -> Cause | 
     if decision.announced is None or was_sent(planner, decision, is_sent):
         return None
     return Cause(ProblemReason.NOT_SENT)
-
-
-def _keepers(planner: Planner, decision: Decision, kept_by: KeptBy) -> tuple[str, ...]:
-    """The peers that keep a prefix that leads to a Service, in order of name."""
-    return tuple(sorted({peer for p in prefixes(planner, decision) for peer in kept_by(p)}))
 
 
 def _why_not_sent(why: NotSent) -> Cause:

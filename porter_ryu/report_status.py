@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from porter_ryu import report_losses, report_nodes, report_switches, rfc3339
 from porter_ryu.bgp.peer_report import ESTABLISHED
 from porter_ryu.domain import overview, problems
+from porter_ryu.domain.kept_routes import KeptBy
 from porter_ryu.domain.model import Kind
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.ports import SourceState
 from porter_ryu.domain.problems import Problem, ProblemReason, counted
-from porter_ryu.domain.reach import IsSent, KeptBy
+from porter_ryu.domain.reach import IsSent
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_losses import Tally
@@ -26,6 +27,7 @@ from porter_ryu.report_problems import (
     of_the_stop,
 )
 from porter_ryu.report_sessions import of_sessions
+from porter_ryu.report_unsent import UnsentServices
 from porter_ryu.version import VERSION
 
 Json = dict[str, Any]
@@ -49,8 +51,10 @@ def status(
     """The whole state; `peers` are as `report_peers.peers` makes them, `switches` as
     `report_switches.switch`, `now` is Unix time.
     `give_way` is called for each piece of work, to let other greenthreads run."""
-    tally = report_losses.tally(planner, peers, is_sent, kept_by, give_way)
-    found = list(_problems(planner, peers, switches, health, tally))
+    unsent = UnsentServices(planner, peers, kept_by)
+    tally = report_losses.tally(planner, unsent, is_sent, give_way)
+    of_services = tally.problems(planner, unsent, time.monotonic())
+    found = list(_problems(planner, peers, switches, health, tally, of_services))
     total, unreachable = tally.states.total(), tally.unreachable
     up = {peer["peer"] for peer in peers if peer["state"] == ESTABLISHED}
     sessions = sum(peer["state"] == ESTABLISHED for peer in peers)
@@ -89,10 +93,10 @@ def _problems(
     switches: Sequence[Json],
     health: Health,
     tally: Tally,
+    of_services: Iterable[Problem],
 ) -> Iterator[Problem]:
     """What is wrong, ranked.  Of an instance that was stopped nothing else follows from its
     parts."""
-    of_services = tally.problems(planner, peers, time.monotonic())
     if health.stopped is not None:
         yield of_the_stop(health.stopped, tally.unsent, tally.at_risk)
         others = [p for p in of_services if p.reason is not ProblemReason.NOT_SENT]

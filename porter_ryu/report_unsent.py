@@ -1,17 +1,18 @@
 """Why a Service that is to be announced was sent to nobody: which peers would carry it, and since
-when none of them has a session."""
+when none of them has a session, and what they keep meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from porter_ryu.bgp.peer_report import ESTABLISHED, family_name
 from porter_ryu.domain.carriers import Carriers
 from porter_ryu.domain.decision import Decision
+from porter_ryu.domain.kept_routes import Kept, KeptBy, KeptRoutes
 from porter_ryu.domain.planner import Planner
-from porter_ryu.domain.text import listed
+from porter_ryu.domain.text import MAX_LISTED, listed
 
 Json = dict[str, Any]
 
@@ -37,8 +38,9 @@ class UnsentServices:
     """Answers for the Services of one report; `peers` are the sessions as `report_peers.peers`
     makes them."""
 
-    def __init__(self, planner: Planner, peers: Sequence[Json]) -> None:
+    def __init__(self, planner: Planner, peers: Sequence[Json], kept_by: KeptBy) -> None:
         self._carriers = Carriers(planner)
+        self._kept_routes = KeptRoutes(planner, kept_by)
         self._up: dict[str, set[str]] = {}
         self._ended: dict[str, str] = {}
         self._had_routes: set[str] = set()
@@ -56,6 +58,10 @@ class UnsentServices:
                 self._hints.setdefault(name, session["hint"])
             if session["routesKeptUntil"]:
                 self._kept_until[name] = session["routesKeptUntil"].partition(".")[0] + "Z"
+
+    def kept(self, decision: Decision) -> Kept:
+        """What peers keep of a Service without a session."""
+        return self._kept_routes.of(decision)
 
     def why(self, decision: Decision) -> NotSent:
         """Why a Service was not sent to any peer.  Of several peers without a session those are the
@@ -80,11 +86,29 @@ class UnsentServices:
         mend = self._hints.get(last, "") or f"porter-ryu status says what is wrong with {last}"
         if self._ended[last]:
             since = f"the last one, with {last}, ended at {self._ended[last]}"
-            kept = [f"{p} keeps what it was sent" for p in causes if p in self._kept_until]
-            until = max(self._kept_until.get(peer, "") for peer in causes)
-            more = f"; {' and '.join(kept)} until about {until}" if kept else ""
-            return NotSent(
-                f"no peer that is to be sent it has a session: {since}{more}", mend, causes
-            )
+            told = [f"no peer that is to be sent it has a session: {since}", *self._kept(decision)]
+            return NotSent("; ".join(told), mend, causes)
         text = f"no peer that is to be sent it has had a session yet: {listed(down)}"
         return NotSent(text, mend, causes)
+
+    def _kept(self, decision: Decision) -> Iterator[str]:
+        """What peers keep of a Service, a clause for those of which the same is to be said."""
+        kept = self.kept(decision)
+        if kept.peers:
+            until = max(self._kept_until.get(peer, "") for peer in kept.peers)
+            one = len(kept.peers) == 1
+            keep = "keeps what it was sent" if one else "keep what they were sent"
+            yield f"{_together(kept.peers)} {keep}{f' until about {until}' if until else ''}"
+        alike: dict[str, list[str]] = {}
+        for peer, where in kept.astray.items():
+            alike.setdefault(where, []).append(peer)
+        for where, peers in alike.items():
+            keep = "keeps" if len(peers) == 1 else "keep"
+            yield f"what {_together(peers)} {keep} leads only to {where}"
+
+
+def _together(names: Sequence[str]) -> str:
+    """The names as a list with `and`, the first of them if they are many."""
+    if len(names) == 1 or len(names) > MAX_LISTED:
+        return listed(names)
+    return f"{listed(names[:-1])} and {listed(names[-1:])}"

@@ -70,7 +70,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         # connections to an EIP are rejected; the caller may set a rule that knows all EIPs
         self.is_eip: Callable[[Address], bool] = self._is_announced
         # called with when the cause of changes was read and how long it took to send these to all
-        # peers; the caller may keep a record of it
+        # peers that are up, if there is one; the caller may keep a record of it
         self.on_sent: Callable[[float, float], None] = lambda _read_at, _seconds: None
         self._listener = Listener(config.listen_port, self._accept, supervisor)
         self._keys = Md5Keys(lambda: [sock for _, sock in self._listener.sockets])
@@ -208,14 +208,15 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         """Whether a peer was announced a prefix."""
         return self.manager.groups.have(prefix)
 
-    def kept_by(self, prefix: Network) -> tuple[str, ...]:
-        """The peers that keep a prefix without a session (RFC 4724), for as long as they do."""
-        found = {
-            peer.config.peer: None
-            for peer in self.manager.iterpeers
-            if prefix in peer.outbound.left and peer.kept_until is not None
-        }
-        return tuple(found)
+    def kept_by(self, prefix: Network) -> Mapping[str, tuple[Address, ...]]:
+        """The next hops that peers keep for a prefix without a session (RFC 4724), for as long as
+        they do, by name of the peer, each once."""
+        hops: dict[str, dict[Address, None]] = collections.defaultdict(dict)
+        for peer in self.manager.iterpeers:
+            paths = peer.outbound.left.get(prefix)
+            if paths and peer.kept_until is not None:
+                hops[peer.config.peer] |= {path.next_hop: None for path in paths.values()}
+        return {name: tuple(found) for name, found in hops.items()}
 
     def routes(self, name: str) -> PeerTable | None:
         """What is announced in a session now; None if there is no session of this name."""
@@ -290,6 +291,8 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             self.manager.rounds.when_sent(lambda: self._sent(read_at))
 
     def _sent(self, read_at: float) -> None:
+        if all(peer.established_at is None for peer in self.manager.iterpeers):
+            return  # it was sent to nobody
         seconds = time.monotonic() - read_at
         metrics.event_to_wire.observe(seconds)
         self.on_sent(read_at, seconds)

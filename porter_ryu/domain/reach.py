@@ -3,7 +3,7 @@ paths because of spec.advertisements; and who has heard of a Service."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from porter_ryu.domain.decision import Decision
@@ -14,9 +14,6 @@ from porter_ryu.domain.prefix import host_prefix
 
 IsSent = Callable[[Network], bool]
 """Whether any peer was sent next hops for a prefix."""
-
-KeptBy = Callable[[Network], Collection[str]]
-"""The peers that keep a prefix without a session, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +51,11 @@ def is_recorded(decision: Decision) -> bool:
 
 def was_sent(planner: Planner, decision: Decision, is_sent: IsSent) -> bool:
     """Whether an address of a Service was sent to a peer, itself or as part of an aggregate."""
-    return any(map(is_sent, prefixes(planner, decision)))
+    held = decision.outcome.held
+    return any(is_sent(prefix) for one in held for prefix in prefixes_of(planner, one.address))
 
 
-def prefixes(planner: Planner, decision: Decision) -> Iterator[Network]:
-    """The prefixes that may lead to a Service: its addresses, each before its aggregates."""
-    for held in decision.outcome.held:
-        yield host_prefix(held.address)
-        yield from planner.aggregation.aggregates_of(held.address)
+def prefixes_of(planner: Planner, address: Address) -> Iterator[Network]:
+    """The prefixes that may lead to an address, the longest first: its own, and its aggregates."""
+    yield host_prefix(address)
+    yield from planner.aggregation.aggregates_of(address)

@@ -90,6 +90,7 @@ class HttpController(ControllerBase):  # type: ignore[misc]
             context.sent,
             lambda decision: not chosen.node or chosen.node in traffic.nodes(decision),
             context.peers(),
+            context.kept_by,
         )
         return responses.tagged_list(req, self._long_responses, chosen.of(entries))
 
@@ -99,7 +100,12 @@ class HttpController(ControllerBase):  # type: ignore[misc]
         key = ObjectKey(namespace, name)
         context = self._context
         entry = report.explanation(
-            context.planner, key, context.sent, context.unsent, context.peers()
+            context.planner,
+            key,
+            context.sent,
+            context.unsent,
+            context.peers(),
+            context.kept_by,
         )
         if not entry["found"]:
             entry["message"] += context.health().source.doubt

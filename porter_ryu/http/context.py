@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from porter_ryu import report, report_nodes, report_status
 from porter_ryu.bgp.peer_table import LastTable, PeerTable
+from porter_ryu.domain.kept_routes import KeptBy
 from porter_ryu.domain.node_traffic import Routes
 from porter_ryu.domain.planner import Planner
-from porter_ryu.domain.reach import IsSent, KeptBy
+from porter_ryu.domain.reach import IsSent
 from porter_ryu.history.change import ChangeKind
 from porter_ryu.history.record import History
 from porter_ryu.http import page
@@ -40,10 +41,11 @@ class Context:
     ready, '' if it is.  `peer_table` returns what is announced in a session, `last_table` what was
     sent last in one that is down; None if there is no session of that name.  `routes` returns what
     is announced of each prefix.  `is_sent` says whether a peer was sent a prefix, `kept_by` which
-    peers keep it without a session.  `stop` takes (withdraw, stay) and ends the instance; the
-    process ends as well unless `stay` is true.  `token` is the control token that a stop request
-    must carry.  `started_at` is Unix time.  `switches` returns the OpenFlow switches, `config` the
-    settings in force, and `growth` how the Eip of a name fills, or why there is nothing to say.
+    next hops of it peers keep without a session.  `stop` takes (withdraw, stay) and ends the
+    instance; the process ends as well unless `stay` is true.  `token` is the control token that a
+    stop request must carry.  `started_at` is Unix time.  `switches` returns the OpenFlow switches,
+    `config` the settings in force, and `growth` how the Eip of a name fills, or why there is
+    nothing to say.
     """
 
     planner: Planner

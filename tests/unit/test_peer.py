@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,7 @@ PEER_DECONFIGURED = (MessageType.NOTIFICATION, b"\x06\x03")
 REJECTED = (MessageType.NOTIFICATION, b"\x06\x05")
 COLLISION = (MessageType.NOTIFICATION, b"\x06\x07")
 BFD_DOWN = (MessageType.NOTIFICATION, b"\x06\x0a")
+ELSEWHERE = ip_network("203.0.113.77/32")
 LOW, HIGH = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.250")  # ours is 192.0.2.200
 
 
@@ -271,11 +272,12 @@ def test_changed_settings_make_a_new_session_and_the_router_keeps_the_routes(
     assert report.last_down is not None, "what became of the session is still known"
     assert (report.since, report.last_down.by) == (report.last_down.time, Side.US)
     assert report.kept_until == report.last_down.time + 120
-    assert graceful.speaker.kept_by(EIP) == ("leaf",)
+    assert graceful.speaker.kept_by(EIP) == {"leaf": (HOP.address,)}
+    assert graceful.speaker.kept_by(ELSEWHERE) == {}, "it was not sent that one"
     assert last_sent(graceful) == [(EIP, HOP.address, 0)]
     graceful.up(GRACEFUL)
     assert graceful.report.hold_time == 12
-    assert (graceful.report.kept_until, graceful.speaker.kept_by(EIP)) == (None, ())
+    assert (graceful.report.kept_until, graceful.speaker.kept_by(EIP)) == (None, {})
     assert last_sent(graceful) == [], "it has a session"
     graceful.speaker.set_peers([])
     graceful.add()
@@ -287,7 +289,7 @@ def test_a_router_that_says_cease_keeps_no_routes(graceful: Scene) -> None:
     router = graceful.up(GRACEFUL)
     router.send(wire.message(MessageType.NOTIFICATION, b"\x06\x04"))
     until(lambda: graceful.report.state != "Established", "it is down")
-    assert (graceful.report.kept_until, graceful.speaker.kept_by(EIP)) == (None, ())
+    assert (graceful.report.kept_until, graceful.speaker.kept_by(EIP)) == (None, {})
 
 
 def last_sent(scene: Scene) -> list[tuple[Network, Address, int]]:
@@ -373,6 +375,20 @@ def test_a_change_is_one_update_and_a_repetition_is_none(scene: Scene) -> None:
     assert added.endswith(bytes.fromhex("c0a8000220cb007101"))
     paths = sorted(["c0a8000120cb007101", "c0a8000220cb007101"])
     assert gone.hex() in ("0012" + "".join(paths) + "0000", "0012" + "".join(paths[::-1]) + "0000")
+
+
+def test_the_time_to_the_wire_is_known_only_if_there_is_a_session(scene: Scene) -> None:
+    told: list[float] = []
+    scene.speaker.on_sent = lambda read_at, _seconds: told.append(read_at)
+    second = frozenset([Announcement(NextHop("n2", ip_address("192.168.0.2")))])
+    scene.speaker.set_routes({EIP: second}, 1.0)
+    scene.add()
+    scene.speaker.set_routes({EIP: frozenset([Announcement(HOP)])}, 2.0)
+    assert told == []
+    router = scene.up()
+    scene.speaker.set_routes({EIP: second}, 3.0)
+    assert router.read() is not None
+    until(lambda: told == [3.0], "it was sent")
 
 
 def test_a_route_refresh_is_answered_with_the_table(scene: Scene) -> None:

@@ -13,7 +13,8 @@ from porter_ryu.domain.communities import CommunityRequest
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.labels import parse_selector
 from porter_ryu.domain.model import Address, Eip, Kind, Network, Port
-from porter_ryu.domain.nodes.next_hops import NextHopPolicy
+from porter_ryu.domain.nodes.next_hop_modes import SELF
+from porter_ryu.domain.nodes.next_hops import OUT_OF_SERVICE_TAINT, NextHopPolicy
 from porter_ryu.domain.nodes.weights import BY_CAPACITY
 from porter_ryu.domain.objects import Object
 from porter_ryu.domain.planner import Policy
@@ -86,18 +87,12 @@ def test_a_service_whose_peers_went_says_which_session_was_the_last_and_when_it_
         "pathsLeft": 0,
         "hint": "enable it there",
     }
-    keeps = {**down, "routesKeptUntil": "2026-03-01T08:33:02.000Z"}
     never = {**down, "peer": "leaf2", "lastDown": None}
     elsewhere = {**down, "peer": "leaf9", "lastDown": {"time": "2027-03-01T00:00:00.000Z"}}
     up = {**never, "state": "Established", "families": ["ipv4"]}
     no_session = "no peer that is to be sent it has"
     for sessions, text in (
         ([down, never, elsewhere], f"{no_session} a session: the last one, with leaf1, ended at "),
-        (
-            [keeps, never],
-            f"{no_session} a session: the last one, with leaf1, ended at 2026-03-01T08:31:02.000Z; "
-            "leaf1 keeps what it was sent until about 2026-03-01T08:33:02Z",
-        ),
         ([never], f"{no_session} had a session yet: leaf2"),
         ([elsewhere], "no peer that is configured may have one of its next hops"),
         ([down, up], "no peer was sent it yet"),
@@ -106,6 +101,116 @@ def test_a_service_whose_peers_went_says_which_session_was_the_last_and_when_it_
         entry = report.explanation(planner, key("web"), report.nothing_sent, peers=sessions)
         assert line["message"] == entry["message"]
         assert line["message"].startswith(text)
+
+
+POOL, FIRST, SECOND = "203.0.113.0/24", "203.0.113.0/32", "203.0.113.1/32"
+LATER, LATEST = "2026-03-01T08:33:02Z", "2026-03-01T08:34:02Z"
+NOT_KEPT: tuple[str, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        ({"leaf1": {FIRST: [1]}}, (f"leaf1 keeps what it was sent until about {LATER}",)),
+        (
+            {"leaf1": {FIRST: [1, 2]}, "leaf2": {FIRST: [2]}},
+            (f"leaf1 and leaf2 keep what they were sent until about {LATEST}",),
+        ),
+        ({"leaf1": {SECOND: [1]}}, NOT_KEPT),
+        (
+            {"leaf1": {FIRST: [1]}, "leaf2": {FIRST: [3]}},
+            (
+                f"leaf1 keeps what it was sent until about {LATER}",
+                "what leaf2 keeps leads only to n3, which is not Ready",
+            ),
+        ),
+        (
+            {"leaf1": {FIRST: [3]}, "leaf2": {FIRST: [3]}},
+            ("what leaf1 and leaf2 keep leads only to n3, which is not Ready",),
+        ),
+        (
+            {"leaf1": {FIRST: [3, 4, 9]}},
+            (
+                "what leaf1 keeps leads only to n3 (it is not Ready), "
+                "n4 (its taint node.kubernetes.io/out-of-service says that it is shut down), "
+                "192.168.9.19 (it belongs to no node)",
+            ),
+        ),
+        (
+            {"leaf1": {FIRST: [9]}},
+            ("what leaf1 keeps leads only to 192.168.9.19, which belongs to no node",),
+        ),
+        # the route of the address comes before that of an aggregate, at each peer
+        (
+            {"leaf1": {FIRST: [3], POOL: [1]}, "leaf2": {POOL: [1]}},
+            (
+                f"leaf2 keeps what it was sent until about {LATEST}",
+                "what leaf1 keeps leads only to n3, which is not Ready",
+            ),
+        ),
+    ],
+)
+@pytest.mark.parametrize("local", [False, True])
+def test_what_peers_keep_without_a_session_is_told_where_it_was_sent(
+    kept: dict[str, dict[str, list[int]]], told: tuple[str, ...], local: bool
+) -> None:
+    whole = AdvertisementEntry(aggregation_length=24)
+    made = World(Eip("pool", POOL, advertisements=(whole,))).put(
+        node("n1", "192.168.9.11"),
+        node("n2", "192.168.9.12"),
+        node("n3", "192.168.9.13", ready=False),
+        node("n4", "192.168.9.14", taints=frozenset([OUT_OF_SERVICE_TAINT])),
+        service("web", local_traffic=local),
+        endpoints("web", "n1", "n2"),
+    )
+    assert message_of(made, kept)[1:] == told
+
+
+def test_a_local_service_is_not_reached_by_a_node_that_it_left() -> None:
+    kept = {"leaf1": {FIRST: [2]}}
+    for local, told in (
+        (False, f"leaf1 keeps what it was sent until about {LATER}"),
+        (True, "what leaf1 keeps leads only to n2, which has no ready endpoint"),
+    ):
+        made = world().put(node("n2", "192.168.9.12"), service("web", local_traffic=local))
+        assert message_of(made, kept)[1:] == (told,)
+
+
+def test_the_own_node_is_known_by_the_address_of_a_session() -> None:
+    """With `self` a peer was sent the address of this host in the session, which no Node has."""
+    made = world(Policy(next_hops=NextHopPolicy(SELF, "n1")))
+    told = f"leaf1 keeps what it was sent until about {LATER}"
+    assert message_of(made, {"leaf1": {FIRST: [9]}})[1:] == (told,)
+
+
+def message_of(made: World, kept: dict[str, dict[str, list[int]]]) -> tuple[str, ...]:
+    """The parts of what is told of a Service while leaf1 and leaf2 have no session and keep, by
+    prefix, next hops by the numbers of nodes."""
+    sessions: list[Json] = [
+        {
+            "peer": name,
+            "state": "Active",
+            "families": [],
+            "lastDown": {"time": "2026-03-01T08:31:02.000Z"},
+            "routesKeptUntil": until.replace("Z", ".000Z"),
+            "pathsLeft": 1,
+            "hint": "",
+        }
+        for name, until in (("leaf1", LATER), ("leaf2", LATEST))
+    ]
+
+    def kept_by(prefix: Network) -> dict[str, list[Address]]:
+        return {
+            peer: [ip_address(f"192.168.9.{10 + number}") for number in routes[str(prefix)]]
+            for peer, routes in kept.items()
+            if str(prefix) in routes
+        }
+
+    sent = report.nothing_sent
+    entry = report.explanation(made.planner, key("web"), sent, peers=sessions, kept_by=kept_by)
+    [line] = report.services(made.planner, sent, peers=sessions, kept_by=kept_by)
+    assert line["message"] == entry["message"]
+    return tuple(entry["message"].split("; "))
 
 
 def test_an_address_without_record_is_not_announced() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -59,10 +60,11 @@ def status(
     switches: tuple[str, ...] = (),
     silent: Collection[int] = (),
     changed_at: Mapping[str, float] | None = None,
-    kept_by: Collection[str] = (),
+    kept: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, Any]:
     """The status with these sessions, and switches in these states, which some of four nodes do not
-    answer."""
+    answer.  `kept`: the next hops that peers keep for each address."""
+    hops = {peer: [ip_address(hop) for hop in each] for peer, each in (kept or {}).items()}
     told = report_peers.peers(peers)
     return report_status.status(
         made.planner,
@@ -78,7 +80,7 @@ def status(
             for state in switches
         ],
         lambda _prefix: sent,
-        lambda _prefix: kept_by,
+        lambda _prefix: hops,
         health,
         Record(1.0, 1.5, changed_at or {}),
         2.0,
@@ -221,7 +223,7 @@ def test_after_a_restart_the_cause_are_the_peers_that_the_journals_name() -> Non
 def test_services_whose_routes_a_peer_keeps_can_be_reached_and_are_at_risk() -> None:
     one, two = ended(UP, 500.0, kept_until=620.4, hint="the key"), ended(DOWN, 900.0)
     made = world().put(service("c", pool="none"))
-    told = status(made, one, two, sent=False, kept_by=["leaf1"])
+    told = status(made, one, two, sent=False, kept={"leaf1": ["192.168.9.11"]})
     kept = (
         "2 Services are announced in no session, and reached only because leaf1 keeps the routes "
         "until about 1970-01-01T00:10:20Z"
@@ -236,11 +238,34 @@ def test_services_whose_routes_a_peer_keeps_can_be_reached_and_are_at_risk() -> 
     assert (first["what"], first["mend"], first["objects"]) == (kept, "the key", ["leaf1"])
     assert told["summary"].startswith("1 of 3 Services cannot be reached: there is no Eip none")
     assert told["summary"].endswith(f"; {kept}")
-    told = status(world(), one, two, sent=False, kept_by=["leaf1", "leaf2"])
+    both = {"leaf1": ["192.168.9.10", "192.168.9.11"], "leaf2": ["192.168.9.11"]}
+    told = status(world(), one, two, sent=False, kept=both)
     assert "because leaf1, leaf2 keep the routes until about" in told["summary"]
     assert not told["ok"]
     gone = status(world(), replace(one, kept_until=None), two, sent=False)
     assert ranked(gone) == [("SessionDown", 2)], "their restart time is over"
+
+
+def test_a_route_that_a_peer_keeps_by_nodes_that_are_lost_reaches_no_service() -> None:
+    """One has its other endpoint on a node that is well, and the peer was sent both or one."""
+    one = ended(UP, 500.0, kept_until=620.4)
+    made = world().put(
+        node("n2", "192.168.9.12"),
+        endpoints("a", "n1", "n2"),
+        endpoints("b", "n1", "n2"),
+        node("n1", "192.168.9.11", ready=False),
+    )
+    lost = status(made, one, sent=False, kept={"leaf1": ["192.168.9.11"]})
+    assert ranked(lost) == [("SessionDown", 2)]
+    assert lost["summary"].startswith("2 of 2 Services cannot be reached: the session with leaf1")
+    held = status(made, one, sent=False, kept={"leaf1": ["192.168.9.11", "192.168.9.12"]})
+    assert [(p["reason"], p["services"], p["atRisk"]) for p in held["problems"]] == [
+        ("RoutesKept", 0, 2),
+        ("SessionDown", 0, 0),
+    ]
+    other = {"leaf1": ["192.168.9.11"], "leaf2": ["192.168.9.12"]}
+    by_one = status(made, one, ended(DOWN, 900.0), sent=False, kept=other)
+    assert by_one["problems"][0]["objects"] == ["leaf2"], "only by leaf2 they are reached"
 
 
 def dual_stack() -> World:
