@@ -20,7 +20,7 @@ from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.text import listed
 from porter_ryu.domain.turn import Turn
 from porter_ryu.effects import Effects
-from porter_ryu.history.causes import Causes
+from porter_ryu.history.causes import STARTED, Causes
 from porter_ryu.supervisor import Beat
 from porter_ryu.time_slice import TimeSlice
 
@@ -71,7 +71,8 @@ class Reconciler:
         for obj in objects:
             if isinstance(obj, Service):
                 self.causes.listed(obj.key, obj.ingress)
-        self.causes.happened(f"the list of {kind.value}", read_at)
+        what = f"the list of {kind.value}" if self.synced else STARTED
+        self.causes.happened(what, read_at)
         self._wake.set()
 
     def put(self, obj: Reading, read_at: float) -> None:

@@ -38,6 +38,7 @@ def _part(part: Part) -> Json:
         "from": shortened(part.before, MAX_TEXT_CHARACTERS),
         "to": shortened(part.after, MAX_TEXT_CHARACTERS),
         "about": list(part.about),
+        "cause": shortened(part.cause, MAX_TEXT_CHARACTERS),
     }
 
 

@@ -160,11 +160,14 @@ def _print_none(remote: Remote, words: list[str], since: str) -> None:
     unknown = _unknown(remote, words) if words else ""
     concerned = not words or words[0] not in ("peer", "eip", RESTART)
     restart = started and not since and concerned
+    gone = restart and unknown and words[0] != "node"
     lines = (
         unknown,
         f"no change{of} is on record{since}",
         f"the record goes back to {recorded}{started}",
+        "this process knows nothing of an earlier Service of that name" if gone else "",
         "what the restart changed: porter-ryu history restart" if restart else "",
+        "what became of its address: porter-ryu history ADDRESS" if gone else "",
     )
     print_text("\n".join(filter(None, lines)))
 

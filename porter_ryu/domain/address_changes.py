@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from porter_ryu.domain.addresses.outcome import Outcome
@@ -28,9 +30,10 @@ class AddressChange(Struct, frozen=True, gc=False):
 
 
 class AddressChanges:
-    """Collects the changes of a turn."""
+    """Collects the changes of a turn.  `eip_of`: the Eip that has an address, None for none."""
 
-    def __init__(self) -> None:
+    def __init__(self, eip_of: Callable[[Address], str | None]) -> None:
+        self._eip_of = eip_of
         self._changes: dict[ObjectKey, AddressChange] = {}
 
     def note(
@@ -55,8 +58,8 @@ class AddressChanges:
             why = after.outcome.lost.message if after.outcome.lost is not None else ""
             if not why and not after.outcome.verdict.ok:
                 why = after.outcome.verdict.message
-            if not why and before is None and had and after.service.request is not None:
-                why = f"it asks for {printable(after.service.request.text)}"
+            if not why and before is None and had:
+                why = self._asks_for(after.service, [a for a in had if a not in has])
         if old != new:
             addresses = tuple(dict.fromkeys((*had, *has)))
             given = tuple(address for address in has if address not in had)
@@ -67,6 +70,16 @@ class AddressChanges:
                 for held in decision.outcome.held
             )
             self._changes[key] = AddressChange(old, new, addresses, why, has, given, tuple(eips))
+
+    def _asks_for(self, service: Service, lost: list[Address]) -> str:
+        """What a Service asks for, so that it does not have what is on record, of which it `lost`
+        some; empty if that is not why."""
+        if service.request is not None:
+            return f"it asks for {printable(service.request.text)}"
+        if service.pool is None or not lost:
+            return ""
+        is_other = {None, service.pool}.isdisjoint(map(self._eip_of, lost))
+        return f"it asks for Eip {printable(service.pool)}" if is_other else ""
 
     def pop(self) -> dict[ObjectKey, AddressChange]:
         """The changes since the last call."""

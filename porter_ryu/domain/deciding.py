@@ -37,7 +37,7 @@ class Deciding:
         decisions: dict[ObjectKey, Decision],
     ) -> None:
         self.assigning = False
-        self.address_changes = AddressChanges()
+        self.address_changes = AddressChanges(allocator.pool_of)
         self.decisions = decisions
         self._cluster = cluster
         self._allocator = allocator

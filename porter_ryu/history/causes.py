@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 from porter_ryu.domain.model import Address, Kind, ObjectKey
 
+STARTED = "this process started"  # of all that the first lists lead to
+
 _MAX_REMEMBERED = 1000
 _MAX_EXPECTED = 20_000  # Services whose status was not read back yet
 _OF_ADDRESSES = (Kind.SERVICE, Kind.EIP, Kind.NAMESPACE)

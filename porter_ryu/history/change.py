@@ -61,12 +61,14 @@ NO_DELIVERY = Delivery()
 
 
 class Part(Struct, frozen=True, gc=False):
-    """One of many things that changed at once and are one change, as `Change` tells it."""
+    """One of many things that changed at once and are one change, as `Change` tells it.  `cause`:
+    that of this one; empty if it is the one of the change."""
 
     object: str
     before: str
     after: str
     about: tuple[str, ...]
+    cause: str = ""
 
 
 class Change(Struct, frozen=True, gc=False):
@@ -90,8 +92,12 @@ class Change(Struct, frozen=True, gc=False):
     parts: tuple[Part, ...] = ()
 
     def concerning(self, about: About) -> Change | None:
-        """This change if it concerns a subject; if only parts of it do, with those alone."""
+        """This change if it concerns a subject; if only parts of it do, with those alone, and with
+        their cause if they have one in common."""
         if about.matches(self.about):
             return self
         parts = tuple(part for part in self.parts if about.matches(part.about))
-        return replace(self, parts=parts) if parts else None
+        if not parts:
+            return None
+        causes = {part.cause or self.cause for part in parts}
+        return replace(self, parts=parts, cause=causes.pop() if len(causes) == 1 else self.cause)

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from porter_ryu.domain.address_changes import AddressChange
 from porter_ryu.domain.announcement import Announcement, Announcements, SentPath, in_use
 from porter_ryu.domain.model import Address, Network, ObjectKey
 from porter_ryu.domain.text import listed, shortened
+from porter_ryu.domain.verdict import Reason
+from porter_ryu.history.causes import STARTED
 from porter_ryu.history.routes import Prefix, RouteChange
 
 MAX_NAMED = 1000  # of the things that change at once and are one change
-_MAX_TOLD = 3  # of the nodes that are not usable
+_MAX_TOLD = 3  # of the reasons, and of the nodes that are not usable
+_NOT_HELD = "no Service has this address any more"
 _USABLE = "usable"
 _MAX_NODES, _MAX_TEXT_CHARACTERS = 100, 1000  # of each of them
 
 Tables = list[Mapping[int | None, SentPath]]
 Left = Mapping[str, Mapping[Network, Mapping[int | None, SentPath]]]
 """By peer and prefix: the paths that an earlier run announced, by path identifier."""
-
-
-STARTED = "this process started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +39,13 @@ class Earlier:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """How many prefixes are announced as before, how many otherwise, and how many are gone or
-    new.  `changes` are the first of those that are not as before: first what is gone.  `lost`
-    counts, by node, those of these that do not lead to it any more."""
+    new.  `changes` are the first of those that are not as before: first what is gone."""
 
     same: int
     changed: int
     gone: int
     new: int
     changes: tuple[RouteChange, ...]
-    lost: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def before(self) -> int:
@@ -101,28 +99,73 @@ def compare(
     named = [*gone[:MAX_NAMED], *changed[:MAX_NAMED], *new[:MAX_NAMED]][:MAX_NAMED]
     changes = tuple(_change(key, before.get(key, []), wanted.get(key), names) for key in named)
     all_new = len(wanted) - same - len(changed)
-    lost = Counter(
-        node for change in changes for node in change.nodes if node in change.before.split(", ")
-    )
-    return Comparison(same, len(changed), len(gone), all_new, changes, lost)
+    return Comparison(same, len(changed), len(gone), all_new, changes)
 
 
-def restart_cause(earlier: Earlier, found: Comparison, said: Mapping[str, str]) -> str:
-    """Why routes are not as before a restart; `said` has what is said of each node."""
-    told = [STARTED]
-    nodes = {name: said[name] for name in sorted(found.lost) if said.get(name, _USABLE) != _USABLE}
-    for name in list(nodes)[:_MAX_TOLD]:
-        text = nodes[name]
-        ends = " (a restart ends a drain)" if text.startswith("drained") else ""
-        number = f"{found.lost[name]} " if found.others <= MAX_NAMED else ""
-        routes = "1 route" if number == "1 " else f"{number}routes"
-        told.append(f"{routes} lost {name}, which is {text}{ends}")
-    if len(nodes) > _MAX_TOLD:
-        told.append(f"routes lost {len(nodes) - _MAX_TOLD} more nodes that are not usable")
-    if found.before and earlier.forgetful:
-        names = listed(sorted(earlier.forgetful))
-        told.append(f"with BFD a restart may have removed the routes at {names} for a while")
-    return "; ".join(told)
+class RestartCauses:
+    """The causes of what a restart changed: of each route its own, and of all of them together.
+
+    `said` has what is said of each node, `holders` the Services that hold an address, `why_not` the
+    reason why a Service is not announced, empty if it is.
+    """
+
+    def __init__(
+        self,
+        earlier: Earlier,
+        found: Comparison,
+        said: Mapping[str, str],
+        holders: Callable[[Address], Iterable[ObjectKey]],
+        why_not: Callable[[ObjectKey], str],
+    ) -> None:
+        self._is_complete = found.others <= MAX_NAMED
+        self._said = said
+        self._holders = holders
+        self._why_not = why_not
+        self._numbers: Counter[tuple[str, str]] = Counter()
+        self._ends = ""
+        if found.before and earlier.forgetful:
+            names = listed(sorted(earlier.forgetful))
+            self._ends = f"; with BFD a restart may have removed the routes at {names} for a while"
+
+    def of_route(self, change: RouteChange) -> str:
+        """The cause of one of the changes."""
+        why = self._why_changed(change) if change.after else self._why_gone(change)
+        if why:
+            self._numbers["changed" if change.after else "gone", why] += 1
+        return f"{STARTED}{': ' if why else ''}{why}{self._ends if change.before else ''}"
+
+    def of_all(self) -> str:
+        """The cause of all changes: the most frequent reasons of those that `of_route` had, and
+        how many have each."""
+        told = [STARTED]
+        most = self._numbers.most_common(_MAX_TOLD)
+        for (what, why), number in most:
+            told.append(f"{number} {what}: {why}" if self._is_complete else f"{what}: {why}")
+        more = sum(self._numbers.values()) - sum(number for _, number in most)
+        if more:
+            told.append(f"{more} for other reasons" if self._is_complete else "other reasons")
+        return f"{'; '.join(told)}{self._ends}"
+
+    def _why_changed(self, change: RouteChange) -> str:
+        """Which nodes a route lost that are not usable, or drained; empty if none."""
+        had, told = change.before.split(", "), []
+        for name in change.nodes:
+            text = self._said.get(name, _USABLE)
+            if name in had and text != _USABLE:
+                ends = " (a restart ends a drain)" if text.startswith("drained") else ""
+                told.append(f"{name} is {text}{ends}")
+        return listed(told, _MAX_TOLD)
+
+    def _why_gone(self, change: RouteChange) -> str:
+        """Why an address is not announced any more; empty for an aggregate."""
+        if not isinstance(change.prefix, Address):
+            return ""
+        holders = list(self._holders(change.prefix))
+        if not holders:
+            return _NOT_HELD
+        reasons = list(dict.fromkeys(filter(None, map(self._why_not, holders))))
+        nodes = self._why_changed(change) if Reason.NO_USABLE_NODE.value in reasons else ""
+        return ": ".join(filter(None, (listed(reasons, _MAX_TOLD), nodes)))
 
 
 def to_come(

@@ -17,10 +17,10 @@ from porter_ryu.domain.model import Address, EipStatus, Network, ObjectKey
 from porter_ryu.domain.nodes.node_changes import NodeChange
 from porter_ryu.domain.turn import Turn
 from porter_ryu.history import subject
-from porter_ryu.history.causes import Carried, Causes
+from porter_ryu.history.causes import STARTED, Carried, Causes
 from porter_ryu.history.change import NO_DELIVERY, ChangeKind, Delivery, LaterDelivery, Part
 from porter_ryu.history.record import History
-from porter_ryu.history.restart import MAX_NAMED, STARTED, Earlier, compare, restart_cause, to_come
+from porter_ryu.history.restart import MAX_NAMED, Earlier, RestartCauses, compare, to_come
 from porter_ryu.history.routes import AnnouncedRoutes, Prefix, RouteChange
 
 LOG = logging.getLogger(__name__)
@@ -141,20 +141,23 @@ class TurnRecorder:
         names = self._cluster.node_names()
         found = compare(earlier.left, self._routes.known, earlier.every_path, names, self._give_way)
         before = f"{found.before} announced by an earlier run" if found.before else ""
+        said = {name: node.after for name, node in turn.nodes.items()}
+        cluster = self._cluster
+        causes = RestartCauses(earlier, found, said, cluster.holders, cluster.why_not)
         parts = []
         for change in found.changes:
             self._give_way()
             moved = moves.get(change.prefix) if isinstance(change.prefix, Address) else None
             name, _, about = self._of_prefix(change.prefix, [] if moved is None else [moved.key])
             about = (*about, *map(subject.of_node, change.nodes))
-            parts.append(Part(name, change.before, change.after, about))
-        said = {name: node.after for name, node in turn.nodes.items()}
+            cause = causes.of_route(change)
+            parts.append(Part(name, change.before, change.after, about, cause))
         self._history.add(
             ChangeKind.RESTART,
             "routes",
             before,
             f"{found}{to_come(turn.addresses, self._routes.known)}",
-            _of_many(restart_cause(earlier, found, said), found.others),
+            _of_many(causes.of_all(), found.others),
             (subject.RESTART,),
             parts=tuple(parts),
         )

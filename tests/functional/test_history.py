@@ -248,9 +248,14 @@ def test_a_restart_is_one_line(program: Program, leaves: dict[str, Leaf]) -> Non
     assert [part["object"] for part in of_web["parts"]] == [PREFIX]
     assert [e["parts"] for e in history(program, "restart")] == [entry["parts"]]
     told = program.host.run([command("porter-ryu"), "history", "203.0.113.10"]).splitlines()
-    assert told[-2:] == ["  route 203.0.113.10: n4 -> none", "    this process started"]
+    cause = "this process started: no Service has this address any more"
+    assert told[-2:] == ["  route 203.0.113.10: n4 -> none", f"    {cause}"]
+    assert entry["cause"] == "this process started; 1 gone: no Service has this address any more"
     told = program.host.run([command("porter-ryu"), "history", "default/db"]).splitlines()
     assert told[-1] == "what the restart changed: porter-ryu history restart"
+    told = program.host.run([command("porter-ryu"), "history", "default/gone"]).splitlines()
+    assert told[0] == "there is no Service 'default/gone'"
+    assert told[-1] == "what became of its address: porter-ryu history ADDRESS"
     program.logs(f"restart routes: {entry['from']} -> {entry['to']}")
     expect(leaves, PREFIX, "n1", "n4")
     program.remove("db")

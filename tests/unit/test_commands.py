@@ -509,11 +509,12 @@ def test_history_of_what_does_not_exist(
 ) -> None:
     gone = {"namespace": "default", "name": "gone", "found": False}
     instance.answers |= {f"/v1/changes?about={query}": [], "/v1/services/default/gone": gone}
-    first, second, *_ = printed(
-        capsys, 0, "history", *subject.split(), "--url", instance.url
-    ).split("\n")
+    text = printed(capsys, 0, "history", *subject.split(), "--url", instance.url)
+    first, second, *_ = text.split("\n")
     assert first == told
     assert second.startswith(f"no change of '{subject}' is on record")
+    assert ("knows nothing of an earlier Service of that name" in text) is ("/" in subject)
+    assert ("porter-ryu history ADDRESS" in text) is ("/" in subject)
     # what is gone, and is on record, is no mistake
     instance.answers[f"/v1/changes?about={query}"] = [answers.change("")]
     printed(capsys, 0, "history", *subject.split(), "--url", instance.url)

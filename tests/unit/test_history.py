@@ -58,6 +58,10 @@ def nothing() -> None:
     """No other greenthread has to run."""
 
 
+def no_eip(_address: Address) -> None:
+    """No Eip has the address."""
+
+
 def paths(*names: str, attributes: PathAttributes = NO_ATTRIBUTES) -> Announcements:
     """Paths by these nodes."""
     hops = (NextHop(name, ip_address(f"192.168.0.{name[1:]}")) for name in names)
@@ -369,7 +373,7 @@ def decision(name: str, held: str = "", reason: Reason = Reason.ALLOCATED) -> De
 
 
 def test_the_addresses_of_services_are_told_with_the_reason() -> None:
-    scene, changes = Scene(), AddressChanges()
+    scene, changes = Scene(), AddressChanges(no_eip)
     steps = [
         None,
         decision("web", "203.0.113.8"),
@@ -395,7 +399,7 @@ def test_the_addresses_of_services_are_told_with_the_reason() -> None:
 
 
 def test_what_a_service_has_on_record_is_no_change() -> None:
-    changes = AddressChanges()
+    changes = AddressChanges(no_eip)
     known = service("web", ingress=(ip_address("203.0.113.8"),))
     changes.note(WEB, None, structs.replace(decision("web", "203.0.113.8"), service=known))
     assert changes.pop() == {}
@@ -419,6 +423,25 @@ def test_a_request_that_changed_while_no_process_ran_is_told() -> None:
     recorder.record(Turn(addresses={WEB: told}))
     [restart] = [c for c in about(history, About("default/web")) if c.kind is ChangeKind.RESTART]
     assert [(p.object, p.after) for p in restart.parts] == [(str(old), "")], "what it had"
+    assert restart.parts[0].cause == "this process started: no Service has this address any more"
+
+
+@pytest.mark.parametrize(
+    ("pool", "had", "why"),
+    [
+        ("extra", "203.0.113.8", "it asks for Eip extra"),
+        ("extra", "198.51.100.1", ""),  # of no Eip any more: what it asks for is not why
+        (None, "198.51.100.1", ""),
+    ],
+)
+def test_an_eip_that_is_asked_for_since_no_process_ran_is_told(
+    pool: str | None, had: str, why: str
+) -> None:
+    world = World(Eip("pool", "203.0.113.8/29"), Eip("extra", "192.0.2.128/29", priority=1))
+    world.planner.put(service("web", pool=pool, ingress=(ip_address(had),)))
+    told = world.planner.turn(nothing, now=100.0).addresses[WEB]
+    assert (told.before, told.after) == (had, "192.0.2.128" if pool else "203.0.113.8")
+    assert told.why == why
 
 
 def test_why_a_service_is_not_ours_any_more_is_told() -> None:
@@ -439,7 +462,7 @@ def test_why_a_service_is_not_ours_any_more_is_told() -> None:
 
 
 def test_many_addresses_at_a_start_are_one_change() -> None:
-    history, changes = History(), AddressChanges()
+    history, changes = History(), AddressChanges(no_eip)
     recorder = TurnRecorder(history, Causes(), CLUSTER, nothing)
     for number in range(1500):
         changes.note(key(f"s{number}"), None, decision(f"s{number}", f"10.0.{number % 250}.1"))

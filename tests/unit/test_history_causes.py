@@ -15,7 +15,8 @@ from porter_ryu.domain.planner import Policy
 from porter_ryu.history.causes import Causes
 from porter_ryu.history.change import Change, ChangeKind
 from porter_ryu.history.record import History
-from porter_ryu.history.restart import Earlier, Left
+from porter_ryu.history.restart import Comparison, Earlier, Left, RestartCauses
+from porter_ryu.history.routes import RouteChange
 from porter_ryu.history.subject import About
 from porter_ryu.history.turns import Cluster, TurnRecorder
 from tests.unit.world import World, endpoints, key, node, service
@@ -211,9 +212,85 @@ def test_a_restart_says_which_nodes_are_no_next_hops_any_more() -> None:
     [restart] = lab.changes(ChangeKind.RESTART)
     assert restart.after == "0 as before, 2 changed, 0 gone, 0 new"
     assert restart.cause == (
-        "this process started; 2 routes lost n2, which is drained because it is cordoned (a "
-        "restart ends a drain); with BFD a restart may have removed the routes at leaf for a while"
+        "this process started; 2 changed: n2 is drained because it is cordoned (a restart ends a "
+        "drain); with BFD a restart may have removed the routes at leaf for a while"
     )
+
+
+def causes_about(lab: Lab, subject: str) -> list[tuple[str, str]]:
+    """The kind and the cause of each change about a subject."""
+    found = (change.concerning(About(subject)) for change in lab.history.since(0))
+    return [(change.kind.value, change.cause) for change in found if change is not None]
+
+
+def test_each_route_that_a_restart_changed_has_its_own_cause() -> None:
+    """While no process ran, s0 was deleted, s1 asked for another Eip, s2 lost its endpoints, n3 was
+    drained, and n1 got no endpoint of s5 any more."""
+    hops: dict[int | None, SentPath] = {
+        n: SentPath(ip_address(f"192.168.0.{n}")) for n in (1, 2, 3)
+    }
+    left: Left = {"leaf": {ip_network(f"203.0.113.{n}"): hops for n in range(6)}}
+    nodes = [node(f"n{n}", f"192.168.0.{n}") for n in (1, 2)]
+    found: list[Object] = []
+    for n in range(1, 6):
+        pool = "extra" if n == 1 else None
+        found.append(service(f"s{n}", pool=pool, ingress=(ip_address(f"203.0.113.{n}"),)))
+        if n in (3, 4):
+            found.append(endpoints(f"s{n}", "n1", "n2", "n3"))
+        elif n == 5:
+            found.append(endpoints(f"s{n}", "n2", "n3"))
+    drained = node("n3", "192.168.0.3", unschedulable=True)
+    lab = Lab(MAIN, EXTRA, *nodes, drained, *found, earlier=Earlier(left), cordoned=True)
+    lab.read_back()
+    is_drained = "n3 is drained because it is cordoned (a restart ends a drain)"
+    no_service = "no Service has this address any more"
+    [restart] = lab.changes(ChangeKind.RESTART)
+    assert restart.after.startswith("0 as before, 3 changed, 3 gone, 0 new")
+    assert restart.cause == (
+        f"this process started; 3 changed: {is_drained}; 2 gone: {no_service}; "
+        "1 gone: NoReadyEndpoints"
+    )
+    gone = [("restart", f"this process started: {no_service}")]
+    assert causes_about(lab, "203.0.113.0") == gone
+    assert causes_about(lab, "203.0.113.1")[-1:] == gone
+    assert causes_about(lab, "default/s1") == [
+        ("address", "this process started: it asks for Eip extra"),
+        *gone,
+    ]
+    assert causes_about(lab, "203.0.113.2") == [
+        ("restart", "this process started: NoReadyEndpoints")
+    ]
+    assert causes_about(lab, "203.0.113.3") == [("restart", f"this process started: {is_drained}")]
+    assert causes_about(lab, "node n3") == [("restart", restart.cause)], "for several reasons"
+
+
+def test_of_many_reasons_the_most_frequent_are_told() -> None:
+    changes = [RouteChange(ip_address(f"10.0.0.{n}"), "n1", "", ("n1",)) for n in range(9)]
+    changes.append(RouteChange(ip_network("10.0.0.0/24"), "n1", "", ("n1",)))
+    reasons = [*["NoUsableNode"] * 3, *["Conflict"] * 2, *["NoPool"] * 2, "Failed", ""]
+    found = Comparison(0, 0, 10, 0, tuple(changes))
+
+    def causes_of(found: Comparison) -> RestartCauses:
+        return RestartCauses(
+            Earlier(),
+            found,
+            {"n1": "not usable: it is not Ready"},
+            lambda address: [key(str(int(address) % 256))],
+            lambda service: reasons[int(service.name)],
+        )
+
+    causes = causes_of(found)
+    told = [causes.of_route(change) for change in changes]
+    no_node = "NoUsableNode: n1 is not usable: it is not Ready"
+    assert told[:1] == [f"this process started: {no_node}"]
+    assert told[-2:] == ["this process started"] * 2, "no reason is known"
+    assert causes.of_all() == (
+        f"this process started; 3 gone: {no_node}; 2 gone: Conflict; 2 gone: NoPool; "
+        "1 for other reasons"
+    )
+    some = causes_of(Comparison(0, 0, 1500, 0, tuple(changes)))
+    some.of_route(changes[3])
+    assert some.of_all() == "this process started; gone: Conflict", "not all were looked at"
 
 
 STEPS = st.lists(

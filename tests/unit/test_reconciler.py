@@ -17,6 +17,7 @@ from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.domain.ports import Role
 from porter_ryu.domain.turn import Turn
 from porter_ryu.effects import Effects
+from porter_ryu.history.causes import STARTED
 from porter_ryu.leadership import Leadership
 from porter_ryu.null_parts import NoWriter
 from porter_ryu.reconciler import Reconciler
@@ -181,6 +182,16 @@ def test_nothing_is_decided_before_every_kind_was_listed() -> None:
     assert subscribed.turns == []
     assert not subscribed.reconciler.synced
     subscribed.task.end()
+
+
+def test_what_the_first_lists_lead_to_has_the_start_as_its_cause(subscribed: Subscribed) -> None:
+    reconciler = subscribed.reconciler
+    reconciler.turn()
+    causes = reconciler.causes.current
+    assert (causes.of(), causes.of_pool("pool", [])) == (STARTED, STARTED)
+    reconciler.replace(Kind.SERVICE, [service("web")], 9.0)
+    reconciler.turn()
+    assert reconciler.causes.current.of() == "the list of services"
 
 
 def test_an_instance_that_takes_the_lease_at_its_start_decides_everything_once() -> None:
