@@ -193,7 +193,7 @@ def test_a_node_that_answers_wrongly_over_http_is_dead_and_costs_nothing(
     start: Callable[..., Probing], port: int, serve: Serve, detail: str
 ) -> None:
     nodes = [Node(f"127.0.0.{number}", port, good) for number in (2, 3)]
-    probing = start(f"http:{port}/healthz", interval=0.5)
+    probing = start(f"http:{port}/healthz", interval=1.0)
     probing.order(("a", "127.0.0.2"), ("b", "127.0.0.3"))
     probing.until(lambda: len(probing.found) == 2)
     assert probing.found == {"a": ("", []), "b": ("", [])}
