@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import porter_ryu_compat
 from porter_ryu.domain.text import one_line
@@ -88,13 +88,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RemoteError as error:
         return _fail(one_line(str(error)))
     except BrokenPipeError:
-        _discard_output()  # whoever reads the pipe has seen enough
+        _discard(sys.stdout)  # whoever reads the pipe has seen enough
         return ExitStatus.PIPE_CLOSED
     except OSError as error:
-        _discard_output()
+        _discard(sys.stdout)
         return _fail(": ".join(str(e) for e in (error.filename, reason_of(error)) if e))
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
+    finally:
+        _flush_errors()
     return status
 
 
@@ -155,10 +157,18 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _discard_output() -> None:
-    """Discards buffered output, so that flushing it at exit cannot fail again."""
+def _discard(stream: TextIO) -> None:
+    """Discards what a stream has buffered, so that flushing it at exit cannot fail again."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _flush_errors() -> None:
+    """Python would end with another status if what was printed of an error cannot be written."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _discard(sys.stderr)
 
 
 def _fail(text: str) -> int:

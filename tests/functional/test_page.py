@@ -214,20 +214,30 @@ def test_who_shares_an_address_is_said_and_what_that_costs(program: Program, pag
     wait_for(lambda: drawn_nodes(page), lambda seen: seen == {"n2"}, SECONDS, "the common node")
 
 
+@pytest.fixture
+def refused_configuration(program: Program, page: Browser) -> Iterator[str]:
+    """A change of the configuration that is not loaded, while the page is open; the command that
+    shows what is wrong."""
+    del page
+    text = program.config.read_text()
+    program.config.write_text(f"{text}[nonsense]\nkey = 1\n")
+    yield f"porter-ryu check --config-file {program.config}"
+    program.config.write_text(text)
+
+
 @pytest.mark.parametrize("clipboard", ["navigator.clipboard", "undefined"])
 def test_a_command_is_copied_with_the_keyboard_alone(
-    program: Program, page: Browser, clipboard: str
+    refused_configuration: str, page: Browser, clipboard: str
 ) -> None:
     page.script(f"Object.defineProperty(navigator, 'clipboard', {{value: {clipboard}}})")
-    program.put("web-slice", slice_of("web", "ghost"))
-    command = "porter-ryu explain default/web"
-    page.expect("#problems", command)
+    page.expect("#problems", refused_configuration)
     page.script("document.querySelector('#problems .copy').focus()")
     page.driver.switch_to.active_element.send_keys(Keys.ENTER)
-    page.expect("#copied", f"Copied: {command}")
+    page.expect("#copied", f"Copied: {refused_configuration}")
     page.find("#search").send_keys(Keys.CONTROL, "v")
     value = "return document.querySelector('#search').value"
-    wait_for(lambda: page.script(value), lambda seen: seen == command, SECONDS, "what was copied")
+    copied = refused_configuration.__eq__
+    wait_for(lambda: page.script(value), copied, SECONDS, "what was copied")
 
 
 def test_causes_are_ranked_by_what_they_cost(program: Program, page: Browser) -> None:

@@ -441,8 +441,10 @@ def test_a_full_disk_is_one_line(words: str) -> None:
 @pytest.mark.parametrize(
     "words", ["status --url http://127.0.0.1:1", "routes", "nope", "explain a"]
 )
-def test_an_error_that_cannot_be_printed_has_its_status(words: str) -> None:
-    assert run(f"porter-ryu {words} 2> /dev/full").returncode == 2
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_error_that_cannot_be_printed_has_its_status(words: str, unbuffered: str) -> None:
+    done = run(f"PYTHONUNBUFFERED={unbuffered} porter-ryu {words} 2> /dev/full")
+    assert done.returncode == 2
 
 
 def test_a_terminal_with_ascii_only_is_no_traceback() -> None:
