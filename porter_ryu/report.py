@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from porter_ryu import report_losses, rfc3339
+from porter_ryu import report_last_good, report_losses, rfc3339
 from porter_ryu.domain import mending, overview
 from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.decision import Decision
@@ -191,6 +191,7 @@ def explanation(
     chain = explain(planner, key, now)
     entry: Json = {"namespace": key.namespace, "name": key.name, "found": chain.service is not None}
     entry["ours"] = chain.decision is not None
+    entry["lastGood"] = report_last_good.entries(chain.last_good)
     if chain.service is None:
         unreadable = shortened(chain.unreadable, _MAX_TEXT_CHARACTERS)
         text = f"it cannot be read: {unreadable}" if unreadable else "there is no such Service"

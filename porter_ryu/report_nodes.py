@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from porter_ryu import rfc3339
-from porter_ryu.domain import mending
+from porter_ryu import report_last_good, rfc3339
+from porter_ryu.domain import last_good, mending
 from porter_ryu.domain.model import Kind
 from porter_ryu.domain.node_dependents import NodeDependents, Unserved, node_dependents
 from porter_ryu.domain.node_traffic import Routes
@@ -92,6 +92,7 @@ def node(
         verdict = node_verdict(planner, name)
         entry |= {"reason": verdict.reason.value, "why": verdict.message}
     depending = node_dependents(planner, routes, name, time.monotonic(), give_way)
+    entry["lastGood"] = report_last_good.entries(last_good.of_node(planner, name))
     entry["since"] = None if record is None else record.since(name)
     entry["recordedSince"] = None if record is None else rfc3339.text(record.complete_since)
     return entry | _dependents(depending)

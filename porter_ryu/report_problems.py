@@ -3,6 +3,7 @@ that it reads."""
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -114,8 +115,6 @@ def of_the_process(health: Health) -> Iterator[Problem]:
     if health.source.trouble:
         what = f"{health.source.what}: {health.source.trouble}; what is announced stays as it was"
         yield problem(ProblemReason.SOURCE_UNREADABLE, what, health.check)
-    if health.source.unreadable:
-        yield _of_files(health.source)
     if health.unready and not health.source.trouble:
         yield problem(ProblemReason.NOT_READY, health.unready, "look at the log")
     for fault in health.faults:
@@ -151,17 +150,39 @@ def _of_the_configuration(health: Health) -> Problem:
     return problem(ProblemReason.CONFIGURATION_NOT_LOADED, what, mend, health.files)
 
 
-def _of_files(source: SourceState) -> Problem:
-    first = source.unreadable_first
-    subject = problems.counted(source.unreadable, "file")
-    what = f"{subject} cannot be read, or not all of it, the last good objects count: {first[0]}"
-    files = [fault.partition(":")[0] for fault in first]
-    mend = f"correct {listed(files)}; the log has each error"
-    return problem(ProblemReason.FILE_UNREADABLE, what, mend, files)
+def of_files(planner: Planner, source: SourceState) -> Iterator[Problem]:
+    """The files that cannot be read, with what that means for the objects in them."""
+    if not source.unreadable:
+        return
+    known, never = collections.Counter[Kind](), 0
+    for kind in Kind:
+        for entry in planner.cluster.all_unreadable(kind):
+            if entry.reason in source.unreadable_reasons:
+                is_known = planner.cluster.is_known(kind, entry.key)
+                known[kind] += is_known
+                never += not is_known
+    known[Kind.EIP] += sum(
+        status.serving is not None and eip.invalid in source.unreadable_reasons
+        for eip, status in overview.eips(planner)
+        if planner.cluster.unreadable(Kind.EIP, eip.key) is None
+    )
+    counts = [problems.counted(known[kind], kind.singular) for kind in Kind if known[kind]]
+    objects = problems.counted(known.total(), "object")
+    parts = (
+        f"{problems.counted(source.unreadable, 'file')} cannot be read, or not all of "
+        f"{'it' if source.unreadable == 1 else 'them'}",
+        f"the last good form of {objects} counts ({listed(counts)})" if counts else "",
+        f"of {problems.counted(never, 'object')} no good form is known" if never else "",
+    )
+    what = f"{', '.join(filter(None, parts))}: {source.unreadable_first[0]}"
+    files = [fault.partition(":")[0] for fault in source.unreadable_first]
+    mend = f"correct {listed(files, total=source.unreadable)}; the log has each error"
+    yield problem(ProblemReason.FILE_UNREADABLE, what, mend, files, total=source.unreadable)
 
 
-def of_objects(planner: Planner) -> Iterator[Problem]:
-    """Nodes, Eips and objects that cannot be used as they are."""
+def of_objects(planner: Planner, source: SourceState) -> Iterator[Problem]:
+    """Nodes, Eips and objects that cannot be used as they are, without those that are told with
+    their files."""
     editing = planner.policy.editing
     if planner.doubted:
         what = "so many nodes were lost at once that it is not believed: they count as before"
@@ -170,6 +191,8 @@ def of_objects(planner: Planner) -> Iterator[Problem]:
     for eip, eip_status in overview.eips(planner):
         if not eip_status.ready:
             serves = eip_status.serving is not None  # in its last good form
+            if serves and eip.invalid in source.unreadable_reasons:
+                continue
             does_not = "is not as its spec says" if serves else "does not serve"
             what = f"Eip {eip.name} {does_not}: {eip_status.message}"
             name = problems.quoted(eip.name)
@@ -182,11 +205,18 @@ def of_objects(planner: Planner) -> Iterator[Problem]:
         yield problem(ProblemReason.EIP_PROBLEM, f"Eip {name}: {text}", mend, [name])
     yield from _of_dead_nodes(planner)
     for kind in Kind:
-        unreadable = sorted(planner.cluster.all_unreadable(kind), key=lambda entry: entry.key)
+        unreadable = sorted(
+            (
+                entry
+                for entry in planner.cluster.all_unreadable(kind)
+                if entry.reason not in source.unreadable_reasons
+            ),
+            key=lambda entry: entry.key,
+        )
         if unreadable:
             first = unreadable[0]
             subject = problems.counted(len(unreadable), kind.singular)
-            never = {entry.key for entry in planner.cluster.never_read(kind)}
+            never = [e for e in unreadable if not planner.cluster.is_known(kind, e.key)]
             known = len(unreadable) > len(never)
             parts = (
                 "the last good form counts" if known else "",

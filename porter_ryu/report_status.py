@@ -21,6 +21,7 @@ from porter_ryu.report_losses import Tally
 from porter_ryu.report_nodes import Record
 from porter_ryu.report_problems import (
     Health,
+    of_files,
     of_objects,
     of_switches,
     of_the_process,
@@ -105,7 +106,8 @@ def _problems(
             *of_services,
             *of_sessions(peers, tally),
             *of_the_process(health),
-            *of_objects(planner),
+            *of_files(planner, health.source),
+            *of_objects(planner, health.source),
             *of_switches(switches),
         ]
     yield from problems.ranked(others)
@@ -131,6 +133,7 @@ def _problem(entry: Problem) -> Json:
         "services": entry.services,
         "atRisk": entry.at_risk,
         "objects": list(entry.objects),
+        "objectsTotal": entry.total,
         "mend": entry.mend,
     }
 

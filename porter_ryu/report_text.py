@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from porter_ryu import report_last_good
 from porter_ryu.domain.text import listed
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_paths import attributes_text, share_text, shares_text
@@ -23,8 +24,9 @@ def explanation(entry: Json) -> str:
     """The text of an explanation; its first line is the summary."""
     name = f"{entry['namespace']}/{entry['name']}"
     if not entry["ours"]:
-        return f"{name}: {entry['state']}: {entry['message']}"
-    lines = [f"{name}: {_headline(entry)}"]
+        first = f"{name}: {entry['state']}: {entry['message']}"
+        return "\n".join([first, *report_last_good.lines(entry["lastGood"])])
+    lines = [f"{name}: {_headline(entry)}", *report_last_good.lines(entry["lastGood"])]
     if entry["mend"]:
         lines.append(f"  to mend it: {entry['mend']}")
     if entry["request"]:
@@ -159,6 +161,7 @@ def node(entry: Json) -> str:
     if entry["usable"] and entry["why"]:
         verdict += f" ({entry['why']})"
     lines = [f"node {entry['node']}: {verdict}{_since(entry)}"]
+    lines += report_last_good.lines(entry["lastGood"])
     lines.append(f"  addresses: {listed(entry['addresses']) or 'none'}")
     if entry["dead"]:
         lines.append("  dead")

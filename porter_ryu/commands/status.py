@@ -173,7 +173,7 @@ def _problem(problem: Json) -> Iterator[Any]:
         what = f"{what} (and {problem['atRisk']:,} more when routers remove the routes they keep)"
     yield styled(what, BAD)
     if problem["objects"]:
-        yield styled(f"  about: {listed(problem['objects'])}")
+        yield styled(f"  about: {listed(problem['objects'], total=problem['objectsTotal'])}")
     yield styled(f"  what mends it: {problem['mend']}")
 
 

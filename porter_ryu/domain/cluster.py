@@ -77,6 +77,10 @@ class Cluster:
         unreadable = self._unreadable[kind].get(key)
         return unreadable.reason if unreadable is not None else ""
 
+    def is_known(self, kind: Kind, key: ObjectKey) -> bool:
+        """Whether a good form of an object is known; it is the last one while it cannot be read."""
+        return key in self._tables[kind]
+
     def all_unreadable(self, kind: Kind) -> Collection[Unreadable]:
         """What is known of all objects of a kind that cannot be read now."""
         return list(self._unreadable[kind].values())

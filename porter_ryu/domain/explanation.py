@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.holdings import Held
@@ -10,6 +10,7 @@ from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.announcement import Announcement, in_use
 from porter_ryu.domain.claimants import claimants
 from porter_ryu.domain.decision import Decision
+from porter_ryu.domain.last_good import LastGood, of_service
 from porter_ryu.domain.left_out import why_not_node
 from porter_ryu.domain.model import Address, Family, Kind, ObjectKey, Service
 from porter_ryu.domain.nodes.backends import EndpointStates, endpoint_states
@@ -19,6 +20,9 @@ from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.shares import shares
 from porter_ryu.domain.text import listed
 from porter_ryu.domain.verdict import NodeReason, Verdict
+
+NO_CANDIDATE = (NodeReason.NO_ENDPOINT, NodeReason.NOT_THIS_NODE)
+"""Why a node is none of those that could be next hops of a Service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ class AddressExplanation:
 class Explanation:
     """`service` is None if there is none of that name, `decision` is None if it is not ours.
     `unreadable` says why the Service cannot be read now; then all else is about its last good form,
-    or, if there is none, about its record."""
+    or, if there is none, about its record.  `last_good` are the objects behind all this that count
+    in their last good form."""
 
     key: ObjectKey
     service: Service | None
@@ -49,6 +54,7 @@ class Explanation:
     addresses: tuple[AddressExplanation, ...]
     pools: tuple[PoolVerdict, ...]
     unreadable: str = ""
+    last_good: tuple[LastGood, ...] = ()
 
 
 def explain(planner: Planner, key: ObjectKey, now: float) -> Explanation:
@@ -58,12 +64,31 @@ def explain(planner: Planner, key: ObjectKey, now: float) -> Explanation:
     decision = planner.decisions.get(key)
     unreadable = planner.cluster.why_unreadable(Kind.SERVICE, key)
     if decision is None:
-        return Explanation(key, service, None, (), (), unreadable)
+        last_good = of_service(planner, key, (), ())
+        return Explanation(key, service, None, (), (), unreadable, last_good)
     if service is None:
         return Explanation(key, decision.service, decision, (), (), unreadable)
     addresses = tuple(_address(planner, service, held, now) for held in decision.outcome.held)
     pools = planner.allocator.pool_verdicts(service)
-    return Explanation(key, service, decision, addresses, pools, unreadable)
+    last_good = of_service(planner, key, _eips(addresses, pools), _nodes(planner, key, addresses))
+    return Explanation(key, service, decision, addresses, pools, unreadable, last_good)
+
+
+def _eips(addresses: Sequence[AddressExplanation], pools: Sequence[PoolVerdict]) -> Iterator[str]:
+    """The Eips that decide about a Service: those of its addresses, or, if it has none, each."""
+    if addresses:
+        return (address.eip for address in addresses)
+    return (pool.eip for pool in pools)
+
+
+def _nodes(
+    planner: Planner, key: ObjectKey, addresses: Sequence[AddressExplanation]
+) -> Iterator[str]:
+    """The nodes that decide about a Service: those with an endpoint, or that could be next hops."""
+    for piece in planner.cluster.slices_of(key):
+        yield from (endpoint.node for endpoint in piece.endpoints if endpoint.node)
+    for address in addresses:
+        yield from (n.node for n in address.nodes if n.verdict.reason not in NO_CANDIDATE)
 
 
 def _address(planner: Planner, service: Service, held: Held, now: float) -> AddressExplanation:

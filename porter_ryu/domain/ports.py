@@ -51,7 +51,8 @@ class SourceState:
     nothing was heard.  `trouble` as of the Source.  `last_watch`: when a watch was last begun.  The
     API server ends each within a minute, so this is recent also where nothing changes.
     `unreadable`: how many files cannot be read, or not all of them; `unreadable_first`: where and
-    why, of the first of them.  `note`: what is no problem and should be known; empty: nothing.
+    why, of the first of them; `unreadable_reasons`: why an object cannot be read that is in one of
+    them, or may be.  `note`: what is no problem and should be known; empty: nothing.
     """
 
     what: str
@@ -61,6 +62,7 @@ class SourceState:
     last_watch: Mapping[Kind, float] = field(default_factory=dict)
     unreadable: int = 0
     unreadable_first: tuple[str, ...] = ()
+    unreadable_reasons: frozenset[str] = frozenset()
     note: str = ""
 
     @property

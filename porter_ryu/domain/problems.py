@@ -40,10 +40,10 @@ class ProblemReason(enum.Enum):
     NOT_BOUND = "NotBound"
     CONFIGURATION_NOT_LOADED = "ConfigurationNotLoaded"
     STATE_DIR_UNWRITABLE = "StateDirUnwritable"
+    FILE_UNREADABLE = "FileUnreadable"
     EIP_NOT_SERVING = "EipNotServing"
     EIP_PROBLEM = "EipProblem"
     OBJECT_UNREADABLE = "ObjectUnreadable"
-    FILE_UNREADABLE = "FileUnreadable"
     NODE_DEAD = "NodeDead"
 
 
@@ -51,7 +51,8 @@ class ProblemReason(enum.Enum):
 class Problem:
     """One thing that is wrong: a sentence, its reason, how many Services it costs (they cannot be
     reached), the first names of what it is about, a command or a sentence that mends it, why,
-    without saying how many Services that costs, and how many it will cost if nothing is done."""
+    without saying how many Services that costs, how many it will cost if nothing is done, and how
+    many things it is about."""
 
     what: str
     reason: Reason | ProblemReason
@@ -59,7 +60,8 @@ class Problem:
     objects: tuple[str, ...]
     mend: str
     why: str
-    at_risk: int = 0
+    at_risk: int
+    total: int
 
 
 _OF_SERVICES: dict[Reason | ProblemReason, str] = {
@@ -96,7 +98,7 @@ def of_services(
     none, `first` are the first of them, and `mend` mends the first one."""
     why = printable(of, _MAX_WHAT_CHARACTERS) or in_a_word(reason)
     what = f"{counted(count, 'Service')} cannot be reached: {why}"
-    return Problem(what, reason, count, named(map(str, first)), mend, why)
+    return Problem(what, reason, count, named(map(str, first)), mend, why, 0, count)
 
 
 def counted(number: int, what: str) -> str:
@@ -108,13 +110,15 @@ def problem(
     reason: ProblemReason,
     what: str,
     mend: str,
-    objects: Iterable[str] = (),
+    objects: Sequence[str] = (),
     services: int = 0,
     at_risk: int = 0,
+    total: int = 0,
 ) -> Problem:
-    """A problem of another kind; `what` may have text from outside."""
-    text = printable(what, _MAX_WHAT_CHARACTERS)
-    return Problem(text, reason, services, named(objects), mend, text, at_risk)
+    """A problem of another kind; `what` may have text from outside.  It is about `total` things, if
+    `objects` are the first of more."""
+    text, total = printable(what, _MAX_WHAT_CHARACTERS), max(total, len(objects))
+    return Problem(text, reason, services, named(objects), mend, text, at_risk, total)
 
 
 def named(objects: Iterable[str]) -> tuple[str, ...]:

@@ -13,12 +13,12 @@ from msgspec.structs import replace
 from porter_ryu.domain import mending
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.editing import Editing
-from porter_ryu.domain.explanation import verdict_on
+from porter_ryu.domain.explanation import NO_CANDIDATE, verdict_on
 from porter_ryu.domain.model import Family, Kind, ObjectKey, Service
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.problems import quoted
 from porter_ryu.domain.text import listed
-from porter_ryu.domain.verdict import DrawReason, NodeReason, Reason
+from porter_ryu.domain.verdict import DrawReason, Reason
 
 _POOL = "eip.porter.kubesphere.io/pool"
 _MAX_NODES = 3  # that are mended with one answer
@@ -31,7 +31,6 @@ _TO_CHANGE = {
     Reason.NOT_ALLOWED: (DrawReason.NOT_ALLOWED,),
     Reason.NO_POOL: (DrawReason.NOT_ALLOWED, DrawReason.NOT_SERVING, DrawReason.UNREADABLE),
 }
-_NO_CANDIDATE = (NodeReason.NO_ENDPOINT, NodeReason.NOT_THIS_NODE)
 
 
 def of_service(planner: Planner, decision: Decision, now: float) -> str:
@@ -90,7 +89,7 @@ def _of_nodes(planner: Planner, decision: Decision, now: float) -> Iterator[str]
     service, count = decision.service, 0
     for held in decision.outcome.held:
         for entry in planner.resolver.verdicts(service, Family(held.address.version)):
-            if entry.verdict.reason in _NO_CANDIDATE:
+            if entry.verdict.reason in NO_CANDIDATE:
                 continue
             judged = verdict_on(planner, service, held.address, entry.node, now)
             node = planner.nodes.node(entry.node)

@@ -40,10 +40,13 @@ def quoted(text: str, limit: int = 100) -> str:
     return f"'{printable(text, limit)}'"
 
 
-def listed(names: Sequence[str], limit: int = MAX_LISTED) -> str:
-    """The first `limit` names, and how many more there are."""
-    shown = ", ".join(printable(name) for name in names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+def listed(names: Sequence[str], limit: int = MAX_LISTED, total: int = 0) -> str:
+    """The first `limit` names, and how many more there are; of `total`, if `names` are the first
+    of more."""
+    shown = names[:limit]
+    more = max(total, len(names)) - len(shown)
+    text = ", ".join(map(printable, shown))
+    return f"{text} and {more} more" if more else text
 
 
 def changed_text(before: str, after: str) -> str:

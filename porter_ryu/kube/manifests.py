@@ -21,7 +21,7 @@ from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.kube.codec import Codec, encode_status
 from porter_ryu.kube.directory.absence import AbsentObjects
 from porter_ryu.kube.directory.loader import Loader
-from porter_ryu.kube.directory.readings import Readings
+from porter_ryu.kube.directory.readings import Readings, reasons_of
 from porter_ryu.kube.directory.scanner import SCAN_SECONDS, UnreadableDirectoryError
 from porter_ryu.kube.directory.store import Store
 from porter_ryu.kube.errors import NOT_FOUND, ApiError
@@ -94,6 +94,7 @@ class Manifests:
             self.trouble,
             unreadable=len(faults),
             unreadable_first=tuple(faults[:_MAX_FAULTS]),
+            unreadable_reasons=frozenset(reasons_of(faults)),
             note=self._empty.current(self._directory),
         )
 

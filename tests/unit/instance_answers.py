@@ -126,6 +126,7 @@ def problem(what: str, **more: object) -> Json:
         "services": 2,
         "atRisk": 0,
         "objects": ["default/a", "default/b"],
+        "objectsTotal": 2,
         "mend": "kubectl get endpointslices",
         **more,
     }
@@ -192,7 +193,7 @@ def node_dependents(name: str, *dependents: str, **more: object) -> Json:
     lists = ("dependentsAlone", "dependentsOthersDrained", "unserved")
     depending = {"dependents": [*dependents], **{name: [] for name in lists}}
     times = {"since": TIME, "recordedSince": TIME}
-    return {"found": True, **node(name), **times, **depending, **more}
+    return {"found": True, "lastGood": [], **node(name), **times, **depending, **more}
 
 
 def explanation(name: str, **more: object) -> Json:
@@ -202,6 +203,7 @@ def explanation(name: str, **more: object) -> Json:
         "name": name,
         "found": True,
         "ours": True,
+        "lastGood": [],
         "state": "Announced",
         "announced": True,
         "addresses": ["203.0.113.8"],

@@ -140,6 +140,16 @@ def test_status_names_the_problems_and_what_mends_them(
     assert "last ended at 2026-03-01T08:31:02Z by peer: Cease" in text
 
 
+def test_status_says_how_many_names_a_problem_leaves_out(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    names = [f"default/s{n}" for n in range(10)]
+    problem = answers.problem("195 Services", services=195, objects=names, objectsTotal=195)
+    instance.answers["/v1/status"] = answers.status(ok=False, problems=[problem])
+    text = " ".join(printed(capsys, 1, "status", "--url", instance.url).split())
+    assert "about: default/s0, default/s1, default/s2, default/s3, default/s4 and 190 more" in text
+
+
 def test_status_shows_bfd_and_what_a_session_that_is_up_lacks(
     capsys: pytest.CaptureFixture[str], instance: Instance
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from eventlet import tpool
@@ -98,6 +99,13 @@ def _longest_list(value: Any) -> int:
         below = (node.values() if isinstance(node, dict) else node for node in level)
         level = [child for nodes in below for child in nodes if isinstance(child, dict | list)]
     return longest
+
+
+def reasons_of(faults: Iterable[str]) -> Iterator[str]:
+    """Why an object cannot be read that is in a file with one of these faults, or may be."""
+    for fault in faults:
+        yield fault
+        yield _hidden_reason(fault)
 
 
 def _hidden_reason(fault: str) -> str:
