@@ -17,7 +17,7 @@ class Shelf:
     def __init__(self) -> None:
         self.forgotten_at = 0.0
         self._changes: collections.OrderedDict[int, Change] = collections.OrderedDict()
-        self._by_cause: dict[str, collections.deque[int]] = {}  # their numbers
+        self._by_cause: dict[str, list[int]] = {}  # their numbers; a deque of one takes 0.6 kB
         self._of_size: dict[int, dict[str, None]] = {}  # the causes of so many changes
         self._most = 0
 
@@ -28,7 +28,7 @@ class Shelf:
         """Adds a change with a higher number than those before."""
         self._changes[change.sequence] = change
         cause = _culprit(change)
-        numbers = self._by_cause.setdefault(cause, collections.deque())
+        numbers = self._by_cause.setdefault(cause, [])
         self._resize(cause, len(numbers), len(numbers) + 1)
         numbers.append(change.sequence)
 
@@ -40,7 +40,7 @@ class Shelf:
         else:
             cause = _culprit(next(iter(self._changes.values())))
         numbers = self._by_cause[cause]
-        change = self._changes.pop(numbers.popleft())
+        change = self._changes.pop(numbers.pop(0))
         self._resize(cause, len(numbers) + 1, len(numbers))
         if not numbers:
             del self._by_cause[cause]
