@@ -69,7 +69,7 @@ def routed(leaf: Leaf, hop: str = "192.168.7.11") -> None:
 
 def ended(program: Program) -> float:
     """How many sessions have ended."""
-    return sum(program.counted("porter_bgp_session_drops_total").values())
+    return float(sum(program.counted("porter_bgp_session_drops_total").values()))
 
 
 def bird(fabric: Fabric, started: Started, **neighbour: Any) -> Bird:
