@@ -14,6 +14,7 @@ from porter_ryu.domain.consequences import Consequence, Standing
 from porter_ryu.domain.effect import Effect, NodesByAddress, effect_of
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.planner import Planner
+from porter_ryu.domain.problems import counted
 from porter_ryu.domain.sending import Sending
 from porter_ryu.domain.text import MAX_LISTED, listed, shortened
 from porter_ryu.domain.verdict import NodeReason
@@ -136,7 +137,7 @@ class Answer:
         """The answer in a sentence."""
         would = [effect["text"] for effect in effects if not effect["already"]]
         count = len(self._found.aggregates)
-        would += [f"{count:,} aggregate{'' if count == 1 else 's'} would change"] if count else []
+        would += [f"{counted(count, 'aggregate')} would change"] if count else []
         parts = [
             f"{_subject(self._supposed)}, {'; '.join(would) or 'nothing would change'}",
             *filter(None, map(self._note, self._found.nodes)),
@@ -150,7 +151,7 @@ class Answer:
         if node.verdict.ok:
             return f"{node.name} is {why}" if reason in _DRAINS else ""
         count = len(node.services)
-        on_it = f"; {_services(count)} {_have(count)} endpoints on it" if count else ""
+        on_it = f"; {counted(count, 'Service')} {_have(count)} endpoints on it" if count else ""
         return f"{node.name} is no next hop now: {shortened(why, _MAX_TEXT_CHARACTERS)}{on_it}"
 
     def _of_service(self, change: Consequence) -> Json:
@@ -215,12 +216,8 @@ def _effects(
                 "effect": effect.value,
                 "already": already,
                 "services": count,
-                "text": f"{_services(count)} {words}",
+                "text": f"{counted(count, 'Service')} {words}",
             }
-
-
-def _services(count: int) -> str:
-    return f"{count:,} Service{'' if count == 1 else 's'}"
 
 
 def _have(count: int) -> str:
