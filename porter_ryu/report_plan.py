@@ -14,9 +14,8 @@ from porter_ryu.domain.consequences import Consequence, Standing
 from porter_ryu.domain.effect import Effect, NodesByAddress, effect_of
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.planner import Planner
-from porter_ryu.domain.problems import counted
 from porter_ryu.domain.sending import Sending
-from porter_ryu.domain.text import MAX_LISTED, listed, shortened
+from porter_ryu.domain.text import MAX_LISTED, counted, listed, shortened
 from porter_ryu.domain.verdict import NodeReason
 from porter_ryu.domain.what_if import AskedNode, Supposition
 from porter_ryu.report import eips, explanation

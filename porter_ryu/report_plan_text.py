@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from porter_ryu.domain.effect import Effect
-from porter_ryu.domain.text import MAX_LISTED, changed_names, listed
+from porter_ryu.domain.text import MAX_LISTED, changed_names, counted, listed
 from porter_ryu.domain.verdict import DrawReason
 from porter_ryu.report_paths import attributes_text, share_text
 
@@ -54,7 +54,7 @@ def difference(changes: list[Json]) -> str:
     it concerns, those first that would not be announced any more."""
     if not changes:
         return "nothing would change"
-    first = f"{len(changes)} Service{'' if len(changes) == 1 else 's'} would change"
+    first = f"{counted(len(changes), 'Service')} would change"
     for effect, what in _OUTAGES.items():
         count = sum(change["effect"] == effect.value for change in changes)
         first += f"; {count} of them would {what}" if count else ""

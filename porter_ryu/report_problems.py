@@ -15,7 +15,7 @@ from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.ports import Role, SourceState
 from porter_ryu.domain.problems import Problem, ProblemReason, problem
 from porter_ryu.domain.service_mending import of_unreadable
-from porter_ryu.domain.text import listed
+from porter_ryu.domain.text import counted, listed
 
 Json = dict[str, Any]
 
@@ -166,13 +166,13 @@ def of_files(planner: Planner, source: SourceState) -> Iterator[Problem]:
         for eip, status in overview.eips(planner)
         if planner.cluster.unreadable(Kind.EIP, eip.key) is None
     )
-    counts = [problems.counted(known[kind], kind.singular) for kind in Kind if known[kind]]
-    objects = problems.counted(known.total(), "object")
+    counts = [counted(known[kind], kind.singular) for kind in Kind if known[kind]]
+    objects = counted(known.total(), "object")
     parts = (
-        f"{problems.counted(source.unreadable, 'file')} cannot be read, or not all of "
+        f"{counted(source.unreadable, 'file')} cannot be read, or not all of "
         f"{'it' if source.unreadable == 1 else 'them'}",
         f"the last good form of {objects} counts ({listed(counts)})" if counts else "",
-        f"of {problems.counted(never, 'object')} no good form is known" if never else "",
+        f"of {counted(never, 'object')} no good form is known" if never else "",
     )
     what = f"{', '.join(filter(None, parts))}: {source.unreadable_first[0]}"
     files = [fault.partition(":")[0] for fault in source.unreadable_first]
@@ -215,7 +215,7 @@ def of_objects(planner: Planner, source: SourceState) -> Iterator[Problem]:
         )
         if unreadable:
             first = unreadable[0]
-            subject = problems.counted(len(unreadable), kind.singular)
+            subject = counted(len(unreadable), kind.singular)
             never = [e for e in unreadable if not planner.cluster.is_known(kind, e.key)]
             known = len(unreadable) > len(never)
             parts = (

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from porter_ryu.bgp.peer_report import ESTABLISHED
-from porter_ryu.domain import problems
 from porter_ryu.domain.problems import Problem, ProblemReason, problem
-from porter_ryu.domain.text import listed
+from porter_ryu.domain.text import counted, listed
 from porter_ryu.report_losses import Loss, Tally
 
 Json = dict[str, Any]
@@ -91,7 +90,7 @@ def _left(session: Json) -> str:
     """That an earlier process announced paths to a peer that had no session in this one."""
     if session["lastUp"] is not None or not session["pathsLeft"]:
         return ""
-    paths = problems.counted(session["pathsLeft"], "path")
+    paths = counted(session["pathsLeft"], "path")
     return f"; an earlier process announced {paths} to it, which it may still have"
 
 
@@ -115,7 +114,7 @@ def _kept(outages: Sequence[_Outage], loss: Loss) -> Problem:
     verb, keep = "is" if loss.count == 1 else "are", "keeps" if len(outages) == 1 else "keep"
     until = f" until about {max(times).partition('.')[0]}Z" if times else ""
     what = (
-        f"{problems.counted(loss.count, 'Service')} {verb} announced in no session, and reached "
+        f"{counted(loss.count, 'Service')} {verb} announced in no session, and reached "
         f"only because {names} {keep} the routes{until}"
     )
     mend = _each([(outage.name, outage.mend) for outage in outages])

@@ -13,9 +13,9 @@ from porter_ryu.domain.kept_routes import KeptBy
 from porter_ryu.domain.model import Kind
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.ports import SourceState
-from porter_ryu.domain.problems import Problem, ProblemReason, counted
+from porter_ryu.domain.problems import Problem, ProblemReason
 from porter_ryu.domain.reach import IsSent
-from porter_ryu.domain.text import shortened
+from porter_ryu.domain.text import counted, shortened
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_losses import Tally
 from porter_ryu.report_nodes import Record

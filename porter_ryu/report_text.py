@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from porter_ryu import report_last_good
-from porter_ryu.domain.text import listed
+from porter_ryu.domain.text import counted, listed
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_paths import attributes_text, share_text, shares_text
 
@@ -175,7 +175,7 @@ def node(entry: Json) -> str:
     if drained:
         only += f", {len(drained):,} of which {_have(drained)} no other that is not drained"
     share = "" if entry["share"] is None else f", {entry['share']:g} % of all paths"
-    lines.append(f"  next hop of {_services(dependents)}{only}{share}:")
+    lines.append(f"  next hop of {counted(len(dependents), 'Service')}{only}{share}:")
     remarks = dict.fromkeys(alone, "no other next hop")
     remarks |= dict.fromkeys(drained, "no other next hop that is not drained")
     lines += _dependent_lines(dependents, remarks)
@@ -195,7 +195,7 @@ def _unserved_lines(entry: Json) -> Iterator[str]:
     for group in entry["unserved"]:
         services, alone = group["services"], group["alone"]
         only = f"; {len(alone):,} of them {_have(alone)} no next hop" if alone else ""
-        yield f"  not used by {_services(services)}, because {group['why']}{only}:"
+        yield f"  not used by {counted(len(services), 'Service')}, because {group['why']}{only}:"
         yield from _dependent_lines(services, dict.fromkeys(alone, "no next hop"))
 
 
@@ -207,10 +207,6 @@ def _dependent_lines(services: list[str], remarks: dict[str, str]) -> Iterator[s
         yield f"    {name} ({remarks[name]})" if name in remarks else f"    {name}"
     if len(services) > _MAX_DEPENDENTS:
         yield f"    and {len(services) - _MAX_DEPENDENTS} more (-o json has all)"
-
-
-def _services(names: list[str]) -> str:
-    return "1 Service" if len(names) == 1 else f"{len(names):,} Services"
 
 
 def _have(names: list[str]) -> str:

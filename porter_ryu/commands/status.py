@@ -22,7 +22,7 @@ from porter_ryu.commands.printing import (
     styled,
     table,
 )
-from porter_ryu.domain.text import listed
+from porter_ryu.domain.text import counted, listed
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.remote import Remote, understood
 from porter_ryu.report_switches import status_lines
@@ -166,10 +166,10 @@ def _share(count: int, total: int, what: str) -> Cell:
 
 def _problem(problem: Json) -> Iterator[Any]:
     yield styled("")
-    what, services = problem["what"], f"{problem['services']:,} Service"
+    what, services = problem["what"], counted(problem["services"], "Service")
     if problem["services"] and not what.startswith(services):
-        what = f"{what} (it costs {services}{'s' if problem['services'] > 1 else ''})"
-    if problem["atRisk"] and not what.startswith(f"{problem['atRisk']:,} Service"):
+        what = f"{what} (it costs {services})"
+    if problem["atRisk"] and not what.startswith(counted(problem["atRisk"], "Service")):
         what = f"{what} (and {problem['atRisk']:,} more when routers remove the routes they keep)"
     yield styled(what, BAD)
     if problem["objects"]:

@@ -13,6 +13,7 @@ from porter_ryu.domain.model import Address, Family, Kind, ObjectKey
 from porter_ryu.domain.node_traffic import NodeTraffic, Routes
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.shares import shares
+from porter_ryu.domain.text import counted
 from porter_ryu.domain.verdict import NodeReason, Verdict
 
 _ALL = 100.0
@@ -141,8 +142,7 @@ def node_verdict(
         return Verdict(True, NodeReason.DRAINED, f"drained {cause}")
     text = f"being drained {cause}"
     if drain.over:
-        s = "" if services == 1 else "s"
-        text += f", which is not finished: it still carries {services:,} Service{s}"
+        text += f", which is not finished: it still carries {counted(services, 'Service')}"
         verb = "has" if services == 1 else "have"
         if drained_alone == services:
             text += f", which {verb} no next hop that is not drained"

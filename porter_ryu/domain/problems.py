@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from porter_ryu.domain.model import ObjectKey
-from porter_ryu.domain.text import printable
+from porter_ryu.domain.text import counted, printable
 from porter_ryu.domain.verdict import Reason
 
 MAX_OBJECTS = 10
@@ -99,11 +99,6 @@ def of_services(
     why = printable(of, _MAX_WHAT_CHARACTERS) or in_a_word(reason)
     what = f"{counted(count, 'Service')} cannot be reached: {why}"
     return Problem(what, reason, count, named(map(str, first)), mend, why, 0, count)
-
-
-def counted(number: int, what: str) -> str:
-    """So many things: their number, and the word for one of them in the right form."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def problem(

@@ -49,6 +49,11 @@ def listed(names: Sequence[str], limit: int = MAX_LISTED, total: int = 0) -> str
     return f"{text} and {more} more" if more else text
 
 
+def counted(number: int, what: str) -> str:
+    """So many things: their number, and the word for one of them in the right form."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def changed_text(before: str, after: str) -> str:
     """What became of a text of names, separated by commas, as `changed_names` has it."""
     return changed_names(*(text.split(", ") if text else [] for text in (before, after)))
