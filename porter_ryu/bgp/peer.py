@@ -57,6 +57,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._fan_outs: FanOuts = manager.fan_outs
         self._manager = manager
         self.outbound: Outbound = manager.outbound(self.config.name)
+        self._octets_sent = metrics.bgp_bytes_sent.labels(peer=self.config.name)
         self._protocol: Session | None = None
         self._sessions: list[Session] = []
         self._wake = hub.Event()
@@ -379,7 +380,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     def count_sent(self, octets: int) -> None:
         """Counts sent octets."""
-        metrics.bgp_bytes_sent.labels(peer=self.config.name).inc(octets)
+        self._octets_sent.inc(octets)
 
     # -- state and log ---------------------------------------------------------------------------
 

@@ -191,6 +191,49 @@ def test_peers_with_other_attributes_are_another_group(scene: Scene) -> None:
     assert by_prefix(plain.read()) == by_prefix(marked.read()) == everything(10, 1)
 
 
+class Noting(Link):
+    """A session that notes when it is sent something."""
+
+    def __init__(self, name: str, seen: list[str], graceful: bool) -> None:
+        super().__init__(graceful)
+        self._name, self._seen = name, seen
+
+    def send(self, data: bytes) -> None:
+        """Takes whole messages."""
+        super().send(data)
+        self._seen.append(self._name)
+
+
+def test_a_change_goes_first_to_peers_that_need_no_journal(scene: Scene) -> None:
+    scene.rib.routes.update(table(10, 1))
+    seen: list[str] = []
+    for number, graceful in enumerate((True, False, True)):
+        policy = dataclasses.replace(POLICY, attributes=PathAttributes((number,)))
+        peer = scene.peer(f"leaf{number}")
+        peer.open(Noting(f"leaf{number}", seen, graceful), policy)
+    scene.later.passes()
+    for hop in (2, 3):
+        seen.clear()
+        scene.want({prefix(0): hops(hop)})
+        assert seen == ["leaf1", "leaf0", "leaf2"]
+
+
+def test_a_peer_with_a_journal_shares_a_group_with_one_without(scene: Scene) -> None:
+    scene.rib.routes.update(table(10, 1))
+    plain, kept = Link(graceful=False), Link()
+    scene.peer("plain").open(plain, POLICY)
+    scene.later.passes()
+    scene.want({prefix(0): hops(2)})
+    scene.peer("kept").open(kept, POLICY)
+    scene.later.passes()
+    scene.want({prefix(1): hops(3)})
+    assert plain.sends[-1] == kept.sends[-1]
+    for number, hop in ((0, "192.168.0.2"), (1, "192.168.0.3"), (2, "192.168.0.1")):
+        paths = scene.journalled("kept")[prefix(number)].values()
+        assert hop in {str(path.next_hop) for path in paths}
+    assert scene.journalled("plain") == {}
+
+
 def test_other_attributes_are_an_update_in_the_same_session(scene: Scene) -> None:
     scene.rib.routes.update(table(1000, 1, 2))
     first, second = peers_of(scene, 2)

@@ -12,6 +12,7 @@ from porter_ryu.bgp.protocol.update import Paths
 from porter_ryu.domain.model import Address, Network
 
 _SLICE_PREFIXES = 512
+_PART_OCTETS = 1 << 16  # of what is sent before the others have a turn
 
 
 class Batch(Struct, frozen=True, gc=False):
@@ -52,24 +53,43 @@ class EncodedTable:
     """A whole table as it was at one moment, for new sessions and route refreshes.
 
     It is encoded slice by slice, and is the same object for all sessions that need it at the same
-    time.  `journal`: its batches have lines for the journal.
+    time.  `parts`: what is sent at once each time, so that no session puts the same octets together
+    again.  `journal`: they have lines for the journal.
     """
 
     def __init__(
         self, table: Iterable[tuple[Network, Paths]], max_length: int, journal: bool
     ) -> None:
-        self.batches: list[Batch] = []
+        self.parts: list[Batch] = []
+        self._begun: list[Batch] = []
         # prefixes by the same paths one after the other, so that they share messages
         self._left = sorted(table, key=lambda entry: id(entry[1]))
         self._max_length = max_length
         self._journal = journal
 
     def encode_slice(self) -> bool:
-        """Encodes the next slice; returns False if nothing was left."""
+        """Encodes the next slice; returns False if nothing was left, and `parts` are all of it."""
         if not self._left:
             return False
         part = self._left[-_SLICE_PREFIXES:]
         del self._left[-_SLICE_PREFIXES:]
         batch = encode(Difference(part), self._max_length, journal=self._journal)
-        self.batches.append(batch)
+        self._begun.append(batch)
+        if not self._left or sum(len(begun.octets) for begun in self._begun) >= _PART_OCTETS:
+            self.parts.append(_joined(self._begun))
+            self._begun.clear()
         return True
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    """Batches of one table as one."""
+    lines = Lines(
+        b"".join(batch.lines.octets for batch in batches),
+        sum(batch.lines.paths for batch in batches),
+    )
+    return Batch(
+        b"".join(batch.octets for batch in batches),
+        sum(batch.updates for batch in batches),
+        lines,
+        tuple(dict.fromkeys(hop for batch in batches for hop in batch.next_hops)),
+    )

@@ -39,7 +39,7 @@ from porter_ryu.domain.model import Family, Network
 
 _LeftBehind = collections.deque[tuple[Network, SentPaths]]
 
-_SLICE_PATHS, _SLICE_OCTETS = 1024, 1 << 16
+_SLICE_PATHS = 1024
 _JOURNAL_DELAY_SECONDS = 5.0
 
 
@@ -96,7 +96,7 @@ class SessionOutput:
         self._wake_after = wake_after
         self._clock = clock
         self._tables: collections.deque[EncodedTable] = collections.deque()
-        self._batches_of_table = 0
+        self._parts_sent = 0
         self._to_replay: _LeftBehind = collections.deque()
         self._left_behind: _LeftBehind | None = None
         self._stale: collections.deque[tuple[float, Sequence[tuple[Network, list[PathId]]]]] = (
@@ -112,6 +112,11 @@ class SessionOutput:
     def joined(self) -> bool:
         """Whether the table of the group is, or will be, that of the peer."""
         return self in self.group.members
+
+    @property
+    def journals(self) -> bool:
+        """Whether what is sent is written to the journal first (update_group.Member)."""
+        return self.link.graceful
 
     @property
     def ready(self) -> bool:
@@ -228,16 +233,12 @@ class SessionOutput:
         table = self._tables[0]
         if table.encode_slice():
             return True
-        part: list[Batch] = []
-        left = _SLICE_OCTETS
-        while left > 0 and self._batches_of_table < len(table.batches):
-            part.append(table.batches[self._batches_of_table])
-            left -= len(part[-1].octets)
-            self._batches_of_table += 1
-        if self._batches_of_table == len(table.batches):
+        sent = self._parts_sent
+        self._parts_sent += 1
+        if self._parts_sent >= len(table.parts):
             self._tables.popleft()
-            self._batches_of_table = 0
-        self._send(part)
+            self._parts_sent = 0
+        self._send(table.parts[sent : sent + 1])
         return True
 
     def send_queue(self) -> None:
@@ -337,16 +338,16 @@ class SessionOutput:
 
     def _send(self, batches: Collection[Batch]) -> None:
         """Sends batches.  Paths are written to the journal before they are announced."""
-        if self.link.graceful:
+        if self.journals:
             octets = b"".join(batch.lines.octets for batch in batches)
             self._journal.append(Lines(octets, sum(batch.lines.paths for batch in batches)))
         for batch in batches:
             self._refusals.announced(batch.next_hops)
         updates = sum(batch.updates for batch in batches)
         if updates:
+            self.link.send(b"".join(batch.octets for batch in batches))
             self.updated_at = self._clock()
             self._updates.inc(updates)
-            self.link.send(b"".join(batch.octets for batch in batches))
 
 
 def _pop(left: _LeftBehind, most: int) -> list[tuple[Network, SentPaths]]:

@@ -39,6 +39,10 @@ class Member(Protocol):
     queue: collections.deque[Batch]
 
     @property
+    def journals(self) -> bool:
+        """Whether what it is sent is written to its journal first."""
+
+    @property
     def ready(self) -> bool:
         """Whether it can send before the call returns, and has nothing else to send first."""
 
@@ -95,6 +99,11 @@ class UpdateGroup:
         self._changed.update(dict.fromkeys(prefixes))
         for member in self.members:
             self._rounds.due(member)
+
+    @property
+    def journals(self) -> bool:
+        """Whether a member has a journal."""
+        return any(member.journals for member in self.members)
 
     @property
     def is_current(self) -> bool:
@@ -216,6 +225,7 @@ class UpdateGroup:
         return difference
 
     def _encode(self, difference: Difference, journal: bool = True) -> Batch:
+        journal = journal and self.journals
         return encode(difference, self.rib_out.policy.max_length, self._clock(), journal)
 
     def _table_changed(self) -> None:

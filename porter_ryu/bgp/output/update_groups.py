@@ -42,7 +42,8 @@ class UpdateGroups:
         self._rounds = rounds
         self._supervisor = supervisor
         self._clock = clock
-        self._all: weakref.WeakSet[UpdateGroup] = weakref.WeakSet()
+        # in the order in which they were made, so that every run sends in the same order
+        self._all: weakref.WeakKeyDictionary[UpdateGroup, None] = weakref.WeakKeyDictionary()
         self._sessions: weakref.WeakSet[Grouped] = weakref.WeakSet()
         self._named: set[str] = set()
         self._shared: weakref.WeakValueDictionary[ExportPolicy, UpdateGroup] = (
@@ -58,7 +59,7 @@ class UpdateGroups:
         if group is None:
             rib_out = AdjRibOut(policy, self._loc_rib.path_ids, withheld or frozenset())
             group = UpdateGroup(rib_out, self._loc_rib, self._rounds, self._supervisor, self._clock)
-            self._all.add(group)
+            self._all[group] = None
             if not withheld:
                 self._shared[policy] = group
         return group
@@ -71,7 +72,7 @@ class UpdateGroups:
         since = {p: s for p, s in member.group.rib_out.since.items() if p in table}
         rib_out = AdjRibOut(policy, self._loc_rib.path_ids, withheld, table, since)
         member.group = member.group.split(member, rib_out)
-        self._all.add(member.group)
+        self._all[member.group] = None
 
     def rejoin(self, member: Grouped) -> None:
         """A member of a group of its own, with nothing withheld, shares one again if both have the
@@ -90,9 +91,10 @@ class UpdateGroups:
 
     def change(self, prefixes: Collection[Network]) -> bool:
         """These prefixes changed in the Loc-RIB.  Up to 16 are sent before this returns, to every
-        peer that can be sent them.  Returns whether nothing is left for later."""
+        peer that can be sent them: first to those without a journal, which takes as long as the
+        rest.  Returns whether nothing is left for later."""
         self._note_names(prefixes)
-        sent = [group.change(prefixes) for group in list(self._all)]
+        sent = [group.change(prefixes) for group in sorted(self._all, key=_journals)]
         return all(sent)
 
     def have(self, prefix: Network) -> bool:
@@ -127,3 +129,7 @@ class UpdateGroups:
         for session in list(self._sessions) if new else ():
             if session.policy.peer in new:
                 session.set_policy(session.policy)
+
+
+def _journals(group: UpdateGroup) -> bool:
+    return group.journals

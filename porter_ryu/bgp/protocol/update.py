@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address
 
 from porter_ryu.bgp.protocol.open_message import AS_TRANS
@@ -109,8 +110,7 @@ def announce(
     """Messages of at most `limit` octets that announce these paths; families may be mixed."""
     for attributes, by_family in _by_attributes(announced).items():
         next_hop = attributes.next_hop
-        shared = b"".join(_shared(attributes))
-        origin_and_path = b"".join(_origin_and_path(attributes))
+        origin_and_path, shared = _encoded(attributes)
         for family, nlri in by_family.items():
             if family is Family.IPV4 and isinstance(next_hop, IPv4Address):
                 hop = _attribute(_WELL_KNOWN, NEXT_HOP, next_hop.packed)
@@ -221,6 +221,12 @@ def _origin_and_path(a: Attributes) -> Iterator[bytes]:
     size = "I" if a.four_octet_as else "H"
     numbers = a.as_path if a.four_octet_as else [_two_octet(n) for n in a.as_path]
     yield _attribute(_WELL_KNOWN, AS_PATH, _sequence(numbers, size))
+
+
+@lru_cache(maxsize=4096)
+def _encoded(attributes: Attributes) -> tuple[bytes, bytes]:
+    """What goes before the next hop, and after it; thousands of paths have the same few sets."""
+    return b"".join(_origin_and_path(attributes)), b"".join(_shared(attributes))
 
 
 def _shared(a: Attributes) -> Iterator[bytes]:
