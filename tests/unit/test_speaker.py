@@ -54,7 +54,7 @@ class FailingSpeaker(Speaker):
         self.supervisor = Supervisor()
         config = {"restart_time": 0, "listen_addresses": (ip_address(HERE),), **config}
         with green.socket() as probe:
-            probe.bind((HERE, 0))
+            probe.bind(("", 0))  # free on every address: a test listens on another one
             self.port: int = probe.getsockname()[1]
         mine = peers.speaker(state_dir=str(folder), listen_port=self.port, **config)
         super().__init__(mine, self.supervisor)
