@@ -10,6 +10,13 @@ from xdist.scheduler import LoadFileScheduling
 
 # a worker that begins one of these late would be the last to end
 _LONGEST_FIRST = (
+    # tests/unit
+    "test_liveness_process",
+    "test_directory_files",
+    "test_cli",
+    "test_bfd_monitor",
+    "test_journal_attributes",
+    "test_outbound",
     # tests/functional
     "test_storms_http",
     "test_storms_bgp",
