@@ -78,9 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_streams()
     try:
         arguments = _parsed(argv)
-        if arguments.run is not run.run:
-            # a command resolves names one at a time; eventlet's resolver takes 0.15 s to import
-            os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
         status: int = arguments.run(arguments)
         sys.stdout.flush()
     except CommandError as error:

@@ -1,78 +1,28 @@
-"""Runs all checks, and makes text and JSON of what they found."""
+"""Runs all checks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Any
 
 from porter_ryu.check import cluster, host, networks, peers, ports
 from porter_ryu.check.finding import Finding, NotChecked, Result
 from porter_ryu.check.kernel import Duties, kernel
 from porter_ryu.check.networks import Facts, Neighbour
+from porter_ryu.check.outcome import Report, of_fault
 from porter_ryu.check.peers import Way
 from porter_ryu.check.running import Running
 from porter_ryu.domain.editing import Editing
 from porter_ryu.domain.model import Family, Network
 from porter_ryu.node.iproute import IpError, IpRoute
 from porter_ryu.settings import Settings
-from porter_ryu.settings_file import Fault
-
-_FINE = "the configuration and this host are fine"
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a check found.  `errors`: why the configuration cannot be read; then nothing else was
-    checked."""
-
-    findings: tuple[Finding, ...] = ()
-    not_checked: tuple[NotChecked, ...] = ()
-    errors: tuple[Finding, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """One line for each entry."""
-        every = (*self.errors, *self.findings, *self.not_checked)
-        lines = [str(entry) for entry in every]
-        return "\n".join(lines if self.findings or self.errors else [*lines, _FINE])
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The same for programs (docs/check.md)."""
-        return {
-            "ok": not (self.findings or self.errors),
-            "errors": [_as_json(entry) for entry in self.errors],
-            "findings": [_as_json(entry) for entry in self.findings],
-            "notChecked": [{"what": entry.what, "why": entry.why} for entry in self.not_checked],
-        }
-
-
-def _as_json(found: Finding) -> dict[str, Any]:
-    return {
-        "where": found.where,
-        "what": found.what,
-        "mend": found.mend,
-        "file": found.file or None,
-        "line": found.line or None,
-    }
-
-
-def of_errors(faults: Iterable[Fault]) -> Report:
-    """The report on a configuration that cannot be read."""
-    return Report(errors=tuple(map(_of_fault, faults)))
-
-
-def _of_fault(fault: Fault) -> Finding:
-    return Finding(fault.place, fault.message, fault.mend, fault.file, fault.line)
 
 
 def inspect(settings: Settings, ip: IpRoute | None = None) -> Report:
     """Checks everything; `ip` runs the commands that ask this host."""
     ip = ip or IpRoute()
     running = Running(settings.state_dir)
-    results: list[Result] = [_of_fault(remark) for remark in settings.remarks]
+    results: list[Result] = [of_fault(remark) for remark in settings.remarks]
     reached, problems = peers.ways(settings, ip)
     results += problems
     results += peers.hops(settings, reached)

@@ -20,18 +20,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints one line for each finding; WRONG if there is one."""
-    from porter_ryu.check.report import inspect, of_errors
+    from porter_ryu.check.outcome import of_errors
     from porter_ryu.settings import read
     from porter_ryu.settings_file import BadConfigurationError
 
     as_json = arguments.output == "json"
     try:
-        found = inspect(read(arguments.config_file))
+        settings = read(arguments.config_file)
     except BadConfigurationError as error:
         if not as_json:
             raise CommandError(str(error)) from error
         print_json(of_errors(error.faults).json)
         return ExitStatus.UNABLE
+    from porter_ryu.check.report import inspect  # not before: most of what a command can load
+
+    found = inspect(settings)
     if as_json:
         print_json(found.json)
     else:

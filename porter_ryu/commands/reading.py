@@ -32,6 +32,7 @@ def read_planner(files: Sequence[str], draining: Iterable[str] = ()) -> Planner:
 
 def planned_cluster(files: Sequence[str], draining: Iterable[str] = ()) -> tuple[Planner, Codec]:
     """As `read_planner`, with the codec that read the objects."""
+    settings = read_settings(files)  # before all that is needed only if they are right
     from porter_ryu.kube.errors import ApiError
     from porter_ryu.node.host import HostMonitor
     from porter_ryu.node.iproute import IpRoute
@@ -39,7 +40,6 @@ def planned_cluster(files: Sequence[str], draining: Iterable[str] = ()) -> tuple
     from porter_ryu.planning import make_codec, make_planner, make_source, read_journal
     from porter_ryu.supervisor import Supervisor
 
-    settings = read_settings(files)
     bound_among = read_journal(settings).bound_among
     planner = make_planner(settings, HostMonitor(IpRoute(), settings.interface, bound_among))
     codec = make_codec(settings)

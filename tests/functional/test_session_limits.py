@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -17,17 +18,31 @@ from fabric.raw_peer import KEEPALIVE, UPDATE, RawPeer, message
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 PEER = LEAVES["gobgpd"]
+SECTIONS: Sections = {
+    "bgp": {"local_as": 65000, "router_id": OURS, "peers": "leaf", "hold_time": 3},
+    "peer:leaf": {"address": PEER, "remote_as": LEAF_AS["gobgpd"], "mode": "passive"},
+    "bound_ip": {"mode": "none"},
+}
+_SILENT_NAME_SERVER = """
+import signal, socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    server.bind(("127.0.0.1", 53))
+    server.recv(512)
+    print("asked", flush=True)
+    signal.pause()
+"""
+_WITH_RESOLVER = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+_KUBECONFIG = (
+    "{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: "
+    "{server: 'http://api.example.com:6443'}}], users: [{name: u, user: {}}], contexts: "
+    "[{name: c, context: {cluster: c, user: u}}]}"
+)
 
 
 @pytest.fixture
 def program(fabric: Fabric, request: pytest.FixtureRequest) -> Iterator[Program]:
     """One passive peer."""
-    sections: Sections = {
-        "bgp": {"local_as": 65000, "router_id": OURS, "peers": "leaf", "hold_time": 3},
-        "peer:leaf": {"address": PEER, "remote_as": LEAF_AS["gobgpd"], "mode": "passive"},
-        "bound_ip": {"mode": "none"},
-    }
-    program = Program(fabric.hosts["porter"], sections, name=request.node.name)
+    program = Program(fabric.hosts["porter"], SECTIONS, name=request.node.name)
     program.put("pool", eip("pool", "203.0.113.1"))
     program.put("web", node("n1", "192.168.7.11"), service("web"), slice_of("web", "n1"))
     yield program.start()
@@ -57,6 +72,25 @@ def test_keepalives_that_wait_in_the_socket_count_as_in_time(program: Program, h
     )
     assert told["state"] == "Established"
     assert told["lastDown"] is None
+    peer.close()
+
+
+def test_a_name_server_that_does_not_answer_holds_up_nobody(fabric: Fabric, host: Host) -> None:
+    ours = fabric.hosts["porter"]
+    ours.spawn([sys.executable, "-c", _SILENT_NAME_SERVER], "names.log")
+    resolver = fabric.folder / "resolv.conf"
+    resolver.write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:5\n")
+    kubeconfig = fabric.folder / "named.kubeconfig"
+    kubeconfig.write_text(_KUBECONFIG)
+    own: Sections = {**SECTIONS, "kubernetes": {"manifests": "", "kubeconfig": kubeconfig}}
+    program = Program(ours, own, name="named")
+    program.start(ready=False, under=["unshare", "-m", "sh", "-c", _WITH_RESOLVER, str(resolver)])
+    wait_for(lambda: ours.log("names.log"), lambda log: "asked" in log, 60, "a question")
+    peer = RawPeer(host, OURS, PEER).establish()
+    peer.send(message(KEEPALIVE))
+    assert peer.read_until(KEEPALIVE)
+    assert program.get("/v1/peers")[0]["state"] == "Established"
+    assert program.stop() == 0
     peer.close()
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from fabric.objects import Json, eip, node, service
-from porter_ryu.check.report import Report, inspect, of_errors
+from porter_ryu.check.outcome import Report, of_errors
+from porter_ryu.check.report import inspect
 from porter_ryu.settings import read
 from porter_ryu.settings_file import BadConfigurationError
 from tests.unit.fake_server import Authority, FakeServer, Headers, answer, kubeconfig, ok

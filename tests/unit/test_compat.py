@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -28,3 +29,33 @@ def test_ryu_loads_without_setuptools_and_says_nothing() -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.stdout.split() == ["True", "False"]
+
+
+_WITHOUT = """
+import porter_ryu_compat
+porter_ryu_compat.install()
+import sys
+import ryu.cmd.manager
+from oslo_config import types
+print(*sorted({"dns", "asyncio", "rfc3986"} & set(sys.modules)))
+print(types.URI()("https://203.0.113.1/"))
+import asyncio
+from eventlet import patcher
+print(asyncio.__path__ == patcher.asyncio_module.__path__)
+"""
+
+
+def test_what_ryu_does_not_use_is_loaded_when_somebody_uses_it() -> None:
+    argv = [sys.executable, "-c", _WITHOUT]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["", "https://203.0.113.1/", "True"]
+
+
+def test_who_asks_for_the_resolver_of_eventlet_gets_it() -> None:
+    text = (
+        "import porter_ryu_compat, sys; porter_ryu_compat.install(); import eventlet.green.socket"
+    )
+    argv = [sys.executable, "-c", f"{text}; print('dns' in sys.modules)"]
+    environment = {**os.environ, "EVENTLET_NO_GREENDNS": "no"}
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "True\n"
