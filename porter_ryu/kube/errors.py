@@ -5,6 +5,7 @@ from __future__ import annotations
 from porter_ryu.domain.text import printable
 
 NOT_FOUND = 404
+CONFLICT = 409
 GONE = 410
 BAD_ANSWER = "BadAnswer"
 _MAX_MESSAGE_CHARACTERS, _MAX_REASON_CHARACTERS = 500, 50
@@ -14,7 +15,7 @@ _BY_STATUS = {
     401: "Unauthorized",
     403: "Forbidden",
     NOT_FOUND: "NotFound",
-    409: "Conflict",
+    CONFLICT: "Conflict",
     GONE: "Gone",
     422: "Invalid",
     429: "TooManyRequests",

@@ -3,6 +3,9 @@
 Only the clock of this host counts: a Lease has expired when it did not change for its duration as
 seen from here, so a wrong clock on another host has no effect.  An invalid Lease is reported and
 read again.
+
+The holder renews the Lease as it was answered last time, without reading it: if another instance
+has written it since, the server refuses that (its resourceVersion), and the Lease is read.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from ryu.lib import hub
 from porter_ryu import rfc3339
 from porter_ryu.domain.ports import Role
 from porter_ryu.kube import structs
-from porter_ryu.kube.errors import ApiError
+from porter_ryu.kube.errors import CONFLICT, ApiError
 from porter_ryu.kube.json_text import Json, converted
 from porter_ryu.supervisor import Beat, Supervisor
 
@@ -71,6 +74,7 @@ class Lease:
         self._on_change = on_change
         self._identity = f"{socket.gethostname()}_{os.getpid()}_{os.urandom(4).hex()}"
         self._observed: Any = None  # holder and renewTime
+        self._held: Json | None = None  # the Lease as this instance wrote it last
         self._expires_at = 0.0
         self._renewed_at: float | None = None
         self._stopped = False
@@ -121,11 +125,14 @@ class Lease:
         return (self._renewed_at or 0.0) + _RENEW_DEADLINE_SECONDS - self._clock()
 
     def attempt(self, release: bool = False) -> None:
-        """Reads the Lease once, and acquires or renews it if possible; with `release`, releases it.
+        """Renews the Lease, or reads it once and acquires it if possible; with `release`, releases
+        it.
 
         Raises ApiError, or CodecError if the Lease is invalid.
         """
         started = self._clock()
+        if self._renew(started):
+            return
         lease = self._client.request("GET", self._path)
         spec = converted(structs.Lease, lease).spec or _NO_SPEC
         holder = spec.holder_identity or ""
@@ -146,9 +153,34 @@ class Lease:
         if self._renewed_at is None and not release:
             self._prepare()
             started = self._clock()
-        self._client.request("PUT", self._path, None, self._renewed(lease, spec, release))
+        self._write(lease, spec, started, release)
+
+    def _renew(self, started: float) -> bool:
+        """Renews the Lease that this instance holds; returns False where it has to be read first.
+        Raises ApiError."""
+        held, self._held = self._held, None
+        if held is None or self._stopped:
+            return False
+        try:
+            self._write(held, converted(structs.Lease, held).spec or _NO_SPEC, started)
+        except ApiError as error:
+            if error.status != CONFLICT:
+                raise
+            return False
+        return True
+
+    def _write(
+        self, lease: Json, before: structs.LeaseSpec, started: float, release: bool = False
+    ) -> None:
+        """Writes the Lease, which is refused if it is not as it was read or answered; `started` is
+        when that was asked for.  Raises ApiError."""
+        wanted = self._renewed(lease, before, release)
+        answer = self._client.request("PUT", self._path, None, wanted)
         if not release:
+            self._observed = (self._identity, wanted["spec"]["renewTime"])
+            self._expires_at = started + DURATION_SECONDS
             self._renewed_at = started
+            self._held = answer
             self._change(Role.LEADER)
 
     def _renewed(self, lease: Json, before: structs.LeaseSpec, release: bool) -> Json:
@@ -166,5 +198,5 @@ class Lease:
 
     def _change(self, role: Role) -> None:
         if role is not Role.LEADER:
-            self._renewed_at = None
+            self._renewed_at = self._held = None
         self._on_change(role)

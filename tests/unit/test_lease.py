@@ -25,6 +25,7 @@ class Server:
         self.version = 1
         self.spec: Json = {}
         self.away = False
+        self.asked: list[str] = []
 
     def written_by(self, holder: str, seconds: int, renewed: str = "t1") -> None:
         """Another holder writes the Lease."""
@@ -42,6 +43,7 @@ class Server:
         assert path.endswith("/namespaces/porter-system/leases/porter-ryu")
         if self.away:
             raise ApiError(0, "ConnectError", "no answer")
+        self.asked.append(method)
         if method == "PUT":
             assert body is not None
             if body["metadata"]["resourceVersion"] != str(self.version):
@@ -76,6 +78,38 @@ def test_a_lease_without_a_holder_is_acquired_and_renewed() -> None:
     assert server.spec["holderIdentity"] == first["holderIdentity"]
     assert server.spec["acquireTime"] == first["acquireTime"]
     assert server.spec["leaseTransitions"] == 1
+
+
+def test_a_holder_renews_without_reading() -> None:
+    server = Server()
+    one = Instance(server)
+    for _ in range(3):
+        one.lease.attempt()
+    assert server.asked == ["GET", "PUT", "PUT", "PUT"]
+
+
+def test_a_renewal_that_another_write_came_before_reads_the_lease() -> None:
+    server = Server()
+    one = Instance(server)
+    one.lease.attempt()
+    server.version += 1  # somebody added a label
+    one.lease.attempt()
+    assert one.told == [LEADS, LEADS]
+    assert server.asked == ["GET", "PUT", "PUT", "GET", "PUT"]
+
+
+def test_after_a_renewal_without_an_answer_the_lease_is_read() -> None:
+    """It may have arrived."""
+    server = Server()
+    one = Instance(server)
+    one.lease.attempt()
+    server.away = True
+    with pytest.raises(ApiError):
+        one.lease.attempt()
+    server.away = False
+    server.asked.clear()
+    one.lease.attempt()
+    assert server.asked == ["GET", "PUT"]
 
 
 def test_a_holder_counts_as_alive_only_once_it_is_seen_to_renew() -> None:
