@@ -1,7 +1,8 @@
 """The addresses of this host and of its default gateways, which no Service may get.
 
-They are read again every few seconds, because they change while the program runs.  When they cannot
-be read, the last ones count.  The last gateways also count while there is no default route: the
+They change while the program runs.  So they are read again a few seconds after the kernel said that
+something changed, or could not be read, and once a minute.  When they cannot be read, the last ones
+count.  The last gateways also count while there is no default route: the
 address of a router must not be given away because a route flaps.  If `ip` has never worked yet,
 /proc gives at least the addresses.
 """
@@ -9,6 +10,7 @@ address of a router must not be given away because a route flaps.  If `ip` has n
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -17,12 +19,13 @@ from ryu.lib import hub
 
 from porter_ryu.domain.model import Address
 from porter_ryu.node.iproute import InterfaceAddress, IpError, IpRoute
+from porter_ryu.node.kernel_changes import KernelChanges
 from porter_ryu.supervisor import Beat
 
 LOG = logging.getLogger(__name__)
 
 _IPVS_DEVICE = "kube-ipvs0"
-_SCAN_INTERVAL_SECONDS = 5.0
+_LOOK_INTERVAL_SECONDS, _SCAN_INTERVAL_SECONDS = 5.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class HostMonitor:
     """Keeps the latest addresses of this host.
 
     `bound_among` returns which of some addresses are ours by the journal.  `interface` is where we
-    bind; empty: that of the default route.  `local` reads the addresses from /proc.
+    bind; empty: that of the default route.  `local` reads the addresses from /proc.  `may_differ`
+    returns whether the kernel may have changed something since it was called last.
     """
 
     def __init__(
@@ -56,18 +60,24 @@ class HostMonitor:
         interface: str,
         bound_among: BoundAmong,
         local: Callable[[], frozenset[Address]] | None = None,
+        may_differ: Callable[[], bool] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.addresses = HostAddresses()
         self._ip = ip
         self._interface = interface
         self._bound_among = bound_among
         self._local = local or local_addresses
+        self._may_differ = may_differ or KernelChanges().any
+        self._clock = clock
+        self._scan_due_at = 0.0
         self._device: str | None = None
         self._last_scan: Sequence[InterfaceAddress] = ()
 
     def scan(self) -> bool:
         """Reads the addresses; returns whether they changed."""
         before = self.addresses
+        self._scan_due_at = self._clock() + _SCAN_INTERVAL_SECONDS
         # an address that is unbound during this scan is in the journal only before it
         ours = self._bound_among(self._last_scan)
         try:
@@ -77,6 +87,7 @@ class HostMonitor:
             gateways = routes.gateways or before.gateways
         except IpError as error:
             LOG.warning("the addresses of this host cannot be read: %s", error)
+            self._scan_due_at = 0.0
             if before == HostAddresses():
                 self.addresses = HostAddresses(unattributed=self._local())
             return self.addresses != before
@@ -93,12 +104,17 @@ class HostMonitor:
         )
         return self.addresses != before
 
+    def look(self) -> bool:
+        """Reads the addresses if they may have changed; returns whether they did."""
+        due = self._clock() >= self._scan_due_at
+        return (self._may_differ() or due) and self.scan()
+
     def run(self, changed: Callable[[], None], beat: Beat) -> None:
-        """Scans every five seconds and calls `changed` after a change; never returns."""
+        """Looks every five seconds and calls `changed` after a change; never returns."""
         while True:
             beat()
-            hub.sleep(_SCAN_INTERVAL_SECONDS)
-            if self.scan():
+            hub.sleep(_LOOK_INTERVAL_SECONDS)
+            if self.look():
                 changed()
 
 

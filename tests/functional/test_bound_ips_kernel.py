@@ -8,8 +8,10 @@ from typing import TypeAlias
 
 import pytest
 
-from fabric import Fabric, Host
+from fabric import Fabric, Host, wait_for
+from fabric.raw_peer import inside
 from porter_ryu.domain.model import Network
+from porter_ryu.node.kernel_changes import KernelChanges
 from tests.functional.bindings import NONE, SIX, A, Instance, becomes, lone, rules, table
 
 MANY = frozenset(ip_network(IPv4Address("10.20.0.0") + i) for i in range(2000))
@@ -68,3 +70,22 @@ def test_a_foreign_rule_and_route_stay(host: Host) -> None:
     instance.bound.stop(withdraw=True)
     assert rules(host) == {A}
     assert table(host, 4) == ["unicast"]
+
+
+def test_changes_of_addresses_and_routes_are_noticed(host: Host) -> None:
+    changes = KernelChanges()
+    with inside(host):
+        changes.any()
+    for command in (
+        "address add 192.168.9.7/32 dev lo",
+        "-6 address add fd00::7/128 dev lo",
+        "route add default via 192.168.9.2",
+        "-6 route add default dev e1a",
+        "link set lo down",
+    ):
+        wait_for(changes.any, lambda found: not found, 10, "nothing goes on")
+        host.run(f"ip {command}")
+        assert changes.any(), command
+    for number in range(200):
+        host.run(f"ip route add 10.0.{number}.0/24 via 192.168.9.2")
+    assert changes.any(), "the kernel had more to say than there was room for"

@@ -133,6 +133,38 @@ def test_without_a_default_route_the_last_gateway_and_interface_count() -> None:
     assert host.addresses.gateways == addresses("192.168.0.2")
 
 
+def test_addresses_are_read_again_once_the_kernel_changed_something() -> None:
+    kernel, now, differs = Kernel(), [1000.0], [True]
+    host = HostMonitor(
+        IpRoute(kernel),
+        "",
+        lambda _: frozenset(),
+        may_differ=lambda: differs[0],
+        clock=lambda: now[0],
+    )
+    assert host.look()
+    kernel.links["eth1"], differs[0] = ["10.0.0.7/8"], False
+    assert not host.look()
+    differs[0] = True
+    assert host.look()
+    del kernel.links["eth1"]
+    differs[0] = False
+    now[0] += 60
+    assert host.look(), "the kernel may have said nothing"
+
+
+def test_addresses_that_could_not_be_read_are_read_at_the_next_look() -> None:
+    kernel = Kernel()
+    host = HostMonitor(
+        IpRoute(kernel), "", lambda _: frozenset(), frozenset, may_differ=lambda: False
+    )
+    host.scan()
+    kernel.links["eth1"], kernel.broken = ["10.0.0.7/8"], True
+    host.scan()
+    kernel.broken = False
+    assert host.look()
+
+
 def test_every_gateway_of_every_default_route() -> None:
     kernel = Kernel()
     kernel.routes["-4"] = [

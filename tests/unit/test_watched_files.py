@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from porter_ryu.watched_files import WatchedFiles
@@ -24,6 +25,20 @@ def test_a_change_counts_when_two_scans_read_the_same(tmp_path: Path) -> None:
     assert not files.changed()
     assert files.changed()
     assert not files.changed()
+
+
+def test_a_file_that_was_left_alone_for_long_changes(tmp_path: Path) -> None:
+    path, other = tmp_path / "a", tmp_path / "b"
+    path.write_text("1")
+    files = WatchedFiles(lambda: [str(path)], lambda: time.time() + 3600)
+    assert not files.changed()
+    path.write_text("more")
+    assert [files.changed(), files.changed(), files.changed()] == [False, True, False]
+    other.write_text("else")
+    os.replace(other, path)
+    assert [files.changed(), files.changed(), files.changed()] == [False, True, False]
+    path.unlink()
+    assert [files.changed(), files.changed(), files.changed()] == [False, True, False]
 
 
 def test_a_file_that_is_missing_for_one_scan_did_not_change(tmp_path: Path) -> None:
