@@ -50,6 +50,7 @@ class Client:
         read."""
         self._most = most
         self._transport = Transport(kubeconfig)
+        self._failures = _Failures(self._transport)
 
     @property
     def server(self) -> str:
@@ -91,11 +92,11 @@ class Client:
         raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} does not end")
 
     def _ask_page(self, kind: Kind, query: dict[str, Any]) -> Asked:
-        with hub.Timeout(self._most, self._timed_out()):
+        with self._in_time():
             return self._ask("GET", RESOURCES[kind].collection, query, None, "", _READ_SECONDS)
 
     def _page(self, kind: Kind, asked: Asked) -> metav1.ObjectList:
-        with hub.Timeout(self._most, self._timed_out()):
+        with self._in_time():
             text = self._text("GET", RESOURCES[kind].collection, asked)
         try:
             return decoded(_LIST, text)
@@ -118,7 +119,7 @@ class Client:
             "resourceVersion": resource_version,
             "timeoutSeconds": _WATCH_SECONDS,
         }
-        with hub.Timeout(self._most, self._timed_out()):
+        with self._in_time():
             path = RESOURCES[kind].collection
             asked = self._ask("GET", path, query, None, "", _WATCH_READ_SECONDS)
             answer = self._answer("GET", path, asked)
@@ -129,7 +130,7 @@ class Client:
         size = 0
         give_way = TimeSlice()
         until = time.monotonic() + self._most
-        with contextlib.closing(answer), self._failures():
+        with contextlib.closing(answer), self._failures:
             for piece in answer.stream():
                 *lines, rest = piece.split(b"\n")
                 for line in lines:
@@ -144,16 +145,6 @@ class Client:
                     # what keeps it open is not the API server, and may withhold events
                     raise ApiError(0, BAD_ANSWER, "a watch does not end")
                 give_way()
-
-    @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
-        """Turns an exception of a request, or of reading its answer, into an ApiError."""
-        try:
-            yield
-        except ApiError:
-            raise
-        except Exception as error:
-            raise failure(error, self.server) from error
 
     def request(
         self,
@@ -176,22 +167,22 @@ class Client:
     ) -> bytes:
         """One request and the text of its answer, which must be complete within two minutes; raises
         ApiError."""
-        with hub.Timeout(self._most, self._timed_out()):
+        with self._in_time():
             asked = self._ask(method, path, query or {}, body, content_type, _READ_SECONDS)
             return self._text(method, path, asked)
 
     def _text(self, method: str, path: str, asked: Asked) -> bytes:
         answer = self._answer(method, path, asked)
-        with contextlib.closing(answer), self._failures():
+        with contextlib.closing(answer), self._failures:
             return _read(answer, _MAX_ANSWER_OCTETS)
 
     def date(self) -> float | None:
         """The time of the API server (Unix time, whole seconds), None if its answers have none;
         raises ApiError."""
-        with hub.Timeout(self._most, self._timed_out()):
+        with self._in_time():
             asked = self._ask("GET", "/version", {}, None, "", _READ_SECONDS)
             answer = self._answer("GET", "/version", asked)
-            with contextlib.closing(answer), self._failures():
+            with contextlib.closing(answer), self._failures:
                 _read(answer, _MAX_ERROR_OCTETS)
         return _timestamp(answer.headers.get("date", ""))
 
@@ -204,18 +195,18 @@ class Client:
         content_type: str,
         read_timeout: float,
     ) -> Asked:
-        with self._failures():
+        with self._failures:
             return self._transport.send(method, path, read_timeout, query, body, content_type)
 
     def _answer(self, method: str, path: str, asked: Asked) -> Response:
-        with self._failures():
+        with self._failures:
             response = asked.answer()
         if not _OK <= response.status < _MULTIPLE:
             raise self._error(method, path, response)
         return response
 
-    def _timed_out(self) -> ApiError:
-        return ApiError(0, "TimedOut", f"the API server {self.server} does not complete its answer")
+    def _in_time(self) -> _InTime:
+        return _InTime(self._most, self.server)
 
     def _error(self, method: str, path: str, response: Response) -> ApiError:
         after = _seconds(response.headers.get("retry-after", ""))
@@ -236,6 +227,37 @@ class Client:
             # the token may have been replaced on disk: the retry uses the new one
             message = f"the API server {self.server} does not accept {self._transport.renew()}"
         return ApiError(response.status, reason, message, after)
+
+
+class _Failures:
+    """Turns an exception of a request, or of reading its answer, into an ApiError."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ApiError):
+            raise failure(error, self._transport.server) from error
+
+
+class _InTime:
+    """Raises ApiError if what is in it takes more than so many seconds."""
+
+    def __init__(self, most: float, server: str) -> None:
+        self._server = server
+        self._timeout = hub.Timeout(most)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._timeout.cancel()
+        if error is self._timeout:
+            text = f"the API server {self._server} does not complete its answer"
+            raise ApiError(0, "TimedOut", text) from error
 
 
 def _said(answer: Response, most: int) -> bytes:

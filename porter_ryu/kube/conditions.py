@@ -14,6 +14,7 @@ from msgspec.json import Decoder
 
 from porter_ryu.domain.model import Condition
 from porter_ryu.kube import metav1
+from porter_ryu.kube.errors import CodecError
 from porter_ryu.kube.json_text import Json, Text, decoded
 from porter_ryu.kube.shared import CACHED
 
@@ -28,8 +29,14 @@ def select(
     fields of other entries."""
     for number, entry in enumerate(entries or ()):
         place = f"status.conditions[{number}]"
-        if wanted(decoded(_TYPE, entry, place).type or ""):
-            yield decoded(_CONDITION, entry, place)
+        try:
+            found = decoded(_CONDITION, entry, place)
+        except CodecError:
+            if wanted(decoded(_TYPE, entry, place).type or ""):
+                raise
+            continue
+        if wanted(found.type or ""):
+            yield found
 
 
 @lru_cache(CACHED)

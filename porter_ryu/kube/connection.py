@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterator
 
 import eventlet.patcher
+from eventlet.hubs import trampoline
 from httptools import HttpParserError, HttpResponseParser
 from urllib3.connection import HTTPConnection
 
@@ -32,6 +33,7 @@ class Connection:
     def __init__(self, opened: HTTPConnection) -> None:
         """Takes over a connection of urllib3 that is open."""
         self.used = False
+        self._timeout = 0.0
         self._opened = opened
         assert opened.sock is not None
         self._socket: socket.socket = opened.sock
@@ -47,11 +49,14 @@ class Connection:
     def send(self, request: bytes, timeout: float) -> None:
         """Sends a request.  Whatever then waits for the server waits `timeout` seconds at most each
         time.  Raises OSError."""
+        self._timeout = timeout
         self._socket.settimeout(timeout)
         self._socket.sendall(request)
 
     def answer(self) -> Answer:
         """The answer to the request that was sent, when its header is there.  Raises OSError."""
+        # it takes the server longer than a look whether it is there, which would fail with an error
+        trampoline(self._socket, read=True, timeout=self._timeout, timeout_exc=TimeoutError)
         answer = Answer(self)
         self.used = True
         return answer
@@ -66,7 +71,7 @@ class Connection:
 
 
 class Answer:
-    """The answer to one request.  `headers` are by their names in lower case.
+    """The answer to one request.
 
     `reusable`: it was read to its end, and the connection may carry another request.
     """
@@ -74,7 +79,7 @@ class Answer:
     def __init__(self, connection: Connection) -> None:
         """Reads up to the end of the header; raises OSError, UnansweredError where nothing came."""
         self.status = 0
-        self.headers: dict[str, str] = {}
+        self._fields: list[tuple[bytes, bytes]] = []
         self._connection = connection
         self._parser = HttpResponseParser(self)
         self._pieces: list[bytes] = []
@@ -84,6 +89,13 @@ class Answer:
             size += self._read_more()
             if size > _MOST_HEADER_OCTETS and not self._header_read:
                 raise ConnectionError("the header of an answer is too large")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The fields of the header, by their names in lower case."""
+        return {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._fields
+        }
 
     @property
     def reusable(self) -> bool:
@@ -130,7 +142,8 @@ class Answer:
     @property
     def _ends_with_connection(self) -> bool:
         """Whether the body has no length of its own (RFC 9112, 6.3)."""
-        own = "content-length" in self.headers or "transfer-encoding" in self.headers
+        headers = self.headers
+        own = "content-length" in headers or "transfer-encoding" in headers
         return self._header_read and not own
 
     # what the parser calls
@@ -142,7 +155,7 @@ class Answer:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One field of the header."""
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The end of the header."""
@@ -158,4 +171,4 @@ class Answer:
         """The end of the body, or of an interim answer (RFC 9110, 15.2)."""
         self._complete = self._header_read
         if not self._header_read:
-            self.headers.clear()
+            self._fields.clear()

@@ -55,6 +55,7 @@ class Events:
         self._queue: collections.deque[tuple[WithStatus, StatusChange]] = collections.deque()
         self._wake = hub.Semaphore(0)
         self._dropped = 0
+        self._drops = metrics.kubernetes_writes.labels(EVENTS, DROPPED)
         self._known: OrderedDict[tuple[str, str, str, str], tuple[str, int]] = OrderedDict()
 
     def start(self) -> None:
@@ -70,7 +71,7 @@ class Events:
         self._wake.release()
 
     def _drop(self) -> None:
-        metrics.kubernetes_writes.labels(EVENTS, DROPPED).inc()
+        self._drops.inc()
         if not self._dropped:
             self._supervisor.after(_REPORT_AFTER_SECONDS, "events dropped", self._report_dropped)
         self._dropped += 1

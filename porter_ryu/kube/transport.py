@@ -14,6 +14,7 @@ from typing import Any, cast
 from urllib.parse import quote, urlencode
 from urllib.request import getproxies
 
+import msgspec
 import urllib3
 from urllib3.connection import HTTPConnection
 from urllib3.util import parse_url
@@ -35,7 +36,6 @@ _KEEPALIVE = (
 # the writers, the watches, the Lease and Events
 _CONNECTIONS = 32
 _NO_QUERY: Mapping[str, Any] = {}
-_JSON = json.JSONEncoder(separators=(",", ":")).encode
 _IN_A_TARGET = "/:?#[]@!$&'()*+,;=%~"
 
 
@@ -104,10 +104,14 @@ class Response:
 
     def __init__(self, answer: Answer, connection: Connection, pool: _Pool) -> None:
         self.status = answer.status
-        self.headers: Mapping[str, str] = answer.headers
         self._answer = answer
         self._connection = connection
         self._pool = pool
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The fields of the header, by their names in lower case."""
+        return self._answer.headers
 
     def stream(self) -> Iterator[bytes]:
         """The body as it arrives; raises OSError."""
@@ -192,6 +196,7 @@ class Transport:
             **(opener.proxy_headers if forwards else {}),
         }
         self._header = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self._shown, self._authorized = "", self._header
 
     def send(
         self,
@@ -210,7 +215,7 @@ class Transport:
             target = f"{target}?{urlencode(query)}"
         header, octets = self._authorized_header(), b""
         if body is not None:
-            octets = _JSON(body).encode()
+            octets = _json(body)
             header += f"Content-Type: {content_type}\r\nContent-Length: {len(octets)}\r\n"
         request = f"{method} {target} HTTP/1.1\r\n{header}\r\n".encode("latin-1") + octets
         return Asked(request, read_timeout, self._pool, repeatable=method == "GET")
@@ -218,11 +223,12 @@ class Transport:
     def _authorized_header(self) -> str:
         """The header of a request without a body."""
         text = self._authorization()
-        if not text:
-            return self._header
-        if not text.isprintable():
-            raise ValueError("the token has a character that no header may have")
-        return f"{self._header}Authorization: {text}\r\n"
+        if text != self._shown:
+            if not text.isprintable():
+                raise ValueError("the token has a character that no header may have")
+            field = f"Authorization: {text}\r\n" if text else ""
+            self._shown, self._authorized = text, f"{self._header}{field}"
+        return self._authorized
 
     def renew(self) -> str:
         """Reads the credential again, if possible; returns a description of it."""
@@ -234,6 +240,14 @@ class Transport:
         pool.close()
         where = self._kubeconfig or "the service account, or the default kubeconfig"
         return f"the credential of {where}"
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        # half of a surrogate pair, for which JSON has an escape and UTF-8 nothing
+        return json.dumps(body).encode()
 
 
 def _access(kubeconfig: str) -> Access:
