@@ -250,7 +250,7 @@ class Cluster:
 
     def record(self, service: str, namespace: str = "default") -> list[str]:
         """The addresses in a Service's status."""
-        status = self.api.get("service", service, "-n", namespace)["status"]
+        status = self.api.get("service", service, namespace)["status"]
         return [entry["ip"] for entry in status["loadBalancer"].get("ingress", ())]
 
     def free(self, pool: str) -> None:

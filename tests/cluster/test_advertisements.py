@@ -3,7 +3,6 @@ Service may not add."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -71,7 +70,7 @@ def test_a_community_that_is_not_allowed_is_an_event_of_the_service(
     clean.routed(EIP, "n1")
 
     def events() -> list[str]:
-        found = json.loads(clean.api.kubectl("get", "events", "-n", "default", "-o", "json"))
+        found = clean.api.get("event")
         return [
             event["message"]
             for event in found["items"]

@@ -220,7 +220,7 @@ def test_conditions_events_and_the_pool_say_what_is(program: Program, clean: Clu
     assert pool["used"] == {EIP: "default/web"}
     events = {
         (event["involvedObject"].get("name"), event["reason"])
-        for event in clean.api.get("events")["items"]
+        for event in clean.api.get("event")["items"]
     }
     assert {("web", "Allocated"), ("web", "Announced"), ("wish", "AddressNotInPool")} <= events
     bound = program.host.run("ip -br address show")
@@ -230,7 +230,7 @@ def test_conditions_events_and_the_pool_say_what_is(program: Program, clean: Clu
     clean.routed("203.0.113.12", "n1")
     clean.routed(EIP)
     wait_for(
-        lambda: [e.get("message", "") for e in clean.api.get("events")["items"]],
+        lambda: [e.get("message", "") for e in clean.api.get("event")["items"]],
         lambda texts: any(text.startswith(f"from {EIP} to 203.0.113.12: ") for text in texts),
         5,
         "the Event of the move",

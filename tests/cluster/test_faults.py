@@ -200,7 +200,7 @@ def test_all_nodes_fall_silent_at_once(clean: Cluster, round_: int) -> None:
             wait_for(
                 lambda: [
                     condition["status"]
-                    for pod in clean.api.get("pods")["items"]
+                    for pod in clean.api.get("pod")["items"]
                     for condition in pod["status"]["conditions"]
                     if condition["type"] == "Ready"
                 ],

@@ -86,7 +86,7 @@ def roles(program: Program) -> list[str]:
 
 def all_different(cluster: Cluster) -> None:
     """No address is on record twice."""
-    items = cluster.api.get("services", "-A")["items"]
+    items = cluster.api.get("service", namespace="")["items"]
     held = [
         entry["ip"]
         for item in items
@@ -225,7 +225,7 @@ def test_a_clock_that_is_an_hour_off_changes_nothing(clean: Cluster) -> None:
             with clean.no_route_lost():
                 first.kill()
                 leads(second)
-            lease = clean.api.get("lease", "porter-ryu", "-n", NAMESPACE)
+            lease = clean.api.get("lease", "porter-ryu", NAMESPACE)
             ahead = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(time.time() + 3000))
             assert lease["spec"]["renewTime"] > ahead, "its clock is off"
             assert assigns(clean, "late") == "203.0.113.9"

@@ -200,7 +200,7 @@ def test_the_manifests_of_openelb_apply_and_work_unchanged(clean: Cluster) -> No
 
         want = ["Valid", "UnsupportedProtocol", "Valid"]
         wait_for(reasons, lambda seen: seen == want, 5, "their conditions")
-        old = clean.api.get("eips.v1alpha1.network.kubesphere.io", "old-style")
+        old = clean.api.get("eip v1alpha1", "old-style")
         assert old["status"]["poolSize"] == 16
         clean.api.delete("service", "web", "exact")
         for name in names:
@@ -215,7 +215,7 @@ def usage(cluster: Cluster, name: str) -> int:
 
 def forget_eips(cluster: Cluster) -> None:
     """Deletes every Eip once nobody runs who would say that it is free."""
-    for pool in cluster.api.get("eips")["items"]:
+    for pool in cluster.api.get("eip")["items"]:
         name = pool["metadata"]["name"]
         patch = ("--subresource=status", "--type=merge", "-p", '{"status": {"usage": 0}}')
         cluster.api.kubectl("patch", "eip", name, *patch)
@@ -274,7 +274,7 @@ def test_moving_from_metallb_keeps_every_address(clean: Cluster, tmp_path: Path)
 
 def shipped_configuration(cluster: Cluster, name: str) -> str:
     """The file in a ConfigMap of ours."""
-    found = cluster.api.get("configmap", name, "-n", NAMESPACE)
+    found = cluster.api.get("configmap", name, NAMESPACE)
     text: str = found["data"]["porter_ryu.conf"]
     return text
 

@@ -52,7 +52,7 @@ def test_an_event_that_comes_again_is_counted_up(clean: Cluster) -> None:
         wait_for(
             lambda: [
                 event.get("count", 0)
-                for event in clean.api.get("events")["items"]
+                for event in clean.api.get("event")["items"]
                 if (event["involvedObject"].get("name"), event["reason"])
                 == ("web", "NoReadyEndpoints")
             ],
