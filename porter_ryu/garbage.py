@@ -5,7 +5,8 @@ sent meanwhile.  Almost no object here is part of a reference cycle, and the obj
 long.  So Python collects only the youngest objects by itself; the objects of each list are frozen
 (`gc.freeze`), and the few others are collected every ten seconds.
 
-The text of a list leaves holes in the heap, which the C library keeps: they are given back.
+The text of a list leaves holes in the heap, which the C library keeps: they are given back.  What
+its objects share is not looked for any more.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable
 
 from ryu.lib import hub
 
+from porter_ryu.kube.shared import forget_keys
 from porter_ryu.supervisor import Beat
 
 _INTERVAL_SECONDS = 10.0
@@ -46,6 +48,7 @@ class GarbageCollector:
         lists = self._lists_read()
         if lists != self._lists_frozen:
             self._lists_frozen = lists
+            forget_keys()
             gc.freeze()
             _give_memory_back()
             return

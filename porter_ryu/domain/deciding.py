@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 
 from porter_ryu.domain.address_changes import AddressChanges
 from porter_ryu.domain.addresses.allocator import Allocator
+from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.decision import Decision, unreadable_decision
@@ -44,12 +45,12 @@ class Deciding:
         self._resolver = resolver
         self._routing = routing
         self._guard = guard
-        self._addresses_of: dict[ObjectKey, tuple[Address, ...]] = {}
+        self._held_by: dict[ObjectKey, tuple[Held, ...]] = {}
 
     @property
     def cached_entries(self) -> int:
         """How many entries are kept from turn to turn."""
-        return len(self.decisions) + len(self._addresses_of)
+        return len(self.decisions) + len(self._held_by)
 
     def settle(self, batch: Set[ObjectKey], give_way: Callable[[], None]) -> frozenset[ObjectKey]:
         """Adopts records, keeps or releases addresses for the batch; returns the Services that
@@ -91,7 +92,7 @@ class Deciding:
             if decision is None or not decision.verdict.ok or self._guard.failed(Kind.SERVICE, key):
                 batch.add(key)
                 continue
-            addresses = self._addresses_of.get(key, ())
+            addresses = _addresses(self._held_by.get(key, ()))
             if any(map(self._routing.verdict_depends_on_nodes, addresses)):
                 batch.add(key)
                 continue
@@ -159,11 +160,10 @@ class Deciding:
                 outcome = self._allocator.assign(service)
             else:
                 outcome = self._allocator.preview(service)
-            before = self._addresses_of.get(key, ())
-            held = tuple(entry.address for entry in outcome.held)
-            self._addresses_of[key] = held
+            before = self._held_by.get(key, ())
+            self._held_by[key] = outcome.held
             outcomes[key] = outcome
-            return frozenset(held + before)
+            return frozenset(_addresses(outcome.held + before))
         return frozenset()
 
     def _without_outcome(self, key: ObjectKey) -> frozenset[Address]:
@@ -184,7 +184,7 @@ class Deciding:
             self.decisions[key] = unreadable_decision(service, held, unreadable.reason)
         elif service is None:
             self._resolver.forget(key)
-        return frozenset(self._addresses_of.pop(key, ()))
+        return frozenset(_addresses(self._held_by.pop(key, ())))
 
     def _store_decision(self, key: ObjectKey, outcome: Outcome) -> None:
         service = self._allocator.settled(key)
@@ -197,3 +197,7 @@ class Deciding:
             decision = Decision(service, outcome, announced, unreadable, refused)
             self.address_changes.note(key, self.decisions.get(key), decision)
             self.decisions[key] = decision
+
+
+def _addresses(held: Iterable[Held]) -> list[Address]:
+    return [entry.address for entry in held]

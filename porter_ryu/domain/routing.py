@@ -6,6 +6,7 @@ The next hops of an address are computed once a turn, however many Services shar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.addresses.holdings import Held
@@ -229,11 +230,11 @@ class Routing:
         """Whether one address of a Service has a route."""
         family = Family(held.address.version)
         if self._next_hops_of(held.address):
-            return Verdict(True, Reason.ANNOUNCED, self._to_whom(held))
+            return _announced(self._to_whom(held))
         if self.by_port and self._own_next_hops(held.address, service):
             text = "announced to every switch by its ports, and to no router: other Services that"
             text += f" share {held.address} have no node in common with it"
-            return Verdict(True, Reason.ANNOUNCED, text)
+            return _announced(text)
         if self._resolver.next_hops(service, family):
             unheard = self._why_unheard(held.address)
             if unheard is not None:
@@ -299,3 +300,9 @@ class Routing:
     def _holders(self, address: Address) -> list[Service]:
         services = (self._cluster.services.get(k) for k in self._allocator.holders(address))
         return [service for service in services if service is not None]
+
+
+@lru_cache(64)
+def _announced(text: str) -> ServiceVerdict:
+    """One object for each text: nearly all Services have the same."""
+    return Verdict(True, Reason.ANNOUNCED, text)

@@ -32,7 +32,7 @@ from porter_ryu.kube.errors import CodecError
 from porter_ryu.kube.json_text import Json, Text, decoded, part
 from porter_ryu.kube.quantity import thousandths
 from porter_ryu.kube.resources import KINDS, RESOURCES
-from porter_ryu.kube.shared import CACHED, address_of, labels
+from porter_ryu.kube.shared import CACHED, address_of, key_of, labels
 
 _SEED_ANNOTATION = "lb.kubesphere.io/v1apha1"  # as the README of Porter spelt it
 _WEIGHT_ANNOTATION, _WEIGHT = "porter.kubesphere.io/weight", re.compile(r"[1-9][0-9]{0,2}|1000")
@@ -80,7 +80,7 @@ def identity(kind: Kind, text: Text) -> Identity:
         _check_name(namespace or "default")
     name, version = meta.name or "", meta.resource_version
     _check_name(name)
-    key = ObjectKey(intern(namespace), name)
+    key = key_of(namespace, name)
     return Identity(key, version if isinstance(version, str) else "")
 
 
@@ -193,7 +193,7 @@ def _endpoint_slice(
     owner = _labels_of(obj.metadata).get("kubernetes.io/service-name")
     return EndpointSlice(
         key=key,
-        service=ObjectKey(key.namespace, owner) if owner else None,
+        service=key_of(key.namespace, owner) if owner else None,
         family=service_codec.FAMILIES.get(obj.address_type or ""),
         endpoints=_endpoints(obj.endpoints or ()),
     )

@@ -164,7 +164,9 @@ class Informer:
             # the list is right even if its versions are older: the store may be from a backup
             if self._versions[key] > versions[key]:
                 found[key], versions[key] = answered[key], self._versions[key]
-        self._versions = versions
+        for key in self._versions.keys() - versions.keys():
+            del self._versions[key]
+        self._versions.update(versions)  # keeps the keys that the objects have
         self._newest_version = _number(version)
         self._written_meanwhile = {}
         observer.replace(self._kind, found.values(), read_at)

@@ -2,7 +2,7 @@
 
 Ten thousand Services have only a few different sets of ports and labels, and their EndpointSlices
 only a few different sets of endpoints.  The caches are small: a value that was evicted is made
-again, and is equal.
+again, and is equal.  Keys are shared while lists are read: each EndpointSlice names its Service.
 """
 
 from __future__ import annotations
@@ -13,10 +13,25 @@ from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET, inet_pton
 from sys import intern
 
-from porter_ryu.domain.model import Address
+from porter_ryu.domain.model import Address, ObjectKey
 
 CACHED = 512
 """How many different values a cache keeps."""
+_KEYS_MOST = 1 << 17
+_keys: dict[ObjectKey, ObjectKey] = {}
+
+
+def key_of(namespace: str, name: str) -> ObjectKey:
+    """The key of an object."""
+    if len(_keys) >= _KEYS_MOST:
+        _keys.clear()
+    key = ObjectKey(intern(namespace), name)
+    return _keys.setdefault(key, key)
+
+
+def forget_keys() -> None:
+    """Keeps no keys any more, for when the lists are read: what changes later is little."""
+    _keys.clear()
 
 
 def address_of(text: str | None) -> Address | None:

@@ -155,7 +155,8 @@ class Allocator:
 
     def _note_waiting(self, service: Service) -> None:
         """Notes whether a Service lacks an address."""
-        lacking = set(self._rules.families(service)) - self._holdings.held(service.key).keys()
+        has = self._holdings.has
+        lacking = not all(has(service.key, family) for family in self._rules.families(service))
         if lacking and not service.deleting:
             self._waiting.add(service.key)
         else:
@@ -165,13 +166,14 @@ class Allocator:
 
     def held(self, key: ObjectKey) -> tuple[Held, ...]:
         """The addresses that a Service holds, in the order of its families."""
-        by_family = self._holdings.held(key)
-        if len(by_family) <= 1:
-            return tuple(by_family.values())
+        every = self._holdings.held(key)
+        if len(every) <= 1:
+            return every
         service = self._holdings.services.get(key)
         order = list(service.families) if service is not None else []
-        rank = {family: order.index(family) if family in order else family for family in by_family}
-        return tuple(by_family[family] for family in sorted(by_family, key=lambda f: rank[f]))
+        families = (held.family for held in every)
+        rank = {family: order.index(family) if family in order else family for family in families}
+        return tuple(sorted(every, key=lambda held: rank[held.family]))
 
     def holders(self, address: Address) -> tuple[ObjectKey, ...]:
         """The Services that hold an address, in order of name."""
@@ -279,7 +281,7 @@ class Allocator:
             return [], None if held else terminating()
         refusal = next(iter(self._rules.request_refusals(service)), None)
         families = self._rules.families(service)
-        lacking = [family for family in families if family not in held]
+        lacking = [family for family in families if not self._holdings.has(service.key, family)]
         if refusal is None and lacking:
             refusal = self._rules.named_pool_refusal(service)
         if refusal is not None:
@@ -344,9 +346,7 @@ class Allocator:
             return Verdict(False, DrawReason.SERVICE_DELETED, terminating().message)
         held = self.held(service.key)
         own = [str(entry.address) for entry in held if entry.eip == pool.eip.name]
-        lacking = set(self._rules.families(service)).difference(
-            Family(entry.address.version) for entry in held
-        )
+        lacking = set(self._rules.families(service)).difference(entry.family for entry in held)
         if own and not lacking:
             return Verdict(True, DrawReason.AVAILABLE, f"it has {', '.join(own)} from it")
         objection = self._rules.draw_objection(pool, service)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from porter_ryu.domain.addresses.address_pool import AddressPool
 from porter_ryu.domain.addresses.sharers import Group, Sharers, check_hashable, group_of
@@ -22,11 +23,16 @@ THIS_HOST = "this host or its gateway"
 _MAX_SHARED_CANDIDATES = 32
 
 
-class Held(NamedTuple):
+class Held(Struct, frozen=True, gc=False):
     """An address that a Service holds, and the name of the Eip that it is from."""
 
     address: Address
     eip: str
+
+    @property
+    def family(self) -> Family:
+        """The family of the address."""
+        return Family(self.address.version)
 
 
 class _FreeAddresses:
@@ -77,7 +83,8 @@ class Holdings:
         self.freed = False
         self.changed_pools: set[str] = set()
         self.occupancy_changes: set[Address] = set()
-        self._held: dict[ObjectKey, dict[Family, Held]] = {}
+        # one of each family at most; a dictionary of one takes five times as much as a tuple
+        self._held: dict[ObjectKey, tuple[Held, ...]] = {}
         self._sharers: dict[Address, Sharers] = {}
         self._in_pool: dict[str, set[Address]] = {}
         self._free: dict[tuple[str, Family], _FreeAddresses] = {}
@@ -91,9 +98,13 @@ class Holdings:
         freed = sum(map(len, self._free.values()))
         return freed + sum(len(table) for table in (*tables, *more))
 
-    def held(self, key: ObjectKey) -> dict[Family, Held]:
-        """The addresses that a Service holds, by family."""
-        return self._held.get(key, {})
+    def held(self, key: ObjectKey) -> tuple[Held, ...]:
+        """The addresses that a Service holds: at most one of each family."""
+        return self._held.get(key, ())
+
+    def has(self, key: ObjectKey, family: Family) -> bool:
+        """Whether a Service holds an address of a family."""
+        return any(held.address.version == family for held in self.held(key))
 
     def holders(self, address: Address) -> Collection[ObjectKey]:
         """The Services that hold an address."""
@@ -131,7 +142,7 @@ class Holdings:
     def assign(self, service: Service, held: Held) -> None:
         """Makes a Service a holder of an address."""
         self.update(service, unreadable=service.key in self.unreadable)
-        self._held.setdefault(service.key, {})[Family(held.address.version)] = held
+        self._held[service.key] = (*self._of_others(service.key, held.family), held)
         sharers = self._sharers.get(held.address)
         if sharers is None:
             sharers = self._sharers[held.address] = Sharers()
@@ -147,7 +158,7 @@ class Holdings:
         if self.services.get(service.key) is service and unreadable == was_unreadable:
             return
         check_hashable(service)
-        addresses = [held.address for held in self.held(service.key).values()]
+        addresses = [held.address for held in self.held(service.key)]
         for address in addresses:
             self._remove_holder(self.services[service.key], address)
         self.services[service.key] = service
@@ -160,16 +171,19 @@ class Holdings:
 
     def move(self, key: ObjectKey, family: Family, eip: str) -> None:
         """Changes the Eip of an address that a Service holds."""
-        held = self._held[key][family]
-        self._held[key][family] = Held(held.address, eip)
+        held = self._of_family(key, family)
+        self._held[key] = (*self._of_others(key, family), Held(held.address, eip))
         self._remove_from_pool(held)
         self._in_pool.setdefault(eip, set()).add(held.address)
         self.changed_pools |= {held.eip, eip}
 
     def release(self, key: ObjectKey, family: Family) -> None:
         """Releases the address that a Service holds of a family."""
-        held = self._held[key].pop(family)
-        if not self._held[key]:
+        held = self._of_family(key, family)
+        left = self._of_others(key, family)
+        if left:
+            self._held[key] = left
+        else:
             del self._held[key]
         self._remove_holder(self.services[key], held.address)
         self.freed = True
@@ -185,8 +199,8 @@ class Holdings:
 
     def forget(self, key: ObjectKey) -> None:
         """Removes a Service and releases all its addresses."""
-        for family in list(self.held(key)):
-            self.release(key, family)
+        for held in self.held(key):
+            self.release(key, held.family)
         self.services.pop(key, None)
         self.unreadable.discard(key)
 
@@ -217,6 +231,14 @@ class Holdings:
         return not (
             address in self._sharers or address in self.reserved or address in self.unattributed
         )
+
+    def _of_family(self, key: ObjectKey, family: Family) -> Held:
+        """What a Service holds of a family; there must be something."""
+        return next(held for held in self._held[key] if held.address.version == family)
+
+    def _of_others(self, key: ObjectKey, family: Family) -> tuple[Held, ...]:
+        """What a Service holds of other families."""
+        return tuple(held for held in self.held(key) if held.address.version != family)
 
     def _remove_from_pool(self, held: Held) -> None:
         addresses = self._in_pool.get(held.eip, set())

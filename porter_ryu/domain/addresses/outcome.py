@@ -35,7 +35,9 @@ def allocated(service: Service, held: Sequence[Held]) -> ServiceVerdict:
     text = ", ".join(map(_origin, held))
     if service.deleting:
         text += "; it is being deleted: it keeps this until it is gone, and gets no new address"
-    return Verdict(True, Reason.ALLOCATED, text)
+    # as it stands on record, so that the text is once in memory
+    recorded = (entry.message for entry in service.conditions if entry.message == text)
+    return Verdict(True, Reason.ALLOCATED, next(recorded, text))
 
 
 def nothing_free(

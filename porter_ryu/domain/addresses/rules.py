@@ -144,7 +144,7 @@ class Rules:
             text = f"{request.source}: {printable(request.error)}"
             yield Verdict(False, Reason.INVALID_REQUEST, text)
             return
-        held = {entry.address for entry in self._holdings.held(service.key).values()}
+        held = {entry.address for entry in self._holdings.held(service.key)}
         wanted = [address for address in request.addresses if address not in held]
         refusal = self.named_pool_refusal(service) if wanted or not held else None
         if refusal is not None:
@@ -196,7 +196,7 @@ class Rules:
         """The family of a single-stack Service without spec.ipFamilies: that of the address that
         it requests, holds or has on record, otherwise IPv4 unless only IPv6 is available."""
         requested = service.request.addresses if service.request is not None else ()
-        held = (entry.address for entry in self._holdings.held(service.key).values())
+        held = (entry.address for entry in self._holdings.held(service.key))
         for address in (*requested, *held, *service.ingress):
             return Family(address.version)
         admitted = [p for p in self._pools.in_order if self.draw_objection(p, service) is None]

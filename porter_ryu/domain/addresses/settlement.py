@@ -105,7 +105,8 @@ class Settlement:
 
     def _release_forbidden(self, service: Service) -> None:
         """Releases the addresses that a Service may not hold any more."""
-        for family, held in list(self._holdings.held(service.key).items()):
+        for held in self._holdings.held(service.key):
+            family = held.family
             if self._follow and held.address not in service.ingress:
                 self._holdings.release(service.key, family)
                 continue
@@ -147,7 +148,7 @@ class Settlement:
         """Adopts the record of a Service where the rules allow it; `confirmed_only`: only
         addresses for which the status of the Eip names the Service."""
         for address in service.ingress:
-            if Family(address.version) in self._holdings.held(service.key):
+            if self._holdings.has(service.key, Family(address.version)):
                 continue
             pool = self._pools.pool_for(address)
             confirmed = bool(self._records.names_holder(pool, address, service.key))
@@ -182,13 +183,14 @@ class Settlement:
         for address in sorted(record, key=lambda a: self._pools.pool_for(a) is None):
             recorded.setdefault(Family(address.version), address)
         substitute = Service(key, ours=False, ingress=tuple(recorded.values()))
-        for family, held in list(self._holdings.held(key).items()):
+        for held in self._holdings.held(key):
+            family = held.family
             if recorded.get(family) != held.address or self._pools.pool_for(held.address) is None:
                 self._holdings.release(key, family)
         self._holdings.update(substitute, unreadable=True)
         for family, address in recorded.items():
             pool = self._pools.pool_for(address)
-            if pool is None or family in self._holdings.held(key):
+            if pool is None or self._holdings.has(key, family):
                 continue
             admitted = self._pools.admits_namespace(pool, key.namespace, if_unreadable=True)
             if not admitted or self._adoption_objection(substitute, address) is not None:
@@ -214,8 +216,8 @@ class Settlement:
                     self._reserve(key, service.ingress)
 
     def _release_all(self, key: ObjectKey) -> None:
-        for family in list(self._holdings.held(key)):
-            self._holdings.release(key, family)
+        for held in self._holdings.held(key):
+            self._holdings.release(key, held.family)
 
 
 def _rank(service: Service) -> _Rank:

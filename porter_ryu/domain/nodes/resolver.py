@@ -7,6 +7,7 @@ share the result within a turn.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -33,6 +34,12 @@ class _KnownBackends(Struct, frozen=True, gc=False):
 _NOTHING_KNOWN = _KnownBackends()
 
 
+@lru_cache(1024)
+def _shared(known: _KnownBackends) -> _KnownBackends:
+    """One object for equal ones: ten thousand Services have only a few different backends."""
+    return known
+
+
 class NextHopResolver:
     """The next hops of the Services of a Cluster."""
 
@@ -44,8 +51,7 @@ class NextHopResolver:
         self._counted = policy.weights.counts_endpoints
         self._nodes = nodes
         self._guard = guard
-        self._backends: dict[tuple[ObjectKey, Family], _KnownBackends] = {}
-        self._equal_backends: dict[Backends, Backends] = {}
+        self._backends: dict[Family, dict[ObjectKey, _KnownBackends]] = {f: {} for f in Family}
         self._next_hops_of_backends: dict[tuple[Backends, bool, Family], frozenset[NextHop]] = {}
         self._next_hops_elsewhere: dict[tuple[Backends, bool, Family], frozenset[NextHop]] = {}
         self._next_hops_of_nodes: dict[tuple[frozenset[str], Family], frozenset[NextHop]] = {}
@@ -55,12 +61,11 @@ class NextHopResolver:
         """How many entries are cached between turns."""
         next_hops = len(self._next_hops_of_backends) + len(self._next_hops_of_nodes)
         next_hops += len(self._next_hops_elsewhere)
-        return len(self._backends) + len(self._equal_backends) + next_hops
+        return sum(map(len, self._backends.values())) + next_hops
 
     def begin_turn(self, now: float) -> set[str]:
         """Begins a turn of the nodes; returns those whose routes may change without a change of
         their own.  `now` is of a monotonic clock, in seconds."""
-        self._equal_backends.clear()
         self._forget_next_hops()
         return self._nodes.begin_turn(now)
 
@@ -92,34 +97,34 @@ class NextHopResolver:
         """Reads from the cluster where a Service runs.  Nodes that were lost are remembered while
         their loss may turn out to be wrong."""
         slices = self._cluster.slices_of(key)
-        for family in Family:
-            before = self._backends.get((key, family), _NOTHING_KNOWN)
+        for family, of_family in self._backends.items():
+            before = of_family.get(key, _NOTHING_KNOWN)
             had = before.current.nodes | before.lost_nodes
             lost = unready_nodes(slices, family) & had if had else had
             lost = frozenset(filter(self._endpoints_may_lag, lost)) if lost else _NO_NODES
             current = backends(slices, family, counted=self._counted)
-            after = _KnownBackends(self._equal_backends.setdefault(current, current), lost)
+            after = _KnownBackends(current, lost)
             if after != _NOTHING_KNOWN:
-                self._backends[key, family] = after
+                of_family[key] = _shared(after)
             elif before is not _NOTHING_KNOWN:
-                del self._backends[key, family]
+                del of_family[key]
 
     def supposing(self, cluster: Cluster, nodes: NodeVerdicts) -> NextHopResolver:
         """A copy, for a question, over other objects and other nodes.  Services whose endpoints
         differ need `update_backends`."""
         supposed = NextHopResolver(cluster, self._policy, nodes, Guard())
-        supposed._backends = dict(self._backends)
+        supposed._backends = {family: dict(known) for family, known in self._backends.items()}
         return supposed
 
     def forget(self, key: ObjectKey) -> None:
         """Removes all that is cached for a Service."""
-        for family in Family:
-            self._backends.pop((key, family), None)
+        for of_family in self._backends.values():
+            of_family.pop(key, None)
 
     def next_hops(self, service: Service, family: Family) -> frozenset[NextHop]:
         """The next hops of a Service."""
         local = service.local_traffic
-        known = self._backends.get((service.key, family), _NOTHING_KNOWN)
+        known = self._backends[family].get(service.key, _NOTHING_KNOWN)
         cached = self._next_hops_of_backends.get((known.current, local, family))
         if cached is not None and not known.lost_nodes:
             return cached
@@ -201,7 +206,7 @@ class NextHopResolver:
 
     def _backends_of(self, service: Service, family: Family) -> Backends:
         """Where a Service runs, counting the endpoints of nodes whose loss is not believed."""
-        known = self._backends.get((service.key, family), _NOTHING_KNOWN)
+        known = self._backends[family].get(service.key, _NOTHING_KNOWN)
         assumed_ready = frozenset(
             filter(self._nodes.health.assumes_endpoints_ready, known.lost_nodes)
         )
