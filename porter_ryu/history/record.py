@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import heapq
 import logging
+import operator
 import time
 from collections.abc import Callable, Iterator
 
@@ -20,6 +21,7 @@ from porter_ryu.history.shelf import Shelf
 LOG = logging.getLogger(__name__)
 
 MAX_CHANGES = 10_000
+_KEPT = operator.attrgetter("kept")
 _MAX_LINES, _MAX_LINES_IN_STORM, _LINES_SECONDS = 30, 5, 30.0
 _MAX_CAUSES, _MAX_CAUSES_TOLD = 100, 3  # of the changes without a line
 # the part that makes such a change logs it, with more than is told here
@@ -97,7 +99,9 @@ class History:
             self.last, self._now(), kind, name, before, after, cause, about, delivery, parts
         )
         if self._kept == MAX_CHANGES:
-            self.forgotten = max(self.forgotten, max(self._shelves.values(), key=len).forget_one())
+            self.forgotten = max(
+                self.forgotten, max(self._shelves.values(), key=_KEPT).forget_one()
+            )
         else:
             self._kept += 1
         self._shelves[kind].add(change)
@@ -115,10 +119,14 @@ class History:
         shelves = self._shelves.items()
         return {kind: shelf.forgotten_at for kind, shelf in shelves if shelf.forgotten_at}
 
-    def last_changes(self, kind: ChangeKind) -> dict[str, float]:
-        """When each object of a kind changed last, by name, as far as that is kept; of a kind with
-        few changes."""
-        return {change.object: change.time for change in self._shelves[kind].later(0)}
+    def last_changes(self, kind: ChangeKind, give_way: Callable[[], None]) -> dict[str, float]:
+        """When each object of a kind changed last, by name, as far as that is kept.  `give_way` is
+        called for each change, to let other greenthreads run."""
+        found = {}
+        for change in self._shelves[kind].later(0):
+            give_way()
+            found[change.object] = change.time
+        return found
 
     def since(self, sequence: int) -> Iterator[Change]:
         """The changes after the one with this number, oldest first, as they are now."""

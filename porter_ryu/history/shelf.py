@@ -1,71 +1,112 @@
-"""Keeps changes of one kind so that a storm of one cause does not push out those of the others."""
+"""Keeps changes of one kind so that a storm of one cause does not push out those of the others.
+
+The newest are values; the others are packed, some at a time.
+"""
 
 from __future__ import annotations
 
-import collections
-import itertools
+from bisect import bisect_right
+from collections.abc import Iterator
 
 from porter_ryu.history.change import Change
+from porter_ryu.history.packed import Packed, pack
 
 _STORM = 100  # more changes than these with one cause
+_TOGETHER = 64  # changes are packed
 
 
 class Shelf:
-    """The changes of one kind, in the order of their numbers.  `forgotten_at` is the time of the
-    last one that is not kept any more, a Unix time; 0: all are kept."""
+    """The changes of one kind, in the order of their numbers: so many are `kept`.  `forgotten_at`
+    is the time of the last one that is not kept any more, a Unix time; 0: all are kept."""
 
     def __init__(self) -> None:
+        self.kept = 0
         self.forgotten_at = 0.0
-        self._changes: collections.OrderedDict[int, Change] = collections.OrderedDict()
-        self._by_cause: dict[str, list[int]] = {}  # their numbers; a deque of one takes 0.6 kB
-        self._of_size: dict[int, dict[str, None]] = {}  # the causes of so many changes
-        self._most = 0
-
-    def __len__(self) -> int:
-        return len(self._changes)
+        self._packed: list[Packed] = []
+        self._newest: list[Change] = []
+        self._causes: list[int] = []  # of the newest
+        self._counts: dict[int, int] = {}  # of the changes of each cause
+        self._storms: dict[int, int] = {}  # the number of the last forgotten change of each
 
     def add(self, change: Change) -> None:
         """Adds a change with a higher number than those before."""
-        self._changes[change.sequence] = change
         cause = _culprit(change)
-        numbers = self._by_cause.setdefault(cause, [])
-        self._resize(cause, len(numbers), len(numbers) + 1)
-        numbers.append(change.sequence)
+        self._newest.append(change)
+        self._causes.append(cause)
+        self.kept += 1
+        count = self._counts[cause] = self._counts.get(cause, 0) + 1
+        if count > _STORM:
+            self._storms.setdefault(cause, 0)
+        if len(self._newest) == 2 * _TOGETHER:
+            old, causes = self._newest[:_TOGETHER], self._causes[:_TOGETHER]
+            del self._newest[:_TOGETHER], self._causes[:_TOGETHER]
+            self._packed.append(pack(old, causes))
 
     def forget_one(self) -> int:
         """Forgets the oldest change of the cause that has most, if these are a storm; otherwise the
         oldest of all.  Returns its number; there must be one."""
-        if self._most > _STORM:
-            cause = next(iter(self._of_size[self._most]))
+        storm = max(self._storms, key=self._counts.__getitem__, default=None)
+        number, time, cause = self._forget_oldest(storm)
+        self.kept -= 1
+        self.forgotten_at = max(self.forgotten_at, time)
+        self._counts[cause] -= 1
+        if self._counts[cause] <= _STORM:
+            self._storms.pop(cause, None)
         else:
-            cause = _culprit(next(iter(self._changes.values())))
-        numbers = self._by_cause[cause]
-        change = self._changes.pop(numbers.pop(0))
-        self._resize(cause, len(numbers) + 1, len(numbers))
-        if not numbers:
-            del self._by_cause[cause]
-        self.forgotten_at = max(self.forgotten_at, change.time)
-        return change.sequence
+            self._storms[cause] = number
+        if not self._counts[cause]:
+            del self._counts[cause]
+        return number
 
-    def later(self, sequence: int) -> list[Change]:
-        """The changes after the one with this number, oldest first; costs as much as there are."""
-        newest_first = reversed(self._changes.values())
-        found = list(itertools.takewhile(lambda c: c.sequence > sequence, newest_first))
-        found.reverse()
-        return found
+    def later(self, sequence: int) -> Iterator[Change]:
+        """The changes after the one with this number, oldest first, as they are now; costs as much
+        as there are."""
+        packed = [each for each in self._packed if each.numbers[-1] > sequence]
+        newest = [change for change in self._newest if change.sequence > sequence]
+        return _each(packed, newest, sequence)
 
-    def _resize(self, cause: str, before: int, after: int) -> None:
-        if before:
-            causes = self._of_size[before]
-            del causes[cause]
-            if not causes:
-                del self._of_size[before]
-        if after:
-            self._of_size.setdefault(after, {})[cause] = None
-        if after > self._most or self._most not in self._of_size:
-            self._most = after
+    def _forget_oldest(self, storm: int | None) -> tuple[int, float, int]:
+        """Forgets the oldest change of a storm, or of all; returns its number, time and cause."""
+        first = 0
+        if storm is not None:  # those before it have none of this cause any more
+            after = self._storms[storm]
+            first = bisect_right(self._packed, after, key=lambda packed: packed.numbers[0]) - 1
+        for place in range(max(0, first), len(self._packed)):
+            packed = self._packed[place]
+            index = packed.oldest(storm)
+            if index is not None:
+                self._replace(place, packed.without(index))
+                return packed.numbers[index], packed.times[index], packed.causes[index]
+        index = 0 if storm is None else self._causes.index(storm)
+        change = self._newest.pop(index)
+        return change.sequence, change.time, self._causes.pop(index)
+
+    def _replace(self, place: int, packed: Packed) -> None:
+        """Puts back changes of which one was forgotten: packed anew, if half of them are, together
+        with the next ones, if these are few.  The first ones are about to be forgotten anyway."""
+        left = packed.left
+        if not left:
+            del self._packed[place]
+            return
+        if not place or left > len(packed.numbers) // 2:
+            self._packed[place] = packed
+            return
+        some = [packed]
+        following = self._packed[place + 1 : place + 2]
+        if following and left + following[0].left <= _TOGETHER:
+            some += following
+        changes = [change for each in some for change in each.changes()]
+        again = pack(changes, [*map(_culprit, changes)])
+        self._packed[place : place + len(some)] = [again]
 
 
-def _culprit(change: Change) -> str:
-    """The cause, without the reason that follows from it for one Service."""
-    return change.cause.partition(": ")[0].partition(", read ")[0]
+def _each(packed: list[Packed], newest: list[Change], after: int) -> Iterator[Change]:
+    for each in packed:
+        yield from each.changes(after)
+    yield from newest
+
+
+def _culprit(change: Change) -> int:
+    """The cause, without the reason that follows from it for one Service, as a hash: it takes less
+    memory, and two causes with the same one would count as one."""
+    return hash(change.cause.partition(": ")[0].partition(", read ")[0])

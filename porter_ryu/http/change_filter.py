@@ -35,8 +35,12 @@ class ChangeFilter:
         """The number of the first change that is young enough; 0 if there is no such limit."""
         if not self.seconds:
             return 0
-        young = (change.sequence for change in history.since(0) if self._is_young(change, now))
-        return next(young, history.last + 1)
+        give_way = TimeSlice()
+        for change in history.since(0):
+            give_way()
+            if self._is_young(change, now):
+                return change.sequence
+        return history.last + 1
 
     def _is_young(self, change: Change, now: float) -> bool:
         return not self.seconds or change.time >= now - self.seconds

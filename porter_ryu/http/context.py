@@ -90,7 +90,7 @@ def record(context: Context) -> report_nodes.Record:
     return report_nodes.Record(
         context.started_at,
         history.complete_since(context.started_at),
-        history.last_changes(ChangeKind.NODE),
+        history.last_changes(ChangeKind.NODE, TimeSlice()),
     )
 
 
