@@ -5,8 +5,7 @@ sent meanwhile.  Almost no object here is part of a reference cycle, and the obj
 long.  So Python collects only the youngest objects by itself; the objects of each list are frozen
 (`gc.freeze`), and the few others are collected every ten seconds.
 
-The text of a list leaves holes in the heap, which the C library keeps: they are given back.  What
-its objects share is not looked for any more.
+The text of a list leaves holes in the heap, which the C library keeps: they are given back.
 """
 
 from __future__ import annotations
@@ -44,11 +43,12 @@ class GarbageCollector:
 
     def collect(self) -> None:
         """Freezes all objects and gives free memory back if a list was read since the last call,
-        else collects.  Freezes also after a slow collection, so that the next one is fast."""
+        else collects.  Freezes also after a slow collection, so that the next one is fast.  Keys of
+        objects that are gone are not kept for others to share."""
+        forget_keys()
         lists = self._lists_read()
         if lists != self._lists_frozen:
             self._lists_frozen = lists
-            forget_keys()
             gc.freeze()
             _give_memory_back()
             return

@@ -2,7 +2,8 @@
 
 Ten thousand Services have only a few different sets of ports and labels, and their EndpointSlices
 only a few different sets of endpoints.  The caches are small: a value that was evicted is made
-again, and is equal.  Keys are shared while lists are read: each EndpointSlice names its Service.
+again, and is equal.  Keys are shared by what is read within some seconds (`garbage`), as the lists
+are at the start: each EndpointSlice names its Service.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def key_of(namespace: str, name: str) -> ObjectKey:
 
 
 def forget_keys() -> None:
-    """Keeps no keys any more, for when the lists are read: what changes later is little."""
+    """Keeps none of the keys so far, of which most may be of objects that are gone."""
     _keys.clear()
 
 
