@@ -26,7 +26,8 @@ class Shelf:
         self._newest: list[Change] = []
         self._causes: list[int] = []  # of the newest
         self._counts: dict[int, int] = {}  # of the changes of each cause
-        self._storms: dict[int, int] = {}  # the number of the last forgotten change of each
+        # of the causes of many changes: the number of the last one that was forgotten
+        self._storms: dict[int, int] = {}
 
     def add(self, change: Change) -> None:
         """Adds a change with a higher number than those before."""
@@ -46,15 +47,17 @@ class Shelf:
         """Forgets the oldest change of the cause that has most, if these are a storm; otherwise the
         oldest of all.  Returns its number; there must be one."""
         storm = max(self._storms, key=self._counts.__getitem__, default=None)
+        if storm is not None and self._counts[storm] <= _STORM:
+            storm = None
         number, time, cause = self._forget_oldest(storm)
         self.kept -= 1
         self.forgotten_at = max(self.forgotten_at, time)
-        self._counts[cause] -= 1
-        if self._counts[cause] <= _STORM:
-            self._storms.pop(cause, None)
-        else:
+        left = self._counts[cause] = self._counts[cause] - 1
+        if cause in self._storms:
             self._storms[cause] = number
-        if not self._counts[cause]:
+            if left <= _STORM // 2:
+                del self._storms[cause]
+        if not left:
             del self._counts[cause]
         return number
 

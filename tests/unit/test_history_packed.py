@@ -42,13 +42,13 @@ def test_whoever_reads_the_record_misses_nothing_that_is_forgotten_meanwhile() -
     assert seen == [*range(1, MAX_CHANGES + 1)]
 
 
-@pytest.mark.parametrize("causes", [1, 1000, MAX_CHANGES])
+@pytest.mark.parametrize("causes", [1, MAX_CHANGES])
 def test_the_record_takes_little_memory(causes: int) -> None:
     """Also what a storm leaves of the changes between its own."""
     tracemalloc.start()
     try:
         history = History()
-        for number in range(MAX_CHANGES * 2):
+        for number in range(MAX_CHANGES + 1000):
             name = f"default/s{number % causes:06}"
             cause = f"EndpointSlice {name}" if number % 3 else "Node n4"
             about = (f"10.64.{number % causes}", name, "node n4")
