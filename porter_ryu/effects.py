@@ -120,6 +120,8 @@ def _sent_last(
     some.  They are the addresses that an aggregate covers, and the aggregates that give way to
     their addresses or to other aggregates.
     """
+    if not aggregates and not any(route.aggregates for route in wanted.values()):
+        return set()  # no prefix takes the place of another
     last: set[Network] = set()
     gone = {prefix for prefix, paths in aggregates.items() if not paths}
     lengths = {(p.version, p.prefixlen) for p in (aggregates if new else gone)}

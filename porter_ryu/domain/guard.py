@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import TracebackType
 
+from msgspec import Struct
+
 from porter_ryu.domain.growth import doubled
 from porter_ryu.domain.model import Kind, ObjectId, ObjectKey
 from porter_ryu.domain.text import printable
@@ -65,7 +67,7 @@ class Guard:
 
     def failed(self, kind: Kind, key: ObjectKey) -> str:
         """Why an object failed in this turn; empty where it did not."""
-        return self._failed.get((kind, key), "")
+        return self._failed.get((kind, key), "") if self._failed else ""
 
     def why(self, kind: Kind, key: ObjectKey) -> str:
         """Why an object failed when it was last decided; empty where it did not."""
@@ -83,14 +85,11 @@ class Guard:
         self._failed[subject] = why
 
 
-class _Guarded:
-    """One object under the guard."""
+class _Guarded(Struct, frozen=True, gc=False):
+    """One object under the guard; a turn makes ten for each Service."""
 
-    __slots__ = ("_guard", "_subject")
-
-    def __init__(self, guard: Guard, subject: ObjectId) -> None:
-        self._guard = guard
-        self._subject = subject
+    guard: Guard
+    subject: ObjectId
 
     def __enter__(self) -> None:
         """Nothing to prepare."""
@@ -104,7 +103,7 @@ class _Guarded:
         """Suppresses an Exception; what ends a greenthread (GreenletExit) is none."""
         if not isinstance(error, Exception):
             return False
-        self._guard.record(self._subject, error)
+        self.guard.record(self.subject, error)
         return True
 
 

@@ -228,9 +228,9 @@ class Routing:
 
     def _announced_by(self, service: Service, held: Held) -> ServiceVerdict:
         """Whether one address of a Service has a route."""
-        family = Family(held.address.version)
         if self._next_hops_of(held.address):
             return _announced(self._to_whom(held))
+        family = Family(held.address.version)
         if self.by_port and self._own_next_hops(held.address, service):
             text = "announced to every switch by its ports, and to no router: other Services that"
             text += f" share {held.address} have no node in common with it"
@@ -288,8 +288,10 @@ class Routing:
             self._of_aggregates[family] = known
         return known
 
-    def _combine(self, address: Address, holders: Iterable[Service]) -> frozenset[NextHop]:
+    def _combine(self, address: Address, holders: Sequence[Service]) -> frozenset[NextHop]:
         family = Family(address.version)
+        if len(holders) == 1:  # as nearly always
+            return self._resolver.next_hops(holders[0], family)
         return combine((s.local_traffic, self._resolver.next_hops(s, family)) for s in holders)
 
     def _elsewhere(self, address: Address, holders: Iterable[Service]) -> frozenset[NextHop]:
@@ -298,8 +300,8 @@ class Routing:
         return combine((s.local_traffic, resolver.next_hops_elsewhere(s, family)) for s in holders)
 
     def _holders(self, address: Address) -> list[Service]:
-        services = (self._cluster.services.get(k) for k in self._allocator.holders(address))
-        return [service for service in services if service is not None]
+        services = self._cluster.services
+        return [services[key] for key in self._allocator.holders(address) if key in services]
 
 
 @lru_cache(64)

@@ -59,6 +59,21 @@ def test_pools_are_drawn_from_by_priority_then_name_if_auto_assign() -> None:
     assert world.put(service("3")).address("3") == "10.0.3.1", "an assignment stays"
 
 
+def test_pools_of_a_namespace_and_of_all_are_drawn_from_in_one_order() -> None:
+    world = World(
+        Eip("all", "10.0.1.1", priority=2),
+        Eip("own", "10.0.2.1", priority=1, namespaces=("default", "default")),
+        Eip("selected", "10.0.3.1", priority=3, namespace_selector={"a": "b"}),
+        Eip("later", "10.0.4.1", priority=4, namespaces=("other", "default")),
+        Eip("foreign", "10.0.5.1", namespaces=("other",)),
+    )
+    world.put(Namespace("default", {"a": "b"}))
+    for name in "12345":
+        world.put(service(name))
+    found = [world.address(name) for name in "12345"]
+    assert found == ["10.0.2.1", "10.0.1.1", "10.0.3.1", "10.0.4.1", ""]
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [

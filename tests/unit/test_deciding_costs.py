@@ -4,8 +4,9 @@ entries, not in seconds."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -200,6 +201,31 @@ def test_a_turn_reports_the_eips_whose_addresses_are_held_by_others() -> None:
     assert reported() == {"e3": 0}
     planner.resync()
     assert len(reported()) == 20
+
+
+@pytest.mark.parametrize(
+    ("others", "wish"),
+    [
+        ({"namespaces": ("elsewhere",)}, {}),
+        ({"auto_assign": False}, {}),
+        ({"priority": 1}, {}),
+        ({}, {"pool": "own"}),
+    ],
+    ids=["of another namespace", "only on request", "drawn from later", "another is named"],
+)
+def test_a_new_service_costs_by_the_eips_that_can_serve_it(
+    others: Mapping[str, Any], wish: Mapping[str, Any]
+) -> None:
+    def new_service(count: int) -> int:
+        eips = [Eip(f"e{number}", f"10.0.{number}.0/28", **others) for number in range(count)]
+        world = World(Eip("own", "192.0.2.0/28"), *eips)
+        world.put(service("a", **wish))
+        world.planner.put(service("b", **wish))
+        cost = calls(lambda: world.planner.turn(lambda: None, now=0.0))
+        assert world.address("b") == "192.0.2.1"
+        return cost
+
+    assert new_service(200) == new_service(20)
 
 
 def test_only_the_lowest_addresses_of_a_sharing_key_are_tried() -> None:

@@ -7,7 +7,7 @@ one is assigned an address, no recorded address is assigned to another Service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from porter_ryu.domain.addresses.holdings import Held, Holdings
 from porter_ryu.domain.addresses.outcome import Outcome, PoolVerdict, allocated, nothing_free
@@ -311,18 +311,24 @@ class Allocator:
                 text = f"{requested} is in {self._pools.none}"
                 return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, text)
             return Held(requested, pool.eip.name)
-        usable = [p for p in self._pools.in_order if self._rules.draw_objection(p, service) is None]
-        of_family = [p for p in usable if p.space and family in p.space.families]
-        opened = [p for p in of_family if not p.closed]
-        for pool in opened:
-            shared = self._lowest_shareable(service, family, pool)
-            if shared is not None:
-                return Held(shared, pool.eip.name)
-        for pool in opened:
+        if service.share_key:
+            for pool in self._opened(self._rules.drawable(service), family):
+                shared = self._lowest_shareable(service, family, pool)
+                if shared is not None:
+                    return Held(shared, pool.eip.name)
+        for pool in self._opened(self._rules.drawable(service), family):
             address = self._lowest_free(pool, family)
             if address is not None:
                 return Held(address, pool.eip.name)
+        usable = list(self._rules.drawable(service))
+        of_family = [p for p in usable if p.space and family in p.space.families]
+        opened = list(self._opened(usable, family))
         return nothing_free(service, family, usable, of_family, opened, self._pools.none)
+
+    @staticmethod
+    def _opened(pools: Iterable[Pool], family: Family) -> Iterator[Pool]:
+        """Those of some pools from which new addresses of a family are assigned."""
+        return (p for p in pools if p.space and family in p.space.families and not p.closed)
 
     def _lowest_free(self, pool: Pool, family: Family) -> Address | None:
         if pool.space is None:

@@ -7,6 +7,7 @@ good form, which its status keeps over a restart.
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
@@ -102,6 +103,8 @@ class Pools:
         self._intervals: list[tuple[Interval, AddressPool, Pool]] = []
         self._ours = AddressPool(())
         self._starts: list[tuple[int, int]] = []
+        self._of_any_namespace: list[Pool] = []
+        self._of_namespace: dict[str, list[Pool]] = {}
 
     def set(self, eips: Mapping[str, Eip], unreadable: Mapping[str, str]) -> set[str]:
         """Sets all Eips; returns the names of those whose pools changed."""
@@ -124,6 +127,7 @@ class Pools:
             key=lambda entry: entry[0],
         )
         self._starts = [(interval.version, interval.first) for interval, *_ in self._intervals]
+        self._index_namespaces()
         self.advertising = any(pool.eip.advertisements for pool in serving)
         self.aggregating = [pool.eip.name for pool in serving if pool.aggregates]
         names = before.keys() | self.by_name.keys()
@@ -150,6 +154,27 @@ class Pools:
         interval, space, pool = self._intervals[index]
         inside = interval.version == version and number <= interval.last
         return pool if inside and not space.is_buggy(version, number) else None
+
+    def candidates(self, service: Service) -> Iterable[Pool]:
+        """The serving pools that a Service may draw from, as far as their names, their autoAssign
+        and their lists of namespaces decide, in their order."""
+        if service.pool is not None:
+            named = self.by_name.get(service.pool)
+            return [named] if named is not None and named.serves else []
+        own = self._of_namespace.get(service.key.namespace, ())
+        return heapq.merge(self._of_any_namespace, own, key=lambda pool: pool.order)
+
+    def _index_namespaces(self) -> None:
+        """Notes which pools a Service that names none may draw from, by its namespace."""
+        self._of_any_namespace, self._of_namespace = [], {}
+        for pool in self.in_order:
+            if not pool.eip.auto_assign:
+                continue
+            if pool.eip.namespace_selector or not pool.eip.namespaces:
+                self._of_any_namespace.append(pool)
+                continue
+            for namespace in dict.fromkeys(pool.eip.namespaces):
+                self._of_namespace.setdefault(namespace, []).append(pool)
 
     def has_all_of(self, network: Network) -> bool:
         """Whether every address of a network is in a serving pool, assignable or not."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import ip_address
 
+from porter_ryu.domain.addresses.address_pool import AddressPool
 from porter_ryu.domain.addresses.pools import Pool, Pools
 from porter_ryu.domain.model import Address, EipStatus, ObjectKey
 
@@ -21,7 +22,7 @@ class Records:
 
     def __init__(self, pools: Pools) -> None:
         self._pools = pools
-        self._read: dict[str, tuple[EipStatus, _Used | None]] = {}
+        self._read: dict[str, tuple[EipStatus, AddressPool, _Used | None]] = {}
 
     def names_holder(self, pool: Pool | None, address: Address, key: ObjectKey) -> bool | None:
         """Whether `used` of the Eip names this Service as a holder of this address; None where the
@@ -36,12 +37,13 @@ class Records:
     def _used(self, pool: Pool) -> _Used | None:
         name = pool.eip.name
         status = self._pools.status.get(name)
-        if status is None or pool.space is None or pool.space.size > MAX_USED_ADDRESSES:
+        if status is None or pool.space is None:
             return None
         cached = self._read.get(name)
-        if cached is None or cached[0] is not status:
-            cached = self._read[name] = (status, _parse(status))
-        return cached[1]
+        if cached is None or cached[0] is not status or cached[1] is not pool.space:
+            used = _parse(status) if pool.space.size <= MAX_USED_ADDRESSES else None
+            cached = self._read[name] = (status, pool.space, used)
+        return cached[2]
 
     def forget_gone(self) -> None:
         """Removes what was read of Eips that are gone."""

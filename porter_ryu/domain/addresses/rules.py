@@ -6,7 +6,7 @@ it names no Service of another namespace and no Eip that excludes the Service.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from porter_ryu.domain.addresses.holdings import THIS_HOST, Holdings
 from porter_ryu.domain.addresses.pools import Pool, Pools
@@ -34,6 +34,17 @@ class Rules:
         cannot be read forbids it, and a Service that is being deleted keeps it in any case.
         """
         pool = self._pools.pool_for(address)
+        return self.objection_in(pool, service, address, eip, existing)
+
+    def objection_in(
+        self,
+        pool: Pool | None,
+        service: Service,
+        address: Address,
+        eip: str = "",
+        existing: bool = False,
+    ) -> ServiceVerdict | None:
+        """The same for a caller that knows the pool of the address."""
         if existing and self.may_be_from_unreadable(service, eip):
             pool = None
         elif pool is None:
@@ -52,7 +63,10 @@ class Rules:
     def eip_of(self, service: Service, address: Address) -> str:
         """The name of the Eip from which a Service holds an address; empty where that may be an
         Eip that cannot be read."""
-        pool = self._pools.pool_for(address)
+        return self.eip_in(self._pools.pool_for(address), service)
+
+    def eip_in(self, pool: Pool | None, service: Service) -> str:
+        """The same for a caller that knows the pool of the address."""
         if pool is None or (self._pools.unreadable and not self._draws_from(pool, service)):
             return ""
         return pool.eip.name
@@ -199,9 +213,15 @@ class Rules:
         held = (entry.address for entry in self._holdings.held(service.key))
         for address in (*requested, *held, *service.ingress):
             return Family(address.version)
-        admitted = [p for p in self._pools.in_order if self.draw_objection(p, service) is None]
+        admitted = self.drawable(service)
         families = {family for p in admitted if p.space for family in p.space.families}
         return Family.IPV6 if families == {Family.IPV6} else Family.IPV4
+
+    def drawable(self, service: Service) -> Iterator[Pool]:
+        """The pools that a Service may draw from, full or not, in their order."""
+        for pool in self._pools.candidates(service):
+            if self.draw_objection(pool, service) is None:
+                yield pool
 
     def draw_objection(self, pool: Pool, service: Service) -> Verdict[DrawReason] | None:
         """Why a Service may not draw from a pool, full or not.  This verdict is for the

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from porter_ryu.domain.addresses.holdings import Held, Holdings
-from porter_ryu.domain.addresses.pools import Pools
+from porter_ryu.domain.addresses.pools import Pool, Pools
 from porter_ryu.domain.addresses.records import Records
 from porter_ryu.domain.addresses.rules import Rules
 from porter_ryu.domain.guard import Guard
@@ -151,14 +151,17 @@ class Settlement:
             if self._holdings.has(service.key, Family(address.version)):
                 continue
             pool = self._pools.pool_for(address)
-            confirmed = bool(self._records.names_holder(pool, address, service.key))
+            confirmed = self._records.names_holder(pool, address, service.key)
             if confirmed_only and not confirmed:
                 continue
-            existing = confirmed or self._follow or self._at_start
-            if self._rules.objection(service, address, existing=existing) is not None:
+            existing = bool(confirmed) or self._follow or self._at_start
+            if self._rules.objection_in(pool, service, address, existing=existing) is not None:
                 continue
-            if self._follow or self._adoption_objection(service, address) is None:
-                eip = self._rules.eip_of(service, address)
+            objection = None
+            if not (confirmed or self._follow):
+                objection = self._unconfirmed_objection(service, address, pool, confirmed)
+            if objection is None:
+                eip = self._rules.eip_in(pool, service)
                 self._holdings.assign(service, Held(address, eip))
 
     def _adoption_objection(
@@ -169,6 +172,18 @@ class Settlement:
         confirmed = self._records.names_holder(pool, address, service.key)
         if confirmed:
             return None
+        return self._unconfirmed_objection(service, address, pool, confirmed, eip)
+
+    def _unconfirmed_objection(
+        self,
+        service: Service,
+        address: Address,
+        pool: Pool | None,
+        confirmed: bool | None,
+        eip: str = "",
+    ) -> ServiceVerdict | None:
+        """The same for a record that the status of the Eip does not confirm; `confirmed` is None
+        where that status says nothing."""
         if self._at_start and self._rules.may_be_from_unreadable(service, eip):
             return None
         if self._at_start and confirmed is None:

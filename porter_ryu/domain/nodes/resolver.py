@@ -97,8 +97,11 @@ class NextHopResolver:
         """Reads from the cluster where a Service runs.  Nodes that were lost are remembered while
         their loss may turn out to be wrong."""
         slices = self._cluster.slices_of(key)
+        present = {piece.family for piece in slices}
         for family, of_family in self._backends.items():
             before = of_family.get(key, _NOTHING_KNOWN)
+            if before is _NOTHING_KNOWN and family not in present:
+                continue
             had = before.current.nodes | before.lost_nodes
             lost = unready_nodes(slices, family) & had if had else had
             lost = frozenset(filter(self._endpoints_may_lag, lost)) if lost else _NO_NODES
