@@ -222,7 +222,9 @@ def test_a_new_service_costs_by_the_eips_that_can_serve_it(
         world.put(service("a", **wish))
         world.planner.put(service("b", **wish))
         cost = calls(lambda: world.planner.turn(lambda: None, now=0.0))
-        assert world.address("b") == "192.0.2.1"
+        assert [str(held.address) for held in world.planner.allocator.held(key("b"))] == [
+            "192.0.2.1"
+        ]
         return cost
 
     assert new_service(200) == new_service(20)

@@ -173,8 +173,9 @@ class Pools:
             if pool.eip.namespace_selector or not pool.eip.namespaces:
                 self._of_any_namespace.append(pool)
                 continue
-            for namespace in dict.fromkeys(pool.eip.namespaces):
-                self._of_namespace.setdefault(namespace, []).append(pool)
+            with self._guard(Kind.EIP, pool.eip.key):
+                for namespace in dict.fromkeys(pool.eip.namespaces):
+                    self._of_namespace.setdefault(namespace, []).append(pool)
 
     def has_all_of(self, network: Network) -> bool:
         """Whether every address of a network is in a serving pool, assignable or not."""
