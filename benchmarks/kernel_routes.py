@@ -8,8 +8,7 @@ import struct
 import time
 from collections import Counter
 
-from fabric import FabricError, Host
-from fabric.raw_peer import inside
+from fabric import FabricError, Host, inside
 
 _GROUP_IPV4_ROUTE = 0x40
 _NEW_ROUTE, _DELETED_ROUTE = 24, 25

@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fabric import FabricError, Host
+from fabric import FabricError, Host, inside
 from fabric.openvswitch import PORT
-from fabric.raw_peer import inside
 from fabric.raw_switch import (
     BARRIER_REPLY,
     BARRIER_REQUEST,

@@ -15,8 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.client_config import ClientConfig
 from selenium.webdriver.remote.webelement import WebElement
 
-from fabric import FabricError, Host, wait_for
-from fabric.raw_peer import inside
+from fabric import FabricError, Host, inside, wait_for
 
 _PORT = 9515
 _WIDEST_PHONE = 600

@@ -17,8 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from fabric import FabricError, Host
-from fabric.raw_peer import inside
+from fabric import FabricError, Host, inside
 
 NO_ANSWER = ""
 _PATIENCE = 10.0

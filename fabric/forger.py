@@ -8,8 +8,7 @@ import struct
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from fabric import Host
-from fabric.raw_peer import inside
+from fabric import Host, inside
 
 MAC = bytes.fromhex("020000000077")
 _BROADCAST, _NOBODY = b"\xff" * 6, bytes(6)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 
 from fabric import FabricError, Host, end, wait_for
 from fabric.files import replace
+from fabric.http_get import get
 
 Json = dict[str, Any]
 Sections = Mapping[str, Mapping[str, object]]
@@ -139,17 +141,18 @@ class Program:
 
     def answers(self, path: str) -> bool:
         """Whether a path of its HTTP interface answers with 200."""
-        url = f"http://127.0.0.1:8080{path}"
-        argv = ["curl", "-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", url]
-        return self.host.run(argv, check=False) == "200"
+        try:
+            return get(self.host, path, 5).status == HTTPStatus.OK
+        except FabricError:
+            return False
 
     def get(self, path: str) -> Any:
         """JSON from its HTTP interface."""
-        return json.loads(self.host.run(f"curl -s http://127.0.0.1:8080{path}"))
+        return json.loads(get(self.host, path, 60).text)
 
     def metrics(self, within: float = 30) -> str:
         """The text of /metrics."""
-        return self.host.run(f"curl -s --max-time {within:g} http://127.0.0.1:8080/metrics")
+        return get(self.host, "/metrics", within).text
 
     def metric(self, series: str, within: float = 30) -> float | None:
         """The value of a series, which is named with its labels; None if it does not exist."""

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from fabric import Host
+from fabric import Host, inside
 
 HEADER_OCTETS = 19
 MARKER = b"\xff" * 16
 OPEN, UPDATE, NOTIFICATION, KEEPALIVE, ROUTE_REFRESH = range(1, 6)
-_CLONE_NEWNET = 0x40000000
 _IP_MINTTL = 21
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-@contextmanager
-def inside(host: Host) -> Iterator[None]:
-    """Moves this thread into the namespace of the host, for the sockets that it opens."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    away = os.open(f"/run/netns/{host.namespace}", os.O_RDONLY)
-    try:
-        if _LIBC.setns(away, _CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), "setns")
-        yield
-    finally:
-        _LIBC.setns(home, _CLONE_NEWNET)
-        os.close(home)
-        os.close(away)
 
 
 def message(kind: int, body: bytes = b"") -> bytes:

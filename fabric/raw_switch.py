@@ -5,9 +5,8 @@ from __future__ import annotations
 import socket
 import struct
 
-from fabric import Host
+from fabric import Host, inside
 from fabric.openvswitch import PORT
-from fabric.raw_peer import inside
 
 HELLO, ECHO_REQUEST, ECHO_REPLY = 0, 2, 3
 FEATURES_REQUEST, FEATURES_REPLY = 5, 6

@@ -21,11 +21,10 @@ from benchmarks.rows.synthetic import kubeconfig
 from benchmarks.scene import pid_of
 from benchmarks.services import change_of
 from benchmarks.table import Figure, one, percentile
-from fabric import Fabric, Host, wait_for
+from fabric import Fabric, Host, inside, wait_for
 from fabric.openflow import sections
 from fabric.openvswitch import OpenVSwitch
 from fabric.program import Program
-from fabric.raw_peer import inside
 from fabric.raw_switch import BARRIER_REPLY
 
 _CONTROLLER, _API = "192.168.9.1", "192.168.10.2"

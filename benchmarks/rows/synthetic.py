@@ -23,8 +23,7 @@ from benchmarks.rows.latency import PACE, seen
 from benchmarks.scene import pid_of
 from benchmarks.services import change_of
 from benchmarks.table import Figure, one, percentile
-from fabric import Fabric, Host, end, wait_for
-from fabric.raw_peer import inside
+from fabric import Fabric, Host, end, inside, wait_for
 
 _TIMES = 10
 _URL = f"http://{CONTROL}:{PORT}"

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from fabric import Fabric, wait_for
+from fabric import Fabric, inside, wait_for
 from fabric.files import replace
 from fabric.leaves import Bird, Frr, Neighbour
 from fabric.objects import eip, node, service, slice_of
 from fabric.program import Program
-from fabric.raw_peer import inside
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 from tests.functional.fan_out import (
     EIPS,

@@ -12,10 +12,9 @@ from functools import partial
 
 import pytest
 
-from fabric import Fabric, Host, wait_for
+from fabric import Fabric, Host, inside, wait_for
 from fabric.objects import eip, node, service, slice_of
 from fabric.program import Program, command
-from fabric.raw_peer import inside
 
 FOUR, SIX, AWAY = "192.168.8.50", "fd00:8::50", "203.0.113.1"
 WITHOUT_NET_RAW = ("setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw")

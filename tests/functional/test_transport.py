@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from fabric import Fabric, end, wait_for
+from fabric import Fabric, end, inside, wait_for
 from fabric.leaves import Bird, Frr, Leaf, Neighbour
 from fabric.objects import eip, node, service, slice_of
 from fabric.program import Program, Sections
-from fabric.raw_peer import NOTIFICATION, UPDATE, RawPeer, inside, open_message
+from fabric.raw_peer import NOTIFICATION, UPDATE, RawPeer, open_message
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
 
 Started: TypeAlias = list[Program | Leaf]
