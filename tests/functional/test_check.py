@@ -11,7 +11,7 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -79,9 +79,9 @@ class Scene:
         return finding["where"], finding["what"]
 
 
-def check(program: Program, *more: str) -> tuple[int, str]:
-    """The exit status and the output of `check` of a configuration."""
-    argv = [command("porter-ryu"), "check", "--config-file", str(program.config), *more]
+def check(program: Program, *more: str, under: Sequence[str] = ()) -> tuple[int, str]:
+    """The exit status and the output of `check` of a configuration, which `under` runs."""
+    argv = [*under, command("porter-ryu"), "check", "--config-file", str(program.config), *more]
     done = subprocess.run(program.host.inside(argv), capture_output=True, text=True, check=False)
     assert done.stderr == ""
     return done.returncode, done.stdout
@@ -367,8 +367,7 @@ def test_what_this_process_may_not_do(scene: Scene) -> None:
     )
     without = "-net_admin,-net_bind_service,-net_raw"
     drop = ["setpriv", "--bounding-set", without, "--inh-caps", without]
-    argv = [*drop, command("porter-ryu"), "check", "--config-file", str(program.config)]
-    lines = scene.host.run(argv, check=False).splitlines()
+    lines = check(program, under=drop)[1].splitlines()
     assert [line.partition("; to mend it: ")[0] for line in lines] == [
         "[bgp] listen_port: cannot listen on 192.168.9.1 port 179: Permission denied",
         "[bound_ip] mode: address needs NET_ADMIN, which this process does not have",
