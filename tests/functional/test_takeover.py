@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pytest
@@ -85,6 +85,13 @@ def binding(host: Host) -> Program:
     return program
 
 
+def check(program: Program, under: Sequence[str] = ()) -> str:
+    """The output of `check` of its configuration, which `under` runs."""
+    argv = [*under, command("porter-ryu"), "check", "--config-file", str(program.config)]
+    inside_host = program.host.inside(argv)
+    return subprocess.run(inside_host, capture_output=True, text=True, check=False).stdout
+
+
 def lose_the_first(fabric: Fabric) -> None:
     """The neighbour uses the addresses at the first host, which then dies."""
     one, third = fabric.hosts["one"], fabric.hosts["third"]
@@ -157,9 +164,7 @@ def test_without_net_raw_addresses_are_bound_and_the_log_says_once_what_is_missi
     program.logs("was removed and is bound again")
     assert two.log(program.log).count(NEEDS_NET_RAW) == 1
     assert program.answers("/healthz")
-    check = [command("porter-ryu"), "check", "--config-file", str(program.config)]
-    argv = two.inside([*WITHOUT_NET_RAW, *check])
     told = f"neighbours on the link are not told of an EIP that is bound: {NEEDS_NET_RAW}"
-    assert told in subprocess.run(argv, capture_output=True, text=True, check=False).stdout
-    assert "told" not in two.run(argv, check=False)
+    assert told in check(program, WITHOUT_NET_RAW)
+    assert "told" not in check(program)
     program.stop()
