@@ -8,8 +8,7 @@ from typing import TypeAlias
 
 import pytest
 
-from fabric import Fabric, Host, wait_for
-from fabric.raw_peer import inside
+from fabric import Fabric, Host, inside, wait_for
 from porter_ryu.domain.model import Network
 from porter_ryu.node.kernel_changes import KernelChanges
 from tests.functional.bindings import NONE, SIX, A, Instance, becomes, lone, rules, table
