@@ -37,7 +37,8 @@ def _getaddrinfo(blocking: Callable[..., Any]) -> Callable[..., Any]:
         try:  # most of what is asked for is an address, which needs no thread
             return blocking(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
         except socket.gaierror:
-            return resolve(host, port, family, type, proto, flags)
+            pass  # so that it is no cause of an error of the look-up
+        return resolve(host, port, family, type, proto, flags)
 
     return getaddrinfo
 

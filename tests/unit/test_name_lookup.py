@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from eventlet import patcher
 
 from porter_ryu import name_lookup
+from porter_ryu.kube.failures import failure
 
 _ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("203.0.113.1", 6443))]
 _threading = patcher.original("threading")
@@ -104,6 +106,20 @@ def test_without_a_thread_it_is_an_error_of_the_socket(monkeypatch: pytest.Monke
     with pytest.raises(OSError, match="can't start new thread"):
         Resolver().module.gethostbyname("api.example")
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_whoever_looks_for_the_cause_of_an_error_finds_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pipe", none_left)
+    with pytest.raises(OSError, match="Too many open files") as caught:
+        Resolver().module.getaddrinfo("api.example", 6443)
+    told = str(failure(caught.value, "api.example:6443"))
+    assert "Too many open files" in told
+    assert "name" not in told, "which resolves"
 
 
 _RESOLVER_OF_RYU = """
