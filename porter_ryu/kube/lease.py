@@ -172,16 +172,20 @@ class Lease:
     def _write(
         self, lease: Json, before: structs.LeaseSpec, started: float, release: bool = False
     ) -> None:
-        """Writes the Lease, which is refused if it is not as it was read or answered; `started` is
-        when that was asked for.  Raises ApiError."""
+        """Writes the Lease, which is refused if it is not as it was read or answered, and leads if
+        the answer is in time; `started` is when that was asked for.  Raises ApiError."""
         wanted = self._renewed(lease, before, release)
         answer = self._client.request("PUT", self._path, None, wanted)
-        if not release:
-            self._observed = (self._identity, wanted["spec"]["renewTime"])
-            self._expires_at = started + DURATION_SECONDS
-            self._renewed_at = started
-            self._held = answer
-            self._change(Role.LEADER)
+        if release or self._stopped:
+            return
+        self._observed = (self._identity, wanted["spec"]["renewTime"])
+        self._expires_at = started + DURATION_SECONDS
+        self._renewed_at = started
+        if self._left() <= 0:  # the answer took so long that another may lead
+            self._change(Role.UNKNOWN)
+            return
+        self._held = answer
+        self._change(Role.LEADER)
 
     def _renewed(self, lease: Json, before: structs.LeaseSpec, release: bool) -> Json:
         """The Lease with what this program writes of it; whatever else it has stays."""

@@ -112,6 +112,61 @@ def test_after_a_renewal_without_an_answer_the_lease_is_read() -> None:
     assert server.asked == ["GET", "PUT"]
 
 
+class SlowServer(Server):
+    """A server that does `meanwhile` between a write and its answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def request(
+        self, method: str, path: str, query: Json | None = None, body: Json | None = None
+    ) -> Json:
+        """GET and PUT."""
+        answer = super().request(method, path, query, body)
+        if method == "PUT":
+            self.meanwhile()
+        return answer
+
+
+@pytest.mark.parametrize("renewal", [False, True])
+def test_who_learns_that_it_has_the_lease_when_it_may_be_over_does_not_lead(renewal: bool) -> None:
+    """Another instance may have acquired it before the answer came."""
+    server, now = SlowServer(), [1000.0]
+    told: list[Role] = []
+    one = Lease(server, "porter-system", lambda: None, told.append, Supervisor(), lambda: now[0])
+    if renewal:
+        one.attempt()
+
+    def pass_time() -> None:
+        now[0] += 11
+
+    server.meanwhile = pass_time
+    told.clear()
+    one.attempt()
+    assert told == [UNKNOWN]
+    server.meanwhile = lambda: None
+    server.asked.clear()
+    one.attempt()
+    assert told == [UNKNOWN, LEADS]
+    assert server.asked == ["GET", "PUT"], "what is written since has to be read first"
+
+
+def test_who_stops_while_it_renews_does_not_lead_any_more() -> None:
+    server = SlowServer()
+    one = Instance(server)
+    one.lease.attempt()
+
+    def stop() -> None:
+        server.meanwhile = lambda: None
+        one.lease.stop()
+
+    server.meanwhile = stop
+    one.lease.attempt()
+    assert one.told == [LEADS, UNKNOWN]
+    assert server.spec["holderIdentity"] == "", "it is released"
+
+
 def test_a_holder_counts_as_alive_only_once_it_is_seen_to_renew() -> None:
     server = Server()
     server.written_by("other", LONG)
