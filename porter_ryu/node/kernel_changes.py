@@ -13,8 +13,9 @@ from porter_ryu.log import reason_of
 
 LOG = logging.getLogger(__name__)
 
-# linux/rtnetlink.h: interfaces, addresses and routes, of both versions of IP
-_GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
+# linux/rtnetlink.h: interfaces, addresses and routes, of both versions of IP, and next hops of
+# their own (ip-nexthop(8)): a route whose next hop is replaced is not told of
+_GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400 | 1 << 31
 _OCTETS = 4096  # more than that is dropped by the kernel, which then says so
 _MOST_READ = 1000
 

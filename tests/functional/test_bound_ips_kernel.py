@@ -80,6 +80,9 @@ def test_changes_of_addresses_and_routes_are_noticed(host: Host) -> None:
         "-6 address add fd00::7/128 dev lo",
         "route add default via 192.168.9.2",
         "-6 route add default dev e1a",
+        "nexthop add id 7 via 192.168.9.2 dev e1a",
+        "route add 10.99.0.0/24 nhid 7",
+        "nexthop replace id 7 via 192.168.9.3 dev e1a",
         "link set lo down",
     ):
         wait_for(changes.any, lambda found: not found, 10, "nothing goes on")
