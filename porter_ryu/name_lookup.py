@@ -17,6 +17,9 @@ from types import ModuleType
 from typing import Any
 
 _BLOCKING = ("gethostbyname", "gethostbyname_ex", "getnameinfo")
+# who does not wait any more leaves a thread that does, perhaps for minutes
+_MOST_UNANSWERED = 64
+_unanswered: list[None] = []  # the loop adds one, its thread removes one
 
 
 def install(module: ModuleType) -> None:
@@ -45,14 +48,17 @@ def _getaddrinfo(blocking: Callable[..., Any]) -> Callable[..., Any]:
 
 def _in_thread(blocking: Callable[..., Any]) -> Callable[..., Any]:
     """The function, called in a native thread while other greenthreads run; raises what it raises,
-    or OSError if there is no thread or pipe to be had."""
+    gaierror if too many have no answer, or OSError if there is no thread or pipe to be had."""
 
     @wraps(blocking)
     def green(*args: Any, **kwargs: Any) -> Any:
         from eventlet import hubs, patcher
 
+        if len(_unanswered) >= _MOST_UNANSWERED:
+            raise socket.gaierror(socket.EAI_AGAIN, "too many look-ups have no answer yet")
         outcome: list[tuple[Any, BaseException | None]] = []
         here, there = os.pipe()
+        _unanswered.append(None)
 
         def resolve() -> None:
             try:
@@ -60,12 +66,14 @@ def _in_thread(blocking: Callable[..., Any]) -> Callable[..., Any]:
             except BaseException as error:
                 outcome.append((None, error))
             finally:
+                _unanswered.pop()
                 os.close(there)  # which wakes the one who waits, if it still does
 
         try:
             try:
                 patcher.original("_thread").start_new_thread(resolve, ())
             except RuntimeError as error:
+                _unanswered.pop()
                 os.close(there)
                 raise OSError(str(error)) from error
             hubs.trampoline(here, read=True)

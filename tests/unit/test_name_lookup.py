@@ -97,6 +97,28 @@ def test_who_gives_up_leaves_no_descriptor() -> None:
         eventlet.sleep(0)
 
 
+def test_who_gives_up_again_and_again_does_not_fill_the_process_with_threads() -> None:
+    resolver = Resolver()
+    for _ in range(1000):
+        waiting = eventlet.spawn(resolver.module.gethostbyname, "api.example")
+        eventlet.sleep(0)
+        if waiting.dead:
+            break
+        waiting.kill()
+    with pytest.raises(socket.gaierror, match="too many look-ups") as caught:
+        waiting.wait()
+    told = str(failure(caught.value, "api.example:6443"))
+    assert told.endswith("its name does not resolve (no name server answers)")
+    assert len(resolver.asked) < 1000
+    resolver.answers.set()
+    while True:  # its threads end one after the other
+        try:
+            assert resolver.module.gethostbyname("api.example") == _ANSWER
+            break
+        except socket.gaierror:
+            eventlet.sleep(0)
+
+
 def test_without_a_thread_it_is_an_error_of_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
