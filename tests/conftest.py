@@ -28,6 +28,13 @@ _LONGEST_FIRST = (
     "test_directory_faults",
     "test_bound_ips",
     "test_bound_ips_faults",
+    "test_image",
+    "test_liveness",
+    "test_check",
+    "test_page",
+    "test_openflow_life",
+    "test_openflow_beside_bgp",
+    "test_all_together",
     # tests/cluster
     "test_faults",
     "test_lease",
