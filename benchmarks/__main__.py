@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Collection, Iterator
 
-from benchmarks.plan import Plan
+from benchmarks.plan import Plan, at_least_one, at_least_two
 from benchmarks.progress import Progress
 from benchmarks.rows import (
     adj_rib_out,
@@ -56,6 +57,9 @@ def main() -> int:
     """Measures what was asked for and prints it."""
     given = _arguments()
     names = given.only or [*ON_A_CLUSTER, *ALONE]
+    if os.geteuid() != 0:
+        print("make bench needs root: it makes network namespaces", file=sys.stderr)
+        return 1
     plan = Plan(given.services, given.rounds, given.changes, given.seconds, Progress())
     found: dict[str, Figures] = {name: [] for name in (*ON_A_CLUSTER, *ALONE) if name in names}
     for name, measure in ALONE.items():
@@ -101,13 +105,22 @@ def _arguments() -> argparse.Namespace:
     rows = [*ON_A_CLUSTER, *ALONE]
     more = parser.add_argument
     more("--only", choices=rows, action="append", metavar="ROW", help=", ".join(rows))
-    more("--services", type=int, default=10_000, metavar="N")
-    more("--rounds", type=int, default=3, metavar="N", help="starts that are timed")
-    more("--changes", type=int, default=500, metavar="N", help="single changes that are timed")
+    more("--services", type=at_least_two, default=10_000, metavar="N")
+    more("--rounds", type=at_least_one, default=3, metavar="N", help="cold starts that are timed")
+    more(
+        "--changes",
+        type=at_least_two,
+        default=500,
+        metavar="N",
+        help="single changes that are timed",
+    )
     more("--seconds", type=float, default=60.0, metavar="N", help="how long a storm lasts")
     more("-o", "--output", choices=("text", "json"), default="text")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # what was started has ended
+        sys.exit(130)

@@ -1,7 +1,8 @@
 """A Ryu application beside the program that says, when it is asked, where memory was allocated.
 
 For a process with PYTHONTRACEMALLOC; MEMORY names the file to write, and it is asked for by a file
-of that name with `.ask` behind it.
+of that name with `.ask` behind it.  It runs in the environment of the program, which knows no
+packages of this repository.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ from pathlib import Path
 
 from ryu.base import app_manager
 from ryu.lib import hub
-
-from fabric.files import replace
 
 _LOOK = 0.5
 _LINES = 60
@@ -39,4 +38,6 @@ class Memory(app_manager.RyuApp):  # type: ignore[misc]
                 frame = found.traceback[0]
                 where = frame.filename if by == "filename" else f"{frame.filename}:{frame.lineno}"
                 lines.append(f"{found.size / 1e6:9.2f} {found.count:9}  {where}")
-        replace(told, "\n".join([*lines, ""]))
+        staged = told.with_name(f"{told.name}.new")
+        staged.write_text("\n".join([*lines, ""]))
+        staged.replace(told)

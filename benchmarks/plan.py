@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -11,6 +12,26 @@ NODES = {f"n{i}": f"192.168.7.2{i}" for i in range(1, 5)}
 POOL = "10.64.0.0/12"
 FIRST = int(ip_address("10.64.0.0"))
 _FIRST_OF_MORE_NODES = int(ip_address("10.200.1.0"))
+
+
+def at_least_two(text: str) -> int:
+    """An argument of the command line of which half is measured as well, or goes the other way."""
+    return _at_least(2, text)
+
+
+def at_least_one(text: str) -> int:
+    """An argument of the command line."""
+    return _at_least(1, text)
+
+
+def _at_least(least: int, text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+    return number
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks import memory_app
 from benchmarks.network import PATIENCE
-from benchmarks.plan import Plan
+from benchmarks.plan import Plan, at_least_two
 from benchmarks.progress import Progress
 from benchmarks.scene import Scene, pid_of
 from fabric import Fabric, wait_for
@@ -27,6 +27,9 @@ _TIMES = 5.0  # a traced start takes so many times as long at most
 def main() -> int:
     """Writes both files and says where they are."""
     given = _arguments()
+    if os.geteuid() != 0:
+        print("make profile needs root: it makes network namespaces", file=sys.stderr)
+        return 1
     given.into.mkdir(parents=True, exist_ok=True)
     plan = Plan(given.services, 1, 0, 0.0, Progress())
     with Fabric() as fabric:
@@ -51,7 +54,7 @@ def _sampled(scene: Scene, recorded: bool, to: Path, form: str) -> Path:
     spy = [command("py-spy"), "record", "-r", str(_PER_SECOND), "-f", form, "-o", str(to), "--"]
     with scene.empty_leaf() as routes:
         program = scene.program().start(ready=False, under=spy)
-        scene.reached(routes, PATIENCE * _TIMES)
+        scene.reached(routes, PATIENCE * _TIMES, program)
     pid = pid_of(program)
     (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     os.kill(int(child), signal.SIGTERM)
@@ -71,7 +74,7 @@ def _traced(scene: Scene, recorded: bool, to: Path) -> Path:
         program = scene.program()
         beside = str(memory_app.__file__)
         program.start(ready=False, beside=beside, PYTHONTRACEMALLOC="1", MEMORY=str(to))
-        scene.reached(routes, PATIENCE * _TIMES)
+        scene.reached(routes, PATIENCE * _TIMES, program)
     time.sleep(scene.plan.rest)
     ask.touch()
     wait_for(to.exists, bool, PATIENCE, "what is allocated")
@@ -85,11 +88,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
     more = parser.add_argument
     more("--start", choices=("cold", "first"), default="cold", help="addresses on record, or not")
-    more("--services", type=int, default=10_000, metavar="N")
+    more("--services", type=at_least_two, default=10_000, metavar="N")
     more("--format", choices=_SUFFIX, default="flamegraph", help="of py-spy")
     more("--into", type=Path, default=Path("build/profile"), metavar="FOLDER")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # what was started has ended
+        sys.exit(130)

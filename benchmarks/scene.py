@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from benchmarks.network import CONTROL, OBSERVERS, OURS, PATIENCE, Network
 from benchmarks.observer import Observer
 from benchmarks.plan import NODES, Plan, Table
 from benchmarks.services import Services
-from fabric import Fabric, end, wait_for
+from fabric import Fabric, FabricError, end, wait_for
 from fabric.control_plane import ControlPlane
 from fabric.program import Program
+
+_LOOK = 1.0  # whether the program still runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Scene:
         if self._running is None:
             with self.empty_leaf() as routes:
                 program = self.program(("leaf", "0")).start(ready=False)
-                self.reached(routes)
+                self.reached(routes, of=program)
             observer = Observer(self.network.observer, OBSERVERS[:1], OURS)
             observer.paths(self.services.count * len(NODES), PATIENCE)
             self._running = Running(program, observer)
@@ -111,9 +114,22 @@ class Scene:
         with self.network.empty_leaf() as routes:
             yield routes
 
-    def reached(self, routes: KernelRoutes, seconds: float = PATIENCE) -> float:
-        """The moment at which the leaf's kernel has every route by every node."""
-        return routes.reached(self.services.count, len(NODES), seconds)
+    def reached(
+        self, routes: KernelRoutes, seconds: float = PATIENCE, of: Program | None = None
+    ) -> float:
+        """The moment at which the leaf's kernel has every route by every node.  Raises FabricError
+        after `seconds`, or soon after the program `of` which they are has ended."""
+        deadline = time.monotonic() + seconds
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                wait = min(left, _LOOK) if of is not None else left
+                return routes.reached(self.services.count, len(NODES), wait)
+            except FabricError:
+                if of is not None and of.process.poll() is not None:
+                    raise FabricError(f"the program has ended: {of.tail()}") from None
+                if time.monotonic() >= deadline:
+                    raise
 
     @contextlib.contextmanager
     def raw_watcher(self, addresses: list[int]) -> Iterator[Observer]:

@@ -26,7 +26,7 @@ def measure(scene: Scene, count: int) -> list[Figure]:
         program = scene.program()
         began = time.monotonic()
         program.start(ready=False)
-        done = scene.reached(routes, _PATIENCE)
+        done = scene.reached(routes, _PATIENCE, program)
         pid = pid_of(program)
         used, most, after = cpu_seconds(pid), peak(pid), resident(pid)
         first = routes.first
