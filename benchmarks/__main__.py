@@ -64,7 +64,10 @@ def main() -> int:
     found: dict[str, Figures] = {name: [] for name in (*ON_A_CLUSTER, *ALONE) if name in names}
     for name, measure in ALONE.items():
         if name in names:
-            found[name] = measure(plan)
+            try:
+                found[name] = measure(plan)
+            except FabricError as error:
+                plan.say(f"FAILED: {error}")
     if ON_A_CLUSTER.keys() & names:
         for name, figures in _on_a_cluster(plan, names):
             found[name] += figures
@@ -104,7 +107,13 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     rows = [*ON_A_CLUSTER, *ALONE]
     more = parser.add_argument
-    more("--only", choices=rows, action="append", metavar="ROW", help=", ".join(rows))
+    more(
+        "--only",
+        choices=rows,
+        action="append",
+        metavar="ROW",
+        help=f"may be repeated: {', '.join(rows)}",
+    )
     more("--services", type=at_least_two, default=10_000, metavar="N")
     more("--rounds", type=at_least_one, default=3, metavar="N", help="cold starts that are timed")
     more(

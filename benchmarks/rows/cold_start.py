@@ -62,7 +62,7 @@ def start(scene: Scene) -> tuple[float, float]:
         program = scene.program()
         began = time.monotonic()
         program.start(ready=False)
-        took = scene.reached(routes) - began
+        took = scene.reached(routes, of=program) - began
         cpu = cpu_seconds(pid_of(program))
     wait_for(program.is_ready, bool, 20, "the program to be ready")
     written = program.counted("porter_kubernetes_writes_total", kind="services")
