@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator
 
-from benchmarks.plan import Plan, at_least_one, at_least_two
+from benchmarks.plan import Plan, at_least_one, at_least_two, positive
 from benchmarks.progress import Progress
 from benchmarks.rows import (
     adj_rib_out,
@@ -28,6 +28,7 @@ from benchmarks.scene import Scene
 from benchmarks.table import Figure, text
 from fabric import Fabric, FabricError
 from fabric.control_plane import binaries
+from fabric.ending import run
 
 Figures = list[Figure]
 # measured with few Services as well, before all are there
@@ -123,13 +124,10 @@ def _arguments() -> argparse.Namespace:
         metavar="N",
         help="single changes that are timed",
     )
-    more("--seconds", type=float, default=60.0, metavar="N", help="how long a storm lasts")
+    more("--seconds", type=positive, default=60.0, metavar="N", help="how long a storm lasts")
     more("-o", "--output", choices=("text", "json"), default="text")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:  # what was started has ended
-        sys.exit(130)
+    run(main)

@@ -24,6 +24,17 @@ def at_least_one(text: str) -> int:
     return _at_least(1, text)
 
 
+def positive(text: str) -> float:
+    """An argument of the command line, in seconds."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
 def _at_least(least: int, text: str) -> int:
     try:
         number = int(text)

@@ -17,6 +17,7 @@ from benchmarks.progress import Progress
 from benchmarks.scene import Scene, pid_of
 from fabric import Fabric, wait_for
 from fabric.control_plane import binaries
+from fabric.ending import run
 from fabric.program import command
 
 _PER_SECOND = 200
@@ -95,7 +96,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:  # what was started has ended
-        sys.exit(130)
+    run(main)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import os
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +11,7 @@ from functools import partial
 from demo.network import NODES, Network, build, start
 from demo.telling import say, step
 from fabric import Fabric, FabricError, wait_for
+from fabric.ending import run
 from fabric.objects import node, service, slice_of
 from fabric.program import command
 
@@ -174,4 +174,4 @@ def print_hints(network: Network) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -6,7 +6,6 @@ Each step prints what it does, and fails if the result is wrong.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from demo.telling import say, step
 from fabric import Fabric, FabricError, wait_for
 from fabric.connections import Held, Target, answers, by_node, moved, traffic
+from fabric.ending import run
 from fabric.openflow import NODES, VIRTUAL_MAC, OpenFlowNetwork, install, sections, web
 from fabric.openflow import cluster_node as node
 from fabric.program import Program
@@ -210,4 +210,4 @@ def print_hints(stage: Stage) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
+
+from fabric.ending import take_signals
 
 # a worker that begins one of these late would be the last to end
 _LONGEST_FIRST = (
@@ -51,9 +52,8 @@ _SPREAD = frozenset({
 
 
 def pytest_configure() -> None:
-    """SIGTERM ends them as Ctrl-C does, and Ctrl-C works in the background too."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
+    """What is ended by a signal is taken down, too."""
+    take_signals()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

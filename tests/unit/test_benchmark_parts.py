@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import empty_app, memory_app
-from benchmarks.plan import at_least_one, at_least_two
+from benchmarks.plan import at_least_one, at_least_two, positive
 
 
 @pytest.mark.parametrize("app", [empty_app.__file__, memory_app.__file__])
@@ -36,3 +36,10 @@ def test_a_number_that_is_too_small_or_none_is_refused(text: str) -> None:
 
 def test_the_least_number_is_taken() -> None:
     assert (at_least_one("1"), at_least_two("2")) == (1, 2)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "x", ""])
+def test_a_time_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="above 0"):
+        positive(text)
+    assert positive("0.5") == 0.5
