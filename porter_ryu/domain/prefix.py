@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Generic, TypeVar
 
 from porter_ryu.domain.model import Address, Network
 
@@ -17,7 +18,30 @@ _KEPT = 1 << 16
 _MASK4, _MASK6 = (1 << 32) - 1, (1 << 128) - 1
 
 
-class _HostPrefix4(IPv4Network):
+_A = TypeVar("_A", IPv4Address, IPv6Address)
+
+
+class _OneAddress(Generic[_A]):
+    """What the prefixes of one address have in common."""
+
+    __slots__ = ()
+    network_address: _A
+    _hash: int
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @property
+    def broadcast_address(self) -> _A:
+        """The only address."""
+        return self.network_address
+
+    def hosts(self) -> Iterator[_A]:
+        """The only address."""
+        return iter((self.network_address,))
+
+
+class _HostPrefix4(_OneAddress[IPv4Address], IPv4Network):
     """An IPv4 prefix of 32 bits.  What all have in common belongs to the class."""
 
     __slots__ = ("_hash", "network_address")
@@ -35,20 +59,8 @@ class _HostPrefix4(IPv4Network):
         self.network_address = address
         self._hash = hash(int(address) ^ _MASK4)
 
-    def __hash__(self) -> int:
-        return self._hash
 
-    @property
-    def broadcast_address(self) -> IPv4Address:
-        """The only address."""
-        return self.network_address
-
-    def hosts(self) -> Iterator[IPv4Address]:
-        """The only address."""
-        return iter((self.network_address,))
-
-
-class _HostPrefix6(IPv6Network):
+class _HostPrefix6(_OneAddress[IPv6Address], IPv6Network):
     """An IPv6 prefix of 128 bits."""
 
     __slots__ = ("_hash", "network_address")
@@ -57,49 +69,33 @@ class _HostPrefix6(IPv6Network):
     _prefixlen = 128
 
     def __new__(cls, address: object) -> IPv6Network:  # type: ignore[misc]
-        """Such a prefix of an address; of anything else what `ipaddress` makes of it, which makes
-        `supernet` and its like so."""
+        """As for IPv4."""
         return super().__new__(cls) if isinstance(address, IPv6Address) else IPv6Network(address)
 
     def __init__(self, address: IPv6Address) -> None:
         self.network_address = address
         self._hash = hash(int(address) ^ _MASK6)
 
-    def __hash__(self) -> int:
-        return self._hash
-
-    @property
-    def broadcast_address(self) -> IPv6Address:
-        """The only address."""
-        return self.network_address
-
-    def hosts(self) -> Iterator[IPv6Address]:
-        """The only address."""
-        return iter((self.network_address,))
-
 
 # by the number of the address, which it has anyway: hashed without a call of Python
-_known4: dict[int, IPv4Network] = {}
-_known6: dict[int, IPv6Network] = {}
+_known4: dict[int, Network] = {}
+_known6: dict[int, Network] = {}
 
 
 def host_prefix(address: Address) -> Network:
     """The prefix that holds this address alone; it equals the one that `ipaddress` makes.  The
     address must have no scope."""
     number = int(address)
-    if isinstance(address, IPv4Address):
-        prefix4 = _known4.get(number)
-        if prefix4 is None:
-            if len(_known4) >= _KEPT:
-                _known4.clear()
-            prefix4 = _known4[number] = _HostPrefix4(address)
-        return prefix4
-    prefix6 = _known6.get(number)
-    if prefix6 is None:
-        if len(_known6) >= _KEPT:
-            _known6.clear()
-        prefix6 = _known6[number] = _HostPrefix6(address)
-    return prefix6
+    known = _known4 if isinstance(address, IPv4Address) else _known6
+    prefix = known.get(number)
+    if prefix is None:
+        if len(known) >= _KEPT:
+            known.clear()
+        prefix = (
+            _HostPrefix4(address) if isinstance(address, IPv4Address) else _HostPrefix6(address)
+        )
+        known[number] = prefix
+    return prefix
 
 
 def plain_address(text: str) -> Address:
