@@ -1,10 +1,10 @@
 """The addresses of this host and of its default gateways, which no Service may get.
 
 They change while the program runs.  So they are read again a few seconds after the kernel said that
-something changed, or could not be read, and once a minute.  When they cannot be read, the last ones
-count.  The last gateways also count while there is no default route: the
-address of a router must not be given away because a route flaps.  If `ip` has never worked yet,
-/proc gives at least the addresses.
+something changed, or that they could not be read, and once a minute.  When they cannot be read, the
+last ones count.  The last gateways also count while there is no default route: the address of a
+router must not be given away because a route flaps.  If `ip` has never worked yet, /proc gives at
+least the addresses.
 """
 
 from __future__ import annotations
