@@ -41,6 +41,7 @@ LOG = logging.getLogger(__name__)
 _CONNECT_TIMEOUT_SECONDS = 10.0
 _UNOPENED_MAX = 128
 _STATES_IN_ORDER = tuple(State)
+_UNOPENED = (State.CONNECT, State.OPEN_SENT)
 
 
 class Peer(RyuPeer):  # type: ignore[misc]
@@ -100,7 +101,10 @@ class Peer(RyuPeer):  # type: ignore[misc]
             history=self._history,
             kept_until=self.kept_until,
             damped_seconds=self._damping.idle_seconds(now),
-            waited_seconds=max((now - s.opened_at for s in self._unopened), default=0.0),
+            waited_seconds=max(
+                (now - s.opened_at for s in self._sessions if s.state is State.OPEN_SENT),
+                default=0.0,
+            ),
         )
 
     @property
@@ -123,7 +127,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
     @property
     def _unopened(self) -> list[Session]:
         """The connections on which the peer has sent no OPEN yet."""
-        return [s for s in self._sessions if s.state is State.OPEN_SENT]
+        return [s for s in self._sessions if s.state in _UNOPENED]
 
     # -- connecting ---------------------------------------------------------------------------
 
@@ -178,7 +182,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def _has_promising_connection(self) -> bool:
         """Whether a connection may still become Established.  An inbound one without an OPEN does
         not count: a silent caller must not keep us from connecting."""
-        return any(not s.is_reactive or s.state is not State.OPEN_SENT for s in self._sessions)
+        return any(not s.is_reactive or s.state not in _UNOPENED for s in self._sessions)
 
     def _connect(self) -> None:
         self.state.bgp_state = BGP_FSM_CONNECT
@@ -276,6 +280,12 @@ class Peer(RyuPeer):  # type: ignore[misc]
             session.close(sent, cause, text)
 
     # -- events of the sessions (session.Owner) --------------------------------------------------
+
+    def wait_to_open(self) -> None:
+        """A peer that may keep routes of an earlier run gets our OPEN when the table can follow it
+        (`PeerManager.may_open`)."""
+        if self.outbound.left_count:
+            self._manager.may_open.wait()
 
     def resolve_collision(self, session: Session) -> Notification | None:
         """Closes the other connections that lose against this one (RFC 4271, 6.8)."""

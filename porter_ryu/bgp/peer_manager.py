@@ -53,7 +53,9 @@ class Neighbor(neighbors.NeighborConf):  # type: ignore[misc]
 class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
     """Creates and removes our Peers.  `configs`: all wanted sessions, by their keys.
     `on_session` is called for each session that comes up or goes down, and for the first
-    failures of one that was never up."""
+    failures of one that was never up.  `may_open`: whether peers that keep routes of an earlier run
+    may get our OPEN.  If this process ended between the OPEN and the table, they would remove these
+    routes (RFC 4724, 4.2)."""
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         self.fan_outs = FanOuts(supervisor, self._export_again)
         self.groups = UpdateGroups(rib, self.rounds, supervisor)
         self.on_session: SessionObserver = _ignore
+        self.may_open = hub.Event()
         self._loc_rib = rib
         self.journals = Journals(speaker.state_dir, supervisor)
         # by name, of peers without a session: a peer whose settings change keeps it

@@ -36,6 +36,9 @@ _TIMER_MIN_SECONDS, _TIMER_MAX_SECONDS = 0.01, 60.0
 class Owner(Protocol):
     """Receives the events of a session: its peer."""
 
+    def wait_to_open(self) -> None:
+        """Returns when our OPEN may be sent."""
+
     def resolve_collision(self, session: Session) -> Notification | None:
         """A valid OPEN was received.  Returns the NOTIFICATION with which this session must end
         because another connection is kept, or None."""
@@ -87,7 +90,7 @@ class Session:
         self._owner = owner
         self._connection = Connection(sock)
         self._wake = hub.Event()
-        self._is_over = False
+        self._is_open_sent = self._is_over = False
         self._octets_handled = 0
         self._octets_arrived: int | None = None
         self._octets_counted = 0
@@ -96,8 +99,10 @@ class Session:
 
     @property
     def state(self) -> State:
-        """RFC 4271, 8.2.2."""
-        return State.IDLE if self._is_over else self._fsm.state
+        """RFC 4271, 8.2.2; Connect until our OPEN is sent."""
+        if self._is_over:
+            return State.IDLE
+        return self._fsm.state if self._is_open_sent else State.CONNECT
 
     @property
     def remote_open(self) -> Open | None:
@@ -189,6 +194,8 @@ class Session:
             raise
 
     def _read(self) -> None:
+        self._owner.wait_to_open()
+        self._is_open_sent = True
         self.send(self._fsm.start())
         while not self._is_over:
             try:

@@ -46,6 +46,7 @@ from porter_ryu.supervisor import Supervisor, Task
 LOG = logging.getLogger(__name__)
 
 _NO_RYU_LISTENER = 0
+_LONGEST_WAIT_TO_OPEN = 0.1  # of the restart time
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 1.0, 30.0
 
 
@@ -78,6 +79,9 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         if config.restart_time:
             # the other half is for the sessions to come up
             supervisor.after(config.restart_time / 2, "replay", self._replay)
+        # not for long, because the time of the routers runs
+        longest = config.restart_time * _LONGEST_WAIT_TO_OPEN
+        supervisor.after(longest, "open", self.manager.may_open.set)
 
     def observe_sessions(self, observer: SessionObserver) -> None:
         """Sets what is called for each session that comes up or goes down."""
@@ -307,6 +311,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         self.manager.groups.complete()
         for peer in self.manager.iterpeers:
             peer.outbound.resume()
+        self.manager.may_open.set()
 
     def _set_path_usable(self, name: str, usable: bool) -> None:
         for peer in list(self.manager.iterpeers):

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import random
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -74,6 +76,16 @@ class Scene:
         sections = {**self.sections, "kubernetes": kubernetes} if kubernetes else self.sections
         return Program(self.fabric.hosts["porter"], sections, name=f"gr{self.number}")
 
+    def blind(self) -> Program:
+        """An instance of the same state, whose API server does not answer."""
+        kubeconfig = self.fabric.folder / "dead.kubeconfig"
+        kubeconfig.write_text(
+            "{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: "
+            "{server: 'http://127.0.0.1:9'}}], users: [{name: u, user: {}}], contexts: [{name: c, "
+            "context: {cluster: c, user: u}}]}"
+        )
+        return self.another(manifests="", kubeconfig=kubeconfig)
+
     def put(self, name: str, *nodes: str) -> None:
         """A Service with endpoints on these nodes."""
         self.program.put(name, service(name), slice_of(name, *nodes))
@@ -106,6 +118,26 @@ class Scene:
         wait_for(
             lambda: re.search(kept, self.leaf.command(show)), lambda f: not f, 12, "paths again"
         )
+
+    def kill(self) -> None:
+        """Kills the program, but not between our OPEN and the end of the table: then a router has
+        to remove what it still keeps from the session before (RFC 4724, 4.2).  The program is
+        stopped while the leaf is asked."""
+        process = self.program.process
+        process.send_signal(signal.SIGSTOP)
+        is_frr = isinstance(self.leaf, Frr)
+        show = f"show bgp neighbors {OURS} json" if is_frr else "show protocols all"
+        is_up = r'"bgpState":"Established"' if is_frr else r"BGP state: +Established"
+        if re.search(is_up, self.leaf.command(show)):
+            process.send_signal(signal.SIGCONT)
+            kept = "show bgp ipv4 unicast json" if is_frr else show
+            wait_for(
+                lambda: self.leaf.command(kept),
+                lambda text: '"stale":true' not in text and "restart active" not in text,
+                12,
+                "the table",
+            )
+        self.program.kill()
 
     def went(self) -> set[str]:
         """The addresses whose route went, however short."""
@@ -156,7 +188,7 @@ def test_repeated_kills_at_any_moment(scene: Scene) -> None:
             # in the middle of its own start
             with pytest.raises(subprocess.TimeoutExpired):
                 scene.program.process.wait(moments.uniform(0.3, 2.0))
-            scene.program.kill()
+            scene.kill()
             scene.program.start(ready=False)
         scene.routed(_1=" ".join(names))
     assert scene.went() == set()
@@ -171,13 +203,7 @@ def test_a_restart_while_the_cluster_cannot_be_read_keeps_every_route(
     scene.routed(_1="n1 n2 n3 n4")
     scene.watch()
     scene.program.kill()
-    kubeconfig = fabric.folder / "dead.kubeconfig"
-    kubeconfig.write_text(
-        "{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: "
-        "{server: 'http://127.0.0.1:9'}}], users: [{name: u, user: {}}], contexts: [{name: c, "
-        "context: {cluster: c, user: u}}]}"
-    )
-    blind = scene.another(manifests="", kubeconfig=kubeconfig)
+    blind = scene.blind()
     try:
         blind.start(ready=False)
         told = "the routes of the earlier run are announced"
@@ -193,6 +219,32 @@ def test_a_restart_while_the_cluster_cannot_be_read_keeps_every_route(
     try:
         scene.program.start()
         scene.routed(_1="n2")
+    finally:
+        scene.program.stop()
+    assert scene.went() == set()
+
+
+def test_kills_before_the_lists_are_read_cost_no_route(fabric: Fabric, leaf: Bird | Frr) -> None:
+    """The leaf gets no OPEN: it would remove what it keeps when that session ends, too."""
+    (leaf.host.folder / "monitor.log").unlink(missing_ok=True)
+    connections = "ss -Htn state established sport = :179 or dport = :179"
+    scene = Scene(fabric, leaf, restart_time=1000)
+    scene.program.start()
+    scene.routed(_1="n1 n2 n3 n4")
+    scene.watch()
+    scene.program.kill()
+    for _ in range(2):
+        blind = scene.blind()
+        try:
+            blind.start(ready=False)
+            wait_for(partial(blind.answers, "/v1/peers"), bool, 30, "its interface")
+            wait_for(lambda: leaf.host.run(connections), bool, 30, "a connection")
+            assert blind.get("/v1/peers")[0]["state"] == "Connect"
+        finally:
+            blind.kill()
+    try:
+        scene.program.start()
+        scene.routed(_1="n1 n2 n3 n4")
     finally:
         scene.program.stop()
     assert scene.went() == set()

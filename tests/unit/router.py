@@ -101,9 +101,9 @@ class Router:
 
 
 class Scene:
-    """A speaker that listens and announces one path to one EIP."""
+    """A speaker that listens and announces one path to one EIP; `complete`: its table is."""
 
-    def __init__(self, folder: Path, **config: Any) -> None:
+    def __init__(self, folder: Path, complete: bool = True, **config: Any) -> None:
         with socket.create_server((HERE, 0)) as probe:
             self.port: int = probe.getsockname()[1]
         self.supervisor = Supervisor()
@@ -115,7 +115,8 @@ class Scene:
         )
         self.speaker = Speaker(mine, self.supervisor)
         self.speaker.set_routes({EIP: frozenset([Announcement(HOP)])}, None)
-        self.speaker.complete()
+        if complete:
+            self.speaker.complete()
         self._routers: list[Router] = []
 
     def close(self) -> None:

@@ -299,6 +299,32 @@ def last_sent(scene: Scene) -> list[tuple[Network, Address, int]]:
     return [(path.prefix, path.said.next_hop, path.prepended) for path in table.paths()]
 
 
+def test_after_a_restart_the_open_is_sent_when_the_table_can_follow_it(tmp_path: Path) -> None:
+    """If the process ended in between, the router would have to remove what it keeps."""
+    with speaking(tmp_path, restart_time=120) as scene:
+        scene.add()
+        scene.up(GRACEFUL)
+    with speaking(tmp_path, complete=False, restart_time=120) as scene:
+        scene.add()
+        router = scene.call()
+        until(lambda: scene.report.state == "Connect", "the connection")
+        scene.speaker.complete()
+        router.establish(GRACEFUL).read_until(END_OF_RIB)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_open_does_not_wait_for_ever_and_only_if_the_router_may_keep_routes(
+    tmp_path: Path, kept: bool
+) -> None:
+    with speaking(tmp_path, restart_time=120) as scene:
+        scene.add()
+        scene.up(GRACEFUL if kept else OPEN)
+    with speaking(tmp_path, complete=False, restart_time=2 if kept else 4000) as scene:
+        scene.add()
+        scene.call().establish(GRACEFUL)
+        until(lambda: scene.report.state == "Established", "it is Established")
+
+
 @pytest.mark.parametrize("restart_time", [0, 120])
 def test_what_was_sent_last_is_known_with_the_settings_that_it_was_sent_with(
     tmp_path: Path, restart_time: int

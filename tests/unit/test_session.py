@@ -40,6 +40,9 @@ class Owner:
         self.on_refresh: Callable[[], None] = lambda: None
         self.on_closed: Callable[[], None] = lambda: None
 
+    def wait_to_open(self) -> None:
+        """It never waits."""
+
     def resolve_collision(self, _session: Session) -> Notification | None:
         """Returns what the test has set."""
         return self.refusal

@@ -1,8 +1,8 @@
 """The state machine of one BGP session (RFC 4271, 8).
 
 Its input is octets and the time; its output is octets to send and events.  It opens no socket,
-reads no clock and stores no route of the peer.  It starts in OpenSent: `bgp.peer` does what leads
-to a TCP connection (Connect, Active).
+reads no clock and stores no route of the peer.  It starts in OpenSent: `bgp.peer` and
+`bgp.session` do what leads to our OPEN (Connect, Active).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class State(enum.Enum):
     """RFC 4271, 8.2.2."""
 
     IDLE = "Idle"
+    CONNECT = "Connect"
     OPEN_SENT = "OpenSent"
     OPEN_CONFIRM = "OpenConfirm"
     ESTABLISHED = "Established"
