@@ -12,18 +12,30 @@ import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from fabric import FabricError, Host
+from fabric.layers import Layers, copy, digest, layers
 
 _BASES = {"debian:12-slim": "bookworm"}
 _BUILD_SECONDS = 600
+_SETTINGS = ("env", "workdir", "user", "entrypoint", "cmd")
 _PIP = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT")
 _HOST_FILES = ("etc/resolv.conf", "etc/hosts", "etc/pip.conf")
 _HOST_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _CERTIFICATES = "/etc/of-the-host.crt"  # a path that no package uses
 _HOST_FOLDERS = ("etc/apt/apt.conf.d", "etc/apt/auth.conf.d")
+
+
+@dataclass(frozen=True, slots=True)
+class _Instruction:
+    """A line of a Dockerfile: its word in lower case, and the rest."""
+
+    word: str
+    rest: str
 
 
 @dataclass
@@ -39,48 +51,53 @@ class Stage:
 
 
 class ImageBuilder:
-    """Builds in `folder`; `context` is the build context."""
+    """Builds in `folder`; `context` is the build context.  What a stage is before the sources come
+    into it is kept in the cache of the user (`fabric.layers`)."""
 
     def __init__(self, folder: Path, context: Path) -> None:
         self._folder = folder
         self._context = context
         self._stages: dict[str, Stage] = {}
         self._now: Stage | None = None
+        self.base_megabytes = 0
 
     def build(self, dockerfile: Path) -> Stage:
         """Builds a Dockerfile; returns the last stage."""
-        text = re.sub(r"\\\n", " ", dockerfile.read_text())
-        for line in text.splitlines():
-            word, _, rest = line.strip().partition(" ")
-            if word and not word.startswith("#"):
-                getattr(self, f"_{word.lower()}")(rest.strip())
+        with layers() as kept:
+            for reference, instructions in _stages(dockerfile):
+                self._build_stage(kept, reference, instructions)
+            kept.remove_others()
         if self._now is None:
             raise FabricError(f"{dockerfile} has no FROM")
         return self._now
 
-    def _from(self, rest: str) -> None:
+    def _build_stage(self, kept: Layers, rest: str, instructions: list[_Instruction]) -> None:
         reference, _, name = rest.partition(" AS ")
-        base = reference.partition("@")[0]
-        root = self._folder / f"stage{len(self._stages)}"
-        subprocess.run(["cp", "-a", str(self._base(base)), str(root)], check=True)
-        self._now = self._stages[name or root.name] = Stage(root)
+        files = [file for path in _host_files() for file in path.rglob("*") if file.is_file()]
+        files += [path for path in _host_files() if path.is_file()]
+        made_of = [reference, *(f"{k}={v}" for k, v in sorted(_pip_settings().items()))]
+        base = kept.get(f"base-{digest(made_of, files)}", partial(_make_base, reference))
+        self.base_megabytes = megabytes(base)
+        stage = Stage(self._folder / f"stage{len(self._stages)}")
+        self._now = self._stages[name or stage.root.name] = stage
 
-    def _base(self, name: str) -> Path:
-        """A minimal Debian, with the settings of this host for its package mirrors."""
-        root = self._folder / "base"
-        if not root.exists():
-            _run(["debootstrap", "--variant=minbase", _BASES[name], str(root)])
-            for file in (*_HOST_FILES, *_HOST_FOLDERS):
-                source, target = Path("/") / file, root / file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if source.is_dir():
-                    shutil.copytree(source, target, dirs_exist_ok=True)
-                elif source.exists():
-                    shutil.copyfile(source, target)
-            certificates = os.environ.get("PIP_CERT", _HOST_CERTIFICATES)
-            if os.path.exists(certificates):
-                shutil.copyfile(certificates, root / _CERTIFICATES.lstrip("/"))
-        return root
+        first = instructions[: _until_sources(instructions)]
+        copied = [self._context / shlex.split(i.rest)[0] for i in first if i.word == "copy"]
+        made_of += [f"{instruction.word} {instruction.rest}" for instruction in first]
+
+        def make(root: Path) -> None:
+            copy(base, root)
+            self._carry_out(Stage(root), first)
+
+        layer = kept.get(f"stage-{digest(made_of, [*files, *copied])}", make)
+        copy(layer, stage.root)
+        self._carry_out(stage, [i for i in first if i.word in _SETTINGS])
+        self._carry_out(stage, instructions[len(first) :])
+
+    def _carry_out(self, stage: Stage, instructions: list[_Instruction]) -> None:
+        self._now = stage
+        for instruction in instructions:
+            getattr(self, f"_{instruction.word}")(instruction.rest)
 
     def _run(self, rest: str) -> None:
         stage = self._stage
@@ -89,15 +106,14 @@ class ImageBuilder:
 
     @property
     def _stage(self) -> Stage:
-        if self._now is None:
-            raise FabricError("an instruction is before the first FROM")
+        assert self._now is not None
         return self._now
 
     @property
     def _environment(self) -> dict[str, str]:
         path = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
         quiet = {"DEBIAN_FRONTEND": "noninteractive", "HOME": "/root"}
-        pip = {k: v for k, v in os.environ.items() if k in _PIP}
+        pip = _pip_settings()
         if (self._stage.root / _CERTIFICATES.lstrip("/")).exists():
             pip["PIP_CERT"] = _CERTIFICATES
         return {**path, **quiet, **pip, **self._stage.environment}
@@ -133,6 +149,57 @@ class ImageBuilder:
 
     def _cmd(self, rest: str) -> None:
         self._stage.command = json.loads(rest)
+
+
+def megabytes(root: Path) -> int:
+    """The size of a root file system."""
+    return int(subprocess.check_output(["du", "-sm", str(root)], text=True).split()[0])
+
+
+def _stages(dockerfile: Path) -> Iterator[tuple[str, list[_Instruction]]]:
+    """What is after each FROM, and the instructions that follow it."""
+    text = re.sub(r"\\\n", " ", dockerfile.read_text())
+    found: list[tuple[str, list[_Instruction]]] = []
+    for line in text.splitlines():
+        word, _, rest = line.strip().partition(" ")
+        if word == "FROM":
+            found.append((rest.strip(), []))
+        elif word and not word.startswith("#"):
+            if not found:
+                raise FabricError("an instruction is before the first FROM")
+            found[-1][1].append(_Instruction(word.lower(), rest.strip()))
+    yield from found
+
+
+def _until_sources(instructions: list[_Instruction]) -> int:
+    """How many instructions are before the one that copies all sources, or another stage."""
+    for number, instruction in enumerate(instructions):
+        if instruction.word == "copy" and instruction.rest.startswith((". ", "--from=")):
+            return number
+    return len(instructions)
+
+
+def _make_base(reference: str, root: Path) -> None:
+    """A minimal Debian, with the settings of this host for its package mirrors."""
+    _run(["debootstrap", "--variant=minbase", _BASES[reference.partition("@")[0]], str(root)])
+    for source in _host_files():
+        target = root / source.relative_to("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source, target)
+    certificates = os.environ.get("PIP_CERT", _HOST_CERTIFICATES)
+    if os.path.exists(certificates):
+        shutil.copyfile(certificates, root / _CERTIFICATES.lstrip("/"))
+
+
+def _host_files() -> list[Path]:
+    return [path for name in (*_HOST_FILES, *_HOST_FOLDERS) if (path := Path("/") / name).exists()]
+
+
+def _pip_settings() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key in _PIP}
 
 
 def run_image(

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from fabric import Fabric, Host, end, wait_for
-from fabric.image import ImageBuilder, Stage, run_image
+from fabric.image import ImageBuilder, Stage, megabytes, run_image
 from fabric.leaves import Bird, Neighbour
 from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program, Sections
@@ -35,8 +35,8 @@ def fabric() -> Iterator[Fabric]:
 
 
 @pytest.fixture(scope="module")
-def image(fabric: Fabric) -> Stage:
-    """An image built from the files that `docker build` would get."""
+def builder(fabric: Fabric) -> ImageBuilder:
+    """It builds from the files that `docker build` would get."""
     context = fabric.folder / "context"
     context.mkdir()
     listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True)
@@ -46,7 +46,13 @@ def image(fabric: Fabric) -> Stage:
             target = context / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(name, target)
-    return ImageBuilder(fabric.folder, context).build(Path("deploy/Dockerfile"))
+    return ImageBuilder(fabric.folder, context)
+
+
+@pytest.fixture(scope="module")
+def image(builder: ImageBuilder) -> Stage:
+    """The image."""
+    return builder.build(Path("deploy/Dockerfile"))
 
 
 def manifest(kind: str) -> Json:
@@ -72,9 +78,10 @@ def container(host: Host, program: Program, image: Stage, **how: Any) -> subproc
     return run_image(host, image, volumes, **how)
 
 
-def test_it_is_small_and_can_run_as_nobody(fabric: Fabric, image: Stage) -> None:
-    base = _megabytes(fabric.folder / "base")
-    assert _megabytes(image.root) - base < MOST_MEGABYTES
+def test_it_is_small_and_can_run_as_nobody(
+    fabric: Fabric, builder: ImageBuilder, image: Stage
+) -> None:
+    assert megabytes(image.root) - builder.base_megabytes < MOST_MEGABYTES
     assert not (image.root / "opt/porter-ryu/bin/pip").exists()
     assert not (image.root / "usr/bin/gcc").exists()
     host = fabric.hosts["host"]
@@ -123,7 +130,3 @@ def _status(process: subprocess.Popen[bytes]) -> dict[str, str]:
     assert b"porter_ryu.app" in Path(f"/proc/{process.pid}/cmdline").read_bytes()
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-
-
-def _megabytes(root: Path) -> int:
-    return int(subprocess.check_output(["du", "-sm", str(root)], text=True).split()[0])
