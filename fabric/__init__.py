@@ -25,7 +25,8 @@ T = TypeVar("T")
 # the kernel kills our child processes when this process ends, for whatever reason
 _DIES_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 _NAMESPACE = re.compile(r"^(pr(\d+)-\S+)", re.MULTILINE)
-_SHARED = 3  # four tests run at once on two cores
+_SHARED = 3  # six tests run at once on two cores
+_LOOK_AGAIN_SECONDS, _LOOK_AGAIN_MOST_SECONDS = 0.02, 0.5
 _CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -40,12 +41,15 @@ def wait_for(look: Callable[[], T], good: Callable[[T], bool], seconds: float, w
     FabricError with the last result."""
     deadline = time.monotonic() + seconds * _SHARED
     while True:
+        began = time.monotonic()
         seen = look()
         if good(seen):
             return seen
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > deadline:
             raise FabricError(f"{what}: still {seen!r} after {seconds * _SHARED} s")
-        time.sleep(0.02)
+        # whoever looks by a command takes the processor from what is waited for
+        time.sleep(min(max(_LOOK_AGAIN_SECONDS, 2 * (now - began)), _LOOK_AGAIN_MOST_SECONDS))
 
 
 @contextlib.contextmanager
