@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import raw_bgp
 from benchmarks.plan import NODES, OUR_AS
-from benchmarks.raw_api import Connection, Request
+from fabric.api_requests import Connection, Request
 from fabric.raw_peer import KEEPALIVE, message, open_message
 
 

@@ -9,8 +9,9 @@ from ipaddress import ip_address
 from typing import Any
 
 from benchmarks.plan import FIRST, NODES, POOL
-from benchmarks.raw_api import JSON_MERGE, STRATEGIC_MERGE, Connection, Request, spread
+from benchmarks.raw_api import spread
 from fabric import Host
+from fabric.api_requests import JSON_MERGE, STRATEGIC_MERGE, Connection, Request
 from fabric.control_plane import ADMIN, ControlPlane
 from fabric.objects import eip, node, service, slice_of
 

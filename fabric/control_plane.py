@@ -12,12 +12,15 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from fabric import Host, end, wait_for
+from fabric import FabricError, Host, end, wait_for
+from fabric.api_requests import APPLY, JSON, JSON_MERGE, Connection, RefusedError, Request
 
 Json = dict[str, Any]
 NAMESPACE = "porter-system"
@@ -40,14 +43,19 @@ _OUR_GROUP = "/apis/network.kubesphere.io"
 # where the API server has a kind, its plural, and whether it is in a namespace
 _KINDS = {
     "configmap": ("/api/v1", "configmaps", True),
+    "endpointslice": ("/apis/discovery.k8s.io/v1", "endpointslices", True),
     "eip": (f"{_OUR_GROUP}/v1alpha2", "eips", False),
     "eip v1alpha1": (f"{_OUR_GROUP}/v1alpha1", "eips", False),
     "event": ("/api/v1", "events", True),
     "lease": ("/apis/coordination.k8s.io/v1", "leases", True),
+    "namespace": ("/api/v1", "namespaces", False),
     "node": ("/api/v1", "nodes", False),
     "pod": ("/api/v1", "pods", True),
+    "secret": ("/api/v1", "secrets", True),
     "service": ("/api/v1", "services", True),
+    "serviceaccount": ("/api/v1", "serviceaccounts", True),
 }
+_VERSIONS = {"network.kubesphere.io/v1alpha1": "eip v1alpha1"}  # of which a kind has several
 
 
 def binaries() -> Path:
@@ -228,8 +236,11 @@ class ControlPlane:
         return path
 
     def token(self, account: str, *more: str) -> str:
-        """A token of one of our ServiceAccounts."""
-        return self.kubectl("create", "token", account, "-n", NAMESPACE, *more).strip()
+        """A token of one of our ServiceAccounts; `more` are options of `kubectl create token`."""
+        if more:
+            return self.kubectl("create", "token", account, "-n", NAMESPACE, *more).strip()
+        path = f"{_path('serviceaccount', account, NAMESPACE)}/token"
+        return str(self._ask("POST", path, {"spec": {}})["status"]["token"])
 
     def service_account(self, name: str, url: str = "") -> Path:
         """A kubeconfig for one of our ServiceAccounts."""
@@ -241,29 +252,67 @@ class ControlPlane:
         return self.host.run(argv, text=text, check=check)
 
     def apply(self, *objects: Json) -> None:
-        """Applies objects, with their status if they have one."""
-        text = yaml.safe_dump_all(objects)
-        apply = ("apply", "--server-side", "--force-conflicts", "-f", "-")
-        self.kubectl(*apply, text=text)
+        """Applies objects, with their status if they have one, as `kubectl apply --server-side
+        --force-conflicts` does.  Raises FabricError if one is refused."""
+        by = "?fieldManager=kubectl&force=true&fieldValidation=Strict"
         for obj in objects:
+            metadata = obj["metadata"]
+            kind = _VERSIONS.get(obj["apiVersion"]) or obj["kind"]
+            path = _path(kind, metadata["name"], metadata.get("namespace", "default"))
+            self._ask("PATCH", path + by, {k: v for k, v in obj.items() if k != "status"}, APPLY)
             if "status" in obj:
-                words = ("patch", obj["kind"].lower(), obj["metadata"]["name"])
-                patch = json.dumps({"status": obj["status"]})
-                self.kubectl(*words, "--subresource=status", "--type=merge", "-p", patch)
+                self._ask("PATCH", f"{path}/status", {"status": obj["status"]}, JSON_MERGE)
 
-    def delete(self, *words: str) -> None:
-        """Deletes objects without waiting for dependents."""
-        self.kubectl("delete", *words, "--wait=false", "--ignore-not-found")
+    def delete(self, kind: str, *names: str, namespace: str = "default") -> None:
+        """Deletes objects without waiting for dependents; those that are gone already do not
+        matter."""
+        for name in names:
+            self._delete(_path(kind, name, namespace))
+
+    def delete_all(self, kind: str, but: str = "") -> None:
+        """Deletes all objects of a kind in the namespace default, except the one named `but`, at
+        once, and waits until they are gone."""
+
+        def names() -> list[str]:
+            found = (obj["metadata"]["name"] for obj in self.get(kind)["items"])
+            return [name for name in found if name != but]
+
+        for name in names():
+            self._delete(_path(kind, name) + "?gracePeriodSeconds=0")
+        wait_for(names, lambda left: not left, 20, f"no {kind} to be left")
 
     def get(self, kind: str, name: str = "", namespace: str = "default") -> Json:
         """An object, or without a name the list of all; `namespace` counts for kinds that have one,
-        and '' means all namespaces.  By curl, because a test may ask many times, and kubectl
-        takes five times as much of a processor.  Raises FabricError if there is none."""
-        prefix, plural, namespaced = _KINDS[kind]
-        inside = f"/namespaces/{namespace}" if namespaced and namespace else ""
-        path = f"{prefix}{inside}/{plural}{'/' if name else ''}{name}"
-        authority = ("--cacert", str(self.authority), "-H", f"Authorization: Bearer {ADMIN}")
-        found: Json = json.loads(
-            self.host.run(["curl", "-sSf", "-m", "30", *authority, f"{self.url}{path}"])
-        )
+        and '' means all namespaces.  Raises FabricError if there is none."""
+        return self._ask("GET", _path(kind, name, namespace))
+
+    def _delete(self, path: str) -> None:
+        try:
+            self._ask("DELETE", path)
+        except RefusedError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+
+    def _ask(
+        self, method: str, path: str, body: Json | None = None, content_type: str = JSON
+    ) -> Json:
+        """Sends a request as an administrator, over a connection of its own because the API server
+        may be another one by now; raises FabricError if there is no answer, or a refusal."""
+        sent = json.dumps(body).encode() if body is not None else b""
+        try:
+            connection = Connection(self.host, self.url, ADMIN, self.authority)
+            try:
+                text = connection.send(Request(method, path, sent, content_type))
+            finally:
+                connection.close()
+        except (OSError, HTTPException) as error:
+            raise FabricError(f"{method} {path}: {error!r}") from error
+        found: Json = json.loads(text)
         return found
+
+
+def _path(kind: str, name: str = "", namespace: str = "default") -> str:
+    """The path of an object, or without a name of the list of all; '' means all namespaces."""
+    prefix, plural, namespaced = _KINDS[kind.lower()]
+    inside = f"/namespaces/{namespace}" if namespaced and namespace else ""
+    return f"{prefix}{inside}/{plural}{'/' if name else ''}{name}"

@@ -23,28 +23,32 @@ class Answer:
     text: str
 
 
-def get(host: Host, path: str, seconds: float, port: int = 8080) -> Answer:
-    """What a server on 127.0.0.1 of a host answers; raises FabricError without a complete answer
-    within `seconds`."""
+def get(
+    host: Host, path: str, seconds: float, port: int = 8080, address: str = "127.0.0.1"
+) -> Answer:
+    """What a server answers to a host, which it is on if no address is given; raises FabricError
+    without a complete answer within `seconds`."""
+    name = f"[{address}]" if ":" in address else address
     try:
-        response = HTTPResponse(_Received(_exchange(host, path, seconds, port)))  # type: ignore[arg-type]
+        head = f"GET {path} HTTP/1.1\r\nHost: {name}:{port}"
+        octets = _exchange(host, (address, port), head, seconds)
+        response = HTTPResponse(_Received(octets))  # type: ignore[arg-type]
         response.begin()
         return Answer(response.status, response.read().decode())
     except (OSError, HTTPException) as error:
-        raise FabricError(f"{host.name}: http://127.0.0.1:{port}{path}: {error!r}") from error
+        raise FabricError(f"{host.name}: http://{name}:{port}{path}: {error!r}") from error
 
 
-def _exchange(host: Host, path: str, seconds: float, port: int) -> bytes:
+def _exchange(host: Host, server: tuple[str, int], head: str, seconds: float) -> bytes:
     """All that the server sends until it closes the connection."""
     deadline = time.monotonic() + seconds
     received = bytearray()
     with inside(host):
-        sock = socket.socket()
+        sock = socket.socket(socket.AF_INET6 if ":" in server[0] else socket.AF_INET)
     with sock:
         sock.settimeout(seconds)
-        sock.connect(("127.0.0.1", port))
-        request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
-        sock.sendall(request.encode())
+        sock.connect(server)
+        sock.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode())
         while octets := sock.recv(1 << 16):
             received += octets
             sock.settimeout(max(deadline - time.monotonic(), 1e-3))

@@ -14,11 +14,12 @@ from typing import NamedTuple
 from benchmarks.observer import Observer, prefixes_of
 from benchmarks.plan import NODES
 from benchmarks.process import resident
-from benchmarks.raw_api import Connection, spread
+from benchmarks.raw_api import spread
 from benchmarks.scene import Scene
 from benchmarks.services import change_of
 from benchmarks.table import Figure, one, percentile
 from fabric import FabricError
+from fabric.api_requests import Connection
 
 RATE = 200
 _WRITERS = 4

@@ -35,5 +35,5 @@ def clean(cluster: Cluster) -> Iterator[Cluster]:
 def _sweep(cluster: Cluster) -> None:
     for worker in cluster.workers.values():
         worker.speak()
-    others = "--field-selector=metadata.name!=kubernetes"
-    cluster.api.kubectl("delete", "service,pod", others, "--force", "--grace-period=0")
+    cluster.api.delete_all("service", but="kubernetes")
+    cluster.api.delete_all("pod")

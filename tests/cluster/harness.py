@@ -25,6 +25,7 @@ import yaml
 
 from fabric import Fabric, FabricError, Host, end, wait_for
 from fabric.control_plane import ADMIN, ControlPlane, Json
+from fabric.http_get import get
 from fabric.leaves import Frr, Neighbour
 from fabric.objects import service
 from fabric.program import Program
@@ -39,7 +40,7 @@ PROXY_PORT = 7443
 # where an instance may run; the leaf expects a session from the first two
 _SPEAKERS = {"porter": OURS, "second": SECOND}
 _ADDRESSES = {**_SPEAKERS, "control": CONTROL}
-_LAST_PORT = 32767  # below those that the kernel chooses for curl
+_LAST_PORT = 32767  # below those that the kernel chooses
 _HERE = Path(__file__).parent
 
 
@@ -243,10 +244,12 @@ class Cluster:
         tails = (f"{program.log}: {program.tail()}" for program in self._programs[-2:])
         return "\n".join([text, *tails])
 
-    def curl(self, address: str) -> list[str]:
+    def ask(self, address: str) -> list[str]:
         """Who answered and whom it saw, as the client asks once; empty where nobody does."""
-        host = f"[{address}]" if ":" in address else address
-        return self.client.run(f"curl -sg -m 2 http://{host}/", check=False).split()
+        try:
+            return get(self.client, "/", 2, 80, address).text.split()
+        except FabricError:
+            return []
 
     def record(self, service: str, namespace: str = "default") -> list[str]:
         """The addresses in a Service's status."""

@@ -54,7 +54,7 @@ def test_a_local_service_has_a_route_of_its_own_beside_the_aggregate(
     clean.routed(POOL, *NODES)
     clean.routed(EIP, "n1")
     clean.proxied(EIP, "p1", "n1")
-    assert {tuple(clean.curl(EIP)) for _ in range(20)} == {("p1", CLIENT)}
+    assert {tuple(clean.ask(EIP)) for _ in range(20)} == {("p1", CLIENT)}
     clean.api.delete("service", "web")
     clean.routed(POOL)
     clean.routed(EIP)

@@ -32,7 +32,7 @@ def answering(cluster: Cluster, *pods: str, policy: str = "Cluster", address: st
     own = CLIENT6 if ":" in address else CLIENT
 
     def asked() -> set[str]:
-        answers = [cluster.curl(address) or ["nobody", own] for _ in range(10 * (3 + len(pods)))]
+        answers = [cluster.ask(address) or ["nobody", own] for _ in range(10 * (3 + len(pods)))]
         assert policy == "Cluster" or {client for _, client in answers} == {own}
         return {pod for pod, _ in answers}
 

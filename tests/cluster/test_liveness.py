@@ -51,7 +51,7 @@ def served(cluster: Cluster, *nodes: str) -> None:
     """Each of these nodes comes to serve."""
     pods = {f"p-{node}" for node in nodes}
     seen: set[str] = set()
-    wait_for(lambda: seen.update(cluster.curl(EIP)[:1]), lambda _: seen >= pods, 20, f"{pods}")
+    wait_for(lambda: seen.update(cluster.ask(EIP)[:1]), lambda _: seen >= pods, 20, f"{pods}")
 
 
 def test_the_link_of_a_node_goes_down_while_the_api_server_says_that_it_is_ready(

@@ -103,7 +103,7 @@ def test_a_token_that_is_refused_is_read_again_from_disk(clean: Cluster) -> None
     with clean.running("porter", account) as program:
         placed(clean, "n1", "n2")
         with clean.no_route_lost():
-            clean.api.delete("secret", "s", "-n", NAMESPACE)
+            clean.api.delete("secret", "s", namespace=NAMESPACE)
             wait_for(
                 lambda: program.host.log(program.log),
                 lambda log: "Unauthorized" in log,

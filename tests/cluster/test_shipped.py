@@ -299,7 +299,7 @@ def test_the_node_form_runs_by_its_own_configuration_and_rights(
         rules = f"ip rule show to {EIP}"
         wait_for(lambda: worker.host.run(rules), lambda text: "lookup 101" in text, 20, "a rule")
         what = "kube-proxy to take what the rule would catch"
-        wait_for(lambda: clean.curl(EIP)[:1], lambda answer: answer == ["p3"], 20, what)
+        wait_for(lambda: clean.ask(EIP)[:1], lambda answer: answer == ["p3"], 20, what)
         assert "blackhole default" in worker.host.run("ip route show table 101")
         clean.api.delete("service", "web")
         wait_for(lambda: worker.host.run(rules), lambda text: not text, 10, "no rule")

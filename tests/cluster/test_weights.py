@@ -41,7 +41,7 @@ def test_every_pod_gets_as_much_and_scaling_takes_no_route_away(
     shares(clean, n1=75, n2=25)
     for node in ("n1", "n2"):
         clean.proxied(EIP, f"{node}-a", node)
-    answers = [clean.curl(EIP) or ["nobody", CLIENT] for _ in range(200)]
+    answers = [clean.ask(EIP) or ["nobody", CLIENT] for _ in range(200)]
     assert {client for _, client in answers} == {CLIENT}
     by_node = collections.Counter(pod.partition("-")[0] for pod, _ in answers)
     assert by_node.keys() == {"n1", "n2"}
