@@ -41,7 +41,8 @@ class Effects:
         """Applies a turn; `read_at` is time.monotonic() when its oldest cause was read."""
         wanted = {host_prefix(address): route for address, route in turn.routes.items()}
         announced = dict(turn.aggregates)
-        announced |= {prefix: route.announcements for prefix, route in wanted.items()}
+        for prefix, route in wanted.items():
+            announced[prefix] = route.announcements
         bound = {prefix for prefix, route in wanted.items() if route.bound}
         binds = self._leadership.binds
         to_bind = bound if binds else set()
@@ -87,13 +88,19 @@ class Effects:
     ) -> dict[Network, Announcements]:
         """Sets the prefixes that a target announces already; returns those to set later: new ones,
         then those that are sent after them."""
-        known = {p: paths for p, paths in announced.items() if target.announces(p)}
-        new = {p: paths for p, paths in announced.items() if paths and p not in known}
+        known: dict[Network, Announcements] = {}
+        new: dict[Network, Announcements] = {}
+        for prefix, paths in announced.items():
+            if target.announces(prefix):
+                known[prefix] = paths
+            elif paths:
+                new[prefix] = paths
         last = _sent_last(wanted, aggregates, new.keys())
-        now = {p: paths for p, paths in known.items() if p not in last}
-        if now:
-            target.set_routes(now, read_at)
-        return new | {p: paths for p, paths in known.items() if p in last}
+        for prefix in [p for p in known if p in last] if last else ():
+            new[prefix] = known.pop(prefix)
+        if known:
+            target.set_routes(known, read_at)
+        return new
 
     @staticmethod
     def _update_known(

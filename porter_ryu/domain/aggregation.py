@@ -81,6 +81,8 @@ class Aggregation:
 
     def note(self, address: Address, shares: Sequence[_Share] = ()) -> None:
         """Notes the aggregates that an address needs, none for one that is not announced."""
+        if not shares and not self._shares_of:
+            return  # as nearly always: no Eip aggregates
         before = self._shares_of.get(address, ())
         shares = tuple(dict.fromkeys(shares))  # an Eip may have the same entry twice
         self._touched.update(aggregate for aggregate, _ in (*before, *shares))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Set
+from typing import NamedTuple
 
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.addresses.holdings import A_NODE, A_PEER, THIS_HOST
@@ -19,6 +20,16 @@ from porter_ryu.domain.model import Address, Kind, Node, ObjectId, ObjectKey
 from porter_ryu.domain.nodes.node_verdicts import NodeVerdicts
 from porter_ryu.domain.nodes.resolver import NextHopResolver
 from porter_ryu.domain.objects import Reading
+
+
+class Moved(NamedTuple):
+    """Services whose next hops may have changed.  `relocated`: those of them of which an
+    EndpointSlice changed, and not only a node.  `unfinished`: others stay marked, because there are
+    too many for one turn."""
+
+    services: Collection[ObjectKey]
+    relocated: Set[ObjectKey]
+    unfinished: bool
 
 
 class PendingChanges:
@@ -45,7 +56,9 @@ class PendingChanges:
         self._decided = decided
         self._most_moved = most_moved
         self._services: set[ObjectKey] = set()
-        self._moved: set[ObjectKey] = set()
+        # in the order in which the objects were read, so that they are near one another in memory
+        self._moved: dict[ObjectKey, None] = {}
+        self._relocated: set[ObjectKey] = set()
         self._nodes: set[str] = set()
         self._any_node = False
         self._nodes_of_turn: set[str] = set()
@@ -68,7 +81,7 @@ class PendingChanges:
     @property
     def cached_entries(self) -> int:
         """How many marks are kept; an object that is gone leaves none behind after a turn."""
-        marked = len(self._services) + len(self._moved)
+        marked = len(self._services) + len(self._moved) + len(self._relocated)
         return marked + len(self._nodes) + len(self._nodes_of_turn)
 
     def put(self, obj: Reading) -> None:
@@ -141,18 +154,21 @@ class PendingChanges:
         """Marks the Services whose next hops depend on one of these nodes."""
         for name in nodes:
             self._any_node = True
-            self._moved.update(self._cluster.services_on(name))
+            self._moved.update(dict.fromkeys(self._cluster.services_on(name)))
             if self._resolver.depends_on(name):
-                self._moved.update(self._decided)
+                self._moved.update(dict.fromkeys(self._decided))
 
-    def pop_moved(self, batch: Set[ObjectKey]) -> tuple[set[ObjectKey], bool]:
+    def pop_moved(self, batch: Set[ObjectKey]) -> Moved:
         """The Services whose next hops may have changed with a node or an EndpointSlice since this
-        was called last, without those of the batch, which the turn decides anyway; and whether
-        others stay marked, because there are too many for one turn."""
-        self._moved -= batch
-        moved = set(itertools.islice(self._moved, self._most_moved))
-        self._moved -= moved
-        return moved, bool(self._moved)
+        was called last, without those of the batch, which the turn decides anyway."""
+        for key in batch:
+            self._moved.pop(key, None)
+        moved = dict.fromkeys(itertools.islice(self._moved, self._most_moved))
+        for key in moved:
+            del self._moved[key]
+        relocated = self._relocated & moved.keys()
+        self._relocated &= self._moved.keys()
+        return Moved(moved, relocated, bool(self._moved))
 
     def pop_any_node(self) -> bool:
         """Whether a node changed, or what it offers, since this was called last."""
@@ -171,12 +187,13 @@ class PendingChanges:
         if kind is Kind.NODE:
             self._nodes.add(key.name)
             self._node_verdicts.changed(key.name)
-            self._moved.update(touched)
+            self._moved.update(dict.fromkeys(touched))
             if self._resolver.depends_on(key.name):
-                self._moved.update(self._decided)
+                self._moved.update(dict.fromkeys(self._decided))
             return
         if kind is Kind.ENDPOINT_SLICE:
-            self._moved.update(touched)
+            self._moved.update(dict.fromkeys(touched))
+            self._relocated.update(touched)
             return
         self._services.update(touched)
         if kind is Kind.NAMESPACE:

@@ -13,6 +13,7 @@ from porter_ryu.domain.address_changes import AddressChanges
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import Outcome
+from porter_ryu.domain.changes import Moved
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.decision import Decision, unreadable_decision
 from porter_ryu.domain.guard import Guard
@@ -80,29 +81,34 @@ class Deciding:
         return may_have_more
 
     def move(
-        self, moved: Iterable[ObjectKey], batch: set[ObjectKey], give_way: Callable[[], None]
-    ) -> set[Address]:
+        self, moved: Moved, batch: set[ObjectKey], give_way: Callable[[], None]
+    ) -> dict[Address, None]:
         """Returns the addresses of Services whose next hops may have changed with a node or an
-        EndpointSlice.  Those that are not announced are added to the batch, because the reason may
-        be another now, and those whose verdict depends on more than whether there is a next hop."""
-        touched: set[Address] = set()
-        for key in moved:
+        EndpointSlice, in their order.  Those that are not announced are added to the batch, because
+        the reason may be another now, and those whose verdict depends on more than whether there is
+        a next hop."""
+        touched: dict[Address, None] = {}
+        by_port = self._routing.by_port
+        for key in moved.services:
             give_way()
             decision = self.decisions.get(key)
             if decision is None or not decision.verdict.ok or self._guard.failed(Kind.SERVICE, key):
                 batch.add(key)
                 continue
             addresses = _addresses(self._held_by.get(key, ()))
-            if any(map(self._routing.verdict_depends_on_nodes, addresses)):
+            if by_port and any(map(self._routing.verdict_depends_on_nodes, addresses)):
                 batch.add(key)
                 continue
             with self._guard(Kind.SERVICE, key):
-                self._resolver.update_backends(key)
-                touched.update(addresses)
+                if key in moved.relocated:
+                    self._resolver.update_backends(key)
+                else:
+                    self._resolver.update_lost_nodes(key)
+                touched.update(dict.fromkeys(addresses))
         return touched
 
     def decide(
-        self, batch: set[ObjectKey], touched: set[Address], give_way: Callable[[], None]
+        self, batch: set[ObjectKey], touched: dict[Address, None], give_way: Callable[[], None]
     ) -> None:
         """Decides for the batch, and for the Services that hold an address which gained its first
         or lost its last next hop, or is shared and not announced; these are added to the batch.
@@ -115,12 +121,12 @@ class Deciding:
         for key in batch - outcomes.keys():
             give_way()
             of_batch |= self._without_outcome(key)
-        touched |= of_batch
+        touched.update(dict.fromkeys(of_batch))
         self._routing.begin_turn()
-        again = self._routing.update_reachable(touched, give_way)
+        again, shared = self._routing.reach(touched, give_way)
         if self._routing.by_port:
             again |= of_batch  # it matters to a holder which ports the others have
-        for address in touched:
+        for address in again | shared:
             for sharer in self._sharers(address, decided=address not in again):
                 if sharer.key not in outcomes:
                     give_way()
@@ -133,10 +139,7 @@ class Deciding:
     def _sharers(self, address: Address, decided: bool) -> Iterator[Service]:
         """The holders of an address; of those that are `decided` the ones that share it and are not
         announced, because the reason depends on the others."""
-        holders = self._allocator.holders(address)
-        if decided and len(holders) == 1:
-            return
-        for key in holders:
+        for key in self._allocator.holders(address):
             service = self._allocator.settled(key)
             if service is None or not service.ours:
                 continue

@@ -237,11 +237,12 @@ class Planner:
         batch |= self._deciding.settle(batch, give_way)
         occupied_or_freed = self.allocator.pop_occupancy_changes()
         self._changes.mark_nodes(self.resolver.addresses_changed(occupied_or_freed))
-        moved, unfinished = self._changes.pop_moved(batch)
+        moved = self._changes.pop_moved(batch)
         touched = self._deciding.move(moved, batch, give_way)
         self._deciding.decide(batch, touched, give_way)
         if self._changes.pop_any_node():
-            touched |= self.allocator.aggregated()  # an aggregate depends on every node
+            # an aggregate depends on every node
+            touched.update(dict.fromkeys(self.allocator.aggregated()))
             self.eip_problems.nodes_changed()
         routes = {}
         for address in touched:
@@ -267,7 +268,7 @@ class Planner:
             aggregates,
             problems,
             *changed,
-            unfinished=unfinished,
+            unfinished=moved.unfinished,
         )
 
     def decide_all(self) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
+from msgspec import Struct
+
 from porter_ryu.domain.addresses.allocator import Allocator
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import Outcome
@@ -28,6 +30,13 @@ from porter_ryu.domain.nodes.next_hops import combine
 from porter_ryu.domain.nodes.resolver import NextHopResolver
 from porter_ryu.domain.paths import PathAssembly
 from porter_ryu.domain.verdict import Reason, ServiceVerdict, Verdict
+
+
+class _Reached(Struct, frozen=True, gc=False):
+    """Which Services hold an address, and its next hops for all of them, recorded or not yet."""
+
+    holders: Sequence[Service]
+    hops: frozenset[NextHop]
 
 
 class Routing:
@@ -54,14 +63,14 @@ class Routing:
         self._advertising = Advertising(peers_alone=not by_port)
         self.aggregation = Aggregation(allocator, self._advertising, self._paths_of_aggregate)
         self._of_aggregates: dict[Family, Announcements] = {}
-        self._next_hops: dict[Address, frozenset[NextHop]] = {}
+        self._reached: dict[Address, _Reached] = {}
         self._reachable: set[Address] = set()
 
     @property
     def cached_entries(self) -> int:
         """How many entries are cached between turns."""
         parts = (self._paths, self._advertising, self.aggregation)
-        own = len(self._next_hops) + len(self._reachable) + len(self._of_aggregates)
+        own = len(self._reached) + len(self._reachable) + len(self._of_aggregates)
         return sum(part.cached_entries for part in parts) + own
 
     @property
@@ -75,23 +84,29 @@ class Routing:
 
     def begin_turn(self) -> None:
         """Clears the cache: holders and next hops may have changed."""
-        self._next_hops.clear()
+        self._reached.clear()
         self._of_aggregates.clear()
         self._paths.begin_turn()
         self._advertising.begin_turn()
         self.aggregation.begin_turn()
 
-    def update_reachable(
+    def reach(
         self, addresses: Iterable[Address], give_way: Callable[[], None]
-    ) -> set[Address]:
-        """Returns those of the addresses that gained their first or lost their last next hop: no
-        other change of one holder concerns the other holders of an address."""
-        if not self._announce:
-            return set()
+    ) -> tuple[set[Address], set[Address]]:
+        """Finds the next hops of these addresses, for this turn.  Returns those that gained their
+        first or lost their last next hop, because no other change of one holder concerns the other
+        holders of an address; and those that several Services hold."""
         changed: set[Address] = set()
+        shared: set[Address] = set()
         for address in addresses:
             give_way()
-            reachable = bool(self._next_hops_of(address))
+            holders = self._allocator.holders(address)
+            if len(holders) > 1:
+                shared.add(address)
+            if not self._announce:
+                continue
+            reached = self._reached[address] = self._reach(address, holders)
+            reachable = bool(reached.hops)
             if reachable == (address in self._reachable):
                 continue
             changed.add(address)
@@ -99,13 +114,11 @@ class Routing:
                 self._reachable.add(address)
             else:
                 self._reachable.discard(address)
-        return changed
+        return changed, shared
 
     def verdict_depends_on_nodes(self, address: Address) -> bool:
         """Whether it matters for the verdict on a holder of an address by which nodes it is
-        reached, and not only whether there is one."""
-        if not self.by_port:
-            return False
+        reached, and not only whether there is one, if there are targets that tell ports apart."""
         return (
             len(self._allocator.holders(address)) > 1 or self._advertising_eip(address) is not None
         )
@@ -114,8 +127,8 @@ class Routing:
         """The wanted route of an address, for the holders that have it on record.  None: the
         route stays as it is, because something failed for one of the holders."""
         recorded = []
-        holders = self._holders(address)
-        for service in holders:
+        reached = self._reached_now(address)
+        for service in reached.holders:
             with self._guard(Kind.SERVICE, service.key):
                 if address in service.ingress:
                     recorded.append(service)
@@ -124,8 +137,8 @@ class Routing:
         if not self._announce or not recorded:
             self.aggregation.note(address)
             return Route(address, bool(recorded), WITHDRAWN)
-        if len(recorded) == len(holders):
-            hops = self._next_hops_of(address)
+        if len(recorded) == len(reached.holders):
+            hops = reached.hops
         else:
             hops = self._selected(address, self._combine(address, recorded))
         with self._guard(Kind.SERVICE, recorded[0].key):
@@ -262,11 +275,20 @@ class Routing:
 
     def _next_hops_of(self, address: Address) -> frozenset[NextHop]:
         """The next hops of an address for all its holders, recorded or not yet."""
-        known = self._next_hops.get(address)
+        return self._reached_now(address).hops
+
+    def _reached_now(self, address: Address) -> _Reached:
+        """How an address is reached in this turn."""
+        known = self._reached.get(address)
         if known is None:
-            hops = self._combine(address, self._holders(address))
-            known = self._next_hops[address] = self._selected(address, hops)
+            holders = self._allocator.holders(address)
+            known = self._reached[address] = self._reach(address, holders)
         return known
+
+    def _reach(self, address: Address, keys: Iterable[ObjectKey]) -> _Reached:
+        """How an address is reached that these Services hold."""
+        holders = self._services(keys)
+        return _Reached(holders, self._selected(address, self._combine(address, holders)))
 
     def _selected(self, address: Address, hops: frozenset[NextHop]) -> frozenset[NextHop]:
         """The next hops that the advertisements of its Eip allow."""
@@ -300,8 +322,11 @@ class Routing:
         return combine((s.local_traffic, resolver.next_hops_elsewhere(s, family)) for s in holders)
 
     def _holders(self, address: Address) -> list[Service]:
+        return self._services(self._allocator.holders(address))
+
+    def _services(self, keys: Iterable[ObjectKey]) -> list[Service]:
         services = self._cluster.services
-        return [services[key] for key in self._allocator.holders(address) if key in services]
+        return [services[key] for key in keys if key in services]
 
 
 @lru_cache(64)

@@ -69,14 +69,23 @@ class _Exported(Struct, frozen=True, gc=False):
 
 class _Comparison(Struct, frozen=True, gc=False):
     """`new`: the paths of `after` that are new or have other attributes; `gone`: the identifiers
-    that only `before` has.  `since` of `after` follows from `earlier`, that of `before`."""
+    that only `before` has.  `since`: that of `after`, and that of `before` from which it follows,
+    by the identity of the latter."""
 
     before: Paths
     after: Paths
-    earlier: Since
     new: Paths
     gone: tuple[PathId, ...]
-    since: Since
+    since: dict[int, tuple[Since, Since]]
+
+    def since_of(self, earlier: Since, now: float) -> Since:
+        """Since when the paths of `after` are announced, if those of `before` are since `earlier`;
+        one object for all that have the same past."""
+        known = self.since.get(id(earlier))
+        if known is None:
+            since = {i: now if i in self.new else earlier.get(i, now) for i in self.after}
+            known = self.since[id(earlier)] = (since, earlier)
+        return known[0]
 
 
 @dataclass
@@ -112,24 +121,26 @@ class AdjRibOut:
         withdrawn: list[tuple[Network, Collection[PathId]]] = []
         changed: dict[Network, Paths] = {}
         # prefixes share their paths, so that few differences occur many times
-        known: dict[tuple[int, int, int], _Comparison] = {}
+        known: dict[tuple[int, int], _Comparison] = {}
         count = 0
         for prefix in prefixes:
             before = self.sent.get(prefix, _NO_PATHS)
             after = self._paths(prefix, wanted.get(prefix, WITHDRAWN))
-            if before == after:
+            if before is after:
                 continue
-            earlier = self.since.get(prefix, _NEVER)
-            same = (id(before), id(after), id(earlier))
+            same = (id(before), id(after))
             found = known.get(same)
             if found is None:
-                found = known[same] = _compare(before, after, earlier, now)
+                if before == after:
+                    continue
+                found = known[same] = _compare(before, after)
             if found.new:
                 announced.append((prefix, found.new))
             if found.gone:
                 withdrawn.append((prefix, found.gone))
             changed[prefix] = before
-            self._note(prefix, before, after, found.since)
+            since = found.since_of(self.since.get(prefix, _NEVER), now)
+            self._note(prefix, before, after, since)
             count += len(found.new) + len(found.gone)
             if most and count >= most:
                 break
@@ -253,7 +264,9 @@ class AdjRibOut:
         """The paths that should be announced for a prefix; prefixes with the same paths share one
         mapping."""
         family = prefix.version
-        if not announcements or family not in self.policy.families or prefix in self.withheld:
+        if not announcements or family not in self.policy.families:
+            return _NO_PATHS
+        if self.withheld and prefix in self.withheld:
             return _NO_PATHS
         exported = self._exports(announcements, family)
         if exported.paths is not None:
@@ -301,10 +314,9 @@ def as_sent(paths: Paths) -> SentPaths:
     return {path_id: SentPath(said.next_hop, said.own) for path_id, said in paths.items()}
 
 
-def _compare(before: Paths, after: Paths, earlier: Since, now: float) -> _Comparison:
+def _compare(before: Paths, after: Paths) -> _Comparison:
     if not before:
-        return _Comparison(before, after, earlier, after, (), dict.fromkeys(after, now))
+        return _Comparison(before, after, after, (), {})
     new = {path_id: said for path_id, said in after.items() if before.get(path_id) != said}
     gone = tuple(i for i in before if i not in after)
-    since = {i: now if i in new else earlier.get(i, now) for i in after}
-    return _Comparison(before, after, earlier, new, gone, since)
+    return _Comparison(before, after, new, gone, {})

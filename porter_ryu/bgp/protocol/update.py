@@ -35,6 +35,7 @@ MP_REACH, MP_UNREACH, EXTENDED_COMMUNITIES, AS4_PATH, LARGE_COMMUNITY = 14, 15, 
 ONLY_TO_CUSTOMER = 35
 _LINK_BANDWIDTH = 0x4004
 DEFAULT_LOCAL_PREF = 100
+_OCTETS = [bytes((number,)) for number in range(129)]  # of the lengths of prefixes
 _LENGTHS = 4  # the two length fields of an UPDATE
 
 
@@ -124,12 +125,19 @@ def withdraw(
     withdrawn: Iterable[tuple[Network, Iterable[PathId]]], limit: int = MAX_LENGTH
 ) -> Iterator[bytes]:
     """Messages of at most `limit` octets that withdraw these paths; families may be mixed."""
-    by_family: dict[Family, list[bytes]] = {}
+    by_family: dict[int, list[bytes]] = {family: [] for family in Family}
+    # prefixes share what is gone of them, as they share their paths
+    known: dict[int, tuple[Iterable[PathId], list[bytes]]] = {}
     for prefix, path_ids in withdrawn:
+        found = known.get(id(path_ids))
+        if found is None:
+            found = known[id(path_ids)] = (path_ids, [_identifier(i) for i in path_ids])
         octets = _prefix_octets(prefix)
-        nlri = by_family.setdefault(Family(prefix.version), [])
-        nlri.extend(_identifier(path_id) + octets for path_id in path_ids)
-    for family, nlri in by_family.items():
+        nlri = by_family[prefix.version]
+        for identifier in found[1]:
+            nlri.append(identifier + octets)
+    for family in Family:
+        nlri = by_family[family]
         if family is Family.IPV4:
             for chunk in _chunks(nlri, limit - HEADER_LENGTH - _LENGTHS):
                 yield _update(chunk, b"", b"")
@@ -170,7 +178,7 @@ def _identifier(path_id: PathId) -> bytes:
 
 def _prefix_octets(prefix: Network) -> bytes:
     length = prefix.prefixlen
-    return bytes((length,)) + prefix.network_address.packed[: (length + 7) // 8]
+    return _OCTETS[length] + prefix.network_address.packed[: (length + 7) // 8]
 
 
 def _classic(attributes: bytes, nlri: Sequence[bytes], limit: int) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ _LOSS_WINDOW_SECONDS = 60.0
 _MAX_DELAY_SECONDS = 15.0
 _MAJORITY_PERCENT = 50
 _NEVER_PERCENT = 100  # a share cannot be larger
+_NO_NODES: frozenset[str] = frozenset()
 _RECOVERY_SECONDS = 30.0  # a kubelet that is back takes up to 10 s to report its Pods ready again
 
 
@@ -70,9 +71,14 @@ class NodeHealth:
         present = len(self._ready or ()) + len(self._lost_at)
         return 100 * len(lost) / present if present else 0.0
 
-    def lost(self, name: str) -> bool:
-        """Whether a node lost its readiness within 60 s, or in a doubt that still lasts."""
-        return name in self._lost_at
+    def lagging(self, names: frozenset[str]) -> frozenset[str]:
+        """Those of the nodes whose endpoints are reported late: they were lost within 60 s or in a
+        doubt that still lasts, or returned from a loss that was not believed."""
+        if not (self._lost_at or self._pending or self._recovering_until):
+            return _NO_NODES
+        return frozenset(
+            name for name in names if name in self._lost_at or self.assumes_endpoints_ready(name)
+        )
 
     def assumes_ready(self, name: str) -> bool:
         """Whether a node that is not Ready counts as Ready."""

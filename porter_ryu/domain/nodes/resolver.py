@@ -100,17 +100,32 @@ class NextHopResolver:
         present = {piece.family for piece in slices}
         for family, of_family in self._backends.items():
             before = of_family.get(key, _NOTHING_KNOWN)
-            if before is _NOTHING_KNOWN and family not in present:
-                continue
-            had = before.current.nodes | before.lost_nodes
-            lost = unready_nodes(slices, family) & had if had else had
-            lost = frozenset(filter(self._endpoints_may_lag, lost)) if lost else _NO_NODES
-            current = backends(slices, family, counted=self._counted)
-            after = _KnownBackends(current, lost)
-            if after != _NOTHING_KNOWN:
-                of_family[key] = _shared(after)
-            elif before is not _NOTHING_KNOWN:
-                del of_family[key]
+            if before is not _NOTHING_KNOWN or family in present:
+                current = backends(slices, family, counted=self._counted)
+                self._know(key, family, before, current)
+
+    def update_lost_nodes(self, key: ObjectKey) -> None:
+        """Does what `update_backends` does, for a Service of which no EndpointSlice changed since:
+        only nodes did."""
+        for family, of_family in self._backends.items():
+            before = of_family.get(key)
+            if before is not None:
+                self._know(key, family, before, before.current)
+
+    def _know(
+        self, key: ObjectKey, family: Family, before: _KnownBackends, current: Backends
+    ) -> None:
+        """Stores where a Service runs now, with the nodes that were lost."""
+        lost = self._nodes.health.lagging(before.current.nodes | before.lost_nodes)
+        if lost:
+            lost &= unready_nodes(self._cluster.slices_of(key), family)
+        if current is before.current and lost == before.lost_nodes:
+            return
+        after = _KnownBackends(current, lost)
+        if after != _NOTHING_KNOWN:
+            self._backends[family][key] = _shared(after)
+        elif before is not _NOTHING_KNOWN:
+            del self._backends[family][key]
 
     def supposing(self, cluster: Cluster, nodes: NodeVerdicts) -> NextHopResolver:
         """A copy, for a question, over other objects and other nodes.  Services whose endpoints
@@ -217,8 +232,3 @@ class NextHopResolver:
             return known.current
         slices = self._cluster.slices_of(service.key)
         return backends(slices, family, assumed_ready, counted=self._counted)
-
-    def _endpoints_may_lag(self, name: str) -> bool:
-        """Whether a node was lost, or returned from a loss that was not believed: the state of its
-        endpoints is reported late."""
-        return self._nodes.health.lost(name) or self._nodes.health.assumes_endpoints_ready(name)
