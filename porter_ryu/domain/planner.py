@@ -251,6 +251,7 @@ class Planner:
             if route is not None:
                 routes[address] = route
         aggregates = self._routing.changed_aggregates(give_way)
+        self._routing.end_turn()
         statuses: list[tuple[WithStatus, ObjectStatus]] = []
         if self._deciding.assigning:
             statuses += self._statuses.of_services(batch, self.decisions, give_way)

@@ -90,6 +90,10 @@ class Routing:
         self._advertising.begin_turn()
         self.aggregation.begin_turn()
 
+    def end_turn(self) -> None:
+        """Frees what was found of each address: there may be very many."""
+        self._reached.clear()
+
     def reach(
         self, addresses: Iterable[Address], give_way: Callable[[], None]
     ) -> tuple[set[Address], set[Address]]:
