@@ -73,6 +73,5 @@ def _empty_table() -> AdjRibOut:
         max_next_hops=0,
         local_address=ip_address("192.168.7.5"),
         ipv4_over_ipv6=False,
-        max_length=_LONGEST,
     )
     return AdjRibOut(policy, PathIds())

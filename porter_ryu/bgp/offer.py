@@ -5,7 +5,6 @@ from __future__ import annotations
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.open_message import GracefulRestart, Open
 from porter_ryu.bgp.protocol.roles import ROLE_VALUES
-from porter_ryu.bgp.protocol.wire import MAX_LENGTH
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.nodes.fan_out import FanOut
 from porter_ryu.domain.peering import PeerConfig, SpeakerConfig
@@ -60,7 +59,6 @@ def export_policy(
         # peers that differ in it alone share an update group where it is of no use
         local_address=canonical(session.local_name[0]) if speaker.announces_self else None,
         ipv4_over_ipv6=session.ipv4_over_ipv6,
-        max_length=session.max_message_length,
         peer=peer.peer,
         fan_out=fan_out,
     )
@@ -80,7 +78,6 @@ def configured_policy(peer: PeerConfig, speaker: SpeakerConfig) -> ExportPolicy:
         max_next_hops=speaker.max_next_hops,
         local_address=peer.local_address if speaker.announces_self else None,
         ipv4_over_ipv6=peer.ipv4_over_ipv6,
-        max_length=MAX_LENGTH,
         peer=peer.peer,
         fan_out=None,
     )

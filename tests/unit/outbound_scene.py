@@ -34,7 +34,6 @@ POLICY = ExportPolicy(
     max_next_hops=0,
     local_address=ip_address("192.168.0.200"),
     ipv4_over_ipv6=False,
-    max_length=4096,
 )
 END_OF_RIB = update.end_of_rib(Family.IPV4)
 BEGIN = wire.encode_route_refresh(Family.IPV4, Refresh.BEGIN)
@@ -52,6 +51,7 @@ class Link:
         self.congested_after = sends
         self.graceful = graceful
         self.families = V4
+        self.max_message_length = wire.MAX_LENGTH
         self.enhanced_refresh = enhanced_refresh
         self.sends: list[bytes] = []
 
@@ -67,7 +67,9 @@ class Link:
         """The messages since the last call."""
         buffer = bytearray(b"".join(self.sends))
         self.sends.clear()
-        found = [wire.message(kind, body) for kind, body in wire.split(buffer)]
+        found = [
+            wire.message(kind, body) for kind, body in wire.split(buffer, self.max_message_length)
+        ]
         assert not buffer
         return found
 

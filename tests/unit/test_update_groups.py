@@ -13,7 +13,7 @@ from msgspec import structs
 from porter_ryu.bgp.output.outbound import Outbound
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.rib_out import Difference
-from porter_ryu.bgp.protocol.wire import MessageType
+from porter_ryu.bgp.protocol.wire import EXTENDED_MAX_LENGTH, MAX_LENGTH, MessageType
 from porter_ryu.domain.announcement import Advertisement, Announcements, PathAttributes
 from porter_ryu.domain.model import Family, Network
 from tests.unit.outbound_scene import (
@@ -60,9 +60,10 @@ class Peer:
         self.held: Held = {}
         self.messages: list[bytes] = []
 
-    def connect(self) -> None:
-        """A session comes up."""
+    def connect(self, max_length: int = MAX_LENGTH) -> None:
+        """A session comes up, with messages of at most so many octets."""
         self.link = Link()
+        self.link.max_message_length = max_length
         self.messages = []
         self.outbound.open(self.link, self.policy)
 
@@ -204,18 +205,20 @@ class Noting(Link):
         self._seen.append(self._name)
 
 
-def test_a_change_goes_first_to_peers_that_need_no_journal(scene: Scene) -> None:
+@pytest.mark.parametrize("apart", [True, False], ids=["of other groups", "of one group"])
+def test_a_change_goes_first_to_peers_that_need_no_journal(scene: Scene, apart: bool) -> None:
     scene.rib.routes.update(table(10, 1))
     seen: list[str] = []
     for number, graceful in enumerate((True, False, True)):
-        policy = dataclasses.replace(POLICY, attributes=PathAttributes((number,)))
+        policy = dataclasses.replace(POLICY, attributes=PathAttributes((number if apart else 0,)))
         peer = scene.peer(f"leaf{number}")
         peer.open(Noting(f"leaf{number}", seen, graceful), policy)
     scene.later.passes()
     for hop in (2, 3):
         seen.clear()
         scene.want({prefix(0): hops(hop)})
-        assert seen == ["leaf1", "leaf0", "leaf2"]
+        assert seen[0] == "leaf1"
+        assert sorted(seen) == ["leaf0", "leaf1", "leaf2"]
 
 
 def test_a_peer_with_a_journal_shares_a_group_with_one_without(scene: Scene) -> None:
@@ -232,6 +235,30 @@ def test_a_peer_with_a_journal_shares_a_group_with_one_without(scene: Scene) -> 
         paths = scene.journalled("kept")[prefix(number)].values()
         assert hop in {str(path.next_hop) for path in paths}
     assert scene.journalled("plain") == {}
+
+
+def test_peers_that_differ_in_the_longest_message_share_a_group(
+    scene: Scene, encoded: list[Network]
+) -> None:
+    scene.rib.routes.update(table(2000, 1, 2))
+    long, short = Peer(scene, "long"), Peer(scene, "short")
+    long.connect(EXTENDED_MAX_LENGTH)
+    scene.later.passes()
+    assert by_prefix(long.read()) == everything(2000, 1, 2)
+    assert max(map(len, long.messages)) > MAX_LENGTH
+    short.connect()
+    scene.later.passes()
+    encoded.clear()
+    scene.want(table(2000, 1, 3))
+    scene.later.passes()
+    assert len(encoded) == 2000
+    for peer in (long, short):
+        assert by_prefix(peer.read()) == everything(2000, 1, 3)
+    assert max(map(len, short.messages)) <= MAX_LENGTH
+    long.outbound.withdraw_all()
+    short.outbound.withdraw_all()
+    assert long.read() == short.read() == {}
+    assert max(map(len, short.messages)) <= MAX_LENGTH
 
 
 def test_other_attributes_are_an_update_in_the_same_session(scene: Scene) -> None:

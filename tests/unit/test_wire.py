@@ -238,14 +238,13 @@ def rib_out(
         max_next_hops=limit,
         local_address=ip_address("192.168.0.9"),
         ipv4_over_ipv6=False,
-        max_length=4096,
     )
     return AdjRibOut(policy, PathIds())
 
 
 def sync(table: AdjRibOut, wanted: Mapping[Network, Announcements], prefix: Network) -> list[bytes]:
     """What a peer with this table is told."""
-    return list(table.sync(wanted, [prefix]).messages(table.policy.max_length))
+    return list(table.sync(wanted, [prefix]).messages(4096))
 
 
 def test_adj_rib_out_sends_only_the_difference_and_announces_before_it_withdraws() -> None:

@@ -62,6 +62,10 @@ class Link(Protocol):
     def enhanced_refresh(self) -> bool:
         """Whether enhanced route refresh was negotiated (RFC 7313)."""
 
+    @property
+    def max_message_length(self) -> int:
+        """The longest message, in octets (RFC 8654)."""
+
     def send(self, data: bytes) -> None:
         """Queues whole messages."""
 
@@ -117,6 +121,11 @@ class SessionOutput:
     def journals(self) -> bool:
         """Whether what is sent is written to the journal first (update_group.Member)."""
         return self.link.graceful
+
+    @property
+    def max_length(self) -> int:
+        """The longest message that it can be sent, in octets (update_group.Member)."""
+        return self.link.max_message_length
 
     @property
     def ready(self) -> bool:
@@ -334,7 +343,7 @@ class SessionOutput:
 
     def _send_difference(self, difference: Difference) -> None:
         """Sends what concerns this session alone, and is in its journal already."""
-        self._send([encode(difference, self.group.rib_out.policy.max_length, journal=False)])
+        self._send([encode(difference, self.max_length, journal=False)])
 
     def _send(self, batches: Collection[Batch]) -> None:
         """Sends batches.  Paths are written to the journal before they are announced."""

@@ -1,8 +1,9 @@
 """An update group: the sessions whose peers see the same, so that it is computed and encoded once.
 
 The members have one export policy and one Adj-RIB-Out.  What changes is encoded as a batch, which
-every member is sent.  A member that cannot keep up leaves with a copy of the table as its peer has
-it, and goes on in a group of its own until it has caught up.
+every member is sent, so no message is longer than any of them can be sent.  A member that cannot
+keep up leaves with a copy of the table as its peer has it, and goes on in a group of its own until
+it has caught up.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from porter_ryu.bgp.output.loc_rib import LocRib
 from porter_ryu.bgp.output.rounds import OutputRounds
 from porter_ryu.bgp.protocol.rib_out import AdjRibOut, Difference, SentPaths, as_sent
 from porter_ryu.bgp.protocol.update import Attributes, PathId, Paths
+from porter_ryu.bgp.protocol.wire import MAX_LENGTH
 from porter_ryu.domain.model import Family, Network
 from porter_ryu.supervisor import Supervisor
 
@@ -41,6 +43,10 @@ class Member(Protocol):
     @property
     def journals(self) -> bool:
         """Whether what it is sent is written to its journal first."""
+
+    @property
+    def max_length(self) -> int:
+        """The longest message that it can be sent, in octets."""
 
     @property
     def ready(self) -> bool:
@@ -77,12 +83,12 @@ class UpdateGroup:
         self._changed: dict[Network, None] = dict.fromkeys(loc_rib.routes)
         self._slice: collections.deque[Network] = collections.deque()
         self._withdrawn: dict[tuple[Network, PathId], tuple[Attributes, float]] = {}
-        self._tables: weakref.WeakValueDictionary[tuple[Family, bool], EncodedTable] = (
+        self._tables: weakref.WeakValueDictionary[tuple[Family, bool, int], EncodedTable] = (
             weakref.WeakValueDictionary()
         )
-        self._kept_tables: dict[tuple[Family, bool], EncodedTable] = {}
+        self._kept_tables: dict[tuple[Family, bool, int], EncodedTable] = {}
         self._sent_paths: Mapping[Network, SentPaths] | None = None
-        self._withdrawal: Batch | None = None
+        self._withdrawal: tuple[int, Batch] | None = None
 
     # -- what has to be sent -----------------------------------------------------------------------
 
@@ -104,6 +110,11 @@ class UpdateGroup:
     def journals(self) -> bool:
         """Whether a member has a journal."""
         return any(member.journals for member in self.members)
+
+    @property
+    def max_length(self) -> int:
+        """The longest message that all members can be sent, in octets."""
+        return min((member.max_length for member in self.members), default=MAX_LENGTH)
 
     @property
     def is_current(self) -> bool:
@@ -154,11 +165,12 @@ class UpdateGroup:
     def table(self, family: Family, journal: bool) -> EncodedTable:
         """The whole table of a family as it is now; with `journal` also as lines of a journal.  It
         is kept for ten seconds at most, unless it changes, for the sessions that come next."""
-        known = self._tables.get((family, journal))
+        which = (family, journal, self.max_length)
+        known = self._tables.get(which)
         if known is None:
             paths = [entry for entry in self.rib_out.sent.items() if entry[0].version == family]
-            known = EncodedTable(paths, self.rib_out.policy.max_length, journal)
-            self._tables[family, journal] = self._kept_tables[family, journal] = known
+            known = EncodedTable(paths, self.max_length, journal)
+            self._tables[which] = self._kept_tables[which] = known
             self._after(_TABLE_KEPT_SECONDS, "table", UpdateGroup._drop_tables)
         return known
 
@@ -168,10 +180,12 @@ class UpdateGroup:
 
     def withdrawal(self) -> Batch:
         """Withdrawals of the whole table."""
-        if self._withdrawal is None:
+        known = self._withdrawal
+        if known is None or known[0] > self.max_length:
             gone = [(prefix, tuple(paths)) for prefix, paths in self.rib_out.sent.items()]
-            self._withdrawal = self._encode(Difference(withdrawn=gone))
-        return self._withdrawal
+            known = (self.max_length, self._encode(Difference(withdrawn=gone)))
+            self._withdrawal = known
+        return known[1]
 
     # -- members -----------------------------------------------------------------------------------
 
@@ -226,7 +240,7 @@ class UpdateGroup:
 
     def _encode(self, difference: Difference, journal: bool = True) -> Batch:
         journal = journal and self.journals
-        return encode(difference, self.rib_out.policy.max_length, self._clock(), journal)
+        return encode(difference, self.max_length, self._clock(), journal)
 
     def _table_changed(self) -> None:
         self._tables.clear()
@@ -242,8 +256,9 @@ class UpdateGroup:
             member.fall_behind()
 
     def _deliver(self, batch: Batch) -> bool:
-        """Has a batch sent at once by all members that can; returns whether all could."""
-        ready = [member for member in self.members if member.ready]
+        """Has a batch sent at once by all members that can, first by those without a journal, which
+        takes as long as the rest; returns whether all could."""
+        ready = sorted((m for m in self.members if m.ready), key=lambda member: member.journals)
         self._enqueue(batch)
         waiting = dict(self.members)
         try:

@@ -39,9 +39,9 @@ class ExportPolicy:
     peer's group, for every path.  `selector` selects the nodes that may be next hops.
     `max_next_hops` 0: no limit.  `local_address`: of the session; the next hop where this node
     announces itself, None where it does not.  `ipv4_over_ipv6`: IPv4 routes may have IPv6 next
-    hops (RFC 8950).  `max_length`: of a message, in octets.  `role`: ours in this peering
-    (RFC 9234).  `peer` is the name of the peer, empty for one that no advertisement names.
-    `fan_out`: of several sessions with the peer, this one; None if there is one.
+    hops (RFC 8950).  `role`: ours in this peering (RFC 9234).  `peer` is the name of the peer,
+    empty for one that no advertisement names.  `fan_out`: of several sessions with the peer, this
+    one; None if there is one.
     """
 
     families: frozenset[Family]
@@ -54,7 +54,6 @@ class ExportPolicy:
     max_next_hops: int
     local_address: Address | None
     ipv4_over_ipv6: bool
-    max_length: int
     role: BgpRole | None = None
     peer: str = ""
     fan_out: FanOut | None = None
