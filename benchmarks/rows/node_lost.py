@@ -14,6 +14,7 @@ from benchmarks import raw_bgp
 from benchmarks.kernel_routes import KernelRoutes
 from benchmarks.network import PATIENCE
 from benchmarks.plan import FIRST, NODES
+from benchmarks.process import cpu_when_quiet
 from benchmarks.scene import Scene
 from benchmarks.table import Figure, one
 
@@ -44,6 +45,7 @@ def measure(scene: Scene, count: int) -> list[Figure]:
         settled.observer.paths(count * len(NODES), PATIENCE)
         routes.reached(count, len(NODES), PATIENCE)
     scene.plan.say("a node lost once more")
+    cpu_when_quiet(settled.pid)
     scene.services.lose_node(_LOST)
     began = time.monotonic()
     wire = settled.observer.paths(count * _LEFT, PATIENCE) - began
