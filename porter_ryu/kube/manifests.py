@@ -55,6 +55,7 @@ class Manifests:
         self._status = StatusFiles(directory)
         self._readings = Readings(codec, self._store, self._status)
         self._reported: dict[ObjectId, Reading] = {}
+        self._together = False  # whether no turn may see a part of the next report
         self._absent = AbsentObjects(self._store)
         self._store_fault = ""
         self._problems = ProblemLog(
@@ -173,7 +174,12 @@ class Manifests:
         changed, folders = self._status.refresh(give_way)
         if folders:
             with_status = (Kind.SERVICE, Kind.EIP)
-            return {object_id for object_id in self._reported if object_id[0] in with_status}
+            found = {object_id for object_id in self._reported if object_id[0] in with_status}
+            for object_id in found:
+                give_way()
+                self._readings.get(object_id)  # keeps what it finds
+            self._together = True
+            return found
         return {object_id for object_id in changed if object_id in self._reported}
 
     # -- objects ---------------------------------------------------------------------------------
@@ -194,6 +200,9 @@ class Manifests:
     def _report(
         self, touched: Iterable[ObjectId], observer: Observer, give_way: Callable[[], None]
     ) -> None:
+        if self._together:
+            # no turn in between: it would assign an address that is on a record still to come
+            self._together, give_way = False, _go_on
         # a heap, because sorting many objects at once would not give way
         heap: list[tuple[str, ObjectKey]] = []
         for kind, key in touched:
@@ -269,3 +278,7 @@ class Manifests:
         """There is nowhere to put an Event but the log."""
         level = logging.WARNING if change.warning else logging.INFO
         LOG.log(level, "%s: %s: %s", obj.key, change.reason, change.message)
+
+
+def _go_on() -> None:
+    """Gives way to nobody."""

@@ -28,8 +28,10 @@ def main() -> None:
     answers: collections.Counter[str] = collections.Counter()
     clients: collections.Counter[str] = collections.Counter()
     errors: list[tuple[float, float, str]] = []
-    lock, done = threading.Lock(), threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: done.set())
+    lock = threading.Lock()
+    # no Event: its lock may be held by the very thread that handles the signal
+    ended: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
 
     def ask(port: int) -> None:
         began = time.time()
@@ -50,13 +52,13 @@ def main() -> None:
             clients[client] += 1
 
     due, asked, threads = time.monotonic(), 0, []
-    while not done.is_set():
+    while not ended:
         thread = threading.Thread(target=ask, args=(first_port + asked,))
         thread.start()
         threads.append(thread)
         asked += 1
         due += 1 / rate
-        done.wait(max(0.0, due - time.monotonic()))
+        time.sleep(max(0.0, due - time.monotonic()))
     for thread in threads:
         thread.join()
     seen = {"asked": asked, "lost": len(errors), "errors": errors[:_MAX_ERRORS]}

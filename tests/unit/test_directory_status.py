@@ -7,13 +7,15 @@ import os
 from pathlib import Path
 
 import pytest
+from ryu.lib import hub
 
 from fabric import objects
 from fabric.files import replace
 from porter_ryu.domain.model import Service, ServiceStatus
+from porter_ryu.kube import manifests
 from porter_ryu.kube.errors import ApiError
 from tests.unit.directory import ANNOUNCED, Directory, key
-from tests.unit.until import until
+from tests.unit.until import PATIENCE, until
 
 DAMAGED = [
     "",
@@ -118,6 +120,40 @@ def test_a_folder_that_becomes_a_file_loses_no_record(directory: Directory, plac
         assert [str(address) for address in directory.recorder.service("web").ingress] == [
             "10.0.0.7"
         ]
+
+
+def test_no_turn_sees_a_part_of_the_records_that_can_be_read_again(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would assign an address that is on a record which is still to come."""
+
+    class AlwaysOver:
+        def __call__(self) -> None:
+            hub.sleep(0)
+
+    monkeypatch.setattr(manifests, "TimeSlice", AlwaysOver)
+    names = [f"s{number}" for number in range(9)]
+    for number, name in enumerate(names):
+        directory.put(f"{name}.yaml", objects.service(name))
+        directory.record(name, f"10.0.0.{number}")
+    path = directory.path / ".status"
+    path.rename(directory.path.parent / "away")
+    path.write_text("in the way")
+    with directory:
+        directory.unreadable("s0")
+        path.unlink()
+        (directory.path.parent / "away").rename(path)
+        seen: set[int] = set()
+
+        def readable() -> int:
+            found = sum(isinstance(directory.recorder[key(name)], Service) for name in names)
+            seen.add(found)
+            return found
+
+        with hub.Timeout(PATIENCE):
+            while readable() < len(names):
+                hub.sleep(0)
+    assert seen == {0, len(names)}
 
 
 @pytest.mark.parametrize("place", [".status", ".status/services", ".status/services/default"])
