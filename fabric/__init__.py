@@ -25,7 +25,7 @@ T = TypeVar("T")
 # the kernel kills our child processes when this process ends, for whatever reason
 _DIES_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 _NAMESPACE = re.compile(r"^(pr(\d+)-\S+)", re.MULTILINE)
-_SHARED = 3  # six tests run at once on two cores
+_SHARED = 3  # four tests run at once on two cores
 _LOOK_AGAIN_SECONDS, _LOOK_AGAIN_MOST_SECONDS = 0.02, 0.5
 _CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)

@@ -202,6 +202,8 @@ def test_the_manifests_of_openelb_apply_and_work_unchanged(clean: Cluster) -> No
         wait_for(reasons, lambda seen: seen == want, 5, "their conditions")
         old = clean.api.get("eip v1alpha1", "old-style")
         assert old["status"]["poolSize"] == 16
+        # the status of an Eip is written once a second at most
+        wait_for(partial(usage, clean, "eip-sample-pool"), bool, 5, "the usage")
         clean.api.delete("service", "web", "exact")
         for name in names:
             wait_for(partial(usage, clean, name), lambda used: used == 0, 5, name)
