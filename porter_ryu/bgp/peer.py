@@ -40,6 +40,7 @@ LOG = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
 _UNOPENED_MAX = 128
+_LOOK_SECONDS = 1.0
 _STATES_IN_ORDER = tuple(State)
 _UNOPENED = (State.CONNECT, State.OPEN_SENT)
 
@@ -281,11 +282,12 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     # -- events of the sessions (session.Owner) --------------------------------------------------
 
-    def wait_to_open(self) -> None:
+    def wait_to_open(self, session: Session) -> None:
         """A peer that may keep routes of an earlier run gets our OPEN when the table can follow it
-        (`PeerManager.may_open`)."""
-        if self.outbound.left_count:
-            self._manager.may_open.wait()
+        (`PeerManager.may_open`).  Returns within a second if the session is over."""
+        while self.outbound.left_count and session.state is State.CONNECT:
+            if self._manager.may_open.wait(_LOOK_SECONDS):
+                return
 
     def resolve_collision(self, session: Session) -> Notification | None:
         """Closes the other connections that lose against this one (RFC 4271, 6.8)."""

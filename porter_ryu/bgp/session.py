@@ -36,8 +36,8 @@ _TIMER_MIN_SECONDS, _TIMER_MAX_SECONDS = 0.01, 60.0
 class Owner(Protocol):
     """Receives the events of a session: its peer."""
 
-    def wait_to_open(self) -> None:
-        """Returns when our OPEN may be sent."""
+    def wait_to_open(self, session: Session) -> None:
+        """Returns when our OPEN may be sent, or the session is over."""
 
     def resolve_collision(self, session: Session) -> Notification | None:
         """A valid OPEN was received.  Returns the NOTIFICATION with which this session must end
@@ -194,7 +194,7 @@ class Session:
             raise
 
     def _read(self) -> None:
-        self._owner.wait_to_open()
+        self._owner.wait_to_open(self)
         self._is_open_sent = True
         self.send(self._fsm.start())
         while not self._is_over:

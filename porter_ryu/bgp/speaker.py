@@ -46,7 +46,7 @@ from porter_ryu.supervisor import Supervisor, Task
 LOG = logging.getLogger(__name__)
 
 _NO_RYU_LISTENER = 0
-_LONGEST_WAIT_TO_OPEN = 0.1  # of the restart time
+_WAIT_TO_OPEN, _WAIT_TO_OPEN_MAX_SECONDS = 0.1, 60.0  # of the restart time, and at most
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 1.0, 30.0
 
 
@@ -79,8 +79,8 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         if config.restart_time:
             # the other half is for the sessions to come up
             supervisor.after(config.restart_time / 2, "replay", self._replay)
-        # not for long, because the time of the routers runs
-        longest = config.restart_time * _LONGEST_WAIT_TO_OPEN
+        # not for long: the time of the routers runs, and they wait four minutes for an OPEN
+        longest = min(config.restart_time * _WAIT_TO_OPEN, _WAIT_TO_OPEN_MAX_SECONDS)
         supervisor.after(longest, "open", self.manager.may_open.set)
 
     def observe_sessions(self, observer: SessionObserver) -> None:

@@ -40,7 +40,7 @@ class Owner:
         self.on_refresh: Callable[[], None] = lambda: None
         self.on_closed: Callable[[], None] = lambda: None
 
-    def wait_to_open(self) -> None:
+    def wait_to_open(self, _session: Session) -> None:
         """It never waits."""
 
     def resolve_collision(self, _session: Session) -> Notification | None:
