@@ -141,7 +141,8 @@ def test_the_page_draws_the_switch_beside_the_router(
     )
     network.switch.disconnect()
     wait_for(lambda: drawn_leaves(page), {"router"}.__eq__, SECONDS, "the router alone")
+    # the drawing follows the explanation of the Service, the section follows the status
     section = "return document.querySelector('#switches-section').checkVisibility()"
-    assert not page.script(section), "there is no switch to tell of"
+    wait_for(lambda: page.script(section), False.__eq__, SECONDS, "no switch to tell of")
     network.switch.connect(network.controller)
     wait_for(lambda: drawn_leaves(page), both.__eq__, SECONDS, "the switch again")
