@@ -118,10 +118,10 @@ class PendingChanges:
         in seconds.
         """
         self._mark_failed(failed)
-        self._any_node |= bool(self._nodes)
-        self._nodes_of_turn |= self._nodes
-        self._nodes.clear()
-        self.mark_nodes(self._resolver.begin_turn(now))
+        nodes, self._nodes = self._nodes, set()
+        self._nodes_of_turn |= nodes
+        # only now: a turn that has begun still sees them as they were
+        self.mark_nodes(nodes | self._resolver.begin_turn(now))
         batch, self._services = self._services, set()
         if self._peers_changed:
             self.mark_nodes(self._resolver.addresses_changed(self._peers_changed))
@@ -187,9 +187,6 @@ class PendingChanges:
         if kind is Kind.NODE:
             self._nodes.add(key.name)
             self._node_verdicts.changed(key.name)
-            self._moved.update(dict.fromkeys(touched))
-            if self._resolver.depends_on(key.name):
-                self._moved.update(dict.fromkeys(self._decided))
             return
         if kind is Kind.ENDPOINT_SLICE:
             self._moved.update(dict.fromkeys(touched))

@@ -347,3 +347,31 @@ def test_what_changes_during_a_turn_is_for_the_next_turn() -> None:
     assert key("s1") not in world.planner.decisions
     assert (world.address("s2"), world.address("s0")) == ("10.1.0.7", "10.1.0.0")
     assert not [text for text in world.warnings if "cannot be decided" in text]
+
+
+@pytest.mark.parametrize("mode", [ENDPOINTS, NODES])
+def test_a_node_that_goes_at_any_moment_of_a_turn_takes_its_routes_with_it(
+    mode: NextHopMode,
+) -> None:
+    for moment in range(25):
+        world = World(
+            Eip("pool", "10.0.0.1-10.0.0.9"), policy=Policy(next_hops=NextHopPolicy(mode))
+        )
+        world.put(node("n1", "192.168.0.1"), node("n2", "192.168.0.2"))
+        for number in range(3):
+            world.put(service(f"s{number}"), endpoints(f"s{number}", "n1", "n2"))
+        world.stage(service("s1", labels={"is": "changed"}))
+        world.stage(service("s2", labels={"is": "changed"}))
+        pieces = 0
+
+        def meanwhile(moment: int = moment, world: World = world) -> None:
+            nonlocal pieces
+            if pieces == moment:
+                world.planner.remove(Kind.NODE, ObjectKey("", "n1"))
+            pieces += 1
+
+        world.planner.turn(meanwhile, now=0.0)
+        if pieces <= moment:
+            break
+        world.turn()
+        assert world.routes["10.0.0.1"] == frozenset(["192.168.0.2"]), moment
