@@ -225,6 +225,10 @@ def of_objects(planner: Planner, source: SourceState) -> Iterator[Problem]:
             )
             why = f"{', '.join(filter(None, parts))}: {first.key}: {first.reason}"
             what = f"{subject} cannot be read, {why}"
+            held_back = sorted(planner.allocator.held_back) if kind is Kind.SERVICE else []
+            if held_back:
+                what += f"; it may have any free address of Eip {listed(held_back)}, so"
+                what += " none of these is assigned until then"
             mend = of_unreadable(planner, kind, first.key)
             names = [str(entry.key) for entry in unreadable]
             yield problem(ProblemReason.OBJECT_UNREADABLE, what, mend, names)

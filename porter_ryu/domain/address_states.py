@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from porter_ryu.domain.addresses.pools import Pool
-from porter_ryu.domain.addresses.rules import closed
+from porter_ryu.domain.addresses.rules import closed, record_unknown
 from porter_ryu.domain.claimants import claimants
 from porter_ryu.domain.model import Address, Family, Kind, ObjectKey
 from porter_ryu.domain.planner import Planner
@@ -30,6 +30,7 @@ class AddressState(enum.Enum):
     ONLY_ON_REQUEST = "OnlyOnRequest"
     EXCLUDED = "Excluded"
     EIP_CLOSED = "EipClosed"
+    RECORD_UNKNOWN = "RecordUnknown"
     EIP_NOT_SERVING = "EipNotServing"
     SPECIAL_PURPOSE = "SpecialPurpose"
     IN_NO_EIP = "InNoEip"
@@ -175,6 +176,9 @@ def _of_serving(pool: Pool, address: Address) -> Verdict[AddressState]:
     if pool.closed:
         text = f"it is free, but {closed(pool).message}"
         return Verdict(False, AddressState.EIP_CLOSED, text)
+    if planner.allocator.holds_back(name, Family(address.version)):
+        text = f"no Service that can be read has it, but {record_unknown().message}"
+        return Verdict(False, AddressState.RECORD_UNKNOWN, text)
     limits = []
     if eip.namespaces or eip.namespace_selector:
         limits.append("some namespaces")

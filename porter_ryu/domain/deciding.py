@@ -19,6 +19,7 @@ from porter_ryu.domain.decision import Decision, unreadable_decision
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Kind, ObjectKey, Service
 from porter_ryu.domain.nodes.resolver import NextHopResolver
+from porter_ryu.domain.objects import Unreadable
 from porter_ryu.domain.routing import Routing
 
 
@@ -57,7 +58,7 @@ class Deciding:
         """Adopts records, keeps or releases addresses for the batch; returns the Services that
         may now get an address."""
         ours: list[Service] = []
-        records: dict[ObjectKey, tuple[Address, ...]] = {}
+        records: dict[ObjectKey, Unreadable] = {}
         for key in batch:
             give_way()
             service = self._cluster.services.get(key)
@@ -65,7 +66,7 @@ class Deciding:
             if service is not None and service.ours:
                 ours.append(service)
             elif service is None and unreadable is not None:
-                records[key] = unreadable.record
+                records[key] = unreadable
             elif (gone := self.decisions.pop(key, None)) or self._allocator.settled(key):
                 not_ours = "" if service is None else service.not_ours
                 self.address_changes.note(key, gone, None, not_ours)
@@ -184,7 +185,9 @@ class Deciding:
             return frozenset()
         if unreadable is not None and service is not None and not service.ours:
             held = self._allocator.held(key)
-            self.decisions[key] = unreadable_decision(service, held, unreadable.reason)
+            self.decisions[key] = unreadable_decision(
+                service, held, unreadable.reason, unreadable.record_unread
+            )
         elif service is None:
             self._resolver.forget(key)
         return frozenset(_addresses(self._held_by.pop(key, ())))

@@ -81,8 +81,14 @@ def _condition(kind: str, verdict: ServiceVerdict) -> Condition:
     return Condition(kind, verdict.ok, verdict.reason.value, message)
 
 
-def unreadable_decision(service: Service, held: tuple[Held, ...], why: str) -> Decision:
+def unreadable_decision(
+    service: Service, held: tuple[Held, ...], why: str, record_unread: bool = False
+) -> Decision:
     """The decision about a Service that was never readable: it keeps the addresses on record."""
     record = "its record stays reserved" if held else "it has no record"
+    if record_unread:
+        addresses = ", ".join(str(entry.address) for entry in held)
+        kept = f"{addresses} stays reserved, which may be its address" if held else "none is known"
+        record = f"its record cannot be read, and {kept}"
     text = f"it cannot be read ({printable(why, 200)}): {record}"
     return Decision(service, Outcome(held, Verdict(False, Reason.UNREADABLE, text)), None)

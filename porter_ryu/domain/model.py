@@ -275,12 +275,17 @@ class Namespace(Struct, frozen=True, gc=False):
         return ObjectKey("", self.name)
 
 
+UNKNOWN_USAGE = -1
+"""In place of the usage of an Eip: its status is an old one, so its holders are not known."""
+
+
 class EipStatus(Struct, frozen=True, gc=False):
     """status of an Eip, as its CRD defines it.
 
-    `used` names the holders of each address, separated by `;`.  `serving` is the spec that serves,
-    None where none does: after a restart it lets an Eip serve on whose spec became invalid.
-    `since` is the lastTransitionTime of its condition, empty where it is yet to be set.
+    `used` names the holders of each address, separated by `;`; it is complete if it has as many as
+    `usage` says.  `serving` is the spec that serves, None where none does: after a restart it lets
+    an Eip serve on whose spec became invalid.  `since` is the lastTransitionTime of its condition,
+    empty where it is yet to be set.
     """
 
     ready: bool

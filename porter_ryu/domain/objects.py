@@ -25,7 +25,8 @@ class Unreadable(Struct, frozen=True, gc=False):
     """An object that exists and cannot be understood, for `reason`.
 
     Its last good form stays in force.  `record` are the addresses in its status, which stay
-    reserved for it although its spec is not known.  `file` is the one to be corrected, in a
+    reserved for it although its spec is not known.  `record_unread`: it may have others, or these
+    may be old, because its status cannot be read either.  `file` is the one to be corrected, in a
     directory of manifests; empty where there is none.
     """
 
@@ -34,6 +35,7 @@ class Unreadable(Struct, frozen=True, gc=False):
     reason: str
     record: tuple[Address, ...] = ()
     file: str = ""
+    record_unread: bool = False
 
 
 Reading = Object | Unreadable

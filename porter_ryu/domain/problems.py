@@ -75,6 +75,7 @@ _OF_SERVICES: dict[Reason | ProblemReason, str] = {
     Reason.ADDRESS_IN_USE: "the address that it asks for is in use",
     Reason.INVALID_REQUEST: "its request cannot be read",
     Reason.FAMILY_UNAVAILABLE: "no Eip has an address of its family",
+    Reason.RECORD_UNKNOWN: "the record of another Service cannot be read",
     Reason.NO_ADDRESS: "no address",
     Reason.UNREADABLE: "it cannot be read",
     ProblemReason.NOT_RECORDED: "its address is not recorded in its status yet",

@@ -39,6 +39,9 @@ def of_service(planner: Planner, decision: Decision, now: float) -> str:
     service, reason, editing = decision.service, decision.verdict.reason, planner.policy.editing
     if reason is Reason.UNREADABLE:
         return of_unreadable(planner, Kind.SERVICE, service.key)
+    if reason is Reason.RECORD_UNKNOWN:
+        unread = min(planner.allocator.unread_records, default=service.key)
+        return of_unreadable(planner, Kind.SERVICE, unread)
     if reason is Reason.NO_READY_ENDPOINTS:
         return of_endpoints(service.key, editing)
     if reason is Reason.NO_USABLE_NODE:

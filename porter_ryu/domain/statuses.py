@@ -70,6 +70,8 @@ class Statuses:
                 continue
             if not self._allocator.knows_pool(name) or self._cluster.unreadable(Kind.EIP, key):
                 continue
+            if self._allocator.keeps_status(name):
+                continue
             with self._guard(Kind.EIP, key):
                 entry = (eip, self._allocator.pool_status(name))
                 if self._reported.get(key) != entry:

@@ -37,6 +37,7 @@ class Reason(enum.Enum):
     ADDRESS_IN_USE = "AddressInUse"
     INVALID_REQUEST = "InvalidRequest"
     FAMILY_UNAVAILABLE = "FamilyUnavailable"
+    RECORD_UNKNOWN = "RecordUnknown"
     ANNOUNCED = "Announced"
     NO_READY_ENDPOINTS = "NoReadyEndpoints"
     NO_USABLE_NODE = "NoUsableNode"
@@ -63,6 +64,7 @@ class DrawReason(enum.Enum):
     ONLY_ON_REQUEST = "OnlyOnRequest"
     DISABLED = "Disabled"
     EXHAUSTED = "Exhausted"
+    RECORD_UNKNOWN = "RecordUnknown"
     SERVICE_DELETED = "ServiceDeleted"
     UNREADABLE = "Unreadable"
 

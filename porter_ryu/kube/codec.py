@@ -115,8 +115,11 @@ class Codec:
         try:
             return self.decode(kind, key, text)
         except CodecError as error:
-            record = service_codec.record(status_of(text)) if kind is Kind.SERVICE else ()
-            return Unreadable(kind, key, printable(str(error), _REASON_MOST), record)
+            reason = printable(str(error), _REASON_MOST)
+            if kind is not Kind.SERVICE:
+                return Unreadable(kind, key, reason)
+            record = service_codec.record(status_of(text))
+            return Unreadable(kind, key, reason, record.addresses, record_unread=record.damaged)
 
     def decode(self, kind: Kind, key: ObjectKey, text: Text, status: Text | None = None) -> Object:
         """The value of an object, with another `status` than its own if one is given.  Raises

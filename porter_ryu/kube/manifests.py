@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 from ryu.lib import hub
 
 from porter_ryu import rfc3339
-from porter_ryu.domain.model import Kind, ObjectId, ObjectKey
+from porter_ryu.domain.addresses.records import holders
+from porter_ryu.domain.model import Eip, Kind, ObjectId, ObjectKey
 from porter_ryu.domain.objects import Object, ObjectStatus, Reading, Unreadable, WithStatus
 from porter_ryu.domain.ports import Observer, SourceState
 from porter_ryu.domain.status_changes import StatusChange
@@ -120,7 +121,7 @@ class Manifests:
             if self._stopped:
                 return
         self._report_all(observer, give_way)
-        self._report(set(self._status.keys()), observer, give_way)
+        self._report(self._recorded_ids(), observer, give_way)
         while not self._stopped:
             beat()
             hub.sleep(SCAN_SECONDS)
@@ -160,7 +161,7 @@ class Manifests:
         if self._store_fault != self._store.fault:
             # objects that were in no file may now count as deleted, or as unreadable
             self._store_fault = self._store.fault
-            touched.update(self._status.keys())
+            touched |= self._recorded_ids()
         touched.update(self._absent.due())
         return touched
 
@@ -179,14 +180,25 @@ class Manifests:
                 give_way()
                 self._readings.get(object_id)  # keeps what it finds
             self._together = True
-            return found
+            return found | self._recorded_ids()
         return {object_id for object_id in changed if object_id in self._reported}
 
     # -- objects ---------------------------------------------------------------------------------
 
+    def _recorded_ids(self) -> set[ObjectId]:
+        """The objects that have a status file, or may have one: while neither all manifests nor all
+        of `.status` can be read, the Services that the status of an Eip names."""
+        found = set(self._status.keys())
+        if self._store.fault and self._status.has_unread_folder:
+            for kind, key in [*self._store.object_ids(), *found]:
+                reading = self._readings.get((kind, key)) if kind is Kind.EIP else None
+                if isinstance(reading, Eip) and reading.status is not None:
+                    found |= {(Kind.SERVICE, holder) for holder in holders(reading.status)}
+        return found
+
     def _report_all(self, observer: Observer, give_way: Callable[[], None]) -> None:
         found: dict[Kind, dict[ObjectKey, Reading]] = {kind: {} for kind in Kind}
-        for kind, key in {*self._store.object_ids(), *self._status.keys()}:
+        for kind, key in {*self._store.object_ids(), *self._recorded_ids()}:
             give_way()
             reading = self._readings.get((kind, key))
             if reading is not None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import groupby
 from sys import intern
+from typing import NamedTuple
 
 from msgspec.json import Decoder
 
@@ -41,9 +42,9 @@ _COMMUNITIES_MOST = 2000
 _WISH_MOST = 200
 # a tenant may write 75,000; ours has one of each family, and is written over what else is there
 _INGRESS_MOST = 100
-_NO_SPEC, _NO_ADDRESS = structs.ServiceSpec(), structs.RecordedAddress()
+_NO_SPEC = structs.ServiceSpec()
 _TEXT, _TEXTS = Decoder(str | None), Decoder(list[str] | None)
-_RECORDED_STATUS = Decoder(structs.RecordedStatus)
+_RECORDED_STATUS = Decoder(structs.RecordedStatus | None)
 _RECORDED_ADDRESS = Decoder(structs.RecordedAddress)
 
 
@@ -180,21 +181,32 @@ def _addresses(
     return tuple(dict.fromkeys(address for address in found if address is not None))
 
 
-def record(status: Text) -> tuple[Address, ...]:
-    """The valid addresses in status.loadBalancer.ingress of an unreadable Service."""
+class Record(NamedTuple):
+    """The valid addresses in status.loadBalancer.ingress, and whether there may be others: a part
+    of it cannot be read."""
+
+    addresses: tuple[Address, ...]
+    damaged: bool
+
+
+def record(status: Text) -> Record:
+    """The addresses in status.loadBalancer.ingress of a Service that need not be readable."""
     try:
-        balancer = decoded(_RECORDED_STATUS, status).load_balancer
+        found = decoded(_RECORDED_STATUS, status)
     except CodecError:
-        return ()
+        return Record((), damaged=True)
+    balancer = found.load_balancer if found is not None else None
     entries = (balancer.ingress or ()) if balancer is not None else ()
-    return _addresses([*map(_recorded, entries[:_INGRESS_MOST])])
+    read = [*map(_recorded, entries[:_INGRESS_MOST])]
+    damaged = any(e is None or (e.ip and address_of(e.ip) is None) for e in read)
+    return Record(_addresses([entry for entry in read if entry is not None]), damaged)
 
 
-def _recorded(entry: Text) -> structs.RecordedAddress:
+def _recorded(entry: Text) -> structs.RecordedAddress | None:
     try:
         return decoded(_RECORDED_ADDRESS, entry)
     except CodecError:
-        return _NO_ADDRESS
+        return None
 
 
 def _is_plain(

@@ -2,7 +2,8 @@
 
 It has DIR/.status/services/NAMESPACE/NAME.json and DIR/.status/eips/NAME.json, each
 {"status": …}.  A file that cannot be read does not mean "no status": its last known status is kept,
-and its object counts as unreadable until the file is repaired or removed.
+and its object counts as unreadable until the file is repaired or removed.  If it could not be read
+since the start, that there is a status, and which, is not known at all.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from eventlet import tpool
 
@@ -41,10 +42,13 @@ _UNSETTLED = -1  # in place of an mtime: read the folder again
 @dataclass(frozen=True, slots=True)
 class Status:
     """The status of an object as JSON, None if it has none.  With a `fault`, which says why its
-    file cannot be read, it is the last known status."""
+    file cannot be read, it is the last known status; `file` is the file or folder to be corrected.
+    `unread`: whether it has one was never known."""
 
     value: bytes | None = None
     fault: str = ""
+    file: str = ""
+    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,12 @@ class _StatusFile:
 @dataclass
 class _Contents:
     """The cached content of a folder; `mtime` is in nanoseconds, `fault` says why the folder cannot
-    be read, and `damaged` names the files that cannot be read."""
+    be read, and `damaged` names the files that cannot be read.  `listed`: it could be read once, so
+    a file that is not in `files` did not exist then."""
 
     mtime: int = _UNSETTLED
     fault: str = ""
+    listed: bool = False
     files: dict[str, _StatusFile] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
 
@@ -76,19 +82,33 @@ class StatusFiles:
         self._directory = directory
         self._folders: dict[_Folder, _Contents] = {_EIPS: _Contents()}
         self._fault = self._services_fault = ""
+        self._services_listed = False
         self._problems = ProblemLog(LOG, f"%(problem)s; {_KEPT}", "%(subject)s can be read again")
 
     def get(self, kind: Kind, key: ObjectKey) -> Status:
         """The status of an object."""
         if kind not in (Kind.SERVICE, Kind.EIP):
             return _NO_STATUS
-        folder = self._folders.get((kind, key.namespace), _Contents())
-        known = folder.files.get(key.name)
-        fault = self._fault or (self._services_fault if kind is Kind.SERVICE else "")
-        fault = fault or folder.fault
+        folder = self._folders.get((kind, key.namespace))
+        known = folder.files.get(key.name) if folder is not None else None
+        path, fault = self._fault_above(kind, key.namespace, folder)
         if fault:
-            return Status(known.status.value if known is not None else None, fault)
+            if known is not None:
+                return replace(known.status, fault=fault, file=path)
+            listed = folder.listed if folder is not None else self._services_listed
+            return Status(None, fault, path, unread=not listed)
         return known.status if known is not None else _NO_STATUS
+
+    def _fault_above(self, kind: Kind, namespace: str, folder: _Contents | None) -> tuple[str, str]:
+        """The folder that has to be readable for an object to be read, and is not, and why."""
+        services_fault = self._services_fault if kind is Kind.SERVICE else ""
+        found = (
+            ((_ROOT,), self._fault),
+            (_path(*_SERVICES), services_fault),
+            (_path(kind, namespace), folder.fault if folder is not None else ""),
+        )
+        names, fault = next((entry for entry in found if entry[1]), ((), ""))
+        return os.path.join("", *names), fault
 
     def keys(self) -> list[ObjectId]:
         """The objects that have a status file."""
@@ -97,6 +117,13 @@ class StatusFiles:
             for (kind, namespace), folder in self._folders.items()
             for name in folder.files
         ]
+
+    @property
+    def has_unread_folder(self) -> bool:
+        """Whether a folder could not be read yet."""
+        if self._fault or self._services_fault:
+            return True
+        return any(contents.fault and not contents.listed for contents in self._folders.values())
 
     def refresh(self, give_way: Callable[[], None]) -> tuple[set[ObjectId], bool]:
         """Reads what changed on disk; returns the objects whose status changed, and whether a
@@ -116,7 +143,7 @@ class StatusFiles:
         # in a thread: a disk may be slow
         path = _path(kind, key.namespace)
         found = tpool.execute(_write_file, self._directory, path, key.name, octets)
-        folder = self._folders.setdefault((kind, key.namespace), _Contents())
+        folder = self._folders.setdefault((kind, key.namespace), _Contents(listed=True))
         folder.files[key.name] = _StatusFile(regular_file.signature(found), Status(_encode(status)))
         folder.damaged.discard(key.name)
 
@@ -167,6 +194,7 @@ class StatusFiles:
         except OSError as error:
             self._services_fault = _read_fault(_path(*_SERVICES), error)
             return [_EIPS]
+        self._services_listed = True
         return [_EIPS, *sorted(found | known, key=lambda folder: folder[1])]
 
     def _is_unchanged(self, top: int, folder: _Folder) -> bool:
@@ -203,7 +231,9 @@ class StatusFiles:
             changed, deleted = set(), set(contents.files)
         except OSError as error:
             contents.fault = _read_fault(_path(kind, namespace), error)
+            contents.mtime = _UNSETTLED  # it may have been read in part
             return set()
+        contents.listed = True
         for name in deleted:
             del contents.files[name]
             contents.damaged.discard(name)
@@ -234,13 +264,16 @@ def _refresh_file(contents: _Contents, folder: int, folder_path: str, name: str)
     except ValueError as error:
         status, fault = None, str(error)
     if fault:
-        fault = f"{os.path.join(folder_path, file)} {fault}"
+        path = os.path.join(folder_path, file)
+        fault = f"{path} {fault}"
         LOG.error("%s; %s", fault, _KEPT)
-        status = known.status.value if known is not None else None
+        before = known.status if known is not None else Status(unread=True)
         contents.damaged.add(name)
+        new = replace(before, fault=fault, file=path)
     else:
         contents.damaged.discard(name)
-    contents.files[name] = _StatusFile(signature, Status(status, fault))
+        new = Status(status)
+    contents.files[name] = _StatusFile(signature, new)
     return known is None or known.status != contents.files[name].status
 
 
@@ -269,6 +302,11 @@ def _write_file(directory: str, names: tuple[str, ...], name: str, octets: bytes
 
 def _path(kind: Kind, namespace: str) -> tuple[str, ...]:
     return (_ROOT, kind.value, namespace) if namespace else (_ROOT, kind.value)
+
+
+def file_of(kind: Kind, key: ObjectKey) -> str:
+    """The file of the status of an object, from the directory on."""
+    return os.path.join(*_path(kind, key.namespace), f"{key.name}{_SUFFIX}")
 
 
 def _object_name(file: str) -> str:

@@ -7,14 +7,16 @@ one is assigned an address, no recorded address is assigned to another Service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from porter_ryu.domain.addresses.holdings import Held, Holdings
 from porter_ryu.domain.addresses.outcome import Outcome, PoolVerdict, allocated, nothing_free
 from porter_ryu.domain.addresses.pool_status import wanted_status
 from porter_ryu.domain.addresses.pools import Pool, Pools
-from porter_ryu.domain.addresses.rules import Rules, closed, terminating
+from porter_ryu.domain.addresses.records import Records
+from porter_ryu.domain.addresses.rules import Rules, closed, record_unknown, terminating
 from porter_ryu.domain.addresses.settlement import Settlement, UnreadableRecords
+from porter_ryu.domain.addresses.unread_records import UnreadRecords
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import (
     Address,
@@ -37,8 +39,12 @@ class Allocator:
     def __init__(self, guard: Guard) -> None:
         self._pools = Pools(guard)
         self._holdings = Holdings()
-        self._rules = Rules(self._pools, self._holdings)
-        self._settlement = Settlement(self._pools, self._holdings, self._rules, guard)
+        records = Records(self._pools)
+        self._unread = UnreadRecords(self._pools, records)
+        self._rules = Rules(self._pools, self._holdings, self._unread)
+        self._settlement = Settlement(
+            self._pools, self._holdings, self._rules, records, self._unread, guard
+        )
         self._waiting: set[ObjectKey] = set()
         self._status: dict[str, EipStatus] = {}
         self._restated: set[str] = set()
@@ -111,6 +117,10 @@ class Allocator:
         Nothing new is assigned.  `give_way` is called for each Service.  Returns the Services that
         may now get an address."""
         changed = self._settlement.settle(services, records, follow, give_way)
+        before = self._unread.held_back
+        if self._unread.refresh():
+            self._holdings.freed = True
+            self._restated |= before - self._unread.held_back
         return self._waiting_if_freed() | {key for key in self._waiting if key.namespace in changed}
 
     def forget(self, key: ObjectKey) -> None:
@@ -207,6 +217,24 @@ class Allocator:
         return pool.eip if pool is not None else None
 
     @property
+    def unread_records(self) -> Collection[ObjectKey]:
+        """The Services whose record cannot be read."""
+        return self._unread
+
+    @property
+    def held_back(self) -> frozenset[str]:
+        """The names of the Eips from which nothing is assigned because of these."""
+        return self._unread.held_back
+
+    def holds_back(self, name: str, family: Family) -> bool:
+        """Whether nothing of a family is assigned from an Eip because of these."""
+        return self._unread.hold_back(name, family)
+
+    def keeps_status(self, name: str) -> bool:
+        """Whether the status of an Eip must stay as it is, because of these."""
+        return self._unread.keeps_status(name)
+
+    @property
     def pools(self) -> Mapping[str, Pool]:
         """All Eips by name; another mapping when one of them changes."""
         return self._pools.by_name
@@ -241,6 +269,7 @@ class Allocator:
     def cached_entries(self) -> int:
         """How many entries are kept for Services and addresses."""
         marks = len(self._waiting) + len(self._settlement.lost) + len(self._restated)
+        marks += len(self._unread)
         return self._holdings.cached_entries + marks
 
     def pool_verdicts(self, service: Service) -> tuple[PoolVerdict, ...]:
@@ -323,12 +352,21 @@ class Allocator:
         usable = list(self._rules.drawable(service))
         of_family = [p for p in usable if p.space and family in p.space.families]
         opened = list(self._opened(usable, family))
+        held_back = (p for p in of_family if self._unread.hold_back(p.eip.name, family))
+        if any(not p.closed and self._lowest_free(p, family) is not None for p in held_back):
+            return record_unknown()
         return nothing_free(service, family, usable, of_family, opened, self._pools.none)
 
-    @staticmethod
-    def _opened(pools: Iterable[Pool], family: Family) -> Iterator[Pool]:
+    def _opened(self, pools: Iterable[Pool], family: Family) -> Iterator[Pool]:
         """Those of some pools from which new addresses of a family are assigned."""
-        return (p for p in pools if p.space and family in p.space.families and not p.closed)
+        return (
+            pool
+            for pool in pools
+            if pool.space
+            and family in pool.space.families
+            and not pool.closed
+            and not self._unread.hold_back(pool.eip.name, family)
+        )
 
     def _lowest_free(self, pool: Pool, family: Family) -> Address | None:
         if pool.space is None:
@@ -367,6 +405,8 @@ class Allocator:
         if pool.closed:
             return Verdict(False, DrawReason.DISABLED, closed(pool).message)
         families = pool.space.families if pool.space is not None else frozenset()
+        if any(self._unread.hold_back(pool.eip.name, family) for family in families & lacking):
+            return Verdict(False, DrawReason.RECORD_UNKNOWN, record_unknown().message)
         if all(self._lowest_free(pool, family) is None for family in families):
             return Verdict(False, DrawReason.EXHAUSTED, "it is full")
         return Verdict(True, DrawReason.AVAILABLE, "an address may be drawn from it")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from porter_ryu.domain.addresses.holdings import THIS_HOST, Holdings
 from porter_ryu.domain.addresses.pools import Pool, Pools
+from porter_ryu.domain.addresses.unread_records import UnreadRecords
 from porter_ryu.domain.model import Address, Family, FamilyPolicy, Port, Service
 from porter_ryu.domain.special_purpose import never_in_a_pool
 from porter_ryu.domain.text import listed, printable
@@ -21,9 +22,10 @@ _EXCLUDED = "its namespaces, namespaceSelector or serviceSelector exclude the Se
 class Rules:
     """The rules for the pools and holdings as they are now."""
 
-    def __init__(self, pools: Pools, holdings: Holdings) -> None:
+    def __init__(self, pools: Pools, holdings: Holdings, unread: UnreadRecords) -> None:
         self._pools = pools
         self._holdings = holdings
+        self._unread = unread
 
     def objection(
         self, service: Service, address: Address, eip: str = "", existing: bool = False
@@ -105,9 +107,12 @@ class Rules:
         if service.deleting:
             return terminating()
         objection = self.reserved_objection(service, address)
-        if objection is None and pool is not None and pool.closed:
+        if objection is not None or pool is None:
+            return objection
+        if pool.closed:
             return closed(pool)
-        return objection
+        held_back = self._unread.hold_back(pool.eip.name, Family(address.version))
+        return record_unknown() if held_back else None
 
     def reserved_objection(self, service: Service, address: Address) -> ServiceVerdict | None:
         """Why an address is not assigned to any Service, whatever the Eips say."""
@@ -245,6 +250,15 @@ def closed(pool: Pool) -> ServiceVerdict:
     what = "is being deleted" if pool.eip.deleting else "is disabled"
     text = f"Eip {pool.eip.name} {what}: no new address is assigned from it"
     return Verdict(False, Reason.POOL_DISABLED, text)
+
+
+def record_unknown() -> ServiceVerdict:
+    """The verdict that an address may be on a record that cannot be read."""
+    text = (
+        "the record of a Service cannot be read, and any free address may be on it: "
+        "no new address is assigned until it can be read"
+    )
+    return Verdict(False, Reason.RECORD_UNKNOWN, text)
 
 
 def terminating() -> ServiceVerdict:

@@ -4,7 +4,8 @@ record is adopted.
 A record in a Service alone does not entitle it to an address.  An address that could not be
 assigned now (its Eip is disabled, a node reports it) is adopted only where the status of the Eip
 names the Service, or, at the start of the process, where that status says nothing.  While no status
-was ever written to an Eip, an address of a node, a peer or this host is not adopted either.
+was ever written to an Eip, an address of a node, a peer or this host is not adopted either.  A
+record that could not be read at the start counts as at the start when it can be read.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from porter_ryu.domain.addresses.holdings import Held, Holdings
 from porter_ryu.domain.addresses.pools import Pool, Pools
 from porter_ryu.domain.addresses.records import Records
 from porter_ryu.domain.addresses.rules import Rules
+from porter_ryu.domain.addresses.unread_records import UnreadRecords
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Family, Kind, ObjectKey, Service
+from porter_ryu.domain.objects import Unreadable
 from porter_ryu.domain.verdict import ServiceVerdict
 
-UnreadableRecords = Mapping[ObjectKey, tuple[Address, ...]]
-"""By Service that never was readable, the addresses in its status."""
+UnreadableRecords = Mapping[ObjectKey, Unreadable]
+"""The Services that never were readable."""
 _Rank = tuple[bool, tuple[bool, str, ObjectKey]]
 
 
@@ -30,13 +33,23 @@ class Settlement:
     `lost` says why a Service lost an address, until the caller removes the entry.
     """
 
-    def __init__(self, pools: Pools, holdings: Holdings, rules: Rules, guard: Guard) -> None:
+    def __init__(
+        self,
+        pools: Pools,
+        holdings: Holdings,
+        rules: Rules,
+        records: Records,
+        unread: UnreadRecords,
+        guard: Guard,
+    ) -> None:
         self.lost: dict[ObjectKey, ServiceVerdict] = {}
         self._pools = pools
         self._holdings = holdings
         self._rules = rules
         self._guard = guard
-        self._records = Records(pools)
+        self._records = records
+        self._unread = unread
+        self._newly_read: set[ObjectKey] = set()
         self._at_start = True
         self._follow = False
         self._followed: set[ObjectKey] = set()
@@ -59,6 +72,12 @@ class Settlement:
         """
         self._follow = follow
         every = list(services)
+        for key, entry in unreadable.items():
+            if entry.record_unread:
+                self._unread.add(key)
+            else:
+                self._unread.discard(key)
+        self._newly_read = {s.key for s in every if self._unread.discard(s.key)}
         ranked = self._ranked(every, give_way)
         unchanged = self._update_services(ranked, give_way)
         for service in _release_order(ranked, unchanged):
@@ -73,12 +92,14 @@ class Settlement:
         else:
             self._followed.clear()
         self._records.forget_gone()
+        self._newly_read = set()
         return {service.key.namespace for service in ranked if service.key not in unchanged}
 
     def forget(self, key: ObjectKey) -> None:
         """Removes what is kept for a Service that is gone."""
         self.lost.pop(key, None)
         self._followed.discard(key)
+        self._unread.discard(key)
 
     def _ranked(self, services: Iterable[Service], give_way: Callable[[], None]) -> list[Service]:
         """The Services in the order in which their records are adopted."""
@@ -107,6 +128,9 @@ class Settlement:
         """Releases the addresses that a Service may not hold any more."""
         for held in self._holdings.held(service.key):
             family = held.family
+            if service.key in self._newly_read and self._is_another(service, held):
+                self._holdings.release(service.key, family)
+                continue
             if self._follow and held.address not in service.ingress:
                 self._holdings.release(service.key, family)
                 continue
@@ -121,6 +145,14 @@ class Settlement:
             if eip and eip != held.eip:
                 self._holdings.move(service.key, family, eip)
 
+    def _is_another(self, service: Service, held: Held) -> bool:
+        """Whether a Service has another address on record than it holds, which it may hold."""
+        return held.address not in service.ingress and any(
+            address.version == held.address.version
+            and self._rules.objection(service, address, existing=True) is None
+            for address in service.ingress
+        )
+
     def _adopt_all(
         self,
         services: Iterable[Service],
@@ -133,10 +165,10 @@ class Settlement:
             give_way()
             with self._guard(Kind.SERVICE, service.key):
                 self._adopt(service, confirmed_only=True)
-        for key, record in unreadable.items():
+        for key, entry in unreadable.items():
             give_way()
             with self._guard(Kind.SERVICE, key):
-                self._reserve(key, record)
+                self._reserve(key, entry.record)
         for service in services:
             give_way()
             with self._guard(Kind.SERVICE, service.key):
@@ -154,7 +186,7 @@ class Settlement:
             confirmed = self._records.names_holder(pool, address, service.key)
             if confirmed_only and not confirmed:
                 continue
-            existing = bool(confirmed) or self._follow or self._at_start
+            existing = bool(confirmed) or self._follow or self._starts(service.key)
             if self._rules.objection_in(pool, service, address, existing=existing) is not None:
                 continue
             objection = None
@@ -184,16 +216,24 @@ class Settlement:
     ) -> ServiceVerdict | None:
         """The same for a record that the status of the Eip does not confirm; `confirmed` is None
         where that status says nothing."""
-        if self._at_start and self._rules.may_be_from_unreadable(service, eip):
+        starts = self._starts(service.key)
+        if starts and self._rules.may_be_from_unreadable(service, eip):
             return None
-        if self._at_start and confirmed is None:
+        if starts and confirmed is None:
             if pool is not None and self._records.lacks_status(pool):
                 return self._rules.reserved_objection(service, address)
             return None
         return self._rules.assignment_objection(service, address)
 
-    def _reserve(self, key: ObjectKey, record: Iterable[Address]) -> None:
-        """Reserves the record of a Service that cannot be read."""
+    def _starts(self, key: ObjectKey) -> bool:
+        """Whether the record of a Service is read for the first time."""
+        return self._at_start or key in self._newly_read
+
+    def _reserve(self, key: ObjectKey, record: tuple[Address, ...]) -> None:
+        """Reserves the record of a Service that cannot be read, and what an Eip says of it if its
+        record cannot be read either."""
+        if key in self._unread:
+            record = self._unread.record(key, record)
         recorded: dict[Family, Address] = {}
         for address in sorted(record, key=lambda a: self._pools.pool_for(a) is None):
             recorded.setdefault(Family(address.version), address)
@@ -214,6 +254,8 @@ class Settlement:
             others = self._holdings.holders(address)
             if confirmed or all(self._may_share(key, other) for other in others):
                 self._holdings.assign(substitute, Held(address, pool.eip.name))
+                if key in self._unread:
+                    self._unread.guess(key, address)
 
     def _may_share(self, key: ObjectKey, other: ObjectKey) -> bool:
         """Whether an unreadable Service may share an address with another one."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from eventlet import tpool
+from msgspec import structs
 
-from porter_ryu.domain.model import Eip, Kind, ObjectId
+from porter_ryu.domain.model import UNKNOWN_USAGE, Eip, Kind, ObjectId, Service
 from porter_ryu.domain.objects import Object, Reading, Unreadable
 from porter_ryu.kube import eip_codec, service_codec
 from porter_ryu.kube.codec import Codec, status_of
@@ -17,11 +19,11 @@ from porter_ryu.kube.directory.store import Definition, Store
 from porter_ryu.kube.errors import CodecError
 from porter_ryu.kube.json_text import ANY, decoded
 from porter_ryu.kube.limits import OBJECT_ENTRIES
-from porter_ryu.kube.status_files import Status, StatusFiles
+from porter_ryu.kube.status_files import Status, StatusFiles, file_of
 
 LOG = logging.getLogger(__name__)
 
-_NO_FIELDS = b"{}"
+_NO_FIELDS, _NO_STATUS = b"{}", b"null"
 _LARGE_OCTETS = 1 << 16  # larger objects are decoded in a thread: they take more than a slice
 
 
@@ -70,17 +72,18 @@ class Readings:
         return _unreadable(object_id, _hidden_reason(fault), _file_of(fault), _NO_FIELDS, status)
 
     def _reading(self, object_id: ObjectId, definition: Definition, status: Status) -> Reading:
-        kind, key = object_id
         decode = functools.partial(self._decode, object_id, definition.text, status.value)
         large = len(definition.text) > _LARGE_OCTETS
         found = tpool.execute(decode) if large else decode()
-        fault = definition.fault or status.fault
+        alone = found
+        if isinstance(found, str) and status.value is not None:
+            alone = self._decode(object_id, definition.text, _NO_STATUS)
+        fault, file = _fault(object_id, definition, status, found, alone)
         if not fault and not isinstance(found, str):
             return found
-        if not fault:
-            fault = f"{definition.file}:{definition.line}: {kind.value} {key}: {found}"
-            LOG.error("%s", fault)
-        return _unreadable(object_id, fault, _file_of(fault), definition.text, status)
+        if not definition.fault and isinstance(alone, Service) and not alone.ours:
+            status = dataclasses.replace(status, unread=False)  # it has no record in `.status`
+        return _unreadable(object_id, fault, file, definition.text, status)
 
     def _decode(self, object_id: ObjectId, text: bytes, status: bytes | None) -> Object | str:
         """The value of an object, or why it cannot be decoded."""
@@ -90,6 +93,35 @@ class Readings:
             return self._codec.decode(*object_id, text, status)
         except CodecError as error:
             return str(error)
+
+
+def _fault(
+    object_id: ObjectId,
+    definition: Definition,
+    status: Status,
+    found: Object | str,
+    alone: Object | str,
+) -> tuple[str, str]:
+    """Why an object cannot be read, and the file to be corrected; empty if it can.  `found` is its
+    value or why there is none, `alone` the same without its status."""
+    if definition.fault or status.fault:
+        return definition.fault or status.fault, _file_of(definition.fault) or status.file
+    kind, key = object_id
+    if isinstance(found, str):
+        fault, file = found, definition.file
+        where = f"{file}:{definition.line}"
+        if not isinstance(alone, str):
+            file = where = file_of(kind, key)
+    elif isinstance(found, Service) and found.ours and status.value is not None:
+        if not service_codec.record(status.value).damaged:
+            return "", ""
+        fault = "status.loadBalancer.ingress has an entry that is no address"
+        file = where = file_of(kind, key)
+    else:
+        return "", ""
+    fault = f"{where}: {kind.value} {key}: {fault}"
+    LOG.error("%s", fault)
+    return fault, file
 
 
 def _longest_list(value: Any) -> int:
@@ -128,5 +160,11 @@ def _unreadable(
         found = eip_codec.decode_status(key.name, value)
         if found is not None and found.serving is not None:
             # its status records the last valid spec, which stays in force
+            if status.unread:
+                found = structs.replace(found, usage=UNKNOWN_USAGE)
             return Eip(key.name, "", invalid=reason, status=found)
-    return Unreadable(kind, key, reason, service_codec.record(value), file)
+    if kind is not Kind.SERVICE:
+        return Unreadable(kind, key, reason, file=file)
+    record = service_codec.record(value)
+    unread = status.unread or record.damaged
+    return Unreadable(kind, key, reason, record.addresses, file, unread)
