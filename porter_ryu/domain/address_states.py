@@ -139,7 +139,7 @@ def _of_eips(planner: Planner, address: Address) -> Verdict[AddressState]:
     others = [pool for pool in containing if not pool.serves]
     more = "".join(f"; it is also in Eip {pool.eip.name}, which {_why(pool)}" for pool in others)
     if serving:
-        verdict = _of_serving(serving[0], address)
+        verdict = _of_serving(planner, serving[0], address)
         return Verdict(verdict.ok, verdict.reason, f"{verdict.message}{more}")
     if others:
         names = "; ".join(f"Eip {pool.eip.name}, which {_why(pool)}" for pool in others)
@@ -168,7 +168,7 @@ def _why(pool: Pool) -> str:
     return f"does not serve: {pool.verdict.message}"
 
 
-def _of_serving(pool: Pool, address: Address) -> Verdict[AddressState]:
+def _of_serving(planner: Planner, pool: Pool, address: Address) -> Verdict[AddressState]:
     eip, name = pool.eip, pool.eip.name
     if pool.space is not None and not pool.space.contains(address):
         text = f"avoidBuggyIPs of Eip {name} leaves it out"

@@ -114,16 +114,18 @@ class World:
     def _recorded(self, unreadable: Unreadable) -> Unreadable:
         """An unreadable object with its record, which is readable."""
         before = self.planner.cluster.services.get(unreadable.key)
-        if unreadable.kind is not Kind.SERVICE or before is None:
+        if unreadable.kind is not Kind.SERVICE or before is None or unreadable.record_unread:
             return unreadable
         return structs.replace(unreadable, record=before.ingress)
 
-    def unreadable(self, kind: Kind, name: str, record: str = "", why: str = "oops") -> World:
-        """Makes an object unreadable, or adds one that is."""
+    def unreadable(
+        self, kind: Kind, name: str, record: str = "", why: str = "oops", unread: bool = False
+    ) -> World:
+        """Makes an object unreadable, or adds one that is; `unread`: with its record."""
         namespaced = kind in (Kind.SERVICE, Kind.ENDPOINT_SLICE)
         addresses = tuple(ip_address(text) for text in record.split(",") if text)
         of = key(name) if namespaced else ObjectKey("", name)
-        self.planner.put(Unreadable(kind, of, why, addresses))
+        self.planner.put(Unreadable(kind, of, why, addresses, record_unread=unread))
         return self.turn()
 
     def broken(self, name: str) -> World:
