@@ -1,5 +1,5 @@
-"""A record in `.status` that cannot be read: no other Service gets the address on it, now or after a
-restart, and the Service has it again when the record can be read."""
+"""A record in `.status` that cannot be read: no other Service gets the address on it, now or later,
+and the Service has it again when the record can be read."""
 
 from __future__ import annotations
 
