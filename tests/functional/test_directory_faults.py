@@ -219,6 +219,44 @@ def test_a_file_in_place_of_status_is_reported(program: Program, bird: Bird) -> 
     assert record(program, "web") == ["203.0.113.8"]
 
 
+@pytest.mark.parametrize("addresses", ["203.0.113.8/29", "203.0.113.8-203.0.114.255"])
+def test_the_address_on_a_record_that_cannot_be_read_at_a_start_goes_to_nobody_else(
+    program: Program, bird: Bird, addresses: str
+) -> None:
+    """The status of a small Eip says who holds it; of a large one nothing is assigned meanwhile."""
+    program.put("pool", eip("pool", addresses))
+    wait_for(
+        lambda: program.status("eips", "pool")["lastIP"],
+        lambda last: last in ("203.0.113.15", "203.0.114.255"),
+        WITHIN,
+        "the Eip to be what it is",
+    )
+    program.stop()
+    folder, away = program.manifests / ".status/services/default", program.manifests / ".default"
+    folder.rename(away)
+    folder.write_text("in the way")
+    late = [service("late"), slice_of("late", "n2")]
+    for obj in late:
+        obj["metadata"]["namespace"] = "team"
+    program.put("late", *late)
+    program.start()
+    small = addresses.endswith("/29")
+    if small:
+        announced(bird, "203.0.113.10", "n2")
+    else:
+        conditions = program.status("services", "team/late")["conditions"]
+        assert [entry["reason"] for entry in conditions][:1] == ["RecordUnknown"]
+    problems = {entry["reason"]: entry for entry in program.get("/v1/status")["problems"]}
+    assert ".status/services/default" in problems["ObjectUnreadable"]["mend"]
+    assert ("RecordUnknown" in problems) is not small
+    folder.unlink()
+    away.rename(folder)
+    announced(bird, "203.0.113.8", "n1")
+    announced(bird, "203.0.113.9", "n1")
+    announced(bird, "203.0.113.10", "n2")
+    assert (record(program, "web"), record(program, "www")) == (["203.0.113.8"], ["203.0.113.9"])
+
+
 def test_yaml_is_read_as_by_kubectl(program: Program, bird: Bird) -> None:
     program.stop()
     shutil.rmtree(program.manifests)
