@@ -273,6 +273,13 @@ CASES: list[tuple[Reason, Callable[[World], World], str]] = [
         f"{ANY} annotate service web a.b/c-",
     ),
     (
+        Reason.RECORD_UNKNOWN,
+        lambda w: w.unreadable(Kind.SERVICE, "other/hidden", unread=True).put(
+            Eip("big", "203.0.112.0/20"), service("web")
+        ),
+        "kubectl -n other get services hidden -o yaml",
+    ),
+    (
         Reason.UNREADABLE,
         lambda w: w.unreadable(Kind.SERVICE, "web", "203.0.113.1"),
         "kubectl -n default get services web -o yaml",
