@@ -111,7 +111,8 @@ def test_one_wrong_field_costs_nobody_else_anything_and_the_record_is_told(
     Api(cluster, CODEC, Supervisor()).read_once(recorder)
     record = (ip_address("10.0.0.7"), ip_address("2001:db8::7"))
     why = "spec.ports[0].port is not a number"
-    assert recorder.unreadable("web") == Unreadable(Kind.SERVICE, WEB, why, record)
+    wanted = Unreadable(Kind.SERVICE, WEB, why, record, record_unread=True)
+    assert recorder.unreadable("web") == wanted
     assert recorder.service("good").ours
 
 
