@@ -6,6 +6,7 @@ asks what would be decided needs no more than these.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,11 @@ def make_source(settings: Settings, codec: Codec, supervisor: Supervisor) -> Man
         from porter_ryu.kube.manifests import Manifests
 
         return Manifests(
-            settings.manifests, codec, keeps_status=settings.allocate, supervisor=supervisor
+            settings.manifests,
+            codec,
+            keeps_status=settings.allocate,
+            supervisor=supervisor,
+            expects_files=functools.cache(lambda: _left_something(settings)),
         )
     from porter_ryu.kube.api import Api
     from porter_ryu.kube.client import Client
@@ -125,6 +130,15 @@ def read_journal(settings: Settings) -> BindingJournal:
     journal = BindingJournal(settings.state_dir)
     journal.load()
     return journal
+
+
+def _left_something(settings: Settings) -> bool:
+    """Whether an earlier run left routes with a peer, or addresses on this host, or may have."""
+    from porter_ryu.bgp.output.journal import any_paths
+
+    bound = BindingJournal(settings.state_dir)
+    bound.load()
+    return bool(bound.bindings or bound.read_error) or any_paths(settings.state_dir)
 
 
 def elects_leader(settings: Settings) -> bool:

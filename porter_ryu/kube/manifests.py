@@ -43,16 +43,23 @@ class Manifests:
     """Scans a directory every 50 ms, or less often if it is large, in a greenthread of its own.
 
     `keeps_status`: this instance writes and removes status; other instances only read it.
+    `expects_files`: whether an earlier run left something that comes from this directory; it is
+    asked only if the directory is empty.
     """
 
     def __init__(
-        self, directory: str, codec: Codec, keeps_status: bool, supervisor: Supervisor
+        self,
+        directory: str,
+        codec: Codec,
+        keeps_status: bool,
+        supervisor: Supervisor,
+        expects_files: Callable[[], bool] = lambda: False,
     ) -> None:
         self._supervisor = supervisor
         self._keeps_status = keeps_status
         self._directory = directory
         self._store = Store(TimeSlice())
-        self._loader = Loader(directory, self._store, supervisor)
+        self._loader = Loader(directory, self._store, supervisor, expects_files=expects_files)
         self._status = StatusFiles(directory)
         self._readings = Readings(codec, self._store, self._status)
         self._reported: dict[ObjectId, Reading] = {}

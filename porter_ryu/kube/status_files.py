@@ -22,6 +22,7 @@ from porter_ryu import atomic_file, regular_file
 from porter_ryu.domain.model import Kind, ObjectId, ObjectKey
 from porter_ryu.kube.codec import is_name
 from porter_ryu.kube.directory import folders
+from porter_ryu.kube.directory.scanner import STATUS_FOLDER
 from porter_ryu.kube.json_text import Json
 from porter_ryu.kube.limits import OBJECT_DEPTH, OBJECT_OCTETS, too_deep
 from porter_ryu.log import reason_of
@@ -31,7 +32,7 @@ from porter_ryu.regular_file import Signature
 LOG = logging.getLogger(__name__)
 
 _Folder = tuple[Kind, str]
-_ROOT = ".status"
+_ROOT = STATUS_FOLDER
 _SUFFIX = ".json"
 _KEPT = "the last known status is kept"
 # a folder that was modified so recently may be modified again with the same mtime

@@ -32,11 +32,13 @@ def pool(name: str) -> ObjectId:
 class Directory:
     """A directory with `.status`, and a source that runs within the `with` block."""
 
-    def __init__(self, path: Path, keeps_status: bool = True) -> None:
+    def __init__(self, path: Path, keeps_status: bool = True, expects_files: bool = False) -> None:
         self.path = path
         self.recorder = Recorder()
         self.supervisor = Supervisor()
-        self.source = Manifests(str(path), CODEC, keeps_status, self.supervisor)
+        self.source = Manifests(
+            str(path), CODEC, keeps_status, self.supervisor, lambda: expects_files
+        )
 
     def __enter__(self) -> Directory:
         self.source.start(self.recorder)

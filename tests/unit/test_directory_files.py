@@ -556,6 +556,39 @@ def test_an_empty_directory_in_place_of_the_directory_is_reported(
         assert directory.recorder.removed == []
 
 
+@pytest.mark.parametrize("left", [True, False])
+def test_a_directory_that_is_empty_at_the_start_is_reported_if_an_earlier_run_left_something(
+    tmp_path: Path, left: bool
+) -> None:
+    directory = Directory(tmp_path / "manifests", expects_files=left)
+    directory.path.mkdir()
+    directory.source.start(directory.recorder)
+    if not left:
+        until(lambda: directory.recorder.lists == len(Kind), "everything is listed")
+        assert directory.source.state.note.endswith("has no manifests")
+    else:
+        until(lambda: "is it unmounted?" in directory.source.trouble, "it is trouble")
+        assert directory.recorder.lists == 0
+        with pytest.raises(ApiError, match="an earlier run"):
+            directory.source.read_once(directory.recorder)
+        assert not list(directory.path.iterdir())
+        directory.path.rename(tmp_path / "empty")
+        directory.path.mkdir()
+        directory.put("a.yaml", objects.service("web"))
+        until(lambda: key("web") in directory.recorder, "it is mounted, and read")
+        assert directory.source.trouble == ""
+    directory.source.stop()
+
+
+def test_a_directory_with_records_and_no_manifests_at_the_start_is_the_one_of_before(
+    tmp_path: Path,
+) -> None:
+    directory = Directory(tmp_path, expects_files=True)
+    record = directory.record("web", "10.0.0.7")
+    with directory:
+        until(lambda: not record.exists(), "the files were removed")
+
+
 def test_another_directory_with_files_in_place_of_the_directory_counts(tmp_path: Path) -> None:
     directory = Directory(tmp_path / "manifests")
     directory.path.mkdir()

@@ -42,6 +42,7 @@ from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
+_FOLDER = "announced"
 _MIN_HISTORY_PATHS, _OCTETS_PER_PATH = 1000, 64
 _SLICE_PREFIXES = 512
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.25, 5.0
@@ -58,7 +59,7 @@ class Journals:
     change keeps its journal."""
 
     def __init__(self, state_dir: str, supervisor: Supervisor) -> None:
-        self._folder = os.path.join(state_dir, "announced")
+        self._folder = os.path.join(state_dir, _FOLDER)
         self._supervisor = supervisor
         self._one_at_a_time = Semaphore()
         self._known: dict[str, RouteJournal] = {}
@@ -76,6 +77,18 @@ class Journals:
     def writable(self) -> bool:
         """Whether the last write of every journal succeeded."""
         return all(journal.writable for journal in self._known.values())
+
+
+def any_paths(state_dir: str) -> bool:
+    """Whether the journal of a peer has a path, or cannot be read."""
+    folder = os.path.join(state_dir, _FOLDER)
+    try:
+        names = [name for name in os.listdir(folder) if not name.startswith(".")]
+        return any(journal_reading.read(os.path.join(folder, name)).paths for name in names)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
 
 
 class Told(Protocol):

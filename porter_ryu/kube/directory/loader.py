@@ -53,7 +53,8 @@ class _Failed:
 
 class Loader:
     """Reads new and changed files.  Each method returns the objects that may be affected; the
-    methods that scan the directory raise UnreadableDirectoryError."""
+    methods that scan the directory raise UnreadableDirectoryError.  `expects_files` as for
+    Scanner."""
 
     def __init__(
         self,
@@ -61,12 +62,13 @@ class Loader:
         store: Store,
         supervisor: Supervisor,
         large_files_seconds: float = _LARGE_FILES_SECONDS,
+        expects_files: Callable[[], bool] = lambda: False,
     ) -> None:
         self._directory = directory
         self._large_files_seconds = large_files_seconds
         self._store = store
         self._supervisor = supervisor
-        self._scanner = Scanner(directory)
+        self._scanner = Scanner(directory, expects_files)
         self._large: collections.deque[str] = collections.deque()
         self._parsed: collections.deque[_Parsed] = collections.deque()
         self._parsing = ""

@@ -16,6 +16,7 @@ from porter_ryu.kube.limits import DIRECTORY_FILES
 from porter_ryu.log import reason_of
 
 SCAN_SECONDS = 0.05
+STATUS_FOLDER = ".status"
 _INTERVAL_SECONDS_PER_FILE = 6e-5  # ten times what it takes to check one
 _MAX_SCAN_SECONDS = 0.5
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -38,10 +39,14 @@ class Changes:
 
 
 class Scanner:
-    """Remembers the state of each file when it was last read."""
+    """Remembers the state of each file when it was last read.
 
-    def __init__(self, directory: str) -> None:
+    `expects_files`: whether an empty directory at the start is another one than before.
+    """
+
+    def __init__(self, directory: str, expects_files: Callable[[], bool]) -> None:
         self._directory = directory
+        self._expects_files = expects_files
         self._known: dict[str, files.FileState] = {}
         self._unstable: dict[str, files.FileState] = {}
         self._directory_id: _DirectoryId | None = None
@@ -125,9 +130,18 @@ class Scanner:
         if self._directory_id not in (None, directory_id) and self._known and not names:
             text = f"{self._directory} is now another directory, which is empty: is it unmounted?"
             raise UnreadableDirectoryError(text)
+        if self._directory_id is None and not names and self._is_another():
+            text = f"{self._directory} is empty, but an earlier run announced or bound addresses"
+            raise UnreadableDirectoryError(f"{text}: is it unmounted?")
         self._directory_id = directory_id
         # if there are too many files, known ones go first
         return sorted(names, key=lambda name: (name not in self._known, name))
+
+    def _is_another(self) -> bool:
+        """Whether a directory that has no files at the start is not the one that had them.  If it
+        has records, it is the same, and the files were removed."""
+        has_records = os.path.lexists(os.path.join(self._directory, STATUS_FOLDER))
+        return not has_records and self._expects_files()
 
     def _listed(self, give_way: Callable[[], None]) -> tuple[_DirectoryId, list[str]]:
         """Which directory it is, and the names of its files."""
