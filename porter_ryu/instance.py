@@ -162,8 +162,11 @@ class Instance:
         self.reconciler.retire()
         self.source.stop()
         self.liveness.stop()
-        self.speaker.stop(withdraw)
-        left = (self.switches.stop(withdraw), self.bound_ips.stop(withdraw))
+        left = (
+            self.speaker.stop(withdraw),
+            self.switches.stop(withdraw),
+            self.bound_ips.stop(withdraw),
+        )
         self.lease.stop()
         return "; ".join(filter(None, left))
 

@@ -45,8 +45,10 @@ class NoSpeaker:
     def complete(self) -> None:
         """There is no End-of-RIB to send (RouteTarget)."""
 
-    def stop(self, withdraw: bool) -> None:
+    def stop(self, withdraw: bool) -> str:
         """There is no session."""
+        del withdraw
+        return ""
 
     def reports(self) -> tuple[PeerReport, ...]:
         """There is no peer."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from porter_ryu.bgp.peer_report import ESTABLISHED
+from porter_ryu.bgp.protocol.fsm import State
 from porter_ryu.domain.problems import Problem, ProblemReason, problem
 from porter_ryu.domain.text import counted, listed
 from porter_ryu.report_losses import Loss, Tally
@@ -14,6 +15,7 @@ from porter_ryu.report_losses import Loss, Tally
 Json = dict[str, Any]
 
 BFD_UP = "up"
+_CONNECTED = (State.OPEN_SENT.value, State.OPEN_CONFIRM.value)
 _MAX_SESSIONS = 3  # or peers, that are told with their text
 
 
@@ -67,7 +69,7 @@ class _Outage:
             of = f"{count} of {len(self._sessions)} sessions with {self.name} ({address})"
             subject = f"{of} {'is' if count == 1 else 'are'} down"
         when = _since(last)
-        why = _each([(s["name"], s["lastError"] or "not connected yet") for s in self.down])
+        why = _each([(s["name"], s["lastError"] or _progress(s)) for s in self.down])
         return f"{subject} {when}: {why}{_left(last)}" if when else f"{subject}: {why}{_left(last)}"
 
     @property
@@ -76,6 +78,12 @@ class _Outage:
         mend = _each([(entry["name"], entry["hint"]) for entry in self.down if entry["hint"]])
         address = self.down[0]["address"]
         return mend or f"look at the log of the router about this host; ping {address}"
+
+
+def _progress(session: Json) -> str:
+    """How far a session has come for which no reason is known why it is not up."""
+    state = session["state"]
+    return f"connected, and now {state}" if state in _CONNECTED else "not connected yet"
 
 
 def _since(session: Json) -> str:

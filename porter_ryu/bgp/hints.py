@@ -7,15 +7,22 @@ likely.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from porter_ryu.bgp.session_history import Failure
 from porter_ryu.domain.peering import ConnectMode, PeerConfig
 
 
-def of_failure(peer: PeerConfig, local_as: int, internal: bool, failure: Failure | None) -> str:
+def of_failure(
+    peer: PeerConfig,
+    local_as: int,
+    internal: bool,
+    failure: Failure | None,
+    connected: bool = False,
+) -> str:
     """What to look at while the session is down; empty if nothing is known.  `internal`: the AS of
-    the peer is ours."""
+    the peer is ours.  `connected`: there is a TCP connection."""
     if failure is Failure.TIMED_OUT:
         return _no_answer(peer, internal)
     if failure is Failure.SILENT and peer.ttl_security:
@@ -35,7 +42,7 @@ def of_failure(peer: PeerConfig, local_as: int, internal: bool, failure: Failure
             us=peer.local_address or "this host",
             local_option=peer.local_option,
         )
-    if peer.mode is ConnectMode.PASSIVE:
+    if peer.mode is ConnectMode.PASSIVE and not connected:
         return (
             f"the router has not connected (mode = passive): it needs a neighbour for this host, "
             f"AS {local_as}{_with_key(peer)}"
@@ -133,6 +140,14 @@ def _no_answer(peer: PeerConfig, internal: bool) -> str:
 
 def _with_key(peer: PeerConfig) -> str:
     return " and the same TCP MD5 key" if peer.password is not None else ""
+
+
+def of_waiting(seconds: float) -> str:
+    """What to do while our OPEN waits, for so many seconds at most: nothing."""
+    return (
+        f"wait: it is sent at the latest in {math.ceil(seconds)} s; until then the router may keep "
+        "the routes of the run before, which it could lose by an OPEN without a table"
+    )
 
 
 def of_session(peer: PeerConfig, without_add_path: Iterable[str], families: Iterable[str]) -> str:

@@ -18,10 +18,13 @@ def is_internal(peer: PeerConfig, speaker: SpeakerConfig) -> bool:
     return peer.remote_as == speaker.local_as
 
 
-def our_open(peer: PeerConfig, speaker: SpeakerConfig, restarting: bool) -> Open:
-    """The OPEN for a peer; `restarting` is the R bit of RFC 4724, 3."""
+def our_open(
+    peer: PeerConfig, speaker: SpeakerConfig, restarting: bool, withdraws: bool = False
+) -> Open:
+    """The OPEN for a peer; `restarting` is the R bit of RFC 4724, 3.  `withdraws`: without graceful
+    restart, so that the peer removes what it keeps from the session before (RFC 4724, 4.2)."""
     graceful = None
-    if speaker.restart_time:
+    if speaker.restart_time and not withdraws:
         graceful = GracefulRestart(
             speaker.restart_time, restarting, notification=True, families=peer.families
         )

@@ -21,13 +21,21 @@ from porter_ryu.bgp.fan_out import FanOuts
 from porter_ryu.bgp.listener import reject
 from porter_ryu.bgp.offer import export_policy, is_internal, our_open
 from porter_ryu.bgp.output.outbound import Outbound
-from porter_ryu.bgp.peer_report import Output, PeerReport, describe_negotiated, report_running
+from porter_ryu.bgp.peer_report import (
+    OPEN_WAITS,
+    Output,
+    PeerReport,
+    Waiting,
+    describe_negotiated,
+    report_running,
+)
 from porter_ryu.bgp.protocol import collision, notification
 from porter_ryu.bgp.protocol.collision import Candidate, Identity, Resolution
 from porter_ryu.bgp.protocol.ending import Cause, End, keeps_routes
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.fsm import Fsm, State
 from porter_ryu.bgp.protocol.notification import Notification
+from porter_ryu.bgp.protocol.open_message import Open
 from porter_ryu.bgp.protocol.wire import MessageType
 from porter_ryu.bgp.retry import ConnectRetry, Damping
 from porter_ryu.bgp.session import Session
@@ -40,7 +48,6 @@ LOG = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
 _UNOPENED_MAX = 128
-_LOOK_SECONDS = 1.0
 _STATES_IN_ORDER = tuple(State)
 _UNOPENED = (State.CONNECT, State.OPEN_SENT)
 
@@ -70,6 +77,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._connect_at = 0.0
         self._path_is_down = False
         self._shut_down = False
+        self._withdraws = False  # with a session that takes away what the peer keeps
+        self._withdrawn = hub.Event()
 
     @property
     def internal(self) -> bool:
@@ -102,11 +111,16 @@ class Peer(RyuPeer):  # type: ignore[misc]
             history=self._history,
             kept_until=self.kept_until,
             damped_seconds=self._damping.idle_seconds(now),
-            waited_seconds=max(
-                (now - s.opened_at for s in self._sessions if s.state is State.OPEN_SENT),
-                default=0.0,
-            ),
+            waiting=self._waiting(now),
         )
+
+    def _waiting(self, now: float) -> Waiting | None:
+        """What the connections wait for; None without one."""
+        states = {s.state for s in self._sessions}
+        if State.CONNECT in states and self._must_wait:
+            return Waiting(our_open_within=max(0.0, self._manager.opens_at - now))
+        sent = [s.open_sent_at for s in self._sessions if s.state is State.OPEN_SENT]
+        return Waiting(since_our_open=now - min(sent, default=now)) if self._sessions else None
 
     @property
     def kept_until(self) -> float | None:
@@ -118,11 +132,21 @@ class Peer(RyuPeer):  # type: ignore[misc]
         kept = self.outbound.left_count and down.kept_until > time.time()
         return down.kept_until if kept else None
 
+    @property
+    def _may_keep(self) -> bool:
+        """Whether the peer may keep routes without a session: those of the last one, or, if there
+        was none, of an earlier run."""
+        if self._protocol is not None or self._history.last_down is not None:
+            return self.kept_until is not None
+        until = self._history.since + self._speaker.restart_time
+        return self.outbound.left_count > 0 and time.time() < until
+
     def unsent(self, prefix: Network) -> str:
         """Why the peer has no path of a prefix."""
         if self._protocol is not None:
             return self.outbound.unsent(prefix)
-        error = self._history.last_error
+        waiting = self._waiting(time.monotonic())
+        error = (waiting and waiting.reason) or self._history.last_error
         return f"its session is {self.state.bgp_state}{f': {error}' if error else ''}"
 
     @property
@@ -152,7 +176,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     @property
     def _may_have_session(self) -> bool:
-        return self.enabled and not self._path_is_down and not self._shut_down
+        ended = self._shut_down and not self._withdraws
+        return self.enabled and not self._path_is_down and not ended
 
     def set_path_usable(self, usable: bool) -> None:
         """Reports the state of the path by BFD.  The session ends with the path; it comes up again
@@ -228,10 +253,10 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._start_session(sock, is_reactive=True)
 
     def _start_session(self, sock: socket.socket, is_reactive: bool) -> None:
-        local_open = our_open(self.config, self._speaker, self.outbound.restarting)
-        fsm = Fsm(local_open, self.config.remote_as, time.monotonic())
-        session = Session(sock, self, fsm, is_reactive, self._supervisor)
+        session = Session(sock, self, Fsm(self.config.remote_as), is_reactive, self._supervisor)
         self._sessions.append(session)
+        if self._must_wait:
+            LOG.info("peer %s: connected; %s", self.config.name, OPEN_WAITS)
         self._update_ryu_state()
         self._supervisor.spawn("session", session.run)
 
@@ -265,15 +290,38 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     def shut_down(self, withdraw: bool) -> None:
         """Ends all connections for good.  With `withdraw` all routes are withdrawn first and Cease,
-        Administrative Shutdown is sent; else as `close_for_restart`."""
+        Administrative Shutdown is sent; else as `close_for_restart`.
+
+        A peer that keeps routes without a session removes them when one without graceful restart
+        comes up (RFC 4724, 4.2).  That one is made; `ends_withdrawal` waits for it.
+        """
         self._shut_down = True
-        if withdraw:
-            self.outbound.withdraw_all()
-            shutdown = notification.ADMINISTRATIVE_SHUTDOWN
-            self.close_sessions(shutdown, Cause.STOPPED, "ended by us")
-        else:
+        if not withdraw:
             self.close_for_restart()
             self.outbound.save()
+        elif self._may_keep:
+            self._withdraws = True
+            self._retry.reset()
+            self._connect_at = 0.0
+            self._wake.set()
+            self.look_again()
+        else:
+            self.outbound.withdraw_all()
+            self._close_for_good()
+
+    def ends_withdrawal(self, deadline: float) -> bool:
+        """Waits until the peer keeps no routes, at most until `deadline` (on the monotonic clock);
+        returns whether that is so, as far as it is known.  Then no connection is left."""
+        if not self._withdraws:
+            return True
+        in_time = self._withdrawn.wait(timeout=max(0.0, deadline - time.monotonic()))
+        self._withdraws = False
+        self._close_for_good()
+        return bool(in_time)
+
+    def _close_for_good(self) -> None:
+        shutdown = notification.ADMINISTRATIVE_SHUTDOWN
+        self.close_sessions(shutdown, Cause.STOPPED, "ended by us")
 
     def close_sessions(self, sent: Notification | None, cause: Cause, text: str) -> None:
         """Ends all connections; `sent` is the NOTIFICATION to send, if any."""
@@ -282,12 +330,28 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     # -- events of the sessions (session.Owner) --------------------------------------------------
 
-    def wait_to_open(self, session: Session) -> None:
+    def our_open(self) -> Open | None:
+        """Our OPEN; None while it has to wait (session.Owner)."""
+        if self._must_wait:
+            return None
+        restarting = self.outbound.restarting
+        return our_open(self.config, self._speaker, restarting, self._withdraws)
+
+    @property
+    def _must_wait(self) -> bool:
         """A peer that may keep routes of an earlier run gets our OPEN when the table can follow it
-        (`PeerManager.may_open`).  Returns within a second if the session is over."""
-        while self.outbound.left_count and session.state is State.CONNECT:
-            if self._manager.may_open.wait(_LOOK_SECONDS):
-                return
+        (`PeerManager.may_open`)."""
+        may_open = self._manager.may_open or self._withdraws
+        return self.outbound.left_count > 0 and not may_open
+
+    def look_again(self) -> None:
+        """An OPEN that waits may perhaps be sent now."""
+        for session in self._sessions:
+            session.look_again()
+
+    def state_changed(self) -> None:
+        """Tells Ryu (session.Owner)."""
+        self._update_ryu_state()
 
     def resolve_collision(self, session: Session) -> Notification | None:
         """Closes the other connections that lose against this one (RFC 4271, 6.8)."""
@@ -308,6 +372,13 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     def established(self, session: Session) -> None:
         """Starts to send the table (session.Owner)."""
+        if self._withdraws:
+            # the peer has removed what it kept, and with graceful restart it does so at the Cease
+            self._withdraws = False
+            self.outbound.forget()
+            self._close_for_good()
+            self._withdrawn.set()
+            return
         self._protocol = session
         for other in list(self._sessions):
             if other is not session and other.opened_at <= session.opened_at:

@@ -54,8 +54,8 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
     """Creates and removes our Peers.  `configs`: all wanted sessions, by their keys.
     `on_session` is called for each session that comes up or goes down, and for the first
     failures of one that was never up.  `may_open`: whether peers that keep routes of an earlier run
-    may get our OPEN.  If this process ended between the OPEN and the table, they would remove these
-    routes (RFC 4724, 4.2)."""
+    may get our OPEN, which they do at `opens_at` (on the monotonic clock) in any case.  If this
+    process ended between the OPEN and the table, they would remove these routes (RFC 4724, 4.2)."""
 
     def __init__(
         self,
@@ -73,7 +73,8 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         self.fan_outs = FanOuts(supervisor, self._export_again)
         self.groups = UpdateGroups(rib, self.rounds, supervisor)
         self.on_session: SessionObserver = _ignore
-        self.may_open = hub.Event()
+        self.may_open = False
+        self.opens_at = time.monotonic()
         self._loc_rib = rib
         self.journals = Journals(speaker.state_dir, supervisor)
         # by name, of peers without a session: a peer whose settings change keeps it
@@ -126,6 +127,13 @@ class PeerManager(core_managers.PeerManager):  # type: ignore[misc]
         removed = {entry for identifier in own for entry in listeners.pop(identifier)}
         for identifier, entries in listeners.items():
             listeners[identifier] = [entry for entry in entries if entry not in removed]
+
+    def open_sessions(self) -> None:
+        """From now on no OPEN waits (`may_open`)."""
+        if not self.may_open:
+            self.may_open = True
+            for peer in list(self._peers.values()):
+                peer.look_again()
 
     def add(self, config: PeerConfig) -> None:
         """Adds a neighbour to Ryu, which starts it."""

@@ -18,6 +18,7 @@ from porter_ryu.socket_address import canonical
 _NO_ROLE = "none"
 _SILENT_SECONDS = 5.0
 ESTABLISHED = State.ESTABLISHED.value
+OPEN_WAITS = "our OPEN waits until the cluster is read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,20 @@ class Output:
     left: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a connection that is not Established waits for: our OPEN, which is sent within so many
+    seconds at the latest, or the peer, which has had our OPEN for so many seconds."""
+
+    our_open_within: float | None = None
+    since_our_open: float = 0.0
+
+    @property
+    def reason(self) -> str:
+        """Why we are the one that is waited for; empty if we are not."""
+        return OPEN_WAITS if self.our_open_within is not None else ""
+
+
 def report_running(
     peer: PeerConfig,
     local_as: int,
@@ -93,10 +108,10 @@ def report_running(
     history: SessionHistory,
     kept_until: float | None,
     damped_seconds: float,
-    waited_seconds: float,
+    waiting: Waiting | None,
 ) -> PeerReport:
-    """The report of a running peer; `session` is the Established one, if any.  `waited_seconds`:
-    for how long a connection has waited for the OPEN of the peer."""
+    """The report of a running peer; `session` is the Established one, if any.  `waiting`: what a
+    connection waits for, None without one."""
     report = PeerReport(
         name=peer.name,
         peer=peer.peer,
@@ -116,8 +131,12 @@ def report_running(
     )
     if session is None:
         internal = peer.remote_as == local_as
-        failure = Failure.SILENT if waited_seconds > _SILENT_SECONDS else history.failure
-        hint = hints.of_failure(peer, local_as, internal, failure)
+        if waiting is not None and waiting.our_open_within is not None:
+            hint = hints.of_waiting(waiting.our_open_within)
+            return replace(report, last_error=waiting.reason, hint=hint)
+        silent = waiting is not None and waiting.since_our_open > _SILENT_SECONDS
+        failure = Failure.SILENT if silent else history.failure
+        hint = hints.of_failure(peer, local_as, internal, failure, connected=waiting is not None)
         return replace(report, last_error=history.last_error, hint=hint)
     families, add_path = _names(session.families), _names(session.add_path)
     single = _names(session.families - session.add_path)

@@ -36,8 +36,11 @@ _TIMER_MIN_SECONDS, _TIMER_MAX_SECONDS = 0.01, 60.0
 class Owner(Protocol):
     """Receives the events of a session: its peer."""
 
-    def wait_to_open(self, session: Session) -> None:
-        """Returns when our OPEN may be sent, or the session is over."""
+    def our_open(self) -> Open | None:
+        """Our OPEN, to be sent now; None while it has to wait (`Session.look_again`)."""
+
+    def state_changed(self) -> None:
+        """A session went on to OpenSent or OpenConfirm."""
 
     def resolve_collision(self, session: Session) -> Notification | None:
         """A valid OPEN was received.  Returns the NOTIFICATION with which this session must end
@@ -84,13 +87,13 @@ class Session:
         self.is_reactive = is_reactive
         self.recv_open_msg: OpenMessage | None = None
         self.opened_at = time.monotonic()
-        self.established_at = 0.0
+        self.open_sent_at = self.established_at = 0.0
         self._supervisor = supervisor
         self._fsm = fsm
         self._owner = owner
         self._connection = Connection(sock)
         self._wake = hub.Event()
-        self._is_open_sent = self._is_over = False
+        self._is_over = False
         self._octets_handled = 0
         self._octets_arrived: int | None = None
         self._octets_counted = 0
@@ -100,9 +103,7 @@ class Session:
     @property
     def state(self) -> State:
         """RFC 4271, 8.2.2; Connect until our OPEN is sent."""
-        if self._is_over:
-            return State.IDLE
-        return self._fsm.state if self._is_open_sent else State.CONNECT
+        return State.IDLE if self._is_over else self._fsm.state
 
     @property
     def remote_open(self) -> Open | None:
@@ -194,9 +195,7 @@ class Session:
             raise
 
     def _read(self) -> None:
-        self._owner.wait_to_open(self)
-        self._is_open_sent = True
-        self.send(self._fsm.start())
+        self._open()
         while not self._is_over:
             try:
                 octets = self._connection.read()
@@ -213,10 +212,25 @@ class Session:
     def _run_timers(self) -> None:
         while not self._is_over:
             now = time.monotonic()
+            self._open()
             self._apply(self._fsm.tick(now, self._is_caught_up(now)))
             wait = max(_TIMER_MIN_SECONDS, min(self._fsm.deadline - now, _TIMER_MAX_SECONDS))
             self._wake.wait(timeout=wait)
             self._wake.clear()
+
+    def look_again(self) -> None:
+        """Asks again for our OPEN, if it has not been sent."""
+        self._wake.set()
+
+    def _open(self) -> None:
+        """Sends our OPEN unless that is done or has to wait."""
+        if self._fsm.state is not State.CONNECT:
+            return
+        local_open = self._owner.our_open()
+        if local_open is not None:
+            self.open_sent_at = time.monotonic()
+            self._apply(self._fsm.start(local_open, self.open_sent_at))
+            self._owner.state_changed()
 
     def _is_caught_up(self, now: float) -> bool:
         """Whether all octets that had arrived when the hold timer expired were handled."""
@@ -274,7 +288,11 @@ class Session:
         if collision is not None:
             text = "collision: another connection with this peer is kept"
             return Step(end=End(Cause.COLLISION, text, sent=collision))
-        return Step() if self._is_over else self._fsm.confirm(time.monotonic())
+        if self._is_over:
+            return Step()
+        step = self._fsm.confirm(time.monotonic())
+        self._owner.state_changed()
+        return step
 
     # -- sending and ending ---------------------------------------------------------------------
 

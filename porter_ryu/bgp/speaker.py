@@ -48,6 +48,7 @@ LOG = logging.getLogger(__name__)
 _NO_RYU_LISTENER = 0
 _WAIT_TO_OPEN, _WAIT_TO_OPEN_MAX_SECONDS = 0.1, 60.0  # of the restart time, and at most
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 1.0, 30.0
+_WITHDRAW_MAX_SECONDS = 10.0
 
 
 class Speaker(BGPSpeaker):  # type: ignore[misc]
@@ -81,7 +82,8 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
             supervisor.after(config.restart_time / 2, "replay", self._replay)
         # not for long: the time of the routers runs, and they wait four minutes for an OPEN
         longest = min(config.restart_time * _WAIT_TO_OPEN, _WAIT_TO_OPEN_MAX_SECONDS)
-        supervisor.after(longest, "open", self.manager.may_open.set)
+        self.manager.opens_at += longest
+        supervisor.after(longest, "open", self.manager.open_sessions)
 
     def observe_sessions(self, observer: SessionObserver) -> None:
         """Sets what is called for each session that comes up or goes down."""
@@ -185,15 +187,28 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         except Exception as error:  # a neighbour that was added in part is unknown to parts of Ryu
             LOG.debug("peer %s: Ryu cannot delete it: %s", peer.name, error)
 
-    def stop(self, withdraw: bool) -> None:
+    def stop(self, withdraw: bool, seconds: float = _WITHDRAW_MAX_SECONDS) -> str:
         """Ends all sessions so that the peers keep our routes if they can.  With `withdraw` all
-        routes are withdrawn and Cease, Administrative Shutdown is sent."""
+        routes are withdrawn and Cease, Administrative Shutdown is sent; a peer that keeps routes
+        without a session gets one for that, if it comes up in so many `seconds`.  Returns a text
+        about what peers may still keep, empty if nothing is left."""
         self._stopped = True
-        self._listener.stop()
         self.manager.fan_outs.stop()
-        for peer in list(self.manager.iterpeers):
+        peers = list(self.manager.iterpeers)
+        for peer in peers:
             peer.shut_down(withdraw)
+        deadline = time.monotonic() + seconds
+        left = [peer.config.name for peer in peers if not peer.ends_withdrawal(deadline)]
+        self._listener.stop()
         self._bfd.stop()
+        if not left:
+            return ""
+        text = (
+            f"no session came up with {listed(left)}, which may keep routes of ours until "
+            f"{self._config.restart_time} s after the last one"
+        )
+        LOG.error("withdrawn, but %s", text)
+        return text
 
     def reports(self) -> tuple[PeerReport, ...]:
         """The state of each peer, sorted by name."""
@@ -311,7 +326,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         self.manager.groups.complete()
         for peer in self.manager.iterpeers:
             peer.outbound.resume()
-        self.manager.may_open.set()
+        self.manager.open_sessions()
 
     def _set_path_usable(self, name: str, usable: bool) -> None:
         for peer in list(self.manager.iterpeers):

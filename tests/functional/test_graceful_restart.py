@@ -224,30 +224,47 @@ def test_a_restart_while_the_cluster_cannot_be_read_keeps_every_route(
     assert scene.went() == set()
 
 
-def test_kills_before_the_lists_are_read_cost_no_route(fabric: Fabric, leaf: Bird | Frr) -> None:
-    """The leaf gets no OPEN: it would remove what it keeps when that session ends, too."""
+def waits(blind: Program) -> None:
+    """Waits until the program says that it is connected and why it sends no OPEN."""
+    wait_for(
+        partial(blind.get, "/v1/peers"),
+        lambda peers: peers[0]["lastError"] == "our OPEN waits until the cluster is read",
+        30,
+        "a connection",
+    )
+    assert blind.get("/v1/peers")[0]["state"] == "Connect"
+
+
+def test_before_the_lists_are_read_a_kill_costs_no_route_and_a_stop_can_withdraw_all(
+    fabric: Fabric, leaf: Bird | Frr
+) -> None:
+    """The leaf gets no OPEN: it would remove what it keeps when that session ends, too.  To
+    withdraw, it gets one without graceful restart."""
     (leaf.host.folder / "monitor.log").unlink(missing_ok=True)
-    connections = "ss -Htn state established sport = :179 or dport = :179"
     scene = Scene(fabric, leaf, restart_time=1000)
     scene.program.start()
     scene.routed(_1="n1 n2 n3 n4")
     scene.watch()
     scene.program.kill()
-    for _ in range(2):
+    for way in ("kill", "stop", "withdraw"):
         blind = scene.blind()
         try:
             blind.start(ready=False)
             wait_for(partial(blind.answers, "/v1/peers"), bool, 30, "its interface")
-            wait_for(lambda: leaf.host.run(connections), bool, 30, "a connection")
-            assert blind.get("/v1/peers")[0]["state"] == "Connect"
+            waits(blind)
+            if way == "withdraw":
+                if isinstance(leaf, Frr):  # BIRD drops what it keeps
+                    leaf.command("clear bgp ipv4 unicast *")
+                    blind.logs("peer leaf is not up: the peer closed the connection")
+                    waits(blind)
+                assert scene.went() == set()
+                blind.end_for_good()
+                scene.routed(seconds=3)
+                assert blind.process.wait(10) == 0
+            else:
+                getattr(blind, way)()
         finally:
             blind.kill()
-    try:
-        scene.program.start()
-        scene.routed(_1="n1 n2 n3 n4")
-    finally:
-        scene.program.stop()
-    assert scene.went() == set()
 
 
 def test_stop_with_withdraw_leaves_nothing_behind(scene: Scene) -> None:

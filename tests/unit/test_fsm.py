@@ -39,9 +39,16 @@ Reach = Callable[[], Fsm]
 MANY = settings(max_examples=int(os.environ.get("EXAMPLES", "300")), deadline=None)
 
 
+def started(ours: Open, remote_as: int, now: float = 0.0) -> Fsm:
+    """A machine that has sent this OPEN."""
+    fsm = Fsm(remote_as)
+    assert fsm.start(ours, now) == Step(send=encode_open(ours))
+    return fsm
+
+
 def open_sent(now: float = 0.0) -> Fsm:
     """A machine that has sent its OPEN."""
-    return Fsm(OURS, 65001, now)
+    return started(OURS, 65001, now)
 
 
 def open_confirm(theirs: Open = THEIRS, now: float = 0.0) -> Fsm:
@@ -76,18 +83,19 @@ def answer(step: Step) -> Notification:
 
 
 def test_a_session_comes_up_message_by_message() -> None:
-    fsm = open_sent()
-    assert fsm.start() == encode_open(OURS)
-    assert fsm.state is State.OPEN_SENT
+    fsm = Fsm(65001)
+    states = [fsm.state]
+    assert fsm.start(OURS, 0.0) == Step(send=encode_open(OURS))
+    states.append(fsm.state)
     step = fsm.receive(encode_open(THEIRS), 1.0)
     assert step == Step(received={MessageType.OPEN: 1}, open_received=True)
     assert fsm.negotiated.hold_time == 9
     assert fsm.negotiated.families == {Family.IPV4}
     assert fsm.confirm(1.0) == Step(send=wire.KEEPALIVE)
-    states = [fsm.state]
+    states.append(fsm.state)
     step = fsm.receive(wire.KEEPALIVE, 2.0)
     assert step == Step(received={MessageType.KEEPALIVE: 1}, established=True)
-    assert [*states, fsm.state] == [State.OPEN_CONFIRM, State.ESTABLISHED]
+    assert [*states, fsm.state] == list(State)[1:]
 
 
 def test_octets_are_handled_up_to_each_change_of_state() -> None:
@@ -102,6 +110,44 @@ def test_octets_are_handled_up_to_each_change_of_state() -> None:
     step = fsm.receive(b"", 0.0)
     assert step.refresh == {Family.IPV4}
     assert step.received == {MessageType.ROUTE_REFRESH: 1, MessageType.UPDATE: 1}
+
+
+def test_what_arrives_before_our_open_is_handled_after_it() -> None:
+    fsm = Fsm(65001)
+    for octet in encode_open(THEIRS):
+        assert fsm.receive(bytes([octet]), 0.0) == Step()
+    assert (fsm.remote_open, fsm.deadline) == (None, math.inf), "no timer runs"
+    assert fsm.start(OURS, 500.0) == Step(send=encode_open(OURS), more=True)
+    assert fsm.receive(b"", 500.0).open_received
+    assert fsm.confirm(500.0).send == wire.KEEPALIVE
+    assert fsm.deadline == 500.0 + 3
+
+
+def test_an_error_before_our_open_is_answered_after_it() -> None:
+    fsm = Fsm(65001)
+    assert fsm.receive(bytes(19), 0.0) == Step()
+    assert fsm.start(OURS, 0.0).more
+    assert answer(fsm.receive(b"", 0.0)) == Notification(1, 1)
+
+
+def test_a_notification_before_our_open_ends_the_session() -> None:
+    fsm = Fsm(65001)
+    cease = message(MessageType.NOTIFICATION, b"\x06\x02")
+    over = end(fsm.receive(encode_open(THEIRS) + cease, 0.0))
+    assert (over.cause, over.received) == (Cause.PEER_SHUTDOWN, Notification(6, 2))
+    assert fsm.state is State.IDLE
+
+
+def test_a_peer_that_goes_on_before_our_open_is_dropped_without_a_notification() -> None:
+    fsm = Fsm(65001)
+    over = end(fsm.receive(wire.KEEPALIVE * 500, 0.0))
+    assert (over.cause, over.sent) == (Cause.FSM_ERROR, None)
+
+
+def test_before_our_open_no_notification_is_sent() -> None:
+    fsm = Fsm(65001)
+    over = End(Cause.DECONFIGURED, "ended by us", sent=notification.PEER_DECONFIGURED)
+    assert fsm.close(over) == replace(over, sent=None)
 
 
 def test_an_open_may_arrive_octet_by_octet() -> None:
@@ -163,7 +209,7 @@ def test_a_wrong_as_and_our_own_identifier_are_refused() -> None:
     step = open_sent().receive(encode_open(replace(THEIRS, asn=65009)), 0.0)
     assert (answer(step).code, answer(step).subcode) == (2, 2)
     assert end(step).text == "AS 65009, expected 65001"
-    internal = Fsm(OURS, 65000, 0.0)
+    internal = started(OURS, 65000)
     step = internal.receive(encode_open(replace(OURS, hold_time=30)), 0.0)
     assert (answer(step).code, answer(step).subcode) == (2, 3)
 

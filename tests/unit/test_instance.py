@@ -55,9 +55,10 @@ class Speaker(NoSpeaker):
         """Remembers their names."""
         self.sets.append([peer.name for peer in peers])
 
-    def stop(self, withdraw: bool) -> None:
+    def stop(self, withdraw: bool) -> str:
         """Remembers it."""
         self.stopped.append(withdraw)
+        return ""
 
 
 class Silent(Manifests):

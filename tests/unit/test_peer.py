@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eventlet.green import socket as green
+from ryu.lib import hub
 from ryu.services.protocols.bgp.core_manager import CORE_MANAGER
 
 from porter_ryu.bgp.protocol import wire
 from porter_ryu.bgp.protocol.ending import Side
-from porter_ryu.bgp.protocol.open_message import encode_open
+from porter_ryu.bgp.protocol.open_message import Open, decode_open, encode_open
 from porter_ryu.bgp.protocol.wire import MessageType, Refresh
 from porter_ryu.domain.announcement import Announcement, NextHop, PathAttributes
 from porter_ryu.domain.model import Address, Family, Network
@@ -299,27 +302,116 @@ def last_sent(scene: Scene) -> list[tuple[Network, Address, int]]:
     return [(path.prefix, path.said.next_hop, path.prepended) for path in table.paths()]
 
 
+def keeping(
+    folder: Path, offered: Open = GRACEFUL, **config: Any
+) -> contextlib.AbstractContextManager[Scene]:
+    """The next run of a speaker, before it has read the cluster; the one before was stopped while
+    its session with a router was up."""
+    with speaking(folder, restart_time=120) as before:
+        before.add()
+        before.up(offered)
+        before.speaker.stop(withdraw=False)
+    return speaking(folder, complete=False, **{"restart_time": 120, **config})
+
+
 def test_after_a_restart_the_open_is_sent_when_the_table_can_follow_it(tmp_path: Path) -> None:
     """If the process ended in between, the router would have to remove what it keeps."""
-    with speaking(tmp_path, restart_time=120) as scene:
+    with keeping(tmp_path) as scene:
         scene.add()
-        scene.up(GRACEFUL)
-    with speaking(tmp_path, complete=False, restart_time=120) as scene:
+        assert "the router has not connected" in scene.report.hint
+        router = scene.call()
+        until(lambda: scene.report.state == "Connect", "the connection")
+        report = scene.report
+        assert report.last_error == "our OPEN waits until the cluster is read"
+        assert report.hint.startswith("wait: it is sent at the latest in 12 s;")
+        assert report.last_error in scene.speaker.unsent(EIP)["leaf"]
+        scene.speaker.complete()
+        until(lambda: scene.report.state == "OpenSent", "the OPEN is sent")
+        assert (scene.report.last_error, scene.report.hint) == ("", "")
+        router.establish(GRACEFUL).read_until(END_OF_RIB)
+
+
+def test_a_router_that_closes_while_our_open_waits_is_called_again_at_once(
+    tmp_path: Path, waiting: Waiting
+) -> None:
+    with keeping(tmp_path) as scene:
+        scene.add(mode=ConnectMode.ACTIVE, port=waiting.port, connect_retry=0.01)
+        first, _ = waiting.accept()
+        first.send(encode_open(GRACEFUL))
+        first.close()
+        second, _ = waiting.accept()
+        scene.speaker.complete()
+        second.establish(GRACEFUL).read_until(END_OF_RIB)
+        second.close()
+
+
+def test_an_end_while_our_open_waits_sends_nothing(tmp_path: Path) -> None:
+    """Also a stop: the router keeps the routes for the next run."""
+    with keeping(tmp_path) as scene:
         scene.add()
         router = scene.call()
         until(lambda: scene.report.state == "Connect", "the connection")
-        scene.speaker.complete()
+        scene.running.set_path_usable(False)
+        assert router.rest() == []
+        scene.running.set_path_usable(True)
+        router = scene.call()
+        until(lambda: scene.report.state == "Connect", "the connection")
+        assert scene.speaker.stop(withdraw=False) == ""
+        assert router.rest() == []
+        assert scene.running.outbound.left_count == 1
+
+
+def test_a_stop_with_withdraw_while_our_open_waits_opens_without_graceful_restart(
+    tmp_path: Path,
+) -> None:
+    """So the router removes what it keeps (RFC 4724, 4.2)."""
+    with keeping(tmp_path) as scene:
+        scene.add()
+        router = scene.call()
+        router.send(encode_open(GRACEFUL) + wire.KEEPALIVE)
+        until(lambda: scene.report.state == "Connect", "the connection")
+        assert scene.speaker.stop(withdraw=True) == ""
+        (kind, body), last = router.rest()
+        assert kind is MessageType.OPEN
+        assert decode_open(body).graceful is None
+        assert last == ADMINISTRATIVE_SHUTDOWN
+        assert scene.running.outbound.left_count == 0, "it has none that it could keep"
+
+
+def test_a_stop_with_withdraw_calls_a_router_that_keeps_routes(
+    tmp_path: Path, waiting: Waiting
+) -> None:
+    with speaking(tmp_path, restart_time=120) as scene:
+        scene.add(mode=ConnectMode.ACTIVE, port=waiting.port)
+        router, _ = waiting.accept()
         router.establish(GRACEFUL).read_until(END_OF_RIB)
+        scene.add(mode=ConnectMode.ACTIVE, port=waiting.port, hold_time=12, connect_retry=60)
+        assert router.rest() == []
+        until(lambda: scene.report.kept_until, "the router keeps the route")
+        stopped = hub.spawn(scene.speaker.stop, True)
+        router, _ = waiting.accept()
+        router.send(encode_open(GRACEFUL) + wire.KEEPALIVE)
+        assert router.rest()[-1] == ADMINISTRATIVE_SHUTDOWN
+        assert hub.joinall([stopped]) is None
+        assert scene.running.outbound.left_count == 0
+
+
+def test_a_stop_with_withdraw_says_which_router_may_keep_routes(
+    tmp_path: Path,
+) -> None:
+    with keeping(tmp_path) as scene:
+        scene.add(peer("else", "127.0.0.33", mode=ConnectMode.PASSIVE))
+        left = scene.speaker.stop(withdraw=True, seconds=0.1)
+        assert left.startswith("no session came up with leaf, which may keep routes of ours")
+        assert scene.running.outbound.left_count == 1
 
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_the_open_does_not_wait_for_ever_and_only_if_the_router_may_keep_routes(
     tmp_path: Path, kept: bool
 ) -> None:
-    with speaking(tmp_path, restart_time=120) as scene:
-        scene.add()
-        scene.up(GRACEFUL if kept else OPEN)
-    with speaking(tmp_path, complete=False, restart_time=2 if kept else 4000) as scene:
+    offered, restart_time = (GRACEFUL, 2) if kept else (OPEN, 4000)
+    with keeping(tmp_path, offered, restart_time=restart_time) as scene:
         scene.add()
         scene.call().establish(GRACEFUL)
         until(lambda: scene.report.state == "Established", "it is Established")

@@ -317,6 +317,8 @@ def test_every_cause_of_an_end_that_is_not_ours_to_make_has_a_hint() -> None:
 def test_a_passive_peer_that_has_not_called() -> None:
     told = hint_after(peer(mode=ConnectMode.PASSIVE, password=KEY))
     assert told.endswith("AS 65000 and the same TCP MD5 key")
+    passive = peer(mode=ConnectMode.PASSIVE)
+    assert hints.of_failure(passive, 65000, False, None, connected=True) == ""
 
 
 def test_an_internal_peer_does_not_require_gtsm() -> None:

@@ -177,6 +177,15 @@ def ended(peer: PeerReport, seconds: float, **more: Any) -> PeerReport:
     )
 
 
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [("Connect", "not connected yet"), ("OpenSent", "connected, and now OpenSent")],
+)
+def test_a_session_that_comes_up_says_how_far_it_is(state: str, told: str) -> None:
+    (problem,) = status(world(), replace(DOWN, state=state, last_error=""))["problems"]
+    assert problem["what"].endswith(f": {told}")
+
+
 def test_services_that_nobody_was_sent_although_sessions_are_up() -> None:
     told = status(world(), UP, sent=False)
     assert ranked(told) == [("NotSent", 2)]

@@ -36,7 +36,9 @@ def open_with(*values: bytes) -> bytes:
 
 def meets(role: BgpRole | None, *values: bytes) -> tuple[Fsm, Step]:
     """What a session with this role of ours makes of that OPEN."""
-    fsm = Fsm(our_open(peer(role=role), speaker(), restarting=False), 65001, 0.0)
+    ours = our_open(peer(role=role), speaker(), restarting=False)
+    fsm = Fsm(65001)
+    assert fsm.start(ours, 0.0).send == encode_open(ours)
     return fsm, fsm.receive(open_with(*values), 0.0)
 
 
@@ -105,7 +107,7 @@ def test_without_a_role_of_ours_no_role_is_sent_and_none_is_checked(
     fsm, step = meets(None, *values)
     assert step.open_received
     assert fsm.negotiated.peer_role is None
-    assert fsm.local_open.roles == frozenset()
+    assert our_open(peer(), speaker(), restarting=False).roles == frozenset()
 
 
 @given(

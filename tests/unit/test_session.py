@@ -17,7 +17,7 @@ from porter_ryu.bgp.protocol import notification, wire
 from porter_ryu.bgp.protocol.ending import Cause, End
 from porter_ryu.bgp.protocol.fsm import Fsm, State
 from porter_ryu.bgp.protocol.notification import Notification
-from porter_ryu.bgp.protocol.open_message import encode_open
+from porter_ryu.bgp.protocol.open_message import Open, encode_open
 from porter_ryu.bgp.protocol.wire import MessageType, message
 from porter_ryu.bgp.session import Session
 from porter_ryu.domain.model import Family
@@ -37,11 +37,16 @@ class Owner:
         self.ends: list[End] = []
         self.received = 0
         self.refusal: Notification | None = None
+        self.open: Open | None = OURS
         self.on_refresh: Callable[[], None] = lambda: None
         self.on_closed: Callable[[], None] = lambda: None
 
-    def wait_to_open(self, _session: Session) -> None:
-        """It never waits."""
+    def our_open(self) -> Open | None:
+        """Returns what the test has set."""
+        return self.open
+
+    def state_changed(self) -> None:
+        """Not used."""
 
     def resolve_collision(self, _session: Session) -> Notification | None:
         """Returns what the test has set."""
@@ -81,7 +86,7 @@ class Line:
         self.far.settimeout(PATIENCE)
         self.owner = Owner()
         self.supervisor = Supervisor()
-        self.session = Session(near, self.owner, Fsm(OURS, 65001, 0.0), False, self.supervisor)
+        self.session = Session(near, self.owner, Fsm(65001), False, self.supervisor)
         self.near = near
         self.supervisor.spawn("session", self.session.run)
         self._buffer = bytearray()
@@ -110,9 +115,33 @@ def line() -> Iterator[Line]:
 
 def test_it_sends_open_and_keepalive_and_comes_up(line: Line) -> None:
     line.establish()
-    kinds = [kind for kind, _ in zip(line.read(), range(2), strict=False)]
+    kinds = list(itertools.islice(line.read(), 2))
     assert [kind for kind, _ in kinds] == [MessageType.OPEN, MessageType.KEEPALIVE]
     assert line.session.state is State.ESTABLISHED
+
+
+def test_an_open_that_waits_is_sent_when_it_may_be(line: Line) -> None:
+    ours, line.owner.open = line.owner.open, None
+    line.far.sendall(encode_open(THEIRS) + wire.KEEPALIVE)
+    until(lambda: not line.session.is_closed_by_peer)
+    line.session.look_again()
+    hub.sleep(0)
+    assert line.session.state is State.CONNECT
+    line.owner.open = ours
+    line.session.look_again()
+    kinds = list(itertools.islice(line.read(), 2))
+    assert [kind for kind, _ in kinds] == [MessageType.OPEN, MessageType.KEEPALIVE]
+    until(lambda: "established" in line.owner.log)
+
+
+@pytest.mark.parametrize("says", [b"", encode_open(THEIRS)])
+def test_a_peer_that_closes_the_connection_while_our_open_waits(line: Line, says: bytes) -> None:
+    line.owner.open = None
+    line.far.sendall(says)
+    line.far.shutdown(socket.SHUT_WR)
+    until(lambda: line.owner.ends)
+    assert line.owner.ends[0].cause is Cause.PEER_CLOSED
+    assert list(line.read()) == []
 
 
 def test_an_exception_ends_the_session_with_a_notification(line: Line) -> None:
@@ -226,12 +255,11 @@ def test_a_peer_that_closes_the_connection(line: Line) -> None:
 def test_a_session_that_is_closed_before_it_runs() -> None:
     near, far = green.socketpair()
     owner, supervisor = Owner(), Supervisor()
-    session = Session(near, owner, Fsm(OURS, 65001, 0.0), False, supervisor)
+    session = Session(near, owner, Fsm(65001), False, supervisor)
     session.close(notification.PEER_DECONFIGURED, Cause.DECONFIGURED, "ended by us")
     supervisor.spawn("session", session.run)
     far.settimeout(PATIENCE)
-    assert far.recv(100) == wire.encode_notification(notification.PEER_DECONFIGURED)
-    assert far.recv(100) == b""
+    assert far.recv(100) == b"", "there is no NOTIFICATION before our OPEN"
     far.close()
 
 

@@ -1,8 +1,8 @@
 """The state machine of one BGP session (RFC 4271, 8).
 
 Its input is octets and the time; its output is octets to send and events.  It opens no socket,
-reads no clock and stores no route of the peer.  It starts in OpenSent: `bgp.peer` and
-`bgp.session` do what leads to our OPEN (Connect, Active).
+reads no clock and stores no route of the peer.  It starts with a TCP connection, in Connect: our
+OPEN may have to wait (DelayOpen).  `bgp.peer` makes the connection and says when the wait is over.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from porter_ryu.domain.model import Family
 
 _LARGE_HOLD_TIME_SECONDS = 240.0  # RFC 4271, 8.2.2: until the hold time is negotiated
 _KEEPALIVES_PER_HOLD_TIME = 3
+_HELD_MAX_OCTETS = 2 * wire.MAX_LENGTH  # an OPEN and a NOTIFICATION
 
 
 class State(enum.Enum):
@@ -63,31 +64,36 @@ class Step:
 
 
 class Fsm:
-    """One session from its OPEN on; every `now` is in seconds of one monotonic clock.
+    """One session over one connection; every `now` is in seconds of one monotonic clock.
 
     `remote_as` is the AS that the peer must have.
     """
 
-    def __init__(self, local_open: Open, remote_as: int, now: float) -> None:
-        self.state = State.OPEN_SENT
-        self.local_open = local_open
+    def __init__(self, remote_as: int) -> None:
+        self.state = State.CONNECT
         self.remote_open: Open | None = None
         self.negotiated = Negotiated()
         self.malformed_updates = 0
+        self._local_open: Open | None = None
         self._remote_as = remote_as
         self._buffer = bytearray()
-        self._received_at = self._sent_at = now
+        self._received_at = self._sent_at = math.inf
         self._blocked_at: float | None = None
 
-    def start(self) -> bytes:
-        """Our OPEN."""
-        return encode_open(self.local_open)
+    def start(self, local_open: Open, now: float) -> Step:
+        """Sends our OPEN; what has arrived before is handled after it."""
+        self.state = State.OPEN_SENT
+        self._local_open = local_open
+        self._received_at = self._sent_at = now
+        return Step(send=encode_open(local_open), more=bool(self._buffer))
 
     # -- octets ---------------------------------------------------------------------------------
 
     def receive(self, octets: bytes, now: float) -> Step:
         """Handles received octets up to the next change of state.  Raises nothing."""
         self._buffer += octets
+        if self.state is State.CONNECT:
+            return self._hold()
         step = _StepBuilder()
         if self.state is State.IDLE or self._open_waits:
             return step.build()
@@ -104,6 +110,23 @@ class Fsm:
         step.more = step.established and bool(self._buffer)
         return step.build()
 
+    def _hold(self) -> Step:
+        """What arrives before our OPEN waits for it.  Only a NOTIFICATION ends the session before,
+        and more octets than a peer may send then."""
+        step = _StepBuilder()
+        try:
+            for kind, body in wire.split(bytearray(self._buffer)):
+                if kind is MessageType.NOTIFICATION:
+                    step.received[kind] += 1
+                    step.end = self.close(ending.by_peer(notification.decode_notification(body)))
+                    return step.build()
+        except BgpError:
+            pass  # a NOTIFICATION answers it, after our OPEN
+        if len(self._buffer) > _HELD_MAX_OCTETS:
+            text = "the peer sends more than its OPEN before it has ours"
+            step.end = self.close(End(Cause.FSM_ERROR, text))
+        return step.build()
+
     @property
     def _open_waits(self) -> bool:
         """Whether a received OPEN waits for `confirm`."""
@@ -115,8 +138,9 @@ class Fsm:
         if kind is MessageType.NOTIFICATION:
             step.end = self.close(ending.by_peer(notification.decode_notification(body)))
         elif self.state is State.OPEN_SENT and kind is MessageType.OPEN:
-            self.remote_open = self._check_open(decode_open(body))
-            self.negotiated = negotiate(self.local_open, self.remote_open)
+            assert self._local_open is not None
+            self.remote_open = self._check_open(self._local_open, decode_open(body))
+            self.negotiated = negotiate(self._local_open, self.remote_open)
             step.open_received = True
         elif self.state is State.OPEN_CONFIRM and kind is MessageType.KEEPALIVE:
             self._received_at = now
@@ -128,14 +152,14 @@ class Fsm:
             # RFC 6608, 4: the data is the type of the message
             raise BgpError(5, _UNEXPECTED_MESSAGE[self.state], bytes([kind]), why)
 
-    def _check_open(self, received: Open) -> Open:
+    def _check_open(self, local: Open, received: Open) -> Open:
         """Returns the OPEN; raises BgpError (RFC 4271, 6.2; RFC 6286, 2.2; RFC 9234, 4.2)."""
         if received.asn != self._remote_as:
             raise BgpError(2, 2, why=f"AS {received.asn}, expected {self._remote_as}")
-        internal = self._remote_as == self.local_open.asn
-        if internal and received.identifier == self.local_open.identifier:
+        internal = self._remote_as == local.asn
+        if internal and received.identifier == local.identifier:
             raise BgpError(2, 3, why="an internal peer with our own BGP identifier")
-        check_roles(self.local_open.roles, received.roles)
+        check_roles(local.roles, received.roles)
         return received
 
     def _receive_established(
@@ -163,10 +187,11 @@ class Fsm:
 
     def close(self, end: End) -> End:
         """Ends the session; returns `end` with the NOTIFICATION as it has to be sent: a Hard Reset
-        where RFC 8538, 3 asks for one."""
+        where RFC 8538, 3 asks for one, and none before our OPEN (RFC 4271, 8.2.2: in Connect the
+        connection is dropped)."""
+        sent = end.sent if self.state is not State.CONNECT else None
         self.state = State.IDLE
         self._buffer.clear()
-        sent = end.sent
         if sent is not None and self.negotiated.graceful_notification:
             sent = notification.hard_reset(sent)
         return End(end.cause, end.text, sent, end.received)
@@ -193,7 +218,7 @@ class Fsm:
         if self.state is State.OPEN_CONFIRM:
             # a peer that negotiated no hold timer must not keep an unfinished session for ever
             return self._received_at + (negotiated or _LARGE_HOLD_TIME_SECONDS)
-        return self._received_at + _LARGE_HOLD_TIME_SECONDS
+        return self._received_at + _LARGE_HOLD_TIME_SECONDS  # it does not run before our OPEN
 
     @property
     def deadline(self) -> float:
