@@ -73,7 +73,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         # in this order: this process owns the state_dir before it opens the port or writes a token
         self._http = self._listen(kwargs["wsgi"])
         planner = self.instance.planner
-        self._eips = EipAddresses(planner, self.instance.bound_ips.wanted_or_bound)
+        self._eips = EipAddresses(planner, self.instance.bound_ips.wants_or_has)
         self.instance.speaker.is_eip = self._eips.has
         self._listen_for_switches()
         context = Context(

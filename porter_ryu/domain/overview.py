@@ -54,8 +54,13 @@ def is_held(planner: Planner, address: Address) -> bool:
     return planner.allocator.is_held(address)
 
 
+def is_in_pool(planner: Planner, address: Address) -> bool:
+    """Whether a serving Eip contains an address."""
+    return planner.allocator.pool_of(address) is not None
+
+
 def recorded_addresses(planner: Planner) -> Iterator[Address]:
     """The addresses of pools that Services of ours have on record, held or not."""
     for service in planner.cluster.services.values():
         if service.ours:
-            yield from (a for a in service.ingress if planner.allocator.pool_of(a) is not None)
+            yield from (a for a in service.ingress if is_in_pool(planner, a))

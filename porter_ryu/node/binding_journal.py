@@ -61,8 +61,17 @@ class BindingJournal:
         self._must_keep_damaged = False
         self._written: frozenset[Binding] = frozenset()
         self.bindings: frozenset[Binding] = frozenset()
+        self._networks: frozenset[Network] = frozenset()
+        self._networks_of = self.bindings  # the set that these are of
         self.read_error = ""
         self.damage = ""
+
+    def has(self, network: Network) -> bool:
+        """Whether an address is bound at any place."""
+        if self._networks_of is not self.bindings:
+            self._networks_of = self.bindings
+            self._networks = frozenset(network for _, network in self.bindings)
+        return network in self._networks
 
     def load(self) -> None:
         """Reads the file of an earlier run; logs what is wrong, and changes nothing on disk."""

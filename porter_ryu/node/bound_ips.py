@@ -107,9 +107,9 @@ class BoundIps:
         """How many addresses of ours were bound after the last round."""
         return self._binder.count
 
-    def wanted_or_bound(self) -> frozenset[Network]:
-        """The wanted addresses, and those that are bound by us according to the journal."""
-        return self._wanted.union(network for _, network in self._journal.bindings)
+    def wants_or_has(self, address: Network) -> bool:
+        """Whether an address is wanted, or bound by us according to the journal."""
+        return address in self._wanted or self._journal.has(address)
 
     def _request_round(self) -> None:
         self._done.clear()

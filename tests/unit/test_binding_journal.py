@@ -37,6 +37,11 @@ def test_bindings_are_read_back_until_a_reboot(tmp_path: Path) -> None:
     journal.add({(ETH, A), (ETH, B), rule})
     assert loaded(tmp_path).bindings == {(ETH, A), (ETH, B), rule}
     journal.remove({(ETH, A)})
+    assert (journal.has(A), journal.has(B)) == (True, True), "A has a rule yet"
+    journal.remove({rule, (ETH, B)})
+    assert (journal.has(A), journal.has(B)) == (False, False)
+    journal.add({(ETH, A), (ETH, B), rule})
+    journal.remove({(ETH, A)})
     journal.write()
     assert loaded(tmp_path).bindings == {(ETH, B), rule}
     assert loaded(tmp_path, "another").bindings == frozenset(), "nothing is ours after a reboot"

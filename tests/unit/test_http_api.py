@@ -213,21 +213,36 @@ def test_an_address_is_an_eip_while_it_is_assigned_or_recorded_or_bound() -> Non
     world.put(service("web", ingress=(ip_address("203.0.113.2"),)))
     bound = {ip_network("198.51.100.7/32")}
     now = [0.0]
-    eips = EipAddresses(world.planner, lambda: bound, lambda: now[0])
+    eips = EipAddresses(world.planner, bound.__contains__, lambda: now[0])
     for text in ("203.0.113.2", "198.51.100.7"):
         assert eips.has(ip_address(text))
     for text in ("203.0.113.1", "192.168.9.1", "127.0.0.1", "::1"):
         assert not eips.has(ip_address(text))
     bound.clear()
-    now[0] = 2.0
     assert not eips.has(ip_address("198.51.100.7"))
+    assert not eips.has(ip_address("fe80::1"))
+
+
+def test_an_address_in_no_pool_costs_no_scan_of_the_services() -> None:
+    world = World(Eip("pool", "203.0.113.0/30"), leading=False)
+    world.put(service("web", ingress=(ip_address("203.0.113.2"),)))
+    scans: list[float] = []
+
+    def clock() -> float:
+        scans.append(0.0)
+        return 0.0
+
+    eips = EipAddresses(world.planner, frozenset().__contains__, clock)
+    assert not eips.has(ip_address("192.168.9.1"))
+    assert scans == []
+    assert eips.has(ip_address("203.0.113.2"))
 
 
 def test_a_recorded_address_outside_every_pool_is_not_an_eip() -> None:
     """So a user who can write the status of a Service cannot block an address of this host."""
     world = World(Eip("pool", "203.0.113.0/30"))
     world.put(service("web", ingress=(ip_address("192.168.9.1"),)))
-    assert not EipAddresses(world.planner, list).has(ip_address("192.168.9.1"))
+    assert not EipAddresses(world.planner, frozenset().__contains__).has(ip_address("192.168.9.1"))
 
 
 def listed(query: str) -> list[str]:
