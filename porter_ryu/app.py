@@ -6,11 +6,11 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar, NoReturn
 
 import greenlet
 from eventlet import hubs, tpool
+from msgspec.structs import replace
 from ryu import cfg
 from ryu.app.wsgi import WSGIApplication
 from ryu.base import app_manager

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from porter_ryu.domain.growth import doubled
 
 _JITTER = (0.75, 1.0)  # factor of a delay, at least and at most
 
 
-@dataclass
-class Backoff:
+class Backoff(Struct):
     """Delays that double from `first` to `maximum`, in seconds.  Each is shortened at random by up
     to a quarter, so that instances that fail at the same time do not retry at the same time."""
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from porter_ryu.domain import problems
 from porter_ryu.domain.decision import Decision
@@ -39,8 +40,7 @@ class Cause(NamedTuple):
     peers: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Loss:
+class Loss(Struct):
     """How many Services a cause costs, and the first of them."""
 
     count: int = 0
@@ -52,8 +52,7 @@ class Loss:
         self.first += keys[: problems.MAX_OBJECTS - len(self.first)]
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """The Services by their state, those that cannot be reached by their cause, and those that are
     reached only because peers keep their routes, by the names of these."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from porter_ryu import report_last_good, rfc3339
 from porter_ryu.domain import last_good, mending
@@ -23,8 +24,7 @@ _MAX_TEXT_CHARACTERS = 1_000
 _MAX_NODES = 100  # that are named with what is wrong with them
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """What the record of this process says; Unix times.
 
     `complete_since`: from then on all changes are known.  `changed_at`: when something else was

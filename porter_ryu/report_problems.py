@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from porter_ryu import report_switches, rfc3339
 from porter_ryu.domain import overview, problems
@@ -22,8 +23,7 @@ Json = dict[str, Any]
 _MAX_FAULTS = 3  # of the configuration that are told with their text
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(Struct, frozen=True):
     """An operator ended this instance by `porter-ryu stop`, and its process is still there.
 
     `since`: Unix time.  `withdraw`: with all of its routes and addresses.  `done`: whatever could
@@ -48,8 +48,7 @@ class Stopped:
         return f"{text}: all routes are withdrawn, and all addresses unbound"
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True):
     """What the parts say of themselves; a text is empty if there is nothing to say.
 
     `unready`: why the instance is not ready.  `faults`: a sentence for each unhealthy task.

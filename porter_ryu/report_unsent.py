@@ -4,8 +4,9 @@ when none of them has a session, and what they keep meanwhile."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from porter_ryu.bgp.peer_report import ESTABLISHED, family_name
 from porter_ryu.domain.carriers import Carriers
@@ -23,8 +24,7 @@ _OTHER_NODES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class NotSent:
+class NotSent(Struct, frozen=True):
     """Why, as a sentence; what mends it, empty where that is told of each peer; `peers`: those that
     have no session and are the cause together, the one that had a session last first; empty for
     none."""

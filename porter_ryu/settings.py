@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.nodes.drain import DrainPolicy
@@ -43,8 +45,7 @@ _NAMES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class BgpSettings:
+class BgpSettings(Struct, frozen=True):
     """[bgp] and its peers.
 
     `router_id` is None for the IPv4 InternalIP of this host.  `listen_addresses` is None if the
@@ -63,8 +64,7 @@ class BgpSettings:
     peers: tuple[PeerConfig, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """The whole configuration; names as in the configuration file.
 
     `fixed`: every key that needs a restart, by group and name, with its value.

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import dataclass, field
 from typing import NoReturn
 
+from msgspec import Struct, field
 from oslo_config import iniparser
 
 from porter_ryu import regular_file
@@ -23,8 +23,7 @@ _MAX_QUOTED_CHARACTERS = 60
 _MAX_MESSAGE_CHARACTERS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """One error, or one remark on what is valid but cannot be meant, and its location.
 
     `key` is empty if it is about the group, `group` as well if it is about the file.  `line` counts
@@ -59,16 +58,14 @@ class BadConfigurationError(Exception):
         self.faults = faults
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A value as it is written in the file; continuation lines are joined by newlines."""
 
     text: str
     line: int
 
 
-@dataclass
-class Document:
+class Document(Struct):
     """A parsed file; `duplicates`: (group, key, both line numbers) of every key that is set twice.
 
     `headers`: the lines at which each group begins.  It may begin twice: appending to a file does

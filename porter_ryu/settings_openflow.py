@@ -6,8 +6,9 @@ import os
 import re
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Address
 from porter_ryu.domain.nodes.next_hop_modes import ENDPOINTS, MODES
@@ -26,8 +27,7 @@ _DEFAULT_PORT = 6653
 _MAX_PORT = 65535
 
 
-@dataclass(frozen=True, slots=True)
-class ControllerSettings:
+class ControllerSettings(Struct, frozen=True):
     """Ryu's own options for its controller, in [DEFAULT]; the files are those of TLS (empty:
     none).  `port_key` is the option of the port."""
 

@@ -7,9 +7,9 @@ a URL.  A key that names a file with a secret is shown, and the file is not.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from oslo_config import cfg
 
 from porter_ryu.options import GROUPS, PEER, PEER_PREFIX, RELOADED
@@ -22,8 +22,7 @@ Json = dict[str, Any]
 _SHOWN_OF_RYU = ("wsapi_host", "wsapi_port", "ofp_listen_host", "ofp_tcp_listen_port")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """One setting.  `value` is of the option's type, or HIDDEN.  `source` is `file`, `environment`
     or `default`; `where` the file and line, or the variable; empty for a default.
     `needs_restart`: a change of it is not applied by a reload.  `means`: what the value stands for

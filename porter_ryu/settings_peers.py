@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from porter_ryu.domain.announcement import PathAttributes
 from porter_ryu.domain.communities import CommunityError, parse_communities

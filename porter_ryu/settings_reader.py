@@ -9,9 +9,9 @@ import glob
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from msgspec import Struct, field
 from oslo_config import cfg, types
 
 from porter_ryu.options import GROUPS, WSAPI_HOST
@@ -32,8 +32,7 @@ _COMMENT = re.compile(r"\s[#;]")
 _NO_FILE = "(no file)"
 
 
-@dataclass
-class Reader:
+class Reader(Struct):
     """Reads values from files and records the errors."""
 
     conf: cfg.ConfigOpts

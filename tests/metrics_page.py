@@ -6,7 +6,6 @@ metric has a series, and so its labels.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import re
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec.structs import replace
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -71,10 +71,8 @@ def descriptions() -> dict[str, Description]:
     metrics.openflow_packets.labels(eip="pool", node="n1")
     world = World(Eip("pool", "203.0.113.0/30"))
     world.turn()
-    session = dataclasses.replace(peer("leaf1"), bfd=BfdReport("up", 1.0, "", 300, 3))
-    state = dataclasses.replace(
-        PROCESS, peers=lambda: (session,), switches=lambda: {1: SwitchHealth()}
-    )
+    session = replace(peer("leaf1"), bfd=BfdReport("up", 1.0, "", 300, 3))
+    state = replace(PROCESS, peers=lambda: (session,), switches=lambda: {1: SwitchHealth()})
     text = Exposition(world.planner, state).text().decode()
     found = (_description(family) for family in text_string_to_metric_families(text))
     return {entry.name: entry for entry in found}

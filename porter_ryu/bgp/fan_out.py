@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from porter_ryu.domain.model import Address
 from porter_ryu.domain.nodes.fan_out import FanOut
@@ -19,8 +20,7 @@ from porter_ryu.supervisor import Supervisor
 _SETTLE_SECONDS = 5.0
 
 
-@dataclass(slots=True)
-class _Sessions:
+class _Sessions(Struct):
     """The sessions with one peer, by local address; `settling` have come up a short time ago, the
     last one at number `came_up`."""
 

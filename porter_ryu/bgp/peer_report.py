@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from porter_ryu.bgp import hints
 from porter_ryu.bgp.bfd.monitor import BfdReport
@@ -21,8 +23,7 @@ ESTABLISHED = State.ESTABLISHED.value
 OPEN_WAITS = "our OPEN waits until the cluster is read"
 
 
-@dataclass(frozen=True, slots=True)
-class PeerReport:
+class PeerReport(Struct, frozen=True):
     """The state of a session that is wanted with a peer; durations in seconds, times are Unix
     times, None for never.
 
@@ -72,8 +73,7 @@ class PeerReport:
         return self.state == ESTABLISHED
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """What a peer is sent: the number of paths of each family, when the last UPDATE was sent (Unix
     time, None: never), how many next hops and prefixes are withheld because it refuses them, and
     how many paths earlier sessions left with it."""

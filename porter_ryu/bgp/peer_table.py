@@ -4,7 +4,8 @@ routes`."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.bgp.protocol.export import ExportPolicy, weight
 from porter_ryu.bgp.protocol.rib_out import AdjRibOut, SentPaths
@@ -13,8 +14,7 @@ from porter_ryu.domain.announcement import NO_ATTRIBUTES, WITHDRAWN, Announcemen
 from porter_ryu.domain.model import Address, Network
 
 
-@dataclass(frozen=True, slots=True)
-class SentPath:
+class SentPath(Struct, frozen=True):
     """One path as the peer was sent it; `node` is empty if no node is known by its next hop,
     `since` is Unix time, None for what was sent last and is announced no more."""
 

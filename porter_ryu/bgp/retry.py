@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from porter_ryu.backoff import Backoff
 
@@ -25,17 +24,12 @@ Spread = Callable[[float, float], float]
 """Returns a random number between two numbers."""
 
 
-@dataclass
 class ConnectRetry:
     """The delay between connection attempts; `first` is connect_retry, in seconds."""
 
-    first: float
-    spread: Spread = field(default=random.uniform)
-    _refusals: int = 0
-
-    def __post_init__(self) -> None:
-        most = max(_CONNECT_RETRY_MAX_SECONDS, self.first)
-        self._backoff = Backoff(self.first, most, self.spread)
+    def __init__(self, first: float, spread: Spread = random.uniform) -> None:
+        self._backoff = Backoff(first, max(_CONNECT_RETRY_MAX_SECONDS, first), spread)
+        self._refusals = 0
 
     def reset(self) -> None:
         """A session came up: the next failure is the first again."""
@@ -55,7 +49,6 @@ class ConnectRetry:
         return delay
 
 
-@dataclass
 class Damping:
     """Keeps a peer idle for a growing time while its sessions end within 30 s.
 
@@ -64,12 +57,11 @@ class Damping:
     session that lasts longer resets the count.
     """
 
-    spread: Spread = field(default=random.uniform)
-    _flaps: int = 0
-    _idle_until: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._backoff = Backoff(_IDLE_FIRST_SECONDS, _IDLE_MAX_SECONDS, self.spread)
+    def __init__(self, spread: Spread = random.uniform) -> None:
+        self._spread = spread
+        self._backoff = Backoff(_IDLE_FIRST_SECONDS, _IDLE_MAX_SECONDS, spread)
+        self._flaps = 0
+        self._idle_until = 0.0
 
     def session_ended(self, lifetime: float, now: float) -> float:
         """Records that an Established session ended after `lifetime` seconds.  Returns the seconds
@@ -79,7 +71,7 @@ class Damping:
             self._backoff.reset()
         else:
             self._flaps += 1
-        delay = self.spread(_RECONNECT_MIN_SECONDS, _RECONNECT_MAX_SECONDS)
+        delay = self._spread(_RECONNECT_MIN_SECONDS, _RECONNECT_MAX_SECONDS)
         if self._flaps <= _FLAPS_TOLERATED:
             return delay
         idle = self._backoff.next()

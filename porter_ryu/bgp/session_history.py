@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import enum
 import errno
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.bgp.protocol.ending import Cause, End, Side
 from porter_ryu.bgp.protocol.notification import CEASE, Cease, Notification
@@ -105,8 +106,7 @@ _OF_CAUSE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class LastDown:
+class LastDown(Struct, frozen=True):
     """The end of the last Established session: when (Unix time), why, and by whom.
 
     `kept_until`: about when the peer removes our routes if no session comes up before (Unix time);

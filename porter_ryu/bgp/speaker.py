@@ -15,10 +15,10 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
+from msgspec.structs import replace
 from ryu.lib import hub
 from ryu.services.protocols.bgp.bgpspeaker import BGPSpeaker
 from ryu.services.protocols.bgp.core_manager import CORE_MANAGER

@@ -9,7 +9,8 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.check.finding import Finding, NotChecked, Results
 from porter_ryu.domain.model import Kind
@@ -26,8 +27,7 @@ _NO_STATUS = "Status"  # the reason of an answer that has none
 _CLOCK_SECONDS = 5.0  # the Date of an answer has whole seconds, and the answer takes a while
 
 
-@dataclass(frozen=True, slots=True)
-class Right:
+class Right(Struct, frozen=True):
     """What a credential may be allowed to do; empty: any, or none."""
 
     verb: str

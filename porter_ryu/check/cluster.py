@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
+
+from msgspec.structs import replace
 
 from porter_ryu.check import api_server, eips, networks, objects
 from porter_ryu.check.api_server import Right
@@ -31,7 +32,7 @@ def inspect(settings: Settings) -> tuple[Facts | None, list[Result]]:
             mend = f"ls -la {settings.manifests}"
             return None, [Finding("[kubernetes] manifests", str(error), mend)]
         found = objects.facts(texts, tuple(Kind), settings)
-        return dataclasses.replace(found, broken_files=broken), []
+        return replace(found, broken_files=broken), []
     try:
         client = Client(settings.kubeconfig, _ANSWER_SECONDS)
     except ApiError as error:
@@ -76,7 +77,7 @@ def _compared(
             results.append(NotChecked("Service networks", f"{error}; ClusterIPs were compared"))
         else:
             found = objects.facts(objects.at_server(client), kinds - {Kind.SERVICE}, settings)
-            return dataclasses.replace(found, service_networks=known)
+            return replace(found, service_networks=known)
     else:
         why = "this credential may not list ServiceCIDRs"
         results.append(NotChecked("Service networks", f"{why}; the ClusterIPs were compared"))

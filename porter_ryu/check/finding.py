@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.text import one_line
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One problem.
 
     `where`: the group and key, the object, or the part of this host.  `what`: a sentence.  `mend`:
@@ -30,8 +30,7 @@ class Finding:
         return one_line(f"{text}; to mend it: {self.mend}" if self.mend else text)
 
 
-@dataclass(frozen=True, slots=True)
-class NotChecked:
+class NotChecked(Struct, frozen=True):
     """Something that could not be checked, and why; it is not a problem by itself."""
 
     what: str

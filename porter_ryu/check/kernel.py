@@ -6,7 +6,8 @@ Only those that matter for what this instance does: a host that only speaks BGP 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.check.finding import Finding, Results, command
 from porter_ryu.domain.model import Family
@@ -20,8 +21,7 @@ _FORWARDING = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Duties:
+class Duties(Struct, frozen=True):
     """What this host does with packets.
 
     `interface`: where EIPs are bound, or that of the default route; empty: none.  `forwards`: why

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from porter_ryu.check.finding import Finding, Results, command
 from porter_ryu.domain.addresses.address_pool import AddressPool, Interval, PoolError
@@ -22,8 +23,7 @@ from porter_ryu.domain.verdict import AddressReason, Verdict
 _KUBECTL = Editing()
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What a cluster has.
 
     `eips`: spec.address by name, `advertisements`: their entries.  `pod_networks`: the node that
@@ -49,8 +49,7 @@ class Facts:
         return frozenset[Family]().union(*(pool.families for pool in pools))
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
+class Neighbour(Struct, frozen=True):
     """A peer that is on a network of this host, and takes only next hops on networks of its own
     (RFC 4271, 5.1.3)."""
 

@@ -7,8 +7,9 @@ cannot be read is reported without it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from porter_ryu.check.finding import Finding, NotChecked
 from porter_ryu.settings_file import Fault
@@ -16,8 +17,7 @@ from porter_ryu.settings_file import Fault
 _FINE = "the configuration and this host are fine"
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What a check found.  `errors`: why the configuration cannot be read; then nothing else was
     checked."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from eventlet import GreenPool
+from msgspec import Struct
 
 from porter_ryu.bgp import transport
 from porter_ryu.check.finding import Finding, Results, command
@@ -27,8 +27,7 @@ _CONNECT_SECONDS = 3.0
 _AT_ONCE = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Struct, frozen=True):
     """How this host reaches a peer: from which of its addresses, and by which hop."""
 
     peer: PeerConfig

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
 
 from porter_ryu import state_dir
 from porter_ryu.domain.model import Address
@@ -22,8 +23,7 @@ _WORD = 8  # hexadecimal digits of 32 bits, which the kernel writes in the order
 _IPV4_DIGITS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class _Socket:
+class _Socket(Struct, frozen=True):
     """A TCP socket of this network namespace; its inode is the link in /proc/PID/fd."""
 
     local: tuple[Address, int]

@@ -11,8 +11,9 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from porter_ryu import regular_file
 from porter_ryu.commands.arguments import CommandError
@@ -65,8 +66,7 @@ _SECRET_FILES = frozenset({"control.token"})
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A file of the bundle and what is in it.  `missing`: why it is not there, else empty.
     `is_cut`: it was longer than the limit; only its beginning (of a log: its end) is there."""
 

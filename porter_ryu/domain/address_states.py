@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.addresses.pools import Pool
 from porter_ryu.domain.addresses.rules import closed, record_unknown
@@ -36,8 +37,7 @@ class AddressState(enum.Enum):
     IN_NO_EIP = "InNoEip"
 
 
-@dataclass(frozen=True, slots=True)
-class AddressStanding:
+class AddressStanding(Struct, frozen=True):
     """What an address is.
 
     `verdict` is ok if it can be assigned to a Service that does not have it now.  `eip` is the

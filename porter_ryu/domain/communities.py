@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from porter_ryu.domain.text import quoted
 
@@ -70,8 +71,7 @@ class Communities(NamedTuple):
 NO_COMMUNITIES = Communities()
 
 
-@dataclass(frozen=True, slots=True)
-class CommunityRequest:
+class CommunityRequest(Struct, frozen=True):
     """The communities that a Service asks for, and what is wrong with the first few texts that are
     none."""
 

@@ -4,9 +4,9 @@ notice it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from porter_ryu.domain.announcement import (
@@ -31,8 +31,7 @@ _OF_NEXT_HOPS = (Effect.OTHER_NEXT_HOPS, Effect.FEWER_NEXT_HOPS, Effect.OTHER)
 _WHATEVER_THE_PEERS = (Effect.NOT_ANNOUNCED, Effect.ADDRESS_NOT_ANNOUNCED, Effect.ANNOUNCED)
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
+class Aggregate(Struct, frozen=True):
     """An aggregate that is announced: its paths, and the Eips of the addresses that it is announced
     for, in order of name."""
 
@@ -40,8 +39,7 @@ class Aggregate:
     eips: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """One of the clusters that are compared: the state of a Service, what is announced of an
     address, and the aggregates."""
 
@@ -50,8 +48,7 @@ class View:
     aggregates: Mapping[Network, Aggregate]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """What a Service or an aggregate has: its state, and by prefix or address the paths in use, in
     order of node, each with its share of the traffic in per cent (None: not known)."""
 
@@ -64,8 +61,7 @@ class Standing:
         return {address: {p.next_hop.node for p, _ in paths} for address, paths in self.paths}
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """The one path of a peer for a prefix leads to another node: `was` and `becomes` are names."""
 
     peer: str
@@ -73,8 +69,7 @@ class Move:
     becomes: str
 
 
-@dataclass(frozen=True, slots=True)
-class Consequence:
+class Consequence(Struct, frozen=True):
     """A Service or an aggregate for which something changes.  `peers` are those that the effect is
     about, where it is not about all; `eips` are those that its addresses are from.  `moves` are the
     peers without ADD-PATH whose one path leads to another node then."""
@@ -88,8 +83,7 @@ class Consequence:
     moves: tuple[Move, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Used:
+class _Used(Struct, frozen=True):
     """What is used of the announcements of an address: the paths with their shares, by peer the
     nodes that its paths lead to, and the next hops that a peer with one path has it from."""
 

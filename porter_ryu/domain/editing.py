@@ -3,11 +3,10 @@ there is no API server that a command could ask."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Editing:
+class Editing(Struct, frozen=True):
     """`directory` is that of the manifests, empty where there is an API server."""
 
     directory: str = ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import PoolVerdict
@@ -25,8 +26,7 @@ NO_CANDIDATE = (NodeReason.NO_ENDPOINT, NodeReason.NOT_THIS_NODE)
 """Why a node is none of those that could be next hops of a Service."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddressExplanation:
+class AddressExplanation(Struct, frozen=True):
     """One address: its Eip, whether it is recorded in status, its other holders, the Services that
     ask for it and do not get it, the verdict on every node, each path with its share of the traffic
     in per cent (`shares`), in order of node, and where its endpoints are."""
@@ -41,8 +41,7 @@ class AddressExplanation:
     endpoints: tuple[EndpointStates, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """`service` is None if there is none of that name, `decision` is None if it is not ours.
     `unreadable` says why the Service cannot be read now; then all else is about its last good form,
     or, if there is none, about its record.  `last_good` are the objects behind all this that count
@@ -115,8 +114,7 @@ def verdict_on(
     return _judged(planner, service, address, _Paths.of(planner, address), verdict, now)
 
 
-@dataclass(frozen=True, slots=True)
-class _Paths:
+class _Paths(Struct, frozen=True):
     """The paths of an address by node, those of them that are in use, in order of node, and whether
     every node is drained."""
 

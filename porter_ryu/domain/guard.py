@@ -6,7 +6,6 @@ object.  The object keeps what it had, and is retried with a growing delay.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import TracebackType
 
 from msgspec import Struct
@@ -18,8 +17,7 @@ from porter_ryu.domain.text import printable
 _FIRST_RETRY_SECONDS, _MAX_RETRY_SECONDS = 1.0, 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
+class _Failure(Struct, frozen=True):
     """When an object is retried, how often it has failed in a row, and why."""
 
     due: float

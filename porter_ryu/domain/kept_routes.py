@@ -4,7 +4,8 @@ to it: the nodes that they were sent last may not be usable any more."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.model import Address, Family, Network, Service
@@ -21,8 +22,7 @@ def nothing_kept(_prefix: Network) -> Mapping[str, Collection[Address]]:
     return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """What peers keep of a Service: `peers` are those whose routes lead to it, in order of name.
     `astray`: by each other one, where its routes lead instead, and why that is of no use, as a part
     of a sentence."""

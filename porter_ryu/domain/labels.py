@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.text import quoted
 
@@ -23,8 +24,7 @@ class SelectorError(ValueError):
     """A selector that does not parse; the message says where."""
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(Struct, frozen=True):
     """One entry of matchExpressions.  Raises SelectorError for an unknown operator, and for values
     that do not fit the operator."""
 
@@ -51,8 +51,7 @@ class Requirement:
         return (self.key in labels) == (self.operator == "Exists")
 
 
-@dataclass(frozen=True, slots=True)
-class LabelSelector:
+class LabelSelector(Struct, frozen=True):
     """All requirements must match; a selector without any matches everything."""
 
     requirements: tuple[Requirement, ...] = ()

@@ -6,7 +6,8 @@ Whoever edits such an object sees no effect, so whatever explains a Service or a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.model import Kind, ObjectKey
@@ -16,8 +17,7 @@ from porter_ryu.domain.text import printable
 _MAX_WHY_CHARACTERS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class LastGood:
+class LastGood(Struct, frozen=True):
     """An object that counts in its last good form, and why it cannot be read; in a directory this
     begins with the file and the line.  `why` is printable."""
 

@@ -4,7 +4,8 @@ reason why they do not."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import verdict_on
@@ -15,8 +16,7 @@ from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.verdict import NodeReason, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Unserved:
+class Unserved(Struct, frozen=True):
     """Services that would use a node, or have endpoints on it, and do not use it for one reason, in
     order of name; `alone` are those of them that have no next hop at all."""
 
@@ -25,8 +25,7 @@ class Unserved:
     alone: tuple[ObjectKey, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeDependents:
+class NodeDependents(Struct, frozen=True):
     """The Services that have a node as a next hop, in order of name, those of them that have no
     other, and those that have others, of which each is drained; and the others that depend on it,
     most of them first."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterable, Iterator, Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.decision import Decision
@@ -19,8 +20,7 @@ from porter_ryu.domain.verdict import NodeReason, Verdict
 _ALL = 100.0
 
 
-@dataclass(frozen=True, slots=True)
-class NodeUse:
+class NodeUse(Struct, frozen=True):
     """A node: the addresses that it reports, the verdict on it as a next hop, whether it is dead by
     its probes, how many Services have it as a next hop, and its share in per cent of all paths that
     get traffic.
@@ -43,8 +43,7 @@ class NodeUse:
     share: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
+class _Counts(Struct, frozen=True):
     """By name of a node, how many Services have it as a next hop, have no other next hop, and have
     none that is not drained."""
 

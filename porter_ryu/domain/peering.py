@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from porter_ryu.domain.announcement import NO_ATTRIBUTES, PathAttributes
 from porter_ryu.domain.labels import EVERYTHING, LabelSelector
@@ -44,8 +46,7 @@ class BgpRole(enum.Enum):
     PEER = "peer"
 
 
-@dataclass(frozen=True, slots=True)
-class SpeakerConfig:
+class SpeakerConfig(Struct, frozen=True):
     """The local side; times in seconds.
 
     `listen_addresses` empty: the local address towards each peer; None: never listen.
@@ -63,8 +64,7 @@ class SpeakerConfig:
     announces_self: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class PeerConfig:
+class PeerConfig(Struct, frozen=True):
     """One session that is wanted with a peer; times in seconds.
 
     A peer has one session, or one from each address in `fan_out`: then `local_address` is that of
@@ -125,7 +125,7 @@ class PeerConfig:
 
     @staticmethod
     def _changed(now: PeerConfig, before: PeerConfig) -> list[str]:
-        names = [f.name for f in fields(now) if getattr(now, f.name) != getattr(before, f.name)]
+        names = [n for n in now.__struct_fields__ if getattr(now, n) != getattr(before, n)]
         return [_OPTIONS.get(name, name) for name in names]
 
     @property
@@ -134,8 +134,7 @@ class PeerConfig:
         return isinstance(self.address, IPv6Address) and Family.IPV4 in self.families
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(Struct, frozen=True):
     """Bytes that are not shown in a repr, and so in no log line or traceback."""
 
     value: bytes

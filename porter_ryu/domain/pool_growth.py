@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 SAMPLE_SECONDS = 300.0
 WINDOW_SECONDS = 3600.0
@@ -16,16 +17,14 @@ _NOT_KNOWN = "how full it was is known for less than 15 minutes"
 _FARTHEST_SECONDS = 30 * 86_400.0  # nobody acts on more
 
 
-@dataclass(frozen=True, slots=True)
-class PoolUse:
+class PoolUse(Struct, frozen=True):
     """How many addresses of an Eip are held, of how many."""
 
     used: int
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class PoolGrowth:
+class PoolGrowth(Struct, frozen=True):
     """How an Eip fills: so many addresses more in the last `seconds`, and at that rate it is full
     at `full_at`, on the clock of the samples, in seconds."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from porter_ryu.domain.announcement import Announcements, Route
 from porter_ryu.domain.model import Kind, Network, ObjectKey
@@ -42,8 +43,7 @@ class Observer(Protocol):
         """One object is gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceState:
+class SourceState(Struct, frozen=True):
     """Where the state of the cluster comes from, and how fresh it is.
 
     `what`: a URL or a directory, in words.  `last_event` and `last_list`: when something was heard

@@ -10,7 +10,8 @@ import enum
 import itertools
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.text import counted, printable
@@ -47,8 +48,7 @@ class ProblemReason(enum.Enum):
     NODE_DEAD = "NodeDead"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing that is wrong: a sentence, its reason, how many Services it costs (they cannot be
     reached), the first names of what it is about, a command or a sentence that mends it, why,
     without saying how many Services that costs, how many it will cost if nothing is done, and how

@@ -4,7 +4,8 @@ paths because of spec.advertisements; and who has heard of a Service."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.left_out import selects_one_of, why_not_peer
@@ -16,8 +17,7 @@ IsSent = Callable[[Network], bool]
 """Whether any peer was sent next hops for a prefix."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """The aggregates of an address, the longest first, and the peers that the entries of
     spec.advertisements leave out, by name, each with the reason."""
 

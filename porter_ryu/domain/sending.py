@@ -5,8 +5,8 @@ group and of the advertisements that name it.  `bgp.protocol.export` decides the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from porter_ryu.domain.announcement import (
@@ -24,8 +24,7 @@ Sent = tuple[tuple[PathAttributes, tuple[str, ...]], ...]
 """Attributes, and the names of the peers that are sent them."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerTerms:
+class PeerTerms(Struct, frozen=True):
     """What the configuration says of the paths for a peer.  `internal`: it has our AS.
     `attributes` are those of its group; `selector` selects the nodes that may be its next hops.
     `families` are those of the addresses that it is offered, `single_path` those of them in which

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from porter_ryu.domain.address_changes import AddressChange
 from porter_ryu.domain.announcement import Announcements, Route
@@ -18,8 +17,7 @@ from porter_ryu.domain.nodes.node_changes import NodeChange
 from porter_ryu.domain.objects import ObjectStatus, WithStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What the configuration decides.
 
     `announce`: there are routers or switches; `by_port`: there are switches, which tell the ports

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from porter_ryu.domain.announcement import NextHop, PathAttributes
@@ -23,8 +23,7 @@ from porter_ryu.domain.paths import Paths
 EndpointCounts = frozenset[tuple[str, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Weighed:
+class _Weighed(Struct, frozen=True):
     """That the paths of an address have weights; `endpoints` are those of all its holders by node,
     empty if they are not counted."""
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from porter_ryu.domain.cluster import Cluster
@@ -39,8 +39,7 @@ _LOST = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Supposition:
+class Supposition(Struct, frozen=True):
     """Nodes that are lost, with all endpoints on them, and nodes whose drain is over; raises
     ValueError for a node that is both."""
 
@@ -57,8 +56,7 @@ class Supposition:
         return sorted(self.lost | self.drained)
 
 
-@dataclass(frozen=True, slots=True)
-class AskedNode:
+class AskedNode(Struct, frozen=True):
     """A node in question as it is now: the verdict on it, and the Services with endpoints on it, in
     order of name."""
 
@@ -67,8 +65,7 @@ class AskedNode:
     services: tuple[ObjectKey, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WhatIf:
+class WhatIf(Struct, frozen=True):
     """The answer: the nodes in question, what would change, and what has changed already and would
     not change further; Services in order of effect, then of name, and then aggregates."""
 

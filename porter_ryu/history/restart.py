@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from porter_ryu.domain.address_changes import AddressChange
 from porter_ryu.domain.announcement import Announcement, Announcements, SentPath, in_use
@@ -25,8 +26,7 @@ Left = Mapping[str, Mapping[Network, Mapping[int | None, SentPath]]]
 """By peer and prefix: the paths that an earlier run announced, by path identifier."""
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
+class Earlier(Struct, frozen=True):
     """What earlier runs left with the peers.  `every_path`: a peer with ADD-PATH gets all paths of
     a prefix.  `forgetful`: the peers that may have removed the routes meanwhile, because BFD told
     them that this program ended."""
@@ -36,8 +36,7 @@ class Earlier:
     forgetful: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """How many prefixes are announced as before, how many otherwise, and how many are gone or
     new.  `changes` are the first of those that are not as before: first what is gone."""
 

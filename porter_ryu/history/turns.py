@@ -9,7 +9,8 @@ import collections
 import itertools
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.address_changes import AddressChange
 from porter_ryu.domain.announcement import Announcements
@@ -28,8 +29,7 @@ LOG = logging.getLogger(__name__)
 _MAX_DELIVERIES = 64
 
 
-@dataclass(frozen=True, slots=True)
-class _Moved:
+class _Moved(Struct, frozen=True):
     """A Service whose addresses changed, because of what, and why."""
 
     key: ObjectKey
@@ -41,8 +41,7 @@ _Moves = Mapping[Address, _Moved]  # by each address that it has or had
 _USABLE = ("usable", "draining", "drained")  # so begins what is said of a node that serves
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(Struct, frozen=True):
     """What the recorder asks: the Services that hold an address, the names of all Eips, the
     reason why a Service is not announced, empty if it is, and the names of the nodes by their
     addresses."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from msgspec import Struct
 from webob import Request
 
 from porter_ryu.history.change import Change
@@ -15,8 +15,7 @@ from porter_ryu.http.query import SEQUENCE, count, number, parameters, subject
 from porter_ryu.time_slice import TimeSlice
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeFilter:
+class ChangeFilter(Struct, frozen=True):
     """The changes after the number `since`, about a subject (None: all), of the last `seconds`, and
     of these the newest `limit` (0: no limit)."""
 

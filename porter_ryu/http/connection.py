@@ -13,7 +13,6 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import eventlet
 from eventlet.green import socket
 from eventlet.hubs import trampoline
+from msgspec import Struct
 
 from porter_ryu.domain.model import Address
 from porter_ryu.http.loop_budget import LoopBudget
@@ -45,8 +45,7 @@ _MAX_DISCARDED_OCTETS = 65_536  # that a client sends after its request
 _HOP_BY_HOP_FIELDS = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade"})
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Limits on clients.
 
     `request_seconds`: from the accept to the last octet of the request.  `stall_seconds`: how long

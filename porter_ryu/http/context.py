@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu import report, report_nodes, report_status
 from porter_ryu.bgp.peer_table import LastTable, PeerTable
@@ -33,8 +34,7 @@ def _no_growth(_eip: str) -> report.Json:
     return {"growth": None, "growthReason": ""}
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """The running parts.
 
     `faults` returns a sentence for each unhealthy task.  `unready` returns why the instance is not

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from porter_ryu import report
 from porter_ryu.bgp.peer_report import PeerReport, family_name
@@ -27,8 +29,7 @@ if TYPE_CHECKING:
 _BFD_UP = "up"
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigInfo:
+class ConfigInfo(Struct, frozen=True):
     """Settings that need a restart, as text: the labels of `porter_config_info`."""
 
     source: str
@@ -39,8 +40,7 @@ class ConfigInfo:
     bound_ip: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessState:
+class ProcessState(Struct, frozen=True):
     """What is read from the running process.
 
     `version` and `config`: the labels of `porter_build_info` and `porter_config_info`.  `ready`:

@@ -6,8 +6,7 @@ list.  `gauge_values` reads their values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from prometheus_client.core import GaugeMetricFamily
 
 
@@ -20,8 +19,7 @@ class Series(GaugeMetricFamily):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Gauge:
+class Gauge(Struct, frozen=True):
     """A gauge: its name without the prefix, what it means, and the names of its labels."""
 
     name: str

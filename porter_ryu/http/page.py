@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from webob import Response
 
 _FILE = Path(__file__).with_name("page.html")
@@ -23,8 +23,7 @@ _POLICY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """The page: its octets, and the Content-Security-Policy that fits them."""
 
     body: bytes

@@ -6,8 +6,9 @@ It uses no socket and no clock: octets in; a Head, or a RefusedError with a stat
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from http import HTTPStatus
+
+from msgspec import Struct
 
 from porter_ryu.domain.text import quoted
 
@@ -35,8 +36,7 @@ class RefusedError(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """Request line and fields; `host` is the authority in the request, '' if it has none, and
     `length` the number of octets of the body."""
 

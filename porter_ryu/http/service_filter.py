@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
 
+from msgspec import Struct
 from webob import Request
 
 from porter_ryu.domain.text import quoted
@@ -19,8 +19,7 @@ _MAX_TEXT_CHARACTERS = 300
 _STATES = frozenset(reason.value for reason in Reason)
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceFilter:
+class ServiceFilter(Struct, frozen=True):
     """Services in one of `states` (none: all) of which the name, an address or an Eip contains
     `text`, in small or capital letters (of a complete address: which have it, also on record
     alone), after the name `after` (namespace, name), and at most `limit` of them (0: no limit).

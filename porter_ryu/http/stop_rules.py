@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Address
 from porter_ryu.http.hosts import names_loopback
@@ -18,8 +19,7 @@ from porter_ryu.http.hosts import names_loopback
 _SCHEME = "bearer "
 
 
-@dataclass(frozen=True, slots=True)
-class StopRequest:
+class StopRequest(Struct, frozen=True):
     """A request to stop: the addresses of its connection and the relevant header fields."""
 
     local: Address

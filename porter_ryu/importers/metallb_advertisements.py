@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.communities import CommunityError, parse_communities
 from porter_ryu.importers.metallb_pools import PoolSelection
@@ -15,8 +16,7 @@ from porter_ryu.kube.json_text import Json, converted
 _LARGE = "large:"  # in front of a large community
 
 
-@dataclass(frozen=True, slots=True)
-class PoolAdvertisement:
+class PoolAdvertisement(Struct, frozen=True):
     """The pools that a BGPAdvertisement selects, and the entries that it becomes for each."""
 
     selection: PoolSelection

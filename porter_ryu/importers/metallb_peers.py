@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.importers.reading import Imported, Manifest, selector_text
 
@@ -13,8 +14,7 @@ _MULTIHOP_TTL = "255"
 _MIN_BFD_INTERVAL_MS = 50
 
 
-@dataclass(frozen=True, slots=True)
-class BfdProfile:
+class BfdProfile(Struct, frozen=True):
     """The timers of a BFDProfile as text; '' if not set."""
 
     interval_ms: str

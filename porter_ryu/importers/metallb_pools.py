@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.labels import LabelSelector, Requirement, SelectorError, parse_selector
 from porter_ryu.importers.eips import eip
@@ -11,8 +12,7 @@ from porter_ryu.importers.reading import Imported, Manifest, selector_text
 from porter_ryu.kube.json_text import Json
 
 
-@dataclass(frozen=True, slots=True)
-class PoolSelection:
+class PoolSelection(Struct, frozen=True):
     """The pools that an advertisement selects; all pools if both fields are empty."""
 
     names: frozenset[str]

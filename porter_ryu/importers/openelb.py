@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from porter_ryu.importers.acceptance import set_peers
 from porter_ryu.importers.eips import eip
@@ -30,8 +31,7 @@ _MULTIHOP_TTL = "255"
 _FAMILIES = {"AFI_IP": "ipv4", "AFI_IP6": "ipv6"}
 
 
-@dataclass
-class _Holders:
+class _Holders(Struct):
     """The Services that have one address, and their ports."""
 
     names: list[tuple[str, str]] = field(default_factory=list)

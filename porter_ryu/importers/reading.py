@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
 
 from porter_ryu.domain.text import one_line
 from porter_ryu.kube import documents
@@ -29,8 +30,7 @@ class ImportingError(Exception):
     """A file cannot be read, or must not be overwritten."""
 
 
-@dataclass
-class Imported:
+class Imported(Struct):
     """The result of an import: Eips, the groups of the configuration file, TCP MD5 keys by peer,
     commands that annotate Services, and a line for everything that has no counterpart."""
 

@@ -13,11 +13,11 @@ import ssl
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from msgspec import Struct
 from urllib3.util.ssl_ import create_urllib3_context
 
 from porter_ryu.kube import kubeconfig
@@ -28,8 +28,7 @@ _TOKEN_SECONDS = 60.0  # the kubelet replaces a token long before it expires
 Authorization = Callable[[], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Struct, frozen=True):
     """`authorization` returns the value of the Authorization field of a request, empty where it has
     none.  `server_name`: what the certificate is for, if that is not the host of the URL."""
 

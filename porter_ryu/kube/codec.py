@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from sys import intern
 from typing import Any, NamedTuple
 
+from msgspec import Struct
 from msgspec.json import Decoder
 
 from porter_ryu.domain.model import (
@@ -94,8 +94,7 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
+class Codec(Struct, frozen=True):
     """Reads objects; knows which Services are ours.
 
     `annotation` with one of `values` opts a Service in; so does `load_balancer_class`, and a

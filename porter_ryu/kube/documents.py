@@ -11,8 +11,9 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from porter_ryu.kube.json_documents import JsonReader, refuse, skip_space
 from porter_ryu.kube.json_text import Json
@@ -36,8 +37,7 @@ class BrokenFileError(LineError):
     """A file that cannot be parsed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One object as JSON, or a `fault` that says why it cannot be read; `line` counts from 1."""
 
     line: int

@@ -14,9 +14,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 from msgspec.json import Decoder
 from ryu.lib import hub
 
@@ -56,8 +56,7 @@ class Lister(Protocol):
         """Starts a watch and returns its events; both raise ApiError."""
 
 
-@dataclass
-class _Watch:
+class _Watch(Struct):
     """The result of a watch: the resourceVersion to resume from (empty: list again), the number of
     events, and the error if the API server could not be reached."""
 

@@ -6,8 +6,9 @@ import json
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from porter_ryu.kube.json_text import Json
 from porter_ryu.kube.yaml_documents import BrokenTextError, Document, Item
@@ -103,8 +104,7 @@ class JsonReader:
         return BrokenTextError(line, message)
 
 
-@dataclass(frozen=True, slots=True)
-class _Duplicate:
+class _Duplicate(Struct, frozen=True):
     """A marker in place of a value whose key is set twice."""
 
     name: str

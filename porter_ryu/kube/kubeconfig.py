@@ -10,7 +10,6 @@ import base64
 import binascii
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -83,8 +82,7 @@ class _File(Struct, frozen=True, rename="kebab"):
     contexts: tuple[_NamedContext, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """The cluster and user of the current context, each with the folder of its file."""
 
     cluster: Cluster

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Kind, ObjectKey
 
@@ -11,8 +12,7 @@ STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 JSON_MERGE = "application/merge-patch+json"
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(Struct, frozen=True):
     """A kind at the API server: its apiVersion, whether its objects are in namespaces, and the
     content type of a patch of its status (custom resources take no strategic merge patches)."""
 

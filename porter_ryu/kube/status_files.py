@@ -14,9 +14,10 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 
 from eventlet import tpool
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from porter_ryu import atomic_file, regular_file
 from porter_ryu.domain.model import Kind, ObjectId, ObjectKey
@@ -40,8 +41,7 @@ _RACY_NANOSECONDS = 100_000_000
 _UNSETTLED = -1  # in place of an mtime: read the folder again
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """The status of an object as JSON, None if it has none.  With a `fault`, which says why its
     file cannot be read, it is the last known status; `file` is the file or folder to be corrected.
     `unread`: whether it has one was never known."""
@@ -52,14 +52,12 @@ class Status:
     unread: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _StatusFile:
+class _StatusFile(Struct, frozen=True):
     signature: Signature | None
     status: Status
 
 
-@dataclass
-class _Contents:
+class _Contents(Struct):
     """The cached content of a folder; `mtime` is in nanoseconds, `fault` says why the folder cannot
     be read, and `damaged` names the files that cannot be read.  `listed`: it could be read once, so
     a file that is not in `files` did not exist then."""

@@ -11,10 +11,9 @@ import collections
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 from ryu.lib import hub
 
 from porter_ryu import metrics
@@ -52,8 +51,7 @@ class _Write(Struct, frozen=True, gc=False):
     status: ObjectStatus
 
 
-@dataclass
-class _Failing:
+class _Failing(Struct):
     """An object that could not be written, and when it is retried."""
 
     backoff: Backoff = field(

@@ -9,10 +9,10 @@ items of a List are parsed one by one, so that an invalid item affects only itse
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from msgspec import Struct, field
 
 from porter_ryu.kube import yaml_scalars
 from porter_ryu.kube.limits import ALIAS_OCTETS, MIB, OBJECT_DEPTH, OBJECT_OCTETS
@@ -42,8 +42,7 @@ class UnfitError(LineError):
     """A document or item that is valid YAML but not a valid Kubernetes object."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One item of the `items` of a document: its value, or a fault that says why it has none."""
 
     line: int
@@ -51,8 +50,7 @@ class Item:
     fault: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """A document.  `items` has what `store_item` returned for the items of its field `items`; None
     if it has no such field."""
 
@@ -61,22 +59,19 @@ class Document:
     items: list[Any] | None = None
 
 
-@dataclass
-class Budget:
+class Budget(Struct):
     """The octets that expanded aliases may still add to a file."""
 
     alias_octets: int = ALIAS_OCTETS
 
 
-@dataclass(frozen=True, slots=True)
-class _Anchored:
+class _Anchored(Struct, frozen=True):
     value: Any
     octets: int
     depth: int
 
 
-@dataclass
-class YamlReader:
+class YamlReader(Struct):
     """Parses one text that starts at line `line`.
 
     `store_item` is called with each item of the `items` of a document and returns what to store for
@@ -92,6 +87,7 @@ class YamlReader:
     _left: int = OBJECT_OCTETS
     _events: int = 0
     _open: int = 0
+    _loader: Any = None
 
     def documents(self) -> Iterator[Document]:
         """All documents; raises BrokenTextError, UnfitError."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Family
 from porter_ryu.domain.nodes.liveness import Findings, LivenessRule, ProbedNode
@@ -19,16 +20,14 @@ from porter_ryu.liveness.probes import LivenessSettings, Probe, parse_probe
 _TIMEOUT_SHARE = 0.25  # of the interval: how soon a probe must be answered
 
 
-@dataclass(frozen=True, slots=True)
-class Instructions:
+class Instructions(Struct, frozen=True):
     """What is probed, and how it is judged."""
 
     probes: tuple[Probe, ...]
     rule: LivenessRule
 
 
-@dataclass(frozen=True, slots=True)
-class NodeOrder:
+class NodeOrder(Struct, frozen=True):
     """`address` is to be probed (None: nothing is, any more); `known` is what an earlier process
     found about it."""
 
@@ -37,8 +36,7 @@ class NodeOrder:
     known: Findings | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What a line of the process says.
 
     `found` has the nodes with new findings, by name and address.  `doubted` are the families in

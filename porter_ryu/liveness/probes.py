@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.text import quoted
 
@@ -24,8 +25,7 @@ class ProbeKind(enum.Enum):
     HTTP = "http"
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """One probe; `port` is 0 for ICMP, `path` empty but for HTTP."""
 
     kind: ProbeKind
@@ -36,8 +36,7 @@ class Probe:
         return f"{self.kind.value}:{self.port}{self.path}" if self.port else self.kind.value
 
 
-@dataclass(frozen=True, slots=True)
-class LivenessSettings:
+class LivenessSettings(Struct, frozen=True):
     """[liveness]: no probes: nodes are not asked.  `interval` is in seconds."""
 
     probes: tuple[Probe, ...] = ()

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct
 
 from porter_ryu import metrics
 from porter_ryu.domain.model import Network
@@ -26,8 +27,7 @@ LOG = logging.getLogger(__name__)
 _NOTHING: frozenset[Network] = frozenset()
 
 
-@dataclass(slots=True)
-class _Round:
+class _Round(Struct):
     """One call of `converge`.  `place`: where addresses are to be bound; None if that is not known
     or nothing is wanted.  `adding`: those that have to be bound now, `repaired` those of them that
     were bound by an earlier call."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from msgspec import Struct
 from ryu.lib import hub
 
 from porter_ryu.domain.model import Address
@@ -28,8 +28,7 @@ _IPVS_DEVICE = "kube-ipvs0"
 _LOOK_INTERVAL_SECONDS, _SCAN_INTERVAL_SECONDS = 5.0, 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class HostAddresses:
+class HostAddresses(Struct, frozen=True):
     """Addresses of this host, without those that our journal has.
 
     `own`: certainly of the host.  `unattributed`: on the host, but maybe of a Service: kube-proxy

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_network
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Address, Network
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """An interface.  `index` stays when it is renamed; an interface that is created again gets
     another one.  `hardware_address`: six octets, empty if its link has no Ethernet addresses or no
     ARP."""
@@ -21,8 +21,7 @@ class Link:
     hardware_address: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class InterfaceAddress:
+class InterfaceAddress(Struct, frozen=True):
     """An address of this host.
 
     `is_host_prefix`: it is a /32 or /128 without a peer address, as this program binds an EIP.
@@ -36,8 +35,7 @@ class InterfaceAddress:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Interfaces:
+class Interfaces(Struct, frozen=True):
     """All interfaces with all their addresses; `host_prefixes` are by index of the interface."""
 
     links: tuple[Link, ...]

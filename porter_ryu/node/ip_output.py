@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.node.command import IpError
@@ -24,8 +25,7 @@ _EVERYTHING = {4: "0.0.0.0/0", 6: "::/0"}
 _SHOWN_CHARACTERS = 60  # of invalid output, in the error
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A policy rule from any source to one destination, and the table that it leads to."""
 
     destination: Network
@@ -34,16 +34,14 @@ class Rule:
     priority: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(Struct, frozen=True):
     """One next hop of a route; a missing value is None or empty."""
 
     device: str
     gateway: Address | None
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultRoute:
+class DefaultRoute(Struct, frozen=True):
     """A default route; `kind` is its type (`unicast`, `local`, `blackhole`, …)."""
 
     kind: str

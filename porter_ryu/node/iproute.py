@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.node import ip_output
@@ -22,8 +23,7 @@ RULE_PRIORITY = 10100  # before the main table (32766), after the local one (0)
 ROUTE_PROTOCOL = 201  # marks our rules and routes
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(Struct, frozen=True, order=True):
     """How and where addresses are bound: in mode `address` on an interface, in mode `rule` or
     `blackhole` by a rule that leads to a table.
 
@@ -59,8 +59,7 @@ class Place:
         return f"to {network} lookup {self.where} pref {RULE_PRIORITY}"
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultRoutes:
+class DefaultRoutes(Struct, frozen=True):
     """Where the default routes lead.
 
     `interfaces`: those of the best IPv4 default route, else of the best IPv6 one: several if it is

@@ -22,8 +22,9 @@ An unsolicited Neighbor Advertisement to all nodes (RFC 4861, 4.4 and 7.2.6), in
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Address
 
@@ -41,8 +42,7 @@ _VERSION_6 = 6 << 28
 _HOP_LIMIT = 255  # RFC 4861, 7.1.2: a receiver discards anything else
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """What a frame carries, and the hardware address that it is sent to."""
 
     ethertype: int

@@ -14,7 +14,8 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu import metrics
 from porter_ryu.domain.model import Network
@@ -35,8 +36,7 @@ Send = Callable[[str, Frame], None]
 OnLink = Callable[[str], frozenset[Network]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Notice:
+class _Notice(Struct, frozen=True, eq=False):
     """An address and where it is bound."""
 
     network: Network

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Address
 
@@ -28,8 +29,7 @@ class Affinity(enum.Enum):
     CONNTRACK = "conntrack"
 
 
-@dataclass(frozen=True, slots=True)
-class OpenFlowSettings:
+class OpenFlowSettings(Struct, frozen=True):
     """[openflow]: `datapaths` are the switches that are ours (none: all that connect), `gateways`
     the addresses besides the EIPs for which a switch answers.
 

@@ -11,12 +11,12 @@ import errno
 import logging
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import eventlet
 from eventlet.green import socket
 from eventlet.green import ssl as green_ssl
+from msgspec import Struct
 from ryu.base import app_manager
 from ryu.controller.ofp_handler import OFPHandler
 from ryu.lib import hub
@@ -41,8 +41,7 @@ _PAUSE_AFTER_ERROR_SECONDS = 0.05
 _LISTENER_LOST = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """Where the controller listens, and the files for TLS (empty: TCP)."""
 
     host: str

@@ -8,7 +8,8 @@ switch does that in one step.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from porter_ryu.openflow import flows, wire
 from porter_ryu.openflow.flows import Flow
@@ -17,8 +18,7 @@ from porter_ryu.openflow.groups import GroupContent
 Place = tuple[int, int, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A message: its type and body.  `flow` or `group` is what it is about, `removes` whether it
     takes that away, `about` the same for people."""
 
@@ -30,8 +30,7 @@ class Change:
     removes: bool = False
 
 
-@dataclass(slots=True)
-class Present:
+class Present(Struct):
     """What a switch has of ours: flows by cookie, with the place of those that we have written or
     None, and groups by number, None for a content that is not as we write it."""
 

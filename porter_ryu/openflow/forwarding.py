@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Address, Port
 from porter_ryu.openflow import affinity, flows, oxm, replies, responder, wire
@@ -18,8 +19,7 @@ Role = Port | None
 """What of an address a set of next hops is for: a port, or all the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """What the flows of an address depend on: its pool and the group of each role."""
 
     pool: str

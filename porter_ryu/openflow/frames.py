@@ -8,8 +8,9 @@ into its table.  A neighbour solicitation needs an address: the link-local one o
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Address
 from porter_ryu.openflow.responder import link_local
@@ -26,8 +27,7 @@ _ARP_OCTETS, _ADVERTISEMENT_OCTETS = 42, 78
 _OPTION = bytes([_TARGET_LINK_LAYER, 1])
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a node answers: its address and its MAC."""
 
     address: Address

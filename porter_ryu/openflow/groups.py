@@ -6,7 +6,8 @@ A group is known by what is in it.  Its number says nothing, but that it is one 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.openflow import flows, oxm
 from porter_ryu.openflow.config import Affinity
@@ -17,8 +18,7 @@ FIRST_GROUP, GROUPS_MAX = 0x50590000, 0x10000
 ZONE = 0x5059
 
 
-@dataclass(frozen=True, slots=True)
-class GroupContent:
+class GroupContent(Struct, frozen=True):
     """The number of the next hop of each bucket (none: the group drops).  `affinity`: it remembers
     connections.  `hashed`: buckets are chosen by the hash that we ask for."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """`max_switches`: connections whose handshake is complete; `max_handshakes`: other ones, each
     of which has `handshake_seconds`.  `silence_seconds`: how long a switch may say nothing, though
     it is asked; `stall_seconds`: how long it may read nothing.  `packet_ins_per_second`: what is

@@ -9,7 +9,8 @@ for all probes (`domain.nodes.liveness`).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Address, Family
 from porter_ryu.domain.nodes.liveness import Findings, Liveness, LivenessRule
@@ -20,16 +21,14 @@ _UNKNOWN_EVERY = 4  # rounds between two questions for a node that never answere
 _EAGER_ROUNDS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(Struct, frozen=True):
     """The MAC of a node, and the port of the switch that leads to it."""
 
     mac: bytes
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """A question to send: for which address, and where (None: everybody)."""
 
     address: Address

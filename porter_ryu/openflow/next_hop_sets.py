@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import IPv4Address
 from math import gcd
+
+from msgspec import Struct
 
 from porter_ryu.domain.announcement import Announcement, Announcements, Route, in_use
 from porter_ryu.domain.model import Address, Network, Port
@@ -15,15 +16,13 @@ from porter_ryu.domain.nodes.rendezvous import choose
 _IPV6_NUMBERS = 0xF0000000  # no IPv4 address of a node is that high
 
 
-@dataclass(frozen=True, slots=True)
-class HopSet:
+class HopSet(Struct, frozen=True):
     """Next hops with their weights, in order of address."""
 
     hops: tuple[tuple[Address, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What is wanted for an address: its pool, the next hops of the address (None: only some ports
     have next hops) and of single ports.  `members` are all its nodes, also those that are drained:
     connections may still go there."""

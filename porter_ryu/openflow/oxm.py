@@ -11,7 +11,8 @@ for neighbour discovery.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Address
 
@@ -20,8 +21,7 @@ _NICIRA = 0x2320
 _STANDARD, _NXM_0, _NXM_1, _ERICSSON = 0x8000, 0x0000, 0x0001, 0x1000
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """A field of a packet; `length` of its value in octets."""
 
     oxm_class: int

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.openflow import oxm
 from porter_ryu.openflow.oxm import VERSION_15
@@ -20,8 +21,7 @@ _PACKET_IN_HEAD, _MATCH_HEAD, _PORT_OCTETS = 16, 4, 4
 _PORT_13_OCTETS, _PORT_15_HEAD, _PROPERTY_HEAD = 64, 40, 4
 
 
-@dataclass(frozen=True, slots=True)
-class FlowOnSwitch:
+class FlowOnSwitch(Struct, frozen=True):
     """A flow as a switch has it; `match` without its header and padding."""
 
     table: int
@@ -45,8 +45,7 @@ class FlowOnSwitch:
         return ()
 
 
-@dataclass(frozen=True, slots=True)
-class GroupOnSwitch:
+class GroupOnSwitch(Struct, frozen=True):
     """A group as a switch has it: the actions of its buckets, and whether they are chosen by our
     hash."""
 
@@ -176,8 +175,7 @@ def _entries(data: bytes) -> Iterator[bytes]:
         offset += length
 
 
-@dataclass(frozen=True, slots=True)
-class PacketIn:
+class PacketIn(Struct, frozen=True):
     """A frame that the switch sends to us."""
 
     port: int
@@ -225,8 +223,7 @@ OVERLAP = (5, 3)
 GROUP_EXISTS, METER_EXISTS = (6, 0), (12, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """An ERROR: its type and code."""
 
     kind: int

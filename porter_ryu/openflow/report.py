@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from porter_ryu.domain.model import Address
 from porter_ryu.openflow.neighbours import Location
 
 
-@dataclass(frozen=True, slots=True)
-class SwitchHealth:
+class SwitchHealth(Struct, frozen=True):
     """How a switch is.  `up`: it is connected and has what it should have, except what it refuses.
     `refused`: how many flows and groups those are.  `silent`: how many next hops do not answer;
     `doubted`: so many fell silent at once that it is not believed."""
@@ -20,8 +19,7 @@ class SwitchHealth:
     doubted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SwitchReport:
+class SwitchReport(Struct, frozen=True):
     """The state of a switch: `state` is "reading", "waiting", "filling" or "filled"; `refused` what
     it refuses, with its words; `nodes` where each next hop is (None: it does not answer).
     `packets`: sent to each next hop, by pool.  `since`: when it connected, in seconds of the

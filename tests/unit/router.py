@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 from eventlet.green import socket as green
+from msgspec.structs import replace
 
 from porter_ryu.bgp.peer import Peer
 from porter_ryu.bgp.peer_report import PeerReport

@@ -3,13 +3,13 @@ what the rule of spec.advertisements says, worked out anew and by other means.""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import random
 from collections.abc import Callable
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from porter_ryu.domain.communities import CommunityRequest, parse_communities
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
@@ -130,7 +130,7 @@ class Scene:
 
 def exported(w: World, peer: str) -> Sent:
     """What a peer is sent: for each prefix, the attributes by node."""
-    policy = dataclasses.replace(POLICY, peer=peer)
+    policy = replace(POLICY, peer=peer)
     found: Sent = {}
     for prefix, announcements in w.announcements.items():
         paths = policy.admitted(announcements, Family.IPV4)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from msgspec import structs
+from msgspec.structs import replace
 
 from porter_ryu import report, report_plan, report_plan_text
 from porter_ryu.domain.announcement import PathAttributes
@@ -46,7 +46,7 @@ def world(*eips: Eip, mode: NextHopMode = ENDPOINTS, own: str = "") -> World:
 
 def heard(w: World, peer: str, prefix: str = ONE) -> dict[str, PathAttributes]:
     """What a peer is sent for a prefix: the attributes by node."""
-    policy = dataclasses.replace(POLICY, peer=peer)
+    policy = replace(POLICY, peer=peer)
     admitted = policy.admitted(w.announcements.get(prefix, frozenset()), Family.IPV4)
     return {path.next_hop.node: path.attributes for path, _ in admitted}
 
@@ -97,8 +97,8 @@ def test_of_all_entries_that_match_the_attributes_are_united() -> None:
 
 def test_they_stand_on_top_of_those_of_the_peer_and_local_pref_is_for_internal_peers() -> None:
     group = PathAttributes((7,), (), 50, 60, 1)
-    external = dataclasses.replace(POLICY, attributes=group, internal=False, peer="leaf1")
-    internal = dataclasses.replace(external, internal=True)
+    external = replace(POLICY, attributes=group, internal=False, peer="leaf1")
+    internal = replace(external, internal=True)
     w = serving(world(pool(entry(communities="65000:1", local_pref=200, as_path_prepend=3))))
     ((path, hop),) = external.admitted(
         [a for a in w.announcements[ONE] if a.next_hop.node == "n1"], Family.IPV4

@@ -3,12 +3,12 @@ counts as it was, and status tells the file once."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from fabric import objects
 from porter_ryu import report, report_nodes, report_text

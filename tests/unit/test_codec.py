@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from fabric import objects
 from fabric.objects import Json
@@ -132,7 +132,7 @@ def test_the_pod_behind_an_endpoint_is_read_where_endpoints_are_counted() -> Non
     piece = objects.slice_of("web", "n1", "n1", "n1")
     piece["endpoints"][0]["targetRef"] = {"kind": "Pod", "uid": "a"}
     piece["endpoints"][1]["targetRef"] = None
-    counting = dataclasses.replace(CODEC, counts_endpoints=True)
+    counting = replace(CODEC, counts_endpoints=True)
     read = counting.decode(Kind.ENDPOINT_SLICE, WEB, text(piece))
     assert isinstance(read, EndpointSlice)
     assert [endpoint.target for endpoint in read.endpoints] == ["a", None, None]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.path_ids import PathIds

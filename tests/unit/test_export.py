@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import struct
 from ipaddress import ip_address, ip_network
+
+from msgspec.structs import replace
 
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.bgp.protocol.rib_out import AdjRibOut
@@ -18,7 +19,7 @@ A1, A2 = ip_address("192.168.0.1"), ip_address("192.168.0.2")
 N1 = NextHop("n1", A1)
 N2 = NextHop("n2", A2, frozenset([("rack", "b")]))
 ONE, TWO = ip_network("203.0.113.1/32"), ip_network("203.0.113.2/32")
-PEER = dataclasses.replace(POLICY, attributes=PathAttributes((1,), (), None, 50, 1))
+PEER = replace(POLICY, attributes=PathAttributes((1,), (), None, 50, 1))
 
 
 def test_what_a_path_says_stands_on_top_of_what_the_peer_adds() -> None:
@@ -29,14 +30,14 @@ def test_what_a_path_says_stands_on_top_of_what_the_peer_adds() -> None:
     assert said.as_path == (65000, 65000)
     assert PEER.path_attributes(A1, PathAttributes(med=0)).med == 0
     assert PEER.path_attributes(A1, PathAttributes(as_path_prepend=3)).as_path == (65000,) * 4
-    internal = dataclasses.replace(PEER, internal=True)
+    internal = replace(PEER, internal=True)
     assert internal.path_attributes(A1, PathAttributes(local_pref=7)).local_pref == 7
     assert internal.path_attributes(A1, PathAttributes(as_path_prepend=3)).as_path == ()
 
 
 def test_a_weight_is_a_link_bandwidth_in_megabits_per_second() -> None:
     for internal in (False, True):
-        policy = dataclasses.replace(PEER, internal=internal)
+        policy = replace(PEER, internal=internal)
         assert policy.path_attributes(A1).extended_communities == ()
         said = [policy.path_attributes(A1, PathAttributes(bandwidth=n)) for n in range(1, 17)]
         numbers = [attributes.extended_communities[0] for attributes in said]
@@ -113,6 +114,6 @@ def test_prefixes_that_lead_to_the_same_share_their_paths() -> None:
 
 
 def test_a_peer_is_told_of_the_nodes_that_its_selector_matches() -> None:
-    table = AdjRibOut(dataclasses.replace(PEER, selector=parse_selector("rack=b")), PathIds())
+    table = AdjRibOut(replace(PEER, selector=parse_selector("rack=b")), PathIds())
     table.sync({ONE: frozenset([Announcement(N1), Announcement(N2)])}, [ONE])
     assert table.next_hops(ONE) == (N2.address,)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import random
 from collections.abc import Collection, Mapping, Sequence
@@ -10,6 +9,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from porter_ryu.bgp.fan_out import FanOuts
 from porter_ryu.bgp.protocol.path_ids import PathIds
@@ -143,9 +143,7 @@ def sent(paths: Collection[Announcement], **more: Any) -> list[set[Address]]:
     """The next hops that each of three sessions is sent for each prefix."""
     found = []
     for own in sessions_of(3):
-        policy = dataclasses.replace(
-            POLICY, add_path=frozenset(), fan_out=FanOut(own, sessions_of(3)), **more
-        )
+        policy = replace(POLICY, add_path=frozenset(), fan_out=FanOut(own, sessions_of(3)), **more)
         rib_out = AdjRibOut(policy, PathIds())
         wanted = dict.fromkeys(PREFIXES, frozenset(paths))
         rib_out.sync(wanted, PREFIXES)

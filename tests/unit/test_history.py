@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from itertools import pairwise
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from porter_ryu.domain.address_changes import AddressChanges
 from porter_ryu.domain.addresses.holdings import Held

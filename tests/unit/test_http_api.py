@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from ryu.app.wsgi import WSGIApplication
 from webob import Request, Response
 
@@ -52,7 +52,7 @@ CONTEXT = Context(
 def router(**fields: Any) -> Router:
     """The routes over these parts."""
     wsgi = WSGIApplication()
-    api.register(wsgi, dataclasses.replace(CONTEXT, **fields))
+    api.register(wsgi, replace(CONTEXT, **fields))
     return Router(wsgi, lambda: frozenset({"porter.example"}))
 
 
@@ -383,7 +383,7 @@ def test_a_directory_that_is_looked_at_again_has_not_changed() -> None:
     def status(seconds: float, trouble: str = "") -> Response:
         times = dict.fromkeys(Kind, seconds)
         source = SourceState("directory /m", times, times, trouble)
-        return ask("/v1/status", health=lambda: dataclasses.replace(HEALTHY, source=source))
+        return ask("/v1/status", health=lambda: replace(HEALTHY, source=source))
 
     assert status(1.0).headers["ETag"] == status(2.0).headers["ETag"]
     assert status(1.0).json["source"] != status(2.0).json["source"]
@@ -449,7 +449,7 @@ def test_what_may_be_in_a_file_that_cannot_be_read_is_not_simply_absent(
         (7, "; it may be in one of 7 files that cannot be read: broken.yaml:3: odd"),
     ):
         faults = ("broken.yaml:3: odd",)
-        source = dataclasses.replace(HEALTHY.source, unreadable=count, unreadable_first=faults)
-        health = dataclasses.replace(HEALTHY, source=source)
+        source = replace(HEALTHY.source, unreadable=count, unreadable_first=faults)
+        health = replace(HEALTHY, source=source)
         answer = ask(path, planner=World().planner, health=lambda health=health: health)
         assert (answer.status_int, answer.json[where]) == (status, f"{absent}{told}")

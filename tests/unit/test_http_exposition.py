@@ -3,12 +3,12 @@ object leaves none, and a scrape changes nothing."""
 
 from __future__ import annotations
 
-import dataclasses
 from ipaddress import ip_network
 from typing import Any
 
 import eventlet
 import pytest
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from porter_ryu import metrics
@@ -43,7 +43,7 @@ PROCESS = ProcessState(
 
 def process(**fields: Any) -> ProcessState:
     """A process with these parts."""
-    return dataclasses.replace(PROCESS, **fields)
+    return replace(PROCESS, **fields)
 
 
 def peer(name: str, state: str = "Established") -> PeerReport:
@@ -51,7 +51,7 @@ def peer(name: str, state: str = "Established") -> PeerReport:
     age = 7.5 if state == "Established" else 0.0
     paths = {"ipv4": 3, "ipv6": 0}
     down = report_not_running(peers.peer(name), "")
-    return dataclasses.replace(down, state=state, established_seconds=age, paths=paths)
+    return replace(down, state=state, established_seconds=age, paths=paths)
 
 
 def with_peers(*sessions: PeerReport) -> Exposition:
@@ -143,8 +143,8 @@ def test_gauges_of_the_process_are_read_at_the_scrape() -> None:
             faults=lambda: now["faults"],
             source=lambda: heard,
             peers=lambda: (
-                dataclasses.replace(peer("leaf1"), bfd=bfd["up"]),
-                dataclasses.replace(peer("leaf2"), bfd=bfd["down"]),
+                replace(peer("leaf1"), bfd=bfd["up"]),
+                replace(peer("leaf2"), bfd=bfd["down"]),
                 peer("leaf3"),
             ),
         ),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
+from msgspec.structs import replace
 
 from porter_ryu.bgp.protocol.negotiation import Negotiated, negotiate
 from porter_ryu.bgp.protocol.open_message import GracefulRestart, Open

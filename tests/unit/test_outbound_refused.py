@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from porter_ryu.bgp.protocol.notification import Notification
 from tests.unit.outbound_scene import (
@@ -52,7 +52,7 @@ def test_a_next_hop_that_is_refused_is_not_said_again_nor_journalled(
 
 def test_without_add_path_another_next_hop_takes_its_place(scene: Scene) -> None:
     scene.rib.routes.update(table(100, 1, 2))
-    policy = dataclasses.replace(POLICY, add_path=frozenset())
+    policy = replace(POLICY, add_path=frozenset())
     scene.session(Link(), policy)
     scene.lost(refusal("192.168.0.2"))
     scene.session(Link(), policy)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eventlet.green import socket as green
+from msgspec.structs import replace
 from ryu.lib import hub
 from ryu.services.protocols.bgp.core_manager import CORE_MANAGER
 

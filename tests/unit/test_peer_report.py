@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
+from msgspec.structs import replace
 
 from porter_ryu.bgp import hints
 from porter_ryu.bgp.protocol.ending import Cause, End, Side, by_error, by_peer, keeps_routes

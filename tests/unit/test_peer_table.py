@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
+
+from msgspec.structs import replace
 
 from porter_ryu import report_peers
 from porter_ryu.bgp.peer_table import PeerTable

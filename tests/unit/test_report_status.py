@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from porter_ryu import report_nodes, report_peers, report_status
 from porter_ryu.bgp.bfd.monitor import BfdReport

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address
+
+from msgspec.structs import replace
 
 from porter_ryu import report_switches
 from porter_ryu.openflow.report import SwitchReport

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import struct
 from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from porter_ryu.bgp.offer import export_policy, our_open
 from porter_ryu.bgp.protocol.fsm import Fsm, State, Step
@@ -153,7 +153,7 @@ def test_a_route_to_a_customer_or_a_peer_goes_only_to_customers_from_there(
     hop = ip_address("192.0.2.11" if network.version == 4 else "2001:db8::11")
     (octets,) = announce([(network, {None: policy.path_attributes(hop)})])
     assert (ONLY_TO_CUSTOMER in octets.hex()) is marked
-    old = dataclasses.replace(policy, four_octet_as=False, local_as=70000)
+    old = replace(policy, four_octet_as=False, local_as=70000)
     (octets,) = announce([(network, {None: old.path_attributes(hop)})])
     assert ("c02304" + "00011170" in octets.hex()) is marked, "four octets, whatever the peer reads"
 

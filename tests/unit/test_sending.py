@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from ipaddress import ip_address
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from porter_ryu.domain.announcement import Advertisement, Announcement, NextHop, PathAttributes
 from porter_ryu.domain.labels import EVERYTHING, parse_selector
@@ -39,9 +39,7 @@ SELECTORS = st.sampled_from([EVERYTHING, parse_selector("rack=a"), parse_selecto
 )
 def test_it_is_what_a_session_sends(internal, group, own, advertisements, selector) -> None:  # type: ignore[no-untyped-def]
     announcement = Announcement(HOP, own, advertisements=advertisements)
-    policy = dataclasses.replace(
-        POLICY, internal=internal, attributes=group, selector=selector, peer="a"
-    )
+    policy = replace(POLICY, internal=internal, attributes=group, selector=selector, peer="a")
     told = PeerTerms("a", internal, group, selector).sent(announcement)
     admitted = list(policy.admitted([announcement], Family.IPV4))
     assert bool(admitted) == (told is not None)

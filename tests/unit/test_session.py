@@ -6,10 +6,10 @@ import itertools
 import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
 import pytest
 from eventlet.green import socket as green
+from msgspec.structs import replace
 from ryu.lib import hub
 
 from porter_ryu.bgp.connection import READ_MAX_OCTETS

@@ -3,7 +3,6 @@ affects no other."""
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import resource
 import weakref
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from eventlet.green import socket as green
+from msgspec.structs import replace
 from ryu.lib import hub
 
 from porter_ryu import metrics
@@ -42,7 +42,7 @@ A, B, C = passive("a", "192.0.2.1"), passive("b", "192.0.2.2"), passive("c", "19
 
 def with_hold_time(config: PeerConfig, seconds: int) -> PeerConfig:
     """A peer whose session has to begin anew."""
-    return dataclasses.replace(config, hold_time=3 + seconds)
+    return replace(config, hold_time=3 + seconds)
 
 
 class FailingSpeaker(Speaker):
@@ -78,7 +78,7 @@ class FailingSpeaker(Speaker):
 
     def text(self) -> str:
         """The metrics."""
-        state = dataclasses.replace(PROCESS, peers=self.reports)
+        state = replace(PROCESS, peers=self.reports)
         return Exposition(World().planner, state).text().decode()
 
     def listens(self) -> bool:
@@ -122,7 +122,7 @@ def test_peers_are_added_removed_and_changed_and_the_others_are_not_touched(
 def test_other_attributes_or_nodes_touch_no_session(speaker: FailingSpeaker) -> None:
     speaker.set(A, B)
     kept = speaker.running["a"]
-    changed = dataclasses.replace(
+    changed = replace(
         A, attributes=PathAttributes((7,), med=7), node_selector=parse_selector("rack=a")
     )
     speaker.set(changed, B)
@@ -133,12 +133,12 @@ def test_other_attributes_or_nodes_touch_no_session(speaker: FailingSpeaker) -> 
 def test_two_peers_exchange_their_addresses_and_one_is_renamed(speaker: FailingSpeaker) -> None:
     speaker.set(A, B)
     exchanged = {
-        dataclasses.replace(A, address=B.address),
-        dataclasses.replace(B, address=A.address),
+        replace(A, address=B.address),
+        replace(B, address=A.address),
     }
     speaker.set(*exchanged)
     assert {peer.config for peer in speaker.running.values()} == exchanged
-    speaker.set(dataclasses.replace(A, name="z"))
+    speaker.set(replace(A, name="z"))
     assert speaker.running.keys() == {"z"}
 
 

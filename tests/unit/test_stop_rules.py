@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from porter_ryu import control_token
 from porter_ryu.http.hosts import names_loopback
@@ -22,7 +22,7 @@ GOOD = StopRequest(
 
 def status(**fields: Any) -> int | None:
     """The status code for the good request with these changes; None if it is accepted."""
-    found = refusal(dataclasses.replace(GOOD, **fields), TOKEN)
+    found = refusal(replace(GOOD, **fields), TOKEN)
     return found[0].value if found is not None else None
 
 
@@ -90,7 +90,7 @@ def test_only_over_loopback() -> None:
 
 
 def test_without_a_token_all_requests_are_refused() -> None:
-    found = refusal(dataclasses.replace(GOOD, authorization="Bearer "), "")
+    found = refusal(replace(GOOD, authorization="Bearer "), "")
     assert found is not None
     assert found[0] == 403
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from porter_ryu.bgp import transport
 from porter_ryu.domain.peering import PeerConfig, Secret

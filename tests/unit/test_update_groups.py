@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from porter_ryu.bgp.output.outbound import Outbound
 from porter_ryu.bgp.protocol.export import ExportPolicy
@@ -182,9 +182,7 @@ def test_a_peer_that_does_not_read_leaves_and_comes_back(
 def test_peers_with_other_attributes_are_another_group(scene: Scene) -> None:
     scene.rib.routes.update(table(10, 1))
     plain = Peer(scene, "plain")
-    marked = Peer(
-        scene, "marked", dataclasses.replace(POLICY, attributes=PathAttributes((0xFDE80001,)))
-    )
+    marked = Peer(scene, "marked", replace(POLICY, attributes=PathAttributes((0xFDE80001,))))
     for peer in (plain, marked):
         peer.connect()
     scene.later.passes()
@@ -210,7 +208,7 @@ def test_a_change_goes_first_to_peers_that_need_no_journal(scene: Scene, apart: 
     scene.rib.routes.update(table(10, 1))
     seen: list[str] = []
     for number, graceful in enumerate((True, False, True)):
-        policy = dataclasses.replace(POLICY, attributes=PathAttributes((number if apart else 0,)))
+        policy = replace(POLICY, attributes=PathAttributes((number if apart else 0,)))
         peer = scene.peer(f"leaf{number}")
         peer.open(Noting(f"leaf{number}", seen, graceful), policy)
     scene.later.passes()
@@ -266,7 +264,7 @@ def test_other_attributes_are_an_update_in_the_same_session(scene: Scene) -> Non
     first, second = peers_of(scene, 2)
     for peer in (first, second):
         peer.read()
-    marked = dataclasses.replace(POLICY, attributes=PathAttributes((0xFDE80001,)))
+    marked = replace(POLICY, attributes=PathAttributes((0xFDE80001,)))
     for peer in (first, second):
         peer.outbound.set_policy(marked)
     scene.later.passes(10)
@@ -283,7 +281,7 @@ def test_a_peer_that_an_advertisement_names_sees_something_else(
     scene: Scene, encoded: list[Network]
 ) -> None:
     scene.rib.routes.update(table(1000, 1, 2))
-    peers = [Peer(scene, name, dataclasses.replace(POLICY, peer=name)) for name in ("a", "b", "c")]
+    peers = [Peer(scene, name, replace(POLICY, peer=name)) for name in ("a", "b", "c")]
     for peer in peers:
         peer.connect()
     scene.later.passes()

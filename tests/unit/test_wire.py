@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
+from msgspec.structs import replace
 
 from porter_ryu.bgp.protocol import notification, wire
 from porter_ryu.bgp.protocol.export import ExportPolicy
@@ -321,7 +321,7 @@ def test_ipv4_with_an_ipv6_next_hop() -> None:
     six = Announcement(NextHop("n1", None, ipv6=ip_address("fd00::1")))
     assert sync(rib_out(add_path=False), {prefix: frozenset([six])}, prefix) == []
     table = rib_out(add_path=False)
-    policy = dataclasses.replace(table.policy, ipv4_over_ipv6=True)
+    policy = replace(table.policy, ipv4_over_ipv6=True)
     (message,) = hexes(sync(AdjRibOut(policy, PathIds()), {prefix: frozenset([six])}, prefix))
     assert "800e1a00010110fd0000000000000000000000000000010020cb007101" in message
 

@@ -11,7 +11,8 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.bgp import transport
 from porter_ryu.domain.peering import PeerConfig
@@ -23,8 +24,7 @@ LOG = logging.getLogger(__name__)
 _COMMAND = (sys.executable, "-m", "porter_ryu.bgp.bfd.process")
 
 
-@dataclass(frozen=True, slots=True)
-class BfdReport:
+class BfdReport(Struct, frozen=True):
     """The BFD session with a peer: `state` is up, down or adminDown (by the peer); `since` (Unix
     time; from the beginning: when BFD was begun); `reason`: why it is not up, empty if it is."""
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import enum
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _PACKET = struct.Struct(">BBBBIIIII")
 _VERSION = 1
@@ -40,8 +41,7 @@ class Diagnostic(enum.IntEnum):
     ADMINISTRATIVELY_DOWN = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(Struct, frozen=True):
     """A control packet without authentication; intervals in microseconds.
 
     The C bit is always set: BFD does not share its fate with the process that runs BGP.

@@ -10,9 +10,10 @@ its digest.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+
+from msgspec import Struct
 
 from porter_ryu.domain.announcement import NO_ATTRIBUTES, PathAttributes
 from porter_ryu.domain.communities import NO_COMMUNITIES, Communities, parse_communities
@@ -30,8 +31,7 @@ _LIMITS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(Struct, frozen=True):
     """A set of attributes, its text, and the digest by which paths name it."""
 
     digest: str

@@ -11,7 +11,8 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from porter_ryu import regular_file
 from porter_ryu.bgp.output.journal_attributes import Definition
@@ -35,8 +36,7 @@ _LARGEST_OCTETS = 64 * 1024 * 1024
 _DAMAGED_LINES_REPORTED = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(Struct, frozen=True):
     """What a journal says.
 
     `written`: how many paths its lines are about.  `octets`: its size.  `unfit` are paths whose
@@ -69,8 +69,7 @@ def read(path: str) -> Contents:
     return Contents(reading.sent_paths(), unfit, reading.written, len(octets), damaged)
 
 
-@dataclass
-class _Reading:
+class _Reading(Struct):
     """What the lines said so far."""
 
     path: str

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from porter_ryu.bgp.protocol.path_ids import PathIds
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Network
 
 
-@dataclass
-class LocRib:
+class LocRib(Struct):
     """`complete`: everything that the cluster has is in it.  `replaying`: the cluster cannot be
     read, so that the journals are announced in its place."""
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.bgp.output.journal import RouteJournal
 from porter_ryu.bgp.output.loc_rib import LocRib
@@ -30,8 +31,7 @@ from porter_ryu.supervisor import Supervisor
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class LastSent:
+class LastSent(Struct, frozen=True):
     """What the peer had been sent when its session ended, and the policy that it was exported
     by."""
 

@@ -18,8 +18,9 @@ import collections
 import math
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
+
+from msgspec import Struct
 
 from porter_ryu.bgp.protocol.notification import Notification
 from porter_ryu.bgp.protocol.update import MP_REACH, MP_UNREACH, NEXT_HOP
@@ -41,8 +42,7 @@ _SHORT_HEAD = 3
 _MP_REACH_HEAD = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """The result of a refusal: what is `barred` for `seconds`, or how many `suspects` there are."""
 
     barred: tuple[Suspect, ...] = ()

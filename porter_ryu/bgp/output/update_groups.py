@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Set
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from porter_ryu.bgp.output.loc_rib import LocRib
 from porter_ryu.bgp.output.rounds import OutputRounds

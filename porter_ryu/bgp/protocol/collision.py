@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from ipaddress import IPv4Address
+
+from msgspec import Struct
 
 from porter_ryu.bgp.protocol.fsm import State
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A connection whose OPEN was received.
 
     `inbound`: the peer opened it.  `graceful`: graceful restart is negotiated.  `closed_by_peer`:
@@ -27,8 +27,7 @@ class Candidate:
     closed_by_peer: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """What is compared of a speaker: its BGP identifier, then its AS (RFC 6286, 2.3)."""
 
     identifier: IPv4Address

@@ -7,7 +7,8 @@ new text each time would create a new time series each time.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.bgp.protocol.negotiation import Negotiated
 from porter_ryu.bgp.protocol.notification import CEASE, Cease, Notification
@@ -93,8 +94,7 @@ _CAUSE_OF_PEER_CEASE: dict[int, Cause] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """How a session ended: `text` for people, and the NOTIFICATION that was sent or received."""
 
     cause: Cause

@@ -7,8 +7,8 @@ these override those of the peer's group; communities are added.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from porter_ryu.bgp.protocol.roles import marks_routes
@@ -31,8 +31,7 @@ from porter_ryu.domain.peering import BgpRole
 _BANDWIDTH_UNIT = 125_000
 
 
-@dataclass(frozen=True, slots=True)
-class ExportPolicy:
+class ExportPolicy(Struct, frozen=True):
     """The negotiated capabilities and the settings of the peer.
 
     `add_path`: families with ADD-PATH.  `internal`: the peer has the same AS.  `attributes`: of the

@@ -11,7 +11,8 @@ import collections
 import enum
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from porter_ryu.bgp.protocol import ending, notification, wire
 from porter_ryu.bgp.protocol.ending import Cause, End
@@ -41,8 +42,7 @@ class State(enum.Enum):
 _UNEXPECTED_MESSAGE = {State.OPEN_SENT: 1, State.OPEN_CONFIRM: 2, State.ESTABLISHED: 3}  # RFC 6608
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """The output of the machine for one input.
 
     `send`: octets for the peer.  `received`: number of messages of each type.  `refresh`: families

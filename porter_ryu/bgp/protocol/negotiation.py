@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from porter_ryu.bgp.protocol import wire
 from porter_ryu.bgp.protocol.open_message import Open
@@ -12,8 +12,7 @@ _ADD_PATH_RECEIVE, _ADD_PATH_SEND = 1, 2  # RFC 7911, 4
 _IMPLIED_FAMILIES = frozenset({Family.IPV4})  # RFC 4760, 8: without a multiprotocol capability
 
 
-@dataclass(frozen=True, slots=True)
-class Negotiated:
+class Negotiated(Struct, frozen=True):
     """What is in force on a session; the default applies until an OPEN is received.
 
     `hold_time` in seconds.  `families`: those that both sides offered.  `add_path`: those in which

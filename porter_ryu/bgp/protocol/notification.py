@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import enum
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _COMMUNICATION_OCTETS = range(1, 256)  # RFC 9003, 2: a length octet and UTF-8 text
 
@@ -85,8 +86,7 @@ _SUBCODE_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(Struct, frozen=True):
     """Error code, subcode and data (RFC 4271, 4.5)."""
 
     code: int

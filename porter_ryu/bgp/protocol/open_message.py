@@ -13,8 +13,9 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address
+
+from msgspec import Struct
 
 from porter_ryu.bgp.protocol.notification import BgpError
 from porter_ryu.bgp.protocol.wire import (
@@ -51,8 +52,7 @@ class Capability(enum.IntEnum):
     ENHANCED_REFRESH = 70  # RFC 7313
 
 
-@dataclass(frozen=True, slots=True)
-class GracefulRestart:
+class GracefulRestart(Struct, frozen=True):
     """The graceful restart capability (RFC 4724, 3).
 
     `restart_time` in seconds; `restarting` is the R bit, `notification` the N bit of RFC 8538.  The
@@ -65,8 +65,7 @@ class GracefulRestart:
     families: frozenset[Family] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True):
     """An OPEN message (RFC 4271, 4.2) with the capabilities that this program uses.
 
     `hold_time` in seconds.  `families` None: no multiprotocol capability, which means IPv4 unicast

@@ -7,9 +7,8 @@ identifier; differences are found by comparing the attributes, to which the next
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from porter_ryu.bgp.protocol.export import ExportPolicy
 from porter_ryu.bgp.protocol.path_ids import PathIds
@@ -88,8 +87,7 @@ class _Comparison(Struct, frozen=True, gc=False):
         return known[0]
 
 
-@dataclass
-class AdjRibOut:
+class AdjRibOut(Struct):
     """The paths that were sent in Established sessions, by prefix.
 
     `withheld`: next hops and prefixes that must not be announced because the peer refuses them.

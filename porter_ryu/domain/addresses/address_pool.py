@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 import netaddr
+from msgspec import Struct
 
 from porter_ryu.domain.model import Address, Family, Network
 from porter_ryu.domain.special_purpose import FORBIDDEN_IN_POOLS
@@ -23,8 +23,7 @@ class PoolError(ValueError):
     """The text is not a list of addresses, CIDRs and ranges that may be assigned."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Interval:
+class Interval(Struct, frozen=True, order=True):
     """The addresses of one family from `first` to `last` inclusive, as numbers."""
 
     version: int
@@ -36,8 +35,7 @@ class Interval:
         return IPv4Address(number) if self.version == Family.IPV4 else IPv6Address(number)
 
 
-@dataclass(frozen=True, slots=True)
-class AddressPool:
+class AddressPool(Struct, frozen=True):
     """Sorted intervals that are not adjacent; `avoid_buggy` leaves out .0 and .255 (IPv4)."""
 
     intervals: tuple[Interval, ...]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from porter_ryu.domain.announcement import Drain
@@ -20,8 +20,7 @@ _NOT_DRAINED = "false"  # the value of the annotation that says so
 _BEFORE_FIRST_SEEN = Drain(-math.inf, -math.inf, over=True)
 
 
-@dataclass(frozen=True, slots=True)
-class DrainPolicy:
+class DrainPolicy(Struct, frozen=True):
     """What drains a node: `annotation` with any value but "false" (empty: none does), one of the
     keys in `taints`, or, if `cordoned`, that it is cordoned.
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+
+from msgspec import Struct
 
 from porter_ryu.domain.announcement import NextHop
 from porter_ryu.domain.model import Address, Network
@@ -25,8 +26,7 @@ _MASK = (1 << 64) - 1
 Pairs = dict[Address, NextHop]
 
 
-@dataclass(frozen=True, slots=True)
-class FanOut:
+class FanOut(Struct, frozen=True):
     """One of the sessions with a peer, as its export policy needs it.
 
     `own` is the local address of this session and `sessions` are those of all; `down` are those of

@@ -8,7 +8,8 @@ is unusable at once.  What is first reported after a start is believed.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _LOSS_WINDOW_SECONDS = 60.0
 _MAX_DELAY_SECONDS = 15.0
@@ -18,8 +19,7 @@ _NO_NODES: frozenset[str] = frozenset()
 _RECOVERY_SECONDS = 30.0  # a kubelet that is back takes up to 10 s to report its Pods ready again
 
 
-@dataclass(frozen=True, slots=True)
-class LossDelays:
+class LossDelays(Struct, frozen=True):
     """How long after the last loss of a node losses are believed, in seconds.
 
     `extended` counts where one of the nodes is silent, where most of the nodes are lost, and after

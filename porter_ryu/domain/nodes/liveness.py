@@ -16,7 +16,8 @@ from __future__ import annotations
 import collections
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import Family
 
@@ -25,8 +26,7 @@ _WINDOW_SECONDS = 5.0  # nodes that are lost within it are lost together
 _SETTLE_SECONDS = 5.0  # after that a probe without an answer is reported as unanswered
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(Struct, frozen=True):
     """What the probes found about a node in one family.
 
     `dead` says why it is no next hop, and is empty while it lives.  `unanswered` names the probes
@@ -42,8 +42,7 @@ ProbedNode = tuple[str, Family]
 """A node in one family: its name, and the family of its address."""
 
 
-@dataclass(frozen=True, slots=True)
-class LivenessRule:
+class LivenessRule(Struct, frozen=True):
     """`multiplier`: how many misses or answers in a row count.  `interval` and `timeout`: how often
     a probe is sent, and how soon it must be answered, in seconds.  `panic_percent`: above which
     share of the nodes a loss is not believed.

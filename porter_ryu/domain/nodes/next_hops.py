@@ -7,7 +7,6 @@ and which nodes are usable at all.  A next hop is a usable candidate.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from msgspec import Struct
 
@@ -30,8 +29,7 @@ EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 OUT_OF_SERVICE_TAINT = "node.kubernetes.io/out-of-service"
 
 
-@dataclass(frozen=True, slots=True)
-class NextHopPolicy:
+class NextHopPolicy(Struct, frozen=True):
     """How nodes become next hops.
 
     `node_name` is the Node of this host, needed by a mode that is not central.  A next hop is one

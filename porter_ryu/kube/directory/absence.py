@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import ObjectId
 from porter_ryu.kube.directory.store import Store
@@ -22,8 +23,7 @@ _GRACE_SECONDS = 0.4
 _HIDING_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Absence:
+class Absence(Struct, frozen=True):
     """Whether an object was deleted; if not, `hidden_by` is the fault of the file that may contain
     it, '' while the object may be moving."""
 
@@ -35,8 +35,7 @@ _MOVING = Absence(deleted=False)
 _DELETED = Absence(deleted=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wait:
+class _Wait(Struct, frozen=True):
     hidden_since: float  # files that became unreadable at this time or later may hide the object
     due: float
 

@@ -12,10 +12,10 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import eventlet
 from eventlet.green import subprocess
+from msgspec import Struct
 
 from porter_ryu import regular_file
 from porter_ryu.kube.directory import parser_process
@@ -37,8 +37,7 @@ class NoFileError(Exception):
     """The path does not exist or is a folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
+class FileState(Struct, frozen=True):
     """The signature of a file, which changes with its content, or why it cannot be read."""
 
     signature: regular_file.Signature | None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from ryu.lib import hub
 
 from porter_ryu.backoff import Backoff
@@ -27,8 +27,7 @@ _LARGE_FILES_SECONDS = 60.0
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 1.0, 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Parsed:
+class _Parsed(Struct, frozen=True):
     """The result of reading a file."""
 
     name: str
@@ -39,8 +38,7 @@ class _Parsed:
     signature: Signature | None = None
 
 
-@dataclass
-class _Failed:
+class _Failed(Struct):
     """A large file that could not be parsed, its signature then, and when it is tried again."""
 
     signature: Signature | None
@@ -164,7 +162,7 @@ class Loader:
             # taken before the file is opened: if it changes meanwhile, it is tried again at once
             signature = _signature(self._path(name))
             parsed = self._parse(name, TimeSlice())
-            self._parsed.append(dataclasses.replace(parsed, large=True, signature=signature))
+            self._parsed.append(replace(parsed, large=True, signature=signature))
         finally:
             self._parsing = ""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from porter_ryu.domain.model import ObjectId
 from porter_ryu.kube import documents
@@ -13,8 +14,7 @@ from porter_ryu.kube.codec import identity, kind_of
 from porter_ryu.kube.errors import CodecError
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """An object as JSON, and the line at which it begins."""
 
     line: int
@@ -22,8 +22,7 @@ class Found:
     text: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """A part of a file that cannot be parsed; it may contain any object.
 
     `content` is a digest of the file: it differs if the file changed and is still invalid.

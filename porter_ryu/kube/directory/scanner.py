@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from porter_ryu.kube.directory import files
 from porter_ryu.kube.limits import DIRECTORY_FILES
@@ -29,8 +30,7 @@ class UnreadableDirectoryError(Exception):
     """The directory itself cannot be read, so nothing is known about its content."""
 
 
-@dataclass
-class Changes:
+class Changes(Struct):
     """The result of a scan: files to read, unreadable files with the reason, and deleted files."""
 
     read: list[str] = field(default_factory=list)

@@ -5,12 +5,13 @@ If a file or a part of it cannot be read, the last valid definitions from it are
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from porter_ryu.domain.model import ObjectId
 from porter_ryu.kube.directory.parsing import Fault, Found
@@ -21,8 +22,7 @@ LOG = logging.getLogger(__name__)
 _KEPT = "its last valid objects stay in force"
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(Struct, frozen=True):
     """An object as JSON and its location.  `fault`, if not empty, says why the file may have
     changed it since: a part of the file cannot be read."""
 
@@ -32,8 +32,7 @@ class Definition:
     fault: str = ""
 
 
-@dataclass
-class _File:
+class _File(Struct):
     """`fault`: why the file, or a part of it, cannot be read; `fault_content`: a text that differs
     if the unreadable content does."""
 
@@ -43,8 +42,7 @@ class _File:
     octets: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
+class _Unreadable(Struct, frozen=True):
     """Why a file is unreadable, for which content, and since when."""
 
     fault: str
@@ -124,7 +122,7 @@ class Store:
         if fault:
             for object_id, definition in before.definitions.items():
                 if object_id not in definitions:
-                    definitions[object_id] = dataclasses.replace(definition, fault=fault)
+                    definitions[object_id] = replace(definition, fault=fault)
         octets = sum(len(definition.text) for definition in definitions.values())
         if self._octets - before.octets + octets > DIRECTORY_OCTETS:
             limit = f"more than {DIRECTORY_OCTETS // MIB} MiB of objects in the directory"
@@ -138,7 +136,7 @@ class Store:
         fault = f"{name}: {reason}"
         before = self._files.get(name, _File())
         definitions = {
-            object_id: dataclasses.replace(definition, fault=fault)
+            object_id: replace(definition, fault=fault)
             for object_id, definition in before.definitions.items()
         }
         return self._put(name, _File(definitions, fault, content or reason, before.octets))
