@@ -1,4 +1,5 @@
-"""docs/architecture.md names what is there: every module in the map, and no file that is not."""
+"""docs/architecture.md names what is there: every module in the map, no file that is not, and the
+only dataclasses."""
 
 from __future__ import annotations
 
@@ -43,3 +44,10 @@ def test_every_file_that_the_page_names_is_there() -> None:
     assert files
     missing = [name for name in files if not (PACKAGE / name).exists() and not Path(name).exists()]
     assert not missing
+
+
+def test_only_those_that_the_page_names_are_dataclasses() -> None:
+    text = "".join(path.read_text() for path in sorted(PACKAGE.rglob("*.py")))
+    found = re.findall(r"^@(?:dataclasses\.)?dataclass.*\nclass (\w+)", text, re.MULTILINE)
+    rule = PAGE.partition("Three are dataclasses: ")[2].partition("\n* ")[0]
+    assert sorted(found) == sorted(re.findall(r"`([A-Z]\w+)`", rule))
