@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -141,8 +140,9 @@ class LogFilter(logging.Filter):
 def reason_of(error: Exception) -> str:
     """The text of an error.  For errors of the system it is that of strerror, because eventlet's
     sockets have only the name there (ECONNREFUSED)."""
-    if isinstance(error, ssl.SSLError):
-        return tls_errors.reason(error)
+    said = tls_errors.reason(error)
+    if said:
+        return said
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, OSError) and number and number < 0:
         return error.strerror or str(error)  # an error of getaddrinfo

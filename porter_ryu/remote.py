@@ -1,29 +1,29 @@
 """A client of the HTTP interface of a running instance.
 
 The server at the URL may be anything, so each response is limited in size and time, and every
-failure becomes a RemoteError with one sentence.
+failure becomes a RemoteError with one sentence.  Every command imports this module, so what asks is
+imported when there is somebody to ask.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import signal
 import urllib.parse
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from porter_ryu import remote_failures
+if TYPE_CHECKING:
+    import http.client
 
 MAX_RESPONSE_OCTETS = 256 * 1024 * 1024
 RESPONSE_SECONDS = 120.0
 _SILENCE_SECONDS = 10.0
 _CHUNK_OCTETS = 1 << 16
 _NOT_PORTER_RYU = "the response is not from Porter-Ryu"
-_FAILURES = (http.client.HTTPException, OSError, ValueError, RecursionError)
-_CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+_FAILURES = (OSError, ValueError, RecursionError)
 
 
 def segment(text: str) -> str:
@@ -51,13 +51,17 @@ class Remote:
     ) -> None:
         """`max_octets` and `seconds` limit each response.  Raises RemoteError for an invalid
         URL."""
+        import http.client
+
+        classes = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+        self._failures = (http.client.HTTPException, *_FAILURES)
         self._url = url
         self._max_octets = max_octets
         self._seconds = seconds
         invalid = f"{shown(url)}: is not of the form http://HOST:PORT"
         try:
             parts = urllib.parse.urlsplit(url)
-            connect = _CONNECTIONS.get(parts.scheme)
+            connect = classes.get(parts.scheme)
             if connect is None or not parts.hostname or "@" in parts.netloc or not _is_plain(url):
                 raise RemoteError(invalid)
             self._connection = connect(parts.hostname, parts.port, timeout=_SILENCE_SECONDS)
@@ -90,7 +94,7 @@ class Remote:
                 data = response.read(most + 1)
                 if len(data) <= most:
                     _check_complete(response, data)
-        except _FAILURES as error:
+        except self._failures as error:
             raise self._failed(error) from error
         return data[:most], len(data) > most
 
@@ -110,16 +114,20 @@ class Remote:
                 self._connection.request(method, self._base_path + path, headers=fields)
                 response = self._connection.getresponse()
                 return response.status, _read(response, self._max_octets), response.headers
-        except _FAILURES as error:
+        except self._failures as error:
             raise self._failed(error) from error
 
     def _refused(
         self, path: str, status: int, body: bytes, fields: http.client.HTTPMessage
     ) -> RemoteError:
+        from porter_ryu import remote_failures
+
         why = remote_failures.of_status(status, body, fields)
         return RemoteError(f"{self._url}{path}: {why}")
 
     def _failed(self, error: Exception) -> RemoteError:
+        from porter_ryu import remote_failures
+
         host = self._connection.host
         why = remote_failures.of_connection(error, host, _SILENCE_SECONDS)
         return RemoteError(f"{self._url}: {why}")
@@ -154,6 +162,8 @@ def _check_complete(response: http.client.HTTPResponse, body: bytes) -> None:
     """Raises IncompleteRead if the connection ended too early, which `read` of some octets does
     not."""
     if response.length:
+        import http.client
+
         raise http.client.IncompleteRead(body, response.length)
 
 

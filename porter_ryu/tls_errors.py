@@ -5,7 +5,11 @@ The texts go on from the name of the other side: `the API server 10.0.0.1:6443 â
 
 from __future__ import annotations
 
-import ssl
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
 
 NO_TLS = "does not speak TLS: the URL begins with https, but another service may listen there"
 _UNKNOWN_CA = "it is not signed by {ca}"
@@ -66,6 +70,8 @@ def other_name(host: str) -> str:
 def protocol(error: ssl.SSLError, client: str) -> str:
     """Why the two sides do not come to speak TLS.  `client` says what has the client
     certificate."""
+    import ssl
+
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return "ended the connection"
     reason = str(getattr(error, "reason", None) or "unknown reason")
@@ -73,8 +79,11 @@ def protocol(error: ssl.SSLError, client: str) -> str:
     return _PROTOCOL.get(reason, other).replace("{client}", client)
 
 
-def reason(error: ssl.SSLError) -> str:
-    """What OpenSSL says.  The number of such an error is none of the system, although OSError has
-    it in the same place."""
+def reason(error: Exception) -> str:
+    """What OpenSSL says, empty if that is no error of TLS.  The number of such an error is none of
+    the system, although OSError has it in the same place."""
+    loaded = sys.modules.get("ssl")  # it is large, and without it there is no such error
+    if loaded is None or not isinstance(error, loaded.SSLError):
+        return ""
     named = str(getattr(error, "reason", None) or "").lower().replace("_", " ")
     return str(getattr(error, "verify_message", "")) or named or str(error) or "TLS failed"

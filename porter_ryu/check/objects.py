@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import field
 from msgspec.json import Decoder
@@ -18,13 +18,15 @@ from porter_ryu.check.networks import Facts
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.model import Address, Eip, Kind, Network, Node, ObjectId, ObjectKey
 from porter_ryu.domain.objects import Unreadable
-from porter_ryu.kube.client import Client
 from porter_ryu.kube.codec import Codec
 from porter_ryu.kube.errors import CodecError
 from porter_ryu.kube.json_text import Text, decoded
 from porter_ryu.kube.metav1 import ApiStruct, NamedObject
 from porter_ryu.settings import Settings
 from porter_ryu.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from porter_ryu.kube.client import Client
 
 SERVICE_NETWORKS = "/apis/networking.k8s.io/v1/servicecidrs"
 T = TypeVar("T")
