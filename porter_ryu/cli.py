@@ -16,7 +16,6 @@ from typing import Any, Protocol, TextIO
 import porter_ryu_compat
 from porter_ryu.domain.text import one_line
 from porter_ryu.exit_status import ExitStatus
-from porter_ryu.log import reason_of
 
 porter_ryu_compat.install()
 
@@ -88,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _discard(sys.stdout)  # whoever reads the pipe has seen enough
         return ExitStatus.PIPE_CLOSED
     except OSError as error:
+        from porter_ryu.log import reason_of
+
         _discard(sys.stdout)
         return _fail(": ".join(str(e) for e in (error.filename, reason_of(error)) if e))
     except KeyboardInterrupt:

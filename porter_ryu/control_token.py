@@ -6,7 +6,6 @@ Only root and the user that runs the process can read the file.  Every start mak
 from __future__ import annotations
 
 import os
-import secrets
 
 from porter_ryu import atomic_file, regular_file
 
@@ -18,6 +17,8 @@ _MAX_FILE_OCTETS = 256
 
 def create(state_dir: str) -> str:
     """Makes a new token and writes it to disk; raises OSError."""
+    import secrets  # with OpenSSL, which no command needs
+
     token = secrets.token_urlsafe(_TOKEN_OCTETS)
     atomic_file.write(os.path.join(state_dir, _NAME), f"{token}\n".encode(), private=True)
     return token

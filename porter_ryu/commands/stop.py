@@ -8,7 +8,6 @@ from porter_ryu import control_token
 from porter_ryu.commands.arguments import CommandError, add_output, add_url
 from porter_ryu.commands.printing import print_json
 from porter_ryu.exit_status import ExitStatus
-from porter_ryu.log import reason_of
 from porter_ryu.remote import Remote
 
 HELP = "Stop a running instance permanently."
@@ -31,6 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         token = control_token.read(arguments.token_file)
     except (OSError, ValueError) as error:
+        from porter_ryu.log import reason_of
+
         reason = reason_of(error)
         text = f"{arguments.token_file}: {reason} (name the token with --token-file)"
         raise CommandError(text) from error
