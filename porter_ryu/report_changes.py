@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from porter_ryu import rfc3339
 from porter_ryu.domain.text import changed_text, shortened
-from porter_ryu.history.change import Change, Part
+
+if TYPE_CHECKING:
+    from porter_ryu.history.change import Change, Part
 
 Json = dict[str, Any]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from porter_ryu.domain.last_good import LastGood
 from porter_ryu.domain.text import listed
+
+if TYPE_CHECKING:
+    from porter_ryu.domain.last_good import LastGood
 
 Json = dict[str, Any]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from porter_ryu.domain.announcement import Advertisement, Announcement, NextHop, PathAttributes
 from porter_ryu.domain.communities import Communities
-from porter_ryu.domain.sending import Sending
 from porter_ryu.domain.text import listed
+
+if TYPE_CHECKING:
+    from porter_ryu.domain.announcement import Advertisement, Announcement, NextHop, PathAttributes
+    from porter_ryu.domain.sending import Sending
 
 Json = dict[str, Any]
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from porter_ryu.domain.model import Address, Network
+if TYPE_CHECKING:
+    from porter_ryu.domain.model import Address, Network
+
 
 _KEPT = 1 << 16
 _MASK4, _MASK6 = (1 << 32) - 1, (1 << 128) - 1
