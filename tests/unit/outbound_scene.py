@@ -84,14 +84,17 @@ class Scene:
         self.groups = UpdateGroups(self.rib, self.rounds, self.later, self.later.clock)
         self._folder = folder
         self._journals = Journals(str(folder), self.later)
+        self._peers: list[Outbound] = []
         self.outbound = self.peer("leaf")
 
     def peer(self, name: str) -> Outbound:
-        """What is sent to one more peer."""
+        """What is sent to one more peer.  It is kept, as a Peer keeps it: the groups keep no
+        session, so one that nobody has would be gone with the next garbage collection."""
         journal = self._journals.of(name)
-        return Outbound(
-            name, self.rib, self.groups, journal, self.later, self.rounds, self.later.clock
+        self._peers.append(
+            Outbound(name, self.rib, self.groups, journal, self.later, self.rounds, self.later.clock)
         )
+        return self._peers[-1]
 
     def journalled(self, name: str = "leaf") -> dict[Network, SentPaths]:
         """What the next process reads in the journal of a peer."""
