@@ -9,7 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from selenium.webdriver import ChromeOptions, Remote
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver import ActionChains, ChromeOptions, Remote
 from selenium.webdriver.chrome.remote_connection import ChromeRemoteConnection
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.client_config import ClientConfig
@@ -113,6 +114,23 @@ class Browser:
     def find(self, selector: str) -> WebElement:
         """The first element that a CSS selector selects."""
         return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def click(self, selector: str) -> None:
+        """Clicks on the first element that a selector selects: on the one that took its place if
+        the page was drawn anew meanwhile."""
+
+        def clicked() -> bool:
+            try:
+                self.find(selector).click()
+            except StaleElementReferenceException:
+                return False
+            return True
+
+        wait_for(clicked, bool, SECONDS, f"a click on {selector}")
+
+    def press(self, *keys: str) -> None:
+        """Presses keys, for whatever has the focus by then."""
+        ActionChains(self.driver).send_keys(*keys).perform()
 
     def text(self, selector: str) -> str:
         """The text that can be seen of an element; empty if there is none."""

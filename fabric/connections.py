@@ -70,13 +70,14 @@ class Held:
         for sock in self._socks.values():
             sock.close()
 
-    def ask(self, seconds: float = _PATIENCE) -> Answers:
-        """Asks over each flow; returns which node answered."""
+    def ask(self, seconds: float = _PATIENCE, sources: Iterable[int] | None = None) -> Answers:
+        """Asks over each flow, or over those from some `sources`; returns which node answered."""
         self._asked += 1
-        found = dict.fromkeys(self._sources, NO_ANSWER)
+        asked_by = self._sources if sources is None else list(sources)
+        found = dict.fromkeys(asked_by, NO_ANSWER)
         question = b"%d" % self._asked
-        for start in range(0, len(self._sources), _AT_ONCE):
-            ports = [p for p in self._sources[start : start + _AT_ONCE] if p in self._socks]
+        for start in range(0, len(asked_by), _AT_ONCE):
+            ports = [p for p in asked_by[start : start + _AT_ONCE] if p in self._socks]
             for port in ports:
                 with contextlib.suppress(OSError):
                     while self._socks[port].recv(100):

@@ -160,7 +160,7 @@ class ControlPlane:
         """Applies the shipped manifests."""
         self.kubectl("apply", *SHIPPED)
         crd = "crd/eips.network.kubesphere.io"
-        self.kubectl("wait", "--for=condition=Established", crd, "--timeout=20s")
+        self.kubectl("wait", "--for=condition=Established", crd, "--timeout=120s")
 
     def back_up(self) -> None:
         """Copies the current data of etcd."""

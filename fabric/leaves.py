@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -54,7 +53,7 @@ class Bird:
         """Starts it."""
         command = f"bird -f -c {self._config} -s {self._control}"
         self.process = self.host.spawn(command, "bird.log")
-        wait_for(lambda: os.path.exists(self._control), bool, 10, "BIRD's control socket")
+        wait_for(self._answers, bool, 10, "BIRD to answer")
         return self
 
     def stop(self) -> None:
@@ -69,6 +68,13 @@ class Bird:
     def command(self, text: str) -> str:
         """Runs a command of birdc; returns its output."""
         return self.host.run(["birdc", "-s", self._control, *text.split()])
+
+    def _answers(self) -> bool:
+        try:
+            self.command("show status")
+        except FabricError:
+            return False
+        return True
 
     @staticmethod
     def _text(

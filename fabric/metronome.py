@@ -32,8 +32,21 @@ class Metronome:
 
     @property
     def late(self) -> float:
-        """The greatest delay of a wake-up within about a minute, in seconds."""
-        return float(self._result.read_text())
+        """The greatest delay of a wake-up within about a minute, in seconds: until now, so it waits
+        for the next result."""
+        return self._now()[0]
+
+    @property
+    def worst(self) -> float:
+        """The greatest delay of a wake-up since it began, in seconds."""
+        return self._now()[1]
+
+    def _now(self) -> tuple[float, float]:
+        asked = time.time_ns()
+        written = self._result.stat
+        wait_for(lambda: written().st_mtime_ns, asked.__lt__, 10, "the metronome to go on")
+        late, worst = map(float, self._result.read_text().split())
+        return late, worst
 
     @property
     def allowed_lag(self) -> float:
@@ -48,9 +61,9 @@ class Metronome:
 
 
 def measure(result: Path) -> None:
-    """Writes the greatest delay to a file, once a second."""
+    """Writes the greatest delay of the last minute, and of all time, to a file, once a second."""
     delays: deque[float] = deque([0.0], maxlen=_WINDOW_SECONDS)
-    second = 0
+    second, worst = 0, 0.0
     while True:
         due = time.monotonic() + _INTERVAL_SECONDS
         time.sleep(_INTERVAL_SECONDS)
@@ -58,7 +71,8 @@ def measure(result: Path) -> None:
         delays[-1] = max(delays[-1], now - due)
         if int(now) > second:
             second = int(now)
-            replace(result, str(max(delays)))
+            worst = max(worst, *delays)
+            replace(result, f"{max(delays)} {worst}")
             delays.append(0.0)
 
 

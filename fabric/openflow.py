@@ -31,12 +31,13 @@ _HOST_STATE = ("-s neigh show", "address show", "maddress show")
 
 
 class OpenFlowNetwork:
-    """The hosts; the switch runs, the program does not."""
+    """The hosts; the switch runs, with `nice`, and the program does not."""
 
-    def __init__(self, fabric: Fabric, datapath_id: int = 1, name: str = "") -> None:
+    def __init__(self, fabric: Fabric, datapath_id: int = 1, name: str = "", nice: int = 0) -> None:
         self.fabric = fabric
         self.porter = fabric.hosts.get("porter") or fabric.host("porter")
         control = fabric.host(f"switch{name}")
+        control.nice = nice
         self.controller = f"192.168.{8 + datapath_id}.1"
         fabric.link(
             self.porter, control, [f"{self.controller}/24"], [f"{self.controller[:-1]}2/24"]

@@ -25,6 +25,7 @@ _PACKAGES = {
 }
 _SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 _START_SECONDS = 20.0
+_SECONDS = 60  # of a change in the database
 _FLOW = re.compile(
     r"cookie=0x(?P<cookie>[0-9a-f]+), duration=(?P<duration>[0-9.]+)s, table=(?P<table>\d+), "
     r"n_packets=(?P<packets>\d+), n_bytes=\d+, (?P<text>.*)"
@@ -218,7 +219,7 @@ class OpenVSwitch:
     def configure(self, *arguments: str) -> str:
         """Runs a command of ovs-vsctl, which returns when the switch has done it; returns its
         output."""
-        argv = ["ovs-vsctl", f"--db={self._database}", f"--timeout={_START_SECONDS:.0f}"]
+        argv = ["ovs-vsctl", f"--db={self._database}", f"--timeout={_SECONDS}", "--retry"]
         return self.host.run([*argv, *arguments])
 
     @contextlib.contextmanager

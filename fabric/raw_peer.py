@@ -47,7 +47,7 @@ def announces(body: bytes) -> tuple[bytes, int]:
 
 
 class RawPeer:
-    """One TCP connection."""
+    """One TCP connection; it waits for so many `seconds` at most."""
 
     def __init__(
         self,
@@ -58,11 +58,12 @@ class RawPeer:
         receive_buffer: int = 0,
         min_ttl: int = 0,
         ttl: int = 0,
+        seconds: float = 60,
     ) -> None:
         family = socket.AF_INET6 if ":" in to else socket.AF_INET
         with inside(host):
             self.sock = socket.socket(family, socket.SOCK_STREAM)
-        self.sock.settimeout(10)
+        self.sock.settimeout(seconds)
         if ttl and family == socket.AF_INET:
             self.sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
         elif ttl:

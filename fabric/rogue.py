@@ -22,7 +22,7 @@ from fabric.raw_peer import (
 )
 
 _REFRESH_IPV4 = struct.pack(">HBB", 1, 0, 1)
-_READ_SECONDS = 5.0
+_READ_SECONDS, _PATIENCE = 5.0, 10.0
 
 
 def one_prefix_updates(count: int) -> bytes:
@@ -38,7 +38,7 @@ def one_prefix_updates(count: int) -> bytes:
 @contextlib.contextmanager
 def _session(host: Host, ours: str, theirs: str) -> Iterator[RawPeer]:
     """An Established session; OSError if it was refused (for example, the peer is damped)."""
-    peer = RawPeer(host, ours, theirs)
+    peer = RawPeer(host, ours, theirs, seconds=_PATIENCE)
     try:
         try:
             peer.establish()
@@ -76,7 +76,7 @@ def flaps(host: Host, ours: str, theirs: str, seconds: float = 4.0) -> int:
     """Opens sessions and resets them when they are up; returns their number."""
     up, until = 0, time.monotonic() + seconds
     while time.monotonic() < until:
-        peer = RawPeer(host, ours, theirs)
+        peer = RawPeer(host, ours, theirs, seconds=_PATIENCE)
         try:
             peer.establish()
             up += 1
@@ -92,7 +92,7 @@ def strangers(host: Host, ours: str, theirs: str, count: int = 200) -> None:
     whole = open_message()
     for number in range(count):
         with contextlib.suppress(OSError):
-            peer = RawPeer(host, ours, theirs)
+            peer = RawPeer(host, ours, theirs, seconds=_PATIENCE)
             peer.send(whole[: number % len(whole)])
             peer.reset()
 

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from fabric import Host, end, wait_for
@@ -16,23 +16,49 @@ _SHOWN = 10
 
 
 @contextlib.contextmanager
+def _changes(host: Host) -> Iterator[list[str]]:
+    """The changes of IPv4 routes in the kernel of a host, a line each with its time.  The list is
+    filled at the end: with all from the beginning of the `with` block to its end, however late the
+    machine runs the monitor."""
+    log = f"monitor-{os.urandom(4).hex()}.log"
+    monitor = host.spawn("ip -o -ts -4 monitor route", log)
+    lines: list[str] = []
+    try:
+        _wait_until_heard(host, log)
+        yield lines
+        _wait_until_heard(host, log)
+    finally:
+        end(monitor)
+    lines += [line for line in host.log(log).splitlines() if _UNUSED not in line]
+
+
+def _wait_until_heard(host: Host, log: str) -> None:
+    """Waits until a monitor has told all changes that are made before this is called."""
+    before = host.log(log).count(_UNUSED)
+
+    def heard() -> int:
+        """Changes a route that nobody uses; how often that was told."""
+        host.run(f"ip route replace blackhole {_UNUSED}")
+        host.run(f"ip route del blackhole {_UNUSED}")
+        return host.log(log).count(_UNUSED)
+
+    wait_for(heard, lambda count: count > before, 20, "ip monitor to listen")
+
+
+@contextlib.contextmanager
 def no_route_lost(
     host: Host, before: Mapping[str, frozenset[str]], or_gained: bool = False
 ) -> Iterator[None]:
     """Fails if the kernel of a leaf loses one of these routes or one of its next hops (with
     `or_gained`: or gets another one), even for a moment, or has other next hops at the end;
     `before` has the next hops by address."""
-    log = f"monitor-{os.urandom(4).hex()}.log"
-    monitor = host.spawn("ip -o -ts -4 monitor route", log)
-    try:
+    with _changes(host) as events:
         yield
-    finally:
-        end(monitor)
-    after, events = host.multipath(), host.log(log)
+    after = host.multipath()
     text = f"{host.name}: {{}}"
     for address, hops in before.items():
         assert after.get(address) == hops, text.format(f"{address} {hops} -> {after.get(address)}")
-    for line in events.splitlines():
+    for line in events:
         words = line.split()
         for address in before.keys() & words:
             seen = {hop for via, hop in itertools.pairwise(words) if via == "via"}
@@ -43,17 +69,16 @@ def no_route_lost(
 
 
 @contextlib.contextmanager
-def never_without(host: Host, *prefixes: str, seconds: float = 0) -> Iterator[None]:
-    """Fails if the kernel of a leaf has none of these routes for longer than `seconds`, by default
-    even for a moment."""
-    log = f"monitor-{os.urandom(4).hex()}.log"
-    monitor = host.spawn("ip -o -ts -4 monitor route", log)
-    present = set(prefixes) & host.multipath().keys()
-    try:
+def never_without(
+    host: Host, *prefixes: str, within: Callable[[], float] | None = None
+) -> Iterator[None]:
+    """Fails if the kernel of a leaf has none of these routes, even for a moment; with `within` only
+    if for longer than it says at the end, in seconds."""
+    with _changes(host) as events:
+        present = set(prefixes) & host.multipath().keys()
         yield
-    finally:
-        end(monitor)
-    lines = [line for line in host.log(log).splitlines() if set(prefixes) & set(line.split())]
+    seconds = 0.0 if within is None else within()
+    lines = [line for line in events if set(prefixes) & set(line.split())]
     since: datetime | None = None  # when the last of them went
     for number, line in enumerate(lines):
         stamp, *words = line.split()
@@ -73,30 +98,22 @@ def never_without(host: Host, *prefixes: str, seconds: float = 0) -> Iterator[No
 
 
 @contextlib.contextmanager
-def seconds_to_lose(host: Host, address: str, hop: str) -> Iterator[list[float]]:
-    """Measures how long after the `with` block began the kernel of a leaf lost a next hop of a
+def seconds_to_lose(
+    host: Host, address: str, hop: str, cut: Callable[[], object]
+) -> Iterator[list[float]]:
+    """Calls `cut`, and measures how long after that the kernel of a leaf lost a next hop of a
     route, in seconds; the list has this one figure after the block, and is empty where it was not
-    lost."""
-    log = f"monitor-{os.urandom(4).hex()}.log"
-    monitor = host.spawn("ip -o -ts -4 monitor route", log)
-    wait_for(lambda: _touched(host, log), bool, 5, "ip monitor to listen")
-    began, seconds = time.time(), list[float]()
-    try:
+    lost.  What `cut` itself takes does not count: it starts a process."""
+    seconds: list[float] = []
+    with _changes(host) as events:
+        cut()
+        began = time.time()
         yield seconds
-    finally:
-        end(monitor)
-    for line in host.log(log).splitlines():
+    for line in events:
         stamp, *words = line.split()
         if address in words and hop not in words:
             seconds.append(datetime.fromisoformat(stamp.strip("[]")).timestamp() - began)
             return
-
-
-def _touched(host: Host, log: str) -> bool:
-    """Changes a route that nobody uses; returns whether the log has seen that."""
-    host.run(f"ip route replace blackhole {_UNUSED}")
-    host.run(f"ip route del blackhole {_UNUSED}")
-    return _UNUSED in host.log(log)
 
 
 @contextlib.contextmanager
@@ -120,14 +137,10 @@ def stay_bound(host: Host, addresses: frozenset[str]) -> Iterator[None]:
 def route_changes(host: Host, address: str) -> Iterator[list[float]]:
     """When the IPv4 route of an address changed in the kernel of a leaf, in seconds since the
     epoch; the list is filled at the end."""
-    log = f"monitor-{os.urandom(4).hex()}.log"
-    monitor = host.spawn("ip -o -ts -4 monitor route", log)
     times: list[float] = []
-    try:
+    with _changes(host) as events:
         yield times
-    finally:
-        end(monitor)
-    for line in host.log(log).splitlines():
+    for line in events:
         stamp, *words = line.split()
         if address in words:
             times.append(datetime.fromisoformat(stamp.strip("[]")).timestamp())

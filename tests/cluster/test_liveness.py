@@ -61,7 +61,7 @@ def test_the_link_of_a_node_goes_down_while_the_api_server_says_that_it_is_ready
     for _ in rounds():
         served(clean, *NODES)
         with clean.load(EIP, RATE) as load:
-            with seconds_to_lose(clean.leaf.host, EIP, NODES["n4"]) as seconds:
+            with seconds_to_lose(clean.leaf.host, EIP, NODES["n4"], cut) as seconds:
                 began = time.time()
                 switch.run(f"ip link set {port} down")
                 clean.routed(EIP, "n1", "n2", "n3", within=5)

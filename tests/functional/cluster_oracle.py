@@ -14,7 +14,6 @@ from fabric.objects import Json
 
 DRAIN_SECONDS = 1
 DRAIN_MED = 2**32 - 1
-DOUBTFUL_SECONDS = 2  # how much later than written a drain may begin
 GRACEFUL_SHUTDOWN = "65535:0"
 
 
@@ -23,8 +22,8 @@ class NodeState:
     """A Node and its host.
 
     `drained_at`: when its drain was written; None while there is none, 0 where the running program
-    did not see it begin.  `answered`: whether it answered a probe of the running program,
-    since it was last labelled as excluded.
+    did not see it begin.  `begun_by`: when it had surely begun; None before that.  `answered`:
+    whether it answered a probe of the running program, since it was last labelled as excluded.
     """
 
     name: str
@@ -35,7 +34,12 @@ class NodeState:
     excluded: bool = False
     out_of_service: bool = False
     drained_at: float | None = None
+    begun_by: float | None = None
     answered: bool = True
+
+    def drain(self, at: float | None) -> None:
+        """Its drain is written, or (None) taken away."""
+        self.drained_at, self.begun_by = at, None
 
     @property
     def dead(self) -> bool:
@@ -222,8 +226,9 @@ class Cluster:
         else:
             last = max(at for at in drained.values() if at is not None)
             surely = {name for name, at in drained.items() if at == last}
-            since = last - DRAIN_SECONDS - DOUBTFUL_SECONDS if last else 0
-            perhaps = {name for name, at in drained.items() if at is not None and at >= since}
+            begun = {name: self.nodes[name].begun_by for name in paths}
+            late = {n for n, by in begun.items() if by is None or by > last - DRAIN_SECONDS}
+            perhaps = surely | (late if last else set())
         many = frozenset(paths[name] for name in perhaps)
         if sessions and len(surely) > sessions:
             return Wanted(frozenset(), many, sessions)

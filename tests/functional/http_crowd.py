@@ -31,13 +31,21 @@ async def health(waits: list[float], failures: list[str]) -> None:
     while True:
         started = time.monotonic()
         try:
-            answer = await asyncio.wait_for(ask(HEALTH), 5)
+            answer = await asyncio.wait_for(ask(HEALTH), 30)
             if b" 200 " not in answer.partition(b"\r\n")[0]:
                 failures.append(answer.decode(errors="replace"))
         except (OSError, TimeoutError, asyncio.TimeoutError) as error:
             failures.append(repr(error))
         waits.append(time.monotonic() - started)
         await asyncio.sleep(0.1)
+
+
+async def be_late(delays: list[float]) -> None:
+    """Notes by how much this process is later than it has to be, until it is cancelled."""
+    while True:
+        due = time.monotonic() + 0.05
+        await asyncio.sleep(0.05)
+        delays.append(time.monotonic() - due)
 
 
 async def client(data: bytes, manner: str, seconds: float) -> str:
@@ -74,7 +82,8 @@ async def main(count: int, manner: str, seconds: float, data: bytes) -> None:
     """Prints the number of each outcome, and the failures of the well-behaved client."""
     waits: list[float] = []
     failures: list[str] = []
-    watching = asyncio.create_task(health(waits, failures))
+    delays = [0.0]
+    watching = asyncio.gather(health(waits, failures), be_late(delays))
     await asyncio.sleep(0.3)
     started = time.monotonic()
     outcomes = await asyncio.gather(*(client(data, manner, seconds) for _ in range(count)))
@@ -88,6 +97,7 @@ async def main(count: int, manner: str, seconds: float, data: bytes) -> None:
             {
                 "outcomes": collections.Counter(outcomes),
                 "slowest": max(waits),
+                "late": max(delays),
                 "asked": len(waits),
                 "failures": failures,
                 "took": took,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from fabric import Fabric
 from fabric.leaves import Bird, Frr, Neighbour
-from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS, first, peers
 
 STRANGER = "192.168.7.77"
 HEALTHY = ("bird", "frr")
@@ -24,6 +24,7 @@ def stage(fabric: Fabric, addresses: dict[str, str]) -> Iterator[dict[str, dict[
     """BIRD and FRR while the `with` lasts, and the sections of a program that peers with them and
     with these parts; the parts and the stranger have their addresses on the host of gobgpd."""
     hosts, us = fabric.hosts, [Neighbour(OURS, 65000)]
+    first(fabric, "porter", *HEALTHY)  # their hold time is three seconds
     bird = Bird(hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()
     frr = Frr(fabric, hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us).start()
     sections = peers()
@@ -34,6 +35,8 @@ def stage(fabric: Fabric, addresses: dict[str, str]) -> Iterator[dict[str, dict[
     sections["bgp"]["peers"] = ",".join((*HEALTHY, *addresses))
     sections["bgp"]["hold_time"] = 3
     del sections["peer:gobgpd"]
-    yield sections
-    frr.stop()
-    bird.stop()
+    try:
+        yield sections
+    finally:
+        frr.stop()
+        bird.stop()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from fabric import Host
-from fabric.objects import eip, node, service, slice_of
+from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program
 from tests.functional.cluster_oracle import (
     Cluster,
@@ -112,8 +112,7 @@ class Changes:
         """Writes the whole cluster."""
         for name in self.state.pools:
             self._write_pool(name)
-        for name in self.state.nodes:
-            self._write_node(name)
+        self._write_nodes()
         for name in self.state.services:
             self._write_service(name)
 
@@ -151,7 +150,7 @@ class Changes:
         """A node moves to another rack."""
         moved = self._chance.choice(list(self.state.nodes.values()))
         moved.rack = self._chance.choice(RACKS)
-        self._write_node(moved.name)
+        self._write_nodes()
         return f"{moved.name} is in rack {moved.rack}"
 
     def scale(self) -> str:
@@ -213,7 +212,8 @@ class Changes:
         """What a program forgets that was killed: who answered, and when a drain began."""
         for known in self.state.nodes.values():
             known.answered = known.linked and not known.excluded
-            known.drained_at = None if known.drained_at is None else 0
+            if known.drained_at is not None:
+                known.drained_at = known.begun_by = 0
         self._program.start()
         return "restart"
 
@@ -225,8 +225,8 @@ class Changes:
         some = self._chance.sample(able, min(len(able), self._chance.choice((1, 1, 2, 4))))
         now = time.monotonic()
         for name in some:
-            self.state.nodes[name].drained_at = now if yes else None
-            self._write_node(name)
+            self.state.nodes[name].drain(now if yes else None)
+        self._write_nodes()
         return f"{some} drained: {yes}"
 
     def _flip(self, what: str) -> str:
@@ -243,7 +243,7 @@ class Changes:
             host = self._hosts[flipped.name]
             host.run(f"ip link set {interface(host)} {'up' if flipped.linked else 'down'}")
         else:
-            self._write_node(flipped.name)
+            self._write_nodes()
         return f"{flipped.name} is {what}: {getattr(flipped, what)}"
 
     def _anchored(self) -> set[str]:
@@ -255,21 +255,22 @@ class Changes:
         self._write_pool(name)
         return f"Eip {name} has {[entry.manifest() for entry in entries]}"
 
-    def _write_node(self, name: str) -> None:
-        known = self.state.nodes[name]
+    def _write_nodes(self) -> None:
+        """In one file, so that what is drained at once is read at once."""
+        self._program.put("nodes", *map(self._node, self.state.nodes.values()))
+
+    @staticmethod
+    def _node(known: NodeState) -> Json:
         excluded = {"node.kubernetes.io/exclude-from-external-load-balancers": ""}
         drained = {"porter.kubesphere.io/drain": "now"}
         taints = [{"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}]
-        self._program.put(
-            name,
-            node(
-                name,
-                known.address,
-                ready=known.ready,
-                labels={"rack": known.rack, **(excluded if known.excluded else {})},
-                annotations={} if known.drained_at is None else drained,
-                spec={"taints": taints} if known.out_of_service else {},
-            ),
+        return node(
+            known.name,
+            known.address,
+            ready=known.ready,
+            labels={"rack": known.rack, **(excluded if known.excluded else {})},
+            annotations={} if known.drained_at is None else drained,
+            spec={"taints": taints} if known.out_of_service else {},
         )
 
     def _write_pool(self, name: str) -> None:

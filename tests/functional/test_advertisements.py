@@ -221,21 +221,23 @@ def test_a_service_adds_what_the_pool_allows(program: Program, leaves: dict[str,
     )
     expect(leaves, EIP, "n1", "n3")
     said = "Eip pool does not allow a Service to add 65000:67"
-    eventually(
-        lambda: program.host.log(program.log), lambda text: said in text, "the report of 65000:67"
-    )
-    (line,) = [
-        line
-        for line in program.host.log(program.log).splitlines()
-        if "default/web: CommunityNotAllowed" in line
-    ]
+
+    def reports() -> list[str]:
+        lines = program.host.log(program.log).splitlines()
+        return [line for line in lines if "default/web: CommunityNotAllowed" in line]
+
+    (line,) = eventually(reports, bool, "the report of 65000:67")
+    assert said in line
     assert "'nonsense' is not a community" in line
-    (announced,) = [
-        c
-        for c in program.status("services", "default/web")["conditions"]
-        if c["type"].endswith("/Announced")
-    ]
-    assert (announced["status"], said in announced["message"]) == ("True", True)
+    eventually(
+        lambda: program.status("services", "default/web").get("conditions", []),
+        lambda conditions: any(
+            (c["type"].endswith("/Announced"), c["status"], said in c["message"])
+            == (True, "True", True)
+            for c in conditions
+        ),
+        "the condition that says so",
+    )
     program.put("web", service("web"))
     eventually(
         partial(frr_communities, leaves["frr"]),
@@ -388,7 +390,9 @@ def test_a_bad_entry_is_reported_once_and_the_last_good_form_stays(
     expect({"frr": leaves["frr"]}, EIP, "n1", "n3")
     pool(program, {"peers": ["bird"]}, {"communities": ["65536:1"]})
     status = eventually(
-        lambda: program.status("eips", "pool"), lambda s: not s["ready"], "the Eip to say so"
+        lambda: program.status("eips", "pool"),
+        lambda s: s.get("ready") is False,
+        "the Eip to say so",
     )
     (condition,) = status["conditions"]
     assert condition["reason"] == "InvalidAddress"

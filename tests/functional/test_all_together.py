@@ -16,15 +16,17 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 
 import pytest
 
 from fabric import Fabric, wait_for
 from fabric.leaves import Bird, Frr, Neighbour
+from fabric.metronome import Metronome
 from fabric.program import Program, Sections
 from fabric.watchers import never_without
 from tests.functional.cluster_oracle import DRAIN_SECONDS, Cluster, PeerState, best
-from tests.functional.conftest import LEAF_AS, LEAVES, OURS
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS, first
 from tests.functional.leaf_tables import Table, table
 from tests.functional.random_changes import ANCHOR, Changes, cluster, interface, peers
 from tests.functional.test_drain import RFC_8326
@@ -45,6 +47,7 @@ Leaves = dict[str, Bird | Frr]
 def leaves(fabric: Fabric) -> Leaves:
     """BIRD and FRR with ADD-PATH, and a BIRD without it; BIRD has the filter of RFC 8326."""
     hosts, us = fabric.hosts, [Neighbour(OURS, 65000)]
+    first(fabric, "porter", "bird", "frr", "gobgpd")
     several = [Neighbour(address, 65000, add_path=False) for address in SESSIONS]
     fan = Bird(hosts["gobgpd"], ASES["fan"], ADDRESSES["fan"], several, accepts=RFC_8326)
     bird = Bird(hosts["bird"], ASES["bird"], ADDRESSES["bird"], us, accepts=RFC_8326)
@@ -146,7 +149,9 @@ class Rest:
         return found + list(self._program.counted("porter_bgp_session_drops_total"))
 
 
-def test_all_together_and_at_random(fabric: Fabric, leaves: Leaves, program: Program) -> None:
+def test_all_together_and_at_random(
+    fabric: Fabric, leaves: Leaves, program: Program, metronome: Metronome
+) -> None:
     print(f"SEED={SEED}")
     state = cluster()
     state.peers = peers()
@@ -162,10 +167,10 @@ def test_all_together_and_at_random(fabric: Fabric, leaves: Leaves, program: Pro
     until, step = time.monotonic() + SECONDS, 0
     with ExitStack() as watching:
         for name, leaf in leaves.items():
-            gap = FRR_SECONDS if name == "frr" else 0
+            gap = partial(without, metronome) if name == "frr" else None
             anchor = state.services[ANCHOR].address
-            watching.enter_context(never_without(leaf.host, anchor, seconds=gap))
-            watching.enter_context(never_without(leaf.host, *inner, seconds=gap))
+            watching.enter_context(never_without(leaf.host, anchor, within=gap))
+            watching.enter_context(never_without(leaf.host, *inner, within=gap))
         while step < 2 * changes.deck or time.monotonic() < until:
             step += 1
             what = changes.next()
@@ -176,3 +181,11 @@ def test_all_together_and_at_random(fabric: Fabric, leaves: Leaves, program: Pro
                 REST_SECONDS,
                 f"all to be right after {step}: {what} (SEED={SEED}), with {state.nodes}",
             )
+            for known in state.nodes.values():
+                if known.drained_at is not None and known.begun_by is None:
+                    known.begun_by = time.monotonic()
+
+
+def without(metronome: Metronome) -> float:
+    """For how long FRR may be without a route, in seconds."""
+    return FRR_SECONDS + 3 * metronome.worst

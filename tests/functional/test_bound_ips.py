@@ -67,12 +67,8 @@ def test_a_foreign_address_stays(host: Host) -> None:
     program = program_on(host, mode="address")
     program.put("pools", eip("four", "203.0.113.1-203.0.113.2"), eip("six", "2001:db8:9::1"))
     program.start()
-    conditions = program.status("services", "default/four")
-    wait_for(
-        lambda: program.status("services", "default/four"), bool, 5, f"an address {conditions}"
-    )
-    assigned = program.status("services", "default/four")["loadBalancer"]["ingress"][0]["ip"]
-    assert assigned == "203.0.113.2", "an address of this host is never handed out"
+    given = wait_for(lambda: assigned(program, "four"), bool, 5, "an address")
+    assert given == ["203.0.113.2"], "an address of this host is never handed out"
     program.remove("four")
     wait_for(lambda: addresses(host), lambda seen: "203.0.113.2/32" not in seen, 5, "unbinding")
     assert "203.0.113.1/32" in addresses(host)
@@ -88,8 +84,13 @@ def test_rules_lead_to_the_table_and_are_removed_completely(
     want = {ip_network(text) for text in ("203.0.113.1", "2001:db8:9::1", "198.51.100.7")}
     wait_for(lambda: rules(host), lambda seen: seen == want, 5, "the rules")
     for version in (4, 6):
-        routes = host.json(f"ip -j -{version} route show table 101")
-        assert [route.get("type") for route in routes] == [kind]
+        look = f"ip -j -{version} route show table 101"
+        wait_for(
+            lambda look=look: [route.get("type") for route in host.json(look)],  # type: ignore[misc]
+            [kind].__eq__,
+            5,
+            "the route of the table",
+        )
     host.run("ip rule del to 203.0.113.1 lookup 101")
     host.run("ip route flush table 101")
     wait_for(lambda: rules(host), lambda seen: seen == want, 10, "the repair of the rule")

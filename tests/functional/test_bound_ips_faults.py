@@ -170,7 +170,7 @@ def test_an_ip_that_is_missing_or_not_executable_is_retried(host: Host, mode: in
     else:
         program.chmod(mode)
     instance = Instance(host, program=str(program))
-    assert "cannot run" in instance.bound.last_error
+    becomes(lambda: "cannot run" in instance.bound.last_error, True)
     put_ip(host, "")
     instance.expect(ALL)
 
@@ -181,7 +181,7 @@ def test_withdrawing_with_an_ip_that_hangs_reports_the_remaining_addresses(host:
     put_ip(host, "sleep 14")
     begun = time.monotonic()
     left = instance.bound.stop(withdraw=True, seconds=6)
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 10, "5 s for one ip, and none for the next"
     assert left.startswith("3 addresses could not be unbound, the first is 2001:db8:9::1/128: ")
     assert "did not end within 5 s" in left
     instance.end()
@@ -243,8 +243,8 @@ def test_with_a_full_state_dir_only_new_addresses_wait(
     full(small_disk) if how == "full" else remount("ro")
     instance.bound.bind(frozenset({B}))
     instance.bound.unbind(frozenset({A}))
-    becomes(lambda: lone(host), frozenset({SIX}))
-    assert "bound.json cannot be written" in instance.bound.last_error
+    fault = "bound.json cannot be written"
+    becomes(lambda: (lone(host), fault in instance.bound.last_error), (frozenset({SIX}), True))
     (small_disk / "filler").unlink() if how == "full" else remount("rw")
     instance.expect(ALL - {A}, seconds=40)
     instance.end()

@@ -104,17 +104,25 @@ def established(program: Program) -> None:
     wait_for(lambda: program.metric(series), lambda up: up == 1, 20, "the session")
 
 
+def connections(scene: Scene) -> set[str]:
+    """Of BGP at the leaf: both ends of each."""
+    shown = scene.leaf.run("ss -Htn state established sport = :179 or dport = :179")
+    return {" ".join(line.split()[-2:]) for line in shown.splitlines()}
+
+
 def test_a_running_instance_is_known_and_its_session_is_left_alone(scene: Scene) -> None:
     """FRR ends a session with graceful restart if its peer opens a second connection."""
     program = scene.program()
     assert check(program) == (0, FINE), "before it runs; the leaf answers"
     program.start()
     established(program)
-    before = scene.leaf.run("ss -Htn state established sport = :179 or dport = :179")
+    # both sides may have called
+    what = "one connection"
+    before = wait_for(lambda: connections(scene), lambda seen: len(seen) == 1, 20, what)
     for _ in range(3):
         assert check(program) == (0, FINE)
     assert program.metric('porter_bgp_session_up{peer="leaf"}') == 1
-    assert scene.leaf.run("ss -Htn state established sport = :179 or dport = :179") == before
+    assert connections(scene) == before
     assert scene.findings(DEFAULT={"wsapi_port": "8080"}) == [
         (
             "[bgp] listen_port",

@@ -125,13 +125,13 @@ def test_a_second_instance_with_the_same_state_dir_exits_before_it_does_anything
         assert "Traceback" not in printed
         assert "wsgi" not in printed.replace("creating context wsgi", "")
     assert ended(host, "porter-ryu plan", second.config)[0] == 0, "it reads, and takes no lock"
-    assert first.is_ready()
+    wait_for(first.is_ready, bool, 5, "the first to be ready, as before")
     first.kill()
     second.process = host.spawn(
         [command("ryu-manager"), "porter_ryu.app", "--config-file", str(second.config)], second.log
     )
     ready = "curl -s -o /dev/null -w %{http_code} http://127.0.0.1:8081/readyz"
-    wait_for(lambda: host.run(ready, check=False), lambda code: code == "200", 15, "the second")
+    wait_for(lambda: host.run(ready, check=False), lambda code: code == "200", 60, "the second")
     assert second.stop() == 0
 
 
@@ -268,7 +268,7 @@ def test_run_is_the_same_program(host: Host) -> None:
     program = program_on(host, "run", router_id="192.168.9.1")
     argv = [command("porter-ryu"), "run", "--config-file", str(program.config)]
     program.process = host.spawn(argv, program.log)
-    wait_for(program.is_ready, bool, 15, "it to be ready")
+    wait_for(program.is_ready, bool, 60, "it to be ready")
     assert program.stop() == 0
 
 

@@ -84,6 +84,7 @@ def test_a_session_that_is_down_takes_its_share_alone(scene: tuple[Program, Leaf
     """The other sessions are not sent anything; with fewer nodes than sessions, another session
     takes the share, and no node is missing at any time."""
     program, leaf = scene
+    wait_until_settled(program)  # End-of-RIB is an UPDATE, too
     before = updates(program)
     disable(leaf, SESSIONS[1])
     left = wait_for(

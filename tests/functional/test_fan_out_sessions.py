@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +15,7 @@ from fabric.files import replace
 from fabric.leaves import Bird, Frr, Neighbour
 from fabric.objects import eip, node, service, slice_of
 from fabric.program import Program
-from tests.functional.conftest import LEAF_AS, LEAVES, OURS
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS, first
 from tests.functional.fan_out import (
     EIPS,
     FOUR,
@@ -71,6 +72,7 @@ def key_file(fabric: Fabric) -> str:
 
 def test_md5_and_bfd_on_each_session(fabric: Fabric, started: Started) -> None:
     """An address that our host loses takes its own session with it, within the detection time."""
+    first(fabric, "porter", "frr")  # the detection time is 900 ms
     host = fabric.hosts["frr"]
     more = f"router bgp {LEAF_AS['frr']}\n{BFD}"
     frr = Frr(fabric, host, LEAF_AS["frr"], LEAVES["frr"], neighbours(password=KEY), more)
@@ -93,7 +95,8 @@ def test_md5_and_bfd_on_each_session(fabric: Fabric, started: Started) -> None:
     program.host.run(f"ip address del {ours}")
     wait_for(lambda: set(ages(program)), lambda up: up == set(OTHERS), 5, "one session less")
     paths(frr, 3)
-    assert by_bfd() == {**dict.fromkeys(SESSIONS, "up"), SESSIONS[1]: "down"}
+    alone = {**dict.fromkeys(SESSIONS, "up"), SESSIONS[1]: "down"}
+    wait_for(by_bfd, alone.__eq__, 5, "BFD to be down with this one alone")
     program.host.run(f"ip address add {ours}")
     routed(frr, *FOUR)
     after = ages(program)
@@ -125,10 +128,14 @@ def test_an_address_is_added_and_removed_by_a_reload(fabric: Fabric, started: St
     replace(program.config, three)
     established(program, *OTHERS)
     assert isinstance(leaf, Bird)
+    began = time.monotonic()
     for number in range(len(SESSIONS)):
         leaf.command(f"restart p{number}")
     wait_for(
-        lambda: min(ages(program).values(), default=99), lambda age: age < 3, 8, "new sessions"
+        lambda: (max(ages(program).values(), default=1e9), time.monotonic() - began),
+        lambda seen: seen[0] < seen[1],
+        8,
+        "new sessions",
     )
     established(program, *OTHERS)
 
@@ -148,8 +155,7 @@ def test_the_router_connects_to_each_address(
     established(program)
     routed(leaf, *FOUR)
     if listens:
-        with inside(leaf.host), socket.create_connection((OURS, 179), 5) as sock:
-            sock.settimeout(5)
+        with inside(leaf.host), socket.create_connection((OURS, 179), 60) as sock:
             cease, rejected = 6, 5
             assert sock.recv(64)[-2:] == bytes((cease, rejected))
 

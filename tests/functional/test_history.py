@@ -129,6 +129,7 @@ def test_a_service_gets_its_address_and_loses_it(program: Program, leaves: dict[
     pool = newest(program, "pool", "2 of 8 used", "eip", "pool")
     assert (pool["from"], "Service default/db" in pool["cause"]) == ("1 of 8 used", True)
     assert newest(program, "binding", "bound", "203.0.113.9")["about"][1] == "default/db"
+    newest(program, "route", "n3", "default/db")
     kinds = [entry["kind"] for entry in history(program, "default/db")]
     assert sorted(kinds) == ["address", "binding", "route"]
     program.remove("db")

@@ -53,10 +53,27 @@ def program_on(host: Host, name: str, **sections: Mapping[str, object]) -> Progr
     return program
 
 
-def status(host: Host, words: str, path: str = "/v1/stop", address: str = "127.0.0.1") -> str:
+def status(
+    host: Host,
+    words: str,
+    path: str = "/v1/stop",
+    address: str = "127.0.0.1",
+    seconds: float = 30,
+) -> str:
     """The status code that curl prints; 000 without a response."""
     url = f"http://{address}:8080{path}"
-    argv = ["curl", "-gs", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", url, *words.split()]
+    argv = [
+        "curl",
+        "-gs",
+        "-m",
+        str(seconds),
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        url,
+        *words.split(),
+    ]
     return host.run(argv, check=False)
 
 
@@ -68,7 +85,7 @@ def test_only_a_user_who_can_read_the_token_can_stop_it(host: Host, other: Host)
 
     def ask(*more: str, address: str = "127.0.0.1", of: Host = host) -> str:
         url = f"http://{address}:8080/v1/stop"
-        argv = ["curl", "-gs", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", url]
+        argv = ["curl", "-gs", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}", url]
         return of.run([*argv, *words, *more], check=False)
 
     assert ask("-H", "Origin: http://127.0.0.1:8080") == "403"
@@ -86,7 +103,7 @@ def test_only_a_user_who_can_read_the_token_can_stop_it(host: Host, other: Host)
         host.inside([*nobody, *argv]), capture_output=True, text=True, check=False
     )
     assert done.returncode != 0
-    assert program.is_ready(), "none of these requests stopped it"
+    wait_for(program.is_ready, bool, 5, "it to be ready: none of these requests stopped it")
     assert "stopping" in program.end_for_good()
     wait_for(program.process.poll, lambda s: s is not None, 10, "its end")
     assert program.process.returncode == 0
@@ -127,7 +144,7 @@ def test_a_port_in_use_is_one_line_and_status_2(host: Host) -> None:
     [line] = [text for text in host.log(second.log).splitlines() if "8080" in text]
     assert line.endswith("cannot listen on 127.0.0.1 port 8080: Address already in use")
     assert "Traceback" not in host.log(second.log)
-    assert first.is_ready()
+    wait_for(first.is_ready, bool, 5, "the first to be ready, as before")
     assert first.stop() == 0
 
 
@@ -176,7 +193,7 @@ def test_it_answers_again_after_a_lack_of_file_descriptors(host: Host) -> None:
     pid = program.process.pid
     limit = host.run(f"prlimit --pid {pid} --nofile --noheadings -o SOFT,HARD").split()
     host.run(f"prlimit --pid {pid} --nofile=3:{limit[1]}")  # it has more than three already
-    assert status(host, "", "/v1/peers") == "000"
+    assert status(host, "", "/v1/peers", seconds=5) == "000"
     host.run(f"prlimit --pid {pid} --nofile={limit[0]}:{limit[1]}")
     wait_for(lambda: status(host, "", "/v1/peers"), lambda s: s == "200", 5, "an answer")
     assert "accepting an HTTP connection failed: [Errno 24]" in host.log(program.log)

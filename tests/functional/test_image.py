@@ -118,7 +118,8 @@ def test_it_binds_and_announces_as_in_the_deployment(fabric: Fabric, image: Stag
         host, program, image, user=str(context["runAsUser"]), capabilities=capabilities
     )
     wait_for(leaf.routes, lambda r: r == {"203.0.113.8": frozenset(["192.168.9.7"])}, 30, "route")
-    assert "203.0.113.8/32" in host.run("ip -br address show")
+    bound = "ip -br address show"
+    wait_for(lambda: host.run(bound), lambda text: "203.0.113.8/32" in text, 5, "the binding")
     kept = int(_status(process)["CapEff"], 16)
     assert kept == 1 << 12 | 1 << 10, "NET_ADMIN and NET_BIND_SERVICE, and nothing else"
     assert end(process) == 0

@@ -19,7 +19,7 @@ from fabric.leaves import Frr, Neighbour
 from fabric.objects import eip, node, service, slice_of
 from fabric.program import Program, Sections
 from fabric.prometheus import Prometheus
-from tests.functional.conftest import LEAF_AS, LEAVES, OURS
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS, first
 from tests.metrics_page import ALERTS
 from tests.queries import alert_queries, dashboard_queries
 
@@ -35,6 +35,7 @@ MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"[^"]*"')
 def leaf(fabric: Fabric) -> Iterator[Frr]:
     """FRR with bfdd."""
     us = [Neighbour(OURS, 65000)]
+    first(fabric, "porter", "frr")  # the detection time is 900 ms
     leaf = Frr(fabric, fabric.hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us, BFD)
     yield leaf.start(("zebra", "bfdd", "bgpd"))
     leaf.stop()
@@ -180,10 +181,12 @@ def test_a_peer_that_goes_is_seen_at_once(
     leaf.stop()
     for name in ("PorterSessionDown", "PorterAllSessionsDown", "PorterServicesNotSent"):
         wait_for(partial(prometheus.query, alert_queries()[name]), bool, 30, name)
-    assert program.metric('porter_bfd_session_up{peer="frr"}') == 0
+    bfd = 'porter_bfd_session_up{peer="frr"}'
+    wait_for(lambda: program.metric(bfd), lambda value: value == 0, 5, "BFD to be down")
     wait_for(lambda: prometheus.query(drops), bool, 10, "the session that ended to be counted")
-    state = program.get("/v1/services")[0]["state"]
-    assert state == "Allocated"
+    wait_for(
+        lambda: program.get("/v1/services")[0]["state"], "Allocated".__eq__, 5, "it to be sent none"
+    )
     leaf.start(("zebra", "bfdd", "bgpd"))
     for name in ("PorterSessionDown", "PorterBfdDown", "PorterServicesNotSent"):
         ask = partial(prometheus.query, alert_queries()[name])

@@ -132,7 +132,7 @@ def test_the_page_draws_the_switch_beside_the_router(
 ) -> None:
     both = {"router", "switch 0x1"}
     wait_for(lambda: drawn_leaves(page), both.__eq__, SECONDS, "the router and the switch")
-    assert drawn_nodes(page) == set(NODES)
+    wait_for(lambda: drawn_nodes(page), set(NODES).__eq__, SECONDS, "the nodes")
     wait_for(
         lambda: " ".join(page.texts("#switches td")),
         lambda text: "0x1" in text and "filled" in text and "all 4 answer" in text,

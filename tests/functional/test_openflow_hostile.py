@@ -70,7 +70,7 @@ while time.monotonic() < until:
 def network() -> Iterator[OpenFlowNetwork]:
     """The switch, a client and four nodes, and a router beside the program."""
     with Fabric() as fabric:
-        network = OpenFlowNetwork(fabric)
+        network = OpenFlowNetwork(fabric, nice=-20)
         fabric.link(network.porter, fabric.host("leaf"), [f"{OURS}/24"], [f"{LEAF}/24"])
         yield network
 
@@ -79,6 +79,7 @@ def network() -> Iterator[OpenFlowNetwork]:
 def program(network: OpenFlowNetwork) -> Iterator[Program]:
     """The controller, which also announces by BGP."""
     leaf = network.fabric.hosts["leaf"]
+    leaf.nice = -20
     bird = Bird(leaf, 65001, LEAF, [Neighbour(OURS, 65000)], more="hold time 3;").start()
     groups = sections(
         bgp={

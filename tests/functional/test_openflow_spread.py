@@ -153,8 +153,9 @@ def test_two_services_share_an_address_by_port(network: OpenFlowNetwork, program
     for port, serving in ((80, {"n1", "n2"}), (81, {"n3", "n4"})):
         network.served(address, *serving, port=port)
         for protocol in ("tcp", "udp"):
-            found = answers(network.client, Target(address, port, protocol), FLOWS)
-            assert set(found.values()) == serving, by_node(found)
+            ask = partial(answers, network.client, Target(address, port, protocol), FLOWS)
+            what = f"{protocol} port {port} to be served by {serving}"
+            wait_for(lambda ask=ask: set(ask().values()), serving.__eq__, 30, what)  # type: ignore[misc]
     program.put("p81", service("p81", ours=False))
     network.served(address, "n1", "n2", port=80)
 

@@ -84,7 +84,7 @@ def test_a_leaf_without_add_path_gets_one_node(page: Browser) -> None:
     assert abs(shares[2] / total - 2 / 3) < 0.03
     found = breaks(page)
     assert list(found) == [("leaf gobgpd", eip)]
-    page.find("#way-text summary").click()
+    page.click("#way-text summary")
     assert "to n1 33.3 %, n2 33.3 %, n3 33.3 %" in page.text("#strands"), "BIRD"
     assert " 100 %" in page.text("#strands"), "FRR"
     assert "gobgpd: the session is" in found["leaf gobgpd", eip]
@@ -146,7 +146,7 @@ def test_a_search_finds_what_is_no_service(page: Browser, text: str, parts: list
 def test_the_services_with_a_node_as_next_hop_are_one_click_away(page: Browser) -> None:
     page.find("#search").send_keys("n3")
     page.expect("#elsewhere", "node n3")
-    page.find("#elsewhere [data-key='services of n3']").click()
+    page.click("#elsewhere [data-key='services of n3']")
     page.expect("#states", "only with next hop n3")
     wait_for(
         lambda: page.texts("#services tbody td:first-child"),
@@ -154,13 +154,13 @@ def test_the_services_with_a_node_as_next_hop_are_one_click_away(page: Browser) 
         30,
         "the Services with n3",
     )
-    page.find("[data-key='of node']").click()
+    page.click("[data-key='of node']")
     wait_for(lambda: page.text("#services"), lambda text: "default/s004" in text, 30, "all again")
 
 
 def test_which_services_depend_on_a_node(page: Browser) -> None:
     page.find("#node-name").send_keys("n3")
-    page.find("#what-if-form button").click()
+    page.click("#what-if-form button")
     sentence = page.expect("#what-if-sentence", "Without n3,")
     found = page.script(PLAN)
     assert found["sentence"] in sentence
@@ -170,8 +170,8 @@ def test_which_services_depend_on_a_node(page: Browser) -> None:
 
 def test_a_drain_is_told_with_what_has_no_other_node_first(page: Browser) -> None:
     page.find("#node-name").send_keys("n1")
-    page.find("input[value=drain]").click()
-    page.find("#what-if-form button").click()
+    page.click("input[value=drain]")
+    page.click("#what-if-form button")
     sentence = page.expect("#what-if-sentence", "With n1 drained,")
     first, *others = page.texts("#consequences h3")
     assert "have no other node and would stay on n1" in first
@@ -180,7 +180,7 @@ def test_a_drain_is_told_with_what_has_no_other_node_first(page: Browser) -> Non
 
 
 def test_what_a_lost_node_costs_already_is_one_click_away(page: Browser) -> None:
-    page.find("[data-key='waiting for n5']").click()
+    page.click("[data-key='waiting for n5']")
     sentence = page.expect("#what-if-sentence", "Without n5,")
     assert "n5 is no next hop now: it is not Ready" in sentence
     assert "have already lost one of several nodes" in page.text("#consequences")

@@ -101,7 +101,8 @@ def instance(fabric: Fabric, frr: Frr, request: pytest.FixtureRequest) -> Iterat
     began = time.monotonic()
     yield made
     if program.process.poll() is None:
-        assert made.peers()["frr"]["establishedSeconds"] > time.monotonic() - began - 1
+        lasted = time.monotonic() - began
+        assert made.peers()["frr"]["establishedSeconds"] > lasted
         assert made.program.metric('porter_task_restarts_total{task="turns"}') == 0
     assert program.stop() == 0
 
@@ -197,10 +198,16 @@ def test_an_invalid_file_changes_nothing_and_the_next_valid_one_is_read(instance
     for what, (octets, line) in BAD.items():
         instance.put(octets)
         instance.says(f"not reloaded: {instance.program.config}: {line}")
-        assert instance.program.metric("porter_config_last_reload_successful") == 0, what
+        read(instance, False, what)
     instance.write("frr", group("frr"), more="next_hops = nodes\n")
     instance.says("[bgp] next_hops: runs with endpoints, the file says nodes: needs a restart")
-    assert instance.program.metric("porter_config_last_reload_successful") == 1
+    read(instance, True, "the good file")
+
+
+def read(instance: Instance, well: bool, what: str) -> None:
+    """What was read last comes to count as valid, or as invalid."""
+    series = "porter_config_last_reload_successful"
+    wait_for(lambda: instance.program.metric(series), lambda value: value == well, 8, what)
 
 
 @pytest.mark.parametrize("how", ["removed", "a directory", "a dangling link", "a pipe"])
@@ -218,12 +225,7 @@ def test_a_file_that_cannot_be_read_changes_nothing(instance: Instance, how: str
     assert set(instance.peers()) == {"frr"}
     path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
     instance.put(kept)
-    wait_for(
-        lambda: instance.program.metric("porter_config_last_reload_successful"),
-        lambda value: value == 1,
-        8,
-        "the good file to be read",
-    )
+    read(instance, True, "the good file")
 
 
 def test_sigterm_works_after_a_failed_reload(instance: Instance) -> None:
@@ -232,15 +234,15 @@ def test_sigterm_works_after_a_failed_reload(instance: Instance) -> None:
     for _ in range(20):
         process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
 
 
 def test_repeated_sigterm_stops_the_program_once(instance: Instance) -> None:
     host, process = instance.host, instance.program.process
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while "stopping" not in host.log(instance.program.log) and time.monotonic() < deadline:
         process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert "Traceback" not in host.log(instance.program.log)
 
 

@@ -109,7 +109,7 @@ def settings(fabric: Fabric) -> Sections:
             "local_as": OUR_AS,
             "router_id": OURS,
             "peers": "frr, bird",
-            "restart_time": 16,  # seconds: on a busy machine a start and a session take some
+            "restart_time": 24,  # seconds: on a busy machine a start and a session take some
             "weights": "endpoints",
         },
         "peer:frr": {

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from fabric import Fabric, Host, wait_for
-from fabric.objects import eip, node, service, slice_of
+from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program, Sections
 from fabric.raw_peer import KEEPALIVE, UPDATE, RawPeer, message
 from tests.functional.conftest import LEAF_AS, LEAVES, OURS
@@ -64,8 +64,14 @@ def test_keepalives_that_wait_in_the_socket_count_as_in_time(program: Program, h
         peer.send(message(KEEPALIVE))
         time.sleep(0.5)
     program.process.send_signal(signal.SIGCONT)
+
+    def look() -> Json:
+        """What is told of the peer, which goes on saying that it is alive."""
+        peer.send(message(KEEPALIVE))
+        return program.get("/v1/peers")[0]  # type: ignore[no-any-return]
+
     told = wait_for(
-        lambda: program.get("/v1/peers")[0],
+        look,
         lambda p: p["establishedSeconds"] > 5 or p["state"] != "Established",
         10,
         "its age",
@@ -129,12 +135,12 @@ def test_a_journal_that_could_not_be_written_is_written_afterwards(
     free = next(number for number in range(len(used) + 1) if number not in used)
     assert free > max(used), "the connection will have the last one"
     limit(pid, free + 1)
-    peer = RawPeer(host, OURS, PEER).establish(more=bytes.fromhex("400600780001 0180"))
+    graceful = bytes.fromhex("400600780001 0180")
+    peer = RawPeer(host, OURS, PEER).establish(more=graceful, hold_time=9)
     peer.read_until(UPDATE)
-    for _ in range(3):  # two seconds and more, in which writing it was tried again
-        peer.send(message(KEEPALIVE))
-        peer.read_until(KEEPALIVE)
-    assert "cannot be written (Too many open files)" in program.host.log(program.log)
+    peer.read_until(KEEPALIVE)  # three seconds, in which writing it is tried again
+    peer.send(message(KEEPALIVE))
+    program.logs("cannot be written (Too many open files)")
     limit(pid, 1024)
 
     def noted() -> str:

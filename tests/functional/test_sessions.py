@@ -142,7 +142,7 @@ def test_connections_of_other_hosts_and_resets_do_not_affect_the_sessions(
     attack = (
         "import socket,struct\n"
         "for n in range(300):\n"
-        f"    s = socket.create_connection(('{OURS}', 179), 2)\n"
+        f"    s = socket.create_connection(('{OURS}', 179), 30)\n"
         "    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))\n"
         "    s.close()\n"
     )

@@ -34,6 +34,7 @@ from tests.functional.conftest import OURS
 from tests.functional.parts import HEALTHY, STRANGER, named_parts, stage
 
 PARTS = named_parts(19)
+END_OF_RIB = b"\0\0\0\0"
 REFRESH = message(ROUTE_REFRESH, b"\0\1\0\1")
 ATTRIBUTES = bytes.fromhex("4001010040020602010000fdeb400304c0a80703")
 
@@ -153,7 +154,8 @@ def test_a_million_updates_of_one_prefix(program: Program, host: Host, part: str
 
 def test_many_refresh_requests_at_once(program: Program, host: Host, part: str) -> None:
     peer = RawPeer(host, OURS, PARTS[part]).establish(hold_time=0)
-    read_until_quiet(peer)
+    while peer.read_until(UPDATE) != END_OF_RIB:
+        pass
     table = sent(program, part)
     peer.send(REFRESH * 40)
     read_until_quiet(peer)
@@ -169,8 +171,8 @@ def sent(program: Program, part: str) -> float:
 
 
 def read_until_quiet(peer: RawPeer) -> None:
-    """Reads until nothing arrives for two seconds."""
-    peer.sock.settimeout(2)
+    """Reads until nothing arrives for four seconds."""
+    peer.sock.settimeout(4)
     try:
         while peer.sock.recv(1 << 20):
             pass

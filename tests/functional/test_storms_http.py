@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import operator
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from fabric import Fabric, wait_for
+from fabric import Fabric, inside, wait_for
 from fabric.leaves import Bird, Neighbour
 from fabric.metronome import Metronome
 from fabric.objects import eip, node, service, slice_of
@@ -48,20 +49,21 @@ class Scene:
         (self.proc / "clear_refs").write_text("5")
         argv = [sys.executable, str(CROWD), str(count), manner, str(seconds), request]
         seen: dict[str, Any] = json.loads(self.program.host.run(argv, seconds=200))
-        lag = self.program.loop_lag(within=5)
+        lag = self.program.loop_lag(within=15)
         grown = self.memory("VmHWM") - before
         print(seen, f"lag {lag:.3f} s, memory +{grown >> 10} MB")
         assert seen["failures"] == []
         assert grown < MAX_MEMORY_KB
         assert self.since() == since, "the session of the leaf was another one before"
         if timed:
-            assert seen["slowest"] < 1.0 + self._metronome.allowed_lag
+            # the crowd is one process, which may be late itself
+            assert seen["slowest"] < 1.0 + self._metronome.allowed_lag + 4 * seen["late"]
             assert lag < self._metronome.allowed_lag
         return seen
 
     def calm(self) -> bool:
         """Whether its event loop was not late within the last minute."""
-        return self.program.loop_lag(within=5) < self._metronome.allowed_lag
+        return self.program.loop_lag(within=15) < self._metronome.allowed_lag
 
     def memory(self, key: str) -> int:
         """A value from /proc/PID/status, in kB."""
@@ -81,6 +83,7 @@ def scene() -> Iterator[Scene]:
     with Fabric() as fabric:
         porter, bird = fabric.host("porter"), fabric.host("bird")
         fabric.link(porter, bird, ["192.168.8.5/24"], ["192.168.8.1/24"])
+        bird.nice = -20  # its hold time is three seconds
         leaf = Bird(bird, 65001, "192.168.8.1", [Neighbour("192.168.8.5", 65000)]).start()
         program = Program(
             porter,
@@ -187,8 +190,12 @@ def churn(scene: Scene) -> None:
 
 def newest(program: Program) -> int:
     """The number of the last change."""
-    told = program.host.run("curl -sN -m 1 http://127.0.0.1:8080/v1/stream", check=False)
-    return int(json.loads(told.partition("data: ")[2].partition("\n")[0])["sequence"])
+    with inside(program.host):
+        sock = socket.create_connection(("127.0.0.1", 8080), 60)
+    with sock, sock.makefile("rb") as answer:
+        sock.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        start = next(line for line in answer if line.startswith(b"data: "))
+    return int(json.loads(start.removeprefix(b"data: "))["sequence"])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from fabric.metronome import Metronome
 from fabric.objects import Json, eip, node, service, slice_of
 from fabric.program import Program
 from fabric.raw_peer import ROUTE_REFRESH, UPDATE, RawPeer, announces, message
-from tests.functional.conftest import LEAF_AS, LEAVES, OURS, peers
+from tests.functional.conftest import LEAF_AS, LEAVES, OURS, first, peers
 
 SERVICES = 10_000
 NODES = {f"n{n}": f"192.168.7.{10 + n}" for n in range(1, 5)}
@@ -39,6 +39,7 @@ def sections() -> dict[str, dict[str, object]]:
 def program(fabric: Fabric, metronome: Metronome) -> Iterator[Program]:
     """Everything announced to two healthy peers."""
     hosts, us = fabric.hosts, [Neighbour(OURS, 65000)]
+    first(fabric, *HEALTHY)
     bird = Bird(hosts["bird"], LEAF_AS["bird"], LEAVES["bird"], us).start()
     frr = Frr(fabric, hosts["frr"], LEAF_AS["frr"], LEAVES["frr"], us).start()
     program = Program(hosts["porter"], sections(), name="storms")

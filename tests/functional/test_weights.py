@@ -84,7 +84,9 @@ def test_three_pods_on_one_node_and_one_on_another(
     for prefix in (EIP, EIP6):
         expect(fabric.hosts["frr"], prefix, n1=75, n2=25)
         expect(fabric.hosts["bird"], prefix, n1=50, n2=50)
-    wait_for(leaves["gobgpd"].routes, lambda seen: len(seen[EIP]) == 2, 5, "both paths on gobgpd")
+    wait_for(
+        leaves["gobgpd"].routes, lambda seen: len(seen.get(EIP, ())) == 2, 5, "both paths on gobgpd"
+    )
     explained = by_endpoints.host.run(
         [command("porter-ryu"), "explain", "default/web", "--url", "http://127.0.0.1:8080"]
     )
@@ -133,6 +135,8 @@ def test_scaling_changes_the_shares_and_never_takes_a_route_away(
 def test_a_change_of_weights_is_announced_and_nothing_is_withdrawn(
     by_endpoints: Program, fabric: Fabric
 ) -> None:
+    expect(fabric.hosts["frr"], n1=75, n2=25)
+    expect(fabric.hosts["frr"], EIP6, n1=75, n2=25)
     peer = RawPeer(fabric.hosts["gobgpd"], OURS, OBSERVER).establish(
         asn=65009, identifier=OBSERVER, hold_time=90
     )

@@ -92,7 +92,9 @@ class Scene:
         session, so one that nobody has would be gone with the next garbage collection."""
         journal = self._journals.of(name)
         self._peers.append(
-            Outbound(name, self.rib, self.groups, journal, self.later, self.rounds, self.later.clock)
+            Outbound(
+                name, self.rib, self.groups, journal, self.later, self.rounds, self.later.clock
+            )
         )
         return self._peers[-1]
 
