@@ -120,7 +120,7 @@ class ControlPlane:
         self._processes["manager"] = self.host.spawn(
             f"{self.binaries}/kube-controller-manager --kubeconfig {self.admin} "
             f"--leader-elect=false --controllers {self._controllers} --kube-api-qps 200 "
-            "--kube-api-burst 400 --node-monitor-period 500ms --node-monitor-grace-period 4s "
+            "--kube-api-burst 400 --node-monitor-period 500ms --node-monitor-grace-period 8s "
             "--bind-address 127.0.0.1",
             "controller-manager.log",
         )

@@ -125,7 +125,7 @@ def test_what_is_missing_is_mended_by_the_command(clean: Cluster, tmp_path: Path
     assert lease["where"] == "Lease porter-system/porter-ryu"
     mend(clean, lease["mend"], tmp_path)
     assert check(program)["findings"] == []
-    api.kubectl("delete", "crd", "eips.network.kubesphere.io", "--timeout=30s")
+    api.kubectl("delete", "crd", "eips.network.kubesphere.io", "--timeout=120s")
     try:
         wait_for(lambda: len(check(program)["findings"]), lambda n: n == 1, 20, "it to be gone")
         (crd,) = check(program)["findings"]

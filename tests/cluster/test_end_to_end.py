@@ -79,7 +79,7 @@ def test_ipv6(program: Program, clean: Cluster, families: tuple[str, ...], polic
     clean.api.delete("service", "web")
     for address in addresses:
         clean.routed(address)
-    wait_for(lambda: clean.api.get("eip", "six")["status"]["usage"], lambda n: n == 0, 5, "usage")
+    clean.free("six")
     clean.api.delete("eip", "six")
 
 
@@ -96,9 +96,9 @@ def test_every_pod_is_replaced_and_no_request_is_lost(
     with clean.load(EIP, rate=100) as seen:
         for i, node in enumerate(nodes):
             clean.api.apply(clean.pod(f"new{i}", node))
-            clean.api.kubectl("wait", "--for=condition=Ready", f"pod/new{i}", "--timeout=20s")
+            clean.api.kubectl("wait", "--for=condition=Ready", f"pod/new{i}", "--timeout=120s")
             clean.api.delete("pod", f"old{i}")
-        clean.api.kubectl("wait", "--for=delete", "pod/old7", "--timeout=20s")
+        clean.api.kubectl("wait", "--for=delete", "pod/old7", "--timeout=120s")
     assert seen["lost"] == 0, seen
     assert {f"new{i}" for i in range(8)} <= seen["answers"].keys()
     if policy == "Local":
@@ -202,7 +202,7 @@ def test_a_namespace_is_deleted(program: Program, clean: Cluster) -> None:
     clean.routed(EIP, "n1")
     clean.api.delete("namespace", "tenant")
     clean.routed(EIP)
-    wait_for(lambda: clean.api.get("eip", "pool")["status"]["usage"], lambda n: n == 0, 10, "usage")
+    clean.free("pool")
     clean.api.apply(web("next"), clean.pod("p2", "n2"))
     clean.routed(EIP, "n2")
 
@@ -223,17 +223,24 @@ def test_conditions_events_and_the_pool_say_what_is(program: Program, clean: Clu
     wait_for(lambda: reasons("web"), lambda seen: seen == want, 5, "the conditions")
     want = {("AddressNotInPool", "False"), ("NoAddress", "False")}
     wait_for(lambda: reasons("wish"), lambda seen: seen == want, 5, "the reason")
-    pool = wait_for(
-        lambda: clean.api.get("eip", "pool")["status"], lambda s: s["usage"] == 1, 5, "the usage"
+    assert clean.used("pool", 1)["used"] == {EIP: "default/web"}
+    events = {("web", "Allocated"), ("web", "Announced"), ("wish", "AddressNotInPool")}
+    wait_for(
+        lambda: {
+            (event["involvedObject"].get("name"), event["reason"])
+            for event in clean.api.get("event")["items"]
+        },
+        events.issubset,
+        5,
+        "the Events",
     )
-    assert pool["used"] == {EIP: "default/web"}
-    events = {
-        (event["involvedObject"].get("name"), event["reason"])
-        for event in clean.api.get("event")["items"]
-    }
-    assert {("web", "Allocated"), ("web", "Announced"), ("wish", "AddressNotInPool")} <= events
-    bound = program.host.run("ip -br address show")
-    assert f"{EIP}/32" in bound, "the instance that leads binds the address"
+    bound = "ip -br address show"
+    wait_for(
+        lambda: program.host.run(bound),
+        lambda text: f"{EIP}/32" in text,
+        5,
+        "the instance that leads to bind the address",
+    )
     # a pool that changes moves who is outside it, and says so
     clean.api.apply(eip("pool", "203.0.113.12-203.0.113.15"))
     clean.routed("203.0.113.12", "n1")

@@ -98,18 +98,24 @@ def all_different(cluster: Cluster) -> None:
 @pytest.mark.parametrize("round_", rounds())
 def test_the_leader_is_killed(clean: Cluster, both: tuple[Program, Program], round_: int) -> None:
     first, second = both
-    assert (is_bound(first), is_bound(second)) == (True, False)
+    wait_for(lambda: is_bound(first), bool, 5, "the address to be bound where the leader is")
+    assert not is_bound(second)
     with clean.no_route_lost():
         first.kill()
         leads(second)
         wait_for(lambda: is_bound(second), bool, 5, "the address to be bound there")
     assert "leads" in roles(second)
-    assert [e["to"] for e in second.get(f"/v1/changes?about={EIP}")][-1] == "bound"
+    wait_for(
+        lambda: [e["to"] for e in second.get(f"/v1/changes?about={EIP}")][-1:],
+        ["bound"].__eq__,
+        5,
+        "the binding to be on record",
+    )
     assert assigns(clean, "late") == "203.0.113.9"
     first.start()
     clean.routed("203.0.113.9", "n1", "n2")
     wait_for(lambda: is_bound(first), lambda b: not b, 5, "the address to be bound no more here")
-    assert roles(first) == ["follows"]
+    wait_for(lambda: roles(first), ["follows"].__eq__, 5, "its role to be on record")
     all_different(clean)
 
 

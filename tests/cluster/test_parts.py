@@ -51,12 +51,7 @@ def test_each_part_is_announced_by_its_own_instance(clean: Cluster) -> None:
             for addresses in held.values():
                 clean.routed(addresses[0], "n1", "n2")
             assert (announced(east), announced(west)) == (6, 2)
-            wait_for(
-                lambda: clean.api.get("eip", "pool")["status"]["usage"],
-                lambda usage: usage == 4,
-                10,
-                "the pool to count both parts",
-            )
+            clean.used("pool", 4)  # of both parts
             with clean.no_route_lost(held["w1"][0]):
                 assigns.kill()
                 east.kill()

@@ -11,6 +11,7 @@ import pytest
 
 from fabric import wait_for
 from fabric.control_plane import NAMESPACE
+from fabric.files import replace
 from fabric.objects import eip
 from fabric.program import Program
 from tests.cluster.harness import CONTROL, PROXY_PORT, Cluster, web
@@ -72,18 +73,18 @@ def restarts(program: Program) -> float:
 def test_every_watch_is_refused_for_a_while(clean: Cluster, faults: Path) -> None:
     """410 to each: what is there is still listed, ever more seldom, and all is well afterwards."""
     account = clean.api.service_account("porter-ryu", f"http://{CONTROL}:{PROXY_PORT}")
-    faults.write_text(json.dumps({"share": 0, "codes": [500]}))
+    replace(faults, json.dumps({"share": 0, "codes": [500]}))
     with clean.running("porter", account) as program:
         placed(clean, "n1", "n2")
         with clean.no_route_lost():
-            faults.write_text(json.dumps({"share": 0, "codes": [500], "watch": 410}))
+            replace(faults, json.dumps({"share": 0, "codes": [500], "watch": 410}))
             wait_for(lambda: restarts(program), lambda count: count > 5, 60, "the refusals")
             before = restarts(program)
             clean.leaf.host.run("sleep 20", seconds=30)
             assert restarts(program) - before <= 30, "six for each kind in 20 s"
         clean.api.apply(clean.pod("p3", "n3"))
         clean.routed(EIP, "n1", "n2", "n3", within=40)
-        faults.write_text(json.dumps({"share": 0, "codes": [500]}))
+        replace(faults, json.dumps({"share": 0, "codes": [500]}))
         clean.api.delete("pod", "p3")
         clean.routed(EIP, "n1", "n2", within=40)
 
@@ -110,7 +111,7 @@ def test_a_token_that_is_refused_is_read_again_from_disk(clean: Cluster) -> None
                 90,
                 "it to be refused",
             )
-            token.write_text(clean.api.token("porter-ryu"))
+            replace(token, clean.api.token("porter-ryu"))
         clean.api.apply(web("late"), clean.pod("p3", "n3"))
         clean.routed(EIP, "n1", "n2", "n3", within=20)
         wait_for(lambda: clean.record("late"), bool, 20, "an address: it writes again")

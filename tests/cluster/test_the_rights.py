@@ -65,9 +65,16 @@ def test_an_event_that_comes_again_is_counted_up(clean: Cluster) -> None:
 def test_the_node_form_reads(clean: Cluster) -> None:
     """So that its rights are used whatever ran before."""
     account = clean.api.service_account("porter-ryu-node")
+    rights = granted(ACCOUNTS["porter-ryu-node"])
     node: dict[str, object] = {"allocate": "false", "node_name": "n1"}
     with clean.running("second", account, porter=node, bound_ip={"mode": "blackhole"}):
-        assert asked(clean.api, "porter-ryu-node")
+        # it is ready when everything is listed: the watches come after that
+        wait_for(
+            lambda: rights - asked(clean.api, "porter-ryu-node").keys(),
+            lambda idle: not idle,
+            20,
+            "every right to be used",
+        )
 
 
 @pytest.mark.parametrize("account", ACCOUNTS)
