@@ -48,6 +48,7 @@ LOG = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
 _UNOPENED_MAX = 128
+_FIRST_OPEN_SECONDS = 2.0  # how long others wait for what comes of a connection
 _STATES_IN_ORDER = tuple(State)
 _UNOPENED = (State.CONNECT, State.OPEN_SENT)
 
@@ -207,8 +208,11 @@ class Peer(RyuPeer):  # type: ignore[misc]
     @property
     def _has_promising_connection(self) -> bool:
         """Whether a connection may still become Established.  An inbound one without an OPEN does
-        not count: a silent caller must not keep us from connecting."""
-        return any(not s.is_reactive or s.state not in _UNOPENED for s in self._sessions)
+        not count for long: a silent caller must not keep us from connecting."""
+        return any(
+            not s.is_reactive or s.state not in _UNOPENED or self._goes_first(s)
+            for s in self._sessions
+        )
 
     def _connect(self) -> None:
         self.state.bgp_state = BGP_FSM_CONNECT
@@ -246,6 +250,10 @@ class Peer(RyuPeer):  # type: ignore[misc]
         except OSError:
             sock.close()
             return
+        if self._must_wait:
+            for session in self._unopened:
+                text = "the peer connects while our OPEN waits"
+                session.close(None, Cause.REPLACED, text)
         unopened = [s for s in self._unopened if s.is_reactive]
         for session in unopened[: max(0, len(unopened) - _UNOPENED_MAX + 1)]:
             text = "too many connections without an OPEN"
@@ -330,10 +338,13 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     # -- events of the sessions (session.Owner) --------------------------------------------------
 
-    def our_open(self) -> Open | None:
+    def our_open(self, session: Session) -> Open | None:
         """Our OPEN; None while it has to wait (session.Owner)."""
-        if self._must_wait:
+        others = [s for s in self._sessions if s is not session and s.state is not State.CONNECT]
+        if self._must_wait or any(map(self._goes_first, others)):
             return None
+        if self.outbound.left_count:
+            self._supervisor.after(_FIRST_OPEN_SECONDS, "open", self.look_again)
         restarting = self.outbound.restarting
         return our_open(self.config, self._speaker, restarting, self._withdraws)
 
@@ -344,8 +355,19 @@ class Peer(RyuPeer):  # type: ignore[misc]
         may_open = self._manager.may_open or self._withdraws
         return self.outbound.left_count > 0 and not may_open
 
+    def _goes_first(self, session: Session) -> bool:
+        """Whether the others wait for what comes of this connection with a peer that keeps routes:
+        our OPEN waits, or was just sent.  With OPENs on two at once, the peer may be Established in
+        the one that is closed because of the other (RFC 4271, 6.8), and remove what it keeps."""
+        if not self.outbound.left_count:
+            return False
+        if session.state in (State.OPEN_SENT, State.OPEN_CONFIRM):
+            return time.monotonic() < session.open_sent_at + _FIRST_OPEN_SECONDS
+        return session.state is State.CONNECT
+
     def look_again(self) -> None:
-        """An OPEN that waits may perhaps be sent now."""
+        """An OPEN that waits may perhaps be sent now, or another connection be made."""
+        self._wake.set()
         for session in self._sessions:
             session.look_again()
 
@@ -381,7 +403,9 @@ class Peer(RyuPeer):  # type: ignore[misc]
             return
         self._protocol = session
         for other in list(self._sessions):
-            if other is not session and other.opened_at <= session.opened_at:
+            # a newer one of the peer may say that it has lost this one; ours says nothing
+            newer = other.is_reactive and other.opened_at > session.opened_at
+            if other is not session and not newer:
                 text = "collision: another connection with this peer is Established"
                 other.close(notification.COLLISION, Cause.COLLISION, text)
         self._retry.reset()
@@ -396,6 +420,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._update_ryu_state()
         self.outbound.open(session, self._export_policy(session))
         self._fan_outs.came_up(self.config)
+        self.look_again()
         by = "the peer" if session.is_reactive else "us"
         self._manager.on_session(self.config, True, f"connected by {by}")
 
@@ -422,6 +447,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         finally:
             self._update_ryu_state()
             self._wake.set()
+            self.look_again()
 
     def _session_went_down(self, session: Session, end: End) -> None:
         now = time.monotonic()

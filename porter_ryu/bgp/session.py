@@ -36,8 +36,8 @@ _TIMER_MIN_SECONDS, _TIMER_MAX_SECONDS = 0.01, 60.0
 class Owner(Protocol):
     """Receives the events of a session: its peer."""
 
-    def our_open(self) -> Open | None:
-        """Our OPEN, to be sent now; None while it has to wait (`Session.look_again`)."""
+    def our_open(self, session: Session) -> Open | None:
+        """Our OPEN, to be sent now in this session; None while it waits (`Session.look_again`)."""
 
     def state_changed(self) -> None:
         """A session went on to OpenSent or OpenConfirm."""
@@ -226,7 +226,7 @@ class Session:
         """Sends our OPEN unless that is done or has to wait."""
         if self._fsm.state is not State.CONNECT:
             return
-        local_open = self._owner.our_open()
+        local_open = self._owner.our_open(self)
         if local_open is not None:
             self.open_sent_at = time.monotonic()
             self._apply(self._fsm.start(local_open, self.open_sent_at))

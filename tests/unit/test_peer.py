@@ -331,6 +331,50 @@ def test_after_a_restart_the_open_is_sent_when_the_table_can_follow_it(tmp_path:
         router.establish(GRACEFUL).read_until(END_OF_RIB)
 
 
+def test_of_two_connections_with_a_router_that_keeps_routes_one_gets_our_open_at_a_time(
+    tmp_path: Path,
+) -> None:
+    """With two at once, the router may be Established in the one that we close (RFC 4271, 6.8)."""
+    offered = replace(GRACEFUL, identifier=IPv4Address("223.0.0.1"))
+    with keeping(tmp_path, offered) as scene:
+        scene.add()
+        scene.speaker.complete()
+        first = scene.call()
+        until(lambda: scene.report.state == "OpenSent", "it has our OPEN")
+        second = scene.call()
+        until(lambda: len(scene.running._sessions) == 2, "both are accepted")
+        for router in (first, second):
+            router.send(encode_open(offered))
+        first.read_until((MessageType.KEEPALIVE, b""))
+        first.send(wire.KEEPALIVE)
+        first.read_until(END_OF_RIB)
+        assert second.rest()[-1] == COLLISION
+        assert scene.report.state == "Established"
+
+
+def test_a_silent_connection_does_not_keep_another_from_our_open_for_long(tmp_path: Path) -> None:
+    with keeping(tmp_path) as scene:
+        scene.add()
+        scene.speaker.complete()
+        scene.call()
+        until(lambda: scene.report.state == "OpenSent", "it has our OPEN")
+        scene.call().establish(GRACEFUL).read_until(END_OF_RIB)
+
+
+def test_while_our_open_waits_there_is_one_connection_and_that_of_the_router_counts(
+    tmp_path: Path, waiting: Waiting
+) -> None:
+    with keeping(tmp_path) as scene:
+        scene.add(mode=ConnectMode.BOTH, port=waiting.port)
+        ours, _ = waiting.accept()
+        ours.send(encode_open(GRACEFUL))
+        theirs = scene.call()
+        assert ours.rest() == []
+        scene.speaker.complete()
+        theirs.establish(GRACEFUL).read_until(END_OF_RIB)
+        assert len(scene.running._sessions) == 1
+
+
 def test_a_router_that_closes_while_our_open_waits_is_called_again_at_once(
     tmp_path: Path, waiting: Waiting
 ) -> None:

@@ -41,7 +41,7 @@ class Owner:
         self.on_refresh: Callable[[], None] = lambda: None
         self.on_closed: Callable[[], None] = lambda: None
 
-    def our_open(self) -> Open | None:
+    def our_open(self, _session: Session) -> Open | None:
         """Returns what the test has set."""
         return self.open
 
