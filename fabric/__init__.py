@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,19 +81,23 @@ class Host:
         self.folder = fabric.folder / name
         self.folder.mkdir()
         self.nice = 0
+        self.is_switch = False
         self._before = () if fabric.keep else _DIES_WITH_PARENT
         self._processes: list[subprocess.Popen[bytes]] = []
         _run(["ip", "netns", "add", self.namespace])
         self.run("ip link set lo up")
-        self.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0")
-        self.run("sysctl -qw net.ipv4.conf.default.rp_filter=0 net.ipv6.conf.all.forwarding=1")
-        # by addresses, protocol and ports of a packet; policy 1 takes the hash of its socket, which
-        # changes when TCP sends again
-        for family in ("ipv4", "ipv6"):
-            self.run(
-                f"sysctl -qw net.{family}.fib_multipath_hash_fields=0x37 "
-                f"net.{family}.fib_multipath_hash_policy=3"
-            )
+        self.sysctl({
+            "net.ipv4.ip_forward": 1,
+            "net.ipv4.conf.all.rp_filter": 0,
+            "net.ipv4.conf.default.rp_filter": 0,
+            "net.ipv6.conf.all.forwarding": 1,
+            # by addresses, protocol and ports of a packet; policy 1 takes the hash of its socket,
+            # which changes when TCP sends again
+            "net.ipv4.fib_multipath_hash_fields": 0x37,
+            "net.ipv4.fib_multipath_hash_policy": 3,
+            "net.ipv6.fib_multipath_hash_fields": 0x37,
+            "net.ipv6.fib_multipath_hash_policy": 3,
+        })  # fmt: skip
 
     def inside(self, command: str | Sequence[str]) -> list[str]:
         """The command line that runs a command in this namespace, with the interfaces of this
@@ -117,6 +121,16 @@ class Host:
                 return _run(words, check, text, seconds)
         except FabricError as error:
             raise FabricError(f"{self.name}: {error}") from error
+
+    def sysctl(self, values: Mapping[str, int]) -> None:
+        """Sets parameters of the kernel in this namespace, as the command `sysctl` does."""
+        with inside(self):
+            for name, value in values.items():
+                Path("/proc/sys", name.replace(".", "/")).write_text(str(value))
+
+    def ip(self, *commands: str) -> None:
+        """Runs `ip` once for many commands, in order; raises FabricError at the first that fails."""
+        self.run("ip -batch -", text="".join(f"{command}\n" for command in commands))
 
     def json(self, command: str) -> Any:
         """The JSON that a command prints."""
@@ -214,8 +228,8 @@ class Fabric:
     def switch(self, name: str) -> Host:
         """A host with a bridge `br0` to which others can be linked."""
         switch = self.host(name)
-        switch.run("ip link add br0 type bridge")
-        switch.run("ip link set br0 up")
+        switch.ip("link add br0 type bridge", "link set br0 up")
+        switch.is_switch = True
         return switch
 
     def link(self, a: Host, b: Host, a_addresses: Sequence[str], b_addresses: Sequence[str]) -> str:
@@ -223,29 +237,17 @@ class Fabric:
         Returns the name of the interface of `a`."""
         self._links += 1
         here, there = f"e{self._links}a", f"e{self._links}b"
-        _run(
-            [
-                "ip",
-                "link",
-                "add",
-                here,
-                "netns",
-                a.namespace,
-                "type",
-                "veth",
-                "peer",
-                "name",
-                there,
-                "netns",
-                b.namespace,
-            ]
-        )
+        ends = f"{here} netns {a.namespace} type veth peer name {there} netns {b.namespace}"
+        _run(["ip", "link", "add", *ends.split()])
         for host, device, addresses in ((a, here, a_addresses), (b, there, b_addresses)):
-            for address in addresses:
-                flag = "nodad" if ":" in address else ""
-                host.run(f"ip address add {address} dev {device} {flag}")
-            host.run(f"ip link set {device} up")
-        if b.run("ip -j link show br0", check=False).strip():
+            host.ip(
+                *(
+                    f"address add {address} dev {device} {'nodad' if ':' in address else ''}"
+                    for address in addresses
+                ),
+                f"link set {device} up",
+            )
+        if b.is_switch:
             b.run(f"ip link set {there} master br0")
         return here
 

@@ -102,13 +102,13 @@ class OpenFlowNetwork:
         """A node that takes what is sent to an EIP, as kube-proxy does, and answers no ARP for
         it."""
         host = self._plug(host_name, *addresses)
-        for prefix in (POOL, ON_LINK):
-            host.run(f"ip route add local {prefix} dev lo")
-        for prefix in (POOL6, ON_LINK6):
-            host.run(f"ip -6 route add local {prefix} dev lo")
-        host.run("sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2")
-        host.run("sysctl -qw net.ipv4.ip_nonlocal_bind=1")
-        host.run("sysctl -qw net.ipv6.ip_nonlocal_bind=1")
+        host.ip(*(f"route add local {each} dev lo" for each in (POOL, ON_LINK, POOL6, ON_LINK6)))
+        host.sysctl({
+            "net.ipv4.conf.all.arp_ignore": 1,
+            "net.ipv4.conf.all.arp_announce": 2,
+            "net.ipv4.ip_nonlocal_bind": 1,
+            "net.ipv6.ip_nonlocal_bind": 1,
+        })  # fmt: skip
         server = [sys.executable, "-m", "fabric.name_server", name, *map(str, PORTS)]
         host.spawn(server, "server.log")
         return host

@@ -122,7 +122,7 @@ class OpenVSwitch:
         # the user-space datapath does not fill in checksums that a veth leaves to the hardware
         host.run(f"ethtool -K {device} tx off")
         self.host.run(f"ethtool -K {port} tx off")
-        self.host.run(f"sysctl -qw net.ipv6.conf.{port}.disable_ipv6=1")
+        self.host.sysctl({f"net.ipv6.conf.{port}.disable_ipv6": 1})
         self.configure("add-port", BRIDGE, port)
         self.ports[host.name] = port
         return device
