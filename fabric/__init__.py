@@ -129,7 +129,7 @@ class Host:
                 Path("/proc/sys", name.replace(".", "/")).write_text(str(value))
 
     def ip(self, *commands: str) -> None:
-        """Runs `ip` once for many commands, in order; raises FabricError at the first that fails."""
+        """Runs `ip` once for many commands; raises FabricError at the first that fails."""
         self.run("ip -batch -", text="".join(f"{command}\n" for command in commands))
 
     def json(self, command: str) -> Any:

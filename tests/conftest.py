@@ -37,17 +37,19 @@ _LONGEST_FIRST = (
     "test_openflow_beside_bgp",
     "test_all_together",
     # tests/cluster
+    "test_refused_calls",
+    "test_end_to_end",
     "test_faults",
-    "test_lease",
     "test_benchmarks",
     "test_drain",
-    "test_end_to_end",
+    "test_lease",
     "test_shipped",
 )
-# no costly fixture is shared by the tests of these: each may run on any worker
+# no costly fixture is shared by the tests of these, or each worker has it: each may run anywhere
 _SPREAD = frozenset({
     "test_bound_ips", "test_bound_ips_faults", "test_bound_ips_kernel", "test_commands",
-    "test_fan_out", "test_fan_out_sessions", "test_http",
+    "test_fan_out", "test_fan_out_sessions", "test_faults", "test_http", "test_lease",
+    "test_refused_calls", "test_shipped",
 })  # fmt: skip
 
 
