@@ -235,6 +235,7 @@ spec: {ipAddressPools: [production]}
 
 def test_moving_from_metallb_keeps_every_address(clean: Cluster, tmp_path: Path) -> None:
     """By the steps of docs/moving.md, over Services that MetalLB gave addresses to."""
+    forget_eips(clean)
     theirs = {
         **web("shop", annotations={"metallb.universe.tf/address-pool": "production"}, ours=False),
         "status": {"loadBalancer": {"ingress": [{"ip": "198.51.100.35"}]}},
@@ -252,7 +253,6 @@ def test_moving_from_metallb_keeps_every_address(clean: Cluster, tmp_path: Path)
     kubectl.write_text(f'#!/bin/sh\nexec {ours} "$@"')
     kubectl.chmod(0o755)
     clean.api.host.run(["env", f"PATH={tmp_path}:/usr/bin:/bin", "sh", str(new / "annotate.sh")])
-    clean.api.delete("eip", "pool")
     imported = configparser.ConfigParser()
     imported.read(new / "porter_ryu.conf")
     groups: Json = {group: dict(imported[group]) for group in imported.sections()}
