@@ -88,7 +88,8 @@ def test_every_pod_is_replaced_and_no_request_is_lost(
     program: Program, clean: Cluster, policy: str
 ) -> None:
     nodes = [f"n{1 + i % 4}" for i in range(8)]
-    old = [clean.pod(f"old{i}", node) for i, node in enumerate(nodes)]
+    # the EndpointSlice controller, whose cache is behind for a moment, tries again after 1, 2, 4 s
+    old = [clean.pod(f"old{i}", node, grace=8) for i, node in enumerate(nodes)]
     clean.api.apply(web(policy=policy), *old)
     clean.routed(EIP, *set(nodes))
     # a request that meets a node before its kube-proxy knows the Service loops until its TTL ends
