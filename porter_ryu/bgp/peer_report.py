@@ -84,8 +84,7 @@ class Output(Struct, frozen=True):
     left: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """What a connection that is not Established waits for: our OPEN, which is sent within so many
     seconds at the latest, or the peer, which has had our OPEN for so many seconds."""
 

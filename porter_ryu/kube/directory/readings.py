@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import logging
 from collections.abc import Iterable, Iterator
@@ -82,7 +81,7 @@ class Readings:
         if not fault and not isinstance(found, str):
             return found
         if not definition.fault and isinstance(alone, Service) and not alone.ours:
-            status = dataclasses.replace(status, unread=False)  # it has no record in `.status`
+            status = structs.replace(status, unread=False)  # it has no record in `.status`
         return _unreadable(object_id, fault, file, definition.text, status)
 
     def _decode(self, object_id: ObjectId, text: bytes, status: bytes | None) -> Object | str:
