@@ -110,6 +110,7 @@ def test_input_and_output_may_have_any_octets() -> None:
 
 
 def test_other_greenthreads_run_while_a_command_hangs_or_prints_without_end(tmp_path: Path) -> None:
+    timeout = 1.0
     over = threading.Event()
     gaps: dict[str, list[float]] = {"loop": [], "machine": []}
 
@@ -124,12 +125,12 @@ def test_other_greenthreads_run_while_a_command_hangs_or_prints_without_end(tmp_
     watcher = hub.spawn(watch, "loop", hub.sleep)
     for body in ("sleep 14", "yes"):
         with pytest.raises(IpError):
-            CommandRunner(timeout=0.5)([script(tmp_path, body)])
+            CommandRunner(timeout=timeout)([script(tmp_path, body)])
     over.set()
     hub.joinall([watcher])
     machine.join()
-    assert max(gaps["loop"]) < 0.1 + max(gaps["machine"]), (
-        "the loop is later than the machine itself"
+    assert max(gaps["loop"]) < timeout / 2 + max(gaps["machine"]), (
+        "the loop is as late as one that waits for the command"
     )
 
 
