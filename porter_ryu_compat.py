@@ -65,23 +65,31 @@ def _load_wsgi(loader, module):
 
 
 def _load_manager(loader, module):
-    """Without what takes a fifth of its time.  All that is imported stays, so the garbage
-    collector would look through it 250 times in vain.  And Ryu wants one class of distutils: where
-    Python has that, setuptools would put its own in the place, and load 120 modules for it."""
+    """Without what takes a fifth of its time: garbage collections, and setuptools.  Ryu wants one
+    class of distutils: where Python has that, setuptools would put its own in the place, and load
+    120 modules for it."""
     shim = sys.modules.get("_distutils_hack")
     replaced = shim is not None and sys.version_info < (3, 12) and "distutils" not in sys.modules
     if replaced:
         shim.remove_shim()
+    try:
+        _load_uncollected(loader, module)
+    finally:
+        if replaced:
+            shim.add_shim()
+            for name in ("distutils.version", "distutils"):
+                sys.modules.pop(name, None)  # whoever imports setuptools later would be warned
+
+
+def _load_uncollected(loader, module):
+    """All that is imported stays, so the garbage collector would look through it 250 times in
+    vain."""
     gc.disable()
     try:
         loader.exec_module(module)
     finally:
         gc.enable()
         gc.freeze()
-        if replaced:
-            shim.add_shim()
-            for name in ("distutils.version", "distutils"):
-                sys.modules.pop(name, None)  # whoever imports setuptools later would be warned
 
 
 def _load_green_socket(loader, module):
@@ -134,6 +142,7 @@ _LATER = {"eventlet.patcher": "asyncio", "oslo_config.types": "rfc3986"}
 _LOAD = {
     _WSGI: _load_wsgi,
     _MANAGER: _load_manager,
+    "porter_ryu.app": _load_uncollected,
     "eventlet.green.socket": _load_green_socket,
     **dict.fromkeys(_LATER, _load_with_later),
 }

@@ -31,6 +31,25 @@ def test_ryu_loads_without_setuptools_and_says_nothing() -> None:
     assert done.stdout.split() == ["True", "False"]
 
 
+_APPLICATION = """
+import porter_ryu_compat
+porter_ryu_compat.install()
+import gc
+import ryu.cmd.manager
+before = gc.get_stats()[0]["collections"]
+import porter_ryu.app
+print(gc.isenabled(), gc.get_stats()[0]["collections"] - before)
+"""
+
+
+def test_the_application_is_loaded_without_garbage_collections() -> None:
+    argv = [sys.executable, "-c", _APPLICATION]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    enabled, collections = done.stdout.split()[-2:]
+    assert enabled == "True"
+    assert int(collections) <= 1  # one may be due when it begins
+
+
 _WITHOUT = """
 import porter_ryu_compat
 porter_ryu_compat.install()
