@@ -170,6 +170,42 @@ def test_a_directory_that_is_missing_for_a_while_loses_no_route(
     assert (record(program, "web"), record(program, "www")) == (["203.0.113.8"], ["203.0.113.9"])
 
 
+def test_an_empty_directory_in_its_place_at_a_start_loses_no_route(
+    program: Program, bird: Bird
+) -> None:
+    """A volume that is not mounted yet."""
+    program.stop()
+    away = program.manifests.with_suffix(".away")
+    program.manifests.rename(away)
+    program.manifests.mkdir()
+    program.start(ready=False)
+    wait_for(lambda: "is it unmounted?" in program.host.log(program.log), bool, 9.0, "its report")
+    wait_for(lambda: program.get("/v1/peers")[0]["state"], "Established".__eq__, 9.0, "a session")
+    reasons = [entry["reason"] for entry in program.get("/v1/status")["problems"]]
+    assert "SourceUnreadable" in reasons
+    assert not list(program.manifests.iterdir()), "nothing is written there"
+    announced(bird, "203.0.113.8", "n1")
+    announced(bird, "203.0.113.9", "n1")
+    program.manifests.rmdir()
+    away.rename(program.manifests)
+    program.put("web-slice", slice_of("web", "n2"))
+    announced(bird, "203.0.113.8", "n2")
+    announced(bird, "203.0.113.9", "n1")
+    assert (record(program, "web"), record(program, "www")) == (["203.0.113.8"], ["203.0.113.9"])
+
+
+def test_without_files_at_a_start_everything_is_withdrawn(program: Program, bird: Bird) -> None:
+    """The records show that it is the directory of before."""
+    program.stop()
+    for name in ("web", "www"):
+        program.remove(name)
+    for path in program.manifests.glob("*.yaml"):
+        path.unlink()
+    program.start()
+    for prefix in ("203.0.113.8", "203.0.113.9"):
+        announced(bird, prefix)
+
+
 def test_status_is_never_written_through_a_link(
     program: Program, bird: Bird, tmp_path: Path
 ) -> None:
