@@ -19,13 +19,13 @@ from porter_ryu import metrics
 from porter_ryu.bgp import transport
 from porter_ryu.bgp.fan_out import FanOuts
 from porter_ryu.bgp.listener import reject
-from porter_ryu.bgp.offer import export_policy, is_internal, our_open
+from porter_ryu.bgp.offer import export_policy, is_internal
+from porter_ryu.bgp.opening import Opening
 from porter_ryu.bgp.output.outbound import Outbound
 from porter_ryu.bgp.peer_report import (
     OPEN_WAITS,
     Output,
     PeerReport,
-    Waiting,
     describe_negotiated,
     report_running,
 )
@@ -48,7 +48,6 @@ LOG = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
 _UNOPENED_MAX = 128
-_FIRST_OPEN_SECONDS = 2.0  # how long others wait for what comes of a connection
 _STATES_IN_ORDER = tuple(State)
 _UNOPENED = (State.CONNECT, State.OPEN_SENT)
 
@@ -70,6 +69,9 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._octets_sent = metrics.bgp_bytes_sent.labels(peer=self.config.name)
         self._protocol: Session | None = None
         self._sessions: list[Session] = []
+        self._opening = Opening(
+            self._speaker, manager, self.outbound, self._supervisor, self._sessions
+        )
         self._wake = hub.Event()
         self._stopped = hub.Event()
         self._retry = ConnectRetry(self.config.connect_retry)
@@ -78,7 +80,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._connect_at = 0.0
         self._path_is_down = False
         self._shut_down = False
-        self._withdraws = False  # with a session that takes away what the peer keeps
         self._withdrawn = hub.Event()
 
     @property
@@ -112,16 +113,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
             history=self._history,
             kept_until=self.kept_until,
             damped_seconds=self._damping.idle_seconds(now),
-            waiting=self._waiting(now),
+            waiting=self._opening.waiting(now),
         )
-
-    def _waiting(self, now: float) -> Waiting | None:
-        """What the connections wait for; None without one."""
-        states = {s.state for s in self._sessions}
-        if State.CONNECT in states and self._must_wait:
-            return Waiting(our_open_within=max(0.0, self._manager.opens_at - now))
-        sent = [s.open_sent_at for s in self._sessions if s.state is State.OPEN_SENT]
-        return Waiting(since_our_open=now - min(sent, default=now)) if self._sessions else None
 
     @property
     def kept_until(self) -> float | None:
@@ -146,7 +139,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         """Why the peer has no path of a prefix."""
         if self._protocol is not None:
             return self.outbound.unsent(prefix)
-        waiting = self._waiting(time.monotonic())
+        waiting = self._opening.waiting(time.monotonic())
         error = (waiting and waiting.reason) or self._history.last_error
         return f"its session is {self.state.bgp_state}{f': {error}' if error else ''}"
 
@@ -177,7 +170,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     @property
     def _may_have_session(self) -> bool:
-        ended = self._shut_down and not self._withdraws
+        ended = self._shut_down and not self._opening.withdraws
         return self.enabled and not self._path_is_down and not ended
 
     def set_path_usable(self, usable: bool) -> None:
@@ -210,7 +203,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         """Whether a connection may still become Established.  An inbound one without an OPEN does
         not count for long: a silent caller must not keep us from connecting."""
         return any(
-            not s.is_reactive or s.state not in _UNOPENED or self._goes_first(s)
+            not s.is_reactive or s.state not in _UNOPENED or self._opening.goes_first(s)
             for s in self._sessions
         )
 
@@ -250,7 +243,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         except OSError:
             sock.close()
             return
-        if self._must_wait:
+        if self._opening.must_wait:
             for session in self._unopened:
                 text = "the peer connects while our OPEN waits"
                 session.close(None, Cause.REPLACED, text)
@@ -263,7 +256,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def _start_session(self, sock: socket.socket, is_reactive: bool) -> None:
         session = Session(sock, self, Fsm(self.config.remote_as), is_reactive, self._supervisor)
         self._sessions.append(session)
-        if self._must_wait:
+        if self._opening.must_wait:
             LOG.info("peer %s: connected; %s", self.config.name, OPEN_WAITS)
         self._update_ryu_state()
         self._supervisor.spawn("session", session.run)
@@ -308,7 +301,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
             self.close_for_restart()
             self.outbound.save()
         elif self._may_keep:
-            self._withdraws = True
+            self._opening.withdraws = True
             self._retry.reset()
             self._connect_at = 0.0
             self._wake.set()
@@ -320,10 +313,10 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def ends_withdrawal(self, deadline: float) -> bool:
         """Waits until the peer keeps no routes, at most until `deadline` (on the monotonic clock);
         returns whether that is so, as far as it is known.  Then no connection is left."""
-        if not self._withdraws:
+        if not self._opening.withdraws:
             return True
         in_time = self._withdrawn.wait(timeout=max(0.0, deadline - time.monotonic()))
-        self._withdraws = False
+        self._opening.withdraws = False
         self._close_for_good()
         return bool(in_time)
 
@@ -340,30 +333,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     def our_open(self, session: Session) -> Open | None:
         """Our OPEN; None while it has to wait (session.Owner)."""
-        others = [s for s in self._sessions if s is not session and s.state is not State.CONNECT]
-        if self._must_wait or any(map(self._goes_first, others)):
-            return None
-        if self.outbound.left_count:
-            self._supervisor.after(_FIRST_OPEN_SECONDS, "open", self.look_again)
-        restarting = self.outbound.restarting
-        return our_open(self.config, self._speaker, restarting, self._withdraws)
-
-    @property
-    def _must_wait(self) -> bool:
-        """A peer that may keep routes of an earlier run gets our OPEN when the table can follow it
-        (`PeerManager.may_open`)."""
-        may_open = self._manager.may_open or self._withdraws
-        return self.outbound.left_count > 0 and not may_open
-
-    def _goes_first(self, session: Session) -> bool:
-        """Whether the others wait for what comes of this connection with a peer that keeps routes:
-        our OPEN waits, or was just sent.  With OPENs on two at once, the peer may be Established in
-        the one that is closed because of the other (RFC 4271, 6.8), and remove what it keeps."""
-        if not self.outbound.left_count:
-            return False
-        if session.state in (State.OPEN_SENT, State.OPEN_CONFIRM):
-            return time.monotonic() < session.open_sent_at + _FIRST_OPEN_SECONDS
-        return session.state is State.CONNECT
+        return self._opening.our_open(session, self.config, self.look_again)
 
     def look_again(self) -> None:
         """An OPEN that waits may perhaps be sent now, or another connection be made."""
@@ -394,9 +364,9 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     def established(self, session: Session) -> None:
         """Starts to send the table (session.Owner)."""
-        if self._withdraws:
+        if self._opening.withdraws:
             # the peer has removed what it kept, and with graceful restart it does so at the Cease
-            self._withdraws = False
+            self._opening.withdraws = False
             self.outbound.forget()
             self._close_for_good()
             self._withdrawn.set()
