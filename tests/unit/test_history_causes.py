@@ -336,6 +336,7 @@ def test_a_route_has_the_cause_of_the_address_that_it_follows(
     for step, value in steps:
         take(lab, step, value)
     lab.settle()
+    edited = {f"s{value}" for step, value in steps if step == "service"}
     given_because: dict[str, str] = {}
     for change in lab.history.since(0):
         if change.kind is ChangeKind.ADDRESS and change.after and "no address" not in change.after:
@@ -343,7 +344,8 @@ def test_a_route_has_the_cause_of_the_address_that_it_follows(
         elif change.kind is ChangeKind.ROUTE and change.after and not change.before:
             because = given_because.get(change.object)
             own = f"Service {change.about[1]}"
-            if because is not None and own in change.cause:
+            # an edit may be read with the status that a write before has yet to replace
+            if because is not None and own in change.cause and own.split("/")[1] not in edited:
                 assert own in because, "its own status is the cause of nothing"
             if change.cause == because:
                 given_because.pop(change.object)
