@@ -200,4 +200,9 @@ class Program:
     def status(self, kind: str, name: str) -> Json:
         """The written status of `services`, `NAMESPACE/NAME` or `eips`, `NAME`."""
         path = self.manifests / ".status" / kind / f"{name}.json"
-        return json.loads(path.read_text())["status"] if path.exists() else {}
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            return {}
+        found: Json = json.loads(text)["status"]
+        return found
