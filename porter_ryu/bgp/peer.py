@@ -446,8 +446,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._manager.on_session(self.config, False, end.text)
 
     def _attempt_ended(self, session: Session, end: End) -> None:
-        self._history.attempt_ended(end)
-        self._tell_last_error()
+        if self._history.attempt_ended(end):
+            self._tell_last_error()
         if not session.is_reactive:
             self._connect_at = time.monotonic() + self._retry.next_delay(refused=True)
 

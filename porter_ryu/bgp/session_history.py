@@ -182,17 +182,18 @@ class SessionHistory:
         self._session_error = down.reason if down is not None else ""
         self._attempt_error = ""
 
-    def attempt_ended(self, end: End) -> None:
-        """Records the end of a connection before Established.  A collision is not an error, and
-        neither is what we end ourselves."""
+    def attempt_ended(self, end: End) -> bool:
+        """Records the end of a connection before Established.  Returns whether it is an error: a
+        collision is none, and neither is what we end ourselves."""
         if end.cause in _NO_ERRORS:
-            return
+            return False
         failure = _failure_before_established(end)
         if end.received is not None or end.sent is not None:
             self.failure = self._said = failure
             self._session_error, self._attempt_error = end.text, ""
-            return
-        self._attempt_failed(failure, end.text)
+        else:
+            self._attempt_failed(failure, end.text)
+        return True
 
     def connect_failed(self, error: OSError) -> None:
         """Records that no TCP connection could be made."""

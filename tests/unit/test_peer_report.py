@@ -133,7 +133,7 @@ def test_an_attempt_that_we_end_ourselves_is_no_failure() -> None:
     history = SessionHistory(500.0)
     history.connect_failed(REFUSED)
     for cause in (Cause.STOPPED, Cause.DECONFIGURED):
-        history.attempt_ended(End(cause, "ended by us", sent=Notification(6, 3)))
+        assert not history.attempt_ended(End(cause, "ended by us", sent=Notification(6, 3)))
     assert (history.last_error, history.failure) == (CANNOT, Failure.REFUSED)
 
 
@@ -169,8 +169,8 @@ def test_which_ends_let_the_peer_keep_the_routes(end: End, without_n: bool, with
 def test_a_collision_is_not_an_error() -> None:
     history = SessionHistory(500.0)
     history.connect_failed(REFUSED)
-    history.attempt_ended(by_peer(Notification(6, 7)))
-    history.attempt_ended(End(Cause.COLLISION, "x", sent=Notification(6, 7)))
+    assert not history.attempt_ended(by_peer(Notification(6, 7)))
+    assert not history.attempt_ended(End(Cause.COLLISION, "x", sent=Notification(6, 7)))
     assert history.last_error == CANNOT
     assert history.failure is Failure.REFUSED
 
