@@ -97,7 +97,7 @@ def test_a_router_that_then_closes_every_connection_does_not_hide_what_it_said()
 
 def test_a_session_that_was_shut_down_says_so_whatever_becomes_of_the_next_attempts() -> None:
     """Of several sessions with one router one may have tried again, and another not yet."""
-    attempts: list[Callable[[SessionHistory], None]] = [
+    attempts: list[Callable[[SessionHistory], object]] = [
         lambda history: None,
         lambda history: history.connect_failed(REFUSED),
         lambda history: history.attempt_ended(End(Cause.PEER_CLOSED, "closed")),
