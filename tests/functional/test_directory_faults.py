@@ -179,10 +179,15 @@ def test_an_empty_directory_in_its_place_at_a_start_loses_no_route(
     program.manifests.rename(away)
     program.manifests.mkdir()
     program.start(ready=False)
-    wait_for(lambda: "is it unmounted?" in program.host.log(program.log), bool, 9.0, "its report")
-    wait_for(lambda: program.get("/v1/peers")[0]["state"], "Established".__eq__, 9.0, "a session")
-    reasons = [entry["reason"] for entry in program.get("/v1/status")["problems"]]
-    assert "SourceUnreadable" in reasons
+    program.logs("is it unmounted?", 30)
+    wait_for(lambda: program.answers("/v1/peers"), bool, 30, "its interface")
+    wait_for(lambda: program.get("/v1/peers")[0]["state"], "Established".__eq__, 30, "a session")
+    wait_for(
+        lambda: [entry["reason"] for entry in program.get("/v1/status")["problems"]],
+        lambda reasons: "SourceUnreadable" in reasons,
+        WITHIN,
+        "the problem",
+    )
     assert not list(program.manifests.iterdir()), "nothing is written there"
     announced(bird, "203.0.113.8", "n1")
     announced(bird, "203.0.113.9", "n1")
@@ -261,7 +266,7 @@ def test_the_address_on_a_record_that_cannot_be_read_at_a_start_goes_to_nobody_e
     """The status of a small Eip says who holds it; of a large one nothing is assigned meanwhile."""
     program.put("pool", eip("pool", addresses))
     wait_for(
-        lambda: program.status("eips", "pool")["lastIP"],
+        lambda: program.status("eips", "pool").get("lastIP"),
         lambda last: last in ("203.0.113.15", "203.0.114.255"),
         WITHIN,
         "the Eip to be what it is",
@@ -279,11 +284,19 @@ def test_the_address_on_a_record_that_cannot_be_read_at_a_start_goes_to_nobody_e
     if small:
         announced(bird, "203.0.113.10", "n2")
     else:
-        conditions = program.status("services", "team/late")["conditions"]
-        assert [entry["reason"] for entry in conditions][:1] == ["RecordUnknown"]
-    problems = {entry["reason"]: entry for entry in program.get("/v1/status")["problems"]}
+        wait_for(
+            lambda: program.status("services", "team/late").get("conditions", [{}])[0],
+            lambda condition: condition.get("reason") == "RecordUnknown",
+            WITHIN,
+            "the condition that says so",
+        )
+    problems = wait_for(
+        lambda: {entry["reason"]: entry for entry in program.get("/v1/status")["problems"]},
+        lambda seen: "ObjectUnreadable" in seen and ("RecordUnknown" in seen) is not small,
+        WITHIN,
+        "the problems",
+    )
     assert ".status/services/default" in problems["ObjectUnreadable"]["mend"]
-    assert ("RecordUnknown" in problems) is not small
     folder.unlink()
     away.rename(folder)
     announced(bird, "203.0.113.8", "n1")
