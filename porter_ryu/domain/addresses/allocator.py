@@ -7,14 +7,15 @@ one is assigned an address, no recorded address is assigned to another Service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 
+from porter_ryu.domain.addresses.chooser import Chooser
 from porter_ryu.domain.addresses.holdings import Held, Holdings
-from porter_ryu.domain.addresses.outcome import Outcome, PoolVerdict, allocated, nothing_free
+from porter_ryu.domain.addresses.outcome import Outcome, PoolVerdict, allocated
 from porter_ryu.domain.addresses.pool_status import wanted_status
 from porter_ryu.domain.addresses.pools import Pool, Pools
 from porter_ryu.domain.addresses.records import Records
-from porter_ryu.domain.addresses.rules import Rules, closed, record_unknown, terminating
+from porter_ryu.domain.addresses.rules import Rules
 from porter_ryu.domain.addresses.settlement import Settlement, UnreadableRecords
 from porter_ryu.domain.addresses.unread_records import UnreadRecords
 from porter_ryu.domain.guard import Guard
@@ -23,14 +24,13 @@ from porter_ryu.domain.model import (
     Eip,
     EipStatus,
     Family,
-    FamilyPolicy,
     Namespace,
     Network,
     ObjectKey,
     Service,
 )
 from porter_ryu.domain.text import printable
-from porter_ryu.domain.verdict import DrawReason, Reason, ServiceVerdict, Verdict
+from porter_ryu.domain.verdict import DrawReason, Reason, Verdict
 
 
 class Allocator:
@@ -42,6 +42,7 @@ class Allocator:
         records = Records(self._pools)
         self._unread = UnreadRecords(self._pools, records)
         self._rules = Rules(self._pools, self._holdings, self._unread)
+        self._chooser = Chooser(self._pools, self._holdings, self._rules, self._unread)
         self._settlement = Settlement(
             self._pools, self._holdings, self._rules, records, self._unread, guard
         )
@@ -144,7 +145,7 @@ class Allocator:
 
     def assign(self, service: Service) -> Outcome:
         """Assigns to a settled Service what it lacks, or says why it cannot."""
-        choices, refusal = self._choose(service)
+        choices, refusal = self._chooser.choose(service)
         for choice in choices:
             self._holdings.assign(service, choice)
         self._note_waiting(service)
@@ -154,7 +155,7 @@ class Allocator:
 
     def preview(self, service: Service) -> Outcome:
         """The outcome for a Service on an instance that does not assign addresses."""
-        choices, refusal = self._choose(service)
+        choices, refusal = self._chooser.choose(service)
         if choices and refusal is None:
             message = "no address is recorded yet: the leading instance has to assign one"
             refusal = Verdict(False, Reason.NO_POOL, message)
@@ -276,7 +277,9 @@ class Allocator:
         """For each Eip, whether a Service could draw an address from it, in order of name."""
         verdicts = []
         for name, pool in sorted(self._pools.by_name.items()):
-            verdicts.append(PoolVerdict(name, self._may_draw(pool, service)))
+            verdicts.append(
+                PoolVerdict(name, self._chooser.may_draw(pool, service, self.held(service.key)))
+            )
         for name, reason in sorted(self._pools.unreadable.items()):
             text = f"it cannot be read: {printable(reason)}"
             verdicts.append(PoolVerdict(name, Verdict(False, DrawReason.UNREADABLE, text)))
@@ -284,7 +287,7 @@ class Allocator:
 
     def pool_verdict(self, name: str, service: Service) -> Verdict[DrawReason]:
         """Whether a Service could draw an address from a readable Eip."""
-        return self._may_draw(self._pools.by_name[name], service)
+        return self._chooser.may_draw(self._pools.by_name[name], service, self.held(service.key))
 
     def _drop_statuses(self) -> None:
         """Forgets the status of the Eips that have other holders than it says."""
@@ -300,134 +303,6 @@ class Allocator:
             for address in self._holdings.in_pool(name)
             for key in self._holdings.holders(address)
         }
-
-    # -- choosing addresses -----------------------------------------------------------------------
-
-    def _choose(self, service: Service) -> tuple[list[Held], ServiceVerdict | None]:
-        """Chooses the addresses that a settled Service lacks: all that it must have, or none."""
-        requested, held = self._rules.requested(service), self._holdings.held(service.key)
-        if service.deleting:
-            return [], None if held else terminating()
-        refusal = next(iter(self._rules.request_refusals(service)), None)
-        families = self._rules.families(service)
-        lacking = [family for family in families if not self._holdings.has(service.key, family)]
-        if refusal is None and lacking:
-            refusal = self._rules.named_pool_refusal(service)
-        if refusal is not None:
-            return [], refusal
-        choices: list[Held] = []
-        refusals: list[ServiceVerdict] = []
-        for family in lacking:
-            choice = self._choose_one(service, family, requested.get(family))
-            if isinstance(choice, Held):
-                choices.append(choice)
-            else:
-                refusals.append(choice)
-        if not refusals:
-            return choices, None
-        optional = service.family_policy is FamilyPolicy.PREFER_DUAL_STACK and len(families) > 1
-        if optional and (choices or held):
-            return choices, None
-        return [], refusals[0]
-
-    def _choose_one(
-        self, service: Service, family: Family, requested: Address | None
-    ) -> Held | ServiceVerdict:
-        """Chooses the address of one family, or says why there is none."""
-        if requested is not None:
-            pool = self._pools.pool_for(requested)
-            if pool is None:
-                text = f"{requested} is in {self._pools.none}"
-                return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, text)
-            return Held(requested, pool.eip.name)
-        if service.share_key:
-            for pool in self._opened(self._rules.drawable(service), family):
-                shared = self._lowest_shareable(service, family, pool)
-                if shared is not None:
-                    return Held(shared, pool.eip.name)
-        for pool in self._opened(self._rules.drawable(service), family):
-            address = self._lowest_free(pool, family)
-            if address is not None:
-                return Held(address, pool.eip.name)
-        usable = list(self._rules.drawable(service))
-        of_family = [p for p in usable if p.space and family in p.space.families]
-        opened = list(self._opened(usable, family))
-        held_back = (p for p in of_family if self._unread.hold_back(p.eip.name, family))
-        if any(not p.closed and self._lowest_free(p, family) is not None for p in held_back):
-            return record_unknown()
-        return nothing_free(service, family, usable, of_family, opened, self._pools.none)
-
-    def _opened(self, pools: Iterable[Pool], family: Family) -> Iterator[Pool]:
-        """Those of some pools from which new addresses of a family are assigned."""
-        return (
-            pool
-            for pool in pools
-            if pool.space
-            and family in pool.space.families
-            and not pool.closed
-            and not self._unread.hold_back(pool.eip.name, family)
-        )
-
-    def _lowest_free(self, pool: Pool, family: Family) -> Address | None:
-        if pool.space is None:
-            return None
-        return self._holdings.lowest_free(pool.eip.name, pool.space, family)
-
-    def _lowest_shareable(self, service: Service, family: Family, pool: Pool) -> Address | None:
-        """The lowest address of a pool that a Service can share by its sharing key."""
-        if not service.share_key:
-            return None
-        for address in self._holdings.shared(service.key.namespace, service.share_key, family):
-            if self.pool_of(address) != pool.eip.name:
-                continue
-            admitted = self._holdings.admits(service, address)
-            if admitted and self._rules.assignment_objection(service, address) is None:
-                return address
-        return None
-
-    def _may_draw(self, pool: Pool, service: Service) -> Verdict[DrawReason]:
-        if service.deleting:
-            return Verdict(False, DrawReason.SERVICE_DELETED, terminating().message)
-        held = self.held(service.key)
-        own = [str(entry.address) for entry in held if entry.eip == pool.eip.name]
-        lacking = set(self._rules.families(service)).difference(entry.family for entry in held)
-        if own and not lacking:
-            return Verdict(True, DrawReason.AVAILABLE, f"it has {', '.join(own)} from it")
-        objection = self._rules.draw_objection(pool, service)
-        if objection is not None and objection.reason is not DrawReason.ONLY_ON_REQUEST:
-            return objection
-        requested = self._rules.requested(service)
-        wanted = [requested[family] for family in sorted(lacking) if family in requested]
-        if wanted:
-            return self._may_request(pool, service, wanted)
-        if objection is not None:
-            return objection
-        if pool.closed:
-            return Verdict(False, DrawReason.DISABLED, closed(pool).message)
-        families = pool.space.families if pool.space is not None else frozenset()
-        if any(self._unread.hold_back(pool.eip.name, family) for family in families & lacking):
-            return Verdict(False, DrawReason.RECORD_UNKNOWN, record_unknown().message)
-        if all(self._lowest_free(pool, family) is None for family in families):
-            return Verdict(False, DrawReason.EXHAUSTED, "it is full")
-        return Verdict(True, DrawReason.AVAILABLE, "an address may be drawn from it")
-
-    def _may_request(
-        self, pool: Pool, service: Service, wanted: Sequence[Address]
-    ) -> Verdict[DrawReason]:
-        """Whether a Service can get from a pool the addresses that it asks for and does not
-        hold."""
-        inside = [a for a in wanted if pool.space is not None and pool.space.contains(a)]
-        if not inside:
-            text = f"it asks for {', '.join(map(str, wanted))}, which is not in it"
-            return Verdict(False, DrawReason.ANOTHER_NAMED, text)
-        for address in inside:
-            objection = self._rules.objection(service, address)
-            objection = objection or self._rules.assignment_objection(service, address)
-            if objection is not None:
-                text = f"it asks for {address} of it: {objection.message}"
-                return Verdict(False, DrawReason.NOT_ALLOWED, text)
-        text = f"it asks for {', '.join(map(str, inside))}, which is in it"
-        return Verdict(True, DrawReason.AVAILABLE, text)
 
     def _waiting_if_freed(self) -> frozenset[ObjectKey]:
         """The Services that lack an address, if an address was freed since the last call."""
