@@ -9,11 +9,12 @@ that is closed because of the other (RFC 4271, 6.8), and remove what it keeps.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from porter_ryu.bgp.offer import our_open
 from porter_ryu.bgp.output.outbound import Outbound
+from porter_ryu.bgp.peer_connections import PeerConnections
 from porter_ryu.bgp.peer_report import Waiting
 from porter_ryu.bgp.protocol.fsm import State
 from porter_ryu.bgp.protocol.open_message import Open
@@ -33,7 +34,7 @@ class Gate(Protocol):
 
 
 class Opening:
-    """The OPENs on the connections with one peer, which are `sessions`.
+    """The OPENs on the connections with one peer, which are `connections`.
 
     `withdraws`: the next session is there to take away what the peer keeps, so it is without
     graceful restart and waits for no table.
@@ -45,14 +46,14 @@ class Opening:
         gate: Gate,
         outbound: Outbound,
         supervisor: Supervisor,
-        sessions: Sequence[Session],
+        connections: PeerConnections,
     ) -> None:
         self.withdraws = False
         self._speaker = speaker
         self._gate = gate
         self._outbound = outbound
         self._supervisor = supervisor
-        self._sessions = sessions
+        self._connections = connections
 
     @property
     def must_wait(self) -> bool:
@@ -74,7 +75,7 @@ class Opening:
     ) -> Open | None:
         """Our OPEN for a connection; None while it has to wait.  `look_again` is called when the
         other connections need not wait for this one any longer."""
-        others = [s for s in self._sessions if s is not session and s.state is not State.CONNECT]
+        others = [s for s in self._connections if s is not session and s.state is not State.CONNECT]
         if self.must_wait or any(map(self.goes_first, others)):
             return None
         if self._outbound.left_count:
@@ -83,9 +84,9 @@ class Opening:
 
     def waiting(self, now: float) -> Waiting | None:
         """What the connections wait for, at a time on the monotonic clock; None without one."""
-        if not self._sessions:
+        if not self._connections:
             return None
-        if self.must_wait and any(s.state is State.CONNECT for s in self._sessions):
+        if self.must_wait and any(s.state is State.CONNECT for s in self._connections):
             return Waiting(our_open_within=max(0.0, self._gate.opens_at - now))
-        sent = [s.open_sent_at for s in self._sessions if s.state is State.OPEN_SENT]
+        sent = [s.open_sent_at for s in self._connections if s.state is State.OPEN_SENT]
         return Waiting(since_our_open=now - min(sent, default=now))

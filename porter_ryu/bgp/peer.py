@@ -22,6 +22,7 @@ from porter_ryu.bgp.listener import reject
 from porter_ryu.bgp.offer import export_policy, is_internal
 from porter_ryu.bgp.opening import Opening
 from porter_ryu.bgp.output.outbound import Outbound
+from porter_ryu.bgp.peer_connections import PeerConnections
 from porter_ryu.bgp.peer_report import (
     OPEN_WAITS,
     Output,
@@ -29,11 +30,11 @@ from porter_ryu.bgp.peer_report import (
     describe_negotiated,
     report_running,
 )
-from porter_ryu.bgp.protocol import collision, notification
-from porter_ryu.bgp.protocol.collision import Candidate, Identity, Resolution
+from porter_ryu.bgp.protocol import notification
+from porter_ryu.bgp.protocol.collision import Identity
 from porter_ryu.bgp.protocol.ending import Cause, End, keeps_routes
 from porter_ryu.bgp.protocol.export import ExportPolicy
-from porter_ryu.bgp.protocol.fsm import Fsm, State
+from porter_ryu.bgp.protocol.fsm import Fsm
 from porter_ryu.bgp.protocol.notification import Notification
 from porter_ryu.bgp.protocol.open_message import Open
 from porter_ryu.bgp.protocol.wire import MessageType
@@ -47,9 +48,6 @@ from porter_ryu.supervisor import Beat, Supervisor
 LOG = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
-_UNOPENED_MAX = 128
-_STATES_IN_ORDER = tuple(State)
-_UNOPENED = (State.CONNECT, State.OPEN_SENT)
 
 
 class Peer(RyuPeer):  # type: ignore[misc]
@@ -68,9 +66,9 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self.outbound: Outbound = manager.outbound(self.config.name)
         self._octets_sent = metrics.bgp_bytes_sent.labels(peer=self.config.name)
         self._protocol: Session | None = None
-        self._sessions: list[Session] = []
+        self._connections = PeerConnections()
         self._opening = Opening(
-            self._speaker, manager, self.outbound, self._supervisor, self._sessions
+            self._speaker, manager, self.outbound, self._supervisor, self._connections
         )
         self._wake = hub.Event()
         self._stopped = hub.Event()
@@ -143,11 +141,6 @@ class Peer(RyuPeer):  # type: ignore[misc]
         error = (waiting and waiting.reason) or self._history.last_error
         return f"its session is {self.state.bgp_state}{f': {error}' if error else ''}"
 
-    @property
-    def _unopened(self) -> list[Session]:
-        """The connections on which the peer has sent no OPEN yet."""
-        return [s for s in self._sessions if s.state in _UNOPENED]
-
     # -- connecting ---------------------------------------------------------------------------
 
     def _run(self, start_protocol: Callable[[socket.socket], None]) -> None:
@@ -179,7 +172,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._path_is_down = not usable
         if not usable:
             text = "BFD reports that the path is down"
-            self.close_sessions(notification.BFD_DOWN, Cause.BFD, text)
+            self._connections.close(notification.BFD_DOWN, Cause.BFD, text)
         self._wake.set()
 
     def set_export(self, config: PeerConfig) -> None:
@@ -202,9 +195,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def _has_promising_connection(self) -> bool:
         """Whether a connection may still become Established.  An inbound one without an OPEN does
         not count for long: a silent caller must not keep us from connecting."""
-        return any(
-            not s.is_reactive or s.state not in _UNOPENED or self._opening.goes_first(s)
-            for s in self._sessions
+        return bool(self._connections.opened_or_ours) or any(
+            map(self._opening.goes_first, self._connections)
         )
 
     def _connect(self) -> None:
@@ -244,18 +236,13 @@ class Peer(RyuPeer):  # type: ignore[misc]
             sock.close()
             return
         if self._opening.must_wait:
-            for session in self._unopened:
-                text = "the peer connects while our OPEN waits"
-                session.close(None, Cause.REPLACED, text)
-        unopened = [s for s in self._unopened if s.is_reactive]
-        for session in unopened[: max(0, len(unopened) - _UNOPENED_MAX + 1)]:
-            text = "too many connections without an OPEN"
-            session.close(notification.CONNECTION_REJECTED, Cause.REJECTED, text)
+            self._connections.replace_unopened()
+        self._connections.make_room()
         self._start_session(sock, is_reactive=True)
 
     def _start_session(self, sock: socket.socket, is_reactive: bool) -> None:
         session = Session(sock, self, Fsm(self.config.remote_as), is_reactive, self._supervisor)
-        self._sessions.append(session)
+        self._connections.add(session)
         if self._opening.must_wait:
             LOG.info("peer %s: connected; %s", self.config.name, OPEN_WAITS)
         self._update_ryu_state()
@@ -275,19 +262,12 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._stopped.set()
 
     def _deconfigure(self) -> None:
-        self.close_sessions(notification.PEER_DECONFIGURED, Cause.DECONFIGURED, "ended by us")
+        self._connections.close(notification.PEER_DECONFIGURED, Cause.DECONFIGURED, "ended by us")
 
     def close_for_restart(self, text: str = "ended by us") -> None:
-        """Ends all connections so that the peer keeps our routes if it can; `text` says why.
-
-        With graceful restart no NOTIFICATION is sent (RFC 4724, 4); without it, Cease,
-        Administrative Shutdown.
-        """
-        for session in list(self._sessions):
-            coming_up = session.state is not State.ESTABLISHED and self._speaker.restart_time
-            silent = session.graceful or coming_up
-            sent = None if silent else notification.ADMINISTRATIVE_SHUTDOWN
-            session.close(sent, Cause.STOPPED, text)
+        """Ends all connections so that the peer keeps our routes if it can; `text` says why
+        (`PeerConnections.close_for_restart`)."""
+        self._connections.close_for_restart(text, bool(self._speaker.restart_time))
 
     def shut_down(self, withdraw: bool) -> None:
         """Ends all connections for good.  With `withdraw` all routes are withdrawn first and Cease,
@@ -322,12 +302,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     def _close_for_good(self) -> None:
         shutdown = notification.ADMINISTRATIVE_SHUTDOWN
-        self.close_sessions(shutdown, Cause.STOPPED, "ended by us")
-
-    def close_sessions(self, sent: Notification | None, cause: Cause, text: str) -> None:
-        """Ends all connections; `sent` is the NOTIFICATION to send, if any."""
-        for session in list(self._sessions):
-            session.close(sent, cause, text)
+        self._connections.close(shutdown, Cause.STOPPED, "ended by us")
 
     # -- events of the sessions (session.Owner) --------------------------------------------------
 
@@ -338,7 +313,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def look_again(self) -> None:
         """An OPEN that waits may perhaps be sent now, or another connection be made."""
         self._wake.set()
-        for session in self._sessions:
+        for session in self._connections:
             session.look_again()
 
     def state_changed(self) -> None:
@@ -346,21 +321,9 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._update_ryu_state()
 
     def resolve_collision(self, session: Session) -> Notification | None:
-        """Closes the other connections that lose against this one (RFC 4271, 6.8)."""
-        assert session.remote_open is not None
+        """Closes the other connections that lose against this one (session.Owner)."""
         local = Identity(self._speaker.router_id, self._speaker.local_as)
-        remote = Identity(session.remote_open.identifier, session.remote_open.asn)
-        for other in list(self._sessions):
-            if other is session or other.remote_open is None:
-                continue
-            resolution = collision.resolve(_candidate(other), _candidate(session), local, remote)
-            if resolution is Resolution.KEEP_OLD:
-                return notification.COLLISION
-            if resolution is Resolution.REPLACE_OLD:
-                other.close(None, Cause.REPLACED, resolution.value)
-            else:
-                other.close(notification.COLLISION, Cause.COLLISION, resolution.value)
-        return None
+        return self._connections.resolve_collision(session, local)
 
     def established(self, session: Session) -> None:
         """Starts to send the table (session.Owner)."""
@@ -372,12 +335,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
             self._withdrawn.set()
             return
         self._protocol = session
-        for other in list(self._sessions):
-            # a newer one of the peer may say that it has lost this one; ours says nothing
-            newer = other.is_reactive and other.opened_at > session.opened_at
-            if other is not session and not newer:
-                text = "collision: another connection with this peer is Established"
-                other.close(notification.COLLISION, Cause.COLLISION, text)
+        self._connections.close_others(session)
         self._retry.reset()
         self._history.came_up(time.time())
         self._manager.last_sent.pop(self.config.name, None)
@@ -406,9 +364,8 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     def closed(self, session: Session, end: End) -> None:
         """Forgets the session, and its Adj-RIB-Out if it was Established; connects again."""
-        if session not in self._sessions:
+        if not self._connections.remove(session):
             return
-        self._sessions.remove(session)
         try:
             if session is self._protocol:
                 self._session_went_down(session, end)
@@ -465,9 +422,9 @@ class Peer(RyuPeer):  # type: ignore[misc]
 
     def _update_ryu_state(self) -> None:
         """Sets Ryu's state of the peer to that of its most advanced connection."""
-        states = [s.state for s in self._sessions if s.state is not State.IDLE]
-        if states:
-            self.state.bgp_state = max(states, key=_STATES_IN_ORDER.index).value
+        state = self._connections.state
+        if state is not None:
+            self.state.bgp_state = state.value
         else:
             self.state.bgp_state = BGP_FSM_ACTIVE if self.started else BGP_FSM_IDLE
 
@@ -476,14 +433,3 @@ class Peer(RyuPeer):  # type: ignore[misc]
         if news:
             self._manager.on_session(self.config, False, news)
         LOG.info("peer %s is not up: %s", self.config.name, self._history.last_error)
-
-
-def _candidate(session: Session) -> Candidate:
-    return Candidate(
-        session.is_reactive,
-        session.state,
-        session.opened_at,
-        session.established_at,
-        session.graceful,
-        session.is_closed_by_peer,
-    )

@@ -342,7 +342,7 @@ def test_of_two_connections_with_a_router_that_keeps_routes_one_gets_our_open_at
         first = scene.call()
         until(lambda: scene.report.state == "OpenSent", "it has our OPEN")
         second = scene.call()
-        until(lambda: len(scene.running._sessions) == 2, "both are accepted")
+        until(lambda: len(scene.running._connections) == 2, "both are accepted")
         for router in (first, second):
             router.send(encode_open(offered))
         first.read_until((MessageType.KEEPALIVE, b""))
@@ -372,7 +372,7 @@ def test_while_our_open_waits_there_is_one_connection_and_that_of_the_router_cou
         assert ours.rest() == []
         scene.speaker.complete()
         theirs.establish(GRACEFUL).read_until(END_OF_RIB)
-        assert len(scene.running._sessions) == 1
+        assert len(scene.running._connections) == 1
 
 
 def test_a_router_that_closes_while_our_open_waits_is_called_again_at_once(
