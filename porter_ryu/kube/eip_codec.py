@@ -87,6 +87,19 @@ def decode_status(name: str, text: Text) -> EipStatus | None:
         return None
 
 
+def status_fault(text: Text) -> str:
+    """Which field of a status cannot be read; empty if all can."""
+    try:
+        status = part(_STATUS, text, "status") or _NO_STATUS
+        for _ in conditions.select(status.conditions, "Ready".__eq__):
+            pass
+        if status.serving:
+            decoded(ANY, status.serving.encode(), "status.serving")
+    except CodecError as error:
+        return str(error)
+    return ""
+
+
 def _serving(name: str, text: str | None) -> Eip | None:
     """The form of an Eip that served, which status keeps as the JSON text of a spec; None where
     it is not one that could have served, for anybody may have written it."""

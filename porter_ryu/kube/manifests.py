@@ -276,7 +276,7 @@ class Manifests:
         kind, key = object_id = (obj.kind, obj.key)
         if object_id not in self._reported:
             raise ApiError(NOT_FOUND, "NotFound", f"{kind.value} {key} was deleted")
-        fault = self._status.get(kind, key).fault
+        fault = self._status.get(kind, key).fault or self._readings.status_fault(object_id)
         if fault:
             raise ApiError(0, "Unreadable", f"{fault}, so it is not written over")
         encoded = encode_status(obj, status, rfc3339.now())

@@ -59,8 +59,8 @@ class _StatusFile(Struct, frozen=True):
 
 class _Contents(Struct):
     """The cached content of a folder; `mtime` is in nanoseconds, `fault` says why the folder cannot
-    be read, and `damaged` names the files that cannot be read.  `listed`: it could be read once, so
-    a file that is not in `files` did not exist then."""
+    be read, and `damaged` names the files that cannot be read or have no valid status.  `listed`:
+    it could be read once, so a file that is not in `files` did not exist then."""
 
     mtime: int = _UNSETTLED
     fault: str = ""
@@ -135,6 +135,13 @@ class StatusFiles:
                 names = self._refresh_folder(kind, namespace, give_way)
                 changed |= {(kind, ObjectKey(namespace, name)) for name in names}
         return changed, self._problems.update_all(self._faults())
+
+    def watch(self, kind: Kind, key: ObjectKey) -> None:
+        """Notes that the status of an object is not a valid one: its file is read again once it is
+        corrected, although that does not change its folder."""
+        folder = self._folders.get((kind, key.namespace))
+        if folder is not None and key.name in folder.files:
+            folder.damaged.add(key.name)
 
     def write(self, kind: Kind, key: ObjectKey, status: Json) -> None:
         """Writes a status; raises OSError."""
@@ -270,10 +277,12 @@ def _refresh_file(contents: _Contents, folder: int, folder_path: str, name: str)
         contents.damaged.add(name)
         new = replace(before, fault=fault, file=path)
     else:
-        contents.damaged.discard(name)
         new = Status(status)
+    changed = known is None or known.status != new
+    if changed and not fault:
+        contents.damaged.discard(name)  # what is not valid is watched again by its reader
     contents.files[name] = _StatusFile(signature, new)
-    return known is None or known.status != contents.files[name].status
+    return changed
 
 
 def _parse(octets: bytes) -> tuple[bytes | None, str]:

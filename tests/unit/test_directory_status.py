@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from ryu.lib import hub
 
 from fabric import objects
 from fabric.files import replace
-from porter_ryu.domain.model import Service, ServiceStatus
+from porter_ryu.domain.model import Kind, Service, ServiceStatus
+from porter_ryu.domain.objects import Unreadable
 from porter_ryu.kube import manifests
 from porter_ryu.kube.errors import ApiError
-from tests.unit.directory import ANNOUNCED, Directory, key
+from tests.unit.directory import ANNOUNCED, Directory, key, pool
 from tests.unit.until import PATIENCE, until
 
 DAMAGED = [
@@ -32,6 +34,17 @@ DAMAGED = [
     '{"status": ' + '{"a":' * 900 + "1" + "}" * 901,
     '{"status": {"loadBalancer": {"ingress": [{"ip": ' + "1" * 5000 + "}]}}}",
     "\0\0\0\0",
+]
+
+
+NOT_A_STATUS = [  # JSON, and no status of such an object
+    (Kind.SERVICE, '{"loadBalancer": {"ingress": [{"ip": "203.0.113.400"}]}}'),
+    (Kind.SERVICE, '{"loadBalancer": {"ingress": 5}}'),
+    (Kind.SERVICE, '{"conditions": {}}'),
+    (Kind.EIP, '{"used": [1, 2]}'),
+    (Kind.EIP, '{"usage": "many"}'),
+    (Kind.EIP, '{"serving": "{"}'),
+    (Kind.EIP, '{"conditions": [5]}'),
 ]
 
 
@@ -56,6 +69,53 @@ def test_a_damaged_status_file_makes_its_object_unreadable_and_is_not_overwritte
         assert isinstance(directory.recorder[key("api")], Service)
         directory.is_alive("marker")
         assert path.read_text() == text
+
+
+@pytest.mark.parametrize(("kind", "status"), NOT_A_STATUS)
+def test_what_is_no_status_is_not_overwritten_and_is_read_again_once_it_is_corrected(
+    directory: Directory, kind: Kind, status: str
+) -> None:
+    directory.put("pool.yaml", objects.eip("web", "10.0.0.0/24"))
+    file = directory.record("web", "10.0.0.7")
+    good, name = file.read_text(), key("web")
+    if kind is Kind.EIP:
+        file, good, name = directory.path / ".status/eips/web.json", '{"status": {}}', pool("web")
+        file.parent.mkdir()
+    file.write_text(f'{{"status": {status}}}')
+    long_ago = time.time() - 60
+    os.utime(file.parent, (long_ago, long_ago))  # no change of the folder is to come
+    with directory:
+        reading = directory.recorder[name]
+        assert isinstance(reading, Unreadable)
+        assert f".status/{kind.value}" in reading.file
+        assert reading.file in reading.reason
+        if kind is Kind.SERVICE:
+            with pytest.raises(ApiError, match="not written over"):
+                wanted = ServiceStatus((), (ANNOUNCED,))
+                directory.source.patch(Service(key("web")[1], ours=True), wanted)
+        assert status in file.read_text()
+        file.write_text(f'{{ "status": {status}}}')  # another file with the same status
+        directory.is_alive("marker")
+        file.write_text(good)
+        until(lambda: not isinstance(directory.recorder[name], Unreadable), "it is mended")
+        if kind is Kind.SERVICE:
+            assert [str(a) for a in directory.recorder.service("web").ingress] == ["10.0.0.7"]
+
+
+def test_a_record_that_is_no_status_is_read_again_although_its_manifest_cannot_be_read(
+    directory: Directory,
+) -> None:
+    file = directory.record("web", "10.0.0.7")
+    good = file.read_text()
+    file.write_text('{"status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.700"}]}}}')
+    (directory.path / "a.yaml").write_text("{")
+    long_ago = time.time() - 60
+    os.utime(file.parent, (long_ago, long_ago))
+    with directory:
+        assert directory.unreadable("web").record_unread
+        file.write_text(good)
+        until(lambda: not directory.unreadable("web").record_unread, "the record is known")
+        assert [str(address) for address in directory.unreadable("web").record] == ["10.0.0.7"]
 
 
 def test_a_status_that_is_damaged_at_run_time_keeps_its_last_value(directory: Directory) -> None:

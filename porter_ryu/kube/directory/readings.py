@@ -54,7 +54,15 @@ class Readings:
         """The reading of an object that is in no file, but may be in an unreadable one."""
         status, cached = self._status.get(*object_id), self._cache.get(object_id)
         text = cached[0].text if cached is not None else _NO_FIELDS
-        return _unreadable(object_id, _hidden_reason(fault), _file_of(fault), text, status)
+        return self._unreadable(object_id, _hidden_reason(fault), _file_of(fault), text, status)
+
+    def status_fault(self, object_id: ObjectId) -> str:
+        """Why the status in the file of an object is not a valid one; empty if it is, or if there
+        is none."""
+        reading = self.get(object_id)
+        if isinstance(reading, Unreadable) and reading.file == file_of(*object_id):
+            return reading.reason
+        return ""
 
     def forget(self, object_id: ObjectId) -> None:
         """Forgets a deleted object."""
@@ -68,7 +76,9 @@ class Readings:
         fault = self._store.fault
         if not fault or object_id in self._seen or status == Status():
             return None
-        return _unreadable(object_id, _hidden_reason(fault), _file_of(fault), _NO_FIELDS, status)
+        return self._unreadable(
+            object_id, _hidden_reason(fault), _file_of(fault), _NO_FIELDS, status
+        )
 
     def _reading(self, object_id: ObjectId, definition: Definition, status: Status) -> Reading:
         decode = functools.partial(self._decode, object_id, definition.text, status.value)
@@ -82,7 +92,29 @@ class Readings:
             return found
         if not definition.fault and isinstance(alone, Service) and not alone.ours:
             status = structs.replace(status, unread=False)  # it has no record in `.status`
-        return _unreadable(object_id, fault, file, definition.text, status)
+        return self._unreadable(object_id, fault, file, definition.text, status)
+
+    def _unreadable(
+        self, object_id: ObjectId, reason: str, file: str, text: bytes, status: Status
+    ) -> Reading:
+        """The reading of an object of which only the status may be valid; it is the one in `text`
+        if there is no other.  `file` is the one to be corrected."""
+        kind, key = object_id
+        if file == file_of(kind, key) or _status_fault(kind, status):
+            self._status.watch(kind, key)
+        value = status_of(text) if status.value is None else status.value
+        if kind is Kind.EIP:
+            found = eip_codec.decode_status(key.name, value)
+            if found is not None and found.serving is not None:
+                # its status records the last valid spec, which stays in force
+                if status.unread:
+                    found = structs.replace(found, usage=UNKNOWN_USAGE)
+                return Eip(key.name, "", invalid=reason, status=found)
+        if kind is not Kind.SERVICE:
+            return Unreadable(kind, key, reason, file=file)
+        record = service_codec.record(value)
+        unread = status.unread or record.damaged
+        return Unreadable(kind, key, reason, record.addresses, file, unread)
 
     def _decode(self, object_id: ObjectId, text: bytes, status: bytes | None) -> Object | str:
         """The value of an object, or why it cannot be decoded."""
@@ -111,16 +143,27 @@ def _fault(
         where = f"{file}:{definition.line}"
         if not isinstance(alone, str):
             file = where = file_of(kind, key)
-    elif isinstance(found, Service) and found.ours and status.value is not None:
-        if not service_codec.record(status.value).damaged:
-            return "", ""
-        fault = "status.loadBalancer.ingress has an entry that is no address"
-        file = where = file_of(kind, key)
     else:
-        return "", ""
+        if isinstance(found, Service) and not found.ours:
+            return "", ""
+        fault = _status_fault(kind, status)
+        if not fault:
+            return "", ""
+        file = where = file_of(kind, key)
     fault = f"{where}: {kind.value} {key}: {fault}"
     LOG.error("%s", fault)
     return fault, file
+
+
+def _status_fault(kind: Kind, status: Status) -> str:
+    """Why the status in a file is not a valid one of an object of its kind; empty if it is."""
+    if status.value is None:
+        return ""
+    if kind is Kind.EIP:
+        return eip_codec.status_fault(status.value)
+    if kind is Kind.SERVICE and service_codec.record(status.value).damaged:
+        return "status.loadBalancer.ingress has an entry that is no address"
+    return ""
 
 
 def _longest_list(value: Any) -> int:
@@ -146,24 +189,3 @@ def _hidden_reason(fault: str) -> str:
 def _file_of(fault: str) -> str:
     """The name of the file that a fault begins with."""
     return fault.partition(":")[0]
-
-
-def _unreadable(
-    object_id: ObjectId, reason: str, file: str, text: bytes, status: Status
-) -> Reading:
-    """The reading of an object of which only the status may be valid; it is the one in `text` if
-    there is no other.  `file` is the one to be corrected."""
-    kind, key = object_id
-    value = status_of(text) if status.value is None else status.value
-    if kind is Kind.EIP:
-        found = eip_codec.decode_status(key.name, value)
-        if found is not None and found.serving is not None:
-            # its status records the last valid spec, which stays in force
-            if status.unread:
-                found = structs.replace(found, usage=UNKNOWN_USAGE)
-            return Eip(key.name, "", invalid=reason, status=found)
-    if kind is not Kind.SERVICE:
-        return Unreadable(kind, key, reason, file=file)
-    record = service_codec.record(value)
-    unread = status.unread or record.damaged
-    return Unreadable(kind, key, reason, record.addresses, file, unread)
