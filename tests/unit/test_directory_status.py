@@ -90,9 +90,9 @@ def test_what_is_no_status_is_not_overwritten_and_is_read_again_once_it_is_corre
         assert f".status/{kind.value}" in reading.file
         assert reading.file in reading.reason
         if kind is Kind.SERVICE:
+            service, wanted = Service(key("web")[1], ours=True), ServiceStatus((), (ANNOUNCED,))
             with pytest.raises(ApiError, match="not written over"):
-                wanted = ServiceStatus((), (ANNOUNCED,))
-                directory.source.patch(Service(key("web")[1], ours=True), wanted)
+                directory.source.patch(service, wanted)
         assert status in file.read_text()
         file.write_text(f'{{ "status": {status}}}')  # another file with the same status
         directory.is_alive("marker")
