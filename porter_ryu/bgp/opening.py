@@ -75,12 +75,19 @@ class Opening:
     ) -> Open | None:
         """Our OPEN for a connection; None while it has to wait.  `look_again` is called when the
         other connections need not wait for this one any longer."""
-        others = [s for s in self._connections if s is not session and s.state is not State.CONNECT]
-        if self.must_wait or any(map(self.goes_first, others)):
+        if self.must_wait or (self._outbound.left_count and not self._is_next(session)):
             return None
         if self._outbound.left_count:
             self._supervisor.after(_FIRST_SECONDS, "open", look_again)
         return our_open(peer, self._speaker, self._outbound.restarting, self.withdraws)
+
+    def _is_next(self, session: Session) -> bool:
+        """Whether a connection is the one that gets our OPEN now, with a peer that keeps routes:
+        one on which the peer has spoken goes before silent ones, and a newer one before others."""
+        waiting = [s for s in self._connections if s.state is State.CONNECT]
+        if any(self.goes_first(s) for s in self._connections if s not in waiting):
+            return False
+        return session is max(waiting, key=lambda s: (s.has_spoken, s.opened_at))
 
     def waiting(self, now: float) -> Waiting | None:
         """What the connections wait for, at a time on the monotonic clock; None without one."""

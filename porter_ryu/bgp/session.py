@@ -106,6 +106,11 @@ class Session:
         return State.IDLE if self._is_over else self._fsm.state
 
     @property
+    def has_spoken(self) -> bool:
+        """Whether the peer has sent anything."""
+        return self._connection.octets_read > 0
+
+    @property
     def remote_open(self) -> Open | None:
         """The OPEN of the peer; None until it is received."""
         return self._fsm.remote_open

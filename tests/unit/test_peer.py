@@ -361,6 +361,23 @@ def test_a_silent_connection_does_not_keep_another_from_our_open_for_long(tmp_pa
         scene.call().establish(GRACEFUL).read_until(END_OF_RIB)
 
 
+def test_of_many_silent_connections_the_router_waits_for_one(tmp_path: Path) -> None:
+    with keeping(tmp_path) as scene:
+        scene.add()
+        scene.speaker.complete()
+        first = scene.call()
+        until(lambda: scene.report.state == "OpenSent", "it has our OPEN")
+        before = [scene.call() for _ in range(4)]
+        router = scene.call()
+        router.send(encode_open(GRACEFUL) + wire.KEEPALIVE)
+        after = [scene.call() for _ in range(4)]
+        until(lambda: len(scene.running._connections) == 10, "all are accepted")
+        router.read_until(END_OF_RIB)
+        assert [kind for kind, _ in first.rest()] == [MessageType.OPEN, MessageType.NOTIFICATION]
+        assert [silent.rest() for silent in before] == [[]] * 4
+        assert len(scene.running._connections) == 1 + len(after)
+
+
 def test_while_our_open_waits_there_is_one_connection_and_that_of_the_router_counts(
     tmp_path: Path, waiting: Waiting
 ) -> None:
