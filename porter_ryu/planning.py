@@ -49,7 +49,7 @@ def make_source(settings: Settings, codec: Codec, supervisor: Supervisor) -> Man
             codec,
             keeps_status=settings.allocate,
             supervisor=supervisor,
-            expects_files=functools.cache(lambda: _left_something(settings)),
+            expects_files=functools.cache(lambda: left_something(settings)),
         )
     from porter_ryu.kube.api import Api
     from porter_ryu.kube.client import Client
@@ -132,7 +132,7 @@ def read_journal(settings: Settings) -> BindingJournal:
     return journal
 
 
-def _left_something(settings: Settings) -> bool:
+def left_something(settings: Settings) -> bool:
     """Whether an earlier run left routes with a peer, or addresses on this host, or may have."""
     from porter_ryu.bgp.output.journal import any_paths
 

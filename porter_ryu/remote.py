@@ -122,6 +122,9 @@ class Remote:
     ) -> RemoteError:
         from porter_ryu import remote_failures
 
+        absent = remote_failures.of_absence(status, body)
+        if absent:
+            return RemoteError(f"{self._url}: {absent}")
         why = remote_failures.of_status(status, body, fields)
         return RemoteError(f"{self._url}{path}: {why}")
 

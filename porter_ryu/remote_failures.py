@@ -19,6 +19,7 @@ _MAX_CHARACTERS = 200
 _MAX_GREETING_CHARACTERS = 40
 _TRUSTED = "a CA that this host trusts"
 _CLIENT = "porter-ryu"
+_ABSENT, _NO_PATH = "there is no ", "there is no such path"
 _TLS_THERE = "the server speaks TLS: the URL begins with http, but https may be spoken there"
 # how other protocols begin, as http.client reports the first line of a response
 _TLS_ALERT, _BGP_MARKER = "\x15\x03", "\xff\xff\xff\xff"
@@ -55,6 +56,14 @@ def _no_http(line: str) -> str:
         return "the server speaks BGP, not HTTP"
     text = quoted(line.strip(), _MAX_GREETING_CHARACTERS)
     return f"the server does not speak HTTP: its response begins with {text}"
+
+
+def of_absence(status: int, body: bytes) -> str:
+    """What a response of this program says is not there; empty if it says something else."""
+    message = _message(body) if status == HTTPStatus.NOT_FOUND else None
+    if message is None or not message.startswith(_ABSENT) or message == _NO_PATH:
+        return ""
+    return one_line(message, _MAX_CHARACTERS)
 
 
 def of_status(status: int, body: bytes, fields: http.client.HTTPMessage) -> str:

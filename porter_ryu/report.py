@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from porter_ryu import report_last_good, report_losses, rfc3339
-from porter_ryu.domain import mending, overview
+from porter_ryu.domain import overview, service_mending
 from porter_ryu.domain.addresses.outcome import PoolVerdict
 from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.explanation import AddressExplanation, Explanation, explain
@@ -20,7 +20,6 @@ from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.pool_growth import PoolGrowth
 from porter_ryu.domain.prefix import host_prefix
 from porter_ryu.domain.reach import IsSent, Reach, is_recorded, reach, was_sent
-from porter_ryu.domain.service_mending import of_endpoints
 from porter_ryu.domain.shares import shares_at
 from porter_ryu.domain.text import shortened
 from porter_ryu.domain.verdict import DrawReason, Reason
@@ -256,7 +255,7 @@ def _pool(entry: PoolVerdict) -> Json:
 
 
 def _address(planner: Planner, key: ObjectKey, entry: AddressExplanation, sent: Sent) -> Json:
-    mend = of_endpoints(key, planner.policy.editing)
+    mend = service_mending.of_endpoints(key, planner.policy.editing)
     of_address = sent(host_prefix(entry.address))
     return {
         "address": str(entry.address),
@@ -324,11 +323,10 @@ def _sorted(hops: Iterable[Address]) -> list[Address]:
 
 
 def _node(planner: Planner, entry: NodeVerdict, eip: str) -> Json:
-    node = planner.nodes.node(entry.node)
     return {
         "node": entry.node,
         "nextHop": None if entry.next_hop is None else hop_text(entry.next_hop),
         "reason": entry.verdict.reason.value,
         "why": entry.verdict.message,
-        "mend": mending.of_node(entry, node, eip, planner.policy),
+        "mend": service_mending.of_node(planner, entry, eip),
     }

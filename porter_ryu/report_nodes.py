@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from porter_ryu import report_last_good, rfc3339
-from porter_ryu.domain import last_good, mending
+from porter_ryu.domain import last_good, service_mending
 from porter_ryu.domain.model import Kind
 from porter_ryu.domain.node_dependents import NodeDependents, Unserved, node_dependents
 from porter_ryu.domain.node_traffic import Routes
@@ -99,14 +99,14 @@ def node(
 
 
 def _node(planner: Planner, use: NodeUse) -> Json:
-    verdict, node = NodeVerdict(use.name, None, use.verdict), planner.nodes.node(use.name)
+    verdict = NodeVerdict(use.name, None, use.verdict)
     return {
         "node": use.name,
         "addresses": [str(address) for address in use.addresses],
         "usable": use.verdict.ok,
         "reason": use.verdict.reason.value,
         "why": shortened(use.verdict.message, _MAX_TEXT_CHARACTERS),
-        "mend": "" if use.verdict.ok else mending.of_node(verdict, node, "", planner.policy),
+        "mend": "" if use.verdict.ok else service_mending.of_node(planner, verdict, ""),
         "draining": use.draining,
         "drained": use.drained,
         "dead": use.dead,

@@ -113,7 +113,7 @@ def of_the_process(health: Health) -> Iterator[Problem]:
     """What the parts of the process say of themselves."""
     if health.source.trouble:
         what = f"{health.source.what}: {health.source.trouble}; what is announced stays as it was"
-        yield problem(ProblemReason.SOURCE_UNREADABLE, what, health.check)
+        yield problem(ProblemReason.SOURCE_UNREADABLE, what, health.source.mend or health.check)
     if health.unready and not health.source.trouble:
         yield problem(ProblemReason.NOT_READY, health.unready, "look at the log")
     for fault in health.faults:
@@ -166,14 +166,13 @@ def of_files(planner: Planner, source: SourceState) -> Iterator[Problem]:
         if planner.cluster.unreadable(Kind.EIP, eip.key) is None
     )
     counts = [counted(known[kind], kind.singular) for kind in Kind if known[kind]]
-    objects = counted(known.total(), "object")
+    objects, first = counted(known.total(), "object"), source.unreadable_first[0]
     parts = (
-        f"{counted(source.unreadable, 'file')} cannot be read, or not all of "
-        f"{'it' if source.unreadable == 1 else 'them'}",
+        f"{counted(source.unreadable, 'file')} cannot be read in full: {first}",
         f"the last good form of {objects} counts ({listed(counts)})" if counts else "",
         f"of {counted(never, 'object')} no good form is known" if never else "",
     )
-    what = f"{', '.join(filter(None, parts))}: {source.unreadable_first[0]}"
+    what = "; ".join(filter(None, parts))
     files = [fault.partition(":")[0] for fault in source.unreadable_first]
     mend = f"correct {listed(files, total=source.unreadable)}; the log has each error"
     yield problem(ProblemReason.FILE_UNREADABLE, what, mend, files, total=source.unreadable)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from porter_ryu import report_last_good
+from porter_ryu.domain.ports import NOT_KNOWN
 from porter_ryu.domain.text import counted, listed
 from porter_ryu.domain.verdict import Reason
 from porter_ryu.report_paths import attributes_text, share_text, shares_text
@@ -51,7 +52,8 @@ def address(entry: Json) -> str:
     name, why = entry["address"], entry["why"]
     lines = [explanation(service) for service in entry["services"]]
     if not lines:
-        lines = [f"{name}: no Service has it; {why}"]
+        known = "" if entry["state"] == NOT_KNOWN else "no Service has it; "
+        lines = [f"{name}: {known}{why}"]
     elif entry["owners"] or entry["foreign"] or not entry["holders"]:
         lines.append(f"{name}: {why}")
     asking = [f"{one['namespace']}/{one['name']}" for one in entry["claimants"]]

@@ -137,7 +137,9 @@ def _settings(r: Reader) -> Settings:
         ("manifests", os.path.isdir, "directory"),
     ):
         path = r.get("kubernetes", key)
-        if path and not exists(path):
+        if path and os.path.exists(path) and not exists(path):
+            r.fault("kubernetes", key, f"{path} is no {file_type}")
+        elif path and not exists(path):
             r.fault("kubernetes", key, f"there is no {file_type} {path}")
     for group, key in _NEVER_EMPTY:
         if r.get(group, key) == "":

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from porter_ryu.bgp.session_history import Failure
 from porter_ryu.domain.peering import ConnectMode, PeerConfig
+from porter_ryu.domain.text import counted
 
 
 def of_failure(
@@ -28,7 +29,7 @@ def of_failure(
     if failure is Failure.SILENT and peer.ttl_security:
         return (
             "the router accepts the connection, but no OPEN arrives: GTSM (ttl_security) may be "
-            f"off there, or it is more than {peer.multihop_ttl} hops away"
+            f"off there, or it is more than {_hops(peer)} away"
         )
     if failure is not None:
         return _TEXTS[failure].format(
@@ -38,7 +39,7 @@ def of_failure(
             local_as=local_as,
             remote_as=peer.remote_as,
             hold_time=peer.hold_time,
-            hops=peer.multihop_ttl,
+            hops=_hops(peer),
             us=peer.local_address or "this host",
             local_option=peer.local_option,
         )
@@ -56,7 +57,7 @@ _TEXTS = {
         "in {group}"
     ),
     Failure.UNREACHABLE: (
-        "no host answers as {address}, or it is more than {hops} hops away: look at the link, the "
+        "no host answers as {address}, or it is more than {hops} away: look at the link, the "
         "route to it and multihop_ttl in {group}"
     ),
     Failure.NO_LOCAL_ADDRESS: (
@@ -70,7 +71,7 @@ _TEXTS = {
         "the router accepts the connection, but no OPEN arrives: look at its BGP process"
     ),
     Failure.TOO_FAR: (
-        "the router does not send TTL 255, or is more than {hops} hops away: turn on GTSM (TTL "
+        "the router does not send TTL 255, or is more than {hops} away: turn on GTSM (TTL "
         "security) there as well, or correct ttl_security and multihop_ttl in {group}"
     ),
     Failure.OTHER_AS: (
@@ -127,8 +128,7 @@ def _no_answer(peer: PeerConfig, internal: bool) -> str:
         parts.append("the TCP MD5 key (password_file) may be another one than on the router")
     if peer.ttl_security:
         parts.append(
-            f"GTSM (ttl_security) may be off on the router, or it is more than "
-            f"{peer.multihop_ttl} hops away"
+            f"GTSM (ttl_security) may be off on the router, or it is more than {_hops(peer)} away"
         )
     parts.append(f"a firewall may drop port {peer.port} of {peer.address}")
     if peer.password is None:
@@ -138,6 +138,10 @@ def _no_answer(peer: PeerConfig, internal: bool) -> str:
     return f"no answer: {', or '.join(parts)}"
 
 
+def _hops(peer: PeerConfig) -> str:
+    return counted(peer.multihop_ttl, "hop")
+
+
 def _with_key(peer: PeerConfig) -> str:
     return " and the same TCP MD5 key" if peer.password is not None else ""
 
@@ -145,8 +149,8 @@ def _with_key(peer: PeerConfig) -> str:
 def of_waiting(seconds: float) -> str:
     """What to do while our OPEN waits, for so many seconds at most: nothing."""
     return (
-        f"wait: it is sent at the latest in {math.ceil(seconds)} s; until then the router may keep "
-        "the routes of the run before, which it could lose by an OPEN without a table"
+        f"wait: our OPEN is sent at the latest in {math.ceil(seconds)} s; until then the router "
+        "may keep the routes of the run before, which it could lose by an OPEN without a table"
     )
 
 

@@ -17,10 +17,9 @@ def inspect(settings: Settings) -> tuple[Facts | None, list[Result]]:
     """What the cluster has, None if it cannot be read, and what was found about it."""
     if settings.manifests:
         try:
-            texts, broken = objects.in_directory(settings.manifests)
+            texts, broken = objects.in_directory(settings)
         except UnreadableDirectoryError as error:
-            mend = f"ls -la {settings.manifests}"
-            return None, [Finding("[kubernetes] manifests", str(error), mend)]
+            return None, [Finding("[kubernetes] manifests", str(error), error.mend)]
         found = objects.facts(texts, tuple(Kind), settings)
         return replace(found, broken_files=broken), []
     from porter_ryu.check import served  # not before: all that asks an API server

@@ -15,12 +15,16 @@ from porter_ryu.domain.eip_problems import without_effect
 from porter_ryu.domain.labels import LabelSelector
 from porter_ryu.domain.model import Kind
 from porter_ryu.domain.text import printable
+from porter_ryu.kube.directory.scanner import STATUS_FOLDER
 
 
 def unreadable(facts: Facts, editing: Editing) -> Results:
     """Files and objects that cannot be read, in whole or in part."""
     for name, fault in sorted(facts.broken_files.items()):
-        mend = command("edit", os.path.join(editing.directory, name))
+        path = os.path.join(editing.directory, name)
+        mend = command("edit", path)
+        if name.startswith(STATUS_FOLDER):
+            mend = f"restore {path} from a backup, or correct it"
         yield Finding("[kubernetes] manifests", fault, mend)
     for (kind, key), why in sorted(facts.unreadable.items(), key=lambda entry: str(entry[0])):
         name = printable(str(key))

@@ -74,14 +74,31 @@ _EIP, _SERVICE_CIDRS = Decoder(_Eip), Decoder(_ServiceCidrs)
 Texts = Callable[[Kind], Iterable[tuple[ObjectKey, Text]]]
 
 
-def in_directory(directory: str) -> tuple[Texts, Mapping[str, str]]:
-    """The objects in a directory of manifests as JSON, and why files, or parts of them, cannot be
-    read, by name; raises UnreadableDirectoryError."""
+def in_directory(settings: Settings) -> tuple[Texts, Mapping[str, str]]:
+    """The objects in the directory of manifests as JSON, and why files there and below `.status`,
+    or parts of them, cannot be read, by path in it; raises UnreadableDirectoryError."""
     from porter_ryu.kube.directory.loader import Loader
+    from porter_ryu.kube.directory.readings import Readings
     from porter_ryu.kube.directory.store import Store
+    from porter_ryu.kube.status_files import StatusFiles, file_of
+    from porter_ryu.planning import left_something, make_codec
 
-    store = Store(_do_nothing)
-    Loader(directory, store, Supervisor()).load_all(_do_nothing)
+    store, status = Store(_do_nothing), StatusFiles(settings.manifests)
+    loader = Loader(
+        settings.manifests, store, Supervisor(), expects_files=lambda: left_something(settings)
+    )
+    loader.load_all(_do_nothing)
+    status.refresh(_do_nothing)
+    readings = Readings(make_codec(settings), store, status)
+    broken = dict(store.faults)
+    for object_id in sorted({*store.object_ids(), *status.keys()}, key=str):
+        found = status.get(*object_id)
+        if found.fault:
+            broken.setdefault(found.file, found.fault)
+            continue
+        reading = readings.get(object_id)
+        if isinstance(reading, Unreadable) and reading.file == file_of(*object_id):
+            broken.setdefault(reading.file, reading.reason)
 
     def texts(kind: Kind) -> Iterator[tuple[ObjectKey, Text]]:
         for object_id in sorted(store.object_ids(), key=lambda found: found[1]):
@@ -89,7 +106,7 @@ def in_directory(directory: str) -> tuple[Texts, Mapping[str, str]]:
             if definition is not None:
                 yield object_id[1], definition.text
 
-    return texts, store.faults
+    return texts, broken
 
 
 def at_server(client: Client) -> Texts:

@@ -13,6 +13,9 @@ from porter_ryu.domain.announcement import Announcements, Route
 from porter_ryu.domain.model import Kind, Network, ObjectKey
 from porter_ryu.domain.objects import ObjectStatus, Reading, WithStatus
 
+NOT_KNOWN = "NotKnown"
+"""In place of the reason why something is not there, while nothing was read; it is public API."""
+
 
 class Role(enum.Enum):
     """The role of an instance among those that can assign addresses.
@@ -53,6 +56,7 @@ class SourceState(Struct, frozen=True):
     `unreadable`: how many files cannot be read, or not all of them; `unreadable_first`: where and
     why, of the first of them; `unreadable_reasons`: why an object cannot be read that is in one of
     them, or may be.  `note`: what is no problem and should be known; empty: nothing.
+    `mend`: what to do about `trouble`; empty: nothing special.
     """
 
     what: str
@@ -64,6 +68,20 @@ class SourceState(Struct, frozen=True):
     unreadable_first: tuple[str, ...] = ()
     unreadable_reasons: frozenset[str] = frozenset()
     note: str = ""
+    mend: str = ""
+
+    @property
+    def unread(self) -> str:
+        """Why nothing can be said of what is there or not; empty once every kind was listed."""
+        if all(kind in self.last_list for kind in Kind):
+            return ""
+        text = f"it is not known: {self.what} has not been read"
+        return f"{text}: {self.trouble}" if self.trouble else f"{text} yet"
+
+    def on_absence(self, text: str) -> str:
+        """A sentence that says that something is not there, with what makes that doubtful; while
+        nothing was read, that it is not known."""
+        return self.unread or f"{text}{self.doubt}"
 
     @property
     def doubt(self) -> str:

@@ -15,10 +15,11 @@ from porter_ryu.domain.decision import Decision
 from porter_ryu.domain.editing import Editing
 from porter_ryu.domain.explanation import NO_CANDIDATE, verdict_on
 from porter_ryu.domain.model import Family, Kind, ObjectKey, Service
+from porter_ryu.domain.nodes.next_hops import NodeVerdict
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.problems import quoted
 from porter_ryu.domain.text import listed
-from porter_ryu.domain.verdict import DrawReason, Reason
+from porter_ryu.domain.verdict import DrawReason, NodeReason, Reason
 
 _POOL = "eip.porter.kubesphere.io/pool"
 _MAX_NODES = 3  # that are mended with one answer
@@ -67,6 +68,14 @@ def of_endpoints(key: ObjectKey, editing: Editing) -> str:
     return editing.mend(show, f"the EndpointSlices of {_manifest(key)}")
 
 
+def of_node(planner: Planner, entry: NodeVerdict, eip: str) -> str:
+    """What to do about a verdict on a node, as `mending.of_node` has it."""
+    node = planner.nodes.node(entry.node)
+    if node is None and entry.verdict.reason is NodeReason.UNREADABLE:
+        return of_unreadable(planner, Kind.NODE, ObjectKey("", entry.node))
+    return mending.of_node(entry, node, eip, planner.policy)
+
+
 def of_unreadable(planner: Planner, kind: Kind, key: ObjectKey) -> str:
     """What to do about an object that cannot be read."""
     name, folder = quoted(str(key)), planner.policy.editing.directory
@@ -95,8 +104,7 @@ def _of_nodes(planner: Planner, decision: Decision, now: float) -> Iterator[str]
             if entry.verdict.reason in NO_CANDIDATE:
                 continue
             judged = verdict_on(planner, service, held.address, entry.node, now)
-            node = planner.nodes.node(entry.node)
-            told = mending.of_node(judged, node, held.eip, planner.policy)
+            told = of_node(planner, judged, held.eip)
             if told:
                 yield told
                 count += 1
@@ -130,7 +138,7 @@ def _of_request(planner: Planner, service: Service) -> Iterator[str]:
         command = f"{_kubectl(service.key, 'patch')} --type merge -p {patch}"
     change = f"change or remove {request.source}"
     told = editing.mend(command, _manifest(service.key), change)
-    yield f"ask for another address, or for none and get any: {told}"
+    yield f"ask for another address, or leave the choice to the program: {told}"
 
 
 def _of_eips(planner: Planner, service: Service, reason: Reason) -> Iterator[str]:

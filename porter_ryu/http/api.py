@@ -20,6 +20,7 @@ from porter_ryu import report, report_addresses, report_changes, report_plan
 from porter_ryu.domain.address_states import AddressState
 from porter_ryu.domain.model import ObjectKey
 from porter_ryu.domain.node_traffic import NodeTraffic
+from porter_ryu.domain.ports import NOT_KNOWN
 from porter_ryu.domain.prefix import plain_address
 from porter_ryu.domain.text import one_line, quoted
 from porter_ryu.domain.what_if import Supposition, unknown
@@ -108,7 +109,9 @@ class HttpController(ControllerBase):  # type: ignore[misc]
             context.kept_by,
         )
         if not entry["found"]:
-            entry["message"] += context.health().source.doubt
+            source = context.health().source
+            entry["message"] = source.on_absence(entry["message"])
+            entry["state"] = NOT_KNOWN if source.unread else entry["state"]
             return responses.json_value(entry, HTTPStatus.NOT_FOUND)
         return responses.tagged_value(req, entry)
 
@@ -121,7 +124,9 @@ class HttpController(ControllerBase):  # type: ignore[misc]
             return responses.error(HTTPStatus.BAD_REQUEST, f"{quoted(address)} is no address")
         entry = report_addresses.address(self._context.planner, wanted, TimeSlice())
         if entry["state"] == AddressState.IN_NO_EIP.value:
-            entry["why"] += self._context.health().source.doubt
+            source = self._context.health().source
+            entry["why"] = source.on_absence(entry["why"])
+            entry["state"] = NOT_KNOWN if source.unread else entry["state"]
         return responses.tagged_value(req, entry)
 
     @route(NAME, "/v1/eips", methods=["GET"])  # type: ignore[untyped-decorator]
@@ -147,6 +152,7 @@ class HttpController(ControllerBase):  # type: ignore[misc]
             return responses.error(HTTPStatus.BAD_REQUEST, str(error))
         text = unknown(self._context.planner, supposed)
         if text:
+            text = self._context.health().source.on_absence(text)
             return responses.error(HTTPStatus.NOT_FOUND, text)
         return responses.json_stream(self._long_responses, self._what_if(supposed))
 

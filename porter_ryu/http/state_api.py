@@ -14,6 +14,7 @@ from ryu.app.wsgi import ControllerBase, route
 from webob import Request, Response
 
 from porter_ryu import report_nodes, report_peers, report_status, report_switches, rfc3339
+from porter_ryu.domain.ports import NOT_KNOWN
 from porter_ryu.domain.text import listed, quoted
 from porter_ryu.http import catalogue, responses
 from porter_ryu.http.context import NAME, Shared, record
@@ -122,7 +123,9 @@ class StateController(ControllerBase):  # type: ignore[misc]
             context.planner, context.routes(), name, record(context), TimeSlice()
         )
         if not entry["found"]:
-            entry["why"] += context.health().source.doubt
+            source = context.health().source
+            entry["why"] = source.on_absence(entry["why"])
+            entry["reason"] = NOT_KNOWN if source.unread else entry["reason"]
             return responses.json_value(entry, HTTPStatus.NOT_FOUND)
         return responses.tagged_value(req, entry)
 

@@ -89,7 +89,9 @@ class JsonReader:
         try:
             return _DECODER.raw_decode(self._text, position)
         except json.JSONDecodeError as error:
-            raise self._broken(error.pos, error.msg) from error
+            why = f"{error.msg[:1].lower()}{error.msg[1:]}"
+            text = f"it begins with a brace, so it is read as JSON, and is not valid: {why}"
+            raise self._broken(error.pos, text) from error
         except ValueError as error:
             raise self._broken(position, str(error)) from error
 

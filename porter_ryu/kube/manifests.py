@@ -15,7 +15,7 @@ from ryu.lib import hub
 
 from porter_ryu import rfc3339
 from porter_ryu.domain.addresses.records import holders
-from porter_ryu.domain.model import Eip, Kind, ObjectId, ObjectKey
+from porter_ryu.domain.model import Eip, EndpointSlice, Kind, ObjectId, ObjectKey
 from porter_ryu.domain.objects import Object, ObjectStatus, Reading, Unreadable, WithStatus
 from porter_ryu.domain.ports import Observer, SourceState
 from porter_ryu.domain.status_changes import StatusChange
@@ -64,8 +64,9 @@ class Manifests:
         self._readings = Readings(codec, self._store, self._status)
         self._reported: dict[ObjectId, Reading] = {}
         self._together = False  # whether no turn may see a part of the next report
+        self._hidden_nodes: set[ObjectId] = set()  # may be in a file that cannot be read
         self._absent = AbsentObjects(self._store)
-        self._store_fault = ""
+        self._store_fault = self._mend = ""
         self._problems = ProblemLog(
             LOG, "%(problem)s; everything stays as it was", "%(subject)s can be read again"
         )
@@ -105,6 +106,7 @@ class Manifests:
             unreadable_first=tuple(faults[:_MAX_FAULTS]),
             unreadable_reasons=frozenset(reasons_of(faults)),
             note=self._empty.current(self._directory),
+            mend=self._mend if self.trouble else "",
         )
 
     def read_once(self, observer: Observer) -> None:
@@ -143,7 +145,7 @@ class Manifests:
         try:
             self._loader.load_all(give_way)
         except UnreadableDirectoryError as error:
-            self._problems.update(self._directory, str(error))
+            self._cannot_be_read(error)
             return False
         self._was_read()
         self._status.refresh(give_way)
@@ -158,7 +160,7 @@ class Manifests:
             try:
                 touched |= self._loader.scan(give_way)
             except UnreadableDirectoryError as error:
-                self._problems.update(self._directory, str(error))
+                self._cannot_be_read(error)
                 return touched
             self._was_read()
             self._last_list = dict.fromkeys(Kind, time.time())
@@ -168,9 +170,16 @@ class Manifests:
         if self._store_fault != self._store.fault:
             # objects that were in no file may now count as deleted, or as unreadable
             self._store_fault = self._store.fault
-            touched |= self._recorded_ids()
+            touched |= self._recorded_ids() | self._hidden_nodes
+            touched |= self._named_nodes(self._store.object_ids(), give_way)
+        else:
+            touched |= self._named_nodes(touched, give_way)
         touched.update(self._absent.due())
         return touched
+
+    def _cannot_be_read(self, error: UnreadableDirectoryError) -> None:
+        self._problems.update(self._directory, str(error))
+        self._mend = error.mend
 
     def _was_read(self) -> None:
         """Notes that the directory could be read, and whether it has any file."""
@@ -203,9 +212,29 @@ class Manifests:
                     found |= {(Kind.SERVICE, holder) for holder in holders(reading.status)}
         return found
 
+    def _named_nodes(
+        self, object_ids: Iterable[ObjectId], give_way: Callable[[], None]
+    ) -> set[ObjectId]:
+        """The nodes that those of the objects name that are EndpointSlices, while not all manifests
+        can be read: they may be there, although they are in no file that can."""
+        if not self._store.fault:
+            self._hidden_nodes.clear()
+            return set()
+        found: set[ObjectId] = set()
+        for object_id in [one for one in object_ids if one[0] is Kind.ENDPOINT_SLICE]:
+            give_way()
+            piece = self._readings.get(object_id)
+            if isinstance(piece, EndpointSlice):
+                names = {endpoint.node for endpoint in piece.endpoints if endpoint.node}
+                found |= {(Kind.NODE, ObjectKey("", name)) for name in names}
+        hidden = {one for one in found if self._store.definition(one) is None}
+        self._hidden_nodes |= hidden
+        return hidden
+
     def _report_all(self, observer: Observer, give_way: Callable[[], None]) -> None:
         found: dict[Kind, dict[ObjectKey, Reading]] = {kind: {} for kind in Kind}
-        for kind, key in {*self._store.object_ids(), *self._recorded_ids()}:
+        named = self._named_nodes(self._store.object_ids(), give_way)
+        for kind, key in {*self._store.object_ids(), *self._recorded_ids(), *named}:
             give_way()
             reading = self._readings.get((kind, key))
             if reading is not None:

@@ -12,8 +12,11 @@ from msgspec.structs import replace
 
 from fabric import objects
 from porter_ryu import report, report_nodes, report_text
-from porter_ryu.domain.model import Eip, Kind
+from porter_ryu.domain.editing import Editing
+from porter_ryu.domain.model import Eip, Kind, ObjectKey
 from porter_ryu.domain.objects import Unreadable
+from porter_ryu.domain.planner import Policy
+from porter_ryu.domain.what_if import Supposition, unknown
 from porter_ryu.report_nodes import Record
 from tests.unit.directory import Directory
 from tests.unit.test_http_api import HEALTHY
@@ -101,8 +104,8 @@ def test_a_file_with_many_objects_is_one_problem_that_counts_them(tmp_path: Path
         assert [one["reason"] for one in found] == ["FileUnreadable", "ObjectUnreadable"]
         (fault,) = health.source.unreadable_first
         assert found[0]["what"] == (
-            "1 file cannot be read, or not all of it, the last good form of 25 objects counts "
-            f"(21 Services, 1 EndpointSlice, 1 Node, 1 Namespace, 1 Eip): {fault}"
+            f"1 file cannot be read in full: {fault}; the last good form of 25 objects counts "
+            "(21 Services, 1 EndpointSlice, 1 Node, 1 Namespace, 1 Eip)"
         )
         assert (found[0]["objects"], found[0]["objectsTotal"]) == (["all.yaml"], 1)
         assert found[1]["what"].startswith("1 Node cannot be read, no good form is known: n7:")
@@ -127,7 +130,7 @@ def test_of_an_object_that_never_was_readable_no_good_form_counts() -> None:
         if not one["services"]
     )
     assert found["what"] == (
-        "1 file cannot be read, or not all of it, of 1 object no good form is known: a.yaml:3: odd"
+        "1 file cannot be read in full: a.yaml:3: odd; of 1 object no good form is known"
     )
 
 
@@ -157,3 +160,31 @@ def test_another_node_or_eip_that_cannot_be_read_is_not_told() -> None:
     made.put(service("none", pool="nowhere"))
     told = explained(made, "none")[0]["lastGood"]
     assert [(one["kind"], one["name"]) for one in told] == [("Eip", "zone")]
+
+
+def test_a_node_that_may_be_in_a_file_that_cannot_be_read_is_not_said_to_be_absent(
+    tmp_path: Path,
+) -> None:
+    directory = Directory(tmp_path)
+    directory.put("web.yaml", objects.service("web"), objects.slice_of("web", "n1"))
+    directory.put("eip.yaml", objects.eip("pool", "203.0.113.0/29"))
+    (tmp_path / "base.yaml").write_text(BROKEN)
+    made = World(policy=Policy(editing=Editing(str(tmp_path))))
+    n1 = (Kind.NODE, ObjectKey("", "n1"))
+    with directory:
+        assert isinstance(directory.recorder.get(n1), Unreadable)
+        told, text = explained(feed(made, directory))
+        (fault,) = directory.source.state.unreadable_first
+        why = f"its Node cannot be read: it is in no file that can be read, and {fault}"
+        assert f"n1: {why}" in told["message"]
+        assert told["mend"] == f"correct the file base.yaml in {tmp_path}"
+        assert "there is no such Node" not in text
+        asked = report_nodes.node(made.planner, {}, "n1", None, lambda: None)
+        assert (asked["why"], asked["mend"]) == (why, told["mend"])
+        assert unknown(made.planner, Supposition(frozenset(), frozenset(["n1"]))) == ""
+        directory.put("n2.yaml", objects.service("late"), objects.slice_of("late", "n2"))
+        n2 = (Kind.NODE, ObjectKey("", "n2"))
+        until(lambda: n2 in directory.recorder, "a node that is named later is not known either")
+        directory.put("base.yaml", objects.node("n1", "192.168.9.11"))
+        until(lambda: not isinstance(directory.recorder.get(n1), Unreadable), "it is mended")
+        until(lambda: n2 not in directory.recorder, "and the other node is not there")

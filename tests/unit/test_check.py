@@ -206,6 +206,31 @@ def test_the_port_for_switches(tmp_path: Path, manifests: str) -> None:
     assert found(folder, kubernetes=manifests, DEFAULT=text, openflow=on) == []
 
 
+def test_an_empty_directory_that_had_manifests(tmp_path: Path, manifests: str) -> None:
+    (tmp_path / "state" / "announced" / "a folder in place of a file").mkdir(parents=True)
+    report = checked(tmp_path, kubernetes=manifests)
+    (line,) = [found for found in report.findings if "manifests" in found.where]
+    assert line.what.endswith(
+        "is empty, but an earlier run announced or bound addresses: is it unmounted?"
+    )
+    assert "put everything back at once, with .status" in line.mend
+
+
+def test_damage_below_the_status_directory(tmp_path: Path, manifests: str) -> None:
+    put(manifests, service("web"), service("api"), eip("pool", "203.0.113.0/29"))
+    folder = tmp_path / "manifests" / ".status" / "services" / "default"
+    folder.mkdir(parents=True)
+    (folder / "web.json").write_text('{"status": {')
+    (folder / "api.json").write_text(
+        '{"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.400"}]}}}'
+    )
+    api, web = sorted(found(tmp_path, kubernetes=manifests))
+    assert "default/api.json: services default/api: status.loadBalancer.ingress has" in api
+    assert ".status/services/default/web.json cannot be parsed" in web
+    (line, _) = checked(tmp_path, kubernetes=manifests).findings
+    assert line.mend == f"restore {folder}/api.json from a backup, or correct it"
+
+
 def test_folders_that_cannot_be_written(tmp_path: Path, manifests: str) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "manifests" / ".status").write_text("no folder")

@@ -185,6 +185,7 @@ HTML = b"<html>\x1b[2J\nlog in</html>"
         ((ok(HTML, b"404 Not Found"),), "404 Not Found without JSON; is this Porter-Ryu?"),
         ((ok(HTML, b"502 Bad Gateway"),), "502 Bad Gateway without JSON; is this Porter-Ryu?"),
         ((ok(b'{"message": "no Route"}', b"404 Not Found"),), "404 Not Found: no Route"),
+        ((ok(b'{"error": "there is no Node n9"}', b"404 Not Found"),), ": there is no Node n9"),
         ((ok(b'{"kind": "Status", "message": "no"}', b"403 Forbidden"),), "403 Forbidden: no"),
         ((ok(b"{}", b"404 Not Found"),), "404 Not Found without JSON"),
     ],

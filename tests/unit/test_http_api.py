@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ryu.app.wsgi import WSGIApplication
 from webob import Request, Response
 
-from porter_ryu import report, report_plan
+from porter_ryu import report, report_plan, report_text
 from porter_ryu.bgp.peer_table import NO_TABLE
 from porter_ryu.domain.model import Eip, Family, Kind
 from porter_ryu.domain.ports import Role, SourceState
@@ -26,7 +26,10 @@ from tests.unit.test_http_exposition import PROCESS
 from tests.unit.world import World, endpoints, node, service
 
 HEALTHY = Health(
-    unready="", faults=(), role=Role.LEADER, source=SourceState("directory /m", {}, {}, "")
+    unready="",
+    faults=(),
+    role=Role.LEADER,
+    source=SourceState("directory /m", {}, dict.fromkeys(Kind, 1.0), ""),
 )
 CONTEXT = Context(
     planner=World().planner,
@@ -431,14 +434,29 @@ def test_the_index_leads_to_every_path() -> None:
     assert ask("/v1/version").json["startedAt"] == "2025-11-24T16:00:00.000Z"
 
 
-@pytest.mark.parametrize(
-    ("path", "status", "where", "absent"),
-    [
-        ("/v1/services/default/bro", 404, "message", "there is no such Service"),
-        ("/v1/nodes/n9", 404, "why", "there is no such Node"),
-        ("/v1/addresses/192.0.2.1", 200, "why", "it is in no Eip"),
-    ],
-)
+ABSENT = [
+    ("/v1/services/default/bro", 404, "message", "there is no such Service"),
+    ("/v1/nodes/n9", 404, "why", "there is no such Node"),
+    ("/v1/addresses/192.0.2.1", 200, "why", "it is in no Eip"),
+    ("/v1/plan?drain=n9", 404, "error", "there is no Node 'n9'"),
+]
+
+
+@pytest.mark.parametrize(("path", "status", "where", "absent"), ABSENT[:3])
+def test_while_nothing_was_read_nothing_is_said_to_be_absent(
+    path: str, status: int, where: str, absent: str
+) -> None:
+    trouble = "/m is empty, but an earlier run announced or bound addresses: is it unmounted?"
+    health = replace(HEALTHY, source=SourceState("directory /m", {}, {}, trouble))
+    answer = ask(path, planner=World().planner, health=lambda: health)
+    assert answer.status_int == status
+    assert answer.json[where] == f"it is not known: directory /m has not been read: {trouble}"
+    assert "NotKnown" in (answer.json.get("state"), answer.json.get("reason"))
+    text = report_text.address({**answer.json, "services": []}) if "free" in answer.json else ""
+    assert "no Service has it" not in text
+
+
+@pytest.mark.parametrize(("path", "status", "where", "absent"), ABSENT)
 def test_what_may_be_in_a_file_that_cannot_be_read_is_not_simply_absent(
     path: str, status: int, where: str, absent: str
 ) -> None:

@@ -170,7 +170,7 @@ SIX = (Family.IPV6,)
 BAD = AddressRequest("annotation a.b/c", "x", error="'x' is not an IP address")
 IP = "spec.loadBalancerIP"
 OURS = Eip("ours", "203.0.113.0/24", namespaces=("other",))
-ANY = "ask for another address, or for none and get any: kubectl -n default"
+ANY = "ask for another address, or leave the choice to the program: kubectl -n default"
 CASES: list[tuple[Reason, Callable[[World], World], str]] = [
     (
         Reason.NO_READY_ENDPOINTS,

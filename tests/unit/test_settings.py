@@ -463,6 +463,16 @@ def test_two_peers_on_one_address_however_it_is_spelled(tmp_path: Path) -> None:
     assert faults(tmp_path, text) == ["[peer:b] address: is also the address of [peer:a]"]
 
 
+def test_a_file_in_place_of_the_directory_of_manifests_is_told_from_nothing(tmp_path: Path) -> None:
+    there, gone = tmp_path / "there", tmp_path / "gone"
+    there.write_text("")
+    key = "[kubernetes] manifests"
+    (line,) = faults(tmp_path, f"[kubernetes]\nmanifests = {there}\n")
+    assert line.startswith(f"{key}: {there} is no directory")
+    (line,) = faults(tmp_path, f"[kubernetes]\nmanifests = {gone}\n")
+    assert line.startswith(f"{key}: there is no directory {gone}")
+
+
 def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
     text = f"[porter]\nallocate = x\n{PEER}hold_time = 1\nmed = -1\n[what]\n"
     assert len(faults(tmp_path, text)) == 4

@@ -67,14 +67,15 @@ class Readings:
     def forget(self, object_id: ObjectId) -> None:
         """Forgets a deleted object."""
         self._cache.pop(object_id, None)
-        if self._status.get(*object_id) == Status():
+        if object_id[0] is not Kind.NODE and self._status.get(*object_id) == Status():
             self._seen.discard(object_id)
 
     def _without_definition(self, object_id: ObjectId, status: Status) -> Reading | None:
-        """An object that has a status and was in no file since the start may be in an unreadable
-        file, as long as there is one."""
+        """An object that has a status, or a node, that was in no file since the start may be in an
+        unreadable file, as long as there is one."""
         fault = self._store.fault
-        if not fault or object_id in self._seen or status == Status():
+        is_there = status != Status() or object_id[0] is Kind.NODE
+        if not fault or object_id in self._seen or not is_there:
             return None
         return self._unreadable(
             object_id, _hidden_reason(fault), _file_of(fault), _NO_FIELDS, status

@@ -27,7 +27,12 @@ _TOO_MANY = files.FileState(None, f"is one more than the {DIRECTORY_FILES} files
 
 
 class UnreadableDirectoryError(Exception):
-    """The directory itself cannot be read, so nothing is known about its content."""
+    """The directory itself cannot be read, so nothing is known about its content.  `mend`: what to
+    do about it."""
+
+    def __init__(self, text: str, mend: str) -> None:
+        super().__init__(text)
+        self.mend = mend
 
 
 class Changes(Struct):
@@ -126,16 +131,25 @@ class Scanner:
             directory_id, names = self._listed(give_way)
         except OSError as error:
             text = f"{self._directory} cannot be read: {reason_of(error)}"
-            raise UnreadableDirectoryError(text) from error
+            raise UnreadableDirectoryError(text, f"ls -la {self._directory}") from error
         if self._directory_id not in (None, directory_id) and self._known and not names:
             text = f"{self._directory} is now another directory, which is empty: is it unmounted?"
-            raise UnreadableDirectoryError(text)
+            raise UnreadableDirectoryError(text, self._put_back)
         if self._directory_id is None and not names and self._is_another():
             text = f"{self._directory} is empty, but an earlier run announced or bound addresses"
-            raise UnreadableDirectoryError(f"{text}: is it unmounted?")
+            raise UnreadableDirectoryError(f"{text}: is it unmounted?", self._put_back)
         self._directory_id = directory_id
         # if there are too many files, known ones go first
         return sorted(names, key=lambda name: (name not in self._known, name))
+
+    @property
+    def _put_back(self) -> str:
+        """What to do about a directory whose files are gone: with the first of them that comes back
+        the others would count as deleted, and without the records the addresses are lost."""
+        return (
+            f"mount {self._directory}, or put everything back at once, with {STATUS_FOLDER} "
+            "(mv of the whole directory, not file by file)"
+        )
 
     def _is_another(self) -> bool:
         """Whether a directory that has no files at the start is not the one that had them.  If it
