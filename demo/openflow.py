@@ -207,6 +207,7 @@ def print_hints(stage: Stage) -> None:
     say("To remove it:")
     say(f"  for n in $(ip netns list | grep -o '^{prefix}-[a-z0-9]*'); do")
     say("    ip netns pids $n | xargs -r kill; ip netns del $n; done")
+    say(f"  rm -r {network.fabric.folder}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from porter_ryu.assembly import assemble
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.garbage import GarbageCollector
+from porter_ryu.history.observers import Observers
 from porter_ryu.http import api
 from porter_ryu.http.context import Context
 from porter_ryu.http.eip_addresses import EipAddresses
@@ -161,6 +162,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
         instance = self.instance
         return Health(
             unready=self._unready(),
+            earlier=instance.speaker.earlier_run,
             faults=self._faults(),
             role=instance.role,
             source=instance.source.state,
@@ -238,6 +240,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
     def _stop_by_operator(self, withdraw: bool, stay: bool) -> None:
         if self._stopped is None and not self.instance.ended:
             self._stopped = Stopped(time.time(), withdraw)
+            Observers(self.instance.history).stop(withdraw, stay)
         self._stop(withdraw, stay)
 
     def _stop(self, withdraw: bool, stay: bool) -> None:

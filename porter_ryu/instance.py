@@ -134,6 +134,7 @@ class Instance:
         """Has the parts report to the history."""
         observers = Observers(self.history)
         self.speaker.on_sent = self._recorder.sent
+        self.speaker.on_replay = observers.replay
         self.speaker.observe_sessions(observers.session)
         self.bound_ips.on_change = self._recorder.bound
         self.leadership.on_role = observers.role

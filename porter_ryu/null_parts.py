@@ -27,6 +27,8 @@ class NoSpeaker:
     state_dir_writable = True
     is_eip: Callable[[Address], bool]
     on_sent: Callable[[float, float], None]
+    on_replay: Callable[[int], None]
+    earlier_run = ""
 
     def observe_sessions(self, observer: Callable[[PeerConfig, bool, str], None]) -> None:
         """There is no session."""

@@ -47,11 +47,21 @@ class Stopped(Struct, frozen=True):
             return f"{text}: could not be withdrawn: {self.left}"
         return f"{text}: all routes are withdrawn, and all addresses unbound"
 
+    @property
+    def mend(self) -> str:
+        """What to do then."""
+        mend = "start it again, or delete it: the process idles until SIGTERM"
+        if self.left:
+            return f"remove there what is left, or wait until the router does; then {mend}"
+        return mend
+
 
 class Health(Struct, frozen=True):
     """What the parts say of themselves; a text is empty if there is nothing to say.
 
-    `unready`: why the instance is not ready.  `faults`: a sentence for each unhealthy task.
+    `unready`: why the instance is not ready.  `earlier`: what becomes of what an earlier run
+    announced, while the cluster was not read since the start.
+    `faults`: a sentence for each unhealthy task.
     `not_loaded`: what is wrong with the configuration that was read last.  `pending`: a sentence
     for each setting in the files that needs a restart.  `not_bound`: why addresses could not be
     bound.  `announces`: [bgp] enabled.  `stopped`: None while it runs.  `files`: those of the
@@ -71,6 +81,7 @@ class Health(Struct, frozen=True):
     stopped: Stopped | None = None
     files: tuple[str, ...] = ()
     state_dir: str = ""
+    earlier: str = ""
 
     @property
     def check(self) -> str:
@@ -82,8 +93,7 @@ class Health(Struct, frozen=True):
 def of_the_stop(stopped: Stopped, services: int, at_risk: int) -> Problem:
     """That the instance was stopped, how many Services that costs, and how many are reached only
     because peers keep their routes."""
-    mend = "start it again, or delete it: the process idles until SIGTERM"
-    return problem(ProblemReason.STOPPED, stopped.text, mend, (), services, at_risk)
+    return problem(ProblemReason.STOPPED, stopped.text, stopped.mend, (), services, at_risk)
 
 
 def of_switches(switches: Sequence[Json]) -> Iterator[Problem]:
@@ -112,10 +122,12 @@ def of_switches(switches: Sequence[Json]) -> Iterator[Problem]:
 def of_the_process(health: Health) -> Iterator[Problem]:
     """What the parts of the process say of themselves."""
     if health.source.trouble:
-        what = f"{health.source.what}: {health.source.trouble}; what is announced stays as it was"
+        what = f"{health.source.what}: {health.source.trouble}"
+        what += f"; {health.earlier or 'what is announced stays as it was'}"
         yield problem(ProblemReason.SOURCE_UNREADABLE, what, health.source.mend or health.check)
     if health.unready and not health.source.trouble:
-        yield problem(ProblemReason.NOT_READY, health.unready, "look at the log")
+        what = "; ".join(filter(None, (health.unready, health.earlier)))
+        yield problem(ProblemReason.NOT_READY, what, "look at the log")
     for fault in health.faults:
         yield problem(
             ProblemReason.TASK_FAULT, fault, "look at the log; if it lasts, restart the process"

@@ -61,6 +61,8 @@ def status(
     sessions = sum(peer["state"] == ESTABLISHED for peer in peers)
     filled = sum(switch["state"] == report_switches.UP for switch in switches)
     well = _well(tally, len(up), filled, health.announces)
+    if health.earlier:
+        well = "no Service is announced yet"
     return {
         "version": VERSION,
         "startedAt": rfc3339.text(record.started_at),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import collections
 import logging
+import math
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -40,7 +41,7 @@ from porter_ryu.bgp.protocol.rib_out import SentPaths
 from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
-from porter_ryu.domain.text import listed
+from porter_ryu.domain.text import counted, listed
 from porter_ryu.supervisor import Supervisor, Task
 
 LOG = logging.getLogger(__name__)
@@ -74,6 +75,10 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         # called with when the cause of changes was read and how long it took to send these to all
         # peers that are up, if there is one; the caller may keep a record of it
         self.on_sent: Callable[[float, float], None] = lambda _read_at, _seconds: None
+        # called with the number of paths of an earlier run that are announced again, unless none
+        self.on_replay: Callable[[int], None] = lambda _paths: None
+        self._replays_at = time.monotonic() + config.restart_time / 2
+        self._replayed = 0
         self._listener = Listener(config.listen_port, self._accept, supervisor)
         self._keys = Md5Keys(lambda: [sock for _, sock in self._listener.sockets])
         self._bfd = BfdMonitor(self._set_path_usable, supervisor)
@@ -195,19 +200,22 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         self._stopped = True
         self.manager.fan_outs.stop()
         peers = list(self.manager.iterpeers)
+        announced = {r.name: sum(r.paths.values()) for r in self.reports() if r.is_up}
         for peer in peers:
             peer.shut_down(withdraw)
         deadline = time.monotonic() + seconds
         left = [peer.config.name for peer in peers if not peer.ends_withdrawal(deadline)]
         self._listener.stop()
         self._bfd.stop()
+        for name in sorted(announced.keys() - set(left)) if withdraw else ():
+            LOG.info("peer %s: %s withdrawn", name, counted(announced[name], "path"))
         if not left:
             return ""
         text = (
-            f"no session came up with {listed(left)}, which may keep routes of ours until "
-            f"{self._config.restart_time} s after the last one"
+            f"no session came up with {listed(left)}, which may keep routes of ours for "
+            f"{self._config.restart_time} s after its last session ended"
         )
-        LOG.error("withdrawn, but %s", text)
+        LOG.error("not everything is withdrawn: %s", text)
         return text
 
     def reports(self) -> tuple[PeerReport, ...]:
@@ -339,8 +347,30 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         if not self._rib.complete:
             LOG.warning("the cluster cannot be read: the routes of the earlier run are announced")
             self._rib.replaying = True
+            self._replayed = self._left_count
+            if self._replayed:
+                self.on_replay(self._replayed)
             for peer in self.manager.iterpeers:
                 peer.outbound.replay()
+
+    @property
+    def _left_count(self) -> int:
+        return sum(peer.outbound.left_count for peer in self.manager.iterpeers)
+
+    @property
+    def earlier_run(self) -> str:
+        """What becomes of the paths that an earlier run left with the peers, while the cluster was
+        not read since the start; empty for nothing."""
+        if self._rib.complete or not self._config.restart_time:
+            return ""
+        if self._rib.replaying:
+            are = "is" if self._replayed == 1 else "are"
+            what = f"{counted(self._replayed, 'path')} of the earlier run {are} announced again"
+            return what if self._replayed else ""
+        seconds = math.ceil(max(0.0, self._replays_at - time.monotonic()))
+        left = self._left_count
+        be = f"will be announced again in {seconds} s, if the cluster is not read before"
+        return f"{counted(left, 'path')} of the earlier run {be}" if left else ""
 
     # -- listening --------------------------------------------------------------------------------
 

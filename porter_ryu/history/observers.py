@@ -8,6 +8,7 @@ from porter_ryu.history import subject
 from porter_ryu.history.change import ChangeKind
 from porter_ryu.history.record import History
 
+_INSTANCE = "this instance"
 _UP, _DOWN, _NOT_YET = "Established", "down", "not up yet"
 _ROLES = {
     Role.LEADER: "leads",
@@ -42,8 +43,26 @@ class Observers:
         about = tuple(map(subject.of_peer, names))
         self._history.add(ChangeKind.SESSION, config.name, before, after, why, about)
 
+    def replay(self, paths: int) -> None:
+        """The paths of an earlier run are announced again, because the cluster was not read."""
+        are = "path is" if paths == 1 else "paths are"
+        self._history.add(
+            ChangeKind.RESTART,
+            "routes",
+            "",
+            f"{paths:,} {are} announced again as an earlier run announced them",
+            "the cluster has not been read",
+            (subject.RESTART,),
+        )
+
+    def stop(self, withdraw: bool, stay: bool) -> None:
+        """The operator stops this instance."""
+        options = ("--withdraw" if withdraw else "", "--stay" if stay else "")
+        command = " ".join(filter(None, ("porter-ryu stop", *options)))
+        self._history.add(ChangeKind.LEADER, _INSTANCE, "", "stopped by the operator", command)
+
     def role(self, before: Role, after: Role) -> None:
         """This instance took, or lost, the lead."""
         self._history.add(
-            ChangeKind.LEADER, "this instance", _ROLES[before], _ROLES[after], _CAUSES[after]
+            ChangeKind.LEADER, _INSTANCE, _ROLES[before], _ROLES[after], _CAUSES[after]
         )

@@ -23,6 +23,7 @@ from porter_ryu.domain.node_traffic import NodeTraffic
 from porter_ryu.domain.ports import NOT_KNOWN
 from porter_ryu.domain.prefix import plain_address
 from porter_ryu.domain.text import one_line, quoted
+from porter_ryu.domain.verdict import Reason
 from porter_ryu.domain.what_if import Supposition, unknown
 from porter_ryu.http import change_filter, responses, service_filter, stop_rules
 from porter_ryu.http.context import NAME, Context, Shared
@@ -108,6 +109,9 @@ class HttpController(ControllerBase):  # type: ignore[misc]
             context.peers(),
             context.kept_by,
         )
+        stopped = context.health().stopped
+        if stopped is not None and entry["state"] == Reason.ALLOCATED.value:
+            entry |= {"message": stopped.text, "mend": stopped.mend}
         if not entry["found"]:
             source = context.health().source
             entry["message"] = source.on_absence(entry["message"])

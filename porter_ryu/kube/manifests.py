@@ -36,6 +36,10 @@ LOG = logging.getLogger(__name__)
 
 _STALLED_AFTER_SECONDS = 60.0
 _RETRY_SECONDS = 0.5
+_SO = (
+    ": nothing is announced; a record below .status is removed with its object, so a Service that "
+    "comes back may get another address"
+)
 _MAX_FAULTS = 10  # that are told with their text
 
 
@@ -70,9 +74,7 @@ class Manifests:
         self._problems = ProblemLog(
             LOG, "%(problem)s; everything stays as it was", "%(subject)s can be read again"
         )
-        self._empty = ProblemLog(
-            LOG, "%(problem)s: there is nothing to announce", "%(subject)s has manifests again"
-        )
+        self._empty = ProblemLog(LOG, "%(problem)s", "%(subject)s has manifests again")
         self._stopped = False
         self._last_event: dict[Kind, float] = {}
         self._last_list: dict[Kind, float] = {}
@@ -184,7 +186,7 @@ class Manifests:
     def _was_read(self) -> None:
         """Notes that the directory could be read, and whether it has any file."""
         self._problems.update(self._directory, "")
-        text = "" if any(self._store.files) else f"{self._directory} has no manifests"
+        text = "" if any(self._store.files) else f"{self._directory} has no manifests{_SO}"
         self._empty.update(self._directory, text)
 
     def _changed_status(self, give_way: Callable[[], None]) -> set[ObjectId]:

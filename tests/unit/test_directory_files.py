@@ -565,7 +565,7 @@ def test_a_directory_that_is_empty_at_the_start_is_reported_if_an_earlier_run_le
     directory.source.start(directory.recorder)
     if not left:
         until(lambda: directory.recorder.lists == len(Kind), "everything is listed")
-        assert directory.source.state.note.endswith("has no manifests")
+        assert directory.source.state.note.startswith(f"{directory.path} has no manifests: ")
     else:
         until(lambda: "is it unmounted?" in directory.source.trouble, "it is trouble")
         assert directory.recorder.lists == 0
@@ -604,7 +604,8 @@ def test_another_directory_with_files_in_place_of_the_directory_counts(tmp_path:
 
 def test_the_last_file_that_is_removed_takes_its_objects_with_it(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
-    text = f"{tmp_path} has no manifests"
+    text = f"{tmp_path} has no manifests: nothing is announced; a record below .status is removed "
+    text += "with its object, so a Service that comes back may get another address"
     with directory:
         assert directory.source.state.note == text
         directory.put("a.yaml", objects.service("web"))

@@ -523,6 +523,27 @@ def test_sessions_and_roles() -> None:
     assert len(about(history, About("peer leaf1"), 0)) == 3
 
 
+def test_what_becomes_of_an_earlier_run_and_the_stop_by_the_operator() -> None:
+    history = History()
+    observers = Observers(history)
+    observers.replay(60)
+    observers.stop(withdraw=True, stay=True)
+    assert [(c.kind.value, c.object, c.after, c.cause) for c in since(history, 0)] == [
+        (
+            "restart",
+            "routes",
+            "60 paths are announced again as an earlier run announced them",
+            "the cluster has not been read",
+        ),
+        (
+            "leader",
+            "this instance",
+            "stopped by the operator",
+            "porter-ryu stop --withdraw --stay",
+        ),
+    ]
+
+
 def test_a_reload_names_the_peers() -> None:
     history = History()
     one, two, other = peer("one"), peer("two"), replace(peer("one"), hold_time=7)

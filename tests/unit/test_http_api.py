@@ -21,7 +21,7 @@ from porter_ryu.http import api
 from porter_ryu.http.context import Context
 from porter_ryu.http.eip_addresses import EipAddresses
 from porter_ryu.http.router import Router
-from porter_ryu.report_problems import Health
+from porter_ryu.report_problems import Health, Stopped
 from tests.unit.test_http_exposition import PROCESS
 from tests.unit.world import World, endpoints, node, service
 
@@ -432,6 +432,17 @@ def test_the_index_leads_to_every_path() -> None:
     paths = [entry["path"] for entry in index["paths"] if entry["method"] == "GET"]
     assert {"/v1/status", "/v1/config", "/v1/changes"} <= set(paths)
     assert ask("/v1/version").json["startedAt"] == "2025-11-24T16:00:00.000Z"
+
+
+def test_an_instance_that_was_stopped_says_so_of_a_service_as_well() -> None:
+    made = World(Eip("pool", "203.0.113.0/29")).put(
+        node("n1", "192.168.9.11"), service("web"), endpoints("web", "n1")
+    )
+    stopped = Stopped(900.0, True, done=True, left="no session came up with leaf")
+    health = replace(HEALTHY, stopped=stopped)
+    told = ask("/v1/services/default/web", planner=made.planner, health=lambda: health).json
+    assert told["message"] == stopped.text
+    assert told["mend"].startswith("remove there what is left, or wait until the router does; then")
 
 
 ABSENT = [

@@ -331,6 +331,21 @@ def test_after_a_restart_the_open_is_sent_when_the_table_can_follow_it(tmp_path:
         router.establish(GRACEFUL).read_until(END_OF_RIB)
 
 
+def test_it_is_told_what_becomes_of_the_paths_of_the_earlier_run(tmp_path: Path) -> None:
+    with keeping(tmp_path) as scene:
+        scene.add()
+        will = "1 path of the earlier run will be announced again in 60 s, if the cluster is not"
+        assert scene.speaker.earlier_run == f"{will} read before"
+        scene.speaker.complete()
+        assert scene.speaker.earlier_run == ""
+    with keeping(tmp_path, restart_time=1) as scene:
+        replayed: list[int] = []
+        scene.speaker.on_replay = replayed.append
+        scene.add()
+        until(lambda: replayed == [1], "the time is over")
+        assert scene.speaker.earlier_run == "1 path of the earlier run is announced again"
+
+
 def test_of_two_connections_with_a_router_that_keeps_routes_one_gets_our_open_at_a_time(
     tmp_path: Path,
 ) -> None:
@@ -463,7 +478,10 @@ def test_a_stop_with_withdraw_says_which_router_may_keep_routes(
     with keeping(tmp_path) as scene:
         scene.add(peer("else", "127.0.0.33", mode=ConnectMode.PASSIVE))
         left = scene.speaker.stop(withdraw=True, seconds=0.1)
-        assert left.startswith("no session came up with leaf, which may keep routes of ours")
+        assert left == (
+            "no session came up with leaf, which may keep routes of ours for 120 s after its last "
+            "session ended"
+        )
         assert scene.running.outbound.left_count == 1
 
 

@@ -487,6 +487,18 @@ def test_a_source_that_cannot_be_read_is_one_problem() -> None:
     assert told["source"]["lastEvent"]["eips"] is None
 
 
+def test_while_the_cluster_is_not_read_it_is_told_what_becomes_of_an_earlier_run() -> None:
+    source = replace(HEALTHY.source, trouble="/m is empty")
+    earlier = "60 paths of the earlier run will be announced again in 31 s"
+    health = replace(HEALTHY, source=source, unready="/m is empty", earlier=earlier)
+    told = status(world(), UP, health=health)
+    assert told["summary"].endswith(f": /m is empty; {earlier}; no Service is announced yet")
+    assert "stays as it was" not in told["summary"]
+    health = replace(HEALTHY, unready="not all lists are read yet", earlier=earlier)
+    (found,) = status(world(), UP, health=health)["problems"]
+    assert found["what"] == f"not all lists are read yet; {earlier}"
+
+
 def test_files_that_cannot_be_read_are_a_problem_also_if_they_hold_no_object() -> None:
     faults = ("broken.yaml:2: did not find expected node content", "a.yaml:9: 'a b' is not a name")
     source = replace(HEALTHY.source, unreadable=12, unreadable_first=faults)
