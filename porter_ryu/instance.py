@@ -16,6 +16,7 @@ from ryu.lib import hub
 
 from porter_ryu.bgp.speaker import Speaker
 from porter_ryu.domain import overview
+from porter_ryu.domain.address_states import is_holder_unknown
 from porter_ryu.domain.node_traffic import Routes
 from porter_ryu.domain.peering import wanted_peers
 from porter_ryu.domain.planner import Planner
@@ -91,6 +92,7 @@ class Instance:
                 for node in planner.cluster.nodes.values()
                 for entry in node.addresses
             },
+            lambda address: is_holder_unknown(planner, address),
         )
         causes = self.reconciler.causes
         self._recorder = TurnRecorder(self.history, causes, cluster, TimeSlice())

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from porter_ryu import report_last_good
+from porter_ryu.domain.address_states import AddressState
 from porter_ryu.domain.ports import NOT_KNOWN
 from porter_ryu.domain.text import counted, listed
 from porter_ryu.domain.verdict import Reason
@@ -19,6 +20,10 @@ Json = dict[str, Any]
 
 _MAX_NEXT_HOPS = 16  # that are shown of one address
 _MAX_DEPENDENTS = 20
+_NO_HOLDER = {  # what is said, by its state, of an address that no Service is known to have
+    NOT_KNOWN: "",
+    AddressState.RECORD_UNKNOWN.value: "which Service has it is not known; ",
+}
 
 
 def explanation(entry: Json) -> str:
@@ -52,7 +57,7 @@ def address(entry: Json) -> str:
     name, why = entry["address"], entry["why"]
     lines = [explanation(service) for service in entry["services"]]
     if not lines:
-        known = "" if entry["state"] == NOT_KNOWN else "no Service has it; "
+        known = _NO_HOLDER.get(entry["state"], "no Service has it; ")
         lines = [f"{name}: {known}{why}"]
     elif entry["owners"] or entry["foreign"] or not entry["holders"]:
         lines.append(f"{name}: {why}")
@@ -92,7 +97,8 @@ def _heard(route: Json) -> set[str]:
 
 def _route_lines(route: Json) -> list[str]:
     record = "recorded in status" if route["recorded"] else "not recorded in status yet"
-    lines = [f"  {route['address']} from Eip {route['eip']}, {record}"]
+    eip = f" from Eip {route['eip']}" if route["eip"] else ", kept because an Eip cannot be read"
+    lines = [f"  {route['address']}{eip}, {record}"]
     if route["sharedWith"]:
         lines.append(f"    shared with {listed(route['sharedWith'])}")
     if route["claimants"]:

@@ -85,6 +85,17 @@ def address_standing(
     return AddressStanding(address, verdict, eip, holders, *lists, owners)
 
 
+def is_holder_unknown(planner: Planner, address: Address) -> bool:
+    """Whether a Service may have an address of which no Service has it as far as is known: on a
+    record that cannot be read."""
+    if not planner.allocator.unread_records:
+        return False
+    eip = planner.pool_of(address)
+    if eip:
+        return planner.allocator.holds_back(eip, Family(address.version))
+    return bool(planner.cluster.never_read(Kind.EIP))
+
+
 def _owners(planner: Planner, address: Address) -> Iterator[str]:
     """Those that have an address and are no Services."""
     for name in sorted(planner.nodes.with_address(address)):
@@ -148,6 +159,9 @@ def _of_eips(planner: Planner, address: Address) -> Verdict[AddressState]:
     if special:
         text = f"it is in no Eip: it is {special}, which no Eip may have"
         return Verdict(False, AddressState.SPECIAL_PURPOSE, text)
+    if is_holder_unknown(planner, address):
+        text = "the record of a Service cannot be read, and neither can an Eip: it may be on it"
+        return Verdict(False, AddressState.RECORD_UNKNOWN, text)
     unread = sorted(entry.key.name for entry in planner.cluster.never_read(Kind.EIP))
     but = f" that can be read; what is in Eip {listed(unread)} is not known" if unread else ""
     return Verdict(False, AddressState.IN_NO_EIP, f"it is in no Eip{but}")

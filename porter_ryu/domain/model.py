@@ -333,8 +333,9 @@ class Eip(Struct, frozen=True, gc=False):
     """A network.kubesphere.io Eip: a pool of addresses and who may draw from it.
 
     `address` is the text of spec.address, which `addresses.address_pool` parses.  `invalid` says
-    what is wrong with another field of the spec, None if nothing is.  `namespace_selector` is a
-    flat map of labels that must all match, as in OpenELB.  Without `advertisements` its addresses
+    what is wrong with another field of the spec, None if nothing is; `unreadable`: it says why all
+    of the spec cannot be read.  `namespace_selector` is a flat map of labels that must all match,
+    as in OpenELB.  Without `advertisements` its addresses
     are announced to every peer.  `allowed_communities` are those that a Service may add.
     """
 
@@ -356,6 +357,7 @@ class Eip(Struct, frozen=True, gc=False):
     allowed_communities: Communities = NO_COMMUNITIES
     deleting: bool = False
     invalid: str | None = None
+    unreadable: bool = False
     status: EipStatus | None = None
 
     @property

@@ -80,8 +80,10 @@ def of_unreadable(planner: Planner, kind: Kind, key: ObjectKey) -> str:
     """What to do about an object that cannot be read."""
     name, folder = quoted(str(key)), planner.policy.editing.directory
     unreadable = planner.cluster.unreadable(kind, key)
-    if unreadable is not None and unreadable.file and folder:
-        return f"correct the file {quoted(unreadable.file)} in {folder}"
+    if unreadable is not None and folder:
+        held = planner.allocator.held(key) if kind is Kind.SERVICE else ()
+        known = [entry.address for entry in held]
+        return planner.policy.editing.correct(unreadable.file, kind, known)
     if key.namespace:
         show = f"kubectl -n {quoted(key.namespace)} get {kind.value} {quoted(key.name)} -o yaml"
     else:

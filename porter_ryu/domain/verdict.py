@@ -50,6 +50,7 @@ class PoolReason(enum.Enum):
 
     VALID = "Valid"
     INVALID_ADDRESS = "InvalidAddress"
+    FILE_UNREADABLE = "FileUnreadable"
     OVERLAPS = "Overlaps"
     UNSUPPORTED_PROTOCOL = "UnsupportedProtocol"
 

@@ -18,6 +18,7 @@ from porter_ryu.history.routes import Prefix, RouteChange
 MAX_NAMED = 1000  # of the things that change at once and are one change
 _MAX_TOLD = 3  # of the reasons, and of the nodes that are not usable
 _NOT_HELD = "no Service has this address any more"
+_HOLDER_UNKNOWN = "which Service had this address is not known: not every record can be read"
 _USABLE = "usable"
 _MAX_NODES, _MAX_TEXT_CHARACTERS = 100, 1000  # of each of them
 
@@ -104,8 +105,9 @@ def compare(
 class RestartCauses:
     """The causes of what a restart changed: of each route its own, and of all of them together.
 
-    `said` has what is said of each node, `holders` the Services that hold an address, `why_not` the
-    reason why a Service is not announced, empty if it is.
+    `said` has what is said of each node, `holders` the Services that hold an address,
+    `holder_unknown` whether there may be others, `why_not` the reason why a Service is not
+    announced, empty if it is.
     """
 
     def __init__(
@@ -115,11 +117,13 @@ class RestartCauses:
         said: Mapping[str, str],
         holders: Callable[[Address], Iterable[ObjectKey]],
         why_not: Callable[[ObjectKey], str],
+        holder_unknown: Callable[[Address], bool],
     ) -> None:
         self._is_complete = found.others <= MAX_NAMED
         self._said = said
         self._holders = holders
         self._why_not = why_not
+        self._holder_unknown = holder_unknown
         self._numbers: Counter[tuple[str, str]] = Counter()
         self._ends = ""
         if found.before and earlier.forgetful:
@@ -161,7 +165,7 @@ class RestartCauses:
             return ""
         holders = list(self._holders(change.prefix))
         if not holders:
-            return _NOT_HELD
+            return _HOLDER_UNKNOWN if self._holder_unknown(change.prefix) else _NOT_HELD
         reasons = list(dict.fromkeys(filter(None, map(self._why_not, holders))))
         nodes = self._why_changed(change) if Reason.NO_USABLE_NODE.value in reasons else ""
         return ": ".join(filter(None, (listed(reasons, _MAX_TOLD), nodes)))

@@ -43,13 +43,14 @@ _USABLE = ("usable", "draining", "drained")  # so begins what is said of a node 
 
 class Cluster(Struct, frozen=True):
     """What the recorder asks: the Services that hold an address, the names of all Eips, the
-    reason why a Service is not announced, empty if it is, and the names of the nodes by their
-    addresses."""
+    reason why a Service is not announced, empty if it is, the names of the nodes by their
+    addresses, and whether a Service that is not known may have an address that none holds."""
 
     holders: Callable[[Address], Iterable[ObjectKey]]
     eips: Callable[[], Collection[str]]
     why_not: Callable[[ObjectKey], str]
     node_names: Callable[[], Mapping[Address, str]]
+    holder_unknown: Callable[[Address], bool]
 
 
 class TurnRecorder:
@@ -142,7 +143,9 @@ class TurnRecorder:
         before = f"{found.before} announced by an earlier run" if found.before else ""
         said = {name: node.after for name, node in turn.nodes.items()}
         cluster = self._cluster
-        causes = RestartCauses(earlier, found, said, cluster.holders, cluster.why_not)
+        causes = RestartCauses(
+            earlier, found, said, cluster.holders, cluster.why_not, cluster.holder_unknown
+        )
         parts = []
         for change in found.changes:
             self._give_way()

@@ -70,7 +70,8 @@ class Manifests:
         self._together = False  # whether no turn may see a part of the next report
         self._hidden_nodes: set[ObjectId] = set()  # may be in a file that cannot be read
         self._absent = AbsentObjects(self._store)
-        self._store_fault = self._mend = ""
+        self._store_fault = ("", False)
+        self._mend = ""
         self._problems = ProblemLog(
             LOG, "%(problem)s; everything stays as it was", "%(subject)s can be read again"
         )
@@ -151,7 +152,7 @@ class Manifests:
             return False
         self._was_read()
         self._status.refresh(give_way)
-        self._store_fault = self._store.fault
+        self._store_fault = self._hiding()
         return True
 
     def _scan(self, give_way: Callable[[], None]) -> set[ObjectId]:
@@ -169,15 +170,19 @@ class Manifests:
             touched |= self._changed_status(give_way)
         else:
             touched |= self._loader.scan_unstable(give_way)
-        if self._store_fault != self._store.fault:
+        if self._store_fault != self._hiding():
             # objects that were in no file may now count as deleted, or as unreadable
-            self._store_fault = self._store.fault
+            self._store_fault = self._hiding()
             touched |= self._recorded_ids() | self._hidden_nodes
             touched |= self._named_nodes(self._store.object_ids(), give_way)
         else:
             touched |= self._named_nodes(touched, give_way)
         touched.update(self._absent.due())
         return touched
+
+    def _hiding(self) -> tuple[str, bool]:
+        """The fault of a file that may hide objects, and whether it is the only one."""
+        return self._store.fault, self._store.unreadable_files == 1
 
     def _cannot_be_read(self, error: UnreadableDirectoryError) -> None:
         self._problems.update(self._directory, str(error))

@@ -20,10 +20,10 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from porter_ryu import atomic_file, regular_file
+from porter_ryu.domain.editing import STATUS_FOLDER
 from porter_ryu.domain.model import Kind, ObjectId, ObjectKey
 from porter_ryu.kube.codec import is_name
 from porter_ryu.kube.directory import folders
-from porter_ryu.kube.directory.scanner import STATUS_FOLDER
 from porter_ryu.kube.json_text import Json
 from porter_ryu.kube.limits import OBJECT_DEPTH, OBJECT_OCTETS, too_deep
 from porter_ryu.log import reason_of
@@ -82,7 +82,9 @@ class StatusFiles:
         self._folders: dict[_Folder, _Contents] = {_EIPS: _Contents()}
         self._fault = self._services_fault = ""
         self._services_listed = False
-        self._problems = ProblemLog(LOG, f"%(problem)s; {_KEPT}", "%(subject)s can be read again")
+        self._problems = ProblemLog(
+            LOG, "%(problem)s; what is known of it is kept", "%(subject)s can be read again"
+        )
 
     def get(self, kind: Kind, key: ObjectKey) -> Status:
         """The status of an object."""
@@ -272,8 +274,8 @@ def _refresh_file(contents: _Contents, folder: int, folder_path: str, name: str)
     if fault:
         path = os.path.join(folder_path, file)
         fault = f"{path} {fault}"
-        LOG.error("%s; %s", fault, _KEPT)
         before = known.status if known is not None else Status(unread=True)
+        LOG.error("%s%s", fault, "" if before.unread else f"; {_KEPT}")
         contents.damaged.add(name)
         new = replace(before, fault=fault, file=path)
     else:

@@ -6,12 +6,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 import yaml
 
 from fabric import objects
+from porter_ryu import report_addresses, report_text
+from porter_ryu.domain.address_states import is_holder_unknown
 from porter_ryu.domain.model import Kind, ObjectKey
 from porter_ryu.domain.objects import Unreadable
 from porter_ryu.domain.planner import Planner, Policy
@@ -197,6 +200,11 @@ def test_without_the_status_of_the_eip_nothing_is_assigned_from_it(
     pool.write_text("")
     life = Life(path)
     assert (life.address("team/old"), life.address("team/new")) == ("10.0.0.1", "")
+    found = report_addresses.address(life.planner, ip_address("10.0.0.2"), lambda: None)
+    assert found["state"] == "RecordUnknown"
+    told = report_text.address({**found, "services": []})
+    assert told.startswith("10.0.0.2: which Service has it is not known; the record of a Service ")
+    assert is_holder_unknown(life.planner, ip_address("10.0.0.2"))
     pool.unlink()
     for _ in range(2):
         life = Life(path)
@@ -261,3 +269,39 @@ def test_the_mend_names_the_file(path: Path) -> None:
     found = Life(path).unreadable("web/web")
     assert found.file == ".status/services/web/web.json"
     assert found.reason.startswith(".status/services/web/web.json cannot be parsed")
+
+
+def test_an_eip_whose_file_cannot_be_read_since_the_start_serves_and_says_so(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun(path, SMALL)
+    (path / "pool.yaml").write_text("{a: [")
+    caplog.clear()
+    life = Life(path)
+    assert life.address("web/web") == "10.0.0.2"
+    status = life.planner.allocator.pool_status("pool")
+    assert (status.ready, status.reason.value) == (False, "FileUnreadable")
+    assert "pool.yaml:1: " in status.message
+    assert "valid objects stay" not in caplog.text, "no valid form was read"
+    assert Life(path).address("web/web") == "10.0.0.2", "its status can be read again"
+    (path / "pool.yaml").write_text(yaml.safe_dump(objects.eip("pool", SMALL)))
+    assert Life(path).planner.allocator.pool_status("pool").ready
+
+
+def test_of_several_files_none_is_blamed_for_an_object(path: Path) -> None:
+    begun(path, SMALL)
+    (path / "pool.yaml").write_text("{")
+    (path / "web-web.yaml").write_text("{")
+    assert Life(path).unreadable("web/web").file == ""
+    (path / "pool.yaml").write_text(yaml.safe_dump(objects.eip("pool", SMALL)))
+    assert Life(path).unreadable("web/web").file == "web-web.yaml"
+
+
+def test_a_link_in_place_of_a_folder_of_records_is_called_a_link(path: Path) -> None:
+    begun(path, SMALL)
+    folder = path / ".status/services/web"
+    shutil.move(folder, path.parent / "elsewhere")
+    folder.symlink_to(path.parent / "elsewhere")
+    assert Life(path).unreadable("web/web").reason == (
+        ".status/services/web cannot be read: it is a symbolic link, and no link is followed here"
+    )

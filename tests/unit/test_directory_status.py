@@ -295,3 +295,19 @@ def test_files_with_other_names_in_status_are_ignored(directory: Directory) -> N
         directory.is_alive("marker")
         assert isinstance(directory.recorder[key("web")], Service)
     assert all(path.exists() for path in odd)
+
+
+def test_that_a_status_is_kept_is_said_only_where_one_is_known(
+    directory: Directory, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = "web.json has no status; the last known status is kept"
+    directory.record("web", "10.0.0.7").write_text("{}")
+    with directory:
+        directory.unreadable("web")
+        assert "web.json has no status" in caplog.text
+        assert kept not in caplog.text
+        path = directory.record("web", "10.0.0.7")
+        until(lambda: isinstance(directory.recorder[key("web")], Service), "it is mended")
+        replace(path, "{}")
+        directory.unreadable("web")
+        assert kept in caplog.text

@@ -51,6 +51,7 @@ CLUSTER = Cluster(
     eips=lambda: ["pool"],
     why_not=lambda _key: "NoUsableNode",
     node_names=lambda: {ip_address("192.168.0.1"): "n1"},
+    holder_unknown=lambda _address: False,
 )
 
 
@@ -416,14 +417,20 @@ def test_a_request_that_changed_while_no_process_ran_is_told() -> None:
     assert (told.before, told.after) == (str(old), str(new))
     assert told.why == "it asks for 203.0.113.9"
     left: Left = {"leaf": {ip_network(old): {1: SentPath(ip_address("192.168.0.1"))}}}
-    cluster = Cluster(lambda _a: (), list, lambda _k: "", dict)
-    history = History()
-    recorder = TurnRecorder(history, Causes(), cluster, nothing)
-    recorder.restarted(Earlier(left))
-    recorder.record(Turn(addresses={WEB: told}))
-    [restart] = [c for c in about(history, About("default/web")) if c.kind is ChangeKind.RESTART]
-    assert [(p.object, p.after) for p in restart.parts] == [(str(old), "")], "what it had"
-    assert restart.parts[0].cause == "this process started: no Service has this address any more"
+    for unknown, why in (
+        (False, "no Service has this address any more"),
+        (True, "which Service had this address is not known: not every record can be read"),
+    ):
+        asked = {True: lambda _a: True, False: lambda _a: False}[unknown]
+        cluster = Cluster(lambda _a: (), list, lambda _k: "", dict, asked)
+        history = History()
+        recorder = TurnRecorder(history, Causes(), cluster, nothing)
+        recorder.restarted(Earlier(left))
+        recorder.record(Turn(addresses={WEB: told}))
+        restarts = (c for c in about(history, About("default/web")))
+        [restart] = [c for c in restarts if c.kind is ChangeKind.RESTART]
+        assert [(p.object, p.after) for p in restart.parts] == [(str(old), "")], "what it had"
+        assert restart.parts[0].cause == f"this process started: {why}"
 
 
 @pytest.mark.parametrize(
@@ -579,7 +586,9 @@ def test_an_error_in_the_record_is_logged_and_fails_no_turn(
         raise RuntimeError("oops")
 
     history = History()
-    recorder = TurnRecorder(history, Causes(), Cluster(fails, list, str, dict), nothing)
+    recorder = TurnRecorder(
+        history, Causes(), Cluster(fails, list, str, dict, lambda _: False), nothing
+    )
     recorder.record(Turn())
     recorder.record(turn(a8=paths("n1")))
     assert "what a turn changed is not recorded completely" in caplog.messages

@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from porter_ryu.domain.address_states import is_holder_unknown
 from porter_ryu.domain.announcement import SentPath
 from porter_ryu.domain.model import Eip, EndpointSlice, Kind, Node, ObjectKey, Service
 from porter_ryu.domain.nodes.drain import DrainPolicy
@@ -43,6 +44,7 @@ class Lab:
             lambda: {
                 e.address: n.name for n in self.planner.cluster.nodes.values() for e in n.addresses
             },
+            lambda address: is_holder_unknown(self.planner, address),
         )
         self.recorder = TurnRecorder(self.history, self.causes, cluster, lambda: None)
         self.recorder.restarted(earlier or Earlier())
@@ -277,6 +279,7 @@ def test_of_many_reasons_the_most_frequent_are_told() -> None:
             {"n1": "not usable: it is not Ready"},
             lambda address: [key(str(int(address) % 256))],
             lambda service: reasons[int(service.name)],
+            lambda _: False,
         )
 
     causes = causes_of(found)

@@ -339,3 +339,49 @@ def test_what_is_in_a_file_that_cannot_be_read_is_mended_in_that_file(kind: Kind
         w.planner.put(unreadable)
         found = [p for p in status(w.turn(), UP)["problems"] if p["reason"] == "ObjectUnreadable"]
         assert [p["mend"] for p in found] == [mend]
+
+
+RECORD = '{"status":{"loadBalancer":{"ingress":[{"ip":"ADDRESS"}]}}}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "mend"),
+    [
+        (
+            Kind.SERVICE,
+            ".status/services/default/half.json",
+            "restore the file .status/services/default/half.json in /etc/m from a backup, or write "
+            f"{RECORD} to it: without it the Service may get another address",
+        ),
+        (
+            Kind.EIP,
+            ".status/eips/half.json",
+            "restore the file .status/eips/half.json in /etc/m from a backup, or remove it: it is "
+            "written again",
+        ),
+        (
+            Kind.SERVICE,
+            ".status/services",
+            "make .status/services in /etc/m a folder that can be read, or restore it from a "
+            "backup: it has the records, and a Service without its record may get another address",
+        ),
+        (Kind.SERVICE, "", "correct the files in /etc/m that porter-ryu status names"),
+    ],
+)
+def test_what_a_damaged_status_file_costs_is_said_before_it_is_removed(
+    kind: Kind, file: str, mend: str
+) -> None:
+    of = key("half") if kind is Kind.SERVICE else ObjectKey("", "half")
+    w = World(policy=Policy(editing=Editing("/etc/m")))
+    w.planner.put(Unreadable(kind, of, "it is damaged", file=file, record_unread=True))
+    found = [p for p in status(w.turn(), UP)["problems"] if p["reason"] == "ObjectUnreadable"]
+    assert [p["mend"] for p in found] == [mend]
+
+
+def test_an_address_that_is_known_is_in_the_record_to_write() -> None:
+    w = World(Eip("pool", "10.0.0.0/24"), policy=Policy(editing=Editing("/etc/m")))
+    w.put(service("web", requested="10.0.0.7"))
+    of, file = key("web"), ".status/services/default/web.json"
+    w.planner.put(Unreadable(Kind.SERVICE, of, "it is damaged", file=file, record_unread=True))
+    found = [p for p in status(w.turn(), UP)["problems"] if p["reason"] == "ObjectUnreadable"]
+    assert RECORD.replace("ADDRESS", "10.0.0.7") in found[0]["mend"]

@@ -37,9 +37,9 @@ _PROTOCOLS = ("", "bgp")
 class Pool(Struct, frozen=True, gc=False):
     """An Eip, its addresses, and whether it serves.
 
-    `eip` is its last good form while the verdict's reason is INVALID_ADDRESS.  `space` is None if
-    no form of it was ever good.  `problem` is a part of the verdict's message: what is wrong
-    although the Eip serves.
+    `eip` is its last good form while the verdict's reason is INVALID_ADDRESS or FILE_UNREADABLE.
+    `space` is None if no form of it was ever good.  `problem` is a part of the verdict's message:
+    what is wrong although the Eip serves.
     """
 
     eip: Eip
@@ -58,6 +58,7 @@ class Pool(Struct, frozen=True, gc=False):
         return self.space is not None and self.verdict.reason in (
             PoolReason.VALID,
             PoolReason.INVALID_ADDRESS,
+            PoolReason.FILE_UNREADABLE,
         )
 
     @property
@@ -247,12 +248,13 @@ class Pools:
                     verdict = Verdict(False, PoolReason.UNSUPPORTED_PROTOCOL, message)
                     return Pool(eip, space, verdict)
                 return Pool(eip, space, Verdict(True, PoolReason.VALID, f"{space.size} addresses"))
+        reason = PoolReason.FILE_UNREADABLE if eip.unreadable else PoolReason.INVALID_ADDRESS
         good = self._last_good(eip, status)
         if good is None:
-            return Pool(eip, None, Verdict(False, PoolReason.INVALID_ADDRESS, problem))
+            return Pool(eip, None, Verdict(False, reason, problem))
         message = f"{problem}; its last good form, {printable(good.address)}, stays in force"
         space = AddressPool.parse(good.address, good.avoid_buggy_ips)
-        return Pool(good, space, Verdict(False, PoolReason.INVALID_ADDRESS, message))
+        return Pool(good, space, Verdict(False, reason, message))
 
     def _last_good(self, eip: Eip, status: EipStatus | None) -> Eip | None:
         """The last form of an Eip that served: the one that this process read, otherwise the one

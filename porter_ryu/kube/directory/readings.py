@@ -77,9 +77,8 @@ class Readings:
         is_there = status != Status() or object_id[0] is Kind.NODE
         if not fault or object_id in self._seen or not is_there:
             return None
-        return self._unreadable(
-            object_id, _hidden_reason(fault), _file_of(fault), _NO_FIELDS, status
-        )
+        file = _file_of(fault) if self._store.unreadable_files == 1 else ""  # which is not known
+        return self._unreadable(object_id, _hidden_reason(fault), file, _NO_FIELDS, status)
 
     def _reading(self, object_id: ObjectId, definition: Definition, status: Status) -> Reading:
         decode = functools.partial(self._decode, object_id, definition.text, status.value)
@@ -110,7 +109,7 @@ class Readings:
                 # its status records the last valid spec, which stays in force
                 if status.unread:
                     found = structs.replace(found, usage=UNKNOWN_USAGE)
-                return Eip(key.name, "", invalid=reason, status=found)
+                return Eip(key.name, "", invalid=reason, unreadable=True, status=found)
         if kind is not Kind.SERVICE:
             return Unreadable(kind, key, reason, file=file)
         record = service_codec.record(value)

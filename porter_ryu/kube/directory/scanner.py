@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 from msgspec import Struct, field
 
+from porter_ryu.domain.editing import STATUS_FOLDER
 from porter_ryu.kube.directory import files
 from porter_ryu.kube.limits import DIRECTORY_FILES
 from porter_ryu.log import reason_of
 
 SCAN_SECONDS = 0.05
-STATUS_FOLDER = ".status"
 _INTERVAL_SECONDS_PER_FILE = 6e-5  # ten times what it takes to check one
 _MAX_SCAN_SECONDS = 0.5
 _SUFFIXES = (".yaml", ".yml", ".json")

@@ -83,6 +83,11 @@ class Store:
         return next((file.fault for file in self._unreadable.values()), "")
 
     @property
+    def unreadable_files(self) -> int:
+        """How many files are unreadable, or a part of them."""
+        return len(self._unreadable)
+
+    @property
     def faults(self) -> dict[str, str]:
         """Why each unreadable file, or a part of it, cannot be read, by name."""
         return {name: file.fault for name, file in self._unreadable.items()}
@@ -111,7 +116,7 @@ class Store:
         for result in results:
             self._give_way()
             if isinstance(result, Fault):
-                LOG.error("%s:%d: %s; %s", name, result.line, result.reason, _KEPT)
+                LOG.error("%s:%d: %s%s", name, result.line, result.reason, self._kept(name))
                 fault = fault or f"{name}:{result.line}: {result.reason}"
                 content = result.content
             elif result.object_id in definitions:
@@ -132,7 +137,7 @@ class Store:
     def mark_unreadable(self, name: str, reason: str, content: str = "") -> set[ObjectId]:
         """Notes that a file exists and cannot be read; its objects are kept.  `content` differs if
         the file changed and cannot be read for the same reason."""
-        LOG.error("%s: %s; %s", name, reason, _KEPT)
+        LOG.error("%s: %s%s", name, reason, self._kept(name))
         fault = f"{name}: {reason}"
         before = self._files.get(name, _File())
         definitions = {
@@ -146,6 +151,11 @@ class Store:
         touched = self._put(name, _File())
         del self._files[name]
         return touched
+
+    def _kept(self, name: str) -> str:
+        """What is said of the objects of a file that were valid before; empty if there are none."""
+        known = self._files.get(name)
+        return f"; {_KEPT}" if known is not None and known.definitions else ""
 
     def _put(self, name: str, file: _File) -> set[ObjectId]:
         before = self._files.get(name, _File())
