@@ -44,8 +44,8 @@ class Editing(Struct, frozen=True):
         if kind is Kind.EIP:
             return f"restore the file {where} from a backup, or remove it: it is written again"
         return (
-            f"restore the file {where} from a backup, or write {_record(addresses)} to it: "
-            "without it the Service may get another address"
+            f"restore the file {where} from a backup, or put {_record(addresses)} there; "
+            "if it is only removed, the Service may get another address"
         )
 
 

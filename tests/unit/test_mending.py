@@ -350,8 +350,8 @@ RECORD = '{"status":{"loadBalancer":{"ingress":[{"ip":"ADDRESS"}]}}}'
         (
             Kind.SERVICE,
             ".status/services/default/half.json",
-            "restore the file .status/services/default/half.json in /etc/m from a backup, or write "
-            f"{RECORD} to it: without it the Service may get another address",
+            "restore the file .status/services/default/half.json in /etc/m from a backup, or put "
+            f"{RECORD} there; if it is only removed, the Service may get another address",
         ),
         (
             Kind.EIP,

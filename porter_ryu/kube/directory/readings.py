@@ -140,7 +140,7 @@ def _fault(
     kind, key = object_id
     if isinstance(found, str):
         fault, file = found, definition.file
-        where = f"{file}:{definition.line}"
+        where = f"{file}:{definition.line}: {kind.value} {key}"
         if not isinstance(alone, str):
             file = where = file_of(kind, key)
     else:
@@ -150,7 +150,7 @@ def _fault(
         if not fault:
             return "", ""
         file = where = file_of(kind, key)
-    fault = f"{where}: {kind.value} {key}: {fault}"
+    fault = f"{where}: {fault}"
     LOG.error("%s", fault)
     return fault, file
 
