@@ -10,12 +10,11 @@ from collections.abc import Set
 
 from porter_ryu.check.finding import Finding, Results, command
 from porter_ryu.check.networks import Facts
-from porter_ryu.domain.editing import Editing
+from porter_ryu.domain.editing import STATUS_FOLDER, Editing
 from porter_ryu.domain.eip_problems import without_effect
 from porter_ryu.domain.labels import LabelSelector
 from porter_ryu.domain.model import Kind
 from porter_ryu.domain.text import printable
-from porter_ryu.kube.directory.scanner import STATUS_FOLDER
 
 
 def unreadable(facts: Facts, editing: Editing) -> Results:

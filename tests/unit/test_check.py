@@ -225,7 +225,7 @@ def test_damage_below_the_status_directory(tmp_path: Path, manifests: str) -> No
         '{"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.400"}]}}}'
     )
     api, web = sorted(found(tmp_path, kubernetes=manifests))
-    assert "default/api.json: services default/api: status.loadBalancer.ingress has" in api
+    assert "default/api.json: status.loadBalancer.ingress has" in api
     assert ".status/services/default/web.json cannot be parsed" in web
     (line, _) = checked(tmp_path, kubernetes=manifests).findings
     assert line.mend == f"restore {folder}/api.json from a backup, or correct it"
