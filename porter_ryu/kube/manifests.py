@@ -21,6 +21,7 @@ from porter_ryu.domain.ports import Observer, SourceState
 from porter_ryu.domain.status_changes import StatusChange
 from porter_ryu.kube.codec import Codec, encode_status
 from porter_ryu.kube.directory.absence import AbsentObjects
+from porter_ryu.kube.directory.last_good_files import LastGoodFiles
 from porter_ryu.kube.directory.loader import Loader
 from porter_ryu.kube.directory.readings import Readings, reasons_of
 from porter_ryu.kube.directory.scanner import SCAN_SECONDS, UnreadableDirectoryError
@@ -62,10 +63,12 @@ class Manifests:
         self._supervisor = supervisor
         self._keeps_status = keeps_status
         self._directory = directory
-        self._store = Store(TimeSlice())
+        self._last_good = LastGoodFiles(directory, keeps_status)
+        self._kept = (-1, -1)
+        self._store = Store(TimeSlice(), self._last_good.read)
         self._loader = Loader(directory, self._store, supervisor, expects_files=expects_files)
         self._status = StatusFiles(directory)
-        self._readings = Readings(codec, self._store, self._status)
+        self._readings = Readings(codec, self._store, self._status, self._last_good.read)
         self._reported: dict[ObjectId, Reading] = {}
         self._together = False  # whether no turn may see a part of the next report
         self._hidden_nodes: set[ObjectId] = set()  # may be in a file that cannot be read
@@ -134,12 +137,16 @@ class Manifests:
                 return
         self._report_all(observer, give_way)
         self._report(self._recorded_ids(), observer, give_way)
-        while not self._stopped:
+        self._keep_last_good()
+        while True:
             beat()
             hub.sleep(SCAN_SECONDS)
+            if self._stopped:
+                return
             touched = self._scan(give_way)
             if touched:
                 self._report(touched, observer, give_way)
+                self._keep_last_good()
 
     # -- files -----------------------------------------------------------------------------------
 
@@ -194,6 +201,13 @@ class Manifests:
         text = "" if any(self._store.files) else f"{self._directory} has no manifests{_SO}"
         self._empty.update(self._directory, text)
 
+    def _keep_last_good(self) -> None:
+        """Has on disk what was last good of what cannot be read now."""
+        revisions = (self._store.revision, self._readings.revision)
+        if self._kept != revisions:
+            self._kept = revisions
+            self._last_good.keep(self._store.kept, self._readings.kept)
+
     def _changed_status(self, give_way: Callable[[], None]) -> set[ObjectId]:
         changed, folders = self._status.refresh(give_way)
         if folders:
@@ -240,16 +254,23 @@ class Manifests:
 
     def _report_all(self, observer: Observer, give_way: Callable[[], None]) -> None:
         found: dict[Kind, dict[ObjectKey, Reading]] = {kind: {} for kind in Kind}
+        last_good: dict[Kind, dict[ObjectKey, Reading]] = {kind: {} for kind in Kind}
         named = self._named_nodes(self._store.object_ids(), give_way)
         for kind, key in {*self._store.object_ids(), *self._recorded_ids(), *named}:
             give_way()
             reading = self._readings.get((kind, key))
             if reading is not None:
                 found[kind][key] = reading
+                earlier = self._readings.last_good((kind, key))
+                if earlier is not None:
+                    last_good[kind][key] = earlier
         now = time.monotonic()
         self._reported = {(kind, key): r for kind in Kind for key, r in found[kind].items()}
         for kind in Kind:
-            observer.replace(kind, found[kind].values(), now)
+            observer.replace(kind, {**found[kind], **last_good[kind]}.values(), now)
+        for kind in Kind:
+            for key in last_good[kind]:
+                observer.put(found[kind][key], now)
         self._last_list = dict.fromkeys(Kind, time.time())
 
     def _report(

@@ -16,6 +16,7 @@ from fabric.leaves import Bird, Neighbour
 from fabric.metronome import Metronome
 from fabric.objects import eip, node, service, slice_of
 from fabric.program import Program
+from fabric.watchers import no_route_lost
 
 from .conftest import LEAVES, OURS
 
@@ -153,6 +154,19 @@ def test_a_document_that_becomes_invalid_at_run_time_loses_no_route(
     announced(bird, "203.0.113.8", "n1", "n2")
     announced(bird, "203.0.113.9", "n1")
     assert record(program, "web") == ["203.0.113.8"]
+    kept = program.manifests / ".status" / "last-good"
+    wait_for(lambda: len(list(kept.glob("*.json"))), lambda count: count == 4, WITHIN, "its copies")
+    with no_route_lost(bird.host, bird.routes()):
+        for end in (program.stop, program.kill):
+            end()
+            program.start()
+            wait_for(lambda: program.get("/v1/peers")[0]["paths"]["ipv4"], (3).__eq__, 15, "paths")
+    program.put("n1", node("n1", "192.168.7.11"))
+    program.put("pool", eip("pool", "203.0.113.8/29"))
+    for name in ("web", "www-slice"):
+        (program.manifests / f"{name}.yaml").unlink()
+    for prefix in ("203.0.113.8", "203.0.113.9"):
+        announced(bird, prefix)
 
 
 def test_a_directory_that_is_missing_for_a_while_loses_no_route(

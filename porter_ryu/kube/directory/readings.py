@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from eventlet import tpool
@@ -27,13 +27,26 @@ _LARGE_OCTETS = 1 << 16  # larger objects are decoded in a thread: they take mor
 
 
 class Readings:
-    """Decodes objects, and decides for each whether it is valid, unreadable or deleted."""
+    """Decodes objects, and decides for each whether it is valid, unreadable or deleted.
 
-    def __init__(self, codec: Codec, store: Store, status: StatusFiles) -> None:
+    `earlier` has what an earlier run kept of a file, by object.  `revision` counts the changes of
+    `kept`.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        store: Store,
+        status: StatusFiles,
+        earlier: Callable[[str], Mapping[ObjectId, Definition]] = lambda _name: {},
+    ) -> None:
+        self.revision = 0
+        self._earlier = earlier
         self._codec = codec
         self._store = store
         self._status = status
         self._cache: dict[ObjectId, tuple[Definition, Status, Reading]] = {}
+        self._kept: dict[ObjectId, Definition] = {}
         self._seen: set[ObjectId] = set()  # objects that were in a file since the start
 
     def get(self, object_id: ObjectId) -> Reading | None:
@@ -49,6 +62,26 @@ class Readings:
             # other greenthreads run while a large object is decoded, so it may have changed by then
             reading = self._reading(object_id, definition, status)
             self._cache[object_id] = (definition, status, reading)
+
+    @property
+    def kept(self) -> Mapping[ObjectId, Definition]:
+        """The last valid definitions of the objects whose present ones are not."""
+        return self._kept
+
+    def last_good(self, object_id: ObjectId) -> Object | None:
+        """The last good form of an object that cannot be read now; None if it has none, or if its
+        status cannot be read."""
+        definition, status = self._store.definition(object_id), self._status.get(*object_id)
+        if definition is not None and not definition.fault:
+            definition = self._kept.get(object_id)
+        if definition is None or status.fault:
+            return None
+        found = self._decode(object_id, definition.text, status.value)
+        if isinstance(found, str):
+            return None
+        if found.kind is Kind.SERVICE and service_codec.record(status.value or b"{}").damaged:
+            return None
+        return found
 
     def hidden(self, object_id: ObjectId, fault: str) -> Reading:
         """The reading of an object that is in no file, but may be in an unreadable one."""
@@ -67,6 +100,7 @@ class Readings:
     def forget(self, object_id: ObjectId) -> None:
         """Forgets a deleted object."""
         self._cache.pop(object_id, None)
+        self._keep(object_id, None)
         if object_id[0] is not Kind.NODE and self._status.get(*object_id) == Status():
             self._seen.discard(object_id)
 
@@ -87,6 +121,7 @@ class Readings:
         alone = found
         if isinstance(found, str) and status.value is not None:
             alone = self._decode(object_id, definition.text, _NO_STATUS)
+        self._keep(object_id, self._last_valid(object_id) if isinstance(alone, str) else None)
         fault, file = _fault(object_id, definition, status, found, alone)
         if not fault and not isinstance(found, str):
             return found
@@ -115,6 +150,24 @@ class Readings:
         record = service_codec.record(value)
         unread = status.unread or record.damaged
         return Unreadable(kind, key, reason, record.addresses, file, unread)
+
+    def _last_valid(self, object_id: ObjectId) -> Definition | None:
+        """The last valid definition of an object whose present one is not."""
+        if object_id in self._kept:
+            return self._kept[object_id]
+        cached, definition = self._cache.get(object_id), self._store.definition(object_id)
+        if cached is not None:
+            return None if isinstance(cached[2], Unreadable) else cached[0]
+        return self._earlier(definition.file).get(object_id) if definition is not None else None
+
+    def _keep(self, object_id: ObjectId, definition: Definition | None) -> None:
+        if self._kept.get(object_id) is definition:
+            return
+        self.revision += 1
+        if definition is None:
+            del self._kept[object_id]
+        else:
+            self._kept[object_id] = definition
 
     def _decode(self, object_id: ObjectId, text: bytes, status: bytes | None) -> Object | str:
         """The value of an object, or why it cannot be decoded."""

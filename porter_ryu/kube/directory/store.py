@@ -1,6 +1,7 @@
 """The content of the files, object by object.
 
-If a file or a part of it cannot be read, the last valid definitions from it are kept.
+If a file or a part of it cannot be read, the last valid definitions from it are kept, at a start
+those of the earlier run.
 """
 
 from __future__ import annotations
@@ -52,10 +53,17 @@ class _Unreadable(Struct, frozen=True):
 
 class Store:
     """Definitions by file and by object.  Each change returns the objects that it may affect;
-    `give_way` is called often."""
+    `give_way` is called often.  `earlier` has what was last good in a file, for one that cannot be
+    read at the start.  `revision` counts the changes of files that cannot be read."""
 
-    def __init__(self, give_way: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        give_way: Callable[[], None],
+        earlier: Callable[[str], dict[ObjectId, Definition]] = lambda _name: {},
+    ) -> None:
+        self.revision = 0
         self._give_way = give_way
+        self._earlier = earlier
         self._files: dict[str, _File] = {}
         self._definitions: dict[ObjectId, dict[str, Definition]] = {}
         self._unreadable: dict[str, _Unreadable] = {}  # the oldest first
@@ -125,7 +133,7 @@ class Store:
                 definitions[result.object_id] = Definition(name, result.line, result.text)
         before = self._files.get(name, _File())
         if fault:
-            for object_id, definition in before.definitions.items():
+            for object_id, definition in self._last_good(name).items():
                 if object_id not in definitions:
                     definitions[object_id] = replace(definition, fault=fault)
         octets = sum(len(definition.text) for definition in definitions.values())
@@ -139,12 +147,21 @@ class Store:
         the file changed and cannot be read for the same reason."""
         LOG.error("%s: %s%s", name, reason, self._kept(name))
         fault = f"{name}: {reason}"
-        before = self._files.get(name, _File())
         definitions = {
             object_id: replace(definition, fault=fault)
-            for object_id, definition in before.definitions.items()
+            for object_id, definition in self._last_good(name).items()
         }
-        return self._put(name, _File(definitions, fault, content or reason, before.octets))
+        octets = sum(len(definition.text) for definition in definitions.values())
+        return self._put(name, _File(definitions, fault, content or reason, octets))
+
+    @property
+    def kept(self) -> dict[str, dict[ObjectId, Definition]]:
+        """The objects of the files that cannot be read, or not all of them, by file."""
+        return {name: self._files[name].definitions for name in self._unreadable}
+
+    def _last_good(self, name: str) -> dict[ObjectId, Definition]:
+        file = self._files.get(name)
+        return self._earlier(name) if file is None else file.definitions
 
     def remove_file(self, name: str) -> set[ObjectId]:
         """Removes a file with its objects."""
@@ -182,6 +199,8 @@ class Store:
 
     def _note_fault(self, name: str, file: _File) -> None:
         before = self._unreadable.get(name)
+        if before is not None or file.fault:
+            self.revision += 1
         if not file.fault:
             if before is not None:
                 del self._unreadable[name]
