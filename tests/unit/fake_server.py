@@ -53,8 +53,15 @@ class FakeServer:
         self.port: int = self._listener.getsockname()[1]
         self.asked: list[str] = []
         self.bodies: list[bytes] = []
+        self._request = threading.local()
         self.connections = self.ended = 0
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def body(self) -> bytes:
+        """What was sent with the request that this thread answers."""
+        sent: bytes = self._request.body
+        return sent
 
     def close(self) -> None:
         """Takes no more connections."""
@@ -83,7 +90,8 @@ class FakeServer:
                 while (head := file.readline().decode().strip()) != "":
                     name, _, text = head.partition(":")
                     headers[name.lower()] = text.strip()
-                self.bodies.append(file.read(int(headers.get("content-length", "0"))))
+                self._request.body = file.read(int(headers.get("content-length", "0")))
+                self.bodies.append(self.body)
                 path = line.split()[1].decode()
                 self.asked.append(path)
                 said = self._respond(path, headers)
