@@ -16,10 +16,10 @@ from eventlet import tpool
 from msgspec import DecodeError, Raw, Struct, json
 
 from porter_ryu import atomic_file, regular_file
+from porter_ryu.domain.editing import STATUS_FOLDER
 from porter_ryu.domain.model import ObjectId
 from porter_ryu.kube.codec import identity, kind_of
 from porter_ryu.kube.directory import folders
-from porter_ryu.kube.directory.scanner import STATUS_FOLDER
 from porter_ryu.kube.directory.store import Definition
 from porter_ryu.kube.errors import CodecError
 from porter_ryu.kube.limits import FILE_OCTETS, MIB
