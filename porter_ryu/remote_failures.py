@@ -19,7 +19,7 @@ _MAX_CHARACTERS = 200
 _MAX_GREETING_CHARACTERS = 40
 _TRUSTED = "a CA that this host trusts"
 _CLIENT = "porter-ryu"
-_ABSENT, _NO_PATH = "there is no ", "there is no such path"
+_ABSENT, _NO_PATH = ("there is no ", "it is not known: "), "there is no such path"
 _TLS_THERE = "the server speaks TLS: the URL begins with http, but https may be spoken there"
 # how other protocols begin, as http.client reports the first line of a response
 _TLS_ALERT, _BGP_MARKER = "\x15\x03", "\xff\xff\xff\xff"

@@ -149,8 +149,8 @@ def _with_key(peer: PeerConfig) -> str:
 def of_waiting(seconds: float) -> str:
     """What to do while our OPEN waits, for so many seconds at most: nothing."""
     return (
-        f"wait: our OPEN is sent at the latest in {math.ceil(seconds)} s; until then the router "
-        "may keep the routes of the run before, which it could lose by an OPEN without a table"
+        f"wait: our OPEN is sent at the latest in {math.ceil(seconds)} s (until then the router "
+        "may keep the routes of the run before, which it could lose by an OPEN without a table)"
     )
 
 

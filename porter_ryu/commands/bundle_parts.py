@@ -173,14 +173,24 @@ def _sysctl(name: str) -> str:
 
 def of_state_dir(folder: str) -> Iterator[Part]:
     """The journals in a state_dir: what was announced and bound.  The control token is left out."""
-    what = f"journals in {folder}"
+    yield from _of_folder(folder, "state", f"journals in {folder}")
+
+
+def of_records(manifests: str) -> Iterator[Part]:
+    """The records below `.status` of a directory of manifests."""
+    folder = os.path.join(manifests, ".status")
+    if os.path.lexists(folder):
+        yield from _of_folder(folder, "status", f"records in {folder}")
+
+
+def _of_folder(folder: str, name: str, what: str) -> Iterator[Part]:
     try:
         paths = sorted(_files_below(folder))
     except OSError as error:
-        yield Part("state/", what, missing=reason_of(error))
+        yield Part(f"{name}/", what, missing=reason_of(error))
         return
     for path in paths[:_MAX_STATE_FILES]:
-        file = f"state/{os.path.relpath(path, folder)}"
+        file = f"{name}/{os.path.relpath(path, folder)}"
         try:
             data, is_cut = _beginning(path)
         except (OSError, ValueError) as error:
@@ -189,7 +199,7 @@ def of_state_dir(folder: str) -> Iterator[Part]:
             yield Part(file, path, data, is_cut)
     if len(paths) > _MAX_STATE_FILES:
         left = f"only the first {_MAX_STATE_FILES} of {len(paths)} files are included"
-        yield Part("state/", what, missing=left)
+        yield Part(f"{name}/", what, missing=left)
 
 
 def _files_below(folder: str) -> Iterator[str]:
@@ -233,6 +243,12 @@ def log_file_of(settings: Sequence[Json]) -> str:
 def state_dir_of(settings: Sequence[Json]) -> str:
     """The state_dir of these settings; empty if they are not known."""
     found = (e["value"] for e in settings if (e["group"], e["key"]) == ("porter", "state_dir"))
+    return str(next(found, ""))
+
+
+def manifests_of(settings: Sequence[Json]) -> str:
+    """[kubernetes] manifests of these settings; empty if there are none."""
+    found = (e["value"] for e in settings if (e["group"], e["key"]) == ("kubernetes", "manifests"))
     return str(next(found, ""))
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 HELP = "Write one archive (.tar.gz) for whoever helps; without secrets."
 
 _CONFIG_FILE = "/etc/porter-ryu/porter_ryu.conf"
+_CONFIG_PATH = "/v1/config"
 _STDOUT = "-"
 _MODE = 0o600
 
@@ -80,17 +81,23 @@ def _parts(arguments: argparse.Namespace) -> Iterator[Part]:
     files = arguments.config_file or ([_CONFIG_FILE] if os.path.exists(_CONFIG_FILE) else [])
     if files:
         part, settings = bundle_parts.of_settings(lambda: settings_json(files))
+        yield part
     else:
-        part, settings = (
-            bundle_parts.Part("settings.json", "settings", missing="name the --config-file"),
-            [],
-        )
-    yield part
-    yield from bundle_parts.of_instance(arguments.url)
+        settings = []
+    told = False
+    for part in bundle_parts.of_instance(arguments.url):
+        told = told or (part.what == _CONFIG_PATH and not part.missing)
+        yield part
+    if not files and not told:  # the instance tells its settings as well
+        text = "name the --config-file"
+        yield bundle_parts.Part("settings.json", "settings", missing=text)
     yield from bundle_parts.of_host()
     folder = bundle_parts.state_dir_of(settings)
     if folder:
         yield from bundle_parts.of_state_dir(folder)
+    manifests = bundle_parts.manifests_of(settings)
+    if manifests:
+        yield from bundle_parts.of_records(manifests)
     log = arguments.log_file or bundle_parts.log_file_of(settings)
     if log:
         yield bundle_parts.of_log(log)

@@ -77,7 +77,7 @@ _OF_SERVICES: dict[Reason | ProblemReason, str] = {
     Reason.FAMILY_UNAVAILABLE: "no Eip has an address of its family",
     Reason.RECORD_UNKNOWN: "the record of another Service cannot be read",
     Reason.NO_ADDRESS: "no address",
-    Reason.UNREADABLE: "no good form is known",
+    Reason.UNREADABLE: "no good form of the Service is known",
     ProblemReason.NOT_RECORDED: "its address is not recorded in its status yet",
     ProblemReason.NOT_SENT: "no peer was sent it",
 }

@@ -59,7 +59,7 @@ class Observers:
         """The operator stops this instance."""
         options = ("--withdraw" if withdraw else "", "--stay" if stay else "")
         command = " ".join(filter(None, ("porter-ryu stop", *options)))
-        self._history.add(ChangeKind.LEADER, _INSTANCE, "", "stopped by the operator", command)
+        self._history.add(ChangeKind.LEADER, _INSTANCE, "runs", "stopped by the operator", command)
 
     def role(self, before: Role, after: Role) -> None:
         """This instance took, or lost, the lead."""

@@ -602,6 +602,15 @@ def test_another_directory_with_files_in_place_of_the_directory_counts(tmp_path:
         assert directory.source.trouble == ""
 
 
+def test_why_a_file_is_read_as_json_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("{a: [\n")
+    with Directory(tmp_path) as directory:
+        (fault,) = directory.source.state.unreadable_first
+        assert fault.startswith(
+            "a.yaml:1: it begins with a brace, so it is read as JSON, and is not"
+        )
+
+
 def test_the_last_file_that_is_removed_takes_its_objects_with_it(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     text = f"{tmp_path} has no manifests: nothing is announced; a record below .status is removed "

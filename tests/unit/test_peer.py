@@ -323,7 +323,7 @@ def test_after_a_restart_the_open_is_sent_when_the_table_can_follow_it(tmp_path:
         until(lambda: scene.report.state == "Connect", "the connection")
         report = scene.report
         assert report.last_error == "our OPEN waits until the cluster is read"
-        assert report.hint.startswith("wait: our OPEN is sent at the latest in 12 s;")
+        assert report.hint.startswith("wait: our OPEN is sent at the latest in 12 s ")
         assert report.last_error in scene.speaker.unsent(EIP)["leaf"]
         scene.speaker.complete()
         until(lambda: scene.report.state == "OpenSent", "the OPEN is sent")

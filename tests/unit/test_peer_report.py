@@ -262,6 +262,12 @@ def test_what_to_look_at(config: PeerConfig, attempt: OSError | End, told: str) 
     assert told in hint_after(config, attempt)
 
 
+def test_one_hop_is_one_hop() -> None:
+    unreachable = OSError(errno.EHOSTUNREACH, "")
+    assert "more than 1 hop away" in hint_after(peer(), unreachable)
+    assert "more than 3 hops away" in hint_after(peer(multihop_ttl=3), unreachable)
+
+
 def test_what_is_not_known_has_no_hint() -> None:
     assert hint_after(peer()) == ""
     assert hint_after(peer(), OSError(errno.EMFILE, "")) == ""

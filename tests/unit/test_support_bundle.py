@@ -60,6 +60,27 @@ def test_no_secret_of_the_configuration_is_in_it(tmp_path: Path) -> None:
     assert name == "http://(hidden)@host"
 
 
+def test_the_records_of_a_directory_of_manifests_are_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "m" / ".status" / "services" / "shop"
+    folder.mkdir(parents=True)
+    (folder / "web.json").write_text("{")
+    path = config(tmp_path)
+    path.write_text(f"{path.read_text()}[kubernetes]\nmanifests = {tmp_path}/m\n")
+    assert made(tmp_path, "--config-file", str(path))["status/services/shop/web.json"] == b"{"
+
+
+def test_settings_that_the_instance_tells_are_not_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive, log = tmp_path / "bundle.tar.gz", tmp_path / "log"
+    log.write_text("a line\n")
+    url = RawServer(ok(b'{"paths": [{"path": "/v1/config", "method": "GET"}]}')).url
+    main(["support-bundle", str(archive), "--url", url, "--log-file", str(log)])
+    assert "missing: settings" not in capsys.readouterr().out
+    with tarfile.open(archive) as opened:
+        assert "porter-ryu-support/http/v1-config.json" in opened.getnames()
+
+
 def test_no_password_of_the_url_is_in_it_or_in_a_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
