@@ -71,10 +71,11 @@ class Readings:
     def last_good(self, object_id: ObjectId) -> Object | None:
         """The last good form of an object that cannot be read now; None if it has none, or if its
         status cannot be read."""
-        definition, status = self._store.definition(object_id), self._status.get(*object_id)
+        definition = self._store.definition(object_id)
         if definition is not None and not definition.fault:
             definition = self._kept.get(object_id)
-        if definition is None or status.fault:
+        status = self._status.get(*object_id) if definition is not None else None
+        if definition is None or status is None or status.fault:
             return None
         found = self._decode(object_id, definition.text, status.value)
         if isinstance(found, str):
