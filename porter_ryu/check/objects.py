@@ -7,6 +7,7 @@ its own.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, TypeVar
@@ -84,9 +85,12 @@ def in_directory(settings: Settings) -> tuple[Texts, Mapping[str, str]]:
     from porter_ryu.planning import left_something, make_codec
 
     store, status = Store(_do_nothing), StatusFiles(settings.manifests)
-    loader = Loader(
-        settings.manifests, store, Supervisor(), expects_files=lambda: left_something(settings)
-    )
+
+    def expects_files() -> bool:
+        # what is wrong with a state_dir that is none is a finding of its own
+        return os.path.isdir(settings.state_dir) and left_something(settings)
+
+    loader = Loader(settings.manifests, store, Supervisor(), expects_files=expects_files)
     loader.load_all(_do_nothing)
     status.refresh(_do_nothing)
     readings = Readings(make_codec(settings), store, status)
