@@ -127,8 +127,10 @@ class Scene:
         process.send_signal(signal.SIGSTOP)
         is_frr = isinstance(self.leaf, Frr)
         show = f"show bgp neighbors {OURS} json" if is_frr else "show protocols all"
-        is_up = r'"bgpState":"Established"' if is_frr else r"BGP state: +Established"
-        if re.search(is_up, self.leaf.command(show)):
+        of_state = r'"bgpState":"' if is_frr else r"BGP state: +"
+        has_our_open = re.compile(f"{of_state}(OpenConfirm|Established)")
+        # the leaf may yet read what was sent to it before the program was stopped
+        if any(has_our_open.search(self.leaf.command(show)) for _ in range(3)):
             process.send_signal(signal.SIGCONT)
             kept = "show bgp ipv4 unicast json" if is_frr else show
             wait_for(
