@@ -7,6 +7,7 @@ its own.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
@@ -92,17 +93,18 @@ def in_directory(settings: Settings) -> tuple[Texts, Mapping[str, str]]:
 
     loader = Loader(settings.manifests, store, Supervisor(), expects_files=expects_files)
     loader.load_all(_do_nothing)
-    status.refresh(_do_nothing)
-    readings = Readings(make_codec(settings), store, status)
     broken = dict(store.faults)
-    for object_id in sorted({*store.object_ids(), *status.keys()}, key=str):
-        found = status.get(*object_id)
-        if found.fault:
-            broken.setdefault(found.file, found.fault)
-            continue
-        reading = readings.get(object_id)
-        if isinstance(reading, Unreadable) and reading.file == file_of(*object_id):
-            broken.setdefault(reading.file, reading.reason)
+    with _silent("porter_ryu.kube.status_files", "porter_ryu.kube.directory.readings"):
+        status.refresh(_do_nothing)
+        readings = Readings(make_codec(settings), store, status)
+        for object_id in sorted({*store.object_ids(), *status.keys()}, key=str):
+            found = status.get(*object_id)
+            if found.fault:
+                broken.setdefault(found.file, found.fault)
+                continue
+            reading = readings.get(object_id)
+            if isinstance(reading, Unreadable) and reading.file == file_of(*object_id):
+                broken.setdefault(reading.file, reading.reason)
 
     def texts(kind: Kind) -> Iterator[tuple[ObjectKey, Text]]:
         for object_id in sorted(store.object_ids(), key=lambda found: found[1]):
@@ -111,6 +113,19 @@ def in_directory(settings: Settings) -> tuple[Texts, Mapping[str, str]]:
                 yield object_id[1], definition.text
 
     return texts, broken
+
+
+@contextlib.contextmanager
+def _silent(*names: str) -> Iterator[None]:
+    """Keeps loggers from saying what is a finding here."""
+    loggers = [logging.getLogger(name) for name in names]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.disabled = False
 
 
 def at_server(client: Client) -> Texts:
