@@ -54,7 +54,7 @@ class LastGoodFiles:
     def __init__(self, directory: str, writes: bool) -> None:
         self._directory = directory
         self._writes = writes
-        self._kept: dict[str, Definitions | None] | None = None
+        self._kept: Mapping[str, Definitions | None] | None = None
         self._earlier: dict[str, dict[ObjectId, Definition]] = {}  # until something is kept
         self._problems = ProblemLog(
             LOG,
@@ -102,7 +102,7 @@ class LastGoodFiles:
         kept = {name: dict(objects) for name, objects in of_files.items() if objects}
         for object_id, definition in of_objects.items():
             kept.setdefault(definition.file, {})[object_id] = definition
-        self._kept = {**kept}
+        self._kept = kept
         problems = {}
         for name, objects in kept.items():
             if before.get(name) != objects:

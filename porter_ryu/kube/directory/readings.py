@@ -80,9 +80,8 @@ class Readings:
         found = self._decode(object_id, definition.text, status.value)
         if isinstance(found, str):
             return None
-        if found.kind is Kind.SERVICE and service_codec.record(status.value or b"{}").damaged:
-            return None
-        return found
+        damaged = found.kind is Kind.SERVICE and _status_fault(found.kind, status)
+        return None if damaged else found
 
     def hidden(self, object_id: ObjectId, fault: str) -> Reading:
         """The reading of an object that is in no file, but may be in an unreadable one."""

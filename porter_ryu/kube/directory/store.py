@@ -171,8 +171,7 @@ class Store:
 
     def _kept(self, name: str) -> str:
         """What is said of the objects of a file that were valid before; empty if there are none."""
-        known = self._files.get(name)
-        return f"; {_KEPT}" if known is not None and known.definitions else ""
+        return f"; {_KEPT}" if self._last_good(name) else ""
 
     def _put(self, name: str, file: _File) -> set[ObjectId]:
         before = self._files.get(name, _File())
