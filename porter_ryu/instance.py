@@ -111,7 +111,9 @@ class Instance:
 
     def start(self) -> None:
         """Starts the parts, the source last, because it reports to the others."""
-        self.reconciler.subscribe(lambda _turn: self._set_peers())
+        if not self.initial_settings.bgp.next_hops.mode.central:
+            # which peers it speaks to depends on the labels of its node
+            self.reconciler.subscribe(lambda _turn: self._set_peers())
         self.reconciler.subscribe(TurnLog().log)
         self.reconciler.subscribe(lambda _turn: self._set_probed_nodes())
         self._observe()

@@ -147,13 +147,13 @@ class Reconciler:
     def turn(self) -> None:
         """Decides what changed and applies it; does nothing where there is nothing to decide."""
         started = time.monotonic()
-        due = self._planner.due
-        idle = self._planner.idle and (due is None or started < due)
         if self._retired or not self._planner.ready:
             return
-        if idle and self.synced:
-            self.causes.forget()
-            return
+        if self.synced and self._planner.idle:
+            due = self._planner.due
+            if due is None or started < due:
+                self.causes.forget()
+                return
         causes = self.causes.begin_turn(self._otherwise, started, goes_on=bool(self._untold))
         self._otherwise = _TIMER
         turn = self._planner.turn(give_way=self._give_way, now=started)

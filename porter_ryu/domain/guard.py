@@ -42,7 +42,9 @@ class Guard:
     @property
     def due(self) -> float | None:
         """When an object has to be retried; None: no object failed."""
-        return min((failure.due for failure in self._failures.values()), default=None)
+        if not self._failures:
+            return None
+        return min(failure.due for failure in self._failures.values())
 
     def begin(self, now: float) -> frozenset[ObjectId]:
         """Begins a turn; returns the objects to retry in it."""

@@ -16,6 +16,7 @@ from porter_ryu.domain.changes import PendingChanges
 from porter_ryu.domain.cluster import Cluster
 from porter_ryu.domain.deciding import Deciding
 from porter_ryu.domain.decision import Decision
+from porter_ryu.domain.due import earliest
 from porter_ryu.domain.eip_problems import EipProblems
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Kind, Node, ObjectKey
@@ -39,6 +40,9 @@ __all__ = ["MOST_MOVED", "Planner", "Policy", "Turn"]
 MOST_MOVED = 500
 """How many Services that a node or an EndpointSlice moves are taken by one turn: some ten
 milliseconds, and about a slice of the output."""
+
+
+_KINDS = len(Kind)
 
 
 class Planner:
@@ -107,7 +111,7 @@ class Planner:
     def ready(self) -> bool:
         """Whether every kind has been listed and no list is being stored; otherwise a turn decides
         nothing."""
-        return len(self.cluster.listed) == len(Kind) and not self._lists_in_progress
+        return len(self.cluster.listed) == _KINDS and not self._lists_in_progress
 
     @property
     def idle(self) -> bool:
@@ -117,8 +121,9 @@ class Planner:
     @property
     def due(self) -> float | None:
         """When a turn has to run although nothing changed, on the clock of `turn`; None: never."""
-        times = (self.nodes.due, self._guard.due, self._orphans.due) if self.ready else ()
-        return min((time for time in times if time is not None), default=None)
+        if not self.ready:
+            return None
+        return earliest(self.nodes.due, self._guard.due, self._orphans.due)
 
     @property
     def doubted(self) -> bool:

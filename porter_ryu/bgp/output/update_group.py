@@ -243,8 +243,9 @@ class UpdateGroup:
         return encode(difference, self.max_length, self._clock(), journal)
 
     def _table_changed(self) -> None:
-        self._tables.clear()
-        self._kept_tables.clear()
+        if self._tables:  # those that are kept are in it, too
+            self._tables.clear()
+            self._kept_tables.clear()
         self._sent_paths = self._withdrawal = None
 
     def _enqueue(self, batch: Batch) -> None:

@@ -24,6 +24,7 @@ from porter_ryu.bgp.protocol.wire import (
 from porter_ryu.domain.announcement import NO_ATTRIBUTES, PathAttributes
 from porter_ryu.domain.model import Address, Family, Network
 
+_FAMILIES = tuple(Family)
 _WELL_KNOWN, _OPTIONAL, _OPTIONAL_TRANSITIVE = 0x40, 0x80, 0xC0
 _EXTENDED_LENGTH = 0x10
 _ONE_OCTET = 0xFF
@@ -125,7 +126,7 @@ def withdraw(
     withdrawn: Iterable[tuple[Network, Iterable[PathId]]], limit: int = MAX_LENGTH
 ) -> Iterator[bytes]:
     """Messages of at most `limit` octets that withdraw these paths; families may be mixed."""
-    by_family: dict[int, list[bytes]] = {family: [] for family in Family}
+    by_family: dict[int, list[bytes]] = {family: [] for family in _FAMILIES}
     # prefixes share what is gone of them, as they share their paths
     known: dict[int, tuple[Iterable[PathId], list[bytes]]] = {}
     for prefix, path_ids in withdrawn:
@@ -136,7 +137,7 @@ def withdraw(
         nlri = by_family[prefix.version]
         for identifier in found[1]:
             nlri.append(identifier + octets)
-    for family in Family:
+    for family in _FAMILIES:
         nlri = by_family[family]
         if family is Family.IPV4:
             for chunk in _chunks(nlri, limit - HEADER_LENGTH - _LENGTHS):

@@ -118,10 +118,10 @@ class Allocator:
         Nothing new is assigned.  `give_way` is called for each Service.  Returns the Services that
         may now get an address."""
         changed = self._settlement.settle(services, records, follow, give_way)
-        before = self._unread.held_back
-        if self._unread.refresh():
+        opened = self._unread.refresh()
+        if opened:
             self._holdings.freed = True
-            self._restated |= before - self._unread.held_back
+            self._restated |= opened
         return self._waiting_if_freed() | {key for key in self._waiting if key.namespace in changed}
 
     def forget(self, key: ObjectKey) -> None:

@@ -10,7 +10,7 @@ record that could not be read at the start counts as at the start when it can be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from porter_ryu.domain.addresses.holdings import Held, Holdings
 from porter_ryu.domain.addresses.pools import Pool, Pools
@@ -72,6 +72,22 @@ class Settlement:
         """
         self._follow = follow
         every = list(services)
+        changed: set[str] = set()
+        if every or unreadable:  # in most turns only next hops change
+            changed = self._settle(every, unreadable, give_way)
+        self._at_start = follow
+        if not follow:
+            self._followed.clear()
+        self._records.forget_gone()
+        return changed
+
+    def _settle(
+        self,
+        every: Sequence[Service],
+        unreadable: UnreadableRecords,
+        give_way: Callable[[], None],
+    ) -> set[str]:
+        """Does it for at least one Service."""
         for key, entry in unreadable.items():
             if entry.record_unread:
                 self._unread.add(key)
@@ -86,12 +102,8 @@ class Settlement:
                 self._release_forbidden(service)
         self._adopt_all(ranked, unreadable, give_way)
         self._reserve_failed(every)
-        self._at_start = follow
-        if follow:
+        if self._follow:
             self._followed.update(service.key for service in ranked)
-        else:
-            self._followed.clear()
-        self._records.forget_gone()
         self._newly_read = set()
         return {service.key.namespace for service in ranked if service.key not in unchanged}
 

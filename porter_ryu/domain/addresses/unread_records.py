@@ -62,15 +62,16 @@ class UnreadRecords:
             self._guessed[key].add(address)
             self._judged = ()
 
-    def refresh(self) -> bool:
-        """Finds the Eips again if anything changed; returns whether there are fewer."""
+    def refresh(self) -> frozenset[str]:
+        """Finds the Eips again if anything changed; returns the names of those that give addresses
+        of some family again."""
         pools = self._pools
         inputs = (pools.by_name, pools.status, pools.namespaces, pools.unreadable_namespaces)
         if len(inputs) == len(self._judged) and all(map(_is, inputs, self._judged)):
-            return False
+            return _NONE
         self._judged, before = inputs, self._held_back
         self._held_back = self._found() if self._guessed else {}
-        return any(names - self._held_back.get(f, _NONE) for f, names in before.items())
+        return _NONE.union(*(names - self._held_back.get(f, _NONE) for f, names in before.items()))
 
     def hold_back(self, eip: str, family: Family) -> bool:
         """Whether no address of a family is assigned from an Eip."""
@@ -79,7 +80,7 @@ class UnreadRecords:
     @property
     def held_back(self) -> frozenset[str]:
         """The names of the Eips from which no address of some family is assigned."""
-        return frozenset[str]().union(*self._held_back.values())
+        return _NONE.union(*self._held_back.values())
 
     def keeps_status(self, eip: str) -> bool:
         """Whether the status of an Eip must not be written: it would say of addresses that may be

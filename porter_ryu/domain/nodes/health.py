@@ -56,6 +56,8 @@ class NodeHealth:
     @property
     def due(self) -> float | None:
         """When `observe` has to be called although nothing changed; None: never."""
+        if not (self._recovering_until or self._pending):
+            return None
         times = list(self._recovering_until.values())
         if self._pending and not self.doubted:
             times.append(self._pending_until)

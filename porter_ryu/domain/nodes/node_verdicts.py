@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Set
 from msgspec.structs import replace
 
 from porter_ryu.domain.cluster import Cluster
+from porter_ryu.domain.due import earliest
 from porter_ryu.domain.guard import Guard
 from porter_ryu.domain.model import Address, Family, Kind, Node, ObjectKey
 from porter_ryu.domain.nodes.drain import NodeDrains
@@ -65,8 +66,7 @@ class NodeVerdicts:
     @property
     def due(self) -> float | None:
         """When `begin_turn` has to be called although nothing changed; None: never."""
-        times = (self.health.due, self._drains.due)
-        return min((time for time in times if time is not None), default=None)
+        return earliest(self.health.due, self._drains.due)
 
     @property
     def cached_entries(self) -> int:
