@@ -7,11 +7,13 @@ healthy.  So no other module spawns greenthreads, and `/healthz` reports the fau
 from __future__ import annotations
 
 import collections
+import functools
 import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
+from prometheus_client import Counter
 from ryu.lib import hub
 
 from porter_ryu import metrics
@@ -28,13 +30,18 @@ _WATCHDOG_INTERVAL_SECONDS = 0.2
 _LAG_WINDOW_SECONDS = 60
 
 
+@functools.cache
+def _restarts(name: str) -> Counter:
+    return metrics.task_restarts.labels(task=name)
+
+
 class Task:
     """One greenthread.  It is stuck after `stall_timeout` seconds without a heartbeat (None:
     never).  `kind`: its name in the metrics."""
 
     def __init__(self, name: str, stall_timeout: float | None, now: float, kind: str = "") -> None:
         self.name = name
-        self.restarts = metrics.task_restarts.labels(task=kind or name)
+        self.restarts = _restarts(kind or name)
         self.stall_timeout = stall_timeout
         self.beat_at = now
         self.deaths: collections.deque[float] = collections.deque(maxlen=_DEATHS_MAX + 1)
@@ -92,6 +99,10 @@ class Supervisor:
         task = Task(name, None, self._clock())
         task.thread = hub.spawn(self._run_once, task, run, args)
         return task
+
+    def run(self, name: str, run: Callable[..., object], *args: object) -> None:
+        """Like `spawn`, in the greenthread of the caller, before this returns."""
+        self._run_once(Task(name, None, self._clock()), run, args)
 
     def after(self, seconds: float, name: str, run: Callable[..., object], *args: object) -> Task:
         """Like `spawn`, `seconds` from now."""

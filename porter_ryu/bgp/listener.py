@@ -110,7 +110,7 @@ class Listener:
                     hub.sleep(backoff.next())
                 continue
             backoff.reset()
-            self._supervisor.spawn("accept", self._hand_over, connection, str(remote[0]))
+            self._supervisor.run("accept", self._hand_over, connection, str(remote[0]))
             give_way()
 
     def _hand_over(self, connection: socket.socket, remote: str) -> None:

@@ -65,6 +65,10 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._manager = manager
         self.outbound: Outbound = manager.outbound(self.config.name)
         self._octets_sent = metrics.bgp_bytes_sent.labels(peer=self.config.name)
+        self._received = {
+            kind: metrics.bgp_messages_received.labels(self.config.name, kind.name.lower())
+            for kind in MessageType
+        }
         self._protocol: Session | None = None
         self._connections = PeerConnections()
         self._opening = Opening(
@@ -313,6 +317,9 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def look_again(self) -> None:
         """An OPEN that waits may perhaps be sent now, or another connection be made."""
         self._wake.set()
+        self._look_again_for_opens()
+
+    def _look_again_for_opens(self) -> None:
         for session in self._connections:
             session.look_again()
 
@@ -348,7 +355,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         self._update_ryu_state()
         self.outbound.open(session, self._export_policy(session))
         self._fan_outs.came_up(self.config)
-        self.look_again()
+        self._look_again_for_opens()
         by = "the peer" if session.is_reactive else "us"
         self._manager.on_session(self.config, True, f"connected by {by}")
 
@@ -411,8 +418,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def count_received(self, received: Mapping[MessageType, int]) -> None:
         """Counts received messages."""
         for kind, count in received.items():
-            name = kind.name.lower()
-            metrics.bgp_messages_received.labels(peer=self.config.name, type=name).inc(count)
+            self._received[kind].inc(count)
 
     def count_sent(self, octets: int) -> None:
         """Counts sent octets."""

@@ -34,6 +34,7 @@ class Neighbor(neighbors.NeighborConf):  # type: ignore[misc]
 
     def __init__(self, config: PeerConfig) -> None:
         self.config = config
+        self._key = config.key
         settings = {
             neighbors.IP_ADDRESS: str(config.address),
             neighbors.REMOTE_AS: config.remote_as,
@@ -47,7 +48,7 @@ class Neighbor(neighbors.NeighborConf):  # type: ignore[misc]
     @property
     def ip_address(self) -> str:
         """The key of the session, by which Ryu keeps its neighbours."""
-        return self.config.key
+        return self._key
 
 
 class PeerManager(core_managers.PeerManager):  # type: ignore[misc]

@@ -27,6 +27,7 @@ from porter_ryu.bgp.protocol.open_message import Open
 from porter_ryu.bgp.protocol.wire import MessageType
 from porter_ryu.domain.model import Family
 from porter_ryu.supervisor import Supervisor
+from porter_ryu.time_slice import TimeSlice
 
 LOG = logging.getLogger(__name__)
 
@@ -200,6 +201,7 @@ class Session:
             raise
 
     def _read(self) -> None:
+        give_way = TimeSlice()
         self._open()
         while not self._is_over:
             try:
@@ -212,7 +214,7 @@ class Session:
                 return
             self._apply(self._fsm.receive(octets, time.monotonic()))
             self._octets_handled += len(octets)
-            hub.sleep(0)
+            give_way()
 
     def _run_timers(self) -> None:
         while not self._is_over:
@@ -225,7 +227,8 @@ class Session:
 
     def look_again(self) -> None:
         """Asks again for our OPEN, if it has not been sent."""
-        self._wake.set()
+        if self.state is State.CONNECT:
+            self._wake.set()
 
     def _open(self) -> None:
         """Sends our OPEN unless that is done or has to wait."""

@@ -87,6 +87,8 @@ class SessionOutput:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.link = link
+        self.journals = link.graceful
+        self.max_length = link.max_message_length
         self.end_of_rib_due = link.families
         self.queue: collections.deque[Batch] = collections.deque()
         self.policy = policy
@@ -116,16 +118,6 @@ class SessionOutput:
     def joined(self) -> bool:
         """Whether the table of the group is, or will be, that of the peer."""
         return self in self.group.members
-
-    @property
-    def journals(self) -> bool:
-        """Whether what is sent is written to the journal first (update_group.Member)."""
-        return self.link.graceful
-
-    @property
-    def max_length(self) -> int:
-        """The longest message that it can be sent, in octets (update_group.Member)."""
-        return self.link.max_message_length
 
     @property
     def ready(self) -> bool:
@@ -283,8 +275,9 @@ class SessionOutput:
             self._stale.append((self._clock() + _JOURNAL_DELAY_SECONDS, stale))
             return True
         families, self.end_of_rib_due = sorted(self.end_of_rib_due), frozenset()
-        self._send_difference(rib_out.withdraw_unfit(self._journal.unfit.items()))
-        self._journal.unfit = {}
+        if self._journal.unfit:
+            self._send_difference(rib_out.withdraw_unfit(self._journal.unfit.items()))
+            self._journal.unfit = {}
         ends = [update.end_of_rib(family) for family in families]
         self._send([Batch(b"".join(ends), len(ends))])
         return True
