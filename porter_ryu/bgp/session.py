@@ -17,7 +17,7 @@ from typing import Protocol
 
 from ryu.lib import hub
 
-from porter_ryu.bgp.connection import BrokenConnectionError, Connection
+from porter_ryu.bgp.connection import READ_MAX_OCTETS, BrokenConnectionError, Connection
 from porter_ryu.bgp.protocol import notification, wire
 from porter_ryu.bgp.protocol.ending import Cause, End
 from porter_ryu.bgp.protocol.fsm import Fsm, State, Step
@@ -214,7 +214,10 @@ class Session:
                 return
             self._apply(self._fsm.receive(octets, time.monotonic()))
             self._octets_handled += len(octets)
-            give_way()
+            if len(octets) < READ_MAX_OCTETS:
+                give_way()  # all that had arrived was read, so the next read waits, as a rule
+            else:
+                hub.sleep(0)
 
     def _run_timers(self) -> None:
         while not self._is_over:
