@@ -273,13 +273,15 @@ class Informer:
         observer.put(self._read(key, text), read_at)
 
     def accept(self, text: Text) -> Object | None:
-        """Reads the answer to a write.  None if it cannot be understood, or is older than what is
-        known, for example that the object was deleted."""
+        """Reads the answer to a write.  None if it cannot be understood, if the watch reported it
+        already, or if it is older than what is known, for example that the object was deleted."""
         named = self._identify(text)
         if named is None:
             return None
         key, version = named.key, _number(named.version)
         if version < self._versions.get(key, self._newest_version):
+            return None
+        if version and version == self._versions.get(key):
             return None
         reading = self._read(key, text)
         if isinstance(reading, Unreadable):
