@@ -22,6 +22,7 @@ from porter_ryu.supervisor import Beat, Supervisor, Task
 
 _LIST_SECONDS = 120.0
 _HELD_BACK_SECONDS = 1.0
+_MANY = 8  # statuses that are being written
 
 
 class Api:
@@ -40,7 +41,8 @@ class Api:
     ) -> None:
         self._supervisor = supervisor
         self.client = client
-        self._events = Events(client, supervisor)
+        self._patching = 0
+        self._events = Events(client, supervisor, lambda: self._patching >= _MANY)
         self._informers = {kind: Informer(kind, client, codec, clock) for kind in Kind}
         self._readers: dict[Kind, Task] = {}
         self._observer: Observer | None = None
@@ -113,7 +115,11 @@ class Api:
         resource = RESOURCES[obj.kind]
         path = f"{resource.path(obj.key)}/status"
         patch = status_patch(obj, status, rfc3339.now())
-        answer = self.client.text("PATCH", path, None, patch, resource.patch_type)
+        self._patching += 1
+        try:
+            answer = self.client.text("PATCH", path, None, patch, resource.patch_type)
+        finally:
+            self._patching -= 1
         return self._informers[obj.kind].accept(answer)
 
     def event(self, obj: WithStatus, change: StatusChange) -> None:

@@ -1,7 +1,8 @@
 """core/v1 Events: a repeated change of the same object increments the count of its Event.
 
 Events are for people, and each costs the API server a write.  So more than 100 at a time, and more
-than 10 a second, are dropped and counted.
+than 10 a second, are dropped and counted, and while many statuses are written each waits for up to
+five seconds.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
+from typing import NamedTuple
 
 from ryu.lib import hub
 
@@ -33,13 +35,23 @@ _REMEMBERED_EVENTS = 4096
 _MAX_NAME_LENGTH, _MAX_MESSAGE_LENGTH = 200, 1000
 _PER_SECOND, _BURST = 10.0, 100.0
 _REPORT_AFTER_SECONDS = 5.0
+_MOST_BEHIND_SECONDS, _LOOK_SECONDS = 5.0, 0.1
+
+
+class _Queued(NamedTuple):
+    """A change, and when it was made (RFC 3339)."""
+
+    obj: WithStatus
+    change: StatusChange
+    at: str
 
 
 class Events:
     """Writes Events one by one, and remembers the last few thousand to count them up.
 
-    They have a greenthread of their own, so that no status waits for them.  Above a burst of 100
-    those of more than 10 a second are dropped: the log says how many, and
+    They have a greenthread of their own, so that no status waits for them; while the API server is
+    `busy` with statuses each waits for up to 5 s.  Above a burst of 100 those of more than 10 a
+    second are dropped: the log says how many, and
     porter_kubernetes_writes_total{kind="events",code="dropped"} counts them.
     """
 
@@ -47,12 +59,15 @@ class Events:
         self,
         client: Client,
         supervisor: Supervisor,
+        busy: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._supervisor = supervisor
+        self._busy = busy
+        self._clock = clock
         self._bucket = _TokenBucket(_PER_SECOND, _BURST, clock)
-        self._queue: collections.deque[tuple[WithStatus, StatusChange]] = collections.deque()
+        self._queue: collections.deque[_Queued] = collections.deque()
         self._wake = hub.Semaphore(0)
         self._dropped = 0
         self._drops = metrics.kubernetes_writes.labels(EVENTS, DROPPED)
@@ -67,7 +82,7 @@ class Events:
         if len(self._queue) >= _BURST or not self._bucket.consume():
             self._drop()
             return
-        self._queue.append((obj, change))
+        self._queue.append(_Queued(obj, change, rfc3339.now()))
         self._wake.release()
 
     def _drop(self) -> None:
@@ -83,22 +98,29 @@ class Events:
     def _work(self, _beat: Beat) -> None:
         while True:
             self._wake.acquire()
-            obj, change = self._queue.popleft()
+            self._let_statuses_go_first()
+            queued = self._queue.popleft()
             try:
-                self._write(obj, change)
+                self._write(queued)
                 code = CREATED
             except ApiError as error:
                 LOG.warning("an Event could not be written: %s", error)
                 code = error.code
             except Exception:
-                LOG.exception("an Event of %s %s is not written", obj.kind.value, obj.key)
+                kind, key = queued.obj.kind.value, queued.obj.key
+                LOG.exception("an Event of %s %s is not written", kind, key)
                 code = FAILED
             metrics.kubernetes_writes.labels(EVENTS, code).inc()
 
-    def _write(self, obj: WithStatus, change: StatusChange) -> None:
-        event = _event(obj, change)
-        involved = event["involvedObject"]
-        key = (involved["kind"], involved["name"], involved["uid"], event["type"] + change.reason)
+    def _let_statuses_go_first(self) -> None:
+        until = self._clock() + _MOST_BEHIND_SECONDS
+        while self._busy() and self._clock() < until:
+            hub.sleep(_LOOK_SECONDS)
+
+    def _write(self, queued: _Queued) -> None:
+        event = _event(queued)
+        involved, reason = event["involvedObject"], event["type"] + event["reason"]
+        key = (involved["kind"], involved["name"], involved["uid"], reason)
         if not self._count_up(key, event):
             self._client.request("POST", _path(event), None, event)
             self._remember(key, event["metadata"]["name"], 1)
@@ -135,15 +157,15 @@ def _path(event: Json) -> str:
     return f"/api/v1/namespaces/{event['metadata']['namespace']}/events"
 
 
-def _event(obj: WithStatus, change: StatusChange) -> Json:
+def _event(queued: _Queued) -> Json:
     """Events about cluster-scoped Eips go to the namespace `default`: no other accepts them."""
+    obj, change, at = queued
     kind, (namespace, name) = obj.kind.singular, obj.key
     unique = sha256(f"{kind}{obj.uid}{change.reason}{time.time()}".encode()).hexdigest()[:16]
     version = RESOURCES[obj.kind].api_version
     involved = {"apiVersion": version, "kind": kind, "name": name, "uid": obj.uid}
     if namespace:
         involved["namespace"] = namespace
-    now = rfc3339.now()
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -156,8 +178,8 @@ def _event(obj: WithStatus, change: StatusChange) -> Json:
         "reason": change.reason,
         "message": printable(change.message, _MAX_MESSAGE_LENGTH),
         "source": {"component": _COMPONENT},
-        "firstTimestamp": now,
-        "lastTimestamp": now,
+        "firstTimestamp": at,
+        "lastTimestamp": at,
         "count": 1,
     }
 

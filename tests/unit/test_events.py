@@ -83,7 +83,8 @@ class Bench:
 
     def __init__(self) -> None:
         self.server, self.clock, self.timers = Server(), Clock(), Timers()
-        self.events = Events(self.server, self.timers, self.clock)
+        self.busy = False
+        self.events = Events(self.server, self.timers, lambda: self.busy, self.clock)
         self.events.start()
 
     def add(self, obj: WithStatus, *changes: StatusChange) -> None:
@@ -120,6 +121,23 @@ def test_nobody_waits_for_an_event(bench: Bench) -> None:
     bench.add(WEB, StatusChange(True, "First", "m"), StatusChange(True, "Second", "m"))
     assert (bench.server.asked, bench.server.events) == (1, {}), "one at a time"
     answered.set()
+    until(lambda: len(bench.server.events) == 2)
+
+
+def test_while_many_statuses_are_written_events_wait(bench: Bench) -> None:
+    bench.busy = True
+    bench.add(WEB, StatusChange(True, "First", "m"), StatusChange(True, "Second", "m"))
+    assert bench.server.events == {}
+    bench.busy = False
+    until(lambda: len(bench.server.events) == 2)
+
+
+def test_where_statuses_never_end_each_event_waits_for_five_seconds(bench: Bench) -> None:
+    bench.busy = True
+    bench.add(WEB, StatusChange(True, "First", "m"), StatusChange(True, "Second", "m"))
+    bench.clock.now += 5
+    until(lambda: len(bench.server.events) == 1)
+    bench.clock.now += 5
     until(lambda: len(bench.server.events) == 2)
 
 

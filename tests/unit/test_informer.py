@@ -443,6 +443,17 @@ def test_what_a_write_was_answered_is_not_reported_again_by_the_watch() -> None:
     assert recorder.calls == ["listed a=True", "put a=True"]
 
 
+def test_what_the_watch_reported_is_not_reported_again_as_the_answer_to_a_write() -> None:
+    def events() -> list[Any]:
+        assert script.informer.accept(text(node("a", 7, "False"))) is None
+        return []
+
+    changed = [event("MODIFIED", node("a", 7, "False"))]
+    script, recorder = Script(([node("a", 1)], "5"), changed, events), Recorder()
+    script.informer.run(recorder)
+    assert recorder.calls == ["listed a=True", "put a=False"]
+
+
 def test_an_answer_that_cannot_be_decoded_is_reported_by_the_watch() -> None:
     broken = {"metadata": {"name": "a", "resourceVersion": "7"}, "status": {"conditions": "odd"}}
 
