@@ -31,11 +31,11 @@ class TimeSlice:
     @property
     def used_up(self) -> bool:
         """Whether the next call yields."""
-        ends_at = getattr(hub.getcurrent(), "slice_ends_at", None)
+        ends_at: float | None = getattr(hub.getcurrent(), "slice_ends_at", None)
         if ends_at is None:
             self.begin()
             return False
-        return bool(self._clock() >= ends_at)
+        return self._clock() >= ends_at
 
     def __call__(self) -> None:
         """Yields to the other greenthreads if the slice is used up."""

@@ -92,11 +92,12 @@ class Client:
         raise ApiError(0, BAD_ANSWER, f"the list of {kind.value} does not end")
 
     def _ask_page(self, kind: Kind, query: dict[str, Any]) -> Asked:
-        with self._in_time():
-            return self._ask("GET", RESOURCES[kind].collection, query, None, "", _READ_SECONDS)
+        with self._in_time(), self._failures:
+            path = RESOURCES[kind].collection
+            return self._transport.send("GET", path, _READ_SECONDS, query)
 
     def _page(self, kind: Kind, asked: Asked) -> metav1.ObjectList:
-        with self._in_time():
+        with self._in_time(), self._failures:
             text = self._text("GET", RESOURCES[kind].collection, asked)
         try:
             return decoded(_LIST, text)
@@ -119,9 +120,9 @@ class Client:
             "resourceVersion": resource_version,
             "timeoutSeconds": _WATCH_SECONDS,
         }
-        with self._in_time():
+        with self._in_time(), self._failures:
             path = RESOURCES[kind].collection
-            asked = self._ask("GET", path, query, None, "", _WATCH_READ_SECONDS)
+            asked = self._transport.send("GET", path, _WATCH_READ_SECONDS, query)
             answer = self._answer("GET", path, asked)
         return self._events(answer)
 
@@ -167,40 +168,31 @@ class Client:
     ) -> bytes:
         """One request and the text of its answer, which must be complete within two minutes; raises
         ApiError."""
-        with self._in_time():
-            asked = self._ask(method, path, query or {}, body, content_type, _READ_SECONDS)
+        with self._in_time(), self._failures:
+            asked = self._transport.send(
+                method, path, _READ_SECONDS, query or {}, body, content_type
+            )
             return self._text(method, path, asked)
 
     def _text(self, method: str, path: str, asked: Asked) -> bytes:
         answer = self._answer(method, path, asked)
-        with contextlib.closing(answer), self._failures:
+        try:
             return _read(answer, _MAX_ANSWER_OCTETS)
+        finally:
+            answer.close()
 
     def date(self) -> float | None:
         """The time of the API server (Unix time, whole seconds), None if its answers have none;
         raises ApiError."""
-        with self._in_time():
-            asked = self._ask("GET", "/version", {}, None, "", _READ_SECONDS)
+        with self._in_time(), self._failures:
+            asked = self._transport.send("GET", "/version", _READ_SECONDS)
             answer = self._answer("GET", "/version", asked)
-            with contextlib.closing(answer), self._failures:
+            with contextlib.closing(answer):
                 _read(answer, _MAX_ERROR_OCTETS)
         return _timestamp(answer.headers.get("date", ""))
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        query: dict[str, Any],
-        body: Json | None,
-        content_type: str,
-        read_timeout: float,
-    ) -> Asked:
-        with self._failures:
-            return self._transport.send(method, path, read_timeout, query, body, content_type)
-
     def _answer(self, method: str, path: str, asked: Asked) -> Response:
-        with self._failures:
-            response = asked.answer()
+        response = asked.answer()
         if not _OK <= response.status < _MULTIPLE:
             raise self._error(method, path, response)
         return response
@@ -280,6 +272,7 @@ def _read(answer: Response, most: int) -> bytes:
     raises."""
     pieces, size = [], 0
     give_way = TimeSlice()
+    give_way.begin()  # others ran while the answer was awaited
     for piece in answer.stream():
         pieces.append(piece)
         size += len(piece)

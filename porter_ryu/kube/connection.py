@@ -79,7 +79,9 @@ class Answer:
     def __init__(self, connection: Connection) -> None:
         """Reads up to the end of the header; raises OSError, UnansweredError where nothing came."""
         self.status = 0
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._fields: dict[bytes, bytes] = {}
+        # called with name and value of each field, by the parser
+        self.on_header = self._fields.__setitem__
         self._connection = connection
         self._parser = HttpResponseParser(self)
         self._pieces: list[bytes] = []
@@ -94,7 +96,8 @@ class Answer:
     def headers(self) -> dict[str, str]:
         """The fields of the header, by their names in lower case."""
         return {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._fields
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in self._fields.items()
         }
 
     @property
@@ -152,10 +155,6 @@ class Answer:
         """The begin of an answer."""
         if self._complete:
             raise ConnectionError("an answer to no request")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One field of the header."""
-        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The end of the header."""
