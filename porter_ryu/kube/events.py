@@ -86,13 +86,13 @@ class Events:
         self._wake.release()
 
     def _drop(self) -> None:
-        self._drops.inc()
         if not self._dropped:
             self._supervisor.after(_REPORT_AFTER_SECONDS, "events dropped", self._report_dropped)
         self._dropped += 1
 
     def _report_dropped(self) -> None:
         dropped, self._dropped = self._dropped, 0
+        self._drops.inc(dropped)
         LOG.warning("%d Events were dropped: there are too many of them", dropped)
 
     def _work(self, _beat: Beat) -> None:

@@ -152,14 +152,16 @@ def test_what_is_beyond_a_burst_is_counted_and_told_once(
 ) -> None:
     before = dropped()
     bench.add(WEB, *(StatusChange(True, f"Reason{number}", "news") for number in range(250)))
-    assert (len(bench.server.events), dropped() - before) == (100, 150)
+    assert len(bench.server.events) == 100
     assert caplog.messages == []
     bench.timers.pass_by()
+    assert dropped() - before == 150
     assert caplog.messages == ["150 Events were dropped: there are too many of them"]
     bench.clock.now += 5
     bench.add(WEB, *(StatusChange(True, f"Later{number}", "news") for number in range(60)))
-    assert (len(bench.server.events), dropped() - before) == (150, 160)
+    assert len(bench.server.events) == 150
     bench.timers.pass_by()
+    assert dropped() - before == 160
     assert caplog.messages[1:] == ["10 Events were dropped: there are too many of them"]
     assert bench.timers.waiting == []
 
@@ -170,6 +172,7 @@ def test_no_more_than_a_burst_waits_for_a_server_that_is_slow(bench: Bench) -> N
     for number in range(250):
         bench.clock.now += 1
         bench.add(WEB, StatusChange(True, f"Reason{number}", "news"))
+    bench.timers.pass_by()
     assert dropped() - before == 250 - 101, "one is being written"
 
 
