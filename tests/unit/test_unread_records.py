@@ -218,3 +218,62 @@ def test_nothing_is_kept_once_all_can_be_read() -> None:
     entries = world.restarted().planner.allocator.cached_entries
     after = recorded(unread(world, "a"), "a")
     assert after.planner.allocator.cached_entries == entries
+
+
+INSIDE = Eip("inside", "10.0.0.4-10.0.0.8", created="2")
+
+
+def inside_a_larger_one() -> World:
+    """`a` holds 10.0.0.7 of an Eip that says nothing of its holders; a smaller one is inside."""
+    world = World(Eip("pool", BIG, created="1"), INSIDE)
+    world.put(service("a", requested="10.0.0.7")).put(service("a"), service("c"))
+    return unread(world, "a")
+
+
+def test_an_eip_that_did_not_serve_does_not_say_what_is_free() -> None:
+    """Its status was written while the larger one had the address."""
+    after = inside_a_larger_one()
+    after.put(Eip("pool", "10.0.8.0/22", created="1"))
+    for world in (after, after.restarted()):
+        world.put(*(service(f"other/s{number}", pool="inside") for number in range(5)))
+        assert {world.state(f"other/s{number}") for number in range(5)} == {"RecordUnknown"}
+    assert recorded(after, "a").address("a") == "10.0.0.7"
+    assert after.state("other/s4") == "PoolExhausted"
+
+
+def test_a_record_that_is_forged_in_the_same_turn_does_not_take_the_address() -> None:
+    after = inside_a_larger_one()
+    after.planner.put(Eip("pool", "10.0.8.0/22", created="1"))
+    after.forge("c", "10.0.0.7").turn()
+    assert after.address("c") != "10.0.0.7"
+    assert recorded(after, "a").address("a") == "10.0.0.7"
+
+
+def test_an_eip_that_did_not_have_the_address_does_not_say_that_it_is_free() -> None:
+    """One that served is enlarged by what the larger one gives up."""
+    world = World(Eip("pool", "10.0.0.4-10.0.15.255", created="1"), Eip("low", "10.0.0.1"))
+    world.put(service("a", requested="10.0.0.7")).put(service("a"))
+    after = unread(world, "a")
+    after.put(Eip("pool", "10.0.8.0/22", created="1"), Eip("low", "10.0.0.1-10.0.0.9"))
+    after.put(service("other/thief", requested="10.0.0.7"))
+    assert after.state("other/thief") == "RecordUnknown"
+    assert recorded(after, "a").address("a") == "10.0.0.7"
+
+
+def test_the_status_of_an_eip_that_was_too_large_to_name_holders_does_not_say_what_is_free() -> None:
+    world = World(Eip("pool", BIG)).unreadable(Kind.SERVICE, "a", unread=True)
+    world.put(Eip("pool", SMALL), service("other/x", requested="10.0.0.7"))
+    assert world.state("other/x") == "RecordUnknown"
+
+
+def test_a_holder_that_the_eip_names_is_confirmed_though_the_eip_is_larger_now() -> None:
+    """The process did not run when the Eip was enlarged and a record forged."""
+    world = World(Eip("pool", SMALL)).put(service("z", requested="10.0.0.7")).put(service("z"))
+    world.put(service("a"))
+    world.planner.put(Eip("pool", "10.0.0.1-10.0.0.99", status=pool_status(world)))
+    after = world.forge("a", "10.0.0.7").restarted()
+    assert (after.address("z"), after.address("a")) == ("10.0.0.7", "10.0.0.1")
+
+
+def pool_status(world: World) -> EipStatus | None:
+    return world.planner.cluster.eips[key("/pool")].status

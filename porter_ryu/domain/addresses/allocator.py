@@ -118,10 +118,11 @@ class Allocator:
         Nothing new is assigned.  `give_way` is called for each Service.  Returns the Services that
         may now get an address."""
         changed = self._settlement.settle(services, records, follow, give_way)
-        opened = self._unread.refresh()
-        if opened:
+        self._unread.refresh()
+        released = self._unread.pop_released()
+        if released:
             self._holdings.freed = True
-            self._restated |= opened
+            self._restated |= released
         return self._waiting_if_freed() | {key for key in self._waiting if key.namespace in changed}
 
     def forget(self, key: ObjectKey) -> None:

@@ -112,7 +112,7 @@ class Rules:
         if pool.closed:
             return closed(pool)
         held_back = self._unread.hold_back(pool.eip.name, Family(address.version))
-        return record_unknown() if held_back else None
+        return record_unknown() if held_back and service.key not in self._unread else None
 
     def reserved_objection(self, service: Service, address: Address) -> ServiceVerdict | None:
         """Why an address is not assigned to any Service, whatever the Eips say."""

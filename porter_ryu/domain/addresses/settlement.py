@@ -4,8 +4,8 @@ record is adopted.
 A record in a Service alone does not entitle it to an address.  An address that could not be
 assigned now (its Eip is disabled, a node reports it) is adopted only where the status of the Eip
 names the Service, or, at the start of the process, where that status says nothing.  While no status
-was ever written to an Eip, an address of a node, a peer or this host is not adopted either.  A
-record that could not be read at the start counts as at the start when it can be read.
+was ever written to an Eip that served with an address of a node, a peer or this host, that is not
+adopted either.  A record that could not be read at the start counts as at the start when it can be read.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ class Settlement:
             else:
                 self._unread.discard(key)
         self._newly_read = {s.key for s in every if self._unread.discard(s.key)}
+        self._unread.refresh()
         ranked = self._ranked(every, give_way)
         unchanged = self._update_services(ranked, give_way)
         for service in _release_order(ranked, unchanged):
@@ -232,7 +233,7 @@ class Settlement:
         if starts and self._rules.may_be_from_unreadable(service, eip):
             return None
         if starts and confirmed is None:
-            if pool is not None and self._records.lacks_status(pool):
+            if pool is not None and self._records.lacks_status(pool, address):
                 return self._rules.reserved_objection(service, address)
             return None
         return self._rules.assignment_objection(service, address)

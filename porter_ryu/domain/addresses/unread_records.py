@@ -25,6 +25,7 @@ class UnreadRecords:
         # by Service, what it holds although no status of an Eip said so before
         self._guessed: dict[ObjectKey, set[Address]] = {}
         self._held_back: Mapping[Family, frozenset[str]] = {}
+        self._released: set[str] = set()
         self._judged: tuple[object, ...] = ()
 
     def __len__(self) -> int:
@@ -62,16 +63,21 @@ class UnreadRecords:
             self._guessed[key].add(address)
             self._judged = ()
 
-    def refresh(self) -> frozenset[str]:
-        """Finds the Eips again if anything changed; returns the names of those that give addresses
-        of some family again."""
+    def refresh(self) -> None:
+        """Finds the Eips again if anything changed."""
         pools = self._pools
         inputs = (pools.by_name, pools.status, pools.namespaces, pools.unreadable_namespaces)
         if len(inputs) == len(self._judged) and all(map(_is, inputs, self._judged)):
-            return _NONE
+            return
         self._judged, before = inputs, self._held_back
         self._held_back = self._found() if self._guessed else {}
-        return _NONE.union(*(names - self._held_back.get(f, _NONE) for f, names in before.items()))
+        for family, names in before.items():
+            self._released |= names - self._held_back.get(family, _NONE)
+
+    def pop_released(self) -> frozenset[str]:
+        """The names of the Eips that have addresses to assign again, since the last call."""
+        released, self._released = frozenset(self._released), set()
+        return released
 
     def hold_back(self, eip: str, family: Family) -> bool:
         """Whether no address of a family is assigned from an Eip."""
