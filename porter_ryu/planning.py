@@ -110,6 +110,16 @@ def _owners(
     host: HostAddresses, bgp: BgpSettings, gateways: tuple[Address, ...]
 ) -> Mapping[Address, Sequence[str]]:
     """Who has the addresses that are assigned to no Service, the nodes aside, and the router ID."""
+    owners = reserved_owners(host, bgp, gateways)
+    if bgp.router_id is None:
+        return owners
+    return {**owners, bgp.router_id: (*owners.get(bgp.router_id, ()), "router_id of [bgp]")}
+
+
+def reserved_owners(
+    host: HostAddresses, bgp: BgpSettings, gateways: tuple[Address, ...]
+) -> Mapping[Address, Sequence[str]]:
+    """Who has the addresses that are assigned to no Service, the nodes aside."""
     found: dict[Address, dict[str, None]] = {}
     named: list[tuple[Address | None, str]] = [
         *((address, "this host") for address in host.own),
@@ -117,7 +127,6 @@ def _owners(
         *((p.local_address, f"this host ({p.local_option} of peer {p.peer})") for p in bgp.peers),
         *((address, "the default gateway of this host") for address in host.gateways),
         *((address, "gateways of [openflow]") for address in gateways),
-        (bgp.router_id, "router_id of [bgp]"),
     ]
     for address, owner in named:
         if address is not None:

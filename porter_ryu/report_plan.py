@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from porter_ryu.bgp.peer_report import ESTABLISHED
-from porter_ryu.domain import what_if
+from porter_ryu.domain import reserved_addresses, what_if
 from porter_ryu.domain.consequences import Consequence, Standing
 from porter_ryu.domain.effect import Effect, NodesByAddress, effect_of
 from porter_ryu.domain.model import Family
@@ -75,10 +75,11 @@ def plan(planner: Planner) -> Json:
 
 
 def warnings(planner: Planner) -> Iterator[str]:
-    """What is wrong with nodes: their addresses and their weights, in order of name.  The planner
-    may change between two entries."""
+    """What is wrong with nodes, their addresses and their weights, and which addresses of Eips no
+    Service gets; each in order of name.  The planner may change between two entries."""
     for name in sorted(planner.nodes.names()):
         yield from planner.nodes.warnings(name)
+    yield from reserved_addresses.in_eips(planner).values()
 
 
 class Answer:

@@ -23,7 +23,7 @@ _OUTAGES = {
 
 
 def plan(entry: Json) -> str:
-    """The text of a plan: the Services, the Eips, and what is wrong with nodes."""
+    """The text of a plan: the Services, the Eips, and the warnings."""
     lines = []
     for chain in entry["services"]:
         name = f"{chain['namespace']}/{chain['name']}"
@@ -62,12 +62,14 @@ def difference(changes: list[Json]) -> str:
 
 
 def staged(found: Json) -> str:
-    """The text of what manifests would change: the Eips in them, then the Services that change."""
+    """The text of what manifests would change: the Eips in them, the warnings about these, then the
+    Services that change."""
     lines = []
     for eip in found["eips"]:
         lines.append(f"eip {_eip_text(eip)}")
         if eip["changed"] and not eip["new"]:
             lines.append(f"  would change: {', '.join(f'spec.{name}' for name in eip['changed'])}")
+    lines += [f"warning: {text}" for text in found["warnings"]]
     if not found["services"] and any(eip["differs"] for eip in found["eips"]):
         return "\n".join([*lines, "no Service would change"])
     return "\n".join([*lines, difference(found["services"])])

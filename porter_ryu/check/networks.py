@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import Struct, field
 
@@ -17,6 +18,7 @@ from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.labels import LabelSelector
 from porter_ryu.domain.model import Address, Family, Kind, Network, Node, ObjectId, ObjectKey
 from porter_ryu.domain.nodes.next_hops import NextHopPolicy, next_hop_address, node_objection
+from porter_ryu.domain.reserved_addresses import contained
 from porter_ryu.domain.text import listed, printable
 from porter_ryu.domain.verdict import AddressReason, Verdict
 
@@ -59,12 +61,17 @@ class Neighbour(Struct, frozen=True):
 
 
 def eip_networks(
-    facts: Facts, subnets: Iterable[Network], answers_arp: bool, editing: Editing = _KUBECTL
+    facts: Facts,
+    subnets: Iterable[Network],
+    answers_arp: bool,
+    editing: Editing = _KUBECTL,
+    owners: Mapping[Address, Sequence[str]] = MappingProxyType({}),
 ) -> Results:
     """Eips that contain addresses which have another meaning.
 
     `subnets` are those of this host.  `answers_arp`: EIPs in a subnet of the nodes are bound on a
-    host in it, which answers for them.
+    host in it, which answers for them.  `owners` are those who have the addresses of this host and
+    of the peers.
     """
     with_nodes = [
         subnet
@@ -81,6 +88,9 @@ def eip_networks(
             continue
         for what in _overlaps(pool, facts, [] if answers_arp else with_nodes):
             yield Finding(where, what, mend)
+        reserved = contained(entry for entry in owners.items() if pool.contains(entry[0]))
+        if reserved:
+            yield Finding(where, reserved, mend)
 
 
 def _overlaps(pool: AddressPool, facts: Facts, subnets: Sequence[Network]) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv6Address
 
 from porter_ryu.check import cluster, host, networks, peers, ports
@@ -13,8 +13,10 @@ from porter_ryu.check.outcome import Report, of_fault
 from porter_ryu.check.peers import Way
 from porter_ryu.check.running import Running
 from porter_ryu.domain.editing import Editing
-from porter_ryu.domain.model import Family, Network
+from porter_ryu.domain.model import Address, Family, Network
+from porter_ryu.node.host import HostMonitor
 from porter_ryu.node.iproute import IpError, IpRoute
+from porter_ryu.planning import read_journal, reserved_owners
 from porter_ryu.settings import Settings
 
 
@@ -39,7 +41,8 @@ def inspect(settings: Settings, ip: IpRoute | None = None) -> Report:
         results += cluster.compare(facts, settings)
         subnets = _subnets(ip)
         answers_arp = settings.bind_mode == "address"
-        results += networks.eip_networks(facts, subnets, answers_arp, Editing(settings.manifests))
+        editing, owners = Editing(settings.manifests), _owners(settings, ip)
+        results += networks.eip_networks(facts, subnets, answers_arp, editing, owners)
         neighbours = _neighbours(settings, reached, subnets)
         results += networks.next_hops(facts, settings.bgp.next_hops, neighbours)
     results += peers.answers(settings, reached)
@@ -54,6 +57,13 @@ def _subnets(ip: IpRoute) -> frozenset[Network]:
         return ip.subnets()
     except IpError:
         return frozenset()  # what asked `ip` before has reported it
+
+
+def _owners(settings: Settings, ip: IpRoute) -> Mapping[Address, Sequence[str]]:
+    """Who has the addresses of this host and of the peers."""
+    host = HostMonitor(ip, settings.interface, read_journal(settings).bound_among)
+    host.scan()
+    return reserved_owners(host.addresses, settings.bgp, settings.openflow.gateways)
 
 
 def _neighbours(

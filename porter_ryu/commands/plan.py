@@ -121,15 +121,22 @@ def _names(arguments: list[str]) -> frozenset[str]:
 def _with_manifests(arguments: argparse.Namespace) -> int:
     from porter_ryu import report_plan, report_plan_text
     from porter_ryu.commands.staging import stage
+    from porter_ryu.domain import reserved_addresses
 
     planner, codec = planned_cluster(arguments.config_file)
     before = report_plan.plan(planner)
+    told = reserved_addresses.in_eips(planner)
     staged = stage(planner, codec, arguments.manifests)
     planner.decide_all()
     after = report_plan.plan(planner)
     found = {
         "services": report_plan.difference(before, after),
         "eips": report_plan.changed_eips(before, after, staged),
+        "warnings": [
+            text
+            for name, text in reserved_addresses.in_eips(planner).items()
+            if name in staged or text != told.get(name)
+        ],
     }
     print_value(found, report_plan_text.staged, arguments.output == "json")
     would = found["services"] or any(eip["differs"] for eip in found["eips"])

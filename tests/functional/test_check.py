@@ -334,9 +334,14 @@ def test_next_hops_that_are_on_no_network_of_a_peer(scene: Scene) -> None:
             "overlaps the network 192.168.9.0/24 of nodes, where hosts ask for an EIP by ARP or ND",
         ),
         (
-            "192.168.9.0/24",
+            "192.168.9.8/29",
             "address",
             "contains addresses of nodes (n1): it may contain those of other hosts, too",
+        ),
+        (
+            "192.168.9.0/29",
+            "address",
+            "contains 192.168.9.1 of this host, 192.168.9.2 of peer leaf: no Service gets them",
         ),
     ],
 )

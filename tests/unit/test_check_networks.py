@@ -96,6 +96,20 @@ def test_an_eip_in_a_network_of_nodes(answers_arp: bool) -> None:
     assert found == ([] if answers_arp else [text])
 
 
+def test_an_eip_with_addresses_of_peers_or_of_this_host() -> None:
+    facts = Facts(eips={"pool": "192.168.9.0/24", "other": "203.0.113.0/24"})
+    owners = {
+        ip_address("192.168.9.5"): ("this host", "the default gateway of this host"),
+        ip_address("192.168.9.1"): ("peer leaf",),
+        ip_address("10.0.0.1"): ("peer far",),
+    }
+    (finding,) = eip_networks(facts, [], True, owners=owners)
+    assert str(finding).startswith(
+        "Eip pool: contains 192.168.9.1 of peer leaf, 192.168.9.5 of this host and the default "
+        "gateway of this host: no Service gets them; to mend it: kubectl edit eip pool"
+    )
+
+
 def test_a_large_eip_and_many_networks_are_one_line_each() -> None:
     pods = {ip_network(f"10.{n >> 8}.{n & 255}.0/24"): f"n{n}" for n in range(5000)}
     facts = Facts(eips={"all": "0.0.0.0-255.255.255.254", "big": "10.0.0.0/8"}, pod_networks=pods)

@@ -454,6 +454,20 @@ def test_a_plan_tells_what_is_wrong_with_nodes() -> None:
     assert "warning: node n2: its annotation is odd" in report_plan_text.plan(entry).splitlines()
 
 
+def test_a_plan_tells_which_addresses_of_an_eip_no_service_gets() -> None:
+    made = world()
+    made.put(Eip("pool", "203.0.113.0/24"), node("n2", "203.0.113.9"))
+    owners = {ip_address("203.0.113.1"): ["peer leaf1"], ip_address("203.0.113.5"): ["this host"]}
+    made.planner.reserve([ip_address("203.0.113.5")], [ip_address("203.0.113.1")], owners=owners)
+    entry = report_plan.plan(made.turn().planner)
+    told = (
+        "Eip pool contains 203.0.113.1 of peer leaf1, 203.0.113.5 of this host, "
+        "203.0.113.9 of node n2: no Service gets them"
+    )
+    assert entry["warnings"] == [told]
+    assert f"warning: {told}" in report_plan_text.plan(entry).splitlines()
+
+
 def test_a_dry_run_tells_whose_node_selector_selects_nothing() -> None:
     made = world()
     terms = [*peers("leaf1"), *peers("leaf2", selector=parse_selector("rack=z"))]
@@ -592,7 +606,8 @@ def test_an_eip_that_is_only_disabled_is_told() -> None:
     made.put(Eip("pool", "203.0.113.0/30", disable=True))
     after = report_plan.plan(made.planner)
     eips = report_plan.changed_eips(before, after, {"pool": ["disable"]})
-    told = {"services": report_plan.difference(before, after), "eips": eips}
+    services = report_plan.difference(before, after)
+    told = {"services": services, "eips": eips, "warnings": []}
     assert report_plan_text.staged(told).splitlines() == [
         "eip pool: Valid, 2 of 4 used (203.0.113.0/30), disabled",
         "  would change: spec.disable",

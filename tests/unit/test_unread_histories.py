@@ -72,9 +72,7 @@ class Histories(RuleBasedStateMachine):
         claimant=st.sampled_from(NAMES),
         claimed=st.sampled_from(["", "", *CLAIMED]),
     )
-    def readdress(
-        self, name: str, number: int, disable: bool, claimant: str, claimed: str
-    ) -> None:
+    def readdress(self, name: str, number: int, disable: bool, claimant: str, claimed: str) -> None:
         """In the same turn somebody may write the record of another Service."""
         self.world.stage(self.eip(name, POOLS[name][number], disable))
         self.claim(claimant, claimed)

@@ -260,7 +260,7 @@ def test_an_eip_that_did_not_have_the_address_does_not_say_that_it_is_free() -> 
     assert recorded(after, "a").address("a") == "10.0.0.7"
 
 
-def test_the_status_of_an_eip_that_was_too_large_to_name_holders_does_not_say_what_is_free() -> None:
+def test_the_status_of_an_eip_that_was_too_large_for_names_does_not_say_what_is_free() -> None:
     world = World(Eip("pool", BIG)).unreadable(Kind.SERVICE, "a", unread=True)
     world.put(Eip("pool", SMALL), service("other/x", requested="10.0.0.7"))
     assert world.state("other/x") == "RecordUnknown"

@@ -200,6 +200,11 @@ class Allocator:
         """Whether an address is one of a node, a peer or this host, which no Service gets."""
         return address in self._holdings.reserved
 
+    @property
+    def reserved(self) -> Collection[Address]:
+        """The addresses of nodes, peers and this host, which no Service gets."""
+        return self._holdings.reserved.keys()
+
     def is_unattributed(self, address: Address) -> bool:
         """Whether an address is on this host and may belong to a Service."""
         return address in self._holdings.unattributed

@@ -5,7 +5,8 @@ A record in a Service alone does not entitle it to an address.  An address that 
 assigned now (its Eip is disabled, a node reports it) is adopted only where the status of the Eip
 names the Service, or, at the start of the process, where that status says nothing.  While no status
 was ever written to an Eip that served with an address of a node, a peer or this host, that is not
-adopted either.  A record that could not be read at the start counts as at the start when it can be read.
+adopted either.  A record that could not be read at the start counts as at the start when it can be
+read.
 """
 
 from __future__ import annotations
