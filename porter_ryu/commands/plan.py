@@ -129,7 +129,7 @@ def _with_manifests(arguments: argparse.Namespace) -> int:
     staged = stage(planner, codec, arguments.manifests)
     planner.decide_all()
     after = report_plan.plan(planner)
-    found = {
+    found: dict[str, list[Any]] = {
         "services": report_plan.difference(before, after),
         "eips": report_plan.changed_eips(before, after, staged),
         "warnings": [

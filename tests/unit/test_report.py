@@ -613,7 +613,8 @@ def test_an_eip_that_is_only_disabled_is_told() -> None:
         "  would change: spec.disable",
         "no Service would change",
     ]
-    as_it_is = {"services": [], "eips": report_plan.changed_eips(after, after, {"pool": []})}
+    eips = report_plan.changed_eips(after, after, {"pool": []})
+    as_it_is = {"services": [], "eips": eips, "warnings": []}
     assert report_plan_text.staged(as_it_is).splitlines()[1:] == ["nothing would change"]
 
 
