@@ -206,7 +206,8 @@ def test_plan_with_manifests_that_are_not_applied(host: Host) -> None:
     assert planned(str(more))[0] == 0, "as it is"
     more.write_text(yaml.safe_dump(eip("own", "192.168.9.0/28")))
     told = (
-        "Eip own contains 192.168.9.1 of this host, 192.168.9.11 of node n1: no Service gets them"
+        "Eip own contains 192.168.9.1 of this host, 192.168.9.2 of the default gateway of this "
+        "host, 192.168.9.11 of node n1: no Service gets them"
     )
     assert json.loads(planned(str(more), "-o", "json")[1])["warnings"] == [told]
     assert not (program.manifests / ".status").exists(), "plan changes nothing"

@@ -214,7 +214,7 @@ def test_an_empty_directory_that_had_manifests(tmp_path: Path, manifests: str) -
     assert line.what.endswith(
         "is empty, but an earlier run announced or bound addresses: is it unmounted?"
     )
-    assert "put everything back at once, with .status" in line.mend
+    assert "put everything back, with .status" in line.mend
 
 
 def test_damage_below_the_status_directory(tmp_path: Path, manifests: str) -> None:

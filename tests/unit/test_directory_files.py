@@ -26,10 +26,12 @@ from porter_ryu.kube.directory import absence, files
 from porter_ryu.kube.directory import loader as loader_module
 from porter_ryu.kube.directory.loader import Loader
 from porter_ryu.kube.directory.parsing import Found
+from porter_ryu.kube.directory.scanner import Scanner, UnreadableDirectoryError
 from porter_ryu.kube.directory.store import Store
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.limits import FILE_OCTETS, OBJECT_ENTRIES
 from porter_ryu.supervisor import Supervisor
+from tests.unit.clock import Clock
 from tests.unit.directory import Directory, key
 from tests.unit.until import children, until
 
@@ -578,6 +580,55 @@ def test_a_directory_that_is_empty_at_the_start_is_reported_if_an_earlier_run_le
         until(lambda: key("web") in directory.recorder, "it is mounted, and read")
         assert directory.source.trouble == ""
     directory.source.stop()
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_files_that_are_put_back_one_after_the_other_count_together(
+    tmp_path: Path, running: bool
+) -> None:
+    """Into a directory that lost its files before the start, or while the process runs."""
+    clock, path = Clock(), tmp_path / "manifests"
+    scanner = Scanner(str(path), lambda: True, clock)
+    path.mkdir()
+    if running:
+        (path / "a.yaml").touch()
+        assert scanner.scan(nothing, at_once=True).read == ["a.yaml"]
+        path.rename(tmp_path / "old")
+        path.mkdir()
+    with pytest.raises(UnreadableDirectoryError, match="is it unmounted"):
+        scanner.scan(nothing)
+    for name in ("a.yaml", "b.yaml", ".status"):
+        (path / name).write_text("")
+        with pytest.raises(UnreadableDirectoryError, match="has files again"):
+            scanner.scan(nothing)
+        clock.now += 4.0
+    (path / "b.yaml").write_text("a: 1")
+    with pytest.raises(UnreadableDirectoryError, match="has files again"):
+        scanner.scan(nothing)
+    clock.now += 4.9
+    with pytest.raises(UnreadableDirectoryError, match="has files again"):
+        scanner.scan(nothing)
+    clock.now += 0.2
+    changes = scanner.scan(nothing, at_once=True)
+    assert (sorted(changes.read), changes.deleted) == (["a.yaml", "b.yaml"], [])
+
+
+def test_files_that_vanish_again_are_waited_for(tmp_path: Path) -> None:
+    clock, file = Clock(), tmp_path / "a.yaml"
+    scanner = Scanner(str(tmp_path), lambda: True, clock)
+    for _ in range(2):
+        with pytest.raises(UnreadableDirectoryError, match="is it unmounted"):
+            scanner.scan(nothing)
+        (tmp_path / ".status").mkdir(exist_ok=True)
+        file.touch()
+        with pytest.raises(UnreadableDirectoryError, match="has files again"):
+            scanner.scan(nothing)
+        file.unlink()
+        clock.now += 10.0
+
+
+def nothing() -> None:
+    pass
 
 
 def test_a_directory_with_records_and_no_manifests_at_the_start_is_the_one_of_before(

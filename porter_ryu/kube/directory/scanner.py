@@ -2,6 +2,9 @@
 
 A file counts as changed once it was the same in two scans in a row.  A scan of many files takes
 time, so large directories are scanned less often: scanning takes at most a tenth of the time.
+
+A directory that lost its files is not read before they are back: as soon as it is another one with
+files, as after a mount, or once none was added or changed for some seconds, as after a copy.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ SCAN_SECONDS = 0.05
 _INTERVAL_SECONDS_PER_FILE = 6e-5  # ten times what it takes to check one
 _MAX_SCAN_SECONDS = 0.5
 _SUFFIXES = (".yaml", ".yml", ".json")
+_PUT_BACK_SECONDS = 5  # without a new or changed file: then all files count as put back
 
 _DirectoryId = tuple[int, int]  # device and inode
 _TOO_MANY = files.FileState(None, f"is one more than the {DIRECTORY_FILES} files that are read")
@@ -43,15 +47,31 @@ class Changes(Struct):
     deleted: list[str] = field(default_factory=list)
 
 
+class _Emptied(Struct):
+    """A directory that lost its files, those that it has again, and since when these stay the
+    same."""
+
+    directory_id: _DirectoryId
+    back: dict[str, files.FileState | None] = field(default_factory=dict)
+    since: float = 0.0
+
+
 class Scanner:
     """Remembers the state of each file when it was last read.
 
     `expects_files`: whether an empty directory at the start is another one than before.
     """
 
-    def __init__(self, directory: str, expects_files: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        directory: str,
+        expects_files: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._directory = directory
         self._expects_files = expects_files
+        self._clock = clock
+        self._emptied: _Emptied | None = None
         self._known: dict[str, files.FileState] = {}
         self._unstable: dict[str, files.FileState] = {}
         self._directory_id: _DirectoryId | None = None
@@ -60,7 +80,7 @@ class Scanner:
     @property
     def due(self) -> bool:
         """Whether it is time for the next scan."""
-        return time.monotonic() >= self._next_scan
+        return self._clock() >= self._next_scan
 
     def scan(self, give_way: Callable[[], None], at_once: bool = False) -> Changes:
         """Checks all files; with `at_once`, files that are just being changed count as well.
@@ -81,8 +101,7 @@ class Scanner:
             del self._known[name]
         for name in self._unstable.keys() - found:
             del self._unstable[name]
-        interval = min(SCAN_SECONDS + len(names) * _INTERVAL_SECONDS_PER_FILE, _MAX_SCAN_SECONDS)
-        self._next_scan = time.monotonic() + interval
+        self._next_scan = self._clock() + _interval(len(names))
         return changes
 
     def scan_unstable(self) -> Changes:
@@ -133,23 +152,39 @@ class Scanner:
             text = f"{self._directory} cannot be read: {reason_of(error)}"
             raise UnreadableDirectoryError(text, f"ls -la {self._directory}") from error
         if self._directory_id not in (None, directory_id) and self._known and not names:
+            self._emptied = _Emptied(directory_id)
             text = f"{self._directory} is now another directory, which is empty: is it unmounted?"
             raise UnreadableDirectoryError(text, self._put_back)
-        if self._directory_id is None and not names and self._is_another():
+        if self._directory_id is None and not names and (self._emptied or self._is_another()):
+            self._emptied = _Emptied(directory_id)
             text = f"{self._directory} is empty, but an earlier run announced or bound addresses"
             raise UnreadableDirectoryError(f"{text}: is it unmounted?", self._put_back)
+        if self._emptied is not None and self._emptied.directory_id == directory_id:
+            self._await_the_others(self._emptied, names)
+        self._emptied = None
         self._directory_id = directory_id
         # if there are too many files, known ones go first
         return sorted(names, key=lambda name: (name not in self._known, name))
 
+    def _await_the_others(self, emptied: _Emptied, names: list[str]) -> None:
+        """Raises UnreadableDirectoryError while files are still being put back."""
+        now = self._clock()
+        back = {name: self._state(name) for name in names[:DIRECTORY_FILES]}
+        if back != emptied.back:
+            emptied.back, emptied.since = back, now
+        if now < emptied.since + _PUT_BACK_SECONDS:
+            self._next_scan = now + _interval(len(names))
+            text = (
+                f"{self._directory} was empty and has files again: it is read once none was added "
+                f"or changed for {_PUT_BACK_SECONDS} s, and what is still missing then is deleted"
+            )
+            raise UnreadableDirectoryError(text, self._put_back)
+
     @property
     def _put_back(self) -> str:
-        """What to do about a directory whose files are gone: with the first of them that comes back
-        the others would count as deleted, and without the records the addresses are lost."""
-        return (
-            f"mount {self._directory}, or put everything back at once, with {STATUS_FOLDER} "
-            "(mv of the whole directory, not file by file)"
-        )
+        """What to do about a directory whose files are gone: without the records the addresses are
+        lost."""
+        return f"mount {self._directory}, or put everything back, with {STATUS_FOLDER}"
 
     def _is_another(self) -> bool:
         """Whether a directory that has no files at the start is not the one that had them.  If it
@@ -171,3 +206,8 @@ class Scanner:
         finally:
             os.close(descriptor)
         return (status.st_dev, status.st_ino), names
+
+
+def _interval(count: int) -> float:
+    """How long after a scan of so many files the next one is due."""
+    return min(SCAN_SECONDS + count * _INTERVAL_SECONDS_PER_FILE, _MAX_SCAN_SECONDS)
