@@ -1,18 +1,18 @@
-"""The Services that cannot be reached, each counted once, under its first cause: its own reason, or
-the peers that would carry it and have no session; and those that are reached only because a peer
-keeps their routes without a session."""
+"""The Services that cannot be reached, each counted once, under its first cause: its own reason,
+what cannot be read of it, or the peers that would carry it and have no session; and those that are
+reached only because a peer keeps their routes without a session."""
 
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import NamedTuple
 
 from msgspec import Struct, field
 
 from porter_ryu.domain import problems
 from porter_ryu.domain.decision import Decision
-from porter_ryu.domain.model import ObjectKey
+from porter_ryu.domain.model import Kind, ObjectKey
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.problems import Problem, ProblemReason
 from porter_ryu.domain.reach import IsSent, is_recorded, was_sent
@@ -28,6 +28,12 @@ _TOLD_APART = (
     Reason.POOL_DISABLED,
     Reason.FAMILY_UNAVAILABLE,
     Reason.NO_USABLE_NODE,
+)
+# they are problems of their own, with the Services that they cost
+_TOLD_ELSEWHERE = (
+    ProblemReason.SESSION_DOWN,
+    ProblemReason.FILE_UNREADABLE,
+    ProblemReason.OBJECT_UNREADABLE,
 )
 
 
@@ -83,16 +89,19 @@ class Tally(Struct):
             found[joined] = count
         return found
 
+    def of(self, reason: ProblemReason) -> int:
+        """How many Services cannot be reached for a reason."""
+        return sum(loss.count for cause, loss in self.lost.items() if cause.reason is reason)
+
     @property
     def unsent(self) -> int:
         """How many Services cannot be reached only because nobody was sent them."""
-        reasons = (ProblemReason.SESSION_DOWN, ProblemReason.NOT_SENT)
-        return sum(loss.count for cause, loss in self.lost.items() if cause.reason in reasons)
+        return self.of(ProblemReason.SESSION_DOWN) + self.of(ProblemReason.NOT_SENT)
 
     def problems(self, planner: Planner, unsent: UnsentServices, now: float) -> Iterator[Problem]:
-        """A problem for each cause that is not a session; `now` as for `mend`."""
+        """A problem for each cause that is not one by itself; `now` as for `mend`."""
         for (reason, of, _), loss in _few(self.lost).items():
-            if reason is not ProblemReason.SESSION_DOWN:
+            if reason not in _TOLD_ELSEWHERE:
                 first = planner.decisions.get(loss.first[0])
                 told = "" if first is None else mend(planner, first, unsent, now)
                 told = told or f"porter-ryu explain {problems.quoted(str(loss.first[0]))}"
@@ -100,16 +109,20 @@ class Tally(Struct):
 
 
 def tally(
-    planner: Planner, unsent: UnsentServices, is_sent: IsSent, give_way: Callable[[], None]
+    planner: Planner,
+    unsent: UnsentServices,
+    is_sent: IsSent,
+    give_way: Callable[[], None],
+    of_files: Set[str],
 ) -> Tally:
-    """Counts the Services."""
+    """Counts the Services; `of_files` is why objects cannot be read whose file cannot be."""
     found = Tally()
     for key in sorted(planner.decisions):
         give_way()
         decision = planner.decisions.get(key)
         if decision is None:
             continue
-        cause = _why_lost(planner, decision, is_sent)
+        cause = _why_lost(planner, decision, is_sent, of_files)
         if cause is not None and cause.reason is ProblemReason.NOT_SENT:
             found.states[Reason.ALLOCATED.value] += 1
             keepers = unsent.kept(decision).peers
@@ -136,9 +149,18 @@ def mend(planner: Planner, decision: Decision, unsent: UnsentServices, now: floa
     return unsent.why(decision).mend if decision.announced is not None else ""
 
 
-def _why_lost(planner: Planner, decision: Decision, is_sent: IsSent) -> Cause | None:
+def _why_lost(
+    planner: Planner, decision: Decision, is_sent: IsSent, of_files: Set[str]
+) -> Cause | None:
     """Why a Service cannot be reached; None if it can, as far as this program knows."""
     verdict = decision.verdict
+    if verdict.reason is Reason.UNREADABLE:
+        why = planner.cluster.why_unreadable(Kind.SERVICE, decision.service.key)
+        if why:
+            in_file = why in of_files
+            return Cause(
+                ProblemReason.FILE_UNREADABLE if in_file else ProblemReason.OBJECT_UNREADABLE
+            )
     if not verdict.ok:
         told_apart = verdict.reason in _TOLD_APART
         return Cause(verdict.reason, verdict.message if told_apart else "")

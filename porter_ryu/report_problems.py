@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from porter_ryu import report_switches, rfc3339
 from porter_ryu.domain import overview, problems
@@ -161,8 +162,9 @@ def _of_the_configuration(health: Health) -> Problem:
     return problem(ProblemReason.CONFIGURATION_NOT_LOADED, what, mend, health.files)
 
 
-def of_files(planner: Planner, source: SourceState) -> Iterator[Problem]:
-    """The files that cannot be read, with what that means for the objects in them."""
+def of_files(planner: Planner, source: SourceState, services: int) -> Iterator[Problem]:
+    """The files that cannot be read, with what that means for the objects in them; so many Services
+    cannot be reached because of them."""
     if not source.unreadable:
         return
     known, never = collections.Counter[Kind](), 0
@@ -187,12 +189,22 @@ def of_files(planner: Planner, source: SourceState) -> Iterator[Problem]:
     what = "; ".join(filter(None, parts))
     files = [fault.partition(":")[0] for fault in source.unreadable_first]
     mend = f"correct {listed(files, total=source.unreadable)}; the log has each error"
-    yield problem(ProblemReason.FILE_UNREADABLE, what, mend, files, total=source.unreadable)
+    yield _costing(
+        problem(ProblemReason.FILE_UNREADABLE, what, mend, files, total=source.unreadable), services
+    )
 
 
-def of_objects(planner: Planner, source: SourceState) -> Iterator[Problem]:
+def _costing(found: Problem, services: int) -> Problem:
+    """The same problem, which costs so many Services, and says so."""
+    if not services:
+        return found
+    what = f"{counted(services, 'Service')} cannot be reached: {found.what}"
+    return replace(found, what=what, services=services)
+
+
+def of_objects(planner: Planner, source: SourceState, services: int) -> Iterator[Problem]:
     """Nodes, Eips and objects that cannot be used as they are, without those that are told with
-    their files."""
+    their files; so many Services cannot be reached because they cannot be read."""
     editing = planner.policy.editing
     if planner.doubted:
         what = "so many nodes were lost at once that it is not believed: they count as before"
@@ -241,7 +253,8 @@ def of_objects(planner: Planner, source: SourceState) -> Iterator[Problem]:
                 what += " none of these is assigned until then"
             mend = of_unreadable(planner, kind, first.key)
             names = [str(entry.key) for entry in unreadable]
-            yield problem(ProblemReason.OBJECT_UNREADABLE, what, mend, names)
+            found = problem(ProblemReason.OBJECT_UNREADABLE, what, mend, names)
+            yield _costing(found, services if kind is Kind.SERVICE else 0)
 
 
 def _of_dead_nodes(planner: Planner) -> Iterator[Problem]:

@@ -53,7 +53,8 @@ def status(
     `report_switches.switch`, `now` is Unix time.
     `give_way` is called for each piece of work, to let other greenthreads run."""
     unsent = UnsentServices(planner, peers, kept_by)
-    tally = report_losses.tally(planner, unsent, is_sent, give_way)
+    reasons = health.source.unreadable_reasons
+    tally = report_losses.tally(planner, unsent, is_sent, give_way, reasons)
     of_services = tally.problems(planner, unsent, time.monotonic())
     found = list(_problems(planner, peers, switches, health, tally, of_services))
     total, unreachable = tally.states.total(), tally.unreachable
@@ -100,16 +101,20 @@ def _problems(
 ) -> Iterator[Problem]:
     """What is wrong, ranked.  Of an instance that was stopped nothing else follows from its
     parts."""
+    unreadable = [
+        *of_files(planner, health.source, tally.of(ProblemReason.FILE_UNREADABLE)),
+        *of_objects(planner, health.source, tally.of(ProblemReason.OBJECT_UNREADABLE)),
+    ]
     if health.stopped is not None:
         yield of_the_stop(health.stopped, tally.unsent, tally.at_risk)
-        others = [p for p in of_services if p.reason is not ProblemReason.NOT_SENT]
+        costing = [*of_services, *(found for found in unreadable if found.services)]
+        others = [p for p in costing if p.reason is not ProblemReason.NOT_SENT]
     else:
         others = [
             *of_services,
             *of_sessions(peers, tally),
             *of_the_process(health),
-            *of_files(planner, health.source),
-            *of_objects(planner, health.source),
+            *unreadable,
             *of_switches(switches),
         ]
     yield from problems.ranked(others)

@@ -21,9 +21,24 @@ def of_failure(
     internal: bool,
     failure: Failure | None,
     connected: bool = False,
+    keeps_routes: bool = False,
 ) -> str:
     """What to look at while the session is down; empty if nothing is known.  `internal`: the AS of
-    the peer is ours.  `connected`: there is a TCP connection."""
+    the peer is ours.  `connected`: there is a TCP connection.  `keeps_routes`: the peer may keep
+    ours without a session."""
+    text = _of_failure(peer, local_as, internal, failure, connected)
+    if peer.mode is not ConnectMode.PASSIVE or connected or not keeps_routes:
+        return text
+    helper = (
+        "while the router keeps our routes it may not connect again (FRR as a graceful-restart "
+        f"helper does not, once it was refused): set mode = both in [peer:{peer.peer}]"
+    )
+    return f"{helper}; {text}" if failure is None else f"{text}; {helper}"
+
+
+def _of_failure(
+    peer: PeerConfig, local_as: int, internal: bool, failure: Failure | None, connected: bool
+) -> str:
     if failure is Failure.TIMED_OUT:
         return _no_answer(peer, internal)
     if failure is Failure.SILENT and peer.ttl_security:

@@ -116,6 +116,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
             kept_until=self.kept_until,
             damped_seconds=self._damping.idle_seconds(now),
             waiting=self._opening.waiting(now),
+            may_keep=self._may_keep,
         )
 
     @property
@@ -199,7 +200,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
     def _has_promising_connection(self) -> bool:
         """Whether a connection may still become Established.  An inbound one without an OPEN does
         not count for long: a silent caller must not keep us from connecting."""
-        return bool(self._connections.opened_or_ours) or any(
+        return self._connections.has_opened_or_ours or any(
             map(self._opening.goes_first, self._connections)
         )
 

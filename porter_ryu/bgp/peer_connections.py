@@ -56,10 +56,10 @@ class PeerConnections:
         return [s for s in self._all if s.state in _UNOPENED]
 
     @property
-    def opened_or_ours(self) -> list[Session]:
-        """Those on which the peer has sent an OPEN, or that we have made: a silent caller is none
-        of them."""
-        return [s for s in self._all if not s.is_reactive or s.state not in _UNOPENED]
+    def has_opened_or_ours(self) -> bool:
+        """Whether there is one on which the peer has sent an OPEN, or that we have made: a silent
+        caller does not count."""
+        return any(not s.is_reactive or s.state not in _UNOPENED for s in self._all)
 
     def make_room(self) -> None:
         """Closes the oldest of the peer's connections without an OPEN if there are too many, so

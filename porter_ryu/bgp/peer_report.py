@@ -108,9 +108,11 @@ def report_running(
     kept_until: float | None,
     damped_seconds: float,
     waiting: Waiting | None,
+    may_keep: bool,
 ) -> PeerReport:
     """The report of a running peer; `session` is the Established one, if any.  `waiting`: what a
-    connection waits for, None without one."""
+    connection waits for, None without one.  `may_keep`: the peer may keep our routes without a
+    session, perhaps those of an earlier run."""
     report = PeerReport(
         name=peer.name,
         peer=peer.peer,
@@ -135,7 +137,8 @@ def report_running(
             return replace(report, last_error=waiting.reason, hint=hint)
         silent = waiting is not None and waiting.since_our_open > _SILENT_SECONDS
         failure = Failure.SILENT if silent else history.failure
-        hint = hints.of_failure(peer, local_as, internal, failure, connected=waiting is not None)
+        connected = waiting is not None
+        hint = hints.of_failure(peer, local_as, internal, failure, connected, may_keep)
         return replace(report, last_error=history.last_error, hint=hint)
     families, add_path = _names(session.families), _names(session.add_path)
     single = _names(session.families - session.add_path)

@@ -147,6 +147,7 @@ class Manifests:
             if touched:
                 self._report(touched, observer, give_way)
                 self._keep_last_good()
+            self._last_good.try_again()
 
     # -- files -----------------------------------------------------------------------------------
 

@@ -152,6 +152,19 @@ def test_a_lost_node_breaks_its_strand_without_a_reload(
     picture(page, "page-broken", tmp_path, "#way")
 
 
+def test_what_counts_in_its_last_good_form_is_said(program: Program, page: Browser) -> None:
+    """As `porter-ryu explain` says it."""
+    assert page.text("#cautions") == ""
+    for name in ("web", "n1"):
+        (program.manifests / f"{name}.yaml").write_text("kind: [oops\n")
+    told = page.expect("#cautions", "Node n1: its last good form counts: n1.yaml:2: ")
+    assert "Service default/web: its last good form counts: web.yaml:2: " in told
+    assert drawn_nodes(page) == {"n1", "n2", "n3"}, "it is announced as before"
+    page.expect("#problems", "2 files cannot be read in full")
+    put_cluster(program)
+    wait_for(lambda: page.text("#cautions"), lambda text: not text, SECONDS, "all can be read")
+
+
 def test_a_drained_node_says_how_to_undo_it(program: Program, page: Browser) -> None:
     program.put("n1", node("n1", NODES["n1"], annotations=DRAINED))
     undo = "it is drained by annotation porter.kubesphere.io/drain"

@@ -18,6 +18,7 @@ from porter_ryu.domain.objects import Unreadable
 from porter_ryu.domain.planner import Policy
 from porter_ryu.domain.what_if import Supposition, unknown
 from porter_ryu.report_nodes import Record
+from porter_ryu.report_problems import Stopped
 from tests.unit.directory import Directory
 from tests.unit.test_http_api import HEALTHY
 from tests.unit.test_report_status import UP, ranked, status
@@ -124,14 +125,18 @@ def test_of_an_object_that_never_was_readable_no_good_form_counts() -> None:
         unreadable_first=("a.yaml:3: odd",),
         unreadable_reasons=frozenset(["a.yaml:3: odd"]),
     )
-    (found,) = (
-        one
-        for one in status(made, UP, health=replace(HEALTHY, source=source))["problems"]
-        if not one["services"]
+    told = status(made, UP, health=replace(HEALTHY, source=source))
+    assert ranked(told) == [("NoReadyEndpoints", 1), ("FileUnreadable", 1)], "one cause, once"
+    assert told["problems"][1]["what"] == (
+        "1 Service cannot be reached: 1 file cannot be read in full: a.yaml:3: odd; of 1 object no "
+        "good form is known"
     )
-    assert found["what"] == (
-        "1 file cannot be read in full: a.yaml:3: odd; of 1 object no good form is known"
-    )
+    made.remove(Kind.SERVICE, "web")
+    told = status(made, UP, health=replace(HEALTHY, source=source))
+    assert told["summary"].startswith("1 of 1 Services cannot be reached: 1 file cannot be read in")
+    assert ranked(status(made, UP)) == [("ObjectUnreadable", 1)], "its file can be read"
+    stopped = replace(HEALTHY, source=source, stopped=Stopped(900.0, withdraw=False))
+    assert ranked(status(made, UP, health=stopped)) == [("Stopped", 0), ("FileUnreadable", 1)]
 
 
 def test_a_service_that_is_not_ours_says_so_as_well_and_text_is_one_printable_line() -> None:

@@ -6,10 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec import json
 
 from fabric import objects
 from porter_ryu.domain.model import Eip, Kind, Node, ObjectKey, Service
 from porter_ryu.domain.objects import Unreadable
+from porter_ryu.kube.directory.last_good_files import LastGoodFiles
+from porter_ryu.kube.directory.store import Definition
+from tests.unit.clock import Clock
 from tests.unit.directory import Directory, key
 from tests.unit.until import until
 
@@ -42,6 +46,51 @@ def test_the_objects_of_a_broken_file_are_in_force_after_a_restart(tmp_path: Pat
         until(lambda: isinstance(seen.get(key("web")), Service), "it can be read")
         until(lambda: NODE not in seen, "what is in it no more is gone")
         until(lambda: not kept.exists(), "nothing is kept of a file that can be read")
+
+
+def test_what_could_not_be_kept_is_tried_again_by_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And less and less often: as on a disk that stays full."""
+    clock, text = Clock(), json.encode(objects.service("web"))
+    kept = LastGoodFiles(str(tmp_path), True, clock)
+    in_the_way = tmp_path / ".status"
+    in_the_way.write_text("a file")
+    kept.keep({"all.yaml": {key("web"): Definition("all.yaml", 1, text)}}, {})
+    shown = ".status/last-good/all.yaml.json"
+    assert caplog.messages == [
+        f"{shown} cannot be written: Not a directory: after a restart nothing of the file is in "
+        "force"
+    ]
+    clock.now += 1.0
+    kept.try_again()
+    in_the_way.unlink()
+    clock.now += 1.0
+    kept.try_again()
+    assert not in_the_way.exists(), "the second time it waits longer"
+    clock.now += 1.0
+    kept.try_again()
+    assert LastGoodFiles(str(tmp_path), False).read("all.yaml")[key("web")].text == text
+    assert caplog.messages[1:] == [f"{shown} can be kept again"]
+    written = (tmp_path / shown).stat().st_mtime_ns
+    clock.now += 600.0
+    kept.try_again()
+    assert (tmp_path / shown).stat().st_mtime_ns == written, "once is enough"
+
+
+def test_a_file_that_is_right_again_before_it_could_be_kept_is_no_problem(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, text = Clock(), json.encode(objects.service("web"))
+    kept = LastGoodFiles(str(tmp_path), True, clock)
+    (tmp_path / ".status").write_text("a file")
+    kept.keep({"all.yaml": {key("web"): Definition("all.yaml", 1, text)}}, {})
+    kept.keep({}, {})
+    assert caplog.messages[1:] == [".status/last-good/all.yaml.json can be kept again"]
+    (tmp_path / ".status").unlink()
+    clock.now += 600.0
+    kept.try_again()
+    assert not (tmp_path / ".status").exists()
 
 
 def test_parts_that_can_be_read_count_as_they_are(tmp_path: Path) -> None:

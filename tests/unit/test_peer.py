@@ -485,6 +485,22 @@ def test_a_stop_with_withdraw_says_which_router_may_keep_routes(
         assert scene.running.outbound.left_count == 1
 
 
+def test_it_is_told_that_a_router_that_keeps_routes_may_not_call_us(tmp_path: Path) -> None:
+    """FRR as a graceful-restart helper, once it was refused; and as long as it keeps them."""
+    text = "while the router keeps our routes it may not connect again (FRR as a graceful-restart"
+    with keeping(tmp_path / "a") as scene:
+        scene.add()
+        assert scene.report.hint.startswith(text)
+        assert "; the router has not connected (mode = passive): " in scene.report.hint
+        router = scene.call()
+        until(lambda: text not in scene.report.hint, "it has connected")
+        router.close()
+        until(lambda: text in scene.report.hint, "it has not")
+    with keeping(tmp_path / "b", restart_time=1) as scene:
+        scene.add()
+        until(lambda: scene.report.hint.startswith("the router has not connected"), "it is over")
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_the_open_does_not_wait_for_ever_and_only_if_the_router_may_keep_routes(
     tmp_path: Path, kept: bool

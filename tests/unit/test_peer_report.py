@@ -327,6 +327,18 @@ def test_a_passive_peer_that_has_not_called() -> None:
     assert hints.of_failure(passive, 65000, False, None, connected=True) == ""
 
 
+def test_a_router_that_keeps_routes_may_not_call_a_peer_that_waits_for_it() -> None:
+    def told(mode: ConnectMode, failure: Failure | None, connected: bool = False) -> str:
+        return hints.of_failure(peer(mode=mode), 65000, False, failure, connected, True)
+
+    text = "while the router keeps our routes it may not connect again"
+    assert told(ConnectMode.PASSIVE, None).startswith(text)
+    assert f"; {text}" in told(ConnectMode.PASSIVE, Failure.BROKEN)
+    assert "set mode = both in [peer:leaf]" in told(ConnectMode.PASSIVE, None)
+    assert text not in told(ConnectMode.PASSIVE, Failure.BROKEN, connected=True)
+    assert text not in told(ConnectMode.BOTH, Failure.REFUSED)
+
+
 def test_an_internal_peer_does_not_require_gtsm() -> None:
     assert "GTSM" not in hint_after(peer(remote_as=65000), TIMED_OUT)
 

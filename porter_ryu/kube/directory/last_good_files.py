@@ -2,20 +2,23 @@
 
 It stays in force, and it has to after a restart, too: the file is no better then.  For as long as a
 file, or an object in it, cannot be read, `DIR/.status/last-good/FILE.json` has what was good in it:
-{"file": FILE, "objects": [{"line": N, "object": {...}}]}.
+{"file": FILE, "objects": [{"line": N, "object": {...}}]}.  What cannot be written there, as on a
+full disk, is tried again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping
-from functools import partial
+import time
+from collections.abc import Callable, Iterator, Mapping
 
 from eventlet import tpool
 from msgspec import DecodeError, Raw, Struct, json
 
 from porter_ryu import atomic_file, regular_file
+from porter_ryu.backoff import Backoff
 from porter_ryu.domain.editing import STATUS_FOLDER
 from porter_ryu.domain.model import ObjectId
 from porter_ryu.kube.codec import identity, kind_of
@@ -30,6 +33,7 @@ LOG = logging.getLogger(__name__)
 
 _PATH = (STATUS_FOLDER, "last-good")
 _SUFFIX = ".json"
+_RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 1.0, 300.0
 
 Definitions = Mapping[ObjectId, Definition]
 
@@ -51,10 +55,18 @@ class LastGoodFiles:
     """The last good forms of the files of a directory.  `writes`: this instance keeps them; others
     only read them."""
 
-    def __init__(self, directory: str, writes: bool) -> None:
+    def __init__(
+        self, directory: str, writes: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._directory = directory
         self._writes = writes
-        self._kept: Mapping[str, Definitions | None] | None = None
+        self._clock = clock
+        self._wanted: Mapping[str, Definitions] = {}
+        # what is on disk; None: something that an earlier run has kept
+        self._written: dict[str, Definitions | None] | None = None
+        self._backoff = Backoff(_RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS)
+        self._due: float | None = None
+        self._too_large: set[str] = set()
         self._earlier: dict[str, dict[ObjectId, Definition]] = {}  # until something is kept
         self._problems = ProblemLog(
             LOG,
@@ -98,19 +110,49 @@ class LastGoodFiles:
         self._earlier = {}
         if not self._writes:
             return
-        before = self._on_disk() if self._kept is None else self._kept
         kept = {name: dict(objects) for name, objects in of_files.items() if objects}
         for object_id, definition in of_objects.items():
             kept.setdefault(definition.file, {})[object_id] = definition
-        self._kept = kept
-        problems = {}
-        for name, objects in kept.items():
-            if before.get(name) != objects:
-                problems[_shown(name)] = _fault_of(partial(self._write, name, objects))
-        for name in before.keys() - kept.keys():
-            problems[_shown(name)] = _fault_of(partial(self._remove, name))
-        for shown, fault in problems.items():
-            self._problems.update(shown, fault and f"{shown} cannot be written: {fault}")
+        self._wanted = kept
+        self._bring_to_disk()
+
+    def try_again(self) -> None:
+        """Keeps what could not be kept before, if it is time for that."""
+        if self._due is not None and self._clock() >= self._due:
+            self._bring_to_disk()
+
+    def _bring_to_disk(self) -> None:
+        if self._written is None:
+            self._written = self._on_disk()
+        faults = dict(self._failures(self._written))
+        self._due = self._clock() + self._backoff.next() if faults else None
+        if not faults:
+            self._backoff.reset()
+        self._too_large &= self._wanted.keys()
+        for name in self._too_large:
+            faults[name] = f"it is larger than {FILE_OCTETS // MIB} MiB"
+        self._problems.update_all(
+            {_shown(name): f"{_shown(name)} cannot be written: {f}" for name, f in faults.items()}
+        )
+
+    def _failures(self, written: dict[str, Definitions | None]) -> Iterator[tuple[str, str]]:
+        """Writes and removes what differs from what is `written`; yields what fails, and why."""
+        for name, objects in self._wanted.items():
+            if written.get(name) == objects:
+                continue
+            try:
+                self._write(name, objects)
+            except OSError as error:
+                yield name, reason_of(error)
+            else:
+                written[name] = objects
+        for name in written.keys() - self._wanted.keys():
+            try:
+                self._remove(name)
+            except OSError as error:
+                yield name, reason_of(error)
+            else:
+                del written[name]
 
     def _on_disk(self) -> dict[str, Definitions | None]:
         """The files of which an earlier run has kept something."""
@@ -124,30 +166,24 @@ class LastGoodFiles:
     def _write(self, name: str, objects: Definitions) -> None:
         entries = tuple(_Entry(each.line, Raw(each.text)) for each in objects.values())
         octets = json.encode(_Form(name, entries))
+        self._too_large.discard(name)
         if len(octets) > FILE_OCTETS:
-            raise ValueError(f"it is larger than {FILE_OCTETS // MIB} MiB")
+            self._too_large.add(name)  # and it stays so until it changes
+            return
         # in a thread: a disk may be slow
         tpool.execute(_write, self._directory, f"{name}{_SUFFIX}", octets)
 
     def _remove(self, name: str) -> None:
-        with folders.opened(self._directory, _PATH) as folder:
+        with (
+            contextlib.suppress(FileNotFoundError),
+            folders.opened(self._directory, _PATH) as folder,
+        ):
             folders.remove(folder, f"{name}{_SUFFIX}")
 
 
 def _write(directory: str, file: str, octets: bytes) -> None:
     with folders.opened(directory, _PATH, create=True) as folder:
         atomic_file.write(file, octets, folder)
-
-
-def _fault_of(action: Callable[[], None]) -> str:
-    """Does something with a file; returns why it failed, '' if it did not."""
-    try:
-        action()
-    except OSError as error:
-        return reason_of(error)
-    except ValueError as error:
-        return str(error)
-    return ""
 
 
 def _shown(name: str) -> str:

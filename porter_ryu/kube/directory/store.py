@@ -42,6 +42,12 @@ class _File(Struct):
     fault_content: str = ""
     octets: int = 0
 
+    @staticmethod
+    def of(definitions: dict[ObjectId, Definition], fault: str, content: str) -> _File:
+        """With the octets of the definitions counted."""
+        octets = sum(len(definition.text) for definition in definitions.values())
+        return _File(definitions, fault, content, octets)
+
 
 class _Unreadable(Struct, frozen=True):
     """Why a file is unreadable, for which content, and since when."""
@@ -136,11 +142,11 @@ class Store:
             for object_id, definition in self._last_good(name).items():
                 if object_id not in definitions:
                     definitions[object_id] = replace(definition, fault=fault)
-        octets = sum(len(definition.text) for definition in definitions.values())
-        if self._octets - before.octets + octets > DIRECTORY_OCTETS:
+        file = _File.of(definitions, fault, content)
+        if self._octets - before.octets + file.octets > DIRECTORY_OCTETS:
             limit = f"more than {DIRECTORY_OCTETS // MIB} MiB of objects in the directory"
             return self.mark_unreadable(name, limit)
-        return self._put(name, _File(definitions, fault, content, octets))
+        return self._put(name, file)
 
     def mark_unreadable(self, name: str, reason: str, content: str = "") -> set[ObjectId]:
         """Notes that a file exists and cannot be read; its objects are kept.  `content` differs if
@@ -151,8 +157,7 @@ class Store:
             object_id: replace(definition, fault=fault)
             for object_id, definition in self._last_good(name).items()
         }
-        octets = sum(len(definition.text) for definition in definitions.values())
-        return self._put(name, _File(definitions, fault, content or reason, octets))
+        return self._put(name, _File.of(definitions, fault, content or reason))
 
     @property
     def kept(self) -> dict[str, dict[ObjectId, Definition]]:
