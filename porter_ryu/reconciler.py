@@ -37,10 +37,10 @@ _MOST_UNTOLD = 256
 class Reconciler:
     """An Observer that takes a turn when something changed, and a resync every `resync_seconds`.
 
-    `synced`: the first turn after all lists was applied.  `lists_read` counts lists.  `causes` are
-    those of the turns.  `await_role` returns when the role of this instance is known, or after a
-    short time: the first turn comes after it, because who becomes the leader decides everything
-    again.
+    `synced`: all that the first lists had was decided and applied.  `lists_read` counts lists.
+    `causes` are those of the turns.  `await_role` returns when the role of this instance is known,
+    or after a short time: the first turn comes after it, because who becomes the leader decides
+    everything again.
     """
 
     def __init__(self, planner: Planner, effects: Effects, resync_seconds: float) -> None:
@@ -158,13 +158,14 @@ class Reconciler:
         self._otherwise = _TIMER
         turn = self._planner.turn(give_way=self._give_way, now=started)
         self._effects.apply(turn, causes.read_at)
-        self._effects.complete()
         self._untold.append(turn)
         if turn.unfinished:
             self._wake.set()
+        else:
+            self._effects.complete()
+            self.synced = True
         if not turn.unfinished or len(self._untold) >= _MOST_UNTOLD:
             self._tell()
-        self.synced = True
         metrics.reconcile_seconds.observe(time.monotonic() - started)
 
     def _tell(self) -> None:

@@ -304,6 +304,9 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
     def set_routes(self, routes: Mapping[Network, Announcements], read_at: float | None) -> None:
         """Sets the announcements of these prefixes (an empty set withdraws) and sends the changes
         to every peer."""
+        if not self._rib.begun:
+            self._rib.begun = True
+            self._resume()
         for prefix, announcements in routes.items():
             if announcements:
                 self._rib.routes[prefix] = announcements
@@ -332,9 +335,13 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         """Allows End-of-RIB, because all routes are set (RFC 4724, 2)."""
         self._rib.complete = True
         self.manager.groups.complete()
+        self._resume()
+        self.manager.open_sessions()
+
+    def _resume(self) -> None:
+        """What may be sent is more now."""
         for peer in self.manager.iterpeers:
             peer.outbound.resume()
-        self.manager.open_sessions()
 
     def _set_path_usable(self, name: str, usable: bool) -> None:
         for peer in list(self.manager.iterpeers):
@@ -346,7 +353,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         peers would soon remove them."""
         if not self._rib.complete:
             LOG.warning("the cluster cannot be read: the routes of the earlier run are announced")
-            self._rib.replaying = True
+            self._rib.begun, self._rib.replaying = False, True
             self._replayed = self._left_count
             if self._replayed:
                 self.on_replay(self._replayed)

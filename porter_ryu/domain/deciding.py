@@ -2,11 +2,14 @@
 
 A part of a turn.  First `settle` lets the allocator adopt what is on record and release what is not
 wanted any more.  Then `move` and `decide` find the addresses whose routes may have changed, and
-store a Decision for each Service whose verdict may have changed.
+store a Decision for each Service whose verdict may have changed.  Of very many Services that are
+settled together, `next_part` leaves some to the turns that follow, so that the routes of the first
+ones are sent while the others are decided.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Set
 
 from porter_ryu.domain.address_changes import AddressChanges
@@ -27,7 +30,8 @@ class Deciding:
     """Holds the decisions.
 
     `assigning` says whether addresses are assigned in this turn; otherwise it is only said which
-    ones would be.  `address_changes` are those of this turn.
+    ones would be.  `address_changes` are those of this turn.  `most`: how many Services a turn
+    decides at most, as far as they can wait; None: all.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Deciding:
         routing: Routing,
         guard: Guard,
         decisions: dict[ObjectKey, Decision],
+        most: int | None,
     ) -> None:
         self.assigning = False
         self.address_changes = AddressChanges(allocator.pool_of)
@@ -47,12 +52,19 @@ class Deciding:
         self._resolver = resolver
         self._routing = routing
         self._guard = guard
+        self._most = most
         self._held_by: dict[ObjectKey, tuple[Held, ...]] = {}
+        self._left: dict[ObjectKey, None] = {}  # settled and not decided, in their order
 
     @property
     def cached_entries(self) -> int:
         """How many entries are kept from turn to turn."""
-        return len(self.decisions) + len(self._held_by)
+        return len(self.decisions) + len(self._held_by) + len(self._left)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether Services are settled and not decided yet."""
+        return bool(self._left)
 
     def settle(self, batch: Set[ObjectKey], give_way: Callable[[], None]) -> frozenset[ObjectKey]:
         """Adopts records, keeps or releases addresses for the batch; returns the Services that
@@ -108,6 +120,23 @@ class Deciding:
                 touched.update(dict.fromkeys(addresses))
         return touched
 
+    def next_part(self, batch: set[ObjectKey]) -> set[ObjectKey]:
+        """What this turn decides of the batch and of what earlier turns left: the first that were
+        settled, and of those the oldest.  What failed, is gone or not ours does not wait."""
+        if self._most is None or (not self._left and len(batch) <= self._most):
+            return batch
+        waiting = [s.key for s in self._ours_by_age(batch)]
+        waiting = [key for key in waiting if not self._guard.failed(Kind.SERVICE, key)]
+        part = batch.difference(waiting)
+        for key in part:
+            self._left.pop(key, None)
+        self._left.update(dict.fromkeys(waiting))
+        first = list(itertools.islice(self._left, self._most))
+        for key in first:
+            del self._left[key]
+        part.update(first)
+        return part
+
     def decide(
         self, batch: set[ObjectKey], touched: dict[Address, None], give_way: Callable[[], None]
     ) -> None:
@@ -123,6 +152,7 @@ class Deciding:
             give_way()
             of_batch |= self._without_outcome(key)
         touched.update(dict.fromkeys(of_batch))
+        self._locate_left(touched)
         self._routing.begin_turn()
         again, shared = self._routing.reach(touched, give_way)
         if self._routing.by_port:
@@ -137,12 +167,24 @@ class Deciding:
             give_way()
             self._store_decision(key, outcome)
 
+    def _locate_left(self, addresses: Iterable[Address]) -> None:
+        """Reads where the Services run that hold one of these addresses and are left to later
+        turns: the routes of the address depend on all its holders."""
+        if not self._left:
+            return
+        for address in addresses:
+            for key in self._allocator.holders(address):
+                if key in self._left:
+                    with self._guard(Kind.SERVICE, key):
+                        self._resolver.update_backends(key)
+
     def _sharers(self, address: Address, decided: bool) -> Iterator[Service]:
-        """The holders of an address; of those that are `decided` the ones that share it and are not
-        announced, because the reason depends on the others."""
+        """The holders of an address, but for those that are left to later turns; of those that are
+        `decided` the ones that share it and are not announced, because the reason depends on the
+        others."""
         for key in self._allocator.holders(address):
             service = self._allocator.settled(key)
-            if service is None or not service.ours:
+            if service is None or not service.ours or key in self._left:
                 continue
             decision = self.decisions.get(key)
             if not decided or decision is None or not decision.verdict.ok:

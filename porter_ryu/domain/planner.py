@@ -35,11 +35,13 @@ from porter_ryu.domain.statuses import Statuses
 from porter_ryu.domain.turn import Policy, Turn
 from porter_ryu.domain.verdict import AddressReason, Verdict
 
-__all__ = ["MOST_MOVED", "Planner", "Policy", "Turn"]
+__all__ = ["MOST_DECIDED", "MOST_MOVED", "Planner", "Policy", "Turn"]
 
 MOST_MOVED = 500
 """How many Services that a node or an EndpointSlice moves are taken by one turn: some ten
 milliseconds, and about a slice of the output."""
+MOST_DECIDED = 1000
+"""How many Services one turn decides, if there are more: some forty milliseconds."""
 
 
 _KINDS = len(Kind)
@@ -48,10 +50,11 @@ _KINDS = len(Kind)
 class Planner:
     """Holds the cluster, the address assignments and the decisions.
 
-    `leading` says whether this instance assigns addresses and writes status.
+    `leading` says whether this instance assigns addresses and writes status.  `most_decided`: how
+    many Services one turn decides at most, if there are no switches.
     """
 
-    def __init__(self, policy: Policy, leading: bool) -> None:
+    def __init__(self, policy: Policy, leading: bool, most_decided: int = MOST_DECIDED) -> None:
         self.policy = policy
         self.cluster = Cluster()
         self._guard = Guard()
@@ -100,6 +103,7 @@ class Planner:
             self._routing,
             self._guard,
             self.decisions,
+            None if policy.by_port else most_decided,
         )
         self.aggregation = self._routing.aggregation
         self.eip_problems = EipProblems(self.cluster, self.allocator, policy.announce)
@@ -116,7 +120,9 @@ class Planner:
     @property
     def idle(self) -> bool:
         """Whether a turn would find nothing to decide."""
-        return self._changes.empty and not self.probed_nodes.pending
+        return (
+            self._changes.empty and not self._deciding.unfinished and not self.probed_nodes.pending
+        )
 
     @property
     def due(self) -> float | None:
@@ -231,10 +237,10 @@ class Planner:
         self._changes.remove(kind, key)
 
     def turn(self, give_way: Callable[[], None], now: float) -> Turn:
-        """Decides everything that is marked, or a part of it if the next hops of very many Services
-        may have changed: then the next turn goes on.  `give_way` is called for every piece of work,
-        to let other greenthreads run; what they report meanwhile is for the next turn.  `now` is of
-        a monotonic clock, in seconds."""
+        """Decides everything that is marked, or a part of it if that is very much: then the next
+        turn goes on.  Who keeps which address is always settled for all of it first.  `give_way` is
+        called for every piece of work, to let other greenthreads run; what they report meanwhile is
+        for the next turn.  `now` is of a monotonic clock, in seconds."""
         if not self.ready:
             return Turn()
         self._deciding.assigning = self._leading
@@ -244,6 +250,7 @@ class Planner:
         self._changes.mark_nodes(self.resolver.addresses_changed(occupied_or_freed))
         moved = self._changes.pop_moved(batch)
         touched = self._deciding.move(moved, batch, give_way)
+        batch = self._deciding.next_part(batch)
         self._deciding.decide(batch, touched, give_way)
         if self._changes.pop_any_node():
             # an aggregate depends on every node
@@ -274,7 +281,7 @@ class Planner:
             aggregates,
             problems,
             *changed,
-            unfinished=moved.unfinished,
+            unfinished=moved.unfinished or self._deciding.unfinished,
         )
 
     def decide_all(self) -> None:

@@ -1,6 +1,7 @@
 """Records what each turn changed, after it was applied: nothing here delays what is sent.
 
-The routes of the first turn are one change: how many are as before the restart.
+The routes of the first turn, and of those that go on with it, are one change: how many are as
+before the restart.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import collections
 import itertools
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -66,6 +67,7 @@ class TurnRecorder:
         self._routes = AnnouncedRoutes()
         self._pools: dict[str, str] = {}
         self._earlier: Earlier | None = Earlier()
+        self._start: list[Turn] = []
         self._pool_causes: dict[str, dict[str, None]] = {}
         self._deliveries: collections.OrderedDict[float, Delivery] = collections.OrderedDict()
 
@@ -115,6 +117,11 @@ class TurnRecorder:
     def record(self, turn: Turn) -> None:
         """Records what a turn changed.  An unexpected error is logged: it must not make the turn
         fail, which was applied."""
+        if self._earlier is not None:
+            self._start.append(turn)
+            if turn.unfinished:
+                return
+            turn, self._start = _joined(self._start), []
         try:
             self._record(turn)
         except Exception:
@@ -273,6 +280,17 @@ class TurnRecorder:
             if len(self._deliveries) > _MAX_DELIVERIES:
                 self._deliveries.popitem(last=False)
         return delivery
+
+
+def _joined(turns: Sequence[Turn]) -> Turn:
+    """What several turns changed, as one."""
+    return Turn(
+        statuses=[status for turn in turns for status in turn.statuses],
+        routes={address: route for turn in turns for address, route in turn.routes.items()},
+        aggregates={prefix: paths for turn in turns for prefix, paths in turn.aggregates.items()},
+        addresses={key: change for turn in turns for key, change in turn.addresses.items()},
+        nodes={name: change for turn in turns for name, change in turn.nodes.items()},
+    )
 
 
 def _of_many(cause: str, number: int) -> str:

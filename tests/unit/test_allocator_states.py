@@ -2,7 +2,8 @@
 
 No address is held twice except by sharing, or outside its pool; no Service loses an address for a
 change of another one, or waits while an address is free for it; a restart changes nothing.  Objects
-may be unreadable, forged, being deleted, or have an address of a node.  `EXAMPLES=20000` runs it
+may be unreadable, forged, being deleted, or have an address of a node.  A turn decides all of it,
+or a few Services.  `EXAMPLES=20000` runs it
 longer, at random.
 """
 
@@ -16,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec import structs
 
 from porter_ryu.domain.model import Eip, Kind, ObjectKey, Port, Service
+from porter_ryu.domain.planner import MOST_DECIDED
 from tests.unit.world import World, key, node, service
 
 NAMES = [f"{namespace}/s{i}" for namespace in ("red", "blue") for i in range(6)]
@@ -26,9 +28,10 @@ NODE_ADDRESSES = ["192.168.0.1", "10.0.0.2", "10.0.1.1", "10.9.9.9"]
 class Addresses(RuleBasedStateMachine):
     """One World, changed by one rule at a time."""
 
-    @initialize()
-    def begin(self) -> None:
-        self.world = World(Eip("a", POOLS[0], created="1"), Eip("b", POOLS[1], created="2"))
+    @initialize(most=st.sampled_from([1, 3, MOST_DECIDED]))
+    def begin(self, most: int) -> None:
+        eips = (Eip("a", POOLS[0], created="1"), Eip("b", POOLS[1], created="2"))
+        self.world = World(*eips, most_decided=most)
         self.pools_changed = False
 
     def held(self) -> dict[ObjectKey, tuple[str, ...]]:

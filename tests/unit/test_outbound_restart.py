@@ -53,7 +53,7 @@ def test_what_an_earlier_run_left_is_said_and_taken_back_before_end_of_rib(tmp_p
     assert second.outbound.restarting
     link = second.session(Link())
     assert link.take() == []
-    second.rib.routes.update(table(100, 2))
+    second.want(table(100, 2))
     second.complete()
     second.later.passes()
     messages = link.take()

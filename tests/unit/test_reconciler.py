@@ -15,6 +15,7 @@ from porter_ryu.domain.model import Eip, Kind, Network, ObjectKey, Service
 from porter_ryu.domain.objects import Object
 from porter_ryu.domain.planner import Planner, Policy
 from porter_ryu.domain.ports import Role
+from porter_ryu.domain.prefix import host_prefix
 from porter_ryu.domain.turn import Turn
 from porter_ryu.effects import Effects
 from porter_ryu.history.causes import STARTED
@@ -23,7 +24,7 @@ from porter_ryu.null_parts import NoWriter
 from porter_ryu.reconciler import Reconciler
 from porter_ryu.supervisor import Supervisor
 from tests.unit.until import until
-from tests.unit.world import endpoints, node, service
+from tests.unit.world import endpoints, key, node, service
 
 EIP = ip_network("10.0.0.1/32")
 
@@ -256,11 +257,13 @@ def test_everything_is_decided_again_at_each_resync() -> None:
 
 
 class Routes:
-    """A RouteTarget in memory; `sizes`: how many prefixes were set at a time."""
+    """A RouteTarget in memory; `sizes`: how many prefixes were set at a time.  `complete_with`: how
+    many it had when it was complete."""
 
     def __init__(self) -> None:
         self.routes: dict[Network, Announcements] = {}
         self.sizes: list[int] = []
+        self.complete_with: int | None = None
 
     def set_routes(self, routes: Mapping[Network, Announcements], read_at: float | None) -> None:
         """Sets them at once."""
@@ -273,10 +276,11 @@ class Routes:
 
     def complete(self) -> None:
         """Nothing is left of an earlier run."""
+        self.complete_with = len(self.routes)
 
 
-def many(routes: Routes, policy: Policy) -> Reconciler:
-    """A follower with 1,200 announced Services on two nodes."""
+def many_listed(routes: Routes, policy: Policy) -> Reconciler:
+    """A follower that has read 1,200 Services on two nodes, and taken no turn."""
     planner, status = Planner(policy, leading=False), NoWriter()
     leadership = Leadership(planner, status, bind_only_leading=True)
     made = Reconciler(planner, Effects([routes], Bindings(), status, leadership), 300)
@@ -291,10 +295,72 @@ def many(routes: Routes, policy: Policy) -> Reconciler:
     }
     for kind, objects in lists.items():
         made.replace(kind, objects, 0.0)
-    made.turn()
-    assert routes.sizes == [1200], "the first turn has all: End-of-RIB follows"
+    return made
+
+
+def many(routes: Routes, policy: Policy) -> Reconciler:
+    """A follower with 1,200 announced Services on two nodes."""
+    made = many_listed(routes, policy)
+    while not made.synced:
+        made.turn()
     routes.sizes.clear()
     return made
+
+
+def test_a_start_sends_the_first_routes_before_the_last_are_decided() -> None:
+    routes, told = Routes(), list[Turn]()
+    made = many_listed(routes, Policy())
+    made.subscribe(told.append)
+    made.turn()
+    assert routes.sizes == [1000]
+    assert (made.synced, routes.complete_with, told) == (False, None, []), "End-of-RIB has to wait"
+    made.turn()
+    assert routes.sizes == [1000, 200]
+    assert (made.synced, routes.complete_with) == (True, 1200)
+    assert [len(turn.routes) for turn in told] == [1000, 200]
+
+
+def test_what_changes_while_a_start_is_decided_is_right_when_it_is_complete() -> None:
+    routes = Routes()
+    made = many_listed(routes, Policy())
+    made.turn()
+    address = ip_address("10.0.0.1")
+    decided = int(next(iter(routes.routes)).network_address) - int(address)
+    left = next(n for n in range(1200) if host_prefix(address + n) not in routes.routes)
+    made.remove(Kind.SERVICE, key(f"s{decided}"), 1.0)
+    made.remove(Kind.SERVICE, key(f"s{left}"), 1.0)
+    made.put(endpoints(f"s{left + 1}", "n1"), 1.0)
+    made.put(endpoints("new", "n2"), 1.0)
+    made.put(service("new", ingress=(address + 5000,)), 1.0)
+    made.remove(Kind.NODE, ObjectKey("", "n2"), 1.0)
+    while not made.synced:
+        made.turn()
+    assert routes.complete_with is not None
+    hops_of = {prefix: len(paths) for prefix, paths in routes.routes.items()}
+    gone = {host_prefix(address + n) for n in (decided, left)}
+    assert not any(hops_of.get(prefix) for prefix in gone)
+    assert not hops_of.get(host_prefix(address + 5000)), "its only node is gone"
+    assert [n for n in hops_of.values() if n] == [1] * 1198
+
+
+def test_after_an_error_in_the_middle_of_a_start_all_is_decided_before_it_is_complete() -> None:
+    class Failing(Routes):
+        """It fails once, at the second part."""
+
+        def set_routes(
+            self, routes: Mapping[Network, Announcements], read_at: float | None
+        ) -> None:
+            """Sets them."""
+            super().set_routes(routes, read_at)
+            if len(self.sizes) == 2:
+                raise RuntimeError
+
+    routes = Failing()
+    made = many_listed(routes, Policy())
+    task = Supervisor().keep_running("turns", made.run)
+    until(lambda: made.synced, "the whole table")
+    task.end()
+    assert (routes.complete_with, hops(routes)) == (1200, {2})
 
 
 def hops(routes: Routes) -> set[int]:

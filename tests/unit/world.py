@@ -24,7 +24,7 @@ from porter_ryu.domain.model import (
     ServiceStatus,
 )
 from porter_ryu.domain.objects import Object, ObjectStatus, Unreadable, WithStatus
-from porter_ryu.domain.planner import Planner, Policy
+from porter_ryu.domain.planner import MOST_DECIDED, Planner, Policy
 from porter_ryu.domain.sending import PeerTerms
 
 
@@ -58,9 +58,16 @@ def service(name: str, **fields: Any) -> Service:
 class World:
     """Applies the result of each turn at once: the wanted status is written."""
 
-    def __init__(self, *eips: Eip, policy: Policy | None = None, leading: bool = True) -> None:
+    def __init__(
+        self,
+        *eips: Eip,
+        policy: Policy | None = None,
+        leading: bool = True,
+        most_decided: int = MOST_DECIDED,
+    ) -> None:
         self.policy = policy or Policy()
-        self.planner = Planner(self.policy, leading)
+        self.most_decided = most_decided
+        self.planner = Planner(self.policy, leading, most_decided)
         self.now = 0.0
         self.planner.reserve([], [], terms=PEERS)
         self.planner.replace(Kind.EIP, eips)
@@ -96,7 +103,9 @@ class World:
     def restarted(self) -> World:
         """A new process that reads the same cluster."""
         cluster = self.planner.cluster
-        world = World(policy=self.policy, leading=self.planner.leading)
+        world = World(
+            policy=self.policy, leading=self.planner.leading, most_decided=self.most_decided
+        )
         for table in (cluster.eips, cluster.namespaces, cluster.nodes, cluster.services):
             for obj in table.values():
                 world.stage(obj)

@@ -10,10 +10,17 @@ from porter_ryu.domain.model import Network
 
 
 class LocRib(Struct):
-    """`complete`: everything that the cluster has is in it.  `replaying`: the cluster cannot be
-    read, so that the journals are announced in its place."""
+    """`begun`: a part of what the cluster has is in it, and the rest follows at once.  `complete`:
+    all of it is.  `replaying`: the cluster cannot be read, so that the journals are announced in
+    its place."""
 
     routes: dict[Network, Announcements]
     path_ids: PathIds
+    begun: bool = False
     complete: bool = False
     replaying: bool = False
+
+    @property
+    def may_be_sent(self) -> bool:
+        """Whether peers are sent what is in it, and not what an earlier run left."""
+        return self.begun or self.complete

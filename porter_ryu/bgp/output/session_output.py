@@ -5,7 +5,7 @@ The order is:
 1. the paths in the journal, while the cluster cannot be read;
 2. the whole table of the update group, as it is when the session begins;
 3. the batches of changes that the group makes for all its members;
-4. paths that the peer refused earlier and that are tried again;
+4. when the Loc-RIB is complete: paths that the peer refused earlier and that are tried again;
 5. withdrawals of stale paths: those that an earlier session left with the peer;
 6. End-of-RIB (RFC 4724, 4.1);
 7. route refreshes (RFC 2918), with BoRR and EoRR where the peer supports them (RFC 7313): the whole
@@ -189,10 +189,10 @@ class SessionOutput:
         """Sends the next slice; returns whether more can be sent now (rounds.Source)."""
         if self._closed or self.link.congested:
             return False
-        if not self._loc_rib.complete:
+        if not self._loc_rib.may_be_sent:
             return self._replay_slice()
         self._to_replay.clear()
-        return self._routes_slice() or self._rest_slice()
+        return self._routes_slice() or (self._loc_rib.complete and self._rest_slice())
 
     def _routes_slice(self) -> bool:
         """The next slice of the table and its changes; returns whether there was one."""

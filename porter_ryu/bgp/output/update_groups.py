@@ -105,7 +105,7 @@ class UpdateGroups:
 
     def complete(self) -> None:
         """The Loc-RIB is complete: replayed paths that are not in it have to be withdrawn."""
-        for group in list(self._all):
+        for group in list(self._all) if self._loc_rib.replaying else ():
             group.queue(
                 {**dict.fromkeys(group.rib_out.sent), **dict.fromkeys(self._loc_rib.routes)}
             )
