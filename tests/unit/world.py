@@ -178,19 +178,24 @@ class World:
         while not self.planner.idle or (
             self.planner.due is not None and self.planner.due <= self.now
         ):
-            turn = self.planner.turn(lambda: None, now=self.now)
-            self.warnings += turn.warnings
-            self.notices += turn.notices
-            for address, route in turn.routes.items():
-                self.announcements[str(address)] = route.announcements
-                self.whole_routes[str(address)] = route
-                self.routes[str(address)] = frozenset(
-                    str(a.next_hop.address) for a in route.announcements
-                )
-            self.announcements |= {str(prefix): paths for prefix, paths in turn.aggregates.items()}
-            for obj, status in turn.statuses:
-                if obj.status != status:
-                    self.planner.put(self._written(obj, status))
+            self.turn_once()
+        return self
+
+    def turn_once(self) -> World:
+        """Takes a turn and writes the wanted status."""
+        turn = self.planner.turn(lambda: None, now=self.now)
+        self.warnings += turn.warnings
+        self.notices += turn.notices
+        for address, route in turn.routes.items():
+            self.announcements[str(address)] = route.announcements
+            self.whole_routes[str(address)] = route
+            self.routes[str(address)] = frozenset(
+                str(a.next_hop.address) for a in route.announcements
+            )
+        self.announcements |= {str(prefix): paths for prefix, paths in turn.aggregates.items()}
+        for obj, status in turn.statuses:
+            if obj.status != status:
+                self.planner.put(self._written(obj, status))
         return self
 
     def _written(self, obj: WithStatus, status: ObjectStatus) -> WithStatus:
