@@ -144,19 +144,19 @@ class Deciding:
         or lost its last next hop, or is shared and not announced; these are added to the batch.
         `touched` are the addresses whose routes may change; those of the batch are added."""
         outcomes: dict[ObjectKey, Outcome] = {}
-        of_batch: set[Address] = set()
+        of_batch: dict[Address, None] = {}  # in this order: Services of an age are near in memory
         for service in self._ours_by_age(batch):
             give_way()
-            of_batch |= self._assign(service, outcomes)
+            of_batch.update(dict.fromkeys(self._assign(service, outcomes)))
         for key in batch - outcomes.keys():
             give_way()
-            of_batch |= self._without_outcome(key)
-        touched.update(dict.fromkeys(of_batch))
-        self._locate_left(touched)
+            of_batch.update(dict.fromkeys(self._without_outcome(key)))
+        touched.update(of_batch)
+        self.locate_left(touched)
         self._routing.begin_turn()
         again, shared = self._routing.reach(touched, give_way)
         if self._routing.by_port:
-            again |= of_batch  # it matters to a holder which ports the others have
+            again.update(of_batch)  # it matters to a holder which ports the others have
         for address in again | shared:
             for sharer in self._sharers(address, decided=address not in again):
                 if sharer.key not in outcomes:
@@ -167,7 +167,7 @@ class Deciding:
             give_way()
             self._store_decision(key, outcome)
 
-    def _locate_left(self, addresses: Iterable[Address]) -> None:
+    def locate_left(self, addresses: Iterable[Address]) -> None:
         """Reads where the Services run that hold one of these addresses and are left to later
         turns: the routes of the address depend on all its holders."""
         if not self._left:
@@ -195,11 +195,11 @@ class Deciding:
         settled = (self._allocator.settled(key) for key in batch)
         return sorted((s for s in settled if s is not None and s.ours), key=lambda s: s.age)
 
-    def _assign(self, service: Service, outcomes: dict[ObjectKey, Outcome]) -> frozenset[Address]:
+    def _assign(self, service: Service, outcomes: dict[ObjectKey, Outcome]) -> list[Address]:
         """Assigns to a Service what it lacks; returns the addresses that it holds, and held."""
         key = service.key
         if self._guard.failed(Kind.SERVICE, key):
-            return frozenset()
+            return []
         with self._guard(Kind.SERVICE, key):
             self._resolver.update_backends(key)
             if self.assigning:
@@ -209,10 +209,10 @@ class Deciding:
             before = self._held_by.get(key, ())
             self._held_by[key] = outcome.held
             outcomes[key] = outcome
-            return frozenset(_addresses(outcome.held + before))
-        return frozenset()
+            return _addresses(outcome.held if before == outcome.held else outcome.held + before)
+        return []
 
-    def _without_outcome(self, key: ObjectKey) -> frozenset[Address]:
+    def _without_outcome(self, key: ObjectKey) -> list[Address]:
         """Handles a Service that is gone, not ours, unreadable or failed; returns the addresses
         that it held before."""
         failed = self._guard.failed(Kind.SERVICE, key)
@@ -224,7 +224,7 @@ class Deciding:
                     held = self._allocator.held(key)
                     self.decisions[key] = unreadable_decision(service, held, failed)
                 self._resolver.update_backends(key)  # for those that share its addresses
-            return frozenset()
+            return []
         if unreadable is not None and service is not None and not service.ours:
             held = self._allocator.held(key)
             self.decisions[key] = unreadable_decision(
@@ -232,7 +232,7 @@ class Deciding:
             )
         elif service is None:
             self._resolver.forget(key)
-        return frozenset(_addresses(self._held_by.pop(key, ())))
+        return _addresses(self._held_by.pop(key, ()))
 
     def _store_decision(self, key: ObjectKey, outcome: Outcome) -> None:
         service = self._allocator.settled(key)

@@ -254,7 +254,9 @@ class Planner:
         self._deciding.decide(batch, touched, give_way)
         if self._changes.pop_any_node():
             # an aggregate depends on every node
-            touched.update(dict.fromkeys(self.allocator.aggregated()))
+            aggregated = self.allocator.aggregated()
+            self._deciding.locate_left(aggregated)
+            touched.update(dict.fromkeys(aggregated))
             self.eip_problems.nodes_changed()
         routes = {}
         for address in touched:

@@ -102,9 +102,10 @@ class Holdings:
         """The addresses that a Service holds: at most one of each family."""
         return self._held.get(key, ())
 
-    def has(self, key: ObjectKey, family: Family) -> bool:
+    def has(self, key: ObjectKey, version: int) -> bool:
         """Whether a Service holds an address of a family."""
-        return any(held.address.version == family for held in self.held(key))
+        held = self.held(key)  # one of each family at most
+        return bool(held) and (len(held) > 1 or held[0].address.version == version)
 
     def holders(self, address: Address) -> Collection[ObjectKey]:
         """The Services that hold an address."""
@@ -238,7 +239,8 @@ class Holdings:
 
     def _of_others(self, key: ObjectKey, family: Family) -> tuple[Held, ...]:
         """What a Service holds of other families."""
-        return tuple(held for held in self.held(key) if held.address.version != family)
+        every = self.held(key)
+        return tuple(held for held in every if held.address.version != family) if every else ()
 
     def _remove_from_pool(self, held: Held) -> None:
         addresses = self._in_pool.get(held.eip, set())

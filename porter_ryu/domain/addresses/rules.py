@@ -88,17 +88,17 @@ class Rules:
         self, service: Service, address: Address, pool: Pool | None
     ) -> ServiceVerdict | None:
         """Why the spec of a Service excludes an address; `pool` is None where it is not known."""
-        family = Family(address.version)
+        family = address.version
         if service.pool is not None and pool is not None and service.pool != pool.eip.name:
             what = f"Eip {printable(service.pool)}, which the Service names"
             text = f"{address} is not in {what}{self._instead(service, address)}"
             return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, text)
         if family not in self.families(service):
-            text = f"{address}: spec.ipFamilies of the Service has no IPv{family.value}"
+            text = f"{address}: spec.ipFamilies of the Service has no IPv{family}"
             return Verdict(False, Reason.FAMILY_UNAVAILABLE, text)
-        requested = self.requested(service)
-        if family in requested and requested[family] != address:
-            return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, f"it asks for {requested[family]}")
+        for requested in service.request.addresses if service.request is not None else ():
+            if requested.version == family and requested != address:
+                return Verdict(False, Reason.ADDRESS_NOT_IN_POOL, f"it asks for {requested}")
         return None
 
     def assignment_objection(self, service: Service, address: Address) -> ServiceVerdict | None:

@@ -187,14 +187,15 @@ class Settlement:
             give_way()
             with self._guard(Kind.SERVICE, service.key):
                 self._adopt(service, confirmed_only=False)
-                if not service.deleting and any(self._rules.request_refusals(service)):
+                asks = service.request is not None and not service.deleting
+                if asks and any(self._rules.request_refusals(service)):
                     self._release_all(service.key)
 
     def _adopt(self, service: Service, confirmed_only: bool) -> None:
         """Adopts the record of a Service where the rules allow it; `confirmed_only`: only
         addresses for which the status of the Eip names the Service."""
         for address in service.ingress:
-            if self._holdings.has(service.key, Family(address.version)):
+            if self._holdings.has(service.key, address.version):
                 continue
             pool = self._pools.pool_for(address)
             confirmed = self._records.names_holder(pool, address, service.key)
@@ -294,7 +295,7 @@ class Settlement:
 def _rank(service: Service) -> _Rank:
     """Sorts a Service that requests an address of its record before others, then by age."""
     requested = service.request.addresses if service.request else ()
-    return (set(requested).isdisjoint(service.ingress), service.age)
+    return (not requested or set(requested).isdisjoint(service.ingress), service.age)
 
 
 def _release_order(ranked: list[Service], unchanged: set[ObjectKey]) -> list[Service]:
