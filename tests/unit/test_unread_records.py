@@ -241,6 +241,15 @@ def test_an_eip_that_did_not_serve_does_not_say_what_is_free() -> None:
     assert after.state("other/s4") == "PoolExhausted"
 
 
+def test_an_eip_that_is_gone_says_nothing() -> None:
+    world = World(Eip("pool", SMALL, created="1"), INSIDE)
+    world.put(service("a", requested="10.0.0.7")).put(service("a"))
+    after = unread(world, "a").remove(Kind.EIP, "pool")
+    after.put(*(service(f"other/s{number}") for number in range(5)))
+    assert {after.state(f"other/s{number}") for number in range(5)} == {"RecordUnknown"}
+    assert recorded(after, "a").address("a") == "10.0.0.7"
+
+
 def test_a_record_that_is_forged_in_the_same_turn_does_not_take_the_address() -> None:
     after = inside_a_larger_one()
     after.planner.put(Eip("pool", "10.0.8.0/22", created="1"))

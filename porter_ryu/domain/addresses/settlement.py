@@ -73,13 +73,13 @@ class Settlement:
         """
         self._follow = follow
         every = list(services)
+        self._records.forget_gone()
         changed: set[str] = set()
         if every or unreadable:  # in most turns only next hops change
             changed = self._settle(every, unreadable, give_way)
         self._at_start = follow
         if not follow:
             self._followed.clear()
-        self._records.forget_gone()
         return changed
 
     def _settle(
