@@ -250,6 +250,17 @@ def test_an_eip_that_is_gone_says_nothing() -> None:
     assert recorded(after, "a").address("a") == "10.0.0.7"
 
 
+def test_an_address_stays_reserved_when_an_older_eip_takes_its_place() -> None:
+    """Both say for a moment who holds it: the one that serves now, and the one that did."""
+    world = World(INSIDE).put(service("a", requested="10.0.0.7")).put(service("a"))
+    after = unread(world, "a").put(Eip("above", SMALL, created="1"))
+    for each in (after, after.restarted()):
+        each.put(service("other/thief", requested="10.0.0.7"))
+        assert each.state("other/thief") == "AddressInUse"
+        assert each.planner.allocator.pool_status("above").used == {"10.0.0.7": "default/a"}
+    assert recorded(after, "a").address("a") == "10.0.0.7"
+
+
 def test_a_record_that_is_forged_in_the_same_turn_does_not_take_the_address() -> None:
     after = inside_a_larger_one()
     after.planner.put(Eip("pool", "10.0.8.0/22", created="1"))

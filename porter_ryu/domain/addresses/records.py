@@ -44,8 +44,8 @@ class Records:
     def __init__(self, pools: Pools) -> None:
         self._pools = pools
         self._read: dict[str, _Read] = {}
-        # by Service what it holds of an Eip, while somebody asks for that
-        self._holders: dict[ObjectKey, set[Address]] | None = None
+        # by Service what it holds of which Eip, while somebody asks for that
+        self._holders: dict[ObjectKey, set[tuple[Address, str]]] | None = None
         self._indexed: Mapping[str, EipStatus | None] | None = None
 
     def names_holder(self, pool: Pool | None, address: Address, key: ObjectKey) -> bool | None:
@@ -67,13 +67,13 @@ class Records:
         """The addresses for which `used` of an Eip names a Service, serving or not."""
         if self._holders is None:
             self._holders = {}
-            for read in self._read.values():
-                self._index(read.used, self._holders)
+            for name, read in self._read.items():
+                self._index(name, read.used, self._holders)
         if self._indexed is not self._pools.status:
             for pool in self._pools.by_name.values():
                 self._read_of(pool)
             self._indexed = self._pools.status
-        return self._holders.get(key, ())
+        return {address for address, _ in self._holders.get(key, ())}
 
     def forget_holders(self) -> None:
         """Frees what `named` keeps."""
@@ -94,23 +94,27 @@ class Records:
         if cached is None or cached.status is not status or cached.space is not pool.space:
             read = _read(status, pool.space)
             if self._holders is not None:
-                self._drop(cached.used if cached is not None else None, self._holders)
-                self._index(read.used, self._holders)
+                self._drop(name, cached.used if cached is not None else None, self._holders)
+                self._index(name, read.used, self._holders)
             cached = self._read[name] = read
         return cached
 
     @staticmethod
-    def _index(used: _Used | None, holders: dict[ObjectKey, set[Address]]) -> None:
+    def _index(
+        eip: str, used: _Used | None, holders: dict[ObjectKey, set[tuple[Address, str]]]
+    ) -> None:
         for address, keys in (used or {}).items():
             for key in keys:
-                holders.setdefault(key, set()).add(address)
+                holders.setdefault(key, set()).add((address, eip))
 
     @staticmethod
-    def _drop(used: _Used | None, holders: dict[ObjectKey, set[Address]]) -> None:
+    def _drop(
+        eip: str, used: _Used | None, holders: dict[ObjectKey, set[tuple[Address, str]]]
+    ) -> None:
         for address, keys in (used or {}).items():
             for key in keys:
                 addresses = holders.get(key, set())
-                addresses.discard(address)
+                addresses.discard((address, eip))
                 if not addresses:
                     holders.pop(key, None)
 
@@ -122,7 +126,7 @@ class Records:
     def _forget(self, name: str) -> None:
         read = self._read.pop(name, None)
         if read is not None and self._holders is not None:
-            self._drop(read.used, self._holders)
+            self._drop(name, read.used, self._holders)
 
 
 def _read(status: EipStatus, space: AddressPool) -> _Read:

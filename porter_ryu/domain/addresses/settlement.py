@@ -187,15 +187,14 @@ class Settlement:
             give_way()
             with self._guard(Kind.SERVICE, service.key):
                 self._adopt(service, confirmed_only=False)
-                asks = service.request is not None and not service.deleting
-                if asks and any(self._rules.request_refusals(service)):
+                if not service.deleting and any(self._rules.request_refusals(service)):
                     self._release_all(service.key)
 
     def _adopt(self, service: Service, confirmed_only: bool) -> None:
         """Adopts the record of a Service where the rules allow it; `confirmed_only`: only
         addresses for which the status of the Eip names the Service."""
         for address in service.ingress:
-            if self._holdings.has(service.key, address.version):
+            if self._holdings.has(service.key, Family(address.version)):
                 continue
             pool = self._pools.pool_for(address)
             confirmed = self._records.names_holder(pool, address, service.key)
@@ -253,10 +252,7 @@ class Settlement:
         for address in sorted(record, key=lambda a: self._pools.pool_for(a) is None):
             recorded.setdefault(Family(address.version), address)
         substitute = Service(key, ours=False, ingress=tuple(recorded.values()))
-        for held in self._holdings.held(key):
-            family = held.family
-            if recorded.get(family) != held.address or self._pools.pool_for(held.address) is None:
-                self._holdings.release(key, family)
+        self._release_others(key, recorded)
         self._holdings.update(substitute, unreadable=True)
         for family, address in recorded.items():
             pool = self._pools.pool_for(address)
@@ -271,6 +267,15 @@ class Settlement:
                 self._holdings.assign(substitute, Held(address, pool.eip.name))
                 if key in self._unread:
                     self._unread.guess(key, address)
+
+    def _release_others(self, key: ObjectKey, recorded: Mapping[Family, Address]) -> None:
+        """Releases what a Service that cannot be read holds, but for what is its record."""
+        for held in self._holdings.held(key):
+            pool = self._pools.pool_for(held.address)
+            if recorded.get(held.family) != held.address or pool is None:
+                self._holdings.release(key, held.family)
+            elif pool.eip.name != held.eip:
+                self._holdings.move(key, held.family, pool.eip.name)
 
     def _may_share(self, key: ObjectKey, other: ObjectKey) -> bool:
         """Whether an unreadable Service may share an address with another one."""
@@ -295,7 +300,7 @@ class Settlement:
 def _rank(service: Service) -> _Rank:
     """Sorts a Service that requests an address of its record before others, then by age."""
     requested = service.request.addresses if service.request else ()
-    return (not requested or set(requested).isdisjoint(service.ingress), service.age)
+    return (set(requested).isdisjoint(service.ingress), service.age)
 
 
 def _release_order(ranked: list[Service], unchanged: set[ObjectKey]) -> list[Service]:
