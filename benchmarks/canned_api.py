@@ -130,16 +130,17 @@ class Answer(BaseHTTPRequestHandler):
         self._answer(head.encode() + b'"items":[' + b",".join(items[start:end]) + b"]}")
 
     def do_PATCH(self) -> None:
-        """New endpoints of an EndpointSlice; every watch is told before the answer."""
+        """New endpoints of an EndpointSlice; every watch is told after the answer, so that whoever
+        waits for what follows has it first."""
         given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         name = urlsplit(self.path).path.rpartition("/")[2]
         made = {**slice_of(name, name=name), **given}
         kind = f'"kind":"{made["kind"]}","apiVersion":"{made["apiVersion"]}",'.encode()
         item = _item(made, next(self.versions))
         event = b'{"type":"MODIFIED","object":{' + kind + item[1:] + b"}\n"
+        self._answer(event)
         for told in list(self.watches):
             told.put(event)
-        self._answer(event)
 
     def _watch(self, name: str, seconds: float) -> None:
         self.send_response(200)

@@ -235,7 +235,11 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
             return "the instance is stopping"
         if self.instance.source.trouble:
             return self.instance.source.trouble
-        return "" if self.instance.reconciler.synced else "not all lists are read yet"
+        if self.instance.reconciler.synced:
+            return ""
+        if self.instance.planner.ready:
+            return "not all Services are decided yet"
+        return "not all lists are read yet"
 
     def _stop_by_operator(self, withdraw: bool, stay: bool) -> None:
         if self._stopped is None and not self.instance.ended:

@@ -58,6 +58,8 @@ class Comparison(Struct, frozen=True):
         return self.changed + self.gone + self.new if self.before else 0
 
     def __str__(self) -> str:
+        if not self.before:
+            return f"{self.new} new"
         return f"{self.same} as before, {self.changed} changed, {self.gone} gone, {self.new} new"
 
 

@@ -220,7 +220,9 @@ class TurnRecorder:
         if at_start and len(changes) > MAX_NAMED:
             some = itertools.islice(changes.items(), MAX_NAMED)
             parts = tuple(_address_part(key, change, at_start) for key, change in some)
-            name, after = f"{len(changes)} Services", "other addresses than on record"
+            was_on_record = any(change.before for change in changes.values())
+            name = f"{len(changes)} Services"
+            after = "other addresses than on record" if was_on_record else "new addresses"
             cause = _of_many(STARTED, len(changes))
             self._history.add(ChangeKind.ADDRESS, name, "", after, cause, parts=parts)
         return moves

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 from msgspec.structs import replace
 
-from porter_ryu.domain.address_changes import AddressChanges
+from porter_ryu.domain.address_changes import AddressChange, AddressChanges
 from porter_ryu.domain.addresses.holdings import Held
 from porter_ryu.domain.addresses.outcome import Outcome
 from porter_ryu.domain.announcement import (
@@ -341,7 +341,28 @@ def test_a_restart_counts_routes() -> None:
     ], "first what is gone; a node that is not there any more is told by its address"
     some = "2 as before, 1 changed, 1 gone, 1 new"
     assert str(compare(left, now, False, names, nothing)) == some, "a peer may have only some"
-    assert compare({}, now, True, names, nothing).changes == (), "a first start"
+    first = compare({}, now, True, names, nothing)
+    assert (str(first), first.changes) == ("4 new", ()), "a first start"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("", "new addresses"), ("10.1.0.0", "other addresses than on record")],
+)
+def test_many_addresses_of_a_start_are_new_unless_there_were_others(
+    before: str, after: str
+) -> None:
+    history = History()
+    recorder = TurnRecorder(history, Causes(), CLUSTER, nothing)
+    recorder.restarted(Earlier())
+    net = ip_network("10.0.0.0/16")
+    given = {
+        key(f"s{n}"): AddressChange("" if n else before, str(net[n]), (net[n],))
+        for n in range(1500)
+    }
+    recorder.record(Turn(addresses=given))
+    addresses, _ = since(history, 0)
+    assert (addresses.object, addresses.after) == ("1500 Services", after)
 
 
 def test_what_a_restart_did_to_one_of_many_is_on_record() -> None:

@@ -162,6 +162,14 @@ def test_one_reason_for_all_is_the_summary() -> None:
     assert told["summary"] == "2 of 2 Services cannot be reached: no ready endpoint"
 
 
+def test_how_many_cannot_be_reached_is_preliminary_while_not_all_are_decided() -> None:
+    made = world().put(endpoints("a"), endpoints("b"))
+    told = status(made, UP, health=replace(HEALTHY, unready="not all Services are decided yet"))
+    assert told["summary"] == (
+        "2 of 2 Services cannot be reached: no ready endpoint; not all Services are decided yet"
+    )
+
+
 def test_services_that_nobody_was_sent_are_the_cost_of_the_session_that_is_down() -> None:
     told = status(world(), DOWN, sent=False)
     assert ranked(told) == [("SessionDown", 2)]
