@@ -145,8 +145,8 @@ def summary(problems: Sequence[Problem], total: int, unreachable: int, well: str
         first = max(problems, key=lambda p: p.services)
         some = "" if first.services >= unreachable else f", {first.services:,} of them"
         text = f"{unreachable:,} of {total:,} Services cannot be reached{some}: {first.why}"
-        more = [p.what for p in problems if p is worst if p.at_risk]
-        more += [p.what for p in problems if p.reason is ProblemReason.NOT_READY]
-        return "; ".join((text, *more))
+        besides = [worst.what] if worst.at_risk else []
+        besides += [p.what for p in problems if p.reason is ProblemReason.NOT_READY]
+        return "; ".join((text, *besides))
     more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
     return f"{worst.what}{more}; {well}"

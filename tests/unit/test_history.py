@@ -341,8 +341,8 @@ def test_a_restart_counts_routes() -> None:
     ], "first what is gone; a node that is not there any more is told by its address"
     some = "2 as before, 1 changed, 1 gone, 1 new"
     assert str(compare(left, now, False, names, nothing)) == some, "a peer may have only some"
-    first = compare({}, now, True, names, nothing)
-    assert (str(first), first.changes) == ("4 new", ()), "a first start"
+    at_first = compare({}, now, True, names, nothing)
+    assert (str(at_first), at_first.changes) == ("4 new", ()), "a first start"
 
 
 @pytest.mark.parametrize(
