@@ -13,12 +13,12 @@ tools:
 	@scripts/install-tools
 
 $(VENV)/bin/tox: | tools
-	@echo "Making a virtual environment in $(VENV)"
+	@echo "Making a virtual environment in $(VENV)" >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/pip install -q "tox>=4"
 
 $(VENV)/installed: $(VENV)/bin/tox $(SOURCES) | tools
-	@echo "Installing Porter-Ryu into $(VENV)"
+	@echo "Installing Porter-Ryu into $(VENV)" >&2
 	@$(VENV)/bin/pip install -q .
 	@$(VENV)/bin/pip install -q --no-deps --force-reinstall .
 	@touch $@
