@@ -182,7 +182,8 @@ def node(entry: Json) -> str:
     only = f", {len(alone):,} of which {_have(alone)} no other" if alone else ""
     if drained:
         only += f", {len(drained):,} of which {_have(drained)} no other that is not drained"
-    share = "" if entry["share"] is None else f", {entry['share']:g} % of all paths"
+    percent = entry["share"]
+    share = "" if percent is None else f", {percent:g} % of all paths that get traffic"
     lines.append(f"  next hop of {counted(len(dependents), 'Service')}{only}{share}:")
     remarks = dict.fromkeys(alone, "no other next hop")
     remarks |= dict.fromkeys(drained, "no other next hop that is not drained")

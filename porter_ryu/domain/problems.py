@@ -148,5 +148,5 @@ def summary(problems: Sequence[Problem], total: int, unreachable: int, well: str
         besides = [worst.what] if worst.at_risk else []
         besides += [p.what for p in problems if p.reason is ProblemReason.NOT_READY]
         return "; ".join((text, *besides))
-    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+    more = f", and {counted(len(problems) - 1, 'more problem')}" if len(problems) > 1 else ""
     return f"{worst.what}{more}; {well}"

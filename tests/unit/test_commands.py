@@ -407,8 +407,8 @@ def test_explain_a_node(capsys: pytest.CaptureFixture[str], instance: Instance) 
     text = printed(capsys, 0, *argv)
     assert "node n1: usable, since 2026-03-01T08:31:02Z\n" in text
     words = " ".join(text.split())
-    assert "next hop of 30 Services, 1 of which has no other, 20 % of all paths: " in words
-    assert "paths: default/s29 (no other next hop) default/s0 default/s1 " in words
+    assert "next hop of 30 Services, 1 of which has no other, 20 % of all paths that get" in words
+    assert "traffic: default/s29 (no other next hop) default/s0 default/s1 " in words
     assert "and 10 more" in text
     why = "it is not Ready"
     waiting = {"reason": "NotReady", "why": why, "services": names, "alone": names[:2]}
