@@ -118,8 +118,8 @@ class Reconciler:
                 # a change during a turn is part of a burst: the rest of it may be ready to read
                 hub.sleep(0)
             self._wake.wait(timeout=self._wait_seconds())
-            if self._planner.ready and not self.synced:
-                self.await_role()
+            if self._planner.ready and not self.synced and not self._untold:
+                self.await_role()  # before the first part of a start, and not before each
             self._wake.clear()
             self._slice.begin()
             now = time.monotonic()

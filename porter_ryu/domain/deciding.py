@@ -169,7 +169,8 @@ class Deciding:
 
     def locate_left(self, addresses: Iterable[Address]) -> None:
         """Reads where the Services run that hold one of these addresses and are left to later
-        turns: the routes of the address depend on all its holders."""
+        turns: the routes of the address depend on all its holders, and on each until it is
+        decided, even if it is released before."""
         if not self._left:
             return
         for address in addresses:
@@ -177,6 +178,8 @@ class Deciding:
                 if key in self._left:
                     with self._guard(Kind.SERVICE, key):
                         self._resolver.update_backends(key)
+                    held = (*self._held_by.get(key, ()), *self._allocator.held(key))
+                    self._held_by[key] = tuple(dict.fromkeys(held))
 
     def _sharers(self, address: Address, decided: bool) -> Iterator[Service]:
         """The holders of an address, but for those that are left to later turns; of those that are

@@ -191,3 +191,18 @@ def test_an_eip_keeps_its_last_good_form(tmp_path: Path) -> None:
         assert isinstance(earlier, Eip)
         assert earlier.address == "203.0.113.0/29"
         assert isinstance(now, Unreadable)
+
+
+def test_a_file_whose_name_is_not_utf8_is_not_kept_and_hurts_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """JSON has no form of such a name."""
+    name = os.fsdecode(b"caf\xe9.yaml")
+    with Directory(tmp_path) as directory:
+        directory.put(name, objects.service("web"))
+        until(lambda: key("web") in directory.recorder, "it is read")
+        (tmp_path / name).write_text(BROKEN)
+        directory.unreadable("web")
+        directory.is_alive("marker")
+    assert "its name is not UTF-8: after a restart nothing of the file is in force" in caplog.text
+    assert "died" not in caplog.text

@@ -321,6 +321,17 @@ def test_a_start_sends_the_first_routes_before_the_last_are_decided() -> None:
     assert [len(turn.routes) for turn in told] == [1000, 200]
 
 
+def test_a_start_in_parts_waits_for_the_role_once() -> None:
+    """The API server may not answer for the Lease, and each wait is a second."""
+    awaited = list[None]()
+    made = many_listed(Routes(), Policy())
+    made.await_role = lambda: awaited.append(None)
+    task = Supervisor().keep_running("turns", made.run)
+    until(lambda: made.synced, "the whole table")
+    task.end()
+    assert len(awaited) == 1
+
+
 def test_what_changes_while_a_start_is_decided_is_right_when_it_is_complete() -> None:
     routes = Routes()
     made = many_listed(routes, Policy())

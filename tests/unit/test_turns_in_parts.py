@@ -12,6 +12,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from porter_ryu.domain.announcement import Announcements
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.model import Eip, Kind, Port
 from porter_ryu.domain.objects import Object
@@ -104,7 +105,7 @@ def state(world: World) -> object:
     )
 
 
-def announced(world: World) -> object:
+def announced(world: World) -> dict[str, Announcements]:
     """What is announced."""
     return {prefix: paths for prefix, paths in world.announcements.items() if paths}
 
@@ -146,3 +147,18 @@ def test_a_shared_address_waits_for_no_holder_that_is_decided_later() -> None:
     world.turn_once()
     assert world.planner.decisions.keys() == {key("s1")}
     assert world.routes == {"10.0.0.1": {"192.168.0.1"}}, "the only node of both"
+
+
+def test_an_aggregated_address_that_is_released_before_its_holder_is_decided_is_withdrawn() -> None:
+    world = begin(1)
+    aggregated = (AdvertisementEntry(aggregation_length=29),)
+    world.put(Eip("a", POOLS["a"][0], created="a", advertisements=aggregated))
+    for number in (1, 2):
+        world.stage(service(f"s{number}", ingress=(ip_address(f"10.0.0.{number}"),)))
+        world.stage(endpoints(f"s{number}", "n1"))
+    world.stage(node("n4", "192.168.0.4"))  # an aggregate depends on every node
+    world.turn_once()
+    assert world.planner.decisions.keys() == {key("s1")}
+    assert "10.0.0.0/29" in announced(world)
+    world.remove(Kind.EIP, "a")
+    assert announced(world).keys() == {"10.0.1.0", "10.0.1.1"}, "those of the other Eip alone"

@@ -144,6 +144,8 @@ class LastGoodFiles:
                 self._write(name, objects)
             except OSError as error:
                 yield name, reason_of(error)
+            except UnicodeEncodeError:
+                yield name, "its name is not UTF-8"
             else:
                 written[name] = objects
         for name in written.keys() - self._wanted.keys():
