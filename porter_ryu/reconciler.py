@@ -133,7 +133,7 @@ class Reconciler:
             except Exception:
                 LOG.exception("a turn failed: everything is decided again")
                 hub.sleep(backoff.next())
-                self._planner.resync()
+                self._planner.recover()
                 self._otherwise = _RESYNC
                 self._wake.set()
 

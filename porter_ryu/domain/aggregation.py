@@ -9,7 +9,7 @@ that is in no Eip, because it would attract packets for hosts that are not ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from ipaddress import ip_network
 
 from porter_ryu.domain.addresses.allocator import Allocator
@@ -106,6 +106,10 @@ class Aggregation:
         """The aggregates that are announced for an address, the longest first."""
         found = {aggregate for aggregate, _ in self._shares_of.get(address, ())}
         return tuple(sorted(found, key=lambda network: -network.prefixlen))
+
+    def touch(self, aggregates: Set[Network]) -> None:
+        """Notes aggregates that may be announced otherwise than is wanted."""
+        self._touched |= aggregates
 
     def pop_touched(self) -> set[Network]:
         """The aggregates that an address needed or needs, of those noted since the last call."""

@@ -105,8 +105,9 @@ class PendingChanges:
         self._host, self.peers = host, peers
         self._reserved_changed = True
 
-    def mark_all(self) -> None:
-        """Marks every Service and every pool."""
+    def mark_all(self, more: Iterable[ObjectKey] = ()) -> None:
+        """Marks every Service and every pool, and `more` Services, which may be gone."""
+        self._services.update(more)
         self._services.update(self._cluster.services)
         self._services.update(self._decided)
         self._pools_changed = True

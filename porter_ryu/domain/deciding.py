@@ -93,14 +93,22 @@ class Deciding:
             self._allocator.settle(readable, {}, True, give_way)
         return may_have_more
 
+    @property
+    def known(self) -> Set[ObjectKey]:
+        """The Services whose addresses may have routes, and those that are not decided yet."""
+        return self._held_by.keys() | self._left.keys()
+
     def move(
-        self, moved: Moved, batch: set[ObjectKey], give_way: Callable[[], None]
-    ) -> dict[Address, None]:
-        """Returns the addresses of Services whose next hops may have changed with a node or an
-        EndpointSlice, in their order.  Those that are not announced are added to the batch, because
-        the reason may be another now, and those whose verdict depends on more than whether there is
-        a next hop."""
-        touched: dict[Address, None] = {}
+        self,
+        moved: Moved,
+        batch: set[ObjectKey],
+        touched: dict[Address, None],
+        give_way: Callable[[], None],
+    ) -> None:
+        """Adds the addresses of Services whose next hops may have changed with a node or an
+        EndpointSlice to `touched`, in their order.  Those that are not announced are added to the
+        batch, because the reason may be another now, and those whose verdict depends on more than
+        whether there is a next hop."""
         by_port = self._routing.by_port
         for key in moved.services:
             give_way()
@@ -118,7 +126,6 @@ class Deciding:
                 else:
                     self._resolver.update_lost_nodes(key)
                 touched.update(dict.fromkeys(addresses))
-        return touched
 
     def next_part(self, batch: set[ObjectKey]) -> set[ObjectKey]:
         """What this turn decides of the batch and of what earlier turns left: the first that were
@@ -145,13 +152,15 @@ class Deciding:
         `touched` are the addresses whose routes may change; those of the batch are added."""
         outcomes: dict[ObjectKey, Outcome] = {}
         of_batch: dict[Address, None] = {}  # in this order: Services of an age are near in memory
-        for service in self._ours_by_age(batch):
-            give_way()
-            of_batch.update(dict.fromkeys(self._assign(service, outcomes)))
-        for key in batch - outcomes.keys():
-            give_way()
-            of_batch.update(dict.fromkeys(self._without_outcome(key)))
-        touched.update(of_batch)
+        try:
+            for service in self._ours_by_age(batch):
+                give_way()
+                of_batch.update(dict.fromkeys(self._assign(service, outcomes)))
+            for key in batch - outcomes.keys():
+                give_way()
+                of_batch.update(dict.fromkeys(self._without_outcome(key)))
+        finally:
+            touched.update(of_batch)
         self.locate_left(touched)
         self._routing.begin_turn()
         again, shared = self._routing.reach(touched, give_way)

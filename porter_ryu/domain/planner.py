@@ -110,6 +110,9 @@ class Planner:
         self.sending = Sending()
         self.owners: Mapping[Address, Sequence[str]] = {}
         self._statuses = Statuses(self.cluster, self.allocator, self._guard)
+        # whose routes the present turn computes, or the last one did
+        self._touched: dict[Address, None] = {}
+        self._again: dict[Address, None] = {}
 
     @property
     def ready(self) -> bool:
@@ -208,6 +211,14 @@ class Planner:
         self._changes.mark_all()
         self._statuses.forget_reported()
 
+    def recover(self) -> None:
+        """A turn failed, or what it returned was not applied: everything is marked to be decided
+        again, also the routes of addresses that nobody holds any more."""
+        self._again |= self._touched
+        self._routing.recover()
+        self._changes.mark_all(self._deciding.known)
+        self._statuses.forget_reported()
+
     def replace(
         self,
         kind: Kind,
@@ -249,7 +260,9 @@ class Planner:
         occupied_or_freed = self.allocator.pop_occupancy_changes()
         self._changes.mark_nodes(self.resolver.addresses_changed(occupied_or_freed))
         moved = self._changes.pop_moved(batch)
-        touched = self._deciding.move(moved, batch, give_way)
+        touched, self._again = self._again, {}
+        self._touched = touched
+        self._deciding.move(moved, batch, touched, give_way)
         batch = self._deciding.next_part(batch)
         self._deciding.decide(batch, touched, give_way)
         if self._changes.pop_any_node():

@@ -65,6 +65,7 @@ class Routing:
         self._of_aggregates: dict[Family, Announcements] = {}
         self._reached: dict[Address, _Reached] = {}
         self._reachable: set[Address] = set()
+        self._aggregates: set[Network] = set()
 
     @property
     def cached_entries(self) -> int:
@@ -93,6 +94,10 @@ class Routing:
     def end_turn(self) -> None:
         """Frees what was found of each address: there may be very many."""
         self._reached.clear()
+
+    def recover(self) -> None:
+        """What `changed_aggregates` returned was not applied."""
+        self.aggregation.touch(self._aggregates)
 
     def reach(
         self, addresses: Iterable[Address], give_way: Callable[[], None]
@@ -214,7 +219,8 @@ class Routing:
         """What is announced for each aggregate of an address whose route was computed since the
         last call (nothing: it is withdrawn)."""
         changed = {}
-        for aggregate in self.aggregation.pop_touched():
+        self._aggregates = self.aggregation.pop_touched()
+        for aggregate in self._aggregates:
             give_way()
             with self._guard(Kind.EIP, ObjectKey("", str(aggregate))):
                 changed[aggregate] = self.aggregation.announced(aggregate)

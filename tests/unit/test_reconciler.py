@@ -375,6 +375,30 @@ def test_after_an_error_in_the_middle_of_a_start_all_is_decided_before_it_is_com
     assert (routes.complete_with, hops(routes)) == (1200, {2})
 
 
+def test_what_could_not_be_withdrawn_is_withdrawn_when_all_is_decided_again() -> None:
+    class Failing(Routes):
+        """It fails once, when nothing is set any more."""
+
+        failed = False
+
+        def set_routes(
+            self, routes: Mapping[Network, Announcements], read_at: float | None
+        ) -> None:
+            """Sets them."""
+            if not self.failed and not any(routes.values()):
+                self.failed = True
+                raise RuntimeError
+            super().set_routes(routes, read_at)
+
+    routes = Failing()
+    made = many(routes, Policy())
+    task = Supervisor().keep_running("turns", made.run)
+    made.remove(Kind.SERVICE, key("s0"), 1.0)
+    until(lambda: not routes.announces(ip_network("10.0.0.1/32")), "it is withdrawn")
+    task.end()
+    assert routes.failed
+
+
 def hops(routes: Routes) -> set[int]:
     """How many next hops the routes have."""
     return set(map(len, routes.routes.values()))

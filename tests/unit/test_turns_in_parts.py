@@ -136,6 +136,19 @@ def test_what_changes_between_two_parts_ends_as_after_a_restart(seed: int) -> No
             assert all(each.key in holders(address) for address in each.ingress), (seed, step)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_turns_that_failed_left_ends_as_after_a_restart(seed: int) -> None:
+    """What they returned was not applied, so that it has to be withdrawn by later ones."""
+    chance, world = Chance(seed), begin(2)
+    for step in range(STEPS):
+        stage(world, chance.changes())
+        for _ in range(chance.random.randrange(3)):
+            world.planner.turn(lambda: None, now=world.now)
+            world.planner.recover()
+        world.turn()
+        assert announced(world) == announced(world.restarted()), (seed, step)
+
+
 def test_a_shared_address_waits_for_no_holder_that_is_decided_later() -> None:
     """Both are Local: packets reach both only by a node that both run on."""
     world = begin(1)
