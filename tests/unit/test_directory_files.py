@@ -627,6 +627,22 @@ def test_files_that_vanish_again_are_waited_for(tmp_path: Path) -> None:
         clock.now += 10.0
 
 
+def test_a_file_that_is_written_without_end_does_not_keep_a_directory_from_being_read(
+    tmp_path: Path,
+) -> None:
+    clock, file = Clock(), tmp_path / "nodes.yaml"
+    scanner = Scanner(str(tmp_path), lambda: True, clock)
+    with pytest.raises(UnreadableDirectoryError, match="is it unmounted"):
+        scanner.scan(nothing)
+    for _ in range(30):
+        file.write_text(f"a: {clock.now}")
+        with pytest.raises(UnreadableDirectoryError, match="has files again"):
+            scanner.scan(nothing)
+        clock.now += 2.0
+    file.write_text("a: 1")
+    assert scanner.scan(nothing, at_once=True).read == [file.name]
+
+
 def nothing() -> None:
     pass
 

@@ -4,7 +4,8 @@ A file counts as changed once it was the same in two scans in a row.  A scan of 
 time, so large directories are scanned less often: scanning takes at most a tenth of the time.
 
 A directory that lost its files is not read before they are back: as soon as it is another one with
-files, as after a mount, or once none was added or changed for some seconds, as after a copy.
+files, as after a mount, or once none was added or changed for some seconds, as after a copy.  A
+file that is written again and again delays that for a minute.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ SCAN_SECONDS = 0.05
 _INTERVAL_SECONDS_PER_FILE = 6e-5  # ten times what it takes to check one
 _MAX_SCAN_SECONDS = 0.5
 _SUFFIXES = (".yaml", ".yml", ".json")
-_PUT_BACK_SECONDS = 5  # without a new or changed file: then all files count as put back
+# without a new or changed file, and without a new one: then all files count as put back
+_PUT_BACK_SECONDS, _REWRITTEN_SECONDS = 5, 60
 
 _DirectoryId = tuple[int, int]  # device and inode
 _TOO_MANY = files.FileState(None, f"is one more than the {DIRECTORY_FILES} files that are read")
@@ -48,12 +50,13 @@ class Changes(Struct):
 
 
 class _Emptied(Struct):
-    """A directory that lost its files, those that it has again, and since when these stay the
-    same."""
+    """A directory that lost its files, those that it has again, and since when these stay the same,
+    and their names do."""
 
     directory_id: _DirectoryId
     back: dict[str, files.FileState | None] = field(default_factory=dict)
     since: float = 0.0
+    names_since: float = 0.0
 
 
 class Scanner:
@@ -170,13 +173,17 @@ class Scanner:
         """Raises UnreadableDirectoryError while files are still being put back."""
         now = self._clock()
         back = {name: self._state(name) for name in names[:DIRECTORY_FILES]}
+        if back.keys() != emptied.back.keys():
+            emptied.names_since = now
         if back != emptied.back:
             emptied.back, emptied.since = back, now
-        if now < emptied.since + _PUT_BACK_SECONDS:
+        until = min(emptied.since + _PUT_BACK_SECONDS, emptied.names_since + _REWRITTEN_SECONDS)
+        if now < until:
             self._next_scan = now + _interval(len(names))
             text = (
                 f"{self._directory} was empty and has files again: it is read once none was added "
-                f"or changed for {_PUT_BACK_SECONDS} s, and what is still missing then is deleted"
+                f"or changed for {_PUT_BACK_SECONDS} s, or none added for {_REWRITTEN_SECONDS} s, "
+                "and what is still missing then is deleted"
             )
             raise UnreadableDirectoryError(text, self._put_back)
 
