@@ -137,7 +137,8 @@ def _nodes(nodes: Json) -> Cell:
     ]
     if not drains:
         return _share(nodes["usable"], nodes["total"], "usable")
-    return f"{nodes['usable']} of {nodes['total']} usable, of these {', '.join(drains)}", WARNING
+    usable = f"{nodes['usable']:,} of {nodes['total']:,} usable"
+    return f"{usable}, of these {', '.join(drains)}", WARNING
 
 
 def _unusable(nodes: Json, recorded_since: str) -> Iterator[str]:
@@ -160,7 +161,7 @@ def _unusable(nodes: Json, recorded_since: str) -> Iterator[str]:
 
 
 def _share(count: int, total: int, what: str) -> Cell:
-    text = f"{count} of {total} {what}"
+    text = f"{count:,} of {total:,} {what}"
     return text if count == total else (text, WARNING)
 
 

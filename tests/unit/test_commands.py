@@ -104,6 +104,15 @@ def test_status_is_fine_where_all_is_well(
     ]
 
 
+def test_status_writes_large_numbers_as_its_sentences_do(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    states = {"Announced": 2_900, "Allocated": 101}
+    instance.answers["/v1/status"] = answers.status(services={"total": 3_001, "states": states})
+    text = printed(capsys, 0, "status", "--url", instance.url)
+    assert "2,900 of 3,001 announced" in " ".join(text.split())
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -576,6 +585,14 @@ def test_history_since_a_time(
     instance.answers["/v1/changes"] = [answers.change("n1")]
     argv = ("history", "--since", since, "-o", "json", "--url", instance.url)
     assert len(json.loads(printed(capsys, 0, *argv))) == number
+
+
+def test_history_tells_a_change_that_took_long_in_seconds(
+    capsys: pytest.CaptureFixture[str], instance: Instance
+) -> None:
+    instance.answers["/v1/changes"] = [answers.change("n1", secondsToWire=3.86)]
+    text = printed(capsys, 0, "history", "--url", instance.url)
+    assert "Service default/web; sent 3.9 s after it was read" in text
 
 
 def test_history_has_the_newest_and_folds_storms(
