@@ -69,11 +69,11 @@ def head(entry: Json, width: int) -> list[str]:
 def tail(entry: Json, width: int) -> list[str]:
     """Because of what, and how long it took."""
     seconds = entry["secondsToWire"]
-    wire = "" if seconds is None else f"; sent {span(seconds)} after it was read"
+    wire = "" if seconds is None else f"; sent {duration(seconds)} after it was read"
     return wrapped(f"    {entry['cause']}{wire}", width)
 
 
-def span(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A short time, in a unit in which it is easily read."""
     return f"{1000 * seconds:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from porter_ryu.domain.text import changed_text, listed
-from porter_ryu.report_changes import Json, head, kind_of_parts, span, tail, wrapped
+from porter_ryu.report_changes import Json, duration, head, kind_of_parts, tail, wrapped
 from porter_ryu.report_text import numbers_in_order
 
 _FEW_OBJECTS, _FEW_CHANGES = 5, 20  # so many stay single
@@ -183,7 +183,7 @@ def _lines(group: list[Json], width: int) -> Iterator[str]:
     told = [*([f"within {span:.0f} s"] if span >= 1 else []), *([own] if own else [])]
     within = f"{', '.join(told)}: " if told else ""
     seconds = [c["secondsToWire"] for c in group if c["secondsToWire"] is not None]
-    wire = f"; sent at most {span(max(seconds))} after it was read" if seconds else ""
+    wire = f"; sent at most {duration(max(seconds))} after it was read" if seconds else ""
     yield from wrapped(f"    {within}{listed(causes, 3)}{wire}", width)
 
 
