@@ -94,7 +94,7 @@ def in_directory(settings: Settings) -> tuple[Texts, Mapping[str, str]]:
     loader = Loader(settings.manifests, store, Supervisor(), expects_files=expects_files)
     loader.load_all(_do_nothing)
     broken = dict(store.faults)
-    with _silent("porter_ryu.kube.status_files", "porter_ryu.kube.directory.readings"):
+    with silent("porter_ryu.kube.status_files", "porter_ryu.kube.directory.readings"):
         status.refresh(_do_nothing)
         readings = Readings(make_codec(settings), store, status)
         for object_id in sorted({*store.object_ids(), *status.keys()}, key=str):
@@ -116,7 +116,7 @@ def in_directory(settings: Settings) -> tuple[Texts, Mapping[str, str]]:
 
 
 @contextlib.contextmanager
-def _silent(*names: str) -> Iterator[None]:
+def silent(*names: str) -> Iterator[None]:
     """Keeps loggers from saying what is a finding here."""
     loggers = [logging.getLogger(name) for name in names]
     for logger in loggers:

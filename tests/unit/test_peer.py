@@ -400,6 +400,7 @@ def test_while_our_open_waits_there_is_one_connection_and_that_of_the_router_cou
         scene.add(mode=ConnectMode.BOTH, port=waiting.port)
         ours, _ = waiting.accept()
         ours.send(encode_open(GRACEFUL))
+        until(lambda: any(s.has_spoken for s in scene.running._connections), "its OPEN is read")
         theirs = scene.call()
         assert ours.rest() == []
         scene.speaker.complete()
