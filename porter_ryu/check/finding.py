@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import shlex
 from collections.abc import Iterator
 
@@ -47,3 +49,16 @@ Results = Iterator[Result]
 def command(*words: str) -> str:
     """A command as it is typed in a shell."""
     return shlex.join(words)
+
+
+@contextlib.contextmanager
+def silent(*names: str) -> Iterator[None]:
+    """Keeps loggers from saying what is a finding here."""
+    loggers = [logging.getLogger(name) for name in names]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.disabled = False

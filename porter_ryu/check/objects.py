@@ -7,7 +7,6 @@ its own.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import field
 from msgspec.json import Decoder
 
+from porter_ryu.check.finding import silent
 from porter_ryu.check.networks import Facts
 from porter_ryu.domain.eip_advertisements import AdvertisementEntry
 from porter_ryu.domain.model import Address, Eip, Kind, Network, Node, ObjectId, ObjectKey
@@ -113,19 +113,6 @@ def in_directory(settings: Settings) -> tuple[Texts, Mapping[str, str]]:
                 yield object_id[1], definition.text
 
     return texts, broken
-
-
-@contextlib.contextmanager
-def silent(*names: str) -> Iterator[None]:
-    """Keeps loggers from saying what is a finding here."""
-    loggers = [logging.getLogger(name) for name in names]
-    for logger in loggers:
-        logger.disabled = True
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.disabled = False
 
 
 def at_server(client: Client) -> Texts:

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv6Address
 
 from porter_ryu.check import cluster, host, networks, peers, ports
-from porter_ryu.check.finding import Finding, NotChecked, Result
+from porter_ryu.check.finding import Finding, NotChecked, Result, silent
 from porter_ryu.check.kernel import Duties, kernel
 from porter_ryu.check.networks import Facts, Neighbour
-from porter_ryu.check.objects import silent
 from porter_ryu.check.outcome import Report, of_fault
 from porter_ryu.check.peers import Way
 from porter_ryu.check.running import Running
@@ -62,10 +61,10 @@ def _subnets(ip: IpRoute) -> frozenset[Network]:
 
 def _owners(settings: Settings, ip: IpRoute) -> Mapping[Address, Sequence[str]]:
     """Who has the addresses of this host and of the peers."""
-    with silent("porter_ryu.node.binding_journal"):  # what is wrong with it is a finding
-        journal = read_journal(settings)
-    host = HostMonitor(ip, settings.interface, journal.bound_among)
-    host.scan()
+    # what is wrong with state_dir or with `ip` was found before
+    with silent("porter_ryu.node.binding_journal", "porter_ryu.node.host"):
+        host = HostMonitor(ip, settings.interface, read_journal(settings).bound_among)
+        host.scan()
     return reserved_owners(host.addresses, settings.bgp, settings.openflow.gateways)
 
 

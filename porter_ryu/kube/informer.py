@@ -265,10 +265,8 @@ class Informer:
     def _report(self, named: Identity, text: Text, observer: Observer, read_at: float) -> None:
         """Reports an object, unless this form or a newer one was reported."""
         key, version = named.key, _number(named.version)
-        if version < self._versions.get(key, self._newest_version):
+        if not self._is_new(key, version):
             return
-        if version and version == self._versions.get(key):
-            return  # it was reported as the answer to a write
         self._versions[key] = version
         observer.put(self._read(key, text), read_at)
 
@@ -279,9 +277,7 @@ class Informer:
         if named is None:
             return None
         key, version = named.key, _number(named.version)
-        if version < self._versions.get(key, self._newest_version):
-            return None
-        if version and version == self._versions.get(key):
+        if not self._is_new(key, version):
             return None
         reading = self._read(key, text)
         if isinstance(reading, Unreadable):
@@ -290,6 +286,14 @@ class Informer:
         if self._written_meanwhile is not None:
             self._written_meanwhile[key] = reading
         return reading
+
+    def _is_new(self, key: ObjectKey, version: int) -> bool:
+        """Whether neither this form of an object nor a newer one is known, from the watch or as the
+        answer to a write; one without a version (0) may be another form."""
+        known = self._versions.get(key)
+        if version and version == known:
+            return False
+        return version >= (self._newest_version if known is None else known)
 
     def _identify(self, text: Text) -> Identity | None:
         """Name and resourceVersion of an object; None, and a log line, if it has no name."""

@@ -9,15 +9,13 @@ longer, at random.
 
 from __future__ import annotations
 
-import os
-
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec import structs
 
 from porter_ryu.domain.model import Eip, Kind, ObjectKey, Port, Service
 from porter_ryu.domain.planner import MOST_DECIDED
+from tests.unit.histories import random_histories
 from tests.unit.world import World, key, node, service
 
 NAMES = [f"{namespace}/s{i}" for namespace in ("red", "blue") for i in range(6)]
@@ -209,10 +207,5 @@ class Addresses(RuleBasedStateMachine):
         assert self.held() == before
 
 
-Addresses.TestCase.settings = settings(
-    max_examples=int(os.environ.get("EXAMPLES", "150")),
-    stateful_step_count=25,
-    deadline=None,
-    derandomize="EXAMPLES" not in os.environ,
-)
+Addresses.TestCase.settings = random_histories(150, steps=25)
 TestAddresses = Addresses.TestCase

@@ -7,14 +7,13 @@ Eips are inside one another, re-addressed, disabled and deleted, and other Servi
 
 from __future__ import annotations
 
-import os
 from ipaddress import ip_address
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from porter_ryu.domain.model import Eip, Kind
+from tests.unit.histories import random_histories
 from tests.unit.world import World, key, service
 
 NAMES = ["red/a", "red/b", "blue/c", "blue/d"]
@@ -102,10 +101,5 @@ class Histories(RuleBasedStateMachine):
         assert not unread.intersection(had.values()), (self.unread, had)
 
 
-Histories.TestCase.settings = settings(
-    max_examples=int(os.environ.get("EXAMPLES", "200")),
-    stateful_step_count=20,
-    deadline=None,
-    derandomize="EXAMPLES" not in os.environ,
-)
+Histories.TestCase.settings = random_histories(200, steps=20)
 TestHistories = Histories.TestCase
