@@ -145,8 +145,7 @@ def left_something(settings: Settings) -> bool:
     """Whether an earlier run left routes with a peer, or addresses on this host, or may have."""
     from porter_ryu.bgp.output.journal import any_paths
 
-    bound = BindingJournal(settings.state_dir)
-    bound.load()
+    bound = read_journal(settings)
     return bool(bound.bindings or bound.read_error) or any_paths(settings.state_dir)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 
-from porter_ryu.check.finding import Finding, Results, command
+from porter_ryu.check.finding import Finding, Results, command, silent
 from porter_ryu.check.running import Running
 from porter_ryu.domain.model import Family
 from porter_ryu.liveness import echo_socket
@@ -14,6 +14,7 @@ from porter_ryu.liveness.probes import ProbeKind
 from porter_ryu.log import reason_of
 from porter_ryu.node.iproute import IpError, IpRoute
 from porter_ryu.node.link_notices import open_socket
+from porter_ryu.planning import read_journal
 from porter_ryu.settings import Settings
 
 _CAP_NET_ADMIN = 12  # linux/capability.h
@@ -101,8 +102,23 @@ def directories(settings: Settings, running: Running) -> Results:
     """Where the program writes files.  A running instance has its state_dir already."""
     if running.pid is None:
         yield from _writable("[porter] state_dir", settings.state_dir)
+    if os.path.isdir(settings.state_dir):
+        yield from _journal(settings)
     if settings.manifests and settings.allocate:
         yield from _writable("[kubernetes] manifests", os.path.join(settings.manifests, ".status"))
+
+
+def _journal(settings: Settings) -> Results:
+    """What is wrong with the journal of the addresses that the program has bound."""
+    with silent("porter_ryu.node.binding_journal"):
+        journal = read_journal(settings)
+    if journal.read_error:
+        mend = "make it readable for the user that runs the program"
+        yield Finding("[porter] state_dir", journal.read_error, mend)
+    elif journal.damage:
+        what = f"{journal.damage}; addresses that it has lost count as bound by somebody else"
+        mend = "restore it from a backup, or unbind by hand what no Service has any more"
+        yield Finding("[porter] state_dir", what, mend)
 
 
 def _writable(where: str, path: str) -> Results:

@@ -88,8 +88,9 @@ def in_directory(settings: Settings) -> tuple[Texts, Mapping[str, str]]:
     store, status = Store(_do_nothing), StatusFiles(settings.manifests)
 
     def expects_files() -> bool:
-        # what is wrong with a state_dir that is none is a finding of its own
-        return os.path.isdir(settings.state_dir) and left_something(settings)
+        # what is wrong with the state_dir, or with the journal in it, is a finding of its own
+        with silent("porter_ryu.node.binding_journal"):
+            return os.path.isdir(settings.state_dir) and left_something(settings)
 
     loader = Loader(settings.manifests, store, Supervisor(), expects_files=expects_files)
     loader.load_all(_do_nothing)

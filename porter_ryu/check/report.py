@@ -61,7 +61,7 @@ def _subnets(ip: IpRoute) -> frozenset[Network]:
 
 def _owners(settings: Settings, ip: IpRoute) -> Mapping[Address, Sequence[str]]:
     """Who has the addresses of this host and of the peers."""
-    # what is wrong with state_dir or with `ip` was found before
+    # what is wrong with the journal or with `ip` was found before
     with silent("porter_ryu.node.binding_journal", "porter_ryu.node.host"):
         host = HostMonitor(ip, settings.interface, read_journal(settings).bound_among)
         host.scan()

@@ -29,11 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--diff", action="store_true", help=text)
     text = "show what the manifests in this file would change if they were applied"
     parser.add_argument("--with", dest="manifests", metavar="FILE", help=text)
-    again = "or of several, separated by commas"
-    text = f"show what the drain of this node, {again}, would change"
-    parser.add_argument("--drain", metavar="NODE", action="append", default=[], help=text)
-    text = f"show what the loss of this node, {again}, would change"
-    parser.add_argument("--without", metavar="NODE", action="append", default=[], help=text)
+    for name, event in (("drain", "drain"), ("without", "loss")):
+        text = f"show what the {event} of these nodes would change"
+        parser.add_argument(
+            f"--{name}", metavar="NODE", nargs="+", action="extend", default=[], help=text
+        )
     add_optional_url(parser)
     add_output(parser)
 
@@ -114,7 +114,7 @@ def _supposed(arguments: argparse.Namespace) -> Json:
 
 
 def _names(arguments: list[str]) -> frozenset[str]:
-    """The names in arguments, each of which may have several, separated by commas."""
+    """The names in arguments, each of which may be several, separated by commas."""
     return frozenset(name for text in arguments for name in text.split(","))
 
 

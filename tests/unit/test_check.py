@@ -242,6 +242,34 @@ def test_folders_that_cannot_be_written(tmp_path: Path, manifests: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("not json", "is damaged: "),
+        ('{"version": 1, "boot_id": 7}', "is damaged: "),
+        ('{"boot": "BOOT", "bound": [1, 2]}', "has 2 damaged rows, "),
+        (None, "is damaged: it is a directory"),
+    ],
+)
+def test_a_journal_of_bound_addresses_that_is_damaged(
+    tmp_path: Path,
+    manifests: str,
+    text: str | None,
+    what: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    journal = tmp_path / "state" / "bound.json"
+    journal.parent.mkdir()
+    if text is None:
+        journal.mkdir()
+    else:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        journal.write_text(text.replace("BOOT", boot))
+    finding, *_ = found(tmp_path, kubernetes=manifests)
+    assert finding.startswith(f"[porter] state_dir: {journal} {what}")
+    assert not caplog.text, "it is said once"
+
+
 def test_a_directory_of_manifests_that_cannot_be_read(tmp_path: Path, manifests: str) -> None:
     path = configuration(tmp_path, kubernetes=manifests)
     settings = read([path])

@@ -781,8 +781,8 @@ def what_if(**fields: Any) -> Answers:
 def test_plan_of_nodes_asks_for_all_of_them_at_once(
     capsys: pytest.CaptureFixture[str], instance: Instance
 ) -> None:
-    instance.answers["/v1/plan?drain=n3%2Cn4%2Cn%205&without=n1"] = what_if()
-    words = ("--drain", "n3,n4", "--drain", "n 5", "--without", "n1", "--url", instance.url)
+    instance.answers["/v1/plan?drain=n3%2Cn4%2Cn%206%2Cn%205&without=n1"] = what_if()
+    words = ("--drain", "n3,n4", "n 6", "--drain", "n 5", "--without", "n1", "--url", instance.url)
     out = printed(capsys, 1, "plan", *words)
     assert out.startswith("With n3 drained, 1 Service has no other node and would stay on n3.\n")
     assert " with GRACEFUL_SHUTDOWN" in " ".join(out.split())
