@@ -41,6 +41,8 @@ def of_connection(error: Exception, host: str, silence_seconds: float) -> str:
     if isinstance(error, http.client.IncompleteRead):
         missing = f" of {len(error.partial) + error.expected}" if error.expected else ""
         return f"the response was cut after {len(error.partial)}{missing} octets"
+    if isinstance(error, ConnectionRefusedError):
+        return "Connection refused: no instance listens there"
     if isinstance(error, ConnectionResetError):
         return "the server ended the connection before its response was complete"
     if isinstance(error, TimeoutError) and not error.errno and str(error).endswith("timed out"):

@@ -150,8 +150,8 @@ class BindingJournal:
         self.damage = f"{self._path} {what}"
         self._must_keep_damaged = True
         LOG.error(
-            "%s; addresses that it has lost count as bound by somebody else, the file is kept as "
-            "%s.damaged",
+            "%s; addresses that it has lost count as bound by somebody else; before it is written "
+            "again, the file is kept as %s.damaged",
             self.damage,
             self._path,
         )

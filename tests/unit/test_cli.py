@@ -306,7 +306,8 @@ def test_a_port_on_which_nothing_listens(capsys: pytest.CaptureFixture[str]) -> 
     sock = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     sock.close()
-    assert refused(capsys, "status", "--url", url) == f"{url}: Connection refused"
+    told = f"{url}: Connection refused: no instance listens there"
+    assert refused(capsys, "status", "--url", url) == told
 
 
 def test_a_proxy_in_the_environment_is_not_used(
