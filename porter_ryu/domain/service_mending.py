@@ -93,9 +93,8 @@ def of_unreadable(planner: Planner, kind: Kind, key: ObjectKey) -> str:
 
 def of_record(planner: Planner) -> str:
     """What to look at where an address is not recorded in the status of a Service yet."""
-    if planner.leading:
-        return "look at the log: it has each status that cannot be written, and why"
-    return "look at the log of the instance that leads: it writes the status"
+    log = "the log" if planner.leading else "the log of the instance that leads, which writes it,"
+    return f"it is being written; if this lasts, {log} says why it cannot be written"
 
 
 def _of_nodes(planner: Planner, decision: Decision, now: float) -> Iterator[str]:
