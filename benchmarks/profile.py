@@ -89,9 +89,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
     more = parser.add_argument
     more("--start", choices=("cold", "first"), default="cold", help="addresses on record, or not")
-    more("--services", type=at_least_two, default=10_000, metavar="N")
-    more("--format", choices=_SUFFIX, default="flamegraph", help="of py-spy")
-    more("--into", type=Path, default=Path("build/profile"), metavar="FOLDER")
+    services = "Services in the cluster (%(default)s)"
+    more("--services", type=at_least_two, default=10_000, metavar="N", help=services)
+    more("--format", choices=_SUFFIX, default="flamegraph", help="of py-spy (%(default)s)")
+    more("--into", type=Path, default=Path("build/profile"), metavar="FOLDER", help="%(default)s")
     return parser.parse_args()
 
 
