@@ -17,6 +17,7 @@ from pathlib import Path
 from fabric import Fabric, FabricError, Host, end, wait_for
 
 BRIDGE = "ovs0"
+_DATAPATH = "netdev"
 PORT = 6653
 _PACKAGES = {
     "ovsdb-tool": "openvswitch-common",
@@ -92,7 +93,7 @@ class OpenVSwitch:
         self.configure("--no-wait", "init")
         self._spawn()
         self.configure(
-            *("add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath_type=netdev"),
+            *("add-br", BRIDGE, "--", "set", "bridge", BRIDGE, f"datapath_type={_DATAPATH}"),
             *("fail_mode=secure", f"other-config:datapath-id={self.datapath_id}"),
             "protocols=" + ",".join(self._protocols),
         )
@@ -206,6 +207,18 @@ class OpenVSwitch:
         self.ofctl("del-flows")
         self.ofctl("del-groups")
         self.appctl("revalidator/purge")
+
+    def drop_answers(self, name: str) -> int:
+        """Has the datapath drop what it remembers to send from a host to the controller, as the
+        fault does that `clear` tells of; returns how many decisions are wrong now.  Open vSwitch
+        itself believes that they are right, and forgets each when no packet used it for 10 s."""
+        wrong = 0
+        for line in self.appctl("dpctl/dump-flows", "-m").splitlines():
+            match, _, rest = line.partition(", packets:")
+            if f"in_port({self.ports[name]})" in match and "controller(" in rest:
+                self.appctl("dpctl/mod-flow", f"netdev@ovs-{_DATAPATH}", match, "drop")
+                wrong += 1
+        return wrong
 
     def ofctl(self, command: str, *arguments: str) -> str:
         """Runs a command of ovs-ofctl on the bridge; returns its output."""

@@ -78,11 +78,13 @@ class Asking:
             self._neighbours.answered(found.address, Location(found.mac, packet.port))
 
     def take_port(self, body: bytes) -> None:
-        """Takes a PORT_STATUS: whoever was at a port that is gone is asked for at once.  Raises
-        ValueError."""
+        """Takes a PORT_STATUS: whoever was at a port that is gone is asked for at once, and whoever
+        is silent soon after a port came.  Raises ValueError."""
         if len(body) < _PORT_STATUS_OCTETS:
             raise ValueError("a port status that is too short")
         port = int.from_bytes(body[8:12], "big")
         down = body[0] == _PORT_DELETED or body[47] & _LINK_DOWN
-        if down and self._running:
+        if not down:
+            self._neighbours.port_is_up()
+        elif self._running:
             self._send(self._neighbours.port_is_down(port))

@@ -4,10 +4,16 @@ Each is asked every `probe_seconds`, at its port and MAC only, and everybody as 
 answer there: so a node that moved is found within one interval.  A node that misses two questions
 in a row is dead, within a second by default.  Whether the loss of nodes is believed is decided as
 for all probes (`domain.nodes.liveness`).
+
+A node that stays silent is not asked for some seconds now and then.  A switch may remember a wrong
+decision about its answers for as long as answers come: Open vSwitch forgets what no packet used for
+10 seconds (`max-idle`), and its user-space datapath can keep a "drop" after its tables changed
+(seen with 3.1.0).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 
 from msgspec import Struct
@@ -19,6 +25,7 @@ _MISSES = 2
 _LABEL = "the question for its MAC"
 _UNKNOWN_EVERY = 4  # rounds between two questions for a node that never answered
 _EAGER_ROUNDS = 5
+_ASKED_SECONDS, _PAUSE_SECONDS = 20.0, 12.0  # how long a silent node is asked, and then is not
 
 
 class Location(Struct, frozen=True):
@@ -41,8 +48,10 @@ class Neighbours:
     def __init__(self, probe_seconds: float, panic_percent: int) -> None:
         rule = LivenessRule(_MISSES, probe_seconds, probe_seconds / 2, panic_percent)
         self._liveness = {family: Liveness(rule) for family in Family}
+        self._asked_rounds = math.ceil(_ASKED_SECONDS / probe_seconds)
+        self._cycle_rounds = self._asked_rounds + math.ceil(_PAUSE_SECONDS / probe_seconds)
         self._locations: dict[Address, Location] = {}
-        self._rounds: dict[Address, int] = {}
+        self._rounds: dict[Address, int] = {}  # since a next hop answered, was added, or may return
         self._awaited: set[Address] = set()
         self._changed = False
 
@@ -104,6 +113,7 @@ class Neighbours:
         """A next hop answered from there; any other address is ignored."""
         if address not in self._rounds:
             return
+        self._rounds[address] = 0
         self._awaited.discard(address)
         self._liveness[Family(address.version)].answered(str(address), 0)
         if self._locations.get(address) != where:
@@ -121,8 +131,11 @@ class Neighbours:
         for address, rounds in self._rounds.items():
             where = self._locations.get(address)
             self._rounds[address] = rounds + 1
+            phase = rounds % self._cycle_rounds
+            if phase >= self._asked_rounds:
+                continue
             if where is None:
-                if rounds < _EAGER_ROUNDS or not rounds % _UNKNOWN_EVERY:
+                if phase < _EAGER_ROUNDS or not phase % _UNKNOWN_EVERY:
                     yield Question(address, None)
                 continue
             self._awaited.add(address)
@@ -141,3 +154,8 @@ class Neighbours:
         for address, where in self._locations.items():
             if where.port == port:
                 yield Question(address, None)
+
+    def port_is_up(self) -> None:
+        """A port has a link again: the next hops that are silent may be behind it, and are asked in
+        the next rounds."""
+        self._rounds = dict.fromkeys(self._rounds, 0)

@@ -330,6 +330,17 @@ def test_when_all_nodes_are_silent_at_once_the_flows_stay(
     network.served(EIP, *ALL)
 
 
+def test_answers_that_the_switch_drops_by_mistake_are_heard_again(
+    network: OpenFlowNetwork, program: Program
+) -> None:
+    """It drops them for as long as they come: the node is left alone until it has forgotten that,
+    half a minute after it fell silent."""
+    assert network.switch.drop_answers("n2") >= 2, "of both families"
+    network.served(EIP, "n1", "n3", "n4")
+    network.served(EIP, *ALL, seconds=2 * WITHIN_SECONDS)
+    network.served(EIP6, *ALL)
+
+
 def test_what_others_have_in_the_switch_stays(network: OpenFlowNetwork, program: Program) -> None:
     """Over a change, a restart of the controller, and the removal of everything of ours."""
     switch = network.switch

@@ -16,17 +16,21 @@ MAC = bytes.fromhex("025052595501")
 
 
 class Network:
-    """Nodes that answer wherever they are, unless they are silent."""
+    """Nodes that answer wherever they are, unless they are silent.  `forgetful`: it is the switch
+    that drops the answers of the silent ones, until none came for so many seconds (0: for good)."""
 
-    def __init__(self, count: int = 4) -> None:
+    def __init__(self, count: int = 4, interval: float = INTERVAL) -> None:
+        self.interval = interval
         self.now = 100.0
         self.where: dict[Address, Location] = {
             ip_address(f"192.168.0.{n}"): Location(bytes([2, 0, 0, 0, 0, n]), n)
             for n in range(1, count + 1)
         }
         self.silent: set[Address] = set()
+        self.forgetful = 0.0
         self.asked_everybody = 0
-        self.neighbours = Neighbours(INTERVAL, panic_percent=90)
+        self._last_answer: dict[Address, float] = {}
+        self.neighbours = Neighbours(interval, panic_percent=90)
         self.neighbours.set_targets(self.where, self.now)
 
     def run(self, seconds: float) -> None:
@@ -34,16 +38,22 @@ class Network:
         until = self.now + seconds - 1e-9
         while self.now < until:
             self._send(self.neighbours.ask())
-            self.now += INTERVAL / 2
+            self.now += self.interval / 2
             self._send(list(self.neighbours.judge()))
             self.neighbours.pop_changed(self.now)
-            self.now += INTERVAL / 2
+            self.now += self.interval / 2
 
     def _send(self, questions: object) -> None:
         for asked in list(questions):  # type: ignore[call-overload]
             self.asked_everybody += asked.where is None
             where = self.where[asked.address]
-            if asked.address not in self.silent and asked.where in (None, where):
+            if asked.where not in (None, where):
+                continue
+            last = self._last_answer.get(asked.address, self.now)
+            self._last_answer[asked.address] = self.now
+            if self.forgetful and self.now - last > self.forgetful:
+                self.silent.discard(asked.address)
+            if asked.address not in self.silent:
                 self.neighbours.answered(asked.address, where)
 
 
@@ -94,6 +104,35 @@ def test_a_node_that_never_answered_is_not_reachable_and_asked_less_and_less() -
     assert network.neighbours.reachable == {}
     assert list(network.neighbours.unresolved) == list(network.where)
     assert network.asked_everybody < 35
+
+
+@pytest.mark.parametrize("interval", [0.05, 0.3, 1.0, 7.0, 60.0])
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("silent", [1, 3, 4])
+def test_a_switch_that_drops_answers_while_they_come_has_time_to_forget(
+    interval: float, known: bool, silent: int
+) -> None:
+    """Also where the loss of all is not believed."""
+    network = Network(interval=interval)
+    network.run(3 * interval if known else 0)
+    network.silent.update(list(network.where)[:silent])
+    network.forgetful = 10.5
+    network.run(35 + 4 * interval)
+    assert network.neighbours.reachable == network.where
+    assert not network.silent
+
+
+def test_a_silent_node_is_asked_soon_after_a_port_came_up() -> None:
+    network = Network()
+    network.run(3)
+    network.silent.update(list(network.where)[:2])
+    network.run(25)  # within the pause
+    network.silent.clear()
+    network.run(1)
+    assert len(network.neighbours.reachable) == 2
+    network.neighbours.port_is_up()
+    network.run(1)
+    assert network.neighbours.reachable == network.where
 
 
 def test_a_node_of_an_earlier_process_counts_until_it_is_silent() -> None:
