@@ -25,9 +25,10 @@ from porter_ryu.domain.path_rules import path_rules
 from porter_ryu.domain.paths import PathAssembly
 from porter_ryu.domain.planner import Planner
 from porter_ryu.domain.routing import Routing
-from porter_ryu.domain.text import quoted
+from porter_ryu.domain.text import listed, quoted
 from porter_ryu.domain.verdict import NodeReason, Verdict
 
+_MAX_NODES_LISTED = 20
 _LOST = frozenset(
     {
         NodeReason.NOT_READY,
@@ -77,12 +78,14 @@ class WhatIf(Struct, frozen=True):
 
 
 def unknown(planner: Planner, supposed: Supposition) -> str:
-    """That a node in question is not known: there is no Node of this name, readable or not, and no
-    endpoint on it; empty if all are."""
+    """That a node in question is not known, and which are: there is no Node of this name, readable
+    or not, and no endpoint on it; empty if all are."""
     for name in supposed.nodes:
         is_unreadable = planner.cluster.unreadable(Kind.NODE, ObjectKey("", name)) is not None
         if not (planner.node(name) or planner.cluster.services_on(name) or is_unreadable):
-            return f"there is no Node {quoted(name)}"
+            there = listed(sorted(planner.nodes.names()), _MAX_NODES_LISTED)
+            of = f" (there is {there})" if there else ""
+            return f"there is no Node {quoted(name)}{of}"
     return ""
 
 

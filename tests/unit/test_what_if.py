@@ -580,7 +580,7 @@ def test_over_http() -> None:
 @pytest.mark.parametrize(
     ("query", "status", "why"),
     [
-        ("without=n9", 404, "there is no Node 'n9'"),
+        ("without=n9", 404, "there is no Node 'n9' (there is n1, n2, n3"),
         ("drain=", 404, "there is no Node ''"),
         ("drain=%1b%5b2J%ff", 404, "there is no Node"),
         ("without=n1&drain=n1", 400, "either"),
