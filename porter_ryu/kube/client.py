@@ -94,7 +94,7 @@ class Client:
     def _ask_page(self, kind: Kind, query: dict[str, Any]) -> Asked:
         with self._in_time(), self._failures:
             path = RESOURCES[kind].collection
-            return self._transport.send("GET", path, _READ_SECONDS, query)
+            return self._transport.send("GET", path, _READ_SECONDS, query, coding="gzip")
 
     def _page(self, kind: Kind, asked: Asked) -> metav1.ObjectList:
         with self._in_time(), self._failures:

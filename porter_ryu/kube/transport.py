@@ -21,6 +21,7 @@ from urllib3.util import parse_url
 
 from porter_ryu.kube.access import Access, access, bypasses
 from porter_ryu.kube.connection import Answer, Connection, UnansweredError
+from porter_ryu.kube.content_coding import decoded
 from porter_ryu.kube.errors import ApiError
 from porter_ryu.kube.kubeconfig import KubeconfigError
 
@@ -114,8 +115,8 @@ class Response:
         return self._answer.headers
 
     def stream(self) -> Iterator[bytes]:
-        """The body as it arrives; raises OSError."""
-        return self._answer.stream()
+        """The body as it arrives, without its content coding; raises OSError and ApiError."""
+        return decoded(self.headers.get("content-encoding", ""), self._answer.stream())
 
     def close(self) -> None:
         """Gives the connection back if the answer was read to its end, otherwise closes it."""
@@ -192,7 +193,6 @@ class Transport:
             "Host": self.server,
             "User-Agent": "porter-ryu",
             "Accept": "application/json",
-            "Accept-Encoding": "identity",
             **(opener.proxy_headers if forwards else {}),
         }
         self._header = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
@@ -206,14 +206,15 @@ class Transport:
         query: Mapping[str, Any] = _NO_QUERY,
         body: Mapping[str, Any] | None = None,
         content_type: str = "",
+        coding: str = "identity",
     ) -> Asked:
         """Sends a request.  Its answer waits for the server `read_timeout` seconds at most each
-        time.  Raises OSError and the exceptions of urllib3; ValueError where the token cannot be
-        sent."""
+        time, and may have this content coding.  Raises OSError and the exceptions of urllib3;
+        ValueError where the token cannot be sent."""
         target = quote(f"{self._root}{path}", safe=_IN_A_TARGET)
         if query:
             target = f"{target}?{urlencode(query)}"
-        header, octets = self._authorized_header(), b""
+        header, octets = f"{self._authorized_header()}Accept-Encoding: {coding}\r\n", b""
         if body is not None:
             octets = _json(body)
             header += f"Content-Type: {content_type}\r\nContent-Length: {len(octets)}\r\n"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import email.utils
+import gzip
+import itertools
 import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -105,6 +108,72 @@ def test_a_server_that_closes_each_connection_without_a_word_is_asked_again(serv
     _, client = serve(respond)
     for _ in range(3):
         assert listed(client) == list(range(20))
+
+
+def packed(body: object) -> bytes:
+    """A body in gzip, as two members (RFC 1952, 2.2)."""
+    octets = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return gzip.compress(octets[:9]) + gzip.compress(octets[9:])
+
+
+def test_a_list_may_come_in_gzip_and_nothing_else_is_asked_for_so(serve: Serve) -> None:
+    asked = []
+
+    def respond(path: str, headers: Headers) -> bytes:
+        asked.append((path.partition("?")[2], headers["accept-encoding"]))
+        if "limit=500" not in path:
+            return ok({"kind": "Node"})
+        return ok(
+            packed(page([path], "" if "continue" in path else "next")), Content_Encoding="gzip"
+        )
+
+    server, client = serve(respond)
+    assert listed(client) == server.asked
+    client.request("GET", "/api/v1/nodes/n1")
+    assert [coding for _, coding in asked] == ["gzip", "gzip", "identity"]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 40])
+def test_an_answer_in_gzip_comes_whole_however_it_is_cut(serve: Serve, pieces: int) -> None:
+    text = packed(page(list(range(5000))))
+    step = len(text) // pieces + 1
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: GZIP\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    def respond(_path: str, _headers: Headers) -> Iterator[bytes]:
+        body = chunked(*(text[at : at + step] for at in range(0, len(text), step)))
+        return itertools.chain([head], itertools.islice(body, 1, None))
+
+    _, client = serve(respond)
+    assert listed(client) == list(range(5000))
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "why"),
+    [
+        (b"", "gzip", "ends within its gzip"),
+        (packed(page([1]))[:-4], "gzip", "ends within its gzip"),
+        (packed(page([1])) + b"more", "gzip", "is not valid gzip"),
+        (packed(page([1]))[:-8] + bytes(8), "gzip", "is not valid gzip"),
+        (json.dumps(page([1])).encode(), "gzip", "is not valid gzip"),
+        (zlib.compress(json.dumps(page([1])).encode()), "gzip", "is not valid gzip"),
+        (zlib.compress(json.dumps(page([1])).encode()), "deflate", "a coding that was not asked"),
+        (packed(page([1])), "gzip, gzip", "a coding that was not asked"),
+        (gzip.compress(b"x" * (65 * MEGABYTE)), "gzip", "is larger than 64 MB"),
+        (gzip.compress(b"{") + gzip.compress(b"") * 50_000, "gzip", "is not a list"),
+    ],
+)
+def test_an_answer_in_odd_codings_is_an_error(
+    serve: Serve, body: bytes, coding: str, why: str
+) -> None:
+    _, client = serve(lambda _path, _headers: ok(body, Content_Encoding=coding))
+    assert why in str(failure(client, listed))
+
+
+def test_the_reason_of_an_error_may_come_in_gzip(serve: Serve) -> None:
+    status = packed({"reason": "Expired", "message": "too old"})
+    _, client = serve(lambda _path, _headers: answer(410, status, Content_Encoding="gzip"))
+    assert failure(client, listed).reason == "Expired"
 
 
 def test_a_page_that_is_too_large_is_asked_for_again_in_smaller_ones(serve: Serve) -> None:
