@@ -37,6 +37,7 @@ from porter_ryu.settings_file import BadConfigurationError
 from porter_ryu.settings_reader import files_of
 from porter_ryu.signals import Signals
 from porter_ryu.supervisor import Beat, Supervisor
+from porter_ryu.unix_clock import unix_zero
 from porter_ryu.version import VERSION
 from porter_ryu.watched_files import WatchedFiles
 
@@ -187,7 +188,7 @@ class PorterRyu(app_manager.RyuApp):  # type: ignore[misc]
 
     def _growth(self, eip: str) -> dict[str, Any]:
         growth = self.instance.pool_growths.of(eip)
-        return report.growth(growth, time.time() - time.monotonic())
+        return report.growth(growth, unix_zero())
 
     def _sent(self, prefix: Network) -> Mapping[str, tuple[Address, ...]]:
         """To which next hops each peer and each switch sends the packets for a prefix."""

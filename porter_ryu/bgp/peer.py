@@ -44,6 +44,7 @@ from porter_ryu.bgp.session_history import SessionHistory
 from porter_ryu.domain.model import Family, Network
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
 from porter_ryu.supervisor import Beat, Supervisor
+from porter_ryu.unix_clock import unix_zero
 
 LOG = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class Peer(RyuPeer):  # type: ignore[misc]
         updated_at = self.outbound.updated_at
         output = Output(
             paths={family: self.outbound.count(family) for family in sorted(self.config.families)},
-            last_update=None if updated_at is None else time.time() - (now - updated_at),
+            last_update=None if updated_at is None else unix_zero() + updated_at,
             withheld=len(self.outbound.refused_now),
             left=self.outbound.left_count,
         )

@@ -43,6 +43,7 @@ from porter_ryu.domain.model import Address, Network
 from porter_ryu.domain.peering import ConnectMode, PeerConfig, SpeakerConfig
 from porter_ryu.domain.text import counted, listed
 from porter_ryu.supervisor import Supervisor, Task
+from porter_ryu.unix_clock import unix_zero
 
 LOG = logging.getLogger(__name__)
 
@@ -255,7 +256,7 @@ class Speaker(BGPSpeaker):  # type: ignore[misc]
         up_at = running.established_at if running is not None else None
         if table is None or up_at is None:
             return NO_TABLE
-        return PeerTable(table, self._rib.routes, up_at, time.time() - time.monotonic())
+        return PeerTable(table, self._rib.routes, up_at, unix_zero())
 
     def last_routes(self, name: str) -> LastTable | None:
         """What was sent last in a session of which none is up, in this process or, by the journal,
