@@ -48,10 +48,12 @@ class Neighbours:
     def __init__(self, probe_seconds: float, panic_percent: int) -> None:
         rule = LivenessRule(_MISSES, probe_seconds, probe_seconds / 2, panic_percent)
         self._liveness = {family: Liveness(rule) for family in Family}
-        self._asked_rounds = math.ceil(_ASKED_SECONDS / probe_seconds)
+        self._asked_rounds = max(_MISSES, math.ceil(_ASKED_SECONDS / probe_seconds))
         self._cycle_rounds = self._asked_rounds + math.ceil(_PAUSE_SECONDS / probe_seconds)
         self._locations: dict[Address, Location] = {}
-        self._rounds: dict[Address, int] = {}  # since a next hop answered, was added, or may return
+        # since a next hop answered or was added, or its pause was cut short
+        self._rounds: dict[Address, int] = {}
+        self._cut_short: set[Address] = set()  # their next pause is whole
         self._awaited: set[Address] = set()
         self._changed = False
 
@@ -91,6 +93,7 @@ class Neighbours:
             self._liveness[Family(address.version)].remove(str(address))
             self._locations.pop(address, None)
             self._awaited.discard(address)
+            self._cut_short.discard(address)
             del self._rounds[address]
             self._changed = True
         for address in wanted:
@@ -115,6 +118,7 @@ class Neighbours:
             return
         self._rounds[address] = 0
         self._awaited.discard(address)
+        self._cut_short.discard(address)
         self._liveness[Family(address.version)].answered(str(address), 0)
         if self._locations.get(address) != where:
             self._locations[address] = where
@@ -134,6 +138,8 @@ class Neighbours:
             phase = rounds % self._cycle_rounds
             if phase >= self._asked_rounds:
                 continue
+            if rounds and not phase:
+                self._cut_short.discard(address)
             if where is None:
                 if phase < _EAGER_ROUNDS or not phase % _UNKNOWN_EVERY:
                     yield Question(address, None)
@@ -157,5 +163,13 @@ class Neighbours:
 
     def port_is_up(self) -> None:
         """A port has a link again: the next hops that are silent may be behind it, and are asked in
-        the next rounds."""
-        self._rounds = dict.fromkeys(self._rounds, 0)
+        the next round.  A pause is cut short only once, so that a port that comes and goes does not
+        keep a switch from forgetting."""
+        for address, rounds in self._rounds.items():
+            phase = rounds % self._cycle_rounds
+            due = phase if phase < _EAGER_ROUNDS else phase + -phase % _UNKNOWN_EVERY
+            if due < self._asked_rounds:
+                self._rounds[address] = rounds - phase + due
+            elif address not in self._cut_short:
+                self._cut_short.add(address)
+                self._rounds[address] = 0

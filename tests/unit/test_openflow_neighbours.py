@@ -79,6 +79,16 @@ def test_a_node_that_vanishes_leaves_within_a_second() -> None:
     assert network.neighbours.reachable == network.where
 
 
+@pytest.mark.parametrize("interval", [0.05, 1.0, 19.9, 20.0, 60.0])
+def test_a_node_is_dead_after_two_questions_however_rare_they_are(interval: float) -> None:
+    network = Network(interval=interval)
+    network.run(3 * interval)
+    gone = ip_address("192.168.0.2")
+    network.silent.add(gone)
+    network.run(2 * interval)
+    assert gone not in network.neighbours.reachable
+
+
 def test_a_node_that_moves_is_followed_and_never_dead() -> None:
     network = Network()
     network.run(3)
@@ -132,6 +142,35 @@ def test_a_silent_node_is_asked_soon_after_a_port_came_up() -> None:
     assert len(network.neighbours.reachable) == 2
     network.neighbours.port_is_up()
     network.run(1)
+    assert network.neighbours.reachable == network.where
+
+
+@pytest.mark.parametrize("seconds", [0.3, 2.0, 5.0, 11.0, 19.0, 25.0, 31.0])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_port_that_comes_and_goes_does_not_keep_a_switch_from_forgetting(
+    seconds: float, known: bool
+) -> None:
+    network = Network()
+    network.run(3 if known else 0)
+    network.silent.update(list(network.where)[:2])
+    network.forgetful = 10.5
+    until = network.now + 100
+    while network.now < until:
+        network.run(seconds)
+        network.neighbours.port_is_up()
+    assert network.neighbours.reachable == network.where
+
+
+@pytest.mark.parametrize("after", [0.3, 1.0, 3.0, 10.0, 19.5, 20.1, 25.0, 30.0])
+def test_a_node_that_never_answered_is_asked_in_the_next_interval_when_a_port_comes_up(
+    after: float,
+) -> None:
+    network = Network()
+    network.silent.update(network.where)
+    network.run(after)
+    network.silent.clear()
+    network.neighbours.port_is_up()
+    network.run(INTERVAL)
     assert network.neighbours.reachable == network.where
 
 
