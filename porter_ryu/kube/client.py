@@ -259,7 +259,8 @@ def _said(answer: Response, most: int) -> bytes:
     give_way = TimeSlice()
     with contextlib.suppress(OSError):
         for piece in answer.stream():
-            pieces.append(piece)
+            if piece:
+                pieces.append(piece)
             size += len(piece)
             if size > most:
                 return b""
@@ -274,7 +275,8 @@ def _read(answer: Response, most: int) -> bytes:
     give_way = TimeSlice()
     give_way.begin()  # others ran while the answer was awaited
     for piece in answer.stream():
-        pieces.append(piece)
+        if piece:
+            pieces.append(piece)
         size += len(piece)
         if size > most:
             raise ApiError(0, _TOO_LARGE, f"an answer is larger than {most // _MEGABYTE} MB")

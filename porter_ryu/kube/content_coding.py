@@ -11,14 +11,15 @@ from collections.abc import Iterable, Iterator
 
 from porter_ryu.kube.errors import BAD_ANSWER, ApiError
 
-_PIECE_OCTETS = 1 << 18  # a few octets may become very many: callers count them, and give way
+_PIECE_OCTETS = 1 << 18  # a few octets may become very many
 _GZIP_ONLY = zlib.MAX_WBITS | 16
 _NONE, _GZIP = ("", "identity"), ("gzip", "x-gzip")
 
 
 def decoded(coding: str, body: Iterable[bytes]) -> Iterator[bytes]:
-    """The content of a body that arrives in pieces, in pieces of 256 kB at most where it is
-    compressed; `coding` is the Content-Encoding of the answer.  Raises ApiError."""
+    """The content of a body that arrives in pieces.  Where it is compressed, its pieces have 256 kB
+    at most, and may be empty: what takes them can give way after each.  `coding` is the
+    Content-Encoding of the answer.  Raises ApiError."""
     coding = coding.strip().lower()
     if coding in _NONE:
         return iter(body)
