@@ -141,7 +141,7 @@ class Neighbours:
             if rounds and not phase:
                 self._cut_short.discard(address)
             if where is None:
-                if phase < _EAGER_ROUNDS or not phase % _UNKNOWN_EVERY:
+                if _asks_unknown(phase):
                     yield Question(address, None)
                 continue
             self._awaited.add(address)
@@ -167,9 +167,16 @@ class Neighbours:
         keep a switch from forgetting."""
         for address, rounds in self._rounds.items():
             phase = rounds % self._cycle_rounds
-            due = phase if phase < _EAGER_ROUNDS else phase + -phase % _UNKNOWN_EVERY
+            due = phase  # the next round in which also one that never answered is asked
+            while not _asks_unknown(due):
+                due += 1
             if due < self._asked_rounds:
                 self._rounds[address] = rounds - phase + due
             elif address not in self._cut_short:
                 self._cut_short.add(address)
                 self._rounds[address] = 0
+
+
+def _asks_unknown(phase: int) -> bool:
+    """Whether a next hop that never answered is asked in this round of those in which it may be."""
+    return phase < _EAGER_ROUNDS or not phase % _UNKNOWN_EVERY
