@@ -25,11 +25,11 @@ def create(state_dir: str) -> str:
 
 
 def read(path: str) -> str:
-    """The token in a file; raises OSError, or ValueError if the file has no token."""
+    """The token in a file; raises OSError, or ValueError, with the reason, if it has none."""
+    data, _ = regular_file.read(path, _MAX_FILE_OCTETS, follow=True)
     try:
-        data, _ = regular_file.read(path, _MAX_FILE_OCTETS, follow=True)
         token = data.decode("ascii").strip()
-    except ValueError:  # not a regular file, too large, or not ASCII
+    except ValueError:
         token = ""
     if not token or not token.isprintable() or " " in token:
         raise ValueError("there is no token in the file")

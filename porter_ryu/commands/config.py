@@ -90,7 +90,7 @@ def _of_files(files: Sequence[str], url: str | None) -> tuple[list[Json], Lines]
     """What files say, and how the instance at the URL differs; without one, the instance that would
     listen where the files say, if it has these files."""
     entries = settings_json(files)
-    place = url or _url_in(entries)
+    place = url or url_in(entries)
     alone = [{**entry, "running": None, "differs": None} for entry in entries]
     try:
         with understood(place):
@@ -109,7 +109,7 @@ def _these(files: Sequence[str]) -> str:
     return "the file says" if len(files) == 1 else "the files say"
 
 
-def _url_in(entries: list[Json]) -> str:
+def url_in(entries: list[Json]) -> str:
     """Where an instance with these settings listens."""
     ours = {entry["key"]: entry["value"] for entry in entries if entry["group"] == "DEFAULT"}
     host, port = ours["wsapi_host"], ours["wsapi_port"]

@@ -15,6 +15,7 @@ from porter_ryu.commands.arguments import (
     add_config_file,
     add_optional_url,
     add_output,
+    filled,
 )
 from porter_ryu.commands.printing import print_folded
 from porter_ryu.domain.text import quoted
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     text = "a Service, or an address: the Services that have it"
     parser.add_argument("subject", nargs="?", metavar="NAMESPACE/NAME|ADDRESS", help=text)
-    parser.add_argument("--node", metavar="NAME", help="explain a node, and list its Services")
+    text = "explain a node, and list its Services"
+    parser.add_argument("--node", type=filled("--node"), metavar="NAME", help=text)
     add_config_file(parser, required=False)
     add_optional_url(parser)
     add_output(parser)
@@ -95,14 +97,17 @@ def _subject(text: str) -> str | tuple[str, str]:
     except ValueError:
         pass
     try:
-        prefix = ip_network(text)
+        prefix = ip_network(text, strict=False)
     except ValueError:
         prefix = None
     if prefix is not None and prefix.num_addresses == 1:
         return str(prefix.network_address)
+    if prefix is not None:
+        raise CommandError(f"{quoted(text)} is a prefix: name one address of it")
     namespace, slash, name = text.partition("/")
-    if prefix is not None or not slash or not namespace or not name or "/" in name:
-        raise CommandError(f"{quoted(text)} is not NAMESPACE/NAME, and not an address")
+    if not slash or not namespace or not name or "/" in name:
+        node = "" if slash else "; for a node: explain --node NAME"
+        raise CommandError(f"{quoted(text)} is not NAMESPACE/NAME, and not an address{node}")
     return namespace, name
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from porter_ryu.commands.arguments import CommandError, add_output
+from porter_ryu.commands.arguments import CommandError, add_output, filled
 from porter_ryu.commands.printing import print_json, print_lines
 from porter_ryu.exit_status import ExitStatus
 
@@ -15,10 +15,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("origin", choices=["openelb", "metallb"], help="whose manifests they are")
     text = "directory with the output of kubectl get -o yaml"
-    parser.add_argument("directory", metavar="DIR", help=text)
+    parser.add_argument("directory", type=filled("DIR"), metavar="DIR", help=text)
     text = "directory to write to (default porter-ryu-import)"
     parser.add_argument(
-        "--output", metavar="OUT", dest="target", default="porter-ryu-import", help=text
+        "--output",
+        type=filled("--output"),
+        metavar="OUT",
+        dest="target",
+        default="porter-ryu-import",
+        help=text,
     )
     add_output(parser)
 

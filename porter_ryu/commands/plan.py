@@ -11,9 +11,11 @@ from porter_ryu.commands.arguments import (
     add_config_file,
     add_optional_url,
     add_output,
+    filled,
 )
 from porter_ryu.commands.printing import print_value
 from porter_ryu.commands.reading import planned_cluster, read_planner
+from porter_ryu.domain.text import quoted
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.remote import Remote, segment, understood
 
@@ -25,14 +27,22 @@ Json = dict[str, Any]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     add_config_file(parser, required=False)
-    text = "show only the differences from a running instance"
+    text = "show only the differences from a running instance (without --url: the one of the files)"
     parser.add_argument("--diff", action="store_true", help=text)
     text = "show what the manifests in this file would change if they were applied"
-    parser.add_argument("--with", dest="manifests", metavar="FILE", help=text)
+    parser.add_argument(
+        "--with", type=filled("--with"), dest="manifests", metavar="FILE", help=text
+    )
     for name, event in (("drain", "drain"), ("without", "loss")):
         text = f"show what the {event} of these nodes would change"
         parser.add_argument(
-            f"--{name}", metavar="NODE", nargs="+", action="extend", default=[], help=text
+            f"--{name}",
+            type=filled(f"--{name}"),
+            metavar="NODE",
+            nargs="+",
+            action="extend",
+            default=[],
+            help=text,
         )
     add_optional_url(parser)
     add_output(parser)
@@ -59,9 +69,10 @@ def _plan(arguments: argparse.Namespace) -> int:
         entry = report_plan.plan(read_planner(arguments.config_file))
         print_value(entry, report_plan_text.plan, arguments.output == "json")
         return ExitStatus.FINE
+    from porter_ryu.commands.config import settings_json, url_in
     from porter_ryu.domain.verdict import NodeReason
 
-    url = arguments.url or DEFAULT_URL
+    url = arguments.url or url_in(settings_json(arguments.config_file))
     with understood(url):
         remote = Remote(url)
         nodes = remote.get("/v1/nodes", list)
@@ -78,6 +89,8 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _what_if(arguments: argparse.Namespace) -> int:
     from porter_ryu import report_plan_text
 
+    for name in sorted(_names(arguments.without) & _names(arguments.drain)):
+        raise CommandError(f"a node is either lost or drained: {quoted(name)}")
     if arguments.config_file and arguments.url is None:
         found = _supposed(arguments)
         print_value(found, report_plan_text.what_if, arguments.output == "json")
@@ -102,10 +115,7 @@ def _supposed(arguments: argparse.Namespace) -> Json:
     from porter_ryu import report_plan
     from porter_ryu.domain.what_if import Supposition, unknown
 
-    try:
-        supposed = Supposition(_names(arguments.without), _names(arguments.drain))
-    except ValueError as error:
-        raise CommandError(str(error)) from error
+    supposed = Supposition(_names(arguments.without), _names(arguments.drain))
     planner = read_planner(arguments.config_file)
     text = unknown(planner, supposed)
     if text:

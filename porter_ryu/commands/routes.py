@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
 
-from porter_ryu.commands.arguments import CommandError, add_output, add_url
+from porter_ryu.commands.arguments import CommandError, add_output, add_url, filled
 from porter_ryu.commands.printing import (
     BAD,
     BFD_UP,
@@ -37,9 +37,10 @@ _MAX_FOLDED = 500  # rows of a table of which long cells are folded: that takes 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("peer", metavar="PEER", help="name of the peer, as in [peer:NAME]")
+    text = "name of the peer, as in [peer:NAME]"
+    parser.add_argument("peer", type=filled("PEER"), metavar="PEER", help=text)
     text = "an address or a prefix (default: all)"
-    parser.add_argument("prefix", nargs="?", metavar="PREFIX", help=text)
+    parser.add_argument("prefix", nargs="?", type=filled("PREFIX"), metavar="PREFIX", help=text)
     add_url(parser)
     add_output(parser)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from porter_ryu import control_token
-from porter_ryu.commands.arguments import CommandError, add_output, add_url
+from porter_ryu.commands.arguments import CommandError, add_output, add_url, filled
 from porter_ryu.commands.printing import print_json
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.remote import Remote
@@ -17,7 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     add_url(parser)
     text = f"control.token in the state_dir of the instance (default {control_token.DEFAULT})"
-    parser.add_argument("--token-file", default=control_token.DEFAULT, metavar="FILE", help=text)
+    parser.add_argument(
+        "--token-file",
+        type=filled("--token-file"),
+        default=control_token.DEFAULT,
+        metavar="FILE",
+        help=text,
+    )
     text = "withdraw all routes and unbind all addresses; required (SIGTERM stops without that)"
     parser.add_argument("--withdraw", action="store_true", required=True, help=text)
     text = "keep the process idle until SIGTERM, so that a supervisor does not restart it"

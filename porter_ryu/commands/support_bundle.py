@@ -18,8 +18,15 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 from porter_ryu import atomic_file, rfc3339
-from porter_ryu.commands.arguments import CommandError, add_config_file, add_output, add_url
-from porter_ryu.commands.config import settings_json
+from porter_ryu.commands.arguments import (
+    DEFAULT_URL,
+    CommandError,
+    add_config_file,
+    add_optional_url,
+    add_output,
+    filled,
+)
+from porter_ryu.commands.config import settings_json, url_in
 from porter_ryu.commands.printing import print_json, print_lines
 from porter_ryu.domain.text import one_line
 from porter_ryu.exit_status import ExitStatus
@@ -42,53 +49,59 @@ Json = dict[str, Any]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     text = "the archive; - for standard output (default porter-ryu-support-TIME.tar.gz)"
-    parser.add_argument("file", nargs="?", metavar="FILE", help=text)
+    parser.add_argument("file", nargs="?", type=filled("FILE"), metavar="FILE", help=text)
     add_config_file(parser, required=False)
     text = "log file of the instance, of which the end is included (default: [DEFAULT] log_file)"
-    parser.add_argument("--log-file", metavar="FILE", help=text)
-    add_url(parser)
+    parser.add_argument("--log-file", type=filled("--log-file"), metavar="FILE", help=text)
+    add_optional_url(parser, "if a configuration file is known, where the instance of it listens")
     add_output(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the archive; WRONG if a part is missing."""
+    from porter_ryu.commands import bundle_parts
+
     now = time.time()
     name = arguments.file or time.strftime(
         "porter-ryu-support-%Y%m%dT%H%M%SZ.tar.gz", time.gmtime(now)
     )
-    parts = _parts(arguments)
+    files = arguments.config_file or ([_CONFIG_FILE] if os.path.exists(_CONFIG_FILE) else [])
+    of_files, settings = (
+        bundle_parts.of_settings(lambda: settings_json(files)) if files else (None, [])
+    )
+    url = arguments.url or (url_in(settings) if settings else DEFAULT_URL)
+    parts = _parts(of_files, settings, url, arguments.log_file)
     if name == _STDOUT:
         if sys.stdout.isatty():
             raise CommandError(
                 "an archive is not for a terminal: redirect the output, or name FILE"
             )
-        index = _write(sys.stdout.buffer, parts, now, arguments.url)
+        index = _write(sys.stdout.buffer, parts, now, url)
         for part in _missing(index):
             print(one_line(part), file=sys.stderr)
     else:
         _require_replaceable(name)
         with _opened_folder(name) as folder, atomic_file.Draft(name, folder, private=True) as draft:
-            index = _write(_Appending(draft), parts, now, arguments.url)  # type: ignore[arg-type]
+            index = _write(_Appending(draft), parts, now, url)  # type: ignore[arg-type]
             draft.publish(durable=False)
         _report(index | {"file": name}, arguments.output == "json")
     return ExitStatus.WRONG if _missing(index) else ExitStatus.FINE
 
 
-def _parts(arguments: argparse.Namespace) -> Iterator[Part]:
+def _parts(
+    of_files: Part | None, settings: list[Json], url: str, log_file: str | None
+) -> Iterator[Part]:
+    """All parts; `of_files` has the `settings` of the configuration files, if any are known."""
     from porter_ryu.commands import bundle_parts
 
     yield bundle_parts.of_versions()
-    files = arguments.config_file or ([_CONFIG_FILE] if os.path.exists(_CONFIG_FILE) else [])
-    if files:
-        part, settings = bundle_parts.of_settings(lambda: settings_json(files))
-        yield part
-    else:
-        settings = []
+    if of_files is not None:
+        yield of_files
     told = False
-    for part in bundle_parts.of_instance(arguments.url):
+    for part in bundle_parts.of_instance(url):
         told = told or (part.what == _CONFIG_PATH and not part.missing)
         yield part
-    if not files and not told:  # the instance tells its settings as well
+    if of_files is None and not told:  # the instance tells its settings as well
         text = "name the --config-file"
         yield bundle_parts.Part("settings.json", "settings", missing=text)
     yield from bundle_parts.of_host()
@@ -98,7 +111,7 @@ def _parts(arguments: argparse.Namespace) -> Iterator[Part]:
     manifests = bundle_parts.manifests_of(settings)
     if manifests:
         yield from bundle_parts.of_records(manifests)
-    log = arguments.log_file or bundle_parts.log_file_of(settings)
+    log = log_file or bundle_parts.log_file_of(settings)
     if log:
         yield bundle_parts.of_log(log)
     else:

@@ -28,7 +28,11 @@ _OF_REQUEST = (Reason.INVALID_REQUEST, Reason.ADDRESS_IN_USE, Reason.ADDRESS_NOT
 _TO_CHANGE = {
     Reason.POOL_DISABLED: (DrawReason.DISABLED,),
     Reason.POOL_EXHAUSTED: (DrawReason.EXHAUSTED,),
-    Reason.FAMILY_UNAVAILABLE: (DrawReason.AVAILABLE, DrawReason.EXHAUSTED),
+    Reason.FAMILY_UNAVAILABLE: (
+        DrawReason.FAMILY_UNAVAILABLE,
+        DrawReason.AVAILABLE,
+        DrawReason.EXHAUSTED,
+    ),
     Reason.NOT_ALLOWED: (DrawReason.NOT_ALLOWED,),
     Reason.NO_POOL: (DrawReason.NOT_ALLOWED, DrawReason.NOT_SERVING, DrawReason.UNREADABLE),
 }

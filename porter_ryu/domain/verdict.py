@@ -64,6 +64,7 @@ class DrawReason(enum.Enum):
     NOT_ALLOWED = "NotAllowed"
     ONLY_ON_REQUEST = "OnlyOnRequest"
     DISABLED = "Disabled"
+    FAMILY_UNAVAILABLE = "FamilyUnavailable"
     EXHAUSTED = "Exhausted"
     RECORD_UNKNOWN = "RecordUnknown"
     SERVICE_DELETED = "ServiceDeleted"

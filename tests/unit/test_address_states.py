@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from porter_ryu import report, report_addresses, report_text
 from porter_ryu.domain.labels import parse_selector
-from porter_ryu.domain.model import Eip, Family, Kind, Port
+from porter_ryu.domain.model import Eip, Family, FamilyPolicy, Kind, Port
 from porter_ryu.domain.prefix import plain_address
 from porter_ryu.node.host import HostAddresses
 from porter_ryu.planning import reserve
@@ -251,6 +251,39 @@ def test_a_pool_that_has_to_be_asked_knows_that_it_was_asked(
     [pool] = report.explanation(made.planner, key(name), None)["pools"]
     assert pool["usable"] is usable
     assert pool["why"].startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("families", "policy", "four", "six"),
+    [
+        ((), FamilyPolicy.SINGLE_STACK, "it has 203.0.113.0 from it", "without IPv4"),
+        ((Family.IPV6,), FamilyPolicy.SINGLE_STACK, "without IPv6", "it has 2001:db8:: from it"),
+        (
+            (),
+            FamilyPolicy.REQUIRE_DUAL_STACK,
+            "it has 203.0.113.0 from it",
+            "it has 2001:db8:: from it",
+        ),
+    ],
+)
+def test_a_pool_without_the_family_of_a_service_is_not_usable(
+    families: tuple[Family, ...], policy: FamilyPolicy, four: str, six: str
+) -> None:
+    made = World(Eip("four", "203.0.113.0/24"), Eip("six", "2001:db8::/64"))
+    made.put(service("web", families=families, family_policy=policy))
+    pools = report.explanation(made.planner, key("web"), None)["pools"]
+    for pool, told in zip(pools, (four, six), strict=True):
+        is_without = told.startswith("without")
+        assert pool["why"] == (f"it is {told} addresses" if is_without else told)
+        assert pool["reason"] == ("FamilyUnavailable" if is_without else "Available")
+        assert pool["usable"] is not is_without
+
+
+def test_a_pool_that_has_no_address_left_of_the_family_of_a_service_is_full() -> None:
+    made = World(Eip("both", "203.0.113.0,2001:db8::/64"), Eip("more", "203.0.113.8"))
+    made.put(service("first"), service("web"))
+    both, _ = report.explanation(made.planner, key("web"), None)["pools"]
+    assert (both["usable"], both["why"]) == (False, "it is full")
 
 
 def test_what_an_unreadable_eip_has_is_not_known() -> None:

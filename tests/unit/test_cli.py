@@ -349,6 +349,7 @@ def test_a_file_without_a_token(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         line = refused(capsys, *argv, "--token-file", str(tmp_path / name))
         assert line.startswith(str(tmp_path))
         assert "--token-file" in line
+    assert line.removeprefix(f"{tmp_path}: ").startswith("is a directory")
 
 
 @pytest.mark.parametrize(
@@ -383,6 +384,45 @@ def test_run_with_a_configuration_that_cannot_be_read(tmp_path: Path, data: byte
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert f"{tmp_path}/porter.conf" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["status", "--url", ""], "--url"),
+        (["explain", "a/b", "--config-file", ""], "--config-file"),
+        (["explain", "--node", ""], "--node"),
+        (["plan", "--drain", "n1", ""], "--drain"),
+        (["plan", "--with", "", "--config-file", "x"], "--with"),
+        (["routes", ""], "PEER"),
+        (["routes", "leaf", ""], "PREFIX"),
+        (["support-bundle", ""], "FILE"),
+        (["import", "metallb", ""], "DIR"),
+        (["stop", "--withdraw", "--token-file", ""], "--token-file"),
+    ],
+)
+def test_an_empty_argument_is_named(
+    capsys: pytest.CaptureFixture[str], words: list[str], name: str
+) -> None:
+    assert refused(capsys, *words) == f"{name}: it is empty"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("explain 203.0.113.8/29", "'203.0.113.8/29' is a prefix: name one address of it"),
+        ("explain 203.0.113.9/29", "'203.0.113.9/29' is a prefix: name one address of it"),
+        (
+            "explain n1",
+            "'n1' is not NAMESPACE/NAME, and not an address; for a node: explain --node NAME",
+        ),
+        ("plan --drain n1,n2 --without n3,n2", "a node is either lost or drained: 'n2'"),
+    ],
+)
+def test_what_a_command_does_not_take_is_told_before_an_instance_is_asked(
+    capsys: pytest.CaptureFixture[str], words: str, told: str
+) -> None:
+    assert refused(capsys, *words.split(), "--url", "http://127.0.0.1:1") == told
 
 
 @pytest.mark.parametrize("name", ["web", "/web", "default/", "\x1b[2J"])

@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -789,6 +790,23 @@ def test_plan_of_nodes_asks_for_all_of_them_at_once(
     assert "and 2 more (-o json has all)" in " ".join(out.split())
     as_json = printed(capsys, 1, "plan", *words, "-o", "json")
     assert json.loads(as_json) == what_if()
+
+
+def test_plan_with_differences_asks_the_instance_of_the_configuration(
+    capsys: pytest.CaptureFixture[str], instance: Instance, tmp_path: Path
+) -> None:
+    port = instance.url.rpartition(":")[2]
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "none.yaml").touch()
+    path = tmp_path / "porter.conf"
+    path.write_text(
+        f"[DEFAULT]\nwsapi_port = {port}\n[porter]\nstate_dir = {tmp_path}\n"
+        f"[kubernetes]\nmanifests = {tmp_path}/manifests\n[bgp]\nrouter_id = 192.0.2.1\n"
+    )
+    instance.answers["/v1/nodes"] = []
+    instance.answers["/v1/plan"] = {"services": [], "eips": [], "warnings": []}
+    words = ("plan", "--diff", "--config-file", str(path))
+    assert printed(capsys, 0, *words) == "nothing would change\n"
 
 
 def test_plan_of_a_node_is_fine_where_nothing_would_change(

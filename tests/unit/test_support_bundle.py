@@ -81,6 +81,18 @@ def test_settings_that_the_instance_tells_are_not_missing(
         assert "porter-ryu-support/http/v1-config.json" in opened.getnames()
 
 
+def test_the_instance_of_the_configuration_is_asked(tmp_path: Path) -> None:
+    server = RawServer(ok(b'{"paths": []}'))
+    path = config(tmp_path, wsapi_port=server.url.rpartition(":")[2])
+    archive = tmp_path / "bundle.tar.gz"
+    main(["support-bundle", str(archive), "--config-file", str(path)])
+    assert server.requests[0].startswith(b"GET /v1 HTTP/1.1\r\n")
+    with tarfile.open(archive) as opened:
+        index = opened.extractfile("porter-ryu-support/index.json")
+        assert index is not None
+        assert json.load(index)["url"] == server.url
+
+
 def test_no_password_of_the_url_is_in_it_or_in_a_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -118,7 +118,8 @@ class Chooser:
         if service.deleting:
             return Verdict(False, DrawReason.SERVICE_DELETED, terminating().message)
         own = [str(entry.address) for entry in held if entry.eip == pool.eip.name]
-        lacking = set(self._rules.families(service)).difference(entry.family for entry in held)
+        wanted_families = self._rules.families(service)
+        lacking = set(wanted_families).difference(entry.family for entry in held)
         if own and not lacking:
             return Verdict(True, DrawReason.AVAILABLE, f"it has {', '.join(own)} from it")
         objection = self._rules.draw_objection(pool, service)
@@ -132,7 +133,13 @@ class Chooser:
             return objection
         if pool.closed:
             return Verdict(False, DrawReason.DISABLED, closed(pool).message)
-        families = pool.space.families if pool.space is not None else frozenset()
+        of_pool = pool.space.families if pool.space is not None else frozenset[Family]()
+        families = of_pool & (lacking or set(wanted_families))
+        if not families:
+            text = (
+                f"it is without {' and '.join(f'IPv{family.value}' for family in wanted_families)}"
+            )
+            return Verdict(False, DrawReason.FAMILY_UNAVAILABLE, f"{text} addresses")
         if any(self._held_back(pool, family) for family in families & lacking):
             return Verdict(False, DrawReason.RECORD_UNKNOWN, record_unknown().message)
         if all(self._lowest_free(pool, family) is None for family in families):
