@@ -118,8 +118,8 @@ class Chooser:
         if service.deleting:
             return Verdict(False, DrawReason.SERVICE_DELETED, terminating().message)
         own = [str(entry.address) for entry in held if entry.eip == pool.eip.name]
-        wanted_families = self._rules.families(service)
-        lacking = set(wanted_families).difference(entry.family for entry in held)
+        needed = set(self._rules.families(service))
+        lacking = needed.difference(entry.family for entry in held)
         if own and not lacking:
             return Verdict(True, DrawReason.AVAILABLE, f"it has {', '.join(own)} from it")
         objection = self._rules.draw_objection(pool, service)
@@ -134,12 +134,11 @@ class Chooser:
         if pool.closed:
             return Verdict(False, DrawReason.DISABLED, closed(pool).message)
         of_pool = pool.space.families if pool.space is not None else frozenset[Family]()
-        families = of_pool & (lacking or set(wanted_families))
+        families = of_pool & (lacking or needed)
         if not families:
-            text = (
-                f"it is without {' and '.join(f'IPv{family.value}' for family in wanted_families)}"
-            )
-            return Verdict(False, DrawReason.FAMILY_UNAVAILABLE, f"{text} addresses")
+            names = " and ".join(f"IPv{family.value}" for family in sorted(lacking or needed))
+            text = f"it is without {names} addresses"
+            return Verdict(False, DrawReason.FAMILY_UNAVAILABLE, text)
         if any(self._held_back(pool, family) for family in families & lacking):
             return Verdict(False, DrawReason.RECORD_UNKNOWN, record_unknown().message)
         if all(self._lowest_free(pool, family) is None for family in families):
