@@ -116,5 +116,5 @@ def test_a_symbolic_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
 def test_a_file_without_a_token_raises_value_error(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "control.token"
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="no token"):
+    with pytest.raises(ValueError, match=r"no token|is larger than"):
         control_token.read(str(path))
