@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from porter_ryu.commands.arguments import (
     DEFAULT_URL,
@@ -15,9 +16,11 @@ from porter_ryu.commands.arguments import (
 )
 from porter_ryu.commands.printing import print_value
 from porter_ryu.commands.reading import planned_cluster, read_planner
-from porter_ryu.domain.text import quoted
 from porter_ryu.exit_status import ExitStatus
 from porter_ryu.remote import Remote, segment, understood
+
+if TYPE_CHECKING:
+    from porter_ryu.domain.what_if import Supposition
 
 HELP = "Show what would be allocated, bound and announced, or what would change; change nothing."
 
@@ -88,11 +91,14 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _what_if(arguments: argparse.Namespace) -> int:
     from porter_ryu import report_plan_text
+    from porter_ryu.domain.what_if import Supposition
 
-    for name in sorted(_names(arguments.without) & _names(arguments.drain)):
-        raise CommandError(f"a node is either lost or drained: {quoted(name)}")
+    try:
+        supposed = Supposition(_names(arguments.without), _names(arguments.drain))
+    except ValueError as error:
+        raise CommandError(str(error)) from error
     if arguments.config_file and arguments.url is None:
-        found = _supposed(arguments)
+        found = _supposed(arguments.config_file, supposed)
         print_value(found, report_plan_text.what_if, arguments.output == "json")
         return _status(found)
     url = arguments.url or DEFAULT_URL
@@ -110,13 +116,12 @@ def _status(found: Json) -> int:
     return ExitStatus.WRONG if would else ExitStatus.FINE
 
 
-def _supposed(arguments: argparse.Namespace) -> Json:
+def _supposed(files: Sequence[str], supposed: Supposition) -> Json:
     """What would change in the cluster as it is, without an instance."""
     from porter_ryu import report_plan
-    from porter_ryu.domain.what_if import Supposition, unknown
+    from porter_ryu.domain.what_if import unknown
 
-    supposed = Supposition(_names(arguments.without), _names(arguments.drain))
-    planner = read_planner(arguments.config_file)
+    planner = read_planner(files)
     text = unknown(planner, supposed)
     if text:
         raise CommandError(text)

@@ -1,7 +1,7 @@
 """The content coding of an answer (RFC 9110, 8.4): gzip (RFC 1952), or none.
 
-A list has a twentieth of its size in gzip.  That saves both sides time, because the API server
-writes an answer in TLS records of 4 kB, and each costs more than to compress what is in it.
+The lists of the benchmarks have a twentieth of their size in gzip, and take the same time: the API
+server writes an answer in TLS records of 4 kB, and each costs about as much as its compression.
 """
 
 from __future__ import annotations
